@@ -1,0 +1,3 @@
+"""
+certworker: a name on the queue becomes a padlock, and keeps it.
+"""

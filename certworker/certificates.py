@@ -1,0 +1,192 @@
+"""
+Keys, signing requests and certificates, as values.
+
+Identity is read from the subject alternative names only: certificates of today may have no common name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from ipaddress import ip_address
+from typing import Literal, get_args
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from certworker.errors.authority import BadCertificate
+
+KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
+KEY_TYPES: tuple[KeyType, ...] = get_args(KeyType)
+
+#: Clocks differ a little; a CA may also date a certificate at the second it signs it.
+CLOCK_TOLERANCE = timedelta(minutes=5)
+
+
+@dataclass(frozen=True)
+class PrivateKey:
+    """
+    The private key of one certificate; it is never the key of the account (RFC 8555, section 11.1).
+    """
+
+    key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = field(repr=False)
+
+    @classmethod
+    def generate(cls, kind: KeyType = "ec256") -> PrivateKey:
+        """
+        A new key of *kind*.
+        """
+        if kind == "ec256":
+            return cls(ec.generate_private_key(ec.SECP256R1()))
+        if kind == "ec384":
+            return cls(ec.generate_private_key(ec.SECP384R1()))
+        return cls(rsa.generate_private_key(65537, int(kind.removeprefix("rsa"))))
+
+    @classmethod
+    def from_pem(cls, pem: bytes) -> PrivateKey:
+        """
+        The key in *pem*.
+
+        Raises:
+            ValueError: It is not a PEM key, or not an elliptic-curve or RSA key.
+        """
+        key = load_pem_private_key(pem, password=None)
+        if not isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
+            raise ValueError("neither an elliptic-curve nor an RSA key")  # noqa: TRY004 (one error for bad PEM)
+        return cls(key)
+
+    @property
+    def pem(self) -> bytes:
+        """
+        The key as PKCS #8, which every reader understands.
+        """
+        return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    def fits(self, certificate: x509.Certificate) -> bool:
+        """
+        Whether *certificate* was issued for this key.
+        """
+        return _public_der(self.key.public_key()) == _public_der(certificate.public_key())
+
+    def sign_request(self, names: tuple[str, ...]) -> bytes:
+        """
+        A signing request (PKCS #10, DER) for *names*, without a common name.
+        """
+        request = (
+            x509.CertificateSigningRequestBuilder()
+            .subject_name(x509.Name([]))
+            .add_extension(
+                x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
+            )
+            .sign(self.key, hashes.SHA256())
+        )
+        return request.public_bytes(Encoding.DER)
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """
+    A certificate with its chain and its private key.
+    """
+
+    #: The names it is valid for, in the order in which the certificate has them.
+    names: tuple[str, ...]
+    cert_pem: bytes = field(repr=False)
+    chain_pem: bytes = field(repr=False)
+    key: PrivateKey = field(repr=False)
+    not_before: datetime
+    not_after: datetime
+    #: Hexadecimal, as people compare it.
+    serial: str
+    #: The common name of the issuer, or its whole name where it has none.
+    issuer: str
+
+    @property
+    def fullchain_pem(self) -> bytes:
+        """
+        The certificate and the chain, as a TLS server wants them.
+        """
+        return self.cert_pem + self.chain_pem
+
+    @classmethod
+    def from_pem(cls, fullchain: bytes, key: PrivateKey) -> Certificate:
+        """
+        The certificate in *fullchain*: the leaf first, then each certificate that signed the one before.
+
+        Raises:
+            BadCertificate: It cannot be read, has no chain, is out of order, or the key does not fit.
+        """
+        try:
+            leaf, *chain = x509.load_pem_x509_certificates(fullchain)
+        except ValueError as error:
+            raise BadCertificate(name="the domain", reason=f"it cannot be read ({error})") from error
+        names = _names_of(leaf)
+        shown = names[0] if names else "no name"
+        if not key.fits(leaf):
+            raise BadCertificate(name=shown, reason="it was issued for another key")
+        if not chain:
+            raise BadCertificate(name=shown, reason="the CA sent no chain")
+        for issued, signer in zip([leaf, *chain], chain, strict=False):
+            try:
+                issued.verify_directly_issued_by(signer)
+            except (ValueError, TypeError, InvalidSignature) as error:
+                raise BadCertificate(name=shown, reason="its chain is out of order or incomplete") from error
+        common_names = leaf.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+        return cls(
+            names=names,
+            cert_pem=leaf.public_bytes(Encoding.PEM),
+            chain_pem=b"".join(link.public_bytes(Encoding.PEM) for link in chain),
+            key=key,
+            not_before=leaf.not_valid_before_utc,
+            not_after=leaf.not_valid_after_utc,
+            serial=f"{leaf.serial_number:x}",
+            issuer=str(common_names[0].value) if common_names else leaf.issuer.rfc4514_string(),
+        )
+
+    def check(self, names: tuple[str, ...], now: datetime) -> None:
+        """
+        Make sure that this is what was ordered: all of *names* and no others, valid at *now*.
+
+        Raises:
+            BadCertificate: It is not.
+        """
+        if set(self.names) != set(names):
+            raise BadCertificate(
+                name=names[0], reason=f"it was issued for {', '.join(self.names)}, not for {', '.join(names)}"
+            )
+        if now >= self.not_after:
+            raise BadCertificate(name=names[0], reason=f"it ended at {self.not_after:%Y-%m-%d %H:%M} UTC")
+        if self.not_before - now > CLOCK_TOLERANCE:
+            raise BadCertificate(name=names[0], reason=f"it begins at {self.not_before:%Y-%m-%d %H:%M} UTC")
+
+
+def _names_of(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return (
+        *names.get_values_for_type(x509.DNSName),
+        *(str(address) for address in names.get_values_for_type(x509.IPAddress)),
+    )
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _public_der(key: object) -> bytes:
+    der: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
+    return der

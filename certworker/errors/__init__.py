@@ -1,0 +1,16 @@
+"""
+Every failure certworker knows: what happened, what to change, and when to try again.
+
+The first part of a code says in which file its class stands::
+
+    failure         CertworkerError, Retry, Severity, catalogue()
+    configuration   config.*
+    naming          name.* payload.*
+    authority       acct.* acme.* rate.* ca.* net.*
+    reach           http.* dns.* caa.*         why the CA could not see that the domain is ours
+    machine         fs.* redis.* clock.* queue.*
+"""
+
+from certworker.errors.failure import CertworkerError, Retry, Severity, catalogue, printable
+
+__all__ = ["CertworkerError", "Retry", "Severity", "catalogue", "printable"]

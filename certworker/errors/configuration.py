@@ -1,0 +1,60 @@
+"""
+Failures of the configuration: they end when the environment changes.
+"""
+
+from __future__ import annotations
+
+from certworker.errors.failure import CertworkerError, Retry
+
+
+class ConfigurationFailure(CertworkerError):
+    """
+    Nothing will change before an operator changes a setting.
+    """
+
+    retry = Retry.CONFIG
+
+
+class InvalidSettings(ConfigurationFailure):
+    code = "config.invalid"
+    says = "The configuration has {count} wrong values: {findings}"
+    cure = "Correct them in .env, then run: docker compose up -d"
+
+
+class NotProduction(ConfigurationFailure):
+    code = "config.not_production"
+    says = "{authority} is a public CA, but _APP_ENV is not production."
+    cure = "Set _APP_ENV=production in .env, then run: docker compose up -d"
+
+
+class EmailMissing(ConfigurationFailure):
+    code = "config.email_missing"
+    says = "There is no e-mail address for certificates, and a public CA wants one as contact."
+    cure = (
+        "Set _APP_EMAIL_CERTIFICATES=you@yourdomain in .env, see that docker-compose.yml passes it to this "
+        "service, then run: docker compose up -d"
+    )
+
+
+class EmailInvalid(ConfigurationFailure):
+    code = "config.email_invalid"
+    says = "The e-mail address for certificates will be refused by the CA: {reason}."
+    cure = "Set _APP_EMAIL_CERTIFICATES to a mailbox that you read, then run: docker compose up -d"
+
+
+class DomainIsLocalhost(ConfigurationFailure):
+    code = "config.domain_localhost"
+    says = "{name} is this machine only: no public CA can certify it."
+    cure = "Set _APP_DOMAIN to the public name of this server, or CERTWORKER_AUTHORITY=development."
+
+
+class WouldReplacePublic(ConfigurationFailure):
+    code = "config.would_replace_public"
+    says = "{name} has a valid certificate of {current}, which {authority} may not replace."
+    cure = "Set CERTWORKER_AUTHORITY and _APP_ENV back to the public CA, or remove the certificate first."
+
+
+class WrongCaUrl(ConfigurationFailure):
+    code = "config.wrong_ca_url"
+    says = "{url} did not answer as an ACME directory ({found})."
+    cure = "Set CERTWORKER_AUTHORITY to the URL of the CA's directory."

@@ -1,0 +1,123 @@
+"""
+What every failure has: a code, a sentence, a remedy, a retry policy and a severity.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from datetime import datetime
+from enum import Enum
+from typing import Any, ClassVar
+
+#: Longer texts come from a CA or a job, and nobody reads the rest.
+LONGEST_TEXT = 500
+
+
+class Retry(Enum):
+    """
+    When the same request may be tried again; :mod:`certworker.renewal` turns it into a moment.
+    """
+
+    #: The input is wrong: the same job would get the same answer.
+    NEVER = "never"
+    #: Nothing changes before the configuration does; said again once a day.
+    CONFIG = "config"
+    #: Found by a check of our own that costs no limit of the CA.
+    PREFLIGHT = "preflight"
+    #: The CA said no after a validation; it counts our failures.
+    CA = "ca"
+    #: The CA, or our own guard, named the moment.
+    UNTIL = "until"
+    #: A passing fault that is nobody's mistake.
+    SOON = "soon"
+
+
+class Severity(Enum):
+    """
+    How loudly a failure is told.
+    """
+
+    WARNING = "warning"
+    ERROR = "error"
+    #: The whole worker is affected, not one name.
+    FATAL = "fatal"
+
+
+def printable(text: object) -> str:
+    """
+    *text* on one line, without control characters, at most 500 characters long.
+
+    Whatever a job or a CA wrote goes through here before a person or a terminal sees it.
+    """
+    shown = "".join(
+        character
+        if character.isprintable()
+        else character.encode("unicode_escape", "replace").decode("ascii")
+        for character in str(text)[: LONGEST_TEXT + 1]
+    )
+    return shown if len(shown) <= LONGEST_TEXT else shown[: LONGEST_TEXT - 1] + "…"
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+
+
+class CertworkerError(Exception):
+    """
+    A failure an operator can act upon.
+
+    A subclass states `code`, `retry`, `severity` and two templates, `says` and `cure`; the values
+    that fill them are given by keyword when it is raised, and are made printable here.
+
+    Attributes:
+        message: What is wrong, in one sentence.
+        remedy: What to change; it ends with the exact thing to type or to set.
+        until: When the CA allows the next attempt, for :attr:`Retry.UNTIL`.
+        problem: The CA's own words (RFC 7807: type, detail, status), where it said some.
+    """
+
+    code: ClassVar[str]
+    says: ClassVar[str]
+    cure: ClassVar[str]
+    retry: ClassVar[Retry] = Retry.NEVER
+    severity: ClassVar[Severity] = Severity.ERROR
+
+    def __init__(
+        self, *, until: datetime | None = None, problem: dict[str, Any] | None = None, **values: object
+    ) -> None:
+        shown = {name: printable(value) for name, value in values.items()}
+        self.message = self.says.format(**shown)
+        self.remedy = self.cure.format(**shown)
+        self.until = until
+        self.problem = problem
+        super().__init__(self.message)
+
+    def __str__(self) -> str:
+        return f"[{self.code}] {self.message} {self.remedy}"
+
+    def as_json(self) -> dict[str, Any]:
+        """
+        The failure for a log line, a job's result or the ledger.
+        """
+        told: dict[str, Any] = {"code": self.code, "message": self.message, "remedy": self.remedy}
+        if self.problem:
+            told["problem"] = self.problem
+        return told
+
+
+def catalogue() -> list[type[CertworkerError]]:
+    """
+    Every failure class that has a code, by code. The README's table is made from it.
+    """
+    for room in ("configuration", "naming", "authority", "reach", "machine"):
+        importlib.import_module(f"certworker.errors.{room}")
+    return sorted(
+        (kind for kind in _descendants(CertworkerError) if "code" in vars(kind)), key=lambda kind: kind.code
+    )
+
+
+def _descendants(kind: type[CertworkerError]) -> Iterator[type[CertworkerError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _descendants(child)

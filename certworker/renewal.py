@@ -1,0 +1,86 @@
+"""
+When to look again: pure arithmetic on moments.
+
+All of it is a share of the certificate's own life. A number of days would be wrong for 160-hour
+certificates today and for the 45-day ones of 2028.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from random import Random
+
+from certworker.errors import CertworkerError, Retry
+
+#: Let's Encrypt's integration guide: renew when a third is left, or half of a life under ten days.
+SHARE_LEFT = 1 / 3
+SHARE_LEFT_OF_A_SHORT_LIFE = 1 / 2
+SHORT_LIFE = timedelta(days=10)
+
+#: Certificates issued together are renewed apart, over this share of their life before the moment above.
+SPREAD = 1 / 20
+
+#: A look at least twice a day, so that news from the CA or the volume are never older.
+LONGEST_PAUSE = timedelta(hours=12)
+
+#: After the CA refused a validation (integration guide): patient at first, then once a day.
+CA_PAUSES = (timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=100), timedelta(days=1))
+SOON_PAUSES = (
+    timedelta(seconds=10),
+    timedelta(seconds=30),
+    timedelta(minutes=1),
+    timedelta(minutes=5),
+    *CA_PAUSES[1:],
+)
+PREFLIGHT_PAUSES = (
+    *(timedelta(minutes=minutes) for minutes in (1, 5, 10, 30)),
+    *(timedelta(hours=1),) * 24,
+    timedelta(days=1),
+)
+
+#: A moment that everybody was told is nobody's: each waits up to this share longer.
+JITTER = 1 / 10
+
+
+def due_moment(not_before: datetime, not_after: datetime, serial: str) -> datetime:
+    """
+    When the certificate *serial* is to be renewed.
+
+    The random part comes from the serial number, so that every look, every worker and every restart
+    finds the same moment without keeping it anywhere.
+    """
+    life = not_after - not_before
+    share = SHARE_LEFT_OF_A_SHORT_LIFE if life < SHORT_LIFE else SHARE_LEFT
+    return not_after - life * share - life * SPREAD * Random(serial).random()
+
+
+def is_due(not_before: datetime, not_after: datetime, serial: str, now: datetime) -> bool:
+    """
+    Whether the certificate is to be renewed at *now*.
+    """
+    return now >= due_moment(not_before, not_after, serial)
+
+
+def next_look(
+    not_before: datetime, not_after: datetime, serial: str, now: datetime, random: Random
+) -> datetime:
+    """
+    When to look at a certificate again that is not due at *now*: at its moment, and twice a day until then.
+    """
+    pause = LONGEST_PAUSE * random.uniform(0.5, 1)
+    return min(now + pause, max(due_moment(not_before, not_after, serial), now))
+
+
+def next_attempt(failure: CertworkerError, attempts: int, now: datetime, random: Random) -> datetime | None:
+    """
+    When to try again after *failure*, the *attempts*-th in a row (from 1); None: not by itself.
+    """
+    if failure.retry is Retry.NEVER:
+        return None
+    if failure.retry is Retry.UNTIL and failure.until is not None:
+        return max(failure.until, now) + timedelta(seconds=60) * random.random()
+    if failure.retry is Retry.CONFIG:
+        return now + timedelta(days=1)
+    pauses = {Retry.PREFLIGHT: PREFLIGHT_PAUSES, Retry.SOON: SOON_PAUSES}.get(failure.retry, CA_PAUSES)
+    pause = pauses[min(attempts, len(pauses)) - 1]
+    return now + pause * (1 + JITTER * random.random())

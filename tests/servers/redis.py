@@ -1,0 +1,78 @@
+"""
+A real redis-server on a free port, owned and ended by the test run.
+"""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+
+
+def free_port() -> int:
+    """
+    A TCP port of the loopback interface that nobody listens on.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RedisServer:
+    """
+    A redis-server process; `kill` and `start` again play its accidents.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        program = shutil.which("redis-server")
+        if program is None:
+            raise RuntimeError("redis-server is missing; install it: apt-get install redis-server")
+        self.program = program
+        self.directory = directory
+        self.port = free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """
+        Where it listens.
+        """
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self, *options: str) -> None:
+        """
+        Start it, with *options* of redis-server, and return when it answers.
+        """
+        command = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *options]
+        self.process = subprocess.Popen(command, cwd=self.directory, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 20
+        with self.client() as client:
+            while True:
+                try:
+                    client.ping()
+                except redis.exceptions.ConnectionError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.01)
+                else:
+                    return
+
+    def kill(self) -> None:
+        """
+        End it at once, as a crash would.
+        """
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
+
+    def client(self) -> redis.Redis:
+        """
+        A new connection to it.
+        """
+        return redis.Redis(host="127.0.0.1", port=self.port)
