@@ -1,0 +1,22 @@
+"""
+The answer to one HTTP-01 challenge (RFC 8555, section 8.3), as a value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Where the CA asks for it, on port 80 of the name.
+CHALLENGE_PATH = "/.well-known/acme-challenge/"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """
+    What has to stand at *name* while the CA looks.
+    """
+
+    name: str
+    token: str
+    #: TOKEN.THUMBPRINT of the account's key (RFC 8555, section 8.1).
+    key_authorization: str
