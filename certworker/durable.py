@@ -1,0 +1,174 @@
+"""
+Files that survive a power cut: written, fsynced, renamed, and the directory fsynced, in this order.
+
+A rename is atomic for readers, but after a power cut a file may be empty although its new name is
+there, and a name may be the old one although the rename returned: only fsync of the file before, and
+of the directory after, makes both sure (fsync(2), rename(2)). Whoever keeps something on disk uses
+these few functions; nobody else writes.
+
+Each of them raises the failures `fs.readonly`, `fs.full` and `fs.io` of :mod:`certworker.errors.machine`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from certworker.errors.machine import VolumeFault, VolumeFull, VolumeReadOnly
+
+#: What is still being written. No reader takes it: neither Traefik nor the core loads this ending.
+TEMPORARY = ".tmp"
+
+#: Others may read it: certificates, chains, configuration.
+PUBLIC_DIRECTORY = 0o755
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """
+    Tell an error of the file system at *path* as the failure it is.
+
+    Raises:
+        VolumeReadOnly: It may not be written.
+        VolumeFull: There is no room, or no more than our quota.
+        VolumeFault: Anything else.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise VolumeFull(path=path, reason=reason) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            directory, owner = _ownership(path)
+            raise VolumeReadOnly(
+                path=path, reason=reason, uid=os.geteuid(), directory=directory, owner=owner
+            ) from error
+        raise VolumeFault(path=path, reason=reason) from error
+
+
+def write(path: Path, content: bytes, mode: int, via: Path | None = None) -> None:
+    """
+    Put *content* at *path* in one step: readers find the old file or the new one, never a part of it.
+
+    Args:
+        mode: The permissions, whatever the umask is.
+        via: The directory for the temporary file, on the same file system, where the one of *path* is
+            watched; by default that one.
+    """
+    temporary = _temporary(via or path.parent)
+    with told(path):
+        try:
+            create(temporary, content, mode)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        if via is not None:
+            sync_directory(via)
+        sync_directory(path.parent)
+
+
+def create(path: Path, content: bytes, mode: int) -> None:
+    """
+    Write a new file into a directory that no reader knows yet; the caller fsyncs and renames that directory.
+    """
+    with told(path):
+        # Narrow from the first moment, so that a key is at no time readable by others.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
+        try:
+            os.fchmod(descriptor, mode)
+            left = memoryview(content)
+            while left:
+                left = left[os.write(descriptor, left) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def link(path: Path, target: str, via: Path | None = None) -> None:
+    """
+    Make *path* a symbolic link to *target* in one step, whatever file or link stands there.
+
+    Args:
+        via: As in :func:`write`.
+    """
+    temporary = _temporary(via or path.parent)
+    with told(path):
+        try:
+            temporary.symlink_to(target)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        if via is not None:
+            sync_directory(via)
+        sync_directory(path.parent)
+
+
+def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY) -> None:
+    """
+    Make *path*, and the directories above it where they are missing; nothing happens if it is there.
+    """
+    with told(path):
+        if path.is_dir():
+            return
+        if path.parent != path:
+            make_directory(path.parent)
+        path.mkdir(exist_ok=True)
+        path.chmod(mode)
+        sync_directory(path.parent)
+
+
+def move_directory(source: Path, target: Path) -> None:
+    """
+    Give the directory *source*, whose files are fsynced, its final name *target* in the same parent.
+    """
+    with told(target):
+        sync_directory(source)
+        source.rename(target)
+        sync_directory(target.parent)
+
+
+def remove(path: Path) -> None:
+    """
+    Remove a file, a link or a whole directory; nothing happens if it is not there.
+    """
+    with told(path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """
+    Make the names in the directory *path* last.
+    """
+    with told(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _temporary(directory: Path) -> Path:
+    # Not made from the final name, which may be as long as a file name can be.
+    return directory / f"{secrets.token_hex(8)}{TEMPORARY}"
+
+
+def _ownership(path: Path) -> tuple[Path, str]:
+    for directory in path.parents:
+        try:
+            found = directory.stat()
+        except OSError:
+            continue
+        return directory, f"{found.st_uid}:{found.st_gid}"
+    return path, "nobody known"
