@@ -4,7 +4,9 @@ Failures of the configuration: they end when the environment changes.
 
 from __future__ import annotations
 
-from certworker.errors.failure import CertworkerError, Retry
+from collections.abc import Sequence
+
+from certworker.errors.failure import CertworkerError, Retry, Severity
 
 
 class ConfigurationFailure(CertworkerError):
@@ -16,9 +18,23 @@ class ConfigurationFailure(CertworkerError):
 
 
 class InvalidSettings(ConfigurationFailure):
+    """
+    Some variables have values that are not allowed.
+
+    Attributes:
+        findings: One sentence for each, with what is allowed; none has the value that was given.
+    """
+
     code = "config.invalid"
-    says = "The configuration has {count} wrong values: {findings}"
+    says = "The configuration has wrong values ({count})."
     cure = "Correct them in .env, then run: docker compose up -d"
+    severity = Severity.FATAL
+
+    def __init__(self, findings: Sequence[str]) -> None:
+        super().__init__(count=len(findings))
+        self.findings = tuple(findings)
+        # All of them: this is no foreign text, and whoever corrects one wants to see the next.
+        self.message = " ".join([self.message, *(f"{finding}." for finding in findings)])
 
 
 class NotProduction(ConfigurationFailure):

@@ -1,12 +1,13 @@
 """
 Failures of a request: a name no CA would certify, or a job that says something else than it must.
 
-The same job would get the same answer, so it is never tried again.
+The same job would get the same answer, so it is never tried again. Each is told as a warning: the
+worker is well, and so is every other name.
 """
 
 from __future__ import annotations
 
-from certworker.errors.failure import CertworkerError
+from certworker.errors.failure import CertworkerError, Severity
 
 
 class NameFailure(CertworkerError):
@@ -14,8 +15,123 @@ class NameFailure(CertworkerError):
     The name cannot stand in a certificate.
     """
 
+    severity = Severity.WARNING
+
+
+class PayloadFailure(CertworkerError):
+    """
+    The job does not say what a job must say.
+    """
+
+    severity = Severity.WARNING
+
 
 class NameEmpty(NameFailure):
     code = "name.empty"
     says = "The job has no domain."
     cure = "Send the name of the site, for example domain=api.example.org."
+
+
+class EmptyLabel(NameFailure):
+    code = "name.empty_label"
+    says = "{name} has an empty part: two dots in a row, or one in front."
+    cure = "Send it as {suggestion}."
+
+
+class InvalidCharacter(NameFailure):
+    code = "name.invalid_char"
+    says = "{name} cannot be certified: {reason}."
+    cure = "Send a name of letters, digits, hyphens and dots, for example api.example.org."
+
+
+class NameIsUrl(NameFailure):
+    code = "name.is_url"
+    says = "{name} is an address for a browser, not a name."
+    cure = "Send it as {suggestion}."
+
+
+class NameHasPort(NameFailure):
+    code = "name.has_port"
+    says = "{name} has a port; a certificate is for the name alone, whatever the port."
+    cure = "Send it as {suggestion}."
+
+
+class NameTooLong(NameFailure):
+    code = "name.too_long"
+    says = "{name} is too long: {what} has {length} characters, and the limit is {limit}."
+    cure = "Send a name of at most 253 characters, each part between the dots at most 63."
+
+
+class TooManyLabels(NameFailure):
+    code = "name.too_many_labels"
+    says = "{name} has {count} parts; Let's Encrypt accepts at most {limit}."
+    cure = "Send a name with at most {limit} parts between the dots."
+
+
+class SingleLabel(NameFailure):
+    code = "name.single_label"
+    says = "{name} is not a public name: it has no dot."
+    cure = "Send the full public name, for example {name}.example.org."
+
+
+class IpAddress(NameFailure):
+    code = "name.ip_address"
+    says = "{name} is an IP address."
+    cure = "Send the name that points to it, for example api.example.org."
+
+
+class NoPublicSuffix(NameFailure):
+    code = "name.no_public_suffix"
+    says = "{name} is a private name: no public CA can certify anything under .{suffix}."
+    cure = (
+        "Use a registered domain; or, for a CA of your own, set CERTWORKER_AUTHORITY to the URL of its "
+        "directory and CERTWORKER_PRIVATE_NETWORK=true"
+    )
+
+
+class IsPublicSuffix(NameFailure):
+    code = "name.is_public_suffix"
+    says = "{name} belongs to a registry: names are registered under it, not it itself."
+    cure = "Send a name under it, for example example.{name}."
+
+
+class Wildcard(NameFailure):
+    code = "name.wildcard"
+    says = "{name} is a wildcard: a CA certifies those by DNS-01 only, and certworker answers HTTP-01."
+    cure = "Send each name by itself, for example {suggestion}."
+
+
+class BadIdn(NameFailure):
+    code = "name.bad_idn"
+    says = "{name} is not a valid international name: {reason}."
+    cure = "Send it as {suggestion}."
+
+
+class PayloadType(PayloadFailure):
+    code = "payload.type"
+    says = "{field} must be {expected}, not {found}."
+    cure = "Send {example}."
+
+
+class PayloadMissing(PayloadFailure):
+    code = "payload.missing"
+    says = "The job names no domain."
+    cure = 'Send the keyword argument domain, for example {{"domain": "api.example.org"}}.'
+
+
+class PayloadEncoding(PayloadFailure):
+    code = "payload.encoding"
+    says = "The job is not valid UTF-8 text."
+    cure = "Send it as JSON in UTF-8."
+
+
+class PayloadTooLarge(PayloadFailure):
+    code = "payload.too_large"
+    says = "The job has {size} characters, and the limit is {limit}; it begins with {beginning}."
+    cure = "Send the names only: at most 100 in one job."
+
+
+class TooManyNames(PayloadFailure):
+    code = "payload.too_many_names"
+    says = "The job has {count} names, and one certificate takes at most {limit}."
+    cure = "Send them in several jobs, each with at most {limit} names."

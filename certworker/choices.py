@@ -1,0 +1,115 @@
+"""
+What an operator chose, as values: the CA, the HTTP port, the contact.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv6Address
+from typing import Literal
+from urllib.parse import urlsplit
+
+
+@dataclass(frozen=True)
+class HttpAddress:
+    """
+    Where the one HTTP port listens.
+    """
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> HttpAddress:
+        """
+        The address in *text*: HOST:PORT, with an IPv6 host in brackets.
+
+        Raises:
+            ValueError: It is none.
+        """
+        host, _, port = text.rpartition(":")
+        if host.startswith("[") and host.endswith("]"):
+            host = str(IPv6Address(host[1:-1]))
+        elif not re.fullmatch(r"[A-Za-z0-9.-]+", host):
+            raise ValueError("not a host")
+        if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
+            raise ValueError("not a port")
+        return cls(host, int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class AuthorityChoice:
+    """
+    Which CA signs.
+    """
+
+    #: For the names of files and keys.
+    label: str
+    #: For people.
+    title: str
+    #: None: the development CA that certworker brings along.
+    directory_url: str | None
+    kind: Literal["public", "staging", "development", "private"]
+
+    @classmethod
+    def named(cls, text: str, *, private_network: bool = False) -> AuthorityChoice:
+        """
+        The CA that *text* names: one of :data:`AUTHORITIES`, or the URL of its ACME directory.
+
+        Raises:
+            ValueError: It is neither.
+        """
+        for known in AUTHORITIES:
+            if text.lower() == known.label or text == known.directory_url:
+                return known
+        url = urlsplit(text)
+        if url.scheme not in ("http", "https") or not url.hostname or url.username or url.port == 0:
+            raise ValueError("not an ACME directory")
+        path = re.sub(r"/(directory|dir)/?$", "", url.path)
+        label = re.sub(r"[^a-z0-9.]+", "-", f"{url.netloc}{path}".lower()).strip("-.")[:100]
+        if label in {known.label for known in AUTHORITIES}:
+            label += "-acme"
+        return cls(label, url.netloc, text, "private" if private_network else "public")
+
+    @property
+    def private_names(self) -> bool:
+        """
+        Whether it may certify names that only a private network knows.
+        """
+        return self.kind in ("development", "private")
+
+
+AUTHORITIES = (
+    AuthorityChoice(
+        "letsencrypt", "Let's Encrypt", "https://acme-v02.api.letsencrypt.org/directory", "public"
+    ),
+    AuthorityChoice(
+        "letsencrypt-staging",
+        "Let's Encrypt staging",
+        "https://acme-staging-v02.api.letsencrypt.org/directory",
+        "staging",
+    ),
+    AuthorityChoice("development", "the development CA", None, "development"),
+)
+
+
+def contact_problem(email: str | None) -> str | None:
+    """
+    Why a CA would refuse *email* as contact (boulder, policy/pa.go: ValidEmail), or None.
+    """
+    if not email:
+        return "it is missing"
+    if not email.isascii():
+        return "it has letters beyond ASCII"
+    mailbox, at, domain = email.partition("@")
+    if not mailbox or not at or re.search(r"[\s?#,;:<>@]", mailbox + domain):
+        return "it is not one plain address like you@yourdomain"
+    if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", domain.lower()):
+        return "its domain is not a public name"
+    if re.search(r"(^|\.)example\.(com|net|org)$", domain.lower()):
+        return "example.com, example.net and example.org are placeholders"
+    return None
