@@ -1,0 +1,15 @@
+"""
+What may stand in a certificate: any text in, one normalised name out, or the reason why not.
+
+The files, in the order in which they may import each other::
+
+    spelling    international letters and punycode
+    suffixes    which names a public CA knows
+    domain      the name itself, and the names of a job
+    remarks     what is worth telling about an accepted name
+"""
+
+from certworker.names.domain import domain_name, requested_names
+from certworker.names.remarks import remarks
+
+__all__ = ["domain_name", "remarks", "requested_names"]

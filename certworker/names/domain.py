@@ -1,0 +1,180 @@
+"""
+The name itself, and the names of a job.
+
+Only the result of :func:`domain_name` is ever used for paths, YAML, logs and keys in Redis. It
+consists of ``[a-z0-9.-]``, and it is what Let's Encrypt's own policy (boulder, policy/pa.go) accepts.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from ipaddress import ip_address
+
+from certworker.errors.naming import (
+    EmptyLabel,
+    InvalidCharacter,
+    IpAddress,
+    NameEmpty,
+    NameHasPort,
+    NameIsUrl,
+    NameTooLong,
+    PayloadEncoding,
+    PayloadMissing,
+    PayloadTooLarge,
+    PayloadType,
+    TooManyLabels,
+    TooManyNames,
+    Wildcard,
+)
+from certworker.names.spelling import PREFIX, a_label, mapped
+from certworker.names.suffixes import refuse_private
+
+#: Characters; what is longer is no job of ours.
+LARGEST_TEXT = 64 * 1024
+#: Characters; no spelling of a name is longer, and no work is done on one that is.
+LONGEST_SPELLING = 1024
+#: RFC 1035, section 2.3.4: 255 bytes in DNS's own form.
+LONGEST_NAME = 253
+#: Let's Encrypt's limits.
+MOST_LABELS = 10
+MOST_NAMES = 100
+
+#: What may surround a name without being an attack.
+WHITESPACE = " \t\n\r\f\v"
+
+_FORBIDDEN = re.compile(r"(?![a-z0-9-])[\x00-\x7f]")
+_HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9a-f:.]+\]):[0-9]{1,5}")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?(?P<host>[^/?#:]*).*")
+_PASTED_PATH = re.compile(r"(?P<host>\w[\w-]*(?:\.[\w-]+)+)\.?(?::[0-9]+)?[/?].*")
+# Resolvers read 127.1, 0x7f.1 and 3405803783 as IPv4 addresses, too (inet_aton).
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+
+def domain_name(value: object, *, private: bool = False) -> str:
+    """
+    *value* as the name that stands in a certificate: lower case, A-labels (RFC 5890), no dot at the end.
+
+    Args:
+        value: What a job or an operator wrote.
+        private: The CA is one's own: private suffixes, `localhost` and names without a dot are allowed.
+
+    Raises:
+        NameFailure: No CA would certify it.
+        PayloadFailure: It is not even a text.
+        DomainIsLocalhost: It is this machine.
+    """
+    given = _text(value)
+    text = mapped(given)
+    _refuse_addresses(given, text)
+    labels = _labels(given, text)
+    name = ".".join(labels)
+    if _NUMBER.fullmatch(labels[-1]):
+        raise IpAddress(name=given)
+    if len(name) > LONGEST_NAME:
+        raise NameTooLong(name=given, what="it", length=len(name), limit=LONGEST_NAME)
+    if len(labels) > MOST_LABELS:
+        raise TooManyLabels(name=name, count=len(labels), limit=MOST_LABELS)
+    if not private:
+        refuse_private(name)
+    return name
+
+
+def requested_names(domain: object, domains: object, *, private: bool) -> tuple[str, ...]:
+    """
+    The names that a job asks for, normalised, each once, in the order in which it gave them.
+
+    Args:
+        domain: One name; None if the job gave *domains*.
+        domains: A list of names for one certificate; None if the job gave *domain*.
+        private: As for :func:`domain_name`.
+
+    Raises:
+        PayloadFailure: None or both are given; *domains* is no list, is empty or has more than 100 names.
+        NameFailure: The first name that no CA would certify.
+    """
+    if domains is None:
+        if domain is None:
+            raise PayloadMissing
+        return (domain_name(domain, private=private),)
+    if domain is not None:
+        raise PayloadType(
+            field="domain", expected="left out beside domains", found="both", example="one of them"
+        )
+    if not isinstance(domains, (list, tuple)):
+        example = 'domains as a list, for example ["example.org", "www.example.org"]'
+        raise PayloadType(field="domains", expected="a list", found=_kind(domains), example=example)
+    if not domains:
+        raise PayloadMissing
+    if len(domains) > MOST_NAMES:
+        raise TooManyNames(count=len(domains), limit=MOST_NAMES)
+    return tuple(dict.fromkeys(domain_name(each, private=private) for each in domains))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        example = "one name as a text in domain, several as a list in domains"
+        raise PayloadType(field="domain", expected="a text", found=_kind(value), example=example)
+    if len(value) > LARGEST_TEXT:
+        raise PayloadTooLarge(size=len(value), limit=LARGEST_TEXT, beginning=value[:80])
+    if len(value) > LONGEST_SPELLING:
+        raise NameTooLong(name=f"{value[:80]}…", what="it", length=len(value), limit=LONGEST_NAME)
+    text = value.strip(WHITESPACE)
+    if not text.strip("."):
+        raise NameEmpty
+    categories = {unicodedata.category(character) for character in text}
+    if "Cs" in categories:
+        raise PayloadEncoding
+    if "Cc" in categories:
+        raise InvalidCharacter(name=text, reason="it contains a control character")
+    return text
+
+
+def _refuse_addresses(given: str, text: str) -> None:
+    """
+    IP addresses, ports and URLs: what people paste instead of a name.
+    """
+    with_port = _HOST_AND_PORT.fullmatch(text)
+    if _is_ip_address(with_port[1] if with_port else text):
+        raise IpAddress(name=given)
+    if with_port:
+        raise NameHasPort(name=given, suggestion=with_port[1])
+    url = _URL.fullmatch(text) or _PASTED_PATH.fullmatch(text)
+    if url:
+        raise NameIsUrl(name=given, suggestion=url["host"] or "the bare name, for example api.example.org")
+
+
+def _is_ip_address(text: str) -> bool:
+    try:
+        ip_address(text.removesuffix(".").strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _labels(given: str, text: str) -> list[str]:
+    labels = text.removesuffix(".").split(".")
+    for label in labels:
+        _refuse_characters(given, label)
+    plain = ".".join(label for label in labels if label not in ("", "*"))
+    if "" in labels:
+        raise EmptyLabel(name=given, suggestion=plain)
+    if "*" in labels:
+        raise Wildcard(name=given, suggestion=f"www.{plain}" if plain else "www.example.org")
+    return [a_label(given, label) for label in labels]
+
+
+def _refuse_characters(given: str, label: str) -> None:
+    forbidden = _FORBIDDEN.search(label)
+    if forbidden and label != "*":
+        raise InvalidCharacter(name=given, reason=f'it contains "{forbidden[0]}"')
+    if label.startswith("-") or (label.endswith("-") and not label.startswith(PREFIX)):
+        raise InvalidCharacter(name=given, reason="a part of it begins or ends with a hyphen")
+
+
+def _kind(value: object) -> str:
+    """
+    The type of *value* in the words of JSON.
+    """
+    words = {type(None): "null", bool: "true or false", int: "a number", float: "a number", dict: "an object"}
+    return words.get(type(value), "a list" if isinstance(value, (list, tuple)) else "something else")

@@ -1,0 +1,92 @@
+"""
+Which names a public CA knows: the public-suffix list, and the suffixes that nobody can register.
+
+The list takes some 30 ms to read, so that the first name that needs it pays for it, and no command
+that has none.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from certworker.errors.configuration import DomainIsLocalhost
+from certworker.errors.naming import IsPublicSuffix, NoPublicSuffix, SingleLabel
+
+if TYPE_CHECKING:
+    from publicsuffixlist import PublicSuffixList
+
+#: Suffixes without a registry (RFC 6761, 6762, 7686, 8375, 9476; ICANN's name collisions). The list
+#: has some of them, because cookies need them.
+PRIVATE_SUFFIXES = frozenset(
+    {
+        "alt",
+        "arpa",
+        "corp",
+        "example",
+        "home",
+        "internal",
+        "invalid",
+        "lan",
+        "local",
+        "localhost",
+        "mail",
+        "onion",
+        "test",
+    }
+)
+
+#: DNS services whose users are one registered domain to the CA, and so share its weekly limit.
+SHARED_DOMAINS = frozenset({"nip.io", "sslip.io", "traefik.me", "xip.io"})
+
+
+def refuse_private(name: str) -> None:
+    """
+    Make sure that the normalised *name* stands under a public suffix.
+
+    Raises:
+        DomainIsLocalhost: It is this machine.
+        NoPublicSuffix: It is known to a private network only.
+        IsPublicSuffix: It is a suffix itself.
+        SingleLabel: It has no dot.
+    """
+    if name == "localhost":
+        raise DomainIsLocalhost(name=name)
+    top = name.rpartition(".")[2]
+    if top in PRIVATE_SUFFIXES:
+        raise NoPublicSuffix(name=name, suffix=top)
+    suffix = _registries().publicsuffix(name)
+    if suffix == name:
+        raise IsPublicSuffix(name=name)
+    if top == name:
+        raise SingleLabel(name=name)
+    if suffix is None:
+        raise NoPublicSuffix(name=name, suffix=top)
+
+
+def shared_suffix(name: str) -> str | None:
+    """
+    What the normalised *name* shares with strangers, such as github.io or sslip.io; usually nothing.
+    """
+    last_two = ".".join(name.split(".")[-2:])
+    if last_two in SHARED_DOMAINS:
+        return last_two
+    suffix: str | None = _registries_and_hosters().publicsuffix(name)
+    return None if suffix == _registries().publicsuffix(name) else suffix
+
+
+@cache
+def _registries() -> PublicSuffixList:
+    """
+    The ICANN part of the list only: boulder ignores the private one, so github.io passes.
+    """
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList(accept_unknown=False, only_icann=True)
+
+
+@cache
+def _registries_and_hosters() -> PublicSuffixList:
+    from publicsuffixlist import PublicSuffixList
+
+    return PublicSuffixList(accept_unknown=False)
