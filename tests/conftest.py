@@ -5,10 +5,13 @@ The real servers that the tests run against.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
 
+from certworker.development.authority import DevelopmentAuthority
+from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.redis import RedisServer
 
 
@@ -31,3 +34,21 @@ def connection(redis_server: RedisServer) -> Iterator[redis.Redis]:
     with redis_server.client() as client:
         client.flushall()
         yield client
+
+
+@pytest.fixture
+def challenge_server() -> Iterator[ChallengeServer]:
+    """
+    The web server at which `authority` looks for the answers to its challenges.
+    """
+    with ChallengeServer() as server:
+        yield server
+
+
+@pytest.fixture
+def authority(tmp_path: Path, challenge_server: ChallengeServer) -> Iterator[DevelopmentAuthority]:
+    """
+    The development CA, started; names under `.localhost` are validated at `challenge_server`.
+    """
+    with development_authority(tmp_path, http01_port=challenge_server.port) as started:
+        yield started

@@ -1,0 +1,276 @@
+"""
+A small real ACME CA on the loopback interface: for a laptop, the demo and the tests.
+
+It keeps RFC 8555 and RFC 9773 as a public CA does, with HTTP-01 as its only challenge, over plain http.
+Its root stands in a file that a browser can be told to trust. Whoever opens this page sees all its
+resources in `_routes`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event, RLock, Thread
+from types import TracebackType
+from typing import Self
+
+from certworker.development.accounts import Accounts
+from certworker.development.certification import Certification
+from certworker.development.messages import Call, Reply, Request, document, refusal
+from certworker.development.misbehaviour import Fault, Misbehaviour
+from certworker.development.ordering import Ordering
+from certworker.development.policy import Policy
+from certworker.development.problems import Problem, Refused
+from certworker.development.protocol import Nonces, verify
+from certworker.development.registration import Registration
+from certworker.development.resources import Authorization, Memory
+from certworker.development.root import ROOT_FILE, Hierarchy
+from certworker.development.server import Server
+from certworker.development.signing import Signing
+from certworker.development.validation import Validator, resolve
+
+#: The CA's list of requests keeps the latest ones.
+REQUESTS_KEPT = 100_000
+
+TERMS = b"Certificates of this CA are for development. Do not trust them anywhere else.\n"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    One request that the CA has answered.
+    """
+
+    method: str
+    #: ``newOrder``, ``challenge``, ``renewalInfo``, …
+    kind: str
+    #: What it was about, as far as the CA came to know it.
+    names: tuple[str, ...]
+    #: Zero: the connection ended without an answer.
+    status: int
+
+
+@dataclass(frozen=True)
+class Route:
+    """
+    Who answers a kind of request, and how it must be signed.
+    """
+
+    answer: Callable[[Call], Reply]
+    signed: bool = True
+    #: The request brings its key (True), names its account (False), or either (None).
+    brings_key: bool | None = False
+
+
+class DevelopmentAuthority:
+    """
+    The CA; a context manager that starts and stops it.
+
+    Arguments:
+        state_directory: Its root and its accounts; replicas may share it.
+        port: 0 means any free one; it stays the same over `stop` and `start`.
+        lifetime: Of its certificates.
+        http01_port: Where HTTP-01 is looked for, instead of port 80.
+        clock: The time that its certificates and orders go by.
+        resolve: The host to connect to for a name under validation.
+    """
+
+    def __init__(
+        self,
+        state_directory: Path,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        lifetime: timedelta = timedelta(days=90),
+        http01_port: int = 80,
+        misbehaviour: Misbehaviour | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        resolve: Callable[[str], str] = resolve,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.policy = Policy(lifetime=lifetime)
+        self.misbehaviour = misbehaviour or Misbehaviour()
+        self.validator = Validator(http01_port, resolve)
+        self.root_path = state_directory / ROOT_FILE
+        self._hierarchy = Hierarchy.open(state_directory, clock())
+        self._accounts = Accounts(state_directory / "accounts")
+        self._nonces = Nonces()
+        self._asked: deque[Asked] = deque(maxlen=REQUESTS_KEPT)
+        self._server: Server | None = None
+        self._stopped = Event()
+        # Every resource is read and changed under it: the CA does one thing at a time, and none takes long.
+        self._lock = RLock()
+        memory = Memory()
+        registration = Registration(self._accounts, self.policy)
+        certification = Certification(self._hierarchy.intermediate, self.policy, memory, clock)
+        signing = Signing(self._hierarchy, self.policy, self.misbehaviour, clock)
+        self._ordering = Ordering(
+            certification, signing, self._validate, self.policy, self.misbehaviour, memory, clock
+        )
+        self._routes = self._routes_to(registration, certification, self._ordering)
+
+    @property
+    def directory_url(self) -> str:
+        """
+        Where a client begins.
+        """
+        return f"http://{self.host}:{self.port}/directory"
+
+    @property
+    def root_pem(self) -> bytes:
+        """
+        The certificate that a client or a browser has to trust.
+        """
+        return self._hierarchy.root.pem
+
+    @property
+    def requests(self) -> list[Asked]:
+        """
+        What was asked so far, oldest first.
+        """
+        return list(self._asked)
+
+    @property
+    def lifetime(self) -> timedelta:
+        """
+        How long the certificates live that are issued from here on.
+        """
+        return self.policy.lifetime
+
+    @lifetime.setter
+    def lifetime(self, lifetime: timedelta) -> None:
+        self.policy.lifetime = lifetime
+
+    def forget_accounts(self) -> None:
+        """
+        Know no account any more: their requests meet ``accountDoesNotExist``.
+        """
+        with self._lock:
+            self._accounts.forget()
+
+    def start(self) -> None:
+        """
+        Listen.
+        """
+        self._stopped.clear()
+        self._server = Server(self.host, self.port, self.answer)
+        self.port = self._server.server_port
+
+    def stop(self) -> None:
+        """
+        End every connection and be gone, as in an outage; what it knows stays for the next `start`.
+        """
+        if self._server is not None:
+            self._stopped.set()
+            self._server.end()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def answer(self, request: Request) -> Reply | None:
+        """
+        What the CA says to *request*, also without a network; None: nothing, the connection is cut.
+        """
+        self._stopped.wait(self.misbehaviour.slow_seconds.get(request.kind, 0.0))
+        fault = self.misbehaviour.next_fault(request.kind)
+        reply = _faulty(fault) if fault and not fault.cut else self._true_answer(request)
+        cut = fault is not None and fault.cut
+        status = 0 if cut else reply.status
+        self._asked.append(Asked(request.method, request.kind, reply.names, status))
+        if cut:
+            return None
+        headers = {
+            "Replay-Nonce": self._nonces.new(),
+            "Cache-Control": "no-store",
+            "Link": f'<{request.base}/directory>;rel="index"',
+            **reply.headers,
+        }
+        return Reply(reply.status, reply.body, reply.content_type, headers, reply.names)
+
+    def _true_answer(self, request: Request) -> Reply:
+        try:
+            route = self._route(request)
+            call = self._verified(request, route) if route.signed else Call(request)
+            with self._lock:
+                return route.answer(call)
+        except Refused as refused:
+            return refusal(refused.problem, refused.headers)
+
+    def _route(self, request: Request) -> Route:
+        route = self._routes.get(request.kind)
+        if route is None:
+            raise Refused("malformed", "There is no such resource.", status=404)
+        if route.signed is not (request.method == "POST"):
+            raise Refused("malformed", f"{request.method} is not for this resource.", status=405)
+        return route
+
+    def _verified(self, request: Request, route: Route) -> Call:
+        call, nonce = verify(request, self._accounts, brings_key=route.brings_key)
+        if not self._nonces.spend(nonce) or self.misbehaviour.spoils_nonce():
+            raise Refused("badNonce", "The nonce is unknown or was used before.")
+        return call
+
+    def _routes_to(
+        self, registration: Registration, certification: Certification, ordering: Ordering
+    ) -> dict[str, Route]:
+        return {
+            "directory": Route(self._directory, signed=False),
+            "terms": Route(lambda _: Reply(body=TERMS, content_type="text/plain"), signed=False),
+            "newNonce": Route(self._new_nonce, signed=False),
+            "newAccount": Route(registration.register, brings_key=True),
+            "account": Route(registration.account),
+            "keyChange": Route(registration.change_key),
+            "newOrder": Route(ordering.order),
+            "order": Route(ordering.show_order),
+            "authorization": Route(ordering.authorization),
+            "challenge": Route(ordering.challenge),
+            "finalize": Route(ordering.finalize),
+            "certificate": Route(certification.certificate),
+            "revokeCert": Route(certification.revoke, brings_key=None),
+            "renewalInfo": Route(certification.renewal_info, signed=False),
+        }
+
+    def _directory(self, call: Call) -> Reply:
+        base = call.request.base
+        kinds = ("newNonce", "newAccount", "newOrder", "revokeCert", "keyChange", "renewalInfo")
+        meta = {
+            "termsOfService": f"{base}/terms",
+            "website": f"{base}/terms",
+            "caaIdentities": ["localhost"],
+            "externalAccountRequired": bool(self.policy.external_accounts),
+            "profiles": {name: each.description for name, each in self.policy.profiles.items()},
+        }
+        return document({**{kind: f"{base}/{kind}" for kind in kinds}, "meta": meta})
+
+    def _new_nonce(self, call: Call) -> Reply:
+        return Reply(200 if call.request.method == "HEAD" else 204)
+
+    def _validate(self, authorization: Authorization, key_authorization: str) -> None:
+        Thread(target=self._look, args=(authorization, key_authorization), daemon=True).start()
+
+    def _look(self, authorization: Authorization, key_authorization: str) -> None:
+        self._stopped.wait(self.misbehaviour.validation_seconds)
+        problem = self.misbehaviour.refusal or self.validator.look(
+            authorization.name, authorization.token, key_authorization
+        )
+        with self._lock:
+            self._ordering.decide(authorization, problem)
+
+
+def _faulty(fault: Fault) -> Reply:
+    headers = {} if fault.retry_after_seconds is None else {"Retry-After": str(fault.retry_after_seconds)}
+    if fault.problem is None:
+        page = f"<html><body><h1>{fault.status}</h1></body></html>".encode()
+        return Reply(fault.status, page, "text/html", headers)
+    return refusal(Problem(fault.problem, "The CA was told to fail.", fault.status), headers)

@@ -1,0 +1,74 @@
+"""
+The development CA on a free port, and a web server where it looks for the answers to its challenges.
+"""
+
+from __future__ import annotations
+
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from types import TracebackType
+from typing import Any, Self
+
+from certworker.answer import CHALLENGE_PATH
+from certworker.development.authority import DevelopmentAuthority
+from tests.servers.redis import free_port
+
+
+class ChallengeServer:
+    """
+    What listens on port 80 of a domain: it answers from `answers` (token to key authorization) and a webroot.
+    """
+
+    def __init__(self, webroot: Path | None = None, port: int = 0) -> None:
+        self.answers: dict[str, str] = {}
+        #: The Host header of each request that came in.
+        self.hosts: list[str] = []
+        #: Token → where it is redirected to.
+        self.redirects: dict[str, str] = {}
+        self.webroot = webroot
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
+        self._server.daemon_threads = True
+        self.port = self._server.server_port
+
+    def __enter__(self) -> Self:
+        Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, token: str) -> str | None:
+        """
+        What stands under *token*.
+        """
+        file = self.webroot / CHALLENGE_PATH.strip("/") / token if self.webroot else None
+        return file.read_text() if file and file.is_file() else self.answers.get(token)
+
+
+def development_authority(directory: Path, **options: Any) -> DevelopmentAuthority:
+    """
+    A development CA that looks for HTTP-01 at a port that is free; the caller starts it.
+    """
+    return DevelopmentAuthority(directory / "authority", **{"http01_port": free_port(), **options})
+
+
+def _handler(server: ChallengeServer) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            token = self.path.rpartition("/")[2]
+            server.hosts.append(self.headers["Host"])
+            answer = server.answer(token)
+            self.send_response(302 if token in server.redirects else 404 if answer is None else 200)
+            if token in server.redirects:
+                self.send_header("Location", server.redirects[token])
+            self.end_headers()
+            self.wfile.write((answer or "").encode())
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    return Handler
