@@ -1,0 +1,57 @@
+# The product and what it needs, in a virtual environment of its own.
+FROM python:3.13-slim AS build
+
+WORKDIR /build
+RUN python3 -m venv --without-pip /opt/certworker
+
+# The lock first: a change of certworker alone takes this layer from the cache.
+COPY requirements.lock .
+RUN python3 -m pip --python /opt/certworker/bin/python3 install --no-cache-dir --no-compile \
+        --require-hashes --only-binary :all: --requirement requirements.lock
+
+# setuptools is in the lock to build the package without asking an index; nothing needs it afterwards.
+COPY LICENSE README.md pyproject.toml ./
+COPY certworker certworker
+RUN python3 -m pip --python /opt/certworker/bin/python3 install --no-cache-dir --no-compile \
+        --no-deps --no-build-isolation . \
+    && python3 -m pip --python /opt/certworker/bin/python3 uninstall --yes setuptools
+
+# Compiled here, because at run time nothing may be written. Unchecked: the image never changes its sources.
+RUN find /opt/certworker -depth -type d \( -name tests -o -name test \) -exec rm -r {} + \
+    && /opt/certworker/bin/python3 -m compileall -q --invalidation-mode unchecked-hash \
+        /opt/certworker/lib
+
+
+FROM python:3.13-slim
+
+LABEL org.opencontainers.image.title="certworker" \
+      org.opencontainers.image.description="Gets TLS certificates for the domains on a Redis queue and hands them to Traefik." \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.base.name="docker.io/library/python:3.13-slim"
+
+# The official image has no bytecode of the standard library, and compiling it at each start takes longer
+# than starting.
+RUN python3 -m compileall -q -x '(test|idlelib|tkinter|ensurepip|turtledemo|pydoc_data|site-packages|config-)' \
+        "$(python3 -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
+
+# A volume takes over the owner of the directory that it is first mounted on.
+RUN groupadd --gid 10001 certworker \
+    && useradd --uid 10001 --gid certworker --no-create-home --home-dir /nonexistent \
+        --shell /usr/sbin/nologin certworker \
+    && mkdir -p /storage/certificates /storage/config /storage/state \
+    && chown certworker:certworker /storage/certificates /storage/config /storage/state
+
+COPY --from=build /opt/certworker /opt/certworker
+ENV PATH=/opt/certworker/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+
+VOLUME ["/storage/certificates", "/storage/config", "/storage/state"]
+USER 10001:10001
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
+    CMD ["certworker", "health"]
+ENTRYPOINT ["certworker"]
+CMD ["work"]

@@ -1,0 +1,104 @@
+# Two commands are enough to know certworker: `make demo` and `make test`. `make` alone lists the others.
+#
+# Everything is installed into .venv. Stamp files in it say what is there, so that a second run asks no network.
+
+.POSIX:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test tools lint bench lock clean
+MAKEFLAGS += --no-print-directory
+
+# The first Python that runs and is recent enough. Another one: make setup PYTHON=/path/to/python3
+PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
+    $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+PYTHON_OF_THE_IMAGE := python3.13
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+# Where Go is there, this release is preferred to the distribution's; another program: make test PEBBLE=/path/to/pebble
+PEBBLE_RELEASE := v2.10.1
+
+PROGRAMS := redis-server pebble lego certbot php
+PACKAGES := redis-server pebble lego certbot php-cli php-redis
+
+help: ## List what can be made
+	@echo "certworker gets TLS certificates for the domains on a Redis queue and hands them to Traefik."
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "New here? make demo needs Python 3.11, nothing else, and ends by itself."
+
+setup: .venv/installed ## Make .venv with certworker in it
+	@echo "Ready: $(BIN)/certworker --help"
+
+demo: .venv/installed ## A queue, a CA, a certificate and its renewal on this machine, in one go
+	@$(BIN)/certworker demo
+
+test: .venv/tested tools ## The whole suite, against real servers
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet --numprocesses=auto --maxprocesses=4 $(TESTS)
+
+tools: .venv/pebble ## Install the servers and clients that the tests meet
+	@missing=; \
+	for program in $(PROGRAMS); do \
+	    PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" command -v $$program >/dev/null || missing="$$missing $$program"; \
+	done; \
+	php -m 2>/dev/null | grep -qx redis || missing="$$missing php-redis"; \
+	test -z "$$missing" && exit 0; \
+	echo "The tests need:$$missing"; \
+	if ! command -v apt-get >/dev/null; then \
+	    echo "Install them with your system's package manager (Debian calls them $(PACKAGES))."; exit 1; \
+	elif test "$$(id -u)" != 0; then \
+	    echo "Type this, then make test again:"; \
+	    echo "  sudo apt-get update && sudo apt-get install --yes $(PACKAGES)"; exit 1; \
+	fi; \
+	export DEBIAN_FRONTEND=noninteractive; \
+	apt-get update -qq && apt-get install -qq --yes --no-install-recommends $(PACKAGES) >/dev/null
+
+lint: .venv/tested ## Form, types, and the links and examples of the README
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/python -m pytest --quiet tests/test_readme.py
+
+bench: .venv/tested tools ## Measure certworker beside certbot, lego and a bare client
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench
+
+lock: ## Pin requirements.lock anew; newer versions with UPGRADE=--upgrade
+	@$(PYTHON_OF_THE_IMAGE) -m venv build/lock
+	@build/lock/bin/python -m pip --disable-pip-version-check --quiet install pip-tools
+	@CUSTOM_COMPILE_COMMAND="make lock" build/lock/bin/pip-compile --quiet $(UPGRADE) \
+	    --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
+	    --strip-extras --build-deps-for=wheel --allow-unsafe --output-file=requirements.lock pyproject.toml
+
+clean: ## Remove .venv and everything that was made
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/created:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed. On Debian or Ubuntu: apt-get install python3"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "Python's venv is missing. On Debian or Ubuntu: apt-get install python3-venv"; exit 1; }
+	@echo "Making .venv"
+	@$(PYTHON) -m venv --clear .venv
+	@$(PIP) install --upgrade 'pip>=25.1'
+	@touch $@
+
+.venv/installed: .venv/created pyproject.toml
+	@echo "Installing certworker into .venv"
+	@$(PIP) install --editable '.[demo]'
+	@touch $@
+
+.venv/tested: .venv/installed
+	@echo "Installing what the tests need into .venv"
+	@$(PIP) install --group test --group lint
+	@touch $@
+
+# Without Go, or without a network, the distribution's Pebble serves as well.
+.venv/pebble: .venv/created
+	@if test -z "$(PEBBLE)" && command -v go >/dev/null; then \
+	    echo "Building Pebble $(PEBBLE_RELEASE)"; \
+	    GOBIN="$(CURDIR)/$(BIN)" go install github.com/letsencrypt/pebble/v2/cmd/pebble@$(PEBBLE_RELEASE) \
+	        || echo "Pebble could not be built; the distribution's is used."; \
+	fi
+	@touch $@
