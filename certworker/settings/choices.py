@@ -1,5 +1,5 @@
 """
-What an operator chose, as values: the CA, the HTTP port, the contact.
+What an operator chose, as values: the CA and the HTTP port.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ class AuthorityChoice:
         path = re.sub(r"/(directory|dir)/?$", "", url.path)
         label = re.sub(r"[^a-z0-9.]+", "-", f"{url.netloc}{path}".lower()).strip("-.")[:100]
         if label in {known.label for known in AUTHORITIES}:
+            # A host may be called "development"; its account is still not the development CA's.
             label += "-acme"
         return cls(label, url.netloc, text, "private" if private_network else "public")
 
@@ -95,21 +96,3 @@ AUTHORITIES = (
     ),
     AuthorityChoice("development", "the development CA", None, "development"),
 )
-
-
-def contact_problem(email: str | None) -> str | None:
-    """
-    Why a CA would refuse *email* as contact (boulder, policy/pa.go: ValidEmail), or None.
-    """
-    if not email:
-        return "it is missing"
-    if not email.isascii():
-        return "it has letters beyond ASCII"
-    mailbox, at, domain = email.partition("@")
-    if not mailbox or not at or re.search(r"[\s?#,;:<>@]", mailbox + domain):
-        return "it is not one plain address like you@yourdomain"
-    if not re.fullmatch(r"[a-z0-9-]+(\.[a-z0-9-]+)+", domain.lower()):
-        return "its domain is not a public name"
-    if re.search(r"(^|\.)example\.(com|net|org)$", domain.lower()):
-        return "example.com, example.net and example.org are placeholders"
-    return None

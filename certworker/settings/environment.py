@@ -1,5 +1,5 @@
 """
-What an operator may set: read once from the environment, then frozen.
+Every setting, and the variable it comes from: read once, then frozen.
 
 All wrong values are told together, each with what is allowed, and never with what was given: the
 environment holds passwords, and logs are shown around.
@@ -12,62 +12,37 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
     AliasChoices,
-    BeforeValidator,
     Field,
     FilePath,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from certworker.choices import AuthorityChoice, HttpAddress, contact_problem
 from certworker.errors.configuration import InvalidSettings
-
-__all__ = ["AuthorityChoice", "HttpAddress", "KeyType", "Settings", "contact_problem", "load", "variables"]
+from certworker.settings.choices import AuthorityChoice, HttpAddress
+from certworker.settings.readings import (
+    AddressOrOff,
+    AuthorityName,
+    CommaList,
+    Directory,
+    DirectoryOrOff,
+    HostName,
+    LowerCase,
+    Port,
+    Production,
+    Profile,
+    Slots,
+)
 
 #: As in :mod:`certworker.certificates`, which settings do not import: a test holds the two together.
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
 
-#: Taken as it is: quotes and spaces may belong to it.
-PASSWORD = "_APP_REDIS_PASS"
-
-
-def _unquoted(value: str) -> str:
-    return value.strip().strip("\"'").strip()
-
-
-def _lower(value: Any) -> Any:
-    return value.lower() if isinstance(value, str) else value
-
-
-def _authority(value: str) -> str:
-    if value.lower() != "auto":
-        AuthorityChoice.named(value)
-    return value
-
-
-def _http_address(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    return None if value.lower() == "off" else HttpAddress.parse(value)
-
-
-def _directory_or_off(value: Any) -> Any:
-    return None if value == "off" else value
-
-
-def _comma_list(value: Any) -> Any:
-    return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
-
-
-def _is_production(value: Any) -> Any:
-    return value.lower() == "production" if isinstance(value, str) else value
-
-
-Port = Annotated[int, Field(ge=1, le=65535)]
-Directory = Annotated[Path, AfterValidator(Path.absolute)]
+#: Taken as they are: quotes and spaces may belong to them.
+VERBATIM = frozenset({"_APP_REDIS_PASS"})
 
 
 class Settings(BaseSettings):
@@ -75,14 +50,14 @@ class Settings(BaseSettings):
     The settings, each with the variable it comes from; the description says what that variable allows.
     """
 
-    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, extra="ignore")
+    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, validate_default=False)
 
     #: Only production may use a public CA.
-    production: Annotated[bool, BeforeValidator(_is_production)] = Field(
+    production: Production = Field(
         False, validation_alias="_APP_ENV", description="production or development"
     )
     #: Asked for at every start, as they were written.
-    domains: Annotated[tuple[str, ...], BeforeValidator(_comma_list)] = Field(
+    domains: CommaList = Field(
         ("localhost",),
         validation_alias="_APP_DOMAIN",
         description="names separated by commas, for example api.example.org",
@@ -96,13 +71,17 @@ class Settings(BaseSettings):
     older_email: str | None = Field(
         None, validation_alias="_APP_SYSTEM_SECURITY_EMAIL_ADDRESS", description="an e-mail address"
     )
-    redis_host: str = Field("redis", validation_alias="_APP_REDIS_HOST", description="a host name")
+    redis_host: HostName = Field(
+        "redis", validation_alias="_APP_REDIS_HOST", description="a bare host name, for example redis"
+    )
     redis_port: Port = Field(
         6379, validation_alias="_APP_REDIS_PORT", description="a number from 1 to 65535, for example 6379"
     )
     redis_user: str | None = Field(None, validation_alias="_APP_REDIS_USER", description="a user name")
-    redis_password: SecretStr | None = Field(None, validation_alias=PASSWORD, description="a password")
-    authority_name: Annotated[str, AfterValidator(_authority)] = Field(
+    redis_password: SecretStr | None = Field(
+        None, validation_alias="_APP_REDIS_PASS", description="a password"
+    )
+    authority_name: AuthorityName = Field(
         "auto",
         validation_alias="CERTWORKER_AUTHORITY",
         description="auto, letsencrypt, letsencrypt-staging, development or the URL of an ACME directory, "
@@ -122,7 +101,8 @@ class Settings(BaseSettings):
     config_dir: Directory = Field(
         Path("/storage/config"),
         validation_alias="CERTWORKER_CONFIG_DIR",
-        description="a directory, for example /storage/config",
+        validate_default=True,
+        description="a directory of its own, for example /storage/config",
     )
     #: Account keys, the development root, orders under way.
     state_dir: Directory = Field(
@@ -131,45 +111,45 @@ class Settings(BaseSettings):
         description="a directory, for example /storage/state",
     )
     #: Challenge answers, health, metrics; None: no port at all.
-    http_address: Annotated[HttpAddress | None, BeforeValidator(_http_address)] = Field(
+    http_address: AddressOrOff = Field(
         HttpAddress("0.0.0.0", 8080),  # noqa: S104 (in a container, where the compose file decides)
         validation_alias="CERTWORKER_HTTP_ADDRESS",
         description="an address with a port, for example 0.0.0.0:8080 or [::]:8080; or off",
     )
     #: Where challenge files are also laid, for a core that serves them.
-    webroot: Annotated[Directory | None, BeforeValidator(_directory_or_off)] = Field(
+    webroot: DirectoryOrOff = Field(
         default_factory=lambda known: known["certificates_dir"],
         validation_alias="CERTWORKER_WEBROOT",
         description="a directory, for example /storage/certificates; or off",
     )
     #: Jobs at a time.
-    concurrency: Annotated[int, Field(ge=1, le=1024)] = Field(
+    concurrency: Slots = Field(
         16,
         validation_alias="CERTWORKER_CONCURRENCY",
         description="a number from 1 to 1024, for example 16",
     )
-    key_type: Annotated[KeyType, BeforeValidator(_lower)] = Field(
+    key_type: Annotated[KeyType, LowerCase] = Field(
         "ec256",
         validation_alias="CERTWORKER_KEY_TYPE",
         description="ec256, ec384, rsa2048, rsa3072 or rsa4096",
     )
-    profile: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")] | None = Field(
+    profile: Profile | None = Field(
         None,
         validation_alias="CERTWORKER_PROFILE",
         description="the name of one of the CA's profiles, for example shortlived",
     )
     #: The CA is one's own: private addresses and suffixes are allowed.
-    private_network: Annotated[bool, BeforeValidator(_lower)] = Field(
+    private_network: bool = Field(
         False, validation_alias="CERTWORKER_PRIVATE_NETWORK", description="true or false"
     )
     #: Where our own checks knock; a public CA always knocks at 80.
     http01_port: Port = Field(
         80, validation_alias="CERTWORKER_HTTP01_PORT", description="a number from 1 to 65535, for example 80"
     )
-    log: Annotated[Literal["human", "json"], BeforeValidator(_lower)] = Field(
+    log: Annotated[Literal["human", "json"], LowerCase] = Field(
         "human", validation_alias="CERTWORKER_LOG", description="human or json"
     )
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], BeforeValidator(_lower)] = Field(
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], LowerCase] = Field(
         "info", validation_alias="CERTWORKER_LOG_LEVEL", description="debug, info, warning or error"
     )
 
@@ -187,6 +167,14 @@ class Settings(BaseSettings):
         """
         return (init_settings,)
 
+    @field_validator("config_dir")
+    @classmethod
+    def _is_of_its_own(cls, value: Path, known: ValidationInfo) -> Path:
+        # Traefik reads everything again whenever anything changes there.
+        if value == known.data.get("certificates_dir"):
+            raise ValueError("the certificates lie there")
+        return value
+
     @property
     def authority(self) -> AuthorityChoice:
         """
@@ -202,23 +190,34 @@ class Settings(BaseSettings):
         What is odd about the two variables for the e-mail address, if anything is.
         """
         if self.older_email and self.older_email != self.email:
-            return "_APP_EMAIL_CERTIFICATES and _APP_SYSTEM_SECURITY_EMAIL_ADDRESS differ; the first one is used."
+            return (
+                "_APP_EMAIL_CERTIFICATES and _APP_SYSTEM_SECURITY_EMAIL_ADDRESS differ, and the first one is "
+                "used. Remove the second one from .env."
+            )
         if self.email == "certs@appwrite.io":
-            return "The e-mail address is Appwrite's default: nobody here would read it. Set _APP_EMAIL_CERTIFICATES."
+            return (
+                "The e-mail address for certificates is Appwrite's default, which nobody here reads. "
+                "Set _APP_EMAIL_CERTIFICATES=you@yourdomain"
+            )
         return None
 
 
 def load(environ: Mapping[str, str]) -> Settings:
     """
-    The settings in *environ*. An empty variable means its default; spaces and quotes around a value do not count.
+    The settings in *environ*.
+
+    An empty variable means its default, as compose passes unset ones as empty; spaces and quotes
+    around a value do not count.
 
     Raises:
         InvalidSettings: Names every wrong variable with what it allows.
     """
     allowed = variables()
-    given: dict[str, Any] = {name: _unquoted(value) for name, value in environ.items() if name in allowed}
-    if password := environ.get(PASSWORD):
-        given[PASSWORD] = password
+    given: dict[str, Any] = {
+        name: value if name in VERBATIM else value.strip().strip("\"'").strip()
+        for name, value in environ.items()
+        if name in allowed
+    }
     try:
         return Settings(**{name: value for name, value in given.items() if value})
     except ValidationError as error:

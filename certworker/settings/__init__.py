@@ -1,0 +1,16 @@
+"""
+What an operator may set.
+
+The files, in the order in which they may import each other::
+
+    choices        the CA and the HTTP port, as values
+    contact        whether a CA would take an e-mail address
+    readings       how a text becomes one of them, or a number, or a path
+    environment    every setting, and the variable it comes from
+"""
+
+from certworker.settings.choices import AuthorityChoice, HttpAddress
+from certworker.settings.contact import contact_problem
+from certworker.settings.environment import KeyType, Settings, load, variables
+
+__all__ = ["AuthorityChoice", "HttpAddress", "KeyType", "Settings", "contact_problem", "load", "variables"]

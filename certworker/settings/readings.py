@@ -1,0 +1,49 @@
+"""
+How the text of a variable becomes a setting.
+
+A reader gets the text without the spaces and quotes around it, and never an empty one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from certworker.settings.choices import AuthorityChoice, HttpAddress
+
+
+def _is_production(text: str) -> bool:
+    return text.lower() == "production"
+
+
+def _comma_list(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))
+
+
+def _authority(text: str) -> str:
+    if text.lower() != "auto":
+        AuthorityChoice.named(text)
+    return text
+
+
+def _address_or_off(text: str) -> HttpAddress | None:
+    return None if text.lower() == "off" else HttpAddress.parse(text)
+
+
+def _directory_or_off(text: str) -> Path | None:
+    return None if text.lower() == "off" else Path(text)
+
+
+Production = Annotated[bool, BeforeValidator(_is_production)]
+CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
+AuthorityName = Annotated[str, AfterValidator(_authority)]
+AddressOrOff = Annotated[HttpAddress | None, BeforeValidator(_address_or_off)]
+Directory = Annotated[Path, AfterValidator(Path.absolute)]
+DirectoryOrOff = Annotated[Directory | None, BeforeValidator(_directory_or_off)]
+HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+Slots = Annotated[int, Field(ge=1, le=1024)]
+Profile = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+LowerCase = BeforeValidator(str.lower)
