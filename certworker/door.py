@@ -1,0 +1,176 @@
+"""
+The door: one HTTP port for the answers to challenges, the health of the worker and its metrics.
+
+Whoever can reach port 80 of a domain can knock here, so it reads little, answers little, and says nothing
+of itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import socket
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from waitress.server import create_server
+from waitress.wasyncore import close_all
+
+from certworker.answer import CHALLENGE_PATH
+from certworker.errors import printable
+from certworker.errors.configuration import AddressNotUsable
+from certworker.settings import HttpAddress
+
+logger = logging.getLogger(__name__)
+
+#: An answer is computed in microseconds; more threads would only take memory.
+THREADS = 4
+
+#: All of them, open files of the jobs included, have to stay below the usual limit of 1,024.
+CONNECTIONS = 500
+
+#: The validator of a CA asks once and at once (Let's Encrypt gives up after ten seconds).
+SILENCE_SECONDS = 10
+
+#: A request for a token has some hundred bytes, and no body.
+LONGEST_HEADER = 8 * 1024
+LONGEST_BODY = 1024
+
+Reply = tuple[str, str, bytes]
+NOT_FOUND: Reply = ("404 Not Found", "text/plain", b"not found\n")
+NOT_ALLOWED: Reply = ("405 Method Not Allowed", "text/plain", b"only GET and HEAD\n")
+NOT_NOW: Reply = ("503 Service Unavailable", "text/plain", b"not now\n")
+
+
+class Door:
+    """
+    The HTTP server of the worker, in a thread of its own.
+
+    `GET /.well-known/acme-challenge/TOKEN` is answered as RFC 8555, section 8.3 wants it, whatever the Host;
+    `GET /healthz` with 200 or 503; `GET /metrics` for Prometheus.
+    """
+
+    def __init__(
+        self,
+        address: HttpAddress,
+        *,
+        answer: Callable[[str], str | None],
+        healthy: Callable[[], Mapping[str, object]],
+        metrics: Callable[[], bytes],
+    ) -> None:
+        """
+        Args:
+            address: Where to listen. `::` takes IPv4, too; port 0 is a free port.
+            answer: The key authorization for a token, or None.
+            healthy: The parts of the worker: True for one that is well, otherwise what is wrong with it.
+            metrics: The metrics in Prometheus' text format.
+        """
+        self._address = address
+        self._answer = answer
+        self._healthy = healthy
+        self._metrics = metrics
+        self._server: Any = None
+        self._connections: dict[int, Any] = {}
+        self._thread = threading.Thread(target=self._serve, name="door", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """
+        The port it listens on.
+        """
+        return int(self._server.effective_port)
+
+    def start(self) -> None:
+        """
+        Listen; it answers when this returns.
+
+        Raises:
+            AddressNotUsable: Another program has the port, or the address is none of this machine.
+        """
+        try:
+            listening = _bound(self._address)
+        except OSError as error:
+            reason = "another program has it" if error.errno == errno.EADDRINUSE else error.strerror
+            raise AddressNotUsable(address=self._address, reason=reason) from error
+        self._server = create_server(
+            self._respond,
+            map=self._connections,
+            sockets=[listening],
+            threads=THREADS,
+            connection_limit=CONNECTIONS,
+            channel_timeout=SILENCE_SECONDS,
+            cleanup_interval=SILENCE_SECONDS // 2,
+            max_request_header_size=LONGEST_HEADER,
+            max_request_body_size=LONGEST_BODY,
+            asyncore_use_poll=True,
+            log_socket_errors=False,
+            ident=None,
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """
+        Close it; stopping one that never started is no mistake.
+        """
+        if self._server is not None and self._thread.is_alive():
+            # The loop ends when it has no connection left; only its own thread may close them.
+            self._server.trigger.pull_trigger(lambda: close_all(self._connections))
+            self._thread.join()
+
+    def _serve(self) -> None:
+        self._server.run()
+        self._server.task_dispatcher.shutdown()
+
+    def _respond(self, request: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+        try:
+            status, kind, body = self._reply(request["REQUEST_METHOD"], request["PATH_INFO"])
+        except Exception as error:  # Redis is away, or whatever else stands behind the door: ask again later
+            logger.warning("a request was not answered: %s", error)
+            status, kind, body = NOT_NOW
+        headers = [
+            ("Content-Type", kind),
+            ("Content-Length", str(len(body))),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+        ]
+        if status == NOT_ALLOWED[0]:
+            headers.append(("Allow", "GET, HEAD"))
+        start_response(status, headers)
+        return [] if request["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def _reply(self, method: str, path: str) -> Reply:
+        if method not in ("GET", "HEAD"):
+            return NOT_ALLOWED
+        if path.startswith(CHALLENGE_PATH):
+            answer = self._answer(path.removeprefix(CHALLENGE_PATH))
+            return ("200 OK", "text/plain", answer.encode("ascii")) if answer else NOT_FOUND
+        if path == "/healthz":
+            return self._health()
+        if path == "/metrics":
+            return ("200 OK", "text/plain; version=0.0.4; charset=utf-8", self._metrics())
+        return NOT_FOUND
+
+    def _health(self) -> Reply:
+        try:
+            parts = self._healthy()
+        except Exception as error:  # whatever it is, it is the reason
+            parts = {"reason": printable(error)}
+        well = all(state is True for state in parts.values())
+        body = json.dumps({"healthy": well, **parts}, default=str).encode() + b"\n"
+        return ("200 OK" if well else "503 Service Unavailable", "application/json", body)
+
+
+def _bound(address: HttpAddress) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.bind((address.host, address.port))
+    except OSError:
+        listening.close()
+        raise
+    return listening

@@ -1,0 +1,123 @@
+"""
+The agenda: when to look at each name again.
+
+Renewals, attempts after a failure and re-checks are one and the same thing here: a moment. All of them
+stand in one sorted set, so that what is due is one question to Redis, whatever number of names there is.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from redis import Redis
+
+from certworker.ledger.text import moment_of
+
+logger = logging.getLogger(__name__)
+
+AGENDA = "certworker:agenda"
+
+#: So many names go in one command; Redis serves others between two of them.
+NAMES_A_COMMAND = 1_000
+
+
+class Agenda:
+    """
+    Names with the moments of their next look.
+
+    Attributes:
+        wake: Sees that somebody looks at the agenda at a moment.
+    """
+
+    def __init__(self, connection: Redis, wake: Callable[[datetime], object]) -> None:
+        self._connection = connection
+        self.wake = wake
+
+    def put(self, name: str, moment: datetime | None) -> None:
+        """
+        Look at *name* at *moment*, instead of any other moment; None: know it, but plan no look.
+        """
+        self.put_many({name: moment})
+
+    def put_many(self, moments: Mapping[str, datetime | None]) -> None:
+        """
+        Put many names at once, and wake whoever looks for the earliest of the moments.
+        """
+        scores = {name: moment.timestamp() if moment else math.inf for name, moment in moments.items()}
+        for some in _portions(list(scores)):
+            self._connection.zadd(AGENDA, {name: scores[name] for name in some})
+        planned = [moment for moment in moments.values() if moment]
+        if planned:
+            self.wake(min(planned))
+
+    def remove(self, name: str) -> None:
+        """
+        Forget *name*; forgetting it twice is no mistake.
+        """
+        self._connection.zrem(AGENDA, name)
+
+    def due(self, now: datetime, limit: int) -> list[str]:
+        """
+        At most *limit* names whose moment is not after *now*, the earliest first.
+        """
+        members: list[Any] = self._connection.zrangebyscore(
+            AGENDA, "-inf", now.timestamp(), start=0, num=limit
+        )
+        return [name for _, name in self._named(members)]
+
+    def earliest(self) -> datetime | None:
+        """
+        The next moment on the agenda; None if no look is planned.
+        """
+        first = self._connection.zrange(AGENDA, 0, 0, withscores=True)
+        return moment_of(float(first[0][1])) if first else None
+
+    def moment(self, name: str) -> datetime | None:
+        """
+        When *name* is looked at next; None if no look is planned or the agenda does not know it.
+        """
+        return moment_of(self._connection.zscore(AGENDA, name))
+
+    def missing(self, names: Sequence[str]) -> list[str]:
+        """
+        Those of *names* that the agenda does not know, in their order.
+        """
+        unknown: list[str] = []
+        for some in _portions(names):
+            scores = self._connection.zmscore(AGENDA, list(some))
+            unknown += [name for name, score in zip(some, scores, strict=True) if score is None]
+        return unknown
+
+    def moments(self) -> dict[str, datetime | None]:
+        """
+        All names with their moments, in no order.
+
+        Read with ZSCAN, so that Redis serves others meanwhile: a name that is put or removed at the same
+        time may or may not be among them.
+        """
+        scores = dict(self._connection.zscan_iter(AGENDA, count=NAMES_A_COMMAND))
+        return {name: moment_of(scores[member]) for member, name in self._named(scores)}
+
+    def __contains__(self, name: str) -> bool:
+        return self._connection.zscore(AGENDA, name) is not None
+
+    def __len__(self) -> int:
+        return int(self._connection.zcard(AGENDA))
+
+    def _named(self, members: Iterable[bytes | str]) -> Iterator[tuple[bytes | str, str]]:
+        for member in members:
+            try:
+                yield member, member if isinstance(member, str) else member.decode()
+            except UnicodeDecodeError:
+                # Written by somebody else; due for ever, if it stayed.
+                self._connection.zrem(AGENDA, member)
+                logger.warning("removed %r from the agenda: it is not UTF-8 and no name", member)
+
+
+def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(names), NAMES_A_COMMAND):
+        yield names[start : start + NAMES_A_COMMAND]

@@ -1,0 +1,222 @@
+"""
+One worker at a time for a name: locks with a lease, and a token that tells the older from the newer.
+
+A lock alone cannot promise that: a worker that was frozen may wake up after its lease and still believe it
+is alone. So each hold has a fencing token, higher than every one before, and the volume refuses to publish
+under a lower token than it has seen.
+
+Three small scripts instead of redis-py's `Lock`, which has one name each: here a set of names is taken
+together with its token in one atomic step and one round trip, and a command that redis-py sends twice
+because the connection broke finds its own lock, not a stranger's.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from certworker.errors.machine import AlreadyUnderWay
+
+logger = logging.getLogger(__name__)
+
+FENCE = "certworker:fence"
+LOCKS = "certworker:lock:"
+
+#: How long a worker that died keeps its names.
+LEASE_SECONDS = 90.0
+
+#: KEYS: the counter, then the locks. ARGV: our mark, the lease in milliseconds, the highest token known.
+#: The token; or, below zero, which of the locks somebody else holds. Without effect in that case.
+_TAKE = """
+for i = 2, #KEYS do
+    local holder = redis.call('GET', KEYS[i])
+    if holder and holder ~= ARGV[1] then return 1 - i end
+end
+for i = 2, #KEYS do
+    redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2])
+end
+local counted = tonumber(redis.call('GET', KEYS[1]) or 0) or 0
+local token = math.max(counted, tonumber(ARGV[3])) + 1
+redis.call('SET', KEYS[1], string.format('%.0f', token))
+return token
+"""
+
+#: KEYS: the locks. ARGV: our mark, the lease in milliseconds. 1 if all are ours, for another lease.
+#: A lock that is gone was evicted, for the caller knows that its lease has not ended; it is taken again.
+_RENEW = """
+for i = 1, #KEYS do
+    local holder = redis.call('GET', KEYS[i])
+    if holder and holder ~= ARGV[1] then return 0 end
+end
+for i = 1, #KEYS do
+    redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2])
+end
+return 1
+"""
+
+#: KEYS: the locks. ARGV: our mark.
+_RELEASE = """
+for i = 1, #KEYS do
+    if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]) end
+end
+"""
+
+
+class Lease:
+    """
+    Names that are ours for a time.
+
+    Attributes:
+        names: Which, sorted.
+        token: The fencing token: higher than that of every earlier hold.
+        duration: How long the names stay ours if this worker dies.
+    """
+
+    def __init__(
+        self, names: tuple[str, ...], token: int, duration: timedelta, taken: float, renew: Callable[[], bool]
+    ) -> None:
+        self.names = names
+        self.token = token
+        self.duration = duration
+        self._renew = renew
+        self._ends = taken + duration.total_seconds()
+        self._lost = False
+        self._mutex = threading.Lock()
+
+    def still_held(self) -> bool:
+        """
+        Whether the names are still ours; if so, they stay so for another whole lease.
+
+        Where Redis does not answer, our own clock decides: nobody else can have them before the lease ends.
+        """
+        with self._mutex:
+            asked = time.monotonic()
+            if self._lost or asked >= self._ends:
+                self._give_up()
+                return False
+            try:
+                renewed = self._renew()
+            except RedisError as error:
+                logger.debug("the lease could not be renewed: %s", error, extra={"domain": self.names[0]})
+                return time.monotonic() < self._ends
+            if not renewed:
+                self._give_up()
+                return False
+            self._ends = asked + self.duration.total_seconds()
+            return True
+
+    def _give_up(self) -> None:
+        if not self._lost:
+            logger.warning(
+                "the lock was lost; what is under way will not be published", extra={"domain": self.names[0]}
+            )
+        self._lost = True
+
+    def end(self, release: Callable[[], object]) -> None:
+        """
+        Give the names back by *release*; a renewal that is under way ends first and none follows.
+        """
+        with self._mutex:
+            self._lost = True
+            release()
+
+
+class NameLocks:
+    """
+    The locks of the names, shared by all workers of one Redis.
+
+    One thread renews all leases of this object when a third of them has passed.
+    """
+
+    def __init__(
+        self,
+        connection: Redis,
+        lease_seconds: float = LEASE_SECONDS,
+        *,
+        highest_token: Callable[[], int],
+    ) -> None:
+        """
+        Args:
+            connection: To Redis.
+            lease_seconds: How long names stay locked after their worker died.
+            highest_token: The highest token on the volume. An emptied Redis counts on from there.
+        """
+        self._connection = connection
+        self._duration = timedelta(seconds=lease_seconds)
+        self._milliseconds = max(1, int(lease_seconds * 1000))
+        self._highest_token = highest_token
+        self._take = connection.register_script(_TAKE)
+        self._renew = connection.register_script(_RENEW)
+        self._release = connection.register_script(_RELEASE)
+        self._leases: set[Lease] = set()
+        self._mutex = threading.Lock()
+        self._renewing = threading.Thread(target=self._keep_renewing, name="leases", daemon=True)
+
+    @contextmanager
+    def hold(self, names: Iterable[str]) -> Iterator[Lease]:
+        """
+        Have *names* to oneself: all of them, or none.
+
+        Raises:
+            AlreadyUnderWay: Somebody else has one of them. Said at once, there is no waiting.
+        """
+        wanted = tuple(sorted(set(names)))
+        keys = [LOCKS + name for name in wanted]
+        mark = secrets.token_hex(16)
+        lease = self._taken(wanted, keys, mark)
+        with self._mutex:
+            self._leases.add(lease)
+            if self._renewing.ident is None:
+                self._renewing.start()
+        try:
+            yield lease
+        finally:
+            with self._mutex:
+                self._leases.discard(lease)
+            lease.end(lambda: self._given_back(keys, mark))
+
+    def is_held(self, name: str) -> bool:
+        """
+        Whether anybody has *name*.
+        """
+        return bool(self._connection.exists(LOCKS + name))
+
+    def _taken(self, names: tuple[str, ...], keys: list[str], mark: str) -> Lease:
+        asked = time.monotonic()
+        try:
+            token = int(self._take([FENCE, *keys], [mark, self._milliseconds, self._highest_token()]))
+        except BaseException:
+            # The command may have arrived although its answer did not.
+            self._given_back(keys, mark)
+            raise
+        if token < 0:
+            raise AlreadyUnderWay(name=names[-token - 1])
+        return Lease(
+            names,
+            token,
+            self._duration,
+            asked,
+            renew=lambda: bool(self._renew(keys, [mark, self._milliseconds])),
+        )
+
+    def _given_back(self, keys: list[str], mark: str) -> None:
+        try:
+            self._release(keys, [mark])
+        except RedisError as error:
+            logger.debug("a lock was not given back and ends with its lease: %s", error)
+
+    def _keep_renewing(self) -> None:
+        while True:
+            time.sleep(self._duration.total_seconds() / 3)
+            with self._mutex:
+                leases = list(self._leases)
+            for lease in leases:
+                lease.still_held()

@@ -1,0 +1,234 @@
+"""
+What happened to a name last: its state, its certificate, or why there is none.
+
+::
+
+    began ──► issuing ──┬─► issued     attempts back to 0, the failure forgotten
+                ▲       ├─► failed     attempts + 1; the certificate that serves on stays recorded
+                │       └─► waiting    for a moment (a limit, another worker); no attempt is counted
+                └──────────── at the next look, from each of them
+
+People read it (`certworker status`), and the next attempt counts on it across restarts. It is no truth:
+a record that Redis lost is written anew by the next look.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, get_args
+
+from redis import Redis
+
+from certworker.errors import CertworkerError
+from certworker.ledger.text import moment_in, text_in, written
+
+RECORDS = "certworker:name:"
+
+State = Literal["issued", "failed", "waiting", "issuing"]
+STATES: tuple[State, ...] = get_args(State)
+
+#: So many records are read in one command; Redis serves others between two of them.
+RECORDS_A_COMMAND = 500
+
+#: KEYS: records. All their fields as one JSON text: a pipeline of as many HGETALL takes redis-py three times
+#: as long (2.2 s for 50,000 names), for it reads each field of each answer by itself.
+_READ = """
+local records = {}
+for i, key in ipairs(KEYS) do
+    local fields = redis.pcall('HGETALL', key)
+    records[i] = #fields > 0 and fields
+end
+return cjson.encode(records)
+"""
+
+
+@dataclass(frozen=True)
+class Record:
+    """
+    What is known of one name.
+    """
+
+    name: str
+    #: All names of its certificate, the name itself among them.
+    names: tuple[str, ...]
+    state: State
+    #: The last failure; empty once a certificate was issued.
+    code: str
+    message: str
+    remedy: str
+    #: Failures in a row.
+    attempts: int
+    #: The certificate in service, whatever happened since.
+    not_before: datetime | None
+    not_after: datetime | None
+    serial: str
+    authority: str
+    #: None: no look is planned.
+    next_look: datetime | None
+    updated: datetime
+
+    def share_left(self, now: datetime) -> float | None:
+        """
+        The share of the certificate's life that is left: 1 is new, 0 or less has expired; None without one.
+        """
+        if self.not_before is None or self.not_after is None or self.not_after <= self.not_before:
+            return None
+        return (self.not_after - now) / (self.not_after - self.not_before)
+
+
+class Records:
+    """
+    The records of all names, one hash in Redis each.
+    """
+
+    def __init__(self, connection: Redis) -> None:
+        self._connection = connection
+        self._read = connection.register_script(_READ)
+
+    def read(self, name: str) -> Record | None:
+        """
+        The record of *name*; None if there is none.
+        """
+        return next(self.read_many([name]))
+
+    def read_many(self, names: Sequence[str]) -> Iterator[Record | None]:
+        """
+        The record of each of *names*, in their order.
+        """
+        for start in range(0, len(names), RECORDS_A_COMMAND):
+            some = names[start : start + RECORDS_A_COMMAND]
+            answer = self._read([RECORDS + name for name in some])
+            for name, stored in zip(some, json.loads(text_in(answer)), strict=True):
+                fields = iter(stored or ())
+                yield _record(name, dict(zip(fields, fields, strict=True)))
+
+    def began(self, names: Sequence[str], now: datetime) -> None:
+        """
+        A worker began to issue for *names*.
+        """
+        self._write(names, {"state": "issuing", "updated": written(now)})
+
+    def issued(
+        self,
+        names: Sequence[str],
+        *,
+        not_before: datetime,
+        not_after: datetime,
+        serial: str,
+        authority: str,
+        next_look: datetime,
+        now: datetime,
+    ) -> None:
+        """
+        *names* have a certificate in service.
+        """
+        fields = {
+            "state": "issued",
+            "attempts": "0",
+            "not_before": written(not_before),
+            "not_after": written(not_after),
+            "serial": serial,
+            "authority": authority,
+            "next_look": written(next_look),
+            "updated": written(now),
+        }
+        self._write(names, fields, without=("code", "message", "remedy"))
+
+    def failed(
+        self, names: Sequence[str], failure: CertworkerError, *, next_look: datetime | None, now: datetime
+    ) -> None:
+        """
+        An attempt to issue for *names* failed; it is counted.
+        """
+        self._write(names, _told(failure, "failed", next_look, now), more_attempts=1)
+
+    def waiting(
+        self, names: Sequence[str], failure: CertworkerError, *, until: datetime, now: datetime
+    ) -> None:
+        """
+        Issuing for *names* has to wait *until* a moment; that is no failed attempt.
+        """
+        self._write(names, _told(failure, "waiting", until, now))
+
+    def attempts(self, name: str) -> int:
+        """
+        How often issuing for *name* has failed since the last success.
+        """
+        return _number(text_in(self._connection.hget(RECORDS + name, "attempts")))
+
+    def forget(self, name: str) -> None:
+        """
+        Remove the record of *name*.
+        """
+        self._connection.delete(RECORDS + name)
+
+    def _write(
+        self,
+        names: Sequence[str],
+        fields: dict[str, str],
+        *,
+        without: Sequence[str] = (),
+        more_attempts: int = 0,
+    ) -> None:
+        values: dict[Any, Any] = {**fields, "names": json.dumps(list(names))}
+        with self._connection.pipeline(transaction=True) as pipe:
+            for name in names:
+                key = RECORDS + name
+                pipe.hset(key, mapping=values)
+                if without:
+                    pipe.hdel(key, *without)
+                if more_attempts:
+                    pipe.hincrby(key, "attempts", more_attempts)
+            pipe.execute()
+
+
+def _told(
+    failure: CertworkerError, state: State, next_look: datetime | None, now: datetime
+) -> dict[str, str]:
+    return {
+        "state": state,
+        "code": failure.code,
+        "message": failure.message,
+        "remedy": failure.remedy,
+        "next_look": written(next_look),
+        "updated": written(now),
+    }
+
+
+def _record(name: str, fields: Mapping[str, str]) -> Record | None:
+    # Others can write to Redis, too: what cannot be read is as good as lost.
+    state = next((state for state in STATES if state == fields.get("state")), None)
+    updated = moment_in(fields.get("updated"))
+    if state is None or updated is None:
+        return None
+    return Record(
+        name=name,
+        names=_names(fields.get("names", ""), name),
+        state=state,
+        code=fields.get("code", ""),
+        message=fields.get("message", ""),
+        remedy=fields.get("remedy", ""),
+        attempts=_number(fields.get("attempts", "")),
+        not_before=moment_in(fields.get("not_before")),
+        not_after=moment_in(fields.get("not_after")),
+        serial=fields.get("serial", ""),
+        authority=fields.get("authority", ""),
+        next_look=moment_in(fields.get("next_look")),
+        updated=updated,
+    )
+
+
+def _names(text: str, name: str) -> tuple[str, ...]:
+    try:
+        names = json.loads(text)
+    except (ValueError, RecursionError):
+        return (name,)
+    well_formed = isinstance(names, list) and all(isinstance(each, str) for each in names) and name in names
+    return tuple(names) if well_formed else (name,)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0

@@ -1,0 +1,106 @@
+"""
+The challenge tokens that any worker may answer, and for which account.
+
+Only the token stands in Redis. The answer is TOKEN.THUMBPRINT of an account key that never leaves the state
+directory (RFC 8555, section 8.1), so whoever can write to Redis can make us answer nothing but our own.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from redis import Redis
+
+from certworker.ledger.text import moment_in, text_in, written
+
+TOKENS = "certworker:challenges"
+
+#: base64url, as RFC 8555, section 8.3 has it; Let's Encrypt's have 43 characters, and the Appwrite core
+#: serves no longer ones than this.
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+#: A validation takes seconds. What is older was left behind by a worker that died.
+LIFETIME = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """
+    What a token is for.
+    """
+
+    #: The label of the CA whose account answers.
+    authority: str
+    name: str
+    expires: datetime
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class ChallengeTokens:
+    """
+    The tokens of the orders under way, of all workers.
+    """
+
+    def __init__(self, connection: Redis, clock: Callable[[], datetime] = _utc_now) -> None:
+        self._connection = connection
+        self._clock = clock
+
+    def remember(self, token: str, *, authority: str, name: str) -> None:
+        """
+        Answer *token*, which *authority* (a label) sent for *name*, from now on.
+
+        Raises:
+            ValueError: No CA sends such a token.
+        """
+        if not TOKEN.fullmatch(token):
+            raise ValueError("not a challenge token")
+        held = {"authority": authority, "name": name, "expires": written(self._clock() + LIFETIME)}
+        self._connection.hset(TOKENS, token, json.dumps(held))
+
+    def forget(self, token: str) -> None:
+        """
+        Answer *token* no longer.
+        """
+        self._connection.hdel(TOKENS, token)
+
+    def authority_of(self, token: str) -> str | None:
+        """
+        The label of the CA that sent *token*; None if it is unknown, too old or no token at all.
+
+        Anybody can ask for anything over HTTP: what is no token never reaches Redis.
+        """
+        if not TOKEN.fullmatch(token):
+            return None
+        held = _remembered(self._connection.hget(TOKENS, token))
+        return held.authority if held and held.expires > self._clock() else None
+
+    def all(self) -> dict[str, Remembered]:
+        """
+        The tokens that are answered, with what they are for. Those that are too old are forgotten.
+        """
+        living: dict[str, Remembered] = {}
+        for token, stored in self._connection.hgetall(TOKENS).items():
+            held = _remembered(stored)
+            if held and held.expires > self._clock():
+                living[text_in(token)] = held
+            else:
+                self._connection.hdel(TOKENS, token)
+        return living
+
+
+def _remembered(stored: bytes | str | None) -> Remembered | None:
+    try:
+        fields = json.loads(text_in(stored))
+        authority, name, expires = fields["authority"], fields["name"], moment_in(fields["expires"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if isinstance(authority, str) and isinstance(name, str) and expires:
+        return Remembered(authority, name, expires)
+    return None

@@ -1,0 +1,3 @@
+"""
+What people are told: the log and the metrics.
+"""

@@ -1,0 +1,191 @@
+"""
+The log: one line per step that a person can act on, for people or for machines.
+
+For people, the moment in UTC, the level, the name (so that `grep` finds all of its lines), the sentence::
+
+    2026-11-23T10:15:09Z INFO  api.shop.org: ownership confirmed by the CA after 4.1 s
+    2026-11-23T10:15:31Z WARN  api.shop.org: not issued [http.404] Another server answers … Point it here …
+
+For machines, one JSON object per line, with these fields always under these names and in this order:
+ts, level, event, code, stage, domain, job, attempt, message, remedy, next_attempt, problem; then what else
+there is to say. Whoever logs passes `extra` with any of `domain`, `event`, `code` and `fields`.
+
+A line stays one line, whatever a job or a CA wrote into it. A stack trace is shown at the level DEBUG only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from certworker.errors import printable
+
+LEVELS = {
+    logging.DEBUG: "DEBUG",
+    logging.INFO: "INFO",
+    logging.WARNING: "WARN",
+    logging.ERROR: "ERROR",
+    logging.CRITICAL: "FATAL",
+}
+FIXED_FIELDS = (
+    *("ts", "level", "event", "code", "stage", "domain", "job", "attempt"),
+    *("message", "remedy", "next_attempt", "problem"),
+)
+
+#: ECMA-48, "select graphic rendition": yellow, red, red.
+COLOURS = {"WARN": "\x1b[33m", "ERROR": "\x1b[31m", "FATAL": "\x1b[31m"}
+NO_COLOUR = "\x1b[0m"
+
+_job: ContextVar[str | None] = ContextVar("job", default=None)
+
+
+def configure(form: Literal["human", "json"], level: str, stream: TextIO) -> None:
+    """
+    Write the log to *stream*: certworker's own lines from *level* on, those of libraries from WARNING on.
+
+    Args:
+        form: For people or for machines.
+        level: `debug`, `info`, `warning` or `error`, in any case.
+        stream: Coloured if it is a terminal and NO_COLOR (https://no-color.org) is not set.
+    """
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    handler = logging.StreamHandler(stream)
+    if form == "json":
+        handler.setFormatter(JsonLines())
+    else:
+        handler.setFormatter(HumanLines(colour=stream.isatty() and not os.environ.get("NO_COLOR")))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(threshold, logging.WARNING))
+    logging.getLogger("certworker").setLevel(threshold)
+    # Under a flood it would tell the length of its queue with every request.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    logging.captureWarnings(True)
+
+
+@contextmanager
+def job(job_id: str) -> Iterator[None]:
+    """
+    All JSON lines of this thread belong to the job *job_id*.
+    """
+    before = _job.set(job_id)
+    try:
+        yield
+    finally:
+        _job.reset(before)
+
+
+class HumanLines(logging.Formatter):
+    """
+    Lines for people.
+    """
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self.colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        """
+        The line of *record*; at DEBUG, the lines of its stack trace behind it.
+        """
+        place, fault = _subject(record), _fault(record)
+        sentence = _sentence(record)
+        lines = [
+            self._line(record.created, LEVELS.get(record.levelno, record.levelname), place, sentence + fault)
+        ]
+        lines += [self._line(record.created, "DEBUG", place, step) for step in _trace(record)]
+        return "\n".join(lines)
+
+    def _line(self, created: float, level: str, subject: str, sentence: str) -> str:
+        shown = f"{level:5}"
+        if self.colour and level in COLOURS:
+            shown = f"{COLOURS[level]}{shown}{NO_COLOUR}"
+        return f"{_moment(created):%Y-%m-%dT%H:%M:%SZ} {shown} {printable(subject)}{printable(sentence)}"
+
+
+class JsonLines(logging.Formatter):
+    """
+    One JSON object per line.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """
+        The object of *record*.
+        """
+        said: dict[str, object] = {
+            "message": record.getMessage() + _fault(record),
+            "event": getattr(record, "event", None),
+            "code": getattr(record, "code", None),
+            "domain": getattr(record, "domain", None),
+            "job": _job.get(),
+            **_fields(record),
+            "ts": f"{_moment(record.created):%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03}Z",
+            "level": LEVELS.get(record.levelno, record.levelname).lower(),
+        }
+        if not record.name.startswith("certworker"):
+            said["logger"] = record.name
+        if trace := _trace(record):
+            said["trace"] = trace
+        ordered = [name for name in FIXED_FIELDS if said.get(name) is not None]
+        ordered += [name for name in said if name not in FIXED_FIELDS]
+        return json.dumps({name: _json(said[name]) for name in ordered}, ensure_ascii=False)
+
+
+def _moment(created: float) -> datetime:
+    return datetime.fromtimestamp(created, UTC)
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
+    fields: Mapping[str, Any] = getattr(record, "fields", None) or {}
+    return fields
+
+
+def _subject(record: logging.LogRecord) -> str:
+    if domain := getattr(record, "domain", None):
+        return f"{domain}: "
+    return "" if record.name.startswith("certworker") else f"{record.name.partition('.')[0]}: "
+
+
+def _sentence(record: logging.LogRecord) -> str:
+    said, code = record.getMessage(), getattr(record, "code", None)
+    if not code or f"[{code}]" in said:
+        return said
+    fields = _fields(record)
+    return " ".join(
+        str(part) for part in (said, f"[{code}]", fields.get("message"), fields.get("remedy")) if part
+    )
+
+
+def _fault(record: logging.LogRecord) -> str:
+    if not record.exc_info or record.exc_info[1] is None:
+        return ""
+    _, error, trace = record.exc_info
+    steps = traceback.extract_tb(trace)
+    place = f" at {Path(steps[-1].filename).name}:{steps[-1].lineno}" if steps else ""
+    return f" ({type(error).__name__}{place}: {error})"
+
+
+def _trace(record: logging.LogRecord) -> list[str]:
+    if not record.exc_info or not logging.getLogger("certworker").isEnabledFor(logging.DEBUG):
+        return []
+    return [line for step in traceback.format_exception(*record.exc_info) for line in step.splitlines()]
+
+
+def _json(value: object) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    if isinstance(value, Mapping):
+        return {printable(key): _json(each) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_json(each) for each in value]
+    return printable(value)

@@ -1,0 +1,136 @@
+"""
+The metrics, as Prometheus reads them (https://prometheus.io/docs/practices/naming/).
+
+::
+
+    certworker_jobs_total{outcome,code}                jobs that ended
+    certworker_job_duration_seconds                    how long they took
+    certworker_queue_jobs                              jobs that wait
+    certworker_certificates{state}                     names by the state of their record
+    certworker_certificate_remaining_ratio             names by the share of their certificate's life left
+    certworker_build_info{version}                     1
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import (
+    GaugeHistogramMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+
+from certworker.version import __version__
+
+logger = logging.getLogger(__name__)
+
+#: From a certificate that is kept, over one of a quick CA, to a CA that validates for minutes.
+DURATIONS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+#: Expired, loudly overdue, overdue, due, young (see :mod:`certworker.renewal`).
+SHARES_LEFT = (0.0, 0.1, 0.2, 1 / 3, 0.5, 1.0)
+
+
+class Metrics:
+    """
+    What this worker counted, and what it finds when it is asked.
+    """
+
+    def __init__(self) -> None:
+        # When a counter began is a metric of its own for this library; Prometheus does without.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
+        self._jobs = Counter(
+            "certworker_jobs", "Jobs that ended.", ["outcome", "code"], registry=self._registry
+        )
+        self._durations = Histogram(
+            "certworker_job_duration_seconds",
+            "How long jobs took.",
+            buckets=DURATIONS_SECONDS,
+            registry=self._registry,
+        )
+
+    def job(self, outcome: str, code: str, seconds: float) -> None:
+        """
+        A job ended.
+
+        Args:
+            outcome: `issued`, `kept`, `failed` or `waiting`.
+            code: The failure's code; empty where there is none.
+            seconds: How long it took.
+        """
+        self._jobs.labels(outcome, code).inc()
+        self._durations.observe(seconds)
+
+    def watch(
+        self,
+        *,
+        queue_jobs: Callable[[], int],
+        certificates: Callable[[], Iterable[tuple[str, float | None]]],
+    ) -> None:
+        """
+        Ask these at every scrape. Where one fails (Redis is away), its metrics are absent, the others stay.
+
+        Args:
+            queue_jobs: How many jobs wait on the queue.
+            certificates: For each name, its state and the share of its certificate's life that is left:
+                1 is new, 0 or less has expired, None has no certificate.
+        """
+        self._registry.register(_Standing(queue_jobs, certificates))
+
+    def render(self) -> bytes:
+        """
+        All of them in Prometheus' text format.
+        """
+        return generate_latest(self._registry)
+
+
+class _Standing:
+    def __init__(
+        self,
+        queue_jobs: Callable[[], int],
+        certificates: Callable[[], Iterable[tuple[str, float | None]]],
+    ) -> None:
+        self._queue_jobs = queue_jobs
+        self._certificates = certificates
+
+    def describe(self) -> Iterable[Metric]:
+        # Without this the registry would ask at once, before there is anything to find.
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("certworker_build", "The version that runs.", {"version": __version__})
+        for found in (self._queue, self._names):
+            try:
+                yield from found()
+            except Exception as error:  # whatever stands behind them, a scrape shows the rest
+                logger.debug("a metric is missing: %s", error)
+
+    def _queue(self) -> list[Metric]:
+        return [GaugeMetricFamily("certworker_queue_jobs", "Jobs that wait.", self._queue_jobs())]
+
+    def _names(self) -> list[Metric]:
+        states: Tally[str] = Tally()
+        shares: list[float] = []
+        for state, share in self._certificates():
+            states[state] += 1
+            if share is not None:
+                shares.append(share)
+        by_state = GaugeMetricFamily(
+            "certworker_certificates", "Names by the state of their record.", labels=["state"]
+        )
+        for state, count in sorted(states.items()):
+            by_state.add_metric([state], count)
+        buckets = [(str(limit), sum(share <= limit for share in shares)) for limit in SHARES_LEFT]
+        remaining = GaugeHistogramMetricFamily(
+            "certworker_certificate_remaining_ratio",
+            "Names by the share of their certificate's life that is left.",
+            buckets=[*buckets, ("+Inf", len(shares))],
+            gsum_value=sum(shares),
+        )
+        return [by_state, remaining]
