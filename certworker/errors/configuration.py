@@ -74,3 +74,10 @@ class WrongCaUrl(ConfigurationFailure):
     code = "config.wrong_ca_url"
     says = "{url} did not answer as an ACME directory ({found})."
     cure = "Set CERTWORKER_AUTHORITY to the URL of the CA's directory."
+
+
+class AddressNotUsable(ConfigurationFailure):
+    code = "config.http_address"
+    says = "Cannot listen on {address}: {reason}."
+    cure = "End the other program, or set CERTWORKER_HTTP_ADDRESS to another address, such as 0.0.0.0:8081."
+    severity = Severity.FATAL

@@ -9,7 +9,7 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class VolumeReadOnly(CertworkerError):
     code = "fs.readonly"
-    says = "Cannot write {path} ({reason}, running as uid {uid}; {directory} belongs to {owner})."
+    says = "Cannot read or write {path} ({reason}, running as uid {uid}; {directory} belongs to {owner})."
     cure = (
         "See that docker-compose.yml mounts the volume without :ro, or give it to the worker: "
         "docker compose run --rm -u 0 --entrypoint chown appwrite-worker-certificates -R {uid} {directory}"
@@ -26,11 +26,41 @@ class VolumeFull(CertworkerError):
     severity = Severity.FATAL
 
 
+class PairBroken(CertworkerError):
+    code = "fs.partial"
+    says = "The certificate and the key in {path} do not work together: {reason}"
+    cure = "A new certificate replaces them; see how far it is with: certworker status {name}"
+    retry = Retry.SOON
+
+
+class CertificateUnreadable(CertworkerError):
+    code = "fs.corrupt"
+    says = "{path} cannot be read: {reason}."
+    cure = "A new certificate replaces it; see how far it is with: certworker status {name}"
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
 class VolumeFault(CertworkerError):
     code = "fs.io"
     says = "The file system failed at {path} ({reason})."
     cure = "Look at the disk and what the kernel says of it: dmesg --level=err,warn | tail"
     retry = Retry.SOON
+
+
+class VolumeLocked(CertworkerError):
+    code = "fs.locked"
+    says = "Another worker has kept {path} locked for {seconds} seconds."
+    cure = "If it stays so, restart the workers: docker compose restart appwrite-worker-certificates"
+    retry = Retry.SOON
+
+
+class Fenced(CertworkerError):
+    code = "fs.fenced"
+    says = "A newer certificate is in service for {name}; the one of this attempt was not installed."
+    cure = "The newer one serves on; see it with: certworker status {name}"
+    retry = Retry.SOON
+    severity = Severity.WARNING
 
 
 class RedisUnreachable(CertworkerError):
@@ -39,3 +69,82 @@ class RedisUnreachable(CertworkerError):
     cure = "See that it runs and that _APP_REDIS_HOST and _APP_REDIS_PORT are right: docker compose ps redis"
     retry = Retry.SOON
     severity = Severity.FATAL
+
+
+class RedisRefusesUs(CertworkerError):
+    code = "redis.auth"
+    says = "Redis at {address} refuses our user or password ({reason})."
+    cure = "Set _APP_REDIS_USER and _APP_REDIS_PASS as in the service redis, then run: docker compose up -d"
+    retry = Retry.CONFIG
+    severity = Severity.FATAL
+
+
+class RedisFull(CertworkerError):
+    code = "redis.oom"
+    says = "Redis at {address} has no memory left ({reason})."
+    cure = (
+        "Raise --maxmemory of the service redis in docker-compose.yml, then run: docker compose up -d redis"
+    )
+    retry = Retry.SOON
+    severity = Severity.FATAL
+
+
+class RedisReadOnly(CertworkerError):
+    code = "redis.readonly"
+    says = "Redis at {address} does not accept writes ({reason})."
+    cure = "Set _APP_REDIS_HOST to the primary, or free its disk and see its log: docker compose logs redis"
+    retry = Retry.SOON
+    severity = Severity.FATAL
+
+
+class RedisTooOld(CertworkerError):
+    code = "redis.too_old"
+    says = "Redis at {address} is version {version}; 6.2 is the first that hands out jobs without losing any."
+    cure = "Set image: redis:7-alpine for the service redis in docker-compose.yml, then run: docker compose up -d redis"
+    retry = Retry.CONFIG
+    severity = Severity.FATAL
+
+
+class RedisFault(CertworkerError):
+    code = "redis.fault"
+    says = "Redis at {address} refused a command ({reason})."
+    cure = "See which key is of another kind than ours, and delete it: redis-cli --scan --pattern 'rq:*'"
+    retry = Retry.SOON
+
+
+class AlreadyUnderWay(CertworkerError):
+    code = "queue.two_workers"
+    says = "Another job is at work for {name}."
+    cure = "Nothing to do: its result serves both. See it with: certworker status {name}"
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class JobTimedOut(CertworkerError):
+    code = "queue.timeout"
+    says = "The job was stopped after {seconds} seconds."
+    cure = "It is tried again by itself. If it happens again, see where it waits: certworker doctor"
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class BadJob(CertworkerError):
+    code = "queue.bad_payload"
+    says = "The job was refused: {reason}."
+    cure = "See the wire format in the README, or send it with: certworker request NAME"
+    severity = Severity.WARNING
+
+
+class NotRegistered(CertworkerError):
+    code = "queue.not_registered"
+    says = "The job asks for the function {function}, which is not one of ours ({known})."
+    cure = "Name the function certworker.issue, or send it with: certworker request NAME"
+    severity = Severity.WARNING
+
+
+class Abandoned(CertworkerError):
+    code = "queue.abandoned"
+    says = "The worker died with the job under way, {times} times in a row."
+    cure = "See why it died (often: no memory left), then send it again: docker compose logs --tail 200"
+    retry = Retry.SOON
+    severity = Severity.WARNING
