@@ -4,10 +4,14 @@ The answer to one HTTP-01 challenge (RFC 8555, section 8.3), as a value.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 #: Where the CA asks for it, on port 80 of the name.
 CHALLENGE_PATH = "/.well-known/acme-challenge/"
+
+#: base64url (RFC 8555, section 8.3); Let's Encrypt's have 43 characters, and Appwrite's core serves at most 100.
+TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import redis
 
 from certworker.development.authority import DevelopmentAuthority
 from tests.servers.development import ChallengeServer, development_authority
+from tests.servers.pebble import Pebble
 from tests.servers.redis import RedisServer
 
 
@@ -52,3 +53,16 @@ def authority(tmp_path: Path, challenge_server: ChallengeServer) -> Iterator[Dev
     """
     with development_authority(tmp_path, http01_port=challenge_server.port) as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def pebble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
+    """
+    One Pebble for the tests of this process; at most 4 orders under way at a time.
+
+    It looks for answers at `pebble.http_port`: `ChallengeServer(port=pebble.http_port)`.
+    """
+    server = Pebble(tmp_path_factory.mktemp("pebble"))
+    server.start()
+    yield server
+    server.close()

@@ -4,7 +4,143 @@ Failures on the CA's side: the account, the order, its limits, its outages.
 
 from __future__ import annotations
 
-from certworker.errors.failure import CertworkerError, Retry
+from certworker.errors.failure import CertworkerError, Retry, Severity
+
+
+class AccountGone(CertworkerError):
+    code = "acct.gone"
+    says = "{authority} does not know our account."
+    cure = "certworker registers it again with the same key by itself; nothing to do."
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class AccountDeactivated(CertworkerError):
+    code = "acct.deactivated"
+    says = "Our account at {authority} has been deactivated."
+    cure = (
+        "certworker makes a new one by itself. If a CAA record names the old account (accounturi), put the "
+        "new one there."
+    )
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class TooManyAccounts(CertworkerError):
+    code = "acct.too_many"
+    says = "{authority} makes no more accounts for this address for a while: {detail}"
+    cure = (
+        "The account key is lost at each start, it seems: mount a volume at CERTWORKER_STATE_DIR, then run: "
+        "docker compose up -d"
+    )
+    retry = Retry.UNTIL
+
+
+class TermsChanged(CertworkerError):
+    code = "acct.tos"
+    says = "{authority} wants a person to agree to its terms of service."
+    cure = "Open this page once: {url}"
+    retry = Retry.CONFIG
+
+
+class ExternalAccountRequired(CertworkerError):
+    code = "acct.eab"
+    says = (
+        "{authority} takes only accounts that are bound to one on its web site, which certworker cannot do."
+    )
+    cure = "Set CERTWORKER_AUTHORITY to a CA without external account binding, for example letsencrypt."
+    retry = Retry.CONFIG
+
+
+class AccountKeyUnreadable(CertworkerError):
+    code = "acct.key_unreadable"
+    says = "The account key {path} cannot be used: {reason}."
+    cure = "Restore it from a backup; or have a new account made: mv {path} {path}.damaged"
+    retry = Retry.CONFIG
+    severity = Severity.FATAL
+
+
+class AccountBlocked(CertworkerError):
+    code = "acct.blocked"
+    says = "{authority} has blocked our account: {detail}"
+    cure = "Ask the CA why; until then set CERTWORKER_AUTHORITY to another one."
+    severity = Severity.FATAL
+
+
+class BadNonce(CertworkerError):
+    code = "acme.bad_nonce"
+    says = "{authority} refused {count} nonces in a row."
+    cure = (
+        "certworker asks again soon; if it stays so, several servers of the CA disagree: tell its operator."
+    )
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class NoHttp01(CertworkerError):
+    code = "acme.no_http01"
+    says = "{authority} does not offer the HTTP-01 challenge for {name}, only: {offered}."
+    cure = "Set CERTWORKER_AUTHORITY to a CA that does, for example letsencrypt."
+
+
+class OrderNotReady(CertworkerError):
+    code = "acme.order_not_ready"
+    says = "{authority} says that the order is not ready yet: {detail}"
+    cure = "certworker asks again soon; nothing to do."
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class OrderInvalid(CertworkerError):
+    code = "acme.order_invalid"
+    says = "{authority} gave up the order for {name} and did not say why."
+    cure = "certworker orders again by itself; nothing to do."
+    retry = Retry.CA
+
+
+class PendingTimeout(CertworkerError):
+    code = "acme.pending_timeout"
+    says = "The order for {name} is still {status} at {authority} after {seconds} s."
+    cure = "The CA is slow; certworker asks again soon. Nothing to do."
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class BadCsr(CertworkerError):
+    code = "acme.bad_csr"
+    says = "{authority} refuses the signing request: {detail}"
+    cure = "Set CERTWORKER_KEY_TYPE=ec256, which every CA takes, then run: docker compose up -d"
+
+
+class AuthorizationGone(CertworkerError):
+    code = "acme.unauthorized_authz_reuse"
+    says = "{authority} no longer counts the domain as ours: {detail}"
+    cure = "certworker orders again and is validated anew; nothing to do."
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class TlsProblem(CertworkerError):
+    code = "acme.tls"
+    says = "The CA was sent on to HTTPS at {name} and failed there: {detail}"
+    cure = (
+        "Let the server there speak TLS 1.2 or newer, or take /.well-known/acme-challenge/ out of the "
+        "redirection. Test: curl -kv https://{name}/"
+    )
+    retry = Retry.CA
+
+
+class InvalidProfile(CertworkerError):
+    code = "acme.invalid_profile"
+    says = "{authority} has no profile {profile}; it has: {known}."
+    cure = "Set CERTWORKER_PROFILE to one of these, or leave it empty, then run: docker compose up -d"
+    retry = Retry.CONFIG
+
+
+class Malformed(CertworkerError):
+    code = "acme.malformed"
+    says = "{authority} could not read our request: {detail}"
+    cure = "This is a fault of certworker or of the CA; please report it with this line."
 
 
 class BadCertificate(CertworkerError):
@@ -12,3 +148,111 @@ class BadCertificate(CertworkerError):
     says = "The certificate for {name} is not usable: {reason}."
     cure = "Nothing was installed and the old certificate serves on; certworker will ask the CA again."
     retry = Retry.SOON
+
+
+class UnknownProblem(CertworkerError):
+    code = "acme.unknown_problem"
+    says = "{authority} refuses ({type}): {detail}"
+    cure = "certworker asks again by itself; if it stays so, ask the CA what it means."
+    retry = Retry.CA
+
+
+class FailedValidations(CertworkerError):
+    code = "rate.failed_validations"
+    says = "Too many checks of this name failed lately: {detail}"
+    cure = "Mend the cause of the last failure meanwhile: certworker status {name}"
+    retry = Retry.UNTIL
+
+
+class DuplicateCertificates(CertworkerError):
+    code = "rate.duplicate"
+    says = "{authority} has issued this very certificate too often this week: {detail}"
+    cure = (
+        "Restore the volume of CERTWORKER_CERTIFICATES_DIR from a backup if it was lost; a certificate with "
+        "one more name is not under this limit."
+    )
+    retry = Retry.UNTIL
+
+
+class RegisteredDomainLimit(CertworkerError):
+    code = "rate.registered_domain"
+    says = "The weekly limit of this registered domain is used up; all who use it share it: {detail}"
+    cure = (
+        "certworker asks again by itself. A domain of your own has a limit of its own: set _APP_DOMAIN to it."
+    )
+    retry = Retry.UNTIL
+
+
+class TooManyOrders(CertworkerError):
+    code = "rate.new_orders"
+    says = "{authority} takes no more orders from this account for a while: {detail}"
+    cure = "certworker goes on by itself; nothing to do."
+    retry = Retry.UNTIL
+
+
+class Paused(CertworkerError):
+    code = "rate.paused"
+    says = "{authority} has paused this name after months of failures: {detail}"
+    cure = "Mend the cause of the failures, then open: {url}"
+    retry = Retry.CONFIG
+
+
+class AuthorityBusy(CertworkerError):
+    code = "rate.busy"
+    says = "{authority} is busy and wants us to wait: {detail}"
+    cure = "certworker goes on by itself; nothing to do."
+    retry = Retry.UNTIL
+    severity = Severity.WARNING
+
+
+class ServerInternal(CertworkerError):
+    code = "ca.server_internal"
+    says = "{authority} has an internal problem: {detail}"
+    cure = "It is not your fault; certworker asks again soon. For Let's Encrypt see https://letsencrypt.status.io"
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class Maintenance(CertworkerError):
+    code = "ca.maintenance"
+    says = "{authority} is down for maintenance: {detail}"
+    cure = "certworker asks again soon. For Let's Encrypt see https://letsencrypt.status.io"
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class AuthorityUnreachable(CertworkerError):
+    code = "ca.unreachable"
+    says = "{host} did not answer: {reason}"
+    cure = (
+        "certworker asks again soon. If it stays so, let this container out to it (firewall, HTTPS_PROXY, "
+        "MTU of the Docker network). Test: curl -v https://{host}/"
+    )
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class NotAcme(CertworkerError):
+    code = "ca.not_json"
+    says = "{host} answered with something that is not ACME ({found})."
+    cure = "Is a proxy or a captive portal in between? See what it says: curl -v https://{host}/"
+    retry = Retry.SOON
+
+
+class SecondaryRpcFailed(CertworkerError):
+    code = "ca.secondary_rpc"
+    says = "{authority} could not reach its own remote validators."
+    cure = "It is not your fault; certworker asks again soon."
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class TlsIntercepted(CertworkerError):
+    code = "net.tls_intercept"
+    says = "The certificate of {host} cannot be verified: {reason}"
+    cure = (
+        "See that the clock is right (date) and that no proxy intercepts TLS. For a CA or a proxy with a "
+        "root of its own set CERTWORKER_CA_BUNDLE=/path/to/root.pem"
+    )
+    retry = Retry.SOON
+    severity = Severity.FATAL

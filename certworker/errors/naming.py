@@ -107,6 +107,12 @@ class BadIdn(NameFailure):
     cure = "Send it as {suggestion}."
 
 
+class ForbiddenByPolicy(NameFailure):
+    code = "name.policy"
+    says = "{authority} does not certify {name}: {detail}"
+    cure = "Send another name, or set CERTWORKER_AUTHORITY to another CA."
+
+
 class PayloadType(PayloadFailure):
     code = "payload.type"
     says = "{field} must be {expected}, not {found}."
@@ -117,6 +123,18 @@ class PayloadMissing(PayloadFailure):
     code = "payload.missing"
     says = "The job names no domain."
     cure = 'Send the keyword argument domain, for example {{"domain": "api.example.org"}}.'
+
+
+class PayloadNotJson(PayloadFailure):
+    code = "payload.json"
+    says = "The job's data is not the JSON of a request ({reason})."
+    cure = 'Send JSON as in the README: ["certworker.issue", null, [], {{"domain": "api.example.org"}}]'
+
+
+class PayloadDuplicateKey(PayloadFailure):
+    code = "payload.duplicate_key"
+    says = "The job's data has the key {key} twice, and readers differ in which one they believe."
+    cure = "Send each key once."
 
 
 class PayloadEncoding(PayloadFailure):

@@ -1,0 +1,14 @@
+"""
+The CA's side: ACME (RFC 8555) from the connection to the certificate.
+
+    transport      one pool of connections to the CA; what goes wrong below ACME
+    waiting        how long: Retry-After, and our own pauses between two looks
+    problems       the CA's refusals, as our failures
+    validations    why the CA could not see that a domain is ours, as our failures
+    resources      directory, order and authorization, as values
+    network        signed requests, nonces, the directory
+    account        the account's key and URL on the volume
+    registration   the account at the CA
+    order          one order: the answers, validation, the certificate
+    authority      ★ a CA from which certificates can be ordered
+"""

@@ -1,0 +1,149 @@
+"""
+The account on the volume: its key, and its URL at the CA, shared by all workers.
+
+    STATE_DIR/accounts/LABEL/key.pem        the key, 0600; made once, never overwritten
+    STATE_DIR/accounts/LABEL/account.json   the URL; can be asked for again with the key
+    STATE_DIR/accounts/LABEL/lock           held while one worker makes or changes them
+
+Nothing is kept in memory: a key that another worker has changed is seen at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from josepy.json_util import encode_b64jose
+from josepy.jwk import JWKEC
+
+from certworker import durable
+from certworker.acme.network import Signer
+from certworker.certificates import PrivateKey
+from certworker.errors.authority import AccountKeyUnreadable
+
+#: The shape of account.json.
+SCHEMA = 1
+KEY_MODE = 0o600
+DIRECTORY_MODE = 0o700
+
+
+@dataclass(frozen=True)
+class Account:
+    """
+    The account as the volume knows it.
+    """
+
+    key: JWKEC = field(repr=False)
+    #: Its URL at the CA; None: to be asked for.
+    url: str | None = None
+    #: The contact that the CA was told last.
+    contact: str | None = None
+
+    @property
+    def signer(self) -> Signer:
+        """
+        The account, to sign requests.
+        """
+        return Signer(self.key, self.url)
+
+    @property
+    def thumbprint(self) -> str:
+        """
+        The fingerprint of the key (RFC 7638); the second half of each answer to a challenge.
+        """
+        return encode_b64jose(self.key.thumbprint(hash_function=hashes.SHA256))
+
+
+class AccountFiles:
+    """
+    The files of one CA's account.
+
+    Args:
+        directory: STATE_DIR/accounts/LABEL; made when it is needed.
+        directory_url: The CA; a URL that another CA gave is not used.
+    """
+
+    def __init__(self, directory: Path, directory_url: str) -> None:
+        self._directory = directory
+        self._directory_url = directory_url
+        self._key_path = directory / "key.pem"
+        self._account_path = directory / "account.json"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """
+        Let only one thread of one worker on this volume change the account.
+        """
+        durable.make_directory(self._directory, DIRECTORY_MODE)
+        with durable.told(self._directory):
+            descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, KEY_MODE)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def read(self) -> Account | None:
+        """
+        The account; None: there is no key yet.
+
+        Raises:
+            AccountKeyUnreadable: There is one, but it cannot be read, or is not an elliptic-curve key.
+        """
+        try:
+            key = load_pem_private_key(self._key_path.read_bytes(), password=None)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise AccountKeyUnreadable(path=self._key_path, reason=error.strerror) from error
+        except (ValueError, TypeError) as error:
+            raise AccountKeyUnreadable(path=self._key_path, reason="it is damaged") from error
+        if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
+            raise AccountKeyUnreadable(path=self._key_path, reason="it is not a P-256 key")
+        known = self._known()
+        return Account(JWKEC(key=key), known.get("url"), known.get("contact"))
+
+    def make_key(self) -> Account:
+        """
+        The account, with a new key if there is none. To be called under the lock.
+        """
+        if (account := self.read()) is not None:
+            return account
+        durable.write(self._key_path, PrivateKey.generate("ec256").pem, KEY_MODE)
+        return self.make_key()
+
+    def remember(self, url: str, contact: str | None) -> None:
+        """
+        Keep what the CA knows of the account. To be called under the lock.
+        """
+        known = {"schema": SCHEMA, "directory": self._directory_url, "url": url, "contact": contact}
+        durable.write(self._account_path, json.dumps(known, indent=2).encode() + b"\n", KEY_MODE)
+
+    def retire_key(self) -> Path:
+        """
+        Put the key aside, keeping it, and return where it is. To be called under the lock.
+        """
+        kept = self._key_path.with_name("key.pem.bak")
+        with durable.told(kept):
+            self._account_path.unlink(missing_ok=True)
+            self._key_path.replace(kept)
+        durable.sync_directory(self._directory)
+        return kept
+
+    def _known(self) -> dict[str, Any]:
+        # Damaged, or of another CA under the same label: the URL is asked for again with the key.
+        try:
+            known = json.loads(self._account_path.read_bytes())
+        except (OSError, ValueError):
+            return {}
+        usable = isinstance(known, dict) and known.get("directory") == self._directory_url
+        return known if usable else {}

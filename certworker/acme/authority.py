@@ -1,0 +1,131 @@
+"""
+A CA from which certificates can be ordered. Start reading the room here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from ipaddress import ip_address
+from pathlib import Path
+from random import Random, SystemRandom
+
+from certworker.acme.account import Account, AccountFiles
+from certworker.acme.network import Network
+from certworker.acme.order import Order, World
+from certworker.acme.registration import Registration
+from certworker.acme.transport import Transport
+from certworker.errors.authority import AccountDeactivated, AccountGone, InvalidProfile
+
+
+class Authority:
+    """
+    One CA and our account there. Any number of threads may order at once.
+
+    Attributes:
+        label: Its name for files and the ledger.
+        title: Its name for people.
+
+    Args:
+        directory_url: The CA's directory (RFC 8555, section 7.1.1).
+        state_directory: STATE_DIR; the account lives below it, in accounts/LABEL.
+        contact: The e-mail address that the CA is told.
+        ca_bundle: The PEM file with its root; None: the system's and Mozilla's.
+        profile: The kind of certificate to order, where the CA has several.
+        connections: How many threads will order at once.
+        clock: The time, for Retry-After and deadlines.
+        sleep: Waits for so many seconds; between two looks at an order.
+        random: Spreads those looks.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        title: str,
+        directory_url: str,
+        *,
+        state_directory: Path,
+        contact: str | None,
+        ca_bundle: Path | None,
+        profile: str | None,
+        connections: int,
+        clock: Callable[[], datetime],
+        sleep: Callable[[float], None] = time.sleep,
+        random: Random | None = None,
+    ) -> None:
+        self.label = label
+        self.title = title
+        self._profile = profile
+        self._clock = clock
+        self._sleep = sleep
+        self._random = random or SystemRandom()
+        transport = Transport(directory_url, ca_bundle=ca_bundle, connections=connections)
+        self._network = Network(title, directory_url, transport, clock)
+        files = AccountFiles(state_directory / "accounts" / label, directory_url)
+        self._registration = Registration(self._network, files, contact)
+
+    @property
+    def thumbprint(self) -> str:
+        """
+        The fingerprint of the account's key (RFC 7638): TOKEN.THUMBPRINT answers a challenge.
+
+        The key is made if there is none; the CA is not asked.
+
+        Raises:
+            CertworkerError: The key is damaged, or the volume cannot be written.
+        """
+        return self._registration.thumbprint
+
+    def check(self) -> None:
+        """
+        Make sure that the CA answers, and speaks ACME.
+
+        Raises:
+            CertworkerError: It does not.
+        """
+        self._network.directory()
+
+    def order(self, names: tuple[str, ...]) -> Order:
+        """
+        Order a certificate for *names*, and read what the CA wants to see for it.
+
+        An account that the CA has lost is registered anew, once.
+
+        Raises:
+            CertworkerError: The CA refuses, is busy, or does not answer; or the account cannot be used.
+        """
+        self._check_profile()
+        account = self._registration.account()
+        try:
+            return self._place(names, account)
+        except (AccountGone, AccountDeactivated):
+            return self._place(names, self._registration.renewed(account))
+
+    def _place(self, names: tuple[str, ...], account: Account) -> Order:
+        ask = partial(self._network.post, signer=account.signer)
+        wanted: dict[str, object] = {"identifiers": [_identifier(name) for name in names]}
+        if self._profile is not None:
+            wanted["profile"] = self._profile
+        placed = ask(self._network.directory().new_order, wanted)
+        world = World(self.title, ask, account.thumbprint, self._clock, self._sleep, self._random)
+        return Order(names, placed, world)
+
+    def _check_profile(self) -> None:
+        if self._profile is None:
+            return
+        known = self._network.directory().profiles
+        if self._profile not in known:
+            raise InvalidProfile(
+                authority=self.title, profile=self._profile, known=", ".join(known) or "none at all"
+            )
+
+
+def _identifier(name: str) -> dict[str, str]:
+    # An address is an identifier of its own type (RFC 8738).
+    try:
+        ip_address(name)
+    except ValueError:
+        return {"type": "dns", "value": name}
+    return {"type": "ip", "value": name}

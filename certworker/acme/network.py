@@ -1,0 +1,138 @@
+"""
+Signed requests to one CA: its directory, its nonces, and its refusals raised as failures.
+
+The `acme` library's own ClientNetwork is not used, only its JWS: it drops the headers of refusals, and with
+them Retry-After and the next nonce; it asks a second time only once after a bad nonce; its set of nonces is
+not made for threads; and it looks its trusted roots up again for each connection.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any
+
+from acme.jws import JWS
+from josepy.json_util import decode_b64jose
+from josepy.jwa import ES256
+from josepy.jwk import JWKEC
+
+from certworker.acme.problems import refusal
+from certworker.acme.resources import Directory
+from certworker.acme.transport import Reply, Transport
+from certworker.errors import CertworkerError
+from certworker.errors.authority import BadNonce
+from certworker.errors.configuration import WrongCaUrl
+
+#: Servers of one CA may disagree for a moment on which nonces are good (RFC 8555, section 6.5).
+NONCE_TRIES = 5
+#: Nonces kept for later; each answer brings another one.
+NONCES_KEPT = 256
+#: A CA may change its terms or its profiles while the worker runs for years.
+DIRECTORY_AGE = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Signer:
+    """
+    Who signs a request: the account's key, and its URL once the CA has given it one.
+    """
+
+    key: JWKEC = field(repr=False)
+    url: str | None = None
+
+    def sign(self, payload: dict[str, Any] | None, nonce: str, url: str) -> bytes:
+        """
+        The JWS for a POST of *payload* to *url*; None makes it a POST-as-GET (RFC 8555, section 6.3).
+        """
+        content = b"" if payload is None else json.dumps(payload).encode()
+        signed = JWS.sign(content, self.key, ES256, decode_b64jose(nonce), url=url, kid=self.url)
+        return str(signed.json_dumps()).encode()
+
+
+class Network:
+    """
+    The conversation with one CA, shared by all threads.
+
+    Args:
+        title: The CA's name for people.
+        directory_url: Where it says what it offers where.
+        clock: The time; for Retry-After.
+    """
+
+    def __init__(
+        self, title: str, directory_url: str, transport: Transport, clock: Callable[[], datetime]
+    ) -> None:
+        self.title = title
+        self.directory_url = directory_url
+        self._transport = transport
+        self._clock = clock
+        self._nonces: deque[str] = deque(maxlen=NONCES_KEPT)
+        self._directory: tuple[Directory, datetime] | None = None
+        self._asking = Lock()
+
+    def directory(self) -> Directory:
+        """
+        The CA's directory, asked for once a day.
+
+        Raises:
+            WrongCaUrl: The URL is not that of an ACME directory.
+            CertworkerError: The CA does not answer, or is busy.
+        """
+        with self._asking:
+            now = self._clock()
+            if self._directory is None or now - self._directory[1] > DIRECTORY_AGE:
+                self._directory = self._ask_for_directory(), now
+            return self._directory[0]
+
+    def post(self, url: str, payload: dict[str, Any] | None, signer: Signer) -> Reply:
+        """
+        Send *payload* (None: POST-as-GET), signed, and return the answer, whose status is a success.
+
+        Raises:
+            CertworkerError: The CA refuses, is busy, or does not answer.
+        """
+        nonce = self._nonce()
+        for _ in range(NONCE_TRIES):
+            reply = self._transport.send("POST", url, signer.sign(payload, nonce, url))
+            fresh = reply.headers.get("Replay-Nonce")
+            if reply.status < 400:
+                self._keep(fresh)
+                return reply
+            refused = refusal(reply, self.title, self._clock())
+            if not isinstance(refused, BadNonce):
+                self._keep(fresh)
+                raise refused
+            # The refusal brings a nonce from the server that refused: the best to try next.
+            nonce = fresh or self._nonce()
+        raise BadNonce(authority=self.title, count=NONCE_TRIES, problem=refused.problem)
+
+    def _ask_for_directory(self) -> Directory:
+        reply = self._transport.send("GET", self.directory_url)
+        if reply.status == 429 or reply.status >= 500:
+            raise refusal(reply, self.title, self._clock())
+        try:
+            return Directory.read(reply)
+        except CertworkerError as error:
+            raise WrongCaUrl(url=self.directory_url, found=f"HTTP {reply.status}") from error
+
+    def _nonce(self) -> str:
+        try:
+            # The newest: the CA has forgotten the old ones first.
+            return self._nonces.pop()
+        except IndexError:
+            reply = self._transport.send("HEAD", self.directory().new_nonce)
+        if reply.status >= 400:
+            raise refusal(reply, self.title, self._clock())
+        nonce = reply.headers.get("Replay-Nonce")
+        if nonce is None:
+            raise reply.unusable("no nonce")
+        return nonce
+
+    def _keep(self, nonce: str | None) -> None:
+        if nonce:
+            self._nonces.append(nonce)

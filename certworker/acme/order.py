@@ -1,0 +1,171 @@
+"""
+One order, from the challenges to the certificate (RFC 8555, section 7.4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Any
+
+from josepy.json_util import encode_b64jose
+
+from certworker.acme.problems import Problem, failure
+from certworker.acme.resources import Authorization, Challenge, OrderState
+from certworker.acme.transport import Reply
+from certworker.acme.validations import validation_failure
+from certworker.acme.waiting import pauses, retry_after
+from certworker.answer import TOKEN, Answer
+from certworker.errors import CertworkerError
+from certworker.errors.authority import NoHttp01, OrderInvalid, OrderNotReady, PendingTimeout
+
+#: For the validation, and again for the certificate: a slot does not wait longer for a CA.
+PATIENCE = timedelta(seconds=90)
+
+
+@dataclass(frozen=True)
+class World:
+    """
+    What an order needs of the world: somebody to ask, and time that passes.
+    """
+
+    #: The CA's name for people.
+    authority: str
+    #: Sends a payload (None: POST-as-GET) to a URL, signed by the account that ordered.
+    ask: Callable[[str, dict[str, Any] | None], Reply]
+    #: The fingerprint of the key of that account.
+    thumbprint: str
+    clock: Callable[[], datetime]
+    #: Waits for so many seconds.
+    sleep: Callable[[float], None]
+    random: Random
+
+
+class Order:
+    """
+    An order under way. Its answers must stand at their names before :meth:`validate`.
+
+    Attributes:
+        names: What the certificate is for.
+        url: The order at the CA.
+        answers: What the CA will look for; none for a name that it counts as ours already.
+    """
+
+    def __init__(self, names: tuple[str, ...], placed: Reply, world: World) -> None:
+        """
+        Read what the CA wants to see for the order that it has *placed*.
+
+        Raises:
+            NoHttp01: It wants a proof that certworker cannot give.
+            CertworkerError: The order is void already, or the CA does not answer.
+        """
+        self.names = names
+        self.url = placed.headers.get("Location") or ""
+        self._world = world
+        self._state = OrderState.read(placed)
+        wanted = [self._wanted(url) for url in self._state.authorizations]
+        self._challenges = [challenge.url for _, challenge in filter(None, wanted)]
+        self.answers = tuple(
+            Answer(name, challenge.token, f"{challenge.token}.{world.thumbprint}")
+            for name, challenge in filter(None, wanted)
+        )
+
+    def validate(self) -> None:
+        """
+        Let the CA look for the answers, and return once it counts all names as ours.
+
+        Raises:
+            CertworkerError: It does not, for the cause that it found; or it takes too long.
+        """
+        if self._state.status != "pending":
+            return
+        for url in self._challenges:
+            told = self._world.ask(url, {})
+        self._settle(told if self._challenges else None, unsettled=("pending",))
+
+    def finalize(self, csr_der: bytes) -> bytes:
+        """
+        The certificate for the signing request *csr_der*: the chain as the CA sends it, leaf first, in PEM.
+
+        Raises:
+            CertworkerError: The CA refuses, gives the order up, or takes too long.
+        """
+        request = {"csr": encode_b64jose(csr_der)}
+        try:
+            reply = self._world.ask(self._state.finalize, request)
+        except OrderNotReady:
+            # Another of its servers has not heard of the validation yet: once more, a little later.
+            self._settle(None, unsettled=("pending",))
+            reply = self._world.ask(self._state.finalize, request)
+        self._state = OrderState.read(reply)
+        if self._state.status != "valid":
+            reply = self._settle(reply, unsettled=("processing", "ready"))
+        if self._state.certificate is None:
+            raise reply.unusable("no certificate")
+        return self._world.ask(self._state.certificate, None).body
+
+    def _wanted(self, url: str) -> tuple[str, Challenge] | None:
+        """
+        What the CA wants to see for the authorization *url*; None: nothing.
+        """
+        authorization = Authorization.read(reply := self._world.ask(url, None))
+        if authorization.status == "valid":
+            return None
+        if authorization.status != "pending":
+            raise self._cause()
+        offered = {challenge.kind: challenge for challenge in authorization.challenges}
+        if "http-01" not in offered:
+            raise NoHttp01(
+                authority=self._world.authority, name=authorization.name, offered=", ".join(offered) or "none"
+            )
+        if not TOKEN.fullmatch(offered["http-01"].token):
+            raise reply.unusable("no token")
+        return authorization.name, offered["http-01"]
+
+    def _settle(self, told: Reply | None, unsettled: tuple[str, ...]) -> Reply:
+        """
+        Ask for the order until its status is none of *unsettled*; *told* is what the CA said before.
+        """
+        deadline = self._world.clock() + PATIENCE
+        for pause in pauses(self._world.random):
+            self._wait(told, pause, deadline)
+            told = self._world.ask(self.url, None)
+            self._state = OrderState.read(told)
+            if self._state.status == "invalid":
+                raise self._cause()
+            if self._state.status not in unsettled:
+                return told
+        raise AssertionError("pauses never end")
+
+    def _wait(self, told: Reply | None, pause: float, deadline: datetime) -> None:
+        now = self._world.clock()
+        wanted = retry_after(told.headers, now) if told else None
+        moment = max(now + timedelta(seconds=pause), wanted or now)
+        if moment > deadline:
+            raise PendingTimeout(
+                until=wanted,
+                name=", ".join(self.names),
+                status=self._state.status,
+                authority=self._world.authority,
+                seconds=round(PATIENCE.total_seconds()),
+            )
+        self._world.sleep((moment - now).total_seconds())
+
+    def _cause(self) -> CertworkerError:
+        """
+        Why the CA gave the order up: the error of a challenge, else that of the order.
+        """
+        world, now = self._world, self._world.clock()
+        for url in self._state.authorizations:
+            authorization = Authorization.read(world.ask(url, None))
+            for challenge in authorization.challenges:
+                if challenge.error is not None:
+                    problem = Problem.read(challenge.error)
+                    return validation_failure(
+                        problem, authorization.name, challenge.address, world.authority, now
+                    )
+        if self._state.error is not None:
+            return failure(Problem.read(self._state.error), world.authority, now=now, name=self.names[0])
+        return OrderInvalid(authority=world.authority, name=", ".join(self.names))

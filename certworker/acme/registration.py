@@ -1,0 +1,127 @@
+"""
+The account at the CA (RFC 8555, section 7.3): found by its key, registered, kept up to date.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from certworker.acme.account import Account, AccountFiles
+from certworker.acme.network import Network, Signer
+from certworker.acme.transport import Reply
+from certworker.errors.authority import AccountDeactivated, AccountGone, ExternalAccountRequired
+
+logger = logging.getLogger(__name__)
+
+
+class Registration:
+    """
+    Our account at one CA.
+
+    Args:
+        contact: The e-mail address where the CA may write to; None: it is told none.
+    """
+
+    def __init__(self, network: Network, files: AccountFiles, contact: str | None) -> None:
+        self._network = network
+        self._files = files
+        self._contact = contact
+
+    @property
+    def thumbprint(self) -> str:
+        """
+        The fingerprint of the account's key, which is made if there is none. The CA is not asked.
+
+        Raises:
+            AccountKeyUnreadable: The key is damaged.
+            CertworkerError: The volume cannot be written.
+        """
+        account = self._files.read()
+        if account is None:
+            with self._files.locked():
+                account = self._files.make_key()
+        return account.thumbprint
+
+    def account(self) -> Account:
+        """
+        The account, known to the CA and with the contact that is set.
+
+        Raises:
+            CertworkerError: The key is damaged, the volume cannot be written, or the CA refuses.
+        """
+        account = self._files.read()
+        if account is not None and self._is_current(account):
+            return account
+        with self._files.locked():
+            # Look again: another worker may have done it while we waited.
+            account = self._files.make_key()
+            if account.url is None:
+                return self._find_or_register(account)
+            return account if self._is_current(account) else self._update(account, account.url)
+
+    def renewed(self, lost: Account) -> Account:
+        """
+        The account, after the CA did not know *lost* or had deactivated it.
+
+        Raises:
+            CertworkerError: As for :meth:`account`.
+        """
+        with self._files.locked():
+            account = self._files.make_key()
+            if account.url is not None and account.url != lost.url:
+                return account
+            return self._find_or_register(account)
+
+    def _is_current(self, account: Account) -> bool:
+        return account.url is not None and account.contact == self._contact
+
+    def _find_or_register(self, account: Account) -> Account:
+        try:
+            return self._find(account)
+        except AccountGone:
+            return self._register(account)
+        except AccountDeactivated:
+            kept = self._files.retire_key()
+            logger.warning(
+                "Our account at %s has been deactivated: making a new one; the old key is kept in %s",
+                self._network.title,
+                kept,
+                extra={"code": AccountDeactivated.code},
+            )
+            return self._register(self._files.make_key())
+
+    def _find(self, account: Account) -> Account:
+        reply = self._new_account(account, {"onlyReturnExisting": True})
+        if reply.document.get("status") == "deactivated":
+            raise AccountDeactivated(authority=self._network.title)
+        url = _location(reply)
+        self._files.remember(url, account.contact)
+        return self._update(account, url)
+
+    def _register(self, account: Account) -> Account:
+        if self._network.directory().external_account_required:
+            raise ExternalAccountRequired(authority=self._network.title)
+        reply = self._new_account(account, {"termsOfServiceAgreed": True, "contact": self._contacts})
+        self._files.remember(_location(reply), self._contact)
+        logger.info("Registered an account at %s", self._network.title, extra={"event": "registered"})
+        return self._files.make_key()
+
+    def _update(self, account: Account, url: str) -> Account:
+        self._network.post(url, {"contact": self._contacts}, Signer(account.key, url))
+        self._files.remember(url, self._contact)
+        return self._files.make_key()
+
+    def _new_account(self, account: Account, payload: dict[str, object]) -> Reply:
+        # Signed with the key itself, not in the name of an account (section 6.2).
+        return self._network.post(self._network.directory().new_account, payload, Signer(account.key))
+
+    @property
+    def _contacts(self) -> list[str]:
+        return [f"mailto:{self._contact}"] if self._contact else []
+
+
+def _location(reply: Reply) -> str:
+    url = reply.headers.get("Location")
+    if url is None:
+        raise reply.unusable("no account URL")
+    return url

@@ -1,0 +1,200 @@
+"""
+The way to the CA: one pool of connections, kept for the life of the worker.
+
+A new connection costs more than the rest of an order together, and reading the system's trusted roots
+costs 38 ms each time; so connections are kept, and the roots are read once, into one TLS context that
+all of them share. `requests` itself would read them again for each connection.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection
+from urllib3.exceptions import NameResolutionError
+
+from certworker.errors import CertworkerError
+from certworker.errors.authority import AuthorityUnreachable, NotAcme, TlsIntercepted
+from certworker.errors.reach import ContainerResolver
+from certworker.version import __version__
+
+CONNECT_SECONDS = 10
+#: Between two pieces of an answer; a CA may think for a while.
+READ_SECONDS = 30
+#: For one whole request, however many pieces its answer comes in.
+REQUEST_SECONDS = 45
+#: A chain has a few kilobytes; whatever sends more is not a CA.
+LARGEST_ANSWER = 1 << 20
+
+#: A firewall may forget a connection in silence while we are idle: the kernel asks after a minute.
+KEEPALIVE = (
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+
+
+@dataclass(frozen=True)
+class Reply:
+    """
+    What a server answered.
+    """
+
+    url: str
+    status: int
+    #: The names of the headers compare without regard to case.
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """
+        The body as a JSON object.
+
+        Raises:
+            NotAcme: It is something else: the web page of a proxy, mostly.
+        """
+        try:
+            document = json.loads(self.body)
+        except (ValueError, RecursionError):
+            document = None
+        if not isinstance(document, dict):
+            kind = self.headers.get("Content-Type", "no content type")
+            raise self.unusable(f"HTTP {self.status}, {kind}")
+        return document
+
+    def unusable(self, found: str) -> NotAcme:
+        """
+        The failure that this answer is not ACME, but *found*.
+        """
+        return NotAcme(host=urlsplit(self.url).netloc, found=found)
+
+    def links(self, relation: str) -> list[str]:
+        """
+        The targets of the Link headers of that *relation* (RFC 8288): `up`, `alternate`, `terms-of-service`.
+        """
+        found = requests.utils.parse_header_links(self.headers.get("Link", ""))
+        return [link["url"] for link in found if link.get("rel") == relation]
+
+
+class Transport:
+    """
+    HTTP to one CA, for any number of threads.
+
+    Args:
+        url: The CA's directory; it decides which proxy of the environment is used, if any.
+        ca_bundle: The PEM file to trust instead of the system's and Mozilla's roots.
+        connections: How many are kept open; more are made when needed, and closed after use.
+    """
+
+    def __init__(self, url: str, *, ca_bundle: Path | None, connections: int) -> None:
+        self._session = requests.Session()
+        # Otherwise each request looks through the environment and ~/.netrc again, and
+        # REQUESTS_CA_BUNDLE would win over the bundle that was set for this CA.
+        self._session.trust_env = False
+        self._session.proxies.update(requests.utils.get_environ_proxies(url))
+        # Threads share the session, and a jar of cookies is the one thing in it that changes.
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        self._session.headers["User-Agent"] = f"certworker/{__version__}"
+        adapter = _Adapter(_context(ca_bundle), connections)
+        self._session.mount("https://", adapter)
+        self._session.mount("http://", adapter)
+
+    def send(self, method: str, url: str, body: bytes | None = None) -> Reply:
+        """
+        One request and its answer, whatever its status is. *body* is a JWS (RFC 8555, section 6.2).
+
+        Raises:
+            ContainerResolver: The CA's name has no address here.
+            TlsIntercepted: Its certificate cannot be verified.
+            AuthorityUnreachable: It did not answer, or not in time.
+            NotAcme: The answer is larger than any of ACME's.
+        """
+        began = time.monotonic()
+        try:
+            with self._session.request(
+                method,
+                url,
+                data=body,
+                headers={"Content-Type": "application/jose+json"} if body is not None else None,
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                # A JWS is bound to its URL; it would be refused elsewhere.
+                allow_redirects=method == "GET",
+                stream=True,
+            ) as response:
+                content = _read(response, began + REQUEST_SECONDS)
+                reply = Reply(url, response.status_code, response.headers, content)
+        except requests.RequestException as error:
+            raise _failure(url, error) from error
+        if len(content) > LARGEST_ANSWER:
+            raise reply.unusable("an answer of more than a megabyte")
+        return reply
+
+
+class _Adapter(HTTPAdapter):
+    """
+    Connections with one TLS context for all of them.
+    """
+
+    def __init__(self, context: ssl.SSLContext, connections: int) -> None:
+        self._options: dict[str, Any] = {"ssl_context": context, "socket_options": KEEPALIVE}
+        super().__init__(pool_connections=4, pool_maxsize=connections)
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        super().init_poolmanager(*arguments, **(options | self._options))
+
+    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        return super().proxy_manager_for(proxy, **(options | self._options))
+
+    def cert_verify(self, *arguments: Any) -> None:
+        # The context verifies, chain and name; here `requests` would have the roots read again.
+        pass
+
+
+def _context(ca_bundle: Path | None) -> ssl.SSLContext:
+    if ca_bundle is not None:
+        return ssl.create_default_context(cafile=ca_bundle)
+    context = ssl.create_default_context()
+    # A slim image may have no roots of its own.
+    context.load_verify_locations(requests.utils.DEFAULT_CA_BUNDLE_PATH)
+    return context
+
+
+def _read(response: requests.Response, deadline: float) -> bytes:
+    content = b""
+    for piece in response.iter_content(chunk_size=1 << 14):
+        content += piece
+        if len(content) > LARGEST_ANSWER:
+            break
+        if time.monotonic() > deadline:
+            raise requests.ReadTimeout(f"no complete answer within {REQUEST_SECONDS} s")
+    return content
+
+
+def _failure(url: str, error: requests.RequestException) -> CertworkerError:
+    host = urlsplit(url).netloc
+    # The cause is wrapped, by urllib3 and then by requests; its own words are the shortest.
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(cause, NameResolutionError):
+        return ContainerResolver(host=host, reason=_short(cause))
+    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY" in str(error):
+        return TlsIntercepted(host=host, reason=_short(cause or error))
+    return AuthorityUnreachable(host=host, reason=_short(cause or error))
+
+
+def _short(error: Exception) -> str:
+    return re.sub(r"^\w+\(.*?\): ", "", str(error)) or type(error).__name__

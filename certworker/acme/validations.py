@@ -1,0 +1,95 @@
+"""
+Why the CA could not see that a domain is ours, as our failures.
+
+The reason stands in the error of the challenge, not in that of the order (RFC 8555, section 8). The texts are
+those of Boulder (Let's Encrypt) and of Pebble.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from certworker.acme.problems import Problem, failure
+from certworker.errors import CertworkerError
+from certworker.errors.authority import TlsProblem
+from certworker.errors.reach import (
+    CaaForbids,
+    CaaLookupFailed,
+    DnssecBroken,
+    HttpBasicAuth,
+    HttpCrossedPorts,
+    HttpNotFound,
+    HttpRedirectBad,
+    HttpRedirectClosed,
+    HttpRedirectLoop,
+    HttpRefused,
+    HttpReset,
+    HttpSecondary,
+    HttpSlow,
+    HttpTimeout,
+    HttpWrongBody,
+    Ipv6Unreachable,
+    NameServersFail,
+    NameServersSilent,
+    NoAddress,
+)
+
+#: Type, what the text must match, failure; the first row that fits.
+CAUSES: tuple[tuple[str, str, type[CertworkerError]], ...] = (
+    ("dns|caa", r"(SERVFAIL|REFUSED|NOTIMP|timed out|truncated|networking error).*\bCAA\b", CaaLookupFailed),
+    ("dns|caa", r"\bCAA\b.*(SERVFAIL|REFUSED|NOTIMP|timed out|truncated)", CaaLookupFailed),
+    ("caa", "", CaaForbids),
+    ("dnssec", "", DnssecBroken),
+    ("dns", "DNSSEC", DnssecBroken),
+    ("dns", "NXDOMAIN|no valid A+ records|no such host|No valid IP addresses", NoAddress),
+    ("dns", "timed out|timeout", NameServersSilent),
+    ("dns", "", NameServersFail),
+    ("unknownHost", "", NoAddress),
+    ("connection", "no such host|No valid IP addresses|no IPs found", NoAddress),
+    (".*", "redirect loop|too many redirects", HttpRedirectLoop),
+    (".*", "redirect target|invalid protocol scheme|disallowed redirect", HttpRedirectBad),
+    (".*", "server only speaks HTTP|HTTP response to HTTPS client|plain HTTP request", HttpCrossedPorts),
+    ("connection|malformed", r"HTTP/2 over HTTP|malformed HTTP response", HttpCrossedPorts),
+    ("connection", r"fetching https://.*(refused|time-?out|deadline)", HttpRedirectClosed),
+    ("connection", "refused", HttpRefused),
+    ("connection", r"timeout (after connect|during read)", HttpSlow),
+    ("connection", "reset by peer|EOF", HttpReset),
+    ("connection", "time-?out|timed out|deadline exceeded|unreachable|no route", HttpTimeout),
+    ("unauthorized", r"(: |returned |status )404\b", HttpNotFound),
+    ("unauthorized", r"(: |returned |status )401\b", HttpBasicAuth),
+    ("unauthorized|incorrectResponse", "", HttpWrongBody),
+    ("tls", "", TlsProblem),
+)
+
+#: What an address that belongs to another machine looks like.
+ELSEWHERE = (HttpTimeout, HttpRefused, HttpReset, HttpSlow, HttpNotFound, HttpWrongBody)
+
+
+def validation_failure(
+    problem: Problem, name: str, address: str | None, authority: str, now: datetime
+) -> CertworkerError:
+    """
+    The failure that *problem*, the error of a challenge for *name*, is.
+
+    *address* is the one the CA spoke to, where it says so.
+    """
+    kind = _cause(problem, address)
+    if kind is None:
+        return failure(problem, authority, now=now, name=name)
+    return kind(
+        problem=problem.as_json(), name=name, address=address or "no address known", detail=problem.detail
+    )
+
+
+def _cause(problem: Problem, address: str | None) -> type[CertworkerError] | None:
+    if problem.detail.startswith("During secondary validation"):
+        return HttpSecondary
+    for kind, text, found in CAUSES:
+        if problem.says(kind, text):
+            # An old AAAA record is what mostly makes a site look well to its owner and not to the CA.
+            return Ipv6Unreachable if found in ELSEWHERE and _is_ipv6(address) else found
+    return None
+
+
+def _is_ipv6(address: str | None) -> bool:
+    return address is not None and ":" in address
