@@ -24,6 +24,9 @@ from certworker.errors.machine import VolumeFault, VolumeFull, VolumeReadOnly
 #: What is still being written. No reader takes it: neither Traefik nor the core loads this ending.
 TEMPORARY = ".tmp"
 
+#: A certificate takes some 20 kB; a disk with less than this is full in a moment.
+LEAST_FREE_BYTES = 10_000_000
+
 #: Others may read it: certificates, chains, configuration.
 PUBLIC_DIRECTORY = 0o755
 
@@ -69,8 +72,6 @@ def write(path: Path, content: bytes, mode: int, via: Path | None = None) -> Non
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        if via is not None:
-            sync_directory(via)
         sync_directory(path.parent)
 
 
@@ -106,8 +107,6 @@ def link(path: Path, target: str, via: Path | None = None) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
-        if via is not None:
-            sync_directory(via)
         sync_directory(path.parent)
 
 
@@ -145,6 +144,25 @@ def remove(path: Path) -> None:
         else:
             path.unlink(missing_ok=True)
         sync_directory(path.parent)
+
+
+def check_writable(directory: Path) -> None:
+    """
+    See that files can be written, renamed and removed in *directory*, and that there is room for more.
+
+    Raises:
+        VolumeReadOnly, VolumeFull, VolumeFault: It is not so.
+    """
+    with told(directory / "probe"):
+        room = os.statvfs(directory)
+        # A file system that counts nothing (some network ones) says 0 of 0.
+        if room.f_blocks and room.f_bavail * room.f_frsize < LEAST_FREE_BYTES:
+            raise OSError(errno.ENOSPC, "less than 10 MB are free")
+        if room.f_files and not room.f_favail:
+            raise OSError(errno.ENOSPC, "no inode is free")
+        probe = _temporary(directory)
+        write(probe, b"probe", 0o600)
+        remove(probe)
 
 
 def sync_directory(path: Path) -> None:

@@ -100,7 +100,7 @@ class RedisReadOnly(CertworkerError):
 class RedisTooOld(CertworkerError):
     code = "redis.too_old"
     says = "Redis at {address} is version {version}; 6.2 is the first that hands out jobs without losing any."
-    cure = "Set image: redis:7-alpine for the service redis in docker-compose.yml, then run: docker compose up -d redis"
+    cure = "Set image: redis:7-alpine for redis in docker-compose.yml, then run: docker compose up -d redis"
     retry = Retry.CONFIG
     severity = Severity.FATAL
 

@@ -1,0 +1,122 @@
+"""
+The links by which readers find a certificate, and the one rename that switches it.
+
+`DOMAIN/` is a real directory, since the core deletes only such; its four files are relative links through
+`.certworker/live/DOMAIN` into a generation. They are laid once. Afterwards only the link in the middle is
+replaced, which switches all four at once.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from certworker import durable
+from certworker.serving.generation import GENERATIONS, LIVE, PEM_FILES
+
+#: What may be a directory of the volume. It has no dot in front, so it is neither `..` nor `.certworker`
+#: nor `.well-known`.
+_NAME = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,252}")
+
+
+class Links:
+    """
+    The names on the volume in *directory*, and where each leads to.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.generations = directory / GENERATIONS
+        self._live = directory / LIVE
+
+    def place(self, name: str) -> Path:
+        """
+        The directory of *name*.
+
+        Names were checked long before; this is the wall that stands if somebody forgot to.
+
+        Raises:
+            ValueError: It would not be a directory of its own on the volume.
+        """
+        if not _NAME.fullmatch(name):
+            raise ValueError("not a name for a directory of the volume")
+        return self.directory / name
+
+    def names(self, after: str | None = None) -> Iterator[str]:
+        """
+        The names that readers find files for, in order, behind *after*.
+        """
+        with durable.told(self.directory):
+            try:
+                with os.scandir(self.directory) as entries:
+                    names = sorted(
+                        entry.name
+                        for entry in entries
+                        if _NAME.fullmatch(entry.name)
+                        and (after is None or entry.name > after)
+                        and entry.is_dir(follow_symlinks=False)
+                    )
+            except FileNotFoundError:
+                return
+        yield from (name for name in names if os.path.lexists(self.directory / name / "fullchain.pem"))
+
+    def leads_to(self, name: str) -> Path | None:
+        """
+        Where readers of `DOMAIN/` find the files of *name*: a generation, or `DOMAIN/` itself if somebody
+        else put them there, or nowhere.
+        """
+        directory = self.place(name)
+        with durable.told(directory):
+            try:
+                ours = _is_link(directory / "fullchain.pem", _route(name, "fullchain.pem"))
+                return self.generation(name) if ours else directory
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def generation(self, name: str) -> Path | None:
+        """
+        The generation that is linked for *name*, even if the core deleted `DOMAIN/`.
+        """
+        with durable.told(self._live / name):
+            try:
+                return self.generations / (self._live / name).readlink().name
+            except FileNotFoundError:
+                return None
+
+    def lay(self, name: str) -> None:
+        """
+        Make `DOMAIN/` and its four links, whatever stands there.
+        """
+        directory = self.place(name)
+        if directory.is_symlink():
+            durable.remove(directory)
+        durable.make_directory(directory)
+        for file in PEM_FILES:
+            path, target = directory / file, _route(name, file)
+            if not (os.path.lexists(path) and _is_link(path, target)):
+                durable.link(path, target, via=self.generations)
+
+    def switch(self, name: str, generation: Path) -> None:
+        """
+        Lead the readers of *name* to *generation*, which is complete and fsynced.
+        """
+        durable.make_directory(self._live)
+        durable.link(self._live / name, f"../{GENERATIONS.name}/{generation.name}", via=self.generations)
+
+    def remove(self, name: str) -> None:
+        """
+        Lead the readers of *name* nowhere.
+        """
+        durable.remove(self.place(name))
+        durable.remove(self._live / name)
+
+
+def _route(name: str, file: str) -> str:
+    return f"../{LIVE}/{name}/{file}"
+
+
+def _is_link(path: Path, target: str) -> bool:
+    return stat.S_ISLNK(path.lstat().st_mode) and str(path.readlink()) == target

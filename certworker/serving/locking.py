@@ -1,0 +1,69 @@
+"""
+One writer at a time, among the threads of a worker and among the workers of all hosts.
+
+A lease in Redis may end while its holder is frozen; the lock on the volume is held by the kernel as long
+as the process lives, and given back when it is killed (flock(2)).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from certworker import durable
+from certworker.errors.machine import VolumeLocked
+
+#: A publication takes milliseconds; who waits longer than this waits for somebody who hangs.
+PATIENCE_SECONDS = 30.0
+PAUSE_SECONDS = 0.01
+
+
+class WriteLock:
+    """
+    The lock file *path*; readers never need it.
+    """
+
+    def __init__(self, path: Path, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self.path = path
+        self.patience_seconds = patience_seconds
+        # The threads of this process queue here, so that only one of them polls the file.
+        self._threads = threading.Lock()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """
+        Hold it for the length of a `with` block.
+
+        Raises:
+            VolumeLocked: Somebody else has held it for as long as we wait.
+        """
+        deadline = time.monotonic() + self.patience_seconds
+        if not self._threads.acquire(timeout=self.patience_seconds):
+            raise self._still_locked()
+        try:
+            durable.make_directory(self.path.parent)
+            with durable.told(self.path):
+                file = self.path.open("ab")
+            with file:
+                while not self._taken(file.fileno()):
+                    if time.monotonic() > deadline:
+                        raise self._still_locked()
+                    time.sleep(PAUSE_SECONDS)
+                yield
+        finally:
+            self._threads.release()
+
+    def _taken(self, descriptor: int) -> bool:
+        with durable.told(self.path):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+    def _still_locked(self) -> VolumeLocked:
+        return VolumeLocked(path=self.path, seconds=f"{self.patience_seconds:g}")

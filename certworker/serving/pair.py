@@ -1,0 +1,59 @@
+"""
+A certificate and its key as they lie in a directory, read back and checked against each other.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from certworker import durable
+from certworker.certificates import Certificate, PrivateKey
+from certworker.errors.authority import BadCertificate
+from certworker.errors.machine import CertificateUnreadable, PairBroken
+from certworker.serving.generation import Facts, token_of
+
+#: Let's Encrypt marks the issuers of its staging CA so; our development CA names itself.
+_KINDS = {"(STAGING)": "staging", "certworker": "development"}
+
+
+def read_pair(directory: Path, name: str) -> Certificate:
+    """
+    The certificate of *name* in *directory*, with its key.
+
+    Raises:
+        CertificateUnreadable: A file is missing, empty or damaged.
+        PairBroken: They do not fit each other, or the chain is not one.
+        VolumeReadOnly, VolumeFault: The files are there, but cannot be read.
+    """
+    fullchain = _content(directory / "fullchain.pem", name)
+    key = _content(directory / "privkey.pem", name)
+    try:
+        return Certificate.from_pem(fullchain, PrivateKey.from_pem(key))
+    except BadCertificate as failure:
+        raise PairBroken(path=directory, name=name, reason=failure.message) from failure
+    except ValueError as error:
+        raise CertificateUnreadable(
+            path=directory / "privkey.pem", name=name, reason="it is no private key"
+        ) from error
+
+
+def facts_found(certificate: Certificate, directory: Path) -> Facts:
+    """
+    The facts about a certificate that somebody else put into *directory*, or whose `meta.json` is lost.
+
+    It counts as public unless its issuer says otherwise: a public one is never replaced by one that no
+    browser trusts.
+    """
+    kind = next((kind for mark, kind in _KINDS.items() if mark in certificate.issuer), "public")
+    return Facts.of(certificate, authority="", kind=kind, generation=token_of(directory.name))
+
+
+def _content(path: Path, name: str) -> bytes:
+    with durable.told(path):
+        try:
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            raise CertificateUnreadable(path=path, name=name, reason="it is missing") from None
+    if not content.strip():
+        raise CertificateUnreadable(path=path, name=name, reason="it is empty")
+    return content

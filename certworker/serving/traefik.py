@@ -1,0 +1,139 @@
+"""
+The files that Traefik's file provider watches: one YAML per name, and its rename is the commit.
+
+Traefik watches the directory, not the PEM files, and reads every file in it after each event. So a
+temporary file never appears there, the paths inside never change their contents, and a file that says
+the same already is left alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+import yaml
+
+from certworker import durable
+from certworker.errors.machine import Fenced
+from certworker.serving.generation import GENERATIONS, token_of
+from certworker.serving.locking import PATIENCE_SECONDS, WriteLock
+from certworker.serving.volume import Stored
+
+#: What the provider loads.
+_LOADED = (".yml", ".yaml", ".toml")
+
+#: A file name has at most 255 bytes, a domain name 253, and the ending wants four.
+_LONGEST_STEM = 251
+
+_GENERATION = re.compile(rb"/" + re.escape(bytes(GENERATIONS)) + rb"/([0-9a-f-]+)/")
+
+
+class Traefik:
+    """
+    The proxy's configuration in *config_dir*.
+    """
+
+    def __init__(self, config_dir: Path, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+        self.directory = config_dir.absolute()
+        self._workshop = self.directory / ".certworker"
+        self._lock = WriteLock(self._workshop / "lock", patience_seconds)
+
+    def serve(self, stored: Stored) -> bool:
+        """
+        Let Traefik serve *stored* for each of its names, all from the same generation.
+
+        Returns:
+            Whether a file had to be changed.
+
+        Raises:
+            Fenced: The file of one of the names leads to a later generation.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each file is the old one or the new one.
+            ValueError: The path of the volume is a template to Traefik.
+        """
+        content = _configuration(stored.directory)
+        with self._lock.held():
+            changed = [name for name in stored.facts.names if _content(self._file(name)) != content]
+            for name in changed:
+                self._refuse_if_newer(name, stored)
+            for name in changed:
+                durable.write(self._file(name), content, 0o644, via=self._workshop)
+        return bool(changed)
+
+    def files(self, name: str) -> tuple[Path, Path] | None:
+        """
+        The chain and the key that the file of *name* names; None if there is none of ours.
+        """
+        try:
+            pair = yaml.safe_load(_content(self._file(name)))["tls"]["certificates"][0]
+            return Path(pair["certFile"]), Path(pair["keyFile"])
+        except (yaml.YAMLError, TypeError, KeyError, IndexError):
+            return None
+
+    def remove(self, name: str) -> None:
+        """
+        Let Traefik serve nothing of ours for *name*.
+        """
+        with self._lock.held():
+            durable.remove(self._file(name))
+
+    def served(self) -> set[str]:
+        """
+        The identifiers of the generations that any file in the directory names, be it ours or not.
+        """
+        files = [file for file in self.directory.glob("*") if file.suffix in _LOADED]
+        return {identifier for file in files for identifier in _generations_in(_content(file))}
+
+    def prune(self) -> None:
+        """
+        Remove what a crash left behind. It never lay where Traefik looks.
+        """
+        with self._lock.held():
+            for leftover in self._workshop.glob(f"*{durable.TEMPORARY}"):
+                durable.remove(leftover)
+
+    def check_writable(self) -> None:
+        """
+        Write, rename and remove a file, without waking Traefik, and see that there is room for more.
+
+        Raises:
+            VolumeReadOnly, VolumeFull, VolumeFault: It is not possible; nothing should be ordered.
+        """
+        durable.make_directory(self._workshop)
+        durable.check_writable(self._workshop)
+
+    def _file(self, name: str) -> Path:
+        stem = name
+        if len(name) > _LONGEST_STEM:
+            stem = f"{name[:180]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+        return self.directory / f"{stem}.yml"
+
+    def _refuse_if_newer(self, name: str, stored: Stored) -> None:
+        # A file may name a generation that is gone, after a volume was restored: it forbids nothing.
+        for identifier in _generations_in(_content(self._file(name))):
+            if (
+                token_of(identifier) > stored.facts.generation
+                and (stored.directory.parent / identifier).is_dir()
+            ):
+                raise Fenced(name=name)
+
+
+def _configuration(directory: Path) -> bytes:
+    files = {"certFile": str(directory / "fullchain.pem"), "keyFile": str(directory / "privkey.pem")}
+    content: str = yaml.safe_dump({"tls": {"certificates": [files]}})
+    if "{{" in content:
+        # Traefik renders its files as Go templates before it parses them.
+        raise ValueError(f"Traefik would take {directory} for a template")
+    return content.encode()
+
+
+def _content(file: Path) -> bytes:
+    with durable.told(file):
+        try:
+            return file.read_bytes()
+        except (FileNotFoundError, IsADirectoryError):
+            return b""
+
+
+def _generations_in(content: bytes) -> list[str]:
+    return [identifier.decode() for identifier in _GENERATION.findall(content)]

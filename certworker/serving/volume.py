@@ -1,0 +1,189 @@
+"""
+The volume with the certificates in service.
+
+Readers take no lock: whatever they follow leads to a generation, which never changes. Writers take one,
+and a worker that was frozen for an hour finds that it came too late.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from certworker import durable
+from certworker.certificates import Certificate
+from certworker.errors.machine import CertificateUnreadable, Fenced, PairBroken
+from certworker.serving.generation import Facts, build, token_of
+from certworker.serving.links import Links
+from certworker.serving.locking import PATIENCE_SECONDS, WriteLock
+from certworker.serving.pair import facts_found, read_pair
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """
+    A certificate on the volume.
+    """
+
+    certificate: Certificate
+    facts: Facts
+    #: Absolute; it never changes its contents, unless somebody else put the files there.
+    directory: Path
+
+
+class Volume:
+    """
+    The certificates under *certificates_dir*, one directory per name.
+    """
+
+    def __init__(
+        self, certificates_dir: Path, *, keep: int = 3, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self.directory = certificates_dir.absolute()
+        self.keep = keep
+        self._links = Links(self.directory)
+        self._generations = self._links.generations
+        self._lock = WriteLock(self.directory / ".certworker" / "lock", patience_seconds)
+
+    def current(self, name: str) -> Stored | None:
+        """
+        The certificate in service for *name*, with its key; None, and a warning, if they are unusable.
+
+        Files that others put there count, too: theirs is the truth until we store a certificate.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The files are there, but cannot be read.
+        """
+        directory = self._links.leads_to(name)
+        if directory is None:
+            return None
+        try:
+            certificate = read_pair(directory, name)
+        except (PairBroken, CertificateUnreadable) as failure:
+            logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
+            return None
+        return Stored(certificate, Facts.read(directory) or facts_found(certificate, directory), directory)
+
+    def facts(self, name: str) -> Facts | None:
+        """
+        What is known of the certificate in service for *name*; None if there is none, or if it is not ours.
+        """
+        directory = self._links.leads_to(name)
+        return Facts.read(directory) if directory else None
+
+    def names(self, after: str | None = None) -> Iterator[str]:
+        """
+        The names that have a certificate, in order, behind *after*.
+
+        A directory that the core has deleted is not among them, though its generation is still there.
+        """
+        return self._links.names(after)
+
+    def highest_token(self) -> int:
+        """
+        The highest fencing token that was ever used here, as far as generations are still there.
+        """
+        return max(map(token_of, self._identifiers()), default=0)
+
+    def store(self, certificate: Certificate, *, authority: str, kind: str, token: int) -> Stored:
+        """
+        Put *certificate* into service for all its names.
+
+        Args:
+            authority: The label of the CA.
+            kind: Its kind, which says whether another CA's certificate may replace it.
+            token: The fencing token of the lease under which it was ordered.
+
+        Raises:
+            Fenced: One of the names has a certificate of a later lease; nothing is changed.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each name has its old certificate or
+                the new one.
+        """
+        facts = Facts.of(certificate, authority=authority, kind=kind, generation=token)
+        for name in certificate.names:
+            self._links.place(name)
+        with self._lock.held():
+            self._refuse_if_newer(certificate.names, token)
+            durable.make_directory(self._generations)
+            generation = build(self._generations, certificate, facts)
+            for name in certificate.names:
+                self._adopt(name)
+                self._links.switch(name, generation)
+        return Stored(certificate, facts, generation)
+
+    def remove(self, name: str) -> None:
+        """
+        Take *name* out of service. Its generations go with the next :meth:`prune`.
+        """
+        with self._lock.held():
+            self._links.remove(name)
+
+    def prune(self, served: Collection[str]) -> None:
+        """
+        Remove old generations and what a crash left behind.
+
+        The last few of each name in service stay, and so does whatever a link or one of *served* (the
+        identifiers in Traefik's files) leads to: somebody may be reading it.
+        """
+        with self._lock.held():
+            for identifier in self._identifiers():
+                if identifier.endswith(durable.TEMPORARY):
+                    durable.remove(self._generations / identifier)
+        for directory in self._superfluous(served):
+            # Looked at again inside the lock: it may have been built, but not linked, a moment ago.
+            with self._lock.held():
+                if not self._is_linked(directory):
+                    durable.remove(directory)
+
+    def check_writable(self) -> None:
+        """
+        Write, rename and remove a file, and see that there is room for more.
+
+        Raises:
+            VolumeReadOnly, VolumeFull, VolumeFault: It is not possible; nothing should be ordered.
+        """
+        durable.make_directory(self._generations)
+        durable.check_writable(self._generations)
+        durable.check_writable(self.directory)
+
+    def _refuse_if_newer(self, names: tuple[str, ...], token: int) -> None:
+        for name in names:
+            linked = self._links.generation(name)
+            if linked and token_of(linked.name) > token:
+                raise Fenced(name=name)
+
+    def _adopt(self, name: str) -> None:
+        # The files of others become a generation of their own before links replace them, one after the
+        # other: so there is no moment at which the four do not fit each other.
+        if self._links.leads_to(name) == self._links.place(name) and (others := self.current(name)):
+            self._links.switch(name, build(self._generations, others.certificate, others.facts))
+        self._links.lay(name)
+
+    def _superfluous(self, served: Collection[str]) -> Iterator[Path]:
+        seen: Counter[str] = Counter()
+        for identifier in sorted(self._identifiers(), reverse=True):
+            directory = self._generations / identifier
+            facts = Facts.read(directory)
+            names = [name for name in facts.names if self._links.generation(name)] if facts else []
+            wanted = any(seen[name] < self.keep for name in names)
+            seen.update(names)
+            if not (wanted or identifier in served or self._is_linked(directory)):
+                yield directory
+
+    def _is_linked(self, directory: Path) -> bool:
+        facts = Facts.read(directory)
+        return facts is not None and directory in map(self._links.generation, facts.names)
+
+    def _identifiers(self) -> list[str]:
+        with durable.told(self._generations):
+            try:
+                with os.scandir(self._generations) as entries:
+                    return [entry.name for entry in entries]
+            except FileNotFoundError:
+                return []

@@ -1,0 +1,216 @@
+"""
+What Traefik reads: one file per name, changed in one step, and only when something changed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from certworker.errors.machine import Fenced, VolumeReadOnly
+from certworker.serving.traefik import Traefik
+from certworker.serving.volume import Stored, Volume
+from tests.serving.authority import Signer
+
+NAME = "shop.example.com"
+
+
+def store(volume: Volume, signer: Signer, *names: str, token: int = 1) -> Stored:
+    """
+    A new certificate on the volume.
+    """
+    return volume.store(
+        signer.certificate(*names or (NAME,)), authority="letsencrypt", kind="public", token=token
+    )
+
+
+def listed(directory: Path) -> list[str]:
+    """
+    What a watcher of *directory* sees.
+    """
+    return sorted(path.name for path in directory.iterdir())
+
+
+class TestServe:
+    def test_the_file_names_the_generation(self, volume: Volume, traefik: Traefik, signer: Signer) -> None:
+        """
+        Only paths that never change their contents are safe for a reader of two files.
+        """
+        stored = store(volume, signer)
+
+        assert traefik.serve(stored)
+
+        file = traefik.directory / f"{NAME}.yml"
+        [pair] = yaml.safe_load(file.read_bytes())["tls"]["certificates"]
+        assert {
+            "certFile": f"{stored.directory}/fullchain.pem",
+            "keyFile": f"{stored.directory}/privkey.pem",
+        } == pair
+        assert 0o644 == stat.S_IMODE(file.stat().st_mode)
+
+    def test_nothing_else_is_in_the_watched_directory(
+        self, volume: Volume, traefik: Traefik, signer: Signer
+    ) -> None:
+        """
+        Each event there makes Traefik read everything again.
+        """
+        traefik.serve(store(volume, signer))
+
+        assert [".certworker", f"{NAME}.yml"] == listed(traefik.directory)
+        assert ["lock"] == listed(traefik.directory / ".certworker")
+
+    def test_a_file_that_says_it_already_is_left_alone(
+        self, volume: Volume, traefik: Traefik, signer: Signer
+    ) -> None:
+        """
+        A look twice a day at 50,000 names must not wake Traefik.
+        """
+        stored = store(volume, signer)
+        traefik.serve(stored)
+        before = (traefik.directory / f"{NAME}.yml").stat()
+
+        assert not traefik.serve(stored)
+
+        assert before == (traefik.directory / f"{NAME}.yml").stat()
+
+    def test_each_name_has_its_file(self, volume: Volume, traefik: Traefik, signer: Signer) -> None:
+        """
+        All of them lead to the same generation, and one that was lost comes back alone.
+        """
+        stored = store(volume, signer, "a.example.com", "b.example.com")
+        traefik.serve(stored)
+        files = [traefik.directory / "a.example.com.yml", traefik.directory / "b.example.com.yml"]
+        assert files[0].read_bytes() == files[1].read_bytes()
+        before = files[0].stat()
+
+        files[1].unlink()
+        assert traefik.serve(stored)
+
+        assert files[0].read_bytes() == files[1].read_bytes()
+        assert before == files[0].stat()
+
+    def test_a_broken_file_is_replaced(self, volume: Volume, traefik: Traefik, signer: Signer) -> None:
+        """
+        One file that cannot be parsed blocks the whole directory.
+        """
+        stored = store(volume, signer)
+        traefik.directory.mkdir()
+        (traefik.directory / f"{NAME}.yml").write_bytes(b"\xff\x00{{ env")
+
+        assert traefik.serve(stored)
+
+        assert yaml.safe_load((traefik.directory / f"{NAME}.yml").read_bytes())
+
+    def test_the_longest_name_has_a_file(self, volume: Volume, traefik: Traefik, signer: Signer) -> None:
+        """
+        A name may have 253 characters and a file name 255; with `.yml` it would be too long.
+        """
+        names = [".".join(["a" * 49] * 5) + ending for ending in (".abc", ".abd")]
+        for name in names:
+            traefik.serve(store(volume, signer, name))
+
+        assert 3 == len(listed(traefik.directory))
+        for name in names:
+            traefik.remove(name)
+        assert [".certworker"] == listed(traefik.directory)
+
+    def test_a_path_that_is_a_template_is_refused(
+        self, tmp_path: Path, traefik: Traefik, signer: Signer
+    ) -> None:
+        """
+        Traefik would run it: `{{ env "SECRET" }}` is read before the YAML is.
+        """
+        stored = store(Volume(tmp_path / '{{ env "HOME" }}'), signer)
+
+        with pytest.raises(ValueError, match="template"):
+            traefik.serve(stored)
+
+        assert not traefik.directory.exists()
+
+    def test_a_late_worker_does_not_overwrite(self, volume: Volume, traefik: Traefik, signer: Signer) -> None:
+        """
+        A worker may be frozen between the volume and this file, too.
+        """
+        older, newer = store(volume, signer, token=3), store(volume, signer, token=4)
+        traefik.serve(newer)
+
+        with pytest.raises(Fenced):
+            traefik.serve(older)
+
+        assert not traefik.serve(newer)
+
+    def test_a_file_from_before_a_restored_backup_forbids_nothing(
+        self, volume: Volume, traefik: Traefik, signer: Signer
+    ) -> None:
+        """
+        It leads to a generation that is gone, whatever its number.
+        """
+        gone = store(volume, signer, token=9)
+        traefik.serve(gone)
+        volume.remove(NAME)
+        volume.prune(served=())
+
+        assert traefik.serve(store(volume, signer, token=2))
+
+
+class TestServed:
+    def test_it_knows_every_file(self, volume: Volume, traefik: Traefik, signer: Signer) -> None:
+        """
+        A person may have written a file of their own that names one of our generations.
+        """
+        first, second, third = (store(volume, signer, token=token) for token in (1, 2, 3))
+        traefik.serve(third)
+        (traefik.directory / "mine.toml").write_text(
+            f'[[tls.certificates]]\ncertFile = "{first.directory}/fullchain.pem"\n'
+        )
+        (traefik.directory / "note.txt").write_text(f"{second.directory}/fullchain.pem")
+        (traefik.directory / "broken.yml").write_bytes(b"\xff\xfe{{")
+        (traefik.directory / "directory.yml").mkdir()
+
+        assert {first.directory.name, third.directory.name} == traefik.served()
+
+    def test_an_absent_directory_serves_nothing(self, traefik: Traefik) -> None:
+        """
+        Asking must not fail before the first certificate.
+        """
+        assert set() == traefik.served()
+
+
+class TestPrune:
+    def test_leftovers_of_a_crash_go(self, traefik: Traefik) -> None:
+        """
+        They never lay where Traefik looks, but they should not pile up.
+        """
+        leftover = traefik.directory / ".certworker/0123456789abcdef.tmp"
+        leftover.parent.mkdir(parents=True)
+        leftover.write_text("half a file")
+
+        traefik.prune()
+
+        assert not leftover.exists()
+
+
+class TestCheckWritable:
+    def test_a_directory_of_somebody_else_is_told(self, forbidden: Path) -> None:
+        """
+        A certificate that cannot be put into service should not be ordered.
+        """
+        with pytest.raises(VolumeReadOnly) as caught:
+            Traefik(forbidden).check_writable()
+
+        assert f"uid {os.geteuid()}" in caught.value.message
+
+    def test_it_wakes_nobody(self, traefik: Traefik) -> None:
+        """
+        The trial takes place where Traefik does not look.
+        """
+        traefik.directory.mkdir()
+
+        traefik.check_writable()
+
+        assert [".certworker"] == listed(traefik.directory)
+        assert [] == listed(traefik.directory / ".certworker")
