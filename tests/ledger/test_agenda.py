@@ -1,0 +1,182 @@
+"""
+When to look at each name again.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis
+
+from certworker.ledger.agenda import AGENDA, Agenda
+
+NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture
+def woken() -> list[datetime]:
+    """
+    The moments somebody was asked to wake up at.
+    """
+    return []
+
+
+@pytest.fixture
+def agenda(connection: redis.Redis, woken: list[datetime]) -> Agenda:
+    """
+    An empty agenda.
+    """
+    return Agenda(connection, woken.append)
+
+
+class TestDue:
+    """
+    Whose moment has come.
+    """
+
+    def test_the_earliest_comes_first_and_the_future_not_at_all(self, agenda: Agenda) -> None:
+        """
+        After an outage the names that waited longest are the most urgent.
+        """
+        agenda.put_many(
+            {
+                "late.org": NOW - MINUTE,
+                "later.org": NOW,
+                "soon.org": NOW + MINUTE,
+                "first.org": NOW - 2 * MINUTE,
+            }
+        )
+
+        assert agenda.due(NOW, 10) == ["first.org", "late.org", "later.org"]
+
+    def test_no_more_than_asked_for(self, agenda: Agenda) -> None:
+        """
+        A look takes a portion, so that a person's request does not wait behind 50,000 names.
+        """
+        agenda.put_many({f"{number}.org": NOW - number * MINUTE for number in range(9)})
+
+        assert agenda.due(NOW, 2) == ["8.org", "7.org"]
+
+    def test_a_name_without_a_look_is_never_due(self, agenda: Agenda) -> None:
+        """
+        A refused name is known, but nothing would change if it were tried again.
+        """
+        agenda.put("refused.org", None)
+
+        assert agenda.due(NOW + timedelta(days=36_500), 10) == []
+        assert "refused.org" in agenda
+
+    def test_a_member_that_is_no_text_is_thrown_out(self, agenda: Agenda, connection: redis.Redis) -> None:
+        """
+        Nobody could take it off the agenda by name: it would be due for ever.
+        """
+        connection.zadd(AGENDA, {b"\xff\xfe": 1})
+        agenda.put("a.org", NOW)
+
+        assert agenda.due(NOW, 10) == ["a.org"]
+        assert len(agenda) == 1
+
+
+class TestMoments:
+    """
+    What it knows of a name.
+    """
+
+    def test_a_moment_comes_back_as_it_was_put(self, agenda: Agenda) -> None:
+        """
+        A moment that moved by rounding would make a name due before its time.
+        """
+        agenda.put("a.org", NOW + timedelta(microseconds=250_000))
+
+        assert agenda.moment("a.org") == NOW + timedelta(microseconds=250_000)
+
+    def test_a_new_moment_takes_the_place_of_the_old(self, agenda: Agenda) -> None:
+        """
+        One name has one next look.
+        """
+        agenda.put("a.org", NOW)
+        agenda.put("a.org", NOW + MINUTE)
+
+        assert agenda.moments() == {"a.org": NOW + MINUTE}
+
+    def test_unknown_and_unplanned_names_have_none(self, agenda: Agenda) -> None:
+        """
+        The two are told apart by `in`.
+        """
+        agenda.put("refused.org", None)
+
+        assert agenda.moment("refused.org") is None
+        assert agenda.moment("unknown.org") is None
+        assert "unknown.org" not in agenda
+
+    @pytest.mark.parametrize("score", ["inf", "-inf", "1e300", "-1e300"])
+    def test_a_score_that_is_no_moment_is_none(
+        self, agenda: Agenda, connection: redis.Redis, score: str
+    ) -> None:
+        """
+        Others can write to Redis; the status must still be shown.
+        """
+        connection.zadd(AGENDA, {"odd.org": float(score)})
+
+        assert agenda.moments() == {"odd.org": None}
+
+    def test_the_earliest_of_all(self, agenda: Agenda) -> None:
+        """
+        The log says what the worker waits for.
+        """
+        agenda.put_many({"a.org": NOW + MINUTE, "b.org": NOW, "c.org": None})
+
+        assert agenda.earliest() == NOW
+
+    def test_an_empty_agenda_has_no_earliest(self, agenda: Agenda) -> None:
+        """
+        Redis may be emptied at any moment.
+        """
+        assert agenda.earliest() is None
+        assert len(agenda) == 0
+        assert agenda.moments() == {}
+
+    def test_a_removed_name_is_unknown(self, agenda: Agenda) -> None:
+        """
+        Removing twice happens when two workers remove.
+        """
+        agenda.put("a.org", NOW)
+        agenda.remove("a.org")
+        agenda.remove("a.org")
+
+        assert "a.org" not in agenda
+
+    def test_all_of_many_names(self, agenda: Agenda) -> None:
+        """
+        Large agendas are written and read in portions; none may be lost between two of them.
+        """
+        moments = {f"{number}.org": NOW + number * MINUTE for number in range(2_500)}
+        agenda.put_many(moments)
+
+        assert agenda.moments() == moments
+        assert agenda.missing([*moments, "unknown.org"]) == ["unknown.org"]
+
+
+class TestWake:
+    """
+    Somebody has to look when the moment comes.
+    """
+
+    def test_the_earliest_of_the_moments(self, agenda: Agenda, woken: list[datetime]) -> None:
+        """
+        One delayed job for a portion, not one for each certificate.
+        """
+        agenda.put_many({"a.org": NOW + MINUTE, "b.org": NOW, "c.org": None})
+
+        assert woken == [NOW]
+
+    def test_nobody_is_woken_for_a_name_without_a_look(self, agenda: Agenda, woken: list[datetime]) -> None:
+        """
+        There is no moment to wake up at.
+        """
+        agenda.put("refused.org", None)
+        agenda.put_many({})
+
+        assert woken == []

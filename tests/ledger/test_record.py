@@ -1,0 +1,245 @@
+"""
+What happened to a name last.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from certworker.errors.authority import BadCertificate
+from certworker.errors.machine import AlreadyUnderWay
+from certworker.ledger.record import RECORDS, Record, Records
+
+NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
+DAY = timedelta(days=1)
+REFUSED = BadCertificate(name="a.org", reason="its chain is out of order")
+
+
+@pytest.fixture
+def records(connection: redis.Redis) -> Records:
+    """
+    No record yet.
+    """
+    return Records(connection)
+
+
+def issue(records: Records, *names: str) -> None:
+    """
+    Record a certificate of 90 days for *names*.
+    """
+    records.issued(
+        names,
+        not_before=NOW,
+        not_after=NOW + 90 * DAY,
+        serial="04ab",
+        authority="letsencrypt",
+        next_look=NOW + DAY / 2,
+        now=NOW,
+    )
+
+
+def record_of(records: Records, name: str) -> Record:
+    """
+    The record of *name*, which has one.
+    """
+    record = records.read(name)
+    assert record is not None
+    return record
+
+
+class TestIssued:
+    """
+    A certificate is in service.
+    """
+
+    def test_everything_is_read_back(self, records: Records) -> None:
+        """
+        `certworker status` shows nothing else.
+        """
+        issue(records, "a.org", "b.org")
+
+        assert record_of(records, "b.org") == Record(
+            name="b.org",
+            names=("a.org", "b.org"),
+            state="issued",
+            code="",
+            message="",
+            remedy="",
+            attempts=0,
+            not_before=NOW,
+            not_after=NOW + 90 * DAY,
+            serial="04ab",
+            authority="letsencrypt",
+            next_look=NOW + DAY / 2,
+            updated=NOW,
+        )
+
+    def test_failures_are_forgotten(self, records: Records) -> None:
+        """
+        An old error beside a valid certificate would send people searching.
+        """
+        records.failed(["a.org"], REFUSED, next_look=NOW + DAY, now=NOW)
+        issue(records, "a.org")
+
+        assert record_of(records, "a.org").code == ""
+        assert records.attempts("a.org") == 0
+
+    @pytest.mark.parametrize(("days", "share"), [(0, 1.0), (45, 0.5), (90, 0.0), (180, -1.0)])
+    def test_the_share_of_its_life_that_is_left(self, records: Records, days: int, share: float) -> None:
+        """
+        Lifetimes change; a number of days would be wrong for some of them.
+        """
+        issue(records, "a.org")
+
+        assert record_of(records, "a.org").share_left(NOW + days * DAY) == share
+
+
+class TestFailed:
+    """
+    An attempt failed.
+    """
+
+    def test_the_failure_is_told_with_its_remedy(self, records: Records) -> None:
+        """
+        The log of last week is gone; the record is what people find.
+        """
+        records.failed(["a.org"], REFUSED, next_look=NOW + DAY, now=NOW)
+        record = record_of(records, "a.org")
+
+        assert (record.state, record.code, record.message, record.remedy, record.next_look) == (
+            "failed",
+            "acme.bad_cert",
+            REFUSED.message,
+            REFUSED.remedy,
+            NOW + DAY,
+        )
+
+    def test_attempts_are_counted_across_restarts(self, records: Records, connection: redis.Redis) -> None:
+        """
+        People debug by restarting; a count that began anew would burn the CA's five failures an hour.
+        """
+        records.failed(["a.org"], REFUSED, next_look=NOW + DAY, now=NOW)
+        after_a_restart = Records(connection)
+        after_a_restart.began(["a.org"], NOW)
+        after_a_restart.failed(["a.org"], REFUSED, next_look=NOW + DAY, now=NOW)
+
+        assert after_a_restart.attempts("a.org") == 2
+
+    def test_the_certificate_in_service_stays_recorded(self, records: Records) -> None:
+        """
+        A failed renewal is no outage: the old certificate serves on.
+        """
+        issue(records, "a.org")
+        records.failed(["a.org"], REFUSED, next_look=NOW + DAY, now=NOW)
+
+        assert record_of(records, "a.org").not_after == NOW + 90 * DAY
+
+    def test_there_may_be_no_next_look(self, records: Records) -> None:
+        """
+        A name that no CA would certify is not tried again by itself.
+        """
+        issue(records, "a.org")
+        records.failed(["a.org"], REFUSED, next_look=None, now=NOW)
+
+        assert record_of(records, "a.org").next_look is None
+
+
+class TestWaiting:
+    """
+    The time has not come yet.
+    """
+
+    def test_it_is_no_failed_attempt(self, records: Records) -> None:
+        """
+        Waiting for another worker must not lengthen the pause after a real failure.
+        """
+        records.failed(["a.org"], REFUSED, next_look=NOW + DAY, now=NOW)
+        records.waiting(["a.org"], AlreadyUnderWay(name="a.org"), until=NOW + DAY, now=NOW)
+        record = record_of(records, "a.org")
+
+        assert (record.state, record.code, record.attempts) == ("waiting", "queue.two_workers", 1)
+
+
+class TestRead:
+    """
+    Whatever stands in Redis, it is read.
+    """
+
+    def test_a_name_without_a_record(self, records: Records) -> None:
+        """
+        Not known is not the same as nothing to do; the caller decides.
+        """
+        assert records.read("unknown.org") is None
+        assert records.attempts("unknown.org") == 0
+
+    def test_many_in_their_order(self, records: Records) -> None:
+        """
+        They are read in portions; the last one is as true as the first.
+        """
+        names = [f"{number}.org" for number in range(1_203)]
+        for name in names[::2]:
+            issue(records, name)
+
+        found = list(records.read_many(names))
+
+        assert [record.name if record else None for record in found] == [
+            name if number % 2 == 0 else None for number, name in enumerate(names)
+        ]
+
+    def test_a_forgotten_name(self, records: Records) -> None:
+        """
+        A removed domain leaves nothing behind.
+        """
+        issue(records, "a.org")
+        records.forget("a.org")
+
+        assert records.read("a.org") is None
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"state": "issued"},
+            {"state": "dreaming", "updated": "2026-11-23T10:15:09Z"},
+            {"state": "issued", "updated": "yesterday"},
+            {"state": "issued", "updated": "2026-11-23T10:15:09"},
+            {b"\xff": b"\xfe"},
+        ],
+    )
+    def test_a_record_that_cannot_be_read_is_as_good_as_lost(
+        self, records: Records, connection: redis.Redis, fields: dict[Any, Any]
+    ) -> None:
+        """
+        Eviction and an attempt counted afterwards leave half a record; other programs write worse.
+        """
+        connection.hset(RECORDS + "a.org", mapping=fields)
+
+        assert records.read("a.org") is None
+
+    def test_a_key_of_another_kind_is_as_good_as_lost(
+        self, records: Records, connection: redis.Redis
+    ) -> None:
+        """
+        One wrong key must not hide the records of all the others.
+        """
+        connection.set(RECORDS + "a.org", "text")
+        issue(records, "b.org")
+
+        assert [bool(record) for record in records.read_many(["a.org", "b.org"])] == [False, True]
+
+    @pytest.mark.parametrize("names", ["", "{", "[1]", '["b.org"]', "[" * 100_000])
+    def test_a_damaged_list_of_names_is_the_name_itself(
+        self, records: Records, connection: redis.Redis, names: str
+    ) -> None:
+        """
+        A record must never make us order a certificate for a name that it invented.
+        """
+        issue(records, "a.org")
+        connection.hset(RECORDS + "a.org", mapping={"names": names, "attempts": "many"})
+        record = record_of(records, "a.org")
+
+        assert record.names == ("a.org",)
+        assert record.attempts == 0
