@@ -112,6 +112,13 @@ class RedisFault(CertworkerError):
     retry = Retry.SOON
 
 
+class RedisMissing(CertworkerError):
+    code = "redis.missing"
+    says = "There is no redis-server on this machine, and the demo needs one."
+    cure = "Install it: apt-get install redis-server"
+    severity = Severity.FATAL
+
+
 class AlreadyUnderWay(CertworkerError):
     code = "queue.two_workers"
     says = "Another job is at work for {name}."

@@ -1,0 +1,16 @@
+"""
+How work arrives: a Redis queue in RQ's format, and the worker that empties it.
+
+In the order in which they may import each other::
+
+    connection   the client that the settings describe
+    redis_check  a Redis that fails: said once, tried again with growing pauses
+    queue        puts requests and wake-ups on the queue; needs no RQ
+    jobs         what a job may ask for; everything else fails it
+    recovery     what a dead worker left behind
+    scheduler    brings delayed jobs to the queue when their moment comes
+    signals      SIGTERM and SIGINT as an event
+    worker       takes jobs and runs them in slots
+    following    follows one job to its end
+    functions    what the registered names do
+"""

@@ -1,0 +1,196 @@
+"""
+What a job may ask for: the registered functions, by name. Everything else fails the job.
+
+RQ imports whatever a job names: its function, its callbacks, the class of its instance; it pickles, and
+it posts to the job's webhooks. Whoever can write to Redis could run any program. Here a job is read field
+by field: the few that count are checked, the rest of the hash is never looked at.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from collections.abc import Callable, Mapping
+from typing import ClassVar, cast
+
+from redis import Redis
+from redis.exceptions import ResponseError
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+from rq.timeouts import JobTimeoutException
+
+from certworker.errors import CertworkerError
+from certworker.errors.machine import BadJob, JobTimedOut, NotRegistered
+from certworker.errors.naming import PayloadTooLarge
+from certworker.intake.payload import LARGEST, read_call
+from certworker.intake.queue import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_TTL
+
+logger = logging.getLogger(__name__)
+
+#: Fields that name something to import or an address to call. RQ writes the names empty where there is none.
+FORBIDDEN = ("success_callback_name", "failure_callback_name", "stopped_callback_name", "webhooks")
+#: What is read of a hash.
+CHECKED_BY_RQ = ("status", "timeout", "result_ttl", "failure_ttl")
+READ = ("data", *CHECKED_BY_RQ, *FORBIDDEN)
+
+#: RQ's own rule, with a limit.
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+
+#: Seconds. Whoever waits for the end of a job looks for its result for a while.
+SHORTEST_TTL = 60
+
+
+class RegisteredJob(Job):
+    """
+    A job that runs registered functions only, see :func:`registered`.
+
+    Attributes:
+        failure: Why it is refused; once it has run, why it failed, if there is a sentence for that.
+    """
+
+    functions: ClassVar[Mapping[str, Callable[..., object]]] = {}
+    failure: CertworkerError | None = None
+
+    @classmethod
+    def find(cls, raw_id: bytes, connection: Redis) -> RegisteredJob:
+        """
+        The job with the id *raw_id*, as it stands in a list or registry; it may be one that is refused.
+
+        Raises:
+            BadJob: There is no such job, or it is no job at all.
+        """
+        job_id = raw_id.decode("ascii", "backslashreplace")
+        if not JOB_ID.fullmatch(job_id):
+            raise BadJob(reason=f"{job_id} is no id of a job")
+        try:
+            job = cls(job_id, connection=connection, serializer="json")
+            job.refresh()
+        except NoSuchJobError:
+            raise BadJob(reason=f"Redis does not know the job {job_id}") from None
+        return job
+
+    def refresh(self) -> None:
+        """
+        Read the job from Redis, no more of it than a job may have.
+
+        Raises:
+            NoSuchJobError: Redis has no such job.
+        """
+        try:
+            with self.connection.pipeline(transaction=False) as pipeline:
+                for field in READ:
+                    pipeline.hstrlen(self.key, field)
+                sizes = dict(zip(READ, pipeline.execute(), strict=True))
+            fields = [field for field in READ if sizes[field] <= LARGEST]
+            values = cast("list[bytes | None]", self.connection.hmget(self.key, fields))
+        except ResponseError as error:  # the key is not a hash
+            raise NoSuchJobError(str(error)) from error
+        found: dict[bytes | str, bytes] = {
+            field: value for field, value in zip(fields, values, strict=True) if value is not None
+        }
+        if not found and not any(sizes.values()):
+            raise NoSuchJobError(self.key)
+        self.restore(found)
+        if len(fields) < len(READ):
+            self._refuse(PayloadTooLarge(size=max(sizes.values()), limit=LARGEST, beginning="…"))
+
+    def restore(self, raw_data: Mapping[bytes | str, bytes]) -> None:
+        """
+        Take over *raw_data*, the fields of its hash in Redis.
+        """
+        fields = {key.decode() if isinstance(key, bytes) else key: value for key, value in raw_data.items()}
+        try:
+            kept = {field: fields[field].decode() for field in CHECKED_BY_RQ if field in fields}
+            super().restore(kept | {"data": b""})
+            self._read(fields)
+        except CertworkerError as failure:
+            self._refuse(failure)
+        except Exception as error:
+            self._refuse(BadJob(reason=f"a field of its hash cannot be read: {error}"))
+        self.origin = QUEUE
+        self.timeout = _within(self.timeout, 1, JOB_TIMEOUT)
+        self.result_ttl = _within(self.result_ttl, SHORTEST_TTL, FAILURE_TTL, otherwise=RESULT_TTL)
+        self.failure_ttl = _within(self.failure_ttl, SHORTEST_TTL, FAILURE_TTL)
+
+    @property
+    def func(self) -> Callable[..., object]:
+        """
+        The registered function; nothing is imported.
+        """
+        return self.functions[str(self.func_name)]
+
+    def perform(self) -> object:
+        """
+        Call the function, or fail with the reason why it is not called.
+
+        Raises:
+            CertworkerError: Why the job failed.
+        """
+        if self.failure:
+            logger.warning("job %s: %s", self.id, self.failure, extra=self._about(self.failure))
+            raise self.failure
+        try:
+            return super().perform()
+        except CertworkerError as failure:
+            self.failure = failure
+            raise
+        except JobTimeoutException:
+            self.failure = JobTimedOut(seconds=self.timeout)
+            logger.warning("job %s: %s", self.id, self.failure, extra=self._about(self.failure))
+            raise self.failure from None
+
+    def _read(self, fields: Mapping[str, bytes]) -> None:
+        for field in FORBIDDEN:
+            if fields.get(field):
+                raise BadJob(reason=f"it has {field}, which no job may have")
+        if "data" not in fields:
+            raise BadJob(reason="it has no data")
+        call = read_call(fields["data"])
+        if call.function not in self.functions:
+            raise NotRegistered(function=call.function, known=", ".join(self.functions))
+        try:
+            inspect.signature(self.functions[call.function]).bind(*call.arguments, **call.keywords)
+        except TypeError as error:
+            raise BadJob(reason=f"{call.function} does not take its arguments: {error}") from None
+        self.func_name, self.instance, self.args, self.kwargs = (
+            call.function,
+            None,
+            call.arguments,
+            call.keywords,
+        )
+
+    def _refuse(self, failure: CertworkerError) -> None:
+        self.failure = failure
+        self.func_name, self.instance, self.args, self.kwargs = "refused", None, [], {}
+
+    def _about(self, failure: CertworkerError) -> dict[str, object]:
+        return {"event": "failed", "code": failure.code, "fields": {"job": self.id, **failure.as_json()}}
+
+
+def registered(functions: Mapping[str, Callable[..., object]]) -> type[RegisteredJob]:
+    """
+    The kind of job that can call *functions*, by these names, and nothing else.
+    """
+
+    class CertificateJob(RegisteredJob):
+        pass
+
+    CertificateJob.functions = dict(functions)
+    return CertificateJob
+
+
+def mute_rq() -> None:
+    """
+    End RQ's own log lines here: what an operator has to know is said by this room, once.
+    """
+    library = logging.getLogger("rq")
+    library.handlers = [logging.NullHandler()]
+    library.propagate = False
+
+
+def _within(value: float | None, least: int, most: int, otherwise: int | None = None) -> int:
+    # RQ's "for ever" is negative.
+    if value is None:
+        return most if otherwise is None else otherwise
+    return most if value < 0 else int(min(max(value, least), most))

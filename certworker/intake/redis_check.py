@@ -1,0 +1,150 @@
+"""
+A Redis that fails: what is said of it, once, and how long to wait before the next try.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from threading import Event
+
+from redis import Redis
+from redis.exceptions import (
+    AuthenticationError,
+    ConnectionError,  # noqa: A004 (redis-py's own, which is not the built-in one)
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    TimeoutError,  # noqa: A004
+)
+
+from certworker.errors import CertworkerError
+from certworker.errors.machine import (
+    RedisFault,
+    RedisFull,
+    RedisReadOnly,
+    RedisRefusesUs,
+    RedisTooOld,
+    RedisUnreachable,
+)
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 60.0
+
+#: BLMOVE, which keeps a job safe while it changes hands, came with this version.
+OLDEST_VERSION = (6, 2)
+
+#: Written to find out whether Redis takes writes; it lives for a second.
+PROBE_KEY = "certworker:probe"
+
+
+class Outage:
+    """
+    The memory of a Redis that fails: it says what is wrong once, and makes the pauses grow to a minute.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._said: str | None = None
+        self._began = 0.0
+        self._pause = 0.0
+
+    def failed(self, error: RedisError) -> float:
+        """
+        Take note of *error*; return how many seconds to wait.
+        """
+        failure = failure_of(error, self._address)
+        self._began = self._began or time.monotonic()
+        if failure.code != self._said:
+            self._said = failure.code
+            logger.error("%s certworker goes on by itself.", failure, extra={"code": failure.code})
+        self._pause = min(self._pause * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
+        return self._pause
+
+    def over(self) -> None:
+        """
+        Take note that Redis answers.
+        """
+        if self._said:
+            logger.info(
+                "Redis at %s answers again after %.0f s", self._address, time.monotonic() - self._began
+            )
+        self._said, self._began, self._pause = None, 0.0, 0.0
+
+
+def wait_for_redis(connection: Redis, stop: Event | None = None) -> bool:
+    """
+    Return when Redis answers and takes writes; False if *stop* was set before.
+
+    Raises:
+        RedisTooOld: No waiting would help.
+    """
+    outage, stop = Outage(address_of(connection)), stop or Event()
+    while not stop.is_set():
+        try:
+            _probe(connection)
+        except RedisError as error:
+            stop.wait(outage.failed(error))
+        else:
+            outage.over()
+            return True
+    return False
+
+
+def check_redis(connection: Redis) -> None:
+    """
+    Make sure that Redis answers, is new enough and takes writes.
+
+    Raises:
+        CertworkerError: What is wrong with it, with the remedy.
+    """
+    try:
+        _probe(connection)
+    except RedisError as error:
+        raise failure_of(error, address_of(connection)) from None
+
+
+def failure_of(error: RedisError, address: str) -> CertworkerError:
+    """
+    What *error* means for an operator.
+    """
+    reason = str(error) or type(error).__name__
+    kind: type[CertworkerError] = RedisFault
+    if isinstance(error, (AuthenticationError, NoPermissionError)):
+        kind = RedisRefusesUs
+    elif isinstance(error, OutOfMemoryError):
+        kind = RedisFull
+    elif isinstance(error, ReadOnlyError) or reason.startswith("MISCONF"):
+        kind = RedisReadOnly
+    elif isinstance(error, (ConnectionError, TimeoutError)):
+        kind = RedisUnreachable
+    return kind(address=address, reason=reason)
+
+
+def require_version(version: str, address: str) -> None:
+    """
+    Make sure that *version* of the Redis at *address* is new enough.
+
+    Raises:
+        RedisTooOld: It is not.
+    """
+    parts = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if parts < OLDEST_VERSION:
+        raise RedisTooOld(address=address, version=version)
+
+
+def address_of(connection: Redis) -> str:
+    """
+    Where *connection* goes, without user or password.
+    """
+    options = connection.connection_pool.connection_kwargs
+    return str(options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}")
+
+
+def _probe(connection: Redis) -> None:
+    facts = connection.info("server")
+    require_version(str(facts["redis_version"]), address_of(connection))
+    connection.set(PROBE_KEY, "1", px=1000)

@@ -1,0 +1,47 @@
+"""
+SIGTERM and SIGINT as an event: the first asks for an end in good order, the second ends the process.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextmanager
+def stop_on_signals() -> Iterator[Event]:
+    """
+    An event that the first SIGTERM or SIGINT sets; the second ends the process at once.
+
+    It has to be entered in the main thread.
+    """
+    # An event must not be set in a signal handler: the main thread may be inside that very event. So the
+    # interpreter writes the number of the signal into a socket, and a thread of ours reads it there.
+    stop, (reading, writing) = Event(), socket.socketpair()
+    writing.setblocking(False)
+    former = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    former_socket = signal.set_wakeup_fd(writing.fileno())
+    Thread(target=_watch, args=(reading, stop), name="signals", daemon=True).start()
+    try:
+        yield stop
+    finally:
+        signal.set_wakeup_fd(former_socket)
+        for number, handler in former.items():
+            signal.signal(number, handler)
+        writing.close()
+
+
+def _watch(reading: socket.socket, stop: Event) -> None:
+    with reading:
+        while received := reading.recv(1):
+            if received[0] not in SIGNALS:
+                continue
+            if stop.is_set():
+                os._exit(128 + received[0])
+            stop.set()
