@@ -30,10 +30,10 @@ class Agenda:
     Names with the moments of their next look.
 
     Attributes:
-        wake: Sees that somebody looks at the agenda at a moment.
+        wake: Sees that somebody looks at the agenda at a moment; whoever only reads needs none.
     """
 
-    def __init__(self, connection: Redis, wake: Callable[[datetime], object]) -> None:
+    def __init__(self, connection: Redis, wake: Callable[[datetime], object] = lambda _moment: None) -> None:
         self._connection = connection
         self.wake = wake
 

@@ -1,0 +1,7 @@
+"""
+`python -m certworker` is `certworker`.
+"""
+
+from certworker.cli import main
+
+main()

@@ -1,0 +1,144 @@
+"""
+Builds the house from the settings: every room once, each with what it needs and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from random import Random, SystemRandom
+
+from redis import Redis
+
+from certworker.acme.authority import Authority
+from certworker.challenges.responder import Responder
+from certworker.challenges.solver import Solver
+from certworker.challenges.webroot import Webroot
+from certworker.checks.eligibility import check_eligibility
+from certworker.issuance import Issuer
+from certworker.ledger.agenda import Agenda
+from certworker.ledger.lock import NameLocks
+from certworker.ledger.record import Records
+from certworker.ledger.tokens import ChallengeTokens
+from certworker.reports.metrics import Metrics
+from certworker.rounds import Rounds
+from certworker.serving.traefik import Traefik
+from certworker.serving.volume import Volume
+from certworker.settings import Settings, contact_problem
+
+
+@dataclass(frozen=True)
+class House:
+    """
+    The rooms, put together.
+    """
+
+    settings: Settings
+    connection: Redis
+    authority: Authority
+    volume: Volume
+    traefik: Traefik
+    responder: Responder
+    webroot: Webroot | None
+    locks: NameLocks
+    tokens: ChallengeTokens
+    records: Records
+    agenda: Agenda
+    issuer: Issuer
+    rounds: Rounds
+    metrics: Metrics
+    clock: Callable[[], datetime]
+    random: Random
+
+
+def build(
+    settings: Settings,
+    connection: Redis,
+    *,
+    directory_url: str,
+    request: Callable[[tuple[str, ...]], object],
+    wake: Callable[[datetime], None],
+    lease_seconds: float = 90,
+) -> House:
+    """
+    The house for *settings*.
+
+    Args:
+        directory_url: The CA's directory; the embedded one has its port only when it runs.
+        request: Puts names on the queue.
+        wake: Sees that a look takes place at a moment.
+        lease_seconds: How long a worker that died keeps its names.
+    """
+    clock, random = now_in_utc, SystemRandom()
+    volume = Volume(settings.certificates_dir)
+    traefik = Traefik(settings.config_dir)
+    authority = authority_of(settings, directory_url)
+    records, agenda, tokens = Records(connection), Agenda(connection, wake), ChallengeTokens(connection)
+    locks = NameLocks(connection, lease_seconds, highest_token=volume.highest_token)
+    responder = Responder(
+        remember=partial(tokens.remember, authority=authority.label),
+        forget=tokens.forget,
+        authority_of=tokens.authority_of,
+        thumbprints={authority.label: lambda: authority.thumbprint}.get,
+    )
+    webroot = Webroot(settings.webroot, lambda: authority.thumbprint) if settings.webroot else None
+    solvers: list[Solver] = [responder, webroot] if webroot else [responder]
+    issuer = Issuer(
+        choice=settings.authority,
+        authority=authority,
+        checks=[lambda _names: check_eligibility(settings)],
+        solvers=solvers,
+        volume=volume,
+        traefik=traefik,
+        locks=locks,
+        records=records,
+        agenda=agenda,
+        key_type=settings.key_type,
+        clock=clock,
+        random=random,
+    )
+    return House(
+        settings=settings,
+        connection=connection,
+        authority=authority,
+        volume=volume,
+        traefik=traefik,
+        responder=responder,
+        webroot=webroot,
+        locks=locks,
+        tokens=tokens,
+        records=records,
+        agenda=agenda,
+        issuer=issuer,
+        rounds=Rounds(volume, records, agenda, request, clock, random),
+        metrics=Metrics(),
+        clock=clock,
+        random=random,
+    )
+
+
+def authority_of(settings: Settings, directory_url: str) -> Authority:
+    """
+    The CA of *settings*, whose directory is at *directory_url*; nothing is asked of it yet.
+    """
+    acceptable = settings.email and contact_problem(settings.email) is None
+    return Authority(
+        settings.authority.label,
+        settings.authority.title,
+        directory_url,
+        state_directory=settings.state_dir,
+        contact=settings.email if acceptable else None,
+        ca_bundle=settings.ca_bundle,
+        profile=settings.profile,
+        connections=settings.concurrency,
+        clock=now_in_utc,
+    )
+
+
+def now_in_utc() -> datetime:
+    """
+    The clock of production.
+    """
+    return datetime.now(UTC)

@@ -1,0 +1,83 @@
+"""
+The commands a person types. Each lives in its own module, imported when it is called.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from certworker.version import __version__
+
+COMMANDS = {
+    "work": "Take requests from the queue and keep their certificates.",
+    "request": "Ask for a certificate.",
+    "status": "Show what is in service, until when, and what went wrong.",
+    "doctor": "Check settings, volumes, Redis and the CA, and say what to change.",
+    "health": "Ask the running worker whether it is well (for the container).",
+    "demo": "Show the whole of it on this machine: no domain, no Docker, no Internet.",
+}
+
+
+class LazyGroup(click.Group):
+    """
+    A group whose commands are imported one by one: `--help` needs none of them.
+    """
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """
+        The commands in the order in which a newcomer meets them.
+        """
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """
+        The command *cmd_name*, or None.
+        """
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"certworker.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """
+        List the commands without importing them.
+        """
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.version_option(__version__, prog_name="certworker", message="%(prog)s %(version)s")
+def cli() -> None:
+    """
+    Gets TLS certificates for the domains on a Redis queue and hands them to Traefik.
+
+    All settings come from the environment; .env.example lists them with a sentence each.
+
+    \b
+    Example:
+      certworker demo
+    \b
+    Exit codes:
+      0  done: issued, kept, or all is well
+      1  failed, or warnings only (doctor)
+      2  wrong usage or settings, or failures found (doctor)
+    """
+
+
+def main() -> None:
+    """
+    The entry point: errors become sentences and exit codes, never stack traces.
+    """
+    from certworker.errors import CertworkerError
+
+    try:
+        cli(standalone_mode=True)
+    except CertworkerError as failure:
+        click.echo(f"certworker: {failure}", err=True)
+        sys.exit(2 if failure.code.startswith("config.") else 1)

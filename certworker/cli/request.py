@@ -1,0 +1,51 @@
+"""
+`certworker request`: puts names on the queue, and waits for the answer if asked to.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from certworker.errors import CertworkerError
+from certworker.intake.connection import connect
+from certworker.intake.following import Ended, follow
+from certworker.intake.queue import request_certificate
+from certworker.names import domain_name
+from certworker.settings import load
+
+
+@click.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--force", is_flag=True, help="Issue anew even if the certificate in service is not due.")
+@click.option("--together", is_flag=True, help="One certificate for all names instead of one for each.")
+@click.option("--wait", is_flag=True, help="Follow the job: exit code 0 if issued or kept, 1 if it failed.")
+@click.option("--timeout", type=click.IntRange(1), default=300, show_default=True, help="Seconds to --wait.")
+def command(names: tuple[str, ...], force: bool, together: bool, wait: bool, timeout: int) -> None:
+    """
+    Ask for a certificate for each NAME.
+
+    \b
+    Example:
+      certworker request --wait api.example.org
+    """
+    settings = load(os.environ)
+    private = settings.authority.private_names
+    try:
+        wanted = [domain_name(name, private=private) for name in names]
+    except CertworkerError as failure:
+        click.echo(f"certworker: {failure}", err=True)
+        sys.exit(1)
+    connection = connect(settings)
+    requests = [tuple(wanted)] if together else [(name,) for name in wanted]
+    jobs = [(each, request_certificate(each, force=force, connection=connection)) for each in requests]
+    if not wait:
+        for each, _ in jobs:
+            click.echo(f"{', '.join(each)}: requested. To see how it stands: certworker status {each[0]}")
+        return
+    ended = [(each, follow(connection, job, each, timeout_seconds=timeout)) for each, job in jobs]
+    for each, end in ended:
+        click.echo(f"{', '.join(each)}: {end.told}")
+    sys.exit(0 if all(end.well for _, end in ended) else 1)

@@ -1,0 +1,131 @@
+"""
+`certworker work`: the worker, from the first line of its log to the last.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from contextlib import ExitStack
+from functools import partial
+
+import click
+from redis import Redis
+
+from certworker.answer import Answer
+from certworker.assembly import House, build, now_in_utc
+from certworker.checks.port80 import answers
+from certworker.door import Door
+from certworker.errors import CertworkerError
+from certworker.intake.connection import connect
+from certworker.intake.functions import functions_of
+from certworker.intake.queue import queue_length, request_certificate, wake_at
+from certworker.intake.redis_check import wait_for_redis
+from certworker.intake.scheduler import Scheduler
+from certworker.intake.worker import run
+from certworker.reports import log
+from certworker.settings import Settings, load
+from certworker.version import __version__
+from certworker.watch import Watch
+
+logger = logging.getLogger(__name__)
+
+#: Connections that are not a slot's own: scheduler, watch, heartbeats, leases, the door.
+CONNECTIONS_BESIDE_THE_SLOTS = 16
+
+
+@click.command()
+def command() -> None:
+    """
+    Take requests from the queue and keep their certificates.
+
+    Runs until SIGTERM, then finishes what it has begun. All settings come from the environment.
+
+    \b
+    Example:
+      _APP_REDIS_HOST=localhost certworker work
+    """
+    try:
+        settings = load(os.environ)
+    except CertworkerError as failure:
+        log.configure("human", "info", sys.stdout)
+        logger.error(
+            "[%s] %s %s", failure.code, failure.message, failure.remedy, extra={"code": failure.code}
+        )
+        sys.exit(2)
+    log.configure(settings.log, settings.log_level, sys.stdout)
+    sys.exit(_work(settings))
+
+
+def _work(settings: Settings) -> int:
+    connection = connect(settings, connections=2 * settings.concurrency + CONNECTIONS_BESIDE_THE_SLOTS)
+    wait_for_redis(connection)
+    with ExitStack() as stack:
+        house = build(
+            settings,
+            connection,
+            directory_url=_directory_url(settings, stack),
+            request=partial(request_certificate, connection=connection),
+            wake=partial(wake_at, connection),
+        )
+        scheduler = Scheduler(connection)
+        stack.callback(scheduler.stop)
+        _open_door(house, scheduler, stack)
+        watch = Watch(house, partial(request_certificate, connection=connection), partial(_knock, settings))
+        stack.callback(watch.stop)
+
+        def ready() -> None:
+            scheduler.start()
+            watch.start()
+            _say_ready(house)
+
+        return run(connection, functions_of(house), slots=settings.concurrency, on_ready=ready)
+
+
+def _directory_url(settings: Settings, stack: ExitStack) -> str:
+    if settings.authority.directory_url:
+        return settings.authority.directory_url
+    from certworker.development.authority import DevelopmentAuthority
+
+    authority = stack.enter_context(
+        DevelopmentAuthority(
+            settings.state_dir / "development", http01_port=settings.http01_port, clock=now_in_utc
+        )
+    )
+    logger.info("a CA of our own is used; to trust it, import %s into your browser", authority.root_path)
+    return authority.directory_url
+
+
+def _open_door(house: House, scheduler: Scheduler, stack: ExitStack) -> None:
+    address = house.settings.http_address
+    if address is None:
+        return
+    door = Door(
+        address,
+        answer=house.responder.answer,
+        healthy=partial(_health, house.connection, scheduler),
+        metrics=house.metrics.render,
+    )
+    door.start()
+    stack.callback(door.stop)
+
+
+def _health(connection: Redis, scheduler: Scheduler) -> dict[str, object]:
+    return {"redis": bool(connection.ping()), "scheduler": scheduler.alive()}
+
+
+def _knock(settings: Settings, answer: Answer) -> bool:
+    return answers(answer, settings.http01_port)
+
+
+def _say_ready(house: House) -> None:
+    earliest = house.agenda.earliest()
+    logger.info(
+        'certworker %s ready · %s · queue "certificates" (%d waiting) · %s',
+        __version__,
+        house.settings.authority.title,
+        queue_length(house.connection),
+        f"next look {earliest:%Y-%m-%d %H:%M} UTC" if earliest else "waiting for requests",
+        extra={"event": "start"},
+    )

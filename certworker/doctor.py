@@ -1,0 +1,107 @@
+"""
+Asks every room how it is, cheap and local first, network next, the CA last.
+
+It runs without Redis, without a volume and without a CA: each missing thing is a finding, not a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from certworker.assembly import authority_of
+from certworker.checks.eligibility import check_eligibility
+from certworker.errors import CertworkerError
+from certworker.intake.connection import connect
+from certworker.intake.queue import queue_length
+from certworker.intake.redis_check import check_redis
+from certworker.names import domain_name
+from certworker.serving.traefik import Traefik
+from certworker.serving.volume import Volume
+from certworker.settings import Settings, load
+
+
+class Verdict(Enum):
+    """
+    What a finding means; the value is its mark on a terminal that has no symbols.
+    """
+
+    PASS = "OK"
+    WARN = "WARN"
+    FAIL = "FAIL"
+    SKIPPED = "-"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """
+    One line of the report.
+    """
+
+    section: str
+    subject: str
+    verdict: Verdict
+    text: str
+    remedy: str = ""
+    code: str = ""
+
+
+def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
+    """
+    Every finding, one after the other, as soon as it is made.
+    """
+    try:
+        settings = load(environ)
+    except CertworkerError as failure:
+        yield _failed("Settings", "environment", failure)
+        return
+    yield from _settings(settings)
+    for directory, check in (
+        (settings.certificates_dir, Volume(settings.certificates_dir).check_writable),
+        (settings.config_dir, Traefik(settings.config_dir).check_writable),
+    ):
+        yield _asked("Machine", str(directory), check, "writable")
+    yield _redis(settings)
+    yield _authority(settings)
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    yield Finding("Settings", "authority", Verdict.PASS, settings.authority.title)
+    yield _asked("Settings", "eligibility", lambda: check_eligibility(settings), "complete")
+    if settings.email_remark:
+        yield Finding("Settings", "e-mail", Verdict.WARN, settings.email_remark)
+    for given in settings.domains:
+        private = settings.authority.private_names
+        yield _asked(
+            "Settings", "_APP_DOMAIN", lambda given=given: domain_name(given, private=private), given
+        )  # type: ignore[misc]
+
+
+def _redis(settings: Settings) -> Finding:
+    where = f"{settings.redis_host}:{settings.redis_port}"
+    with connect(settings) as connection:
+        finding = _asked("Machine", "redis", lambda: check_redis(connection), where)
+        if finding.verdict is Verdict.FAIL:
+            return finding
+        waiting = queue_length(connection)
+    return Finding("Machine", "redis", Verdict.PASS, f'{where}, queue "certificates": {waiting} waiting')
+
+
+def _authority(settings: Settings) -> Finding:
+    url = settings.authority.directory_url
+    if url is None:
+        return Finding("Machine", "CA", Verdict.PASS, "embedded; it runs inside the worker")
+    return _asked("Machine", "CA", authority_of(settings, url).check, f"{url} answers")
+
+
+def _asked(section: str, subject: str, question: Callable[[], object], well: str) -> Finding:
+    try:
+        question()
+    except CertworkerError as failure:
+        return _failed(section, subject, failure)
+    return Finding(section, subject, Verdict.PASS, well)
+
+
+def _failed(section: str, subject: str, failure: CertworkerError) -> Finding:
+    return Finding(section, subject, Verdict.FAIL, failure.message, failure.remedy, failure.code)

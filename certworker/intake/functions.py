@@ -1,0 +1,127 @@
+"""
+What the registered names do: the door between a job and the house.
+
+Whatever a job says is checked here before any room sees it, and the last line of each job says how it
+ended and what happens next.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from certworker.assembly import House
+from certworker.errors import CertworkerError
+from certworker.errors.machine import AlreadyUnderWay
+from certworker.errors.naming import PayloadType
+from certworker.issuance import Outcome
+from certworker.names import remarks, requested_names
+
+logger = logging.getLogger(__name__)
+
+
+def functions_of(house: House) -> Mapping[str, Callable[..., dict[str, Any]]]:
+    """
+    The functions that a job may name; there are no others.
+    """
+
+    def issue(
+        domain: object = None, domains: object = None, force: object = False, **_: object
+    ) -> dict[str, Any]:
+        return _Job(house).issue(domain, domains, force)
+
+    def look(**_: object) -> dict[str, Any]:
+        return dict(house.rounds.look())
+
+    return {"certworker.issue": issue, "certworker.look": look}
+
+
+class _Job:
+    def __init__(self, house: House) -> None:
+        self.house = house
+        self.began = time.monotonic()
+
+    def issue(self, domain: object, domains: object, force: object) -> dict[str, Any]:
+        names: tuple[str, ...] = ()
+        try:
+            names = requested_names(domain, domains, private=self.house.settings.authority.private_names)
+            if not isinstance(force, bool):
+                raise PayloadType(field="force", wanted="true or false")
+            for remark in remarks(str(domain or domains), names[0]):
+                logger.warning("%s", remark, extra=_about(names[0], "job"))
+            logger.info("request received%s", " (forced)" if force else "", extra=_about(names[0], "job"))
+            return self._tell_success(self.house.issuer.issue(names, force=force))
+        except AlreadyUnderWay as busy:
+            logger.info("%s", busy.message, extra=_about(names[0], "skipped", code=busy.code))
+            self._count("skipped", busy.code)
+            return {"state": "waiting", "names": names, **busy.as_json()}
+        except CertworkerError as failure:
+            self._tell_failure(names, failure)
+            raise
+
+    def _tell_success(self, outcome: Outcome) -> dict[str, Any]:
+        facts, seconds = outcome.facts, time.monotonic() - self.began
+        days = (facts.not_after - self.house.clock()).days
+        said = "DONE in %.1f s" if outcome.state == "issued" else "valid; nothing to do (%.1f s)"
+        logger.info(
+            said + " · valid until %s (%d days) · next look %s",
+            seconds,
+            f"{facts.not_after:%Y-%m-%d}",
+            days,
+            f"{outcome.next_look:%Y-%m-%d %H:%M} UTC",
+            extra=_about(
+                facts.names[0],
+                "issued" if outcome.state == "issued" else "skipped",
+                fields={
+                    "duration_s": round(seconds, 3),
+                    "serial": facts.serial,
+                    "issuer": facts.issuer,
+                    "not_before": facts.not_before,
+                    "not_after": facts.not_after,
+                    "next_look": outcome.next_look,
+                },
+            ),
+        )
+        self._count(outcome.state, "")
+        return {
+            "state": outcome.state,
+            "names": facts.names,
+            "serial": facts.serial,
+            "not_after": f"{facts.not_after:%Y-%m-%dT%H:%M:%SZ}",
+            "next_look": f"{outcome.next_look:%Y-%m-%dT%H:%M:%SZ}",
+        }
+
+    def _tell_failure(self, names: tuple[str, ...], failure: CertworkerError) -> None:
+        # A request that was refused has no name that could be trusted on a line of its own.
+        record = self.house.records.read(names[0]) if names else None
+        again = record.next_look if record else None
+        if failure.problem:
+            logger.error(
+                'the CA said: %s "%s"',
+                failure.problem.get("type"),
+                failure.problem.get("detail"),
+                extra=_about(names[0] if names else None, "failed", code=failure.code),
+            )
+        logger.warning(
+            "NOT ISSUED [%s] %s %s%s",
+            failure.code,
+            failure.message,
+            failure.remedy,
+            f" · attempt {record.attempts} · next try {again:%Y-%m-%d %H:%M} UTC" if record and again else "",
+            extra=_about(
+                names[0] if names else None,
+                "failed",
+                code=failure.code,
+                fields={**failure.as_json(), "next_attempt": again},
+            ),
+        )
+        self._count("failed", failure.code)
+
+    def _count(self, outcome: str, code: str) -> None:
+        self.house.metrics.job(outcome, code, time.monotonic() - self.began)
+
+
+def _about(name: str | None, event: str, **more: object) -> dict[str, object]:
+    return {"domain": name, "event": event, **more}

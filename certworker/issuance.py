@@ -1,0 +1,158 @@
+"""
+The issuance of one certificate, from the request to the padlock.
+
+Start reading here. Each step is one call into the room of the same name, and none of those rooms
+calls another.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+from typing import Literal
+
+from certworker import renewal
+from certworker.acme.authority import Authority
+from certworker.certificates import Certificate, KeyType, PrivateKey
+from certworker.challenges.solver import Solver, present
+from certworker.errors import CertworkerError
+from certworker.errors.configuration import WouldReplacePublic
+from certworker.ledger.agenda import Agenda
+from certworker.ledger.lock import Lease, NameLocks
+from certworker.ledger.record import Records
+from certworker.serving.generation import Facts
+from certworker.serving.traefik import Traefik
+from certworker.serving.volume import Stored, Volume
+from certworker.settings import AuthorityChoice
+
+logger = logging.getLogger(__name__)
+
+#: An issuance that nobody finished is looked at again this long after its lease has ended.
+AFTER_THE_LEASE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    What is in service after a request, and when it is looked at again.
+    """
+
+    state: Literal["issued", "kept"]
+    facts: Facts
+    next_look: datetime
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """
+    Orders certificates from one authority and puts them into service.
+    """
+
+    choice: AuthorityChoice
+    authority: Authority
+    checks: Sequence[Callable[[tuple[str, ...]], None]]
+    solvers: Sequence[Solver]
+    volume: Volume
+    traefik: Traefik
+    locks: NameLocks
+    records: Records
+    agenda: Agenda
+    key_type: KeyType
+    clock: Callable[[], datetime]
+    random: Random
+
+    def issue(self, names: tuple[str, ...], *, force: bool = False) -> Outcome:
+        """
+        Put a certificate for *names* into service.
+
+        The one that is in service stays if it is not due, unless *force* is given.
+
+        Raises:
+            AlreadyUnderWay: Another worker is at it.
+            CertworkerError: What went wrong, with its remedy. The ledger has it, too, with the moment
+                of the next attempt; Traefik serves what it served before.
+        """
+        with self.locks.hold(names) as lease, self._recorded(names, lease):
+            current = self._in_service(names)
+            if current and not force and not _is_due(current.facts, self.clock()):
+                return self._done("kept", current)
+
+            self._would_not_replace_public(current)
+            for check in self.checks:
+                check(names)
+
+            _tell(names, "validate", f"asking {self.choice.title} (HTTP-01)")
+            order = self.authority.order(names)
+            with present(order.answers, self.solvers):
+                order.validate()
+            _tell(names, "validate", "ownership confirmed by the CA")
+
+            key = PrivateKey.generate(self.key_type)
+            certificate = Certificate.from_pem(order.finalize(key.sign_request(names)), key)
+            certificate.check(names, self.clock())
+            _tell(
+                names,
+                "finalize",
+                f"certificate received from {certificate.issuer}, serial {certificate.serial}",
+            )
+
+            stored = self.volume.store(
+                certificate, authority=self.choice.label, kind=self.choice.kind, token=lease.token
+            )
+            return self._done("issued", stored)
+
+    def _in_service(self, names: tuple[str, ...]) -> Stored | None:
+        # Every name has to have it: a name that was added to the set, or lost its files, makes it incomplete.
+        found = [self.volume.current(name) for name in names]
+        first = found[0]
+        same = first and all(other and other.directory == first.directory for other in found)
+        return first if same and first and set(first.facts.names) == set(names) else None
+
+    def _would_not_replace_public(self, current: Stored | None) -> None:
+        if current and current.facts.kind == "public" and self.choice.kind in ("staging", "development"):
+            if current.facts.not_after > self.clock():
+                raise WouldReplacePublic(
+                    name=current.facts.names[0], current=current.facts.issuer, authority=self.choice.title
+                )
+
+    def _done(self, state: Literal["issued", "kept"], stored: Stored) -> Outcome:
+        facts, now = stored.facts, self.clock()
+        if self.traefik.serve(stored):
+            _tell(facts.names, "installed", f"in service: {stored.directory}")
+        next_look = renewal.next_look(facts.not_before, facts.not_after, facts.serial, now, self.random)
+        self.records.issued(
+            facts.names,
+            not_before=facts.not_before,
+            not_after=facts.not_after,
+            serial=facts.serial,
+            authority=facts.authority,
+            next_look=next_look,
+            now=now,
+        )
+        self.agenda.put_many({name: next_look for name in facts.names})
+        return Outcome(state, facts, next_look)
+
+    @contextmanager
+    def _recorded(self, names: tuple[str, ...], lease: Lease) -> Iterator[None]:
+        self.records.began(names, self.clock())
+        self.agenda.put_many({name: self.clock() + lease.duration + AFTER_THE_LEASE for name in names})
+        try:
+            yield
+        except CertworkerError as failure:
+            attempts = self.records.attempts(names[0]) + 1
+            again = renewal.next_attempt(failure, attempts, self.clock(), self.random)
+            self.records.failed(names, failure, next_look=again, now=self.clock())
+            self.agenda.put_many({name: again for name in names})
+            raise
+
+
+def _tell(names: tuple[str, ...], event: str, text: str) -> None:
+    logger.info("%s", text, extra={"domain": names[0], "event": event})
+
+
+def _is_due(facts: Facts, now: datetime) -> bool:
+    return renewal.is_due(facts.not_before, facts.not_after, facts.serial, now)

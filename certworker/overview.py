@@ -1,0 +1,90 @@
+"""
+How each name stands: what the volume serves, what the ledger remembers, what the agenda plans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from certworker import renewal
+from certworker.ledger.agenda import Agenda
+from certworker.ledger.record import Record, Records
+from certworker.serving.generation import Facts
+from certworker.serving.volume import Volume
+
+STATES = ("valid", "due", "expired", "failed", "waiting", "issuing", "missing")
+
+#: Records are read from Redis in portions of this size.
+PORTION = 500
+
+
+@dataclass(frozen=True)
+class Standing:
+    """
+    One name on one line.
+    """
+
+    name: str
+    #: One of :data:`STATES`; a failure is told even while an older certificate is still valid.
+    state: str
+    not_after: datetime | None
+    renewal: datetime | None
+    next_look: datetime | None
+    attempts: int
+    code: str
+    message: str
+    remedy: str
+    issuer: str
+
+    def days_left(self, now: datetime) -> float | None:
+        """
+        How many days the certificate in service is still valid; None without one.
+        """
+        return (self.not_after - now).total_seconds() / 86_400 if self.not_after else None
+
+
+def standings(agenda: Agenda, records: Records, volume: Volume, now: datetime) -> Iterator[Standing]:
+    """
+    Every name on the agenda in alphabetical order.
+    """
+    moments = agenda.moments()
+    names = sorted(moments)
+    for start in range(0, len(names), PORTION):
+        some = names[start : start + PORTION]
+        for name, record in zip(some, records.read_many(some), strict=True):
+            yield _standing(name, moments[name], record, volume.facts(name), now)
+
+
+def standing(name: str, agenda: Agenda, records: Records, volume: Volume, now: datetime) -> Standing:
+    """
+    How *name* stands.
+    """
+    return _standing(name, agenda.moment(name), records.read(name), volume.facts(name), now)
+
+
+def _standing(
+    name: str, next_look: datetime | None, record: Record | None, facts: Facts | None, now: datetime
+) -> Standing:
+    troubled = record is not None and record.state != "issued"
+    return Standing(
+        name=name,
+        state=record.state if record and troubled else _state(facts, now),
+        not_after=facts.not_after if facts else None,
+        renewal=renewal.due_moment(facts.not_before, facts.not_after, facts.serial) if facts else None,
+        next_look=next_look,
+        attempts=record.attempts if record else 0,
+        code=record.code if record and troubled else "",
+        message=record.message if record and troubled else "",
+        remedy=record.remedy if record and troubled else "",
+        issuer=facts.issuer if facts else "",
+    )
+
+
+def _state(facts: Facts | None, now: datetime) -> str:
+    if facts is None:
+        return "missing"
+    if now >= facts.not_after:
+        return "expired"
+    return "due" if renewal.is_due(facts.not_before, facts.not_after, facts.serial, now) else "valid"

@@ -1,0 +1,146 @@
+"""
+What the worker does between jobs: it asks for its own domains, makes its rounds, and shows that it lives.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from redis.exceptions import RedisError
+
+from certworker.answer import Answer
+from certworker.assembly import House
+from certworker.challenges.solver import present
+from certworker.errors import CertworkerError
+from certworker.names import domain_name
+
+logger = logging.getLogger(__name__)
+
+ROUND_SECONDS = timedelta(hours=1).total_seconds()
+SIGN_OF_LIFE_SECONDS = timedelta(days=1).total_seconds()
+
+#: Traefik may need a moment to route the challenge path after `docker compose up`.
+PATIENCE_WITH_PORT_80_SECONDS = 60.0
+PAUSE_BETWEEN_KNOCKS_SECONDS = 1.0
+
+#: After Redis was away, a round is tried again before its hour is over.
+PAUSE_AFTER_A_FAULT_SECONDS = 60.0
+
+
+class Watch:
+    """
+    A thread beside the worker that makes the rounds until it is told to stop.
+    """
+
+    def __init__(
+        self,
+        house: House,
+        request: Callable[[tuple[str, ...]], object],
+        knock: Callable[[Answer], bool],
+    ) -> None:
+        self.house = house
+        self.request = request
+        self.knock = knock
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        """
+        Begin with the work of a start: leftovers away, own domains requested, volume and agenda compared.
+        """
+        self._thread.start()
+
+    def stop(self) -> None:
+        """
+        End it, and wait until it has ended.
+        """
+        self._stopped.set()
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        self._guarded(self._remove_leftovers)
+        retrigger = threading.Thread(target=self._guarded, args=(self._request_own_domains,), daemon=True)
+        retrigger.start()
+        signed = time.monotonic()
+        while not self._stopped.is_set():
+            well = self._guarded(self._round)
+            if time.monotonic() - signed > SIGN_OF_LIFE_SECONDS:
+                self._guarded(self._sign_of_life)
+                signed = time.monotonic()
+            self._stopped.wait(self._pause() if well else PAUSE_AFTER_A_FAULT_SECONDS)
+
+    def _guarded(self, step: Callable[[], None]) -> bool:
+        # A fault in one round must not end all the rounds to come.
+        try:
+            step()
+        except CertworkerError as failure:
+            logger.warning(
+                "[%s] %s %s", failure.code, failure.message, failure.remedy, extra={"code": failure.code}
+            )
+        except RedisError as fault:
+            logger.warning("the round stopped because Redis failed (%s); it is made again in a minute", fault)
+        else:
+            return True
+        return False
+
+    def _pause(self) -> float:
+        # Never on the hour: twenty workers that were started together should not look together.
+        return ROUND_SECONDS * self.house.random.uniform(0.8, 1)
+
+    def _round(self) -> None:
+        self.house.rounds.reconcile()
+        self.house.rounds.look()
+        self.house.volume.prune(self.house.traefik.served())
+        self.house.traefik.prune()
+
+    def _remove_leftovers(self) -> None:
+        for token, held in self.house.tokens.all().items():
+            if not self.house.locks.is_held(held.name):
+                self.house.tokens.forget(token)
+        if self.house.webroot:
+            self.house.webroot.remove_leftovers(self.house.tokens.all())
+
+    def _request_own_domains(self) -> None:
+        for given in self.house.settings.domains:
+            try:
+                name = domain_name(given, private=self.house.settings.authority.private_names)
+            except CertworkerError as failure:
+                logger.warning(
+                    "_APP_DOMAIN [%s] %s %s",
+                    failure.code,
+                    failure.message,
+                    failure.remedy,
+                    extra={"code": failure.code},
+                )
+            else:
+                self._wait_for_port_80(name)
+                self.request((name,))
+
+    def _wait_for_port_80(self, name: str) -> None:
+        token = secrets.token_urlsafe(24)
+        answer = Answer(name, token, f"{token}.{self.house.authority.thumbprint}")
+        deadline = time.monotonic() + PATIENCE_WITH_PORT_80_SECONDS
+        with present([answer], self.house.issuer.solvers):
+            while not self.knock(answer):
+                if time.monotonic() > deadline:
+                    logger.warning(
+                        "port 80 did not answer within a minute; the CA is asked all the same",
+                        extra={"domain": name},
+                    )
+                    return
+                if self._stopped.wait(PAUSE_BETWEEN_KNOCKS_SECONDS):
+                    return
+
+    def _sign_of_life(self) -> None:
+        earliest = self.house.agenda.earliest()
+        logger.info(
+            "alive · %d names on the agenda · %s",
+            len(self.house.agenda),
+            f"next look {earliest:%Y-%m-%d %H:%M} UTC" if earliest else "waiting for requests",
+            extra={"event": "heartbeat"},
+        )

@@ -1,0 +1,64 @@
+"""
+A whole house in this process: real rooms, a real Redis, a real CA, an open door.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from redis import Redis
+
+from certworker.assembly import House, build
+from certworker.door import Door
+from certworker.intake.queue import request_certificate
+from certworker.settings import HttpAddress, load
+
+
+def environment(place: Path, directory_url: str, http_port: int, **more: str) -> dict[str, str]:
+    """
+    The variables of a worker that keeps everything under *place* and orders from *directory_url*.
+    """
+    for directory in ("certificates", "config", "state"):
+        (place / directory).mkdir(exist_ok=True)
+    return {
+        "CERTWORKER_AUTHORITY": directory_url,
+        "CERTWORKER_PRIVATE_NETWORK": "true",
+        "CERTWORKER_CERTIFICATES_DIR": str(place / "certificates"),
+        "CERTWORKER_CONFIG_DIR": str(place / "config"),
+        "CERTWORKER_STATE_DIR": str(place / "state"),
+        "CERTWORKER_HTTP_ADDRESS": f"127.0.0.1:{http_port}",
+        "CERTWORKER_HTTP01_PORT": str(http_port),
+        **more,
+    }
+
+
+@contextmanager
+def open_house(
+    place: Path, connection: Redis, directory_url: str, http_port: int, **more: str
+) -> Iterator[House]:
+    """
+    A house whose door answers challenges on *http_port*; *more* variables may change its settings.
+    """
+    wanted: list[datetime] = []
+    house = build(
+        load(environment(place, directory_url, http_port, **more)),
+        connection,
+        directory_url=directory_url,
+        request=partial(request_certificate, connection=connection),
+        wake=wanted.append,
+    )
+    door = Door(
+        HttpAddress("127.0.0.1", http_port),
+        answer=house.responder.answer,
+        healthy=dict,
+        metrics=house.metrics.render,
+    )
+    door.start()
+    try:
+        yield house
+    finally:
+        door.stop()

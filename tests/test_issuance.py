@@ -1,0 +1,246 @@
+"""
+The page that tells the story, with real rooms on every side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.assembly import House
+from certworker.certificates import Certificate
+from certworker.development.authority import DevelopmentAuthority
+from certworker.errors import CertworkerError
+from certworker.errors.configuration import EmailMissing, NotProduction, WouldReplacePublic
+from certworker.errors.machine import AlreadyUnderWay
+from tests.houses import open_house
+from tests.servers.development import development_authority
+from tests.servers.redis import free_port
+
+NAME = "shop.localhost"
+
+
+@pytest.fixture
+def http_port() -> int:
+    """
+    Where the CA looks for answers.
+    """
+    return free_port()
+
+
+@pytest.fixture
+def authority(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthority]:
+    """
+    A CA that looks at the house's own door.
+    """
+    with development_authority(tmp_path, http01_port=http_port) as started:
+        yield started
+
+
+@pytest.fixture
+def house(
+    tmp_path: Path, connection: Redis, authority: DevelopmentAuthority, http_port: int
+) -> Iterator[House]:
+    """
+    A house that orders from that CA.
+    """
+    with open_house(tmp_path, connection, authority.directory_url, http_port) as opened:
+        yield opened
+
+
+def orders(authority: DevelopmentAuthority) -> int:
+    """
+    How many orders the CA was asked for.
+    """
+    return sum(asked.kind == "newOrder" for asked in authority.requests)
+
+
+def served(house: House, name: str) -> Certificate:
+    """
+    The certificate that whoever follows Traefik's file finds.
+    """
+    files = house.traefik.files(name)
+    assert files is not None
+    stored = house.volume.current(name)
+    assert stored is not None
+    assert files == (stored.directory / "fullchain.pem", stored.directory / "privkey.pem")
+    return stored.certificate
+
+
+class TestIssue:
+    def test_a_new_name_gets_a_certificate_that_traefik_can_serve(self, house: House) -> None:
+        """
+        The main job.
+        """
+        outcome = house.issuer.issue((NAME,))
+
+        assert "issued" == outcome.state
+        assert (NAME,) == served(house, NAME).names
+
+    def test_a_certificate_that_is_not_due_is_kept(
+        self, house: House, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Asking twice is free: the second job finds the first one's work.
+        """
+        first = house.issuer.issue((NAME,))
+        second = house.issuer.issue((NAME,))
+
+        assert "kept" == second.state
+        assert first.facts == second.facts
+        assert 1 == orders(authority)
+
+    def test_force_issues_anew(self, house: House, authority: DevelopmentAuthority) -> None:
+        """
+        After a key was lost to a stranger, nobody wants to hear that the certificate is still valid.
+        """
+        first = house.issuer.issue((NAME,))
+        second = house.issuer.issue((NAME,), force=True)
+
+        assert first.facts.serial != second.facts.serial
+        assert second.facts.serial == served(house, NAME).serial
+        assert 2 == orders(authority)
+
+    def test_several_names_share_one_certificate_and_one_generation(self, house: House) -> None:
+        """
+        Each name has its own file for Traefik, and all of them lead to the same pair.
+        """
+        names = (NAME, f"www.{NAME}")
+        house.issuer.issue(names)
+
+        assert set(names) == set(served(house, names[0]).names)
+        assert house.traefik.files(names[0]) == house.traefik.files(names[1])
+
+    def test_a_name_that_joins_a_set_means_a_new_certificate(
+        self, house: House, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A certificate for one name is none for two.
+        """
+        house.issuer.issue((NAME,))
+        outcome = house.issuer.issue((NAME, f"www.{NAME}"))
+
+        assert "issued" == outcome.state
+        assert 2 == orders(authority)
+
+    def test_a_lost_file_of_the_proxy_is_written_again_without_an_order(
+        self, house: House, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Whatever happened to the proxy's directory, the certificate is still there.
+        """
+        house.issuer.issue((NAME,))
+        house.traefik.remove(NAME)
+        house.issuer.issue((NAME,))
+
+        assert NAME in served(house, NAME).names
+        assert 1 == orders(authority)
+
+    def test_the_answer_to_the_challenge_is_gone_afterwards(self, house: House) -> None:
+        """
+        Neither the responder nor the webroot answers for what nobody asks any longer.
+        """
+        house.issuer.issue((NAME,))
+
+        assert {} == house.tokens.all()
+        assert house.settings.webroot is not None
+        assert [] == list((house.settings.webroot / ".well-known/acme-challenge").iterdir())
+
+    def test_the_next_look_stands_on_the_agenda(self, house: House) -> None:
+        """
+        Whatever is not on the agenda is not renewed.
+        """
+        outcome = house.issuer.issue((NAME,))
+
+        assert outcome.next_look.timestamp() == pytest.approx(house.agenda.moment(NAME).timestamp())  # type: ignore[union-attr]
+
+    def test_two_at_a_time_are_one(self, house: House) -> None:
+        """
+        The one who comes second is told so at once; a slot never waits.
+        """
+        with house.locks.hold([NAME]), pytest.raises(AlreadyUnderWay):
+            house.issuer.issue((NAME,))
+
+
+class TestFailure:
+    def test_it_is_recorded_with_its_remedy_and_the_next_attempt(
+        self, house: House, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Nothing is given up in silence.
+        """
+        with pytest.raises(CertworkerError) as caught:
+            house.issuer.issue(("unreachable.invalid",))
+
+        record = house.records.read("unreachable.invalid")
+        assert record is not None
+        assert ("failed", caught.value.code, 1) == (record.state, record.code, record.attempts)
+        assert record.remedy
+        assert record.next_look is not None
+        assert record.next_look > house.clock()
+
+    def test_what_was_in_service_stays_in_service(
+        self, house: House, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A failed renewal changes nothing for visitors.
+        """
+        first = house.issuer.issue((NAME,))
+        authority.stop()
+        with pytest.raises(CertworkerError):
+            house.issuer.issue((NAME,), force=True)
+
+        assert first.facts.serial == served(house, NAME).serial
+
+    def test_an_answer_that_failed_is_taken_away(self, house: House) -> None:
+        """
+        The clean-up belongs to the block, not to somebody's memory.
+        """
+        with pytest.raises(CertworkerError):
+            house.issuer.issue(("unreachable.invalid",))
+
+        assert {} == house.tokens.all()
+
+
+class TestWhoMayIssue:
+    def test_a_public_ca_wants_production_and_a_contact(
+        self, tmp_path: Path, connection: Redis, authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        What is missing fails the job with its code, and the CA is not asked.
+        """
+        for more, failure in (({}, NotProduction), ({"_APP_ENV": "production"}, EmailMissing)):
+            settings = {"CERTWORKER_PRIVATE_NETWORK": "false", **more}
+            with (
+                open_house(tmp_path, connection, authority.directory_url, http_port, **settings) as house,
+                pytest.raises(failure),
+            ):
+                house.issuer.issue(("shop.example.org",))
+
+        assert 0 == orders(authority)
+
+    def test_a_development_certificate_never_replaces_a_public_one(
+        self, tmp_path: Path, connection: Redis, authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        A forgotten variable must not take a padlock away.
+        """
+        public = {
+            "CERTWORKER_PRIVATE_NETWORK": "false",
+            "_APP_ENV": "production",
+            "_APP_EMAIL_CERTIFICATES": "ops@shop.dev",
+        }
+        with open_house(tmp_path, connection, authority.directory_url, http_port, **public) as house:
+            house.issuer.issue((NAME,))
+        with (
+            open_house(
+                tmp_path, connection, authority.directory_url, http_port, CERTWORKER_AUTHORITY="development"
+            ) as house,
+            pytest.raises(WouldReplacePublic),
+        ):
+            house.issuer.issue((NAME,), force=True)
+
+        assert 1 == orders(authority)
