@@ -15,7 +15,7 @@ from typing import Any
 from josepy import b64
 from josepy.jwk import JWK
 
-from certworker.development.files import write_file
+from certworker import durable
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Accounts:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        directory.mkdir(parents=True, exist_ok=True)
+        durable.make_directory(directory, 0o700)
         self._known: dict[str, Account] = {}
         self._by_key: dict[str, str] = {}
 
@@ -111,7 +111,7 @@ class Accounts:
             "contact": list(account.contact),
             "status": account.status,
         }
-        write_file(self._directory / f"{account.id}.json", json.dumps(kept).encode())
+        durable.write(self._directory / f"{account.id}.json", json.dumps(kept).encode(), 0o600)
         self._remember(account)
         return account
 

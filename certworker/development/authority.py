@@ -8,23 +8,20 @@ resources in `_routes`.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event, RLock, Thread
+from threading import Event, Lock, Thread
 from types import TracebackType
 from typing import Self
 
 from certworker.development.accounts import Accounts
 from certworker.development.certification import Certification
-from certworker.development.messages import Call, Reply, Request, document, refusal
-from certworker.development.misbehaviour import Fault, Misbehaviour
+from certworker.development.front import Asked, Front, Route
+from certworker.development.messages import Call, Reply, document
+from certworker.development.misbehaviour import Misbehaviour
 from certworker.development.ordering import Ordering
 from certworker.development.policy import Policy
-from certworker.development.problems import Problem, Refused
-from certworker.development.protocol import Nonces, verify
 from certworker.development.registration import Registration
 from certworker.development.resources import Authorization, Memory
 from certworker.development.root import ROOT_FILE, Hierarchy
@@ -32,37 +29,7 @@ from certworker.development.server import Server
 from certworker.development.signing import Signing
 from certworker.development.validation import Validator, resolve
 
-#: The CA's list of requests keeps the latest ones.
-REQUESTS_KEPT = 100_000
-
 TERMS = b"Certificates of this CA are for development. Do not trust them anywhere else.\n"
-
-
-@dataclass(frozen=True)
-class Asked:
-    """
-    One request that the CA has answered.
-    """
-
-    method: str
-    #: ``newOrder``, ``challenge``, ``renewalInfo``, …
-    kind: str
-    #: What it was about, as far as the CA came to know it.
-    names: tuple[str, ...]
-    #: Zero: the connection ended without an answer.
-    status: int
-
-
-@dataclass(frozen=True)
-class Route:
-    """
-    Who answers a kind of request, and how it must be signed.
-    """
-
-    answer: Callable[[Call], Reply]
-    signed: bool = True
-    #: The request brings its key (True), names its account (False), or either (None).
-    brings_key: bool | None = False
 
 
 class DevelopmentAuthority:
@@ -98,20 +65,19 @@ class DevelopmentAuthority:
         self.root_path = state_directory / ROOT_FILE
         self._hierarchy = Hierarchy.open(state_directory, clock())
         self._accounts = Accounts(state_directory / "accounts")
-        self._nonces = Nonces()
-        self._asked: deque[Asked] = deque(maxlen=REQUESTS_KEPT)
         self._server: Server | None = None
         self._stopped = Event()
-        # Every resource is read and changed under it: the CA does one thing at a time, and none takes long.
-        self._lock = RLock()
+        # Everything is read and changed under it: the CA does one thing at a time, and none takes long.
+        self._lock = Lock()
         memory = Memory()
         registration = Registration(self._accounts, self.policy)
         certification = Certification(self._hierarchy.intermediate, self.policy, memory, clock)
-        signing = Signing(self._hierarchy, self.policy, self.misbehaviour, clock)
+        signing = Signing(self._hierarchy.intermediate, self.policy, self.misbehaviour, clock)
         self._ordering = Ordering(
             certification, signing, self._validate, self.policy, self.misbehaviour, memory, clock
         )
-        self._routes = self._routes_to(registration, certification, self._ordering)
+        routes = self._routes(registration, certification, self._ordering)
+        self._front = Front(routes, self._accounts, self.misbehaviour, self._lock, self._stopped)
 
     @property
     def directory_url(self) -> str:
@@ -132,7 +98,7 @@ class DevelopmentAuthority:
         """
         What was asked so far, oldest first.
         """
-        return list(self._asked)
+        return list(self._front.asked)
 
     @property
     def lifetime(self) -> timedelta:
@@ -157,7 +123,7 @@ class DevelopmentAuthority:
         Listen.
         """
         self._stopped.clear()
-        self._server = Server(self.host, self.port, self.answer)
+        self._server = Server(self.host, self.port, self._front.answer)
         self.port = self._server.server_port
 
     def stop(self) -> None:
@@ -178,50 +144,7 @@ class DevelopmentAuthority:
     ) -> None:
         self.stop()
 
-    def answer(self, request: Request) -> Reply | None:
-        """
-        What the CA says to *request*, also without a network; None: nothing, the connection is cut.
-        """
-        self._stopped.wait(self.misbehaviour.slow_seconds.get(request.kind, 0.0))
-        fault = self.misbehaviour.next_fault(request.kind)
-        reply = _faulty(fault) if fault and not fault.cut else self._true_answer(request)
-        cut = fault is not None and fault.cut
-        status = 0 if cut else reply.status
-        self._asked.append(Asked(request.method, request.kind, reply.names, status))
-        if cut:
-            return None
-        headers = {
-            "Replay-Nonce": self._nonces.new(),
-            "Cache-Control": "no-store",
-            "Link": f'<{request.base}/directory>;rel="index"',
-            **reply.headers,
-        }
-        return Reply(reply.status, reply.body, reply.content_type, headers, reply.names)
-
-    def _true_answer(self, request: Request) -> Reply:
-        try:
-            route = self._route(request)
-            call = self._verified(request, route) if route.signed else Call(request)
-            with self._lock:
-                return route.answer(call)
-        except Refused as refused:
-            return refusal(refused.problem, refused.headers)
-
-    def _route(self, request: Request) -> Route:
-        route = self._routes.get(request.kind)
-        if route is None:
-            raise Refused("malformed", "There is no such resource.", status=404)
-        if route.signed is not (request.method == "POST"):
-            raise Refused("malformed", f"{request.method} is not for this resource.", status=405)
-        return route
-
-    def _verified(self, request: Request, route: Route) -> Call:
-        call, nonce = verify(request, self._accounts, brings_key=route.brings_key)
-        if not self._nonces.spend(nonce) or self.misbehaviour.spoils_nonce():
-            raise Refused("badNonce", "The nonce is unknown or was used before.")
-        return call
-
-    def _routes_to(
+    def _routes(
         self, registration: Registration, certification: Certification, ordering: Ordering
     ) -> dict[str, Route]:
         return {
@@ -266,11 +189,3 @@ class DevelopmentAuthority:
         )
         with self._lock:
             self._ordering.decide(authorization, problem)
-
-
-def _faulty(fault: Fault) -> Reply:
-    headers = {} if fault.retry_after_seconds is None else {"Retry-After": str(fault.retry_after_seconds)}
-    if fault.problem is None:
-        page = f"<html><body><h1>{fault.status}</h1></body></html>".encode()
-        return Reply(fault.status, page, "text/html", headers)
-    return refusal(Problem(fault.problem, "The CA was told to fail.", fault.status), headers)

@@ -18,7 +18,7 @@ from certworker.development.messages import Call, Reply, document
 from certworker.development.policy import Policy, Window
 from certworker.development.problems import Refused
 from certworker.development.resources import Issued, Memory, rfc3339
-from certworker.development.root import Signer, public_der, validity
+from certworker.development.signer import Signer, public_der, validity
 
 #: Where the suggested window begins and ends, as shares of the life that are left.
 WINDOW = (0.35, 0.30)

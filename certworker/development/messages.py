@@ -40,14 +40,14 @@ class Request:
         """
         Which resource is meant, in the words of the directory: ``newOrder``, ``order``, …
         """
-        return self.path.split("/")[1]
+        return self.path.removeprefix("/").partition("/")[0]
 
     @property
     def id(self) -> str:
         """
         Which one of its kind; empty for the resources that exist once.
         """
-        return self.path.partition("/")[2].partition("/")[2]
+        return self.path.removeprefix("/").partition("/")[2]
 
 
 @dataclass(frozen=True)

@@ -49,20 +49,22 @@ class Ordering:
         """
         newOrder.
         """
+        if call.fields.keys() & {"notBefore", "notAfter"}:
+            raise Refused("malformed", "The CA chooses the dates itself.")
         names = requested_names(call.fields)
         profile = self._profile(call.fields, names)
-        replaces = self._certification.replaceable(call.owner, call.fields.get("replaces"), names)
+        replaced = self._certification.replaceable(call.owner, call.fields.get("replaces"), names)
         now = self._clock()
         order = Order(
             call.owner.id,
             tuple(self._authorization(call.owner.id, name, now) for name in names),
             now + ORDER_LIFE,
             profile,
-            replaces,
+            call.fields.get("replaces"),
         )
         self._memory.orders[order.id] = order
-        if replaces is not None:
-            self._memory.replaced[replaces] = order
+        if replaced is not None:
+            self._memory.replaced[replaced] = order
         return self._shown(call, order, status=201)
 
     def show_order(self, call: Call) -> Reply:
@@ -174,6 +176,8 @@ class Ordering:
             "authorizations": [call.url("authorization", each.id) for each in order.authorizations],
             "finalize": call.url("finalize", order.id),
         }
+        if order.replaces:
+            content["replaces"] = order.replaces
         if order.problem:
             content["error"] = order.problem.as_json()
         if order.issued and state == "valid":

@@ -67,7 +67,7 @@ def verify(request: Request, accounts: Accounts, *, brings_key: bool | None) -> 
     account, key = _signer(header, accounts, brings_key)
     check_signature(jws, header, key)
     nonce = encode_b64jose(header.nonce) if header.nonce else ""
-    return Call(request, _payload(jws.payload), key, account), nonce
+    return Call(request, payload(jws), key, account), nonce
 
 
 def parse(body: bytes | str) -> tuple[JWS, Header]:
@@ -101,6 +101,21 @@ def check_signature(jws: JWS, header: Header, key: JWK) -> None:
         raise Refused("malformed", "The signature does not fit the key.")
 
 
+def payload(jws: JWS) -> dict[str, Any] | None:
+    """
+    The JSON object that was signed; None: nothing, as in a POST-as-GET.
+    """
+    if not jws.payload:
+        return None
+    try:
+        content = json.loads(jws.payload)
+    except ValueError as error:
+        raise Refused("malformed", "The payload is not JSON.") from error
+    if not isinstance(content, dict):
+        raise Refused("malformed", "The payload is not a JSON object.")
+    return content
+
+
 def _signer(header: Header, accounts: Accounts, brings_key: bool | None) -> tuple[Account | None, JWK]:
     if (header.jwk is None) == (header.kid is None):
         raise Refused("malformed", "Exactly one of jwk and kid is needed.")
@@ -123,15 +138,3 @@ def _algorithm(key: JWK) -> JWASignature:
     if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name in ("secp256r1", "secp384r1"):
         return ES256 if public.curve.name == "secp256r1" else ES384
     raise Refused("badPublicKey", "Keys are P-256, P-384 or RSA of 2048 to 4096 bits.")
-
-
-def _payload(payload: bytes) -> dict[str, Any] | None:
-    if not payload:
-        return None
-    try:
-        content = json.loads(payload)
-    except ValueError as error:
-        raise Refused("malformed", "The payload is not JSON.") from error
-    if not isinstance(content, dict):
-        raise Refused("malformed", "The payload is not a JSON object.")
-    return content

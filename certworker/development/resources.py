@@ -107,8 +107,8 @@ class Order:
     authorizations: tuple[Authorization, ...]
     expires: datetime
     profile: str
-    #: The serial number of the certificate it replaces (RFC 9773, section 5).
-    replaces: int | None = None
+    #: The certificate it replaces, as the client named it (RFC 9773, section 5).
+    replaces: str | None = None
     id: str = field(default_factory=new_id)
     issued: Issued | None = None
     problem: Problem | None = None

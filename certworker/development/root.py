@@ -1,80 +1,32 @@
 """
-The CA's keys, and the certificates signed with them.
-
-The root lives as long as the state directory, so that a browser has to trust it only once.
+The CA's keys: they live as long as the state directory, so that a browser has to trust only one root.
 """
 
 from __future__ import annotations
 
+import fcntl
 import secrets
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
     load_pem_private_key,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from certworker.development.files import exclusive, write_file
-
-CA_LIFE = timedelta(days=3650)
+from certworker import durable
+from certworker.development.signer import Signer
 
 #: The certificate for the browser; the keys stand in KEYS_FILE, readable by the owner only.
 ROOT_FILE = "root.pem"
 KEYS_FILE = "authority.pem"
-
-PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
-
-
-@dataclass(frozen=True)
-class Signer:
-    """
-    A CA certificate with its key.
-    """
-
-    certificate: x509.Certificate
-    key: ec.EllipticCurvePrivateKey = field(repr=False)
-
-    @property
-    def pem(self) -> bytes:
-        """
-        The certificate alone.
-        """
-        return self.certificate.public_bytes(Encoding.PEM)
-
-    @property
-    def key_identifier(self) -> bytes:
-        """
-        What certificates signed by it name as their authority key identifier.
-        """
-        return self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
-
-    def sign(
-        self, key: PublicKey, names: tuple[str, ...], not_before: datetime, not_after: datetime
-    ) -> x509.Certificate:
-        """
-        A certificate for *names*: no common name, a serial number of its own.
-        """
-        builder = (
-            _builder(x509.Name([]), self.certificate.subject, key, not_before, not_after)
-            .serial_number(_serial_number(not_before, not_after))
-            .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), True)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
-            .add_extension(_key_usage(digital_signature=True), True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
-            .add_extension(_authority_key_identifier(self.key.public_key()), False)
-        )
-        return builder.sign(self.key, hashes.SHA256())
 
 
 @dataclass(frozen=True)
@@ -91,32 +43,23 @@ class Hierarchy:
         """
         The hierarchy kept in *directory*; made there, once, by whoever comes first.
         """
-        directory.mkdir(parents=True, exist_ok=True)
-        with exclusive(directory / f"{KEYS_FILE}.lock"):
+        durable.make_directory(directory)
+        with _exclusive(directory / f"{KEYS_FILE}.lock"):
             keys = directory / KEYS_FILE
             if keys.exists():
                 hierarchy = cls._from_pem(keys.read_bytes())
             else:
                 hierarchy = cls._make(now)
-                write_file(keys, hierarchy._pem)
-            write_file(directory / ROOT_FILE, hierarchy.root.pem, mode=0o644)
+                durable.write(keys, hierarchy._pem, 0o600)
+            durable.write(directory / ROOT_FILE, hierarchy.root.pem, 0o644)
         return hierarchy
 
     @classmethod
     def _make(cls, now: datetime) -> Hierarchy:
+        # The mark tells the roots of two installations apart in the list of a browser.
         mark = secrets.token_hex(3)
-        root_key, intermediate_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-        root_name = _common_name(f"certworker development root {mark}")
-        root = _sign_authority(root_name, root_key, root_name, root_key, now, path_length=1)
-        intermediate = _sign_authority(
-            _common_name(f"certworker development {mark}"),
-            intermediate_key,
-            root_name,
-            root_key,
-            now,
-            path_length=0,
-        )
-        return cls(Signer(root, root_key), Signer(intermediate, intermediate_key))
+        root = Signer.root(f"certworker development root {mark}", now)
+        return cls(root, root.intermediate(f"certworker development {mark}", now))
 
     @classmethod
     def _from_pem(cls, pem: bytes) -> Hierarchy:
@@ -137,93 +80,8 @@ class Hierarchy:
         )
 
 
-def validity(serial: int) -> tuple[datetime, datetime] | None:
-    """
-    The dates in a serial number of ours; None if it is not one.
-    """
-    octets = serial.to_bytes(20, "big") if serial.bit_length() <= 160 else b""
-    if octets[:1] != b"\x01":
-        return None
-    begin, life = int.from_bytes(octets[1:6], "big"), int.from_bytes(octets[6:10], "big")
-    not_before = datetime.fromtimestamp(begin, UTC)
-    return not_before, not_before + timedelta(seconds=life)
-
-
-def public_der(key: Any) -> bytes:
-    """
-    The public key *key* as octets that can be compared.
-    """
-    der: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return der
-
-
-def _serial_number(not_before: datetime, not_after: datetime) -> int:
-    # The dates stand in it, so that renewal information needs no memory and outlives a restart.
-    # Ten random octets are more than the 64 bits that RFC 5280's readers expect.
-    life = int((not_after - not_before).total_seconds())
-    dates = int(not_before.timestamp()).to_bytes(5, "big") + life.to_bytes(4, "big")
-    return int.from_bytes(b"\x01" + dates + secrets.token_bytes(10), "big")
-
-
-def _sign_authority(
-    subject: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    issuer: x509.Name,
-    issuer_key: ec.EllipticCurvePrivateKey,
-    now: datetime,
-    path_length: int,
-) -> x509.Certificate:
-    begin = now - timedelta(days=1)
-    builder = (
-        _builder(subject, issuer, key.public_key(), begin, begin + CA_LIFE)
-        .serial_number(x509.random_serial_number())
-        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), True)
-        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
-        .add_extension(_authority_key_identifier(issuer_key.public_key()), False)
-    )
-    return builder.sign(issuer_key, hashes.SHA256())
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: PublicKey, not_before: datetime, not_after: datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .not_valid_before(not_before)
-        .not_valid_after(not_after)
-    )
-
-
-def _authority_key_identifier(key: ec.EllipticCurvePublicKey) -> x509.AuthorityKeyIdentifier:
-    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
-
-
-def _key_usage(
-    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
-) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=digital_signature,
-        key_cert_sign=key_cert_sign,
-        crl_sign=crl_sign,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _common_name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -19,7 +19,7 @@ from certworker.development.misbehaviour import Flaw, Misbehaviour
 from certworker.development.policy import Policy
 from certworker.development.problems import Refused
 from certworker.development.resources import Issued, Order
-from certworker.development.root import Hierarchy, PublicKey, public_der
+from certworker.development.signer import PublicKey, Signer, public_der
 
 #: Certificates begin a little early, for clients whose clock is behind; short lives are not shortened so.
 EARLY = timedelta(hours=1)
@@ -33,12 +33,12 @@ class Signing:
 
     def __init__(
         self,
-        hierarchy: Hierarchy,
+        signer: Signer,
         policy: Policy,
         misbehaviour: Misbehaviour,
         clock: Callable[[], datetime],
     ) -> None:
-        self.hierarchy = hierarchy
+        self._signer = signer
         self._policy = policy
         self._misbehaviour = misbehaviour
         self._clock = clock
@@ -56,8 +56,8 @@ class Signing:
             key = ec.generate_private_key(ec.SECP256R1()).public_key()
         if Flaw.OTHER_NAMES in flaws:
             names = ("not-ordered.localhost",)
-        leaf = self.hierarchy.intermediate.sign(key, names, *self._dates(order.profile))
-        chain = [leaf.public_bytes(Encoding.PEM), self.hierarchy.intermediate.pem]
+        leaf = self._signer.sign(key, names, *self._dates(order.profile))
+        chain = [leaf.public_bytes(Encoding.PEM), self._signer.pem]
         if Flaw.CHAIN_MISSING in flaws:
             chain.pop()
         if Flaw.CHAIN_OUT_OF_ORDER in flaws:

@@ -1,0 +1,119 @@
+"""
+The way every request takes through the CA, whatever it asks for.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from threading import Event, Lock
+
+from certworker.development.accounts import Accounts
+from certworker.development.messages import Call, Reply, Request, refusal
+from certworker.development.misbehaviour import Fault, Misbehaviour
+from certworker.development.problems import Problem, Refused
+from certworker.development.protocol import Nonces, verify
+
+logger = logging.getLogger(__name__)
+
+#: The CA's list of requests keeps the latest ones.
+REQUESTS_KEPT = 100_000
+
+
+@dataclass(frozen=True)
+class Asked:
+    """
+    One request that the CA has answered.
+    """
+
+    method: str
+    #: ``newOrder``, ``challenge``, ``renewalInfo``, …
+    kind: str
+    #: What it was about, as far as the CA came to know it.
+    names: tuple[str, ...]
+    #: Zero: the connection ended without an answer.
+    status: int
+
+
+@dataclass(frozen=True)
+class Route:
+    """
+    Who answers a kind of request, and how it must be signed.
+    """
+
+    answer: Callable[[Call], Reply]
+    signed: bool = True
+    #: The request brings its key (True), names its account (False), or either (None).
+    brings_key: bool | None = False
+
+
+class Front:
+    """
+    Delays and faults, the right signature and nonce, the resource's own answer, the list of requests.
+    """
+
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        accounts: Accounts,
+        misbehaviour: Misbehaviour,
+        lock: Lock,
+        stopped: Event,
+    ) -> None:
+        self.asked: deque[Asked] = deque(maxlen=REQUESTS_KEPT)
+        self._routes = routes
+        self._accounts = accounts
+        self._misbehaviour = misbehaviour
+        self._lock = lock
+        self._stopped = stopped
+        self._nonces = Nonces()
+
+    def answer(self, request: Request) -> Reply | None:
+        """
+        What the CA says to *request*; None: nothing, the connection is cut.
+        """
+        self._stopped.wait(self._misbehaviour.slow_seconds.get(request.kind, 0.0))
+        fault = self._misbehaviour.next_fault(request.kind)
+        reply = self._true_answer(request) if fault is None or fault.cut else _faulty(fault)
+        cut = fault is not None and fault.cut
+        self.asked.append(Asked(request.method, request.kind, reply.names, 0 if cut else reply.status))
+        return None if cut else reply
+
+    def _true_answer(self, request: Request) -> Reply:
+        with self._lock:
+            try:
+                route = self._route(request)
+                reply = route.answer(self._verified(request, route) if route.signed else Call(request))
+            except Refused as refused:
+                reply = refusal(refused.problem, refused.headers)
+            except Exception:
+                logger.exception("the development CA failed at %s", request.kind)
+                reply = refusal(Problem("serverInternal", "The CA failed; its log has the reason."))
+            index = f'<{request.base}/directory>;rel="index"'
+            link = ", ".join([index, *filter(None, [reply.headers.get("Link")])])
+            headers = {"Cache-Control": "no-store", **reply.headers, "Link": link}
+            return replace(reply, headers={**headers, "Replay-Nonce": self._nonces.new()})
+
+    def _route(self, request: Request) -> Route:
+        route = self._routes.get(request.kind)
+        if route is None:
+            raise Refused("malformed", "There is no such resource.", status=404)
+        if route.signed is not (request.method == "POST"):
+            raise Refused("malformed", f"{request.method} is not for this resource.", status=405)
+        return route
+
+    def _verified(self, request: Request, route: Route) -> Call:
+        call, nonce = verify(request, self._accounts, brings_key=route.brings_key)
+        if not self._nonces.spend(nonce) or self._misbehaviour.spoils_nonce():
+            raise Refused("badNonce", "The nonce is unknown or was used before.")
+        return call
+
+
+def _faulty(fault: Fault) -> Reply:
+    headers = {} if fault.retry_after_seconds is None else {"Retry-After": str(fault.retry_after_seconds)}
+    if fault.problem is None:
+        page = f"<html><body><h1>{fault.status}</h1></body></html>".encode()
+        return Reply(fault.status, page, "text/html", headers)
+    return refusal(Problem(fault.problem, "The CA was told to fail.", fault.status), headers)

@@ -1,0 +1,170 @@
+"""
+A CA certificate with its key, and what is signed with it.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from typing import Any, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+CA_LIFE = timedelta(days=3650)
+
+PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+
+@dataclass(frozen=True)
+class Signer:
+    """
+    A CA certificate with its key.
+    """
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey = field(repr=False)
+
+    @classmethod
+    def root(cls, name: str, now: datetime) -> Self:
+        """
+        A new root that has signed itself.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        return cls(_authority(name, key, name, key, now, path_length=1), key)
+
+    @property
+    def pem(self) -> bytes:
+        """
+        The certificate alone.
+        """
+        return self.certificate.public_bytes(Encoding.PEM)
+
+    @property
+    def key_identifier(self) -> bytes:
+        """
+        What certificates signed by it name as their authority key identifier.
+        """
+        return self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
+
+    def intermediate(self, name: str, now: datetime) -> Self:
+        """
+        A new CA under this one, for end certificates only.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        issuer = str(self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+        return type(self)(_authority(name, key, issuer, self.key, now, path_length=0), key)
+
+    def sign(
+        self, key: PublicKey, names: tuple[str, ...], not_before: datetime, not_after: datetime
+    ) -> x509.Certificate:
+        """
+        A certificate for *names*: no common name, a serial number of its own.
+        """
+        builder = (
+            _builder(x509.Name([]), self.certificate.subject, key, not_before, not_after)
+            .serial_number(_serial_number(not_before, not_after))
+            .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), True)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), True)
+            .add_extension(_key_usage(digital_signature=True), True)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False)
+            .add_extension(_authority_key_identifier(self.key.public_key()), False)
+        )
+        return builder.sign(self.key, hashes.SHA256())
+
+
+def validity(serial: int) -> tuple[datetime, datetime] | None:
+    """
+    The dates in a serial number of ours; None if it is not one.
+    """
+    octets = serial.to_bytes(20, "big") if serial.bit_length() <= 160 else b""
+    if octets[:1] != b"\x01":
+        return None
+    begin, life = int.from_bytes(octets[1:6], "big"), int.from_bytes(octets[6:10], "big")
+    not_before = datetime.fromtimestamp(begin, UTC)
+    return not_before, not_before + timedelta(seconds=life)
+
+
+def public_der(key: Any) -> bytes:
+    """
+    The public key *key* as octets that can be compared.
+    """
+    der: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return der
+
+
+def _serial_number(not_before: datetime, not_after: datetime) -> int:
+    # The dates stand in it, so that renewal information needs no memory and outlives a restart.
+    # Ten random octets are more than the 64 bits that RFC 5280's readers expect.
+    life = int((not_after - not_before).total_seconds())
+    dates = int(not_before.timestamp()).to_bytes(5, "big") + life.to_bytes(4, "big")
+    return int.from_bytes(b"\x01" + dates + secrets.token_bytes(10), "big")
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: PublicKey, not_before: datetime, not_after: datetime
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .not_valid_before(not_before)
+        .not_valid_after(not_after)
+    )
+
+
+def _authority_key_identifier(key: ec.EllipticCurvePublicKey) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(key)
+
+
+def _key_usage(
+    *, digital_signature: bool = False, key_cert_sign: bool = False, crl_sign: bool = False
+) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=digital_signature,
+        key_cert_sign=key_cert_sign,
+        crl_sign=crl_sign,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def _common_name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _authority(
+    subject: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    now: datetime,
+    path_length: int,
+) -> x509.Certificate:
+    begin = now - timedelta(days=1)
+    builder = (
+        _builder(_common_name(subject), _common_name(issuer), key.public_key(), begin, begin + CA_LIFE)
+        .serial_number(x509.random_serial_number())
+        .add_extension(x509.BasicConstraints(ca=True, path_length=path_length), True)
+        .add_extension(_key_usage(key_cert_sign=True, crl_sign=True), True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
+        .add_extension(_authority_key_identifier(issuer_key.public_key()), False)
+    )
+    return builder.sign(issuer_key, hashes.SHA256())
