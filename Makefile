@@ -2,11 +2,9 @@
 #
 # Everything is installed into .venv. Stamp files in it say what is there, so that a second run asks no network.
 
-.POSIX:
-.SUFFIXES:
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test tools lint bench lock clean
-MAKEFLAGS += --no-print-directory
+MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # The first Python that runs and is recent enough. Another one: make setup PYTHON=/path/to/python3
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3.14; do \
@@ -16,10 +14,15 @@ PYTHON_OF_THE_IMAGE := python3.13
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-# Where Go is there, this release is preferred to the distribution's; another program: make test PEBBLE=/path/to/pebble
+# Where Go is there, this release is preferred to the distribution's. Another one: make test PEBBLE=/path/to/pebble
 PEBBLE_RELEASE := v2.10.1
+GOBIN := $(CURDIR)/.venv/go
 
-PROGRAMS := redis-server pebble lego certbot php
+# .venv/bin comes last: it may hold the demo's redis-server, and the tests are to meet the system's.
+REAL := PATH="$(GOBIN):$$PATH:/usr/sbin"
+ALSO_OURS := PATH="$(GOBIN):$$PATH:/usr/sbin:$(CURDIR)/$(BIN)"
+
+PROGRAMS := redis-server $(or $(PEBBLE),pebble) lego certbot php
 PACKAGES := redis-server pebble lego certbot php-cli php-redis
 
 help: ## List what can be made
@@ -36,12 +39,12 @@ demo: .venv/installed ## A queue, a CA, a certificate and its renewal on this ma
 	@$(BIN)/certworker demo
 
 test: .venv/tested tools ## The whole suite, against real servers
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest --quiet --numprocesses=auto --maxprocesses=4 $(TESTS)
+	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=auto --maxprocesses=4 $(TESTS)
 
-tools: .venv/pebble ## Install the servers and clients that the tests meet
+tools: .venv/go/asked ## Install the servers and clients that the tests meet
 	@missing=; \
 	for program in $(PROGRAMS); do \
-	    PATH="$(CURDIR)/$(BIN):$$PATH:/usr/sbin" command -v $$program >/dev/null || missing="$$missing $$program"; \
+	    $(REAL) command -v $$program >/dev/null || missing="$$missing $$program"; \
 	done; \
 	php -m 2>/dev/null | grep -qx redis || missing="$$missing php-redis"; \
 	test -z "$$missing" && exit 0; \
@@ -62,7 +65,7 @@ lint: .venv/tested ## Form, types, and the links and examples of the README
 	@$(BIN)/python -m pytest --quiet tests/test_readme.py
 
 bench: .venv/tested tools ## Measure certworker beside certbot, lego and a bare client
-	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m bench
+	@$(ALSO_OURS) $(BIN)/python -m bench
 
 lock: ## Pin requirements.lock anew; newer versions with UPGRADE=--upgrade
 	@$(PYTHON_OF_THE_IMAGE) -m venv build/lock
@@ -86,7 +89,7 @@ clean: ## Remove .venv and everything that was made
 
 .venv/installed: .venv/created pyproject.toml
 	@echo "Installing certworker into .venv"
-	@$(PIP) install --editable '.[demo]'
+	@PYTHONWARNINGS=ignore $(PIP) install --editable '.[demo]'
 	@touch $@
 
 .venv/tested: .venv/installed
@@ -95,10 +98,11 @@ clean: ## Remove .venv and everything that was made
 	@touch $@
 
 # Without Go, or without a network, the distribution's Pebble serves as well.
-.venv/pebble: .venv/created
+.venv/go/asked: .venv/created
+	@mkdir -p $(@D)
 	@if test -z "$(PEBBLE)" && command -v go >/dev/null; then \
 	    echo "Building Pebble $(PEBBLE_RELEASE)"; \
-	    GOBIN="$(CURDIR)/$(BIN)" go install github.com/letsencrypt/pebble/v2/cmd/pebble@$(PEBBLE_RELEASE) \
+	    GOBIN="$(GOBIN)" go install github.com/letsencrypt/pebble/v2/cmd/pebble@$(PEBBLE_RELEASE) \
 	        || echo "Pebble could not be built; the distribution's is used."; \
 	fi
 	@touch $@
