@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AliasChoices,
     Field,
     FilePath,
     SecretStr,
@@ -62,12 +61,11 @@ class Settings(BaseSettings):
         validation_alias="_APP_DOMAIN",
         description="names separated by commas, for example api.example.org",
     )
-    #: The contact that the CA is told; whether it is good is judged when a public CA is asked.
-    email: str | None = Field(
-        None,
-        validation_alias=AliasChoices("_APP_EMAIL_CERTIFICATES", "_APP_SYSTEM_SECURITY_EMAIL_ADDRESS"),
-        description="an e-mail address",
+    #: The security e-mail, under the name it has had since Appwrite 1.5.1.
+    newer_email: str | None = Field(
+        None, validation_alias="_APP_EMAIL_CERTIFICATES", description="an e-mail address"
     )
+    #: The same, under the name most installations have.
     older_email: str | None = Field(
         None, validation_alias="_APP_SYSTEM_SECURITY_EMAIL_ADDRESS", description="an e-mail address"
     )
@@ -185,6 +183,13 @@ class Settings(BaseSettings):
         return AuthorityChoice.named(self.authority_name, private_network=self.private_network)
 
     @property
+    def email(self) -> str | None:
+        """
+        The contact that the CA is told; whether it is good is judged when a public CA is asked.
+        """
+        return self.newer_email or self.older_email
+
+    @property
     def email_remark(self) -> str | None:
         """
         What is odd about the two variables for the e-mail address, if anything is.
@@ -231,9 +236,5 @@ def variables() -> dict[str, str]:
     """
     Every variable that is read, with what it allows.
     """
-    allowed: dict[str, str] = {}
-    for field in Settings.model_fields.values():
-        alias = field.validation_alias
-        names = alias.choices if isinstance(alias, AliasChoices) else [alias]
-        allowed |= {str(name): str(field.description) for name in names}
-    return allowed
+    fields = Settings.model_fields.values()
+    return {str(field.validation_alias): str(field.description) for field in fields}
