@@ -18,7 +18,7 @@ from typing import Any
 from waitress.server import create_server
 from waitress.wasyncore import close_all
 
-from certworker.answer import CHALLENGE_PATH
+from certworker.answer import CHALLENGE_PATH, TOKEN
 from certworker.errors import printable
 from certworker.errors.configuration import AddressNotUsable
 from certworker.settings import HttpAddress
@@ -144,7 +144,8 @@ class Door:
         if method not in ("GET", "HEAD"):
             return NOT_ALLOWED
         if path.startswith(CHALLENGE_PATH):
-            answer = self._answer(path.removeprefix(CHALLENGE_PATH))
+            token = path.removeprefix(CHALLENGE_PATH)
+            answer = self._answer(token) if TOKEN.fullmatch(token) else None
             return ("200 OK", "text/plain", answer.encode("ascii")) if answer else NOT_FOUND
         if path == "/healthz":
             return self._health()

@@ -8,20 +8,16 @@ directory (RFC 8555, section 8.1), so whoever can write to Redis can make us ans
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from redis import Redis
 
+from certworker.answer import TOKEN
 from certworker.ledger.text import moment_in, text_in, written
 
 TOKENS = "certworker:challenges"
-
-#: base64url, as RFC 8555, section 8.3 has it; Let's Encrypt's have 43 characters, and the Appwrite core
-#: serves no longer ones than this.
-TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 #: A validation takes seconds. What is older was left behind by a worker that died.
 LIFETIME = timedelta(hours=1)
