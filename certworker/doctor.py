@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from certworker.assembly import authority_of
 from certworker.checks.eligibility import check_eligibility
-from certworker.errors import CertworkerError
+from certworker.errors import CertworkerError, printable
 from certworker.intake.connection import connect
 from certworker.intake.queue import queue_length
 from certworker.intake.redis_check import check_redis
@@ -27,7 +28,7 @@ class Verdict(Enum):
     What a finding means; the value is its mark on a terminal that has no symbols.
     """
 
-    PASS = "OK"
+    WELL = "OK"
     WARN = "WARN"
     FAIL = "FAIL"
     SKIPPED = "-"
@@ -67,15 +68,13 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    yield Finding("Settings", "authority", Verdict.PASS, settings.authority.title)
+    yield Finding("Settings", "authority", Verdict.WELL, settings.authority.title)
     yield _asked("Settings", "eligibility", lambda: check_eligibility(settings), "complete")
     if settings.email_remark:
         yield Finding("Settings", "e-mail", Verdict.WARN, settings.email_remark)
+    well_formed = partial(domain_name, private=settings.authority.private_names)
     for given in settings.domains:
-        private = settings.authority.private_names
-        yield _asked(
-            "Settings", "_APP_DOMAIN", lambda given=given: domain_name(given, private=private), given
-        )  # type: ignore[misc]
+        yield _asked("Settings", "_APP_DOMAIN", partial(well_formed, given), printable(given))
 
 
 def _redis(settings: Settings) -> Finding:
@@ -85,13 +84,13 @@ def _redis(settings: Settings) -> Finding:
         if finding.verdict is Verdict.FAIL:
             return finding
         waiting = queue_length(connection)
-    return Finding("Machine", "redis", Verdict.PASS, f'{where}, queue "certificates": {waiting} waiting')
+    return Finding("Machine", "redis", Verdict.WELL, f'{where}, queue "certificates": {waiting} waiting')
 
 
 def _authority(settings: Settings) -> Finding:
     url = settings.authority.directory_url
     if url is None:
-        return Finding("Machine", "CA", Verdict.PASS, "embedded; it runs inside the worker")
+        return Finding("Machine", "CA", Verdict.WELL, "embedded; it runs inside the worker")
     return _asked("Machine", "CA", authority_of(settings, url).check, f"{url} answers")
 
 
@@ -100,7 +99,7 @@ def _asked(section: str, subject: str, question: Callable[[], object], well: str
         question()
     except CertworkerError as failure:
         return _failed(section, subject, failure)
-    return Finding(section, subject, Verdict.PASS, well)
+    return Finding(section, subject, Verdict.WELL, well)
 
 
 def _failed(section: str, subject: str, failure: CertworkerError) -> Finding:

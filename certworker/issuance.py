@@ -77,11 +77,12 @@ class Issuer:
                 of the next attempt; Traefik serves what it served before.
         """
         with self.locks.hold(names) as lease, self._recorded(names, lease):
-            current = self._in_service(names)
+            standing = [self.volume.current(name) for name in names]
+            current = _for_all(names, standing)
             if current and not force and not _is_due(current.facts, self.clock()):
                 return self._done("kept", current)
 
-            self._would_not_replace_public(current)
+            self._protect_public(standing)
             for check in self.checks:
                 check(names)
 
@@ -105,18 +106,13 @@ class Issuer:
             )
             return self._done("issued", stored)
 
-    def _in_service(self, names: tuple[str, ...]) -> Stored | None:
-        # Every name has to have it: a name that was added to the set, or lost its files, makes it incomplete.
-        found = [self.volume.current(name) for name in names]
-        first = found[0]
-        same = first and all(other and other.directory == first.directory for other in found)
-        return first if same and first and set(first.facts.names) == set(names) else None
-
-    def _would_not_replace_public(self, current: Stored | None) -> None:
-        if current and current.facts.kind == "public" and self.choice.kind in ("staging", "development"):
-            if current.facts.not_after > self.clock():
+    def _protect_public(self, standing: Sequence[Stored | None]) -> None:
+        if self.choice.kind not in ("staging", "development"):
+            return
+        for facts in (stored.facts for stored in standing if stored):
+            if facts.kind == "public" and facts.not_after > self.clock():
                 raise WouldReplacePublic(
-                    name=current.facts.names[0], current=current.facts.issuer, authority=self.choice.title
+                    name=facts.names[0], current=facts.issuer, authority=self.choice.title
                 )
 
     def _done(self, state: Literal["issued", "kept"], stored: Stored) -> Outcome:
@@ -133,25 +129,33 @@ class Issuer:
             next_look=next_look,
             now=now,
         )
-        self.agenda.put_many({name: next_look for name in facts.names})
+        self.agenda.put_many(dict.fromkeys(facts.names, next_look))
         return Outcome(state, facts, next_look)
 
     @contextmanager
     def _recorded(self, names: tuple[str, ...], lease: Lease) -> Iterator[None]:
         self.records.began(names, self.clock())
-        self.agenda.put_many({name: self.clock() + lease.duration + AFTER_THE_LEASE for name in names})
+        self.agenda.put_many(dict.fromkeys(names, self.clock() + lease.duration + AFTER_THE_LEASE))
         try:
             yield
         except CertworkerError as failure:
             attempts = self.records.attempts(names[0]) + 1
             again = renewal.next_attempt(failure, attempts, self.clock(), self.random)
             self.records.failed(names, failure, next_look=again, now=self.clock())
-            self.agenda.put_many({name: again for name in names})
+            self.agenda.put_many(dict.fromkeys(names, again))
             raise
 
 
 def _tell(names: tuple[str, ...], event: str, text: str) -> None:
     logger.info("%s", text, extra={"domain": names[0], "event": event})
+
+
+def _for_all(names: tuple[str, ...], standing: Sequence[Stored | None]) -> Stored | None:
+    # A name that joined the set, or lost its files, makes the certificate incomplete.
+    first = standing[0]
+    if first is None or set(first.facts.names) != set(names):
+        return None
+    return first if all(other and other.directory == first.directory for other in standing) else None
 
 
 def _is_due(facts: Facts, now: datetime) -> bool:

@@ -64,15 +64,11 @@ def command(keep: bool) -> None:
         proxy.start()
         stack.callback(proxy.stop)
 
-        first = _served(proxy.port, authority.root_path, unlike=None)
-        _say(
-            4,
-            f"https://{NAME}:{proxy.port} has a padlock: serial {first}, checked against {authority.root_path}",
-        )
-        _say(
-            5, f"it lives {LIFETIME.seconds} seconds only; watch it being renewed when half of them are over"
-        )
-        second = _served(proxy.port, authority.root_path, unlike=first)
+        root = authority.root_path
+        first = _served(proxy.port, root, unlike=None)
+        _say(4, f"https://{NAME}:{proxy.port} has a padlock: serial {first}, checked against {root}")
+        _say(5, f"it lives {LIFETIME.seconds} seconds; watch it being renewed when half of them are over")
+        second = _served(proxy.port, root, unlike=first)
         _say(6, f"renewed by itself: serial {second} is served now")
         click.echo(f"\nYours to look at: {place}/certificates/{NAME}/ and {place}/config/{NAME}.yml")
         if keep:
@@ -110,7 +106,7 @@ def _environment(place: Path, redis_port: int, http_port: int, directory_url: st
 def _worker(environment: dict[str, str]) -> Iterator[None]:
     for directory in ("CERTWORKER_CERTIFICATES_DIR", "CERTWORKER_CONFIG_DIR", "CERTWORKER_STATE_DIR"):
         Path(environment[directory]).mkdir()
-    process = subprocess.Popen([sys.executable, "-m", "certworker", "work"], env=environment)  # noqa: S603
+    process = subprocess.Popen([sys.executable, "-m", "certworker", "work"], env=environment)
     try:
         yield
     finally:

@@ -17,7 +17,7 @@ from certworker.doctor import Finding, Verdict, examine
 from certworker.version import __version__
 
 MARKS = {
-    Verdict.PASS: ("✔", "green"),
+    Verdict.WELL: ("✔", "green"),
     Verdict.WARN: ("!", "yellow"),
     Verdict.FAIL: ("✘", "red"),
     Verdict.SKIPPED: ("–", "dim"),

@@ -11,7 +11,7 @@ import click
 
 from certworker.errors import CertworkerError
 from certworker.intake.connection import connect
-from certworker.intake.following import Ended, follow
+from certworker.intake.following import follow
 from certworker.intake.queue import request_certificate
 from certworker.names import domain_name
 from certworker.settings import load

@@ -131,9 +131,10 @@ def _show_many(shown: list[Standing], now: datetime, as_json: bool) -> None:
     click.echo(f"{'NAME':<{width}}  {'STATE':<8} {'DAYS':>5}  {'NEXT LOOK':<20}  LAST ERROR")
     for one in shown:
         error = f"[{one.code}] {one.remedy}" if one.code else ""
-        click.echo(
-            f"{one.name:<{width}}  {one.state:<8} {_days(one, now):>5}  {_moment(one.next_look):<20}  {error}".rstrip()
+        line = (
+            f"{one.name:<{width}}  {one.state:<8} {_days(one, now):>5}  {_moment(one.next_look):<20}  {error}"
         )
+        click.echo(line.rstrip())
 
 
 def _json(one: Standing, now: datetime) -> str:

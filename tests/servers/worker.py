@@ -1,0 +1,127 @@
+"""
+A worker process, `certworker work`, with all its accidents.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+PATIENCE_SECONDS = 30.0
+
+Found = TypeVar("Found")
+
+
+class WorkerProcess:
+    """
+    `certworker work` with *environment*; its log is in `log`.
+    """
+
+    def __init__(self, environment: Mapping[str, str], log: Path) -> None:
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("_APP_", "CERTWORKER_", "COVERAGE_"))
+        }
+        self.environment = {**inherited, **environment}
+        self.http_port = int(environment["CERTWORKER_HTTP_ADDRESS"].rpartition(":")[2])
+        self.log_file = log
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.kill()
+
+    @property
+    def log(self) -> str:
+        """
+        All lines so far.
+        """
+        return self.log_file.read_text()
+
+    def start(self) -> None:
+        """
+        Start it and return at once.
+        """
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "certworker", "work"], env=self.environment, stdout=log, stderr=log
+            )
+
+    def terminate(self) -> int:
+        """
+        Send SIGTERM and return the exit code.
+        """
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=PATIENCE_SECONDS)
+
+    def kill(self) -> None:
+        """
+        End it at once, as a crash would.
+        """
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """
+        Run another certworker command with the same settings.
+        """
+        return subprocess.run(
+            [sys.executable, "-m", "certworker", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+
+    def get(self, path: str) -> tuple[int, str]:
+        """
+        Status and body of *path* at its HTTP port.
+        """
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=5)
+        try:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def wait_for_line(self, pattern: str) -> str:
+        """
+        The first line of the log that has *pattern*; fails, showing the log, if none comes.
+        """
+        return wait_until(lambda: self._line(pattern), lambda: f"no line with {pattern!r} in:\n{self.log}")
+
+    def _line(self, pattern: str) -> str | None:
+        return next((line for line in self.log.splitlines() if re.search(pattern, line)), None)
+
+
+def wait_until(
+    found: Callable[[], Found | None], complaint: Callable[[], str], seconds: float = PATIENCE_SECONDS
+) -> Found:
+    """
+    What *found* returns once it returns something; fails with *complaint* after *seconds*.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        if (result := found()) is not None:
+            return result
+        assert time.monotonic() < deadline, complaint()
+        time.sleep(0.02)

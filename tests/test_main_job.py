@@ -1,0 +1,298 @@
+"""
+The main job, end to end: a real worker process, a real Redis, a real CA.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from redis import Redis
+
+from certworker.development.authority import DevelopmentAuthority
+from certworker.development.proxy import DevelopmentProxy, handshake
+from certworker.intake.queue import queue_length, request_certificate
+from certworker.serving.traefik import Traefik
+from tests.houses import environment
+from tests.servers.development import development_authority
+from tests.servers.redis import RedisServer, free_port
+from tests.servers.worker import WorkerProcess, wait_until
+
+NAME = "shop.localhost"
+
+
+@pytest.fixture
+def http_port() -> int:
+    """
+    Where the worker's door is, and where the CA looks.
+    """
+    return free_port()
+
+
+@pytest.fixture
+def authority(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthority]:
+    """
+    A CA that looks at the worker's door.
+    """
+    with development_authority(tmp_path, http01_port=http_port) as started:
+        yield started
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """
+    A Redis of one's own, for the worker's scheduler should not meet that of another test.
+    """
+    place = tmp_path / "redis"
+    place.mkdir()
+    server = RedisServer(place)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def worker(
+    tmp_path: Path, server: RedisServer, authority: DevelopmentAuthority, http_port: int
+) -> Iterator[WorkerProcess]:
+    """
+    A worker that has not been started; a test may change its environment first.
+    """
+    variables = environment(
+        tmp_path,
+        authority.directory_url,
+        http_port,
+        _APP_REDIS_HOST="127.0.0.1",
+        _APP_REDIS_PORT=str(server.port),
+        _APP_DOMAIN="main.localhost",
+    )
+    process = WorkerProcess(variables, tmp_path / "worker.log")
+    yield process
+    process.kill()
+
+
+def orders(authority: DevelopmentAuthority, name: str) -> int:
+    """
+    How often *name* was ordered, by the CA's own log.
+    """
+    return sum(asked.kind == "newOrder" and name in asked.names for asked in authority.requests)
+
+
+class TestPadlock:
+    def test_a_request_becomes_a_padlock(
+        self, worker: WorkerProcess, server: RedisServer, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        From the queue to a handshake that a browser would accept.
+        """
+        worker.start()
+        with server.client() as connection:
+            request_certificate(NAME, connection=connection)
+        worker.wait_for_line(f"{NAME}: DONE")
+
+        proxy = DevelopmentProxy(Traefik(tmp_path / "config").files)
+        proxy.start()
+        shown = handshake(NAME, proxy.port, authority.root_path)
+        proxy.stop()
+
+        assert (("DNS", NAME),) == shown["subjectAltName"]
+
+    def test_a_success_is_told_in_few_lines_and_the_last_one_says_what_happens_next(
+        self, worker: WorkerProcess, server: RedisServer
+    ) -> None:
+        """
+        `docker compose logs` is where people look first.
+        """
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+        with server.client() as connection:
+            request_certificate(NAME, connection=connection)
+        last = worker.wait_for_line(f"{NAME}: DONE")
+        lines = [line for line in worker.log.splitlines() if f" {NAME}: " in line]
+
+        assert 5 <= len(lines) <= 8
+        assert "next look 20" in last
+
+    def test_the_names_of_app_domain_are_requested_at_every_start_and_kept_when_valid(
+        self, worker: WorkerProcess, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Restarting is how people re-trigger; it must not cost an order.
+        """
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+        assert 0 == worker.terminate()
+        worker.start()
+        worker.wait_for_line("main.localhost: valid; nothing to do")
+
+        assert 1 == orders(authority, "main.localhost")
+
+    def test_a_certificate_renews_itself(
+        self, worker: WorkerProcess, server: RedisServer, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        Nobody asks a second time.
+        """
+        authority.lifetime = timedelta(seconds=8)
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+        wait_until(lambda: orders(authority, "main.localhost") > 1 or None, lambda: worker.log)
+        assert "scheduled" in str(server.client().keys("rq:scheduled:*"))
+
+
+class TestOneOrder:
+    def test_a_thousand_requests_by_four_producers_are_one_order(
+        self, worker: WorkerProcess, server: RedisServer, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Half of them by plain RPUSH with ids of their own, as a producer in any language may.
+        """
+
+        def produce(producer: int) -> None:
+            with server.client() as connection:
+                for number in range(250):
+                    if producer % 2:
+                        request_certificate(NAME, connection=connection)
+                    else:
+                        push(connection, f"by-hand-{producer}-{number}")
+
+        worker.environment["_APP_DOMAIN"] = NAME
+        worker.start()
+        with ThreadPoolExecutor(4) as producers:
+            list(producers.map(produce, range(4)))
+        worker.wait_for_line(f"{NAME}: DONE")
+        with server.client() as connection:
+            wait_until(lambda: queue_length(connection) == 0 or None, lambda: worker.log)
+        assert 0 == worker.terminate()
+
+        assert 1 == orders(authority, NAME)
+
+
+def push(connection: Redis, job_id: str) -> None:
+    """
+    The wire format by hand.
+    """
+    call = json.dumps(["certworker.issue", None, [], {"domain": NAME}])
+    connection.hset(f"rq:job:{job_id}", mapping={"data": call, "origin": "certificates"})
+    connection.rpush("rq:queue:certificates", job_id)
+
+
+class TestBadDays:
+    def test_an_emptied_redis_loses_nothing(
+        self, worker: WorkerProcess, server: RedisServer, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Appwrite's Redis may evict any key of ours at any moment.
+        """
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+        worker.terminate()
+        with server.client() as connection:
+            connection.flushall()
+            worker.environment["_APP_DOMAIN"] = "other.localhost"
+            worker.start()
+            worker.wait_for_line("back on it")
+
+            assert connection.zscore("certworker:agenda", "main.localhost")
+        assert 1 == orders(authority, "main.localhost")
+
+    def test_a_redis_that_comes_late_is_waited_for(self, worker: WorkerProcess, server: RedisServer) -> None:
+        """
+        Containers start in any order.
+        """
+        server.kill()
+        worker.start()
+        worker.wait_for_line("redis.unreachable")
+        server.start()
+
+        worker.wait_for_line("main.localhost: DONE")
+
+    def test_wrong_settings_are_told_all_at_once(self, worker: WorkerProcess) -> None:
+        """
+        Whoever corrects one variable wants to see the next.
+        """
+        worker.environment |= {"CERTWORKER_KEY_TYPE": "dsa", "CERTWORKER_CONCURRENCY": "many"}
+        ended = worker.command("work")
+
+        assert 2 == ended.returncode
+        assert "CERTWORKER_KEY_TYPE" in ended.stdout
+        assert "CERTWORKER_CONCURRENCY" in ended.stdout
+        assert "Traceback" not in ended.stdout + ended.stderr
+        assert "dsa" not in ended.stdout
+
+
+class TestCommands:
+    def test_request_waits_for_the_outcome(self, worker: WorkerProcess) -> None:
+        """
+        A script wants an exit code, a person wants the reason.
+        """
+        worker.start()
+        good = worker.command("request", "--wait", NAME)
+        bad = worker.command("request", "--wait", "nowhere.invalid")
+
+        assert (0, f"{NAME}: issued\n") == (good.returncode, good.stdout)
+        assert 1 == bad.returncode
+        assert "[" in bad.stdout
+
+    def test_status_shows_states_days_and_remedies(self, worker: WorkerProcess) -> None:
+        """
+        What is in service, until when, and what to do about the rest.
+        """
+        worker.start()
+        worker.command("request", "--wait", NAME, "nowhere.invalid")
+        shown = worker.command("status", "--json")
+        rows = {row["name"]: row for row in map(json.loads, shown.stdout.splitlines())}
+
+        assert "valid" == rows[NAME]["state"]
+        assert rows[NAME]["days_left"] > 80
+        assert "failed" == rows["nowhere.invalid"]["state"]
+        assert rows["nowhere.invalid"]["remedy"]
+        assert 1 == worker.command("status", "unknown.localhost").returncode
+
+    def test_doctor_finds_nothing_wrong_on_a_healthy_machine(self, worker: WorkerProcess) -> None:
+        """
+        False alarms are defects, too.
+        """
+        worker.start()
+        worker.wait_for_line("DONE")
+        ended = worker.command("doctor")
+
+        assert (0, "") == (ended.returncode, ended.stderr)
+        assert "0 problems" in ended.stdout
+
+    def test_health_and_metrics_tell_the_truth(self, worker: WorkerProcess, server: RedisServer) -> None:
+        """
+        The container's health check and Prometheus read the same worker.
+        """
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+
+        assert 0 == worker.command("health").returncode
+        assert 'certworker_jobs_total{code="",outcome="issued"} 1.0' in worker.get("/metrics")[1]
+        server.kill()
+        assert 503 == worker.get("/healthz")[0]
+
+
+class TestFilesForReaders:
+    def test_traefik_reads_an_immutable_directory_and_others_read_links(
+        self, worker: WorkerProcess, tmp_path: Path
+    ) -> None:
+        """
+        Both lead to the same pair.
+        """
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+        told = yaml.safe_load((tmp_path / "config" / "main.localhost.yml").read_text())
+        pair = told["tls"]["certificates"][0]
+
+        assert "/.certworker/generations/" in pair["certFile"]
+        assert (
+            Path(pair["keyFile"]).read_bytes()
+            == (tmp_path / "certificates" / "main.localhost" / "privkey.pem").read_bytes()
+        )
+        assert 0o600 == Path(pair["keyFile"]).stat().st_mode & 0o777
