@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -85,12 +83,12 @@ class AccountFiles:
         """
         durable.make_directory(self._directory, DIRECTORY_MODE)
         with durable.told(self._directory):
-            descriptor = os.open(self._directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, KEY_MODE)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            file = (self._directory / "lock").open("ab")
+        with file:
+            with durable.told(self._directory):
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # Closing it ends the lock, as the end of the process does.
             yield
-        finally:
-            os.close(descriptor)
 
     def read(self) -> Account | None:
         """
@@ -109,8 +107,7 @@ class AccountFiles:
             raise AccountKeyUnreadable(path=self._key_path, reason="it is damaged") from error
         if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
             raise AccountKeyUnreadable(path=self._key_path, reason="it is not a P-256 key")
-        known = self._known()
-        return Account(JWKEC(key=key), known.get("url"), known.get("contact"))
+        return Account(JWKEC(key=key), *self._known())
 
     def make_key(self) -> Account:
         """
@@ -139,11 +136,18 @@ class AccountFiles:
         durable.sync_directory(self._directory)
         return kept
 
-    def _known(self) -> dict[str, Any]:
-        # Damaged, or of another CA under the same label: the URL is asked for again with the key.
+    def _known(self) -> tuple[str | None, str | None]:
+        """
+        The account's URL and contact; what is damaged, or of another CA under the same label, is unknown.
+        """
         try:
             known = json.loads(self._account_path.read_bytes())
-        except (OSError, ValueError):
-            return {}
-        usable = isinstance(known, dict) and known.get("directory") == self._directory_url
-        return known if usable else {}
+            if known["directory"] == self._directory_url:
+                return _text(known["url"]), _text(known["contact"])
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            pass
+        return None, None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None

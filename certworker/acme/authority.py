@@ -118,7 +118,7 @@ class Authority:
         known = self._network.directory().profiles
         if self._profile not in known:
             raise InvalidProfile(
-                authority=self.title, profile=self._profile, known=", ".join(known) or "none at all"
+                authority=self.title, detail=f"no {self._profile}, only {', '.join(known) or 'one unnamed'}."
             )
 
 

@@ -17,6 +17,7 @@ from threading import Lock
 from typing import Any
 
 from acme.jws import JWS
+from josepy.errors import DeserializationError
 from josepy.json_util import decode_b64jose
 from josepy.jwa import ES256
 from josepy.jwk import JWKEC
@@ -45,12 +46,12 @@ class Signer:
     key: JWKEC = field(repr=False)
     url: str | None = None
 
-    def sign(self, payload: dict[str, Any] | None, nonce: str, url: str) -> bytes:
+    def sign(self, payload: dict[str, Any] | None, nonce: bytes, url: str) -> bytes:
         """
         The JWS for a POST of *payload* to *url*; None makes it a POST-as-GET (RFC 8555, section 6.3).
         """
         content = b"" if payload is None else json.dumps(payload).encode()
-        signed = JWS.sign(content, self.key, ES256, decode_b64jose(nonce), url=url, kid=self.url)
+        signed = JWS.sign(content, self.key, ES256, nonce, url=url, kid=self.url)
         return str(signed.json_dumps()).encode()
 
 
@@ -71,7 +72,7 @@ class Network:
         self.directory_url = directory_url
         self._transport = transport
         self._clock = clock
-        self._nonces: deque[str] = deque(maxlen=NONCES_KEPT)
+        self._nonces: deque[bytes] = deque(maxlen=NONCES_KEPT)
         self._directory: tuple[Directory, datetime] | None = None
         self._asking = Lock()
 
@@ -97,19 +98,19 @@ class Network:
             CertworkerError: The CA refuses, is busy, or does not answer.
         """
         nonce = self._nonce()
-        for _ in range(NONCE_TRIES):
+        for tries_left in reversed(range(NONCE_TRIES)):
             reply = self._transport.send("POST", url, signer.sign(payload, nonce, url))
-            fresh = reply.headers.get("Replay-Nonce")
+            fresh = _nonce_of(reply)
             if reply.status < 400:
                 self._keep(fresh)
                 return reply
             refused = refusal(reply, self.title, self._clock())
-            if not isinstance(refused, BadNonce):
+            if not isinstance(refused, BadNonce) or not tries_left:
                 self._keep(fresh)
                 raise refused
             # The refusal brings a nonce from the server that refused: the best to try next.
             nonce = fresh or self._nonce()
-        raise BadNonce(authority=self.title, count=NONCE_TRIES, problem=refused.problem)
+        raise AssertionError("the last try returns or raises")
 
     def _ask_for_directory(self) -> Directory:
         reply = self._transport.send("GET", self.directory_url)
@@ -120,7 +121,7 @@ class Network:
         except CertworkerError as error:
             raise WrongCaUrl(url=self.directory_url, found=f"HTTP {reply.status}") from error
 
-    def _nonce(self) -> str:
+    def _nonce(self) -> bytes:
         try:
             # The newest: the CA has forgotten the old ones first.
             return self._nonces.pop()
@@ -128,11 +129,19 @@ class Network:
             reply = self._transport.send("HEAD", self.directory().new_nonce)
         if reply.status >= 400:
             raise refusal(reply, self.title, self._clock())
-        nonce = reply.headers.get("Replay-Nonce")
+        nonce = _nonce_of(reply)
         if nonce is None:
             raise reply.unusable("no nonce")
         return nonce
 
-    def _keep(self, nonce: str | None) -> None:
+    def _keep(self, nonce: bytes | None) -> None:
         if nonce:
             self._nonces.append(nonce)
+
+
+def _nonce_of(reply: Reply) -> bytes | None:
+    # What cannot be read is ignored (RFC 8555, section 6.5.1).
+    try:
+        return decode_b64jose(reply.headers.get("Replay-Nonce", "")) or None
+    except DeserializationError:
+        return None

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from certworker.acme.transport import Reply
-from certworker.acme.waiting import retry_after
+from certworker.acme.waiting import end_of_limit
 from certworker.errors import CertworkerError, Retry, printable
 from certworker.errors.authority import (
     AccountBlocked,
@@ -47,6 +47,8 @@ ACME = "urn:ietf:params:acme:error:"
 
 #: How long a limit lasts that names no moment.
 UNSAID_WAIT = timedelta(hours=1)
+#: Longer than any that a CA means for people; the links of Let's Encrypt in them are long.
+LONGEST_DETAIL = 4000
 
 #: Type, what the text must contain, failure; the first row that fits.
 REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
@@ -107,7 +109,9 @@ class Problem:
         identifier = told.get("identifier")
         return cls(
             type=_text(told.get("type")) or "about:blank",
-            detail=_text(told.get("detail")) or _text(told.get("title")) or "no reason given",
+            detail=(_text(told.get("detail")) or _text(told.get("title")) or "no reason given")[
+                :LONGEST_DETAIL
+            ],
             status=status or _number(outer.get("status")),
             name=_text(identifier.get("value")) if isinstance(identifier, dict) else None,
         )
@@ -150,7 +154,7 @@ def refusal(reply: Reply, authority: str, now: datetime, name: str | None = None
         authority,
         name=name,
         url=terms[0] if terms else None,
-        until=retry_after(reply.headers, now, problem.detail),
+        until=end_of_limit(reply.headers, problem.detail, now),
         now=now,
     )
 
@@ -179,10 +183,6 @@ def failure(
         reason=problem.detail,
         type=problem.type,
         url=url or _first_url(problem.detail) or "the web site of the CA",
-        # Values of single failures, which whoever raises them knows better.
-        count=1,
-        profile="of this name",
-        known=problem.detail,
     )
 
 
@@ -191,12 +191,10 @@ def _kind(problem: Problem, until: datetime | None) -> type[CertworkerError]:
         if problem.says(kind, text):
             return found
     # A load balancer speaks no ACME: Let's Encrypt's sends 503 and Retry-After.
-    if problem.status in (429, 503) and until is not None:
+    if problem.status == 429 or (problem.status == 503 and until is not None):
         return AuthorityBusy
     if problem.status == 503:
         return Maintenance
-    if problem.status == 429:
-        return AuthorityBusy
     return ServerInternal if problem.status >= 500 else UnknownProblem
 
 

@@ -5,6 +5,7 @@ The account at the CA (RFC 8555, section 7.3): found by its key, registered, kep
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 
 from certworker.acme.account import Account, AccountFiles
 from certworker.acme.network import Network, Signer
@@ -55,9 +56,12 @@ class Registration:
         with self._files.locked():
             # Look again: another worker may have done it while we waited.
             account = self._files.make_key()
-            if account.url is None:
-                return self._find_or_register(account)
-            return account if self._is_current(account) else self._update(account, account.url)
+            if self._is_current(account):
+                return account
+            if account.url is not None:
+                with suppress(AccountGone, AccountDeactivated):
+                    return self._update(account, account.url)
+            return self._find_or_register(account)
 
     def renewed(self, lost: Account) -> Account:
         """
@@ -70,6 +74,7 @@ class Registration:
             account = self._files.make_key()
             if account.url is not None and account.url != lost.url:
                 return account
+            logger.warning("%s does not accept our account; asking for it with its key", self._network.title)
             return self._find_or_register(account)
 
     def _is_current(self, account: Account) -> bool:

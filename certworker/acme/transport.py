@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
-from urllib3.exceptions import NameResolutionError
+from urllib3.exceptions import HTTPError, NameResolutionError
 
 from certworker.errors import CertworkerError
 from certworker.errors.authority import AuthorityUnreachable, NotAcme, TlsIntercepted
@@ -81,7 +81,7 @@ class Reply:
         """
         The failure that this answer is not ACME, but *found*.
         """
-        return NotAcme(host=urlsplit(self.url).netloc, found=found)
+        return NotAcme(host=_host(self.url), found=found)
 
     def links(self, relation: str) -> list[str]:
         """
@@ -138,7 +138,7 @@ class Transport:
             ) as response:
                 content = _read(response, began + REQUEST_SECONDS)
                 reply = Reply(url, response.status_code, response.headers, content)
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError) as error:
             raise _failure(url, error) from error
         if len(content) > LARGEST_ANSWER:
             raise reply.unusable("an answer of more than a megabyte")
@@ -176,17 +176,18 @@ def _context(ca_bundle: Path | None) -> ssl.SSLContext:
 
 def _read(response: requests.Response, deadline: float) -> bytes:
     content = b""
-    for piece in response.iter_content(chunk_size=1 << 14):
+    # As it comes: a time-out of `requests` is over with each byte, and a body may come in very many.
+    while piece := response.raw.read1(1 << 14, decode_content=True):
         content += piece
         if len(content) > LARGEST_ANSWER:
-            break
+            return content
         if time.monotonic() > deadline:
             raise requests.ReadTimeout(f"no complete answer within {REQUEST_SECONDS} s")
     return content
 
 
-def _failure(url: str, error: requests.RequestException) -> CertworkerError:
-    host = urlsplit(url).netloc
+def _failure(url: str, error: Exception) -> CertworkerError:
+    host = _host(url)
     # The cause is wrapped, by urllib3 and then by requests; its own words are the shortest.
     cause = getattr(error.args[0], "reason", None) if error.args else None
     if isinstance(cause, NameResolutionError):
@@ -194,6 +195,13 @@ def _failure(url: str, error: requests.RequestException) -> CertworkerError:
     if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY" in str(error):
         return TlsIntercepted(host=host, reason=_short(cause or error))
     return AuthorityUnreachable(host=host, reason=_short(cause or error))
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).netloc or url
+    except ValueError:
+        return url
 
 
 def _short(error: Exception) -> str:

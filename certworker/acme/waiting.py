@@ -11,10 +11,10 @@ from email.utils import parsedate_to_datetime
 from random import Random
 
 #: The longest limit of Let's Encrypt is a week; a CA that names a later moment is mistaken.
-LONGEST_WAIT = timedelta(days=8)
-SHORTEST_WAIT = timedelta(seconds=1)
-#: For a moment that has passed: its clock and ours may differ.
-WAIT_WHEN_PAST = timedelta(seconds=60)
+LONGEST_LIMIT = timedelta(days=8)
+SHORTEST_LIMIT = timedelta(seconds=1)
+#: For a limit that ended before it was told: the CA's clock and ours differ.
+LIMIT_IN_THE_PAST = timedelta(seconds=60)
 
 FIRST_PAUSE_SECONDS = 0.005
 LONGEST_PAUSE_SECONDS = 2.0
@@ -23,21 +23,35 @@ LONGEST_PAUSE_SECONDS = 2.0
 _MOMENT = re.compile(r"retry after (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.IGNORECASE)
 
 
-def retry_after(headers: Mapping[str, str], now: datetime, text: str = "") -> datetime | None:
+def retry_after(headers: Mapping[str, str], now: datetime) -> datetime | None:
     """
-    When the CA wants to be asked again, between a second and eight days from *now*; None: it did not say.
+    The moment that the Retry-After header names, in seconds or as a date (RFC 9110, section 10.2.3).
 
-    It says so in the Retry-After header, in seconds or as a date (RFC 9110, section 10.2.3), or in the
-    *text* of a limit.
+    None: there is none, or it cannot be read.
     """
-    wait = _wait(headers.get("Retry-After", "").strip(), now)
-    if wait is None and (found := _MOMENT.search(text)):
-        wait = datetime.fromisoformat(f"{found[1]}+00:00") - now
-    if wait is None:
+    header = headers.get("Retry-After", "").strip()
+    if header.isascii() and header.isdigit():
+        # Nine digits are thirty years: longer than any wait, and no overflow.
+        return now + timedelta(seconds=int(header[:9]))
+    try:
+        moment = parsedate_to_datetime(header)
+    except (ValueError, OverflowError):
         return None
-    if wait < timedelta(0):
-        wait = WAIT_WHEN_PAST
-    return now + min(max(wait, SHORTEST_WAIT), LONGEST_WAIT)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def end_of_limit(headers: Mapping[str, str], text: str, now: datetime) -> datetime | None:
+    """
+    When a limit of the CA ends, between a second and eight days from *now*; None: it did not say.
+
+    It says so in the Retry-After header, or in the *text* of the problem.
+    """
+    moment = retry_after(headers, now) or _moment_in(text)
+    if moment is None:
+        return None
+    if moment < now:
+        return now + LIMIT_IN_THE_PAST
+    return min(max(moment, now + SHORTEST_LIMIT), now + LONGEST_LIMIT)
 
 
 def pauses(random: Random) -> Iterator[float]:
@@ -53,12 +67,9 @@ def pauses(random: Random) -> Iterator[float]:
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-def _wait(header: str, now: datetime) -> timedelta | None:
-    if header.isascii() and header.isdigit():
-        # Nine digits are thirty years: longer than any wait, and no overflow.
-        return timedelta(seconds=int(header[:9]))
+def _moment_in(text: str) -> datetime | None:
+    found = _MOMENT.search(text)
     try:
-        moment = parsedate_to_datetime(header)
+        return datetime.fromisoformat(f"{found[1]}+00:00") if found else None
     except ValueError:
         return None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - now

@@ -69,7 +69,7 @@ class AccountBlocked(CertworkerError):
 
 class BadNonce(CertworkerError):
     code = "acme.bad_nonce"
-    says = "{authority} refused {count} nonces in a row."
+    says = "{authority} refused our nonces again and again."
     cure = (
         "certworker asks again soon; if it stays so, several servers of the CA disagree: tell its operator."
     )
@@ -132,8 +132,10 @@ class TlsProblem(CertworkerError):
 
 class InvalidProfile(CertworkerError):
     code = "acme.invalid_profile"
-    says = "{authority} has no profile {profile}; it has: {known}."
-    cure = "Set CERTWORKER_PROFILE to one of these, or leave it empty, then run: docker compose up -d"
+    says = "{authority} does not offer what CERTWORKER_PROFILE asks for: {detail}"
+    cure = (
+        "Set CERTWORKER_PROFILE to a profile that it has, or leave it empty, then run: docker compose up -d"
+    )
     retry = Retry.CONFIG
 
 
