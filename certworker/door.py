@@ -71,6 +71,7 @@ class Door:
         self._answer = answer
         self._healthy = healthy
         self._metrics = metrics
+        self._troubled = False
         self._server: Any = None
         self._connections: dict[int, Any] = {}
         self._thread = threading.Thread(target=self._serve, name="door", daemon=True)
@@ -127,7 +128,10 @@ class Door:
         try:
             status, kind, body = self._reply(request["REQUEST_METHOD"], request["PATH_INFO"])
         except Exception as error:  # Redis is away, or whatever else stands behind the door: ask again later
-            logger.warning("a request was not answered: %s", error)
+            # Said once: while it lasts, whoever floods the port would also flood the log.
+            level = logging.DEBUG if self._troubled else logging.WARNING
+            logger.log(level, "challenges cannot be answered: %s", error)
+            self._troubled = True
             status, kind, body = NOT_NOW
         headers = [
             ("Content-Type", kind),
@@ -145,7 +149,10 @@ class Door:
             return NOT_ALLOWED
         if path.startswith(CHALLENGE_PATH):
             token = path.removeprefix(CHALLENGE_PATH)
-            answer = self._answer(token) if TOKEN.fullmatch(token) else None
+            if not TOKEN.fullmatch(token):
+                return NOT_FOUND
+            answer = self._answer(token)
+            self._troubled = False
             return ("200 OK", "text/plain", answer.encode("ascii")) if answer else NOT_FOUND
         if path == "/healthz":
             return self._health()

@@ -172,6 +172,25 @@ class TestChallenge:
         assert response.status == 503
         assert b"secret" not in body
 
+    def test_an_outage_is_said_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        Whoever floods the port must not flood the log; the next outage is news again.
+        """
+        away = [True]
+
+        def sometimes(token: str) -> str | None:
+            if away[0]:
+                raise ConnectionError("Redis is away")
+            return answer(token)
+
+        with opened(answer=sometimes) as door, caplog.at_level("WARNING", "certworker.door"):
+            statuses = []
+            for away[0] in (True, True, False, True):
+                statuses.append(ask(door, CHALLENGE)[0].status)
+
+        assert statuses == [503, 503, 200, 503]
+        assert caplog.messages == ["challenges cannot be answered: Redis is away"] * 2
+
     def test_the_server_does_not_say_what_it_is(self, door: Door) -> None:
         """
         Scanners of the Internet look for versions.

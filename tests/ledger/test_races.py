@@ -13,9 +13,10 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from random import Random
 
+import pytest
 import redis
 
 from certworker.errors.machine import AlreadyUnderWay
@@ -122,11 +123,12 @@ class TestRaces:
         for name in NAMES:
             assert stage.tokens[name] == sorted(set(stage.tokens[name]))
 
+    @pytest.mark.parametrize("still_there", [True, False], ids=["another is at work", "another is done"])
     def test_a_holder_frozen_past_its_lease_notices(
-        self, connection: redis.Redis, redis_server: RedisServer
+        self, connection: redis.Redis, redis_server: RedisServer, still_there: bool
     ) -> None:
         """
-        It wakes up in the middle of its work and must not believe that it is alone.
+        It wakes up in the middle of its work and must not believe that it was alone all the time.
         """
         frozen = subprocess.Popen(
             [sys.executable, "-c", HOLDER, str(redis_server.port)],
@@ -137,7 +139,10 @@ class TestRaces:
         assert frozen.stdout is not None
         its_token = int(frozen.stdout.readline())
         os.kill(frozen.pid, signal.SIGSTOP)
-        with hold_when_free(NameLocks(connection, highest_token=lambda: 0)) as our_token:
+        with ExitStack() as stack:
+            our_token = stack.enter_context(hold_when_free(NameLocks(connection, highest_token=lambda: 0)))
+            if not still_there:
+                stack.close()
             os.kill(frozen.pid, signal.SIGCONT)
             its_belief, _ = frozen.communicate("\n", timeout=20)
 

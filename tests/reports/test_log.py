@@ -300,6 +300,15 @@ class TestOthers:
 
         assert objects(stream)[0]["logger"] == "urllib3.connectionpool"
 
+    def test_the_http_server_does_not_tell_the_length_of_its_queue(self) -> None:
+        """
+        Thousands of lines a second, as long as somebody floods the port.
+        """
+        stream = logging_to("human")
+        logging.getLogger("waitress.queue").warning("Task queue depth is 12")
+
+        assert stream.getvalue() == ""
+
     def test_our_level_counts_for_us(self) -> None:
         """
         `CERTWORKER_LOG_LEVEL=error` wants silence from all.

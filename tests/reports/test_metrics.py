@@ -4,6 +4,8 @@ The metrics, as Prometheus reads them.
 
 from __future__ import annotations
 
+import time
+
 from prometheus_client.parser import text_string_to_metric_families
 
 from certworker.reports.metrics import Metrics
@@ -92,6 +94,24 @@ class TestStanding:
         assert found[remaining, (("le", "0.0"),)] == 1
         assert found[remaining, (("le", "0.2"),)] == 2
         assert found[remaining, (("le", "+Inf"),)] == 3
+
+    def test_a_slow_count_is_not_made_at_every_scrape(self) -> None:
+        """
+        Somebody who reloads a dashboard must not slow the issuing of certificates.
+        """
+        counts = []
+
+        def slow() -> list[tuple[str, float | None]]:
+            time.sleep(0.05)
+            counts.append(1)
+            return [("issued", 1.0)]
+
+        metrics = Metrics()
+        metrics.watch(queue_jobs=lambda: 0, certificates=slow)
+        first, second = samples(metrics), samples(metrics)
+
+        assert len(counts) == 1
+        assert first == second
 
     def test_without_redis_the_rest_is_told(self) -> None:
         """
