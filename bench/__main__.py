@@ -1,0 +1,51 @@
+"""
+`python -m bench`: measures certworker beside other clients, and says whether it keeps its promises.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench import burst, job, slots, start
+from bench.figures import Figure, as_json, table
+
+BENCHMARKS = {"job": job, "burst": burst, "slots": slots, "start": start}
+
+
+def main() -> int:
+    """
+    Run the benchmarks that were asked for; 0 if every bar is met, else 1.
+    """
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument(
+        "names", nargs="*", metavar="|".join(BENCHMARKS), help="which ones; all if none is named"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    asked = parser.parse_args()
+    if unknown := set(asked.names) - set(BENCHMARKS):
+        parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+
+    # A request to end is an exception like Ctrl-C, so that no server is left behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    chosen = [BENCHMARKS[name] for name in BENCHMARKS if name in (asked.names or BENCHMARKS)]
+    figures: list[Figure] = []
+    try:
+        for benchmark in chosen:
+            with TemporaryDirectory(prefix="certworker-bench-") as place:
+                figures += benchmark.measure(Path(place))
+    except KeyboardInterrupt:
+        print("Ended; all servers are stopped and all files removed.", file=sys.stderr)
+        return 128 + signal.SIGINT
+    print(table(figures, [benchmark.NOTE for benchmark in chosen]))
+    if asked.json:
+        asked.json.write_text(json.dumps(as_json(figures), indent=2) + "\n")
+    return 0 if all(figure.met for figure in figures) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,46 @@
+"""
+lego, the client inside Traefik, as a command.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from functools import cache
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+from bench.figures import progress
+from bench.worlds import pebble
+from tests.servers.pebble import Pebble
+
+ROUNDS = 3
+
+
+@cache
+def seconds() -> float:
+    """
+    How long lego takes for one name, its account being registered: the median of three.
+    """
+    with TemporaryDirectory(prefix="certworker-bench-") as place, pebble(Path(place) / "ca") as ca:
+        took = [_run(number, Path(place), ca) for number in range(ROUNDS + 1)]
+    # The first one registers the account.
+    return median(took[1:])
+
+
+def _run(number: int, place: Path, ca: Pebble) -> float:
+    progress(f"lego, {number} of {ROUNDS}" if number else "lego registers its account")
+    began = time.monotonic()
+    subprocess.run(
+        [
+            *("lego", "--accept-tos", "--email", "bench@bench.test", "--path", place / "lego"),
+            *("--server", ca.directory_url, "--http", "--http.port", f"127.0.0.1:{ca.http_port}"),
+            *("--domains", f"lego{number}.bench.test", "run"),
+        ],
+        env=os.environ | {"LEGO_CA_CERTIFICATES": str(ca.ca_bundle)},
+        check=True,
+        capture_output=True,
+    )
+    return time.monotonic() - began

@@ -1,0 +1,71 @@
+"""
+The web server of the floor client: it answers the CA's question, and nothing else.
+"""
+
+from __future__ import annotations
+
+import socketserver
+import threading
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+#: Pebble plays a CA that looks from three places.
+PERSPECTIVES = 3
+
+
+@dataclass
+class _Presented:
+    body: bytes
+    looks: int = 0
+    looked: threading.Event = field(default_factory=threading.Event)
+
+
+class Responder:
+    """
+    Answers HTTP-01 on a free port of the loopback interface.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self._answers: dict[str, _Presented] = {}
+        responder = self
+
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self) -> None:
+                responder._answer(self)
+
+        class Server(socketserver.TCPServer):
+            allow_reuse_address = True
+
+        self._server = Server(("127.0.0.1", port), Handler)
+        self.port: int = self._server.server_address[1]
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def present(self, token: str, key_authorization: str) -> threading.Event:
+        """
+        Answer the question for *token* with *key_authorization*.
+
+        The event is set when the CA has looked from everywhere.
+        """
+        presented = self._answers[token] = _Presented(key_authorization.encode())
+        return presented.looked
+
+    def _answer(self, request: socketserver.StreamRequestHandler) -> None:
+        line = request.rfile.readline(1024).split()
+        token = line[1].decode().rpartition("/")[2] if len(line) > 1 else ""
+        presented = self._answers[token]
+        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(presented.body)}\r\nConnection: close\r\n\r\n"
+        request.wfile.write(head.encode() + presented.body)
+        presented.looks += 1
+        if presented.looks == PERSPECTIVES:
+            del self._answers[token]
+            presented.looked.set()

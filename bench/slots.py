@@ -1,0 +1,62 @@
+"""
+64 slots that wait for a slow CA: what they weigh.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from bench.figures import Figure, progress
+from bench.memory import tree_bytes
+from bench.worlds import PATIENCE_SECONDS, worker
+from certworker.development.authority import DevelopmentAuthority
+from tests.servers.redis import free_port
+
+TITLE = "64 slots at a slow CA"
+NOTE = (
+    "64 slots at a slow CA: PSS of the worker's whole process tree, in megabytes of 10⁶ bytes. The CA is the "
+    "development CA, which runs in the process of the bench and takes its time over each validation."
+)
+
+NAMES = [f"slot{number}.localhost" for number in range(64)]
+
+#: Long enough for all slots to be taken before the first one is free again.
+VALIDATION_SECONDS = 15.0
+
+
+def measure(place: Path) -> list[Figure]:
+    """
+    The memory of a worker that has issued one certificate, whose slots are all taken, that has issued 65.
+    """
+    http_port = free_port()
+    with (
+        DevelopmentAuthority(place / "authority", http01_port=http_port) as authority,
+        worker(
+            place, directory_url=authority.directory_url, http_port=http_port, slots=len(NAMES)
+        ) as certworker,
+    ):
+        idle = tree_bytes(certworker.process.pid)
+        authority.misbehaviour.validation_seconds = VALIDATION_SECONDS
+        progress(f"{TITLE}: waiting for all to be taken")
+        certworker.request(NAMES)
+        _wait_until_all_wait(authority)
+        waiting = tree_bytes(certworker.process.pid)
+        progress(f"{TITLE}: waiting for the CA")
+        certworker.wait_for(NAMES)
+        afterwards = tree_bytes(certworker.process.pid)
+    return [
+        Figure(TITLE, "before", idle / 1e6, "MB"),
+        Figure(TITLE, "all waiting", waiting / 1e6, "MB", 120),
+        Figure(TITLE, "afterwards", afterwards / 1e6, "MB", 120),
+    ]
+
+
+def _wait_until_all_wait(authority: DevelopmentAuthority) -> None:
+    deadline = time.monotonic() + min(VALIDATION_SECONDS, PATIENCE_SECONDS)
+    told: set[str] = set()
+    while not told.issuperset(NAMES):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"only {len(told)} of {len(NAMES)} slots came to wait for the CA")
+        time.sleep(0.1)
+        told = {name for asked in authority.requests if asked.kind == "challenge" for name in asked.names}

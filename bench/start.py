@@ -1,0 +1,99 @@
+"""
+From start to exit: the commands that people type and machines poll.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from statistics import median
+
+from redis import Redis
+
+from bench.figures import Figure, progress
+from bench.worlds import environment, redis_server, settings
+from certworker.certificates import Certificate, PrivateKey
+from certworker.ledger.agenda import Agenda
+from certworker.ledger.record import RECORDS, Records
+from certworker.serving.volume import Volume
+
+TITLE = "from start to exit"
+NOTE = (
+    "from start to exit: median of seven processes. 50,000 names: each with its moment on the agenda and its "
+    "record, the first 1,000 with files on the volume; status shows the first page."
+)
+
+ROUNDS = 7
+NAMES = 50_000
+NAMES_ON_VOLUME = 1_000
+NAMES_A_PIPELINE = 1_000
+
+LIFETIME = timedelta(days=90)
+
+
+def measure(place: Path) -> list[Figure]:
+    """
+    How long `certworker --help` and `certworker status` take, beside a Python that does nothing.
+    """
+    certworker = str(Path(sys.executable).with_name("certworker"))
+    with redis_server(place / "redis") as redis, redis.client() as connection:
+        variables = settings(place, redis.port)
+        nothing = _seconds([sys.executable, "-c", ""], variables)
+        usage = _seconds([certworker, "--help"], variables)
+        empty = _seconds([certworker, "status"], variables)
+        _populate(connection, place / "certificates")
+        full = _seconds([certworker, "status"], variables)
+    return [
+        Figure(TITLE, "Python that does nothing", nothing, "s"),
+        Figure(TITLE, "certworker --help", usage, "s", 0.25),
+        Figure(TITLE, "certworker status, no names", empty, "s", 0.8),
+        Figure(TITLE, "certworker status, 50,000 names", full, "s", 0.8),
+    ]
+
+
+def _seconds(command: Sequence[str], variables: Mapping[str, str]) -> float:
+    progress(f"{TITLE}: {' '.join([Path(command[0]).name, *command[1:]])}")
+    took = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        subprocess.run(command, env=environment(variables), check=True, stdout=subprocess.DEVNULL)
+        took.append(time.perf_counter() - began)
+    return median(took)
+
+
+def _populate(connection: Redis, certificates_dir: Path) -> None:
+    progress(f"{TITLE}: writing {NAMES} names")
+    now, random = datetime.now(UTC), Random(2)
+    names = [f"name{number:05}.bench.test" for number in range(NAMES)]
+    Agenda(connection, lambda _: None).put_many({name: now + random.random() * LIFETIME for name in names})
+
+    # One record is written as the worker does it and copied, which is quicker by far.
+    Records(connection).issued(
+        names[:1],
+        not_before=now,
+        not_after=now + LIFETIME,
+        serial="1",
+        authority="bench",
+        next_look=now + LIFETIME / 3,
+        now=now,
+    )
+    for start in range(1, NAMES, NAMES_A_PIPELINE):
+        with connection.pipeline(transaction=False) as pipe:
+            for name in names[start : start + NAMES_A_PIPELINE]:
+                pipe.copy(RECORDS + names[0], RECORDS + name)
+                pipe.hset(RECORDS + name, "names", json.dumps([name]))
+            pipe.execute()
+
+    # Nobody reads these PEM files: status is content with what was noted beside them.
+    key = PrivateKey.generate()
+    certificate = Certificate((), key.pem, key.pem, key, now, now + LIFETIME, "1", "Bench CA")
+    volume = Volume(certificates_dir)
+    for name in names[:NAMES_ON_VOLUME]:
+        volume.store(replace(certificate, names=(name,)), authority="bench", kind="private", token=1)

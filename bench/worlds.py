@@ -1,0 +1,160 @@
+"""
+The servers a benchmark runs against, each owned and ended by it: Redis, Pebble, the worker.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from redis import Redis
+
+from certworker.intake.queue import request_certificate
+from tests.servers.pebble import Pebble
+from tests.servers.redis import RedisServer
+
+#: Requested by the worker itself when it starts: the first order warms its connection to the CA.
+OWN_DOMAIN = "own.localhost"
+
+#: How long the bench sleeps between two looks for a file; it takes part in what it measures.
+GLANCE_SECONDS = 0.0003
+PATIENCE_SECONDS = 120.0
+STOP_SECONDS = 20.0
+
+
+@contextmanager
+def redis_server(directory: Path) -> Iterator[RedisServer]:
+    """
+    A Redis that keeps its files in *directory*.
+    """
+    directory.mkdir(parents=True)
+    server = RedisServer(directory)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+@contextmanager
+def pebble(directory: Path) -> Iterator[Pebble]:
+    """
+    A new Pebble, for it slows down with every order; it neither sleeps nor refuses nonces.
+    """
+    server = Pebble(directory)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
+@dataclass(frozen=True)
+class Worker:
+    """
+    A running `certworker work`, asked through its queue and watched through its volume.
+    """
+
+    process: subprocess.Popen[bytes]
+    directory: Path
+    connection: Redis
+
+    def request(self, names: Iterable[str]) -> None:
+        """
+        Put a job for each of *names* on the queue.
+        """
+        for name in names:
+            request_certificate(name, connection=self.connection)
+
+    def wait_for(self, names: Iterable[str]) -> None:
+        """
+        Return when Traefik's file is there for all of *names*.
+
+        Raises:
+            TimeoutError: It is not, after two minutes, or the worker has ended; its log is told.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        for name in names:
+            file = self.directory / "config" / f"{name}.yml"
+            while not file.exists():
+                if time.monotonic() > deadline or self.process.poll() is not None:
+                    log = (self.directory / "worker.log").read_text()
+                    raise TimeoutError(
+                        f"{file.name} is not there; the worker's log ends with:\n{log[-2000:]}"
+                    )
+                time.sleep(GLANCE_SECONDS)
+
+
+@contextmanager
+def worker(
+    directory: Path, *, directory_url: str, http_port: int, slots: int, ca_bundle: Path | None = None
+) -> Iterator[Worker]:
+    """
+    A worker of *slots* slots with a Redis of its own; it is warm: its own domain has a certificate.
+
+    Args:
+        directory: For its volumes, its Redis and its log.
+        directory_url: The CA's directory.
+        http_port: Where the CA looks for the answers to its challenges.
+        ca_bundle: What to trust when talking to the CA.
+    """
+    with redis_server(directory / "redis") as redis, redis.client() as connection:
+        variables = settings(directory, redis.port) | {
+            "_APP_DOMAIN": OWN_DOMAIN,
+            "CERTWORKER_AUTHORITY": directory_url,
+            "CERTWORKER_PRIVATE_NETWORK": "true",
+            "CERTWORKER_CA_BUNDLE": str(ca_bundle or ""),
+            "CERTWORKER_HTTP_ADDRESS": f"127.0.0.1:{http_port}",
+            "CERTWORKER_HTTP01_PORT": str(http_port),
+            "CERTWORKER_CONCURRENCY": str(slots),
+        }
+        with (directory / "worker.log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "certworker", "work"],
+                env=environment(variables),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            started = Worker(process, directory, connection)
+            started.wait_for([OWN_DOMAIN])
+            yield started
+        finally:
+            _stop(process)
+
+
+def settings(directory: Path, redis_port: int) -> dict[str, str]:
+    """
+    The variables that every command needs, with volumes in *directory*.
+    """
+    volumes = {
+        f"CERTWORKER_{which.upper()}_DIR": directory / which for which in ("certificates", "config", "state")
+    }
+    for volume in volumes.values():
+        volume.mkdir(parents=True, exist_ok=True)
+    redis = {"_APP_REDIS_HOST": "127.0.0.1", "_APP_REDIS_PORT": str(redis_port)}
+    return redis | {variable: str(volume) for variable, volume in volumes.items()}
+
+
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
+    """
+    The environment of a child process: ours, with *variables* as the only settings of certworker.
+    """
+    foreign = ("_APP_", "CERTWORKER_")
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)} | {**variables}
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    finally:
+        process.kill()
+        process.wait()
