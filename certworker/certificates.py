@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_address
+from itertools import pairwise
 from typing import Literal, get_args
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
@@ -30,6 +31,16 @@ KEY_TYPES: tuple[KeyType, ...] = get_args(KeyType)
 
 #: Clocks differ a little; a CA may also date a certificate at the second it signs it.
 CLOCK_TOLERANCE = timedelta(minutes=5)
+
+#: What `cryptography` raises for a damaged certificate; it reads most parts only when they are asked for.
+UNREADABLE = (
+    ValueError,
+    TypeError,
+    UnsupportedAlgorithm,
+    x509.DuplicateExtension,
+    x509.InvalidVersion,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,10 @@ class PrivateKey:
         Raises:
             ValueError: It is not a PEM key, or not an elliptic-curve or RSA key.
         """
-        key = load_pem_private_key(pem, password=None)
+        try:
+            key = load_pem_private_key(pem, password=None)
+        except (TypeError, UnsupportedAlgorithm) as error:
+            raise ValueError(str(error)) from error
         if not isinstance(key, (ec.EllipticCurvePrivateKey, rsa.RSAPrivateKey)):
             raise ValueError("neither an elliptic-curve nor an RSA key")  # noqa: TRY004 (one error for bad PEM)
         return cls(key)
@@ -105,7 +119,7 @@ class Certificate:
     key: PrivateKey = field(repr=False)
     not_before: datetime
     not_after: datetime
-    #: Hexadecimal, as people compare it.
+    #: Hexadecimal, two digits for each byte, as OpenSSL and crt.sh show it.
     serial: str
     #: The common name of the issuer, or its whole name where it has none.
     issuer: str
@@ -127,30 +141,30 @@ class Certificate:
         """
         try:
             leaf, *chain = x509.load_pem_x509_certificates(fullchain)
-        except ValueError as error:
+            fits = key.fits(leaf)
+            certificate = cls(
+                names=_names_of(leaf),
+                cert_pem=leaf.public_bytes(Encoding.PEM),
+                chain_pem=b"".join(link.public_bytes(Encoding.PEM) for link in chain),
+                key=key,
+                not_before=leaf.not_valid_before_utc,
+                not_after=leaf.not_valid_after_utc,
+                serial=_hexadecimal(leaf.serial_number),
+                issuer=_issuer_of(leaf),
+            )
+        except UNREADABLE as error:
             raise BadCertificate(name="the domain", reason=f"it cannot be read ({error})") from error
-        names = _names_of(leaf)
-        shown = names[0] if names else "no name"
-        if not key.fits(leaf):
+        shown = certificate.names[0] if certificate.names else "no name"
+        if not fits:
             raise BadCertificate(name=shown, reason="it was issued for another key")
         if not chain:
             raise BadCertificate(name=shown, reason="the CA sent no chain")
-        for issued, signer in zip([leaf, *chain], chain, strict=False):
+        for issued, signer in pairwise([leaf, *chain]):
             try:
                 issued.verify_directly_issued_by(signer)
-            except (ValueError, TypeError, InvalidSignature) as error:
+            except (*UNREADABLE, InvalidSignature) as error:
                 raise BadCertificate(name=shown, reason="its chain is out of order or incomplete") from error
-        common_names = leaf.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-        return cls(
-            names=names,
-            cert_pem=leaf.public_bytes(Encoding.PEM),
-            chain_pem=b"".join(link.public_bytes(Encoding.PEM) for link in chain),
-            key=key,
-            not_before=leaf.not_valid_before_utc,
-            not_after=leaf.not_valid_after_utc,
-            serial=f"{leaf.serial_number:x}",
-            issuer=str(common_names[0].value) if common_names else leaf.issuer.rfc4514_string(),
-        )
+        return certificate
 
     def check(self, names: tuple[str, ...], now: datetime) -> None:
         """
@@ -178,6 +192,16 @@ def _names_of(certificate: x509.Certificate) -> tuple[str, ...]:
         *names.get_values_for_type(x509.DNSName),
         *(str(address) for address in names.get_values_for_type(x509.IPAddress)),
     )
+
+
+def _issuer_of(certificate: x509.Certificate) -> str:
+    common_names = certificate.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(common_names[0].value) if common_names else certificate.issuer.rfc4514_string()
+
+
+def _hexadecimal(serial: int) -> str:
+    digits = f"{serial:x}"
+    return digits.zfill(len(digits) + len(digits) % 2)
 
 
 def _general_name(name: str) -> x509.GeneralName:

@@ -1,0 +1,305 @@
+"""
+Keys, signing requests and certificates, signed by the development CA's own hand.
+"""
+
+from __future__ import annotations
+
+from base64 import encodebytes
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+)
+
+from certworker.certificates import CLOCK_TOLERANCE, KEY_TYPES, Certificate, KeyType, PrivateKey
+from certworker.development.signer import Signer
+from certworker.errors.authority import BadCertificate
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+LIFE = timedelta(days=90)
+NAMES = ("shop.example.org", "www.shop.example.org")
+
+
+@dataclass(frozen=True)
+class Issued:
+    """
+    What a CA hands out: a leaf, the intermediate that signed it, and the root above that.
+    """
+
+    key: PrivateKey
+    leaf: bytes
+    intermediate: bytes
+    root: bytes
+
+
+@pytest.fixture(scope="module")
+def issued() -> Issued:
+    """
+    A certificate for NAMES, valid from NOW on.
+    """
+    return issue(PrivateKey.generate())
+
+
+def issue(key: PrivateKey, names: tuple[str, ...] = NAMES) -> Issued:
+    """
+    A certificate of a new CA for *names*.
+    """
+    root = Signer.root("A root", NOW)
+    intermediate = root.intermediate("An intermediate", NOW)
+    leaf = intermediate.sign(key.key.public_key(), names, NOW, NOW + LIFE)
+    return Issued(key, leaf.public_bytes(Encoding.PEM), intermediate.pem, root.pem)
+
+
+def reason(fullchain: bytes, key: PrivateKey) -> str:
+    """
+    Why *fullchain* is refused.
+    """
+    with pytest.raises(BadCertificate) as caught:
+        Certificate.from_pem(fullchain, key)
+    return caught.value.message
+
+
+class TestPrivateKey:
+    @pytest.mark.parametrize("kind", KEY_TYPES)
+    def test_each_kind_survives_its_file(self, kind: KeyType) -> None:
+        """
+        What was written is what is read back, by us and by OpenSSL.
+        """
+        key = PrivateKey.generate(kind)
+        size = kind.removeprefix("ec").removeprefix("rsa")
+
+        again = PrivateKey.from_pem(key.pem)
+
+        assert again.pem == key.pem
+        assert key.key.key_size == int(size)
+
+    def test_an_ordinary_key_is_an_elliptic_one(self) -> None:
+        """
+        It is made in microseconds, and every browser takes it.
+        """
+        assert isinstance(PrivateKey.generate().key, ec.EllipticCurvePrivateKey)
+
+    def test_no_two_are_alike(self) -> None:
+        """
+        Each certificate has its own: whoever steals one has not the next.
+        """
+        assert PrivateKey.generate().pem != PrivateKey.generate().pem
+
+    def test_it_shows_nowhere(self) -> None:
+        """
+        A value is printed when something goes wrong.
+        """
+        key = PrivateKey.generate()
+
+        assert repr(key) == "PrivateKey()"
+
+    def test_what_is_no_key_of_ours_is_one_kind_of_error(self) -> None:
+        """
+        A damaged file on the volume is reported, not a traceback.
+        """
+        key = ec.generate_private_key(ec.SECP256R1())
+        foreign = ed25519.Ed25519PrivateKey.generate()
+        damaged = [
+            b"",
+            b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+            PrivateKey.generate().pem[:-40],
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")),
+            foreign.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        ]
+
+        for pem in damaged:
+            with pytest.raises(ValueError, match=r".+"):
+                PrivateKey.from_pem(pem)
+
+    @pytest.mark.parametrize("kind", ["ec256", "rsa2048"])
+    def test_a_request_names_what_is_ordered_and_nothing_else(self, kind: KeyType) -> None:
+        """
+        No common name: certificates of today may have none, and 64 characters would not hold every name.
+        """
+        key = PrivateKey.generate(kind)
+
+        request = x509.load_der_x509_csr(key.sign_request(NAMES))
+
+        names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        assert tuple(names.get_values_for_type(x509.DNSName)) == NAMES
+        assert request.subject == x509.Name([])
+        assert request.is_signature_valid
+        assert len(request.extensions) == 1
+
+    def test_an_address_is_ordered_as_an_address(self) -> None:
+        """
+        As a DNS name a CA would refuse it (RFC 8738).
+        """
+        request = x509.load_der_x509_csr(PrivateKey.generate().sign_request(("203.0.113.7", "2001:db8::1")))
+
+        names = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        addresses = [ip_address("203.0.113.7"), ip_address("2001:db8::1")]
+        assert names.get_values_for_type(x509.IPAddress) == addresses
+        assert names.get_values_for_type(x509.DNSName) == []
+
+
+class TestFromPem:
+    def test_a_good_chain_is_read(self, issued: Issued) -> None:
+        """
+        What Traefik and people need to know of it.
+        """
+        certificate = Certificate.from_pem(issued.leaf + issued.intermediate, issued.key)
+
+        assert certificate.names == NAMES
+        assert (certificate.not_before, certificate.not_after) == (NOW, NOW + LIFE)
+        assert certificate.issuer == "An intermediate"
+        assert certificate.cert_pem == issued.leaf
+        assert certificate.chain_pem == issued.intermediate
+        assert certificate.fullchain_pem == issued.leaf + issued.intermediate
+
+    def test_a_longer_chain_is_read_too(self, issued: Issued) -> None:
+        """
+        Some CAs send the root or a cross-signed one along.
+        """
+        fullchain = issued.leaf + issued.intermediate + issued.root
+
+        assert Certificate.from_pem(fullchain, issued.key).fullchain_pem == fullchain
+
+    def test_words_around_the_certificates_do_not_count(self, issued: Issued) -> None:
+        """
+        RFC 8555, section 9.1 forbids them, and CAs send them all the same.
+        """
+        fullchain = (
+            b"subject: shop\r\n"
+            + issued.leaf.replace(b"\n", b"\r\n")
+            + b"\nissuer: An\n"
+            + issued.intermediate
+        )
+
+        certificate = Certificate.from_pem(fullchain, issued.key)
+
+        assert certificate.fullchain_pem == issued.leaf + issued.intermediate
+
+    def test_the_serial_number_is_written_as_openssl_writes_it(self, issued: Issued) -> None:
+        """
+        Two digits for each byte: people search logs and crt.sh for it.
+        """
+        leaf = x509.load_pem_x509_certificate(issued.leaf)
+
+        serial = Certificate.from_pem(issued.leaf + issued.intermediate, issued.key).serial
+
+        assert int(serial, 16) == leaf.serial_number
+        assert len(serial) % 2 == 0
+
+    def test_an_address_is_a_name(self) -> None:
+        """
+        Certificates for addresses are read like others.
+        """
+        address = issue(PrivateKey.generate(), ("203.0.113.7",))
+
+        certificate = Certificate.from_pem(address.leaf + address.intermediate, address.key)
+
+        assert certificate.names == ("203.0.113.7",)
+
+    def test_a_chain_for_another_key_is_refused(self, issued: Issued) -> None:
+        """
+        Traefik would drop the pair and serve its default certificate.
+        """
+        assert "another key" in reason(issued.leaf + issued.intermediate, PrivateKey.generate())
+
+    def test_a_leaf_alone_is_refused(self, issued: Issued) -> None:
+        """
+        Browsers that know the intermediate hide this for weeks; everything else fails.
+        """
+        assert "no chain" in reason(issued.leaf, issued.key)
+
+    def test_a_chain_out_of_order_is_refused(self, issued: Issued) -> None:
+        """
+        TLS wants each certificate to be signed by the next one.
+        """
+        assert "out of order" in reason(issued.leaf + issued.root + issued.intermediate, issued.key)
+
+    def test_a_chain_of_somebody_else_is_refused(self, issued: Issued) -> None:
+        """
+        The names of the issuers are alike; only the signature tells.
+        """
+        other = issue(PrivateKey.generate())
+
+        assert "out of order" in reason(issued.leaf + other.intermediate, issued.key)
+
+    @pytest.mark.parametrize("text", [b"", b"<html>502 Bad Gateway</html>", b"\xff\xfe\x00"])
+    def test_what_is_no_certificate_is_refused(self, issued: Issued, text: bytes) -> None:
+        """
+        A proxy between us and the CA may answer with a page.
+        """
+        assert "cannot be read" in reason(text, issued.key)
+
+    def test_a_damaged_certificate_is_refused(self, issued: Issued) -> None:
+        """
+        Wherever the damage is: a bit of a file, or an answer of a CA with a bug.
+        """
+        good = x509.load_pem_x509_certificate(issued.leaf).public_bytes(Encoding.DER)
+        told = []
+
+        for position in range(0, len(good), 3):
+            der = good[:position] + bytes([good[position] ^ 0x15]) + good[position + 1 :]
+            told.append(reason(as_pem(der) + issued.intermediate, issued.key))
+
+        assert all(message.startswith("The certificate for ") for message in told)
+
+    def test_neither_key_nor_certificate_is_shown(self, issued: Issued) -> None:
+        """
+        A value is printed when something goes wrong.
+        """
+        assert "BEGIN" not in repr(Certificate.from_pem(issued.leaf + issued.intermediate, issued.key))
+
+
+class TestCheck:
+    @pytest.fixture
+    def certificate(self, issued: Issued) -> Certificate:
+        """
+        One for NAMES, valid from NOW on.
+        """
+        return Certificate.from_pem(issued.leaf + issued.intermediate, issued.key)
+
+    @pytest.mark.parametrize("now", [NOW, NOW - CLOCK_TOLERANCE, NOW + LIFE - timedelta(seconds=1)])
+    def test_what_was_ordered_is_good(self, certificate: Certificate, now: datetime) -> None:
+        """
+        Clocks differ a little, and the order of the names is the CA's business.
+        """
+        certificate.check(NAMES, now)
+        certificate.check(NAMES[::-1], now)
+
+    @pytest.mark.parametrize("names", [NAMES[:1], (*NAMES, "more.example.org"), ("other.example.org",)])
+    def test_other_names_than_ordered_are_refused(
+        self, certificate: Certificate, names: tuple[str, ...]
+    ) -> None:
+        """
+        One name too few is a warning in a browser, one too many a question to the CA.
+        """
+        with pytest.raises(BadCertificate, match="was issued for"):
+            certificate.check(names, NOW)
+
+    def test_one_that_has_ended_is_refused(self, certificate: Certificate) -> None:
+        """
+        The old one, which is still valid, serves on.
+        """
+        with pytest.raises(BadCertificate, match="ended at 2027-02-21 12:00 UTC"):
+            certificate.check(NAMES, NOW + LIFE)
+
+    def test_one_that_has_not_begun_is_refused(self, certificate: Certificate) -> None:
+        """
+        A clock of ours or theirs is wrong, and browsers have a third one.
+        """
+        with pytest.raises(BadCertificate, match="begins at 2026-11-23 12:00 UTC"):
+            certificate.check(NAMES, NOW - CLOCK_TOLERANCE - timedelta(seconds=1))
+
+
+def as_pem(der: bytes) -> bytes:
+    """
+    *der* between the lines that make a PEM block of it.
+    """
+    return b"-----BEGIN CERTIFICATE-----\n" + encodebytes(der) + b"-----END CERTIFICATE-----\n"
