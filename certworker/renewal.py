@@ -38,6 +38,9 @@ PREFLIGHT_PAUSES = (
     timedelta(days=1),
 )
 
+#: A limit of which the CA did not say when it ends; most of its limits refill within the hour.
+UNTIL_PAUSES = (timedelta(hours=1),)
+
 #: A moment that everybody was told is nobody's: each waits up to this share longer.
 JITTER = 1 / 10
 
@@ -81,6 +84,11 @@ def next_attempt(failure: CertworkerError, attempts: int, now: datetime, random:
         return max(failure.until, now) + timedelta(seconds=60) * random.random()
     if failure.retry is Retry.CONFIG:
         return now + timedelta(days=1)
-    pauses = {Retry.PREFLIGHT: PREFLIGHT_PAUSES, Retry.SOON: SOON_PAUSES}.get(failure.retry, CA_PAUSES)
+    pauses = {
+        Retry.PREFLIGHT: PREFLIGHT_PAUSES,
+        Retry.CA: CA_PAUSES,
+        Retry.UNTIL: UNTIL_PAUSES,
+        Retry.SOON: SOON_PAUSES,
+    }[failure.retry]
     pause = pauses[min(attempts, len(pauses)) - 1]
     return now + pause * (1 + JITTER * random.random())
