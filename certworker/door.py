@@ -105,7 +105,7 @@ class Door:
             cleanup_interval=SILENCE_SECONDS // 2,
             max_request_header_size=LONGEST_HEADER,
             max_request_body_size=LONGEST_BODY,
-            asyncore_use_poll=True,
+            asyncore_use_poll=True,  # select() ends at file number 1,023
             log_socket_errors=False,
             ident=None,
         )
