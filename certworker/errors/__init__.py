@@ -8,7 +8,7 @@ The first part of a code says in which file its class stands::
     naming          name.* payload.*
     authority       acct.* acme.* rate.* ca.* net.*
     reach           http.* dns.* caa.*         why the CA could not see that the domain is ours
-    machine         fs.* redis.* clock.* queue.*
+    machine         fs.* redis.* clock.* queue.* worker.*
 """
 
 from certworker.errors.failure import CertworkerError, Retry, Severity, catalogue, printable

@@ -50,12 +50,7 @@ def printable(text: object) -> str:
 
     Whatever a job or a CA wrote goes through here before a person or a terminal sees it.
     """
-    shown = "".join(
-        character
-        if character.isprintable()
-        else character.encode("unicode_escape", "replace").decode("ascii")
-        for character in str(text)[: LONGEST_TEXT + 1]
-    )
+    shown = "".join(map(_visible, str(text)[: LONGEST_TEXT + 1]))
     return shown if len(shown) <= LONGEST_TEXT else shown[: LONGEST_TEXT - 1] + "…"
 
 
@@ -92,6 +87,10 @@ class CertworkerError(Exception):
         self.until = until
         self.problem = problem
         super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is copied and pickled by its arguments, which are given by keyword here.
+        return Exception.__new__, (type(self), self.message), self.__dict__
 
     def __str__(self) -> str:
         return f"[{self.code}] {self.message} {self.remedy}"
