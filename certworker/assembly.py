@@ -4,7 +4,7 @@ Builds the house from the settings: every room once, each with what it needs and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,6 +22,7 @@ from certworker.ledger.agenda import Agenda
 from certworker.ledger.lock import NameLocks
 from certworker.ledger.record import Records
 from certworker.ledger.tokens import ChallengeTokens
+from certworker.overview import standings
 from certworker.reports.metrics import Metrics
 from certworker.rounds import Rounds
 from certworker.serving.traefik import Traefik
@@ -60,6 +61,7 @@ def build(
     directory_url: str,
     request: Callable[[tuple[str, ...]], object],
     wake: Callable[[datetime], None],
+    waiting: Callable[[], int],
     lease_seconds: float = 90,
 ) -> House:
     """
@@ -69,6 +71,7 @@ def build(
         directory_url: The CA's directory; the embedded one has its port only when it runs.
         request: Puts names on the queue.
         wake: Sees that a look takes place at a moment.
+        waiting: How many jobs are on the queue.
         lease_seconds: How long a worker that died keeps its names.
     """
     clock, random = now_in_utc, SystemRandom()
@@ -113,10 +116,22 @@ def build(
         agenda=agenda,
         issuer=issuer,
         rounds=Rounds(volume, records, agenda, request, clock, random),
-        metrics=Metrics(),
+        metrics=_metrics(agenda, records, volume, waiting),
         clock=clock,
         random=random,
     )
+
+
+def _metrics(agenda: Agenda, records: Records, volume: Volume, waiting: Callable[[], int]) -> Metrics:
+    metrics = Metrics()
+
+    def certificates() -> Iterator[tuple[str, float | None]]:
+        now = now_in_utc()
+        for each in standings(agenda, records, volume, now):
+            yield each.state, each.share_left(now)
+
+    metrics.watch(queue_jobs=waiting, certificates=certificates)
+    return metrics
 
 
 def authority_of(settings: Settings, directory_url: str) -> Authority:

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import partial
+from pathlib import Path
 
 from certworker.assembly import authority_of
 from certworker.checks.eligibility import check_eligibility
 from certworker.errors import CertworkerError, printable
-from certworker.intake.connection import connect
+from certworker.intake.connection import connected
 from certworker.intake.queue import queue_length
 from certworker.intake.redis_check import check_redis
 from certworker.names import domain_name
@@ -62,7 +63,7 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
         (settings.certificates_dir, Volume(settings.certificates_dir).check_writable),
         (settings.config_dir, Traefik(settings.config_dir).check_writable),
     ):
-        yield _asked("Machine", str(directory), check, "writable")
+        yield _volume(directory, check)
     yield _redis(settings)
     yield _authority(settings)
 
@@ -77,13 +78,21 @@ def _settings(settings: Settings) -> Iterator[Finding]:
         yield _asked("Settings", "_APP_DOMAIN", partial(well_formed, given), printable(given))
 
 
+def _volume(directory: Path, check: Callable[[], None]) -> Finding:
+    if directory.is_dir():
+        return _asked("Machine", str(directory), check, "writable")
+    remedy = f"Mount the volume at {directory} in docker-compose.yml, then run: docker compose up -d"
+    return Finding("Machine", str(directory), Verdict.FAIL, "There is no such directory.", remedy)
+
+
 def _redis(settings: Settings) -> Finding:
     where = f"{settings.redis_host}:{settings.redis_port}"
-    with connect(settings) as connection:
-        finding = _asked("Machine", "redis", lambda: check_redis(connection), where)
-        if finding.verdict is Verdict.FAIL:
-            return finding
-        waiting = queue_length(connection)
+    try:
+        with connected(settings) as connection:
+            check_redis(connection)
+            waiting = queue_length(connection)
+    except CertworkerError as failure:
+        return _failed("Machine", "redis", failure)
     return Finding("Machine", "redis", Verdict.WELL, f'{where}, queue "certificates": {waiting} waiting')
 
 

@@ -21,6 +21,7 @@ from certworker.certificates import Certificate, KeyType, PrivateKey
 from certworker.challenges.solver import Solver, present
 from certworker.errors import CertworkerError
 from certworker.errors.configuration import WouldReplacePublic
+from certworker.errors.machine import Unexpected
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.lock import Lease, NameLocks
 from certworker.ledger.record import Records
@@ -138,7 +139,9 @@ class Issuer:
         self.agenda.put_many(dict.fromkeys(names, self.clock() + lease.duration + AFTER_THE_LEASE))
         try:
             yield
-        except CertworkerError as failure:
+        except Exception as fault:
+            # A fault of our own waits like a refusal of the CA, lest it asks the CA again and again.
+            failure = fault if isinstance(fault, CertworkerError) else Unexpected(fault=repr(fault))
             attempts = self.records.attempts(names[0]) + 1
             again = renewal.next_attempt(failure, attempts, self.clock(), self.random)
             self.records.failed(names, failure, next_look=again, now=self.clock())

@@ -29,6 +29,7 @@ class Standing:
     name: str
     #: One of :data:`STATES`; a failure is told even while an older certificate is still valid.
     state: str
+    not_before: datetime | None
     not_after: datetime | None
     renewal: datetime | None
     next_look: datetime | None
@@ -43,6 +44,14 @@ class Standing:
         How many days the certificate in service is still valid; None without one.
         """
         return (self.not_after - now).total_seconds() / 86_400 if self.not_after else None
+
+    def share_left(self, now: datetime) -> float | None:
+        """
+        Which share of its life the certificate in service has left; None without one.
+        """
+        if self.not_before is None or self.not_after is None:
+            return None
+        return (self.not_after - now) / (self.not_after - self.not_before)
 
 
 def standings(agenda: Agenda, records: Records, volume: Volume, now: datetime) -> Iterator[Standing]:
@@ -71,6 +80,7 @@ def _standing(
     return Standing(
         name=name,
         state=record.state if record and troubled else _state(facts, now),
+        not_before=facts.not_before if facts else None,
         not_after=facts.not_after if facts else None,
         renewal=renewal.due_moment(facts.not_before, facts.not_after, facts.serial) if facts else None,
         next_look=next_look,

@@ -14,7 +14,7 @@ from redis import Redis
 
 from certworker.assembly import House, build
 from certworker.door import Door
-from certworker.intake.queue import request_certificate
+from certworker.intake.queue import queue_length, request_certificate
 from certworker.settings import HttpAddress, load
 
 
@@ -50,6 +50,7 @@ def open_house(
         directory_url=directory_url,
         request=partial(request_certificate, connection=connection),
         wake=wanted.append,
+        waiting=partial(queue_length, connection),
     )
     door = Door(
         HttpAddress("127.0.0.1", http_port),

@@ -5,6 +5,7 @@ The commands a person types. Each lives in its own module, imported when it is c
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 import click
@@ -76,6 +77,8 @@ def main() -> None:
     """
     from certworker.errors import CertworkerError
 
+    # In a container we are process 1, for which the kernel ignores SIGTERM until somebody handles it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         cli(standalone_mode=True)
     except CertworkerError as failure:

@@ -9,8 +9,7 @@ import sys
 
 import click
 
-from certworker.errors import CertworkerError
-from certworker.intake.connection import connect
+from certworker.intake.connection import connected
 from certworker.intake.following import follow
 from certworker.intake.queue import request_certificate
 from certworker.names import domain_name
@@ -33,19 +32,15 @@ def command(names: tuple[str, ...], force: bool, together: bool, wait: bool, tim
     """
     settings = load(os.environ)
     private = settings.authority.private_names
-    try:
-        wanted = [domain_name(name, private=private) for name in names]
-    except CertworkerError as failure:
-        click.echo(f"certworker: {failure}", err=True)
-        sys.exit(1)
-    connection = connect(settings)
+    wanted = [domain_name(name, private=private) for name in names]
     requests = [tuple(wanted)] if together else [(name,) for name in wanted]
-    jobs = [(each, request_certificate(each, force=force, connection=connection)) for each in requests]
-    if not wait:
-        for each, _ in jobs:
-            click.echo(f"{', '.join(each)}: requested. To see how it stands: certworker status {each[0]}")
-        return
-    ended = [(each, follow(connection, job, each, timeout_seconds=timeout)) for each, job in jobs]
+    with connected(settings) as connection:
+        jobs = [(each, request_certificate(each, force=force, connection=connection)) for each in requests]
+        if not wait:
+            for each, _ in jobs:
+                click.echo(f"{', '.join(each)}: requested; to see how it stands: certworker status {each[0]}")
+            return
+        ended = [(each, follow(connection, job, each, timeout_seconds=timeout)) for each, job in jobs]
     for each, end in ended:
         click.echo(f"{', '.join(each)}: {end.told}")
     sys.exit(0 if all(end.well for _, end in ended) else 1)

@@ -15,7 +15,7 @@ from itertools import islice
 
 import click
 
-from certworker.intake.connection import connect
+from certworker.intake.connection import connected
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.record import Records
 from certworker.overview import STATES, Standing, standing, standings
@@ -74,22 +74,22 @@ def command(
       certworker status --due 7d
     """
     settings = load(os.environ)
-    connection = connect(settings)
-    agenda, records, volume = Agenda(connection), Records(connection), Volume(settings.certificates_dir)
     now = datetime.now(UTC)
-    if name is not None:
-        _show_one(standing(name.lower().rstrip("."), agenda, records, volume, now), now, as_json)
-        return
-    chosen = (
-        each
-        for each in standings(agenda, records, volume, now)
-        if (state is None or each.state == state)
-        and (due is None or (each.renewal is not None and each.renewal <= now + due))
-    )
-    first = 0 if everything else (page - 1) * page_size
-    shown = list(islice(chosen, first, None if everything else first + page_size + 1))
+    with connected(settings) as connection:
+        rooms = Agenda(connection), Records(connection), Volume(settings.certificates_dir)
+        if name is not None:
+            _show_one(standing(name.lower().rstrip("."), *rooms, now), now, as_json)
+            return
+        chosen = (
+            each
+            for each in standings(*rooms, now)
+            if (state is None or each.state == state)
+            and (due is None or (each.renewal is not None and each.renewal <= now + due))
+        )
+        first = 0 if everything else (page - 1) * page_size
+        shown = list(islice(chosen, first, None if everything else first + page_size + 1))
     more = not everything and len(shown) > page_size
-    _show_many(shown if everything else shown[:page_size], now, as_json)
+    _show_many(shown[:page_size] if more else shown, now, as_json)
     if more and not as_json:
         click.echo(f"… and more: certworker status --page {page + 1}")
 

@@ -68,6 +68,7 @@ def _work(settings: Settings) -> int:
             directory_url=_directory_url(settings, stack),
             request=partial(request_certificate, connection=connection),
             wake=partial(wake_at, connection),
+            waiting=partial(queue_length, connection),
         )
         scheduler = Scheduler(connection)
         stack.callback(scheduler.stop)

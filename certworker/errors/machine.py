@@ -155,3 +155,10 @@ class Abandoned(CertworkerError):
     cure = "See why it died (often: no memory left), then send it again: docker compose logs --tail 200"
     retry = Retry.SOON
     severity = Severity.WARNING
+
+
+class Unexpected(CertworkerError):
+    code = "worker.unexpected"
+    says = "certworker met a fault of its own: {fault}."
+    cure = "Please report it with the log of a run with CERTWORKER_LOG_LEVEL=debug"
+    retry = Retry.CA

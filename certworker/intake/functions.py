@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from certworker.assembly import House
-from certworker.errors import CertworkerError
+from certworker.errors import CertworkerError, Retry
 from certworker.errors.machine import AlreadyUnderWay
 from certworker.errors.naming import PayloadType
 from certworker.issuance import Outcome
@@ -97,14 +97,17 @@ class _Job:
         # A request that was refused has no name that could be trusted on a line of its own.
         record = self.house.records.read(names[0]) if names else None
         again = record.next_look if record else None
+        level = logging.ERROR if failure.retry is Retry.CA else logging.WARNING
         if failure.problem:
-            logger.error(
+            logger.log(
+                level,
                 'the CA said: %s "%s"',
                 failure.problem.get("type"),
                 failure.problem.get("detail"),
                 extra=_about(names[0] if names else None, "failed", code=failure.code),
             )
-        logger.warning(
+        logger.log(
+            level,
             "NOT ISSUED [%s] %s %s%s",
             failure.code,
             failure.message,
