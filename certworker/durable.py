@@ -112,15 +112,15 @@ def link(path: Path, target: str, via: Path | None = None) -> None:
 
 def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY) -> None:
     """
-    Make *path*, and the directories above it where they are missing; nothing happens if it is there.
+    Make *path*, and the directories above it where they are missing; one that is there keeps its mode.
     """
     with told(path):
-        if path.is_dir():
-            return
-        if path.parent != path:
-            make_directory(path.parent)
-        path.mkdir(exist_ok=True)
-        path.chmod(mode)
+        if not path.is_dir():
+            if path.parent != path:
+                make_directory(path.parent)
+            path.mkdir(exist_ok=True)
+            path.chmod(mode)
+        # Also where it is there: whoever made it may have been killed before this line.
         sync_directory(path.parent)
 
 

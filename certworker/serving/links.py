@@ -98,6 +98,8 @@ class Links:
             path, target = directory / file, _route(name, file)
             if not (os.path.lexists(path) and _is_link(path, target)):
                 durable.link(path, target, via=self.generations)
+        # A worker that was killed may have laid the last one without making it last.
+        durable.sync_directory(directory)
 
     def switch(self, name: str, generation: Path) -> None:
         """

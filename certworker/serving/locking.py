@@ -8,6 +8,7 @@ as the process lives, and given back when it is killed (flock(2)).
 from __future__ import annotations
 
 import fcntl
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -47,13 +48,15 @@ class WriteLock:
         try:
             durable.make_directory(self.path.parent)
             with durable.told(self.path):
-                file = self.path.open("ab")
-            with file:
-                while not self._taken(file.fileno()):
+                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            try:
+                while not self._taken(descriptor):
                     if time.monotonic() > deadline:
                         raise self._still_locked()
                     time.sleep(PAUSE_SECONDS)
                 yield
+            finally:
+                os.close(descriptor)
         finally:
             self._threads.release()
 

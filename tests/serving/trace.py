@@ -1,0 +1,154 @@
+"""
+Records what really happens to files, and lets a chosen step fail.
+
+The operating system's calls are done as always; each one that changes something below a directory is
+also written down. A call that the records could not express is an error, so nothing escapes them.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Verb = Literal["create", "write", "fsync", "rename", "symlink", "mkdir", "unlink", "rmdir", "chmod", "mark"]
+
+#: Calls that would change files in a way of which these records know nothing.
+UNKNOWN = (
+    "link",
+    "truncate",
+    "ftruncate",
+    "pwrite",
+    "writev",
+    "pwritev",
+    "copy_file_range",
+    "sendfile",
+    "mknod",
+)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """
+    One change of the disk: of *path*, relative to the recorded directory.
+    """
+
+    verb: Verb
+    path: str
+    #: What was written; or the new path, or the target of a link.
+    detail: bytes | str = b""
+
+
+class Trace:
+    """
+    The changes below *root*, in their order.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = str(root)
+        self.effects: list[Effect] = []
+        #: Called before each change; it may raise the error of a disk.
+        self.before: Callable[[Effect], None] = lambda _effect: None
+
+    def mark(self, name: str) -> None:
+        """
+        Write down that the program has come to *name*.
+        """
+        self.effects.append(Effect("mark", name))
+
+    @contextmanager
+    def recording(self) -> Iterator[Trace]:
+        """
+        Record for the length of a `with` block, on this thread.
+        """
+        replaced = {name: getattr(os, name) for name in (*_KNOWN, *UNKNOWN) if hasattr(os, name)}
+        for name, call in replaced.items():
+            setattr(os, name, self._recorded(name, call))
+        try:
+            yield self
+        finally:
+            for name, call in replaced.items():
+                setattr(os, name, call)
+
+    def _recorded(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        def observed(*arguments: Any, **options: Any) -> Any:
+            effect = self._effect(name, *arguments, **options)
+            if effect is None:
+                return call(*arguments, **options)
+            self.before(effect)
+            done = call(*arguments, **options)
+            if effect.verb == "write" and done != len(effect.detail):
+                raise AssertionError("a write in two parts; the records want one")
+            self.effects.append(effect)
+            return done
+
+        return observed
+
+    def _effect(self, name: str, *arguments: Any, **options: Any) -> Effect | None:
+        path = self._inside(arguments[0], options.get("dir_fd"))
+        if name == "symlink":
+            path = self._inside(arguments[1], options.get("dir_fd"))
+        if path is None:
+            return None
+        if name == "open":
+            flags = arguments[1]
+            fresh = flags & os.O_CREAT and not os.path.lexists(os.path.join(self.root, path))  # noqa: PTH118
+            return Effect("create", path) if fresh else None
+        if name in ("rename", "replace"):
+            target = self._inside(arguments[1])
+            assert target is not None, "a rename out of the recorded directory"
+            return Effect("rename", path, target)
+        if name == "symlink":
+            return Effect("symlink", path, os.fspath(arguments[0]))
+        if name == "write":
+            return Effect("write", path, bytes(arguments[1]))
+        if name in UNKNOWN:
+            raise AssertionError(f"os.{name} is not known to the records")
+        return Effect(_KNOWN[name], path)
+
+    def _inside(self, place: Any, directory: int | None = None) -> str | None:
+        if isinstance(place, int):
+            path = os.readlink(f"/proc/self/fd/{place}")  # noqa: PTH115
+        elif directory is not None:
+            path = os.path.join(os.readlink(f"/proc/self/fd/{directory}"), os.fspath(place))  # noqa: PTH115, PTH118
+        else:
+            path = os.path.abspath(place)  # noqa: PTH100
+        return os.path.relpath(path, self.root) if path.startswith(self.root + "/") else None
+
+
+_KNOWN: dict[str, Verb] = {
+    "open": "create",
+    "write": "write",
+    "fsync": "fsync",
+    "rename": "rename",
+    "replace": "rename",
+    "symlink": "symlink",
+    "mkdir": "mkdir",
+    "unlink": "unlink",
+    "remove": "unlink",
+    "rmdir": "rmdir",
+    "chmod": "chmod",
+    "fchmod": "chmod",
+}
+
+
+def fault(number: int, code: int) -> Callable[[Effect], None]:
+    """
+    A disk that fails with the error *code* from its *number*-th change (from 0) on.
+
+    On a full disk things can still be removed and renamed.
+    """
+    seen = 0
+
+    def before(effect: Effect) -> None:
+        nonlocal seen
+        seen += 1
+        harmless = code == errno.ENOSPC and effect.verb in ("unlink", "rmdir", "rename", "chmod")
+        if seen > number and not harmless:
+            raise OSError(code, os.strerror(code))
+
+    return before
