@@ -115,8 +115,8 @@ class ForbiddenByPolicy(NameFailure):
 
 class PayloadType(PayloadFailure):
     code = "payload.type"
-    says = "{field} must be {expected}, not {found}."
-    cure = "Send {example}."
+    says = "{field} must be {wanted}."
+    cure = 'Send the keyword arguments as in {{"domain": "api.example.org", "force": false}}'
 
 
 class PayloadMissing(PayloadFailure):

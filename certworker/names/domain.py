@@ -98,12 +98,9 @@ def requested_names(domain: object, domains: object, *, private: bool) -> tuple[
             raise PayloadMissing
         return (domain_name(domain, private=private),)
     if domain is not None:
-        raise PayloadType(
-            field="domain", expected="left out beside domains", found="both", example="one of them"
-        )
+        raise PayloadType(field="domain", wanted="left out where domains is given")
     if not isinstance(domains, (list, tuple)):
-        example = 'domains as a list, for example ["example.org", "www.example.org"]'
-        raise PayloadType(field="domains", expected="a list", found=_kind(domains), example=example)
+        raise PayloadType(field="domains", wanted="a list of names")
     if not domains:
         raise PayloadMissing
     if len(domains) > MOST_NAMES:
@@ -113,8 +110,7 @@ def requested_names(domain: object, domains: object, *, private: bool) -> tuple[
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
-        example = "one name as a text in domain, several as a list in domains"
-        raise PayloadType(field="domain", expected="a text", found=_kind(value), example=example)
+        raise PayloadType(field="domain", wanted="one name as a text; several go into domains, as a list")
     if len(value) > LARGEST_TEXT:
         raise PayloadTooLarge(size=len(value), limit=LARGEST_TEXT, beginning=value[:80])
     if len(value) > LONGEST_SPELLING:
@@ -170,11 +166,3 @@ def _refuse_characters(given: str, label: str) -> None:
         raise InvalidCharacter(name=given, reason=f'it contains "{forbidden[0]}"')
     if label.startswith("-") or (label.endswith("-") and not label.startswith(PREFIX)):
         raise InvalidCharacter(name=given, reason="a part of it begins or ends with a hyphen")
-
-
-def _kind(value: object) -> str:
-    """
-    The type of *value* in the words of JSON.
-    """
-    words = {type(None): "null", bool: "true or false", int: "a number", float: "a number", dict: "an object"}
-    return words.get(type(value), "a list" if isinstance(value, (list, tuple)) else "something else")
