@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 import redis
 
+from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
+from tests.houses import open_house
 from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.pebble import Pebble
-from tests.servers.redis import RedisServer
+from tests.servers.redis import RedisServer, free_port
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +68,31 @@ def pebble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture
+def http_port() -> int:
+    """
+    A free port: where a house or a worker has its door.
+    """
+    return free_port()
+
+
+@pytest.fixture
+def door_authority(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthority]:
+    """
+    The development CA, started; it looks for answers at the door on `http_port`.
+    """
+    with development_authority(tmp_path, http01_port=http_port) as started:
+        yield started
+
+
+@pytest.fixture
+def house(
+    tmp_path: Path, connection: redis.Redis, door_authority: DevelopmentAuthority, http_port: int
+) -> Iterator[House]:
+    """
+    A whole house that orders from `door_authority`.
+    """
+    with open_house(tmp_path, connection, door_authority.directory_url, http_port) as opened:
+        yield opened

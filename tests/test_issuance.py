@@ -4,7 +4,6 @@ The page that tells the story, with real rooms on every side.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,38 +16,16 @@ from certworker.errors import CertworkerError
 from certworker.errors.configuration import EmailMissing, NotProduction, WouldReplacePublic
 from certworker.errors.machine import AlreadyUnderWay
 from tests.houses import open_house
-from tests.servers.development import development_authority
-from tests.servers.redis import free_port
 
 NAME = "shop.localhost"
 
 
 @pytest.fixture
-def http_port() -> int:
+def authority(door_authority: DevelopmentAuthority) -> DevelopmentAuthority:
     """
-    Where the CA looks for answers.
+    The CA of the house.
     """
-    return free_port()
-
-
-@pytest.fixture
-def authority(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthority]:
-    """
-    A CA that looks at the house's own door.
-    """
-    with development_authority(tmp_path, http01_port=http_port) as started:
-        yield started
-
-
-@pytest.fixture
-def house(
-    tmp_path: Path, connection: Redis, authority: DevelopmentAuthority, http_port: int
-) -> Iterator[House]:
-    """
-    A house that orders from that CA.
-    """
-    with open_house(tmp_path, connection, authority.directory_url, http_port) as opened:
-        yield opened
+    return door_authority
 
 
 def orders(authority: DevelopmentAuthority) -> int:

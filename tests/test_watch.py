@@ -1,0 +1,68 @@
+"""
+What the worker does between jobs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from certworker.answer import Answer
+from certworker.assembly import House
+from certworker.watch import Watch
+from tests.servers.worker import wait_until
+
+
+def watch(house: House, asked: list[tuple[str, ...]], knocks: list[Answer]) -> Watch:
+    """
+    A watch that notes what it requests, and for whom it knocks at port 80.
+    """
+
+    def knock(answer: Answer) -> bool:
+        knocks.append(answer)
+        return house.responder.answer(answer.token) == answer.key_authorization
+
+    return Watch(house, asked.append, knock)
+
+
+class TestStart:
+    def test_own_domains_are_requested_once_port_80_answers(self, house: House) -> None:
+        """
+        An order before Traefik routes the challenge would fail, and count.
+        """
+        asked: list[tuple[str, ...]] = []
+        knocks: list[Answer] = []
+        settings = house.settings.model_copy(update={"domains": ("main.localhost", "not a name")})
+        watching = watch(replace(house, settings=settings), asked, knocks)
+        watching.start()
+        wait_until(lambda: asked or None, lambda: "nothing was requested")
+        watching.stop()
+
+        assert [("main.localhost",)] == asked
+        assert ["main.localhost"] == [answer.name for answer in knocks]
+
+    def test_answers_of_a_dead_worker_are_taken_away_and_those_of_a_living_one_stay(
+        self, house: House
+    ) -> None:
+        """
+        A lock that is held says that somebody waits for the CA.
+        """
+        for token in ("dead", "alive"):
+            house.tokens.remember(token, authority=house.authority.label, name=f"{token}.localhost")
+        with house.locks.hold(["alive.localhost"]):
+            watching = watch(house, [], [])
+            watching.start()
+            wait_until(lambda: "dead" not in house.tokens.all() or None, lambda: str(house.tokens.all()))
+            watching.stop()
+
+            assert "alive" in house.tokens.all()
+
+    def test_volume_and_agenda_are_compared(self, house: House) -> None:
+        """
+        Whatever Redis lost is back soon after a start.
+        """
+        house.issuer.issue(("shop.localhost",))
+        house.connection.flushall()
+        watching = watch(house, [], [])
+        watching.start()
+        wait_until(lambda: "shop.localhost" in house.agenda or None, lambda: "still missing")
+        watching.stop()
