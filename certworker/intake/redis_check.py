@@ -9,6 +9,7 @@ import time
 from threading import Event
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     ConnectionError,  # noqa: A004 (redis-py's own, which is not the built-in one)
@@ -18,6 +19,7 @@ from redis.exceptions import (
     RedisError,
     TimeoutError,  # noqa: A004
 )
+from redis.retry import Retry
 
 from certworker.errors import CertworkerError
 from certworker.errors.machine import (
@@ -145,6 +147,12 @@ def address_of(connection: Redis) -> str:
 
 
 def _probe(connection: Redis) -> None:
-    facts = connection.info("server")
-    require_version(str(facts["redis_version"]), address_of(connection))
-    connection.set(PROBE_KEY, "1", px=1000)
+    # Without the retries of redis-py, which keep quiet about a wrong password for seconds.
+    options = connection.connection_pool.connection_kwargs
+    access = {
+        name: options[name] for name in ("host", "port", "db", "username", "password") if name in options
+    }
+    with Redis(unix_socket_path=options.get("path"), retry=Retry(NoBackoff(), 0), **access) as impatient:
+        facts = impatient.info("server")
+        require_version(str(facts["redis_version"]), address_of(connection))
+        impatient.set(PROBE_KEY, "1", px=1000)

@@ -12,12 +12,12 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from math import ceil
 from threading import Event, Semaphore, Thread, Timer
-from typing import Any
+from typing import Any, cast
 
 from redis import Redis
 from redis.exceptions import RedisError
-from rq.exceptions import DequeueTimeout
 from rq.executions import Execution
 from rq.job import Job
 from rq.queue import Queue
@@ -30,11 +30,12 @@ from certworker.intake.queue import QUEUE
 from certworker.intake.recovery import Recovery, discard
 from certworker.intake.redis_check import Outage, address_of, wait_for_redis
 from certworker.intake.signals import stop_on_signals
+from certworker.reports import log
 
 logger = logging.getLogger(__name__)
 
 #: How long one look at the queue waits for a job; also how long the end may take when nothing runs.
-PATIENCE_SECONDS = 1
+PATIENCE_SECONDS = 0.25
 
 #: docker stop kills after 10 seconds by default; the compose file allows 30.
 STOP_DEADLINE_SECONDS = 25.0
@@ -141,7 +142,7 @@ class Worker(SimpleWorker):
         """
         Seconds that a look at the queue waits; RQ derives the time-out of its connection from it.
         """
-        return PATIENCE_SECONDS
+        return ceil(PATIENCE_SECONDS)
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002 (RQ's signature)
         """
@@ -191,24 +192,26 @@ class Worker(SimpleWorker):
                 self._free.release()
 
     def _start_next(self) -> bool:
-        try:
-            taken = self._queue.lmove(self.connection, self._queue.key, PATIENCE_SECONDS)
-        except DequeueTimeout:
+        # The id goes to a second list in the same step, so that it is never nowhere.
+        in_between = self._queue.intermediate_queue_key
+        taken = self.connection.blmove(self._queue.key, in_between, PATIENCE_SECONDS)  # type: ignore[arg-type]
+        raw_id = cast("bytes | None", taken)
+        if raw_id is None:
             if self.get_state() == WorkerStatus.BUSY and not self.executions:
                 self.set_state(WorkerStatus.IDLE)
             return False
-        raw_id: bytes = taken[1]
         try:
             job = self._job_class.find(raw_id, self.connection)
         except BadJob as failure:
-            discard(self.connection, self._queue.intermediate_queue_key, raw_id, failure)
+            discard(self.connection, in_between, raw_id, failure)
             return False
         self.execute_job(job, self._queue)
         return True
 
     def _run(self, job: Job, queue: Queue, execution: Execution) -> None:
         try:
-            self.perform_job(job, queue, execution)
+            with log.job(job.id):
+                self.perform_job(job, queue, execution)
         except Exception as error:
             # Its lease ends, and whoever sees that runs it again: by then it finds its work done.
             logger.warning("job %s has ended, but Redis could not be told (%r); it runs again", job.id, error)
@@ -227,7 +230,8 @@ class Worker(SimpleWorker):
                     logger.error("the worker's housekeeping met %r and goes on", error)
 
     def _beat(self) -> None:
-        if not self.connection.exists(self.key):  # at the start, and after Redis was emptied
+        if not self.connection.hexists(self.key, "birth"):  # at the start, and after Redis was emptied
+            self.connection.delete(self.key)
             self.register_birth()
         self.set_state(WorkerStatus.BUSY if self.executions else WorkerStatus.IDLE)
         self.heartbeat()

@@ -1,0 +1,261 @@
+"""
+What a job may ask for, and that nothing else happens when it asks for more.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from redis import Redis
+
+from certworker.errors.machine import BadJob
+from certworker.intake.jobs import READ, registered
+from certworker.intake.queue import QUEUE_KEY, request_certificate
+from tests.intake.toys import end_of, eventually, push, worker_thread
+
+
+class TestRegisteredJob:
+    def test_a_function_that_is_not_registered_does_not_run(self, connection: Redis, tmp_path: Path) -> None:
+        """
+        With RQ's own job class this line is a shell for whoever can write to Redis.
+        """
+        proof = tmp_path / "proof"
+
+        with worker_thread(connection):
+            status, told = end_of(connection, push(connection, "evil", "os.system", f"touch {proof}"))
+
+        assert "failed" == status
+        assert told.startswith("[queue.not_registered] The job asks for the function os.system")
+        assert not proof.exists()
+
+    @pytest.mark.parametrize(
+        "field", ["success_callback_name", "failure_callback_name", "stopped_callback_name", "webhooks"]
+    )
+    def test_a_job_with_a_callback_is_refused(self, connection: Redis, field: str) -> None:
+        """
+        A callback is a path to import, a webhook an address to call: both work for the writer of the job.
+        """
+        with worker_thread(connection):
+            status, told = end_of(connection, push(connection, "evil", **{field: "os.abort"}))
+
+        assert ("failed", True) == (
+            status,
+            told.startswith(f"[queue.bad_payload] The job was refused: it has {field}"),
+        )
+        assert not connection.exists("toy:issued")
+
+    def test_pickled_data_is_not_unpickled(self, connection: Redis, tmp_path: Path) -> None:
+        """
+        Pickle is RQ's default, and unpickling is running.
+        """
+        proof = tmp_path / "proof"
+
+        class Evil:
+            def __reduce__(self) -> tuple[object, ...]:
+                return Path.touch, (proof,)
+
+        with worker_thread(connection):
+            push(connection, "evil", data=zlib.compress(pickle.dumps(Evil())))
+            status, told = end_of(connection, "evil")
+
+        assert ("failed", True) == (status, told.startswith("[payload.encoding]"))
+        assert not proof.exists()
+
+    def test_arguments_that_do_not_fit_are_refused(self, connection: Redis) -> None:
+        """
+        The sentence names what is wrong; a traceback would not help a PHP programmer.
+        """
+        with worker_thread(connection):
+            _, told = end_of(connection, push(connection, "odd", "toy.sleep", 1, 2, 3))
+
+        assert told.startswith(
+            "[queue.bad_payload] The job was refused: toy.sleep does not take its arguments"
+        )
+
+    def test_a_refusal_is_one_warning(self, connection: Redis, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        One line with code, message and remedy: enough to act upon, and no way to flood the log.
+        """
+        with worker_thread(connection):
+            end_of(connection, push(connection, "evil", "os\n\x1b[31msystem"))
+
+        (line,) = [record for record in caplog.records if record.levelname == "WARNING"]
+        assert "queue.not_registered" == line.__dict__["code"]
+        assert line.getMessage().startswith("job evil: [queue.not_registered] The job asks for")
+        assert "os\\n\\x1b[31msystem" in line.getMessage()
+        assert line.getMessage().endswith("certworker request NAME")
+
+    def test_the_data_of_a_refused_job_does_not_stay(self, connection: Redis) -> None:
+        """
+        What was refused for its size would fill Redis for a day.
+        """
+        bomb = zlib.compress(
+            json.dumps(["certworker.issue", None, [], {"domain": " " * 40_000_000}]).encode()
+        )
+
+        with worker_thread(connection):
+            status, told = end_of(connection, push(connection, "bomb", data=bomb))
+
+        assert ("failed", True) == (status, told.startswith("[payload.too_large]"))
+        assert connection.hstrlen("rq:job:bomb", "data") < 100
+
+    @pytest.mark.parametrize(
+        ("field", "given", "clamped"),
+        [
+            ("timeout", "86400", 900),
+            ("timeout", "-1", 900),
+            ("timeout", "10", 10),
+            ("timeout", "0", 1),
+            ("timeout", "2m", 120),
+            ("result_ttl", "0", 60),
+            ("result_ttl", "-1", 86_400),
+            ("result_ttl", "500", 500),
+            ("failure_ttl", "31536000", 86_400),
+            ("failure_ttl", "-1", 86_400),
+        ],
+    )
+    def test_times_are_kept_within_bounds(
+        self, connection: Redis, field: str, given: str, clamped: int
+    ) -> None:
+        """
+        No job may hold a slot for ever or stay in Redis for ever, whatever it says.
+        """
+        push(connection, "job", **{field: given})
+
+        job = registered({"certworker.issue": print}).find(b"job", connection)
+
+        assert (None, clamped) == (job.failure, getattr(job, field))
+
+    def test_what_a_job_says_nothing_about_has_our_values(self, connection: Redis) -> None:
+        """
+        Two fields are enough for a producer; RQ would keep the failure for a year.
+        """
+        job = registered({"certworker.issue": print}).find(push(connection, "job").encode(), connection)
+
+        assert (900, 3600, 86_400, "certificates") == (
+            job.timeout,
+            job.result_ttl,
+            job.failure_ttl,
+            job.origin,
+        )
+
+    def test_the_agenda_alone_tries_again(self, connection: Redis) -> None:
+        """
+        RQ's retries would run a request that is wrong once more, and again, at the expense of the CA.
+        """
+        with worker_thread(connection):
+            status, _ = end_of(connection, push(connection, "job", "toy.fail", retries_left="5"))
+
+        assert "failed" == status
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("status", "bogus"),
+            ("status", b"\xff"),
+            ("timeout", "abc"),
+            ("timeout", "9" * 5_000),
+            ("result_ttl", "1.5"),
+            ("failure_ttl", b"\x00"),
+        ],
+    )
+    def test_a_malformed_field_fails_the_job(self, connection: Redis, field: str, value: bytes | str) -> None:
+        """
+        Each of these ends RQ's own worker.
+        """
+        push(connection, "job")
+        connection.hset("rq:job:job", field, value)
+
+        with worker_thread(connection):
+            status, told = end_of(connection, "job")
+            next_status, _ = end_of(connection, request_certificate("a.org", connection=connection))
+
+        assert ("failed", True, "finished") == (status, told.startswith("[queue.bad_payload]"), next_status)
+
+    @pytest.mark.parametrize(
+        "raw_id", [b"example.com", b"a:b", b"*", b"\xff\xfe", b"", b"nowhere", b"x" * 100_000, b"list"]
+    )
+    def test_an_id_without_a_job_is_removed_and_said(
+        self, connection: Redis, raw_id: bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Each of these but `nowhere` ends RQ's own worker, and stands in its way again after a restart.
+        """
+        connection.rpush("rq:job:list", "not a hash")
+        connection.rpush(QUEUE_KEY, raw_id)
+
+        with worker_thread(connection):
+            end_of(connection, request_certificate("a.org", connection=connection))
+
+        assert 0 == connection.llen(f"{QUEUE_KEY}:intermediate")
+        assert ["queue.bad_payload"] == [
+            line.__dict__["code"] for line in caplog.records if line.levelname == "WARNING"
+        ]
+
+    @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(
+        data=st.binary(max_size=200)
+        | st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(["certworker.issue"]),
+            lambda inner: st.lists(inner, max_size=5) | st.dictionaries(st.text(), inner, max_size=3),
+        ).map(lambda value: json.dumps(value).encode()),
+        fields=st.dictionaries(
+            st.sampled_from([field for field in READ if field != "data"]) | st.text(max_size=10),
+            st.binary(max_size=20) | st.integers().map(lambda number: str(number).encode()),
+            max_size=5,
+        ),
+    )
+    def test_whatever_stands_in_redis_is_a_job_or_refused(
+        self, connection: Redis, data: bytes, fields: dict[str, bytes]
+    ) -> None:
+        """
+        There is no third outcome: no exception of RQ, of zlib or of json reaches the worker.
+        """
+        connection.delete("rq:job:any")
+        connection.hset("rq:job:any", mapping={**fields, "data": data})  # type: ignore[dict-item]
+
+        job = registered({"certworker.issue": lambda **_: None}).find(b"any", connection)
+
+        if job.failure is None:
+            assert "certworker.issue" == job.func_name
+        else:
+            assert (None, [], {}) == (job.instance, job.args, job.kwargs)
+
+    def test_five_hundred_bad_jobs_do_not_end_a_worker(self, connection: Redis) -> None:
+        """
+        The same through a running worker: it is there for the good job behind the bad ones.
+        """
+        generated: list[tuple[bytes, bytes]] = []
+
+        @settings(max_examples=500, deadline=None, database=None)
+        @given(st.binary(max_size=60), st.binary(max_size=60))
+        def generate(raw_id: bytes, data: bytes) -> None:
+            generated.append((raw_id, data))
+
+        generate()
+        for raw_id, data in generated:
+            connection.hset(b"rq:job:" + raw_id, "data", data)
+            connection.rpush(QUEUE_KEY, raw_id)
+
+        with worker_thread(connection, slots=8):
+            status, _ = end_of(connection, request_certificate("a.org", connection=connection))
+            assert eventually(lambda: not connection.exists(QUEUE_KEY, f"{QUEUE_KEY}:intermediate"))
+
+        assert ("finished", 1) == (status, connection.llen("toy:issued"))
+
+
+class TestFind:
+    def test_an_id_that_names_an_execution_is_no_job(self, connection: Redis) -> None:
+        """
+        RQ reads `job:execution` as `job`: the same job under endless names.
+        """
+        push(connection, "job")
+
+        with pytest.raises(BadJob):
+            registered({}).find(b"job:1", connection)

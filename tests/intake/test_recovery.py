@@ -1,0 +1,126 @@
+"""
+What dead workers leave behind, and that it is found.
+"""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from redis import Redis
+
+from certworker.intake.queue import QUEUE_KEY
+from tests.intake.toys import end_of, eventually, push, worker_thread
+
+LEASES = "rq:wip:certificates"
+IN_BETWEEN = f"{QUEUE_KEY}:intermediate"
+
+
+def leave_behind(connection: Redis, job_id: str, **fields: str) -> None:
+    """
+    The traces of a worker that died with *job_id*: a lease that has ended, and a job that is started.
+    """
+    push(connection, job_id, status="started", **fields)
+    connection.delete(QUEUE_KEY)
+    connection.zadd(LEASES, {f"{job_id}:execution": time.time() - 1})
+
+
+class TestSweep:
+    def test_an_abandoned_job_runs_again(self, connection: Redis, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        The reason may have been anything, so it gets its second chance.
+        """
+        leave_behind(connection, "job")
+
+        with worker_thread(connection, lease_seconds=1):
+            status, _ = end_of(connection, "job")
+
+        assert ("finished", 0) == (status, connection.zcard(LEASES))
+        assert "job job was left behind by a worker that died; it runs again" in caplog.text
+
+    def test_a_job_that_kills_workers_ends(self, connection: Redis) -> None:
+        """
+        A job that takes its worker down must not take down one after the other.
+        """
+        leave_behind(connection, "job", abandoned="1")
+
+        with worker_thread(connection, lease_seconds=1):
+            status, told = end_of(connection, "job")
+
+        assert ("failed", True) == (status, told.startswith("[queue.abandoned] The worker died"))
+        assert not connection.exists("toy:issued")
+        assert 0 < connection.ttl("rq:job:job") <= 86_400
+
+    def test_many_workers_recover_a_job_once(self, connection: Redis) -> None:
+        """
+        All of them sweep; the job must not come back three times.
+        """
+        leave_behind(connection, "job")
+
+        with (
+            worker_thread(connection, lease_seconds=1),
+            worker_thread(connection, lease_seconds=1),
+            worker_thread(connection, lease_seconds=1),
+        ):
+            end_of(connection, "job")
+            time.sleep(1)
+
+        assert 1 == connection.llen("toy:issued")
+
+    def test_an_id_that_got_stuck_between_the_lists_goes_back(self, connection: Redis) -> None:
+        """
+        A worker can die in the instant between taking an id and starting its job.
+        """
+        push(connection, "job", status="queued")
+        connection.rename(QUEUE_KEY, IN_BETWEEN)
+
+        with worker_thread(connection, lease_seconds=1):
+            status, _ = end_of(connection, "job")
+
+        assert ("finished", 0) == (status, connection.llen(IN_BETWEEN))
+
+    @pytest.mark.parametrize("lease", [b"\xff\xfe:x", b"no colon", b"a.b:c", b"nowhere:execution", b""])
+    def test_a_lease_without_a_job_is_dropped(self, connection: Redis, lease: bytes) -> None:
+        """
+        RQ's own maintenance raises at the first of these, at every start of every worker.
+        """
+        connection.zadd(LEASES, {lease: 1})
+
+        with worker_thread(connection, lease_seconds=1):
+            assert eventually(lambda: not connection.exists(LEASES))
+            end_of(connection, push(connection, "job"))
+
+    @pytest.mark.parametrize("raw_id", [b"\xff\xfe", b"a.b", b""])
+    def test_garbage_between_the_lists_is_dropped(self, connection: Redis, raw_id: bytes) -> None:
+        """
+        A worker that died while it looked at a poisoned id has left it there.
+        """
+        connection.rpush(IN_BETWEEN, raw_id)
+
+        with worker_thread(connection, lease_seconds=1):
+            assert eventually(lambda: not connection.exists(IN_BETWEEN, QUEUE_KEY))
+
+    def test_a_lease_that_outlived_its_job_means_nothing(self, connection: Redis) -> None:
+        """
+        The job has ended, only its worker did not come to say so: it must not run a second time.
+        """
+        leave_behind(connection, "job")
+        connection.hset("rq:job:job", "status", "finished")
+
+        with worker_thread(connection, lease_seconds=1):
+            assert eventually(lambda: not connection.exists(LEASES))
+
+        assert not connection.exists("toy:issued")
+
+    def test_poison_among_the_workers_does_not_stop_heartbeats(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        RQ reads the list of all workers; whatever it meets there is no business of running jobs.
+        """
+        connection.sadd("rq:workers:certificates", b"\xff\xfe")
+
+        with worker_thread(connection, lease_seconds=1), worker_thread(connection, lease_seconds=1):
+            end_of(connection, push(connection, "job", "toy.sleep", 3))
+
+        assert 1 == connection.llen("toy:began")

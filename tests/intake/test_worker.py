@@ -1,0 +1,309 @@
+"""
+The worker: slots, results, and what it does when Redis, jobs or operators misbehave.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.intake.queue import QUEUE_KEY, queue_length, request_certificate
+from tests.intake.toys import end_of, eventually, push, worker_process, worker_thread
+from tests.servers.redis import RedisServer
+
+LEASES = "rq:wip:certificates"
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """
+    A Redis that the test may kill.
+    """
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+class TestRun:
+    def test_the_result_of_a_job_is_json(self, connection: Redis) -> None:
+        """
+        Whoever waits for a job reads what became of it, in any language.
+        """
+        with worker_thread(connection):
+            end = end_of(connection, request_certificate("a.org", connection=connection))
+
+        assert ("finished", {"state": "issued", "names": ["a.org"]}) == end
+        assert [b'["a.org", false]'] == connection.lrange("toy:issued", 0, -1)
+
+    def test_a_failure_is_a_sentence(self, connection: Redis) -> None:
+        """
+        What an operator finds in the job is what to do, not where in the program it happened.
+        """
+        with worker_thread(connection):
+            status, told = end_of(connection, push(connection, "full", "toy.fail"))
+
+        assert "failed" == status
+        assert told.startswith("[fs.full] The disk of /storage/certificates/a.pem is full")
+        assert "Traceback" not in told
+
+    def test_a_fault_of_the_program_leaves_its_trace_in_the_job(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The log has one line, and whoever mends it finds the rest.
+        """
+        with worker_thread(connection):
+            status, told = end_of(connection, push(connection, "bug", "toy.stumble"))
+
+        assert ("failed", True) == (status, "Traceback" in told and "ZeroDivisionError" in told)
+        (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert "a fault of the program" in line.getMessage()
+
+    def test_a_job_that_takes_too_long_is_stopped(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A slot must come back, whatever a job does.
+        """
+        with worker_thread(connection):
+            push(connection, "long", "toy.naps", timeout="1")
+            status, told = end_of(connection, "long")
+
+        assert ("failed", True) == (
+            status,
+            told.startswith("[queue.timeout] The job was stopped after 1 sec"),
+        )
+        assert ["queue.timeout"] == [
+            line.__dict__["code"] for line in caplog.records if line.levelname == "WARNING"
+        ]
+
+    def test_slots_run_side_by_side(self, connection: Redis) -> None:
+        """
+        Issuing is waiting: sixteen jobs of half a second take about as long as one.
+        """
+        jobs = [push(connection, f"job-{number}", "toy.sleep", 0.5) for number in range(16)]
+
+        began = time.monotonic()
+        with worker_thread(connection, slots=16):
+            assert {("finished", "slept")} == {end_of(connection, job) for job in jobs}
+
+        assert time.monotonic() - began < 4
+
+    def test_a_job_that_cannot_start_stays_for_others(self, connection: Redis) -> None:
+        """
+        With two workers, a job must not wait behind a long one while the other worker is idle.
+        """
+        for number in range(5):
+            push(connection, f"job-{number}", "toy.sleep", 1)
+
+        with worker_thread(connection, slots=2):
+            assert eventually(lambda: connection.llen("toy:began") == 2)
+            time.sleep(0.4)
+
+            assert (3, 2) == (queue_length(connection), connection.zcard(LEASES))
+            assert 0 == connection.llen(f"{QUEUE_KEY}:intermediate")
+
+    def test_a_job_may_take_longer_than_its_lease(self, connection: Redis) -> None:
+        """
+        As long as its worker lives, nobody takes a job away from it.
+        """
+        with worker_thread(connection, lease_seconds=1), worker_thread(connection, lease_seconds=1):
+            end_of(connection, push(connection, "long", "toy.sleep", 3))
+
+        assert 1 == connection.llen("toy:began")
+
+    def test_half_of_the_producers_have_ids_of_their_own(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        Of a thousand identical requests, those made with our function are one job; the others are jobs
+        like any other, which the look inside the lock makes short.
+        """
+
+        def produce(producer: int) -> None:
+            with redis_server.client() as own:
+                for number in range(250):
+                    if producer % 2:
+                        request_certificate("a.org", connection=own)
+                    else:
+                        push(own, f"own-{producer}-{number}", status="queued")
+
+        with ThreadPoolExecutor(4) as producers:
+            list(producers.map(produce, range(4)))
+        assert 501 == queue_length(connection)
+
+        with worker_thread(connection, slots=16):
+            assert eventually(lambda: connection.llen("toy:issued") == 501)
+
+    def test_an_emptied_redis_is_no_reason_to_end(self, connection: Redis) -> None:
+        """
+        Somebody types FLUSHALL. The worker registers again and takes the next job.
+        """
+        with worker_thread(connection, lease_seconds=1):
+            connection.flushall()
+            status, _ = end_of(connection, request_certificate("a.org", connection=connection))
+            assert eventually(lambda: connection.scard("rq:workers:certificates") == 1)
+
+        assert "finished" == status
+
+    def test_a_queue_of_another_kind_is_said_once(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A key that is no list must not fill the log, and the worker goes on when it is gone.
+        """
+        connection.set(QUEUE_KEY, "not a list")
+
+        with worker_thread(connection):
+            time.sleep(1)
+            connection.delete(QUEUE_KEY)
+            end_of(connection, request_certificate("a.org", connection=connection))
+
+        assert ["redis.fault"] == [
+            line.__dict__["code"] for line in caplog.records if line.levelname == "ERROR"
+        ]
+
+    def test_rq_sees_queue_and_worker(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        `rq info` is what people who know RQ type first.
+        """
+        push(connection, "job", "toy.sleep", 3)
+        with worker_thread(connection, slots=1):
+            assert eventually(lambda: connection.llen("toy:began"))
+            request_certificate("a.org", connection=connection)
+            told = subprocess.run(
+                [sys.executable, "-m", "rq.cli", "info", "-u", redis_server.url],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+
+        assert "certificates" in told
+        assert "1 workers, 1 queues" in told
+        assert "1, 1 executing" in told
+
+
+class TestAccidents:
+    def test_the_job_of_a_killed_worker_runs_on_another(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        A worker that is killed with a job under way loses nothing: another takes over within a lease.
+        """
+        with worker_process(redis_server) as first:
+            push(connection, "job", "toy.sleep", 2)
+            assert eventually(lambda: connection.llen("toy:began") == 1)
+            first.kill()
+            with worker_process(redis_server):
+                end = end_of(connection, "job")
+
+        assert ("finished", "slept") == end
+        assert 2 == connection.llen("toy:began")
+
+    def test_sigterm_finishes_what_runs_and_takes_nothing_new(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        `docker compose restart` in the middle of an issuance costs nothing.
+        """
+        with worker_process(redis_server, slots=2) as process:
+            for number in range(4):
+                push(connection, f"job-{number}", "toy.sleep", 1)
+            assert eventually(lambda: connection.llen("toy:began") == 2)
+            process.send_signal(signal.SIGTERM)
+
+            assert 0 == process.wait(10)
+
+        assert (2, 2) == (connection.llen("toy:ended"), queue_length(connection))
+        assert 0 == connection.scard("rq:workers")
+        assert not connection.exists("rq:scheduler-lock:certificates")
+
+    def test_what_is_not_done_by_the_deadline_goes_back(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        A CA that keeps us waiting does not keep a host from shutting down.
+        """
+        with worker_process(redis_server, stop_deadline_seconds=0.5) as process:
+            push(connection, "job", "toy.sleep", 60)
+            assert eventually(lambda: connection.llen("toy:began") == 1)
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+
+            assert 0 == process.wait(10)
+
+        assert time.monotonic() - began < 4
+        assert [b"job"] == connection.lrange(QUEUE_KEY, 0, -1)
+        assert b"queued" == connection.hget("rq:job:job", "status")
+        assert 0 == connection.zcard(LEASES)
+
+    def test_a_second_signal_ends_it_at_once(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        Whoever presses Ctrl-C twice means it.
+        """
+        with worker_process(redis_server) as process:
+            push(connection, "job", "toy.sleep", 60)
+            assert eventually(lambda: connection.llen("toy:began") == 1)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+
+            assert 128 + signal.SIGINT == process.wait(3)
+
+    def test_redis_killed_and_started_again(
+        self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        It is said once that Redis is away and once that it is back; jobs run on as if nothing had been.
+        """
+        caplog.set_level("INFO")
+        with own_redis.client() as connection, worker_thread(connection, lease_seconds=3):
+            end_of(connection, request_certificate("a.org", connection=connection))
+            own_redis.kill()
+            assert eventually(lambda: "redis.unreachable" in caplog.text)
+            time.sleep(1)
+            own_redis.start()
+            end_of(connection, request_certificate("b.org", connection=connection))
+            assert eventually(lambda: "answers again" in caplog.text)
+
+        assert 1 == caplog.text.count("redis.unreachable")
+
+    def test_redis_is_not_there_yet(self, own_redis: RedisServer) -> None:
+        """
+        After a restart of the host the worker may be up before Redis.
+        """
+        own_redis.kill()
+        later = threading.Timer(1, own_redis.start)
+        later.start()
+        with own_redis.client() as connection, worker_thread(connection):
+            later.join()
+            assert ("finished", {"state": "issued", "names": ["a.org"]}) == end_of(
+                connection, request_certificate("a.org", connection=connection)
+            )
+
+    def test_a_job_whose_end_redis_did_not_hear_of_runs_again(
+        self, own_redis: RedisServer, tmp_path: Path
+    ) -> None:
+        """
+        Redis comes back with what it had on disk: the job is started there, and nobody is at it.
+        """
+        own_redis.kill()
+        own_redis.start("--appendonly", "yes", "--appendfsync", "always")
+        with own_redis.client() as connection, worker_thread(connection, lease_seconds=2):
+            push(connection, "job", "toy.sleep", 1)
+            assert eventually(lambda: connection.llen("toy:began") == 1)
+            own_redis.kill()
+            time.sleep(1.5)
+            own_redis.start("--appendonly", "yes", "--appendfsync", "always")
+
+            assert ("finished", "slept") == end_of(connection, "job")
