@@ -62,6 +62,7 @@ class DomainIsLocalhost(ConfigurationFailure):
     code = "config.domain_localhost"
     says = "{name} is this machine only: no public CA can certify it."
     cure = "Set _APP_DOMAIN to the public name of this server, or CERTWORKER_AUTHORITY=development."
+    severity = Severity.WARNING
 
 
 class WouldReplacePublic(ConfigurationFailure):
@@ -73,7 +74,7 @@ class WouldReplacePublic(ConfigurationFailure):
 class WrongCaUrl(ConfigurationFailure):
     code = "config.wrong_ca_url"
     says = "{url} did not answer as an ACME directory ({found})."
-    cure = "Set CERTWORKER_AUTHORITY to the URL of the CA's directory."
+    cure = "Set CERTWORKER_AUTHORITY to the URL of the CA's directory. See what it says: curl -v {url}"
 
 
 class AddressNotUsable(ConfigurationFailure):
