@@ -14,6 +14,7 @@ import pytest
 from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
 from tests.serving.authority import Signer
+from tests.serving.site import Site
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +55,16 @@ def forbidden() -> Iterator[Path]:
         yield directory
         os.seteuid(us)
         directory.chmod(0o755)
+
+
+@pytest.fixture
+def site(signer: Signer, tmp_path: Path) -> Iterator[Site]:
+    """
+    Two empty directories, in memory where the machine has such a place: thousands of states are written.
+    """
+    memory = Path("/dev/shm")  # noqa: S108
+    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as place:
+        root = Path(place) / "disk"
+        for directory in (root / "certificates", root / "config"):
+            directory.mkdir(parents=True)
+        yield Site(root, signer)

@@ -7,108 +7,23 @@ in which POSIX would allow the disk to come back. Each state is put to the reade
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
 import pytest
 
-from certworker.certificates import Certificate
-from certworker.serving.traefik import Traefik
-from certworker.serving.volume import Volume
-from tests.serving.authority import Signer
-from tests.serving.disk import Disk, Tree, read_tree, replayed, write_tree
-from tests.serving.reader import followed, found
+from tests.serving.disk import Disk, Tree, read_tree, replayed
+from tests.serving.reader import followed
+from tests.serving.site import NAME, SERVED, STORED, Site, check_readers, check_recovery, serial
 from tests.serving.trace import Effect, Trace
 
-NAME = "shop.example.com"
 OTHER = "www.example.com"
 
 Counts = Callable[[str, object], None]
 
-#: In the records: from here on the change has to last.
-STORED, SERVED, WITHDRAWN, REMOVED = "stored", "served", "withdrawn", "removed"
-
-
-@dataclass
-class Site:
-    """
-    A volume and a configuration directory below *root*, which may be put back to any state.
-    """
-
-    root: Path
-    signer: Signer
-
-    @property
-    def volume(self) -> Volume:
-        """
-        The volume, as a worker that has just started sees it.
-        """
-        return Volume(self.root / "certificates")
-
-    @property
-    def traefik(self) -> Traefik:
-        """
-        Traefik's files, likewise.
-        """
-        return Traefik(self.root / "config")
-
-    def publish(
-        self, *names: str, token: int, mark: Callable[[str], None] = lambda _mark: None
-    ) -> Certificate:
-        """
-        Put a new certificate into service, as an issuance does.
-        """
-        certificate = self.signer.certificate(*names)
-        stored = self.volume.store(certificate, authority="letsencrypt", kind="public", token=token)
-        mark(STORED)
-        self.traefik.serve(stored)
-        mark(SERVED)
-        return certificate
-
-    def become(self, tree: Tree) -> None:
-        """
-        Be what the disk is after a power cut.
-        """
-        shutil.rmtree(self.root)
-        write_tree(self.root, tree)
-
-    def lay_appwrites_files(self) -> Certificate:
-        """
-        What Appwrite's worker leaves: four plain files, and a YAML that names them.
-        """
-        certificate = self.signer.certificate(NAME)
-        directory = self.root / "certificates" / NAME
-        directory.mkdir()
-        contents = {
-            "cert": certificate.cert_pem,
-            "chain": certificate.chain_pem,
-            "fullchain": certificate.fullchain_pem,
-            "privkey": certificate.key.pem,
-        }
-        for file, content in contents.items():
-            (directory / f"{file}.pem").write_bytes(content)
-        (self.root / "config" / f"{NAME}.yml").write_text(
-            "tls:\n  certificates:\n"
-            f"    - certFile: {directory}/fullchain.pem\n      keyFile: {directory}/privkey.pem\n"
-        )
-        return certificate
-
-
-@pytest.fixture
-def site(signer: Signer, tmp_path: Path) -> Iterator[Site]:
-    """
-    Two empty directories, in memory where the machine has such a place: thousands of states are written.
-    """
-    memory = Path("/dev/shm")  # noqa: S108
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as place:
-        root = Path(place) / "disk"
-        for directory in (root / "certificates", root / "config"):
-            directory.mkdir(parents=True)
-        yield Site(root, signer)
+#: In the records of a removal: from here on the change has to last.
+WITHDRAWN, REMOVED = "withdrawn", "removed"
 
 
 def recorded(site: Site, act: Callable[[Callable[[str], None]], object]) -> tuple[Tree, list[Effect]]:
@@ -155,44 +70,6 @@ def check_every_state(
                 site.become(tree)
                 check(passed)
     return states, len(seen)
-
-
-def serial(certificate: Certificate | None) -> str | None:
-    """
-    What tells two certificates apart.
-    """
-    return certificate.serial if certificate else None
-
-
-def check_readers(site: Site, passed: set[str], old: Certificate | None, names: tuple[str, ...]) -> None:
-    """
-    Each reader finds the *old* certificate or the new one, and the new one once the worker said so.
-    """
-    for name in names:
-        served, linked = followed(site.traefik.directory, name), found(site.volume.directory, name)
-        if old is not None:
-            assert served is not None
-            assert linked is not None
-        if STORED in passed:
-            assert linked is not None
-            assert serial(linked) != serial(old)
-        if SERVED in passed:
-            assert served is not None
-            assert serial(served) == serial(linked)
-    assert {".yml", ""} >= {path.suffix for path in site.traefik.directory.iterdir()}
-
-
-def check_recovery(site: Site, names: tuple[str, ...]) -> None:
-    """
-    A worker that starts on what is left can go on, and leaves nothing lying about.
-    """
-    latest = site.publish(*names, token=9)
-    site.volume.prune(site.traefik.served())
-    site.traefik.prune()
-    for name in names:
-        assert latest.serial == serial(followed(site.traefik.directory, name))
-        assert latest.serial == serial(found(site.volume.directory, name))
-    assert [] == list(site.root.rglob("*.tmp"))
 
 
 class TestReplacing:
