@@ -17,7 +17,7 @@ from certworker.development.accounts import Account
 from certworker.development.messages import Call, Reply, document
 from certworker.development.policy import Policy, Window
 from certworker.development.problems import Refused
-from certworker.development.resources import Issued, Memory, rfc3339
+from certworker.development.resources import Memory, rfc3339
 from certworker.development.signer import Signer, public_der, validity
 
 #: Where the suggested window begins and ends, as shares of the life that are left.
@@ -42,9 +42,10 @@ class Certification:
         """
         The chain, leaf first (RFC 8555, section 7.4.2).
         """
-        issued = self._memory.issued.get(call.request.id)
-        if issued is None:
-            raise Refused("malformed", "There is no such certificate.", status=404)
+        try:
+            issued = self._memory.issued[int(call.request.id, 16)]
+        except (KeyError, ValueError) as error:
+            raise Refused("malformed", "There is no such certificate.", status=404) from error
         if issued.account != call.owner.id:
             raise Refused("unauthorized", "The certificate belongs to another account.")
         return Reply(200, issued.chain_pem, "application/pem-certificate-chain", names=issued.names)
@@ -95,7 +96,7 @@ class Certification:
         serial = self._serial(replaces)
         if serial is None:
             raise Refused("malformed", "The certificate to be replaced is not one of ours.")
-        issued = self._memory.issued.get(f"{serial:x}")
+        issued = self._memory.issued.get(serial)
         # One of ours that was issued before a restart is taken on trust.
         if issued and (issued.account != owner.id or not set(issued.names) & set(names)):
             raise Refused("malformed", "The certificate to be replaced is not yours or shares no name.")
@@ -127,7 +128,7 @@ class Certification:
             return None
 
     def _names(self, serial: int) -> tuple[str, ...]:
-        issued = self._memory.issued.get(f"{serial:x}")
+        issued = self._memory.issued.get(serial)
         return issued.names if issued else ()
 
     def _leaf(self, encoded: Any) -> tuple[x509.Certificate, tuple[str, ...]]:
@@ -144,7 +145,7 @@ class Certification:
         if call.account is None:
             assert call.key is not None  # noqa: S101 (the signature was verified)
             return public_der(call.key.key) == public_der(leaf.public_key())
-        issued: Issued | None = self._memory.issued.get(f"{leaf.serial_number:x}")
+        issued = self._memory.issued.get(leaf.serial_number)
         if issued and issued.account == call.account.id:
             return True
         return self._memory.authorized(call.account.id, names, self._clock())

@@ -116,4 +116,4 @@ def _faulty(fault: Fault) -> Reply:
     if fault.problem is None:
         page = f"<html><body><h1>{fault.status}</h1></body></html>".encode()
         return Reply(fault.status, page, "text/html", headers)
-    return refusal(Problem(fault.problem, "The CA was told to fail.", fault.status), headers)
+    return refusal(Problem(fault.problem, fault.detail, fault.status), headers)

@@ -42,6 +42,7 @@ class Fault:
     #: The type of the problem document; None: an HTML page, as load balancers send.
     problem: str | None = "serverInternal"
     retry_after_seconds: int | None = None
+    detail: str = "The CA was told to fail."
     #: The request is carried out, but the connection ends without an answer.
     cut: bool = False
 
@@ -83,11 +84,17 @@ class Misbehaviour:
         with self._lock:
             self._faults[kind].append(iter(repeat(fault) if times is None else repeat(fault, times)))
 
-    def rate_limit(self, retry_after_seconds: int, *, times: int | None = 1) -> None:
+    def rate_limit(
+        self,
+        retry_after_seconds: int,
+        detail: str = "too many new orders recently",
+        *,
+        times: int | None = 1,
+    ) -> None:
         """
         Refuse the next *times* orders with ``rateLimited`` (RFC 8555, section 6.6).
         """
-        self.fail("newOrder", Fault(429, "rateLimited", retry_after_seconds), times=times)
+        self.fail("newOrder", Fault(429, "rateLimited", retry_after_seconds, detail), times=times)
 
     def behave(self) -> None:
         """

@@ -87,7 +87,7 @@ class Ordering:
         if self._misbehaviour.order_failure:
             order.problem = self._misbehaviour.order_failure
         else:
-            order.issued = self._memory.issued[issued.id] = issued
+            order.issued = self._memory.issued[issued.serial] = issued
             order.polls_left = self._misbehaviour.processing_polls
             order.ready = now + timedelta(seconds=self._misbehaviour.processing_seconds)
         return self._shown(call, order)
@@ -181,7 +181,7 @@ class Ordering:
         if order.problem:
             content["error"] = order.problem.as_json()
         if order.issued and state == "valid":
-            content["certificate"] = call.url("certificate", order.issued.id)
+            content["certificate"] = call.url("certificate", f"{order.issued.serial:x}")
         headers = {"Location": call.url("order", order.id)} | self._poll_after(state == "processing")
         return document(content, status=status, headers=headers, names=order.names)
 

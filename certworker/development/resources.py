@@ -90,11 +90,11 @@ class Issued:
     chain_pem: bytes = field(repr=False)
 
     @property
-    def id(self) -> str:
+    def serial(self) -> int:
         """
-        Its serial number, in hexadecimal.
+        Its serial number.
         """
-        return f"{self.leaf.serial_number:x}"
+        return self.leaf.serial_number
 
 
 @dataclass
@@ -147,7 +147,8 @@ class Memory:
     authorizations: dict[str, Authorization] = field(default_factory=dict)
     #: The latest authorization of each account for each name.
     latest: dict[tuple[str, str], Authorization] = field(default_factory=dict)
-    issued: dict[str, Issued] = field(default_factory=dict)
+    #: By serial number.
+    issued: dict[int, Issued] = field(default_factory=dict)
     revoked: set[int] = field(default_factory=set)
     #: Serial number → the order that renews it.
     replaced: dict[int, Order] = field(default_factory=dict)

@@ -13,9 +13,13 @@ from ipaddress import ip_address
 from urllib.parse import urljoin, urlsplit
 
 import requests
+import urllib3
 
 from certworker.answer import CHALLENGE_PATH
 from certworker.development.problems import Problem
+
+# A public CA follows a redirect to https whatever certificate stands there; nobody has to be warned of it.
+urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
 #: As Boulder has them: what it waits, reads and follows.
 PATIENCE_SECONDS = 10
@@ -46,7 +50,8 @@ class Validator:
         url = f"http://{_bracketed(name)}{CHALLENGE_PATH}{token}"
         try:
             answer = self._fetch(url)
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:
+            # A ValueError is a redirect to something that is no URL.
             return Problem("connection", f"{name}: fetching {url}: {_cause(error)}")
         if isinstance(answer, Problem):
             return answer
@@ -75,9 +80,8 @@ class Validator:
 
     def _get(self, session: requests.Session, url: str) -> requests.Response:
         parts = urlsplit(url)
-        assert parts.hostname is not None  # noqa: S101 (requests refused such a redirect)
         port = self.port if parts.scheme == "http" and parts.port in (None, 80) else parts.port
-        host = _bracketed(self.resolve(parts.hostname))
+        host = _bracketed(self.resolve(parts.hostname or ""))
         target = parts._replace(netloc=host if port is None else f"{host}:{port}").geturl()
         return session.get(
             target,
@@ -85,7 +89,6 @@ class Validator:
             timeout=PATIENCE_SECONDS,
             allow_redirects=False,
             stream=True,
-            # A public CA follows a redirect to https whatever certificate stands there.
             verify=False,
         )
 
@@ -93,13 +96,15 @@ class Validator:
 def _body(response: requests.Response, url: str) -> bytes | Problem:
     if response.status_code != 200:
         return Problem("unauthorized", f"Invalid response from {url}: {response.status_code}", status=403)
-    body: bytes = response.raw.read(LONGEST_ANSWER + 1, decode_content=True)
-    if len(body) > LONGEST_ANSWER:
-        return Problem("unauthorized", f"The answer from {url} is too long.", status=403)
+    body = b""
+    for part in response.iter_content(LONGEST_ANSWER + 1):
+        body += part
+        if len(body) > LONGEST_ANSWER:
+            return Problem("unauthorized", f"The answer from {url} is too long.", status=403)
     return body
 
 
-def _cause(error: requests.RequestException) -> str:
+def _cause(error: Exception) -> str:
     if isinstance(error, requests.Timeout):
         return "Timeout during connect (likely firewall problem)"
     if isinstance(error, requests.ConnectionError) and "refused" in str(error):

@@ -32,7 +32,7 @@ class ChallengeServer:
         self.port = self._server.server_port
 
     def __enter__(self) -> Self:
-        Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
         return self
 
     def __exit__(

@@ -1,0 +1,116 @@
+"""
+HTTP-01 as a public CA sees it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from certworker.development.problems import Problem
+from certworker.development.validation import Validator, resolve
+from tests.servers.development import ChallengeServer
+from tests.servers.redis import free_port
+
+NAME, TOKEN, ANSWER = "shop.localhost", "token", "token.thumbprint"
+
+
+def look(server: ChallengeServer) -> Problem | None:
+    """
+    What the CA says of *server*.
+    """
+    return Validator(server.port).look(NAME, TOKEN, ANSWER)
+
+
+class TestAnswer:
+    def test_the_right_one_is_found(self, challenge_server: ChallengeServer) -> None:
+        """
+        The name under validation is the Host, as on port 80.
+        """
+        challenge_server.answers[TOKEN] = ANSWER
+        assert look(challenge_server) is None
+        assert [NAME] == challenge_server.hosts
+
+    def test_white_space_after_it_does_no_harm(self, challenge_server: ChallengeServer) -> None:
+        """
+        RFC 8555, section 8.3.
+        """
+        challenge_server.answers[TOKEN] = f"{ANSWER}\r\n"
+        assert look(challenge_server) is None
+
+    @pytest.mark.parametrize("answer", ["", "token.other", f"\ufeff{ANSWER}", f" {ANSWER}", "x" * 5000])
+    def test_another_one_is_refused(self, challenge_server: ChallengeServer, answer: str) -> None:
+        """
+        A page of the web server, a byte order mark, somebody else's answer.
+        """
+        challenge_server.answers[TOKEN] = answer
+        problem = look(challenge_server)
+        assert problem is not None
+        assert ("unauthorized", 403) == (problem.kind, problem.http_status)
+
+    def test_an_error_page_is_refused(self, challenge_server: ChallengeServer) -> None:
+        """
+        The status is told, so that a person finds the cause.
+        """
+        problem = look(challenge_server)
+        assert problem is not None
+        assert problem.detail.endswith(f"{TOKEN}: 404")
+
+    def test_nobody_listens(self) -> None:
+        """
+        A closed port is another problem than a wrong answer.
+        """
+        problem = Validator(free_port()).look(NAME, TOKEN, ANSWER)
+        assert problem is not None
+        assert "connection" == problem.kind
+        assert problem.detail.endswith("Connection refused")
+
+
+class TestRedirect:
+    def test_it_is_followed(self, challenge_server: ChallengeServer) -> None:
+        """
+        To another name, too.
+        """
+        challenge_server.redirects[TOKEN] = "http://www.shop.localhost/other"
+        challenge_server.answers["other"] = ANSWER
+        assert look(challenge_server) is None
+        assert [NAME, "www.shop.localhost"] == challenge_server.hosts
+
+    def test_a_loop_ends(self, challenge_server: ChallengeServer) -> None:
+        """
+        After ten redirects it is enough.
+        """
+        challenge_server.redirects[TOKEN] = f"/{TOKEN}"
+        problem = look(challenge_server)
+        assert problem is not None
+        assert "Too many redirects" in problem.detail
+        assert 11 == len(challenge_server.hosts)
+
+    @pytest.mark.parametrize(
+        "target", ["http://shop.localhost:9/", "ftp://shop.localhost/", "http://[", "http://a:b/"]
+    )
+    def test_strange_targets_are_refused(self, challenge_server: ChallengeServer, target: str) -> None:
+        """
+        Only http and https on their ports are followed; nonsense ends no thread.
+        """
+        challenge_server.redirects[TOKEN] = target
+        problem = look(challenge_server)
+        assert problem is not None
+        assert "connection" == problem.kind
+
+
+class TestResolve:
+    def test_localhost_is_this_machine(self) -> None:
+        """
+        RFC 6761, section 6.3: whatever the resolver says.
+        """
+        assert ["127.0.0.1"] * 2 == [resolve("localhost"), resolve("a.b.localhost")]
+        assert "notlocalhost" == resolve("notlocalhost")
+
+    def test_another_one_may_be_given(self, challenge_server: ChallengeServer) -> None:
+        """
+        Tests validate names of the real world on this machine.
+        """
+        challenge_server.answers[TOKEN] = ANSWER
+        validator = Validator(challenge_server.port, lambda _: "127.0.0.1")
+        assert validator.look("shop.example.org", TOKEN, ANSWER) is None
+        assert ["shop.example.org"] == challenge_server.hosts

@@ -1,0 +1,173 @@
+"""
+A bare ACME client: it says exactly what a test wants said, also what no decent client would say.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from acme.jws import JWS
+from cryptography.hazmat.primitives.asymmetric import ec
+from josepy.json_util import decode_b64jose, encode_b64jose
+from josepy.jwa import ES256, JWASignature
+from josepy.jwk import JWK, JWKEC
+
+from certworker.certificates import Certificate, PrivateKey
+from certworker.development.accounts import thumbprint
+from tests.servers.development import ChallengeServer
+
+PATIENCE_SECONDS = 10
+
+
+def account_key() -> JWK:
+    """
+    A new key for an account.
+    """
+    return JWKEC(key=ec.generate_private_key(ec.SECP256R1()))
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """
+    An order and where it lies.
+    """
+
+    url: str
+    content: dict[str, Any]
+
+    @property
+    def status(self) -> str:
+        """
+        Its status when it was asked for.
+        """
+        return str(self.content["status"])
+
+
+class AcmeClient:
+    """
+    One account at the CA whose directory is *directory_url*; `register` makes it.
+    """
+
+    def __init__(self, directory_url: str, key: JWK | None = None, algorithm: JWASignature = ES256) -> None:
+        self.key = key or account_key()
+        self.algorithm = algorithm
+        self.session = requests.Session()
+        self.session.trust_env = False
+        self.directory = self.session.get(directory_url).json()
+        self.kid: str | None = None
+
+    def nonce(self) -> str:
+        """
+        A fresh nonce.
+        """
+        return self.session.head(self.directory["newNonce"]).headers["Replay-Nonce"]
+
+    def sign(self, url: str, payload: Any, **header: Any) -> bytes:
+        """
+        The signed message for *url*; *header* replaces what is right (nonce, url, kid, key, alg).
+        """
+        content = b"" if payload is None else json.dumps(payload).encode()
+        fields = {
+            "key": self.key,
+            "alg": self.algorithm,
+            "nonce": header.pop("nonce", None) or self.nonce(),
+            "url": url,
+            "kid": self.kid,
+            **header,
+        }
+        fields["nonce"] = decode_b64jose(fields["nonce"])
+        signed: str = JWS.sign(content, **fields).json_dumps()
+        return signed.encode()
+
+    def send(self, url: str, body: bytes, content_type: str = "application/jose+json") -> requests.Response:
+        """
+        POST *body* as it is.
+        """
+        return self.session.post(url, data=body, headers={"Content-Type": content_type})
+
+    def post(self, url: str, payload: Any = None, **header: Any) -> requests.Response:
+        """
+        Say *payload* to *url*; None is POST-as-GET.
+        """
+        return self.send(url, self.sign(url, payload, **header))
+
+    def register(self, **fields: Any) -> requests.Response:
+        """
+        Ask for an account and remember its URL.
+        """
+        answer = self.post(self.directory["newAccount"], {"termsOfServiceAgreed": True, **fields}, kid=None)
+        self.kid = answer.headers.get("Location")
+        return answer
+
+    def new_order(self, *names: str, **fields: Any) -> requests.Response:
+        """
+        Order *names*, whatever the CA says to it.
+        """
+        identifiers = [{"type": "dns", "value": name} for name in names]
+        return self.post(self.directory["newOrder"], {"identifiers": identifiers, **fields})
+
+    def order(self, *names: str, **fields: Any) -> Ordered:
+        """
+        Order *names*, which has to work.
+        """
+        answer = self.new_order(*names, **fields)
+        assert answer.status_code == 201, answer.text
+        return Ordered(answer.headers["Location"], answer.json())
+
+    def answer(self, order: Ordered, server: ChallengeServer) -> Ordered:
+        """
+        Answer the challenges of *order* at *server* and wait until the CA has looked.
+        """
+        for url in order.content["authorizations"]:
+            challenge = self.post(url).json()["challenges"][0]
+            if challenge["status"] == "pending":
+                token = challenge["token"]
+                server.answers[token] = f"{token}.{thumbprint(self.key)}"
+                assert self.post(challenge["url"], {}).ok
+        return self.settled(order, "pending")
+
+    def finalize(self, order: Ordered, key: PrivateKey, *names: str) -> requests.Response:
+        """
+        Send the signing request of *key* for *names*, by default those of the order.
+        """
+        wanted = names or tuple(each["value"] for each in order.content["identifiers"])
+        return self.post(order.content["finalize"], {"csr": encode_b64jose(key.sign_request(wanted))})
+
+    def settled(self, order: Ordered, unlike: str) -> Ordered:
+        """
+        The order as soon as its status is another one than *unlike*.
+        """
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            content = self.post(order.url).json()
+            if content["status"] != unlike:
+                return Ordered(order.url, content)
+            time.sleep(0.01)
+        raise AssertionError(f"the order is still {unlike}")
+
+    def issue(self, *names: str, server: ChallengeServer, **fields: Any) -> Certificate:
+        """
+        The whole way to a certificate.
+        """
+        if self.kid is None:
+            self.register()
+        order, key = self.answer(self.order(*names, **fields), server), PrivateKey.generate()
+        assert order.status == "ready", order.content
+        finalized = self.finalize(order, key)
+        assert finalized.ok, finalized.text
+        chain = self.post(self.settled(order, "processing").content["certificate"])
+        return Certificate.from_pem(chain.content, key)
+
+
+def problem_of(answer: requests.Response) -> tuple[int, str]:
+    """
+    Status and type of the problem document in *answer*.
+    """
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    content = answer.json()
+    assert content["status"] == answer.status_code
+    return answer.status_code, content["type"].removeprefix("urn:ietf:params:acme:error:")

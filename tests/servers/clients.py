@@ -1,0 +1,75 @@
+"""
+The ACME clients of Debian, lego and certbot, as processes: the CA has to be right for them, too.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from certworker.certificates import Certificate, PrivateKey
+
+MAIL = "someone@certworker.example"
+
+
+@dataclass(frozen=True)
+class Run:
+    """
+    What the client did.
+    """
+
+    code: int
+    output: str
+    fullchain: Path
+    key: Path
+
+    def installed(self) -> Certificate:
+        """
+        The certificate that it put on disk, read as certworker reads one.
+        """
+        return Certificate.from_pem(self.fullchain.read_bytes(), PrivateKey.from_pem(self.key.read_bytes()))
+
+
+def lego(
+    directory_url: str,
+    home: Path,
+    webroot: Path,
+    *names: str,
+    options: tuple[str, ...] = (),
+    command: str = "run",
+) -> Run:
+    """
+    Have lego get a certificate for *names*, or do another *command* with it.
+    """
+    words = [_program("lego"), "--server", directory_url, "--accept-tos", "--email", MAIL]
+    words += ["--path", str(home), "--http", "--http.webroot", str(webroot), *options]
+    code, output = _run([*words, *(f"--domains={name}" for name in names), command])
+    place = home / "certificates"
+    return Run(code, output, place / f"{names[0]}.crt", place / f"{names[0]}.key")
+
+
+def certbot(directory_url: str, home: Path, webroot: Path, *names: str, options: tuple[str, ...] = ()) -> Run:
+    """
+    Have certbot get a certificate for *names*.
+    """
+    command = [_program("certbot"), "certonly", "--server", directory_url, "--agree-tos", "--email", MAIL]
+    command += ["--non-interactive", "--no-eff-email", "--webroot", "--webroot-path", str(webroot)]
+    for option in ("config-dir", "work-dir", "logs-dir"):
+        command += [f"--{option}", str(home / option)]
+    code, output = _run([*command, *options, *(f"--domains={name}" for name in names)])
+    place = home / "config-dir" / "live" / names[0]
+    return Run(code, output, place / "fullchain.pem", place / "privkey.pem")
+
+
+def _run(command: list[str]) -> tuple[int, str]:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    return done.returncode, done.stdout
+
+
+def _program(name: str) -> str:
+    program = shutil.which(name)
+    if program is None:
+        raise RuntimeError(f"{name} is missing; install it: apt-get install {name}")
+    return program
