@@ -10,7 +10,7 @@ from dataclasses import dataclass
 #: Where the CA asks for it, on port 80 of the name.
 CHALLENGE_PATH = "/.well-known/acme-challenge/"
 
-#: base64url (RFC 8555, section 8.3); Let's Encrypt's have 43 characters, and Appwrite's core serves at most 100.
+#: base64url (RFC 8555, section 8.3). Let's Encrypt's have 43 characters; Appwrite's core serves 100 at most.
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
 
 

@@ -9,6 +9,7 @@ not made for threads; and it looks its trusted roots up again for each connectio
 from __future__ import annotations
 
 import json
+import re
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ from certworker.errors.configuration import WrongCaUrl
 
 #: Servers of one CA may disagree for a moment on which nonces are good (RFC 8555, section 6.5).
 NONCE_TRIES = 5
+#: Whatever else is called one has to be ignored (section 6.5.1).
+NONCE = re.compile(r"[A-Za-z0-9_-]+")
 #: Nonces kept for later; each answer brings another one.
 NONCES_KEPT = 256
 #: A CA may change its terms or its profiles while the worker runs for years.
@@ -140,8 +143,10 @@ class Network:
 
 
 def _nonce_of(reply: Reply) -> bytes | None:
-    # What cannot be read is ignored (RFC 8555, section 6.5.1).
+    nonce = reply.headers.get("Replay-Nonce", "")
+    if not NONCE.fullmatch(nonce):
+        return None
     try:
-        return decode_b64jose(reply.headers.get("Replay-Nonce", "")) or None
+        return decode_b64jose(nonce)
     except DeserializationError:
         return None

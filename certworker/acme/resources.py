@@ -26,6 +26,8 @@ class Directory:
     new_account: str
     new_order: str
     terms_of_service: str | None
+    #: Where it suggests when to renew (RFC 9773); None: it does not.
+    renewal_info: str | None
     external_account_required: bool
     #: Kinds of certificates it offers by name, each with a sentence; none: it has only one.
     profiles: Mapping[str, str]
@@ -41,6 +43,7 @@ class Directory:
             new_nonce=_field(reply, document, "newNonce", str),
             new_account=_field(reply, document, "newAccount", str),
             new_order=_field(reply, document, "newOrder", str),
+            renewal_info=_optional(reply, document, "renewalInfo", str),
             terms_of_service=_optional(reply, meta, "termsOfService", str),
             external_account_required=meta.get("externalAccountRequired") is True,
             profiles=_optional(reply, meta, "profiles", dict) or {},

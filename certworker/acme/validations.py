@@ -39,13 +39,14 @@ CAUSES: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("dns|caa", r"(SERVFAIL|REFUSED|NOTIMP|timed out|truncated|networking error).*\bCAA\b", CaaLookupFailed),
     ("dns|caa", r"\bCAA\b.*(SERVFAIL|REFUSED|NOTIMP|timed out|truncated)", CaaLookupFailed),
     ("caa", "", CaaForbids),
+    ("connection|unauthorized|dns|tls|malformed", "^During secondary validation", HttpSecondary),
     ("dnssec", "", DnssecBroken),
     ("dns", "DNSSEC", DnssecBroken),
-    ("dns", "NXDOMAIN|no valid A+ records|no such host|No valid IP addresses", NoAddress),
+    ("dns", "NXDOMAIN|no valid A+ records|no such host", NoAddress),
     ("dns", "timed out|timeout", NameServersSilent),
     ("dns", "", NameServersFail),
     ("unknownHost", "", NoAddress),
-    ("connection", "no such host|No valid IP addresses|no IPs found", NoAddress),
+    ("connection", "no such host|could not resolve", NoAddress),
     (".*", "redirect loop|too many redirects", HttpRedirectLoop),
     (".*", "redirect target|invalid protocol scheme|disallowed redirect", HttpRedirectBad),
     (".*", "server only speaks HTTP|HTTP response to HTTPS client|plain HTTP request", HttpCrossedPorts),
@@ -82,8 +83,6 @@ def validation_failure(
 
 
 def _cause(problem: Problem, address: str | None) -> type[CertworkerError] | None:
-    if problem.detail.startswith("During secondary validation"):
-        return HttpSecondary
     for kind, text, found in CAUSES:
         if problem.says(kind, text):
             # An old AAAA record is what mostly makes a site look well to its owner and not to the CA.

@@ -4,6 +4,7 @@ The answer as a file, for a web server that already serves the domain from a sha
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -39,14 +40,22 @@ class Webroot:
             ValueError: The token is not one, and could be a path.
             CertworkerError: The volume cannot be written.
         """
+        path = self._path(answer)
         durable.make_directory(self._directory)
-        durable.write(self._path(answer), answer.key_authorization.encode(), FILE_MODE)
+        # Hidden, and renamed when it is whole. It need not last: after a power cut nobody waits for it.
+        temporary = self._directory / f".{secrets.token_hex(8)}"
+        with durable.told(path):
+            temporary.write_text(answer.key_authorization, encoding="ascii")
+            temporary.chmod(FILE_MODE)
+            temporary.replace(path)
 
     def clean_up(self, answer: Answer) -> None:
         """
         Remove the file; raises as :meth:`present`.
         """
-        durable.remove(self._path(answer))
+        path = self._path(answer)
+        with durable.told(path):
+            path.unlink(missing_ok=True)
 
     def remove_leftovers(self, live_tokens: Collection[str]) -> None:
         """
@@ -62,8 +71,8 @@ class Webroot:
             ending = f".{self._thumbprint()}".encode()
             before = time.time() - YOUNGEST_LEFTOVER_SECONDS
             for path in self._directory.iterdir():
-                if path.name not in live_tokens and _is_ours(path, ending) and path.stat().st_mtime < before:
-                    durable.remove(path)
+                if path.name not in live_tokens and _is_ours(path, ending, before):
+                    path.unlink(missing_ok=True)
 
     def _path(self, answer: Answer) -> Path:
         if not TOKEN.fullmatch(answer.token):
@@ -71,9 +80,13 @@ class Webroot:
         return self._directory / answer.token
 
 
-def _is_ours(path: Path, ending: bytes) -> bool:
-    # Other programs may use the same webroot; theirs ends with another thumbprint.
-    if not path.is_file() or path.is_symlink():
+def _is_ours(path: Path, ending: bytes, before: float) -> bool:
+    # Other programs may use the same webroot; theirs ends with another thumbprint. Another worker that
+    # starts may be removing the same files.
+    try:
+        if path.is_symlink() or not path.is_file() or path.stat().st_mtime >= before:
+            return False
+        with path.open("rb") as file:
+            return file.read(LONGEST_ANSWER).endswith(ending)
+    except FileNotFoundError:
         return False
-    with path.open("rb") as file:
-        return file.read(LONGEST_ANSWER).endswith(ending)

@@ -25,7 +25,7 @@ class NameServer:
         self._udp = socketserver.ThreadingUDPServer(self._tcp.server_address[:2], _UdpHandler)
         for server in (self._tcp, self._udp):
             server.daemon_threads = True
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
     def address(self) -> str:

@@ -82,7 +82,7 @@ class Pebble:
         *options* go into its environment: PEBBLE_WFE_NONCEREJECT="20" refuses every fifth nonce.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        certificate, key = _make_tls(self._directory)
+        certificate, key = make_tls(self._directory, "localhost")
         config = self._directory / "pebble.json"
         config.write_text(
             json.dumps(
@@ -151,27 +151,27 @@ class Pebble:
                 return
 
 
-def _built_by_go() -> str | None:
-    go = shutil.which("go")
-    if go is None:
-        return None
-    asked = subprocess.run([go, "env", "GOPATH"], capture_output=True, text=True, check=True)
-    return shutil.which(str(Path(asked.stdout.strip()) / "bin" / "pebble"))
-
-
-def _make_tls(directory: Path) -> tuple[Path, Path]:
+def make_tls(directory: Path, host: str) -> tuple[Path, Path]:
     """
-    A root and a certificate for 127.0.0.1 in *directory*; returns the certificate's and its key's path.
+    A root and a certificate for *host* and 127.0.0.1 in *directory*; returns the certificate's and its key's path.
     """
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = _signed("Pebble's TLS root", root_key, "Pebble's TLS root", root_key, is_authority=True)
-    leaf = _signed("127.0.0.1", key, "Pebble's TLS root", root_key, is_authority=False)
+    leaf = _signed(host, key, "Pebble's TLS root", root_key, is_authority=False)
     (directory / "root.pem").write_bytes(root.public_bytes(Encoding.PEM))
     (directory / "tls.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
     (directory / "tls.key").write_bytes(
         key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     )
     return directory / "tls.pem", directory / "tls.key"
+
+
+def _built_by_go() -> str | None:
+    go = shutil.which("go")
+    if go is None:
+        return None
+    asked = subprocess.run([go, "env", "GOPATH"], capture_output=True, text=True, check=True)
+    return shutil.which(str(Path(asked.stdout.strip()) / "bin" / "pebble"))
 
 
 def _signed(
@@ -212,8 +212,6 @@ def _signed(
         )
     )
     if not is_authority:
-        names = x509.SubjectAlternativeName(
-            [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
-        )
+        names = x509.SubjectAlternativeName([x509.DNSName(subject), x509.IPAddress(ip_address("127.0.0.1"))])
         builder = builder.add_extension(names, critical=False)
     return builder.sign(issuer_key, hashes.SHA256())

@@ -1,0 +1,284 @@
+"""
+One order: what the CA may do between the challenges and the certificate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import sleep
+
+import pytest
+
+from certworker.acme.authority import Authority
+from certworker.certificates import PrivateKey
+from certworker.development.authority import DevelopmentAuthority
+from certworker.development.misbehaviour import Fault
+from certworker.development.problems import Problem
+from certworker.errors import CertworkerError
+from certworker.errors.authority import (
+    AuthorityBusy,
+    AuthorityUnreachable,
+    NotAcme,
+    PendingTimeout,
+    ServerInternal,
+)
+from tests.acme.clients import client_of, issued, presented
+from tests.servers.development import ChallengeServer
+
+NAMES = ("demo.localhost",)
+
+
+@dataclass
+class Time:
+    """
+    A clock that only sleeping moves, so that a CA may be slow for minutes.
+    """
+
+    now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    slept: list[float] = field(default_factory=list)
+
+    def clock(self) -> datetime:
+        """
+        What it shows.
+        """
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """
+        Let *seconds* pass, of which a few milliseconds are real: the CA works meanwhile.
+        """
+        sleep(min(seconds, 0.01))
+        self.slept.append(seconds)
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def time() -> Time:
+    """
+    The time of `client`.
+    """
+    return Time()
+
+
+@pytest.fixture
+def client(authority: DevelopmentAuthority, tmp_path: Path, time: Time) -> Authority:
+    """
+    A client of the development CA.
+    """
+    return client_of(authority.directory_url, tmp_path / "state", clock=time.clock, sleep=time.sleep)
+
+
+class TestAnswers:
+    def test_each_name_that_is_not_ours_yet_has_one(self, client: Authority) -> None:
+        """
+        Whoever presents them needs the name, the token and the whole answer, and nothing of ACME.
+        """
+        order = client.order(("one.localhost", "two.localhost"))
+
+        assert ["one.localhost", "two.localhost"] == [answer.name for answer in order.answers]
+        assert all(f"{each.token}.{client.thumbprint}" == each.key_authorization for each in order.answers)
+        assert order.url
+
+
+class TestValidate:
+    def test_a_slow_validation_is_waited_for(
+        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+    ) -> None:
+        """
+        A public CA looks from several countries; the pauses between our looks grow.
+        """
+        authority.misbehaviour.validation_seconds = 0.3
+        order = presented(client_of(authority.directory_url, tmp_path).order(NAMES), challenge_server)
+
+        order.validate()
+
+        assert 3 <= [asked.kind for asked in authority.requests].count("order") <= 9
+
+    def test_a_ca_that_never_decides_is_left_after_90_seconds(
+        self,
+        client: Authority,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        time: Time,
+    ) -> None:
+        """
+        A slot is not lost to one CA's bad day.
+        """
+        authority.misbehaviour.validation_seconds = 3600
+        order = presented(client.order(NAMES), challenge_server)
+        began = time.now
+
+        with pytest.raises(PendingTimeout) as caught:
+            order.validate()
+
+        assert "demo.localhost is still pending at The CA after 90 s" in caught.value.message
+        assert time.now - began <= timedelta(seconds=90)
+        assert max(time.slept) <= 2.5
+
+    def test_a_wait_beyond_our_patience_ends_at_once(
+        self,
+        client: Authority,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        time: Time,
+    ) -> None:
+        """
+        A slot that would only sleep is better given to somebody else.
+        """
+        authority.misbehaviour.poll_after_seconds = 600
+        authority.misbehaviour.validation_seconds = 3600
+        order = presented(client.order(NAMES), challenge_server)
+
+        with pytest.raises(PendingTimeout):
+            order.validate()
+
+        assert sum(time.slept) < 1
+
+    def test_a_failed_validation_tells_the_ca_s_own_words(
+        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        Our words may be wrong; the CA's are the last resort.
+        """
+        authority.misbehaviour.refusal = Problem(
+            "dns", "DNS problem: SERVFAIL looking up A for demo.localhost"
+        )
+        order = presented(client.order(NAMES), challenge_server)
+
+        with pytest.raises(CertworkerError) as caught:
+            order.validate()
+
+        assert "dns.servfail" == caught.value.code
+        assert caught.value.problem is not None
+        assert "DNS problem: SERVFAIL looking up A for demo.localhost" == caught.value.problem["detail"]
+
+    def test_the_failed_one_of_several_names_is_told(
+        self, client: Authority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        One wrong record of twenty must be found without asking the CA again.
+        """
+        order = presented(client.order(("good.localhost", "bad.localhost")), challenge_server)
+        del challenge_server.answers[order.answers[1].token]
+
+        with pytest.raises(CertworkerError) as caught:
+            order.validate()
+
+        assert "http.404" == caught.value.code
+        assert "bad.localhost" in caught.value.message
+
+
+class TestFinalize:
+    def test_processing_is_waited_for(
+        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        Let's Encrypt answers a finalization before the certificate exists.
+        """
+        authority.misbehaviour.processing_polls = 3
+
+        assert NAMES == issued(client, challenge_server, *NAMES).names
+        assert 5 == [asked.kind for asked in authority.requests].count("order")
+
+    def test_retry_after_is_honoured_while_polling(
+        self,
+        client: Authority,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        time: Time,
+    ) -> None:
+        """
+        A CA that is busy says when to look again (RFC 8555, section 7.4).
+        """
+        authority.misbehaviour.poll_after_seconds = 7
+        authority.misbehaviour.processing_polls = 3
+
+        assert NAMES == issued(client, challenge_server, *NAMES).names
+        assert [7, 7, 7, 7] == [round(seconds) for seconds in time.slept if seconds > 1][-4:]
+
+    def test_processing_without_end_is_left(
+        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        The same patience as for the validation, and the same failure.
+        """
+        authority.misbehaviour.processing_seconds = 3600
+
+        with pytest.raises(PendingTimeout) as caught:
+            issued(client, challenge_server, *NAMES)
+
+        assert "still processing" in caught.value.message
+
+    def test_an_order_that_ends_invalid_tells_its_own_reason(
+        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        After the validation no challenge has an error: the order has (CAA is looked up twice, for example).
+        """
+        authority.misbehaviour.order_failure = Problem("caa", "CAA record for localhost prevents issuance")
+
+        with pytest.raises(CertworkerError) as caught:
+            issued(client, challenge_server, *NAMES)
+
+        assert "caa.forbidden" == caught.value.code
+
+    def test_an_order_that_is_not_ready_yet_is_finalized_a_little_later(
+        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        One of the CA's servers may not have heard of the validation.
+        """
+        authority.misbehaviour.fail("finalize", Fault(403, "orderNotReady"))
+
+        assert NAMES == issued(client, challenge_server, *NAMES).names
+
+    def test_a_signing_request_for_other_names_is_refused(
+        self, client: Authority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        Our own mistakes are told from the CA's.
+        """
+        order = presented(client.order(NAMES), challenge_server)
+        order.validate()
+
+        with pytest.raises(CertworkerError) as caught:
+            order.finalize(PrivateKey.generate().sign_request(("other.localhost",)))
+
+        assert "acme.bad_csr" == caught.value.code
+
+
+KINDS = ["newOrder", "authorization", "challenge", "order", "finalize", "certificate"]
+
+
+class TestFaults:
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize(
+        ("fault", "failure"),
+        [
+            (Fault(500), ServerInternal),
+            (Fault(502, None), ServerInternal),
+            (Fault(503, None, 30), AuthorityBusy),
+            (Fault(403, None), NotAcme),
+            (Fault(cut=True), AuthorityUnreachable),
+        ],
+    )
+    def test_each_fault_at_each_request_is_classified(
+        self,
+        client: Authority,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        kind: str,
+        fault: Fault,
+        failure: type[CertworkerError],
+    ) -> None:
+        """
+        Whenever the CA fails, the job ends with a code, and the next one starts as if nothing had been.
+        """
+        authority.misbehaviour.fail(kind, fault)
+
+        with pytest.raises(failure):
+            issued(client, challenge_server, *NAMES)
+
+        assert NAMES == issued(client, challenge_server, *NAMES).names

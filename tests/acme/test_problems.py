@@ -1,0 +1,233 @@
+"""
+What a CA refuses, in our words.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certworker.acme.problems import ACME, Problem, refusal
+from certworker.acme.transport import Reply
+from certworker.errors import CertworkerError, Retry
+
+NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+#: How the text of a limit ends.
+UNTIL = "retry after 2026-11-23 11:00:00 UTC"
+
+#: Boulder's and Pebble's own texts.
+REFUSALS = [
+    (
+        "rate.failed_validations",
+        "rateLimited",
+        f'too many failed authorizations (5) for "x.example.org" in the last 1h0m0s, {UNTIL}',
+    ),
+    (
+        "rate.duplicate",
+        "rateLimited",
+        f"too many certificates (5) already issued for this exact set of identifiers, {UNTIL}",
+    ),
+    (
+        "rate.registered_domain",
+        "rateLimited",
+        f'too many certificates (50) already issued for "sslip.io" in the last 168h0m0s, {UNTIL}',
+    ),
+    (
+        "rate.registered_domain",
+        "rateLimited",
+        "Error creating new cert :: too many certificates already issued for: example.org",
+    ),
+    (
+        "rate.new_orders",
+        "rateLimited",
+        f"too many new orders (300) from this account in the last 3h0m0s, {UNTIL}",
+    ),
+    (
+        "acct.too_many",
+        "rateLimited",
+        f"too many new registrations (10) from this IP address in the last 3h0m0s, {UNTIL}",
+    ),
+    ("rate.busy", "rateLimited", "Service busy; retry later."),
+    ("acct.gone", "accountDoesNotExist", "No account exists with the provided key"),
+    ("acct.deactivated", "unauthorized", "An account with the provided public key exists but is deactivated"),
+    ("acct.deactivated", "unauthorized", 'Account is not valid, has status "deactivated"'),
+    ("acct.blocked", "unauthorized", "Account blocked"),
+    ("acct.tos", "malformed", "must agree to terms of service"),
+    ("acct.tos", "userActionRequired", "Terms of service have changed"),
+    ("acct.eab", "externalAccountRequired", "External account binding is required"),
+    ("config.email_invalid", "invalidContact", 'contact email has forbidden domain "example.com"'),
+    ("config.email_invalid", "unsupportedContact", "only contact scheme 'mailto:' is supported"),
+    (
+        "name.policy",
+        "rejectedIdentifier",
+        "The ACME server refuses to issue a certificate for this domain name, … forbidden by policy",
+    ),
+    ("caa.forbidden", "caa", "While processing CAA for x: CAA record for example.org prevents issuance"),
+    ("acme.unauthorized_authz_reuse", "unauthorized", "authorizations for these identifiers not found: x"),
+    (
+        "acme.order_not_ready",
+        "orderNotReady",
+        'Order\'s status ("pending") is not acceptable for finalization',
+    ),
+    ("acme.bad_csr", "badCSR", "Error parsing certificate request: signature algorithm not supported"),
+    ("acme.bad_nonce", "badNonce", "JWS has an invalid anti-replay nonce"),
+    ("acme.invalid_profile", "invalidProfile", "Profile 'x' not in allowed list"),
+    ("acme.malformed", "malformed", "Unable to parse JWS"),
+    ("acme.unknown_problem", "somethingNew", "Nobody knows"),
+    ("ca.server_internal", "serverInternal", "Error creating new order"),
+    ("ca.secondary_rpc", "serverInternal", "Secondary validation RPC failed"),
+    ("ca.maintenance", "serverInternal", "The service is down for maintenance or had an internal error."),
+]
+
+
+def answered(document: object, status: int = 400, **headers: str) -> Reply:
+    """
+    The answer of a CA.
+    """
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply("https://ca.example/acme/new-order", status, names, json.dumps(document).encode())
+
+
+def refused(kind: str, detail: str, status: int = 400, **headers: str) -> CertworkerError:
+    """
+    The failure for a problem document of ACME.
+    """
+    reply = answered({"type": ACME + kind, "detail": detail, "status": status}, status, **headers)
+    return refusal(reply, "The CA", NOW)
+
+
+class TestRefusal:
+    @pytest.mark.parametrize(("code", "kind", "detail"), REFUSALS)
+    def test_each_known_text_has_its_code(self, code: str, kind: str, detail: str) -> None:
+        """
+        The code decides when it is tried again and what a person is told to do.
+        """
+        failure = refused(kind, detail)
+
+        assert code == failure.code
+        assert {"type": ACME + kind, "detail": detail, "status": 400} == failure.problem
+
+    @pytest.mark.parametrize(("code", "kind", "detail"), REFUSALS)
+    def test_a_limit_always_names_a_moment(self, code: str, kind: str, detail: str) -> None:
+        """
+        Otherwise nobody could know when to try again: an hour is assumed where the CA said nothing.
+        """
+        failure = refused(kind, detail)
+
+        if failure.retry is Retry.UNTIL:
+            assert failure.until == NOW + HOUR
+
+    def test_a_paused_name_shows_the_link_that_ends_it(self) -> None:
+        """
+        Only a person can end the pause, and only at that page.
+        """
+        failure = refused(
+            "rateLimited",
+            "Your account is temporarily prevented from requesting certificates for x.example.org and "
+            "possibly others. Please visit: https://portal.letsencrypt.org/sfe/v1/unpause?jwt=abc.def-g_h",
+            429,
+        )
+
+        assert "rate.paused" == failure.code
+        assert failure.remedy.endswith("https://portal.letsencrypt.org/sfe/v1/unpause?jwt=abc.def-g_h")
+
+    def test_changed_terms_show_where_they_are(self) -> None:
+        """
+        RFC 8555, section 7.3.3: the page stands in a Link header.
+        """
+        failure = refused(
+            "userActionRequired",
+            "Terms have changed",
+            403,
+            Link='<https://ca.example/directory>;rel="index", <https://ca.example/tos>;rel="terms-of-service"',
+        )
+
+        assert failure.remedy.endswith("https://ca.example/tos")
+
+    def test_of_several_problems_the_first_speaks(self) -> None:
+        """
+        The outer text only sums up; the name that is to blame stands in the subproblem.
+        """
+        inner = {
+            "type": ACME + "rejectedIdentifier",
+            "detail": "forbidden by policy",
+            "identifier": {"type": "dns", "value": "b.example.org"},
+        }
+        outer = {"type": ACME + "malformed", "detail": "Some were rejected", "subproblems": [inner]}
+
+        failure = refusal(answered(outer), "The CA", NOW)
+
+        assert "name.policy" == failure.code
+        assert "The CA does not certify b.example.org: forbidden by policy" == failure.message
+
+    @pytest.mark.parametrize(
+        ("code", "status", "headers"),
+        [
+            ("rate.busy", 503, {"Retry_After": "3600"}),
+            ("rate.busy", 429, {}),
+            ("ca.maintenance", 503, {}),
+            ("ca.server_internal", 502, {}),
+            ("ca.not_json", 404, {}),
+        ],
+    )
+    def test_a_load_balancer_speaks_no_acme(self, code: str, status: int, headers: dict[str, str]) -> None:
+        """
+        Let's Encrypt's sends 503 with a web page and Retry-After, before any of ACME is reached.
+        """
+        names = {name.replace("_", "-"): value for name, value in headers.items()}
+        page = Reply("https://ca.example/x", status, names, b"<html>Please wait</html>")
+
+        failure = refusal(page, "The CA", NOW)
+
+        assert code == failure.code
+        if failure.retry is Retry.UNTIL:
+            assert failure.until == NOW + HOUR
+
+    def test_what_the_ca_writes_cannot_forge_a_line(self) -> None:
+        """
+        Its text ends in logs and terminals: no line breaks, no colours, no megabytes.
+        """
+        failure = refused("malformed", "\x1b[31mfine\r\nERROR fake line" + "x" * 1_000_000)
+
+        assert all(text.isprintable() for text in (failure.message, failure.problem["detail"]))  # type: ignore[index]
+        assert len(failure.message) < 700
+
+    @given(
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+            lambda inner: (
+                st.lists(inner, max_size=3)
+                | st.dictionaries(
+                    st.sampled_from(
+                        ["type", "detail", "title", "status", "subproblems", "identifier", "value"]
+                    ),
+                    inner,
+                    max_size=5,
+                )
+            ),
+            max_leaves=12,
+        ),
+        st.integers(400, 599),
+    )
+    def test_no_document_is_too_strange(self, document: Any, status: int) -> None:
+        """
+        Whatever a CA answers is a failure with a code, never a crash of ours.
+        """
+        failure = refusal(answered(document, status), "The CA", NOW)
+
+        assert isinstance(failure, CertworkerError)
+        assert failure.code
+
+
+class TestProblem:
+    def test_a_problem_without_words_is_still_one(self) -> None:
+        """
+        RFC 7807 makes every member optional.
+        """
+        assert Problem("about:blank", "no reason given", 0) == Problem.read(None)

@@ -1,0 +1,260 @@
+"""
+The life of an account, at a CA that runs.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from certworker.acme.authority import Authority
+from certworker.development.authority import DevelopmentAuthority
+from certworker.errors.authority import AccountKeyUnreadable
+from certworker.errors.configuration import EmailInvalid
+from tests.acme.clients import client_of
+from tests.servers.pebble import Pebble
+
+NAMES = ("demo.localhost",)
+ROOT = Path(__file__).parents[2]
+
+
+def kinds(authority: DevelopmentAuthority) -> list[str]:
+    """
+    What the CA was asked, without the directory and nonces.
+    """
+    return [asked.kind for asked in authority.requests if asked.kind not in ("directory", "newNonce")]
+
+
+def files(place: Path) -> Path:
+    """
+    Where the account of a client in *place* is.
+    """
+    return place / "accounts" / "ca"
+
+
+def known(place: Path) -> dict[str, object]:
+    """
+    What account.json says.
+    """
+    found: dict[str, object] = json.loads((files(place) / "account.json").read_text())
+    return found
+
+
+class TestFirstOrder:
+    def test_it_makes_a_key_and_registers_it(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+        """
+        Nobody sets an account up; it is there when it is needed, and only its owner can read the key.
+        """
+        client_of(authority.directory_url, tmp_path).order(NAMES)
+
+        assert ["newAccount", "newAccount", "newOrder", "authorization"] == kinds(authority)
+        assert 0o600 == (files(tmp_path) / "key.pem").stat().st_mode & 0o777
+        assert 0o700 == files(tmp_path).stat().st_mode & 0o777
+        assert "ops@certworker.dev" == known(tmp_path)["contact"]
+
+    def test_the_next_one_asks_for_no_account(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+        """
+        Neither in this process nor in the next: restarts must not eat the CA's limit of accounts.
+        """
+        client_of(authority.directory_url, tmp_path).order(NAMES)
+        client_of(authority.directory_url, tmp_path).order(NAMES)
+
+        assert 2 == kinds(authority).count("newAccount")
+
+    def test_a_lost_url_is_found_by_the_key(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+        """
+        A damaged account.json costs one question, not an account.
+        """
+        client_of(authority.directory_url, tmp_path).order(NAMES)
+        url = known(tmp_path)["url"]
+        (files(tmp_path) / "account.json").write_text('{"schema": 1, "url": 5')
+
+        client_of(authority.directory_url, tmp_path).order(NAMES)
+
+        assert url == known(tmp_path)["url"]
+        assert 3 == kinds(authority).count("newAccount")
+
+    def test_the_url_of_another_ca_is_not_used(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+        """
+        Two directories of one host share a label; a URL belongs to the directory it came from.
+        """
+        client_of(authority.directory_url, tmp_path).order(NAMES)
+        stored = known(tmp_path) | {"directory": "http://other.example/directory"}
+        (files(tmp_path) / "account.json").write_text(json.dumps(stored))
+
+        client_of(authority.directory_url, tmp_path).order(NAMES)
+
+        assert authority.directory_url == known(tmp_path)["directory"]
+
+
+class TestThumbprint:
+    def test_it_needs_no_ca(self, tmp_path: Path) -> None:
+        """
+        A responder answers whether the CA can be reached from here or not.
+        """
+        client = client_of("http://127.0.0.1:9/directory", tmp_path)
+
+        assert 43 == len(client.thumbprint)
+        assert client.thumbprint == client_of("http://127.0.0.1:9/directory", tmp_path).thumbprint
+
+
+class TestContact:
+    def test_a_new_address_is_told_to_the_ca(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+        """
+        The setting changes; the account at the CA follows with the next order.
+        """
+        client_of(authority.directory_url, tmp_path).order(NAMES)
+
+        client_of(authority.directory_url, tmp_path, contact="new@certworker.dev").order(NAMES)
+
+        assert 1 == kinds(authority).count("account")
+        assert "new@certworker.dev" == known(tmp_path)["contact"]
+
+    def test_none_is_allowed(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+        """
+        A CA of one's own wants no address.
+        """
+        client_of(authority.directory_url, tmp_path, contact=None).order(NAMES)
+
+        assert known(tmp_path)["contact"] is None
+
+    def test_a_refused_one_names_the_setting(self, pebble: Pebble, tmp_path: Path) -> None:
+        """
+        The CA says invalidContact; the operator has to hear which variable that is.
+        """
+        client = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle, contact="a b")
+
+        with pytest.raises(EmailInvalid) as caught:
+            client.order(("contact.example.test",))
+
+        assert "_APP_EMAIL_CERTIFICATES" in caught.value.remedy
+
+    def test_a_lost_account_with_a_new_address_is_registered_anew(
+        self, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        The address would be told to an account that is no more; that must not end all orders.
+        """
+        client_of(authority.directory_url, tmp_path).order(NAMES)
+        authority.forget_accounts()
+
+        client_of(authority.directory_url, tmp_path, contact="new@certworker.dev").order(NAMES)
+
+        assert "new@certworker.dev" == known(tmp_path)["contact"]
+
+
+class TestDeactivated:
+    def test_a_new_account_is_made_and_the_old_key_kept(
+        self, each_pebble: Pebble, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Certificates must go on; the old key may still be named in a CAA record.
+        """
+        client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)
+        client.order(("first.example.test",))
+        old = client.thumbprint
+        deactivate(client)
+
+        with caplog.at_level(logging.WARNING, "certworker.acme"):
+            client.order(("second.example.test",))
+
+        assert old != client.thumbprint
+        assert (files(tmp_path) / "key.pem.bak").is_file()
+        assert "has been deactivated" in caplog.messages[-1]
+
+    def test_at_the_development_ca_too(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+        """
+        It is as strict as the others.
+        """
+        client = client_of(authority.directory_url, tmp_path)
+        client.order(NAMES)
+        old = client.thumbprint
+        deactivate(client)
+
+        client.order(NAMES)
+
+        assert old != client.thumbprint
+
+
+class TestDamagedKey:
+    @pytest.mark.parametrize("content", [b"", b"-----BEGIN PRIVATE KEY-----\nMIGH", b"\x00\xff"])
+    def test_it_is_told_and_never_overwritten(
+        self, authority: DevelopmentAuthority, tmp_path: Path, content: bytes
+    ) -> None:
+        """
+        It may be mended from a backup; a new account would lose what is bound to the old one.
+        """
+        client = client_of(authority.directory_url, tmp_path)
+        client.order(NAMES)
+        path = files(tmp_path) / "key.pem"
+        path.write_bytes(content)
+
+        with pytest.raises(AccountKeyUnreadable) as caught:
+            client.order(NAMES)
+
+        assert content == path.read_bytes()
+        assert caught.value.remedy.endswith(f"mv {path} {path}.damaged")
+
+
+#: What a worker on the same volume does; it starts at the same moment as the others.
+WORKER = """
+import sys
+from pathlib import Path
+from tests.acme.clients import client_of
+
+client = client_of(sys.argv[1], Path(sys.argv[2]))
+print("ready", flush=True)
+sys.stdin.readline()
+client.order(("demo.localhost",))
+print(client.thumbprint)
+"""
+
+
+class TestTogether:
+    def test_workers_that_start_at_once_make_one_account(
+        self, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        Three replicas come up together on an empty volume; Let's Encrypt grants ten accounts in three hours.
+        """
+        command = [sys.executable, "-c", WORKER, authority.directory_url, str(tmp_path)]
+        workers = [
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+            for _ in range(3)
+        ]
+        for worker in workers:
+            assert worker.stdout is not None
+            worker.stdout.readline()
+        found = [worker.communicate("go\n", timeout=30)[0].strip() for worker in workers]
+
+        assert 1 == len(set(found))
+        assert 43 == len(found[0])
+        assert 2 == kinds(authority).count("newAccount")
+
+    def test_threads_of_one_worker_make_one_account(
+        self, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        All slots meet their first job at once.
+        """
+        client = client_of(authority.directory_url, tmp_path)
+
+        with ThreadPoolExecutor(8) as slots:
+            list(slots.map(lambda _: client.order(NAMES), range(8)))
+
+        assert 2 == kinds(authority).count("newAccount")
+
+
+def deactivate(client: Authority) -> None:
+    """
+    End the account of *client* at its CA, as a person with its key may (RFC 8555, section 7.3.6).
+    """
+    account = client._registration.account()
+    assert account.url is not None
+    client._network.post(account.url, {"status": "deactivated"}, account.signer)

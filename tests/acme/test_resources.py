@@ -1,0 +1,115 @@
+"""
+Answers of a CA, as values or as a failure.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certworker.acme.resources import Authorization, Directory, OrderState
+from certworker.acme.transport import Reply
+from certworker.errors.authority import NotAcme
+
+ORDER = {"status": "pending", "authorizations": ["https://ca/authz/1"], "finalize": "https://ca/finalize/1"}
+AUTHORIZATION = {
+    "status": "invalid",
+    "identifier": {"type": "dns", "value": "api.shop.org"},
+    "challenges": [
+        {
+            "type": "http-01",
+            "url": "https://ca/chall/1",
+            "token": "T",
+            "error": {"type": "urn:ietf:params:acme:error:dns"},
+            "validationRecord": [{"addressUsed": "203.0.113.7"}, {"addressUsed": "2001:db8::1"}],
+        },
+        {"type": "dns-account-01", "url": "https://ca/chall/2"},
+    ],
+}
+
+#: Documents that have the right members with any content.
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def answered(document: object) -> Reply:
+    """
+    The answer of a CA.
+    """
+    return Reply("https://ca/x", 200, {}, json.dumps(document).encode())
+
+
+class TestOrderState:
+    def test_it_is_read(self) -> None:
+        """
+        The certificate's URL comes only with the certificate.
+        """
+        assert OrderState("pending", ("https://ca/authz/1",), "https://ca/finalize/1", None, None) == (
+            OrderState.read(answered(ORDER))
+        )
+
+    @pytest.mark.parametrize("missing", sorted(ORDER))
+    def test_what_is_missing_is_named(self, missing: str) -> None:
+        """
+        A CA's operator can do something with that.
+        """
+        with pytest.raises(NotAcme, match=f"no {missing}"):
+            OrderState.read(answered({name: value for name, value in ORDER.items() if name != missing}))
+
+
+class TestAuthorization:
+    def test_the_last_address_that_the_ca_used_is_kept(self) -> None:
+        """
+        After a redirection the first one is not to blame.
+        """
+        found = Authorization.read(answered(AUTHORIZATION))
+
+        assert ("api.shop.org", "invalid") == (found.name, found.status)
+        assert ["2001:db8::1", None] == [challenge.address for challenge in found.challenges]
+
+    def test_a_challenge_of_a_new_kind_is_no_obstacle(self) -> None:
+        """
+        CAs invent them; only http-01 must look as it should.
+        """
+        assert ["http-01", "dns-account-01"] == [
+            challenge.kind for challenge in Authorization.read(answered(AUTHORIZATION)).challenges
+        ]
+
+
+class TestAnyAnswer:
+    @given(st.fixed_dictionaries({}, optional=dict.fromkeys([*ORDER, "certificate", "error"], ANYTHING)))
+    def test_is_an_order_or_not_acme(self, document: dict[str, Any]) -> None:
+        """
+        A broken CA ends an order with a code, never a slot with a traceback.
+        """
+        read_or_refused(OrderState, document)
+
+    @given(st.fixed_dictionaries({}, optional=dict.fromkeys(AUTHORIZATION, ANYTHING)))
+    def test_is_an_authorization_or_not_acme(self, document: dict[str, Any]) -> None:
+        """
+        The same for what stands deeper.
+        """
+        read_or_refused(Authorization, document)
+
+    @given(st.dictionaries(st.sampled_from(["newNonce", "newAccount", "newOrder", "meta"]), ANYTHING))
+    def test_is_a_directory_or_not_acme(self, document: dict[str, Any]) -> None:
+        """
+        The same for the first thing that a CA says.
+        """
+        read_or_refused(Directory, document)
+
+
+def read_or_refused(kind: type[OrderState | Authorization | Directory], document: object) -> None:
+    """
+    Read *document* as *kind*; only its being unusable is allowed.
+    """
+    with suppress(NotAcme):
+        assert isinstance(kind.read(answered(document)), kind)

@@ -1,0 +1,81 @@
+"""
+Answers that any replica computes.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+from redis import Redis
+
+from certworker.answer import Answer
+from certworker.challenges.responder import Responder
+from certworker.ledger.tokens import ChallengeTokens
+
+ANSWER = Answer("api.shop.org", "token_1-A", "token_1-A.OUR-THUMBPRINT")
+
+
+def replica(connection: Redis, **thumbprints: str) -> Responder:
+    """
+    One worker's responder; it has the accounts of *thumbprints*, and orders from the CA `main`.
+    """
+    tokens = ChallengeTokens(connection)
+    accounts = {label: partial(str, thumbprint) for label, thumbprint in thumbprints.items()}
+    return Responder(
+        remember=partial(tokens.remember, authority="main"),
+        forget=tokens.forget,
+        authority_of=tokens.authority_of,
+        thumbprints=accounts.get,
+    )
+
+
+class TestAnswer:
+    def test_any_replica_answers_for_any_other(self, connection: Redis) -> None:
+        """
+        The load balancer sends the CA to whichever it likes.
+        """
+        replica(connection, main="OUR-THUMBPRINT").present(ANSWER)
+
+        assert ANSWER.key_authorization == replica(connection, main="OUR-THUMBPRINT").answer("token_1-A")
+
+    def test_nothing_is_answered_afterwards(self, connection: Redis) -> None:
+        """
+        Who knows an old token learns nothing from us.
+        """
+        responder = replica(connection, main="OUR-THUMBPRINT")
+        responder.present(ANSWER)
+        responder.clean_up(ANSWER)
+
+        assert responder.answer("token_1-A") is None
+
+    def test_an_unknown_token_has_no_answer(self, connection: Redis) -> None:
+        """
+        Otherwise anybody could have any token of theirs signed with our account, for a domain of ours.
+        """
+        assert replica(connection, main="OUR-THUMBPRINT").answer("token_1-A") is None
+
+    def test_a_ca_without_an_account_here_has_no_answer(self, connection: Redis) -> None:
+        """
+        A replica that is configured for another CA does not know that thumbprint.
+        """
+        replica(connection, main="OUR-THUMBPRINT").present(ANSWER)
+
+        assert replica(connection, other="ANOTHER").answer("token_1-A") is None
+
+    @pytest.mark.parametrize(
+        "token", ["", "..", "../../etc/passwd", "a.b", "a b", "<script>", "x" * 101, "a\n"]
+    )
+    def test_what_is_no_token_has_no_answer(self, connection: Redis, token: str) -> None:
+        """
+        The URL is written by anybody; nothing of it may come back or reach the ledger.
+        """
+        assert replica(connection, main="OUR-THUMBPRINT").answer(token) is None
+
+    def test_a_writer_to_redis_can_plant_no_answer(self, connection: Redis) -> None:
+        """
+        Whatever stands there, our own thumbprint comes back: a CA that others asked refuses it.
+        """
+        connection.hset("certworker:challenges", "planted", "planted.ATTACKER")
+
+        assert replica(connection, main="OUR-THUMBPRINT").answer("planted") is None

@@ -1,0 +1,179 @@
+"""
+Answers as files.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from certworker.answer import Answer
+from certworker.challenges.webroot import Webroot
+
+THUMBPRINT = "i2Ed-XPuG23bvlj7tLJwpPW6iYXE4LmLDe7jkBnPGzc"
+
+
+def answer_to(token: str) -> Answer:
+    """
+    The answer of our account.
+    """
+    return Answer("api.shop.org", token, f"{token}.{THUMBPRINT}")
+
+
+@pytest.fixture
+def webroot(tmp_path: Path) -> Webroot:
+    """
+    A webroot in a directory that is not there yet.
+    """
+    return Webroot(tmp_path / "site", lambda: THUMBPRINT)
+
+
+@pytest.fixture
+def challenges(tmp_path: Path) -> Path:
+    """
+    Where its files stand.
+    """
+    return tmp_path / "site" / ".well-known" / "acme-challenge"
+
+
+def old(path: Path, content: str) -> Path:
+    """
+    A file at *path* that was written a minute ago.
+    """
+    path.write_text(content)
+    os.utime(path, (time.time() - 60,) * 2)
+    return path
+
+
+class TestPresent:
+    def test_the_file_says_exactly_the_answer(self, webroot: Webroot, challenges: Path) -> None:
+        """
+        Let's Encrypt refuses a body with one character too many.
+        """
+        webroot.present(answer_to("token_1-A"))
+
+        assert f"token_1-A.{THUMBPRINT}" == (challenges / "token_1-A").read_text()
+
+    def test_the_web_server_may_read_it(self, webroot: Webroot, challenges: Path) -> None:
+        """
+        It runs as another user, whatever the umask of the worker is.
+        """
+        before = os.umask(0o077)
+        try:
+            webroot.present(answer_to("t"))
+        finally:
+            os.umask(before)
+
+        assert 0o644 == (challenges / "t").stat().st_mode & 0o777
+        assert [0o755, 0o755] == [path.stat().st_mode & 0o777 for path in (challenges, challenges.parent)]
+
+    def test_nothing_else_is_left_there(self, webroot: Webroot, challenges: Path) -> None:
+        """
+        A file that is half written must never be served, nor stay.
+        """
+        webroot.present(answer_to("t"))
+
+        assert ["t"] == [path.name for path in challenges.iterdir()]
+
+    def test_again_is_the_same(self, webroot: Webroot, challenges: Path) -> None:
+        """
+        A CA may send the same token twice, for an authorization that is still pending.
+        """
+        webroot.present(answer_to("t"))
+        webroot.present(answer_to("t"))
+
+        assert ["t"] == [path.name for path in challenges.iterdir()]
+
+    @pytest.mark.parametrize("token", ["", ".", "..", "../x", "a/b", "a.b", "a\0", "a\n", "x" * 101, "ä"])
+    def test_what_is_no_token_is_never_a_path(self, webroot: Webroot, challenges: Path, token: str) -> None:
+        """
+        Whoever could choose the name of a file could replace any other one.
+        """
+        with pytest.raises(ValueError, match="not a token"):
+            webroot.present(answer_to(token))
+
+        assert not challenges.exists() or [] == list(challenges.iterdir())
+
+    def test_a_directory_that_cannot_be_made_is_told(self, tmp_path: Path) -> None:
+        """
+        The remedy is with the volume, not with the domain.
+        """
+        webroot = Webroot(Path("/proc/certworker"), lambda: THUMBPRINT)
+
+        with pytest.raises(Exception, match=r"\[fs\."):
+            webroot.present(answer_to("t"))
+
+
+class TestCleanUp:
+    def test_the_file_is_gone(self, webroot: Webroot, challenges: Path) -> None:
+        """
+        What nobody waits for does not stay.
+        """
+        webroot.present(answer_to("t"))
+        webroot.clean_up(answer_to("t"))
+
+        assert [] == list(challenges.iterdir())
+
+    def test_a_file_that_is_gone_already_is_no_fault(self, webroot: Webroot) -> None:
+        """
+        Another worker may have taken it for a leftover.
+        """
+        webroot.present(answer_to("t"))
+        webroot.clean_up(answer_to("t"))
+        webroot.clean_up(answer_to("t"))
+
+    def test_nor_one_that_was_never_there(self, webroot: Webroot) -> None:
+        """
+        Presenting it may have failed before the directory was made.
+        """
+        webroot.clean_up(answer_to("t"))
+
+
+class TestLeftovers:
+    def test_our_own_are_removed(self, webroot: Webroot, challenges: Path) -> None:
+        """
+        A worker that was killed could not clean up.
+        """
+        webroot.present(answer_to("live"))
+        old(challenges / "live", f"live.{THUMBPRINT}")
+        old(challenges / "dead", f"dead.{THUMBPRINT}")
+        old(challenges / ".0a1b", f"dead.{THUMBPRINT}")
+
+        webroot.remove_leftovers({"live"})
+
+        assert ["live"] == [path.name for path in challenges.iterdir()]
+
+    def test_those_of_others_stay(self, webroot: Webroot, challenges: Path, tmp_path: Path) -> None:
+        """
+        Another client may use the same webroot, and a person may test with a file there.
+        """
+        webroot.present(answer_to("t"))
+        webroot.clean_up(answer_to("t"))
+        secret = old(tmp_path / "secret", f"x.{THUMBPRINT}")
+        old(challenges / "theirs", "theirs.AnotherThumbprint")
+        old(challenges / "test", "hello")
+        (challenges / "directory").mkdir()
+        (challenges / "link").symlink_to(secret)
+
+        webroot.remove_leftovers(())
+
+        assert ["directory", "link", "test", "theirs"] == sorted(path.name for path in challenges.iterdir())
+
+    def test_what_was_written_just_now_stays(self, webroot: Webroot, challenges: Path) -> None:
+        """
+        Another worker may have begun an order after the live tokens were read.
+        """
+        webroot.present(answer_to("new"))
+
+        webroot.remove_leftovers(())
+
+        assert ["new"] == [path.name for path in challenges.iterdir()]
+
+    def test_a_webroot_that_is_not_there_has_none(self, webroot: Webroot) -> None:
+        """
+        The first start of all.
+        """
+        webroot.remove_leftovers(())
