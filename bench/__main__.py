@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import platform
 import signal
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from bench import burst, job, slots, start
 from bench.figures import Figure, as_json, table
+from tests.servers.pebble import programs
 
 BENCHMARKS = {"job": job, "burst": burst, "slots": slots, "start": start}
 
@@ -41,10 +44,15 @@ def main() -> int:
     except KeyboardInterrupt:
         print("Ended; all servers are stopped and all files removed.", file=sys.stderr)
         return 128 + signal.SIGINT
+    print(_machine(), end="\n\n")
     print(table(figures, [benchmark.NOTE for benchmark in chosen]))
     if asked.json:
         asked.json.write_text(json.dumps(as_json(figures), indent=2) + "\n")
     return 0 if all(figure.met for figure in figures) else 1
+
+
+def _machine() -> str:
+    return f"{os.cpu_count()} cores · Python {platform.python_version()} · Pebble: {programs()[0]}"
 
 
 if __name__ == "__main__":

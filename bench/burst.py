@@ -6,26 +6,22 @@ from __future__ import annotations
 
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from pathlib import Path
-from queue import SimpleQueue
 from statistics import median
 
 from bench import certbot
 from bench.figures import Figure, progress
-from bench.floor import FloorClient
-from bench.responder import Responder
-from bench.worlds import pebble, worker
+from bench.floor import FloorClient, floor_clients
+from bench.worlds import SLOTS_AT_PEBBLE, pebble, worker_at
 
 TITLE = "200 names"
 NOTE = (
     "200 names: all on the queue at once, four slots, because Pebble deadlocks with more orders in flight; "
-    "median of three series, each with a new Pebble. certbot obtains one after the other: at once, it fails "
-    "on the lock of its directory."
+    "median of three series, each with a new Pebble. The floor is four bare clients in one process. certbot "
+    "obtains one name after the other: several at once fail on the lock of its directory."
 )
 
-NAMES = 200
-SLOTS = 4
+NAMES = [f"burst{number}.bench.test" for number in range(200)]
 SERIES = 3
 
 
@@ -33,55 +29,39 @@ def measure(place: Path) -> list[Figure]:
     """
     Certificates per second, of certworker and of four bare clients.
     """
-    by_certbot = 1 / certbot.seconds()
-    ours, bare = [], []
+    floor, certworker = [], []
     for number in range(SERIES):
-        progress(f"{TITLE}, series {number + 1} of {SERIES}")
-        bare.append(_floor(place / f"floor{number}"))
-        ours.append(_certworker(place / f"certworker{number}"))
-    rate = median(ours)
+        progress(f"{TITLE}: series {number + 1} of {SERIES}")
+        floor.append(_by_floor(place / f"floor{number}"))
+        certworker.append(_by_certworker(place / f"certworker{number}"))
+    rate, rate_of_certbot = median(certworker), 1 / certbot.seconds()
     return [
-        Figure(TITLE, "four bare clients", median(bare), "certificates/s"),
+        Figure(TITLE, "the floor", median(floor), "certificates/s"),
         Figure(TITLE, "certworker", rate, "certificates/s", 25, "above"),
-        Figure(TITLE, "certbot", by_certbot, "certificates/s"),
-        Figure(TITLE, "certworker", rate / by_certbot, "× as fast as certbot", 40, "above"),
+        Figure(TITLE, "  against certbot", rate / rate_of_certbot, "× as fast", 40, "above"),
+        Figure(TITLE, "certbot", rate_of_certbot, "certificates/s"),
     ]
 
 
-def _certworker(place: Path) -> float:
-    names = [f"burst{number}.bench.test" for number in range(NAMES)]
+def _by_certworker(place: Path) -> float:
+    with pebble(place / "ca") as ca, worker_at(ca, place) as worker:
+        began = time.perf_counter()
+        worker.request(NAMES)
+        worker.wait_for(NAMES)
+        return len(NAMES) / (time.perf_counter() - began)
+
+
+def _by_floor(place: Path) -> float:
     with (
         pebble(place / "ca") as ca,
-        worker(
-            place,
-            directory_url=ca.directory_url,
-            http_port=ca.http_port,
-            slots=SLOTS,
-            ca_bundle=ca.ca_bundle,
-        ) as certworker,
+        floor_clients(ca, SLOTS_AT_PEBBLE) as clients,
+        ThreadPoolExecutor(SLOTS_AT_PEBBLE) as threads,
     ):
         began = time.perf_counter()
-        certworker.request(names)
-        certworker.wait_for(names)
-        return NAMES / (time.perf_counter() - began)
+        list(threads.map(_obtain_share, clients, range(len(clients))))
+        return len(NAMES) / (time.perf_counter() - began)
 
 
-def _floor(place: Path) -> float:
-    with ExitStack() as stack:
-        ca = stack.enter_context(pebble(place / "ca"))
-        responder = stack.enter_context(Responder(ca.http_port))
-        clients: SimpleQueue[FloorClient] = SimpleQueue()
-        for _ in range(SLOTS):
-            client = FloorClient(ca.directory_url, ca.ca_bundle, responder)
-            stack.callback(client.close)
-            clients.put(client)
-
-        def obtain(number: int) -> None:
-            client = clients.get()
-            client.obtain(f"burst{number}.bench.test")
-            clients.put(client)
-
-        pool = stack.enter_context(ThreadPoolExecutor(SLOTS))
-        began = time.perf_counter()
-        list(pool.map(obtain, range(NAMES)))
-        return NAMES / (time.perf_counter() - began)
+def _obtain_share(client: FloorClient, which: int) -> None:
+    for name in NAMES[which::SLOTS_AT_PEBBLE]:
+        client.obtain(name)

@@ -5,11 +5,13 @@ What a benchmark found, and the table that people read.
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 HEADINGS = ("", "measured", "bar", "")
+WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,8 @@ def table(figures: Iterable[Figure], notes: Sequence[str]) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=False))
         for row in [HEADINGS, *rows]
     ]
-    return "\n".join([*(line.rstrip() for line in lines), "", *notes])
+    told = [textwrap.fill(note, WIDTH, subsequent_indent="  ") for note in notes]
+    return "\n".join([*(line.rstrip() for line in lines), "", *told])
 
 
 def as_json(figures: Iterable[Figure]) -> list[dict[str, object]]:
@@ -82,10 +85,4 @@ def _promise(figure: Figure) -> tuple[str, str]:
 
 
 def _number(value: float) -> str:
-    return (
-        f"{value:.0f}"
-        if value >= 100 or value == int(value)
-        else f"{value:.1f}"
-        if value >= 10
-        else f"{value:.2f}"
-    )
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"

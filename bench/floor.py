@@ -12,6 +12,8 @@ import json
 import ssl
 import time
 from base64 import urlsafe_b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from bench.responder import Responder
+from tests.servers.pebble import Pebble
 
 #: The CA works beside the client; it is asked again at once, with a breath in between.
 BREATH_SECONDS = 0.0005
@@ -115,6 +118,20 @@ class FloorClient:
             raise RuntimeError(f"{url} answered {answer.status}: {content.decode()}")
         is_json = content and "json" in answer.headers.get_content_type()
         return answer.headers.get("Location", ""), json.loads(content) if is_json else content.decode()
+
+
+@contextmanager
+def floor_clients(ca: Pebble, number: int) -> Iterator[list[FloorClient]]:
+    """
+    So many clients of *ca*, warm, with one web server for all of them.
+    """
+    with Responder(ca.http_port) as responder:
+        clients = [FloorClient(ca.directory_url, ca.ca_bundle, responder) for _ in range(number)]
+        try:
+            yield clients
+        finally:
+            for client in clients:
+                client.close()
 
 
 def _signing_request(name: str) -> bytes:

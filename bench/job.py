@@ -6,80 +6,94 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 
 from bench import certbot, lego
 from bench.figures import Figure, progress
-from bench.floor import FloorClient
-from bench.responder import Responder
-from bench.worlds import Worker, pebble, worker
+from bench.floor import floor_clients
+from bench.worlds import Worker, pebble, worker_at
+from tests.servers.pebble import Pebble
 
 TITLE = "one warm job"
 NOTE = (
-    "one warm job: from RPUSH to the YAML in place, median; the floor and certworker take turns, each at a "
-    "Pebble of its own. The floor is a bare client with a warm connection that writes no file. certbot and "
-    "lego are processes that start anew each time, with an account; the median of three."
+    "one warm job: from RPUSH to the YAML in place, median of 25. The floor is a bare client with a warm "
+    "connection that writes no file; it and certworker take turns, each at a Pebble of its own. certbot and "
+    "lego start anew for each name, with an account that they have: median of three."
 )
 
 ROUNDS = 25
 WARM_UP = 5
 
 
+class Contender:
+    """
+    A client that obtains one certificate after the other from *ca*, and what it takes for each.
+    """
+
+    def __init__(self, obtain: Callable[[str], object], ca: Pebble) -> None:
+        self._obtain = obtain
+        self._ca = ca
+        self._seconds: list[float] = []
+        self._requests: list[int] = []
+
+    def obtain(self, name: str) -> None:
+        """
+        One more.
+        """
+        asked_before = len(self._ca.requests())
+        began = time.perf_counter()
+        self._obtain(name)
+        self._seconds.append(time.perf_counter() - began)
+        self._requests.append(len(self._ca.requests()) - asked_before)
+
+    @property
+    def milliseconds(self) -> float:
+        """
+        The median, once it is warm.
+        """
+        return 1000 * median(self._seconds[WARM_UP:])
+
+    @property
+    def requests(self) -> float:
+        """
+        How many the CA got for each certificate.
+        """
+        return mean(self._requests[WARM_UP:])
+
+
 def measure(place: Path) -> list[Figure]:
     """
     The floor, certworker, certbot and lego side by side.
     """
-    by_certbot, by_lego = certbot.seconds(), lego.seconds()
-    with ExitStack() as stack:
-        ca_of_floor = stack.enter_context(pebble(place / "floor"))
-        responder = stack.enter_context(Responder(ca_of_floor.http_port))
-        floor = FloorClient(ca_of_floor.directory_url, ca_of_floor.ca_bundle, responder)
-        stack.callback(floor.close)
-        ca = stack.enter_context(pebble(place / "ca"))
-        certworker = stack.enter_context(
-            worker(
-                place / "certworker",
-                directory_url=ca.directory_url,
-                http_port=ca.http_port,
-                slots=4,
-                ca_bundle=ca.ca_bundle,
-            )
-        )
-        by_floor, by_certworker = [], []
-        before = 0, 0
+    with (
+        pebble(place / "ca-of-floor") as ca_of_floor,
+        floor_clients(ca_of_floor, 1) as [client],
+        pebble(place / "ca") as ca,
+        worker_at(ca, place / "certworker") as worker,
+    ):
+        floor = Contender(client.obtain, ca_of_floor)
+        certworker = Contender(partial(_issue, worker), ca)
         for number in range(WARM_UP + ROUNDS):
-            if number == WARM_UP:
-                before = len(ca_of_floor.requests()), len(ca.requests())
-            name = f"job{number}.bench.test"
-            by_floor.append(_timed(partial(floor.obtain, name)))
-            by_certworker.append(_timed(partial(_issue, certworker, name)))
-            progress(f"{TITLE}, {number + 1} of {WARM_UP + ROUNDS}")
-        asked = (
-            (len(ca_of_floor.requests()) - before[0]) / ROUNDS,
-            (len(ca.requests()) - before[1]) / ROUNDS,
-        )
-    the_floor, ours = median(by_floor[WARM_UP:]), median(by_certworker[WARM_UP:])
+            if number % 10 == 0:
+                progress(f"{TITLE}: {number} of {WARM_UP + ROUNDS}")
+            for contender in (floor, certworker):
+                contender.obtain(f"job{number}.bench.test")
+
+    by_certbot, by_lego = 1000 * certbot.seconds(), 1000 * lego.seconds()
     return [
-        Figure(TITLE, "the floor", 1000 * the_floor, "ms"),
-        Figure(TITLE, "certworker", 1000 * ours, "ms"),
-        Figure(TITLE, "lego", 1000 * by_lego, "ms"),
-        Figure(TITLE, "certbot", 1000 * by_certbot, "ms"),
-        Figure(TITLE, "certworker", ours / the_floor, "× the floor", 4),
-        Figure(TITLE, "certworker", by_certbot / ours, "× faster than certbot", 30, "above"),
-        Figure(TITLE, "certworker, requests to the CA", asked[1], "a job", 8),
-        Figure(TITLE, "the floor, requests to the CA", asked[0], "a job"),
+        Figure(TITLE, "the floor", floor.milliseconds, "ms"),
+        Figure(TITLE, "  requests to the CA", floor.requests, "a job"),
+        Figure(TITLE, "certworker", certworker.milliseconds, "ms"),
+        Figure(TITLE, "  requests to the CA", certworker.requests, "a job", 8),
+        Figure(TITLE, "  against the floor", certworker.milliseconds / floor.milliseconds, "× as long", 4),
+        Figure(TITLE, "  against certbot", by_certbot / certworker.milliseconds, "× as fast", 30, "above"),
+        Figure(TITLE, "certbot", by_certbot, "ms"),
+        Figure(TITLE, "lego", by_lego, "ms"),
     ]
 
 
-def _timed(act: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    act()
-    return time.perf_counter() - began
-
-
-def _issue(certworker: Worker, name: str) -> None:
-    certworker.request([name])
-    certworker.wait_for([name])
+def _issue(worker: Worker, name: str) -> None:
+    worker.request([name])
+    worker.wait_for([name])

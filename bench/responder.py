@@ -15,7 +15,11 @@ PERSPECTIVES = 3
 
 
 @dataclass
-class _Presented:
+class Presented:
+    """
+    An answer, and how often the CA has looked at it.
+    """
+
     body: bytes
     looks: int = 0
     looked: threading.Event = field(default_factory=threading.Event)
@@ -23,11 +27,11 @@ class _Presented:
 
 class Responder:
     """
-    Answers HTTP-01 on a free port of the loopback interface.
+    Answers HTTP-01 on *port* of the loopback interface.
     """
 
-    def __init__(self, port: int = 0) -> None:
-        self._answers: dict[str, _Presented] = {}
+    def __init__(self, port: int) -> None:
+        self._answers: dict[str, Presented] = {}
         responder = self
 
         class Handler(socketserver.StreamRequestHandler):
@@ -38,7 +42,6 @@ class Responder:
             allow_reuse_address = True
 
         self._server = Server(("127.0.0.1", port), Handler)
-        self.port: int = self._server.server_address[1]
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -56,7 +59,7 @@ class Responder:
 
         The event is set when the CA has looked from everywhere.
         """
-        presented = self._answers[token] = _Presented(key_authorization.encode())
+        presented = self._answers[token] = Presented(key_authorization.encode())
         return presented.looked
 
     def _answer(self, request: socketserver.StreamRequestHandler) -> None:
