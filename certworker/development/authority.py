@@ -36,7 +36,7 @@ class DevelopmentAuthority:
     """
     The CA; a context manager that starts and stops it.
 
-    Arguments:
+    Args:
         state_directory: Its root and its accounts; replicas may share it.
         port: 0 means any free one; it stays the same over `stop` and `start`.
         lifetime: Of its certificates.

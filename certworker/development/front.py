@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 #: The CA's list of requests keeps the latest ones.
 REQUESTS_KEPT = 100_000
 
+#: What a load balancer in front of a CA says; it knows nothing of nonces.
+HTML = "text/html"
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -76,25 +79,28 @@ class Front:
         """
         self._stopped.wait(self._misbehaviour.slow_seconds.get(request.kind, 0.0))
         fault = self._misbehaviour.next_fault(request.kind)
-        reply = self._true_answer(request) if fault is None or fault.cut else _faulty(fault)
+        with self._lock:
+            reply = self._true_answer(request) if fault is None or fault.cut else _faulty(fault)
+            if reply.content_type != HTML:
+                reply = replace(reply, headers=self._headers(request, reply))
         cut = fault is not None and fault.cut
         self.asked.append(Asked(request.method, request.kind, reply.names, 0 if cut else reply.status))
         return None if cut else reply
 
     def _true_answer(self, request: Request) -> Reply:
-        with self._lock:
-            try:
-                route = self._route(request)
-                reply = route.answer(self._verified(request, route) if route.signed else Call(request))
-            except Refused as refused:
-                reply = refusal(refused.problem, refused.headers)
-            except Exception:
-                logger.exception("the development CA failed at %s", request.kind)
-                reply = refusal(Problem("serverInternal", "The CA failed; its log has the reason."))
-            index = f'<{request.base}/directory>;rel="index"'
-            link = ", ".join([index, *filter(None, [reply.headers.get("Link")])])
-            headers = {"Cache-Control": "no-store", **reply.headers, "Link": link}
-            return replace(reply, headers={**headers, "Replay-Nonce": self._nonces.new()})
+        try:
+            route = self._route(request)
+            return route.answer(self._verified(request, route) if route.signed else Call(request))
+        except Refused as refused:
+            return refusal(refused.problem, refused.headers)
+        except Exception:
+            logger.exception("the development CA failed at %s", request.kind)
+            return refusal(Problem("serverInternal", "The CA failed; its log has the reason."))
+
+    def _headers(self, request: Request, reply: Reply) -> dict[str, str]:
+        links = [f'<{request.base}/directory>;rel="index"', *filter(None, [reply.headers.get("Link")])]
+        always = {"Replay-Nonce": self._nonces.new(), "Cache-Control": "no-store", "Link": ", ".join(links)}
+        return {**reply.headers, **always}
 
     def _route(self, request: Request) -> Route:
         route = self._routes.get(request.kind)
@@ -115,5 +121,5 @@ def _faulty(fault: Fault) -> Reply:
     headers = {} if fault.retry_after_seconds is None else {"Retry-After": str(fault.retry_after_seconds)}
     if fault.problem is None:
         page = f"<html><body><h1>{fault.status}</h1></body></html>".encode()
-        return Reply(fault.status, page, "text/html", headers)
+        return Reply(fault.status, page, HTML, headers)
     return refusal(Problem(fault.problem, fault.detail, fault.status), headers)

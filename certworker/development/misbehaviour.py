@@ -111,7 +111,7 @@ class Misbehaviour:
         What the request of *kind* that has just come in is answered with; None: the truth.
         """
         with self._lock:
-            waiting = self._faults[kind]
+            waiting = self._faults.get(kind)
             while waiting:
                 for fault in waiting[0]:
                     return fault

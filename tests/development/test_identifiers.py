@@ -5,6 +5,8 @@ Names that HTTP-01 can validate, and no others.
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from certworker.development.identifiers import requested_names
 from certworker.development.problems import Refused
@@ -64,3 +66,15 @@ class TestRequestedNames:
         with pytest.raises(Refused) as refused:
             requested_names({"identifiers": identifiers})
         assert problem == refused.value.problem.kind
+
+    @given(st.text())
+    def test_any_text_is_a_name_or_rejected(self, text: str) -> None:
+        """
+        What comes through is a host name in ASCII.
+        """
+        try:
+            (name,) = requested_names(dns(text))
+        except Refused as refused:
+            assert "rejectedIdentifier" == refused.problem.kind  # noqa: PT017 (both outcomes are right)
+        else:
+            assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")

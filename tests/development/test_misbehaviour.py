@@ -64,6 +64,7 @@ class TestAnswers:
             answer = client.new_order(NAME)
             assert (429, "rateLimited") == problem_of(answer)
             assert "60" == answer.headers["Retry-After"]
+            assert answer.headers["Replay-Nonce"]
         assert client.new_order(NAME).ok
 
     def test_a_load_balancer_speaks_html(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:

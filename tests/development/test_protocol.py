@@ -8,11 +8,15 @@ import json
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from hypothesis import given
+from hypothesis import strategies as st
 from josepy.json_util import encode_b64jose
 from josepy.jwa import ES256, ES384, ES512, RS256, RS512, JWASignature
 from josepy.jwk import JWK, JWKEC, JWKRSA
 
 from certworker.development.authority import DevelopmentAuthority
+from certworker.development.problems import Refused
+from certworker.development.protocol import parse
 from tests.servers.acme_client import AcmeClient, account_key, problem_of
 
 
@@ -143,3 +147,29 @@ class TestBody:
         A list is valid JSON and still nothing that ACME has.
         """
         assert (400, "malformed") == problem_of(client.post(str(client.kid), ["deactivated"]))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    max_leaves=10,
+)
+HEADER = st.dictionaries(st.sampled_from(["alg", "jwk", "kid", "url", "nonce", "crit", "x5c", "typ"]), JSON)
+
+
+class TestParse:
+    @given(header=HEADER | JSON, payload=JSON, signature=st.text() | st.just("AAAA"))
+    def test_anything_is_read_or_refused(self, header: object, payload: object, signature: str) -> None:
+        """
+        Whatever somebody signs, the CA does not stumble over it.
+        """
+        message = {
+            "protected": encode_b64jose(json.dumps(header).encode()),
+            "payload": payload,
+            "signature": signature,
+        }
+        for body in (json.dumps(message), json.dumps(header), str(payload).encode("utf-8", "replace")):
+            try:
+                parse(body)
+            except Refused as refused:
+                assert "malformed" == refused.problem.kind  # noqa: PT017 (both outcomes are right)
