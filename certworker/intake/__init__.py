@@ -3,9 +3,10 @@ How work arrives: a Redis queue in RQ's format, and the worker that empties it.
 
 In the order in which they may import each other::
 
-    connection   the client that the settings describe
     redis_check  a Redis that fails: said once, tried again with growing pauses
+    connection   the client that the settings describe
     queue        puts requests and wake-ups on the queue; needs no RQ
+    payload      reads the data of a job
     jobs         what a job may ask for; everything else fails it
     recovery     what a dead worker left behind
     scheduler    brings delayed jobs to the queue when their moment comes

@@ -3,4 +3,12 @@ What Redis remembers: who works on a name, when to look at it again, and what ha
 
 Redis may lose any key at any moment (Appwrite's evicts by `allkeys-lru`), so nothing here is the truth.
 The volume is; a missing key means "not known", never "nothing to do".
+
+In the order in which they may import each other::
+
+    text     how values stand in Redis
+    tokens   the challenge tokens that any worker may answer
+    lock     one worker at a time for a name
+    agenda   when to look at each name again
+    record   what happened to a name last
 """
