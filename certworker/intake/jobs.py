@@ -12,7 +12,7 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Mapping
-from typing import ClassVar, cast
+from typing import Any, ClassVar, cast
 
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -33,6 +33,9 @@ FORBIDDEN = ("success_callback_name", "failure_callback_name", "stopped_callback
 #: What is read of a hash.
 CHECKED_BY_RQ = ("status", "timeout", "result_ttl", "failure_ttl")
 READ = ("data", *CHECKED_BY_RQ, *FORBIDDEN)
+
+#: What RQ keeps beside the hash of a job; a key of another kind would stop it in its tracks.
+SIDE_KEYS = {"rq:executions:{}": b"zset", "rq:results:{}": b"stream", "rq:job:{}:dependents": b"set"}
 
 #: RQ's own rule, with a limit.
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
@@ -77,25 +80,31 @@ class RegisteredJob(Job):
         Raises:
             NoSuchJobError: Redis has no such job.
         """
+        side_keys = {key.format(self.id): kind for key, kind in SIDE_KEYS.items()}
         try:
             with self.connection.pipeline(transaction=False) as pipeline:
                 for field in READ:
                     pipeline.hstrlen(self.key, field)
-                sizes = dict(zip(READ, pipeline.execute(), strict=True))
+                for key in side_keys:
+                    pipeline.type(key)
+                answers = pipeline.execute()
+            sizes = dict(zip(READ, answers, strict=False))
             fields = [field for field in READ if sizes[field] <= LARGEST]
             values = cast("list[bytes | None]", self.connection.hmget(self.key, fields))
         except ResponseError as error:  # the key is not a hash
             raise NoSuchJobError(str(error)) from error
-        found: dict[bytes | str, bytes] = {
-            field: value for field, value in zip(fields, values, strict=True) if value is not None
-        }
-        if not found and not any(sizes.values()):
+        present = {field: value for field, value in zip(fields, values, strict=True) if value is not None}
+        if not present and len(fields) == len(READ):
             raise NoSuchJobError(self.key)
-        self.restore(found)
+        self.restore(present)
         if len(fields) < len(READ):
             self._refuse(PayloadTooLarge(size=max(sizes.values()), limit=LARGEST, beginning="…"))
+        for (key, kind), found in zip(side_keys.items(), answers[len(READ) :], strict=True):
+            if found not in (kind, b"none"):
+                self.connection.delete(key)  # or its end could not be recorded
+                self._refuse(BadJob(reason=f"{key} is not a {kind.decode()}"))
 
-    def restore(self, raw_data: Mapping[bytes | str, bytes]) -> None:
+    def restore(self, raw_data: Mapping[Any, bytes]) -> None:
         """
         Take over *raw_data*, the fields of its hash in Redis.
         """

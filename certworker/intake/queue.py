@@ -31,6 +31,9 @@ RESULT_TTL = 3600
 RESULT_TTL_OF_A_LOOK = 60
 FAILURE_TTL = 86_400
 
+#: RQ's tools show it in a line.
+LONGEST_DESCRIPTION = 120
+
 # A job is a duplicate while an equal one is really on its way: a status alone may be left over from a list
 # or a worker that is gone. Its hash is replaced, results included, once it has ended.
 ENQUEUE = """
@@ -123,7 +126,7 @@ def _enqueue(
         "timeout": JOB_TIMEOUT,
         "result_ttl": RESULT_TTL_OF_A_LOOK if function == LOOK else RESULT_TTL,
         "failure_ttl": FAILURE_TTL,
-        "description": f"{function}({', '.join(f'{key}={value!r}' for key, value in arguments.items())})",
+        "description": f"{function} {json.dumps(arguments)}"[:LONGEST_DESCRIPTION],
     }
     keys = (
         f"rq:job:{job_id}",

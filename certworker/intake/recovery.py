@@ -17,7 +17,7 @@ from redis import Redis
 from rq.executions import Execution
 from rq.job_lifecycle import record_job_failure
 from rq.queue import Queue
-from rq.worker_registration import clean_worker_registry
+from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
 from certworker.errors.machine import Abandoned, BadJob
 from certworker.intake.jobs import RegisteredJob
@@ -27,26 +27,32 @@ logger = logging.getLogger(__name__)
 #: A job that was taken from dead workers so often has to do with their death.
 MOST_RECOVERIES = 1
 
-# One script, so that of two workers that see the same lease end only one recovers the job.
+#: Planted entries by the million must not keep heartbeats waiting.
+MOST_A_SWEEP = 1_000
+
+# One script, so that of two workers that see the same lease end only one recovers the job. What may fail
+# comes first in each script: Redis does not undo what a script has done before its error.
 TAKE_BACK = """
 local leases, job, list = unpack(KEYS)
-local lease, id, now, most = unpack(ARGV)
+local lease, id, now, count, most = unpack(ARGV)
 local ends = redis.call('ZSCORE', leases, lease)
 if not ends or tonumber(ends) > tonumber(now) then return 'alive' end
 if redis.call('HGET', job, 'status') ~= 'started' then
     redis.call('ZREM', leases, lease)
     return 'over'
 end
-if redis.call('HINCRBY', job, 'abandoned', 1) > tonumber(most) then return 'hopeless' end
-redis.call('ZREM', leases, lease)
-redis.call('HSET', job, 'status', 'queued')
+local times = (tonumber(redis.call('HGET', job, 'abandoned') or 0) or 0) + count
+if times > tonumber(most) then return 'hopeless' end
 redis.call('LPUSH', list, id)
+redis.call('ZREM', leases, lease)
+redis.call('HSET', job, 'status', 'queued', 'abandoned', times)
 return 'queued'
 """
 
 PUT_BACK = """
-if redis.call('LREM', KEYS[1], 1, ARGV[1]) == 0 then return 0 end
-return redis.call('LPUSH', KEYS[2], ARGV[1])
+if not redis.call('LPOS', KEYS[1], ARGV[1]) then return 0 end
+redis.call('LPUSH', KEYS[2], ARGV[1])
+return redis.call('LREM', KEYS[1], 1, ARGV[1])
 """
 
 
@@ -71,36 +77,40 @@ class Recovery:
         Recover what dead workers had, and forget what has had its time.
         """
         now = datetime.now(UTC).timestamp()
-        ended = cast("list[bytes]", self._connection.zrangebyscore(self._leases, "-inf", now))
-        for lease in ended:
+        ended = self._connection.zrangebyscore(self._leases, "-inf", now, start=0, num=MOST_A_SWEEP)
+        for lease in cast("list[bytes]", ended):
             self._take_back(lease, now)
         self._recover_in_between()
         self._queue.finished_job_registry.cleanup()
         self._queue.failed_job_registry.cleanup()
-        clean_worker_registry(self._queue)
+        self._forget_dead_workers()
 
     def give_back(self, execution: Execution) -> None:
         """
         Put the job of *execution*, which this worker has no time to finish, back at the head of the queue.
         """
-        self._run_take_back(execution.composite_key.encode(), execution.job_id.encode(), "+inf", "+inf")
+        lease, raw_id = execution.composite_key.encode(), execution.job_id.encode()
+        self._run_take_back(lease, raw_id, now="+inf", count=0, most="+inf")
 
     def _take_back(self, lease: bytes, now: float) -> None:
         raw_id = lease.partition(b":")[0]
         try:
             job = self._job_class.find(raw_id, self._connection)
+            outcome = self._run_take_back(lease, raw_id, now=now, count=1, most=MOST_RECOVERIES)
         except BadJob as failure:
             discard(self._connection, self._leases, lease, failure)
             return
-        outcome = self._run_take_back(lease, raw_id, str(now), str(MOST_RECOVERIES))
         if outcome == b"queued":
             logger.warning("job %s was left behind by a worker that died; it runs again", job.id)
         elif outcome == b"hopeless":
             self._fail(job, lease)
 
-    def _run_take_back(self, lease: bytes, raw_id: bytes, now: str, most: str) -> bytes:
+    def _run_take_back(
+        self, lease: bytes, raw_id: bytes, *, now: float | str, count: int, most: int | str
+    ) -> bytes:
         keys = (self._leases, b"rq:job:" + raw_id, self._queue.key)
-        outcome: bytes = self._connection.eval(TAKE_BACK, len(keys), *keys, lease, raw_id, now, most)
+        values = (lease, raw_id, str(now), str(count), str(most))
+        outcome: bytes = self._connection.eval(TAKE_BACK, len(keys), *keys, *values)
         return outcome
 
     def _fail(self, job: RegisteredJob, lease: bytes) -> None:
@@ -114,11 +124,17 @@ class Recovery:
     def _recover_in_between(self) -> None:
         # An id is there for milliseconds. One that stays for a lease belonged to a worker that died.
         now = time.monotonic()
-        present = cast("list[bytes]", self._connection.lrange(self._in_between, 0, -1))
+        present = cast("list[bytes]", self._connection.lrange(self._in_between, 0, MOST_A_SWEEP))
         self._seen = {raw: self._seen.get(raw, now) for raw in present}
         for raw, since in self._seen.items():
             if now - since >= self._lease_seconds:
                 self._connection.eval(PUT_BACK, 2, self._in_between, self._queue.key, raw)
+
+    def _forget_dead_workers(self) -> None:
+        for registry in (REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY % self._queue.name):
+            for worker in cast("set[bytes]", self._connection.smembers(registry)):
+                if not self._connection.exists(worker):
+                    self._connection.srem(registry, worker)
 
 
 def discard(connection: Redis, key: str, raw: bytes, failure: BadJob) -> None:

@@ -54,6 +54,13 @@ class Outage:
         self._began = 0.0
         self._pause = 0.0
 
+    @property
+    def lasts(self) -> bool:
+        """
+        Whether Redis failed when it was last asked.
+        """
+        return self._said is not None
+
     def failed(self, error: RedisError) -> float:
         """
         Take note of *error*; return how many seconds to wait.
@@ -117,9 +124,9 @@ def failure_of(error: RedisError, address: str) -> CertworkerError:
     kind: type[CertworkerError] = RedisFault
     if isinstance(error, (AuthenticationError, NoPermissionError)):
         kind = RedisRefusesUs
-    elif isinstance(error, OutOfMemoryError):
+    elif isinstance(error, OutOfMemoryError) or "OOM command not allowed" in reason:
         kind = RedisFull
-    elif isinstance(error, ReadOnlyError) or reason.startswith("MISCONF"):
+    elif isinstance(error, ReadOnlyError) or "READONLY" in reason or "MISCONF" in reason:
         kind = RedisReadOnly
     elif isinstance(error, (ConnectionError, TimeoutError)):
         kind = RedisUnreachable

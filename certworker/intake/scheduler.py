@@ -38,10 +38,12 @@ LONGEST_SILENCE_SECONDS = 30.0
 BATCH = 1_000
 STATUSES = {status.value.encode() for status in JobStatus}
 
+# What may fail comes first: Redis does not undo what a script has done before its error.
 MOVE = """
-if redis.call('ZREM', KEYS[1], ARGV[1]) == 0 then return 0 end
-redis.call('HSET', KEYS[2], 'status', 'queued', 'enqueued_at', ARGV[2])
-return redis.call('RPUSH', KEYS[3], ARGV[1])
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
+redis.call('RPUSH', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[1], ARGV[1])
+return redis.call('HSET', KEYS[2], 'status', 'queued', 'enqueued_at', ARGV[2])
 """
 
 
@@ -57,6 +59,7 @@ class Scheduler:
         self._stop = Event()
         self._thread = Thread(target=self._supervise, name="scheduler", daemon=True)
         self._last_pass = 0.0
+        self._said = ""
 
     def start(self) -> None:
         """
@@ -87,8 +90,10 @@ class Scheduler:
             except (ConnectionError, TimeoutError):
                 self._stop.wait(INTERVAL_SECONDS)  # the worker has said so
             except Exception as error:
-                logger.warning("the scheduler met %r and starts again", error)
-                self._stop.wait(LONGEST_SILENCE_SECONDS / 2)
+                if repr(error) != self._said:
+                    self._said = repr(error)
+                    logger.warning("the scheduler met %r and tries again until it can work", error)
+                self._stop.wait(INTERVAL_SECONDS)
 
     def _work(self) -> None:
         scheduler = _Mover([QUEUE], self._connection, name=self._name)

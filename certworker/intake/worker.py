@@ -11,13 +11,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from math import ceil
 from threading import Event, Semaphore, Thread, Timer
 from typing import Any, cast
 
 from redis import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import ConnectionError, RedisError, TimeoutError  # noqa: A004 (not the built-in ones)
 from rq.executions import Execution
 from rq.job import Job
 from rq.queue import Queue
@@ -68,10 +68,12 @@ def run(
     """
     mute_rq()
     with stop_on_signals() if stop is None else nullcontext(stop) as stopping:
-        if wait_for_redis(connection, stopping):
-            Worker(connection, registered(functions), slots, lease_seconds).serve(
-                stopping, stop_deadline_seconds, on_ready
-            )
+        worker = None
+        while worker is None and wait_for_redis(connection, stopping):
+            with suppress(RedisError):  # it may be gone again
+                worker = Worker(connection, registered(functions), slots, lease_seconds)
+        if worker:
+            worker.serve(stopping, stop_deadline_seconds, on_ready)
     return 0
 
 
@@ -154,9 +156,16 @@ class Worker(SimpleWorker):
         """
         Start *job* in the slot that was kept free for it.
         """
-        execution = self.prepare_execution(job)
-        # A thread for each job: a time limit that strikes too late then ends that thread, not a slot.
-        Thread(target=self._run, args=(job, queue, execution), name=job.id, daemon=True).start()
+        before = set(self.executions)
+        try:
+            execution = self.prepare_execution(job)
+            # A thread for each job: a time limit that strikes too late then ends that thread, not a slot.
+            Thread(target=self._run, args=(job, queue, execution), name=job.id, daemon=True).start()
+        except BaseException:
+            # Nobody is at it, so its lease must not be renewed.
+            for execution_id in set(self.executions) - before:
+                self.executions.pop(execution_id)
+            raise
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """
@@ -224,7 +233,7 @@ class Worker(SimpleWorker):
             for duty in (self._beat, self._recovery.sweep):
                 try:
                     duty()
-                except RedisError:
+                except (ConnectionError, TimeoutError):
                     break  # the loop that takes jobs has said so
                 except Exception as error:
                     logger.error("the worker's housekeeping met %r and goes on", error)
@@ -246,6 +255,8 @@ class Worker(SimpleWorker):
             if not self._free.acquire(timeout=max(0, deadline - time.monotonic())):
                 break
         self._ended.set()
+        if self._outage.lasts:
+            return  # leases end by themselves
         try:
             for execution in list(self.executions.values()):
                 logger.warning("job %s was not done in time; it goes back on the queue", execution.job_id)

@@ -198,6 +198,21 @@ class TestRegisteredJob:
             line.__dict__["code"] for line in caplog.records if line.levelname == "WARNING"
         ]
 
+    @pytest.mark.parametrize("key", ["rq:executions:job", "rq:results:job", "rq:job:job:dependents"])
+    def test_a_key_of_another_kind_beside_the_job(self, connection: Redis, key: str) -> None:
+        """
+        RQ keeps its books in these; a planted string would leave the job without an end.
+        """
+        connection.set(key, "planted")
+
+        with worker_thread(connection):
+            status, told = end_of(connection, push(connection, "job"))
+
+        assert ("failed", True) == (
+            status,
+            told.startswith(f"[queue.bad_payload] The job was refused: {key}"),
+        )
+
     @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(
         data=st.binary(max_size=200)

@@ -136,6 +136,21 @@ class TestScheduler:
 
         assert (False, True, False) == (before, during, scheduler.alive())
 
+    def test_what_it_cannot_work_with_is_said_once(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A registry that is no sorted set: it begins again and again, quietly, until it can work.
+        """
+        connection.set(SCHEDULED_KEY, "planted")
+        with scheduling(connection):
+            time.sleep(2.5)
+            connection.delete(SCHEDULED_KEY)
+            wake_at(connection, datetime.now(UTC) + timedelta(seconds=0.1))
+            assert eventually(lambda: queue_length(connection) == 1)
+
+        assert 1 == caplog.text.count("the scheduler met")
+
     def test_it_outlives_redis(self, tmp_path: Path) -> None:
         """
         Redis restarts, even empty: the thread takes its lock again and goes on.

@@ -260,6 +260,19 @@ class TestAccidents:
 
             assert 128 + signal.SIGINT == process.wait(3)
 
+    def test_sigterm_while_redis_is_away(self, own_redis: RedisServer) -> None:
+        """
+        A host that shuts down ends Redis first; the worker still goes in good order.
+        """
+        with worker_process(own_redis) as process:
+            assert process.stdout is not None
+            own_redis.kill()
+            while "redis.unreachable" not in process.stdout.readline():
+                pass
+            process.send_signal(signal.SIGTERM)
+
+            assert 0 == process.wait(25)
+
     def test_redis_killed_and_started_again(
         self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
     ) -> None:
