@@ -70,14 +70,6 @@ class Record:
     next_look: datetime | None
     updated: datetime
 
-    def share_left(self, now: datetime) -> float | None:
-        """
-        The share of the certificate's life that is left: 1 is new, 0 or less has expired; None without one.
-        """
-        if self.not_before is None or self.not_after is None or self.not_after <= self.not_before:
-            return None
-        return (self.not_after - now) / (self.not_after - self.not_before)
-
 
 class Records:
     """

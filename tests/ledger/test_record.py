@@ -88,15 +88,6 @@ class TestIssued:
         assert record_of(records, "a.org").code == ""
         assert records.attempts("a.org") == 0
 
-    @pytest.mark.parametrize(("days", "share"), [(0, 1.0), (45, 0.5), (90, 0.0), (180, -1.0)])
-    def test_the_share_of_its_life_that_is_left(self, records: Records, days: int, share: float) -> None:
-        """
-        Lifetimes change; a number of days would be wrong for some of them.
-        """
-        issue(records, "a.org")
-
-        assert record_of(records, "a.org").share_left(NOW + days * DAY) == share
-
 
 class TestFailed:
     """
