@@ -38,6 +38,12 @@ class TestRemarks:
         """
         assert remarks(given, domain_name(given)) == []
 
+    def test_an_international_name_is_shown_as_it_reads_and_no_more(self) -> None:
+        """
+        There is nothing wrong with it.
+        """
+        assert remarks("müller.de", domain_name("müller.de")) == ["it reads müller.de"]
+
     @pytest.mark.parametrize("given", ["наука.рф", "münchen.de", "東京タワー.jp", "xn--mgba3gch31f060k.com"])
     def test_honest_scripts_are_not_suspected(self, given: str) -> None:
         """
