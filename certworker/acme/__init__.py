@@ -1,9 +1,11 @@
 """
 The CA's side: ACME (RFC 8555) from the connection to the certificate.
 
-    transport      one pool of connections to the CA; what goes wrong below ACME
+    connections    kept open, with one TLS context for all
+    transport      requests and answers; what goes wrong below ACME
     waiting        how long: Retry-After, and our own pauses between two looks
-    problems       the CA's refusals, as our failures
+    problem        what a CA says went wrong, as a value
+    refusals       its refusals, as our failures
     validations    why the CA could not see that a domain is ours, as our failures
     resources      directory, order and authorization, as values
     network        signed requests, nonces, the directory

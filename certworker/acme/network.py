@@ -23,7 +23,7 @@ from josepy.json_util import decode_b64jose
 from josepy.jwa import ES256
 from josepy.jwk import JWKEC
 
-from certworker.acme.problems import refusal
+from certworker.acme.refusals import refusal
 from certworker.acme.resources import Directory
 from certworker.acme.transport import Reply, Transport
 from certworker.errors import CertworkerError
@@ -114,6 +114,18 @@ class Network:
             # The refusal brings a nonce from the server that refused: the best to try next.
             nonce = fresh or self._nonce()
         raise AssertionError("the last try returns or raises")
+
+    def get(self, url: str) -> Reply:
+        """
+        An unsigned GET of *url*, for what anybody may know; its status is a success.
+
+        Raises:
+            CertworkerError: The CA refuses, is busy, or does not answer.
+        """
+        reply = self._transport.send("GET", url)
+        if reply.status >= 400:
+            raise refusal(reply, self.title, self._clock())
+        return reply
 
     def _ask_for_directory(self) -> Directory:
         reply = self._transport.send("GET", self.directory_url)

@@ -12,7 +12,8 @@ from typing import Any
 
 from josepy.json_util import encode_b64jose
 
-from certworker.acme.problems import Problem, failure
+from certworker.acme.problem import Problem
+from certworker.acme.refusals import failure
 from certworker.acme.resources import Authorization, Challenge, OrderState
 from certworker.acme.transport import Reply
 from certworker.acme.validations import validation_failure

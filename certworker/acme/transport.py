@@ -1,34 +1,25 @@
 """
-The way to the CA: one pool of connections, kept for the life of the worker.
-
-A new connection costs more than the rest of an order together, and reading the system's trusted roots
-costs 38 ms each time; so connections are kept, and the roots are read once, into one TLS context that
-all of them share. `requests` itself would read them again for each connection.
+The way to the CA and back: requests, answers, and what goes wrong below ACME.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import socket
-import ssl
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection
 from urllib3.exceptions import HTTPError, NameResolutionError
 
+from certworker.acme.connections import session_to
 from certworker.errors import CertworkerError
 from certworker.errors.authority import AuthorityUnreachable, NotAcme, TlsIntercepted
 from certworker.errors.reach import ContainerResolver
-from certworker.version import __version__
 
 CONNECT_SECONDS = 10
 #: Between two pieces of an answer; a CA may think for a while.
@@ -37,15 +28,6 @@ READ_SECONDS = 30
 REQUEST_SECONDS = 45
 #: A chain has a few kilobytes; whatever sends more is not a CA.
 LARGEST_ANSWER = 1 << 20
-
-#: A firewall may forget a connection in silence while we are idle: the kernel asks after a minute.
-KEEPALIVE = (
-    *HTTPConnection.default_socket_options,
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-)
 
 
 @dataclass(frozen=True)
@@ -102,17 +84,7 @@ class Transport:
     """
 
     def __init__(self, url: str, *, ca_bundle: Path | None, connections: int) -> None:
-        self._session = requests.Session()
-        # Otherwise each request looks through the environment and ~/.netrc again, and
-        # REQUESTS_CA_BUNDLE would win over the bundle that was set for this CA.
-        self._session.trust_env = False
-        self._session.proxies.update(requests.utils.get_environ_proxies(url))
-        # Threads share the session, and a jar of cookies is the one thing in it that changes.
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers["User-Agent"] = f"certworker/{__version__}"
-        adapter = _Adapter(_context(ca_bundle), connections)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._session = session_to(url, ca_bundle, connections)
 
     def send(self, method: str, url: str, body: bytes | None = None) -> Reply:
         """
@@ -143,35 +115,6 @@ class Transport:
         if len(content) > LARGEST_ANSWER:
             raise reply.unusable("an answer of more than a megabyte")
         return reply
-
-
-class _Adapter(HTTPAdapter):
-    """
-    Connections with one TLS context for all of them.
-    """
-
-    def __init__(self, context: ssl.SSLContext, connections: int) -> None:
-        self._options: dict[str, Any] = {"ssl_context": context, "socket_options": KEEPALIVE}
-        super().__init__(pool_connections=4, pool_maxsize=connections)
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **(options | self._options))
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        return super().proxy_manager_for(proxy, **(options | self._options))
-
-    def cert_verify(self, *arguments: Any) -> None:
-        # The context verifies, chain and name; here `requests` would have the roots read again.
-        pass
-
-
-def _context(ca_bundle: Path | None) -> ssl.SSLContext:
-    if ca_bundle is not None:
-        return ssl.create_default_context(cafile=ca_bundle)
-    context = ssl.create_default_context()
-    # A slim image may have no roots of its own.
-    context.load_verify_locations(requests.utils.DEFAULT_CA_BUNDLE_PATH)
-    return context
 
 
 def _read(response: requests.Response, deadline: float) -> bytes:

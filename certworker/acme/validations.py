@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from certworker.acme.problems import Problem, failure
+from certworker.acme.problem import Problem
+from certworker.acme.refusals import failure
 from certworker.errors import CertworkerError
 from certworker.errors.authority import TlsProblem
 from certworker.errors.reach import (

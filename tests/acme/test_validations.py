@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from certworker.acme.problems import ACME, Problem
+from certworker.acme.problem import ACME, Problem
 from certworker.acme.validations import validation_failure
 from certworker.errors import CertworkerError, Retry
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certworker.acme.problems import ACME, Problem, refusal
+from certworker.acme.problem import ACME
+from certworker.acme.refusals import refusal
 from certworker.acme.transport import Reply
 from certworker.errors import CertworkerError, Retry
 
@@ -223,11 +224,3 @@ class TestRefusal:
 
         assert isinstance(failure, CertworkerError)
         assert failure.code
-
-
-class TestProblem:
-    def test_a_problem_without_words_is_still_one(self) -> None:
-        """
-        RFC 7807 makes every member optional.
-        """
-        assert Problem("about:blank", "no reason given", 0) == Problem.read(None)
