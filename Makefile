@@ -3,7 +3,7 @@
 # Everything is installed into .venv. Stamp files in it say what is there, so that a second run asks no network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test tools lint bench lock readme clean
+.PHONY: help setup demo test test-containers tools lint bench lock readme clean
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # The first Python that runs and is recent enough. Another one: make setup PYTHON=/path/to/python3
@@ -28,7 +28,7 @@ PACKAGES := redis-server pebble lego certbot php-cli php-redis
 help: ## List what can be made
 	@echo "certworker gets TLS certificates for the domains on a Redis queue and hands them to Traefik."
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo "New here? make demo needs Python 3.11, nothing else, and ends by itself."
 
@@ -40,6 +40,10 @@ demo: .venv/installed ## A queue, a CA, a certificate and its renewal on this ma
 
 test: .venv/tested tools ## The whole suite, against real servers
 	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=auto --maxprocesses=4 $(TESTS)
+
+# Making an engine and images where there are none takes minutes, and is nobody's test.
+test-containers: .venv/tested ## The project's own containers; brings an engine along where there is none
+	@$(REAL) $(BIN)/python -m pytest --quiet --override-ini=timeout_func_only=true --timeout=240 tests/containers
 
 tools: .venv/go/asked ## Install the servers and clients that the tests meet
 	@missing=; \
@@ -78,7 +82,7 @@ readme: .venv/installed ## Make the tables of the README from the code
 	@$(BIN)/python -m tests.readme
 
 clean: ## Remove .venv and everything that was made
-	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/created:

@@ -17,6 +17,9 @@ from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.pebble import Pebble
 from tests.servers.redis import RedisServer, free_port
 
+#: They need a container engine: `make test-containers`.
+collect_ignore = ["containers"]
+
 
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:

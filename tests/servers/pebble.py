@@ -153,7 +153,7 @@ class Pebble:
 
 def make_tls(directory: Path, host: str) -> tuple[Path, Path]:
     """
-    A root and a certificate for *host* and 127.0.0.1 in *directory*; returns the certificate's and its key's path.
+    A root, and a certificate for *host* and 127.0.0.1, in *directory*; returns its path and its key's.
     """
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     root = _signed("Pebble's TLS root", root_key, "Pebble's TLS root", root_key, is_authority=True)

@@ -1,0 +1,105 @@
+"""
+Pebble in a container of its own: the CA, which is no part of the project and outlives its containers.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import requests
+
+from tests.containers.docker import Docker
+from tests.containers.images import PEBBLE
+from tests.servers.pebble import make_tls
+
+DAY_SECONDS = 86_400
+
+
+class ContainedPebble:
+    """
+    A Pebble that answers as `pebble` on *network*, and asks names of that network at port 80.
+
+    Attributes:
+        ca_bundle: The root of its own TLS certificate; not of those that it issues.
+    """
+
+    def __init__(self, docker: Docker, network: str, directory: Path) -> None:
+        self._docker = docker
+        self._network = network
+        self._directory = directory
+        self._name = f"{network}-pebble"
+        self.ca_bundle = directory / "root.pem"
+
+    def start(self, *, lifetime_seconds: int = 90 * DAY_SECONDS, **options: str) -> None:
+        """
+        Start it; *options* go into its environment.
+        """
+        self._directory.mkdir(exist_ok=True)
+        certificate, key = make_tls(self._directory, "pebble")
+        settings = {
+            "listenAddress": "0.0.0.0:14000",
+            "managementListenAddress": "0.0.0.0:15000",
+            "certificate": f"/pebble/{certificate.name}",
+            "privateKey": f"/pebble/{key.name}",
+            "httpPort": 80,
+            "tlsPort": 443,
+            "ocspResponderURL": "",
+            "externalAccountBindingRequired": False,
+            # The first is for releases before profiles, the second for those with them.
+            "certificateValidityPeriod": lifetime_seconds,
+            "profiles": {"default": {"description": "The only one", "validityPeriod": lifetime_seconds}},
+        }
+        (self._directory / "pebble.json").write_text(json.dumps({"pebble": settings}))
+        environment = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0"}
+        self._docker(
+            *("run", "--detach", "--name", self._name),
+            *("--network", self._network, "--network-alias", "pebble"),
+            *("--volume", f"{self._directory}:/pebble:ro", "--publish", "127.0.0.1::15000"),
+            *(word for each in (environment | options).items() for word in ("--env", "=".join(each))),
+            *(PEBBLE, "-config", "/pebble/pebble.json"),
+        )
+
+    def remove(self) -> None:
+        """
+        End it; it forgets all accounts and orders.
+        """
+        self._docker.attempt("rm", "--force", "--volumes", self._name)
+
+    def stand_still(self) -> None:
+        """
+        Answer nobody until :meth:`go_on`; who has asked waits.
+        """
+        self._docker("pause", self._name)
+
+    def go_on(self) -> None:
+        """
+        End :meth:`stand_still`.
+        """
+        self._docker("unpause", self._name)
+
+    def orders(self) -> int:
+        """
+        How many orders were placed.
+        """
+        return self._asked("POST /order-plz")
+
+    def accounts(self) -> int:
+        """
+        How many accounts were asked for.
+        """
+        return self._asked("POST /sign-me-up")
+
+    def root(self) -> Path:
+        """
+        A file with the root of the certificates that it issues.
+        """
+        port = self._docker("port", self._name, "15000").strip().rpartition(":")[2]
+        asked = requests.get(f"https://127.0.0.1:{port}/roots/0", verify=str(self.ca_bundle), timeout=5)
+        root = self._directory / "issuer.pem"
+        root.write_text(asked.text)
+        return root
+
+    def _asked(self, request: str) -> int:
+        ended = self._docker.attempt("logs", self._name)
+        return (ended.stdout + ended.stderr).count(f"{request} -> calling handler()")

