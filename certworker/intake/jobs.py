@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, cast
 
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.timeouts import JobTimeoutException
@@ -25,6 +25,7 @@ from certworker.errors.machine import BadJob, JobTimedOut, NotRegistered
 from certworker.errors.naming import PayloadTooLarge
 from certworker.intake.payload import LARGEST, read_call
 from certworker.intake.queue import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_TTL
+from certworker.intake.redis_check import address_of, failure_of
 
 logger = logging.getLogger(__name__)
 
@@ -146,8 +147,10 @@ class RegisteredJob(Job):
             raise
         except JobTimeoutException:
             self.failure = JobTimedOut(seconds=self.timeout)
-            logger.warning("job %s: %s", self.id, self.failure, extra=self._about(self.failure))
-            raise self.failure from None
+        except RedisError as error:
+            self.failure = failure_of(error, address_of(self.connection))
+        logger.warning("job %s: %s", self.id, self.failure, extra=self._about(self.failure))
+        raise self.failure
 
     def _read(self, fields: Mapping[str, bytes]) -> None:
         for field in FORBIDDEN:

@@ -69,6 +69,15 @@ class TestRun:
         (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
         assert "a fault of the program" in line.getMessage()
 
+    def test_a_job_that_redis_fails_says_so(self, connection: Redis) -> None:
+        """
+        Redis may go in the middle of a job: that is no fault of the program, and there is a remedy.
+        """
+        with worker_thread(connection):
+            status, told = end_of(connection, push(connection, "job", "toy.misuse_redis"))
+
+        assert ("failed", True) == (status, told.startswith("[redis.fault] Redis at 127.0.0.1:"))
+
     def test_a_job_that_takes_too_long_is_stopped(
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:

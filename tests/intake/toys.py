@@ -54,6 +54,10 @@ def toy_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
     def fail() -> None:
         raise VolumeFull(path="/storage/certificates/a.pem", reason="No space left on device")
 
+    def misuse_redis() -> None:
+        connection.set("toy:string", "not a list")
+        connection.lpop("toy:string")
+
     def stumble() -> None:
         raise ZeroDivisionError("a fault of the program")
 
@@ -63,6 +67,7 @@ def toy_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
         "toy.sleep": sleep,
         "toy.naps": naps,
         "toy.fail": fail,
+        "toy.misuse_redis": misuse_redis,
         "toy.stumble": stumble,
     }
 
