@@ -163,6 +163,13 @@ WORDS = {
 }
 
 
+def shortly(value: object) -> str:
+    """
+    *value* in the name of a test.
+    """
+    return ascii(value)[:30]
+
+
 def refusal(value: object, *, private: bool = False) -> CertworkerError:
     """
     The failure with which *value* is refused.
@@ -183,21 +190,21 @@ def answer(value: object, *, private: bool) -> str:
 
 
 class TestDomainName:
-    @pytest.mark.parametrize(("row", "value", "name"), ACCEPTED)
+    @pytest.mark.parametrize(("row", "value", "name"), ACCEPTED, ids=shortly)
     def test_a_name_comes_out_normalised(self, row: int, value: str, name: str) -> None:
         """
         However it was spelt: one name has one directory, one lock and one key in Redis.
         """
         assert domain_name(value) == name
 
-    @pytest.mark.parametrize(("row", "value", "code"), REFUSED)
+    @pytest.mark.parametrize(("row", "value", "code"), REFUSED, ids=shortly)
     def test_what_no_ca_would_certify_is_refused(self, row: int, value: object, code: str) -> None:
         """
         Before the CA, a path or a file sees it.
         """
         assert refusal(value).code == code
 
-    @pytest.mark.parametrize("value", [value for _, value, _ in REFUSED])
+    @pytest.mark.parametrize("value", [value for _, value, _ in REFUSED], ids=shortly)
     def test_a_refusal_is_one_printable_line_of_modest_length(self, value: object) -> None:
         """
         Names are written by strangers: nobody forges a log line or colours a terminal with one.
@@ -207,7 +214,7 @@ class TestDomainName:
         assert told.isprintable()
         assert len(told) < 1500
 
-    @pytest.mark.parametrize(("value", "words"), WORDS.items())
+    @pytest.mark.parametrize(("value", "words"), WORDS.items(), ids=shortly)
     def test_a_refusal_says_what_to_send_instead(self, value: str, words: str) -> None:
         """
         Most of them are slips, and the right name can be seen in the wrong one.
