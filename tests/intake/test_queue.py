@@ -15,6 +15,7 @@ from typing import cast
 
 import pytest
 from redis import Redis
+from redis.exceptions import NoPermissionError
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
@@ -165,6 +166,35 @@ class TestRequestCertificate:
         monkeypatch.setenv("_APP_REDIS_PASS", "")
 
         request_certificate("a.org")
+
+        assert 1 == queue_length(connection)
+
+    def test_a_producer_needs_few_rights(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        A user of Redis that can ask for certificates, and can do nothing else with the queue of others.
+        """
+        connection.acl_setuser(
+            "producer",
+            enabled=True,
+            passwords=["+pw"],
+            reset=True,
+            keys=[
+                *("rq:job:issue-*", "rq:results:issue-*", "rq:executions:issue-*"),
+                *("rq:queue:certificates*", "rq:scheduled:certificates", "rq:queues"),
+            ],
+            commands=[
+                *("+eval", "+exists", "+hget", "+hset", "+del", "+sadd"),
+                *("+lpos", "+rpush", "+zscore", "+zadd"),
+            ],
+        )
+        try:
+            with Redis(port=redis_server.port, username="producer", password="pw") as own:
+                request_certificate("a.org", connection=own)
+                request_certificate("a.org", connection=own)
+                with pytest.raises(NoPermissionError):
+                    own.get("certworker:challenges")
+        finally:
+            connection.acl_deluser("producer")
 
         assert 1 == queue_length(connection)
 
