@@ -123,8 +123,10 @@ class Ordering:
 
     def decide(self, authorization: Authorization, problem: Problem | None) -> None:
         """
-        Note how a validation ended.
+        Note how a validation ended, unless the client gave the authorization up in the meantime.
         """
+        if authorization.state != "processing":
+            return
         now = self._clock()
         authorization.problem = problem
         authorization.state = "invalid" if problem else "valid"

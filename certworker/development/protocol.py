@@ -10,15 +10,16 @@ from collections import OrderedDict
 from typing import Any
 
 from acme.jws import JWS, Header
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from josepy.errors import Error as JoseError
 from josepy.json_util import encode_b64jose
 from josepy.jwa import ES256, ES384, RS256, JWASignature
-from josepy.jwk import JWK
+from josepy.jwk import JWK, JWKEC, JWKRSA
 
 from certworker.development.accounts import Account, Accounts
 from certworker.development.messages import Call, Request
 from certworker.development.problems import Refused
+
+EC_ALGORITHMS = {"secp256r1": ES256, "secp384r1": ES384}
 
 #: The oldest nonce goes when more are in the hands of clients.
 NONCES_KEPT = 100_000
@@ -122,7 +123,7 @@ def _signer(header: Header, accounts: Accounts, brings_key: bool | None) -> tupl
     if brings_key is not None and brings_key is (header.jwk is None):
         raise Refused("malformed", f"This request needs {'jwk' if brings_key else 'kid'}.")
     if header.jwk is not None:
-        return None, header.jwk
+        return None, header.jwk.public_key()
     account = accounts.get(str(header.kid).rpartition("/account/")[2])
     if account is None:
         raise Refused("accountDoesNotExist", "There is no such account.")
@@ -132,9 +133,8 @@ def _signer(header: Header, accounts: Accounts, brings_key: bool | None) -> tupl
 
 
 def _algorithm(key: JWK) -> JWASignature:
-    public = getattr(key.key, "_wrapped", None)
-    if isinstance(public, rsa.RSAPublicKey) and 2048 <= public.key_size <= 4096:
+    if isinstance(key, JWKRSA) and 2048 <= key.key.key_size <= 4096:
         return RS256
-    if isinstance(public, ec.EllipticCurvePublicKey) and public.curve.name in ("secp256r1", "secp384r1"):
-        return ES256 if public.curve.name == "secp256r1" else ES384
+    if isinstance(key, JWKEC) and key.key.curve.name in EC_ALGORITHMS:
+        return EC_ALGORITHMS[key.key.curve.name]
     raise Refused("badPublicKey", "Keys are P-256, P-384 or RSA of 2048 to 4096 bits.")

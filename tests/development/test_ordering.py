@@ -4,6 +4,7 @@ From newOrder to the certificate, step by step.
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from josepy.json_util import encode_b64jose
 from josepy.jwk import JWKEC
 
 from certworker.certificates import PrivateKey
+from certworker.development.accounts import thumbprint
 from certworker.development.authority import DevelopmentAuthority
 from tests.servers.acme_client import AcmeClient, problem_of
 from tests.servers.development import ChallengeServer, development_authority
@@ -135,6 +137,25 @@ class TestAuthorization:
         answer = client.post(order.content["authorizations"][0], {"status": "deactivated"})
         assert "deactivated" == answer.json()["status"]
         assert "invalid" == client.post(order.url).json()["status"]
+
+    def test_a_late_validation_does_not_bring_it_back(
+        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        What was given up while the CA looked stays given up.
+        """
+        authority.misbehaviour.validation_seconds = 0.2
+        url = client.order(NAME).content["authorizations"][0]
+        challenge = client.post(url).json()["challenges"][0]
+        challenge_server.answers[challenge["token"]] = f"{challenge['token']}.{thumbprint(client.key)}"
+        assert "processing" == client.post(challenge["url"], {}).json()["status"]
+        client.post(url, {"status": "deactivated"})
+        deadline = time.monotonic() + 10
+        while not challenge_server.hosts and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)  # for the CA to judge what it read
+        assert [NAME] == challenge_server.hosts
+        assert "deactivated" == client.post(url).json()["status"]
 
     def test_a_wrong_answer_ends_its_order(
         self, client: AcmeClient, challenge_server: ChallengeServer

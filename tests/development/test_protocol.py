@@ -11,8 +11,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from hypothesis import given
 from hypothesis import strategies as st
 from josepy.json_util import encode_b64jose
-from josepy.jwa import ES256, ES384, ES512, RS256, RS512, JWASignature
-from josepy.jwk import JWK, JWKEC, JWKRSA
+from josepy.jwa import ES256, ES384, ES512, HS256, RS256, RS512, JWASignature
+from josepy.jwk import JWK, JWKEC, JWKRSA, JWKOct
 
 from certworker.development.authority import DevelopmentAuthority
 from certworker.development.problems import Refused
@@ -55,6 +55,13 @@ class TestKeys:
         Public CAs take none of them.
         """
         client = AcmeClient(authority.directory_url, key, algorithm)
+        assert (400, "badPublicKey") == problem_of(client.register())
+
+    def test_a_secret_key_is_none(self, authority: DevelopmentAuthority) -> None:
+        """
+        Whoever knows an HMAC key could sign for the account; a jwk has to be a public key.
+        """
+        client = AcmeClient(authority.directory_url, JWKOct(key=b"secret"), HS256)
         assert (400, "badPublicKey") == problem_of(client.register())
 
     def test_the_algorithm_belongs_to_the_key(self, authority: DevelopmentAuthority) -> None:
