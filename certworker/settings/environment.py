@@ -106,7 +106,7 @@ class Settings(BaseSettings):
     state_dir: Directory = Field(
         default_factory=lambda known: known["certificates_dir"] / ".certworker",
         validation_alias="CERTWORKER_STATE_DIR",
-        description="a directory, for example /storage/state",
+        description="a directory of its own, for example /storage/state",
     )
     #: Challenge answers, health, metrics; None: no port at all.
     http_address: AddressOrOff = Field(
@@ -165,12 +165,12 @@ class Settings(BaseSettings):
         """
         return (init_settings,)
 
-    @field_validator("config_dir")
+    @field_validator("config_dir", "state_dir")
     @classmethod
     def _is_of_its_own(cls, value: Path, known: ValidationInfo) -> Path:
-        # Traefik reads everything again whenever anything changes there.
-        if value == known.data.get("certificates_dir"):
-            raise ValueError("the certificates lie there")
+        # Each directory under the certificates is a name, and Traefik reads whatever is put beside its files.
+        if value in (known.data.get("certificates_dir"), known.data.get("config_dir")):
+            raise ValueError("something else lies there")
         return value
 
     @property
