@@ -13,6 +13,7 @@ from random import Random, SystemRandom
 from redis import Redis
 
 from certworker.acme.authority import Authority
+from certworker.acme.renewal_info import Suggestion
 from certworker.challenges.responder import Responder
 from certworker.challenges.solver import Solver
 from certworker.challenges.webroot import Webroot
@@ -25,6 +26,8 @@ from certworker.ledger.tokens import ChallengeTokens
 from certworker.overview import standings
 from certworker.reports.metrics import Metrics
 from certworker.rounds import Rounds
+from certworker.schedule import Schedule
+from certworker.serving.generation import Facts
 from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
 from certworker.settings import Settings, contact_problem
@@ -88,11 +91,13 @@ def build(
     )
     webroot = Webroot(settings.webroot, lambda: authority.thumbprint) if settings.webroot else None
     solvers: list[Solver] = [responder, webroot] if webroot else [responder]
+    schedule = Schedule(partial(_advice, authority), random)
     issuer = Issuer(
         choice=settings.authority,
         authority=authority,
         checks=[lambda _names: check_eligibility(settings)],
         solvers=solvers,
+        plan=schedule.plan,
         volume=volume,
         traefik=traefik,
         locks=locks,
@@ -115,10 +120,17 @@ def build(
         records=records,
         agenda=agenda,
         issuer=issuer,
-        rounds=Rounds(volume, records, agenda, request, clock, random),
+        rounds=Rounds(volume, records, agenda, schedule.plan, request, clock, random),
         metrics=_metrics(agenda, records, volume, waiting),
         clock=clock,
         random=random,
+    )
+
+
+def _advice(authority: Authority, facts: Facts) -> Suggestion | None:
+    # Another CA knows nothing of it.
+    return (
+        authority.suggestion(facts.renewal_id, facts.names[0]) if facts.authority == authority.label else None
     )
 
 

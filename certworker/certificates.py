@@ -6,6 +6,7 @@ Identity is read from the subject alternative names only: certificates of today 
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -123,6 +124,8 @@ class Certificate:
     serial: str
     #: The common name of the issuer, or its whole name where it has none.
     issuer: str
+    #: What the CA's renewal information knows it by (RFC 9773, section 4.1); empty if it has no such name.
+    renewal_id: str
 
     @property
     def fullchain_pem(self) -> bytes:
@@ -151,6 +154,7 @@ class Certificate:
                 not_after=leaf.not_valid_after_utc,
                 serial=_hexadecimal(leaf.serial_number),
                 issuer=_issuer_of(leaf),
+                renewal_id=_renewal_id(leaf),
             )
         except UNREADABLE as error:
             raise BadCertificate(name="the domain", reason=f"it cannot be read ({error})") from error
@@ -202,6 +206,18 @@ def _issuer_of(certificate: x509.Certificate) -> str:
 def _hexadecimal(serial: int) -> str:
     digits = f"{serial:x}"
     return digits.zfill(len(digits) + len(digits) % 2)
+
+
+def _renewal_id(certificate: x509.Certificate) -> str:
+    try:
+        authority = certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
+    except x509.ExtensionNotFound:
+        return ""
+    number = certificate.serial_number
+    # DER's integers are signed: one more byte where the first bit of the number is set.
+    der = number.to_bytes(number.bit_length() // 8 + 1, "big")
+    parts = (authority.key_identifier or b"", der)
+    return ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
 
 
 def _general_name(name: str) -> x509.GeneralName:

@@ -15,7 +15,6 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Literal
 
-from certworker import renewal
 from certworker.acme.authority import Authority
 from certworker.certificates import Certificate, KeyType, PrivateKey
 from certworker.challenges.solver import Solver, present
@@ -25,6 +24,8 @@ from certworker.errors.machine import Unexpected
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.lock import Lease, NameLocks
 from certworker.ledger.record import Records
+from certworker.renewal import next_attempt
+from certworker.schedule import Plan
 from certworker.serving.generation import Facts
 from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Stored, Volume
@@ -57,6 +58,8 @@ class Issuer:
     authority: Authority
     checks: Sequence[Callable[[tuple[str, ...]], None]]
     solvers: Sequence[Solver]
+    #: When a certificate is renewed, and looked at next.
+    plan: Callable[[Facts, datetime], Plan]
     volume: Volume
     traefik: Traefik
     locks: NameLocks
@@ -80,7 +83,7 @@ class Issuer:
         with self.locks.hold(names) as lease, self._recorded(names, lease):
             standing = [self.volume.current(name) for name in names]
             current = _for_all(names, standing)
-            if current and not force and not _is_due(current.facts, self.clock()):
+            if current and not force and not self.plan(current.facts, self.clock()).due:
                 return self._done("kept", current)
 
             self._protect_public(standing)
@@ -88,7 +91,7 @@ class Issuer:
                 check(names)
 
             _tell(names, "validate", f"asking {self.choice.title} (HTTP-01)")
-            order = self.authority.order(names)
+            order = self.authority.order(names, replaces=self._predecessor(current))
             with present(order.answers, self.solvers):
                 order.validate()
             _tell(names, "validate", "ownership confirmed by the CA")
@@ -107,6 +110,10 @@ class Issuer:
             )
             return self._done("issued", stored)
 
+    def _predecessor(self, current: Stored | None) -> str | None:
+        # Only the CA that issued it may be told (RFC 9773, section 5).
+        return current.facts.renewal_id if current and current.facts.authority == self.choice.label else None
+
     def _protect_public(self, standing: Sequence[Stored | None]) -> None:
         if self.choice.kind not in ("staging", "development"):
             return
@@ -117,10 +124,10 @@ class Issuer:
                 )
 
     def _done(self, state: Literal["issued", "kept"], stored: Stored) -> Outcome:
-        facts, now = stored.facts, self.clock()
+        facts = stored.facts
         if self.traefik.serve(stored):
             _tell(facts.names, "installed", f"in service: {stored.directory}")
-        next_look = renewal.next_look(facts.not_before, facts.not_after, facts.serial, now, self.random)
+        next_look = self.plan(facts, self.clock()).next_look
         self.records.issued(
             facts.names,
             not_before=facts.not_before,
@@ -128,7 +135,7 @@ class Issuer:
             serial=facts.serial,
             authority=facts.authority,
             next_look=next_look,
-            now=now,
+            now=self.clock(),
         )
         self.agenda.put_many(dict.fromkeys(facts.names, next_look))
         return Outcome(state, facts, next_look)
@@ -143,7 +150,7 @@ class Issuer:
             # A fault of our own waits like a refusal of the CA, lest it asks the CA again and again.
             failure = fault if isinstance(fault, CertworkerError) else Unexpected(fault=repr(fault))
             attempts = self.records.attempts(names[0]) + 1
-            again = renewal.next_attempt(failure, attempts, self.clock(), self.random)
+            again = next_attempt(failure, attempts, self.clock(), self.random)
             self.records.failed(names, failure, next_look=again, now=self.clock())
             self.agenda.put_many(dict.fromkeys(names, again))
             raise
@@ -159,7 +166,3 @@ def _for_all(names: tuple[str, ...], standing: Sequence[Stored | None]) -> Store
     if first is None or set(first.facts.names) != set(names):
         return None
     return first if all(other and other.directory == first.directory for other in standing) else None
-
-
-def _is_due(facts: Facts, now: datetime) -> bool:
-    return renewal.is_due(facts.not_before, facts.not_after, facts.serial, now)

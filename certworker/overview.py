@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from certworker import renewal
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.record import Record, Records
+from certworker.renewal import due_moment
 from certworker.serving.generation import Facts
 from certworker.serving.volume import Volume
 
@@ -82,7 +82,7 @@ def _standing(
         state=record.state if record and troubled else _state(facts, now),
         not_before=facts.not_before if facts else None,
         not_after=facts.not_after if facts else None,
-        renewal=renewal.due_moment(facts.not_before, facts.not_after, facts.serial) if facts else None,
+        renewal=due_moment(facts.life) if facts else None,
         next_look=next_look,
         attempts=record.attempts if record else 0,
         code=record.code if record and troubled else "",
@@ -97,4 +97,4 @@ def _state(facts: Facts | None, now: datetime) -> str:
         return "missing"
     if now >= facts.not_after:
         return "expired"
-    return "due" if renewal.is_due(facts.not_before, facts.not_after, facts.serial, now) else "valid"
+    return "due" if now >= due_moment(facts.life) else "valid"

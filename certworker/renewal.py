@@ -7,6 +7,7 @@ certificates today and for the 45-day ones of 2028.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
@@ -16,6 +17,9 @@ from certworker.errors import CertworkerError, Retry
 SHARE_LEFT = 1 / 3
 SHARE_LEFT_OF_A_SHORT_LIFE = 1 / 2
 SHORT_LIFE = timedelta(days=10)
+
+#: Whatever the CA suggests, no certificate is left alone with less than this of its life.
+SHARE_LEFT_AT_LAST = 1 / 20
 
 #: Certificates issued together are renewed apart, over this share of their life before the moment above.
 SPREAD = 1 / 20
@@ -32,46 +36,77 @@ SOON_PAUSES = (
     timedelta(minutes=5),
     *CA_PAUSES[1:],
 )
+#: A limit of which the CA did not say when it ends; most of its limits refill within the hour.
+UNTIL_PAUSES = (timedelta(hours=1),)
 PREFLIGHT_PAUSES = (
     *(timedelta(minutes=minutes) for minutes in (1, 5, 10, 30)),
     *(timedelta(hours=1),) * 24,
     timedelta(days=1),
 )
 
-#: A limit of which the CA did not say when it ends; most of its limits refill within the hour.
-UNTIL_PAUSES = (timedelta(hours=1),)
-
 #: A moment that everybody was told is nobody's: each waits up to this share longer.
 JITTER = 1 / 10
 
 
-def due_moment(not_before: datetime, not_after: datetime, serial: str) -> datetime:
+@dataclass(frozen=True)
+class Life:
     """
-    When the certificate *serial* is to be renewed.
+    What the arithmetic needs to know of a certificate.
+    """
 
-    The random part comes from the serial number, so that every look, every worker and every restart
-    finds the same moment without keeping it anywhere.
-    """
-    life = not_after - not_before
-    share = SHARE_LEFT_OF_A_SHORT_LIFE if life < SHORT_LIFE else SHARE_LEFT
-    return not_after - life * share - life * SPREAD * Random(serial).random()
+    not_before: datetime
+    not_after: datetime
+    #: It seeds the random part, so that every look, every worker and every restart finds the same moment
+    #: without keeping it anywhere.
+    serial: str
+
+    @property
+    def length(self) -> timedelta:
+        """
+        How long the certificate is valid in all.
+        """
+        return self.not_after - self.not_before
+
+    def left(self, now: datetime) -> float:
+        """
+        The share of the life that is left at *now*: 1 is new, 0 or less has expired.
+        """
+        return (self.not_after - now) / self.length
 
 
-def is_due(not_before: datetime, not_after: datetime, serial: str, now: datetime) -> bool:
+@dataclass(frozen=True)
+class Window:
     """
-    Whether the certificate is to be renewed at *now*.
+    When a CA suggests to renew a certificate (RFC 9773, section 4.2).
     """
-    return now >= due_moment(not_before, not_after, serial)
+
+    start: datetime
+    end: datetime
+    #: A page of the CA that says why; empty if there is none.
+    explanation_url: str = ""
 
 
-def next_look(
-    not_before: datetime, not_after: datetime, serial: str, now: datetime, random: Random
-) -> datetime:
+def due_moment(life: Life, window: Window | None = None) -> datetime:
     """
-    When to look at a certificate again that is not due at *now*: at its moment, and twice a day until then.
+    When the certificate is to be renewed: at a random moment in *window*, or by its age where there is none.
+
+    The moment stays the same as long as the window does.
     """
-    pause = LONGEST_PAUSE * random.uniform(0.5, 1)
-    return min(now + pause, max(due_moment(not_before, not_after, serial), now))
+    if window is None:
+        share = SHARE_LEFT_OF_A_SHORT_LIFE if life.length < SHORT_LIFE else SHARE_LEFT
+        return life.not_after - life.length * (share + SPREAD * Random(life.serial).random())
+    seed = f"{life.serial} {window.start.timestamp()} {window.end.timestamp()}"
+    chosen = window.start + (window.end - window.start) * Random(seed).random()
+    return min(chosen, life.not_after - life.length * SHARE_LEFT_AT_LAST)
+
+
+def next_look(life: Life, due: datetime, now: datetime, random: Random) -> datetime:
+    """
+    When to look at a certificate again that is *due* at another moment: then, and twice a day until then.
+    """
+    # A short life has short halves; looks that are all the same would meet at the same second.
+    pause = min(LONGEST_PAUSE, life.length / 4) * random.uniform(0.5, 1)
+    return min(now + pause, max(due, now))
 
 
 def next_attempt(failure: CertworkerError, attempts: int, now: datetime, random: Random) -> datetime | None:

@@ -9,20 +9,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import islice, repeat
 from random import Random
 
-from certworker import renewal
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.record import Records
+from certworker.renewal import due_moment, next_look
+from certworker.schedule import Plan
+from certworker.serving.generation import Facts
 from certworker.serving.volume import Volume
 
 logger = logging.getLogger(__name__)
 
 #: One look handles so many names, then lets the queue breathe.
 NAMES_A_LOOK = 1_000
+
+#: A look asks the CA for its advice on so many certificates at a time.
+QUESTIONS_AT_ONCE = 8
 
 #: A name that was put on the queue is looked at again after this, should its job be lost.
 UNTIL_A_LOST_JOB_IS_MISSED = timedelta(minutes=15)
@@ -40,6 +46,8 @@ class Rounds:
     volume: Volume
     records: Records
     agenda: Agenda
+    #: When a certificate is renewed, and looked at next.
+    plan: Callable[[Facts, datetime], Plan]
     request: Callable[[tuple[str, ...]], object]
     clock: Callable[[], datetime]
     random: Random
@@ -58,10 +66,11 @@ class Rounds:
         names = self.agenda.due(now, NAMES_A_LOOK)
         moments: dict[str, datetime] = {}
         requested: set[tuple[str, ...]] = set()
-        for name in names:
-            not_due_before = self._next_look_if_not_due(name, now)
-            if not_due_before:
-                moments[name] = not_due_before
+        with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as questions:
+            looks = list(questions.map(self._next_look_if_not_due, names, repeat(now)))
+        for name, look in zip(names, looks, strict=True):
+            if look:
+                moments[name] = look
             else:
                 requested.add(self._names_beside(name))
                 moments[name] = now + UNTIL_A_LOST_JOB_IS_MISSED
@@ -87,7 +96,7 @@ class Rounds:
         for some in _batches(self.volume.names(after), 500):
             missing = self.agenda.missing(some)
             now = self.clock()
-            self.agenda.put_many({name: self._next_look_if_not_due(name, now) or now for name in missing})
+            self.agenda.put_many({name: self._look_by_age(name, now) for name in missing})
             restored += len(missing)
             before, seen = seen, seen + len(some)
             if seen // PROGRESS_EVERY > before // PROGRESS_EVERY:
@@ -98,10 +107,13 @@ class Rounds:
 
     def _next_look_if_not_due(self, name: str, now: datetime) -> datetime | None:
         facts = self.volume.facts(name)
-        if facts is None:
-            return None
-        life = (facts.not_before, facts.not_after, facts.serial)
-        return None if renewal.is_due(*life, now) else renewal.next_look(*life, now, self.random)
+        plan = self.plan(facts, now) if facts else None
+        return plan.next_look if plan and not plan.due else None
+
+    def _look_by_age(self, name: str, now: datetime) -> datetime:
+        # Without the CA's advice: nobody asks it for all names of a volume at once.
+        facts = self.volume.facts(name)
+        return next_look(facts.life, due_moment(facts.life), now, self.random) if facts else now
 
     def _names_beside(self, name: str) -> tuple[str, ...]:
         facts = self.volume.facts(name)

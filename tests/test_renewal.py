@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certworker.errors import CertworkerError, Retry
-from certworker.renewal import LONGEST_PAUSE, due_moment, is_due, next_attempt, next_look
+from certworker.renewal import LONGEST_PAUSE, Life, Window, due_moment, next_attempt, next_look
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -23,6 +23,9 @@ DAY = timedelta(days=1)
 
 #: Let's Encrypt's of today, of February 2027 and of February 2028, its shortest, and those of other CAs.
 LIVES = [90 * DAY, 64 * DAY, 45 * DAY, 160 * HOUR, 365 * DAY, HOUR]
+
+#: A certificate of today.
+LONG = Life(NOW, NOW + 90 * DAY, "04ab")
 
 moments = st.integers(0, 15 * 365 * 24 * 60).map(lambda minutes: NOW + minutes * MINUTE)
 lives = st.timedeltas(MINUTE, 400 * DAY)
@@ -65,7 +68,7 @@ class TestDueMoment:
         """
         share = 1 / 2 if life < 10 * DAY else 1 / 3
 
-        left = NOW + life - due_moment(NOW, NOW + life, "04ab")
+        left = NOW + life - due_moment(Life(NOW, NOW + life, "04ab"))
 
         assert life * share <= left <= life * (share + 1 / 20)
 
@@ -76,7 +79,7 @@ class TestDueMoment:
         """
         A third of the life is time for many attempts; a certificate renewed at birth would be a loop.
         """
-        due = due_moment(begins, begins + life, serial)
+        due = due_moment(Life(begins, begins + life, serial))
 
         assert begins + life * 0.4 <= due <= begins + life * 0.7
 
@@ -84,33 +87,53 @@ class TestDueMoment:
         """
         Several workers, and the same one after a restart, plan the same moment and need not tell each other.
         """
-        assert due_moment(NOW, NOW + 90 * DAY, "04ab") == due_moment(NOW, NOW + 90 * DAY, "04ab")
+        assert due_moment(Life(NOW, NOW + 90 * DAY, "04ab")) == due_moment(Life(NOW, NOW + 90 * DAY, "04ab"))
 
     def test_certificates_issued_together_are_renewed_apart(self) -> None:
         """
         A volume that was filled in an hour does not become an hour in which everything is renewed.
         """
-        days = Counter(due_moment(NOW, NOW + 90 * DAY, f"{number:x}").date() for number in range(5000))
+        days = Counter(due_moment(Life(NOW, NOW + 90 * DAY, f"{number:x}")).date() for number in range(5000))
 
         assert len(days) >= 5
         assert max(days.values()) < 5000 / 3
 
 
-class TestIsDue:
-    def test_it_turns_at_its_moment(self) -> None:
+class TestAdvice:
+    @given(serials, st.timedeltas(MINUTE, 30 * DAY), st.timedeltas(timedelta(0), 50 * DAY))
+    def test_a_window_is_kept_to(self, serial: str, length: timedelta, start: timedelta) -> None:
         """
-        Neither a second before nor a second after: the agenda wakes us at exactly this one.
+        A uniformly random moment in it (RFC 9773, section 4.2), the same at every look.
         """
-        due = due_moment(NOW, NOW + 90 * DAY, "04ab")
+        window = Window(NOW + start, NOW + start + length)
+        due = due_moment(Life(NOW, NOW + 90 * DAY, serial), window)
 
-        assert is_due(NOW, NOW + 90 * DAY, "04ab", due)
-        assert not is_due(NOW, NOW + 90 * DAY, "04ab", due - timedelta(microseconds=1))
+        assert window.start <= due <= window.end
+        assert due == due_moment(Life(NOW, NOW + 90 * DAY, serial), window)
 
-    def test_one_that_has_ended_is_due(self) -> None:
+    def test_moments_are_spread_over_the_window(self) -> None:
         """
-        However long ago: a worker may have been away for a year.
+        Each tenth of it gets its share.
         """
-        assert is_due(NOW, NOW + 90 * DAY, "04ab", NOW + 400 * DAY)
+        window = Window(NOW, NOW + 10 * DAY)
+        dues = [due_moment(Life(NOW, NOW + 90 * DAY, f"{number:x}"), window) for number in range(5000)]
+        days = Counter((due - NOW).days for due in dues)
+
+        assert all(400 < days[day] < 600 for day in range(10))
+
+    def test_a_moved_window_means_another_moment(self) -> None:
+        """
+        A mass revocation moves it into the past, and that means at once.
+        """
+        assert due_moment(LONG, Window(NOW - 2 * DAY, NOW - DAY)) < NOW
+
+    def test_no_advice_lets_a_certificate_end(self) -> None:
+        """
+        With a twentieth of its life left it is renewed, whatever the window says.
+        """
+        window = Window(NOW + 89 * DAY, NOW + 100 * DAY)
+
+        assert due_moment(LONG, window) <= LONG.not_after - LONG.length / 20
 
 
 class TestNextLook:
@@ -121,9 +144,9 @@ class TestNextLook:
         """
         Twice a day at least, so that no news of the CA or the volume is older, and on time when it is due.
         """
-        now, due = begins + life * elapsed, due_moment(begins, begins + life, serial)
+        now, due = begins + life * elapsed, due_moment(Life(begins, begins + life, serial))
 
-        look = next_look(begins, begins + life, serial, now, random)
+        look = next_look(Life(begins, begins + life, serial), due, now, random)
 
         assert now <= look <= now + LONGEST_PAUSE
         assert look <= max(due, now)
@@ -133,10 +156,10 @@ class TestNextLook:
         The whole walk of one certificate: no look is forgotten and none runs in circles.
         """
         now, looks, random = NOW, 0, Random(5)
-        while not is_due(NOW, NOW + 90 * DAY, "04ab", now):
-            now, looks = next_look(NOW, NOW + 90 * DAY, "04ab", now, random), looks + 1
+        while now < due_moment(LONG):
+            now, looks = next_look(LONG, due_moment(LONG), now, random), looks + 1
 
-        assert now == due_moment(NOW, NOW + 90 * DAY, "04ab")
+        assert now == due_moment(Life(NOW, NOW + 90 * DAY, "04ab"))
         assert 2 * 55 <= looks <= 4 * 60
 
 

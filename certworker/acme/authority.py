@@ -16,8 +16,9 @@ from certworker.acme.account import Account, AccountFiles
 from certworker.acme.network import Network
 from certworker.acme.order import Order, World
 from certworker.acme.registration import Registration
+from certworker.acme.renewal_info import RenewalInfo, Suggestion
 from certworker.acme.transport import Transport
-from certworker.errors.authority import AccountDeactivated, AccountGone, InvalidProfile
+from certworker.errors.authority import AccountDeactivated, AccountGone, AlreadyReplaced, InvalidProfile
 
 
 class Authority:
@@ -64,6 +65,7 @@ class Authority:
         transport = Transport(directory_url, ca_bundle=ca_bundle, connections=connections)
         self._network = Network(title, directory_url, transport, clock)
         files = AccountFiles(state_directory / "accounts" / label, directory_url)
+        self._renewal_info = RenewalInfo(self._network, clock)
         self._registration = Registration(self._network, files, contact)
 
     @property
@@ -87,27 +89,42 @@ class Authority:
         """
         self._network.directory()
 
-    def order(self, names: tuple[str, ...]) -> Order:
+    def suggestion(self, renewal_id: str, name: str) -> Suggestion | None:
+        """
+        When the CA suggests to renew the certificate *renewal_id* of *name*; None if it has no advice.
+        """
+        return self._renewal_info.suggestion(renewal_id, name) if renewal_id else None
+
+    def order(self, names: tuple[str, ...], *, replaces: str | None = None) -> Order:
         """
         Order a certificate for *names*, and read what the CA wants to see for it.
 
         An account that the CA has lost is registered anew, once.
+
+        Args:
+            replaces: The renewal id of the certificate that this one follows (RFC 9773, section 5). A CA that
+                has seen it followed already is asked once more without.
 
         Raises:
             CertworkerError: The CA refuses, is busy, or does not answer; or the account cannot be used.
         """
         self._check_profile()
         account = self._registration.account()
+        known_to_it = replaces if self._network.directory().renewal_info else None
         try:
-            return self._place(names, account)
+            return self._place(names, account, known_to_it)
         except (AccountGone, AccountDeactivated):
-            return self._place(names, self._registration.renewed(account))
+            return self._place(names, self._registration.renewed(account), None)
+        except AlreadyReplaced:
+            return self._place(names, account, None)
 
-    def _place(self, names: tuple[str, ...], account: Account) -> Order:
+    def _place(self, names: tuple[str, ...], account: Account, replaces: str | None) -> Order:
         ask = partial(self._network.post, signer=account.signer)
         wanted: dict[str, object] = {"identifiers": [_identifier(name) for name in names]}
         if self._profile is not None:
             wanted["profile"] = self._profile
+        if replaces:
+            wanted["replaces"] = replaces
         placed = ask(self._network.directory().new_order, wanted)
         world = World(self.title, ask, account.thumbprint, self._clock, self._sleep, self._random)
         return Order(names, placed, world)

@@ -19,27 +19,29 @@ from certworker.errors.authority import (
     AccountDeactivated,
     AccountGone,
     AlreadyReplaced,
-    AuthorityBusy,
     AuthorizationGone,
     BadCsr,
     BadNonce,
-    DuplicateCertificates,
     ExternalAccountRequired,
-    FailedValidations,
     InvalidProfile,
     Maintenance,
     Malformed,
     OrderNotReady,
-    Paused,
-    RegisteredDomainLimit,
     SecondaryRpcFailed,
     ServerInternal,
     TermsChanged,
     TooManyAccounts,
-    TooManyOrders,
     UnknownProblem,
 )
 from certworker.errors.configuration import EmailInvalid
+from certworker.errors.limits import (
+    AuthorityBusy,
+    DuplicateCertificates,
+    FailedValidations,
+    Paused,
+    RegisteredDomainLimit,
+    TooManyOrders,
+)
 from certworker.errors.naming import ForbiddenByPolicy
 from certworker.errors.reach import CaaForbids
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certworker import durable
+from certworker.renewal import Life
 
 if TYPE_CHECKING:  # the facts are read without loading cryptography
     from certworker.certificates import Certificate
@@ -47,6 +48,8 @@ class Facts:
     #: Hexadecimal.
     serial: str
     issuer: str
+    #: What the CA's renewal information knows it by; empty if it has no such name.
+    renewal_id: str
     #: The label of the authority; empty where somebody else put the files there.
     authority: str
     #: `public`, `staging`, `development` or `private`.
@@ -65,6 +68,7 @@ class Facts:
             not_after=certificate.not_after,
             serial=certificate.serial,
             issuer=certificate.issuer,
+            renewal_id=certificate.renewal_id,
             authority=authority,
             kind=kind,
             generation=generation,
@@ -78,10 +82,18 @@ class Facts:
         try:
             told = json.loads((directory / META).read_bytes())
             told["names"] = tuple(told["names"])
+            told.setdefault("renewal_id", "")
             told |= {date: datetime.fromisoformat(told[date]) for date in _DATES}
             return cls(**{field: told[field] for field in cls.__dataclass_fields__})
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    @property
+    def life(self) -> Life:
+        """
+        What :mod:`certworker.renewal` needs to know of it.
+        """
+        return Life(self.not_before, self.not_after, self.serial)
 
     def as_json(self) -> bytes:
         """
@@ -95,17 +107,12 @@ def build(generations: Path, certificate: Certificate, facts: Facts) -> Path:
     """
     Write *certificate* as a new generation and return its directory.
 
-    It is built under a temporary name and fsynced before it gets its own, so that a directory with an
-    ID is complete, always. The files of a certificate are public, its key is the worker's alone.
+    A directory with an ID is complete, always. A certificate is public, its key is the worker's alone.
     """
-    temporary = generations / f"{secrets.token_hex(8)}{durable.TEMPORARY}"
-    durable.make_directory(temporary)
     contents = (certificate.cert_pem, certificate.chain_pem, certificate.fullchain_pem, certificate.key.pem)
-    for name, content in zip(PEM_FILES, contents, strict=True):
-        durable.create(temporary / name, content, 0o600 if name == "privkey.pem" else 0o644)
-    durable.create(temporary / META, facts.as_json(), 0o644)
+    files = {name: (content, _mode(name)) for name, content in zip(PEM_FILES, contents, strict=True)}
     directory = generations / f"{facts.generation:012d}-{secrets.token_hex(4)}"
-    durable.move_directory(temporary, directory)
+    durable.write_directory(directory, files | {META: (facts.as_json(), _mode(META))})
     return directory
 
 
@@ -115,3 +122,7 @@ def token_of(identifier: str) -> int:
     """
     match = _ID.fullmatch(identifier)
     return int(match[1]) if match else 0
+
+
+def _mode(file: str) -> int:
+    return 0o600 if file == "privkey.pem" else 0o644

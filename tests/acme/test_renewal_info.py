@@ -1,0 +1,70 @@
+"""
+ARI: asked when the CA wants to be asked, and never in the way of a renewal.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from certworker.assembly import House
+from certworker.development.authority import DevelopmentAuthority
+
+NAME = "shop.localhost"
+
+
+def asked(authority: DevelopmentAuthority, kind: str) -> int:
+    """
+    How often the CA was asked for *kind*.
+    """
+    return sum(each.kind == kind for each in authority.requests)
+
+
+class TestSuggestion:
+    def test_it_is_asked_for_right_after_issuance_and_kept_until_retry_after(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        RFC 9773, section 4.3: neither less often nor more.
+        """
+        facts = house.issuer.issue((NAME,)).facts
+        first = house.authority.suggestion(facts.renewal_id, NAME)
+        second = house.authority.suggestion(facts.renewal_id, NAME)
+
+        assert first is not None
+        assert first is second
+        assert first.window is not None
+        assert facts.not_before < first.window.start < first.window.end < facts.not_after
+        assert 1 == asked(door_authority, "renewalInfo")
+        assert timedelta(seconds=50) < first.ask_again - house.clock() <= timedelta(days=1)
+
+    def test_a_ca_that_does_not_answer_is_asked_again_later(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Without advice the arithmetic decides; nobody fails for want of advice.
+        """
+        facts = house.issuer.issue((NAME,)).facts
+        door_authority.stop()
+        told = house.authority.suggestion("unknown.certificate", NAME)
+
+        assert told is not None
+        assert told.window is None
+        assert told.ask_again > house.clock()
+        assert not house.issuer.plan(facts, house.clock()).due
+
+
+class TestReplaces:
+    def test_a_renewal_says_what_it_replaces_unless_the_ca_has_seen_it_replaced(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Such orders are exempt from the CA's limits; a 409 must not stop a renewal until it is too late.
+        """
+        first = house.issuer.issue((NAME,)).facts
+        house.issuer.issue((NAME,), force=True)
+        before = asked(door_authority, "newOrder")
+        order = house.authority.order((NAME,), replaces=first.renewal_id)
+
+        assert order.answers
+        assert 2 == before
+        assert 4 == asked(door_authority, "newOrder")

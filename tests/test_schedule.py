@@ -1,0 +1,66 @@
+"""
+The CA's advice and our own arithmetic, put together.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+from certworker.acme.renewal_info import Suggestion
+from certworker.renewal import Window
+from certworker.schedule import Plan, Schedule
+from certworker.serving.generation import Facts
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def plan(window: Window | None, ask_again: timedelta = DAY, age: timedelta = timedelta(0)) -> Plan:
+    """
+    The plan for a certificate of ninety days and this *age*, for which the CA suggests *window*.
+    """
+    suggestion = Suggestion(window, NOW + age + ask_again)
+    facts = Facts(
+        names=("shop.example.org",),
+        not_before=NOW,
+        not_after=NOW + 90 * DAY,
+        serial="04ab",
+        issuer="issuer",
+        renewal_id="aki.serial",
+        authority="letsencrypt",
+        kind="public",
+        generation=1,
+    )
+    return Schedule(lambda _: suggestion, Random(1)).plan(facts, NOW + age)
+
+
+class TestPlan:
+    def test_a_window_that_is_over_means_now(self) -> None:
+        """
+        This is how a mass revocation is announced.
+        """
+        assert plan(Window(NOW - 2 * DAY, NOW - DAY)).due
+
+    def test_a_window_ahead_means_not_yet_whatever_the_age(self) -> None:
+        """
+        The CA knows better than our arithmetic, until the safety net.
+        """
+        ahead = Window(NOW + 80 * DAY, NOW + 82 * DAY)
+
+        assert not plan(ahead, age=75 * DAY).due
+        assert plan(None, age=75 * DAY).due
+
+    def test_the_safety_net_beats_the_window(self) -> None:
+        """
+        With a twentieth of the life left nobody waits for advice.
+        """
+        assert plan(Window(NOW + 100 * DAY, NOW + 101 * DAY), age=86 * DAY).due
+
+    def test_the_next_look_is_not_after_the_moment_at_which_the_ca_wants_to_be_asked(self) -> None:
+        """
+        A moved window renews within one look.
+        """
+        soon = plan(Window(NOW + 60 * DAY, NOW + 61 * DAY), ask_again=timedelta(minutes=5))
+
+        assert soon.next_look <= NOW + timedelta(minutes=5)
