@@ -14,6 +14,7 @@ from pathlib import Path
 
 from certworker.assembly import authority_of
 from certworker.checks.eligibility import check_eligibility
+from certworker.checks.machine import risks
 from certworker.errors import CertworkerError, printable
 from certworker.intake.connection import connected
 from certworker.intake.queue import queue_length
@@ -64,6 +65,8 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
         (settings.config_dir, Traefik(settings.config_dir).check_writable),
     ):
         yield _volume(directory, check)
+    for risk in risks(settings):
+        yield Finding("Machine", "volumes", Verdict.WARN, risk.message, risk.remedy, risk.code)
     yield _redis(settings)
     yield _authority(settings)
 

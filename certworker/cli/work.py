@@ -15,6 +15,7 @@ from redis import Redis
 
 from certworker.answer import Answer
 from certworker.assembly import House, build, now_in_utc
+from certworker.checks.machine import risks
 from certworker.checks.port80 import answers
 from certworker.door import Door
 from certworker.errors import CertworkerError
@@ -59,6 +60,8 @@ def command() -> None:
 
 
 def _work(settings: Settings) -> int:
+    for risk in risks(settings):
+        logger.warning("[%s] %s %s", risk.code, risk.message, risk.remedy, extra={"code": risk.code})
     connection = connect(settings, connections=2 * settings.concurrency + CONNECTIONS_BESIDE_THE_SLOTS)
     wait_for_redis(connection)
     with ExitStack() as stack:

@@ -26,6 +26,19 @@ class VolumeFull(CertworkerError):
     severity = Severity.FATAL
 
 
+class NotPersistent(CertworkerError):
+    code = "fs.not_persistent"
+    says = (
+        "All that lies in {path} is lost with this container, because {reason}; "
+        "a CA signs the same names five times a week, not more."
+    )
+    cure = (
+        "In docker-compose.yml, under volumes: of appwrite-worker-certificates, write "
+        "- {volume}:{path} and then run: docker compose up -d"
+    )
+    retry = Retry.CONFIG
+
+
 class PairBroken(CertworkerError):
     code = "fs.partial"
     says = "The certificate and the key in {path} do not work together: {reason}"
