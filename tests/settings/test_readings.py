@@ -24,7 +24,9 @@ READ = [
     (readings.DirectoryOrOff, "/off", Path("/off")),
     (readings.HostName, "my_redis.internal", "my_redis.internal"),
     (readings.HostName, "::1", "::1"),
+    (readings.Port, "1", 1),
     (readings.Port, "65535", 65535),
+    (readings.Slots, "1", 1),
     (readings.Slots, "1024", 1024),
     (readings.Profile, "tls-server.v2", "tls-server.v2"),
 ]
