@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import cast
 
@@ -59,16 +60,20 @@ return redis.call('LREM', KEYS[1], 1, ARGV[1])
 class Recovery:
     """
     Looks after the leases of a queue; every worker has one of these and does the same work.
+
+    Args:
+        find: Reads a job, see :meth:`RegisteredJob.find`.
+        lease_seconds: How long an id may be between the lists before its worker counts as dead.
     """
 
     def __init__(
-        self, connection: Redis, queue: Queue, job_class: type[RegisteredJob], lease_seconds: float
+        self, queue: Queue, find: Callable[[bytes, Redis], RegisteredJob], lease_seconds: float
     ) -> None:
-        self._connection = connection
+        self._connection = queue.connection
         self._queue = queue
+        self._find = find
         self._leases = queue.started_job_registry.key
         self._in_between = queue.intermediate_queue_key
-        self._job_class = job_class
         self._lease_seconds = lease_seconds
         self._seen: dict[bytes, float] = {}
 
@@ -95,7 +100,7 @@ class Recovery:
     def _take_back(self, lease: bytes, now: float) -> None:
         raw_id = lease.partition(b":")[0]
         try:
-            job = self._job_class.find(raw_id, self._connection)
+            job = self._find(raw_id, self._connection)
             outcome = self._run_take_back(lease, raw_id, now=now, count=1, most=MOST_RECOVERIES)
         except BadJob as failure:
             discard(self._connection, self._leases, lease, failure)

@@ -1,5 +1,5 @@
 """
-The worker: slots, results, and what it does when Redis, jobs or operators misbehave.
+The worker: what it does when Redis, other workers or operators misbehave.
 """
 
 from __future__ import annotations
@@ -35,102 +35,6 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 class TestRun:
-    def test_the_result_of_a_job_is_json(self, connection: Redis) -> None:
-        """
-        Whoever waits for a job reads what became of it, in any language.
-        """
-        with worker_thread(connection):
-            end = end_of(connection, request_certificate("a.org", connection=connection))
-
-        assert ("finished", {"state": "issued", "names": ["a.org"]}) == end
-        assert [b'["a.org", false]'] == connection.lrange("toy:issued", 0, -1)
-
-    def test_a_failure_is_a_sentence(self, connection: Redis) -> None:
-        """
-        What an operator finds in the job is what to do, not where in the program it happened.
-        """
-        with worker_thread(connection):
-            status, told = end_of(connection, push(connection, "full", "toy.fail"))
-
-        assert "failed" == status
-        assert told.startswith("[fs.full] The disk of /storage/certificates/a.pem is full")
-        assert "Traceback" not in told
-
-    def test_a_fault_of_the_program_leaves_its_trace_in_the_job(
-        self, connection: Redis, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """
-        The log has one line, and whoever mends it finds the rest.
-        """
-        with worker_thread(connection):
-            status, told = end_of(connection, push(connection, "bug", "toy.stumble"))
-
-        assert ("failed", True) == (status, "Traceback" in told and "ZeroDivisionError" in told)
-        (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
-        assert "a fault of the program" in line.getMessage()
-
-    def test_a_job_that_redis_fails_says_so(self, connection: Redis) -> None:
-        """
-        Redis may go in the middle of a job: that is no fault of the program, and there is a remedy.
-        """
-        with worker_thread(connection):
-            status, told = end_of(connection, push(connection, "job", "toy.misuse_redis"))
-
-        assert ("failed", True) == (status, told.startswith("[redis.fault] Redis at 127.0.0.1:"))
-
-    def test_a_job_that_takes_too_long_is_stopped(
-        self, connection: Redis, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """
-        A slot must come back, whatever a job does.
-        """
-        with worker_thread(connection):
-            push(connection, "long", "toy.naps", timeout="1")
-            status, told = end_of(connection, "long")
-
-        assert ("failed", True) == (
-            status,
-            told.startswith("[queue.timeout] The job was stopped after 1 sec"),
-        )
-        assert ["queue.timeout"] == [
-            line.__dict__["code"] for line in caplog.records if line.levelname == "WARNING"
-        ]
-
-    def test_slots_run_side_by_side(self, connection: Redis) -> None:
-        """
-        Issuing is waiting: sixteen jobs of half a second take about as long as one.
-        """
-        jobs = [push(connection, f"job-{number}", "toy.sleep", 0.5) for number in range(16)]
-
-        began = time.monotonic()
-        with worker_thread(connection, slots=16):
-            assert {("finished", "slept")} == {end_of(connection, job) for job in jobs}
-
-        assert time.monotonic() - began < 4
-
-    def test_a_job_that_cannot_start_stays_for_others(self, connection: Redis) -> None:
-        """
-        With two workers, a job must not wait behind a long one while the other worker is idle.
-        """
-        for number in range(5):
-            push(connection, f"job-{number}", "toy.sleep", 1)
-
-        with worker_thread(connection, slots=2):
-            assert eventually(lambda: connection.llen("toy:began") == 2)
-            time.sleep(0.4)
-
-            assert (3, 2) == (queue_length(connection), connection.zcard(LEASES))
-            assert 0 == connection.llen(f"{QUEUE_KEY}:intermediate")
-
-    def test_a_job_may_take_longer_than_its_lease(self, connection: Redis) -> None:
-        """
-        As long as its worker lives, nobody takes a job away from it.
-        """
-        with worker_thread(connection, lease_seconds=1), worker_thread(connection, lease_seconds=1):
-            end_of(connection, push(connection, "long", "toy.sleep", 3))
-
-        assert 1 == connection.llen("toy:began")
-
     def test_half_of_the_producers_have_ids_of_their_own(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
