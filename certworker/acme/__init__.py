@@ -12,5 +12,6 @@ The CA's side: ACME (RFC 8555) from the connection to the certificate.
     account        the account's key and URL on the volume
     registration   the account at the CA
     order          one order: the answers, validation, the certificate
+    renewal_info   when the CA suggests to renew a certificate
     authority      ★ a CA from which certificates can be ordered
 """

@@ -6,7 +6,8 @@ The first part of a code says in which file its class stands::
     failure         CertworkerError, Retry, Severity, catalogue()
     configuration   config.*
     naming          name.* payload.*
-    authority       acct.* acme.* rate.* ca.* net.*
+    authority       acct.* acme.* ca.* net.*
+    limits          rate.*
     reach           http.* dns.* caa.*         why the CA could not see that the domain is ours
     machine         fs.* redis.* clock.* queue.* worker.*
 """

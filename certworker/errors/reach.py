@@ -147,10 +147,16 @@ class HttpSecondary(ReachFailure):
     )
 
 
-class HttpCrossedPorts(ReachFailure):
+class HttpsOn80(ReachFailure):
     code = "http.https_on_80"
-    says = "The ports of {name} are crossed: {detail}"
+    says = "Port 80 of {name} does not speak plain HTTP: {detail}"
     cure = (
         'Correct "ports:" of Traefik in docker-compose.yml to 80:80 and 443:443, then run: '
         "docker compose up -d"
     )
+
+
+class HttpOn443(ReachFailure):
+    code = "http.http_on_443"
+    says = "{name} redirects the CA to HTTPS, but port 443 does not speak TLS: {detail}"
+    cure = HttpsOn80.cure

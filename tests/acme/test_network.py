@@ -15,8 +15,9 @@ from certworker.acme.transport import Transport
 from certworker.development.authority import DevelopmentAuthority
 from certworker.development.misbehaviour import Fault
 from certworker.errors import CertworkerError
-from certworker.errors.authority import AuthorityBusy, BadNonce, NotAcme
+from certworker.errors.authority import BadNonce, NotAcme
 from certworker.errors.configuration import WrongCaUrl
+from certworker.errors.limits import AuthorityBusy
 from tests.acme.clients import client_of
 from tests.servers.development import ChallengeServer
 from tests.servers.oddities import Oddity, odd_server

@@ -18,12 +18,12 @@ from certworker.development.misbehaviour import Fault
 from certworker.development.problems import Problem
 from certworker.errors import CertworkerError
 from certworker.errors.authority import (
-    AuthorityBusy,
     AuthorityUnreachable,
     NotAcme,
     PendingTimeout,
     ServerInternal,
 )
+from certworker.errors.limits import AuthorityBusy
 from tests.acme.clients import client_of, issued, presented
 from tests.servers.development import ChallengeServer
 

@@ -78,6 +78,7 @@ REFUSALS = [
     ),
     ("acme.bad_csr", "badCSR", "Error parsing certificate request: signature algorithm not supported"),
     ("acme.bad_nonce", "badNonce", "JWS has an invalid anti-replay nonce"),
+    ("acme.already_replaced", "alreadyReplaced", "Cannot indicate an order replaces certificate twice"),
     ("acme.invalid_profile", "invalidProfile", "Profile 'x' not in allowed list"),
     ("acme.malformed", "malformed", "Unable to parse JWS"),
     ("acme.unknown_problem", "somethingNew", "Nobody knows"),

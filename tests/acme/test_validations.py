@@ -77,7 +77,7 @@ CAUSES = [
         f"203.0.113.7: Fetching https://{NAME}/x: Timeout during connect (likely firewall problem)",
     ),
     (
-        "http.https_on_80",
+        "http.http_on_443",
         "malformed",
         f"203.0.113.7: Fetching https://{NAME}/x: Server only speaks HTTP, not TLS",
     ),

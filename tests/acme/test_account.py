@@ -1,0 +1,122 @@
+"""
+The files of an account.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from base64 import urlsafe_b64encode
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from certworker.acme.account import AccountFiles
+from certworker.certificates import PrivateKey
+from certworker.errors.authority import AccountKeyUnreadable
+
+URL = "https://ca.example/directory"
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> AccountFiles:
+    """
+    The files of an account that is not there yet.
+    """
+    return AccountFiles(tmp_path / "accounts" / "ca", URL)
+
+
+class TestKey:
+    def test_there_is_none_at_first(self, files: AccountFiles) -> None:
+        """
+        Whoever only reads makes nothing: the doctor looks at volumes that nobody has used yet.
+        """
+        assert files.read() is None
+
+    def test_it_is_made_once(self, files: AccountFiles) -> None:
+        """
+        The second worker finds the first one's.
+        """
+        with files.locked():
+            first = files.make_key()
+            second = files.make_key()
+
+        assert first.thumbprint == second.thumbprint
+
+    def test_its_thumbprint_is_that_of_rfc_7638(self, files: AccountFiles) -> None:
+        """
+        The CA computes it by itself: the members in their order, without spaces, hashed.
+        """
+        with files.locked():
+            account = files.make_key()
+        numbers = account.key.key.public_key().public_numbers()
+        members = {"crv": "P-256", "kty": "EC", "x": _b64(numbers.x), "y": _b64(numbers.y)}
+        told = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
+
+        assert _encoded(hashlib.sha256(told).digest()) == account.thumbprint
+
+    @pytest.mark.parametrize("kind", ["ec384", "rsa2048"])
+    def test_one_of_another_kind_is_refused(self, files: AccountFiles, tmp_path: Path, kind: str) -> None:
+        """
+        Somebody has put a certificate's key there; the CA would refuse each signature.
+        """
+        with files.locked():
+            files.make_key()
+        key = PrivateKey.generate("ec384" if kind == "ec384" else "rsa2048")
+        (tmp_path / "accounts" / "ca" / "key.pem").write_bytes(key.pem)
+
+        with pytest.raises(AccountKeyUnreadable, match="not a P-256 key"):
+            files.read()
+
+    def test_a_directory_in_its_place_is_told(self, files: AccountFiles, tmp_path: Path) -> None:
+        """
+        Docker makes a directory where a file that should be mounted is missing.
+        """
+        (tmp_path / "accounts" / "ca" / "key.pem").mkdir(parents=True)
+
+        with pytest.raises(AccountKeyUnreadable, match="Is a directory"):
+            files.read()
+
+    def test_a_retired_one_is_kept_without_its_url(self, files: AccountFiles) -> None:
+        """
+        The URL belongs to the key; the next one has another.
+        """
+        with files.locked():
+            old = files.make_key()
+            files.remember("https://ca.example/acct/1", None)
+            kept = files.retire_key()
+            new = files.make_key()
+
+        assert kept.is_file()
+        assert old.thumbprint != new.thumbprint
+        assert new.url is None
+
+
+class TestLock:
+    def test_threads_wait_for_one_another(self, files: AccountFiles) -> None:
+        """
+        flock holds between processes; with a descriptor of its own each, it does between threads.
+        """
+        order = []
+
+        def other() -> None:
+            with files.locked():
+                order.append("other")
+
+        with files.locked():
+            thread = Thread(target=other)
+            thread.start()
+            thread.join(timeout=0.1)
+            order.append("first")
+        thread.join()
+
+        assert ["first", "other"] == order
+
+
+def _b64(number: int) -> str:
+    return _encoded(number.to_bytes(32, "big"))
+
+
+def _encoded(content: bytes) -> str:
+    return urlsafe_b64encode(content).rstrip(b"=").decode()

@@ -1,0 +1,171 @@
+"""
+Connections to a CA: kept, verified, and through a proxy where there is one.
+"""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from certworker.acme.transport import Transport
+from certworker.errors.authority import AuthorityUnreachable, TlsIntercepted
+from tests.servers.oddities import Oddity, OddServer, odd_server
+from tests.servers.pebble import Pebble
+
+
+@pytest.fixture
+def server() -> Iterator[OddServer]:
+    """
+    A server that answers as a test wants.
+    """
+    with odd_server() as started:
+        yield started
+
+
+def transport_to(url: str, ca_bundle: Path | None = None) -> Transport:
+    """
+    A transport as a worker with two slots has it.
+    """
+    return Transport(url, ca_bundle=ca_bundle, connections=2)
+
+
+class TestSession:
+    def test_one_is_kept_for_all_requests(self, server: OddServer) -> None:
+        """
+        A new connection costs more than the rest of an order together.
+        """
+        server.answers["/"] = Oddity(b'{"a": 1}')
+        server.answers["/empty"] = Oddity(b"")
+        transport = transport_to(server.url)
+
+        for path in ("/", "/empty", "/", "/missing", "/"):
+            transport.send("POST", server.url + path, b"{}")
+        transport.send("HEAD", server.url)
+        transport.send("GET", server.url)
+
+        assert 1 == server.connections
+
+    def test_we_say_who_we_are(self, server: OddServer) -> None:
+        """
+        RFC 8555, section 6.1: the operator of a CA must be able to tell clients apart.
+        """
+        transport_to(server.url).send("POST", server.url, b"{}")
+
+        assert server.requests[0]["User-Agent"].startswith("certworker/")
+        assert "application/jose+json" == server.requests[0]["Content-Type"]
+
+    def test_cookies_are_not_kept(self, server: OddServer) -> None:
+        """
+        Sixteen threads share the session; nothing that one of them was told may go out with another.
+        """
+        server.answers["/"] = Oddity(headers={"Set-Cookie": "seen=1"})
+        transport = transport_to(server.url)
+
+        transport.send("GET", server.url)
+        transport.send("GET", server.url)
+
+        assert "Cookie" not in server.requests[1]
+
+
+class TestTls:
+    def test_the_bundle_is_trusted(self, pebble: Pebble) -> None:
+        """
+        A CA of one's own has a root of its own.
+        """
+        transport = transport_to(pebble.directory_url, pebble.ca_bundle)
+
+        assert 200 == transport.send("GET", pebble.directory_url).status
+
+    def test_the_bundle_wins_over_the_environment(
+        self, pebble: Pebble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        REQUESTS_CA_BUNDLE, set for something else, would silently replace it.
+        """
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "nothing.pem"))
+        transport = transport_to(pebble.directory_url, pebble.ca_bundle)
+
+        assert 200 == transport.send("GET", pebble.directory_url).status
+
+    def test_what_nobody_vouches_for_is_refused(self, pebble: Pebble) -> None:
+        """
+        A proxy that intercepts TLS could read nothing but deny everything; it is named as what it is.
+        """
+        with pytest.raises(TlsIntercepted) as caught:
+            transport_to(pebble.directory_url).send("GET", pebble.directory_url)
+
+        assert "CERTWORKER_CA_BUNDLE=" in caught.value.remedy
+        assert "certificate verify failed" in caught.value.message
+
+    def test_a_certificate_for_another_name_is_refused(self, pebble: Pebble) -> None:
+        """
+        The one shared context checks names, too.
+        """
+        url = pebble.directory_url.replace("127.0.0.1", "127.0.0.2")
+        other = transport_to(url, pebble.ca_bundle)
+
+        with pytest.raises((TlsIntercepted, AuthorityUnreachable)):
+            other.send("GET", url)
+
+
+class TestProxy:
+    def test_that_of_the_environment_is_used(self, pebble: Pebble, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Some networks let nothing out but through it; TLS goes through it to the CA itself.
+        """
+        with connect_proxy() as (url, asked):
+            monkeypatch.setenv("HTTPS_PROXY", url)
+            transport = transport_to(pebble.directory_url, pebble.ca_bundle)
+
+            assert 200 == transport.send("GET", pebble.directory_url).status
+            assert 200 == transport.send("GET", pebble.directory_url).status
+
+        assert [pebble.directory_url.split("/")[2]] == asked
+
+    def test_not_for_what_is_excepted_from_it(self, pebble: Pebble, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        A CA of one's own stands on this side of the proxy.
+        """
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        transport = transport_to(pebble.directory_url, pebble.ca_bundle)
+
+        assert 200 == transport.send("GET", pebble.directory_url).status
+
+
+@contextmanager
+def connect_proxy() -> Iterator[tuple[str, list[str]]]:
+    """
+    A proxy for TLS: its URL, and where it was asked to connect to.
+    """
+    asked: list[str] = []
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            asked.append(self.rfile.readline().decode().split()[1])
+            while self.rfile.readline().strip():
+                pass
+            host, _, port = asked[-1].partition(":")
+            with socket.create_connection((host, int(port))) as target:
+                self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                back = threading.Thread(target=_copy, args=(target, self.connection), daemon=True)
+                back.start()
+                _copy(self.connection, target)
+
+    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", asked
+    server.shutdown()
+    server.server_close()
+
+
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    while data := source.recv(1 << 14):
+        target.sendall(data)
