@@ -15,7 +15,7 @@ import errno
 import os
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def write(path: Path, content: bytes, mode: int, via: Path | None = None) -> Non
     temporary = _temporary(via or path.parent)
     with told(path):
         try:
-            create(temporary, content, mode)
+            _create(temporary, content, mode)
             temporary.replace(path)
         except BaseException:
             temporary.unlink(missing_ok=True)
@@ -75,21 +75,26 @@ def write(path: Path, content: bytes, mode: int, via: Path | None = None) -> Non
         sync_directory(path.parent)
 
 
-def create(path: Path, content: bytes, mode: int) -> None:
+def write_directory(path: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
     """
-    Write a new file into a directory that no reader knows yet; the caller fsyncs and renames that directory.
+    Put a new directory at *path* in one step: whoever finds it finds all of *files* in it.
+
+    Args:
+        files: For each file name its content and its mode.
     """
+    temporary = _temporary(path.parent)
     with told(path):
-        # Narrow from the first moment, so that a key is at no time readable by others.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
         try:
-            os.fchmod(descriptor, mode)
-            left = memoryview(content)
-            while left:
-                left = left[os.write(descriptor, left) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            temporary.mkdir()
+            temporary.chmod(PUBLIC_DIRECTORY)
+            for name, (content, mode) in files.items():
+                _create(temporary / name, content, mode)
+            sync_directory(temporary)
+            temporary.rename(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        sync_directory(path.parent)
 
 
 def link(path: Path, target: str, via: Path | None = None) -> None:
@@ -122,16 +127,6 @@ def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY) -> None:
             path.chmod(mode)
         # Also where it is there: whoever made it may have been killed before this line.
         sync_directory(path.parent)
-
-
-def move_directory(source: Path, target: Path) -> None:
-    """
-    Give the directory *source*, whose files are fsynced, its final name *target* in the same parent.
-    """
-    with told(target):
-        sync_directory(source)
-        source.rename(target)
-        sync_directory(target.parent)
 
 
 def remove(path: Path) -> None:
@@ -175,6 +170,19 @@ def sync_directory(path: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _create(path: Path, content: bytes, mode: int) -> None:
+    # Narrow from the first moment, so that a key is at no time readable by others.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
+    try:
+        os.fchmod(descriptor, mode)
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _temporary(directory: Path) -> Path:

@@ -4,6 +4,8 @@ The real servers that the tests run against.
 
 from __future__ import annotations
 
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,3 +101,19 @@ def house(
     """
     with open_house(tmp_path, connection, door_authority.directory_url, http_port) as opened:
         yield opened
+
+
+@pytest.fixture
+def forbidden() -> Iterator[Path]:
+    """
+    A directory that this process may read, but not write; root becomes nobody for a while.
+    """
+    with tempfile.TemporaryDirectory() as made:
+        directory = Path(made)
+        directory.chmod(0o555)
+        us = os.geteuid()
+        if us == 0:
+            os.seteuid(65534)
+        yield directory
+        os.seteuid(us)
+        directory.chmod(0o755)

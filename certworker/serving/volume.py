@@ -49,6 +49,8 @@ class Volume:
         self.keep = keep
         self._links = Links(self.directory)
         self._generations = self._links.generations
+        # A link to it, so that each lock that is taken in Redis costs no scan of all generations.
+        self._highest = self.directory / ".certworker" / "highest"
         self._lock = WriteLock(self.directory / ".certworker" / "lock", patience_seconds)
 
     def current(self, name: str) -> Stored | None:
@@ -87,9 +89,13 @@ class Volume:
 
     def highest_token(self) -> int:
         """
-        The highest fencing token that was ever used here, as far as generations are still there.
+        The highest fencing token that was ever used here; 0 on a new volume.
         """
-        return max(map(token_of, self._identifiers()), default=0)
+        with durable.told(self._highest):
+            try:
+                return token_of(self._highest.readlink().name)
+            except FileNotFoundError:
+                return 0
 
     def store(self, certificate: Certificate, *, authority: str, kind: str, token: int) -> Stored:
         """
@@ -112,6 +118,10 @@ class Volume:
             self._refuse_if_newer(certificate.names, token)
             durable.make_directory(self._generations)
             generation = build(self._generations, certificate, facts)
+            if token > self.highest_token():
+                durable.link(
+                    self._highest, f"{self._generations.name}/{generation.name}", via=self._generations
+                )
             for name in certificate.names:
                 self._adopt(name)
                 self._links.switch(name, generation)

@@ -4,7 +4,6 @@ An empty volume, an empty configuration directory, and a CA to fill them.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,22 +38,6 @@ def traefik(tmp_path: Path) -> Traefik:
     The configuration of a Traefik that has none.
     """
     return Traefik(tmp_path / "config")
-
-
-@pytest.fixture
-def forbidden() -> Iterator[Path]:
-    """
-    A directory that this process may read, but not write; root becomes nobody for a while.
-    """
-    with tempfile.TemporaryDirectory() as made:
-        directory = Path(made)
-        directory.chmod(0o555)
-        us = os.geteuid()
-        if us == 0:
-            os.seteuid(65534)
-        yield directory
-        os.seteuid(us)
-        directory.chmod(0o755)
 
 
 @pytest.fixture

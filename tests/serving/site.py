@@ -15,9 +15,7 @@ from certworker.serving.volume import Volume
 from tests.serving.authority import Signer
 from tests.serving.disk import Tree, write_tree
 from tests.serving.reader import followed, found
-
-#: The name whose certificate it is about.
-NAME = "shop.example.com"
+from tests.serving.stored import NAME, lay_plain_files
 
 #: In the records: from here on the change has to last.
 STORED, SERVED = "stored", "served"
@@ -71,16 +69,7 @@ class Site:
         What Appwrite's worker leaves: four plain files, and a YAML that names them.
         """
         certificate = self.signer.certificate(NAME)
-        directory = self.root / "certificates" / NAME
-        directory.mkdir()
-        contents = {
-            "cert": certificate.cert_pem,
-            "chain": certificate.chain_pem,
-            "fullchain": certificate.fullchain_pem,
-            "privkey": certificate.key.pem,
-        }
-        for file, content in contents.items():
-            (directory / f"{file}.pem").write_bytes(content)
+        directory = lay_plain_files(self.volume, NAME, certificate)
         (self.root / "config" / f"{NAME}.yml").write_text(
             "tls:\n  certificates:\n"
             f"    - certFile: {directory}/fullchain.pem\n      keyFile: {directory}/privkey.pem\n"

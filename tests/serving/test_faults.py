@@ -16,7 +16,8 @@ from certworker.errors import CertworkerError
 from tests.serving.disk import read_tree
 from tests.serving.reader import followed, found
 from tests.serving.restless import NAMES
-from tests.serving.site import NAME, Site, check_readers, check_recovery
+from tests.serving.site import Site, check_readers, check_recovery
+from tests.serving.stored import NAME
 from tests.serving.trace import Effect, Trace, fault
 
 #: From where `tests` can be imported.

@@ -15,12 +15,16 @@ import pytest
 
 from tests.serving.disk import Disk, Tree, read_tree, replayed
 from tests.serving.reader import followed
-from tests.serving.site import NAME, SERVED, STORED, Site, check_readers, check_recovery, serial
+from tests.serving.site import SERVED, STORED, Site, check_readers, check_recovery, serial
+from tests.serving.stored import NAME
 from tests.serving.trace import Effect, Trace
 
 OTHER = "www.example.com"
 
 Counts = Callable[[str, object], None]
+
+#: Going on takes longer than reading, and there are thousands of states.
+RECOVER_EVERY = 5
 
 #: In the records of a removal: from here on the change has to last.
 WITHDRAWN, REMOVED = "withdrawn", "removed"
@@ -52,10 +56,16 @@ def cuts(before: Tree, effects: list[Effect]) -> Iterator[tuple[set[str], Disk]]
 
 
 def check_every_state(
-    site: Site, before: Tree, effects: list[Effect], check: Callable[[set[str]], None]
+    site: Site,
+    before: Tree,
+    effects: list[Effect],
+    check: Callable[[set[str]], None],
+    *names: str,
 ) -> tuple[int, int]:
     """
     Put every state after every cut to *check*; the same tree with the same marks only once.
+
+    In some of them, evenly spread, a worker then goes on with *names*.
 
     Returns:
         How many states there were, and how many different ones.
@@ -69,6 +79,8 @@ def check_every_state(
                 seen.add((tree, frozenset(passed)))
                 site.become(tree)
                 check(passed)
+                if len(seen) % RECOVER_EVERY == 0:
+                    check_recovery(site, names)
     return states, len(seen)
 
 
@@ -82,9 +94,8 @@ class TestReplacing:
 
         def check(passed: set[str]) -> None:
             check_readers(site, passed, old, (NAME,))
-            check_recovery(site, (NAME,))
 
-        states, different = check_every_state(site, before, effects, check)
+        states, different = check_every_state(site, before, effects, check, NAME)
         record_testsuite_property("power cuts: a renewal", f"{states} states, {different} different")
         assert states > 200
 
@@ -97,9 +108,8 @@ class TestReplacing:
 
         def check(passed: set[str]) -> None:
             check_readers(site, passed, old, (NAME, OTHER))
-            check_recovery(site, (NAME, OTHER))
 
-        states, different = check_every_state(site, before, effects, check)
+        states, different = check_every_state(site, before, effects, check, NAME, OTHER)
         record_testsuite_property(
             "power cuts: a renewal of two names", f"{states} states, {different} different"
         )
@@ -114,9 +124,8 @@ class TestReplacing:
 
         def check(passed: set[str]) -> None:
             check_readers(site, passed, old, (NAME,))
-            check_recovery(site, (NAME,))
 
-        states, different = check_every_state(site, before, effects, check)
+        states, different = check_every_state(site, before, effects, check, NAME)
         record_testsuite_property(
             "power cuts: the adoption of plain files", f"{states} states, {different} different"
         )
@@ -132,9 +141,8 @@ class TestBeginning:
 
         def check(passed: set[str]) -> None:
             check_readers(site, passed, None, (NAME,))
-            check_recovery(site, (NAME,))
 
-        states, different = check_every_state(site, before, effects, check)
+        states, different = check_every_state(site, before, effects, check, NAME)
         record_testsuite_property(
             "power cuts: a first certificate", f"{states} states, {different} different"
         )
@@ -153,9 +161,8 @@ class TestTakingAway:
         def check(passed: set[str]) -> None:
             check_readers(site, passed, old, (NAME,))
             assert old.serial == serial(followed(site.traefik.directory, NAME))
-            check_recovery(site, (NAME,))
 
-        states, different = check_every_state(site, before, effects, check)
+        states, different = check_every_state(site, before, effects, check, NAME)
         record_testsuite_property("power cuts: old generations", f"{states} states, {different} different")
         assert states > 60
 
@@ -176,10 +183,9 @@ class TestTakingAway:
             served = followed(site.traefik.directory, NAME)
             assert WITHDRAWN not in passed or served is None
             assert REMOVED not in passed or [] == list(site.volume.names())
-            check_recovery(site, (NAME,))
 
         before, effects = recorded(site, remove)
-        states, different = check_every_state(site, before, effects, check)
+        states, different = check_every_state(site, before, effects, check, NAME)
         record_testsuite_property("power cuts: a removal", f"{states} states, {different} different")
         assert states > 60
 

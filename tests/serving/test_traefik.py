@@ -15,11 +15,10 @@ from certworker.errors.machine import Fenced, VolumeReadOnly
 from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Stored, Volume
 from tests.serving.authority import Signer
+from tests.serving.stored import NAME
 
-NAME = "shop.example.com"
 
-
-def store(volume: Volume, signer: Signer, *names: str, token: int = 1) -> Stored:
+def publish(volume: Volume, signer: Signer, *names: str, token: int = 1) -> Stored:
     """
     A new certificate on the volume.
     """
@@ -40,7 +39,7 @@ class TestServe:
         """
         Only paths that never change their contents are safe for a reader of two files.
         """
-        stored = store(volume, signer)
+        stored = publish(volume, signer)
 
         assert traefik.serve(stored)
 
@@ -58,7 +57,7 @@ class TestServe:
         """
         Each event there makes Traefik read everything again.
         """
-        traefik.serve(store(volume, signer))
+        traefik.serve(publish(volume, signer))
 
         assert [".certworker", f"{NAME}.yml"] == listed(traefik.directory)
         assert ["lock"] == listed(traefik.directory / ".certworker")
@@ -69,7 +68,7 @@ class TestServe:
         """
         A look twice a day at 50,000 names must not wake Traefik.
         """
-        stored = store(volume, signer)
+        stored = publish(volume, signer)
         traefik.serve(stored)
         before = (traefik.directory / f"{NAME}.yml").stat()
 
@@ -81,7 +80,7 @@ class TestServe:
         """
         All of them lead to the same generation, and one that was lost comes back alone.
         """
-        stored = store(volume, signer, "a.example.com", "b.example.com")
+        stored = publish(volume, signer, "a.example.com", "b.example.com")
         traefik.serve(stored)
         files = [traefik.directory / "a.example.com.yml", traefik.directory / "b.example.com.yml"]
         assert files[0].read_bytes() == files[1].read_bytes()
@@ -97,7 +96,7 @@ class TestServe:
         """
         One file that cannot be parsed blocks the whole directory.
         """
-        stored = store(volume, signer)
+        stored = publish(volume, signer)
         traefik.directory.mkdir()
         (traefik.directory / f"{NAME}.yml").write_bytes(b"\xff\x00{{ env")
 
@@ -111,7 +110,7 @@ class TestServe:
         """
         names = [".".join(["a" * 49] * 5) + ending for ending in (".abc", ".abd")]
         for name in names:
-            traefik.serve(store(volume, signer, name))
+            traefik.serve(publish(volume, signer, name))
 
         assert 3 == len(listed(traefik.directory))
         for name in names:
@@ -124,7 +123,7 @@ class TestServe:
         """
         Traefik would run it: `{{ env "SECRET" }}` is read before the YAML is.
         """
-        stored = store(Volume(tmp_path / '{{ env "HOME" }}'), signer)
+        stored = publish(Volume(tmp_path / '{{ env "HOME" }}'), signer)
 
         with pytest.raises(ValueError, match="template"):
             traefik.serve(stored)
@@ -135,7 +134,7 @@ class TestServe:
         """
         A worker may be frozen between the volume and this file, too.
         """
-        older, newer = store(volume, signer, token=3), store(volume, signer, token=4)
+        older, newer = publish(volume, signer, token=3), publish(volume, signer, token=4)
         traefik.serve(newer)
 
         with pytest.raises(Fenced):
@@ -149,12 +148,12 @@ class TestServe:
         """
         It leads to a generation that is gone, whatever its number.
         """
-        gone = store(volume, signer, token=9)
+        gone = publish(volume, signer, token=9)
         traefik.serve(gone)
         volume.remove(NAME)
         volume.prune(served=())
 
-        assert traefik.serve(store(volume, signer, token=2))
+        assert traefik.serve(publish(volume, signer, token=2))
 
 
 class TestServed:
@@ -162,7 +161,7 @@ class TestServed:
         """
         A person may have written a file of their own that names one of our generations.
         """
-        first, second, third = (store(volume, signer, token=token) for token in (1, 2, 3))
+        first, second, third = (publish(volume, signer, token=token) for token in (1, 2, 3))
         traefik.serve(third)
         (traefik.directory / "mine.toml").write_text(
             f'[[tls.certificates]]\ncertFile = "{first.directory}/fullchain.pem"\n'

@@ -4,54 +4,19 @@ What readers of the volume find, before, while and after a certificate is replac
 
 from __future__ import annotations
 
-import fcntl
-import logging
 import os
 import stat
 import threading
-import time
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from certworker.certificates import Certificate
-from certworker.errors.machine import Fenced, VolumeLocked, VolumeReadOnly
-from certworker.serving.volume import Stored, Volume
+from certworker.errors.machine import Fenced, VolumeReadOnly
+from certworker.serving.generation import PEM_FILES
+from certworker.serving.volume import Volume
 from tests.serving.authority import Signer
-
-NAME = "shop.example.com"
-FILES = ("cert.pem", "chain.pem", "fullchain.pem", "privkey.pem")
-
-
-def store(volume: Volume, certificate: Certificate, token: int = 1) -> Stored:
-    """
-    Put *certificate* into service, as a public CA's.
-    """
-    return volume.store(certificate, authority="letsencrypt", kind="public", token=token)
-
-
-def content(stored: Stored | None) -> tuple[object, ...]:
-    """
-    What makes two readings the same; keys compare by their PEM.
-    """
-    if stored is None:
-        return ()
-    certificate = stored.certificate
-    return stored.directory, stored.facts, certificate.fullchain_pem, certificate.key.pem
-
-
-def lay_plain_files(volume: Volume, name: str, certificate: Certificate) -> Path:
-    """
-    Four plain files, as Appwrite's own worker leaves them.
-    """
-    directory = volume.directory / name
-    directory.mkdir(parents=True, exist_ok=True)
-    contents = (certificate.cert_pem, certificate.chain_pem, certificate.fullchain_pem, certificate.key.pem)
-    for file, content in zip(FILES, contents, strict=True):
-        (directory / file).unlink(missing_ok=True)
-        (directory / file).write_bytes(content)
-    return directory
+from tests.serving.stored import NAME, content, lay_plain_files, store
 
 
 def generations(volume: Volume) -> list[str]:
@@ -71,36 +36,13 @@ class TestStore:
         store(volume, certificate)
 
         directory = volume.directory / NAME
-        found = [(directory / file).read_bytes() for file in FILES]
+        found = [(directory / file).read_bytes() for file in PEM_FILES]
         assert [
             certificate.cert_pem,
             certificate.chain_pem,
             certificate.fullchain_pem,
             certificate.key.pem,
         ] == found
-
-    def test_the_core_could_delete_it(self, volume: Volume, signer: Signer) -> None:
-        """
-        PHP deletes a directory only if its real path is its path, and it unlinks `*.*` first.
-        """
-        store(volume, signer.certificate(NAME))
-
-        directory = volume.directory / NAME
-        assert directory.resolve() == directory.parent.resolve() / NAME
-        for file in directory.glob("*.*"):
-            file.unlink()
-        directory.rmdir()
-        assert (None, None, []) == (volume.current(NAME), volume.facts(NAME), list(volume.names()))
-
-    def test_the_links_are_relative(self, volume: Volume, signer: Signer) -> None:
-        """
-        The volume is mounted elsewhere in other containers.
-        """
-        store(volume, signer.certificate(NAME))
-
-        moved = volume.directory.with_name("mounted-elsewhere")
-        volume.directory.rename(moved)
-        assert (moved / NAME / "fullchain.pem").read_bytes().startswith(b"-----BEGIN CERTIFICATE")
 
     def test_keys_are_for_the_worker_alone(self, volume: Volume, signer: Signer) -> None:
         """
@@ -159,101 +101,6 @@ class TestStore:
         assert first.fullchain_pem == (stored.directory / "fullchain.pem").read_bytes()
         assert first.key.pem == (stored.directory / "privkey.pem").read_bytes()
 
-    def test_a_directory_that_is_a_link_is_not_followed(self, volume: Volume, signer: Signer) -> None:
-        """
-        Nothing is written outside the volume, and the core would never delete a linked directory.
-        """
-        outside = volume.directory.with_name("outside")
-        outside.mkdir()
-        volume.directory.mkdir()
-        (volume.directory / NAME).symlink_to(outside)
-
-        store(volume, signer.certificate(NAME))
-
-        assert [] == list(outside.iterdir())
-        assert not (volume.directory / NAME).is_symlink()
-
-
-class TestNames:
-    @pytest.mark.parametrize(
-        "name",
-        [
-            "..",
-            ".",
-            "",
-            "../outside",
-            "a/b",
-            "/etc",
-            ".certworker",
-            ".well-known",
-            "a\0b",
-            "a\nb",
-            "A.COM",
-            "a" * 254,
-        ],
-    )
-    def test_no_name_leads_out_of_its_directory(self, volume: Volume, name: str) -> None:
-        """
-        Names are checked at the door; this is the wall behind the door.
-        """
-        for act in (volume.current, volume.facts, volume.remove):
-            with pytest.raises(ValueError, match="not a name"):
-                act(name)
-
-    def test_a_certificate_with_such_a_name_is_not_written(self, volume: Volume, signer: Signer) -> None:
-        """
-        A CA, too, may send a name that nobody ordered.
-        """
-        with pytest.raises(ValueError, match="not a name"):
-            store(volume, signer.certificate("good.example.com", "../outside"))
-
-        assert not volume.directory.exists()
-
-    def test_the_longest_name_fits(self, volume: Volume, signer: Signer) -> None:
-        """
-        253 characters are allowed, and a file name has 255.
-        """
-        name = ".".join(["a" * 49] * 5) + ".ab"
-        assert 252 == len(name)
-
-        stored = store(volume, signer.certificate(name))
-
-        assert content(stored) == content(volume.current(name))
-
-    def test_they_come_in_order_and_from_where_a_scan_was_interrupted(
-        self, volume: Volume, signer: Signer
-    ) -> None:
-        """
-        A worker with 50,000 names goes on where it was stopped.
-        """
-        for name in ("c.example.com", "a.example.com", "b.example.com"):
-            store(volume, signer.certificate(name))
-
-        assert ["a.example.com", "b.example.com", "c.example.com"] == list(volume.names())
-        assert ["c.example.com"] == list(volume.names(after="b.example.com"))
-
-    def test_what_is_no_certificate_is_no_name(self, volume: Volume, signer: Signer) -> None:
-        """
-        A volume has a lost+found, the webroot, and whatever a person put there.
-        """
-        store(volume, signer.certificate(NAME))
-        for other in ("lost+found", ".well-known", "empty.example.com", "README"):
-            (volume.directory / other).mkdir()
-        (volume.directory / "file.example.com").write_text("not a directory")
-
-        assert [NAME] == list(volume.names())
-
-    def test_an_absent_volume_has_none(self, volume: Volume) -> None:
-        """
-        Asking must not fail before the first certificate.
-        """
-        assert ([], None, None, 0) == (
-            list(volume.names()),
-            volume.current(NAME),
-            volume.facts(NAME),
-            volume.highest_token(),
-        )
-
 
 class TestCurrent:
     def test_it_is_what_was_stored(self, volume: Volume, signer: Signer) -> None:
@@ -273,50 +120,6 @@ class TestCurrent:
             stored.facts.not_after,
         )
         assert 7 == volume.highest_token()
-
-    @pytest.mark.parametrize(
-        ("file", "content", "code"),
-        [
-            ("privkey.pem", b"", "fs.corrupt"),
-            ("fullchain.pem", b"", "fs.corrupt"),
-            ("privkey.pem", b"not a key", "fs.corrupt"),
-            ("fullchain.pem", b"not a certificate", "fs.partial"),
-        ],
-    )
-    def test_a_damaged_file_is_said_and_is_no_certificate(
-        self,
-        volume: Volume,
-        signer: Signer,
-        caplog: pytest.LogCaptureFixture,
-        file: str,
-        content: bytes,
-        code: str,
-    ) -> None:
-        """
-        An empty file after a power cut must lead to a new certificate, not to a crash at each look.
-        """
-        stored = store(volume, signer.certificate(NAME))
-        (stored.directory / file).write_bytes(content)
-
-        with caplog.at_level(logging.WARNING):
-            assert volume.current(NAME) is None
-
-        [told] = caplog.records
-        assert (NAME, code) == (told.__dict__["domain"], told.__dict__["code"])
-        assert "BEGIN" not in told.getMessage()
-
-    def test_a_key_of_another_certificate_is_said(
-        self, volume: Volume, signer: Signer, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        """
-        Four renames that were interrupted leave the new chain beside the old key.
-        """
-        directory = lay_plain_files(volume, NAME, signer.certificate(NAME))
-        (directory / "privkey.pem").write_bytes(signer.certificate(NAME).key.pem)
-
-        assert volume.current(NAME) is None
-
-        assert ["fs.partial"] == [told.__dict__["code"] for told in caplog.records]
 
     def test_lost_facts_are_read_from_the_certificate(self, volume: Volume, signer: Signer) -> None:
         """
@@ -378,7 +181,7 @@ class TestFilesOfOthers:
         stored = store(volume, signer.certificate(NAME))
 
         assert content(stored) == content(volume.current(NAME))
-        assert all((directory / file).is_symlink() for file in FILES)
+        assert all((directory / file).is_symlink() for file in PEM_FILES)
 
     def test_theirs_are_the_truth_when_they_come_back(self, volume: Volume, signer: Signer) -> None:
         """
@@ -410,47 +213,6 @@ class TestFencing:
         assert content(newer) == content(volume.current(NAME))
         assert volume.current("other.example.com") is None
         assert [newer.directory.name] == generations(volume)
-
-    def test_waiting_ends(self, tmp_path: Path, signer: Signer) -> None:
-        """
-        A worker that hangs while it holds the lock must not hang all the others.
-        """
-        volume = Volume(tmp_path, patience_seconds=0.05)
-        store(volume, signer.certificate(NAME))
-
-        with (tmp_path / ".certworker/lock").open("ab") as other:
-            fcntl.flock(other, fcntl.LOCK_EX)
-            with pytest.raises(VolumeLocked) as caught:
-                store(volume, signer.certificate(NAME), token=2)
-
-        assert "0.05 seconds" in caught.value.message
-        store(volume, signer.certificate(NAME), token=2)
-
-    def test_a_hanging_thread_ends_the_waiting_of_its_neighbours(
-        self, tmp_path: Path, signer: Signer
-    ) -> None:
-        """
-        The slots of one worker wait for each other in memory; that ends, too.
-        """
-        volume = Volume(tmp_path, patience_seconds=0.05)
-        certificate = signer.certificate(NAME)
-        entered, leave = threading.Event(), threading.Event()
-
-        def hang() -> None:
-            with volume._lock.held():
-                entered.set()
-                leave.wait(10)
-
-        thread = threading.Thread(target=hang)
-        thread.start()
-        entered.wait(10)
-        began = time.monotonic()
-        with pytest.raises(VolumeLocked):
-            store(volume, certificate)
-        leave.set()
-        thread.join()
-
-        assert time.monotonic() - began < 5
 
     def test_writers_come_one_after_another(self, volume: Volume, signer: Signer) -> None:
         """

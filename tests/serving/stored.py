@@ -1,0 +1,43 @@
+"""
+Certificates on a volume, and what makes two readings of one the same.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from certworker.certificates import Certificate
+from certworker.serving.generation import PEM_FILES
+from certworker.serving.volume import Stored, Volume
+
+NAME = "shop.example.com"
+
+
+def store(volume: Volume, certificate: Certificate, token: int = 1) -> Stored:
+    """
+    Put *certificate* into service, as a public CA's.
+    """
+    return volume.store(certificate, authority="letsencrypt", kind="public", token=token)
+
+
+def content(stored: Stored | None) -> tuple[object, ...]:
+    """
+    What makes two readings the same; keys compare by their PEM.
+    """
+    if stored is None:
+        return ()
+    certificate = stored.certificate
+    return stored.directory, stored.facts, certificate.fullchain_pem, certificate.key.pem
+
+
+def lay_plain_files(volume: Volume, name: str, certificate: Certificate) -> Path:
+    """
+    Four plain files, as Appwrite's own worker leaves them.
+    """
+    directory = volume.directory / name
+    directory.mkdir(parents=True, exist_ok=True)
+    contents = (certificate.cert_pem, certificate.chain_pem, certificate.fullchain_pem, certificate.key.pem)
+    for file, content in zip(PEM_FILES, contents, strict=True):
+        (directory / file).unlink(missing_ok=True)
+        (directory / file).write_bytes(content)
+    return directory

@@ -1,0 +1,99 @@
+"""
+The facts about a certificate, on their way over the disk, and the order of generations.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from certworker.serving.generation import Facts, build, token_of
+from tests.serving.authority import Signer
+from tests.serving.stored import NAME
+
+
+def built(place: Path, signer: Signer, token: int) -> Path:
+    """
+    A generation with *token*.
+    """
+    certificate = signer.certificate(NAME)
+    facts = Facts.of(certificate, authority="letsencrypt", kind="public", generation=token)
+    return build(place, certificate, facts)
+
+
+class TestFacts:
+    def test_they_come_back_as_they_went(self, tmp_path: Path, signer: Signer) -> None:
+        """
+        Renewal is computed from them, for years.
+        """
+        certificate = signer.certificate(NAME, "www.example.com")
+        facts = Facts.of(certificate, authority="letsencrypt", kind="public", generation=7)
+
+        assert facts == Facts.read(build(tmp_path, certificate, facts))
+
+    def test_they_say_which_schema_they_have(self, tmp_path: Path, signer: Signer) -> None:
+        """
+        A later release will want to know, and may have added what this one does not know.
+        """
+        directory = built(tmp_path, signer, 7)
+        facts = Facts.read(directory)
+        told = json.loads((directory / "meta.json").read_bytes())
+        (directory / "meta.json").write_text(json.dumps(told | {"something": "new"}))
+
+        assert told["schema"] == 1
+        assert facts == Facts.read(directory)
+
+    @pytest.mark.parametrize(
+        "content", ["", "{", "[]", "null", "{}", '{"names": 1}', '{"names": ["a"], "not_before": 1}']
+    )
+    def test_damaged_ones_are_none(self, tmp_path: Path, signer: Signer, content: str) -> None:
+        """
+        They can be had from the certificate again.
+        """
+        directory = built(tmp_path, signer, 7)
+        (directory / "meta.json").write_text(content)
+
+        assert Facts.read(directory) is None
+
+    def test_reading_them_loads_no_cryptography(self, tmp_path: Path, signer: Signer) -> None:
+        """
+        A look at 50,000 names, and the command that shows them, should cost what reading a small file costs.
+        """
+        directory = built(tmp_path, signer, 7)
+        program = (
+            "import sys; from pathlib import Path; from certworker.serving.generation import Facts; "
+            "assert Facts.read(Path(sys.argv[1])); sys.exit('cryptography' in sys.modules)"
+        )
+
+        assert subprocess.run([sys.executable, "-c", program, str(directory)], check=False).returncode == 0
+
+
+class TestOrder:
+    def test_later_ones_sort_behind_earlier_ones(self, tmp_path: Path, signer: Signer) -> None:
+        """
+        A person who lists the directory sees it, too.
+        """
+        tokens = (0, 1, 2, 10, 99, 100, 123_456_789)
+        directories = [built(tmp_path, signer, token) for token in tokens]
+
+        assert directories == sorted(directories)
+        assert list(tokens) == [token_of(directory.name) for directory in directories]
+
+    def test_equal_tokens_do_not_collide(self, tmp_path: Path, signer: Signer) -> None:
+        """
+        A job may store twice under one lease.
+        """
+        assert built(tmp_path, signer, 1) != built(tmp_path, signer, 1)
+
+    @pytest.mark.parametrize(
+        "other", ["", "shop.example.com", "0123456789abcdef.tmp", "1-2", "../000000000001-00000000"]
+    )
+    def test_what_is_no_generation_has_no_token(self, other: str) -> None:
+        """
+        It never wins against one.
+        """
+        assert token_of(other) == 0
