@@ -1,0 +1,277 @@
+"""
+The house stands: who may import whom, which library lives where, and how big a room may get.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from string import Formatter
+
+import pytest
+
+from certworker.errors import CertworkerError, catalogue
+
+ROOT = Path(__file__).parents[1]
+HOUSE = ROOT / "certworker"
+MODULES = sorted(HOUSE.rglob("*.py"))
+
+#: From the ground up. A room knows the floors below it, neither its neighbours nor those above.
+FLOORS = [
+    {"errors"},
+    {"names", "durable"},
+    {"settings", "certificates", "answer", "renewal"},
+    {"checks", "challenges", "acme", "serving", "ledger", "reports"},
+    {"schedule"},
+    {"issuance", "rounds", "overview"},
+    {"assembly"},
+    {"intake", "door", "watch"},
+    {"doctor"},
+    {"cli"},
+    {"__main__"},
+]
+
+#: Apart: a CA and a Redis that only the commands and the tests start.
+DEVELOPMENT_KNOWS = {"errors", "durable", "certificates", "answer"}
+
+#: The door for Python programs, and the number on the house.
+FREE = {"__init__", "version"}
+
+#: A library that changes is one room's problem. `assembly`, `watch` and `cli` pass Redis on.
+LIBRARIES = {
+    "acme": {"acme", "development"},
+    "click": {"cli"},
+    "cryptography": {"certificates", "acme", "development"},
+    "idna": {"names"},
+    "josepy": {"acme", "development"},
+    "prometheus_client": {"reports.metrics"},
+    "publicsuffixlist": {"names"},
+    "pydantic": {"settings"},
+    "pydantic_settings": {"settings"},
+    "redis": {"ledger", "intake", "assembly", "watch", "cli"},
+    "requests": {"acme", "checks.port80", "development"},
+    "rich": {"cli"},
+    "rq": {"intake"},
+    "urllib3": {"acme", "development"},
+    "waitress": {"door"},
+    "yaml": {"serving.traefik"},
+}
+
+#: Words that say nothing about what is in a room.
+EMPTY_NAMES = {"utils", "base", "manager", "helpers", "common"}
+
+LONGEST_MODULE = 250
+LONGEST_FUNCTION = 60
+
+#: The catalogue is tested as a whole, in tests/errors/test_failure.py.
+CATALOGUE = {HOUSE / "errors" / f"{kind.__module__.rpartition('.')[2]}.py" for kind in catalogue()}
+FAILURES = {kind.__name__: kind for kind in catalogue()}
+
+
+def room(path: Path) -> str:
+    """
+    The dotted name of the module at *path*, below the house.
+    """
+    return ".".join(path.relative_to(HOUSE).with_suffix("").parts).removesuffix(".__init__")
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """
+    What stands in the module at *path*.
+    """
+    return ast.parse(path.read_text())
+
+
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """
+    Everything that stands in the module at *path*, at any depth.
+    """
+    return list(ast.walk(tree(path)))
+
+
+def imported(path: Path) -> Iterator[str]:
+    """
+    Every module that the one at *path* imports, wherever in it; not what is there for the type checker only.
+    """
+    for node in nodes(path):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module == "certworker":
+            found = [f"certworker.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            found = [str(node.module)]
+        else:
+            continue
+        if node not in for_the_type_checker(path):
+            yield from found
+
+
+@cache
+def for_the_type_checker(path: Path) -> set[ast.AST]:
+    """
+    What never happens at run time.
+    """
+    blocks = (node for node in nodes(path) if isinstance(node, ast.If))
+    return {line for block in blocks if ast.unparse(block.test) == "TYPE_CHECKING" for line in block.body}
+
+
+def rooms_known(path: Path) -> set[str]:
+    """
+    The rooms of the house that the module at *path* imports.
+    """
+    return {name.removeprefix("certworker.") for name in imported(path) if name.startswith("certworker.")}
+
+
+def listed(wing: Path) -> list[str]:
+    """
+    The files of a wing in the order in which its docstring lists them.
+    """
+    found = re.findall(r"^ {4}(\w+) {2,}\S", ast.get_docstring(tree(wing / "__init__.py")) or "", re.M)
+    return [name for name in found if (wing / f"{name}.py").exists()]
+
+
+def public_things(parent: ast.Module | ast.ClassDef) -> Iterator[ast.ClassDef | ast.FunctionDef]:
+    """
+    The classes, functions and methods that others use, without the failures of the catalogue.
+    """
+    for thing in parent.body:
+        if isinstance(thing, ast.ClassDef | ast.FunctionDef):
+            setter = any(ast.unparse(each).endswith(".setter") for each in thing.decorator_list)
+            if thing.name.startswith("_") or thing.name in FAILURES or setter:
+                continue
+            yield thing
+            if isinstance(thing, ast.ClassDef):
+                yield from public_things(thing)
+
+
+@cache
+def words() -> dict[str, list[Path]]:
+    """
+    Every name that the code outside of the catalogue uses, with where it stands.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in set(MODULES) - CATALOGUE:
+        for node in nodes(path):
+            if isinstance(node, ast.Name | ast.Attribute):
+                found.setdefault(ast.unparse(node).rpartition(".")[2], []).append(path)
+    return found
+
+
+def calls(name: str) -> Iterator[tuple[Path, ast.Call]]:
+    """
+    Every call of the class *name* in the house.
+    """
+    for path in set(words().get(name, [])):
+        for node in nodes(path):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] == name:
+                yield path, node
+
+
+class TestFloors:
+    @pytest.mark.parametrize("path", MODULES, ids=room)
+    def test_imports_only_go_down(self, path: Path) -> None:
+        """
+        So that nobody has to know more than the room they stand in and the floors below it.
+        """
+        home, *_ = room(path).split(".")
+        known = {name.partition(".")[0] for name in rooms_known(path)} - {home} - FREE
+        if home in FREE:
+            return
+        if home == "development":
+            assert known <= DEVELOPMENT_KNOWS
+            return
+        (floor,) = (number for number, rooms in enumerate(FLOORS) if home in rooms)
+        below = set().union(*FLOORS[:floor])
+
+        assert known <= (below | {"development"} if home == "cli" else below)
+
+    @pytest.mark.parametrize("wing", sorted({path.parent for path in MODULES} - {HOUSE}), ids=room)
+    def test_the_files_of_a_wing_stand_on_one_another(self, wing: Path) -> None:
+        """
+        Its docstring lists them, and a file imports only those above it: so it can be read from the top.
+        """
+        order = listed(wing)
+        for path in sorted(wing.glob("[!_]*.py")):
+            known = {
+                name.removeprefix(f"{wing.name}.")
+                for name in rooms_known(path)
+                if name.startswith(f"{wing.name}.")
+            }
+
+            assert known <= set(order[: order.index(path.stem)] if path.stem in order else [])
+
+
+class TestLibraries:
+    @pytest.mark.parametrize("path", MODULES, ids=room)
+    def test_each_library_has_its_rooms(self, path: Path) -> None:
+        """
+        One that is not in the table is a new dependency, which wants a reason.
+        """
+        libraries = {name.partition(".")[0] for name in imported(path)}
+
+        for library in libraries - sys.stdlib_module_names - {"certworker"}:
+            homes = LIBRARIES[library]
+            assert homes & {room(path), room(path).partition(".")[0]}, library
+
+
+class TestSizes:
+    @pytest.mark.parametrize("path", MODULES, ids=room)
+    def test_a_module_fits_the_mind(self, path: Path) -> None:
+        """
+        One that has grown beyond it has two subjects.
+        """
+        assert len(path.read_text().splitlines()) <= LONGEST_MODULE
+
+    @pytest.mark.parametrize("path", MODULES, ids=room)
+    def test_a_function_fits_the_eye(self, path: Path) -> None:
+        """
+        One that does not has a step in it that deserves a name. What it says of itself does not count.
+        """
+        for node in nodes(path):
+            if isinstance(node, ast.FunctionDef):
+                said = len((ast.get_docstring(node, clean=False) or "").splitlines())
+                assert int(node.end_lineno or 0) - node.lineno + 1 - said <= LONGEST_FUNCTION, node.name
+
+    @pytest.mark.parametrize("path", MODULES, ids=room)
+    def test_its_name_says_what_is_in_it(self, path: Path) -> None:
+        """
+        A room for everything is found by nobody.
+        """
+        assert not EMPTY_NAMES & set(room(path).split("."))
+
+
+class TestWords:
+    @pytest.mark.parametrize("path", MODULES, ids=room)
+    def test_every_public_thing_says_what_it_is_for(self, path: Path) -> None:
+        """
+        In the catalogue the message of a failure says it.
+        """
+        assert ast.get_docstring(tree(path))
+        for thing in public_things(tree(path)):
+            assert ast.get_docstring(thing), thing.name
+
+
+class TestFailures:
+    @pytest.mark.parametrize("kind", FAILURES.values(), ids=lambda kind: kind.code)
+    def test_each_failure_of_the_catalogue_happens(self, kind: type[CertworkerError]) -> None:
+        """
+        The README's table is made from it, and promises no more than the code keeps.
+        """
+        assert kind.__name__ in words()
+
+    @pytest.mark.parametrize("kind", FAILURES.values(), ids=lambda kind: kind.code)
+    def test_each_is_raised_with_the_values_of_its_sentences(self, kind: type[CertworkerError]) -> None:
+        """
+        A value that is missing would end in a KeyError in place of the failure, in front of an operator.
+        """
+        needed = {field for _, field, _, _ in Formatter().parse(kind.says + kind.cure) if field}
+        for path, call in calls(kind.__name__):
+            given = {keyword.arg for keyword in call.keywords}
+            if None not in given and not call.args:
+                assert given - {"until", "problem"} == needed, f"{room(path)}:{call.lineno}"
