@@ -109,6 +109,9 @@ class DevelopmentAuthority:
 
     @lifetime.setter
     def lifetime(self, lifetime: timedelta) -> None:
+        """
+        Let the next certificates live for *lifetime*.
+        """
         self.policy.lifetime = lifetime
 
     def forget_accounts(self) -> None:
