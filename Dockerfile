@@ -16,6 +16,11 @@ RUN python3 -m pip --python /opt/certworker/bin/python3 install --no-cache-dir -
         --no-deps --no-build-isolation . \
     && python3 -m pip --python /opt/certworker/bin/python3 uninstall --yes setuptools
 
+# What is in it, in a form that scanners read.
+COPY image/sbom.py .
+RUN mkdir -p /opt/certworker/share/sbom \
+    && /opt/certworker/bin/python3 sbom.py > /opt/certworker/share/sbom/certworker.cdx.json
+
 # Compiled here, because at run time nothing may be written. Unchecked: the image never changes its sources.
 RUN find /opt/certworker -depth -type d \( -name tests -o -name test \) -exec rm -r {} + \
     && /opt/certworker/bin/python3 -m compileall -q --invalidation-mode unchecked-hash \
@@ -28,7 +33,8 @@ LABEL org.opencontainers.image.title="certworker" \
       org.opencontainers.image.description="Gets TLS certificates for the domains on a Redis queue and hands them to Traefik." \
       org.opencontainers.image.version="0.1.0" \
       org.opencontainers.image.licenses="MIT" \
-      org.opencontainers.image.base.name="docker.io/library/python:3.13-slim"
+      org.opencontainers.image.base.name="docker.io/library/python:3.13-slim" \
+      certworker.sbom="/opt/certworker/share/sbom/certworker.cdx.json"
 
 # The official image has no bytecode of the standard library, and compiling it at each start takes longer
 # than starting.
