@@ -138,7 +138,8 @@ def remove(path: Path) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-        sync_directory(path.parent)
+        if path.parent.is_dir():
+            sync_directory(path.parent)
 
 
 def check_writable(directory: Path) -> None:
@@ -148,14 +149,15 @@ def check_writable(directory: Path) -> None:
     Raises:
         VolumeReadOnly, VolumeFull, VolumeFault: It is not so.
     """
-    with told(directory / "probe"):
+    # Others may be at it at the same time: each step is one of theirs, too, or harmless.
+    probe = directory / f"probe{TEMPORARY}"
+    with told(probe):
         room = os.statvfs(directory)
         # A file system that counts nothing (some network ones) says 0 of 0.
         if room.f_blocks and room.f_bavail * room.f_frsize < LEAST_FREE_BYTES:
             raise OSError(errno.ENOSPC, "less than 10 MB are free")
         if room.f_files and not room.f_favail:
             raise OSError(errno.ENOSPC, "no inode is free")
-        probe = _temporary(directory)
         write(probe, b"probe", 0o600)
         remove(probe)
 

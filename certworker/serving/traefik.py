@@ -32,6 +32,8 @@ _GENERATION = re.compile(rb"/" + re.escape(bytes(GENERATIONS)) + rb"/([0-9a-f-]+
 class Traefik:
     """
     The proxy's configuration in *config_dir*.
+
+    The paths in it are ours: Traefik has to mount the volume with the certificates at the same place.
     """
 
     def __init__(self, config_dir: Path, *, patience_seconds: float = PATIENCE_SECONDS) -> None:

@@ -23,7 +23,7 @@ def generations(volume: Volume) -> list[str]:
     """
     What lies in the directory of generations.
     """
-    return sorted(os.listdir(volume.directory / ".certworker/generations"))  # noqa: PTH208
+    return sorted(path.name for path in (volume.directory / ".certworker/generations").iterdir())
 
 
 class TestStore:
@@ -233,6 +233,27 @@ class TestFencing:
         current = volume.current(NAME)
         assert current
         assert certificates[16].serial == current.certificate.serial
+
+
+class TestRemove:
+    def test_files_of_others_go_as_well(self, volume: Volume, signer: Signer) -> None:
+        """
+        They are in service, whoever put them there.
+        """
+        lay_plain_files(volume, NAME, signer.certificate(NAME))
+
+        volume.remove(NAME)
+
+        assert volume.current(NAME) is None
+        assert not (volume.directory / NAME).exists()
+
+    def test_what_is_not_there_is_no_failure(self, volume: Volume) -> None:
+        """
+        The core may have been quicker.
+        """
+        volume.remove(NAME)
+
+        assert [] == list(volume.names())
 
 
 class TestPrune:

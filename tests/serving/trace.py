@@ -49,7 +49,7 @@ class Trace:
     """
 
     def __init__(self, root: Path) -> None:
-        self.root = str(root)
+        self.root = root
         self.effects: list[Effect] = []
         #: Called before each change; it may raise the error of a disk.
         self.before: Callable[[Effect], None] = lambda _effect: None
@@ -96,7 +96,7 @@ class Trace:
             return None
         if name == "open":
             flags = arguments[1]
-            fresh = flags & os.O_CREAT and not os.path.lexists(os.path.join(self.root, path))  # noqa: PTH118
+            fresh = flags & os.O_CREAT and not os.path.lexists(f"{self.root}/{path}")
             return Effect("create", path) if fresh else None
         if name in ("rename", "replace"):
             target = self._inside(arguments[1])
@@ -112,12 +112,16 @@ class Trace:
 
     def _inside(self, place: Any, directory: int | None = None) -> str | None:
         if isinstance(place, int):
-            path = os.readlink(f"/proc/self/fd/{place}")  # noqa: PTH115
+            path = _opened(place)
         elif directory is not None:
-            path = os.path.join(os.readlink(f"/proc/self/fd/{directory}"), os.fspath(place))  # noqa: PTH115, PTH118
+            path = _opened(directory) / os.fspath(place)
         else:
-            path = os.path.abspath(place)  # noqa: PTH100
-        return os.path.relpath(path, self.root) if path.startswith(self.root + "/") else None
+            path = Path(place).absolute()
+        return str(path.relative_to(self.root)) if self.root in path.parents else None
+
+
+def _opened(descriptor: int) -> Path:
+    return Path(f"/proc/self/fd/{descriptor}").readlink()
 
 
 _KNOWN: dict[str, Verb] = {
