@@ -31,7 +31,7 @@ from certworker.errors.authority import BadNonce
 from certworker.errors.configuration import WrongCaUrl
 
 #: Servers of one CA may disagree for a moment on which nonces are good (RFC 8555, section 6.5).
-NONCE_TRIES = 5
+NONCE_RETRIES = 5
 #: Whatever else is called one has to be ignored (section 6.5.1).
 NONCE = re.compile(r"[A-Za-z0-9_-]+")
 #: Nonces kept for later; each answer brings another one.
@@ -101,7 +101,7 @@ class Network:
             CertworkerError: The CA refuses, is busy, or does not answer.
         """
         nonce = self._nonce()
-        for tries_left in reversed(range(NONCE_TRIES)):
+        for tries_left in reversed(range(1 + NONCE_RETRIES)):
             reply = self._transport.send("POST", url, signer.sign(payload, nonce, url))
             fresh = _nonce_of(reply)
             if reply.status < 400:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -46,27 +47,29 @@ class TestWithPebble:
 
     def test_a_warm_order_takes_seven_requests(self, each_pebble: Pebble, tmp_path: Path) -> None:
         """
-        Each request is a journey to the CA; a busy CA may add polls, so the best of some orders counts.
+        Each request is a journey to the CA. A CA that is busy adds polls, and nothing but polls: on a machine
+        that is, too, it may take some orders until one is met without.
         """
         client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)
-        seen = []
 
         with ChallengeServer(port=each_pebble.http_port) as site:
             issued(client, site, "cold.example.test")
-            for number in range(15):
+            for number in range(100):
                 before = len(each_pebble.requests())
                 issued(client, site, f"warm-{number}.example.test")
-                seen.append(each_pebble.requests()[before:])
+                asked = each_pebble.requests()[before:]
+                assert WARM_ORDER == [request for request, _ in groupby(asked)]
+                if len(asked) == len(WARM_ORDER):
+                    return
 
-        assert WARM_ORDER == min(seen, key=len)
-        assert all(set(WARM_ORDER) == set(asked) for asked in seen)
+        pytest.fail("each order was polled more than once for a step")
 
-    def test_every_third_nonce_may_be_bad(self, tmp_path: Path) -> None:
+    def test_every_tenth_nonce_may_be_bad(self, tmp_path: Path) -> None:
         """
         Nonces go stale at any CA with more than one server; nobody should ever hear of it.
         """
         pebble = Pebble(tmp_path / "pebble")
-        pebble.start(PEBBLE_WFE_NONCEREJECT="33")
+        pebble.start(PEBBLE_WFE_NONCEREJECT="10")
         try:
             client = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle)
             with ChallengeServer(port=pebble.http_port) as site:
