@@ -49,7 +49,7 @@ def follow(connection: Redis, job_id: str, names: tuple[str, ...], *, timeout_se
 def _end_of_job(connection: Redis, job_id: str) -> str | None:
     try:
         job = Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
-        status = job.get_status()
+        status = job.get_status(refresh=False)
     except NoSuchJobError:
         return "waiting"  # Redis has forgotten it; the ledger may know more
     if status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.STARTED, JobStatus.DEFERRED):
