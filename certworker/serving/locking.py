@@ -37,7 +37,7 @@ class WriteLock:
     @contextmanager
     def held(self) -> Iterator[None]:
         """
-        Hold it for the length of a `with` block.
+        Hold it alone, for the length of a `with` block.
 
         Raises:
             VolumeLocked: Somebody else has held it for as long as we wait.
@@ -46,24 +46,40 @@ class WriteLock:
         if not self._threads.acquire(timeout=self.patience_seconds):
             raise self._still_locked()
         try:
-            durable.make_directory(self.path.parent)
-            with durable.told(self.path):
-                descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                while not self._taken(descriptor):
-                    if time.monotonic() > deadline:
-                        raise self._still_locked()
-                    time.sleep(PAUSE_SECONDS)
+            with self._locked(fcntl.LOCK_EX, deadline):
                 yield
-            finally:
-                os.close(descriptor)
         finally:
             self._threads.release()
 
-    def _taken(self, descriptor: int) -> bool:
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """
+        Hold it together with others that share it; whoever wants it alone waits for all of them.
+
+        Raises:
+            VolumeLocked: Somebody has held it alone for as long as we wait.
+        """
+        with self._locked(fcntl.LOCK_SH, time.monotonic() + self.patience_seconds):
+            yield
+
+    @contextmanager
+    def _locked(self, kind: int, deadline: float) -> Iterator[None]:
+        durable.make_directory(self.path.parent)
+        with durable.told(self.path):
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            while not self._taken(descriptor, kind):
+                if time.monotonic() > deadline:
+                    raise self._still_locked()
+                time.sleep(PAUSE_SECONDS)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _taken(self, descriptor: int, kind: int) -> bool:
         with durable.told(self.path):
             try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
             except BlockingIOError:
                 return False
             return True

@@ -51,7 +51,10 @@ class Volume:
         self._generations = self._links.generations
         # A link to it, so that each lock that is taken in Redis costs no scan of all generations.
         self._highest = self.directory / ".certworker" / "highest"
-        self._lock = WriteLock(self.directory / ".certworker" / "lock", patience_seconds)
+        #: Shared while a generation is built and not yet linked, held while old ones are removed.
+        self._building = WriteLock(self.directory / ".certworker" / "building.lock", patience_seconds)
+        #: Held from the look at what is linked to the last new link.
+        self._linking = WriteLock(self.directory / ".certworker" / "lock", patience_seconds)
 
     def current(self, name: str) -> Stored | None:
         """
@@ -114,24 +117,21 @@ class Volume:
         facts = Facts.of(certificate, authority=authority, kind=kind, generation=token)
         for name in certificate.names:
             self._links.place(name)
-        with self._lock.held():
+        with self._building.shared():
             self._refuse_if_newer(certificate.names, token)
             durable.make_directory(self._generations)
             generation = build(self._generations, certificate, facts)
-            if token > self.highest_token():
-                durable.link(
-                    self._highest, f"{self._generations.name}/{generation.name}", via=self._generations
-                )
-            for name in certificate.names:
-                self._adopt(name)
-                self._links.switch(name, generation)
+            with self._linking.held():
+                # Again, since only here nobody else can come between the look and the link.
+                self._refuse_if_newer(certificate.names, token)
+                self._link(certificate.names, generation)
         return Stored(certificate, facts, generation)
 
     def remove(self, name: str) -> None:
         """
         Take *name* out of service. Its generations go with the next :meth:`prune`.
         """
-        with self._lock.held():
+        with self._linking.held():
             self._links.remove(name)
 
     def prune(self, served: Collection[str]) -> None:
@@ -141,13 +141,13 @@ class Volume:
         The last few of each name in service stay, and so does whatever a link or one of *served* (the
         identifiers in Traefik's files) leads to: somebody may be reading it.
         """
-        with self._lock.held():
+        with self._building.held():
             for identifier in self._identifiers():
                 if identifier.endswith(durable.TEMPORARY):
                     durable.remove(self._generations / identifier)
         for directory in self._superfluous(served):
-            # Looked at again inside the lock: it may have been built, but not linked, a moment ago.
-            with self._lock.held():
+            # Looked at again inside the lock: it may have been linked since.
+            with self._building.held():
                 if not self._is_linked(directory):
                     durable.remove(directory)
 
@@ -167,6 +167,14 @@ class Volume:
             linked = self._links.generation(name)
             if linked and token_of(linked.name) > token:
                 raise Fenced(name=name)
+
+    def _link(self, names: tuple[str, ...], generation: Path) -> None:
+        if token_of(generation.name) > self.highest_token():
+            target = f"{self._generations.name}/{generation.name}"
+            durable.link(self._highest, target, via=self._generations)
+        for name in names:
+            self._adopt(name)
+            self._links.switch(name, generation)
 
     def _adopt(self, name: str) -> None:
         # The files of others become a generation of their own before links replace them, one after the

@@ -44,7 +44,7 @@ class TestWriteLock:
         entered, leave = threading.Event(), threading.Event()
 
         def hang() -> None:
-            with volume._lock.held():
+            with volume._linking.held():
                 entered.set()
                 leave.wait(10)
 

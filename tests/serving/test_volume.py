@@ -4,6 +4,7 @@ What readers of the volume find, before, while and after a certificate is replac
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from certworker.errors.machine import Fenced, VolumeReadOnly
+from certworker.errors.machine import Fenced, VolumeLocked, VolumeReadOnly
 from certworker.serving.generation import PEM_FILES
 from certworker.serving.volume import Volume
 from tests.serving.authority import Signer
@@ -316,6 +317,24 @@ class TestPrune:
         volume.prune(served=())
 
         assert [stored.directory.name] == generations(volume)
+
+    def test_what_is_being_built_is_no_leftover(self, tmp_path: Path, signer: Signer) -> None:
+        """
+        A worker on another host may be in the middle of it; it is looked at again in the next round.
+        """
+        volume = Volume(tmp_path, patience_seconds=0.05)
+        stored = store(volume, signer.certificate(NAME))
+        (stored.directory.parent / "0123456789abcdef.tmp").mkdir()
+
+        with (tmp_path / ".certworker/building.lock").open("ab") as other:
+            fcntl.flock(other, fcntl.LOCK_SH)
+            with pytest.raises(VolumeLocked):
+                volume.prune(served=())
+            store(volume, signer.certificate(NAME), token=2)
+
+        assert "0123456789abcdef.tmp" in generations(volume)
+        volume.prune(served=())
+        assert "0123456789abcdef.tmp" not in generations(volume)
 
 
 class TestCheckWritable:
