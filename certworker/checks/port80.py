@@ -20,7 +20,7 @@ def answers(question: Answer, port: int) -> bool:
 
     Any failure on the way means no: this asks whether the door is open yet, not what is wrong with it.
     """
-    host = "127.0.0.1" if _is_this_machine(question.name) else question.name
+    host = "127.0.0.1" if is_this_machine(question.name) else question.name
     try:
         with requests.get(
             f"http://{host}:{port}{CHALLENGE_PATH}{question.token}",
@@ -34,6 +34,8 @@ def answers(question: Answer, port: int) -> bool:
     return response.ok and bool(body.strip() == question.key_authorization.encode())
 
 
-def _is_this_machine(name: str) -> bool:
-    # RFC 6761, section 6.3: localhost and the names under it are the loopback interface.
+def is_this_machine(name: str) -> bool:
+    """
+    Whether *name* is the loopback interface by definition (RFC 6761, section 6.3).
+    """
     return name == "localhost" or name.endswith(".localhost")

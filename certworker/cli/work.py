@@ -16,7 +16,7 @@ from redis import Redis
 from certworker.answer import Answer
 from certworker.assembly import House, build, now_in_utc
 from certworker.checks.machine import risks
-from certworker.checks.port80 import answers
+from certworker.checks.port80 import answers, is_this_machine
 from certworker.door import Door
 from certworker.errors import CertworkerError
 from certworker.intake.connection import connect
@@ -24,6 +24,7 @@ from certworker.intake.functions import functions_of
 from certworker.intake.queue import queue_length, request_certificate, wake_at
 from certworker.intake.redis_check import wait_for_redis
 from certworker.intake.scheduler import Scheduler
+from certworker.intake.signals import stop_on_signals
 from certworker.intake.worker import run
 from certworker.reports import log
 from certworker.settings import Settings, load
@@ -60,11 +61,13 @@ def command() -> None:
 
 
 def _work(settings: Settings) -> int:
-    for risk in risks(settings):
+    for risk in risks(settings) if settings.authority.kind == "public" else ():
         logger.warning("[%s] %s %s", risk.code, risk.message, risk.remedy, extra={"code": risk.code})
     connection = connect(settings, connections=2 * settings.concurrency + CONNECTIONS_BESIDE_THE_SLOTS)
-    wait_for_redis(connection)
     with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        if not wait_for_redis(connection, stop):
+            return 0
         house = build(
             settings,
             connection,
@@ -84,7 +87,7 @@ def _work(settings: Settings) -> int:
             watch.start()
             _say_ready(house)
 
-        return run(connection, functions_of(house), slots=settings.concurrency, on_ready=ready)
+        return run(connection, functions_of(house), slots=settings.concurrency, stop=stop, on_ready=ready)
 
 
 def _directory_url(settings: Settings, stack: ExitStack) -> str:
@@ -94,7 +97,11 @@ def _directory_url(settings: Settings, stack: ExitStack) -> str:
 
     authority = stack.enter_context(
         DevelopmentAuthority(
-            settings.state_dir / "development", http01_port=settings.http01_port, clock=now_in_utc
+            settings.state_dir / "development",
+            http01_port=settings.http01_port,
+            # Nobody but the CA itself would ever forward port 80 of the loopback interface to us.
+            local_port=settings.http_address.port if settings.http_address else None,
+            clock=now_in_utc,
         )
     )
     logger.info("a CA of our own is used; to trust it, import %s into your browser", authority.root_path)
@@ -120,7 +127,9 @@ def _health(connection: Redis, scheduler: Scheduler) -> dict[str, object]:
 
 
 def _knock(settings: Settings, answer: Answer) -> bool:
-    return answers(answer, settings.http01_port)
+    embedded = settings.authority.directory_url is None and settings.http_address
+    local = embedded and is_this_machine(answer.name)
+    return answers(answer, embedded.port if embedded and local else settings.http01_port)
 
 
 def _say_ready(house: House) -> None:

@@ -41,6 +41,7 @@ class DevelopmentAuthority:
         port: 0 means any free one; it stays the same over `stop` and `start`.
         lifetime: Of its certificates.
         http01_port: Where HTTP-01 is looked for, instead of port 80.
+        local_port: The same for `localhost` and the names under it, where that is another port.
         clock: The time that its certificates and orders go by.
         resolve: The host to connect to for a name under validation.
     """
@@ -53,6 +54,7 @@ class DevelopmentAuthority:
         host: str = "127.0.0.1",
         lifetime: timedelta = timedelta(days=90),
         http01_port: int = 80,
+        local_port: int | None = None,
         misbehaviour: Misbehaviour | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         resolve: Callable[[str], str] = resolve,
@@ -61,7 +63,7 @@ class DevelopmentAuthority:
         self.port = port
         self.policy = Policy(lifetime=lifetime)
         self.misbehaviour = misbehaviour or Misbehaviour()
-        self.validator = Validator(http01_port, resolve)
+        self.validator = Validator(http01_port, local_port, resolve)
         self.root_path = state_directory / ROOT_FILE
         self._hierarchy = Hierarchy.open(state_directory, clock())
         self._accounts = Accounts(state_directory / "accounts")

@@ -31,7 +31,7 @@ def resolve(name: str) -> str:
     """
     The host to connect to for *name*: this machine for ``*.localhost``, else the resolver's answer.
     """
-    return "127.0.0.1" if name == "localhost" or name.endswith(".localhost") else name
+    return "127.0.0.1" if _is_this_machine(name) else name
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Validator:
     """
 
     port: int = 80
+    #: The port of this machine, for `localhost` and the names under it; None: the same.
+    local_port: int | None = None
     resolve: Callable[[str], str] = resolve
 
     def look(self, name: str, token: str, key_authorization: str) -> Problem | None:
@@ -80,7 +82,11 @@ class Validator:
 
     def _get(self, session: requests.Session, url: str) -> requests.Response:
         parts = urlsplit(url)
-        port = self.port if parts.scheme == "http" and parts.port in (None, 80) else parts.port
+        port = parts.port
+        if parts.scheme == "http" and port in (None, 80):
+            port = (
+                self.local_port if self.local_port and _is_this_machine(parts.hostname or "") else self.port
+            )
         host = _bracketed(self.resolve(parts.hostname or ""))
         target = parts._replace(netloc=host if port is None else f"{host}:{port}").geturl()
         return session.get(
@@ -91,6 +97,10 @@ class Validator:
             stream=True,
             verify=False,
         )
+
+
+def _is_this_machine(name: str) -> bool:
+    return name == "localhost" or name.endswith(".localhost")
 
 
 def _body(response: requests.Response, url: str) -> bytes | Problem:
