@@ -93,7 +93,17 @@ def _populate(connection: Redis, certificates_dir: Path) -> None:
 
     # Nobody reads these PEM files: status is content with what was noted beside them.
     key = PrivateKey.generate()
-    certificate = Certificate((), key.pem, key.pem, key, now, now + LIFETIME, "1", "Bench CA")
+    certificate = Certificate(
+        names=(),
+        cert_pem=key.pem,
+        chain_pem=key.pem,
+        key=key,
+        not_before=now,
+        not_after=now + LIFETIME,
+        serial="1",
+        issuer="Bench CA",
+        renewal_id="",
+    )
     volume = Volume(certificates_dir)
     for name in names[:NAMES_ON_VOLUME]:
         volume.store(replace(certificate, names=(name,)), authority="bench", kind="private", token=1)
