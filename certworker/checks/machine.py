@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from tempfile import gettempdir
 
 from certworker.errors.machine import NotPersistent
 from certworker.settings import Settings
@@ -33,9 +34,13 @@ BLANKS = re.compile(r"\\([0-7]{3})")
 
 def risks(settings: Settings) -> list[NotPersistent]:
     """
-    One failure for each directory of *settings* that is lost with this container; none outside of one.
+    One failure for each directory of *settings* that is lost with this container.
+
+    None outside of a container, none where the CA is the embedded one, and none for a directory for
+    temporary files: nobody expects that to be kept.
     """
-    if not any(mark.exists() for mark in MARKS_OF_A_CONTAINER):
+    embedded = settings.authority.kind == "development"
+    if embedded or not any(mark.exists() for mark in MARKS_OF_A_CONTAINER):
         return []
     kept = {
         settings.certificates_dir: "appwrite-certificates",
@@ -47,6 +52,7 @@ def risks(settings: Settings) -> list[NotPersistent]:
     return [
         NotPersistent(path=directory, reason=reason, volume=volume)
         for directory, volume in kept.items()
+        if not directory.is_relative_to(gettempdir())
         if (reason := reason_to_lose(directory, mounts))
     ]
 

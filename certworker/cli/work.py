@@ -61,7 +61,7 @@ def command() -> None:
 
 
 def _work(settings: Settings) -> int:
-    for risk in risks(settings) if settings.authority.kind == "public" else ():
+    for risk in risks(settings):
         logger.warning("[%s] %s %s", risk.code, risk.message, risk.remedy, extra={"code": risk.code})
     connection = connect(settings, connections=2 * settings.concurrency + CONNECTIONS_BESIDE_THE_SLOTS)
     with ExitStack() as stack:

@@ -63,7 +63,7 @@ class DevelopmentAuthority:
         self.port = port
         self.policy = Policy(lifetime=lifetime)
         self.misbehaviour = misbehaviour or Misbehaviour()
-        self.validator = Validator(http01_port, local_port, resolve)
+        self.validator = Validator(http01_port, resolve, local_port)
         self.root_path = state_directory / ROOT_FILE
         self._hierarchy = Hierarchy.open(state_directory, clock())
         self._accounts = Accounts(state_directory / "accounts")

@@ -41,9 +41,9 @@ class Validator:
     """
 
     port: int = 80
+    resolve: Callable[[str], str] = resolve
     #: The port of this machine, for `localhost` and the names under it; None: the same.
     local_port: int | None = None
-    resolve: Callable[[str], str] = resolve
 
     def look(self, name: str, token: str, key_authorization: str) -> Problem | None:
         """

@@ -114,3 +114,11 @@ class TestResolve:
         validator = Validator(challenge_server.port, lambda _: "127.0.0.1")
         assert validator.look("shop.example.org", TOKEN, ANSWER) is None
         assert ["shop.example.org"] == challenge_server.hosts
+
+    def test_this_machine_may_have_a_port_of_its_own(self, challenge_server: ChallengeServer) -> None:
+        """
+        The CA inside the worker finds `localhost` at the worker's own door.
+        """
+        challenge_server.answers[TOKEN] = ANSWER
+        validator = Validator(free_port(), local_port=challenge_server.port)
+        assert validator.look("shop.localhost", TOKEN, ANSWER) is None

@@ -1,0 +1,39 @@
+"""
+A worker with a Redis and a CA, beside which commands are typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from certworker.development.authority import DevelopmentAuthority
+from tests.houses import environment
+from tests.servers.redis import RedisServer
+from tests.servers.worker import WorkerProcess
+
+
+@pytest.fixture
+def worker(
+    tmp_path: Path,
+    redis_server: RedisServer,
+    connection: object,
+    door_authority: DevelopmentAuthority,
+    http_port: int,
+) -> Iterator[WorkerProcess]:
+    """
+    A worker that has not been started; commands may be typed all the same.
+    """
+    variables = environment(
+        tmp_path,
+        door_authority.directory_url,
+        http_port,
+        _APP_REDIS_HOST="127.0.0.1",
+        _APP_REDIS_PORT=str(redis_server.port),
+        _APP_DOMAIN="main.localhost",
+    )
+    process = WorkerProcess(variables, tmp_path / "worker.log")
+    yield process
+    process.kill()

@@ -1,0 +1,51 @@
+"""
+Asking for certificates from a shell.
+"""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from certworker.intake.queue import queue_length
+from tests.servers.worker import WorkerProcess
+
+
+class TestRequest:
+    def test_without_wait_it_only_queues(self, worker: WorkerProcess, connection: Redis) -> None:
+        """
+        The worker may be on another machine, or not there yet.
+        """
+        ended = worker.command("request", "a.localhost", "b.localhost")
+
+        assert 0 == ended.returncode
+        assert 2 == queue_length(connection)
+        assert "certworker status a.localhost" in ended.stdout
+
+    def test_together_means_one_certificate(self, worker: WorkerProcess, connection: Redis) -> None:
+        """
+        One job for all names.
+        """
+        worker.command("request", "--together", "a.localhost", "b.localhost")
+
+        assert 1 == queue_length(connection)
+
+    def test_a_name_that_cannot_be_certified_is_refused_before_it_is_queued(
+        self, worker: WorkerProcess, connection: Redis
+    ) -> None:
+        """
+        Whoever typed it is still there.
+        """
+        ended = worker.command("request", "not a name")
+
+        assert 1 == ended.returncode
+        assert "[name.invalid_char]" in ended.stderr
+        assert 0 == queue_length(connection)
+
+    def test_waiting_ends_when_its_time_is_over(self, worker: WorkerProcess) -> None:
+        """
+        Without a worker nobody ever answers.
+        """
+        ended = worker.command("request", "--wait", "--timeout", "1", "a.localhost")
+
+        assert 1 == ended.returncode
+        assert "not ended after 1 s" in ended.stdout

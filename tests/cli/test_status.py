@@ -1,0 +1,49 @@
+"""
+How names stand, on a page.
+"""
+
+from __future__ import annotations
+
+import json
+
+from certworker.assembly import House
+from tests.servers.worker import WorkerProcess
+
+NAMES = [f"shop{number}.localhost" for number in range(5)]
+
+
+class TestStatus:
+    def test_pages_follow_one_another(self, worker: WorkerProcess, house: House) -> None:
+        """
+        With 50,000 names nobody wants all of them.
+        """
+        for name in NAMES:
+            house.issuer.issue((name,))
+        first = worker.command("status", "--page-size", "3").stdout
+        second = worker.command("status", "--page-size", "3", "--page", "2").stdout
+
+        assert all(name in first for name in NAMES[:3])
+        assert "certworker status --page 2" in first
+        assert all(name in second for name in NAMES[3:])
+
+    def test_filters_narrow_it_down(self, worker: WorkerProcess, house: House) -> None:
+        """
+        What is due soon, and what is in which state.
+        """
+        house.issuer.issue((NAMES[0],))
+
+        assert "No names" in worker.command("status", "--due", "7d").stdout
+        assert NAMES[0] in worker.command("status", "--due", "90d").stdout
+        assert "No names" in worker.command("status", "--state", "failed").stdout
+        assert 2 == worker.command("status", "--due", "soon").returncode
+
+    def test_one_name_is_shown_with_all_that_is_known(self, worker: WorkerProcess, house: House) -> None:
+        """
+        For people by lines, for machines as JSON.
+        """
+        house.issuer.issue((NAMES[0],))
+        told = json.loads(worker.command("status", NAMES[0], "--json").stdout)
+
+        assert "valid until" in worker.command("status", NAMES[0].upper()).stdout
+        assert "valid" == told["state"]
+        assert told["next_look"].endswith("Z")

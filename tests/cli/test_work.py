@@ -1,0 +1,96 @@
+"""
+The worker's start and end.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.servers.redis import RedisServer, free_port
+from tests.servers.worker import WorkerProcess, wait_until
+
+
+class TestStart:
+    def test_it_says_what_it_listens_to_and_waits_for(self, worker: WorkerProcess) -> None:
+        """
+        "started" and then nothing was what people had before.
+        """
+        worker.start()
+        line = worker.wait_for_line("ready")
+
+        assert 'queue "certificates" (0 waiting)' in line
+        assert "waiting for requests" in line
+
+    def test_a_port_that_is_taken_is_told_with_its_remedy(
+        self, worker: WorkerProcess, tmp_path: Path
+    ) -> None:
+        """
+        Two workers on one host meet this.
+        """
+        worker.start()
+        worker.wait_for_line("ready")
+        second = WorkerProcess(worker.environment, tmp_path / "second.log")
+        second.start()
+        second.wait_for_line("config.http_address")
+        assert second.process is not None
+        assert 2 == second.process.wait(10)
+
+    def test_the_embedded_ca_certifies_localhost_without_any_setting(self, worker: WorkerProcess) -> None:
+        """
+        What `docker compose up` does with an empty .env.
+        """
+        del worker.environment["CERTWORKER_AUTHORITY"]
+        worker.environment |= {
+            "CERTWORKER_PRIVATE_NETWORK": "",
+            "_APP_DOMAIN": "",
+            "CERTWORKER_HTTP01_PORT": "",
+        }
+        worker.start()
+
+        worker.wait_for_line("localhost: DONE")
+
+
+class TestEnd:
+    def test_sigterm_ends_it_with_0_while_it_waits_for_redis(self, worker: WorkerProcess) -> None:
+        """
+        In a container it is process 1, and `docker compose stop` should not take half a minute.
+        """
+        worker.environment["_APP_REDIS_PORT"] = str(free_port())
+        worker.start()
+        worker.wait_for_line("redis.unreachable")
+
+        assert 0 == worker.terminate()
+
+    def test_sigterm_ends_it_with_0_while_it_starts(self, worker: WorkerProcess) -> None:
+        """
+        The imports alone take half a second.
+        """
+        worker.start()
+        assert worker.process is not None
+        wait_until(lambda: _handles_sigterm(worker.process.pid) or None, lambda: "no handler")  # type: ignore[union-attr]
+
+        assert 0 == worker.terminate()
+
+    def test_it_goes_on_when_redis_comes_back(self, worker: WorkerProcess, tmp_path: Path) -> None:
+        """
+        Said once, and no restart needed.
+        """
+        place = tmp_path / "own-redis"
+        place.mkdir()
+        server = RedisServer(place)
+        server.start()
+        worker.environment["_APP_REDIS_PORT"] = str(server.port)
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+        server.kill()
+        worker.wait_for_line("redis.unreachable")
+        server.start()
+        worker.command("request", "shop.localhost")
+
+        worker.wait_for_line("shop.localhost: DONE")
+        server.kill()
+
+
+def _handles_sigterm(pid: int) -> bool:
+    caught = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "SigCgt" in line)
+    return bool(int(caught.split()[1], 16) & 1 << 14)

@@ -1,0 +1,36 @@
+"""
+The house from the settings.
+"""
+
+from __future__ import annotations
+
+from certworker.assembly import House
+from certworker.challenges.webroot import Webroot
+
+
+class TestBuild:
+    def test_every_room_gets_what_the_settings_say(self, house: House) -> None:
+        """
+        One place decides who knows whom.
+        """
+        assert house.volume.directory == house.settings.certificates_dir
+        assert house.traefik.directory == house.settings.config_dir
+        assert any(isinstance(solver, Webroot) for solver in house.issuer.solvers)
+
+    def test_the_answer_of_any_replica_is_the_same(self, house: House) -> None:
+        """
+        It is computed from the account's key, which all of them share.
+        """
+        house.tokens.remember("token", authority=house.authority.label, name="shop.localhost")
+
+        assert f"token.{house.authority.thumbprint}" == house.responder.answer("token")
+
+    def test_metrics_know_names_and_queue(self, house: House) -> None:
+        """
+        What Prometheus sees comes from the same rooms as `certworker status`.
+        """
+        house.issuer.issue(("shop.localhost",))
+        shown = house.metrics.render().decode()
+
+        assert "certworker_queue_jobs 0.0" in shown
+        assert 'state="valid"' in shown
