@@ -65,7 +65,8 @@ class TestRisks:
         """
         Only a container loses anything; on a machine a directory is as good as any.
         """
-        told = {str(risk.remedy).partition(" - ")[2].partition(" and ")[0] for risk in risks(load({}))}
+        settings = load({"_APP_ENV": "production"})
+        told = {str(risk.remedy).partition(" - ")[2].partition(" and ")[0] for risk in risks(settings)}
         forgotten = {
             "appwrite-certificates:/storage/certificates",
             "appwrite-config:/storage/config",
