@@ -66,29 +66,29 @@ class ContainedPebble:
         """
         self._docker.attempt("rm", "--force", "--volumes", self._name)
 
-    def stand_still(self) -> None:
+    def go_away(self) -> None:
         """
-        Answer nobody until :meth:`go_on`; who has asked waits.
+        End it for a while: nobody knows its name.
         """
-        self._docker("pause", self._name)
+        self._docker("kill", self._name)
 
-    def go_on(self) -> None:
+    def come_back(self) -> None:
         """
-        End :meth:`stand_still`.
+        Start it again. It has forgotten all accounts and orders.
         """
-        self._docker("unpause", self._name)
+        self._docker("start", self._name)
 
     def orders(self) -> int:
         """
         How many orders were placed.
         """
-        return self._asked("POST /order-plz")
+        return self._told("Added order")
 
     def accounts(self) -> int:
         """
-        How many accounts were asked for.
+        How many accounts were made.
         """
-        return self._asked("POST /sign-me-up")
+        return self._told("accounts in memory")
 
     def root(self) -> Path:
         """
@@ -100,6 +100,6 @@ class ContainedPebble:
         root.write_text(asked.text)
         return root
 
-    def _asked(self, request: str) -> int:
+    def _told(self, what: str) -> int:
         ended = self._docker.attempt("logs", self._name)
-        return (ended.stdout + ended.stderr).count(f"{request} -> calling handler()")
+        return (ended.stdout + ended.stderr).count(what)

@@ -5,7 +5,7 @@ One engine and one image for the session; volumes, network, CA and containers fo
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,17 +20,26 @@ IMAGE = "certworker-under-test"
 
 
 @pytest.fixture(scope="session")
-def docker(request: pytest.FixtureRequest) -> Iterator[Docker]:
+def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """
-    The `docker` command, with an engine that has the images and has built the project's own.
+    Say something to whoever waits for the tests: what takes minutes, and what was measured.
     """
     capture = request.config.pluginmanager.getplugin("capturemanager")
+    terminal = request.config.pluginmanager.getplugin("terminalreporter")
 
     def say(what: str) -> None:
         with capture.global_and_fixture_disabled():
-            print(f"\n{what}", end="", flush=True)  # noqa: T201 (the first run takes minutes)
+            terminal.write_line(what)
 
-    with engine(say) as docker:
+    return say
+
+
+@pytest.fixture(scope="session")
+def docker(tell: Callable[[str], None]) -> Iterator[Docker]:
+    """
+    The `docker` command, with an engine that has the images.
+    """
+    with engine(tell) as docker:
         yield docker
 
 

@@ -35,7 +35,7 @@ def pull(docker: Docker, say: Callable[[str], None]) -> str | None:
     """
     for image in OFFICIAL:
         if docker.attempt("image", "inspect", image).returncode:
-            say(f"pulling {image}")
+            say(f"Pulling {image}.")
             pulled = docker.attempt("pull", "--quiet", image)
             if pulled.returncode:
                 return pulled.stderr.strip().splitlines()[-1]
@@ -53,7 +53,7 @@ def imitate(docker: Docker, packages: Packages, cache: Path, say: Callable[[str]
     archive.unlink()
     docker("tag", PYTHON, REDIS)
     _with_entrypoint(docker, PEBBLE, "pebble", cache)
-    say("fetching Traefik (some 50 MB)")
+    say("Fetching Traefik (50 MB).")
     _fetch_traefik(cache / "traefik")
     _with_entrypoint(docker, TRAEFIK, "traefik", cache, "COPY --chmod=755 traefik/bin/traefik /usr/bin/")
 

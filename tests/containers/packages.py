@@ -48,7 +48,7 @@ class Packages:
         """
         engine = self._directory / "engine"
         if not engine.exists():
-            self._say("fetching Debian 13's Docker engine (some 90 MB)")
+            self._say("Fetching Debian 13's Docker engine (90 MB).")
             unfinished = self._fresh("engine.unfinished")
             archives = self._fresh("archives")
             self._apt("update")
@@ -63,7 +63,7 @@ class Packages:
         """
         A small Debian 13 with Python, Redis and Pebble, as a tar file; remove it when it has been imported.
         """
-        self._say("making a root file system of Debian 13 packages")
+        self._say("Making a root file system of Debian 13 packages.")
         archive = self._directory / "debian.tar"
         _run(
             *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(INSIDE)}"),
@@ -108,7 +108,7 @@ def install_tools(say: Callable[[str], None]) -> None:
     """
     missing = [tool for tool in TOOLS if shutil.which(tool, path=PATH) is None]
     if missing:
-        say(f"installing {', '.join(missing)}")
+        say(f"Installing {', '.join(missing)}.")
         _run("apt-get", "--quiet=2", "update")
         _run("apt-get", "--quiet=2", "install", "--yes", "--no-install-recommends", *missing)
 

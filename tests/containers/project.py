@@ -21,6 +21,9 @@ WORKER = "appwrite-worker-certificates"
 
 PATIENCE_SECONDS = 60.0
 
+#: Some releases of compose put this in front of each line, whether a terminal is there or not.
+CLEAR_THE_LINE = "\x1b[2K"
+
 
 class Project:
     """
@@ -82,17 +85,20 @@ class Project:
 
     def logs(self, *options: str) -> str:
         """
-        The worker's lines, without what the terminal would see in front of them.
+        The worker's lines as they were written.
         """
-        return self.compose("logs", "--no-log-prefix", *options, WORKER)
+        shown = self.compose("logs", "--no-log-prefix", *options, WORKER)
+        return shown.replace(CLEAR_THE_LINE, "")
 
-    def wait_for_line(self, pattern: str, times: int = 1, seconds: float = PATIENCE_SECONDS) -> str:
+    def wait_for_line(
+        self, pattern: str, *options: str, times: int = 1, seconds: float = PATIENCE_SECONDS
+    ) -> str:
         """
         The line of the worker's log that has *pattern* for the *times*-th time.
         """
 
         def line() -> str | None:
-            found = [line for line in self.logs().splitlines() if re.search(pattern, line)]
+            found = [line for line in self.logs(*options).splitlines() if re.search(pattern, line)]
             return found[times - 1] if len(found) >= times else None
 
         return wait_until(line, lambda: f"no line with {pattern!r} in:\n{self.logs()}", seconds)

@@ -5,17 +5,57 @@ From a message on the queue to the padlock, across containers.
 from __future__ import annotations
 
 from tests.containers.certification import ContainedPebble
-from tests.containers.project import Project
+from tests.containers.project import WORKER, Project
+from tests.servers.worker import wait_until
+
+NAMES = ["one.internal", "two.internal", "three.internal", "four.internal", "five.internal", "six.internal"]
 
 
-class TestTheFirstCertificate:
+class TestTheMainJob:
     def test_a_message_becomes_a_padlock(self, project: Project, pebble: ContainedPebble) -> None:
         """
-        The CA asks at port 80, Traefik leads it to the worker and shows the outcome: the main job.
+        The CA asks at port 80, Traefik leads it to the worker and shows the outcome; the log tells the story.
         """
         pebble.start()
         project.up()
+        project.wait_for_line("main.internal: DONE")
         project.request("shop.internal")
         project.wait_for_line("shop.internal: DONE")
+        story = [line for line in project.logs().splitlines() if " shop.internal: " in line]
 
         assert project.visit("shop.internal") != project.visit("main.internal")
+        assert 5 <= len(story) <= 8
+        assert "request received" in story[0]
+        assert "next look 20" in story[-1]
+        assert all(" INFO " in line for line in project.logs().splitlines())
+        assert 2 == pebble.orders()
+
+    def test_a_certificate_renews_itself(self, project: Project, pebble: ContainedPebble) -> None:
+        """
+        Nobody asks, nothing is restarted, and Traefik shows the new one.
+        """
+        pebble.start(lifetime_seconds=40)
+        project.up()
+        project.wait_for_line("main.internal: DONE")
+        first = project.visit("main.internal")
+
+        wait_until(
+            lambda: project.visit("main.internal") != first or None,
+            lambda: f"Traefik still shows the first certificate:\n{project.logs()}",
+            seconds=45,
+        )
+
+    def test_three_workers_share_one_queue(self, project: Project, pebble: ContainedPebble) -> None:
+        """
+        The CA may be led to another worker than the one that asked; no name is ordered twice.
+        """
+        pebble.start()
+        project.up("--scale", f"{WORKER}=3")
+        project.wait_for_line("main.internal: DONE")
+        project.request(*NAMES, *NAMES)
+        for name in NAMES:
+            project.wait_for_line(f"{name}: DONE")
+
+        assert len({project.visit(name) for name in NAMES}) == len(NAMES)
+        assert 1 + len(NAMES) == pebble.orders()
+        assert 1 == pebble.accounts()

@@ -1,0 +1,144 @@
+"""
+The image and the container that is made of it: what it holds, what it may do, how big and how quick it is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+
+from certworker.version import __version__
+from tests.containers.certification import ContainedPebble
+from tests.containers.docker import Docker
+from tests.containers.images import PYTHON
+from tests.containers.project import WORKER, Project
+
+WRITABLE = ("/storage/certificates", "/storage/config", "/storage/state", "/tmp")  # noqa: S108 (a tmpfs)
+
+LARGEST_MEGABYTES = 75
+LONGEST_START_SECONDS = 1.5
+
+#: Every file of an image, but what the kernel puts there.
+LIST_FILES = """
+import os
+for place, inside, names in os.walk("/"):
+    if place == "/":
+        inside[:] = set(inside) - {"dev", "proc", "sys"}
+    for name in names:
+        print(os.path.join(place, name))
+"""
+
+#: What the process with PID 1 may do, and where it may write.
+LOOK_AROUND = """
+import json, os
+found = dict(line.strip().split(":", 1) for line in open("/proc/1/status"))
+found["writable"] = []
+for place, inside, _ in os.walk("/"):
+    if place == "/":
+        inside[:] = set(inside) - {"dev", "proc", "sys"}
+    if os.access(place, os.W_OK):
+        found["writable"].append(place)
+print(json.dumps(found))
+"""
+
+
+def files(docker: Docker, image: str) -> set[str]:
+    """
+    The paths of all files of *image*.
+    """
+    run = ("run", "--rm", "--network", "none", "--user", "0", "--entrypoint", "python3")
+    return set(docker(*run, image, "-c", LIST_FILES).splitlines())
+
+
+class TestTheImage:
+    def test_it_adds_the_product_a_user_and_bytecode_and_nothing_else(
+        self, docker: Docker, image: str
+    ) -> None:
+        """
+        No key, no .env, no history and no leftovers of the build can lie in a layer that adds none.
+        """
+        added = files(docker, image) - files(docker, PYTHON)
+        of_the_user = ("/etc/", "/var/log/")
+        elsewhere = {path for path in added if not path.startswith(("/opt/certworker/", *of_the_user))}
+
+        assert set() == {path for path in elsewhere if not path.endswith(".pyc")}
+        assert {"cacert.pem"} == {
+            path.rpartition("/")[2] for path in added if path.endswith((".pem", ".key", ".env"))
+        }
+
+    def test_no_layer_was_told_a_secret(self, docker: Docker, image: str) -> None:
+        """
+        Settings come when the container starts; an image is shown to everybody who pulls it.
+        """
+        (inspected,) = json.loads(docker("image", "inspect", image))
+        told = {variable.partition("=")[0] for variable in inspected["Config"]["Env"]}
+
+        assert not {name for name in told if name.startswith(("_APP_", "CERTWORKER_"))}
+        assert "_APP_" not in docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
+
+    def test_it_says_what_it_consists_of(self, docker: Docker, image: str) -> None:
+        """
+        Scanners and people read the same list: every package of the image, and no other.
+        """
+        labels = json.loads(docker("image", "inspect", "--format", "{{json .Config.Labels}}", image))
+        read = "import sys; print(open(sys.argv[1]).read())"
+        bill = json.loads(
+            docker("run", "--rm", "--entrypoint", "python3", image, "-c", read, labels["certworker.sbom"])
+        )
+        listed = docker(
+            *("run", "--rm", "--entrypoint", "python3", image, "-c"),
+            "from importlib.metadata import distributions; print(*(each.name for each in distributions()))",
+        )
+
+        assert "CycloneDX" == bill["bomFormat"]
+        assert __version__ == bill["metadata"]["component"]["version"]
+        assert {"certworker"} | {each["name"] for each in bill["components"]} == set(
+            listed.lower().replace("_", "-").split()
+        )
+
+    def test_it_is_small(self, docker: Docker, image: str, tell: Callable[[str], None]) -> None:
+        """
+        It is pulled at each update, onto small machines.
+        """
+        size, base = (
+            int(docker("image", "inspect", "--format", "{{.Size}}", each)) for each in (image, PYTHON)
+        )
+        megabytes = (size - base) / 1e6
+        tell(f"The image has {megabytes:.0f} MB on top of its base.")
+
+        assert megabytes <= LARGEST_MEGABYTES
+
+
+class TestTheContainer:
+    def test_it_may_do_nothing_that_it_need_not(self, project: Project, pebble: ContainedPebble) -> None:
+        """
+        It speaks with the Internet and holds private keys.
+        """
+        pebble.start()
+        project.up()
+        project.wait_for_line("ready")
+        found = json.loads(project.compose("exec", "--no-TTY", WORKER, "python3", "-c", LOOK_AROUND))
+
+        assert ["10001"] * 4 == found["Uid"].split() == found["Gid"].split()
+        assert {0} == {int(found[mask], 16) for mask in ("CapEff", "CapPrm", "CapBnd", "CapAmb")}
+        assert "1" == found["NoNewPrivs"].strip()
+        assert all(place.startswith(WRITABLE) for place in found["writable"])
+        assert "true" == project.inspect("{{.HostConfig.ReadonlyRootfs}}")
+
+    def test_it_starts_quickly(
+        self, project: Project, pebble: ContainedPebble, tell: Callable[[str], None]
+    ) -> None:
+        """
+        A restart is nothing to be afraid of.
+        """
+        pebble.start()
+        project.up()
+        project.wait_for_line("ready")
+        project.compose("restart", WORKER)
+        started = datetime.fromisoformat(project.inspect("{{.State.StartedAt}}")[:26] + "+00:00")
+        line = project.wait_for_line("ready", "--timestamps", times=2)
+        seconds = (datetime.fromisoformat(line.split(" ")[0][:26] + "+00:00") - started).total_seconds()
+        tell(f"The container is ready after {seconds:.2f} s.")
+
+        assert seconds <= LONGEST_START_SECONDS

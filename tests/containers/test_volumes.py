@@ -1,0 +1,78 @@
+"""
+Volumes with the wrong owner, and volumes that are not there.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from tests.containers.certification import ContainedPebble
+from tests.containers.project import WORKER, Project
+
+#: What a worker that runs as root leaves to one that does not.
+OF_ROOT = "chown 0:0 /storage/certificates && mkdir -m 0755 /storage/certificates/shop.internal"
+AS_ROOT = ("run", "--rm", "--no-deps", "--user", "0", "--cap-add", "CHOWN", "--entrypoint", "sh")
+
+WITHOUT_CERTIFICATES = """
+services:
+  appwrite-worker-certificates:
+    volumes: !override
+      - appwrite-config:/storage/config
+      - certworker-state:/storage/state
+      - ${TEST_CA_BUNDLE}:/pebble.pem:ro
+"""
+
+
+class TestOwnership:
+    def test_a_volume_of_root_is_explained_and_the_remedy_works_as_it_is_written(
+        self, project: Project, pebble: ContainedPebble
+    ) -> None:
+        """
+        Appwrite's own worker fills the volume as root; ours may not write there, and says what to type.
+        """
+        pebble.start()
+        project.compose(*AS_ROOT, WORKER, "-c", OF_ROOT)
+        project.up()
+        told = project.wait_for_line("fs.readonly")
+        remedy = re.search(r"docker compose (run .*)", told)
+
+        assert "running as uid 10001; /storage/certificates belongs to" in told
+        assert remedy
+        project.compose(*shlex.split(remedy[1]))
+        project.compose("restart", WORKER)
+        project.wait_for_line("main.internal: DONE")
+        project.request("shop.internal")
+        project.wait_for_line("shop.internal: DONE")
+
+
+class TestForgottenVolumes:
+    def test_a_forgotten_volume_is_warned_of_before_it_costs_anything(
+        self, project: Project, pebble: ContainedPebble, tmp_path: Path
+    ) -> None:
+        """
+        The engine makes one without a name in its place, and everything works, until the next `down`.
+        """
+        forgetful = tmp_path / "forgetful.yml"
+        forgetful.write_text(WITHOUT_CERTIFICATES)
+        project.also(forgetful)
+        pebble.start()
+        project.up()
+        told = project.wait_for_line("fs.not_persistent")
+
+        assert " WARN" in told
+        assert "- appwrite-certificates:/storage/certificates" in told
+        assert "/storage/state" not in project.logs()
+        assert "fs.not_persistent" in project.worker("doctor", "--json")
+
+    def test_the_projects_own_volumes_last(self, project: Project, pebble: ContainedPebble) -> None:
+        """
+        False alarms are defects, too.
+        """
+        pebble.start()
+        project.up()
+        project.wait_for_line("main.internal: DONE")
+
+        assert "fs.not_persistent" not in project.logs()
+        assert "0 problems, 0 warnings." in project.worker("doctor")
