@@ -12,7 +12,8 @@ class VolumeReadOnly(CertworkerError):
     says = "Cannot read or write {path} ({reason}, running as uid {uid}; {directory} belongs to {owner})."
     cure = (
         "See that docker-compose.yml mounts the volume without :ro, or give it to the worker: "
-        "docker compose run --rm -u 0 --entrypoint chown appwrite-worker-certificates -R {uid} {directory}"
+        "docker compose run --rm --no-deps -u 0 --cap-add CHOWN --cap-add DAC_OVERRIDE --entrypoint chown "
+        "appwrite-worker-certificates -R {uid} {directory}"
     )
     retry = Retry.CONFIG
     severity = Severity.FATAL
