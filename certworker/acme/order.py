@@ -17,7 +17,7 @@ from certworker.acme.refusals import failure
 from certworker.acme.resources import Authorization, Challenge, OrderState
 from certworker.acme.transport import Reply
 from certworker.acme.validations import validation_failure
-from certworker.acme.waiting import pauses, retry_after
+from certworker.acme.waiting import LOOKING_SECONDS, SIGNING_SECONDS, pauses, retry_after
 from certworker.answer import TOKEN, Answer
 from certworker.errors import CertworkerError
 from certworker.errors.authority import NoHttp01, OrderInvalid, OrderNotReady, PendingTimeout
@@ -84,7 +84,7 @@ class Order:
             return
         for url in self._challenges:
             told = self._world.ask(url, {})
-        self._settle(told if self._challenges else None, unsettled=("pending",))
+        self._settle(told if self._challenges else None, LOOKING_SECONDS, unsettled=("pending",))
 
     def finalize(self, csr_der: bytes) -> bytes:
         """
@@ -98,11 +98,11 @@ class Order:
             reply = self._world.ask(self._state.finalize, request)
         except OrderNotReady:
             # Another of its servers has not heard of the validation yet: once more, a little later.
-            self._settle(None, unsettled=("pending",))
+            self._settle(None, LOOKING_SECONDS, unsettled=("pending",))
             reply = self._world.ask(self._state.finalize, request)
         self._state = OrderState.read(reply)
         if self._state.status != "valid":
-            reply = self._settle(reply, unsettled=("processing", "ready"))
+            reply = self._settle(reply, SIGNING_SECONDS, unsettled=("processing", "ready"))
         if self._state.certificate is None:
             raise reply.unusable("no certificate")
         return self._world.ask(self._state.certificate, None).body
@@ -125,12 +125,12 @@ class Order:
             raise reply.unusable("no token")
         return authorization.name, offered["http-01"]
 
-    def _settle(self, told: Reply | None, unsettled: tuple[str, ...]) -> Reply:
+    def _settle(self, told: Reply | None, first_seconds: float, unsettled: tuple[str, ...]) -> Reply:
         """
         Ask for the order until its status is none of *unsettled*; *told* is what the CA said before.
         """
         deadline = self._world.clock() + PATIENCE
-        for pause in pauses(self._world.random):
+        for pause in pauses(first_seconds, self._world.random):
             self._wait(told, pause, deadline)
             told = self._world.ask(self.url, None)
             self._state = OrderState.read(told)

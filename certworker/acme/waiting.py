@@ -16,7 +16,10 @@ SHORTEST_LIMIT = timedelta(seconds=1)
 #: For a limit that ended before it was told: the CA's clock and ours differ.
 LIMIT_IN_THE_PAST = timedelta(seconds=60)
 
-FIRST_PAUSE_SECONDS = 0.005
+#: The first pauses. A CA next door needs some milliseconds to look at a name, and fewer to sign: whoever asks
+#: too early asks once more in vain, and waits twice as long for the next time.
+LOOKING_SECONDS = 0.008
+SIGNING_SECONDS = 0.002
 LONGEST_PAUSE_SECONDS = 2.0
 
 #: How Boulder ends the text of every limit.
@@ -54,14 +57,14 @@ def end_of_limit(headers: Mapping[str, str], text: str, now: datetime) -> dateti
     return min(max(moment, now + SHORTEST_LIMIT), now + LONGEST_LIMIT)
 
 
-def pauses(random: Random) -> Iterator[float]:
+def pauses(first_seconds: float, random: Random) -> Iterator[float]:
     """
     Seconds between two looks at an order: milliseconds at first, doubled up to two seconds.
 
     A CA next door is done at once, one on the Internet looks from several countries. Each pause is up to
     a quarter longer, so that slots that began together do not ask together.
     """
-    pause = FIRST_PAUSE_SECONDS
+    pause = first_seconds
     while True:
         yield pause * random.uniform(1, 1.25)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
