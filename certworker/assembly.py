@@ -20,6 +20,8 @@ from certworker.challenges.webroot import Webroot
 from certworker.checks.eligibility import check_eligibility
 from certworker.issuance import Issuer
 from certworker.ledger.agenda import Agenda
+from certworker.ledger.budget import Budget
+from certworker.ledger.limits import limits_of
 from certworker.ledger.lock import NameLocks
 from certworker.ledger.record import Records
 from certworker.ledger.tokens import ChallengeTokens
@@ -50,6 +52,7 @@ class House:
     tokens: ChallengeTokens
     records: Records
     agenda: Agenda
+    budget: Budget
     issuer: Issuer
     rounds: Rounds
     metrics: Metrics
@@ -83,14 +86,10 @@ def build(
     authority = authority_of(settings, directory_url)
     records, agenda, tokens = Records(connection), Agenda(connection, wake), ChallengeTokens(connection)
     locks = NameLocks(connection, lease_seconds, highest_token=volume.highest_token)
-    responder = Responder(
-        remember=partial(tokens.remember, authority=authority.label),
-        forget=tokens.forget,
-        authority_of=tokens.authority_of,
-        thumbprints={authority.label: lambda: authority.thumbprint}.get,
-    )
+    responder = _responder(tokens, authority)
     webroot = Webroot(settings.webroot, lambda: authority.thumbprint) if settings.webroot else None
     solvers: list[Solver] = [responder, webroot] if webroot else [responder]
+    budget = budget_of(settings, connection, volume)
     schedule = Schedule(partial(_advice, authority), random)
     issuer = Issuer(
         choice=settings.authority,
@@ -103,6 +102,7 @@ def build(
         locks=locks,
         records=records,
         agenda=agenda,
+        budget=budget,
         key_type=settings.key_type,
         clock=clock,
         random=random,
@@ -119,11 +119,21 @@ def build(
         tokens=tokens,
         records=records,
         agenda=agenda,
+        budget=budget,
         issuer=issuer,
         rounds=Rounds(volume, records, agenda, schedule.plan, request, clock, random),
         metrics=_metrics(agenda, records, volume, waiting),
         clock=clock,
         random=random,
+    )
+
+
+def _responder(tokens: ChallengeTokens, authority: Authority) -> Responder:
+    return Responder(
+        remember=partial(tokens.remember, authority=authority.label),
+        forget=tokens.forget,
+        authority_of=tokens.authority_of,
+        thumbprints={authority.label: lambda: authority.thumbprint}.get,
     )
 
 
@@ -161,6 +171,22 @@ def authority_of(settings: Settings, directory_url: str) -> Authority:
         profile=settings.profile,
         connections=settings.concurrency,
         clock=now_in_utc,
+    )
+
+
+def budget_of(settings: Settings, connection: Redis, volume: Volume) -> Budget:
+    """
+    What may still be ordered from the CA of *settings*.
+
+    Raises:
+        InvalidSettings: The file of CERTWORKER_LIMITS_FILE is not understood.
+    """
+    choice = settings.authority
+    return Budget(
+        connection,
+        choice,
+        limits_of(choice.label, settings.limits_file),
+        issued=partial(volume.issued, choice.label),
     )
 
 

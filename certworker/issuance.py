@@ -22,6 +22,7 @@ from certworker.errors import CertworkerError
 from certworker.errors.configuration import WouldReplacePublic
 from certworker.errors.machine import Unexpected
 from certworker.ledger.agenda import Agenda
+from certworker.ledger.budget import Budget
 from certworker.ledger.lock import Lease, NameLocks
 from certworker.ledger.record import Records
 from certworker.renewal import next_attempt
@@ -65,15 +66,17 @@ class Issuer:
     locks: NameLocks
     records: Records
     agenda: Agenda
+    budget: Budget
     key_type: KeyType
     clock: Callable[[], datetime]
     random: Random
 
-    def issue(self, names: tuple[str, ...], *, force: bool = False) -> Outcome:
+    def issue(self, names: tuple[str, ...], *, force: bool = False, insisting: bool = False) -> Outcome:
         """
         Put a certificate for *names* into service.
 
-        The one that is in service stays if it is not due, unless *force* is given.
+        The one that is in service stays if it is not due, unless *force* is given; with *insisting* as often
+        as the CA allows.
 
         Raises:
             AlreadyUnderWay: Another worker is at it.
@@ -90,15 +93,21 @@ class Issuer:
             for check in self.checks:
                 check(names)
 
-            _tell(names, "validate", f"asking {self.choice.title} (HTTP-01)")
-            order = self.authority.order(names, replaces=self._predecessor(current))
-            with present(order.answers, self.solvers):
-                order.validate()
-            _tell(names, "validate", "ownership confirmed by the CA")
+            replaces = self._predecessor(current)
+            with self.budget.spend(
+                names, replaces=bool(replaces) and not force, renewal=bool(replaces), insisting=insisting
+            ) as spending:
+                _tell(names, "validate", f"asking {self.choice.title} (HTTP-01)")
+                order = self.authority.order(names, replaces=replaces)
+                spending.placed(replaces=order.replaces)
+                with present(order.answers, self.solvers):
+                    order.validate()
+                spending.validated()
+                _tell(names, "validate", "ownership confirmed by the CA")
 
-            key = PrivateKey.generate(self.key_type)
-            certificate = Certificate.from_pem(order.finalize(key.sign_request(names)), key)
-            certificate.check(names, self.clock())
+                key = PrivateKey.generate(self.key_type)
+                certificate = Certificate.from_pem(order.finalize(key.sign_request(names)), key)
+                certificate.check(names, self.clock())
             _tell(
                 names,
                 "finalize",

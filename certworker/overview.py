@@ -14,7 +14,7 @@ from certworker.renewal import due_moment
 from certworker.serving.generation import Facts
 from certworker.serving.volume import Volume
 
-STATES = ("valid", "due", "expired", "failed", "waiting", "issuing", "missing")
+STATES = ("valid", "due", "expired", "failed", "waiting", "paused", "issuing", "missing")
 
 #: Records are read from Redis in portions of this size.
 PORTION = 500

@@ -51,6 +51,7 @@ class Order:
     Attributes:
         names: What the certificate is for.
         url: The order at the CA.
+        replaces: Whether the CA takes it as one that replaces a certificate (RFC 9773, section 5).
         answers: What the CA will look for; none for a name that it counts as ours already.
     """
 
@@ -66,6 +67,7 @@ class Order:
         self.url = placed.headers.get("Location") or ""
         self._world = world
         self._state = OrderState.read(placed)
+        self.replaces = self._state.replaces is not None
         wanted = [self._wanted(url) for url in self._state.authorizations]
         self._challenges = [challenge.url for _, challenge in filter(None, wanted)]
         self.answers = tuple(

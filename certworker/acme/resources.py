@@ -7,8 +7,9 @@ ACME there is the failure `ca.not_json`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, TypeVar
 
 from certworker.acme.transport import Reply
@@ -58,10 +59,16 @@ class OrderState:
 
     #: pending, ready, processing, valid or invalid.
     status: str
+    #: What the certificate is for.
+    names: tuple[str, ...]
+    #: Until when the CA keeps it; None: it does not say.
+    expires: datetime | None
     authorizations: tuple[str, ...]
     finalize: str
     #: Where the certificate is, once the order is valid.
     certificate: str | None
+    #: The certificate that the CA counts as replaced by it (RFC 9773, section 5).
+    replaces: str | None
     error: object
 
     @classmethod
@@ -72,9 +79,12 @@ class OrderState:
         document = reply.document
         return cls(
             status=_field(reply, document, "status", str),
+            names=tuple(_names(document.get("identifiers"))),
+            expires=_moment(document.get("expires")),
             authorizations=tuple(_texts(reply, document, "authorizations")),
             finalize=_field(reply, document, "finalize", str),
             certificate=_optional(reply, document, "certificate", str),
+            replaces=_optional(reply, document, "replaces", str),
             error=document.get("error"),
         )
 
@@ -144,6 +154,21 @@ def _texts(reply: Reply, document: Mapping[str, Any], name: str) -> list[str]:
     if not all(isinstance(value, str) for value in values):
         raise reply.unusable(f"no {name}")
     return values
+
+
+def _names(identifiers: object) -> Iterator[str]:
+    for identifier in identifiers if isinstance(identifiers, list) else ():
+        value = identifier.get("value") if isinstance(identifier, dict) else None
+        if isinstance(value, str):
+            yield value.lower()
+
+
+def _moment(text: object) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
 
 
 def _address(records: object) -> str | None:

@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 
 #: Longer texts come from a CA or a job, and nobody reads the rest.
 LONGEST_TEXT = 500
+#: A link is of use as a whole only; those that end a pause carry a signed list of names.
+LONGEST_LINK = 4_000
 
 
 class Retry(Enum):
@@ -44,14 +46,14 @@ class Severity(Enum):
     FATAL = "fatal"
 
 
-def printable(text: object) -> str:
+def printable(text: object, longest: int = LONGEST_TEXT) -> str:
     """
-    *text* on one line, without control characters, at most 500 characters long.
+    *text* on one line, without control characters, at most *longest* characters long.
 
     Whatever a job or a CA wrote goes through here before a person or a terminal sees it.
     """
-    shown = "".join(map(_visible, str(text)[: LONGEST_TEXT + 1]))
-    return shown if len(shown) <= LONGEST_TEXT else shown[: LONGEST_TEXT - 1] + "…"
+    shown = "".join(map(_visible, str(text)[: longest + 1]))
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def _visible(character: str) -> str:
@@ -81,7 +83,10 @@ class CertworkerError(Exception):
     def __init__(
         self, *, until: datetime | None = None, problem: dict[str, Any] | None = None, **values: object
     ) -> None:
-        shown = {name: printable(value) for name, value in values.items()}
+        shown = {
+            name: printable(value, LONGEST_LINK if name == "url" else LONGEST_TEXT)
+            for name, value in values.items()
+        }
         self.message = self.says.format(**shown)
         self.remedy = self.cure.format(**shown)
         self.until = until

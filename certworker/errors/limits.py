@@ -4,6 +4,8 @@ Limits of the CA: it takes no more from us for a while, and mostly says how long
 
 from __future__ import annotations
 
+from typing import Any
+
 from certworker.errors.failure import CertworkerError, Retry, Severity
 
 
@@ -42,14 +44,30 @@ class TooManyOrders(CertworkerError):
 
 class Paused(CertworkerError):
     code = "rate.paused"
-    says = "{authority} has paused this name after months of failures: {detail}"
-    cure = "Mend the cause of the failures, then open: {url}"
+    says = "{authority} has paused {name} after months of failures."
+    cure = "Mend their cause, end the pause at {url} and then run: certworker resume {name}"
     retry = Retry.CONFIG
+
+    def __init__(self, *, url: str, **values: Any) -> None:
+        super().__init__(url=url, **values)
+        #: Where a person ends the pause.
+        self.url = url
 
 
 class AuthorityBusy(CertworkerError):
     code = "rate.busy"
     says = "{authority} is busy and wants us to wait: {detail}"
     cure = "certworker goes on by itself; nothing to do."
+    retry = Retry.UNTIL
+    severity = Severity.WARNING
+
+
+class LocalGuard(CertworkerError):
+    code = "rate.local_guard"
+    says = "{authority} is not asked for {name} before {moment}: {reason}."
+    cure = (
+        "certworker goes on by itself then. Where this is its own caution and no limit of the CA, a person "
+        "may insist: certworker request --force --i-know {name}"
+    )
     retry = Retry.UNTIL
     severity = Severity.WARNING

@@ -28,9 +28,13 @@ def functions_of(house: House) -> Mapping[str, Callable[..., dict[str, Any]]]:
     """
 
     def issue(
-        domain: object = None, domains: object = None, force: object = False, **_: object
+        domain: object = None,
+        domains: object = None,
+        force: object = False,
+        i_know: object = False,
+        **_: object,
     ) -> dict[str, Any]:
-        return _Job(house).issue(domain, domains, force)
+        return _Job(house).issue(domain, domains, force, i_know)
 
     def look(**_: object) -> dict[str, Any]:
         return dict(house.rounds.look())
@@ -43,21 +47,30 @@ class _Job:
         self.house = house
         self.began = time.monotonic()
 
-    def issue(self, domain: object, domains: object, force: object) -> dict[str, Any]:
+    def issue(self, domain: object, domains: object, force: object, i_know: object) -> dict[str, Any]:
         names: tuple[str, ...] = ()
         try:
             names = requested_names(domain, domains, private=self.house.settings.authority.private_names)
-            if not isinstance(force, bool):
-                raise PayloadType(field="force", wanted="true or false")
+            for field, value in (("force", force), ("i_know", i_know)):
+                if not isinstance(value, bool):
+                    raise PayloadType(field=field, wanted="true or false")
             for remark in remarks(str(domain or domains), names[0]):
                 logger.warning("%s", remark, extra=_about(names[0], "job"))
             logger.info("request received%s", " (forced)" if force else "", extra=_about(names[0], "job"))
-            return self._tell_success(self.house.issuer.issue(names, force=force))
+            if insisting := force is True and i_know is True:
+                logger.warning(
+                    "somebody insists: our own caution is set aside", extra=_about(names[0], "audit")
+                )
+            return self._tell_success(
+                self.house.issuer.issue(names, force=force is True, insisting=insisting)
+            )
         except AlreadyUnderWay as busy:
             logger.info("%s", busy.message, extra=_about(names[0], "skipped", code=busy.code))
             self._count("skipped", busy.code)
             return {"state": "waiting", "names": names, **busy.as_json()}
         except CertworkerError as failure:
+            if names and failure.retry is Retry.UNTIL:
+                return self._tell_waiting(names, failure)
             self._tell_failure(names, failure)
             raise
 
@@ -92,6 +105,21 @@ class _Job:
             "not_after": f"{facts.not_after:%Y-%m-%dT%H:%M:%SZ}",
             "next_look": f"{outcome.next_look:%Y-%m-%dT%H:%M:%SZ}",
         }
+
+    def _tell_waiting(self, names: tuple[str, ...], failure: CertworkerError) -> dict[str, Any]:
+        again = self.house.agenda.moment(names[0])
+        logger.warning(
+            "WAITING%s [%s] %s %s",
+            f" until {again:%Y-%m-%d %H:%M} UTC" if again else "",
+            failure.code,
+            failure.message,
+            failure.remedy,
+            extra=_about(
+                names[0], "waiting", code=failure.code, fields={**failure.as_json(), "next_attempt": again}
+            ),
+        )
+        self._count("waiting", failure.code)
+        return {"state": "waiting", "names": names, **failure.as_json()}
 
     def _tell_failure(self, names: tuple[str, ...], failure: CertworkerError) -> None:
         # A request that was refused has no name that could be trusted on a line of its own.

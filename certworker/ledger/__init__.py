@@ -7,6 +7,10 @@ The volume is; a missing key means "not known", never "nothing to do".
 In the order in which they may import each other::
 
     text     how values stand in Redis
+    limits   how often a CA may be asked
+    buckets  token buckets, taken from by all workers
+    prices   what an order costs
+    budget   what may still be ordered
     tokens   the challenge tokens that any worker may answer
     lock     one worker at a time for a name
     agenda   when to look at each name again

@@ -5,7 +5,8 @@ What happened to a name last: its state, its certificate, or why there is none.
 
     began ──► issuing ──┬─► issued     attempts back to 0, the failure forgotten
                 ▲       ├─► failed     attempts + 1; the certificate that serves on stays recorded
-                │       └─► waiting    for a moment (a limit, another worker); no attempt is counted
+                │       ├─► waiting    until a moment (a limit of the CA); no attempt is counted
+                │       └─► paused     by the CA, until a person ends that; no attempt is counted
                 └──────────── at the next look, from each of them
 
 People read it (`certworker status`), and the next attempt counts on it across restarts. It is no truth:
@@ -22,12 +23,13 @@ from typing import Any, Literal, get_args
 
 from redis import Redis
 
-from certworker.errors import CertworkerError
+from certworker.errors import CertworkerError, Retry
+from certworker.errors.limits import Paused
 from certworker.ledger.text import moment_in, text_in, written
 
 RECORDS = "certworker:name:"
 
-State = Literal["issued", "failed", "waiting", "issuing"]
+State = Literal["issued", "failed", "waiting", "paused", "issuing"]
 STATES: tuple[State, ...] = get_args(State)
 
 #: So many records are read in one command; Redis serves others between two of them.
@@ -133,17 +135,10 @@ class Records:
         self, names: Sequence[str], failure: CertworkerError, *, next_look: datetime | None, now: datetime
     ) -> None:
         """
-        An attempt to issue for *names* failed; it is counted.
+        *names* have no new certificate for now; the attempt is counted if it was one.
         """
-        self._write(names, _told(failure, "failed", next_look, now), more_attempts=1)
-
-    def waiting(
-        self, names: Sequence[str], failure: CertworkerError, *, until: datetime, now: datetime
-    ) -> None:
-        """
-        Issuing for *names* has to wait *until* a moment; that is no failed attempt.
-        """
-        self._write(names, _told(failure, "waiting", until, now))
+        state = _state_after(failure)
+        self._write(names, _told(failure, state, next_look, now), more_attempts=int(state == "failed"))
 
     def attempts(self, name: str) -> int:
         """
@@ -175,6 +170,12 @@ class Records:
                 if more_attempts:
                     pipe.hincrby(key, "attempts", more_attempts)
             pipe.execute()
+
+
+def _state_after(failure: CertworkerError) -> State:
+    if isinstance(failure, Paused):
+        return "paused"
+    return "waiting" if failure.retry is Retry.UNTIL else "failed"
 
 
 def _told(

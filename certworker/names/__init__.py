@@ -11,5 +11,6 @@ The files, in the order in which they may import each other::
 
 from certworker.names.domain import domain_name, requested_names
 from certworker.names.remarks import remarks
+from certworker.names.suffixes import registered_domain
 
-__all__ = ["domain_name", "remarks", "requested_names"]
+__all__ = ["domain_name", "registered_domain", "remarks", "requested_names"]

@@ -8,6 +8,7 @@ that has none.
 from __future__ import annotations
 
 from functools import cache
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
 from certworker.errors.configuration import DomainIsLocalhost
@@ -73,6 +74,20 @@ def shared_suffix(name: str) -> str | None:
         return last_two
     suffix: str | None = _registries_and_hosters().publicsuffix(name)
     return None if suffix == _registries().publicsuffix(name) else suffix
+
+
+def registered_domain(name: str) -> str:
+    """
+    What a CA counts the certificates of the normalised *name* by: example.org for www.example.org.
+
+    An address stands for itself, one of IPv6 for its /64; under a private suffix the last two labels count.
+    """
+    try:
+        address = ip_address(name)
+    except ValueError:
+        registered: str | None = _registries().privatesuffix(name)
+        return registered or ".".join(name.split(".")[-2:])
+    return name if address.version == 4 else str(ip_network((address, 64), strict=False))
 
 
 @cache

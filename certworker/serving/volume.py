@@ -12,6 +12,7 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from certworker import durable
@@ -89,6 +90,16 @@ class Volume:
         A directory that the core has deleted is not among them, though its generation is still there.
         """
         return self._links.names(after)
+
+    def issued(self, authority: str) -> Iterator[tuple[tuple[str, ...], datetime]]:
+        """
+        The certificates of *authority* (its label) that are still here, in service or not: their names, and
+        the moment from which they are valid.
+        """
+        for identifier in self._identifiers():
+            facts = Facts.read(self._generations / identifier)
+            if facts and facts.authority == authority:
+                yield facts.names, facts.not_before
 
     def highest_token(self) -> int:
         """

@@ -136,6 +136,12 @@ class Settings(BaseSettings):
         validation_alias="CERTWORKER_PROFILE",
         description="the name of one of the CA's profiles, for example shortlived",
     )
+    #: What a CA has granted beyond its usual limits.
+    limits_file: FilePath | None = Field(
+        None,
+        validation_alias="CERTWORKER_LIMITS_FILE",
+        description="the path of a JSON file that exists here, for example /etc/certworker/limits.json",
+    )
     #: The CA is one's own: private addresses and suffixes are allowed.
     private_network: bool = Field(
         False, validation_alias="CERTWORKER_PRIVATE_NETWORK", description="true or false"

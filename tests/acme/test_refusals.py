@@ -137,7 +137,16 @@ class TestRefusal:
         )
 
         assert "rate.paused" == failure.code
-        assert failure.remedy.endswith("https://portal.letsencrypt.org/sfe/v1/unpause?jwt=abc.def-g_h")
+        assert "https://portal.letsencrypt.org/sfe/v1/unpause?jwt=abc.def-g_h and" in failure.remedy
+
+    def test_the_link_is_told_as_a_whole(self) -> None:
+        """
+        It carries a signed list of names, and is of no use without its end.
+        """
+        url = f"https://portal.letsencrypt.org/sfe/v1/unpause?jwt={'x' * 1500}.signature"
+        failure = refused("rateLimited", f"You are temporarily prevented from requesting. Visit: {url}", 429)
+
+        assert url in failure.remedy
 
     def test_changed_terms_show_where_they_are(self) -> None:
         """

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from certworker.errors.authority import BadCertificate
-from certworker.errors.machine import AlreadyUnderWay
+from certworker.errors.limits import AuthorityBusy, Paused
 from certworker.ledger.record import RECORDS, Record, Records
 
 NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
@@ -146,13 +146,25 @@ class TestWaiting:
 
     def test_it_is_no_failed_attempt(self, records: Records) -> None:
         """
-        Waiting for another worker must not lengthen the pause after a real failure.
+        Waiting for room must not lengthen the pause after a real failure.
         """
         records.failed(["a.org"], REFUSED, next_look=NOW + DAY, now=NOW)
-        records.waiting(["a.org"], AlreadyUnderWay(name="a.org"), until=NOW + DAY, now=NOW)
+        busy = AuthorityBusy(until=NOW + DAY, authority="the CA", detail="later")
+        records.failed(["a.org"], busy, next_look=NOW + DAY, now=NOW)
         record = record_of(records, "a.org")
 
-        assert (record.state, record.code, record.attempts) == ("waiting", "queue.two_workers", 1)
+        assert (record.state, record.code, record.attempts) == ("waiting", "rate.busy", 1)
+
+    def test_a_pause_is_none_either(self, records: Records) -> None:
+        """
+        It is seen as what it is, with the link that a person has to open.
+        """
+        paused = Paused(authority="the CA", name="a.org", url="https://ca.example/unpause?jwt=x")
+        records.failed(["a.org"], paused, next_look=NOW + DAY, now=NOW)
+        record = record_of(records, "a.org")
+
+        assert (record.state, record.attempts) == ("paused", 0)
+        assert "https://ca.example/unpause?jwt=x" in record.remedy
 
 
 class TestRead:

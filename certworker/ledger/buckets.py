@@ -1,0 +1,223 @@
+"""
+Token buckets in Redis: taken from all at once or not at all, by Redis's own time, in one round trip.
+
+Each bucket is one number (GCRA): the moment at which it is full again. Taking moves that moment on by the
+interval after which one more is there; there is room as long as it is not too far ahead. All buckets of a
+CA are one sorted set, the moments its scores, so that a bucket nobody takes from goes by itself, and
+eviction takes all of them or none: what has no moment is full, unless the set itself is gone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from redis import Redis
+
+from certworker.ledger.text import moment_of
+
+#: Stands in each set. A set without it was lost, and what is in it now is not all there was.
+ALIVE = "alive"
+#: Stands until what was used before the loss has been refilled at any rate.
+DOUBT = "doubt"
+
+#: ARGV[1]: whose time counts, in milliseconds since 1970; empty: that of Redis, which all workers share.
+_NOW = """
+local now = tonumber(ARGV[1])
+if not now then
+    local time = redis.call('TIME')
+    now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local function score(member)
+    local found = redis.call('ZSCORE', KEYS[1], member)
+    return found == 'inf' and math.huge or tonumber(found or nil)
+end
+"""
+
+#: ARGV[2...]: member, interval, room and doubt of each bucket. {}: taken. {0}: the set was lost. Else which
+#: bucket has room last, and when.
+_TAKE = f"""{_NOW}
+if not score('{ALIVE}') then return {{0}} end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local doubt = score('{DOUBT}')
+local full, last, latest = {{}}, nil, now
+for i = 2, #ARGV, 4 do
+    local interval = tonumber(ARGV[i + 1])
+    full[i] = score(ARGV[i]) or (doubt and now + tonumber(ARGV[i + 3])) or now
+    local free = full[i] + interval - tonumber(ARGV[i + 2])
+    if free > latest then last, latest = (i + 2) / 4, free end
+end
+if last then return {{last, latest == math.huge and 'inf' or string.format('%.0f', latest)}} end
+for i = 2, #ARGV, 4 do
+    local interval = tonumber(ARGV[i + 1])
+    if interval > 0 then redis.call('ZADD', KEYS[1], full[i] + interval, ARGV[i]) end
+end
+return {{}}
+"""
+
+#: ARGV[2...]: what to do, to which bucket, by how many milliseconds or until when.
+_SETTLE = f"""{_NOW}
+for i = 2, #ARGV, 3 do
+    local what, member, amount = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+    if what == 'forget' then
+        redis.call('ZREM', KEYS[1], member)
+    elseif what == 'shut' then
+        redis.call('ZADD', KEYS[1], 'GT', amount, member)
+    elseif what == 'take' then
+        redis.call('ZADD', KEYS[1], math.max(score(member) or now, now) + tonumber(amount), member)
+    elseif score(member) then
+        redis.call('ZADD', KEYS[1], score(member) - tonumber(amount), member)
+    end
+end
+"""
+
+#: So many moments go in one command; Redis serves others between two of them.
+MOMENTS_A_COMMAND = 1_000
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """
+    A bucket, and how much may be in use of it.
+    """
+
+    name: str
+    #: After how long one more is there; zero: it is never empty, only shut for a time.
+    interval: timedelta = timedelta(0)
+    #: So many at once.
+    most: int = 1
+    #: For a while after a loss, half of it counts as used.
+    doubtful: bool = False
+
+
+@dataclass(frozen=True)
+class Full:
+    """
+    A bucket that has no room, until a moment; None: until somebody opens it.
+    """
+
+    bucket: Bucket
+    until: datetime | None
+
+
+@dataclass(frozen=True)
+class Change:
+    """
+    What becomes of a bucket when it is known how an order ended.
+    """
+
+    what: Literal["take", "give back", "shut", "forget"]
+    bucket: Bucket
+    #: Until when it is shut; None: until somebody opens it.
+    until: datetime | None = None
+
+
+class Buckets:
+    """
+    The buckets of one CA, shared by all workers.
+
+    Args:
+        connection: To Redis.
+        key: Where they are.
+        known: What is known of them without Redis: names and the moments at which they are full again
+            (None: shut). Asked when they were lost, with the time of now.
+        doubt: So long after a loss doubtful buckets count as half used.
+        clock: Whose time counts; None: that of Redis.
+    """
+
+    def __init__(
+        self,
+        connection: Redis,
+        key: str,
+        *,
+        known: Callable[[datetime], Mapping[str, datetime | None]],
+        doubt: timedelta,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._key = key
+        self._known = known
+        self._doubt = doubt
+        self._clock = clock
+        self._take = connection.register_script(_TAKE)
+        self._settle = connection.register_script(_SETTLE)
+
+    def take(self, buckets: Sequence[Bucket]) -> Full | None:
+        """
+        Take one from each of *buckets*; if one has no room, from none: then the one that has it last.
+        """
+        arguments: list[Any] = []
+        for each in buckets:
+            interval = _milliseconds(each.interval)
+            arguments += [
+                each.name,
+                interval,
+                interval * each.most,
+                interval * each.most // 2 * each.doubtful,
+            ]
+        while answer := self._take([self._key], [self._now(), *arguments]):
+            if answer[0]:
+                return Full(buckets[answer[0] - 1], moment_of(float(answer[1]) / 1000))
+            self._remember()
+        return None
+
+    def settle(self, changes: Iterable[Change]) -> None:
+        """
+        Make *changes*.
+        """
+        arguments: list[Any] = []
+        for each in changes:
+            amount: object = _milliseconds(each.bucket.interval)
+            if each.what == "shut":
+                # So that the next one is granted then, not only the first after the bucket was full.
+                ahead = each.bucket.interval * (each.bucket.most - 1)
+                amount = _score(each.until + ahead if each.until else None)
+            arguments += [each.what, each.bucket.name, amount]
+        if arguments:
+            self._settle([self._key], [self._now(), *arguments])
+
+    def full_again(self, names: Sequence[str]) -> list[datetime | None]:
+        """
+        When each of the buckets with these *names* is full again; None: it is.
+        """
+        scores = self._connection.zmscore(self._key, list(names)) if names else []
+        return [moment_of(score / 1000) if score is not None else None for score in scores]
+
+    def is_shut(self, bucket: Bucket) -> bool:
+        """
+        Whether *bucket* is shut until somebody opens it.
+        """
+        return self._connection.zscore(self._key, bucket.name) == math.inf
+
+    def now(self) -> datetime:
+        """
+        The time that counts.
+        """
+        if self._clock:
+            return self._clock()
+        seconds, microseconds = self._connection.time()
+        moment = moment_of(seconds + microseconds / 1_000_000)
+        assert moment is not None  # noqa: S101 (Redis does not live in the year 10000)
+        return moment
+
+    def _remember(self) -> None:
+        # Until the last command nobody can take anything.
+        now = self.now()
+        known = [(name, _score(moment)) for name, moment in self._known(now).items()]
+        for start in range(0, len(known), MOMENTS_A_COMMAND):
+            self._connection.zadd(self._key, dict(known[start : start + MOMENTS_A_COMMAND]), gt=True)
+        self._connection.zadd(self._key, {DOUBT: _score(now + self._doubt), ALIVE: math.inf})
+
+    def _now(self) -> float | str:
+        return _score(self._clock()) if self._clock else ""
+
+
+def _milliseconds(span: timedelta) -> int:
+    return math.ceil(span / timedelta(milliseconds=1))
+
+
+def _score(moment: datetime | None) -> float:
+    return round(moment.timestamp() * 1000) if moment else math.inf

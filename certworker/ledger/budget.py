@@ -1,0 +1,206 @@
+"""
+The CA's limits, kept before it has to: what may still be ordered, by all workers together.
+
+Nobody waits here. Where there is no room, the moment at which there will be is the answer. What the CA
+says is truer than the model: its Retry-After shuts the bucket that it speaks of.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from certworker.errors import CertworkerError
+from certworker.errors.limits import LocalGuard, Paused
+from certworker.ledger.buckets import Buckets, Change, Full
+from certworker.ledger.limits import Limit, Limits
+from certworker.ledger.prices import Price, Spending, bucket_of, prices, set_of
+from certworker.ledger.text import text_in
+from certworker.names import registered_domain
+from certworker.settings import AuthorityChoice
+
+logger = logging.getLogger(__name__)
+
+BUDGET = "certworker:budget:"
+#: Beside it, the pages on which pauses are ended.
+PAUSES = "certworker:paused:"
+
+#: A CA that does not say what it has had enough of may mean one name only.
+LONGEST_STOP = timedelta(hours=1)
+
+REASONS = {
+    "orders": "its limit of {count} orders within {period} is used up",
+    "domain": "its limit of {count} certificates within {period} for {whose} is used up",
+    "set": "{most} certificates for these very names were ordered lately",
+    "failures": "{most} checks of {whose} failed lately",
+    "streak": "{most} checks of {whose} failed in a row, and the CA would pause it",
+}
+
+
+class Budget:
+    """
+    The budget at one CA.
+
+    Args:
+        connection: To Redis, which all workers share.
+        authority: The CA.
+        limits: Its limits.
+        issued: The certificates of that CA on the volume, each with its names and the moment of its issuance;
+            asked for when Redis has lost what it knew.
+        clock: Whose time counts; None: that of Redis, which is the same for all workers.
+    """
+
+    def __init__(
+        self,
+        connection: Redis,
+        authority: AuthorityChoice,
+        limits: Limits,
+        *,
+        issued: Callable[[], Iterable[tuple[tuple[str, ...], datetime]]],
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._authority = authority
+        self._limits = limits
+        self._issued = issued
+        self._pauses = PAUSES + authority.label
+        failures = limits.failures_per_name
+        self._buckets = Buckets(
+            connection,
+            BUDGET + authority.label,
+            known=self._known,
+            doubt=failures.period if failures else timedelta(0),
+            clock=clock,
+        )
+
+    @contextmanager
+    def spend(
+        self, names: Sequence[str], *, replaces: bool, renewal: bool, insisting: bool = False
+    ) -> Iterator[Spending]:
+        """
+        Reserve what an order for *names* costs, and settle it when the block ends.
+
+        Args:
+            replaces: The order names the certificate that it follows.
+            renewal: There has been a certificate for the very same names.
+            insisting: A person knows what they do: the CA's limits count, not ours.
+
+        Raises:
+            LocalGuard: There is no room, until the moment that it has. Nothing is reserved.
+            Paused: The CA has paused one of the names, and nobody has said that this is over.
+        """
+        every = prices(names, self._limits, insisting=insisting)
+        spending = Spending(every, replaces=replaces, renewal=renewal)
+        if full := self._buckets.take([price.bucket for price in spending.reserved]):
+            raise self._refusal(names, full, spending.reserved)
+        try:
+            yield spending
+        except BaseException as fault:
+            self._settle(names, spending.ended(fault), fault)
+            raise
+        self._settle(names, spending.ended(None), None)
+
+    def resume(self, names: Sequence[str]) -> bool:
+        """
+        Let *names* be ordered again after a pause; whether one of them was paused.
+        """
+        paused = [bucket_of("pause", name, None) for name in names]
+        was_paused = any(map(self._buckets.is_shut, paused))
+        self._buckets.settle(Change("forget", bucket) for bucket in paused)
+        self._connection.hdel(self._pauses, *names)
+        return was_paused
+
+    def ends(self, names: Sequence[str]) -> datetime | None:
+        """
+        When the last of *names*, which have no certificate yet, may be ordered; None: no limit is known.
+        """
+        counts: dict[str, tuple[Limit, int]] = {}
+        if names and self._limits.orders_per_account:
+            counts["orders"] = self._limits.orders_per_account, len(names)
+        for domain, count in Counter(map(registered_domain, names)).items():
+            if limit := self._limits.of_domain(domain):
+                counts[f"domain {domain}"] = limit, count
+        now, full_again = self._buckets.now(), self._buckets.full_again(list(counts))
+        moments = [
+            max(now, max(full or now, now) + limit.interval * (count - limit.count))
+            for (limit, count), full in zip(counts.values(), full_again, strict=True)
+        ]
+        return max(moments, default=None)
+
+    def _refusal(self, names: Sequence[str], full: Full, asked: Sequence[Price]) -> CertworkerError:
+        price = next(price for price in asked if price.bucket == full.bucket)
+        if full.until is None:
+            url = text_in(self._connection.hget(self._pauses, price.whose)) or "the web site of the CA"
+            return Paused(authority=self._authority.title, name=price.whose, url=url)
+        reason = "it wants us to wait"
+        if price.limit:
+            reason = REASONS[price.kind].format(
+                count=price.limit.count,
+                period=_span(price.limit.period),
+                most=price.bucket.most,
+                whose=price.whose,
+            )
+        return LocalGuard(
+            until=full.until,
+            authority=self._authority.title,
+            name=names[0],
+            moment=f"{full.until:%Y-%m-%d %H:%M} UTC",
+            reason=reason,
+        )
+
+    def _settle(self, names: Sequence[str], changes: Iterable[Change], fault: BaseException | None) -> None:
+        try:
+            if isinstance(fault, Paused):
+                self._connection.hset(self._pauses, mapping=dict.fromkeys(names, fault.url))
+            self._buckets.settle(map(self._bounded, changes))
+        except RedisError as error:
+            # What is not given back comes back by itself, only later.
+            logger.debug("the budget was not settled: %s", error, extra={"domain": names[0]})
+
+    def _bounded(self, change: Change) -> Change:
+        if change.bucket != bucket_of("stop", "", None) or change.until is None:
+            return change
+        return Change("shut", change.bucket, min(change.until, self._buckets.now() + LONGEST_STOP))
+
+    def _known(self, now: datetime) -> Mapping[str, datetime | None]:
+        """
+        When the buckets are full again, as far as the volume and the list of pauses know.
+        """
+        known: dict[str, datetime | None] = {
+            bucket_of("pause", text_in(name), None).name: None
+            for name in self._connection.hkeys(self._pauses)
+        }
+        orders, moments = self._limits.orders_per_account, defaultdict[str, list[datetime]](list)
+        if orders:
+            known["orders"] = now + orders.period / 2
+        for names, moment in sorted(self._issued(), key=lambda each: each[1]):
+            its_set = f"set {set_of(names)}"
+            if its_set not in moments:
+                # Every other certificate of a set renews the first, which its domain does not pay for.
+                for domain in set(map(registered_domain, names)):
+                    moments[f"domain {domain}"].append(moment)
+            moments[its_set].append(moment)
+        for bucket, issued in moments.items():
+            kind, _, whose = bucket.partition(" ")
+            limit = self._limits.of_domain(whose) if kind == "domain" else self._limits.certificates_per_set
+            if limit and (full := _full_again(limit, issued, now)) > now:
+                known[bucket] = full
+        return known
+
+
+def _full_again(limit: Limit, taken: Iterable[datetime], now: datetime) -> datetime:
+    full = now - limit.period
+    for moment in taken:
+        full = max(full, moment) + limit.interval
+    return min(full, now + limit.period)
+
+
+def _span(period: timedelta) -> str:
+    hours = period // timedelta(hours=1)
+    return f"{period.days} days" if hours % 24 == 0 else f"{hours} h"

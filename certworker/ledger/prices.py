@@ -1,0 +1,179 @@
+"""
+What an order costs at a CA: from which buckets it takes, and what becomes of that when it has ended.
+
+::
+
+    reserved ──► placed ──► validated ──► issued       counted: the order and the certificate
+        │           │           └► refused             counted: the order
+        │           └► not ours                        counted: the order, and a failure of the name
+        └► refused, or no answer                       nothing is counted; all of it is given back
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal
+
+from certworker.errors import CertworkerError, Retry
+from certworker.errors.authority import TooManyAccounts
+from certworker.errors.limits import (
+    AuthorityBusy,
+    DuplicateCertificates,
+    FailedValidations,
+    Paused,
+    RegisteredDomainLimit,
+    TooManyOrders,
+)
+from certworker.ledger.buckets import Bucket, Change
+from certworker.ledger.limits import Limit, Limits
+from certworker.names import registered_domain
+
+Kind = Literal["stop", "pause", "orders", "domain", "set", "failures", "streak"]
+
+#: What Let's Encrypt does not count: anything of an order that replaces a certificate (RFC 9773, section 5)
+#: and is taken as such; of any other renewal the order and the share of the registered domain. Failures are
+#: ours to prevent at any rate.
+REPLACING: frozenset[Kind] = frozenset({"orders", "domain", "set"})
+RENEWING: frozenset[Kind] = frozenset({"orders", "domain"})
+
+#: Which bucket a refusal speaks of.
+REFUSALS: dict[type[BaseException], Kind] = {
+    AuthorityBusy: "stop",
+    TooManyAccounts: "stop",
+    TooManyOrders: "orders",
+    RegisteredDomainLimit: "domain",
+    DuplicateCertificates: "set",
+    FailedValidations: "failures",
+    Paused: "pause",
+}
+
+
+@dataclass(frozen=True)
+class Price:
+    """
+    One of the things an order costs.
+    """
+
+    kind: Kind
+    #: Whose: a name, a registered domain, a set of names.
+    whose: str
+    bucket: Bucket
+    limit: Limit | None
+
+
+def bucket_of(kind: Kind, whose: str, limit: Limit | None, *, insisting: bool = False) -> Bucket:
+    """
+    The bucket of *kind* that belongs to *whose*; without a *limit* it can be shut only.
+    """
+    name = f"{kind} {whose}".rstrip()
+    if limit is None:
+        return Bucket(name)
+    return Bucket(name, limit.interval, limit.taken(insisting), doubtful=kind == "failures")
+
+
+def set_of(names: Iterable[str]) -> str:
+    """
+    What tells the set of these *names* from any other.
+    """
+    return sha256(" ".join(sorted(names)).encode()).hexdigest()[:32]
+
+
+def prices(names: Sequence[str], limits: Limits, *, insisting: bool) -> list[Price]:
+    """
+    Everything that an order for *names* may cost; of a CA with no figures nothing but patience.
+    """
+    return [
+        Price(kind, whose, bucket_of(kind, whose, limit, insisting=insisting), limit)
+        for kind, whose, limit in _prices(names, limits)
+    ]
+
+
+def _prices(names: Sequence[str], limits: Limits) -> Iterator[tuple[Kind, str, Limit | None]]:
+    yield "stop", "", None
+    yield "orders", "", limits.orders_per_account
+    for domain in sorted(set(map(registered_domain, names))):
+        yield "domain", domain, limits.of_domain(domain)
+    yield "set", set_of(names), limits.certificates_per_set
+    for name in names:
+        yield "pause", name, None
+        yield "failures", name, limits.failures_per_name
+        yield "streak", name, limits.failures_until_pause
+
+
+class Spending:
+    """
+    An order, what was reserved for it, and how far it has come.
+    """
+
+    def __init__(self, all_prices: Sequence[Price], *, replaces: bool, renewal: bool) -> None:
+        usually: frozenset[Kind] = RENEWING if renewal else frozenset()
+        exempt = REPLACING if replaces else usually
+        self._prices = all_prices
+        #: What is to be taken before the order.
+        self.reserved = [price for price in all_prices if price.kind not in exempt]
+        # What is counted after all, should the CA not take it as a replacement.
+        self._late = [price for price in all_prices if price.kind in exempt - usually]
+        self._reached = 0
+
+    def placed(self, *, replaces: bool) -> None:
+        """
+        The CA has taken the order, as one that *replaces* a certificate or not.
+        """
+        self._reached = 1
+        if replaces:
+            self._late = []
+
+    def validated(self) -> None:
+        """
+        The CA counts all names as ours.
+        """
+        self._reached = 2
+
+    def ended(self, fault: BaseException | None) -> Iterator[Change]:
+        """
+        What is to be settled after *fault*; None: the certificate is there.
+        """
+        counted = self._counted(fault)
+        concerned = _concerned([price.whose for price in self._prices if price.kind == "failures"], fault)
+        for price in filter(_has_figures, self.reserved):
+            if price.kind == "streak" and self._reached == 2:
+                yield Change("forget", price.bucket)
+            elif price.kind not in counted or (
+                price.kind in ("failures", "streak") and price.whose not in concerned
+            ):
+                yield Change("give back", price.bucket)
+        for price in filter(_has_figures, self._late):
+            if price.kind in counted:
+                yield Change("take", price.bucket)
+        yield from self._shut(fault)
+
+    def _counted(self, fault: BaseException | None) -> frozenset[Kind]:
+        if fault is None:
+            return REPLACING
+        if self._reached == 0:
+            return frozenset()
+        failure = fault if isinstance(fault, CertworkerError) else None
+        if self._reached == 1:
+            not_ours = failure is not None and failure.retry is Retry.CA
+            return frozenset({"orders", "failures", "streak"} if not_ours else {"orders"})
+        # Without a refusal there may be a certificate that never arrived.
+        return frozenset({"orders"}) if failure and failure.problem else REPLACING
+
+    def _shut(self, fault: BaseException | None) -> Iterator[Change]:
+        kind = REFUSALS.get(type(fault)) if isinstance(fault, CertworkerError) else None
+        meant = [price for price in self._prices if price.kind == kind]
+        concerned = _concerned([price.whose for price in meant], fault)
+        for price in meant:
+            if price.whose in concerned or kind == "pause":
+                yield Change("shut", price.bucket, getattr(fault, "until", None))
+
+
+def _has_figures(price: Price) -> bool:
+    return price.limit is not None
+
+
+def _concerned(whose: Sequence[str], fault: BaseException | None) -> set[str]:
+    # One of several names failed; which one, only the text says.
+    return {each for each in whose if each and each in str(fault)} or set(whose)

@@ -1,0 +1,428 @@
+"""
+The CA's limits, kept by all workers together.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis import Redis
+
+from certworker.errors import CertworkerError
+from certworker.errors.authority import ServerInternal
+from certworker.errors.limits import AuthorityBusy, LocalGuard, Paused, TooManyOrders
+from certworker.errors.reach import HttpRefused
+from certworker.ledger.budget import BUDGET, Budget
+from certworker.ledger.limits import LETS_ENCRYPT, Limit, Limits
+from certworker.settings import AuthorityChoice
+from tests.servers.redis import RedisServer
+
+LETSENCRYPT = AuthorityChoice.named("letsencrypt")
+NAME = "shop.example.org"
+NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+Issued = list[tuple[tuple[str, ...], datetime]]
+
+
+class World:
+    """
+    A budget, the time, and what the volume knows.
+    """
+
+    def __init__(self, connection: Redis, limits: Limits = LETS_ENCRYPT) -> None:
+        self.now = NOW
+        self.issued: Issued = []
+        self.budget = Budget(
+            connection, LETSENCRYPT, limits, issued=lambda: self.issued, clock=lambda: self.now
+        )
+
+    def order(self, name: str, *, force: bool = False, insisting: bool = False) -> None:
+        """
+        A certificate is ordered and comes.
+        """
+        with self.budget.spend((name,), replaces=False, renewal=force, insisting=insisting) as spending:
+            spending.placed(replaces=False)
+            spending.validated()
+
+    def fail(self, name: str) -> None:
+        """
+        A certificate is ordered, and its validation fails.
+        """
+        self._end(HttpRefused(name=name, address="192.0.2.1", detail="refused"), name, placed=True)
+
+    def refused(self, failure: CertworkerError, name: str) -> None:
+        """
+        The CA does not take the order, because of *failure*.
+        """
+        self._end(failure, name, placed=False)
+
+    def until(self, name: str, *, replaces: bool = False, renewal: bool = False) -> datetime | None:
+        """
+        When *name* may be ordered; None: at once. Nothing is spent.
+        """
+        failed = ServerInternal(authority="the CA", detail="only asked")
+        try:
+            self._end(failed, name, placed=False, replaces=replaces, renewal=renewal)
+        except LocalGuard as guard:
+            return guard.until
+        return None
+
+    def _end(
+        self,
+        failure: CertworkerError,
+        name: str,
+        *,
+        placed: bool,
+        replaces: bool = False,
+        renewal: bool = False,
+    ) -> None:
+        try:
+            with self.budget.spend((name,), replaces=replaces, renewal=renewal) as spending:
+                if placed:
+                    spending.placed(replaces=False)
+                raise failure
+        except type(failure) as ended:
+            if ended is not failure:
+                raise
+
+    def quiet(self, *, after: timedelta = 30 * DAY) -> None:
+        """
+        Time passes, until whatever was assumed of an empty Redis is over.
+        """
+        self.until("somebody.example.com")
+        self.now += after
+
+
+@pytest.fixture
+def world(connection: Redis) -> World:
+    """
+    A budget that has been in use for a while.
+    """
+    world = World(connection)
+    world.quiet()
+    return world
+
+
+class TestSpend:
+    def test_three_hundred_orders_then_one_every_36_seconds(self, world: World) -> None:
+        """
+        Let's Encrypt's limit of an account.
+        """
+        for number in range(300):
+            world.order(f"a.shop{number}.com")
+        began = world.now
+
+        assert began + timedelta(seconds=36) == world.until("a.other.com")
+        assert world.until("a.other.com", renewal=True) is None
+
+    def test_fifty_new_certificates_of_a_registered_domain_a_week(self, world: World) -> None:
+        """
+        Let's Encrypt's limit, shared with everybody who uses that domain.
+        """
+        for number in range(50):
+            world.order(f"tenant{number}.example.co.uk")
+        until = world.until("new.example.co.uk")
+        assert until
+
+        assert timedelta(minutes=201) < until - world.now < timedelta(minutes=202)
+        assert world.until("new.other.co.uk") is None
+        assert world.until("new.example.co.uk", renewal=True) is None
+
+    def test_the_same_names_three_times_then_only_a_person_who_insists(self, world: World) -> None:
+        """
+        A job that forces in a loop must not burn the five that the CA allows.
+        """
+        world.order(NAME)
+        world.order(NAME, force=True)
+        world.order(NAME, force=True)
+        with pytest.raises(LocalGuard, match="3 certificates for these very names"):
+            world.order(NAME, force=True)
+        world.order(NAME, force=True, insisting=True)
+        world.order(NAME, force=True, insisting=True)
+        with pytest.raises(LocalGuard):
+            world.order(NAME, force=True, insisting=True)
+
+    def test_a_restart_loop_with_a_failing_name_asks_three_times(
+        self, connection: Redis, world: World
+    ) -> None:
+        """
+        What was burnt is remembered over every restart, so that nothing more is.
+        """
+        asked = 0
+        for _restart in range(50):
+            again = World(connection)
+            again.now = world.now
+            if again.until(NAME) is None:
+                again.fail(NAME)
+                asked += 1
+
+        assert 3 == asked
+        assert world.now + 12 * MINUTE == world.until(NAME)
+
+    def test_a_renewal_that_fails_is_not_tried_without_end_either(self, world: World) -> None:
+        """
+        The CA would take the order, and count the failures until it pauses the name.
+        """
+        for _ in range(3):
+            world.fail(NAME)
+
+        assert world.until(NAME, replaces=True, renewal=True)
+
+    def test_a_year_of_daily_failures_never_ends_in_a_pause(self, world: World) -> None:
+        """
+        One a day is what the CA takes off again.
+        """
+        for _ in range(2 * 365):
+            world.fail(NAME)
+            world.now += DAY
+
+        assert world.until(NAME) is None
+
+    def test_failures_in_a_row_stop_before_the_pause(self, connection: Redis) -> None:
+        """
+        The last one is never ours; a success begins anew.
+        """
+        world = World(connection, Limits(failures_until_pause=Limit(4, 4 * DAY, ours=3)))
+        for _ in range(3):
+            world.fail(NAME)
+        assert world.now + DAY == world.until(NAME)
+
+        world.now += DAY
+        world.order(NAME)
+        for _ in range(3):
+            world.fail(NAME)
+
+    def test_a_ca_that_fails_us_costs_nothing(self, world: World) -> None:
+        """
+        An outage of a day must not use up the week.
+        """
+        for _ in range(100):
+            world.refused(ServerInternal(authority="the CA", detail="500"), NAME)
+
+        assert world.until(NAME) is None
+
+    def test_replacements_are_exempt(self, world: World) -> None:
+        """
+        The CA does not count them, whatever else is used up.
+        """
+        for number in range(300):
+            world.order(f"a.shop{number}.com")
+        for _ in range(10):
+            with world.budget.spend(("a.shop1.com",), replaces=True, renewal=True) as spending:
+                spending.placed(replaces=True)
+                spending.validated()
+
+    def test_a_ca_without_figures_is_asked_whenever_somebody_wants(self, connection: Redis) -> None:
+        """
+        It says itself when it has had enough.
+        """
+        world = World(connection, Limits())
+        for number in range(500):
+            world.order(NAME)
+            world.fail(f"{number}.example.org")
+
+        assert world.until(NAME) is None
+
+
+class TestCorrection:
+    def test_the_ca_knows_better(self, world: World) -> None:
+        """
+        Somebody else uses the same account: its Retry-After counts, not our arithmetic.
+        """
+        later = world.now + HOUR
+        world.refused(TooManyOrders(until=later, authority="the CA", detail="too many new orders"), NAME)
+
+        assert later == world.until("other.example.net")
+        world.now = later
+        assert world.until("other.example.net") is None
+
+    @pytest.mark.parametrize("limits", [LETS_ENCRYPT, Limits()])
+    def test_a_busy_ca_is_left_alone_by_everybody(self, connection: Redis, limits: Limits) -> None:
+        """
+        Its load balancer said 503 with Retry-After to one of sixteen slots on three hosts.
+        """
+        world = World(connection, limits)
+        later = world.now + MINUTE
+        world.refused(AuthorityBusy(until=later, authority="the CA", detail="busy"), NAME)
+
+        assert later == world.until("other.example.net", replaces=True, renewal=True)
+
+    def test_but_not_for_a_week_because_of_one_name(self, world: World) -> None:
+        """
+        An unknown CA may limit that name, and say so in its own words.
+        """
+        busy = AuthorityBusy(until=world.now + 7 * DAY, authority="the CA", detail="limit of whatever")
+        world.refused(busy, NAME)
+
+        assert world.now + HOUR == world.until("other.example.net")
+
+
+class TestPause:
+    @pytest.fixture
+    def world(self, world: World) -> World:
+        """
+        A world in which the CA has paused a name.
+        """
+        world.refused(Paused(authority="the CA", name=NAME, url="https://ca.example/unpause?jwt=x"), NAME)
+        return world
+
+    def test_a_paused_name_is_not_asked_for_and_the_link_is_shown_again(self, world: World) -> None:
+        """
+        Whenever that is, and after every restart.
+        """
+        world.now += 365 * DAY
+        with pytest.raises(Paused) as caught:
+            world.until(NAME)
+
+        assert "https://ca.example/unpause?jwt=x" in caught.value.remedy
+        assert f"certworker resume {NAME}" in caught.value.remedy
+
+    def test_others_are_not_concerned(self, world: World) -> None:
+        """
+        It is one name of the account.
+        """
+        assert world.until("other.example.org") is None
+
+    def test_a_person_ends_it(self, world: World) -> None:
+        """
+        Nothing else does.
+        """
+        assert world.budget.resume([NAME])
+        assert world.until(NAME) is None
+        assert not world.budget.resume([NAME])
+
+    def test_it_outlives_the_loss_of_the_budget(self, world: World, connection: Redis) -> None:
+        """
+        Both keys would have to be evicted; then the CA says it again.
+        """
+        connection.delete(BUDGET + LETSENCRYPT.label)
+
+        with pytest.raises(Paused):
+            world.until(NAME)
+
+
+class TestLoss:
+    def test_the_volume_remembers_the_certificates(self, connection: Redis) -> None:
+        """
+        Nobody gets five more of the same set because Redis was emptied.
+        """
+        world = World(connection)
+        world.issued = [((NAME,), NOW - number * HOUR) for number in range(1, 4)]
+
+        until = world.until(NAME, renewal=True)
+        assert until
+        assert 3 * 7 * DAY / 5 - 3 * HOUR - 2 * 7 * DAY / 5 == until - NOW
+
+    def test_it_remembers_them_for_the_registered_domain_too(self, connection: Redis) -> None:
+        """
+        Renewals do not count there: of each set only the first certificate does.
+        """
+        world = World(connection)
+        world.issued = [((f"{number}.example.org",), NOW - MINUTE) for number in range(50)]
+        assert world.until("new.example.org")
+
+        connection.flushall()
+        world.issued = [(("1.example.org",), NOW - number * MINUTE) for number in range(50)]
+        assert world.until("new.example.org") is None
+
+    def test_what_is_older_than_the_limit_costs_nothing(self, connection: Redis) -> None:
+        """
+        As at the CA.
+        """
+        world = World(connection)
+        world.issued = [((NAME,), NOW - 8 * DAY)] * 5
+
+        assert world.until(NAME) is None
+
+    def test_the_orders_count_as_half_used(self, connection: Redis) -> None:
+        """
+        The volume knows what came, not what was asked for.
+        """
+        world = World(connection)
+        for number in range(150):
+            world.order(f"a.shop{number}.com")
+
+        assert world.until("a.other.com")
+
+    def test_the_failures_of_a_name_count_as_half_used_for_an_hour(self, connection: Redis) -> None:
+        """
+        A loop that empties Redis each time may fail once, then has to wait.
+        """
+        world = World(connection)
+        world.fail(NAME)
+
+        assert NOW + 6 * MINUTE == world.until(NAME)
+
+    def test_a_redis_without_memory_forgets_nothing_that_the_volume_knows(
+        self, redis_server: RedisServer
+    ) -> None:
+        """
+        Appwrite's evicts whatever was not used lately.
+        """
+        with redis_server.client() as client:
+            world = World(client)
+            world.issued = [((NAME,), NOW - number * MINUTE) for number in range(1, 6)]
+            for _ in range(3):
+                client.delete(BUDGET + LETSENCRYPT.label)
+
+                assert world.until(NAME, renewal=True)
+
+
+class TestEnds:
+    def test_fifty_thousand_names_take_three_weeks(self, world: World) -> None:
+        """
+        300 orders per 3 hours, however quick the worker is.
+        """
+        ends = world.budget.ends([f"a.shop{number}.com" for number in range(50_000)])
+        assert ends
+
+        assert 20 * DAY < ends - world.now < 21 * DAY
+
+    def test_the_slowest_bucket_decides(self, world: World) -> None:
+        """
+        A hundred names of one domain take another week.
+        """
+        ends = world.budget.ends([f"{number}.example.org" for number in range(100)])
+
+        assert world.now + 7 * DAY == ends
+
+    def test_what_is_used_already_counts(self, world: World) -> None:
+        """
+        The end does not come nearer because others go first.
+        """
+        for number in range(50):
+            world.order(f"{number}.example.org")
+        ends = world.budget.ends(["new.example.org"])
+
+        assert ends == world.until("new.example.org")
+
+    def test_a_few_names_end_now(self, world: World) -> None:
+        """
+        There is room for them.
+        """
+        assert world.now == world.budget.ends([NAME])
+
+    def test_nobody_knows_it_of_a_ca_without_figures(self, connection: Redis) -> None:
+        """
+        Nor is there an end where nothing is to be done.
+        """
+        assert World(connection, Limits()).budget.ends([NAME]) is None
+        assert World(connection).budget.ends([]) is None
+
+
+class TestRedisIsAway:
+    def test_a_certificate_is_not_lost_because_the_budget_cannot_be_settled(
+        self, redis_server: RedisServer
+    ) -> None:
+        """
+        What was reserved stays reserved, and comes back by itself.
+        """
+        with redis_server.client() as client:
+            world = World(client)
+            with world.budget.spend((NAME,), replaces=False, renewal=False) as spending:
+                spending.placed(replaces=False)
+                spending.validated()
+                client.set(BUDGET + LETSENCRYPT.label, "no sorted set")
+            client.flushall()
