@@ -1,3 +1,21 @@
 """
 Would the CA say yes? Our own questions come first, because they cost none of its limits.
+
+The files, in the order in which they may import each other::
+
+    eligibility    what a public CA wants before anything else
+    addresses      which addresses a public CA connects to
+    records        what DNS says of a name, as values
+    verdict        what a check is asked, and what it may answer
+    kept           what was found a moment ago
+    machine        clock, volumes, Redis, the way to the CA
+    datagrams      many questions at once over UDP
+    dns            asks the domain's own name servers and the public ones
+    resolution     does the name lead somewhere a CA can go?
+    caa            do its CAA records allow this CA?
+    target         does it point to this server?
+    exchange       one HTTP request to one address
+    probe          one question at port 80, asked as a CA asks it
+    port80         does the answer to a challenge arrive?
+    preflight      ★ all of them at the same time
 """

@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Iterator
 from datetime import datetime
 from enum import Enum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 #: Longer texts come from a CA or a job, and nobody reads the rest.
 LONGEST_TEXT = 500
@@ -77,7 +77,7 @@ class CertworkerError(Exception):
     code: ClassVar[str]
     says: ClassVar[str]
     cure: ClassVar[str]
-    retry: ClassVar[Retry] = Retry.NEVER
+    retry: Retry = Retry.NEVER
     severity: ClassVar[Severity] = Severity.ERROR
 
     def __init__(
@@ -92,6 +92,14 @@ class CertworkerError(Exception):
         self.until = until
         self.problem = problem
         super().__init__(self.message)
+
+    def found_by_us(self) -> Self:
+        """
+        The same failure, found by a check of our own: the CA was not asked, and counts nothing.
+        """
+        if self.retry is Retry.CA:
+            self.retry = Retry.PREFLIGHT
+        return self
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception is copied and pickled by its arguments, which are given by keyword here.

@@ -1,0 +1,166 @@
+"""
+All checks of a job, made at the same time, before the CA is asked.
+
+::
+
+    machine ──────────────────────────────┐
+    for each name:           ┌─► dns ─────┤
+      look up A, AAAA, CAA ──┼─► caa ─────┼─► a yes: go on;  a no: stop;  a likely no: go on once a day
+                             └─► port 80 ─┘
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+from certworker.checks.kept import Kept
+from certworker.checks.records import Records
+from certworker.checks.verdict import Answer, Check, Inspection, Question, Verdict
+from certworker.errors import CertworkerError
+
+logger = logging.getLogger(__name__)
+
+#: So many names, and so many checks, are at work at a time, for all jobs together.
+THREADS = 32
+
+#: What was found is not asked for again so soon.
+YES_IS_KEPT_SECONDS = 60.0
+#: Whoever has just repaired something does not wait for a minute.
+NO_IS_KEPT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """
+    What one check answered.
+    """
+
+    check: str
+    verdict: Verdict
+
+
+class Preflight:
+    """
+    Asks our own questions, and decides whether the CA is asked.
+
+    Args:
+        inspections: The checks of this machine, cheapest first.
+        checks: The checks of a name, cheapest first: of several failures the first one is raised.
+        look_up: What DNS says of a name; it ends by itself.
+        may_ask: Whether the CA may be asked about a name although it would probably say no: once a day.
+    """
+
+    def __init__(
+        self,
+        inspections: Sequence[Inspection],
+        checks: Sequence[Check],
+        look_up: Callable[[str], Records],
+        may_ask: Callable[[str], bool],
+    ) -> None:
+        self._inspections = inspections
+        self._checks = checks
+        self._look_up = look_up
+        self._may_ask = may_ask
+        self._names = ThreadPoolExecutor(THREADS, thread_name_prefix="names")
+        self._answers = ThreadPoolExecutor(THREADS, thread_name_prefix="checks")
+        self._kept: Kept[tuple[str, bool], tuple[Found, ...]] = Kept()
+
+    def __call__(self, names: Sequence[str], *, renewing: bool = False) -> None:
+        """
+        Make sure that the CA would say yes to *names*, as far as can be told from here.
+
+        Args:
+            renewing: A certificate of theirs works, so that a no is but a likely no.
+
+        Raises:
+            CertworkerError: It would say no; or probably, and was asked within the day.
+        """
+        about_this_machine, *about_names = self.examine(names, renewing=renewing)
+        self._decide(names[0], about_this_machine, renewing=renewing)
+        for name, found in zip(names, about_names, strict=True):
+            self._decide(name, found, renewing=renewing)
+        logger.info(
+            "preflight ok (%s)",
+            ", ".join(each.verdict.seen for each in about_names[0] if each.verdict.seen),
+            extra={"domain": names[0], "event": "preflight"},
+        )
+
+    def examine(self, names: Sequence[str], *, renewing: bool = False) -> list[tuple[Found, ...]]:
+        """
+        What each check found: first of this machine, then of each of *names*.
+        """
+        machine = self._names.submit(self._examine_machine)
+        each = [self._names.submit(self._examine_name, name, renewing) for name in names]
+        return [future.result() for future in (machine, *each)]
+
+    def _examine_machine(self) -> tuple[Found, ...]:
+        return self._kept.get(("", False)) or self._keep(
+            ("", False),
+            self._gather((each, self._answers.submit(each.ask)) for each in self._inspections),
+        )
+
+    def _examine_name(self, name: str, renewing: bool) -> tuple[Found, ...]:
+        if found := self._kept.get((name, renewing)):
+            return found
+        question = Question(name, self._look_up(name), renewing)
+        return self._keep(
+            (name, renewing),
+            self._gather((each, self._answers.submit(each.ask, question)) for each in self._checks),
+        )
+
+    def _gather(self, asked: Iterable[tuple[Check | Inspection, Future[Verdict]]]) -> tuple[Found, ...]:
+        under_way, began = list(asked), time.monotonic()
+        return tuple(
+            Found(check.name, _answer(check, future, began + check.deadline_seconds))
+            for check, future in under_way
+        )
+
+    def _keep(self, key: tuple[str, bool], found: tuple[Found, ...]) -> tuple[Found, ...]:
+        well = all(each.verdict.answer is Answer.YES for each in found)
+        self._kept.put(key, found, YES_IS_KEPT_SECONDS if well else NO_IS_KEPT_SECONDS)
+        return found
+
+    def _decide(self, name: str, found: Sequence[Found], *, renewing: bool) -> None:
+        for each in found:
+            for remark in each.verdict.remarks:
+                _warn(name, remark, "")
+        doubts = [failure for each in found if (failure := each.verdict.failure)]
+        certain = not renewing and any(each.verdict.answer is Answer.NO for each in found)
+        if not doubts:
+            return
+        if certain or not self._may_ask(name):
+            raise next(
+                each.verdict.failure
+                for each in sorted(found, key=lambda each: each.verdict.answer is not Answer.NO)
+                if each.verdict.failure
+            )
+        for doubt in doubts:
+            _warn(name, doubt, " · the CA is asked all the same, once a day")
+
+
+def _answer(check: Check | Inspection, future: Future[Verdict], deadline: float) -> Verdict:
+    try:
+        return future.result(max(0.0, deadline - time.monotonic()))
+    except CertworkerError as failure:
+        return Verdict.no(failure)
+    except TimeoutError:
+        return Verdict.yes(f"{check.name} not checked in time")
+    except Exception as fault:
+        # A fault of ours in a check is no reason to leave a site without a certificate.
+        logger.warning("the check of %s failed by itself: %r", check.name, fault)
+        return Verdict.yes(f"{check.name} not checked")
+
+
+def _warn(name: str, failure: CertworkerError, outlook: str) -> None:
+    logger.warning(
+        "preflight [%s] %s %s%s",
+        failure.code,
+        failure.message,
+        failure.remedy,
+        outlook,
+        extra={"domain": name, "event": "preflight", "code": failure.code},
+    )

@@ -1,0 +1,43 @@
+"""
+What was found a moment ago is there; what is older is not.
+"""
+
+from __future__ import annotations
+
+from certworker.checks.kept import MOST, Kept
+
+
+class TestKept:
+    def test_a_value_is_there_until_its_time_is_over(self) -> None:
+        """
+        Old news would send somebody who has repaired a record looking for another fault.
+        """
+        kept: Kept[str, int] = Kept()
+        kept.put("long", 1, 60)
+        kept.put("over", 2, 0)
+
+        assert 1 == kept.get("long")
+        assert None is kept.get("over")
+        assert None is kept.get("never")
+
+    def test_the_newer_value_counts(self) -> None:
+        """
+        Two jobs may have asked the same thing at the same time.
+        """
+        kept: Kept[str, int] = Kept()
+        kept.put("name", 1, 60)
+        kept.put("name", 2, 60)
+
+        assert 2 == kept.get("name")
+
+    def test_the_oldest_go_when_there_are_too_many(self) -> None:
+        """
+        A worker runs for months, and meets more names than it needs to remember.
+        """
+        kept: Kept[int, int] = Kept()
+        for number in range(MOST + 1):
+            kept.put(number, number, 60)
+
+        assert None is kept.get(0)
+        assert 1 == kept.get(1)
+        assert MOST == kept.get(MOST)

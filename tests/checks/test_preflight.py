@@ -1,0 +1,197 @@
+"""
+Many checks, one decision.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from certworker.checks.preflight import Preflight
+from certworker.checks.records import Records
+from certworker.checks.verdict import Check, Inspection, Question, Verdict
+from certworker.errors.machine import VolumeFull
+from certworker.errors.reach import CaaForbids, HttpRefused, NoAddress
+
+NAME = "shop.org"
+NO_ADDRESS = NoAddress(name=NAME, detail="none")
+REFUSED = HttpRefused(name=NAME, address="203.0.113.7")
+FULL = VolumeFull(path="/storage", reason="no space")
+
+YES = Verdict.yes("all is well")
+NO = Verdict.no(NO_ADDRESS)
+LIKELY_NO = Verdict.likely_no(REFUSED)
+
+
+class Questions:
+    """
+    Checks that answer what they are told to, and remember that they were asked.
+    """
+
+    def __init__(self) -> None:
+        self.asked: list[Question] = []
+        self.looked_up: list[str] = []
+        self.may: list[bool] = []
+
+    def preflight(self, *answers: Callable[[], Verdict], machine: Verdict = YES) -> Preflight:
+        """
+        All checks of a house that has these.
+        """
+
+        def check(answer: Callable[[], Verdict]) -> Callable[[Question], Verdict]:
+            def ask(question: Question) -> Verdict:
+                self.asked.append(question)
+                return answer()
+
+            return ask
+
+        return Preflight(
+            [Inspection("machine", "itself", lambda: machine, 1)],
+            [Check(f"check {number}", "this test", check(each), 0.5) for number, each in enumerate(answers)],
+            self._look_up,
+            lambda _name: self.may.pop(0) if self.may else False,
+        )
+
+    def _look_up(self, name: str) -> Records:
+        self.looked_up.append(name)
+        return Records(name)
+
+
+@pytest.fixture
+def questions() -> Questions:
+    """
+    No checks yet.
+    """
+    return Questions()
+
+
+class TestDecision:
+    def test_when_all_say_yes_the_ca_is_asked(
+        self, questions: Questions, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        One line of the log says what was seen.
+        """
+        with caplog.at_level(logging.INFO):
+            questions.preflight(lambda: YES, lambda: Verdict.yes("CAA open"))([NAME])
+
+        assert ["preflight ok (all is well, CAA open)"] == [each.message for each in caplog.records]
+
+    def test_a_no_stops_it(self, questions: Questions) -> None:
+        """
+        The CA would refuse, and count it.
+        """
+        questions.may = [True]
+        with pytest.raises(NoAddress):
+            questions.preflight(lambda: YES, lambda: NO)([NAME])
+
+    def test_a_no_of_the_machine_stops_it(self, questions: Questions) -> None:
+        """
+        A certificate that cannot be kept is one of five a week.
+        """
+        with pytest.raises(VolumeFull):
+            questions.preflight(lambda: YES, machine=Verdict.no(FULL))([NAME])
+
+    def test_each_name_of_a_set_counts(self, questions: Questions) -> None:
+        """
+        A certificate for nine of ten names is none.
+        """
+        with pytest.raises(NoAddress):
+            questions.preflight(lambda: NO if len(questions.looked_up) > 1 else YES)([NAME, "www.shop.org"])
+        assert {NAME, "www.shop.org"} == {each.name for each in questions.asked}
+
+    def test_a_likely_no_is_asked_about_once(
+        self, questions: Questions, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A router may hide us from ourselves; but the CA counts what it refuses.
+        """
+        questions.may = [True]
+        preflight = questions.preflight(lambda: LIKELY_NO)
+
+        preflight([NAME])
+        assert "[http.refused]" in caplog.text
+        with pytest.raises(HttpRefused):
+            preflight([NAME])
+
+    def test_the_certain_no_is_told_before_the_likely_one(self, questions: Questions) -> None:
+        """
+        It is what has to be changed; the other is often its consequence.
+        """
+        with pytest.raises(NoAddress):
+            questions.preflight(lambda: LIKELY_NO, lambda: NO)([NAME])
+
+    def test_a_no_to_what_works_is_but_a_likely_one(self, questions: Questions) -> None:
+        """
+        A renewal must not hang on a mistake of ours; and often the CA does not validate anew.
+        """
+        questions.may = [True]
+
+        questions.preflight(lambda: NO)([NAME], renewing=True)
+        assert [True] == [each.renewing for each in questions.asked]
+
+    def test_a_remark_stops_nothing(self, questions: Questions, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        It is told, with its code.
+        """
+        questions.preflight(lambda: Verdict.yes("CAA", CaaForbids(name=NAME, detail="odd")))([NAME])
+
+        assert "[caa.forbidden]" in caplog.text
+
+
+class TestDeadlines:
+    def test_the_checks_of_all_names_run_at_the_same_time(self, questions: Questions) -> None:
+        """
+        What waits for the network need not wait for the others.
+        """
+        together = threading.Barrier(6, timeout=0.4)
+
+        def answer() -> Verdict:
+            together.wait()
+            return YES
+
+        questions.preflight(answer, answer)([NAME, "www.shop.org", "api.shop.org"])
+
+    def test_a_check_that_takes_too_long_stops_nothing(self, questions: Questions) -> None:
+        """
+        Whatever cannot be found out from here is the CA's to say.
+        """
+        release = threading.Event()
+        began = time.monotonic()
+
+        def answer() -> Verdict:
+            release.wait(10)
+            return NO
+
+        questions.preflight(answer)([NAME])
+        release.set()
+        assert time.monotonic() - began < 5
+
+    def test_a_fault_of_ours_stops_nothing(
+        self, questions: Questions, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        It is told, and the site gets its certificate.
+        """
+
+        def answer() -> Verdict:
+            raise ValueError("a bug")
+
+        questions.preflight(answer)([NAME])
+        assert "a bug" in caplog.text
+
+
+class TestMemory:
+    def test_what_was_found_is_not_asked_for_again_at_once(self, questions: Questions) -> None:
+        """
+        Ten jobs for ten names of one site look up the same things.
+        """
+        preflight = questions.preflight(lambda: YES)
+        preflight([NAME])
+        preflight([NAME])
+
+        assert [NAME] == questions.looked_up

@@ -1,0 +1,31 @@
+"""
+The CA is asked about a doubtful name once a day, by one of all workers.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from redis import Redis
+
+from certworker.ledger.doubts import DOUBTS, Doubts
+
+
+class TestDoubts:
+    def test_the_ca_may_be_asked_once(self, connection: Redis) -> None:
+        """
+        Each no of the CA counts towards a limit of its own.
+        """
+        doubts = Doubts(connection)
+
+        assert [True, False, False] == [doubts.may_ask("shop.org") for _ in range(3)]
+        assert doubts.may_ask("other.org")
+
+    def test_the_next_day_it_may_be_asked_again(self, connection: Redis) -> None:
+        """
+        What we see from here need not be what the CA sees.
+        """
+        Doubts(connection).may_ask("shop.org")
+
+        left = connection.ttl(f"{DOUBTS}shop.org")
+        assert timedelta(hours=23) < timedelta(seconds=int(str(left))) <= timedelta(days=1)
