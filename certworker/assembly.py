@@ -13,6 +13,7 @@ from random import Random, SystemRandom
 from redis import Redis
 
 from certworker.acme.authority import Authority
+from certworker.acme.binding import ExternalAccount
 from certworker.acme.renewal_info import Suggestion
 from certworker.challenges.responder import Responder
 from certworker.challenges.solver import Solver
@@ -169,9 +170,16 @@ def authority_of(settings: Settings, directory_url: str) -> Authority:
         contact=settings.email if acceptable else None,
         ca_bundle=settings.ca_bundle,
         profile=settings.profile,
+        external_account=_external_account(settings),
         connections=settings.concurrency,
         clock=now_in_utc,
     )
+
+
+def _external_account(settings: Settings) -> ExternalAccount | None:
+    if settings.eab_kid is None or settings.eab_hmac_key is None:
+        return None
+    return ExternalAccount(settings.eab_kid, settings.eab_hmac_key.get_secret_value())
 
 
 def budget_of(settings: Settings, connection: Redis, volume: Volume) -> Budget:

@@ -10,6 +10,7 @@ The CA's side: ACME (RFC 8555) from the connection to the certificate.
     resources      directory, order and authorization, as values
     network        signed requests, nonces, the directory
     account        the account's key and URL on the volume
+    binding        the account on a CA's web site that ours is bound to
     registration   the account at the CA
     order          one order: the answers, validation, the certificate
     renewal_info   when the CA suggests to renew a certificate

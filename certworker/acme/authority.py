@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random, SystemRandom
 
 from certworker.acme.account import Account, AccountFiles
+from certworker.acme.binding import ExternalAccount
 from certworker.acme.network import Network
 from certworker.acme.order import Order, World
 from certworker.acme.registration import Registration
@@ -35,6 +36,7 @@ class Authority:
         contact: The e-mail address that the CA is told.
         ca_bundle: The PEM file with its root; None: the system's and Mozilla's.
         profile: The kind of certificate to order, where the CA has several.
+        external_account: The account on the CA's web site that ours is bound to, where the CA wants that.
         connections: How many threads will order at once.
         clock: The time, for Retry-After and deadlines.
         sleep: Waits for so many seconds; between two looks at an order.
@@ -51,6 +53,7 @@ class Authority:
         contact: str | None,
         ca_bundle: Path | None,
         profile: str | None,
+        external_account: ExternalAccount | None = None,
         connections: int,
         clock: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
@@ -66,7 +69,7 @@ class Authority:
         self._network = Network(title, directory_url, transport, clock)
         files = AccountFiles(state_directory / "accounts" / label, directory_url)
         self._renewal_info = RenewalInfo(self._network, clock)
-        self._registration = Registration(self._network, files, contact)
+        self._registration = Registration(self._network, files, contact, external_account)
 
     @property
     def thumbprint(self) -> str:

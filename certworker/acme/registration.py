@@ -8,9 +8,16 @@ import logging
 from contextlib import suppress
 
 from certworker.acme.account import Account, AccountFiles
+from certworker.acme.binding import ExternalAccount
 from certworker.acme.network import Network, Signer
 from certworker.acme.transport import Reply
-from certworker.errors.authority import AccountDeactivated, AccountGone, ExternalAccountRequired
+from certworker.errors.authority import (
+    AccountDeactivated,
+    AccountGone,
+    ExternalAccountRequired,
+    Malformed,
+    UnknownProblem,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -21,12 +28,20 @@ class Registration:
 
     Args:
         contact: The e-mail address where the CA may write to; None: it is told none.
+        external_account: The account on the CA's web site that a new one of ours is bound to.
     """
 
-    def __init__(self, network: Network, files: AccountFiles, contact: str | None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        files: AccountFiles,
+        contact: str | None,
+        external_account: ExternalAccount | None,
+    ) -> None:
         self._network = network
         self._files = files
         self._contact = contact
+        self._external_account = external_account
 
     @property
     def thumbprint(self) -> str:
@@ -104,9 +119,23 @@ class Registration:
         return self._update(account, url)
 
     def _register(self, account: Account) -> Account:
-        if self._network.directory().external_account_required:
-            raise ExternalAccountRequired(authority=self._network.title)
-        reply = self._new_account(account, {"termsOfServiceAgreed": True, "contact": self._contacts})
+        wanted: dict[str, object] = {"termsOfServiceAgreed": True, "contact": self._contacts}
+        directory = self._network.directory()
+        if self._external_account:
+            wanted["externalAccountBinding"] = self._external_account.binding(
+                account.key, directory.new_account
+            )
+        elif directory.external_account_required:
+            raise ExternalAccountRequired(authority=self._network.title, detail="none is set")
+        try:
+            reply = self._new_account(account, wanted)
+        except (Malformed, UnknownProblem) as refused:
+            # CAs have no type of problem for it: a wrong binding is `unauthorized` or `malformed`.
+            if self._external_account is None:
+                raise
+            raise ExternalAccountRequired(
+                authority=self._network.title, detail=refused.message, problem=refused.problem
+            ) from refused
         self._files.remember(_location(reply), self._contact)
         logger.info("Registered an account at %s", self._network.title, extra={"event": "registered"})
         return self._files.make_key()

@@ -45,10 +45,11 @@ class TermsChanged(CertworkerError):
 
 class ExternalAccountRequired(CertworkerError):
     code = "acct.eab"
-    says = (
-        "{authority} takes only accounts that are bound to one on its web site, which certworker cannot do."
+    says = "{authority} takes only accounts that are bound to one on its web site: {detail}."
+    cure = (
+        "Set CERTWORKER_EAB_KID and CERTWORKER_EAB_HMAC_KEY (or CERTWORKER_EAB_HMAC_KEY_FILE) to what its web "
+        "site shows, then run: docker compose up -d"
     )
-    cure = "Set CERTWORKER_AUTHORITY to a CA without external account binding, for example letsencrypt."
     retry = Retry.CONFIG
 
 

@@ -7,10 +7,12 @@ The files, in the order in which they may import each other::
     contact        whether a CA would take an e-mail address
     readings       how a text becomes one of them, or a number, or a path
     environment    every setting, and the variable it comes from
+    loading        ★ the settings, read from an environment and from files with secrets
 """
 
 from certworker.settings.choices import AuthorityChoice, HttpAddress
 from certworker.settings.contact import contact_problem
-from certworker.settings.environment import KeyType, Settings, load, variables
+from certworker.settings.environment import KeyType, Settings
+from certworker.settings.loading import load, variables
 
 __all__ = ["AuthorityChoice", "HttpAddress", "KeyType", "Settings", "contact_problem", "load", "variables"]

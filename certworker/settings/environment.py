@@ -1,31 +1,26 @@
 """
-Every setting, and the variable it comes from: read once, then frozen.
-
-All wrong values are told together, each with what is allowed, and never with what was given: the
-environment holds passwords, and logs are shown around.
+Every setting, and the variable it comes from.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import (
     Field,
     FilePath,
     SecretStr,
-    ValidationError,
     ValidationInfo,
     field_validator,
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from certworker.errors.configuration import InvalidSettings
 from certworker.settings.choices import AuthorityChoice, HttpAddress
 from certworker.settings.readings import (
     AddressOrOff,
     AuthorityName,
+    Base64Url,
     CommaList,
     Directory,
     DirectoryOrOff,
@@ -39,9 +34,6 @@ from certworker.settings.readings import (
 
 #: As in :mod:`certworker.certificates`, which settings do not import: a test holds the two together.
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
-
-#: Taken as they are: quotes and spaces may belong to them.
-VERBATIM = frozenset({"_APP_REDIS_PASS"})
 
 
 class Settings(BaseSettings):
@@ -136,6 +128,24 @@ class Settings(BaseSettings):
         validation_alias="CERTWORKER_PROFILE",
         description="the name of one of the CA's profiles, for example shortlived",
     )
+    #: Which of the CA's chains to take, where it has several.
+    preferred_chain: str | None = Field(
+        None,
+        validation_alias="CERTWORKER_PREFERRED_CHAIN",
+        description="the common name of a root of the CA, for example ISRG Root X2",
+    )
+    #: The account on the CA's web site that ours is bound to, where the CA wants that.
+    eab_kid: str | None = Field(
+        None,
+        validation_alias="CERTWORKER_EAB_KID",
+        description="the key id that the CA's web site shows",
+    )
+    eab_hmac_key: Base64Url | None = Field(
+        None,
+        validation_alias="CERTWORKER_EAB_HMAC_KEY",
+        validate_default=True,
+        description="the HMAC key that the CA's web site shows, in base64url; and CERTWORKER_EAB_KID be set",
+    )
     #: What a CA has granted beyond its usual limits.
     limits_file: FilePath | None = Field(
         None,
@@ -179,6 +189,13 @@ class Settings(BaseSettings):
             raise ValueError("something else lies there")
         return value
 
+    @field_validator("eab_hmac_key")
+    @classmethod
+    def _stands_beside_its_id(cls, value: SecretStr | None, known: ValidationInfo) -> SecretStr | None:
+        if (value is None) != (known.data.get("eab_kid") is None):
+            raise ValueError("one is of no use without the other")
+        return value
+
     @property
     def authority(self) -> AuthorityChoice:
         """
@@ -212,35 +229,3 @@ class Settings(BaseSettings):
             )
         return None
 
-
-def load(environ: Mapping[str, str]) -> Settings:
-    """
-    The settings in *environ*.
-
-    An empty variable means its default, as compose passes unset ones as empty; spaces and quotes
-    around a value do not count.
-
-    Raises:
-        InvalidSettings: Names every wrong variable with what it allows.
-    """
-    allowed = variables()
-    given: dict[str, Any] = {
-        name: value if name in VERBATIM else value.strip().strip("\"'").strip()
-        for name, value in environ.items()
-        if name in allowed
-    }
-    try:
-        return Settings(**{name: value for name, value in given.items() if value})
-    except ValidationError as error:
-        wrong = dict.fromkeys(str(each["loc"][0]) for each in error.errors(include_input=False))
-        raise InvalidSettings(
-            [f"{name} must be {allowed[name]}" for name in wrong if name in allowed]
-        ) from None
-
-
-def variables() -> dict[str, str]:
-    """
-    Every variable that is read, with what it allows.
-    """
-    fields = Settings.model_fields.values()
-    return {str(field.validation_alias): str(field.description) for field in fields}

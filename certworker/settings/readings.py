@@ -6,10 +6,11 @@ A reader gets the text without the spaces and quotes around it, and never an emp
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from certworker.settings.choices import AuthorityChoice, HttpAddress
 
@@ -32,6 +33,14 @@ def _address_or_off(text: str) -> HttpAddress | None:
     return None if text.lower() == "off" else HttpAddress.parse(text)
 
 
+def _base64url(text: str) -> SecretStr:
+    # CAs show it with or without the padding, and some in the alphabet with + and /.
+    key = text.rstrip("=").replace("+", "-").replace("/", "_")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{2,}", key) or len(key) % 4 == 1:
+        raise ValueError("not base64url")
+    return SecretStr(key)
+
+
 def _directory_or_off(text: str) -> Path | None:
     return None if text.lower() == "off" else Path(text)
 
@@ -40,6 +49,7 @@ Production = Annotated[bool, BeforeValidator(_is_production)]
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 AuthorityName = Annotated[str, AfterValidator(_authority)]
 AddressOrOff = Annotated[HttpAddress | None, BeforeValidator(_address_or_off)]
+Base64Url = Annotated[SecretStr, BeforeValidator(_base64url)]
 Directory = Annotated[Path, AfterValidator(Path.absolute)]
 DirectoryOrOff = Annotated[Directory | None, BeforeValidator(_directory_or_off)]
 HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$")]

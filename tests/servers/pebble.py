@@ -75,11 +75,12 @@ class Pebble:
         """
         return f"https://127.0.0.1:{self._port}/dir"
 
-    def start(self, **options: str) -> None:
+    def start(self, *, external_accounts: dict[str, str] | None = None, **options: str) -> None:
         """
         Start it and return when it answers.
 
-        *options* go into its environment: PEBBLE_WFE_NONCEREJECT="20" refuses every fifth nonce.
+        *external_accounts* (key id to HMAC key, in base64url) are demanded of new accounts; *options* go into
+        its environment: PEBBLE_WFE_NONCEREJECT="20" refuses every fifth nonce.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
         certificate, key = make_tls(self._directory, "localhost")
@@ -95,7 +96,8 @@ class Pebble:
                         "httpPort": self.http_port,
                         "tlsPort": free_port(),
                         "ocspResponderURL": "",
-                        "externalAccountBindingRequired": False,
+                        "externalAccountBindingRequired": external_accounts is not None,
+                        "externalAccountMACKeys": external_accounts or {},
                         "profiles": {"default": {"description": "The only one", "validityPeriod": 7776000}},
                     }
                 }

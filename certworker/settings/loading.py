@@ -1,0 +1,94 @@
+"""
+The settings, read from an environment once, and frozen.
+
+All wrong values are told together, each with what is allowed, and never with what was given: the
+environment holds passwords, and logs are shown around.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from certworker.errors.configuration import InvalidSettings
+from certworker.settings.environment import Settings
+
+#: Taken as they are: quotes and spaces may belong to them.
+VERBATIM = frozenset({"_APP_REDIS_PASS"})
+
+#: Each may stand in a file instead, as Docker mounts secrets; the variable with `_FILE` behind it names that.
+SECRETS = ("_APP_REDIS_PASS", "CERTWORKER_EAB_HMAC_KEY")
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """
+    The settings in *environ*, and in the files with secrets that it names.
+
+    An empty variable means its default, as compose passes unset ones as empty; spaces and quotes
+    around a value do not count.
+
+    Raises:
+        InvalidSettings: Names every wrong variable with what it allows.
+    """
+    allowed = variables()
+    given: dict[str, Any] = {name: _bare(name, value) for name, value in environ.items() if name in allowed}
+    wrong = _read_secrets(given)
+    try:
+        settings = Settings(**{name: value for name, value in given.items() if value})
+    except ValidationError as error:
+        wrong += [
+            _variable(str(each["loc"][0]))
+            for each in error.errors(include_input=False)
+            # A default that follows from another setting, which is the wrong one.
+            if each["type"] != "default_factory_not_called"
+        ]
+    if wrong:
+        findings = [f"{name} must be {allowed[name]}" for name in dict.fromkeys(wrong) if name in allowed]
+        raise InvalidSettings(findings)
+    return settings
+
+
+def variables() -> dict[str, str]:
+    """
+    Every variable that is read, with what it allows.
+    """
+    told = {}
+    for field in Settings.model_fields.values():
+        name = str(field.validation_alias)
+        told[name] = str(field.description)
+        if name in SECRETS:
+            told[f"{name}_FILE"] = f"the path of a file that this user can read, and {name} empty"
+    return told
+
+
+def _bare(name: str, value: str) -> str:
+    return value if name in VERBATIM else value.strip().strip("\"'").strip()
+
+
+def _read_secrets(given: dict[str, Any]) -> list[str]:
+    """
+    Put the content of each file with a secret into *given*, and return the variables that name none.
+    """
+    wrong = []
+    for secret in SECRETS:
+        path = given.pop(f"{secret}_FILE", "")
+        if not path:
+            continue
+        try:
+            # An editor ends the last line of a file; a password does not end so.
+            content = Path(path).read_text().removesuffix("\n")
+        except (OSError, ValueError):
+            content = ""
+        if not content or given.get(secret):
+            wrong.append(f"{secret}_FILE")
+        given[secret] = _bare(secret, content)
+    return wrong
+
+
+def _variable(place: str) -> str:
+    # A default that does not fit is told by the name of its field.
+    field = Settings.model_fields.get(place)
+    return str(field.validation_alias) if field else place
