@@ -57,8 +57,19 @@ def engine(say: Callable[[str], None]) -> Iterator[Docker]:
         install_tools(say)
         packages = Packages(CACHE, say)
         with _daemon(packages.engine(), Path(place), lock.fileno()) as brought:
+            _sweep(brought)
             images.imitate(brought, packages, CACHE, say)
             yield brought
+
+
+def _sweep(docker: Docker) -> None:
+    # A run that was killed leaves containers, and the engine starts them again with itself.
+    if leftovers := docker("ps", "--all", "--quiet").split():
+        docker("rm", "--force", *leftovers)
+    docker("volume", "prune", "--all", "--force")
+    for kind in ("network", "image"):
+        docker(kind, "prune", "--force")
+    docker("builder", "prune", "--force", "--keep-storage", "1gb")
 
 
 @contextmanager

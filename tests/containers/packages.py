@@ -40,6 +40,7 @@ class Packages:
 
     def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
         self._directory = directory
+        self._lists = directory / "lists"
         self._say = say
 
     def engine(self) -> Path:
@@ -55,7 +56,8 @@ class Packages:
             self._apt("download", *ENGINE, there=archives)
             for archive in archives.glob("*.deb"):
                 _run("dpkg", "-x", str(archive), str(unfinished))
-            shutil.rmtree(archives)
+            for done in (archives, self._lists):
+                shutil.rmtree(done)
             unfinished.rename(engine)
         return engine
 
@@ -81,13 +83,12 @@ class Packages:
         return directory
 
     def _apt(self, *arguments: str, there: Path | None = None) -> None:
-        lists = self._directory / "lists"
-        (lists / "partial").mkdir(parents=True, exist_ok=True)
+        (self._lists / "partial").mkdir(parents=True, exist_ok=True)
         options = {
-            "Dir::State::lists": lists,
+            "Dir::State::lists": self._lists,
             "Dir::Etc::sourcelist": self._sources(),
             "Dir::Etc::sourceparts": "/nonexistent",
-            "Dir::Cache::archives": lists,
+            "Dir::Cache::archives": self._lists,
             "Dir::Cache::pkgcache": "",
             "Dir::Cache::srcpkgcache": "",
             "APT::Sandbox::User": "root",
