@@ -96,19 +96,16 @@ class HumanLines(logging.Formatter):
         """
         The line of *record*; at DEBUG, the lines of its stack trace behind it.
         """
-        place, fault = _subject(record), _fault(record)
-        sentence = _sentence(record)
-        lines = [
-            self._line(record.created, LEVELS.get(record.levelno, record.levelname), place, sentence + fault)
-        ]
+        place, said = _subject(record), sentence(record) + _fault(record)
+        lines = [self._line(record.created, LEVELS.get(record.levelno, record.levelname), place, said)]
         lines += [self._line(record.created, "DEBUG", place, step) for step in _trace(record)]
         return "\n".join(lines)
 
-    def _line(self, created: float, level: str, subject: str, sentence: str) -> str:
+    def _line(self, created: float, level: str, subject: str, said: str) -> str:
         shown = f"{level:5}"
         if self.colour and level in COLOURS:
             shown = f"{COLOURS[level]}{shown}{NO_COLOUR}"
-        return f"{_moment(created):%Y-%m-%dT%H:%M:%SZ} {shown} {printable(subject)}{printable(sentence)}"
+        return f"{_moment(created):%Y-%m-%dT%H:%M:%SZ} {shown} {printable(subject)}{printable(said)}"
 
 
 class JsonLines(logging.Formatter):
@@ -154,7 +151,10 @@ def _subject(record: logging.LogRecord) -> str:
     return "" if record.name.startswith("certworker") else f"{record.name.partition('.')[0]}: "
 
 
-def _sentence(record: logging.LogRecord) -> str:
+def sentence(record: logging.LogRecord) -> str:
+    """
+    What *record* says to people, without moment, level and name.
+    """
     said, code = record.getMessage(), getattr(record, "code", None)
     if not code or f"[{code}]" in said:
         return said

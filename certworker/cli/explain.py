@@ -1,0 +1,72 @@
+"""
+`certworker explain`: what happened to a name, as a timeline with the remedy on top.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import click
+
+from certworker.intake.connection import connected
+from certworker.ledger.record import Record, Records
+from certworker.ledger.story import Event, Stories
+from certworker.names import domain_name
+from certworker.settings import load
+
+
+@click.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(name: str, as_json: bool) -> None:
+    """
+    Tell what happened to NAME: what to do first, then its last fifty events.
+
+    Exit code 1 if nothing is known of it.
+
+    \b
+    Example:
+      certworker explain api.example.org
+    """
+    settings = load(os.environ)
+    wanted = domain_name(name, private=True)
+    with connected(settings) as connection:
+        record, story = Records(connection).read(wanted), Stories(connection).read(wanted)
+        if record and record.names[0] != wanted and not story:
+            story = Stories(connection).read(record.names[0])
+    if record is None and not story:
+        click.echo(f"Nothing is known of {wanted}. To ask for it: certworker request {wanted}", err=True)
+        sys.exit(1)
+    if as_json:
+        click.echo(json.dumps(_as_json(wanted, record, story)))
+    else:
+        _show(wanted, record, story)
+
+
+def _show(name: str, record: Record | None, story: list[Event]) -> None:
+    if record and record.code:
+        click.echo(f"{name}: {record.message} [{record.code}]")
+        click.echo(f"→ {record.remedy}")
+        if record.next_look:
+            click.echo(f"  tried {record.attempts} times; next try {record.next_look:%Y-%m-%d %H:%M} UTC")
+    elif record and record.not_after:
+        click.echo(f"{name}: in service, valid until {record.not_after:%Y-%m-%d %H:%M} UTC")
+    click.echo()
+    for event in story:
+        click.echo(f"{event.moment:%Y-%m-%d %H:%M:%S} {event.level:<5} {event.text}")
+
+
+def _as_json(name: str, record: Record | None, story: list[Event]) -> dict[str, object]:
+    return {
+        "name": name,
+        "state": record.state if record else "",
+        "code": record.code if record else "",
+        "message": record.message if record else "",
+        "remedy": record.remedy if record else "",
+        "events": [
+            {"ts": f"{event.moment:%Y-%m-%dT%H:%M:%SZ}", "level": event.level.lower(), "text": event.text}
+            for event in story
+        ],
+    }

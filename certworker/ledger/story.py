@@ -1,0 +1,81 @@
+"""
+The story of each name: its last fifty events, in plain text that a console may show to a tenant.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from certworker.errors import printable
+from certworker.ledger.text import moment_in, text_in, written
+
+STORIES = "certworker:story:"
+
+EVENTS_KEPT = 50
+
+#: A name that nothing has happened to for so long has no story any more.
+KEPT_FOR = timedelta(days=120)
+
+
+@dataclass(frozen=True)
+class Event:
+    """
+    One thing that happened to a name.
+    """
+
+    moment: datetime
+    #: As the log has it: DEBUG, INFO, WARN, ERROR.
+    level: str
+    text: str
+
+
+class Stories:
+    """
+    The stories of all names, one list in Redis each.
+    """
+
+    def __init__(self, connection: Redis) -> None:
+        self._connection = connection
+
+    def tell(self, name: str, event: Event) -> None:
+        """
+        Add *event* to the story of *name*; without a Redis it is not kept, for the log has it, too.
+        """
+        key = STORIES + name
+        line = json.dumps([written(event.moment), event.level, printable(event.text)], ensure_ascii=False)
+        try:
+            with self._connection.pipeline(transaction=False) as pipe:
+                pipe.lpush(key, line)
+                pipe.ltrim(key, 0, EVENTS_KEPT - 1)
+                pipe.expire(key, KEPT_FOR)
+                pipe.execute()
+        except RedisError:
+            return
+
+    def read(self, name: str) -> list[Event]:
+        """
+        What happened to *name*, oldest first.
+        """
+        lines = self._connection.lrange(STORIES + name, 0, -1)
+        return [event for line in reversed(lines) if (event := _event(text_in(line)))]
+
+    def forget(self, name: str) -> None:
+        """
+        Remove the story of *name*.
+        """
+        self._connection.delete(STORIES + name)
+
+
+def _event(line: str) -> Event | None:
+    # Others can write to Redis, too.
+    try:
+        moment, level, text = json.loads(line)
+    except (ValueError, TypeError, RecursionError):
+        return None
+    read = moment_in(moment) if isinstance(moment, str) else None
+    return Event(read, printable(level), printable(text)) if read else None

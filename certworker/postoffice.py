@@ -1,0 +1,127 @@
+"""
+Decides what a human is told, and sees that it arrives.
+
+A name is written about when it fails for the first time, when it becomes overdue, when nothing goes on
+without a human, and when it has recovered. What happens within half a minute goes into one letter.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from redis import Redis
+
+from certworker.errors import CertworkerError, Retry, printable
+from certworker.errors.machine import NoticeUndelivered
+from certworker.ledger.outbox import Outbox, Told
+from certworker.renewal import Life
+from certworker.reports.hooks import Hook
+from certworker.reports.mail import MailServer, Postbox
+from certworker.reports.notice import Kind, Notice, read
+from certworker.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+#: With less of its life left, a certificate that cannot be renewed is overdue.
+OVERDUE_SHARE = 1 / 5
+
+
+@dataclass(frozen=True)
+class Channel:
+    """
+    One way to people.
+    """
+
+    outbox: Outbox
+    send: Callable[[Sequence[Notice]], None]
+
+
+class PostOffice:
+    """
+    Writes and delivers.
+
+    Args:
+        told: What has been written already.
+        channels: By name, `mail` and `hook`; without any of them nothing is written.
+    """
+
+    def __init__(self, told: Told, channels: Mapping[str, Channel]) -> None:
+        self._told = told
+        self._channels = channels
+        self._silent: set[str] = set()
+
+    @classmethod
+    def of(cls, settings: Settings, connection: Redis) -> PostOffice:
+        """
+        The post office that *settings* describe.
+        """
+        senders: dict[str, Callable[[Sequence[Notice]], None]] = {}
+        if settings.smtp_host and settings.email:
+            password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
+            server = MailServer(
+                settings.smtp_host, settings.smtp_port, settings.smtp_secure, settings.smtp_username, password
+            )
+            postbox = Postbox(server, settings.mail_sender, settings.mail_sender_name, settings.email)
+            senders["mail"] = postbox.send
+        if settings.notify_url:
+            secret = settings.notify_secret.get_secret_value() if settings.notify_secret else None
+            senders["hook"] = Hook(settings.notify_url, secret, settings.private_network).send
+        channels = {name: Channel(Outbox(connection, name), send) for name, send in senders.items()}
+        return cls(Told(connection), channels)
+
+    def failed(
+        self, name: str, failure: CertworkerError, life: Life | None, again: datetime | None, now: datetime
+    ) -> None:
+        """
+        An attempt for *name* failed; *life* is that of the certificate in service, *again* the next attempt.
+        """
+        kinds: list[Kind] = ["failed"]
+        if failure.retry is Retry.CONFIG:
+            kinds = ["action"]
+        if life and life.left(now) < OVERDUE_SHARE:
+            kinds.append("overdue")
+        for kind in kinds:
+            what = f"{kind} {failure.code}" if kind == "action" else kind
+            if self._channels and self._told.first_time(name, what):
+                self._write(
+                    Notice(
+                        kind=kind,
+                        name=name,
+                        code=failure.code,
+                        message=failure.message,
+                        remedy=failure.remedy,
+                        days_left=(life.not_after - now).days if life else None,
+                        next_attempt=f"{again:%Y-%m-%d %H:%M} UTC" if again else "",
+                    )
+                )
+
+    def succeeded(self, name: str, life: Life, now: datetime) -> None:
+        """
+        *name* has a certificate that is valid and not due.
+        """
+        if self._channels and self._told.take_back(name):
+            self._write(Notice("recovered", name, "", "", "", (life.not_after - now).days, ""))
+
+    def deliver(self) -> None:
+        """
+        Deliver what was written; a receiver that is away is named once, and its letters are kept.
+        """
+        for name, channel in self._channels.items():
+            try:
+                channel.outbox.deliver(lambda letters, send=channel.send: send(read(letters)))  # type: ignore[misc]
+            except OSError as error:
+                if name not in self._silent:
+                    failure = NoticeUndelivered(channel=name, reason=printable(error))
+                    logger.warning("%s", failure, extra={"code": failure.code})
+                self._silent.add(name)
+            else:
+                self._silent.discard(name)
+
+    def _write(self, notice: Notice) -> None:
+        letter: dict[str, Any] = notice.as_json()
+        for channel in self._channels.values():
+            channel.outbox.put(letter)

@@ -1,0 +1,97 @@
+"""
+What a human is told: once when something begins, once when it is over, never once per attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from typing import Any, Literal
+
+#: `failed`: for the first time. `overdue`: it is getting late. `action`: nothing goes on without a human.
+#: `recovered`: it is over.
+Kind = Literal["failed", "overdue", "action", "recovered"]
+
+HEADLINES: dict[Kind, str] = {
+    "failed": "no certificate could be issued",
+    "overdue": "its certificate ends soon, and every renewal has failed so far",
+    "action": "somebody has to do something",
+    "recovered": "all is well again",
+}
+
+#: In this order, worst first.
+URGENCY: tuple[Kind, ...] = ("action", "overdue", "failed", "recovered")
+
+
+@dataclass(frozen=True)
+class Notice:
+    """
+    One thing to know about one name.
+    """
+
+    kind: Kind
+    name: str
+    code: str
+    message: str
+    remedy: str
+    #: Of the certificate in service, rounded down; None without one.
+    days_left: int | None
+    #: ISO 8601; empty if no attempt is planned.
+    next_attempt: str
+
+    def as_json(self) -> dict[str, Any]:
+        """
+        The notice for the outbox and for a hook.
+        """
+        return asdict(self)
+
+
+def read(letters: Sequence[dict[str, Any]]) -> list[Notice]:
+    """
+    The notices in *letters*, worst first; what is none is left out.
+    """
+    fields = set(Notice.__dataclass_fields__)
+    known = (letter for letter in letters if set(letter) == fields and letter["kind"] in HEADLINES)
+    notices = [Notice(**letter) for letter in known]
+    return sorted(notices, key=lambda notice: (URGENCY.index(notice.kind), notice.name))
+
+
+def subject(notices: Sequence[Notice]) -> str:
+    """
+    The subject of a mail about *notices*.
+    """
+    worst = notices[0]
+    others = f" (and {len(notices) - 1} others)" if len(notices) > 1 else ""
+    return f"certworker: {worst.name}{others}: {HEADLINES[worst.kind]}"
+
+
+def plain(notices: Sequence[Notice]) -> str:
+    """
+    The mail as plain text.
+    """
+    return "\n\n".join("\n".join(_lines(notice)) for notice in notices) + "\n"
+
+
+def html(notices: Sequence[Notice]) -> str:
+    """
+    The mail as simple HTML, with the same words.
+    """
+    parts = []
+    for notice in notices:
+        headline, *lines = _lines(notice)
+        parts.append(f"<h3>{escape(headline)}</h3><p>{'<br>'.join(map(escape, lines))}</p>")
+    return f"<!doctype html><html><body>{''.join(parts)}</body></html>\n"
+
+
+def _lines(notice: Notice) -> list[str]:
+    lines = [f"{notice.name}: {HEADLINES[notice.kind]}"]
+    if notice.message:
+        lines += [f"Cause: {notice.message} [{notice.code}]", f"What to do: {notice.remedy}"]
+    if notice.days_left is None:
+        lines.append("There is no certificate in service.")
+    else:
+        lines.append(f"The certificate in service is valid for {notice.days_left} more days.")
+    if notice.next_attempt:
+        lines.append(f"certworker tries again by itself: {notice.next_attempt}")
+    return lines

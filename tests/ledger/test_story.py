@@ -1,0 +1,65 @@
+"""
+The story of a name.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from redis import Redis
+
+from certworker.ledger.story import EVENTS_KEPT, STORIES, Event, Stories
+
+NAME = "shop.example.org"
+NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
+
+
+class TestStories:
+    def test_events_are_told_in_the_order_in_which_they_happened(self, connection: Redis) -> None:
+        """
+        A timeline is read from the top.
+        """
+        stories = Stories(connection)
+        events = [Event(NOW + timedelta(seconds=number), "INFO", f"step {number}") for number in range(3)]
+        for event in events:
+            stories.tell(NAME, event)
+
+        assert events == stories.read(NAME)
+
+    def test_the_last_fifty_are_kept(self, connection: Redis) -> None:
+        """
+        A name that fails for years must not fill Redis.
+        """
+        stories = Stories(connection)
+        for number in range(EVENTS_KEPT + 7):
+            stories.tell(NAME, Event(NOW, "INFO", f"step {number}"))
+
+        assert EVENTS_KEPT == len(stories.read(NAME))
+        assert "step 7" == stories.read(NAME)[0].text
+
+    def test_what_a_ca_wrote_is_plain_text(self, connection: Redis) -> None:
+        """
+        A console may show it to a tenant as it is.
+        """
+        stories = Stories(connection)
+        stories.tell(NAME, Event(NOW, "WARN", "\x1b[31mred\nand a second line"))
+
+        assert stories.read(NAME)[0].text.isprintable()
+
+    def test_what_others_wrote_into_it_is_left_out(self, connection: Redis) -> None:
+        """
+        Redis is shared.
+        """
+        connection.lpush(STORIES + NAME, b"\xff", "[1, 2]", "{}", '["then", "INFO", "x"]')
+
+        assert [] == Stories(connection).read(NAME)
+
+    def test_a_name_may_be_forgotten(self, connection: Redis) -> None:
+        """
+        With its certificate its story goes, too.
+        """
+        stories = Stories(connection)
+        stories.tell(NAME, Event(NOW, "INFO", "step"))
+        stories.forget(NAME)
+
+        assert [] == stories.read(NAME)

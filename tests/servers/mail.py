@@ -1,0 +1,93 @@
+"""
+A real SMTP server that keeps what it is given.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ssl
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import default
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, Envelope
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from tests.servers.redis import free_port
+
+
+class MailReceiver:
+    """
+    An SMTP server on the loopback interface; a context manager that starts and stops it.
+
+    Args:
+        starttls: The directory for its certificate, if it offers STARTTLS.
+        password: Demanded, if given.
+    """
+
+    def __init__(self, *, starttls: Path | None = None, password: str | None = None) -> None:
+        self.mails: list[EmailMessage] = []
+        #: Whether the sender encrypted, for each mail.
+        self.encrypted: list[bool] = []
+        self.port = free_port()
+        options: dict[str, Any] = {}
+        if starttls:
+            options["tls_context"] = _context(starttls)
+        if password:
+            options |= {
+                "auth_required": True,
+                "auth_require_tls": False,
+                "authenticator": lambda *given: AuthResult(success=given[4].password == password.encode()),
+            }
+        self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
+
+    def __enter__(self) -> Self:
+        self._controller.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._controller.stop()
+
+    async def handle_DATA(self, server: object, session: Any, envelope: Envelope) -> str:  # noqa: N802
+        """
+        Take a mail; aiosmtpd calls it.
+        """
+        parsed = BytesParser(policy=default).parsebytes(bytes(envelope.content or b""))
+        assert isinstance(parsed, EmailMessage)
+        self.mails.append(parsed)
+        self.encrypted.append(session.ssl is not None)
+        return "250 OK"
+
+
+def _context(directory: Path) -> ssl.SSLContext:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now)
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = directory / "mail.pem"
+    pem.write_bytes(
+        certificate.public_bytes(serialization.Encoding.PEM)
+        + key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context

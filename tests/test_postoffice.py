@@ -1,0 +1,170 @@
+"""
+Who is told what, and how often.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis import Redis
+
+from certworker.errors.configuration import EmailMissing
+from certworker.errors.reach import HttpTimeout
+from certworker.ledger.outbox import Outbox, Told
+from certworker.postoffice import Channel, PostOffice
+from certworker.renewal import Life
+from certworker.reports.notice import Notice
+from certworker.settings import load
+from tests.servers.mail import MailReceiver
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+LIFE = Life(NOW, NOW + timedelta(days=90), "04ab")
+FAILURE = HttpTimeout(name="shop.example.org", address="203.0.113.7", detail="time-out")
+NAME = "shop.example.org"
+
+
+class Receiver:
+    """
+    One who reads letters, or is away.
+    """
+
+    def __init__(self) -> None:
+        self.letters: list[list[Notice]] = []
+        self.away = False
+
+    def __call__(self, notices: Sequence[Notice]) -> None:
+        """
+        Take a letter.
+        """
+        if self.away:
+            raise OSError("away")
+        self.letters.append(list(notices))
+
+
+@pytest.fixture
+def receiver() -> Receiver:
+    """
+    One who reads letters.
+    """
+    return Receiver()
+
+
+@pytest.fixture
+def office(connection: Redis, receiver: Receiver) -> PostOffice:
+    """
+    A post office with one channel.
+    """
+    return PostOffice(Told(connection), {"mail": Channel(Outbox(connection, "mail"), receiver)})
+
+
+class TestFailed:
+    def test_the_first_failure_is_told_and_the_tenth_is_not(
+        self, office: PostOffice, receiver: Receiver
+    ) -> None:
+        """
+        Never one letter per attempt.
+        """
+        for _ in range(10):
+            office.failed(NAME, FAILURE, LIFE, NOW, NOW)
+            office.deliver()
+
+        assert [["failed"]] == [[notice.kind for notice in letter] for letter in receiver.letters]
+
+    def test_many_failures_at_once_are_one_letter(self, office: PostOffice, receiver: Receiver) -> None:
+        """
+        When the firewall closes, every name fails.
+        """
+        for number in range(30):
+            office.failed(f"shop{number}.example.org", FAILURE, None, NOW, NOW)
+        office.deliver()
+
+        assert [30] == [len(letter) for letter in receiver.letters]
+
+    def test_becoming_overdue_is_told_although_the_failure_was(
+        self, office: PostOffice, receiver: Receiver
+    ) -> None:
+        """
+        It is getting late, and that is news.
+        """
+        office.failed(NAME, FAILURE, LIFE, NOW, NOW + timedelta(days=61))
+        office.failed(NAME, FAILURE, LIFE, NOW, NOW + timedelta(days=80))
+        office.deliver()
+
+        assert ["overdue", "failed"] == [notice.kind for notice in receiver.letters[0]]
+        assert 10 == receiver.letters[0][0].days_left
+
+    def test_a_wrong_configuration_needs_a_human(self, office: PostOffice, receiver: Receiver) -> None:
+        """
+        Nothing goes on by itself.
+        """
+        office.failed(NAME, EmailMissing(), None, None, NOW)
+        office.deliver()
+
+        assert ["action"] == [notice.kind for notice in receiver.letters[0]]
+
+
+class TestSucceeded:
+    def test_a_recovery_is_told_once_and_only_after_a_failure(
+        self, office: PostOffice, receiver: Receiver
+    ) -> None:
+        """
+        Ordinary renewals are no news.
+        """
+        office.succeeded(NAME, LIFE, NOW)
+        office.failed(NAME, FAILURE, LIFE, NOW, NOW)
+        office.succeeded(NAME, LIFE, NOW)
+        office.succeeded(NAME, LIFE, NOW)
+        office.deliver()
+
+        assert [["failed", "recovered"]] == [
+            [notice.kind for notice in letter] for letter in receiver.letters
+        ]
+
+
+class TestDeliver:
+    def test_a_receiver_that_is_away_is_told_of_once_and_gets_its_letters_later(
+        self, office: PostOffice, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A broken mail server harms no job, and is itself in the log.
+        """
+        receiver.away = True
+        office.failed(NAME, FAILURE, LIFE, NOW, NOW)
+        with caplog.at_level(logging.WARNING, "certworker"):
+            office.deliver()
+            office.deliver()
+        receiver.away = False
+        office.deliver()
+
+        assert 1 == caplog.text.count("notice.undelivered")
+        assert 1 == len(receiver.letters)
+
+
+class TestOf:
+    def test_without_server_and_url_nobody_is_told(self, connection: Redis) -> None:
+        """
+        An empty host means that mail is switched off, as in Appwrite.
+        """
+        office = PostOffice.of(load({"_APP_EMAIL_CERTIFICATES": "ops@shop.dev"}), connection)
+        office.failed(NAME, FAILURE, None, None, NOW)
+
+        assert [] == connection.keys("certworker:*")
+
+    def test_the_settings_lead_to_a_mailbox(self, connection: Redis) -> None:
+        """
+        From the variables to a mail.
+        """
+        with MailReceiver() as receiver:
+            environ = {
+                "_APP_EMAIL_CERTIFICATES": "ops@shop.dev",
+                "_APP_SMTP_HOST": "127.0.0.1",
+                "_APP_SMTP_PORT": str(receiver.port),
+            }
+            office = PostOffice.of(load(environ), connection)
+            office.failed(NAME, FAILURE, None, NOW, NOW)
+            office.deliver()
+
+        assert ["ops@shop.dev"] == [mail["To"] for mail in receiver.mails]
