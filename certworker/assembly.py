@@ -170,6 +170,7 @@ def authority_of(settings: Settings, directory_url: str) -> Authority:
         contact=settings.email if acceptable else None,
         ca_bundle=settings.ca_bundle,
         profile=settings.profile,
+        preferred_chain=settings.preferred_chain,
         external_account=_external_account(settings),
         connections=settings.concurrency,
         clock=now_in_utc,

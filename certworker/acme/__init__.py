@@ -12,6 +12,8 @@ The CA's side: ACME (RFC 8555) from the connection to the certificate.
     account        the account's key and URL on the volume
     binding        the account on a CA's web site that ours is bound to
     registration   the account at the CA
+    profiles       which kind of certificate to order
+    chains         which of its chains to take
     order          one order: the answers, validation, the certificate
     renewal_info   when the CA suggests to renew a certificate
     authority      ★ a CA from which certificates can be ordered

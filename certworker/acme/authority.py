@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from ipaddress import ip_address
 from pathlib import Path
 from random import Random, SystemRandom
 
@@ -16,10 +15,18 @@ from certworker.acme.account import Account, AccountFiles
 from certworker.acme.binding import ExternalAccount
 from certworker.acme.network import Network
 from certworker.acme.order import Order, World
+from certworker.acme.profiles import profile_for
 from certworker.acme.registration import Registration
 from certworker.acme.renewal_info import RenewalInfo, Suggestion
 from certworker.acme.transport import Transport
-from certworker.errors.authority import AccountDeactivated, AccountGone, AlreadyReplaced, InvalidProfile
+from certworker.errors.authority import (
+    AccountDeactivated,
+    AccountGone,
+    AlreadyReplaced,
+    Malformed,
+    UnknownProblem,
+)
+from certworker.names import is_address
 
 
 class Authority:
@@ -36,6 +43,7 @@ class Authority:
         contact: The e-mail address that the CA is told.
         ca_bundle: The PEM file with its root; None: the system's and Mozilla's.
         profile: The kind of certificate to order, where the CA has several.
+        preferred_chain: The common name of the root whose chain to take, where the CA has several.
         external_account: The account on the CA's web site that ours is bound to, where the CA wants that.
         connections: How many threads will order at once.
         clock: The time, for Retry-After and deadlines.
@@ -53,6 +61,7 @@ class Authority:
         contact: str | None,
         ca_bundle: Path | None,
         profile: str | None,
+        preferred_chain: str | None = None,
         external_account: ExternalAccount | None = None,
         connections: int,
         clock: Callable[[], datetime],
@@ -62,6 +71,7 @@ class Authority:
         self.label = label
         self.title = title
         self._profile = profile
+        self._preferred_chain = preferred_chain
         self._clock = clock
         self._sleep = sleep
         self._random = random or SystemRandom()
@@ -111,41 +121,43 @@ class Authority:
         Raises:
             CertworkerError: The CA refuses, is busy, or does not answer; or the account cannot be used.
         """
-        self._check_profile()
+        self._profile_for(names)
         account = self._registration.account()
         known_to_it = replaces if self._network.directory().renewal_info else None
         try:
             return self._place(names, account, known_to_it)
         except (AccountGone, AccountDeactivated):
             return self._place(names, self._registration.renewed(account), None)
-        except AlreadyReplaced:
+        except (AlreadyReplaced, Malformed, UnknownProblem):
+            # A predecessor of another account, or one that the CA has forgotten, must not end all renewals.
+            if known_to_it is None:
+                raise
             return self._place(names, account, None)
 
     def _place(self, names: tuple[str, ...], account: Account, replaces: str | None) -> Order:
         ask = partial(self._network.post, signer=account.signer)
         wanted: dict[str, object] = {"identifiers": [_identifier(name) for name in names]}
-        if self._profile is not None:
-            wanted["profile"] = self._profile
+        if profile := self._profile_for(names):
+            wanted["profile"] = profile
         if replaces:
             wanted["replaces"] = replaces
         placed = ask(self._network.directory().new_order, wanted)
-        world = World(self.title, ask, account.thumbprint, self._clock, self._sleep, self._random)
+        world = World(
+            self.title,
+            ask,
+            account.thumbprint,
+            self._preferred_chain,
+            self._clock,
+            self._sleep,
+            self._random,
+        )
         return Order(names, placed, world)
 
-    def _check_profile(self) -> None:
-        if self._profile is None:
-            return
-        known = self._network.directory().profiles
-        if self._profile not in known:
-            raise InvalidProfile(
-                authority=self.title, detail=f"no {self._profile}, only {', '.join(known) or 'one unnamed'}."
-            )
+    def _profile_for(self, names: tuple[str, ...]) -> str | None:
+        offered = self._network.directory().profiles
+        return profile_for(names, self._profile, offered, label=self.label, title=self.title)
 
 
 def _identifier(name: str) -> dict[str, str]:
     # An address is an identifier of its own type (RFC 8738).
-    try:
-        ip_address(name)
-    except ValueError:
-        return {"type": "dns", "value": name}
-    return {"type": "ip", "value": name}
+    return {"type": "ip" if is_address(name) else "dns", "value": name}

@@ -12,6 +12,7 @@ from typing import Any
 
 from josepy.json_util import encode_b64jose
 
+from certworker.acme.chains import chain_from
 from certworker.acme.problem import Problem
 from certworker.acme.refusals import failure
 from certworker.acme.resources import Authorization, Challenge, OrderState
@@ -38,6 +39,8 @@ class World:
     ask: Callable[[str, dict[str, Any] | None], Reply]
     #: The fingerprint of the key of that account.
     thumbprint: str
+    #: The common name of the root whose chain is taken if the CA offers it; None: the CA's default.
+    preferred_chain: str | None
     clock: Callable[[], datetime]
     #: Waits for so many seconds.
     sleep: Callable[[float], None]
@@ -107,7 +110,9 @@ class Order:
             reply = self._settle(reply, SIGNING_SECONDS, unsettled=("processing", "ready"))
         if self._state.certificate is None:
             raise reply.unusable("no certificate")
-        return self._world.ask(self._state.certificate, None).body
+        reply = self._world.ask(self._state.certificate, None)
+        root = self._world.preferred_chain
+        return chain_from(root, reply, self._world.ask, self.names[0]) if root else reply.body
 
     def _wanted(self, url: str) -> tuple[str, Challenge] | None:
         """

@@ -26,6 +26,7 @@ from certworker.development.registration import Registration
 from certworker.development.resources import Authorization, Memory
 from certworker.development.root import ROOT_FILE, Hierarchy
 from certworker.development.server import Server
+from certworker.development.signer import Signer
 from certworker.development.signing import Signing
 from certworker.development.validation import Validator, resolve
 
@@ -71,7 +72,8 @@ class DevelopmentAuthority:
         self._stopped = Event()
         # Everything is read and changed under it: the CA does one thing at a time, and none takes long.
         self._lock = Lock()
-        memory = Memory()
+        self._clock = clock
+        self._memory = memory = Memory()
         registration = Registration(self._accounts, self.policy)
         certification = Certification(self._hierarchy.intermediate, self.policy, memory, clock)
         signing = Signing(self._hierarchy.intermediate, self.policy, self.misbehaviour, clock)
@@ -115,6 +117,14 @@ class DevelopmentAuthority:
         Let the next certificates live for *lifetime*.
         """
         self.policy.lifetime = lifetime
+
+    def add_root(self, name: str) -> bytes:
+        """
+        Offer a second chain from here on, to a root called *name*, whose certificate is returned (PEM).
+        """
+        root = Signer.root(name, self._clock())
+        self._memory.cross_signed.append(root.cross_sign(self._hierarchy.intermediate, self._clock()))
+        return root.pem
 
     def forget_accounts(self) -> None:
         """

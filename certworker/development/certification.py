@@ -40,15 +40,21 @@ class Certification:
 
     def certificate(self, call: Call) -> Reply:
         """
-        The chain, leaf first (RFC 8555, section 7.4.2).
+        The chain, leaf first, with links to the others there are (RFC 8555, section 7.4.2).
         """
+        serial, _, chain = call.request.id.partition("-")
         try:
-            issued = self._memory.issued[int(call.request.id, 16)]
-        except (KeyError, ValueError) as error:
+            issued = self._memory.issued[int(serial, 16)]
+            chains = [issued.chain_pem, *(issued.leaf_pem + other for other in self._memory.cross_signed)]
+            body = chains[int(chain or 0)]
+        except (KeyError, ValueError, IndexError) as error:
             raise Refused("malformed", "There is no such certificate.", status=404) from error
         if issued.account != call.owner.id:
             raise Refused("unauthorized", "The certificate belongs to another account.")
-        return Reply(200, issued.chain_pem, "application/pem-certificate-chain", names=issued.names)
+        others = [each for each in range(len(chains)) if each != int(chain or 0)]
+        links = [f'<{call.url("certificate", f"{serial}-{each}")}>;rel="alternate"' for each in others]
+        headers = {"Link": ", ".join(links)} if links else {}
+        return Reply(200, body, "application/pem-certificate-chain", headers, names=issued.names)
 
     def revoke(self, call: Call) -> Reply:
         """

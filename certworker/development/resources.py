@@ -11,6 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from certworker.development.problems import Problem
 
@@ -96,6 +97,13 @@ class Issued:
         """
         return self.leaf.serial_number
 
+    @property
+    def leaf_pem(self) -> bytes:
+        """
+        The certificate without its chain.
+        """
+        return self.leaf.public_bytes(Encoding.PEM)
+
 
 @dataclass
 class Order:
@@ -150,6 +158,8 @@ class Memory:
     #: By serial number.
     issued: dict[int, Issued] = field(default_factory=dict)
     revoked: set[int] = field(default_factory=set)
+    #: The intermediate's certificates by other roots (PEM), one for each chain besides the usual one.
+    cross_signed: list[bytes] = field(default_factory=list)
     #: Serial number → the order that renews it.
     replaced: dict[int, Order] = field(default_factory=dict)
 

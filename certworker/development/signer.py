@@ -57,8 +57,16 @@ class Signer:
         A new CA under this one, for end certificates only.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        issuer = str(self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
+        issuer = _common_name_of(self.certificate)
         return type(self)(_authority(name, key, issuer, self.key, now, path_length=0), key)
+
+    def cross_sign(self, other: Self, now: datetime) -> bytes:
+        """
+        A certificate (PEM) with the name and the key of *other*, a CA under another root.
+        """
+        issuer, subject = _common_name_of(self.certificate), _common_name_of(other.certificate)
+        certificate = _authority(subject, other.key, issuer, self.key, now, path_length=0)
+        return certificate.public_bytes(Encoding.PEM)
 
     def sign(
         self, key: PublicKey, names: tuple[str, ...], not_before: datetime, not_after: datetime
@@ -144,6 +152,10 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ip_address(name))
     except ValueError:
         return x509.DNSName(name)
+
+
+def _common_name_of(certificate: x509.Certificate) -> str:
+    return str(certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 
 
 def _common_name(text: str) -> x509.Name:

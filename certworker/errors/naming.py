@@ -76,8 +76,11 @@ class SingleLabel(NameFailure):
 
 class IpAddress(NameFailure):
     code = "name.ip_address"
-    says = "{name} is an IP address."
-    cure = "Send the name that points to it, for example api.example.org."
+    says = "{name} cannot be certified as an IP address: {reason}."
+    cure = (
+        "Send the public address in its plain form, for example 203.0.113.7 or 2001:db8::7, or a name that "
+        "points to it, for example api.example.org."
+    )
 
 
 class NoPublicSuffix(NameFailure):

@@ -3,14 +3,16 @@ What may stand in a certificate: any text in, one normalised name out, or the re
 
 The files, in the order in which they may import each other::
 
+    address     IP addresses
     spelling    international letters and punycode
     suffixes    which names a public CA knows
     domain      the name itself, and the names of a job
     remarks     what is worth telling about an accepted name
 """
 
+from certworker.names.address import is_address
 from certworker.names.domain import domain_name, requested_names
 from certworker.names.remarks import remarks
 from certworker.names.suffixes import registered_domain
 
-__all__ = ["domain_name", "registered_domain", "remarks", "requested_names"]
+__all__ = ["domain_name", "is_address", "registered_domain", "remarks", "requested_names"]

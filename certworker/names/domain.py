@@ -1,15 +1,15 @@
 """
 The name itself, and the names of a job.
 
-Only the result of :func:`domain_name` is ever used for paths, YAML, logs and keys in Redis. It
-consists of ``[a-z0-9.-]``, and it is what Let's Encrypt's own policy (boulder, policy/pa.go) accepts.
+Only the result of :func:`domain_name` is ever used for paths, YAML, logs and keys in Redis. It consists of
+``[a-z0-9.-]``, with ``:`` in an address of IPv6, and it is what Let's Encrypt's own policy accepts (boulder,
+policy/pa.go).
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from ipaddress import ip_address
 
 from certworker.errors.naming import (
     EmptyLabel,
@@ -27,6 +27,7 @@ from certworker.errors.naming import (
     TooManyNames,
     Wildcard,
 )
+from certworker.names.address import accepted_address, read_address
 from certworker.names.spelling import PREFIX, a_label, mapped
 from certworker.names.suffixes import refuse_private
 
@@ -53,11 +54,13 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 def domain_name(value: object, *, private: bool = False) -> str:
     """
-    *value* as the name that stands in a certificate: lower case, A-labels (RFC 5890), no dot at the end.
+    *value* as the name that stands in a certificate: lower case, A-labels (RFC 5890), no dot at the end;
+    or an IP address (RFC 8738) in its shortest form, without the brackets it may have come with.
 
     Args:
         value: What a job or an operator wrote.
-        private: The CA is one's own: private suffixes, `localhost` and names without a dot are allowed.
+        private: The CA is one's own: private suffixes and addresses, `localhost` and names without a dot are
+            allowed.
 
     Raises:
         NameFailure: No CA would certify it.
@@ -66,11 +69,14 @@ def domain_name(value: object, *, private: bool = False) -> str:
     """
     given = _text(value)
     text = mapped(given)
-    _refuse_addresses(given, text)
+    address = read_address(_unbracketed(text))
+    if address is not None:
+        return accepted_address(given, address, private=private)
+    _refuse_urls(given, text)
     labels = _labels(given, text)
     name = ".".join(labels)
     if _NUMBER.fullmatch(labels[-1]):
-        raise IpAddress(name=given)
+        raise IpAddress(name=given, reason="programs would take it for one, each in its own way")
     if len(name) > LONGEST_NAME:
         raise NameTooLong(name=given, what="it", length=len(name), limit=LONGEST_NAME)
     if len(labels) > MOST_LABELS:
@@ -126,26 +132,21 @@ def _text(value: object) -> str:
     return text
 
 
-def _refuse_addresses(given: str, text: str) -> None:
+def _refuse_urls(given: str, text: str) -> None:
     """
-    IP addresses, ports and URLs: what people paste instead of a name.
+    Ports and URLs: what people paste instead of a name.
     """
     with_port = _HOST_AND_PORT.fullmatch(text)
-    if _is_ip_address(with_port[1] if with_port else text):
-        raise IpAddress(name=given)
     if with_port:
-        raise NameHasPort(name=given, suggestion=with_port[1])
+        raise NameHasPort(name=given, suggestion=_unbracketed(with_port[1]))
     url = _URL.fullmatch(text) or _PASTED_PATH.fullmatch(text)
     if url:
         raise NameIsUrl(name=given, suggestion=url["host"] or "the bare name, for example api.example.org")
 
 
-def _is_ip_address(text: str) -> bool:
-    try:
-        ip_address(text.removesuffix(".").strip("[]"))
-    except ValueError:
-        return False
-    return True
+def _unbracketed(text: str) -> str:
+    # As IPv6 stands in URLs (RFC 3986, section 3.2.2).
+    return text[1:-1] if text.startswith("[") and text.endswith("]") and ":" in text else text
 
 
 def _labels(given: str, text: str) -> list[str]:

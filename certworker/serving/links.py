@@ -17,9 +17,9 @@ from pathlib import Path
 from certworker import durable
 from certworker.serving.generation import GENERATIONS, LIVE, PEM_FILES
 
-#: What may be a directory of the volume. It has no dot in front, so it is neither `..` nor `.certworker`
-#: nor `.well-known`.
-_NAME = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,252}")
+#: What may be a directory of the volume: a name, or an IP address. It has no dot in front, so it is neither
+#: `..` nor `.certworker` nor `.well-known`.
+_NAME = re.compile(r"[a-z0-9_:][a-z0-9_.:-]{0,252}")
 
 
 class Links:

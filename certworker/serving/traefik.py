@@ -16,6 +16,7 @@ import yaml
 
 from certworker import durable
 from certworker.errors.machine import Fenced
+from certworker.names import is_address
 from certworker.serving.generation import GENERATIONS, token_of
 from certworker.serving.locking import PATIENCE_SECONDS, WriteLock
 from certworker.serving.volume import Stored
@@ -53,13 +54,13 @@ class Traefik:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each file is the old one or the new one.
             ValueError: The path of the volume is a template to Traefik.
         """
-        content = _configuration(stored.directory)
+        contents = {name: _configuration(stored.directory, name) for name in stored.facts.names}
         with self._lock.held():
-            changed = [name for name in stored.facts.names if _content(self._file(name)) != content]
+            changed = [name for name in contents if _content(self._file(name)) != contents[name]]
             for name in changed:
                 self._refuse_if_newer(name, stored)
             for name in changed:
-                durable.write(self._file(name), content, 0o644, via=self._workshop)
+                durable.write(self._file(name), contents[name], 0o644, via=self._workshop)
         return bool(changed)
 
     def files(self, name: str) -> tuple[Path, Path] | None:
@@ -120,9 +121,14 @@ class Traefik:
                 raise Fenced(name=name)
 
 
-def _configuration(directory: Path) -> bytes:
+def _configuration(directory: Path, name: str) -> bytes:
     files = {"certFile": str(directory / "fullchain.pem"), "keyFile": str(directory / "privkey.pem")}
-    content: str = yaml.safe_dump({"tls": {"certificates": [files]}})
+    tls: dict[str, object] = {"certificates": [files]}
+    if is_address(name):
+        # Who opens an address names no host (RFC 6066, section 3), and Traefik then looks at its own address,
+        # which in a container is another one. Of several such files it takes the first.
+        tls["stores"] = {"default": {"defaultCertificate": dict(files)}}
+    content: str = yaml.safe_dump({"tls": tls})
     if "{{" in content:
         # Traefik renders its files as Go templates before it parses them.
         raise ValueError(f"Traefik would take {directory} for a template")

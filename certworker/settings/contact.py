@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 
 from certworker.errors import CertworkerError
-from certworker.names import domain_name
+from certworker.names import domain_name, is_address
 
 
 def contact_problem(email: str | None) -> str | None:
@@ -26,7 +26,7 @@ def contact_problem(email: str | None) -> str | None:
     if re.search(r"(^|\.)example\.(com|net|org)$", domain.lower()):
         return "example.com, example.net and example.org are placeholders"
     try:
-        domain_name(domain)
+        known = not is_address(domain_name(domain))
     except CertworkerError:
-        return "its domain is not a public name"
-    return None
+        known = False
+    return None if known else "its domain is not a public name"

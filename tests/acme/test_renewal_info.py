@@ -5,9 +5,12 @@ ARI: asked when the CA wants to be asked, and never in the way of a renewal.
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
+from tests.acme.clients import client_of, issued
+from tests.servers.development import ChallengeServer
 
 NAME = "shop.localhost"
 
@@ -54,6 +57,20 @@ class TestSuggestion:
 
 
 class TestReplaces:
+    def test_a_predecessor_that_the_ca_does_not_take_ends_no_renewal(
+        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+    ) -> None:
+        """
+        After the account's key was lost, it is another account's; the order is one for a new certificate then.
+        """
+        others = issued(client_of(authority.directory_url, tmp_path / "lost"), challenge_server, NAME)
+        client = client_of(authority.directory_url, tmp_path / "new")
+
+        order = client.order((NAME,), replaces=others.renewal_id)
+
+        assert order.answers
+        assert not order.replaces
+
     def test_a_renewal_says_what_it_replaces_unless_the_ca_has_seen_it_replaced(
         self, house: House, door_authority: DevelopmentAuthority
     ) -> None:

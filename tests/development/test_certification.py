@@ -55,6 +55,25 @@ class TestDownload:
         assert (403, "unauthorized") == problem_of(other.post(url))
 
 
+    def test_another_root_brings_another_chain(
+        self, authority: DevelopmentAuthority, client: AcmeClient, issued: Certificate
+    ) -> None:
+        """
+        Each links to the other; the leaf is the same (RFC 8555, section 7.4.2).
+        """
+        root = x509.load_pem_x509_certificate(authority.add_root("The other root"))
+        url = f"http://127.0.0.1:{authority.port}/certificate/{issued.serial}"
+
+        usual = client.post(url)
+        other = client.post(usual.links["alternate"]["url"])
+
+        leaf, intermediate = x509.load_pem_x509_certificates(other.content)
+        assert issued.fullchain_pem == usual.content == client.post(other.links["alternate"]["url"]).content
+        leaf.verify_directly_issued_by(intermediate)
+        intermediate.verify_directly_issued_by(root)
+        assert (404, "malformed") == problem_of(client.post(f"{url}-2"))
+
+
 class TestRevocation:
     def payload(self, issued: Certificate, **fields: object) -> dict[str, object]:
         """

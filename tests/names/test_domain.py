@@ -27,6 +27,12 @@ ACCEPTED = [
     (3, " api.shop.org\n", "api.shop.org"),
     (3, " " * 1019 + "a.org", "a.org"),
     (4, "api.shop.org.", "api.shop.org"),
+    (14, "8.8.8.8", "8.8.8.8"),
+    (14, " 8.8.8.8\n", "8.8.8.8"),
+    (14, "８.8.8.8", "8.8.8.8"),
+    (14, "[2606:4700::1111]", "2606:4700::1111"),
+    (14, "2606:4700:0000::0:1111", "2606:4700::1111"),
+    (14, "2606:4700::ABCD", "2606:4700::abcd"),
     (18, "foo.github.io", "foo.github.io"),
     (18, "github.io", "github.io"),
     (18, "x.duckdns.org", "x.duckdns.org"),
@@ -88,11 +94,27 @@ REFUSED = [
     (13, "a*.shop.org", "name.invalid_char"),
     (14, "203.0.113.7", "name.ip_address"),
     (14, "203.0.113.7.", "name.ip_address"),
-    (14, "203.0.113.7:443", "name.ip_address"),
+    (14, "8.8.8.8.", "name.ip_address"),
+    (14, "8.8.8.8:443", "name.has_port"),
+    (14, "http://8.8.8.8/", "name.is_url"),
+    (14, "010.8.8.8", "name.ip_address"),
+    (14, "10.0.0.1", "name.ip_address"),
+    (14, "100.64.0.1", "name.ip_address"),
+    (14, "169.254.169.254", "name.ip_address"),
+    (14, "224.0.0.1", "name.ip_address"),
+    (14, "255.255.255.255", "name.ip_address"),
     (14, "[2001:db8::1]", "name.ip_address"),
-    (14, "[2001:db8::1]:443", "name.ip_address"),
+    (14, "[2606:4700::1111]:443", "name.has_port"),
+    (14, "[8.8.8.8]", "name.invalid_char"),
+    (14, "::", "name.ip_address"),
     (14, "::1", "name.ip_address"),
-    (14, "::ffff:203.0.113.7", "name.ip_address"),
+    (14, "fd00::1", "name.ip_address"),
+    (14, "fe80::1%eth0", "name.ip_address"),
+    (14, "ff02::1", "name.ip_address"),
+    (14, "2606:4700::1111%../x", "name.invalid_char"),
+    (14, "::ffff:8.8.8.8", "name.ip_address"),
+    (14, "2002:808:808::1", "name.ip_address"),
+    (14, "64:ff9b::8.8.8.8", "name.ip_address"),
     (14, "0x7f.1", "name.ip_address"),
     (14, "x.0x7f", "name.ip_address"),
     (14, "127.1", "name.ip_address"),
@@ -153,6 +175,10 @@ WORDS = {
     "https://user:word@api.shop.org:8443/x": "Send it as api.shop.org.",
     "api.shop.org:443": "Send it as api.shop.org.",
     "api.shop.org..": "Send it as api.shop.org.",
+    "8.8.8.8:443": "Send it as 8.8.8.8.",
+    "[2606:4700::1111]:443": "Send it as 2606:4700::1111.",
+    "127.1": "programs would take it for one",
+    "10.0.0.1": "no address of one machine on the Internet",
     "😀.com": "Send it as xn--e28h.com.",
     "x.org\u0000.evil.com": r"x.org\x00.evil.com",
     "x.org\r\nERROR fake line": r"x.org\r\nERROR fake line",
@@ -246,7 +272,19 @@ class TestDomainName:
 class TestPrivateNames:
     @pytest.mark.parametrize(
         "name",
-        ["localhost", "demo.localhost", "web", "printer.internal", "x.home.arpa", "app", "api.shop.org"],
+        [
+            "localhost",
+            "demo.localhost",
+            "web",
+            "printer.internal",
+            "x.home.arpa",
+            "app",
+            "api.shop.org",
+            "127.0.0.1",
+            "10.0.0.1",
+            "::1",
+            "fd00::1",
+        ],
     )
     def test_a_ca_of_ones_own_certifies_names_of_ones_own(self, name: str) -> None:
         """
@@ -261,11 +299,15 @@ class TestPrivateNames:
             (".well-known", "name.empty_label"),
             (".certworker", "name.empty_label"),
             ("*.localhost", "name.wildcard"),
-            ("127.0.0.1", "name.ip_address"),
+            ("127.1", "name.ip_address"),
+            ("0x7f.0.0.1", "name.ip_address"),
+            ("::", "name.ip_address"),
+            ("fe80::1%eth0", "name.ip_address"),
+            ("ff02::1", "name.ip_address"),
             ("my_service", "name.invalid_char"),
         ],
     )
-    def test_it_certifies_no_paths_and_no_addresses(self, value: str, code: str) -> None:
+    def test_it_certifies_no_paths_and_no_odd_addresses(self, value: str, code: str) -> None:
         """
         A private network trusts its CA, not every job.
         """
@@ -288,7 +330,7 @@ class TestAnyText:
             if outcome.startswith("["):
                 assert outcome.isprintable()
             else:
-                assert re.fullmatch(f"{LDH}(\\.{LDH})*", outcome)
+                assert re.fullmatch(f"{LDH}(\\.{LDH})*|[0-9a-f:]+", outcome)
                 assert Path("/volume", outcome).resolve().parent == Path("/volume")
                 assert domain_name(outcome, private=private) == outcome
 

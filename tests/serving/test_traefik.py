@@ -51,6 +51,22 @@ class TestServe:
         } == pair
         assert 0o644 == stat.S_IMODE(file.stat().st_mode)
 
+    @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
+    def test_the_certificate_of_an_address_is_the_default_one_too(
+        self, volume: Volume, traefik: Traefik, signer: Signer, address: str
+    ) -> None:
+        """
+        Whoever opens an address names no host; Traefik would look for the container's own address.
+        """
+        stored = publish(volume, signer, address)
+
+        assert traefik.serve(stored)
+
+        told = yaml.safe_load((traefik.directory / f"{address}.yml").read_bytes())["tls"]
+        assert told["certificates"] == [told["stores"]["default"]["defaultCertificate"]]
+        assert stored.directory / "fullchain.pem" == Path(told["certificates"][0]["certFile"])
+        assert [address] == list(volume.names())
+
     def test_nothing_else_is_in_the_watched_directory(
         self, volume: Volume, traefik: Traefik, signer: Signer
     ) -> None:

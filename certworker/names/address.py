@@ -1,0 +1,47 @@
+"""
+IP addresses as names (RFC 8738).
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+
+from certworker.errors.naming import IpAddress
+
+#: Through a gateway they lead to an address of IPv4 (RFC 6052).
+TRANSLATED = ip_network("64:ff9b::/96")
+
+
+def is_address(name: str) -> bool:
+    """
+    Whether the normalised *name* is an IP address.
+    """
+    return read_address(name) is not None
+
+
+def read_address(text: str) -> IPv4Address | IPv6Address | None:
+    """
+    The address that *text* is in its plain form: four decimal numbers, or IPv6; None for any other text.
+    """
+    try:
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def accepted_address(given: str, address: IPv4Address | IPv6Address, *, private: bool) -> str:
+    """
+    *address*, which was written as *given*, in its shortest form.
+
+    Raises:
+        IpAddress: Nobody can prove to own it, or it stands for another one.
+    """
+    if isinstance(address, IPv6Address):
+        if address.scope_id is not None:
+            raise IpAddress(name=given, reason="a zone has a meaning on one machine only")
+        if address.ipv4_mapped or address.sixtofour or address in TRANSLATED:
+            raise IpAddress(name=given, reason="it stands for an address of IPv4: send that one")
+    # A group of machines has no owner.
+    if address.is_multicast or address.is_unspecified or not (private or address.is_global):
+        raise IpAddress(name=given, reason="it is no address of one machine on the Internet")
+    return str(address)

@@ -1,0 +1,114 @@
+"""
+The chains of a CA that has several.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from certworker.certificates import Certificate
+from certworker.development.authority import DevelopmentAuthority
+from tests.acme.clients import client_of, issued
+from tests.servers.development import ChallengeServer
+from tests.servers.pebble import Pebble, programs
+
+NAME = "demo.localhost"
+
+
+@pytest.fixture
+def pebble_with_two_roots(tmp_path: Path) -> Iterator[Pebble]:
+    """
+    A Pebble that offers two chains.
+    """
+    server = Pebble(tmp_path / "pebble", programs()[0])
+    server.start(PEBBLE_ALTERNATE_ROOTS="1")
+    yield server
+    server.close()
+
+
+def root_of(certificate: Certificate) -> str:
+    """
+    The common name of the root that the chain of *certificate* leads to.
+    """
+    *_, topmost = x509.load_pem_x509_certificates(certificate.chain_pem)
+    return str(topmost.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)[0].value)
+
+
+class TestPreferredChain:
+    def test_the_chain_of_that_root_is_taken(
+        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+    ) -> None:
+        """
+        Some old devices trust one of a CA's roots and not the other.
+        """
+        authority.add_root("The other root")
+        client = client_of(authority.directory_url, tmp_path, preferred_chain="The other root")
+
+        certificate = issued(client, challenge_server, NAME)
+
+        assert "The other root" == root_of(certificate)
+        certificate.check((NAME,), datetime.now(UTC))
+
+    def test_the_default_costs_no_more_questions(
+        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+    ) -> None:
+        """
+        If it is what was wanted, or nothing was, the others are left where they are.
+        """
+        authority.add_root("The other root")
+        certificate = issued(client_of(authority.directory_url, tmp_path), challenge_server, NAME)
+        wanted = root_of(certificate)
+
+        issued(client_of(authority.directory_url, tmp_path, preferred_chain=wanted), challenge_server, NAME)
+
+        assert wanted != "The other root"
+        assert 2 == [asked.kind for asked in authority.requests].count("certificate")
+
+    def test_one_that_is_not_offered_is_told_once_and_done_without(
+        self,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """
+        A CA retires its roots; renewals go on.
+        """
+        authority.add_root("The other root")
+        client = client_of(authority.directory_url, tmp_path, preferred_chain="DST Root CA X3")
+
+        with caplog.at_level(logging.WARNING):
+            certificate = issued(client, challenge_server, NAME)
+
+        assert "The other root" != root_of(certificate)
+        (told,) = [record.getMessage() for record in caplog.records]
+        assert "no chain of DST Root CA X3" in told
+        assert "The other root" in told
+
+    def test_pebble_has_them_too(
+        self, pebble_with_two_roots: Pebble, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A CA that we did not write; what it has stands in the warning.
+        """
+        pebble = pebble_with_two_roots
+
+        def issued_with(root: str) -> Certificate:
+            client = client_of(
+                pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle, preferred_chain=root
+            )
+            return issued(client, site, "demo.example.com")
+
+        with ChallengeServer(port=pebble.http_port) as site:
+            usual = root_of(issued_with("Nobody's root"))
+            offered = re.findall(r"Pebble Root CA \w+", caplog.records[0].getMessage())
+            (other,) = set(offered) - {usual}
+
+            assert other == root_of(issued_with(other))

@@ -1,0 +1,60 @@
+"""
+IP addresses as names.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certworker.errors.naming import IpAddress
+from certworker.names import domain_name, is_address
+from certworker.names.address import accepted_address, read_address
+
+
+class TestReadAddress:
+    @pytest.mark.parametrize("text", ["8.8.8.8", "::1", "2606:4700::1111"])
+    def test_the_plain_forms_are_addresses(self, text: str) -> None:
+        """
+        Those of RFC 8738: what may stand in an identifier of type ip.
+        """
+        assert str(read_address(text)) == text
+        assert is_address(text)
+
+    @pytest.mark.parametrize(
+        "text", ["127.1", "0x7f.0.0.1", "010.8.8.8", "3405803783", "8.8.8.8.", "a.org", ""]
+    )
+    def test_any_other_text_is_none(self, text: str) -> None:
+        """
+        Resolvers read some of them as addresses, each in its own way; no CA does.
+        """
+        assert read_address(text) is None
+        assert not is_address(text)
+
+
+class TestAcceptedAddress:
+    @given(st.ip_addresses())
+    def test_it_is_normalised_or_refused(self, address: IPv4Address | IPv6Address) -> None:
+        """
+        One address has one directory, one lock and one key in Redis.
+        """
+        for private in (False, True):
+            try:
+                name = accepted_address(address.exploded, address, private=private)
+            except IpAddress:
+                continue
+            assert name == domain_name(address.exploded, private=private)
+            assert name == domain_name(name, private=private)
+
+    def test_one_of_a_private_network_needs_a_ca_of_it(self) -> None:
+        """
+        A public CA cannot reach it, so nobody can prove to own it.
+        """
+        address = IPv4Address("192.168.1.10")
+
+        assert "192.168.1.10" == accepted_address("192.168.1.10", address, private=True)
+        with pytest.raises(IpAddress):
+            accepted_address("192.168.1.10", address, private=False)
