@@ -46,6 +46,7 @@ LIBRARIES = {
     "acme": {"acme", "development"},
     "click": {"cli"},
     "cryptography": {"certificates", "acme", "development"},
+    "dns": {"checks.dns"},
     "idna": {"names"},
     "josepy": {"acme", "development"},
     "prometheus_client": {"reports.metrics"},

@@ -7,6 +7,7 @@ The files, in the order in which they may import each other::
     addresses      which addresses a public CA connects to
     records        what DNS says of a name, as values
     verdict        what a check is asked, and what it may answer
+    writable       could the certificate be stored?
     kept           what was found a moment ago
     machine        clock, volumes, Redis, the way to the CA
     datagrams      many questions at once over UDP
@@ -16,6 +17,8 @@ The files, in the order in which they may import each other::
     target         does it point to this server?
     exchange       one HTTP request to one address
     probe          one question at port 80, asked as a CA asks it
+    stranger       who answered in our place
+    diagnosis      what is wrong on the way to the answer
     port80         does the answer to a challenge arrive?
     preflight      ★ all of them at the same time
 """

@@ -48,7 +48,8 @@ class View:
     aliases: tuple[str, ...] = ()
     #: How long a resolver may go on telling it, in seconds.
     ttl: int = 0
-    #: NXDOMAIN, SERVFAIL, REFUSED, a time-out …; empty if there is an answer, even of no records.
+    exists: bool = True
+    #: SERVFAIL, REFUSED, no answer …; empty if there is an answer, even "no such name".
     trouble: str = ""
 
 
@@ -59,8 +60,6 @@ class Records:
     """
 
     name: str
-    #: Where the CA will look, IPv6 first, as the CA does. Empty: nowhere, or it could not be found out.
-    addresses: tuple[str, ...] = ()
     #: The domain that somebody registered, and whether it is there.
     registered: str = ""
     registered_exists: bool = True
@@ -82,6 +81,13 @@ class Records:
         """
         views = (*self.authoritative, *self.resolvers, *([self.system] if self.system else ()))
         return next((view for view in views if not view.trouble), None)
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """
+        Where the CA will look, IPv6 first. Empty: nowhere, or it could not be found out.
+        """
+        return in_order_of_the_ca(self.view.addresses) if self.view else ()
 
 
 def in_order_of_the_ca(addresses: Sequence[str]) -> tuple[str, ...]:

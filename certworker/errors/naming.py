@@ -7,7 +7,7 @@ worker is well, and so is every other name.
 
 from __future__ import annotations
 
-from certworker.errors.failure import CertworkerError, Severity
+from certworker.errors.failure import CertworkerError, Retry, Severity
 
 
 class NameFailure(CertworkerError):
@@ -114,6 +114,13 @@ class ForbiddenByPolicy(NameFailure):
     code = "name.policy"
     says = "{authority} does not certify {name}: {detail}"
     cure = "Send another name, or set CERTWORKER_AUTHORITY to another CA."
+
+
+class NotRegistered(NameFailure):
+    code = "name.not_registered"
+    says = "{domain}, to which {name} belongs, does not exist in DNS."
+    cure = "See that {domain} is registered, has not expired, and has name servers: dig +trace NS {domain}"
+    retry = Retry.PREFLIGHT
 
 
 class PayloadType(PayloadFailure):

@@ -1,0 +1,161 @@
+"""
+Questions to name servers, and their answers as values (RFC 1035).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import dns.edns
+import dns.exception
+import dns.flags
+import dns.message
+import dns.query
+import dns.rcode
+import dns.rdatatype
+from dns.message import Message
+from dns.rdtypes.ANY.CAA import CAA
+
+from certworker.checks.datagrams import PATIENCE_SECONDS, Letter, Server, exchange
+from certworker.checks.records import Caa
+
+#: What every network carries in one piece (DNS flag day 2020).
+LARGEST_DATAGRAM = 1232
+
+SILENT = "no answer"
+MISSING = "NXDOMAIN"
+
+#: A chain of aliases that is longer than that goes in a circle.
+MOST_ALIASES = 8
+
+
+@dataclass(frozen=True)
+class Ask:
+    """
+    One question to one server.
+    """
+
+    server: Server
+    name: str
+    #: The type of the records: A, AAAA, NS, CAA.
+    kind: str
+    #: A resolver is not to check signatures (RFC 4035, section 3.2.2).
+    unchecked: bool = False
+
+
+@dataclass(frozen=True)
+class Heard:
+    """
+    What a server answered.
+    """
+
+    #: Why the answer is none: SERVFAIL, REFUSED, no answer …; empty for an answer, NXDOMAIN included.
+    trouble: str = ""
+    #: No such name.
+    missing: bool = False
+    #: It is the server's own knowledge, not hearsay.
+    authoritative: bool = False
+    #: How long it may be repeated, in seconds.
+    ttl: int = 0
+    #: By owner and type, as text.
+    values: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    #: CAA records by owner.
+    caa: Mapping[str, tuple[Caa, ...]] = field(default_factory=dict)
+
+    def aliases(self, name: str) -> tuple[str, ...]:
+        """
+        The names that *name* stands for, from alias to alias.
+        """
+        found: list[str] = []
+        while target := self.values.get((found[-1] if found else name, "CNAME")):
+            found.append(target[0])
+            if len(found) > MOST_ALIASES:
+                break
+        return tuple(found)
+
+    def of(self, name: str, kind: str) -> tuple[str, ...]:
+        """
+        The records of *name*, or of what it stands for.
+        """
+        return self.values.get(((name, *self.aliases(name))[-1], kind), ())
+
+
+def ask(questions: Sequence[Ask]) -> dict[Ask, Heard]:
+    """
+    Ask all *questions* at once. A server that did not answer in time has :data:`SILENT` for its trouble.
+    """
+    unique = list(dict.fromkeys(questions))
+    queries = [_query(each) for each in unique]
+    replies = exchange(
+        [
+            Letter(each.server, (each.name, each.kind), query.to_wire(), partial(_reply, query))
+            for each, query in zip(unique, queries, strict=True)
+        ]
+    )
+    return {
+        each: _heard(_whole(each, query, reply))
+        for each, query, reply in zip(unique, queries, replies, strict=True)
+    }
+
+
+def _query(question: Ask) -> Message:
+    query = dns.message.make_query(question.name, question.kind, use_edns=True, payload=LARGEST_DATAGRAM)
+    if question.unchecked:
+        query.flags |= dns.flags.CD
+    return query
+
+
+def _reply(query: Message, content: bytes) -> Message | None:
+    try:
+        reply = dns.message.from_wire(content, continue_on_error=True)
+    except (dns.exception.DNSException, ValueError):
+        return None
+    return reply if query.is_response(reply) else None
+
+
+def _whole(question: Ask, query: Message, reply: Message | None) -> Message | None:
+    if reply is None or not reply.flags & dns.flags.TC:
+        return reply
+    address, port = question.server
+    try:
+        return dns.query.tcp(query, address, timeout=PATIENCE_SECONDS, port=port)
+    except (dns.exception.DNSException, OSError, EOFError):
+        return None
+
+
+def _heard(reply: Message | None) -> Heard:
+    if reply is None:
+        return Heard(SILENT)
+    code = dns.rcode.to_text(reply.rcode())
+    if code not in ("NOERROR", MISSING):
+        return Heard(code + _explained(reply))
+    values: dict[tuple[str, str], tuple[str, ...]] = {}
+    caa: dict[str, tuple[Caa, ...]] = {}
+    for records in reply.answer:
+        owner, kind = _name(records.name.to_text()), dns.rdatatype.to_text(records.rdtype)
+        if kind == "CAA":
+            caa[owner] = tuple(_caa(each) for each in records if isinstance(each, CAA))
+        values[owner, kind] = tuple(_name(each.to_text()) for each in records)
+    return Heard(
+        missing=code == MISSING,
+        authoritative=bool(reply.flags & dns.flags.AA),
+        ttl=min((records.ttl for records in reply.answer), default=0),
+        values=values,
+        caa=caa,
+    )
+
+
+def _explained(reply: Message) -> str:
+    # RFC 8914: what a resolver says beside SERVFAIL.
+    reasons = [each.to_text().removeprefix("EDE ") for each in reply.extended_errors()]
+    return f" ({'; '.join(reasons)})" if reasons else ""
+
+
+def _name(text: str) -> str:
+    return text.lower().removesuffix(".")
+
+
+def _caa(record: CAA) -> Caa:
+    return Caa(record.flags, record.tag.decode("ascii", "replace"), record.value.decode("utf-8", "replace"))

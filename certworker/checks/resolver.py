@@ -1,0 +1,217 @@
+"""
+What DNS says of a name, as a CA hears it: from the servers of its domain, with a public resolver beside them.
+
+::
+
+    1  the resolvers         who serves the domain? and what do they know of the name?
+    2  the resolvers         where are those servers?
+    3  the domain's servers  A, AAAA, CAA: what is true now, whatever a cache still tells
+
+An alias that leads to another domain is followed from the first step again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+
+from certworker.checks.addresses import addresses_of, is_public, of_the_loopback
+from certworker.checks.datagrams import Server
+from certworker.checks.dns import MOST_ALIASES, SILENT, Ask, Heard, ask
+from certworker.checks.kept import Kept
+from certworker.checks.records import CaaSet, Records, View, in_order_of_the_ca
+from certworker.names import registered_domain
+
+PORT = 53
+
+ADDRESSES = ("A", "AAAA")
+
+#: So many of a domain's servers are asked; two that agree are enough, a third shows who does not.
+MOST_SERVERS = 3
+#: Where a domain's servers are, changes less often than what they say.
+SERVERS_ARE_KEPT_SECONDS = 300.0
+
+LAME = "not responsible"
+THIS_MACHINE = "the resolver of this machine"
+
+
+@dataclass(frozen=True)
+class Host:
+    """
+    A name server of a domain.
+    """
+
+    name: str
+    server: Server
+
+
+class Resolver:
+    """
+    Looks names up.
+
+    Args:
+        servers: The resolvers to begin with, each an address and a port; none: this machine's own resolver
+            is asked, and nobody else.
+        own: This machine's resolvers, where they see another DNS than the world; only beside *servers*.
+        private: Name servers at private addresses may be asked, too.
+    """
+
+    def __init__(
+        self, servers: Sequence[Server], *, own: Sequence[Server] = (), private: bool = False
+    ) -> None:
+        self._servers = tuple(servers)
+        self._own = tuple(own)
+        self._private = private
+        self._hosts: Kept[str, tuple[Host, ...]] = Kept()
+
+    def look_up(self, name: str) -> Records:
+        """
+        What DNS says of *name*; where nobody answers, it says so after some seconds.
+        """
+        if of_the_loopback(name) or not self._servers:
+            addresses = tuple(str(address) for address in addresses_of(name))
+            return Records(name, system=View(THIS_MACHINE, in_order_of_the_ca(addresses)))
+        return self._walk(name, MOST_ALIASES)
+
+    def _walk(self, name: str, aliases_left: int) -> Records:
+        tree, registered = _tree(name), registered_domain(name)
+        zones = tree[: tree.index(registered) + 1] if registered in tree else tree[:1]
+        heard = self._ask_resolvers(name, tree, zones)
+        resolvers = tuple(_view(_text(server), name, server, heard) for server in self._servers)
+        zone, hosts = self._authorities(zones, heard)
+        if hosts:
+            # The name, and its parents in the same zone.
+            heard |= self._ask_authorities(name, tree[: tree.index(zone) + 1], hosts)
+        return Records(
+            name,
+            registered=registered,
+            registered_exists=not any(
+                answer.missing for question, answer in heard.items() if question.name == registered
+            ),
+            authoritative=tuple(
+                self._to_its_end(_view(host.name, name, host.server, heard), aliases_left) for host in hosts
+            ),
+            resolvers=resolvers,
+            system=next((_view(THIS_MACHINE, name, server, heard) for server in self._own), None),
+            bogus=self._is_bogus(name, resolvers),
+            caa=tuple(_caa_set(each, [host.server for host in hosts], self._servers, heard) for each in tree),
+        )
+
+    def _ask_resolvers(self, name: str, tree: Sequence[str], zones: Sequence[str]) -> dict[Ask, Heard]:
+        addresses = [(name, kind) for kind in ADDRESSES]
+        wanted = [*addresses, *((each, "CAA") for each in tree), *((each, "NS") for each in zones)]
+        questions = [Ask(server, *each) for server in self._servers for each in wanted]
+        return ask(questions + [Ask(server, *each) for server in self._own for each in addresses])
+
+    def _ask_authorities(self, name: str, tree: Sequence[str], hosts: Sequence[Host]) -> dict[Ask, Heard]:
+        wanted = [*((name, kind) for kind in ADDRESSES), *((each, "CAA") for each in tree)]
+        heard = ask([Ask(host.server, *each) for host in hosts for each in wanted])
+        # A server that knows of the name only where to ask is none of its domain.
+        return {
+            asked: answer if answer.trouble or answer.authoritative else Heard(LAME)
+            for asked, answer in heard.items()
+        }
+
+    def _authorities(self, zones: Sequence[str], heard: Mapping[Ask, Heard]) -> tuple[str, tuple[Host, ...]]:
+        """
+        The zone that has the name, the deepest first, and some of its servers.
+        """
+        for zone in zones:
+            for server in self._servers:
+                # An alias has the servers of what it stands for; they know nothing of the name itself.
+                if names := heard[Ask(server, zone, "NS")].values.get((zone, "NS")):
+                    return zone, self._hosts.get(zone) or self._locate(zone, names)
+        return "", ()
+
+    def _locate(self, zone: str, names: Sequence[str]) -> tuple[Host, ...]:
+        names = sorted(names)[:MOST_SERVERS]
+        heard = ask(
+            [Ask(server, name, kind) for server in self._servers for name in names for kind in ADDRESSES]
+        )
+        hosts = []
+        for name in names:
+            found = [
+                each
+                for ask, answer in heard.items()
+                if ask.name == name
+                for each in answer.of(name, ask.kind)
+            ]
+            # IPv4 first: there are more machines without a way to IPv6 than without one to IPv4.
+            hosts += [
+                Host(name, server)
+                for each in reversed(in_order_of_the_ca(found))
+                if (server := self._server(each))
+            ][:1]
+        self._hosts.put(zone, tuple(hosts), SERVERS_ARE_KEPT_SECONDS)
+        return tuple(hosts)
+
+    def _server(self, address: str) -> Server | None:
+        """
+        Where to ask the name server at *address*; None: nowhere. Anybody may write any address into a zone.
+        """
+        known = ip_address(address)
+        begin = ip_address(self._servers[0][0])
+        if known.is_loopback and begin.is_loopback:
+            # A DNS that lies on this machine as a whole: its servers share the port of its resolver.
+            return address, self._servers[0][1]
+        return (address, PORT) if self._private or is_public(known) else None
+
+    def _to_its_end(self, view: View, aliases_left: int) -> View:
+        if not view.aliases or view.addresses or view.trouble:
+            return view
+        if not aliases_left:
+            return replace(view, trouble="an alias of itself")
+        end = self._walk(view.aliases[-1], aliases_left - 1).view
+        if end is None:
+            return replace(view, trouble=f"{view.aliases[-1]} has no answer")
+        return replace(
+            view, addresses=end.addresses, aliases=(*view.aliases, *end.aliases), exists=end.exists
+        )
+
+    def _is_bogus(self, name: str, resolvers: Sequence[View]) -> bool:
+        if not any(view.trouble.startswith("SERVFAIL") for view in resolvers):
+            return False
+        heard = ask(
+            [Ask(server, name, kind, unchecked=True) for server in self._servers for kind in ADDRESSES]
+        )
+        return any(not answer.trouble for answer in heard.values())
+
+
+def _tree(name: str) -> tuple[str, ...]:
+    labels = name.split(".")
+    return tuple(".".join(labels[start:]) for start in range(len(labels)))
+
+
+def _text(server: Server) -> str:
+    return server[0] if server[1] == PORT else f"{server[0]}:{server[1]}"
+
+
+def _view(label: str, name: str, server: Server, heard: Mapping[Ask, Heard]) -> View:
+    answers = [heard[Ask(server, name, kind)] for kind in ADDRESSES]
+    addresses = [
+        each for answer, kind in zip(answers, ADDRESSES, strict=True) for each in answer.of(name, kind)
+    ]
+    # One of both is enough for a CA, as long as it holds an address.
+    trouble = "" if addresses else next((answer.trouble for answer in answers if answer.trouble), "")
+    return View(
+        label,
+        in_order_of_the_ca(addresses),
+        aliases=max((answer.aliases(name) for answer in answers), key=len),
+        ttl=max(answer.ttl for answer in answers),
+        exists=not any(answer.missing for answer in answers),
+        trouble=trouble,
+    )
+
+
+def _caa_set(
+    name: str, authorities: Sequence[Server], resolvers: Sequence[Server], heard: Mapping[Ask, Heard]
+) -> CaaSet:
+    asked = [heard.get(Ask(server, name, "CAA")) for server in (*authorities, *resolvers)]
+    answers = [answer for answer in asked if answer]
+    for answer in answers:
+        owner = (name, *answer.aliases(name))[-1]
+        # A server of the domain knows the alias, but not always what it stands for.
+        if not answer.trouble and (owner == name or owner in answer.caa or answer is answers[-1]):
+            return CaaSet(name, owner, answer.caa.get(owner, ()))
+    return CaaSet(name, name, trouble=next((answer.trouble for answer in answers), SILENT))

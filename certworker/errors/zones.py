@@ -1,0 +1,112 @@
+"""
+Failures that our own questions to DNS can tell: which record is wrong, what it says, and what it must say.
+"""
+
+from __future__ import annotations
+
+from certworker.errors.failure import CertworkerError, Retry, Severity
+from certworker.errors.reach import CaaForbids, NoAddress, ReachFailure
+
+
+class NoRecord(NoAddress):
+    says = "{name} has neither an A nor an AAAA record ({detail})."
+    cure = "Create the record: {name}. A {expected}"
+
+
+class PrivateAddress(ReachFailure):
+    code = "dns.private_ip"
+    says = "{name} points to {found}, which only a private network reaches."
+    cure = "Forward port 80 of the public address to this server, and set the record: {name}. A {expected}"
+
+
+class WrongAddress(ReachFailure):
+    code = "dns.wrong_ip"
+    says = "{name} points to {found}, but this server is {expected}."
+    cure = "Change the record: {name}. {kind} {expected}"
+
+
+class Propagation(ReachFailure):
+    code = "dns.propagation"
+    says = (
+        "A change of {name} is not everywhere yet: {server} says {found}, the domain's own servers say "
+        "{expected}; the old answer may be repeated for {seconds} s."
+    )
+    cure = "Nothing to do, the CA asks the domain's own servers. See: dig {name} @{server}"
+    severity = Severity.WARNING
+
+
+class ServersDiffer(Propagation):
+    says = "The name servers of {name} do not agree: {server} says {found}, others say {expected}."
+    cure = "Ask your DNS provider, if it stays so for an hour. See: dig {name} @{server}"
+    severity = Severity.WARNING
+
+
+class CnameTarget(ReachFailure):
+    code = "dns.cname_target"
+    says = "{name} does not point to this Appwrite: expected {expected}; found {found}."
+    cure = "Create the record: {record}"
+
+
+class InvalidTarget(CertworkerError):
+    code = "dns.target_invalid"
+    says = "{variable} is no target of a domain ({reason}), and is not used."
+    cure = (
+        "Set it in .env to {wanted}, for example {variable}={example}, or leave it empty; then run: "
+        "docker compose up -d"
+    )
+    retry = Retry.CONFIG
+    severity = Severity.WARNING
+
+
+class SplitHorizon(ReachFailure):
+    code = "dns.split_horizon"
+    says = "The DNS of this network says {found} for {name}; the Internet sees {expected}, and that counts."
+    cure = "Nothing to do for the certificate. See: getent ahosts {name}"
+    severity = Severity.WARNING
+
+
+class CaaLeavesOut(CaaForbids):
+    says = "The CAA records of {owner} allow {allowed} only, not {authority} ({name})."
+    cure = 'Add the record: {owner}. CAA 0 issue "{identity}"'
+
+
+class CaaDenyAll(ReachFailure):
+    code = "caa.deny_all"
+    says = 'A CAA record of {owner} forbids every CA to certify {name}: 0 issue ";".'
+    cure = 'Replace it by the record: {owner}. CAA 0 issue "{identity}"'
+
+
+class CaaMethod(ReachFailure):
+    code = "caa.method"
+    says = "The CAA record of {owner} allows {authority} to certify {name} only by {methods}, not by http-01."
+    cure = 'Change the record: {owner}. CAA 0 issue "{identity}; validationmethods={methods},http-01"'
+
+
+class CaaAccount(ReachFailure):
+    code = "caa.account"
+    says = "The CAA record of {owner} allows only the account {found} to certify {name}; ours is {ours}."
+    cure = 'Change the record: {owner}. CAA 0 issue "{identity}; accounturi={ours}"'
+
+
+class CaaUnknownCritical(ReachFailure):
+    code = "caa.critical_unknown"
+    says = "A CAA record of {owner} says that nobody may certify {name} without understanding it: {record}"
+    cure = "Remove the record, or set its flag to 0: {owner}. CAA 0 {record}"
+
+
+class CaaBehindAlias(ReachFailure):
+    code = "caa.via_cname"
+    says = (
+        "{name} is an alias of {owner}, whose CAA records count, and they do not allow {authority}: {detail}"
+    )
+    cure = (
+        "Replace the alias by an A record, or have whoever runs {owner} add the record: "
+        '{owner}. CAA 0 issue "{identity}"'
+    )
+
+
+class CaaSyntax(ReachFailure):
+    code = "caa.syntax"
+    says = "A CAA record of {owner} cannot be understood, and allows nobody anything: {record}"
+    cure = 'Write it as in: {owner}. CAA 0 issue "{identity}"'
+    severity = Severity.WARNING

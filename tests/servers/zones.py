@@ -1,0 +1,174 @@
+"""
+A small DNS on the loopback interface: a resolver, and name servers at addresses of their own beside it.
+
+::
+
+    with World() as world:
+        world.zone("shop.org", {"shop.org": {"A": ["203.0.113.7"], "CAA": ['0 issue "letsencrypt.org"']}})
+
+All of them listen at the same port: `world.resolver` is where to begin, and a zone's server is at 127.0.0.2
+and upwards.
+"""
+
+from __future__ import annotations
+
+import socketserver
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Self
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+from dns.message import Message
+
+Rows = dict[str, dict[str, list[str]]]
+
+
+class ZoneServer:
+    """
+    One name server: its rows, and how it misbehaves.
+    """
+
+    def __init__(self, host: str, port: int = 0) -> None:
+        self.host = host
+        self.rows: Rows = {}
+        #: Time to live of each answer, in seconds.
+        self.ttl = 60
+        #: What a name of a type is answered with in place of its rows: SERVFAIL, REFUSED, NOTIMP …
+        self.codes: dict[tuple[str, str], str] = {}
+        #: Names whose signatures are wrong: SERVFAIL, unless the question says not to check.
+        self.bogus: set[str] = set()
+        #: Names about which nothing is said at all.
+        self.silent: set[str] = set()
+        self.delay_seconds = 0.0
+        self.authoritative = False
+        #: Answers over UDP are cut, as if they were too long.
+        self.truncates = False
+        #: What was asked, as "NAME TYPE".
+        self.asked: list[str] = []
+        #: Where to look for what is not known here.
+        self.knows: Callable[[], Iterable[ZoneServer]] = tuple
+        self._tcp = _Tcp((host, port), self._over_tcp)
+        self._udp = socketserver.ThreadingUDPServer(self._tcp.server_address[:2], self._over_udp)
+        for server in (self._tcp, self._udp):
+            server.daemon_threads = True
+            threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """
+        Where it listens.
+        """
+        return self.host, int(self._tcp.server_address[1])
+
+    def stop(self) -> None:
+        """
+        Answer no more.
+        """
+        for server in (self._tcp, self._udp):
+            server.shutdown()
+            server.server_close()
+
+    def _over_udp(self, asked: tuple[bytes, socketserver.socket], client: tuple[str, int], _: object) -> None:
+        query, connection = asked
+        if answer := self._answer(dns.message.from_wire(query), whole=not self.truncates):
+            connection.sendto(answer.to_wire(), client)
+
+    def _over_tcp(self, connection: socketserver.socket, _: object, __: object) -> None:
+        with connection.makefile("rb") as stream:
+            # Each message is preceded by its length (RFC 1035, section 4.2.2).
+            while length := stream.read(2):
+                query = dns.message.from_wire(stream.read(struct.unpack("!H", length)[0]))
+                if answer := self._answer(query, whole=True):
+                    wire = answer.to_wire()
+                    connection.sendall(struct.pack("!H", len(wire)) + wire)
+
+    def _answer(self, query: Message, *, whole: bool) -> Message | None:
+        question = query.question[0]
+        name = question.name.to_text().lower().rstrip(".")
+        kind = dns.rdatatype.to_text(question.rdtype)
+        self.asked.append(f"{name} {kind}")
+        time.sleep(self.delay_seconds)
+        if name in self.silent:
+            return None
+        answer = dns.message.make_response(query, recursion_available=not self.authoritative)
+        if self.authoritative:
+            answer.flags |= dns.flags.AA
+        if code := self.codes.get((name, kind)) or self.codes.get((name, "*")):
+            answer.set_rcode(dns.rcode.from_text(code))
+        elif name in self.bogus and not query.flags & dns.flags.CD:
+            answer.set_rcode(dns.rcode.SERVFAIL)
+        elif not whole:
+            answer.flags |= dns.flags.TC
+        else:
+            self._fill(answer, name, kind)
+        return answer
+
+    def _fill(self, answer: Message, name: str, kind: str) -> None:
+        rows = _merged([self.rows, *(server.rows for server in self.knows())])
+        owner = name
+        while (target := rows.get(owner, {}).get("CNAME")) and kind != "CNAME":
+            answer.answer.append(dns.rrset.from_text(f"{owner}.", self.ttl, "IN", "CNAME", f"{target[0]}."))
+            owner = target[0]
+        if values := rows.get(owner, {}).get(kind):
+            dotted = [f"{value}." if kind in ("NS", "CNAME") else value for value in values]
+            answer.answer.append(dns.rrset.from_text(f"{owner}.", self.ttl, "IN", kind, *dotted))
+        elif not any(known == owner or known.endswith(f".{owner}") for known in rows):
+            answer.set_rcode(dns.rcode.NXDOMAIN)
+
+
+class World:
+    """
+    A resolver that knows what all zones know, and a server for each zone.
+    """
+
+    def __init__(self) -> None:
+        self.resolver = ZoneServer("127.0.0.1")
+        self.servers: list[ZoneServer] = []
+        self.resolver.knows = lambda: self.servers
+
+    def zone(self, name: str, rows: Rows, *, servers: int = 1) -> ZoneServer:
+        """
+        Serve the zone *name* with *rows*, by name of host and type, from so many *servers*; returns the first.
+        """
+        port = self.resolver.address[1]
+        made = [ZoneServer(f"127.0.0.{2 + len(self.servers) + number}", port) for number in range(servers)]
+        for number, server in enumerate(made, start=1):
+            server.authoritative = True
+            server.rows = {host: dict(kinds) for host, kinds in rows.items()}
+            self.resolver.rows[f"ns{number}.{name}"] = {"A": [server.host]}
+        self.resolver.rows.setdefault(name, {})["NS"] = [f"ns{n}.{name}" for n in range(1, servers + 1)]
+        # The registries' part of the tree.
+        self.resolver.rows.setdefault(name.rpartition(".")[2], {"SOA": []})
+        self.servers += made
+        return made[0]
+
+    def stop(self) -> None:
+        """
+        Answer no more.
+        """
+        for server in (self.resolver, *self.servers):
+            server.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+class _Tcp(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+
+
+def _merged(several: Iterable[Mapping[str, Mapping[str, list[str]]]]) -> Rows:
+    merged: Rows = {}
+    for rows in several:
+        for name, kinds in rows.items():
+            for kind, values in kinds.items():
+                merged.setdefault(name, {}).setdefault(kind, values)
+    return merged
