@@ -54,7 +54,7 @@ LIBRARIES = {
     "pydantic": {"settings"},
     "pydantic_settings": {"settings"},
     "redis": {"ledger", "intake", "assembly", "watch", "cli"},
-    "requests": {"acme", "checks.port80", "development"},
+    "requests": {"acme", "development"},
     "rich": {"cli"},
     "rq": {"intake"},
     "urllib3": {"acme", "development"},

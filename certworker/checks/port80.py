@@ -1,41 +1,183 @@
 """
-Port 80 of a name, asked as the CA will ask it (RFC 8555, section 8.3).
+Does the answer to a challenge arrive? A nonce of our own, fetched over each address of the name.
+
+::
+
+    worker ──► Appwrite ──► Traefik ──► port 80 of each public address
+      the stations of our side are asked only if the whole way does not work: then the first one that
+      does not have the answer is where it breaks
 """
 
 from __future__ import annotations
 
-import requests
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
 
 from certworker.answer import CHALLENGE_PATH, Answer
+from certworker.checks.addresses import Address, addresses_of, is_public, of_the_loopback
+from certworker.checks.diagnosis import APPWRITE, TRAEFIK, Station, diagnosis, is_certain
+from certworker.checks.exchange import Trouble
+from certworker.checks.probe import Journey, Probe
+from certworker.checks.stranger import CLOUDFLARE, intermediary
+from certworker.checks.verdict import Question, Verdict
+from certworker.errors import CertworkerError
+from certworker.errors.checks import BehindCloudflare, HttpHairpin, HttpSluggish, Ipv6Untested, MixedAddresses
+from certworker.errors.reach import Ipv6Unreachable
+from certworker.settings import Settings
 
-#: The CA is not more patient, and neither are we.
-TIMEOUT_SECONDS = 10
-#: A key authorization has some 90 bytes; nothing longer is read.
-LARGEST_ANSWER = 1024
+#: Of each family; a name with more is not ours to knock through.
+MOST_ADDRESSES = 4
+
+#: Half of a CA's patience; whoever is slower today may be too slow tomorrow.
+SLOW_SECONDS = 5.0
+
+EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (nothing is bound here)
+
+#: Our own side answers at once, or not at all.
+PATIENCE_INSIDE_SECONDS = 3.0
 
 
-def answers(question: Answer, port: int) -> bool:
+@dataclass(frozen=True)
+class Door:
     """
-    Whether ``http://NAME:port`` gives the answer to *question*.
-
-    Any failure on the way means no: this asks whether the door is open yet, not what is wrong with it.
+    A station on our side of the way.
     """
-    host = "127.0.0.1" if is_this_machine(question.name) else question.name
-    try:
-        with requests.get(
-            f"http://{host}:{port}{CHALLENGE_PATH}{question.token}",
-            headers={"Host": question.name},
-            timeout=TIMEOUT_SECONDS,
-            stream=True,
-        ) as response:
-            body = response.raw.read(LARGEST_ANSWER)
-    except requests.RequestException:
-        return False
-    return response.ok and bool(body.strip() == question.key_authorization.encode())
+
+    title: str
+    host: str
+    port: int
 
 
-def is_this_machine(name: str) -> bool:
+@dataclass(frozen=True)
+class Port80:
     """
-    Whether *name* is the loopback interface by definition (RFC 6761, section 6.3).
+    The check of port 80.
     """
-    return name == "localhost" or name.endswith(".localhost")
+
+    settings: Settings
+    #: Lets an answer stand for a name while it is looked for.
+    standing: Callable[[str], AbstractContextManager[Answer]]
+    #: From the inside out.
+    doors: Sequence[Door]
+
+    def __call__(self, question: Question) -> Verdict:
+        """
+        Whether a CA would find the answer for the name of *question*.
+
+        Raises:
+            CertworkerError: The answer cannot be laid where it would be looked for.
+        """
+        addresses = self._addresses(question)
+        if not addresses:
+            return Verdict.yes("port 80 not asked: no address")
+        with self.standing(question.name) as answer:
+            with ThreadPoolExecutor(len(addresses)) as visits:
+                journeys = list(visits.map(lambda address: self._visit(answer, address), addresses))
+            stations = []
+            if any(_is_bad(journey, answer) for journey in journeys):
+                stations = [station for door in self.doors if (station := self._station(answer, door))]
+        return _verdict(answer, journeys, stations)
+
+    def _addresses(self, question: Question) -> list[Address]:
+        found = [ip_address(address) for address in question.records.addresses]
+        if not found and self.settings.authority.private_names and of_the_loopback(question.name):
+            found = list(addresses_of(question.name))
+        chosen: list[Address] = []
+        for version in (6, 4):  # as a CA tries them
+            chosen += [address for address in found if address.version == version][:MOST_ADDRESSES]
+        return chosen
+
+    def _visit(self, answer: Answer, address: Address) -> Journey:
+        probe = probe_for(self.settings, answer.name)
+        return probe.fetch(answer.name, CHALLENGE_PATH + answer.token, address)
+
+    def _station(self, answer: Answer, door: Door) -> Station | None:
+        probe = replace(probe_for(self.settings, answer.name), patience_seconds=PATIENCE_INSIDE_SECONDS)
+        for address in addresses_of(door.host):
+            journey = probe.fetch_inside(answer.name, CHALLENGE_PATH + answer.token, address, door.port)
+            return Station(door.title, journey, journey.brings(answer.key_authorization))
+        return None
+
+
+def doors_of(settings: Settings) -> list[Door]:
+    """
+    The stations on the side of a worker with *settings*.
+    """
+    doors = [Door(APPWRITE, "appwrite", 80), Door(TRAEFIK, "traefik", 80)]
+    if at := settings.http_address:
+        host = "localhost" if at.host in EVERY_ADDRESS else at.host
+        doors.insert(0, Door("the worker", host, at.port))
+    return doors
+
+
+def probe_for(settings: Settings, name: str) -> Probe:
+    """
+    What asks for *name* as the CA of *settings* would.
+    """
+    embedded = settings.authority.directory_url is None
+    port = settings.http01_port
+    if embedded and settings.http_address and of_the_loopback(name):
+        # The embedded CA knows that nobody forwards port 80 of the loopback interface to us.
+        port = settings.http_address.port
+    return Probe(port, public_only=not settings.authority.private_names, resolve=addresses_of)
+
+
+def answers(answer: Answer, settings: Settings) -> bool:
+    """
+    Whether any address of its name gives *answer*: is the way open yet? Nothing is said of what is wrong.
+    """
+    probe = probe_for(settings, answer.name)
+    return any(
+        probe.fetch(answer.name, CHALLENGE_PATH + answer.token, address).brings(answer.key_authorization)
+        for address in addresses_of(answer.name)
+    )
+
+
+def _is_bad(journey: Journey, answer: Answer) -> bool:
+    return journey.trouble is not Trouble.NO_WAY and not journey.brings(answer.key_authorization)
+
+
+def _verdict(answer: Answer, journeys: Sequence[Journey], stations: Sequence[Station]) -> Verdict:
+    name = answer.name
+    good = [journey for journey in journeys if journey.brings(answer.key_authorization)]
+    bad = [journey for journey in journeys if _is_bad(journey, answer)]
+    remarks = list(_remarks(name, journeys, good))
+    if not bad:
+        return Verdict.yes(_seen(good), *remarks)
+    worst = next((journey for journey in bad if is_certain(journey, stations)), bad[0])
+    failure = diagnosis(name, worst, stations)
+    if good:
+        failure = _discrepancy(name, worst, good[0], failure)
+    elif isinstance(failure, HttpHairpin):
+        return Verdict.yes(_seen(good), failure, *remarks)
+    return (Verdict.no if is_certain(worst, stations) else Verdict.likely_no)(failure, *remarks)
+
+
+def _discrepancy(name: str, bad: Journey, good: Journey, failure: CertworkerError) -> CertworkerError:
+    ours, other = good.stops[0].address, bad.stops[0].address
+    if other.version == 6 and ours.version == 4:
+        return Ipv6Unreachable(name=name, address=other)
+    return MixedAddresses(name=name, good=ours, address=other, detail=failure.message)
+
+
+def _remarks(name: str, journeys: Sequence[Journey], good: Sequence[Journey]) -> Iterator[CertworkerError]:
+    for journey in journeys:
+        address = journey.stops[0].address
+        if journey.trouble is Trouble.NO_WAY and address.version == 6 and is_public(address):
+            yield Ipv6Untested(name=name, address=address)
+    for journey in good:
+        if journey.seconds > SLOW_SECONDS:
+            yield HttpSluggish(name=name, address=journey.stops[0].address, seconds=f"{journey.seconds:.0f}")
+        if journey.reply and intermediary(journey.reply) == CLOUDFLARE:
+            yield BehindCloudflare(name=name)
+
+
+def _seen(good: Sequence[Journey]) -> str:
+    if not good:
+        return "port 80 cannot be tested from here"
+    slowest = max(journey.seconds for journey in good)
+    passed = {intermediary(journey.reply) for journey in good if journey.reply} - {None}
+    return f"port 80 answers in {slowest * 1000:.0f} ms" + (f" through {passed.pop()}" if passed else "")

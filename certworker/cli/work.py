@@ -13,10 +13,9 @@ from functools import partial
 import click
 from redis import Redis
 
-from certworker.answer import Answer
 from certworker.assembly import House, build, now_in_utc
 from certworker.checks.machine import risks
-from certworker.checks.port80 import answers, is_this_machine
+from certworker.checks.port80 import answers
 from certworker.door import Door
 from certworker.errors import CertworkerError
 from certworker.intake.connection import connect
@@ -79,7 +78,8 @@ def _work(settings: Settings) -> int:
         scheduler = Scheduler(connection)
         stack.callback(scheduler.stop)
         _open_door(house, scheduler, stack)
-        watch = Watch(house, partial(request_certificate, connection=connection), partial(_knock, settings))
+        knock = partial(answers, settings=settings)
+        watch = Watch(house, partial(request_certificate, connection=connection), knock)
         stack.callback(watch.stop)
 
         def ready() -> None:
@@ -124,12 +124,6 @@ def _open_door(house: House, scheduler: Scheduler, stack: ExitStack) -> None:
 
 def _health(connection: Redis, scheduler: Scheduler) -> dict[str, object]:
     return {"redis": bool(connection.ping()), "scheduler": scheduler.alive()}
-
-
-def _knock(settings: Settings, answer: Answer) -> bool:
-    embedded = settings.authority.directory_url is None and settings.http_address
-    local = embedded and is_this_machine(answer.name)
-    return answers(answer, embedded.port if embedded and local else settings.http01_port)
 
 
 def _say_ready(house: House) -> None:

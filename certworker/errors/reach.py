@@ -1,7 +1,8 @@
 """
-Failures of the way to the domain: what the CA met when it looked for the answer to its challenge.
+Failures of the way to the domain: what the CA met when it looked for the answer to its challenge, or what
+our own checks met before it.
 
-The CA counts each of them, so they are tried again as patiently as it wants.
+The CA counts each that it meets, so they are tried again as patiently as it wants.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ TEST = "Test from another network: curl -v http://{name}/.well-known/acme-challe
 
 class ReachFailure(CertworkerError):
     """
-    The CA looked for the answer and did not find it.
+    The answer was looked for and not found.
     """
 
     retry = Retry.CA
@@ -75,7 +76,7 @@ class CaaLookupFailed(ReachFailure):
 
 class HttpTimeout(ReachFailure):
     code = "http.timeout"
-    says = "The CA could not connect to port 80 of {name} ({address}): time-out."
+    says = "Nobody answers at port 80 of {name} ({address}): time-out."
     cure = f"Open TCP port 80 in the cloud firewall and on the host. {TEST}"
 
 
@@ -87,13 +88,13 @@ class HttpRefused(ReachFailure):
 
 class HttpReset(ReachFailure):
     code = "http.reset"
-    says = "{name} ({address}) cut the connection of the CA."
+    says = "{name} ({address}) cuts connections to port 80."
     cure = f"Take port 80 out of what filters it (intrusion prevention, bot protection). {TEST}"
 
 
 class HttpSlow(ReachFailure):
     code = "http.slow"
-    says = "{name} ({address}) took the connection of the CA and then was silent; it waits about 10 s."
+    says = "{name} ({address}) takes connections to port 80 and then is silent; a CA waits about 10 s."
     cure = f"See whether the server is overloaded or a filter holds the request. {TEST}"
 
 

@@ -1,0 +1,189 @@
+"""
+One HTTP request to one address, with one deadline for all of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import Enum
+from http.client import HTTPException, HTTPResponse, RemoteDisconnected
+from io import BufferedReader, RawIOBase
+from urllib.parse import quote, urlsplit
+
+from certworker.checks.addresses import Address
+
+#: A key authorization is shorter, and Boulder takes no longer answer.
+LONGEST_ANSWER = 127
+#: The rest serves to recognise who gave an answer that is not ours.
+MOST_BYTES = 4_096
+
+AGENT = "Mozilla/5.0 (compatible; certworker; looks whether a CA would find its answer)"
+
+#: What may stand in a URL as it is (RFC 3986); other characters would tear the request apart.
+AS_IT_IS = "/%:@!$&'()*+,;=~?"
+
+#: This machine has no way to such an address: nothing is known of it.
+NO_WAY = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EACCES, errno.EPERM, errno.EINVAL)
+
+#: What OpenSSL says of a server that answers a handshake with something else.
+NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG")
+
+
+class Trouble(Enum):
+    """
+    What came instead of an answer; the value says it.
+    """
+
+    NO_WAY = "this machine has no way to that address"
+    TIMEOUT = "nobody answered"
+    REFUSED = "connection refused"
+    RESET = "connection cut"
+    SILENT = "no answer after the connection was made"
+    NOT_HTTP = "no HTTP"
+    NOT_TLS = "no TLS"
+    BAD_TLS = "TLS failed"
+    BAD_REDIRECT = "a redirect that no CA follows"
+    LOOP = "redirected in a circle"
+
+
+class Stopped(Exception):
+    """
+    There is no answer, because of *trouble*; *detail* says more.
+    """
+
+    def __init__(self, trouble: Trouble, detail: str = "") -> None:
+        super().__init__(trouble, detail)
+        self.trouble = trouble
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class Reply:
+    """
+    What a web server answered.
+    """
+
+    status: int
+    #: With names in lower case.
+    headers: Mapping[str, str]
+    #: The first :data:`MOST_BYTES` of it.
+    body: bytes
+
+
+def ask(url: str, address: Address, port: int, deadline: float) -> Reply:
+    """
+    GET *url* from *address*, whatever its host resolves to.
+
+    A certificate is not verified, as a CA does not: it may well be the one that is to be replaced.
+
+    Args:
+        deadline: By the monotonic clock; connection, handshake and answer have to be there until then.
+
+    Raises:
+        Stopped: There is no answer.
+    """
+    parts = urlsplit(url)
+    with _connected(address, port, deadline) as plain:
+        if parts.scheme != "https":
+            return _exchange(plain, url, deadline)
+        with _secured(plain, parts.hostname or "") as secured:
+            return _exchange(secured, url, deadline)
+
+
+@contextmanager
+def _connected(address: Address, port: int, deadline: float) -> Iterator[socket.socket]:
+    try:
+        connection = socket.create_connection((str(address), port), timeout=_left(deadline))
+    except TimeoutError:
+        raise Stopped(Trouble.TIMEOUT) from None
+    except ConnectionRefusedError:
+        raise Stopped(Trouble.REFUSED) from None
+    except OSError as error:
+        trouble = Trouble.NO_WAY if error.errno in NO_WAY else Trouble.TIMEOUT
+        raise Stopped(trouble, error.strerror or str(error)) from None
+    with connection:
+        connection.settimeout(_left(deadline))
+        yield connection
+
+
+def _secured(connection: socket.socket, host: str) -> ssl.SSLSocket:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        return context.wrap_socket(connection, server_hostname=host)
+    except TimeoutError:
+        raise Stopped(Trouble.SILENT) from None
+    except ssl.SSLError as error:
+        trouble = Trouble.NOT_TLS if error.reason in NO_TLS else Trouble.BAD_TLS
+        raise Stopped(trouble, error.reason or str(error)) from None
+    except OSError:
+        raise Stopped(Trouble.RESET) from None
+
+
+def _exchange(connection: socket.socket, url: str, deadline: float) -> Reply:
+    parts = urlsplit(url)
+    wanted = quote(parts.path or "/", AS_IT_IS) + (f"?{quote(parts.query, AS_IT_IS)}" if parts.query else "")
+    request = (
+        f"GET {wanted} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: {AGENT}\r\n"
+        "Accept: */*\r\nConnection: close\r\n\r\n"
+    )
+    response = HTTPResponse(_Patient(connection, deadline), method="GET")  # type: ignore[arg-type]
+    try:
+        connection.sendall(request.encode("ascii"))
+        response.begin()
+        body = _body(response)
+    except TimeoutError:
+        raise Stopped(Trouble.SILENT) from None
+    except RemoteDisconnected:
+        raise Stopped(Trouble.RESET) from None
+    except HTTPException as error:
+        raise Stopped(Trouble.NOT_HTTP, str(error)) from None
+    except OSError:
+        raise Stopped(Trouble.RESET) from None
+    return Reply(response.status, {key.lower(): value for key, value in response.getheaders()}, body)
+
+
+def _body(response: HTTPResponse) -> bytes:
+    body = b""
+    if 300 <= response.status < 400:
+        return body  # nobody reads it
+    try:
+        while len(body) < MOST_BYTES and (part := response.read1(MOST_BYTES - len(body))):
+            body += part
+    except (TimeoutError, HTTPException):
+        # A CA would have stopped reading by now; so much is enough to judge it.
+        if len(body) <= LONGEST_ANSWER:
+            raise
+    return body
+
+
+class _Patient(RawIOBase):
+    """
+    A connection whose reads end together at one deadline, however small the pieces are that come.
+    """
+
+    def __init__(self, connection: socket.socket, deadline: float) -> None:
+        self._connection = connection
+        self._deadline = deadline
+
+    def makefile(self, _mode: str) -> BufferedReader:
+        return BufferedReader(self)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        self._connection.settimeout(_left(self._deadline))
+        return self._connection.recv_into(buffer)
+
+
+def _left(deadline: float) -> float:
+    return max(deadline - time.monotonic(), 0.001)

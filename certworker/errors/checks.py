@@ -1,0 +1,102 @@
+"""
+Failures that only a check of our own can tell: who stands in the way to the domain, and where the way ends.
+"""
+
+from __future__ import annotations
+
+from certworker.errors.failure import Severity
+from certworker.errors.reach import TEST, HttpNotFound, HttpSlow, Ipv6Unreachable, ReachFailure
+
+
+class Ipv6Untested(Ipv6Unreachable):
+    says = "{name} has an AAAA record ({address}), which cannot be tested from here: there is no way to IPv6."
+    cure = "Test it from another network: curl -6 -v http://{name}/.well-known/acme-challenge/test"
+    severity = Severity.WARNING
+
+
+class MixedAddresses(ReachFailure):
+    code = "dns.mixed_ips"
+    says = "{name} has several addresses: {good} leads to this server, but {address} does not ({detail})."
+    cure = "Remove the record with {address} from {name}, or point it here. See: dig +short {name}"
+
+
+class HttpSluggish(HttpSlow):
+    says = "{name} ({address}) took {seconds} s to answer at port 80; a CA gives up after about 10 s."
+    cure = "See what keeps the server busy: docker stats --no-stream"
+    severity = Severity.WARNING
+
+
+class AnotherServer(HttpNotFound):
+    says = "Another server answers for {name} at {address} (404); {inside} has the answer."
+    cure = "Point the A record of {name}, or the AAAA record, to this server. See: dig +short {name}"
+
+
+class NotRouted(HttpNotFound):
+    says = "Traefik does not route the challenges of {name} to the worker (404); {inside} has the answer."
+    cure = (
+        "Let Traefik route /.well-known/acme-challenge/ to it. See why it does not: "
+        "docker compose logs traefik"
+    )
+
+
+class NotShared(HttpNotFound):
+    says = "Appwrite does not see the challenge files that the worker writes for {name} (404)."
+    cure = (
+        "In docker-compose.yml mount appwrite-certificates:/storage/certificates in both services, then run: "
+        "docker compose up -d"
+    )
+
+
+class HttpRouterProtection(ReachFailure):
+    code = "http.router_protection"
+    says = "Appwrite refuses {name} ({address}): its router protection is on, and no project has that domain."
+    cure = (
+        "Add {name} as a custom domain of the project; or, while the certificate is issued, set "
+        "_APP_OPTIONS_ROUTER_PROTECTION=disabled in .env and run: docker compose up -d"
+    )
+
+
+class HttpTraefikEmpty(ReachFailure):
+    code = "http.traefik_docker"
+    says = "Traefik answers for {name} ({address}), but has no route for it: 404 page not found."
+    cure = (
+        "See why: docker compose logs traefik. If it says that its client version is too old for Docker, "
+        "raise the tag of its image to 2.11.31, 3.6.1 or later, then run: docker compose up -d traefik"
+    )
+
+
+class HttpCloudflare(ReachFailure):
+    code = "http.cloudflare"
+    says = "{name} is behind Cloudflare, which does not bring the answer: {detail}"
+    cure = (
+        "In Cloudflare set SSL/TLS to Full and take /.well-known/acme-challenge/* out of Access; or set the "
+        'record of {name} to "DNS only"'
+    )
+
+
+class BehindCloudflare(HttpCloudflare):
+    says = "{name} is behind Cloudflare, and the answer comes through."
+    cure = "Keep it so: in Cloudflare leave SSL/TLS at Full (strict)"
+    severity = Severity.WARNING
+
+
+class HttpRouterUi(ReachFailure):
+    code = "http.router_ui"
+    says = "The admin page of a router answers at port 80 of {name} ({address})."
+    cure = f"Forward port 80 of the router to this machine. {TEST}"
+
+
+class HttpBotWall(ReachFailure):
+    code = "http.bot_wall"
+    says = "A filter against bots answers in the place of {name} ({address})."
+    cure = f"Take /.well-known/acme-challenge/ out of the filter. {TEST}"
+
+
+class HttpHairpin(ReachFailure):
+    code = "http.hairpin"
+    says = (
+        "Port 80 of {name} ({address}) cannot be tested from here ({detail}); "
+        "the router has no NAT loopback, it seems."
+    )
+    cure = f"Nothing to do if it answers from outside. {TEST}"
+    severity = Severity.WARNING
