@@ -21,10 +21,7 @@ from tests.containers.packages import PATH, Packages, install_tools
 #: Kept between runs, beside the code, so that `make clean` and an eye find it.
 CACHE = Path(__file__).parents[2] / ".cache" / "containers"
 
-WHAT_TO_DO = (
-    "Either start a Docker engine with compose that can pull (try: docker pull python:3.13-slim), "
-    "or run this as root on Debian 12 or 13, which needs no image registry: sudo make test-containers"
-)
+BRING_ONE = "run this as root on Debian 12 or 13, which needs no image registry: sudo make test-containers"
 
 PATIENCE_WITH_THE_ENGINE_SECONDS = 60
 #: A container that ignores SIGTERM has ten seconds, and the engine waits for it.
@@ -42,15 +39,15 @@ def engine(say: Callable[[str], None]) -> Iterator[Docker]:
     own = Docker(dict(os.environ))
     if shutil.which("docker") and own.attempt("info").returncode == 0:
         if own.attempt("compose", "version").returncode:
-            raise RuntimeError(f"Docker has no compose plugin. {WHAT_TO_DO}")
+            raise RuntimeError(f"Docker has no compose plugin. Install it, or stop Docker and {BRING_ONE}")
         if problem := images.pull(own, say):
             raise RuntimeError(
-                f"The Docker engine of this machine cannot pull images ({problem}). {WHAT_TO_DO}"
+                f"Docker cannot pull images ({problem}). Let it reach a registry, or stop it and {BRING_ONE}"
             )
         yield own
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise RuntimeError(f"There is no Docker engine. {WHAT_TO_DO}")
+        raise RuntimeError(f"There is no Docker engine. Start one that can pull images, or {BRING_ONE}")
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock, tempfile.TemporaryDirectory(prefix="certworker-") as place:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -100,7 +97,10 @@ def _daemon(root: Path, place: Path, lock: int) -> Iterator[Docker]:
         while docker.attempt("info").returncode:
             if daemon.poll() is not None or time.monotonic() > deadline:
                 last = log.read_text().strip().splitlines()[-1:]
-                raise RuntimeError(f"The engine does not start ({' '.join(last)}). {WHAT_TO_DO}")
+                raise RuntimeError(
+                    f"The engine does not start ({' '.join(last)}). Where the kernel does not allow it, as "
+                    "in a container without --privileged, start a Docker engine that can pull images."
+                )
             time.sleep(0.1)
         yield docker
     finally:

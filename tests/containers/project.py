@@ -13,6 +13,7 @@ from pathlib import Path
 from certworker.development.proxy import handshake
 from tests.containers.certification import ContainedPebble
 from tests.containers.docker import Docker
+from tests.containers.images import PYTHON
 from tests.servers.redis import free_port
 from tests.servers.worker import wait_until
 
@@ -111,9 +112,14 @@ class Project:
 
     def redis(self, *command: str) -> str:
         """
-        What redis-cli answers in the container of Redis.
+        What redis-cli answers in the container of Redis, which may have been started a moment ago.
         """
-        return self.compose("exec", "--no-TTY", "redis", "redis-cli", *command)
+
+        def answer() -> str | None:
+            ended = self.attempt("exec", "--no-TTY", "redis", "redis-cli", *command)
+            return ended.stdout if ended.returncode == 0 else None
+
+        return wait_until(answer, lambda: self.compose("logs", "redis"), PATIENCE_SECONDS)
 
     def request(self, *domains: str, force: bool = False) -> None:
         """
@@ -140,6 +146,14 @@ class Project:
                 return None
 
         return wait_until(shown, lambda: f"no padlock for {name}:\n{self.compose('logs', 'traefik')}", 15)
+
+    def crash(self) -> None:
+        """
+        Kill the worker's process as the kernel does when memory runs out; the engine was not asked to.
+        """
+        pid = self.inspect("{{.State.Pid}}")
+        kill = ("--entrypoint", "python3", PYTHON, "-c", f"import os; os.kill({pid}, 9)")
+        self._docker("run", "--rm", "--pid", "host", "--network", "none", *kill)
 
     def container(self, service: str = WORKER) -> str:
         """

@@ -60,7 +60,7 @@ class TestAccidents:
         self, project: Project, pebble: ContainedPebble
     ) -> None:
         """
-        Nobody asks again: the job outlives its worker.
+        Nobody asks again and nobody starts it: the engine brings the worker back, and the job outlived it.
         """
         pebble.start()
         project.up()
@@ -69,9 +69,8 @@ class TestAccidents:
         project.compose("pause", "traefik")
         project.request("shop.internal")
         wait_until(lambda: pebble.orders() == 2 or None, project.logs)
-        project.compose("kill", WORKER)
+        project.crash()
         project.compose("unpause", "traefik")
-        project.up()
         project.wait_for_line("shop.internal: DONE", seconds=UNTIL_A_DEAD_WORKER_IS_MISSED_SECONDS)
 
         assert project.visit("shop.internal")

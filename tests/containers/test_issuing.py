@@ -4,9 +4,14 @@ From a message on the queue to the padlock, across containers.
 
 from __future__ import annotations
 
+import json
+import re
+
 from tests.containers.certification import ContainedPebble
 from tests.containers.project import WORKER, Project
 from tests.servers.worker import wait_until
+
+STATUS = ("certworker", "status", "--json", "nowhere.internal")
 
 NAMES = ["one.internal", "two.internal", "three.internal", "four.internal", "five.internal", "six.internal"]
 
@@ -29,6 +34,21 @@ class TestTheMainJob:
         assert "next look 20" in story[-1]
         assert all(" INFO " in line for line in project.logs().splitlines())
         assert 2 == pebble.orders()
+
+    def test_a_name_that_leads_nowhere_is_explained_where_people_look(
+        self, project: Project, pebble: ContainedPebble
+    ) -> None:
+        """
+        `docker compose logs` is what they type first: the last line has the code, the cause and the cure.
+        """
+        pebble.start()
+        project.up()
+        project.request("nowhere.internal")
+        told = project.wait_for_line("nowhere.internal: NOT ISSUED")
+
+        assert re.search(r"\[[a-z0-9]+\.[a-z0-9_.]+\] ", told)
+        assert "nowhere.internal" in told.partition("] ")[2]
+        assert json.loads(project.attempt("exec", "--no-TTY", WORKER, *STATUS).stdout)["remedy"] in told
 
     def test_a_certificate_renews_itself(self, project: Project, pebble: ContainedPebble) -> None:
         """
