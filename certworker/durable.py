@@ -104,15 +104,23 @@ def link(path: Path, target: str, via: Path | None = None) -> None:
     Args:
         via: As in :func:`write`.
     """
-    temporary = _temporary(via or path.parent)
-    with told(path):
-        try:
-            temporary.symlink_to(target)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_directory(path.parent)
+    links(path.parent, {path.name: target}, via or path.parent)
+
+
+def links(directory: Path, targets: Mapping[str, str], via: Path) -> None:
+    """
+    Make a symbolic link in *directory* for each name of *targets*, one after the other; all last together.
+    """
+    for name, target in targets.items():
+        temporary = _temporary(via)
+        with told(directory / name):
+            try:
+                temporary.symlink_to(target)
+                temporary.replace(directory / name)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    sync_directory(directory)
 
 
 def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY) -> None:

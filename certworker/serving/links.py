@@ -94,12 +94,14 @@ class Links:
         if directory.is_symlink():
             durable.remove(directory)
         durable.make_directory(directory)
-        for file in PEM_FILES:
-            path, target = directory / file, _route(name, file)
-            if not (os.path.lexists(path) and _is_link(path, target)):
-                durable.link(path, target, via=self.generations)
-        # A worker that was killed may have laid the last one without making it last.
-        durable.sync_directory(directory)
+        routes = {file: _route(name, file) for file in PEM_FILES}
+        missing = {
+            file: route
+            for file, route in routes.items()
+            if not (os.path.lexists(directory / file) and _is_link(directory / file, route))
+        }
+        # Without any, too: a worker that was killed may have laid the last one without making it last.
+        durable.links(directory, missing, via=self.generations)
 
     def switch(self, name: str, generation: Path) -> None:
         """
