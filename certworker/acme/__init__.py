@@ -12,6 +12,7 @@ The CA's side: ACME (RFC 8555) from the connection to the certificate.
     account        the account's key and URL on the volume
     binding        the account on a CA's web site that ours is bound to
     registration   the account at the CA
+    custody        what a person may do with the account, and with certificates
     profiles       which kind of certificate to order
     chains         which of its chains to take
     order          one order: the answers, validation, the certificate

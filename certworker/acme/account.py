@@ -1,7 +1,8 @@
 """
 The account on the volume: its key, and its URL at the CA, shared by all workers.
 
-    STATE_DIR/accounts/LABEL/key.pem        the key, 0600; made once, never overwritten
+    STATE_DIR/accounts/LABEL/key.pem        the key, 0600; made once, replaced only by:
+    STATE_DIR/accounts/LABEL/key.next.pem   the next one, while the CA is told of it and until it is known
     STATE_DIR/accounts/LABEL/account.json   the URL; can be asked for again with the key
     STATE_DIR/accounts/LABEL/lock           held while one worker makes or changes them
 
@@ -73,7 +74,8 @@ class AccountFiles:
     def __init__(self, directory: Path, directory_url: str) -> None:
         self._directory = directory
         self._directory_url = directory_url
-        self._key_path = directory / "key.pem"
+        self.key_path = directory / "key.pem"
+        self._next_key_path = directory / "key.next.pem"
         self._account_path = directory / "account.json"
 
     @contextmanager
@@ -97,17 +99,46 @@ class AccountFiles:
         Raises:
             AccountKeyUnreadable: There is one, but it cannot be read, or is not an elliptic-curve key.
         """
-        try:
-            key = load_pem_private_key(self._key_path.read_bytes(), password=None)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise AccountKeyUnreadable(path=self._key_path, reason=error.strerror) from error
-        except (ValueError, TypeError) as error:
-            raise AccountKeyUnreadable(path=self._key_path, reason="it is damaged") from error
-        if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
-            raise AccountKeyUnreadable(path=self._key_path, reason="it is not a P-256 key")
-        return Account(JWKEC(key=key), *self._known())
+        key = _read_key(self.key_path)
+        return Account(key, *self._known()) if key else None
+
+    @property
+    def changing(self) -> bool:
+        """
+        Whether a change of the key has begun of which nobody knows the end.
+        """
+        return self._next_key_path.exists()
+
+    def next_key(self) -> JWKEC | None:
+        """
+        The key that replaces the present one; None: no change is under way.
+
+        Raises:
+            AccountKeyUnreadable: There is one, but it cannot be read.
+        """
+        return _read_key(self._next_key_path)
+
+    def make_next_key(self) -> JWKEC:
+        """
+        The key that will replace the present one, durable from here on. To be called under the lock.
+        """
+        while (key := self.next_key()) is None:
+            durable.write(self._next_key_path, PrivateKey.generate("ec256").pem, KEY_MODE)
+        return key
+
+    def promote_next_key(self) -> None:
+        """
+        Let the next key be the key: the CA knows it. To be called under the lock.
+        """
+        with durable.told(self.key_path):
+            self._next_key_path.replace(self.key_path)
+        durable.sync_directory(self._directory)
+
+    def drop_next_key(self) -> None:
+        """
+        Stay with the present key: the CA never heard of the next one. To be called under the lock.
+        """
+        durable.remove(self._next_key_path)
 
     def make_key(self) -> Account:
         """
@@ -115,7 +146,7 @@ class AccountFiles:
         """
         if (account := self.read()) is not None:
             return account
-        durable.write(self._key_path, PrivateKey.generate("ec256").pem, KEY_MODE)
+        durable.write(self.key_path, PrivateKey.generate("ec256").pem, KEY_MODE)
         return self.make_key()
 
     def remember(self, url: str, contact: str | None) -> None:
@@ -129,10 +160,10 @@ class AccountFiles:
         """
         Put the key aside, keeping it, and return where it is. To be called under the lock.
         """
-        kept = self._key_path.with_name("key.pem.bak")
+        kept = self.key_path.with_name("key.pem.bak")
         with durable.told(kept):
             self._account_path.unlink(missing_ok=True)
-            self._key_path.replace(kept)
+            self.key_path.replace(kept)
         durable.sync_directory(self._directory)
         return kept
 
@@ -147,6 +178,20 @@ class AccountFiles:
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             pass
         return None, None
+
+
+def _read_key(path: Path) -> JWKEC | None:
+    try:
+        key = load_pem_private_key(path.read_bytes(), password=None)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise AccountKeyUnreadable(path=path, reason=error.strerror) from error
+    except (ValueError, TypeError) as error:
+        raise AccountKeyUnreadable(path=path, reason="it is damaged") from error
+    if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
+        raise AccountKeyUnreadable(path=path, reason="it is not a P-256 key")
+    return JWKEC(key=key)
 
 
 def _text(value: object) -> str | None:

@@ -10,9 +10,11 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
+from typing import Any
 
 from certworker.acme.account import Account, AccountFiles
 from certworker.acme.binding import ExternalAccount
+from certworker.acme.custody import Custody
 from certworker.acme.network import Network
 from certworker.acme.order import Order, World
 from certworker.acme.profiles import profile_for
@@ -80,6 +82,8 @@ class Authority:
         files = AccountFiles(state_directory / "accounts" / label, directory_url)
         self._renewal_info = RenewalInfo(self._network, clock)
         self._registration = Registration(self._network, files, contact, external_account)
+        #: What a person may do with the account.
+        self.custody = Custody(self._network, files, self._registration)
 
     @property
     def thumbprint(self) -> str:
@@ -135,7 +139,7 @@ class Authority:
             return self._place(names, account, None)
 
     def _place(self, names: tuple[str, ...], account: Account, replaces: str | None) -> Order:
-        ask = partial(self._network.post, signer=account.signer)
+        ask = partial(self._ask, account)
         wanted: dict[str, object] = {"identifiers": [_identifier(name) for name in names]}
         if profile := self._profile_for(names):
             wanted["profile"] = profile
@@ -152,6 +156,15 @@ class Authority:
             self._random,
         )
         return Order(names, placed, world)
+
+    def _ask(self, account: Account, url: str, payload: dict[str, Any] | None) -> Reply:
+        try:
+            return self._network.post(url, payload, account.signer)
+        except (Malformed, UnknownProblem) as refused:
+            # A person changed the key while the order was under way: the next attempt has the new one.
+            if self._registration.has_changed(account):
+                raise AccountGone(authority=self.title, problem=refused.problem) from refused
+            raise
 
     def _profile_for(self, names: tuple[str, ...]) -> str | None:
         offered = self._network.directory().profiles

@@ -18,14 +18,16 @@ from threading import Lock
 from typing import Any
 
 from acme.jws import JWS
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from josepy.errors import DeserializationError
 from josepy.json_util import decode_b64jose
-from josepy.jwa import ES256
-from josepy.jwk import JWKEC
+from josepy.jwa import ES256, ES384, RS256, JWASignature
+from josepy.jwk import JWKEC, JWKRSA
 
 from certworker.acme.refusals import refusal
 from certworker.acme.resources import Directory
 from certworker.acme.transport import Reply, Transport
+from certworker.certificates import PrivateKey
 from certworker.errors import CertworkerError
 from certworker.errors.authority import BadNonce
 from certworker.errors.configuration import WrongCaUrl
@@ -46,16 +48,31 @@ class Signer:
     Who signs a request: the account's key, and its URL once the CA has given it one.
     """
 
-    key: JWKEC = field(repr=False)
+    key: JWKEC | JWKRSA = field(repr=False)
     url: str | None = None
 
-    def sign(self, payload: dict[str, Any] | None, nonce: bytes, url: str) -> bytes:
+    @classmethod
+    def of_certificate(cls, key: PrivateKey) -> Signer:
+        """
+        The *key* of a certificate, which may revoke it (RFC 8555, section 7.6).
+        """
+        return cls(JWKRSA(key=key.key) if isinstance(key.key, RSAPrivateKey) else JWKEC(key=key.key))
+
+    def sign(self, payload: dict[str, Any] | None, nonce: bytes | None, url: str) -> bytes:
         """
         The JWS for a POST of *payload* to *url*; None makes it a POST-as-GET (RFC 8555, section 6.3).
+
+        Without a *nonce* it is one to stand inside of another.
         """
         content = b"" if payload is None else json.dumps(payload).encode()
-        signed = JWS.sign(content, self.key, ES256, nonce, url=url, kid=self.url)
+        signed = JWS.sign(content, self.key, self._algorithm, nonce, url=url, kid=self.url)
         return str(signed.json_dumps()).encode()
+
+    @property
+    def _algorithm(self) -> JWASignature:
+        if isinstance(self.key, JWKRSA):
+            return RS256
+        return ES384 if self.key.key.curve.name == "secp384r1" else ES256
 
 
 class Network:

@@ -58,6 +58,17 @@ class Registration:
                 account = self._files.make_key()
         return account.thumbprint
 
+    @property
+    def url(self) -> str | None:
+        """
+        The account's URL at the CA, as far as the volume knows it. The CA is not asked.
+
+        Raises:
+            AccountKeyUnreadable: The key is damaged.
+        """
+        account = self._files.read()
+        return account.url if account else None
+
     def account(self) -> Account:
         """
         The account, known to the CA and with the contact that is set.
@@ -66,11 +77,11 @@ class Registration:
             CertworkerError: The key is damaged, the volume cannot be written, or the CA refuses.
         """
         account = self._files.read()
-        if account is not None and self._is_current(account):
+        if account is not None and self._is_current(account) and not self._files.changing:
             return account
         with self._files.locked():
             # Look again: another worker may have done it while we waited.
-            account = self._files.make_key()
+            account = self._settled(self._files.make_key())
             if self._is_current(account):
                 return account
             if account.url is not None:
@@ -91,6 +102,30 @@ class Registration:
                 return account
             logger.warning("%s does not accept our account; asking for it with its key", self._network.title)
             return self._find_or_register(account)
+
+    def has_changed(self, account: Account) -> bool:
+        """
+        Whether the key of *account* is no longer the account's.
+        """
+        present = self._files.read()
+        return present is None or present.thumbprint != account.thumbprint
+
+    def _settled(self, account: Account) -> Account:
+        """
+        The account, with the key that the CA knows: a change of it may have been cut off before or after.
+        """
+        next_key = self._files.next_key()
+        if next_key is None:
+            return account
+        try:
+            with suppress(AccountDeactivated):
+                self._new_account(Account(next_key), {"onlyReturnExisting": True})
+        except AccountGone:
+            self._files.drop_next_key()
+        else:
+            self._files.promote_next_key()
+            logger.info("The key of our account at %s has been changed", self._network.title)
+        return self._files.make_key()
 
     def _is_current(self, account: Account) -> bool:
         return account.url is not None and account.contact == self._contact

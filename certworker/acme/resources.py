@@ -26,6 +26,9 @@ class Directory:
     new_nonce: str
     new_account: str
     new_order: str
+    #: Where a certificate is revoked, and where the key of an account is changed; None: nowhere.
+    revoke: str | None
+    change_key: str | None
     terms_of_service: str | None
     #: Where it suggests when to renew (RFC 9773); None: it does not.
     renewal_info: str | None
@@ -44,6 +47,8 @@ class Directory:
             new_nonce=_field(reply, document, "newNonce", str),
             new_account=_field(reply, document, "newAccount", str),
             new_order=_field(reply, document, "newOrder", str),
+            revoke=_optional(reply, document, "revokeCert", str),
+            change_key=_optional(reply, document, "keyChange", str),
             renewal_info=_optional(reply, document, "renewalInfo", str),
             terms_of_service=_optional(reply, meta, "termsOfService", str),
             external_account_required=meta.get("externalAccountRequired") is True,

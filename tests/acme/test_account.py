@@ -56,6 +56,36 @@ class TestKey:
 
         assert _encoded(hashlib.sha256(told).digest()) == account.thumbprint
 
+    def test_the_next_one_is_made_once_and_takes_its_place(self, files: AccountFiles, tmp_path: Path) -> None:
+        """
+        A change that was cut off goes on with the same key: the CA may know it already.
+        """
+        with files.locked():
+            first = files.make_key()
+            following = files.make_next_key()
+            again = files.make_next_key()
+            assert files.changing
+            assert 0o600 == (tmp_path / "accounts/ca/key.next.pem").stat().st_mode & 0o777
+            files.promote_next_key()
+
+        present = files.read()
+        assert following == again
+        assert present is not None
+        assert (present.key, files.next_key(), files.changing) == (following, None, False)
+        assert first.key != following
+
+    def test_the_next_one_may_be_dropped(self, files: AccountFiles) -> None:
+        """
+        One that the CA never heard of.
+        """
+        with files.locked():
+            first = files.make_key()
+            files.make_next_key()
+            files.drop_next_key()
+
+        assert first == files.read()
+        assert not files.changing
+
     @pytest.mark.parametrize("kind", ["ec384", "rsa2048"])
     def test_one_of_another_kind_is_refused(self, files: AccountFiles, tmp_path: Path, kind: str) -> None:
         """
