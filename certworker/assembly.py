@@ -15,6 +15,7 @@ from redis import Redis
 from certworker.acme.authority import Authority
 from certworker.acme.binding import ExternalAccount
 from certworker.acme.renewal_info import Suggestion
+from certworker.allowance import budget_of
 from certworker.challenges.responder import Responder
 from certworker.challenges.solver import Solver
 from certworker.challenges.webroot import Webroot
@@ -22,11 +23,11 @@ from certworker.checks.eligibility import check_eligibility
 from certworker.issuance import Issuer
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.budget import Budget
-from certworker.ledger.limits import limits_of
 from certworker.ledger.lock import NameLocks
 from certworker.ledger.record import Records
 from certworker.ledger.tokens import ChallengeTokens
 from certworker.overview import standings
+from certworker.removal import Removal
 from certworker.reports.metrics import Metrics
 from certworker.rounds import Rounds
 from certworker.schedule import Schedule
@@ -56,6 +57,7 @@ class House:
     budget: Budget
     issuer: Issuer
     rounds: Rounds
+    removal: Removal
     metrics: Metrics
     clock: Callable[[], datetime]
     random: Random
@@ -90,7 +92,7 @@ def build(
     responder = _responder(tokens, authority)
     webroot = Webroot(settings.webroot, lambda: authority.thumbprint) if settings.webroot else None
     solvers: list[Solver] = [responder, webroot] if webroot else [responder]
-    budget = budget_of(settings, connection, volume)
+    budget = budget_of(settings, settings.authority, connection, volume)
     schedule = Schedule(partial(_advice, authority), random)
     issuer = Issuer(
         choice=settings.authority,
@@ -122,6 +124,7 @@ def build(
         agenda=agenda,
         budget=budget,
         issuer=issuer,
+        removal=Removal(volume, traefik, locks, records, agenda, request),
         rounds=Rounds(volume, records, agenda, schedule.plan, request, clock, random),
         metrics=_metrics(agenda, records, volume, waiting),
         clock=clock,
@@ -181,22 +184,6 @@ def _external_account(settings: Settings) -> ExternalAccount | None:
     if settings.eab_kid is None or settings.eab_hmac_key is None:
         return None
     return ExternalAccount(settings.eab_kid, settings.eab_hmac_key.get_secret_value())
-
-
-def budget_of(settings: Settings, connection: Redis, volume: Volume) -> Budget:
-    """
-    What may still be ordered from the CA of *settings*.
-
-    Raises:
-        InvalidSettings: The file of CERTWORKER_LIMITS_FILE is not understood.
-    """
-    choice = settings.authority
-    return Budget(
-        connection,
-        choice,
-        limits_of(choice.label, settings.limits_file),
-        issued=partial(volume.issued, choice.label),
-    )
 
 
 def now_in_utc() -> datetime:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from certworker.ledger.agenda import Agenda
+from certworker.ledger.budget import Budget
 from certworker.ledger.record import Record, Records
 from certworker.renewal import due_moment
 from certworker.serving.generation import Facts
@@ -71,6 +72,28 @@ def standing(name: str, agenda: Agenda, records: Records, volume: Volume, now: d
     How *name* stands.
     """
     return _standing(name, agenda.moment(name), records.read(name), volume.facts(name), now)
+
+
+@dataclass(frozen=True)
+class Backfill:
+    """
+    How far it is until every name has a certificate.
+    """
+
+    names: int
+    #: Those without one.
+    missing: int
+    #: When the CA allows the last of them to be ordered; None: none is missing, or it has no known limit.
+    ends: datetime | None
+
+
+def backfill(agenda: Agenda, volume: Volume, budget: Budget) -> Backfill:
+    """
+    How many names have no certificate yet, and until when the CA's limits make some of them wait.
+    """
+    names = agenda.moments()
+    missing = sorted(names.keys() - set(volume.names()))
+    return Backfill(len(names), len(missing), budget.ends(missing))
 
 
 def _standing(

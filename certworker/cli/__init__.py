@@ -15,6 +15,8 @@ from certworker.version import __version__
 COMMANDS = {
     "work": "Take requests from the queue and keep their certificates.",
     "request": "Ask for a certificate.",
+    "remove": "Take names out of service.",
+    "resume": "Order again for a name that the CA has paused.",
     "status": "Show what is in service, until when, and what went wrong.",
     "doctor": "Check settings, volumes, Redis and the CA, and say what to change.",
     "health": "Ask the running worker whether it is well (for the container).",

@@ -6,23 +6,36 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TextIO
 
 import click
 
+from certworker.cli.given import file_option, names_argument, normalised
 from certworker.intake.connection import connected
 from certworker.intake.following import follow
 from certworker.intake.queue import request_certificate
-from certworker.names import domain_name
 from certworker.settings import load
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@names_argument
+@file_option
 @click.option("--force", is_flag=True, help="Issue anew even if the certificate in service is not due.")
+@click.option(
+    "--i-know", is_flag=True, help="With --force: as often as the CA allows, not three times a week."
+)
 @click.option("--together", is_flag=True, help="One certificate for all names instead of one for each.")
 @click.option("--wait", is_flag=True, help="Follow the job: exit code 0 if issued or kept, 1 if it failed.")
 @click.option("--timeout", type=click.IntRange(1), default=300, show_default=True, help="Seconds to --wait.")
-def command(names: tuple[str, ...], force: bool, together: bool, wait: bool, timeout: int) -> None:
+def command(
+    names: tuple[str, ...],
+    file: TextIO | None,
+    force: bool,
+    i_know: bool,
+    together: bool,
+    wait: bool,
+    timeout: int,
+) -> None:
     """
     Ask for a certificate for each NAME.
 
@@ -31,11 +44,13 @@ def command(names: tuple[str, ...], force: bool, together: bool, wait: bool, tim
       certworker request --wait api.example.org
     """
     settings = load(os.environ)
-    private = settings.authority.private_names
-    wanted = [domain_name(name, private=private) for name in names]
+    wanted = normalised(names, file, private=settings.authority.private_names)
     requests = [tuple(wanted)] if together else [(name,) for name in wanted]
     with connected(settings) as connection:
-        jobs = [(each, request_certificate(each, force=force, connection=connection)) for each in requests]
+        jobs = [
+            (each, request_certificate(each, force=force, i_know=i_know, connection=connection))
+            for each in requests
+        ]
         if not wait:
             for each, _ in jobs:
                 click.echo(f"{', '.join(each)}: requested; to see how it stands: certworker status {each[0]}")

@@ -8,17 +8,19 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import click
 
+from certworker.allowance import budget_of
 from certworker.intake.connection import connected
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.record import Records
-from certworker.overview import STATES, Standing, standing, standings
+from certworker.overview import STATES, Backfill, Standing, backfill, standing, standings
 from certworker.serving.volume import Volume
 from certworker.settings import load
 
@@ -55,6 +57,9 @@ class Duration(click.ParamType[timedelta]):
 @click.option("--page", type=click.IntRange(1), default=1, show_default=True, help="Which page to show.")
 @click.option("--page-size", type=click.IntRange(1), default=50, show_default=True, help="Names on a page.")
 @click.option("--all", "everything", is_flag=True, help="No pages.")
+@click.option(
+    "--summary", is_flag=True, help="How many names are in which state, and how far the backfill is."
+)
 def command(
     name: str | None,
     as_json: bool,
@@ -63,6 +68,7 @@ def command(
     page: int,
     page_size: int,
     everything: bool,
+    summary: bool,
 ) -> None:
     """
     Show what is in service, until when, and what went wrong.
@@ -76,7 +82,12 @@ def command(
     settings = load(os.environ)
     now = datetime.now(UTC)
     with connected(settings) as connection:
-        rooms = Agenda(connection), Records(connection), Volume(settings.certificates_dir)
+        rooms = agenda, _, volume = Agenda(connection), Records(connection), Volume(settings.certificates_dir)
+        if name is None and (summary or not as_json):
+            progress = backfill(agenda, volume, budget_of(settings, settings.authority, connection, volume))
+        if name is None and summary:
+            _show_summary(Counter(each.state for each in standings(*rooms, now)), progress, as_json)
+            return
         if name is not None:
             _show_one(standing(name.lower().rstrip("."), *rooms, now), now, as_json)
             return
@@ -92,6 +103,8 @@ def command(
     _show_many(shown[:page_size] if more else shown, now, as_json)
     if more and not as_json:
         click.echo(f"… and more: certworker status --page {page + 1}")
+    if not as_json:
+        click.echo(_told(progress), nl=progress.missing > 0)
 
 
 def _show_one(one: Standing, now: datetime, as_json: bool) -> None:
@@ -135,6 +148,27 @@ def _show_many(shown: list[Standing], now: datetime, as_json: bool) -> None:
             f"{one.name:<{width}}  {one.state:<8} {_days(one, now):>5}  {_moment(one.next_look):<20}  {error}"
         )
         click.echo(line.rstrip())
+
+
+def _show_summary(states: Mapping[str, int], progress: Backfill, as_json: bool) -> None:
+    if as_json:
+        told = {name: _iso(value) for name, value in asdict(progress).items()}
+        click.echo(json.dumps(told | {"states": {state: states[state] for state in STATES}}))
+        return
+    for state in filter(states.get, STATES):
+        click.echo(f"{state:<8} {states[state]:>9,}")
+    click.echo(_told(progress), nl=progress.missing > 0)
+
+
+def _told(progress: Backfill) -> str:
+    if not progress.missing:
+        return ""
+    so_far = f"{progress.missing:,} of {progress.names:,} names have no certificate yet"
+    return (
+        f"{so_far}; at the CA's rate the last one is ordered at {_moment(progress.ends)}."
+        if progress.ends
+        else f"{so_far}."
+    )
 
 
 def _json(one: Standing, now: datetime) -> str:

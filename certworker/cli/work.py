@@ -25,6 +25,7 @@ from certworker.intake.redis_check import wait_for_redis
 from certworker.intake.scheduler import Scheduler
 from certworker.intake.signals import stop_on_signals
 from certworker.intake.worker import run
+from certworker.ledger.limits import SETTING
 from certworker.reports import log
 from certworker.settings import Settings, load
 from certworker.version import __version__
@@ -37,7 +38,13 @@ CONNECTIONS_BESIDE_THE_SLOTS = 16
 
 
 @click.command()
-def command() -> None:
+@click.option(
+    "--override-limits",
+    type=click.Path(dir_okay=False),
+    metavar="FILE",
+    help="What a CA has granted beyond its usual limits, instead of CERTWORKER_LIMITS_FILE.",
+)
+def command(override_limits: str | None) -> None:
     """
     Take requests from the queue and keep their certificates.
 
@@ -48,7 +55,8 @@ def command() -> None:
       _APP_REDIS_HOST=localhost certworker work
     """
     try:
-        settings = load(os.environ)
+        overridden = {SETTING: override_limits} if override_limits else {}
+        settings = load({**os.environ, **overridden})
     except CertworkerError as failure:
         log.configure("human", "info", sys.stdout)
         logger.error(

@@ -31,7 +31,7 @@ def follow(connection: Redis, job_id: str, names: tuple[str, ...], *, timeout_se
     """
     Wait until the job *job_id* for *names* has ended, at most *timeout_seconds*.
 
-    A job that found another worker at the same names is followed to the end of that worker's issuance.
+    A job that found another worker at the same names, or no slot, is followed to the end of the issuance.
     """
     deadline = time.monotonic() + timeout_seconds
     elsewhere = False
@@ -39,7 +39,7 @@ def follow(connection: Redis, job_id: str, names: tuple[str, ...], *, timeout_se
         told = _end_of_record(connection, names[0]) if elsewhere else _end_of_job(connection, job_id)
         elsewhere = elsewhere or told == "waiting"
         if told not in (None, "waiting"):
-            return Ended(told in ("issued", "kept"), str(told))
+            return Ended(told in ("issued", "kept", "removed"), str(told))
         time.sleep(PAUSE_SECONDS)
     return Ended(
         False, f"not ended after {timeout_seconds:.0f} s; to see how it stands: certworker status {names[0]}"
@@ -64,6 +64,6 @@ def _end_of_job(connection: Redis, job_id: str) -> str | None:
 
 def _end_of_record(connection: Redis, name: str) -> str | None:
     record = Records(connection).read(name)
-    if record is None or record.state == "issuing":
-        return None
+    if record is None or record.state == "issuing" or (record.state == "waiting" and not record.code):
+        return None  # it is under way, or has yet to get a slot
     return record.state if record.state == "issued" else f"[{record.code}] {record.message} {record.remedy}"

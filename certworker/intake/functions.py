@@ -36,10 +36,13 @@ def functions_of(house: House) -> Mapping[str, Callable[..., dict[str, Any]]]:
     ) -> dict[str, Any]:
         return _Job(house).issue(domain, domains, force, i_know)
 
+    def remove(domain: object = None, domains: object = None, **_: object) -> dict[str, Any]:
+        return _Job(house).remove(domain, domains)
+
     def look(**_: object) -> dict[str, Any]:
         return dict(house.rounds.look())
 
-    return {"certworker.issue": issue, "certworker.look": look}
+    return {"certworker.issue": issue, "certworker.remove": remove, "certworker.look": look}
 
 
 class _Job:
@@ -73,6 +76,18 @@ class _Job:
                 return self._tell_waiting(names, failure)
             self._tell_failure(names, failure)
             raise
+
+    def remove(self, domain: object, domains: object) -> dict[str, Any]:
+        # Whatever is there may go, even if today's CA would not certify it.
+        try:
+            names = requested_names(domain, domains, private=True)
+            known = [self.house.removal.remove(name) for name in names]
+        except CertworkerError as failure:
+            logger.warning("NOT REMOVED %s", failure, extra=_about(None, "failed", code=failure.code))
+            self._count("failed", failure.code)
+            raise
+        self._count("removed", "")
+        return {"state": "removed" if any(known) else "unknown", "names": names}
 
     def _tell_success(self, outcome: Outcome) -> dict[str, Any]:
         facts, seconds = outcome.facts, time.monotonic() - self.began

@@ -21,6 +21,7 @@ from redis import Redis
 QUEUE = "certificates"
 ISSUE = "certworker.issue"
 LOOK = "certworker.look"
+REMOVE = "certworker.remove"
 
 QUEUE_KEY = f"rq:queue:{QUEUE}"
 SCHEDULED_KEY = f"rq:scheduled:{QUEUE}"
@@ -63,7 +64,11 @@ return 0
 
 
 def request_certificate(
-    domain: str | Sequence[str], *, force: bool = False, connection: Redis | None = None
+    domain: str | Sequence[str],
+    *,
+    force: bool = False,
+    i_know: bool = False,
+    connection: Redis | None = None,
 ) -> str:
     """
     Ask for a certificate for *domain*; return the id of the job.
@@ -73,6 +78,7 @@ def request_certificate(
     Args:
         domain: A name, or several for one certificate.
         force: Issue anew even if the certificate in service is not due.
+        i_know: Together with *force*, as often as the CA allows, and not only three times a week.
         connection: The Redis of the worker; the one of the `_APP_REDIS_*` variables if none is given.
 
     Raises:
@@ -80,13 +86,26 @@ def request_certificate(
     """
     names = [domain] if isinstance(domain, str) else list(domain)
     what: dict[str, Any] = {"domain": names[0]} if len(names) == 1 else {"domains": names}
-    told_apart = json.dumps([sorted({name.strip().lower() for name in names}), force])
-    job_id = f"issue-{sha256(told_apart.encode()).hexdigest()[:32]}"
+    what |= {"force": force} | ({"i_know": True} if i_know else {})
+    told_apart = [sorted({name.strip().lower() for name in names}), force, *([i_know] if i_know else [])]
+    job_id = f"issue-{_digest(told_apart)}"
     if connection is not None:
-        _enqueue(connection, job_id, ISSUE, {**what, "force": force})
+        _enqueue(connection, job_id, ISSUE, what)
     else:
         with _connection_of_environment() as own:
-            _enqueue(own, job_id, ISSUE, {**what, "force": force})
+            _enqueue(own, job_id, ISSUE, what)
+    return job_id
+
+
+def request_removal(name: str, *, connection: Redis) -> str:
+    """
+    Ask for *name* to be taken out of service; return the id of the job.
+
+    Raises:
+        redis.RedisError: Redis did not take the request.
+    """
+    job_id = f"remove-{_digest(name)}"
+    _enqueue(connection, job_id, REMOVE, {"domain": name})
     return job_id
 
 
@@ -110,6 +129,10 @@ def queue_length(connection: Redis) -> int:
     length = connection.llen(QUEUE_KEY)
     assert isinstance(length, int)  # noqa: S101 (redis-py types it for its asynchronous client, too)
     return length
+
+
+def _digest(what: object) -> str:
+    return sha256(json.dumps(what).encode()).hexdigest()[:32]
 
 
 def _enqueue(

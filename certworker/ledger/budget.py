@@ -101,6 +101,12 @@ class Budget:
             raise self._refusal(names, full, spending.reserved)
         try:
             yield spending
+        except Paused as pause:
+            self._settle(names, spending.ended(pause), pause)
+            # The CA's text speaks of one name "and possibly others", in no form that could be relied on.
+            raise Paused(
+                authority=self._authority.title, name=names[0], url=pause.url, problem=pause.problem
+            ) from pause
         except BaseException as fault:
             self._settle(names, spending.ended(fault), fault)
             raise

@@ -22,7 +22,7 @@ SETTING = "CERTWORKER_LIMITS_FILE"
 
 ALLOWED = 'the path of a JSON file such as {"letsencrypt": {"orders_per_account": "3000/3h"}}'
 
-_WRITTEN = re.compile(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,3})([mhd])")
+_WRITTEN = re.compile(r"(?:([1-9][0-9]{0,8}) of )?([1-9][0-9]{0,8})/([1-9][0-9]{0,3})([mhd])")
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -40,7 +40,7 @@ class Limit:
     @classmethod
     def parse(cls, text: str) -> Limit:
         """
-        The limit in *text*, such as `300/3h`, `5/60m` or `50/7d`.
+        The limit in *text*, such as `300/3h`, `50/7d`, or `3 of 5/60m`.
 
         Raises:
             ValueError: It is none.
@@ -48,7 +48,8 @@ class Limit:
         written = _WRITTEN.fullmatch(text)
         if written is None:
             raise ValueError("not a limit")
-        return cls(int(written[1]), timedelta(**{_UNITS[written[3]]: int(written[2])}))
+        period = timedelta(**{_UNITS[written[4]]: int(written[3])})
+        return cls(int(written[2]), period, ours=int(written[1]) if written[1] else None)
 
     @property
     def interval(self) -> timedelta:

@@ -166,7 +166,9 @@ class Spending:
         meant = [price for price in self._prices if price.kind == kind]
         concerned = _concerned([price.whose for price in meant], fault)
         for price in meant:
-            if price.whose in concerned or kind == "pause":
+            if kind == "pause":
+                yield Change("shut", price.bucket)
+            elif price.whose in concerned:
                 yield Change("shut", price.bucket, getattr(fault, "until", None))
 
 

@@ -64,7 +64,7 @@ class Metrics:
         A job ended.
 
         Args:
-            outcome: `issued`, `kept`, `failed` or `waiting`.
+            outcome: `issued`, `kept`, `failed`, `waiting` or `removed`.
             code: The failure's code; empty where there is none.
             seconds: How long it took.
         """

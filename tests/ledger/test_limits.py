@@ -91,6 +91,14 @@ class TestFile:
 
         assert Limit(2, timedelta(minutes=10)) == limits.failures_per_name
 
+    def test_a_part_of_it_may_be_left_to_a_person(self, file: Path) -> None:
+        """
+        As the table does for failures.
+        """
+        file.write_text(json.dumps({"letsencrypt": {"failures_per_name": "10 of 50/1h"}}))
+
+        assert Limit(50, HOUR, ours=10) == limits_of("letsencrypt", file).failures_per_name
+
     def test_null_is_no_limit(self, file: Path) -> None:
         """
         An agreement may say so.

@@ -248,9 +248,12 @@ class TestShut:
         """
         It speaks of one "and possibly others", and none of them gets a certificate without that one.
         """
-        paused = Paused(authority="the CA", name=NAMES[0], url="https://ca.example/")
+        paused = Paused(until=LATER, authority="the CA", name=NAMES[0], url="https://ca.example/")
+        changes = [change for change in spending().ended(paused) if change.what == "shut"]
 
-        assert {f"pause {name}" for name in NAMES} == shut(paused)
+        assert {(f"pause {name}", None) for name in NAMES} == {
+            (each.bucket.name, each.until) for each in changes
+        }
 
     def test_any_other_failure_shuts_nothing(self) -> None:
         """

@@ -1,0 +1,29 @@
+"""
+What a CA still allows: its limits, those of the operator's file, and what the volume knows of the past.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from redis import Redis
+
+from certworker.ledger.budget import Budget
+from certworker.ledger.limits import limits_of
+from certworker.serving.volume import Volume
+from certworker.settings import AuthorityChoice, Settings
+
+
+def budget_of(settings: Settings, choice: AuthorityChoice, connection: Redis, volume: Volume) -> Budget:
+    """
+    What may still be ordered from the CA *choice*.
+
+    Raises:
+        InvalidSettings: The file of CERTWORKER_LIMITS_FILE is not understood.
+    """
+    return Budget(
+        connection,
+        choice,
+        limits_of(choice.label, settings.limits_file),
+        issued=partial(volume.issued, choice.label),
+    )

@@ -1,0 +1,56 @@
+"""
+The names that a command is given: typed, or in a file.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TextIO
+
+import click
+
+from certworker.errors import CertworkerError
+from certworker.names import domain_name
+
+names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
+file_option = click.option(
+    "--file",
+    type=click.File(encoding="utf-8", errors="replace"),
+    help="Names from FILE, one a line; # begins a comment; - is the standard input.",
+)
+
+
+def normalised(names: Iterable[str], file: TextIO | None, *, private: bool) -> list[str]:
+    """
+    The *names* and those in *file* as they stand in certificates, each once.
+
+    Ends the program, telling every line that cannot be certified, before anything is done for the others.
+
+    Args:
+        private: The CA is one's own: private suffixes are allowed.
+
+    Raises:
+        click.UsageError: There are none.
+        NameFailure: A name that was typed cannot be certified.
+    """
+    wanted = dict.fromkeys(domain_name(name, private=private) for name in names)
+    wrong = []
+    for number, line in _lines(file):
+        try:
+            wanted[domain_name(line, private=private)] = None
+        except CertworkerError as failure:
+            wrong.append(f"line {number}: {failure}")
+    for complaint in wrong:
+        click.echo(complaint, err=True)
+    if wrong:
+        sys.exit(1)
+    if not wanted:
+        raise click.UsageError("Give a NAME, or a --file with names in it.")
+    return list(wanted)
+
+
+def _lines(file: TextIO | None) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(file or (), start=1):
+        if name := line.partition("#")[0].strip():
+            yield number, name

@@ -1,0 +1,51 @@
+"""
+`certworker remove`: takes names out of service.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TextIO
+
+import click
+
+from certworker.cli.given import file_option, names_argument, normalised
+from certworker.intake.connection import connected
+from certworker.intake.following import follow
+from certworker.intake.queue import request_removal
+from certworker.settings import load
+
+
+@click.command()
+@names_argument
+@file_option
+@click.option(
+    "--wait", is_flag=True, help="Follow the jobs: exit code 0 if all are removed, 1 if one is not."
+)
+@click.option("--timeout", type=click.IntRange(1), default=300, show_default=True, help="Seconds to --wait.")
+def command(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: int) -> None:
+    """
+    Take each NAME out of service: out of the proxy, off the volume, and renew it no more.
+
+    Nothing is revoked. A name in _APP_DOMAIN comes back with the next start.
+
+    \b
+    Example:
+      certworker remove shop.example.org
+    """
+    settings = load(os.environ)
+    # What is there may have come from another CA than today's.
+    wanted = normalised(names, file, private=True)
+    with connected(settings) as connection:
+        jobs = [(name, request_removal(name, connection=connection)) for name in wanted]
+        if not wait:
+            for name, _ in jobs:
+                click.echo(
+                    f"{name}: its removal is requested; to see how it stands: certworker status {name}"
+                )
+            return
+        ended = [(name, follow(connection, job, (name,), timeout_seconds=timeout)) for name, job in jobs]
+    for name, end in ended:
+        click.echo(f"{name}: {end.told}")
+    sys.exit(0 if all(end.well for _, end in ended) else 1)

@@ -1,0 +1,46 @@
+"""
+`certworker resume`: orders again for a name that the CA has paused.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from certworker.allowance import budget_of
+from certworker.intake.connection import connected
+from certworker.intake.queue import request_certificate
+from certworker.ledger.record import Records
+from certworker.names import domain_name
+from certworker.serving.volume import Volume
+from certworker.settings import load
+
+
+@click.command()
+@click.argument("name")
+def command(name: str) -> None:
+    """
+    Order again for NAME, which the CA has paused.
+
+    First mend the cause of the failures and open the CA's link, which certworker status NAME shows. Exit
+    code 1 if NAME is not paused.
+
+    \b
+    Example:
+      certworker resume shop.example.org
+    """
+    settings = load(os.environ)
+    name = domain_name(name, private=True)
+    with connected(settings) as connection:
+        record = Records(connection).read(name)
+        names = record.names if record else (name,)
+        volume = Volume(settings.certificates_dir)
+        budgets = [budget_of(settings, choice, connection, volume) for choice in [settings.authority]]
+        resumed = [budget.resume(names) for budget in budgets]
+        if not any(resumed):
+            click.echo(f"{name} is not paused. To see how it stands: certworker status {name}", err=True)
+            sys.exit(1)
+        request_certificate(names, connection=connection)
+    click.echo(f"{', '.join(names)}: requested; to see how it stands: certworker status {name}")

@@ -1,0 +1,60 @@
+"""
+The end of a name: out of the proxy first, then off the volume, then forgotten.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from certworker.ledger.agenda import Agenda
+from certworker.ledger.lock import NameLocks
+from certworker.ledger.record import Records
+from certworker.serving.traefik import Traefik
+from certworker.serving.volume import Volume
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Removal:
+    """
+    Takes names out of service.
+    """
+
+    volume: Volume
+    traefik: Traefik
+    locks: NameLocks
+    records: Records
+    agenda: Agenda
+    #: Asks for a certificate.
+    request: Callable[[tuple[str, ...]], object]
+
+    def remove(self, name: str) -> bool:
+        """
+        Take *name* out of service and renew it no more; whether it was known.
+
+        Names that shared its certificate keep it, and get one without *name* as soon as possible: or the
+        next renewal would bring it back.
+
+        Raises:
+            AlreadyUnderWay: A certificate for it is being issued.
+            VolumeLocked, VolumeReadOnly, VolumeFault: It is still in service, or its files are still there.
+        """
+        with self.locks.hold([name]):
+            facts = self.volume.facts(name)
+            known = facts is not None or name in self.agenda or self.records.read(name) is not None
+            self.traefik.remove(name)
+            self.volume.remove(name)
+            self.agenda.remove(name)
+            self.records.forget(name)
+        others = tuple(other for other in facts.names if other != name) if facts else ()
+        if others := tuple(other for other in others if self.volume.facts(other) == facts):
+            self.request(others)
+        logger.info(
+            "taken out of service%s",
+            f"; {', '.join(others)} get a certificate of their own" if others else "",
+            extra={"domain": name, "event": "audit"},
+        )
+        return known

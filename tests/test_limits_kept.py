@@ -1,0 +1,227 @@
+"""
+A CA with limits, from the request to the moment at which there is room again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from certworker.assembly import House
+from certworker.development.authority import DevelopmentAuthority
+from certworker.development.misbehaviour import Fault
+from certworker.errors import CertworkerError
+from certworker.errors.limits import Paused
+from certworker.intake.functions import functions_of
+from certworker.ledger.record import Record
+from tests.houses import open_house
+
+NAME, OTHER, LOST = "shop.localhost", "blog.localhost", "nowhere.invalid"
+LINK = "https://ca.example/unpause?jwt=abc.def"
+PAUSED = f"Your account is temporarily prevented from requesting certificates for x. Please visit: {LINK}"
+
+Opened = Callable[..., AbstractContextManager[House]]
+
+
+@pytest.fixture
+def opened(tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int) -> Opened:
+    """
+    Opens a house that keeps these limits of its CA.
+    """
+
+    def with_limits(**limits: str) -> AbstractContextManager[House]:
+        file = tmp_path / "limits.json"
+        file.write_text(json.dumps({door_authority.directory_url: limits}))
+        more = {"CERTWORKER_LIMITS_FILE": str(file)}
+        return open_house(tmp_path, connection, door_authority.directory_url, http_port, **more)
+
+    return with_limits
+
+
+@pytest.fixture
+def house(opened: Opened) -> Iterator[House]:
+    """
+    A house whose CA has no limits that are known.
+    """
+    with opened() as house:
+        yield house
+
+
+def issue(house: House, name: str, **arguments: object) -> dict[str, Any]:
+    """
+    Run the job for *name*, whose failures are its result.
+    """
+    try:
+        return functions_of(house)["certworker.issue"](domain=name, **arguments)
+    except CertworkerError as failure:
+        return {"state": "failed", **failure.as_json()}
+
+
+def record(house: House, name: str) -> Record:
+    """
+    What the ledger says of *name*.
+    """
+    found = house.records.read(name)
+    assert found
+    return found
+
+
+def count(authority: DevelopmentAuthority, kind: str) -> int:
+    """
+    How often the CA was asked for *kind*.
+    """
+    return sum(asked.kind == kind for asked in authority.requests)
+
+
+class TestWaiting:
+    def test_without_room_a_job_ends_as_waiting_with_the_moment_on_the_agenda(self, opened: Opened) -> None:
+        """
+        A slot never sleeps, and nobody has to ask again.
+        """
+        with opened(orders_per_account="2/3h") as house:
+            assert "issued" == issue(house, NAME)["state"]
+            told = issue(house, OTHER)
+            moment = house.agenda.moment(OTHER)
+
+            assert ("waiting", "rate.local_guard") == (told["state"], told["code"])
+            assert ("waiting", 0) == (record(house, OTHER).state, record(house, OTHER).attempts)
+            assert moment
+            assert 0.6 < (moment - house.clock()).total_seconds() / 3600 < 1.6
+
+    def test_the_limit_of_the_ca_itself_is_waited_for_by_all_of_the_account(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        It said so to one; the others need not ask.
+        """
+        door_authority.misbehaviour.rate_limit(600, "too many new orders (300) from this account")
+        assert "rate.new_orders" == issue(house, NAME)["code"]
+        told = issue(house, OTHER)
+
+        assert ("waiting", "rate.local_guard") == (told["state"], told["code"])
+        assert 1 == count(door_authority, "newOrder")
+        for name in (NAME, OTHER):
+            moment = house.agenda.moment(name)
+            assert moment
+            assert 590 < (moment - house.clock()).total_seconds() < 661
+
+    def test_a_busy_load_balancer_is_left_alone_by_everybody(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        503 and Retry-After, in HTML.
+        """
+        door_authority.misbehaviour.fail("newOrder", Fault(503, None, retry_after_seconds=120))
+        assert "rate.busy" == issue(house, NAME)["code"]
+        assert "rate.local_guard" == issue(house, OTHER)["code"]
+
+        assert 1 == count(door_authority, "newOrder")
+
+    def test_when_the_time_has_come_it_goes_on_by_itself(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        The wait is as long as the CA wanted it, and no longer.
+        """
+        door_authority.misbehaviour.rate_limit(1)
+        assert "waiting" == issue(house, NAME)["state"]
+        states = iter(lambda: issue(house, NAME)["state"], "issued")
+
+        assert {"waiting"} >= set(states)
+
+    def test_fifty_restarts_with_a_failing_name_cost_three_validations(
+        self, opened: Opened, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Restarting does not help, and does not harm either: five an hour would be the limit of the CA.
+        """
+        states = []
+        for _ in range(50):
+            with opened(failures_per_name="3 of 5/1h") as house:
+                states.append(issue(house, LOST)["state"])
+
+        assert count(door_authority, "challenge") <= 3
+        assert "waiting" == states[-1]
+
+    def test_a_person_who_insists_is_asked_for_and_written_down(
+        self, opened: Opened, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Three of the same names by force, then only by somebody who knows what they do.
+        """
+        with opened(certificates_per_set="3 of 5/7d") as house:
+            forced = [issue(house, NAME, force=True)["state"] for _ in range(4)]
+            assert "somebody insists" not in caplog.text
+            insisted = [issue(house, NAME, force=True, i_know=True)["state"] for _ in range(3)]
+
+        assert ["issued", "issued", "issued", "waiting"] == forced
+        assert ["issued", "issued", "waiting"] == insisted
+        assert "somebody insists" in caplog.text
+
+
+class TestPaused:
+    @pytest.fixture
+    def house(self, house: House, door_authority: DevelopmentAuthority) -> House:
+        """
+        A house whose CA has paused a name.
+        """
+        fault = Fault(429, "rateLimited", 60, PAUSED)
+        door_authority.misbehaviour.fail("newOrder", fault)
+        assert "rate.paused" == issue(house, NAME)["code"]
+        return house
+
+    def test_the_link_is_shown_and_the_ca_is_asked_no_more(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Neither at the next look nor after a restart: Redis remembers it.
+        """
+        assert "paused" == record(house, NAME).state
+        assert LINK in record(house, NAME).remedy
+        told = issue(house, NAME)
+
+        assert "rate.paused" == told["code"]
+        assert told["remedy"].endswith(f"{LINK} and then run: certworker resume {NAME}")
+        assert 1 == count(door_authority, "newOrder")
+
+    def test_it_is_said_again_once_a_day(self, house: House) -> None:
+        """
+        Nothing is given up in silence.
+        """
+        moment = house.agenda.moment(NAME)
+        assert moment
+
+        assert 86_000 < (moment - house.clock()).total_seconds() < 87_000
+
+    def test_others_get_their_certificates(self, house: House) -> None:
+        """
+        The pause is for one name.
+        """
+        assert "issued" == issue(house, OTHER)["state"]
+
+    def test_a_person_ends_it(self, house: House) -> None:
+        """
+        After the cause was mended and the link opened.
+        """
+        assert house.budget.resume([NAME])
+
+        assert "issued" == issue(house, NAME)["state"]
+
+    def test_a_pause_that_was_not_ended_at_the_ca_is_one_again(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Somebody forgot the link.
+        """
+        house.budget.resume([NAME])
+        door_authority.misbehaviour.fail("newOrder", Fault(429, "rateLimited", 60, PAUSED))
+        with pytest.raises(Paused):
+            house.issuer.issue((NAME,))
+
+        assert "paused" == record(house, NAME).state
