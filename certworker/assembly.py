@@ -23,6 +23,7 @@ from certworker.checks.eligibility import check_eligibility
 from certworker.issuance import Issuer
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.budget import Budget
+from certworker.ledger.lanes import Lanes
 from certworker.ledger.lock import NameLocks
 from certworker.ledger.record import Records
 from certworker.ledger.tokens import ChallengeTokens
@@ -54,6 +55,7 @@ class House:
     tokens: ChallengeTokens
     records: Records
     agenda: Agenda
+    lanes: Lanes
     budget: Budget
     issuer: Issuer
     rounds: Rounds
@@ -88,6 +90,7 @@ def build(
     traefik = Traefik(settings.config_dir)
     authority = authority_of(settings, directory_url)
     records, agenda, tokens = Records(connection), Agenda(connection, wake), ChallengeTokens(connection)
+    lanes = Lanes(connection)
     locks = NameLocks(connection, lease_seconds, highest_token=volume.highest_token)
     responder = _responder(tokens, authority)
     webroot = Webroot(settings.webroot, lambda: authority.thumbprint) if settings.webroot else None
@@ -122,10 +125,11 @@ def build(
         tokens=tokens,
         records=records,
         agenda=agenda,
+        lanes=lanes,
         budget=budget,
         issuer=issuer,
         removal=Removal(volume, traefik, locks, records, agenda, request),
-        rounds=Rounds(volume, records, agenda, schedule.plan, request, clock, random),
+        rounds=Rounds(volume, traefik, records, agenda, lanes, schedule.plan, clock, random),
         metrics=_metrics(agenda, records, volume, waiting),
         clock=clock,
         random=random,

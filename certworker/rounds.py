@@ -1,8 +1,8 @@
 """
 The rounds of the night watch: what is due, and what Redis has forgotten.
 
-Redis may lose any key at any moment; the volume knows every certificate. A look takes what the agenda
-says is due, a reconciliation gives back to the agenda what only the volume remembers.
+Redis may lose any key at any moment; the volume knows every certificate. A look lets what is due wait in its
+lane for a slot, a reconciliation gives back to the agenda what only the volume remembers.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from itertools import islice, repeat
 from random import Random
 
 from certworker.ledger.agenda import Agenda
+from certworker.ledger.lanes import UNTIL_A_LOST_LANE_IS_MISSED, Lane, Lanes, Request
 from certworker.ledger.record import Records
+from certworker.names import registered_domain
 from certworker.renewal import due_moment, next_look
 from certworker.schedule import Plan
 from certworker.serving.generation import Facts
+from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
 
 logger = logging.getLogger(__name__)
@@ -30,25 +33,36 @@ NAMES_A_LOOK = 1_000
 #: A look asks the CA for its advice on so many certificates at a time.
 QUESTIONS_AT_ONCE = 8
 
-#: A name that was put on the queue is looked at again after this, should its job be lost.
-UNTIL_A_LOST_JOB_IS_MISSED = timedelta(minutes=15)
+#: What expires sooner goes before everything else.
+SOON = timedelta(hours=48)
 
 #: A reconciliation of a large volume tells of its progress every so many names.
 PROGRESS_EVERY = 5_000
 
 
 @dataclass(frozen=True)
+class Due:
+    """
+    A name that needs a job: in which lane, and by when its certificate has expired.
+    """
+
+    lane: Lane
+    deadline: datetime
+
+
+@dataclass(frozen=True)
 class Rounds:
     """
-    Keeps the agenda true and brings what is due to the queue.
+    Keeps the agenda true and brings what is due to the lanes.
     """
 
     volume: Volume
+    traefik: Traefik
     records: Records
     agenda: Agenda
+    lanes: Lanes
     #: When a certificate is renewed, and looked at next.
     plan: Callable[[Facts, datetime], Plan]
-    request: Callable[[tuple[str, ...]], object]
     clock: Callable[[], datetime]
     random: Random
 
@@ -56,31 +70,33 @@ class Rounds:
         """
         Look at every name whose moment has come.
 
-        A certificate that is not due gets its next moment here, at the price of one small file; anything
-        else becomes a job on the queue.
+        A certificate that is not due gets its next moment here, at the price of two small files; anything
+        else waits in a lane for a slot.
 
         Returns:
-            How many names were `looked` at, and how many were `requested`.
+            How many names were `looked` at, and for how many certificates was `requested` something.
         """
         now = self.clock()
         names = self.agenda.due(now, NAMES_A_LOOK)
         moments: dict[str, datetime] = {}
-        requested: set[tuple[str, ...]] = set()
+        requested: dict[Lane, dict[Request, float]] = {}
         with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as questions:
-            looks = list(questions.map(self._next_look_if_not_due, names, repeat(now)))
-        for name, look in zip(names, looks, strict=True):
-            if look:
-                moments[name] = look
+            findings = list(questions.map(self._finding, names, repeat(now)))
+        for name, found in zip(names, findings, strict=True):
+            if isinstance(found, Due):
+                together = self._names_beside(name)
+                request = Request(together, registered_domain(together[0]))
+                requested.setdefault(found.lane, {})[request] = found.deadline.timestamp()
+                moments[name] = now + UNTIL_A_LOST_LANE_IS_MISSED
             else:
-                requested.add(self._names_beside(name))
-                moments[name] = now + UNTIL_A_LOST_JOB_IS_MISSED
+                moments[name] = found
         # The moments first: a job that ends quickly writes a better one, which must not be overwritten.
         self.agenda.put_many(moments)
-        for together in sorted(requested):
-            self.request(together)
+        for lane, requests in requested.items():
+            self.lanes.put(lane, requests)
         if earliest := self.agenda.earliest():
             self.agenda.wake(max(earliest, now + timedelta(seconds=1)))
-        return {"looked": len(names), "requested": len(requested)}
+        return {"looked": len(names), "requested": sum(map(len, requested.values()))}
 
     def reconcile(self, after: str | None = None) -> int:
         """
@@ -105,10 +121,17 @@ class Rounds:
             logger.info("%d certificates were missing on the agenda and are back on it", restored)
         return restored
 
-    def _next_look_if_not_due(self, name: str, now: datetime) -> datetime | None:
+    def _finding(self, name: str, now: datetime) -> Due | datetime:
+        """
+        What *name* needs; the moment of its next look if it needs nothing.
+        """
         facts = self.volume.facts(name)
-        plan = self.plan(facts, now) if facts else None
-        return plan.next_look if plan and not plan.due else None
+        if facts is None:
+            return Due("new", now)
+        plan = self.plan(facts, now)
+        if not plan.due and self.traefik.serves(name, facts):
+            return plan.next_look
+        return Due(_lane(facts, plan, now), facts.not_after)
 
     def _look_by_age(self, name: str, now: datetime) -> datetime:
         # Without the CA's advice: nobody asks it for all names of a volume at once.
@@ -121,6 +144,13 @@ class Rounds:
             return facts.names
         record = self.records.read(name)
         return record.names if record else (name,)
+
+
+def _lane(facts: Facts, plan: Plan, now: datetime) -> Lane:
+    if facts.not_after - now < SOON:
+        return "expiring"
+    # What the CA wants renewed before its age would have it so, it is about to revoke.
+    return "advised" if plan.advised and now < due_moment(facts.life) else "renewal"
 
 
 def _batches(names: Iterable[str], size: int) -> Iterator[list[str]]:

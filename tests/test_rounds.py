@@ -5,15 +5,26 @@ The rounds: nothing that is due stays undone, nothing that Redis lost stays lost
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
+from certworker.intake.batches import new_job
 from certworker.intake.queue import queue_length
+from certworker.schedule import Plan
+from certworker.serving.generation import Facts
 
 NAME = "shop.localhost"
+
+
+def always_due(_: Facts, now: datetime) -> Plan:
+    """
+    The plan of somebody in a hurry.
+    """
+    return Plan(due=True, next_look=now, advised=False)
 
 
 class TestLook:
@@ -28,9 +39,9 @@ class TestLook:
         moment = house.agenda.moment(NAME)
         assert moment is not None
         assert moment > house.clock()
-        assert 0 == queue_length(house.connection)
+        assert 0 == len(house.lanes)
 
-    def test_a_certificate_that_is_due_becomes_a_job(
+    def test_a_certificate_that_is_due_waits_for_a_slot(
         self, house: House, door_authority: DevelopmentAuthority
     ) -> None:
         """
@@ -42,7 +53,7 @@ class TestLook:
         rounds = replace(house.rounds, clock=lambda: later)
 
         assert {"looked": 1, "requested": 1} == rounds.look()
-        assert 1 == queue_length(house.connection)
+        assert (1, 0) == (len(house.lanes), queue_length(house.connection))
 
     def test_all_names_of_a_certificate_are_requested_together_and_once(self, house: House) -> None:
         """
@@ -54,6 +65,51 @@ class TestLook:
         rounds = replace(house.rounds, clock=lambda: later)
 
         assert {"looked": 2, "requested": 1} == rounds.look()
+        assert 1 == len(house.lanes)
+
+    def test_what_is_urgent_goes_first(self, house: House, door_authority: DevelopmentAuthority) -> None:
+        """
+        A certificate that expires tomorrow cannot wait until all that are merely due are renewed.
+        """
+        now = house.clock()
+        for name, days in (("renewal.localhost", 20), ("expiring.localhost", 1)):
+            door_authority.lifetime = timedelta(days=days)
+            house.issuer.issue((name,))
+        house.agenda.put_many({"renewal.localhost": now, "expiring.localhost": now, "new.localhost": now})
+        rounds = replace(house.rounds, clock=lambda: now + timedelta(hours=23), plan=always_due)
+
+        assert {"looked": 3, "requested": 3} == rounds.look()
+        assert ["expiring.localhost", "renewal.localhost", "new.localhost"] == [
+            taken.tenant for taken in iter(partial(house.lanes.take, new_job("certworker.issue"), []), None)
+        ]
+
+    def test_what_the_ca_wants_renewed_early_goes_before_what_is_old(self, house: House) -> None:
+        """
+        It has the day, or less, before the CA revokes.
+        """
+        now = house.clock()
+        for name in ("old.localhost", "revoked.localhost"):
+            house.issuer.issue((name,))
+            house.agenda.put(name, now)
+
+        def plan(facts: Facts, now: datetime) -> Plan:
+            return Plan(due=True, next_look=now, advised="revoked.localhost" in facts.names)
+
+        replace(house.rounds, plan=plan).look()
+
+        assert ["revoked.localhost", "old.localhost"] == [
+            taken.tenant for taken in iter(partial(house.lanes.take, new_job("certworker.issue"), []), None)
+        ]
+
+    def test_a_certificate_that_traefik_does_not_serve_is_put_right(self, house: House) -> None:
+        """
+        A worker may die between the certificate and Traefik's file, and people delete files.
+        """
+        house.issuer.issue((NAME,))
+        (house.traefik.directory / f"{NAME}.yml").unlink()
+        house.agenda.put(NAME, house.clock())
+
+        assert {"looked": 1, "requested": 1} == house.rounds.look()
 
     def test_a_job_that_gets_lost_is_missed_after_a_while(self, house: House) -> None:
         """

@@ -24,6 +24,7 @@ from certworker.intake.queue import queue_length, request_certificate, wake_at
 from certworker.intake.redis_check import wait_for_redis
 from certworker.intake.scheduler import Scheduler
 from certworker.intake.signals import stop_on_signals
+from certworker.intake.slots import MOST_WITHOUT_A_SLOT
 from certworker.intake.worker import run
 from certworker.ledger.limits import SETTING
 from certworker.reports import log
@@ -33,8 +34,8 @@ from certworker.watch import Watch
 
 logger = logging.getLogger(__name__)
 
-#: Connections that are not a slot's own: scheduler, watch, heartbeats, leases, the door.
-CONNECTIONS_BESIDE_THE_SLOTS = 16
+#: Connections that are not a job's own: scheduler, watch, heartbeats, leases, the door.
+CONNECTIONS_BESIDE_THE_JOBS = 16
 
 
 @click.command()
@@ -70,7 +71,8 @@ def command(override_limits: str | None) -> None:
 def _work(settings: Settings) -> int:
     for risk in risks(settings):
         logger.warning("[%s] %s %s", risk.code, risk.message, risk.remedy, extra={"code": risk.code})
-    connection = connect(settings, connections=2 * settings.concurrency + CONNECTIONS_BESIDE_THE_SLOTS)
+    jobs = settings.concurrency + MOST_WITHOUT_A_SLOT
+    connection = connect(settings, connections=2 * jobs + CONNECTIONS_BESIDE_THE_JOBS)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         if not wait_for_redis(connection, stop):
@@ -95,7 +97,14 @@ def _work(settings: Settings) -> int:
             watch.start()
             _say_ready(house)
 
-        return run(connection, functions_of(house), slots=settings.concurrency, stop=stop, on_ready=ready)
+        return run(
+            connection,
+            functions_of(house),
+            slots=settings.concurrency,
+            private_names=settings.authority.private_names,
+            stop=stop,
+            on_ready=ready,
+        )
 
 
 def _directory_url(settings: Settings, stack: ExitStack) -> str:

@@ -7,11 +7,13 @@ In the order in which they may import each other::
     connection   the client that the settings describe
     queue        puts requests and wake-ups on the queue; needs no RQ
     payload      reads the data of a job
-    payload      reads the data of a job
     jobs         what a job may ask for; everything else fails it
     recovery     what a dead worker left behind
     scheduler    brings delayed jobs to the queue when their moment comes
     signals      SIGTERM and SIGINT as an event
+    slots        the slots of a worker, and whose jobs are in them
+    batches      the queue, hundreds of jobs at a time
+    parking      lets requests wait in their lanes
     pool         RQ's worker with slots: takes a job and runs it in a thread
     worker       keeps the pool at work until it is told to stop
     following    follows one job to its end

@@ -17,7 +17,7 @@ from certworker.errors import CertworkerError, Retry
 from certworker.errors.machine import AlreadyUnderWay
 from certworker.errors.naming import PayloadType
 from certworker.issuance import Outcome
-from certworker.names import remarks, requested_names
+from certworker.names import remarks, requested_names, tenant_of
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,8 @@ def functions_of(house: House) -> Mapping[str, Callable[..., dict[str, Any]]]:
         i_know: object = False,
         **_: object,
     ) -> dict[str, Any]:
-        return _Job(house).issue(domain, domains, force, i_know)
+        return _Job(house).issue(domain, domains, force, i_know, tenant)
+        tenant: object = None,
 
     def remove(domain: object = None, domains: object = None, **_: object) -> dict[str, Any]:
         return _Job(house).remove(domain, domains)
@@ -50,7 +51,9 @@ class _Job:
         self.house = house
         self.began = time.monotonic()
 
-    def issue(self, domain: object, domains: object, force: object, i_know: object) -> dict[str, Any]:
+    def issue(
+        self, domain: object, domains: object, force: object, i_know: object, tenant: object
+    ) -> dict[str, Any]:
         names: tuple[str, ...] = ()
         try:
             names = requested_names(domain, domains, private=self.house.settings.authority.private_names)
@@ -60,6 +63,7 @@ class _Job:
             for remark in remarks(str(domain or domains), names[0]):
                 logger.warning("%s", remark, extra=_about(names[0], "job"))
             logger.info("request received%s", " (forced)" if force else "", extra=_about(names[0], "job"))
+            tenant_of(tenant, names)
             if insisting := force is True and i_know is True:
                 logger.warning(
                     "somebody insists: our own caution is set aside", extra=_about(names[0], "audit")

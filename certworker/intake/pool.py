@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from math import ceil
-from threading import Semaphore, Thread, Timer
-from time import monotonic
+from threading import Thread, Timer
 from typing import Any, cast
 
 from redis import Redis
@@ -21,16 +21,22 @@ from rq.queue import Queue
 from rq.timeouts import TimerDeathPenalty
 from rq.worker import SimpleWorker, WorkerStatus
 
+from certworker import slot
 from certworker.errors.machine import BadJob
 from certworker.intake.jobs import RegisteredJob
-from certworker.intake.queue import QUEUE
+from certworker.intake.parking import Parking
+from certworker.intake.queue import QUEUE, queue_length
 from certworker.intake.recovery import discard
+from certworker.intake.slots import Place, Slots
 from certworker.reports import log
 
 logger = logging.getLogger(__name__)
 
 #: How long one look at the queue waits for a job; also how long the end may take when nothing runs.
 PATIENCE_SECONDS = 0.25
+
+#: While requests wait in the lanes for a slot, a newcomer on the queue is seen after this.
+GLANCE_SECONDS = 0.02
 
 
 class Deadline(TimerDeathPenalty):
@@ -54,6 +60,7 @@ class PooledWorker(SimpleWorker):
     Args:
         slots: How many jobs run at a time.
         lease_seconds: How long a job stays ours after a heartbeat.
+        private_names: Whether names are fine that only a private network knows.
 
     Attributes:
         find: Reads a job, see :meth:`RegisteredJob.find`.
@@ -62,7 +69,13 @@ class PooledWorker(SimpleWorker):
     death_penalty_class = Deadline
 
     def __init__(
-        self, connection: Redis, job_class: type[RegisteredJob], *, slots: int, lease_seconds: int
+        self,
+        connection: Redis,
+        job_class: type[RegisteredJob],
+        *,
+        slots: int,
+        lease_seconds: int,
+        private_names: bool,
     ) -> None:
         # The queue by its name: a Queue object of another job class would bypass ours.
         super().__init__(
@@ -74,8 +87,8 @@ class PooledWorker(SimpleWorker):
             job_monitoring_interval=lease_seconds,
         )
         self.find: Callable[[bytes, Redis], RegisteredJob] = job_class.find
-        self._slots = slots
-        self._free = Semaphore(slots)
+        self._slots = Slots(slots)
+        self._parking = Parking(connection, self._slots, private_names=private_names)
 
     @property
     def queue(self) -> Queue:
@@ -86,26 +99,24 @@ class PooledWorker(SimpleWorker):
 
     def take_one(self) -> None:
         """
-        Take the next job and start it; return after a moment if there is none, or no free slot.
+        Start the next job; return after a moment if there is none, or no free slot.
         """
         # First the slot, then the job: another worker may have a free one.
-        if not self._free.acquire(timeout=PATIENCE_SECONDS):
+        if not self._slots.wait_for_one(PATIENCE_SECONDS):
             return
-        started = False
-        try:
-            started = self._start_next()
-        finally:
-            if not started:
-                self._free.release()
+        if (raw_id := self._moved()) is not None:
+            self._start_or_park(raw_id)
+        elif self._slots.wait_for_room(GLANCE_SECONDS if self._parking.has_backlog() else 0):
+            if not self._feed():
+                self._wait_for_request()
+        elif not self._parking.has_backlog():
+            self._wait_for_request()
 
     def wait_until_idle(self, seconds: float) -> None:
         """
-        Return when no job runs any more, at the latest after *seconds*. It keeps the slots.
+        Return when no job runs any more, at the latest after *seconds*.
         """
-        deadline = monotonic() + seconds
-        for _ in range(self._slots):
-            if not self._free.acquire(timeout=max(0, deadline - monotonic())):
-                return
+        self._slots.wait_until_idle(seconds)
 
     def beat(self) -> None:
         """
@@ -132,21 +143,6 @@ class PooledWorker(SimpleWorker):
         """
         return self.worker_ttl
 
-    def execute_job(self, job: Job, queue: Queue) -> None:
-        """
-        Start *job* in the slot that was kept free for it.
-        """
-        before = set(self.executions)
-        try:
-            execution = self.prepare_execution(job)
-            # A thread for each job: a time limit that strikes too late then ends that thread, not a slot.
-            Thread(target=self._run, args=(job, queue, execution), name=job.id, daemon=True).start()
-        except BaseException:
-            # Nobody is at it, so its lease must not be renewed.
-            for execution_id in set(self.executions) - before:
-                self.executions.pop(execution_id)
-            raise
-
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """
         Say what went wrong, unless it has been said where it happened.
@@ -168,33 +164,71 @@ class PooledWorker(SimpleWorker):
         told = _failure_of(job) or exc_string
         super().handle_job_failure(job, queue, started_job_registry, told, execution)
 
-    def _start_next(self) -> bool:
+    def _moved(self, patience_seconds: float = 0) -> bytes | None:
         # The id goes to a second list in the same step, so that it is never nowhere.
-        in_between = self.queue.intermediate_queue_key
-        taken = self.connection.blmove(self.queue.key, in_between, PATIENCE_SECONDS)  # type: ignore[arg-type]
-        raw_id = cast("bytes | None", taken)
-        if raw_id is None:
-            if self.get_state() == WorkerStatus.BUSY and not self.executions:
-                self.set_state(WorkerStatus.IDLE)
-            return False
-        try:
-            job = self.find(raw_id, self.connection)
-        except BadJob as failure:
-            discard(self.connection, in_between, raw_id, failure)
-            return False
-        self.execute_job(job, self.queue)
-        return True
+        queue, in_between = self.queue.key, self.queue.intermediate_queue_key
+        if patience_seconds:
+            raw_id = self.connection.blmove(queue, in_between, patience_seconds)  # type: ignore[arg-type]
+        else:
+            raw_id = self.connection.lmove(queue, in_between)
+        return cast("bytes | None", raw_id)
 
-    def _run(self, job: Job, queue: Queue, execution: Execution) -> None:
+    def _wait_for_request(self) -> None:
+        if (raw_id := self._moved(PATIENCE_SECONDS)) is not None:
+            self._start_or_park(raw_id)
+        elif self.get_state() == WorkerStatus.BUSY and not self.executions:
+            self.set_state(WorkerStatus.IDLE)
+
+    def _start_or_park(self, raw_id: bytes) -> None:
+        if (job := self._found(raw_id)) is None:
+            return
+        tenant = self._parking.tenant_of(job)
+        if self._parking.may_start(tenant):
+            self._start(job, tenant)
+        else:
+            self._parking.clear(raw_id)
+
+    def _feed(self) -> bool:
+        fed = self._parking.feed()
+        if fed and (job := self._found(fed.raw_id)):
+            self._start(job, fed.tenant)
+        return fed is not None
+
+    def _found(self, raw_id: bytes) -> RegisteredJob | None:
         try:
-            with log.job(job.id):
-                self.perform_job(job, queue, execution)
+            return self.find(raw_id, self.connection)
+        except BadJob as failure:
+            discard(self.connection, self.queue.intermediate_queue_key, raw_id, failure)
+            return None
+
+    def _start(self, job: Job, tenant: str | None) -> None:
+        before = set(self.executions)
+        place = self._slots.take(tenant)
+        try:
+            execution = self.prepare_execution(job)
+            # A thread for each job: a time limit that strikes too late then ends that thread, not a slot.
+            Thread(target=self._run, args=(job, execution, place), name=job.id, daemon=True).start()
+        except BaseException:
+            # Nobody is at it, so its lease must not be renewed.
+            self._slots.end(place)
+            for execution_id in set(self.executions) - before:
+                self.executions.pop(execution_id)
+            raise
+
+    def _run(self, job: Job, execution: Execution, place: Place) -> None:
+        ours = slot.Slot(partial(self._slots.give_back, place), self._others_at_work)
+        try:
+            with log.job(job.id), slot.occupied(ours):
+                self.perform_job(job, self.queue, execution)
         except Exception as error:
             # Its lease ends, and whoever sees that runs it again: by then it finds its work done.
             logger.warning("job %s has ended, but Redis could not be told (%r); it runs again", job.id, error)
         finally:
             self.executions.pop(execution.id, None)
-            self._free.release()
+            self._slots.end(place)
+
+    def _others_at_work(self) -> bool:
+        return self._parking.has_backlog() or self._slots.used() > 0 or queue_length(self.connection) > 0
 
 
 def _failure_of(job: Job) -> str:

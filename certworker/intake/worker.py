@@ -33,6 +33,7 @@ def run(
     stop: Event | None = None,
     stop_deadline_seconds: float = STOP_DEADLINE_SECONDS,
     lease_seconds: int = LEASE_SECONDS,
+    private_names: bool = False,
     on_ready: Callable[[], None] = lambda: None,
 ) -> int:
     """
@@ -44,6 +45,7 @@ def run(
         stop: Ends the worker when it is set. Without it SIGTERM and SIGINT do, in the main thread.
         stop_deadline_seconds: How long running jobs may take then; longer ones go back on the queue.
         lease_seconds: How long the jobs of a worker that died stay its own.
+        private_names: Whether names are fine that only a private network knows.
         on_ready: Called once, when the worker takes jobs.
 
     Raises:
@@ -55,7 +57,11 @@ def run(
         while pool is None and wait_for_redis(connection, stopping):
             with suppress(RedisError):  # it may be gone again
                 pool = PooledWorker(
-                    connection, registered(functions), slots=slots, lease_seconds=lease_seconds
+                    connection,
+                    registered(functions),
+                    slots=slots,
+                    lease_seconds=lease_seconds,
+                    private_names=private_names,
                 )
         if pool:
             Worker(pool, lease_seconds).serve(stopping, stop_deadline_seconds, on_ready)

@@ -15,4 +15,6 @@ In the order in which they may import each other::
     lock     one worker at a time for a name
     agenda   when to look at each name again
     record   what happened to a name last
+    parked   the records of names that wait for a slot
+    lanes    who waits for a free slot, and who is next
 """

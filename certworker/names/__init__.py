@@ -6,6 +6,7 @@ The files, in the order in which they may import each other::
     address     IP addresses
     spelling    international letters and punycode
     suffixes    which names a public CA knows
+    tenant      whose request it is
     domain      the name itself, and the names of a job
     remarks     what is worth telling about an accepted name
 """
@@ -14,5 +15,6 @@ from certworker.names.address import is_address
 from certworker.names.domain import domain_name, requested_names
 from certworker.names.remarks import remarks
 from certworker.names.suffixes import registered_domain
+from certworker.names.tenant import tenant_of
 
-__all__ = ["domain_name", "is_address", "registered_domain", "remarks", "requested_names"]
+__all__ = ["domain_name", "is_address", "registered_domain", "remarks", "requested_names", "tenant_of"]

@@ -17,7 +17,7 @@ import yaml
 from certworker import durable
 from certworker.errors.machine import Fenced
 from certworker.names import is_address
-from certworker.serving.generation import GENERATIONS, token_of
+from certworker.serving.generation import GENERATIONS, Facts, token_of
 from certworker.serving.locking import PATIENCE_SECONDS, WriteLock
 from certworker.serving.volume import Stored
 
@@ -71,6 +71,13 @@ class Traefik:
             pair = yaml.safe_load(_content(self._file(name)))["tls"]["certificates"][0]
             return Path(pair["certFile"]), Path(pair["keyFile"])
         except (yaml.YAMLError, TypeError, KeyError, IndexError):
+    def serves(self, name: str, facts: Facts) -> bool:
+        """
+        Whether the file of *name* leads to the generation with these *facts*.
+        """
+        led_to = _generations_in(_content(self._file(name)))
+        return {facts.generation} == {token_of(identifier) for identifier in led_to}
+
             return None
 
     def remove(self, name: str) -> None:

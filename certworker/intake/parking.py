@@ -1,0 +1,191 @@
+"""
+Clears the queue: requests that have to wait go to their lanes, hundreds at a time, the others come first.
+
+The queue only brings requests in. One by one, five thousand requests of one tenant would keep everybody
+behind them waiting for half a minute, and no slot would do anything else.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from redis import Redis
+
+from certworker.errors import CertworkerError
+from certworker.intake.batches import Batches, new_job
+from certworker.intake.jobs import JOB_ID, RegisteredJob
+from certworker.intake.payload import Call, read_call
+from certworker.intake.queue import ISSUE, wake_at
+from certworker.intake.slots import Slots
+from certworker.ledger.agenda import Agenda
+from certworker.ledger.lanes import UNTIL_A_LOST_LANE_IS_MISSED, Lanes, Request
+from certworker.ledger.parked import ParkedRecords
+from certworker.names import requested_names, tenant_of
+
+logger = logging.getLogger(__name__)
+
+#: Then the slots are looked after again.
+MOST_PORTIONS = 10
+
+#: The arguments that a job may give without their names, in their order.
+POSITIONS = ("domain", "domains", "force", "i_know", "tenant")
+
+
+@dataclass(frozen=True)
+class Fed:
+    """
+    A job that was a request in the lanes, and whose it is.
+    """
+
+    raw_id: bytes
+    tenant: str
+
+
+class Parking:
+    """
+    Between the queue, the lanes and the slots of a worker.
+
+    Args:
+        slots: Of the worker.
+        private_names: Whether names are fine that only a private network knows.
+    """
+
+    def __init__(self, connection: Redis, slots: Slots, *, private_names: bool) -> None:
+        self._slots = slots
+        self._private_names = private_names
+        self._lanes = Lanes(connection)
+        self._backlog = False
+        #: Tenants that had to wait. What else they want waits behind that, though they hold no slot just now.
+        self._waiting: set[str] = set()
+        self._agenda = Agenda(connection, partial(wake_at, connection))
+        self._records = ParkedRecords(connection)
+        self._batches = Batches(connection)
+
+    def tenant_of(self, job: RegisteredJob) -> str | None:
+        """
+        Whose *job* is; None if it is no request for a certificate, or none that could be issued.
+        """
+        if job.failure or job.func_name != ISSUE:
+            return None
+        request = self._request(Call(ISSUE, list(job.args), dict(job.kwargs)))
+        return request.tenant if request else None
+
+    def has_backlog(self) -> bool:
+        """
+        Whether requests wait in the lanes, as far as this worker has seen.
+        """
+        return self._backlog
+
+    def may_start(self, tenant: str | None) -> bool:
+        """
+        Whether a request of *tenant* from the queue may have the slot that is free.
+        """
+        return tenant not in self._waiting and self._slots.may_start(tenant)
+
+    def clear(self, raw_id: bytes) -> None:
+        """
+        Let the requests on the queue wait in their lanes, up to the first that may start.
+
+        That one comes to the head of the queue, and so does what is no plain request. Whenever the worker
+        dies in here, each id is still in between the lists, from where it comes back.
+
+        Args:
+            raw_id: An id that has been taken already.
+        """
+        tenants: Counter[str] = Counter()
+        taken = [raw_id]
+        for _ in range(MOST_PORTIONS):
+            parked, first = self._sorted(taken)
+            taken = []
+            if parked:
+                self._park(parked)
+                self._backlog = True
+                self._waiting.update(request.tenant for request in parked.values())
+                tenants.update(request.tenant for request in parked.values())
+            if first:
+                self._batches.put_back(first)
+            if first or not parked:
+                break
+        if tenants:
+            logger.info(
+                "%d requests wait for a slot, most of them of %s",
+                tenants.total(),
+                tenants.most_common(1)[0][0],
+                extra={"event": "waiting"},
+            )
+
+    def feed(self) -> Fed | None:
+        """
+        The next request of the lanes as a job in between the lists; None if nobody waits.
+        """
+        job = new_job(ISSUE)
+        taken = self._lanes.take(job, self._slots.beyond_their_share())
+        self._backlog = taken is not None
+        if taken is None:
+            self._waiting.clear()
+            return None
+        if not taken.more:
+            self._waiting.discard(taken.tenant)
+        return Fed(job.id.encode(), taken.tenant)
+
+    def _sorted(self, taken: list[bytes]) -> tuple[dict[bytes, Request], list[bytes]]:
+        """
+        A portion of the queue: what has to wait, and what comes to its head.
+        """
+        parked: dict[bytes, Request] = {}
+        first: list[bytes] = []
+        starting: set[str] = set()
+        for raw_id, data in self._batches.take(taken).items():
+            request = self._plain_request(raw_id, data)
+            if request is None:
+                first.append(raw_id)
+            elif (
+                request.tenant not in starting | self._waiting
+                and len(starting) < 2 * self._slots.count
+                and self._slots.holds_none(request.tenant)
+            ):
+                starting.add(request.tenant)
+                first.append(raw_id)
+            else:
+                parked[raw_id] = request
+        return parked, first
+
+    def _plain_request(self, raw_id: bytes, data: bytes | None) -> Request | None:
+        if data is None or not JOB_ID.fullmatch(raw_id.decode("ascii", "backslashreplace")):
+            return None
+        try:
+            call = read_call(data)
+        except CertworkerError:
+            return None
+        return self._request(call) if call.function == ISSUE else None
+
+    def _request(self, call: Call) -> Request | None:
+        # What is wrong with it is told when it runs, and it runs at once.
+        given: Mapping[str, Any] = dict(zip(POSITIONS, call.arguments, strict=False)) | call.keywords
+        force, i_know = given.get("force", False), given.get("i_know", False)
+        if not (isinstance(force, bool) and isinstance(i_know, bool)):
+            return None
+        try:
+            names = requested_names(given.get("domain"), given.get("domains"), private=self._private_names)
+            return Request(names, tenant_of(given.get("tenant"), names), force, i_know)
+        except CertworkerError:
+            return None
+
+    def _park(self, parked: Mapping[bytes, Request]) -> None:
+        # First all that says that they wait, last that their jobs have ended: nothing is ever nowhere.
+        now = datetime.now(UTC)
+        later = now + UNTIL_A_LOST_LANE_IS_MISSED
+        arrived = time.time()
+        self._lanes.put("new", {each: arrived + n * 1e-6 for n, each in enumerate(parked.values())})
+        self._agenda.put_many({name: later for request in parked.values() for name in request.names})
+        self._records.write((request.names for request in parked.values()), next_look=later, now=now)
+        self._batches.end(
+            {raw_id: {"state": "waiting", "names": request.names} for raw_id, request in parked.items()}, now
+        )

@@ -1,0 +1,187 @@
+"""
+The lanes: who waits for a free slot, and who is next.
+
+::
+
+    expiring   expires within 48 hours
+    advised    the CA wants it renewed now
+    renewal    is due
+    new        everything else: new names, attempts after a failure
+
+The best lane goes first. Within a lane the tenants take turns, and those that hold more than their share of
+the slots wait for those that do not. A lane of a tenant is one sorted set; who asks twice waits once.
+
+Redis may evict any of it. So each name that waits stands on the agenda, too, with a later moment.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal, get_args
+
+from redis import Redis
+
+from certworker.ledger.text import text_in
+
+LANE = "certworker:lane:"
+
+Lane = Literal["expiring", "advised", "renewal", "new"]
+LANES: tuple[Lane, ...] = get_args(Lane)
+
+#: A name that waits in a lane is looked at again after this, should the lane be lost.
+UNTIL_A_LOST_LANE_IS_MISSED = timedelta(minutes=15)
+
+#: So many requests go in one command; Redis serves others between two of them.
+REQUESTS_A_COMMAND = 500
+
+#: KEYS: the tenants of a lane by their turns. ARGV: the tenant, then each score and request.
+_PUT = """
+local turns, tenant = KEYS[1], ARGV[1]
+redis.call('ZADD', turns .. ':' .. tenant, 'NX', unpack(ARGV, 2))
+local last = redis.call('ZREVRANGE', turns, 0, 0, 'WITHSCORES')
+redis.call('ZADD', turns, 'NX', (tonumber(last[2]) or 0) + 1, tenant)
+"""
+
+#: KEYS: the list and the hash of the job that is made, then the lanes. ARGV: the job's id, what stands before
+#: and behind the arguments in its data, how many fields it has, these, then the tenants beyond their share.
+#: The request leaves its lane and becomes a job in one step, so that it is never nowhere.
+_TAKE = """
+local list, hash = KEYS[1], KEYS[2]
+local fields = tonumber(ARGV[4])
+local beyond = {}
+for i = 5 + fields, #ARGV do beyond[ARGV[i]] = true end
+local most = #ARGV - 4 - fields
+
+for i = 3, #KEYS do
+    local turns = KEYS[i]
+    while true do
+        local tenants = redis.call('ZRANGE', turns, 0, most)
+        local tenant = tenants[1]
+        if not tenant then break end
+        for _, each in ipairs(tenants) do
+            if not beyond[each] then tenant = each break end
+        end
+        local lane = turns .. ':' .. tenant
+        local request = redis.call('ZPOPMIN', lane)[1]
+        local more = redis.call('EXISTS', lane)
+        if more == 1 then
+            local last = redis.call('ZREVRANGE', turns, 0, 0, 'WITHSCORES')
+            redis.call('ZADD', turns, tonumber(last[2]) + 1, tenant)
+        else
+            redis.call('ZREM', turns, tenant)
+        end
+        if request then
+            redis.call('HSET', hash, 'data', ARGV[2] .. request .. ARGV[3], unpack(ARGV, 5, 4 + fields))
+            redis.call('LPUSH', list, ARGV[1])
+            return {tenant, more}
+        end
+    end
+end
+return false
+"""
+
+#: KEYS: the lanes. How many requests wait in all of them.
+_COUNT = """
+local waiting = 0
+for _, turns in ipairs(KEYS) do
+    for _, tenant in ipairs(redis.call('ZRANGE', turns, 0, -1)) do
+        waiting = waiting + redis.call('ZCARD', turns .. ':' .. tenant)
+    end
+end
+return waiting
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """
+    A request that waits: what the job asked for, and whose it is.
+    """
+
+    names: tuple[str, ...]
+    tenant: str
+    force: bool = False
+    #: With force: as often as the CA allows.
+    i_know: bool = False
+
+    def as_json(self) -> str:
+        """
+        The keyword arguments of the job; the same text for the same request, whoever made it.
+        """
+        asked: dict[str, object] = (
+            {"domain": self.names[0]} if len(self.names) == 1 else {"domains": self.names}
+        )
+        flags = {"force": self.force, "i_know": self.i_know}
+        return json.dumps(asked | {flag: True for flag, given in flags.items() if given})
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """
+    How a request becomes a job: what it is called, and where it stands in Redis.
+    """
+
+    id: str
+    #: The list that its id is put on, and the hash that it becomes.
+    list: str
+    hash: str
+    #: What stands before and behind the arguments in its data.
+    before: str
+    behind: str
+    #: The other fields of the hash.
+    fields: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """
+    Whose request was next.
+    """
+
+    tenant: str
+    #: Whether another one of the same tenant waits in the same lane.
+    more: bool
+
+
+class Lanes:
+    """
+    The lanes that all workers of one Redis share.
+    """
+
+    def __init__(self, connection: Redis) -> None:
+        self._put = connection.register_script(_PUT)
+        self._take = connection.register_script(_TAKE)
+        self._count = connection.register_script(_COUNT)
+
+    def put(self, lane: Lane, requests: Mapping[Request, float]) -> None:
+        """
+        Let *requests* wait in *lane*; those of a tenant in the order of the numbers, the lowest first.
+
+        One that waits there already keeps its place.
+        """
+        tenants: dict[str, list[str | float]] = {}
+        for request, number in requests.items():
+            tenants.setdefault(request.tenant, []).extend((number, request.as_json()))
+        for tenant, flat in tenants.items():
+            for start in range(0, len(flat), 2 * REQUESTS_A_COMMAND):
+                self._put([LANE + lane], [tenant, *flat[start : start + 2 * REQUESTS_A_COMMAND]])
+
+    def take(self, job: NewJob, beyond_their_share: Sequence[str]) -> Taken | None:
+        """
+        Make *job* of the request that is next; None if nobody waits.
+
+        Args:
+            beyond_their_share: These tenants come last in their lane.
+        """
+        fields = [part for field in job.fields.items() for part in field]
+        taken = self._take(
+            [job.list, job.hash, *(LANE + lane for lane in LANES)],
+            [job.id, job.before, job.behind, len(fields), *fields, *beyond_their_share],
+        )
+        return Taken(text_in(taken[0]), bool(taken[1])) if taken else None
+
+    def __len__(self) -> int:
+        return int(self._count([LANE + lane for lane in LANES]))
