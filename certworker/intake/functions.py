@@ -32,10 +32,10 @@ def functions_of(house: House) -> Mapping[str, Callable[..., dict[str, Any]]]:
         domains: object = None,
         force: object = False,
         i_know: object = False,
+        tenant: object = None,
         **_: object,
     ) -> dict[str, Any]:
         return _Job(house).issue(domain, domains, force, i_know, tenant)
-        tenant: object = None,
 
     def remove(domain: object = None, domains: object = None, **_: object) -> dict[str, Any]:
         return _Job(house).remove(domain, domains)
@@ -60,10 +60,10 @@ class _Job:
             for field, value in (("force", force), ("i_know", i_know)):
                 if not isinstance(value, bool):
                     raise PayloadType(field=field, wanted="true or false")
+            tenant_of(tenant, names)
             for remark in remarks(str(domain or domains), names[0]):
                 logger.warning("%s", remark, extra=_about(names[0], "job"))
             logger.info("request received%s", " (forced)" if force else "", extra=_about(names[0], "job"))
-            tenant_of(tenant, names)
             if insisting := force is True and i_know is True:
                 logger.warning(
                     "somebody insists: our own caution is set aside", extra=_about(names[0], "audit")

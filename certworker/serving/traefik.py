@@ -63,6 +63,13 @@ class Traefik:
                 durable.write(self._file(name), contents[name], 0o644, via=self._workshop)
         return bool(changed)
 
+    def serves(self, name: str, facts: Facts) -> bool:
+        """
+        Whether the file of *name* leads to the generation with these *facts*.
+        """
+        led_to = _generations_in(_content(self._file(name)))
+        return {facts.generation} == {token_of(identifier) for identifier in led_to}
+
     def files(self, name: str) -> tuple[Path, Path] | None:
         """
         The chain and the key that the file of *name* names; None if there is none of ours.
@@ -71,13 +78,6 @@ class Traefik:
             pair = yaml.safe_load(_content(self._file(name)))["tls"]["certificates"][0]
             return Path(pair["certFile"]), Path(pair["keyFile"])
         except (yaml.YAMLError, TypeError, KeyError, IndexError):
-    def serves(self, name: str, facts: Facts) -> bool:
-        """
-        Whether the file of *name* leads to the generation with these *facts*.
-        """
-        led_to = _generations_in(_content(self._file(name)))
-        return {facts.generation} == {token_of(identifier) for identifier in led_to}
-
             return None
 
     def remove(self, name: str) -> None:
