@@ -4,6 +4,8 @@ Asking for certificates from a shell.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from redis import Redis
 
 from certworker.intake.queue import queue_length
@@ -28,6 +30,18 @@ class TestRequest:
         worker.command("request", "--together", "a.localhost", "b.localhost")
 
         assert 1 == queue_length(connection)
+
+    def test_a_file_may_have_thousands_of_names(
+        self, worker: WorkerProcess, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        How a host that moves in asks for its customers.
+        """
+        (tmp_path / "names").write_text("".join(f"shop{number}.localhost\n" for number in range(3_000)))
+        ended = worker.command("request", "--file", str(tmp_path / "names"))
+
+        assert 0 == ended.returncode
+        assert 3_000 == queue_length(connection)
 
     def test_a_name_that_cannot_be_certified_is_refused_before_it_is_queued(
         self, worker: WorkerProcess, connection: Redis

@@ -5,6 +5,8 @@ How names stand, on a page.
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from certworker.assembly import House
 from tests.servers.worker import WorkerProcess
@@ -36,6 +38,34 @@ class TestStatus:
         assert NAMES[0] in worker.command("status", "--due", "90d").stdout
         assert "No names" in worker.command("status", "--state", "failed").stdout
         assert 2 == worker.command("status", "--due", "soon").returncode
+
+    def test_the_backfill_is_told_with_its_end(
+        self, worker: WorkerProcess, house: House, tmp_path: Path
+    ) -> None:
+        """
+        How long it takes is known on the first day, because the CA's rate decides.
+        """
+        (tmp_path / "limits.json").write_text(
+            json.dumps({worker.environment["CERTWORKER_AUTHORITY"]: {"orders_per_account": "1/1h"}})
+        )
+        house.issuer.issue((NAMES[0],))
+        house.agenda.put_many(dict.fromkeys(NAMES, house.clock()))
+        assert worker.command("status").stdout.endswith("4 of 5 names have no certificate yet.\n")
+
+        worker.environment["CERTWORKER_LIMITS_FILE"] = str(tmp_path / "limits.json")
+        shown = worker.command("status").stdout.splitlines()[-1]
+        assert "4 of 5 names have no certificate yet; at the CA's rate the last one is ordered at 20" in shown
+
+        summary = json.loads(worker.command("status", "--summary", "--json").stdout)
+        ends = datetime.fromisoformat(summary["ends"])
+        assert (5, 4, 1, 4) == (
+            summary["names"],
+            summary["missing"],
+            summary["states"]["valid"],
+            summary["states"]["missing"],
+        )
+        assert timedelta(hours=2.9) < ends - house.clock() < timedelta(hours=3.1)
+        assert "valid            1" in worker.command("status", "--summary").stdout
 
     def test_one_name_is_shown_with_all_that_is_known(self, worker: WorkerProcess, house: House) -> None:
         """

@@ -21,6 +21,19 @@ class TestStart:
         assert 'queue "certificates" (0 waiting)' in line
         assert "waiting for requests" in line
 
+    def test_limits_that_were_granted_can_be_given_with_the_command(
+        self, worker: WorkerProcess, tmp_path: Path
+    ) -> None:
+        """
+        A file that is not understood stops the start, like any other setting.
+        """
+        (tmp_path / "limits.json").write_text('{"letsencrypt": {"orders_per_account": "many"}}')
+        worker.environment["CERTWORKER_AUTHORITY"] = "letsencrypt"
+        ended = worker.command("work", "--override-limits", str(tmp_path / "limits.json"))
+
+        assert 2 == ended.returncode
+        assert "CERTWORKER_LIMITS_FILE must be" in ended.stdout + ended.stderr
+
     def test_a_port_that_is_taken_is_told_with_its_remedy(
         self, worker: WorkerProcess, tmp_path: Path
     ) -> None:

@@ -1,0 +1,52 @@
+"""
+The end of a pause.
+"""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from certworker.assembly import House
+from certworker.development.authority import DevelopmentAuthority
+from certworker.development.misbehaviour import Fault
+from certworker.intake.queue import queue_length
+from tests.servers.worker import WorkerProcess, wait_until
+
+NAME = "main.localhost"
+LINK = "https://ca.example/unpause?jwt=abc"
+
+
+class TestResume:
+    def test_a_paused_name_is_asked_for_again(
+        self, worker: WorkerProcess, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        The status shows the link, a person opens it and says so; a restart alone asks the CA no more.
+        """
+        paused = Fault(429, "rateLimited", 60, f"temporarily prevented from requesting. Please visit: {LINK}")
+        door_authority.misbehaviour.fail("newOrder", paused)
+        worker.start()
+        worker.wait_for_line(f"{NAME}.*NOT ISSUED .rate.paused")
+        worker.terminate()
+        worker.start()
+        wait_until(lambda: worker.log.count("NOT ISSUED [rate.paused]") == 2 or None, lambda: worker.log)
+        shown = worker.command("status", NAME).stdout
+        assert "paused" in shown
+        assert f"{LINK} and then run: certworker resume {NAME}" in shown
+        assert 1 == sum(asked.kind == "newOrder" for asked in door_authority.requests)
+
+        assert 0 == worker.command("resume", NAME).returncode
+        worker.wait_for_line(f"{NAME}.*DONE")
+
+    def test_a_name_that_is_not_paused_is_left_alone(
+        self, worker: WorkerProcess, house: House, connection: Redis
+    ) -> None:
+        """
+        Exit code 1, and no order.
+        """
+        house.issuer.issue((NAME,))
+        ended = worker.command("resume", NAME)
+
+        assert 1 == ended.returncode
+        assert f"{NAME} is not paused" in ended.stderr
+        assert 0 == queue_length(connection)
