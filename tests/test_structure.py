@@ -29,7 +29,7 @@ FLOORS = [
     {"schedule", "allowance"},
     {"issuance", "removal", "rounds", "overview"},
     {"assembly"},
-    {"intake", "door", "watch"},
+    {"intake", "door", "padlock", "watch"},
     {"doctor"},
     {"cli"},
     {"__main__"},

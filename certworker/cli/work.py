@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
 
@@ -20,13 +21,14 @@ from certworker.door import Door
 from certworker.errors import CertworkerError
 from certworker.intake.connection import connect
 from certworker.intake.functions import functions_of
-from certworker.intake.queue import queue_length, request_certificate, wake_at
+from certworker.intake.queue import ISSUE, queue_length, request_certificate, wake_at
 from certworker.intake.redis_check import wait_for_redis
 from certworker.intake.scheduler import Scheduler
 from certworker.intake.signals import stop_on_signals
 from certworker.intake.slots import MOST_WITHOUT_A_SLOT
 from certworker.intake.worker import run
 from certworker.ledger.limits import SETTING
+from certworker.padlock import Padlock
 from certworker.reports import log
 from certworker.settings import Settings, load
 from certworker.version import __version__
@@ -99,7 +101,7 @@ def _work(settings: Settings) -> int:
 
         return run(
             connection,
-            functions_of(house),
+            _functions(house, stack),
             slots=settings.concurrency,
             private_names=settings.authority.private_names,
             stop=stop,
@@ -123,6 +125,17 @@ def _directory_url(settings: Settings, stack: ExitStack) -> str:
     )
     logger.info("a CA of our own is used; to trust it, import %s into your browser", authority.root_path)
     return authority.directory_url
+
+
+def _functions(house: House, stack: ExitStack) -> Mapping[str, Callable[..., object]]:
+    functions, address = functions_of(house), house.settings.proxy_address
+    if address is None:
+        return functions
+    named = "proxy_address" in house.settings.model_fields_set
+    padlock = Padlock(house.volume, house.traefik, address, demanded=named)
+    padlock.start()
+    stack.callback(padlock.stop)
+    return {**functions, ISSUE: padlock.after(functions[ISSUE])}
 
 
 def _open_door(house: House, scheduler: Scheduler, stack: ExitStack) -> None:

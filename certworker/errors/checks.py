@@ -1,10 +1,10 @@
 """
-Failures that only a check of our own can tell: who stands in the way to the domain, and where the way ends.
+Failures that only a check of our own can tell: who stands in the way to the domain, and what Traefik shows.
 """
 
 from __future__ import annotations
 
-from certworker.errors.failure import Severity
+from certworker.errors.failure import CertworkerError, Retry, Severity
 from certworker.errors.reach import TEST, HttpNotFound, HttpSlow, Ipv6Unreachable, ReachFailure
 
 
@@ -99,4 +99,43 @@ class HttpHairpin(ReachFailure):
         "the router has no NAT loopback, it seems."
     )
     cure = f"Nothing to do if it answers from outside. {TEST}"
+    severity = Severity.WARNING
+
+
+class ProxyDefaultCert(CertworkerError):
+    code = "proxy.default_cert"
+    says = "The certificate of {name} is stored, but Traefik at {proxy} still shows the default of its own."
+    cure = (
+        "Mount the same volumes in both services, and start Traefik with --providers.file.watch=true and "
+        "--providers.file.directory={directory}; then run: docker compose up -d traefik"
+    )
+    retry = Retry.CONFIG
+
+
+class ProxyShowsNone(ProxyDefaultCert):
+    says = "The certificate of {name} is stored, but Traefik at {proxy} shows none ({reason})."
+
+
+class ProxyOldCert(CertworkerError):
+    code = "proxy.old_cert"
+    says = "The certificate of {name} is stored, but Traefik at {proxy} still shows another one."
+    cure = "Let it read {directory} again: docker compose kill -s HUP traefik"
+    retry = Retry.CONFIG
+
+
+class ProxyYamlBroken(CertworkerError):
+    code = "proxy.yaml_broken"
+    says = "{path} cannot be read ({reason}), and Traefik then ignores its whole directory."
+    cure = "Mend it, or take it away: mv {path} {path}.broken"
+    retry = Retry.CONFIG
+
+
+class ProxyUnreachable(CertworkerError):
+    code = "proxy.unreachable"
+    says = "Nobody could be asked at {proxy} which certificate is shown there: {reason}."
+    cure = (
+        "See that Traefik runs: docker compose ps traefik. If it speaks TLS elsewhere, set "
+        "CERTWORKER_PROXY_ADDRESS to that address, or to off"
+    )
+    retry = Retry.CONFIG
     severity = Severity.WARNING

@@ -9,4 +9,5 @@ The files of this wing, each building on those above it::
     locking         one writer at a time, on one host or twenty
     volume          the certificates in service, and how a new one takes the place of an old one
     traefik         the proxy's configuration, which names one generation per domain
+    handshake       which certificate a name is shown with
 """

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+import tomllib
 from pathlib import Path
 
 import yaml
 
 from certworker import durable
+from certworker.errors.checks import ProxyYamlBroken
 from certworker.errors.machine import Fenced
 from certworker.names import is_address
 from certworker.serving.generation import GENERATIONS, Facts, token_of
@@ -26,6 +28,9 @@ _LOADED = (".yml", ".yaml", ".toml")
 
 #: A file name has at most 255 bytes, a domain name 253, and the ending wants four.
 _LONGEST_STEM = 251
+
+#: What we write ourselves: with 50,000 names nobody parses it all.
+_OURS = re.compile(rb"tls:\n  certificates:\n  - certFile: [\w/.-]+\n    keyFile: [\w/.-]+\n")
 
 _GENERATION = re.compile(rb"/" + re.escape(bytes(GENERATIONS)) + rb"/([0-9a-f-]+)/")
 
@@ -42,9 +47,12 @@ class Traefik:
         self._workshop = self.directory / ".certworker"
         self._lock = WriteLock(self._workshop / "lock", patience_seconds)
 
-    def serve(self, stored: Stored) -> bool:
+    def serve(self, stored: Stored, *, again: bool = False) -> bool:
         """
         Let Traefik serve *stored* for each of its names, all from the same generation.
+
+        Args:
+            again: It seems to have missed the files as they are: also those that say the same are written.
 
         Returns:
             Whether a file had to be changed.
@@ -56,7 +64,7 @@ class Traefik:
         """
         contents = {name: _configuration(stored.directory, name) for name in stored.facts.names}
         with self._lock.held():
-            changed = [name for name in contents if _content(self._file(name)) != contents[name]]
+            changed = [name for name in contents if again or _content(self._file(name)) != contents[name]]
             for name in changed:
                 self._refuse_if_newer(name, stored)
             for name in changed:
@@ -93,6 +101,18 @@ class Traefik:
         """
         files = [file for file in self.directory.glob("*") if file.suffix in _LOADED]
         return {identifier for file in files for identifier in _generations_in(_content(file))}
+
+    def broken(self) -> list[ProxyYamlBroken]:
+        """
+        The files, be they ours or not, that keep Traefik from reading any.
+
+        Those with a template in them are not judged: only Traefik knows what becomes of it.
+        """
+        found = []
+        for file in sorted(self.directory.glob("*")):
+            if file.suffix in _LOADED and (reason := _reason_to_fail(file.suffix, _content(file))):
+                found.append(ProxyYamlBroken(path=file, reason=reason))
+        return found
 
     def prune(self) -> None:
         """
@@ -140,6 +160,19 @@ def _configuration(directory: Path, name: str) -> bytes:
         # Traefik renders its files as Go templates before it parses them.
         raise ValueError(f"Traefik would take {directory} for a template")
     return content.encode()
+
+
+def _reason_to_fail(kind: str, content: bytes) -> str | None:
+    if b"{{" in content or _OURS.fullmatch(content):
+        return None
+    try:
+        text = content.decode()
+        loaded = tomllib.loads(text) if kind == ".toml" else yaml.safe_load(text)
+    except UnicodeDecodeError:
+        return "it is not UTF-8"
+    except (yaml.YAMLError, tomllib.TOMLDecodeError) as error:
+        return " ".join(str(error).split())
+    return None if loaded is None or isinstance(loaded, dict) else "it is no list of settings"
 
 
 def _content(file: Path) -> bytes:

@@ -106,6 +106,12 @@ class Settings(BaseSettings):
         validation_alias="CERTWORKER_HTTP_ADDRESS",
         description="an address with a port, for example 0.0.0.0:8080 or [::]:8080; or off",
     )
+    #: Who shows the certificates; None: nobody is asked whether they are shown.
+    proxy_address: AddressOrOff = Field(
+        HttpAddress("traefik", 443),
+        validation_alias="CERTWORKER_PROXY_ADDRESS",
+        description="an address with a port, for example traefik:443; or off",
+    )
     #: Where challenge files are also laid, for a core that serves them.
     webroot: DirectoryOrOff = Field(
         default_factory=lambda known: known["certificates_dir"],

@@ -229,3 +229,63 @@ class TestCheckWritable:
 
         assert [".certworker"] == listed(traefik.directory)
         assert [] == listed(traefik.directory / ".certworker")
+
+
+class TestServeAgain:
+    def test_files_that_say_the_same_are_written_once_more(
+        self, volume: Volume, traefik: Traefik, signer: Signer
+    ) -> None:
+        """
+        Traefik may have missed the event of the first time.
+        """
+        stored = volume.store(signer.certificate("shop.example.org"), authority="a", kind="private", token=1)
+        traefik.serve(stored)
+        file = traefik.directory / "shop.example.org.yml"
+        before = file.stat().st_ino
+
+        assert not traefik.serve(stored)
+        assert before == file.stat().st_ino
+        assert traefik.serve(stored, again=True)
+        assert before != file.stat().st_ino
+
+
+class TestBroken:
+    @pytest.mark.parametrize(
+        ("file", "content"),
+        [
+            ("routes.yml", b"http:\n  routers: [\n"),
+            ("routes.yaml", b"just a sentence"),
+            ("routes.yml", b"\xff\xfe"),
+            ("routes.toml", b"[http\n"),
+        ],
+    )
+    def test_one_file_that_cannot_be_read_is_found(self, traefik: Traefik, file: str, content: bytes) -> None:
+        """
+        With it Traefik ignores the certificates of all others.
+        """
+        traefik.directory.mkdir()
+        (traefik.directory / file).write_bytes(content)
+
+        (failure,) = traefik.broken()
+        assert "proxy.yaml_broken" == failure.code
+        assert f"mv {traefik.directory / file} " in failure.remedy
+
+    def test_what_traefik_can_read_is_no_complaint(
+        self, volume: Volume, traefik: Traefik, signer: Signer
+    ) -> None:
+        """
+        Nor is what it would render before it reads it, nor what it never loads.
+        """
+        names = ["shop.example.org", "192.0.2.1"]
+        for token, name in enumerate(names, start=1):
+            traefik.serve(volume.store(signer.certificate(name), authority="a", kind="private", token=token))
+        for file, content in {
+            "empty.yml": "",
+            "routes.yml": "http: {}",
+            "routes.toml": "[http]",
+            "template.yml": "{{ range . }}:",
+            "notes.txt": "[",
+        }.items():
+            (traefik.directory / file).write_text(content)
+
+        assert [] == traefik.broken()

@@ -38,6 +38,7 @@ WRONG = {
     "CERTWORKER_CONFIG_DIR": ["/storage/certificates"],
     "CERTWORKER_STATE_DIR": ["/storage/certificates", "/storage/config"],
     "CERTWORKER_HTTP_ADDRESS": ["8080", "127.0.0.1", "0.0.0.0:http", "::1:8080", "[::1]", "a b:80", "[x]:80"],
+    "CERTWORKER_PROXY_ADDRESS": ["traefik", "traefik:https"],
     "CERTWORKER_CONCURRENCY": ["0", "1025", "many", "1.5"],
     "CERTWORKER_KEY_TYPE": ["rsa1024", "ed25519"],
     "CERTWORKER_PROFILE": ["two words", "x" * 65],
@@ -134,9 +135,10 @@ class TestValues:
         """
         An empty variable cannot, because it means the default.
         """
-        settings = load({"CERTWORKER_HTTP_ADDRESS": off, "CERTWORKER_WEBROOT": off})
+        variables = ("CERTWORKER_HTTP_ADDRESS", "CERTWORKER_PROXY_ADDRESS", "CERTWORKER_WEBROOT")
+        settings = load(dict.fromkeys(variables, off))
 
-        assert (settings.http_address, settings.webroot) == (None, None)
+        assert (settings.http_address, settings.proxy_address, settings.webroot) == (None, None, None)
 
     @pytest.mark.parametrize(
         ("value", "truth"),

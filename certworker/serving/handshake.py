@@ -1,0 +1,80 @@
+"""
+Which certificate a name is served with: asked as a visitor asks, by a TLS handshake.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from certworker.errors import CertworkerError
+from certworker.errors.checks import ProxyDefaultCert, ProxyOldCert, ProxyShowsNone
+from certworker.settings import HttpAddress
+
+#: Traefik is in the same network, or it is not there.
+TIMEOUT_SECONDS = 3.0
+
+#: The common name of what Traefik shows where it has nothing for a name.
+DEFAULT = b"TRAEFIK DEFAULT CERT"
+
+
+def why_not_shown(name: str, leaf: bytes, proxy: HttpAddress, config_dir: Path) -> CertworkerError | None:
+    """
+    Why *proxy* does not show *leaf* (DER) for *name*; None: it does.
+
+    Args:
+        config_dir: Where it should have found it; for the remedy.
+
+    Raises:
+        OSError: It does not answer.
+    """
+    told: dict[str, Any] = {"name": name, "proxy": proxy, "directory": config_dir}
+    try:
+        seen = shown(name, proxy)
+    except ssl.SSLError as error:
+        return ProxyShowsNone(reason=error.reason or "no TLS", **told)
+    if seen == leaf:
+        return None
+    return ProxyDefaultCert(**told) if DEFAULT in seen else ProxyOldCert(**told)
+
+
+def shown(name: str, server: HttpAddress) -> bytes:
+    """
+    The certificate (DER) that *server* shows to whoever asks it for *name* (SNI, RFC 6066, section 3).
+
+    It is not verified: whether it is the expected one is the question.
+
+    Raises:
+        ssl.SSLError: It shows none for that name.
+        OSError: There is nobody, or nobody who speaks TLS.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with (
+        socket.create_connection((server.host, server.port), timeout=TIMEOUT_SECONDS) as connection,
+        context.wrap_socket(connection, server_hostname=None if _is_address(name) else name) as secured,
+    ):
+        return secured.getpeercert(binary_form=True) or b""
+
+
+def leaf_of(cert_pem: bytes) -> bytes:
+    """
+    The first certificate of *cert_pem* in the form in which it is shown.
+    """
+    pem = cert_pem.decode("ascii")
+    return ssl.PEM_cert_to_DER_cert(
+        pem[pem.index(ssl.PEM_HEADER) : pem.index(ssl.PEM_FOOTER)] + ssl.PEM_FOOTER
+    )
+
+
+def _is_address(name: str) -> bool:
+    # A visitor of an address sends no SNI.
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

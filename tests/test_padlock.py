@@ -1,0 +1,231 @@
+"""
+Whether Traefik shows what was published.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from certworker.development.proxy import DevelopmentProxy
+from certworker.padlock import Padlock
+from certworker.serving.traefik import Traefik
+from certworker.serving.volume import Volume
+from certworker.settings import HttpAddress
+from tests.servers.redis import free_port
+from tests.servers.worker import wait_until
+from tests.serving.authority import Signer
+
+NAME = "shop.example.org"
+OTHER = "www.example.org"
+
+
+class World:
+    """
+    A volume, a Traefik's files, and a proxy that reads them when a test lets it.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.volume = Volume(place / "certificates")
+        self.traefik = Traefik(place / "config")
+        self.signer = Signer()
+        self.token = 0
+        #: What the proxy has read so far.
+        self.read: dict[str, tuple[Path, Path]] = {}
+        self.proxy = DevelopmentProxy(self.read.get)
+        self.proxy.start()
+        self.address = HttpAddress("127.0.0.1", self.proxy.port)
+
+    def publish(self, *names: str) -> None:
+        """
+        A new certificate stands in the files.
+        """
+        self.token += 1
+        stored = self.volume.store(
+            self.signer.certificate(*names), authority="a", kind="private", token=self.token
+        )
+        self.traefik.serve(stored)
+
+    def reload(self, *names: str) -> None:
+        """
+        The proxy reads the files of *names*.
+        """
+        for name in names:
+            files = self.traefik.files(name)
+            assert files
+            self.read[name] = files
+
+    def padlock(self, address: HttpAddress | None = None, *, demanded: bool = True) -> Padlock:
+        """
+        One that has less patience.
+        """
+        return Padlock(
+            self.volume,
+            self.traefik,
+            address or self.address,
+            demanded=demanded,
+            patience_seconds=0.6,
+            pause_seconds=0.05,
+        )
+
+
+@pytest.fixture
+def world(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[World]:
+    """
+    A world in which nothing is published.
+    """
+    caplog.set_level(logging.INFO, "certworker.padlock")
+    made = World(tmp_path)
+    yield made
+    made.proxy.stop()
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """
+    What the padlock has said.
+    """
+    return [record.getMessage() for record in caplog.records if record.name == "certworker.padlock"]
+
+
+def last_line(caplog: pytest.LogCaptureFixture) -> str:
+    """
+    The last thing it says, waited for.
+    """
+    return wait_until(lambda: next(reversed(lines(caplog)), None), lambda: "nothing was said")
+
+
+class TestExpect:
+    def test_a_proxy_that_lags_is_waited_for(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        Traefik reads its files every two seconds at most.
+        """
+        padlock = world.padlock()
+        padlock.start()
+        world.publish(NAME, OTHER)
+        padlock.expect((NAME, OTHER))
+        time.sleep(0.15)
+        world.reload(NAME)
+        time.sleep(0.15)
+        assert [] == lines(caplog)
+        world.reload(OTHER)
+
+        assert "Traefik serves it now (checked)" == last_line(caplog)
+        assert [NAME] == [vars(record)["domain"] for record in caplog.records]
+        padlock.stop()
+
+    def test_the_files_are_written_once_more(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        An event of a network file system may get lost.
+        """
+        world.publish(NAME)
+        file = world.traefik.directory / f"{NAME}.yml"
+        before = file.stat().st_ino
+        padlock = world.padlock()
+        padlock.start()
+        padlock.expect((NAME,))
+        wait_until(lambda: file.stat().st_ino != before or None, lambda: "it was not written")
+        after = file.stat().st_ino
+
+        assert "[proxy.default_cert]" in last_line(caplog)
+        assert after == file.stat().st_ino
+        padlock.stop()
+
+    @pytest.mark.parametrize(
+        ("issuer", "code"), [("TRAEFIK DEFAULT CERT", "default_cert"), ("a CA", "old_cert")]
+    )
+    def test_what_is_shown_instead_is_told_in_the_end(
+        self, world: World, caplog: pytest.LogCaptureFixture, issuer: str, code: str, tmp_path: Path
+    ) -> None:
+        """
+        The certificate is there, and nobody sees it.
+        """
+        other = Signer(issuer).certificate(NAME)
+        (tmp_path / "chain.pem").write_bytes(other.fullchain_pem)
+        (tmp_path / "key.pem").write_bytes(other.key.pem)
+        world.read[NAME] = (tmp_path / "chain.pem", tmp_path / "key.pem")
+        world.publish(NAME)
+        padlock = world.padlock()
+        padlock.start()
+        padlock.expect((NAME,))
+
+        assert f"[proxy.{code}]" in last_line(caplog)
+        padlock.stop()
+
+    def test_a_renewal_takes_the_place_of_what_is_still_looked_for(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The one before will never be shown again.
+        """
+        padlock = world.padlock()
+        padlock.start()
+        for _ in range(2):
+            world.publish(NAME)
+            padlock.expect((NAME,))
+        world.reload(NAME)
+
+        assert "Traefik serves it now (checked)" == last_line(caplog)
+        time.sleep(0.8)
+        assert 1 == len(lines(caplog))
+        padlock.stop()
+
+
+class TestProxy:
+    def test_one_that_was_guessed_and_is_not_there_is_no_matter(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Not everybody has a Traefik of that name.
+        """
+        world.publish(NAME)
+        padlock = world.padlock(HttpAddress("nowhere.invalid", 443), demanded=False)
+        padlock.start()
+        padlock.expect((NAME,))
+        time.sleep(0.8)
+
+        assert [] == lines(caplog)
+        padlock.stop()
+
+    @pytest.mark.parametrize("host", ["nowhere.invalid", "127.0.0.1"])
+    def test_one_that_somebody_named_is_missed(
+        self, world: World, caplog: pytest.LogCaptureFixture, host: str
+    ) -> None:
+        """
+        They wanted to know.
+        """
+        world.publish(NAME)
+        padlock = world.padlock(HttpAddress(host, free_port()))
+        padlock.start()
+        padlock.expect((NAME,))
+
+        assert "[proxy.unreachable]" in last_line(caplog)
+        padlock.stop()
+
+
+class TestAfter:
+    def test_only_what_was_issued_is_looked_for(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        What was kept has been looked at before; and the job does not wait.
+        """
+        world.publish(NAME)
+        world.reload(NAME)
+        padlock = world.padlock()
+        padlock.start()
+        issue = padlock.after(lambda state: {"state": state, "names": (NAME,)})
+
+        assert "kept" == issue(state="kept")["state"]
+        time.sleep(0.2)
+        assert [] == lines(caplog)
+        issue(state="issued")
+        assert "Traefik serves it now (checked)" == last_line(caplog)
+        padlock.stop()
+
+    def test_one_that_never_started_stops_at_once(self, world: World) -> None:
+        """
+        The worker may end before it is ready.
+        """
+        world.padlock().stop()
