@@ -12,9 +12,10 @@ from enum import Enum
 from functools import partial
 from pathlib import Path
 
-from certworker.assembly import authority_of
+from certworker.assembly import now_in_utc
 from certworker.checks.eligibility import check_eligibility
 from certworker.checks.machine import risks
+from certworker.desks.opening import authority_of
 from certworker.errors import CertworkerError, printable
 from certworker.intake.connection import connected
 from certworker.intake.queue import queue_length
@@ -22,7 +23,7 @@ from certworker.intake.redis_check import check_redis
 from certworker.names import domain_name
 from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
-from certworker.settings import Settings, load
+from certworker.settings import AuthorityChoice, Settings, load
 
 
 class Verdict(Enum):
@@ -68,12 +69,14 @@ def examine(environ: Mapping[str, str]) -> Iterator[Finding]:
     for risk in risks(settings):
         yield Finding("Machine", "volumes", Verdict.WARN, risk.message, risk.remedy, risk.code)
     yield _redis(settings)
-    yield _authority(settings)
+    for choice in settings.authorities:
+        yield _authority(settings, choice)
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    yield Finding("Settings", "authority", Verdict.WELL, settings.authority.title)
-    yield _asked("Settings", "eligibility", lambda: check_eligibility(settings), "complete")
+    for choice in settings.authorities:
+        yield Finding("Settings", "authority", Verdict.WELL, choice.title)
+        yield _asked("Settings", "eligibility", partial(check_eligibility, settings, choice), "complete")
     if settings.email_remark:
         yield Finding("Settings", "e-mail", Verdict.WARN, settings.email_remark)
     well_formed = partial(domain_name, private=settings.authority.private_names)
@@ -99,11 +102,11 @@ def _redis(settings: Settings) -> Finding:
     return Finding("Machine", "redis", Verdict.WELL, f'{where}, queue "certificates": {waiting} waiting')
 
 
-def _authority(settings: Settings) -> Finding:
-    url = settings.authority.directory_url
+def _authority(settings: Settings, choice: AuthorityChoice) -> Finding:
+    url = choice.directory_url
     if url is None:
         return Finding("Machine", "CA", Verdict.WELL, "embedded; it runs inside the worker")
-    return _asked("Machine", "CA", authority_of(settings, url).check, f"{url} answers")
+    return _asked("Machine", "CA", authority_of(settings, choice, url, now_in_utc).check, f"{url} answers")
 
 
 def _asked(section: str, subject: str, question: Callable[[], object], well: str) -> Finding:

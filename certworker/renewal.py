@@ -109,6 +109,15 @@ def next_look(life: Life, due: datetime, now: datetime, random: Random) -> datet
     return min(now + pause, max(due, now))
 
 
+def pause_after_deaths(deaths: int) -> timedelta:
+    """
+    How much longer than a lease to wait after *deaths* workers in a row died of the same names.
+
+    One may happen to anybody: what it left is gone on with at once.
+    """
+    return CA_PAUSES[min(deaths, len(CA_PAUSES)) - 1] if deaths else timedelta(0)
+
+
 def next_attempt(failure: CertworkerError, attempts: int, now: datetime, random: Random) -> datetime | None:
     """
     When to try again after *failure*, the *attempts*-th in a row (from 1); None: not by itself.

@@ -102,8 +102,10 @@ class Watch:
         for token, held in self.house.tokens.all().items():
             if not self.house.locks.is_held(held.name):
                 self.house.tokens.forget(token)
-        if self.house.webroot:
-            self.house.webroot.remove_leftovers(self.house.tokens.all())
+        for desk in self.house.desks:
+            desk.under_way.remove_stale()
+            if desk.webroot:
+                desk.webroot.remove_leftovers(self.house.tokens.all())
 
     def _request_own_domains(self) -> None:
         for given in self.house.settings.domains:
@@ -123,9 +125,10 @@ class Watch:
 
     def _wait_for_port_80(self, name: str) -> None:
         token = secrets.token_urlsafe(24)
-        answer = Answer(name, token, f"{token}.{self.house.authority.thumbprint}")
+        desk = self.house.desks[0]
+        answer = Answer(name, token, f"{token}.{desk.authority.thumbprint}")
         deadline = time.monotonic() + PATIENCE_WITH_PORT_80_SECONDS
-        with present([answer], self.house.issuer.solvers):
+        with present([answer], desk.solvers):
             while not self.knock(answer):
                 if time.monotonic() > deadline:
                     logger.warning(

@@ -4,7 +4,7 @@ A whole house in this process: real rooms, a real Redis, a real CA, an open door
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
@@ -15,7 +15,7 @@ from redis import Redis
 from certworker.assembly import House, build
 from certworker.door import Door
 from certworker.intake.queue import queue_length, request_certificate
-from certworker.settings import HttpAddress, load
+from certworker.settings import AuthorityChoice, HttpAddress, load
 
 
 def environment(place: Path, directory_url: str, http_port: int, **more: str) -> dict[str, str]:
@@ -38,16 +38,29 @@ def environment(place: Path, directory_url: str, http_port: int, **more: str) ->
 
 @contextmanager
 def open_house(
-    place: Path, connection: Redis, directory_url: str, http_port: int, **more: str
+    place: Path,
+    connection: Redis,
+    directory_url: str,
+    http_port: int,
+    *,
+    urls: Mapping[str, str] | None = None,
+    **more: str,
 ) -> Iterator[House]:
     """
     A house whose door answers challenges on *http_port*; *more* variables may change its settings.
+
+    Each CA is at *directory_url*, whatever its name; with *urls* each is where they say by its label, or
+    where the settings do.
     """
+
+    def directory_of(choice: AuthorityChoice) -> str:
+        return directory_url if urls is None else urls.get(choice.label) or str(choice.directory_url)
+
     wanted: list[datetime] = []
     house = build(
         load(environment(place, directory_url, http_port, **more)),
         connection,
-        directory_url=directory_url,
+        directory_of=directory_of,
         request=partial(request_certificate, connection=connection),
         wake=wanted.append,
         waiting=partial(queue_length, connection),

@@ -15,15 +15,15 @@ class TestBuild:
         """
         assert house.volume.directory == house.settings.certificates_dir
         assert house.traefik.directory == house.settings.config_dir
-        assert any(isinstance(solver, Webroot) for solver in house.issuer.solvers)
+        assert any(isinstance(solver, Webroot) for solver in house.desks[0].solvers)
 
     def test_the_answer_of_any_replica_is_the_same(self, house: House) -> None:
         """
         It is computed from the account's key, which all of them share.
         """
-        house.tokens.remember("token", authority=house.authority.label, name="shop.localhost")
+        house.tokens.remember("token", authority=house.desks[0].authority.label, name="shop.localhost")
 
-        assert f"token.{house.authority.thumbprint}" == house.responder.answer("token")
+        assert f"token.{house.desks[0].authority.thumbprint}" == house.responder.answer("token")
 
     def test_metrics_know_names_and_queue(self, house: House) -> None:
         """

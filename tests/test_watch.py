@@ -47,7 +47,7 @@ class TestStart:
         A lock that is held says that somebody waits for the CA.
         """
         for token in ("dead", "alive"):
-            house.tokens.remember(token, authority=house.authority.label, name=f"{token}.localhost")
+            house.tokens.remember(token, authority=house.desks[0].authority.label, name=f"{token}.localhost")
         with house.locks.hold(["alive.localhost"]):
             watching = watch(house, [], [])
             watching.start()

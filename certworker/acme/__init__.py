@@ -16,6 +16,7 @@ The CA's side: ACME (RFC 8555) from the connection to the certificate.
     profiles       which kind of certificate to order
     chains         which of its chains to take
     order          one order: the answers, validation, the certificate
+    order_keys     the keys of orders under way, on the volume
     renewal_info   when the CA suggests to renew a certificate
     authority      ★ a CA from which certificates can be ordered
 """

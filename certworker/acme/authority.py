@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
+from urllib.parse import urlsplit
 
 from certworker.acme.account import Account, AccountFiles
 from certworker.acme.binding import ExternalAccount
@@ -20,7 +21,9 @@ from certworker.acme.order import Order, World
 from certworker.acme.profiles import profile_for
 from certworker.acme.registration import Registration
 from certworker.acme.renewal_info import RenewalInfo, Suggestion
-from certworker.acme.transport import Transport
+from certworker.acme.resources import OrderState
+from certworker.acme.transport import Reply, Transport
+from certworker.errors import CertworkerError
 from certworker.errors.authority import (
     AccountDeactivated,
     AccountGone,
@@ -29,6 +32,9 @@ from certworker.errors.authority import (
     UnknownProblem,
 )
 from certworker.names import is_address
+
+#: From this status on (RFC 6585, section 4) an answer is not about what was asked.
+TOO_MANY_REQUESTS = 429
 
 
 class Authority:
@@ -112,13 +118,21 @@ class Authority:
         """
         return self._renewal_info.suggestion(renewal_id, name) if renewal_id else None
 
-    def order(self, names: tuple[str, ...], *, replaces: str | None = None) -> Order:
+    def order(
+        self,
+        names: tuple[str, ...],
+        *,
+        replaces: str | None = None,
+        placed: Callable[[str, datetime | None], object] = lambda _url, _expires: None,
+    ) -> Order:
         """
         Order a certificate for *names*, and read what the CA wants to see for it.
 
         An account that the CA has lost is registered anew, once.
 
         Args:
+            placed: Called with the URL of the order, and until when the CA keeps it, before anything else is
+                asked: whoever has the URL may :meth:`resume` the order.
             replaces: The renewal id of the certificate that this one follows (RFC 9773, section 5). A CA that
                 has seen it followed already is asked once more without.
 
@@ -129,24 +143,46 @@ class Authority:
         account = self._registration.account()
         known_to_it = replaces if self._network.directory().renewal_info else None
         try:
-            return self._place(names, account, known_to_it)
+            reply = self._place(names, account, known_to_it)
         except (AccountGone, AccountDeactivated):
-            return self._place(names, self._registration.renewed(account), None)
+            account = self._registration.renewed(account)
+            reply = self._place(names, account, None)
         except (AlreadyReplaced, Malformed, UnknownProblem):
             # A predecessor of another account, or one that the CA has forgotten, must not end all renewals.
             if known_to_it is None:
                 raise
-            return self._place(names, account, None)
+            reply = self._place(names, account, None)
+        url, state = reply.headers.get("Location") or "", OrderState.read(reply)
+        placed(url, state.expires)
+        return Order(names, url, state, self._world(account))
 
-    def _place(self, names: tuple[str, ...], account: Account, replaces: str | None) -> Order:
+    def resume(self, url: str, names: tuple[str, ...]) -> Order | None:
+        """
+        The order at *url*, placed by an earlier attempt; None if nothing can become of it any more.
+
+        Args:
+            url: What was kept outside of the state directory: only one of this CA is asked.
+
+        Raises:
+            CertworkerError: The CA is busy, or does not answer.
+        """
+        if _origin(url) != _origin(self._network.directory().new_order):
+            return None
+        world = self._world(self._registration.account())
+        try:
+            state = OrderState.read(world.ask(url, None))
+            if state.status == "invalid" or set(state.names) != set(names):
+                return None
+            return Order(names, url, state, world)
+        except CertworkerError as failure:
+            if failure.problem is None or failure.problem["status"] >= TOO_MANY_REQUESTS:
+                raise
+            # The CA does not know the order, or has given it up.
+            return None
+
+    def _world(self, account: Account) -> World:
         ask = partial(self._ask, account)
-        wanted: dict[str, object] = {"identifiers": [_identifier(name) for name in names]}
-        if profile := self._profile_for(names):
-            wanted["profile"] = profile
-        if replaces:
-            wanted["replaces"] = replaces
-        placed = ask(self._network.directory().new_order, wanted)
-        world = World(
+        return World(
             self.title,
             ask,
             account.thumbprint,
@@ -155,7 +191,14 @@ class Authority:
             self._sleep,
             self._random,
         )
-        return Order(names, placed, world)
+
+    def _place(self, names: tuple[str, ...], account: Account, replaces: str | None) -> Reply:
+        wanted: dict[str, object] = {"identifiers": [_identifier(name) for name in names]}
+        if profile := self._profile_for(names):
+            wanted["profile"] = profile
+        if replaces:
+            wanted["replaces"] = replaces
+        return self._network.post(self._network.directory().new_order, wanted, account.signer)
 
     def _ask(self, account: Account, url: str, payload: dict[str, Any] | None) -> Reply:
         try:
@@ -169,6 +212,11 @@ class Authority:
     def _profile_for(self, names: tuple[str, ...]) -> str | None:
         offered = self._network.directory().profiles
         return profile_for(names, self._profile, offered, label=self.label, title=self.title)
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urlsplit(url)
+    return parts.scheme, parts.netloc
 
 
 def _identifier(name: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ from certworker.acme.validations import validation_failure
 from certworker.acme.waiting import LOOKING_SECONDS, SIGNING_SECONDS, pauses, retry_after
 from certworker.answer import TOKEN, Answer
 from certworker.errors import CertworkerError
-from certworker.errors.authority import NoHttp01, OrderInvalid, OrderNotReady, PendingTimeout
+from certworker.errors.authority import NoHttp01, NotAcme, OrderInvalid, OrderNotReady, PendingTimeout
 
 #: For the validation, and again for the certificate: a slot does not wait longer for a CA.
 PATIENCE = timedelta(seconds=90)
@@ -54,29 +54,39 @@ class Order:
     Attributes:
         names: What the certificate is for.
         url: The order at the CA.
+        expires: Until when the CA keeps it; None: it does not say.
         replaces: Whether the CA takes it as one that replaces a certificate (RFC 9773, section 5).
         answers: What the CA will look for; none for a name that it counts as ours already.
     """
 
-    def __init__(self, names: tuple[str, ...], placed: Reply, world: World) -> None:
+    def __init__(self, names: tuple[str, ...], url: str, state: OrderState, world: World) -> None:
         """
-        Read what the CA wants to see for the order that it has *placed*.
+        Read what the CA wants to see for the order at *url*.
 
         Raises:
             NoHttp01: It wants a proof that certworker cannot give.
             CertworkerError: The order is void already, or the CA does not answer.
         """
         self.names = names
-        self.url = placed.headers.get("Location") or ""
+        self.url = url
+        self.expires = state.expires
+        self.replaces = state.replaces is not None
         self._world = world
-        self._state = OrderState.read(placed)
-        self.replaces = self._state.replaces is not None
-        wanted = [self._wanted(url) for url in self._state.authorizations]
+        self._state = state
+        asked_for = state.authorizations if state.status == "pending" else ()
+        wanted = [self._wanted(url) for url in asked_for]
         self._challenges = [challenge.url for _, challenge in filter(None, wanted)]
         self.answers = tuple(
             Answer(name, challenge.token, f"{challenge.token}.{world.thumbprint}")
             for name, challenge in filter(None, wanted)
         )
+
+    @property
+    def has_its_key(self) -> bool:
+        """
+        Whether the CA has the signing request already: only the key of that one fits the certificate.
+        """
+        return self._state.status in ("processing", "valid")
 
     def validate(self) -> None:
         """
@@ -95,9 +105,31 @@ class Order:
         """
         The certificate for the signing request *csr_der*: the chain as the CA sends it, leaf first, in PEM.
 
+        An order that an earlier attempt has finalized is not finalized again.
+
         Raises:
             CertworkerError: The CA refuses, gives the order up, or takes too long.
         """
+        reply = None if self.has_its_key else self._request(csr_der)
+        if self._state.status != "valid":
+            reply = self._settle(reply, SIGNING_SECONDS, unsettled=("processing", "ready"))
+        if self._state.certificate is None:
+            raise NotAcme(host=self._world.authority, found="a valid order without a certificate")
+        reply = self._world.ask(self._state.certificate, None)
+        root = self._world.preferred_chain
+        return chain_from(root, reply, self._world.ask, self.names[0]) if root else reply.body
+
+    def give_up(self) -> None:
+        """
+        Give the names back at the CA: the next order has to show anew that they are ours (section 7.5.2).
+
+        Raises:
+            CertworkerError: The CA refuses, or does not answer.
+        """
+        for url in self._state.authorizations:
+            self._world.ask(url, {"status": "deactivated"})
+
+    def _request(self, csr_der: bytes) -> Reply:
         request = {"csr": encode_b64jose(csr_der)}
         try:
             reply = self._world.ask(self._state.finalize, request)
@@ -106,13 +138,7 @@ class Order:
             self._settle(None, LOOKING_SECONDS, unsettled=("pending",))
             reply = self._world.ask(self._state.finalize, request)
         self._state = OrderState.read(reply)
-        if self._state.status != "valid":
-            reply = self._settle(reply, SIGNING_SECONDS, unsettled=("processing", "ready"))
-        if self._state.certificate is None:
-            raise reply.unusable("no certificate")
-        reply = self._world.ask(self._state.certificate, None)
-        root = self._world.preferred_chain
-        return chain_from(root, reply, self._world.ask, self.names[0]) if root else reply.body
+        return reply
 
     def _wanted(self, url: str) -> tuple[str, Challenge] | None:
         """

@@ -5,12 +5,12 @@ What a public CA wants before anything else: production, and a contact that is r
 from __future__ import annotations
 
 from certworker.errors.configuration import EmailInvalid, EmailMissing, NotProduction
-from certworker.settings import Settings, contact_problem
+from certworker.settings import AuthorityChoice, Settings, contact_problem
 
 
-def check_eligibility(settings: Settings) -> None:
+def check_eligibility(settings: Settings, choice: AuthorityChoice) -> None:
     """
-    Make sure that the configuration allows an order at the authority of *settings*.
+    Make sure that *settings* allow an order at the CA *choice*.
 
     Public names are not judged here: :mod:`certworker.names` refuses any other before a job gets this far.
 
@@ -19,10 +19,10 @@ def check_eligibility(settings: Settings) -> None:
         EmailMissing: A public CA without a contact.
         EmailInvalid: The CA would refuse the contact.
     """
-    if settings.authority.kind != "public":
+    if choice.kind != "public":
         return
     if not settings.production:
-        raise NotProduction(authority=settings.authority.title)
+        raise NotProduction(authority=choice.title)
     if settings.email is None:
         raise EmailMissing
     if reason := contact_problem(settings.email):

@@ -30,7 +30,7 @@ from certworker.intake.worker import run
 from certworker.ledger.limits import SETTING
 from certworker.padlock import Padlock
 from certworker.reports import log
-from certworker.settings import Settings, load
+from certworker.settings import AuthorityChoice, Settings, load
 from certworker.version import __version__
 from certworker.watch import Watch
 
@@ -82,7 +82,7 @@ def _work(settings: Settings) -> int:
         house = build(
             settings,
             connection,
-            directory_url=_directory_url(settings, stack),
+            directory_of=partial(_directory_url, settings, stack),
             request=partial(request_certificate, connection=connection),
             wake=partial(wake_at, connection),
             waiting=partial(queue_length, connection),
@@ -109,9 +109,9 @@ def _work(settings: Settings) -> int:
         )
 
 
-def _directory_url(settings: Settings, stack: ExitStack) -> str:
-    if settings.authority.directory_url:
-        return settings.authority.directory_url
+def _directory_url(settings: Settings, stack: ExitStack, choice: AuthorityChoice) -> str:
+    if choice.directory_url:
+        return choice.directory_url
     from certworker.development.authority import DevelopmentAuthority
 
     authority = stack.enter_context(
@@ -161,7 +161,7 @@ def _say_ready(house: House) -> None:
     logger.info(
         'certworker %s ready · %s · queue "certificates" (%d waiting) · %s',
         __version__,
-        house.settings.authority.title,
+        ", then ".join(choice.title for choice in house.settings.authorities),
         queue_length(house.connection),
         f"next look {earliest:%Y-%m-%d %H:%M} UTC" if earliest else "waiting for requests",
         extra={"event": "start"},

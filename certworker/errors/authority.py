@@ -34,6 +34,7 @@ class TooManyAccounts(CertworkerError):
         "docker compose up -d"
     )
     retry = Retry.UNTIL
+    elsewhere = True
 
 
 class TermsChanged(CertworkerError):
@@ -41,6 +42,7 @@ class TermsChanged(CertworkerError):
     says = "{authority} wants a person to agree to its terms of service."
     cure = "Open this page once: {url}"
     retry = Retry.CONFIG
+    elsewhere = True
 
 
 class ExternalAccountRequired(CertworkerError):
@@ -51,6 +53,7 @@ class ExternalAccountRequired(CertworkerError):
         "there, then run: docker compose up -d"
     )
     retry = Retry.CONFIG
+    elsewhere = True
 
 
 class AccountKeyUnreadable(CertworkerError):
@@ -66,6 +69,7 @@ class AccountBlocked(CertworkerError):
     says = "{authority} has blocked our account: {detail}"
     cure = "Ask the CA why; until then set CERTWORKER_AUTHORITY to another one."
     severity = Severity.FATAL
+    elsewhere = True
 
 
 class BadNonce(CertworkerError):
@@ -76,12 +80,14 @@ class BadNonce(CertworkerError):
     )
     retry = Retry.SOON
     severity = Severity.WARNING
+    elsewhere = True
 
 
 class NoHttp01(CertworkerError):
     code = "acme.no_http01"
     says = "{authority} does not offer the HTTP-01 challenge for {name}, only: {offered}."
     cure = "Set CERTWORKER_AUTHORITY to a CA that does, for example letsencrypt."
+    elsewhere = True
 
 
 class OrderNotReady(CertworkerError):
@@ -111,6 +117,7 @@ class BadCsr(CertworkerError):
     code = "acme.bad_csr"
     says = "{authority} refuses the signing request: {detail}"
     cure = "Set CERTWORKER_KEY_TYPE=ec256, which every CA takes, then run: docker compose up -d"
+    elsewhere = True
 
 
 class AuthorizationGone(CertworkerError):
@@ -146,6 +153,7 @@ class InvalidProfile(CertworkerError):
         "Set CERTWORKER_PROFILE to a profile that it has, or leave it empty, then run: docker compose up -d"
     )
     retry = Retry.CONFIG
+    elsewhere = True
 
 
 class Malformed(CertworkerError):
@@ -174,6 +182,7 @@ class ServerInternal(CertworkerError):
     cure = "It is not your fault; certworker asks again soon. For Let's Encrypt see https://letsencrypt.status.io"
     retry = Retry.SOON
     severity = Severity.WARNING
+    elsewhere = True
 
 
 class Maintenance(CertworkerError):
@@ -182,6 +191,7 @@ class Maintenance(CertworkerError):
     cure = "certworker asks again soon. For Let's Encrypt see https://letsencrypt.status.io"
     retry = Retry.SOON
     severity = Severity.WARNING
+    elsewhere = True
 
 
 class AuthorityUnreachable(CertworkerError):
@@ -193,6 +203,7 @@ class AuthorityUnreachable(CertworkerError):
     )
     retry = Retry.SOON
     severity = Severity.WARNING
+    elsewhere = True
 
 
 class NotAcme(CertworkerError):
@@ -200,6 +211,7 @@ class NotAcme(CertworkerError):
     says = "{host} answered with something that is not ACME ({found})."
     cure = "Is a proxy or a captive portal in between? See what it says: curl -v https://{host}/"
     retry = Retry.SOON
+    elsewhere = True
 
 
 class SecondaryRpcFailed(CertworkerError):
@@ -208,6 +220,7 @@ class SecondaryRpcFailed(CertworkerError):
     cure = "It is not your fault; certworker asks again soon."
     retry = Retry.SOON
     severity = Severity.WARNING
+    elsewhere = True
 
 
 class TlsIntercepted(CertworkerError):
@@ -219,3 +232,4 @@ class TlsIntercepted(CertworkerError):
     )
     retry = Retry.SOON
     severity = Severity.FATAL
+    elsewhere = True

@@ -75,6 +75,7 @@ class WrongCaUrl(ConfigurationFailure):
     code = "config.wrong_ca_url"
     says = "{url} did not answer as an ACME directory ({found})."
     cure = "Set CERTWORKER_AUTHORITY to the URL of the CA's directory. See what it says: curl -v {url}"
+    elsewhere = True
 
 
 class AddressNotUsable(ConfigurationFailure):

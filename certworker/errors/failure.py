@@ -79,6 +79,8 @@ class CertworkerError(Exception):
     cure: ClassVar[str]
     retry: Retry = Retry.NEVER
     severity: ClassVar[Severity] = Severity.ERROR
+    #: Whether another CA may well say yes: an outage of this one, or a policy of its own.
+    elsewhere: ClassVar[bool] = False
 
     def __init__(
         self, *, until: datetime | None = None, problem: dict[str, Any] | None = None, **values: object

@@ -24,6 +24,7 @@ class DuplicateCertificates(CertworkerError):
         "one more name is not under this limit."
     )
     retry = Retry.UNTIL
+    elsewhere = True
 
 
 class RegisteredDomainLimit(CertworkerError):
@@ -33,6 +34,7 @@ class RegisteredDomainLimit(CertworkerError):
         "certworker asks again by itself. A domain of your own has a limit of its own: set _APP_DOMAIN to it."
     )
     retry = Retry.UNTIL
+    elsewhere = True
 
 
 class TooManyOrders(CertworkerError):
@@ -40,6 +42,7 @@ class TooManyOrders(CertworkerError):
     says = "{authority} takes no more orders from this account for a while: {detail}"
     cure = "certworker goes on by itself; nothing to do."
     retry = Retry.UNTIL
+    elsewhere = True
 
 
 class Paused(CertworkerError):
@@ -60,6 +63,7 @@ class AuthorityBusy(CertworkerError):
     cure = "certworker goes on by itself; nothing to do."
     retry = Retry.UNTIL
     severity = Severity.WARNING
+    elsewhere = True
 
 
 class LocalGuard(CertworkerError):
@@ -71,3 +75,4 @@ class LocalGuard(CertworkerError):
     )
     retry = Retry.UNTIL
     severity = Severity.WARNING
+    elsewhere = True

@@ -27,6 +27,12 @@ class VolumeFull(CertworkerError):
     severity = Severity.FATAL
 
 
+class VolumeNearlyFull(VolumeFull):
+    says = "The disk of {path} is nearly full: {left} left."
+    cure = VolumeFull.cure
+    severity = Severity.WARNING
+
+
 class NotPersistent(CertworkerError):
     code = "fs.not_persistent"
     says = (
@@ -168,6 +174,30 @@ class Abandoned(CertworkerError):
     says = "The worker died with the job under way, {times} times in a row."
     cure = "See why it died (often: no memory left), then send it again: docker compose logs --tail 200"
     retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class WorkerDied(CertworkerError):
+    code = "queue.horse_killed"
+    says = "Workers died {times} times in a row while they issued for {name}; nobody tries before {moment}."
+    cure = (
+        "See why they died (often: no memory left): docker compose logs --tail 200. "
+        "To try at once: certworker request --force {name}"
+    )
+    retry = Retry.UNTIL
+
+
+class ClockSkew(CertworkerError):
+    code = "clock.skew"
+    says = "The clock of this server is {span} {direction} that of the CA, where it is {theirs}."
+    cure = "Let the host keep the time; the container follows it: timedatectl set-ntp true"
+    retry = Retry.PREFLIGHT
+    severity = Severity.FATAL
+
+
+class ClockDrift(ClockSkew):
+    says = ClockSkew.says
+    cure = ClockSkew.cure
     severity = Severity.WARNING
 
 

@@ -114,6 +114,7 @@ class ForbiddenByPolicy(NameFailure):
     code = "name.policy"
     says = "{authority} does not certify {name}: {detail}"
     cure = "Send another name, or set CERTWORKER_AUTHORITY to another CA."
+    elsewhere = True
 
 
 class NotRegistered(NameFailure):
@@ -127,6 +128,12 @@ class PayloadType(PayloadFailure):
     code = "payload.type"
     says = "{field} must be {wanted}."
     cure = 'Send the keyword arguments as in {{"domain": "api.example.org", "force": false}}'
+
+
+class PayloadAction(PayloadFailure):
+    code = "payload.action"
+    says = "The message asks for the action {action}, which is none of ours ({known})."
+    cure = "Send one of them, or none: then a certificate is generated."
 
 
 class PayloadMissing(PayloadFailure):

@@ -60,6 +60,7 @@ class ContainerResolver(CertworkerError):
     )
     retry = Retry.SOON
     severity = Severity.FATAL
+    elsewhere = True
 
 
 class CaaForbids(ReachFailure):

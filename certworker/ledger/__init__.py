@@ -11,6 +11,7 @@ In the order in which they may import each other::
     buckets  token buckets, taken from by all workers
     prices   what an order costs
     budget   what may still be ordered
+    orders   where the orders under way are
     tokens   the challenge tokens that any worker may answer
     lock     one worker at a time for a name
     agenda   when to look at each name again

@@ -81,7 +81,13 @@ class Budget:
 
     @contextmanager
     def spend(
-        self, names: Sequence[str], *, replaces: bool, renewal: bool, insisting: bool = False
+        self,
+        names: Sequence[str],
+        *,
+        replaces: bool,
+        renewal: bool,
+        insisting: bool = False,
+        reserved: bool = False,
     ) -> Iterator[Spending]:
         """
         Reserve what an order for *names* costs, and settle it when the block ends.
@@ -90,6 +96,7 @@ class Budget:
             replaces: The order names the certificate that it follows.
             renewal: There has been a certificate for the very same names.
             insisting: A person knows what they do: the CA's limits count, not ours.
+            reserved: A worker that died has reserved it already, and the order is gone on with.
 
         Raises:
             LocalGuard: There is no room, until the moment that it has. Nothing is reserved.
@@ -97,7 +104,8 @@ class Budget:
         """
         every = prices(names, self._limits, insisting=insisting)
         spending = Spending(every, replaces=replaces, renewal=renewal)
-        if full := self._buckets.take([price.bucket for price in spending.reserved]):
+        wanted = [] if reserved else [price.bucket for price in spending.reserved]
+        if full := self._buckets.take(wanted):
             raise self._refusal(names, full, spending.reserved)
         try:
             yield spending

@@ -219,4 +219,8 @@ class NameLocks:
             with self._mutex:
                 leases = list(self._leases)
             for lease in leases:
-                lease.still_held()
+                try:
+                    lease.still_held()
+                except Exception as fault:
+                    # Whatever a broken connection raises: all other leases hang on this one thread.
+                    logger.warning("a lease was not renewed and will be tried again: %r", fault)

@@ -29,6 +29,9 @@ from certworker.ledger.text import moment_in, text_in, written
 
 RECORDS = "certworker:name:"
 
+#: The field that asks for a rehearsal at a CA's staging before the next order.
+REHEARSE = "rehearse"
+
 State = Literal["issued", "failed", "waiting", "paused", "issuing"]
 STATES: tuple[State, ...] = get_args(State)
 
@@ -63,6 +66,8 @@ class Record:
     remedy: str
     #: Failures in a row.
     attempts: int
+    #: Attempts in a row that began and never ended: the one under way, and those whose worker died.
+    unfinished: int
     #: The certificate in service, whatever happened since.
     not_before: datetime | None
     not_after: datetime | None
@@ -99,11 +104,13 @@ class Records:
                 fields = iter(stored or ())
                 yield _record(name, dict(zip(fields, fields, strict=True)))
 
-    def began(self, names: Sequence[str], now: datetime) -> None:
+    def began(self, names: Sequence[str], *, next_look: datetime, now: datetime) -> None:
         """
-        A worker began to issue for *names*.
+        A worker began to issue for *names*. Should it never say how that ended, the next attempt is at
+        *next_look*.
         """
-        self._write(names, {"state": "issuing", "updated": written(now)})
+        fields = {"state": "issuing", "next_look": written(next_look), "updated": written(now)}
+        self._write(names, fields, counting="unfinished")
 
     def issued(
         self,
@@ -129,7 +136,7 @@ class Records:
             "next_look": written(next_look),
             "updated": written(now),
         }
-        self._write(names, fields, without=("code", "message", "remedy"))
+        self._write(names, fields, without=("code", "message", "remedy", "unfinished", REHEARSE))
 
     def failed(
         self, names: Sequence[str], failure: CertworkerError, *, next_look: datetime | None, now: datetime
@@ -137,14 +144,30 @@ class Records:
         """
         *names* have no new certificate for now; the attempt is counted if it was one.
         """
-        state = _state_after(failure)
-        self._write(names, _told(failure, state, next_look, now), more_attempts=int(state == "failed"))
+        fields = _told(failure, next_look, now)
+        if failure.retry is Retry.CA and failure.problem:
+            fields[REHEARSE] = "1"
+        counting = "attempts" if fields["state"] == "failed" else None
+        self._write(names, fields, without=("unfinished",), counting=counting)
 
     def attempts(self, name: str) -> int:
         """
         How often issuing for *name* has failed since the last success.
         """
         return _number(text_in(self._connection.hget(RECORDS + name, "attempts")))
+
+    def wants_rehearsal(self, name: str) -> bool:
+        """
+        Whether a CA could not see that *name* is ours, and no rehearsal has shown since that it can be seen.
+        """
+        return self._connection.hexists(RECORDS + name, REHEARSE)
+
+    def rehearsed(self, names: Sequence[str]) -> None:
+        """
+        It has been shown, for all of *names*.
+        """
+        for name in names:
+            self._connection.hdel(RECORDS + name, REHEARSE)
 
     def forget(self, name: str) -> None:
         """
@@ -158,7 +181,7 @@ class Records:
         fields: dict[str, str],
         *,
         without: Sequence[str] = (),
-        more_attempts: int = 0,
+        counting: str | None = None,
     ) -> None:
         values: dict[Any, Any] = {**fields, "names": json.dumps(list(names))}
         with self._connection.pipeline(transaction=True) as pipe:
@@ -167,8 +190,8 @@ class Records:
                 pipe.hset(key, mapping=values)
                 if without:
                     pipe.hdel(key, *without)
-                if more_attempts:
-                    pipe.hincrby(key, "attempts", more_attempts)
+                if counting:
+                    pipe.hincrby(key, counting, 1)
             pipe.execute()
 
 
@@ -178,11 +201,9 @@ def _state_after(failure: CertworkerError) -> State:
     return "waiting" if failure.retry is Retry.UNTIL else "failed"
 
 
-def _told(
-    failure: CertworkerError, state: State, next_look: datetime | None, now: datetime
-) -> dict[str, str]:
+def _told(failure: CertworkerError, next_look: datetime | None, now: datetime) -> dict[str, str]:
     return {
-        "state": state,
+        "state": _state_after(failure),
         "code": failure.code,
         "message": failure.message,
         "remedy": failure.remedy,
@@ -205,6 +226,7 @@ def _record(name: str, fields: Mapping[str, str]) -> Record | None:
         message=fields.get("message", ""),
         remedy=fields.get("remedy", ""),
         attempts=_number(fields.get("attempts", "")),
+        unfinished=_number(fields.get("unfinished", "")),
         not_before=moment_in(fields.get("not_before")),
         not_after=moment_in(fields.get("not_after")),
         serial=fields.get("serial", ""),

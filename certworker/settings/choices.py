@@ -54,6 +54,15 @@ class AuthorityChoice:
     #: None: the development CA that certworker brings along.
     directory_url: str | None
     kind: Literal["public", "staging", "development", "private"]
+    #: The label of the CA that plays the same for practice; None: none is known.
+    staging_label: str | None = None
+
+    @property
+    def staging(self) -> AuthorityChoice | None:
+        """
+        The CA that plays the same for practice.
+        """
+        return next((known for known in AUTHORITIES if known.label == self.staging_label), None)
 
     @classmethod
     def named(cls, text: str, *, private_network: bool = False) -> AuthorityChoice:
@@ -86,7 +95,11 @@ class AuthorityChoice:
 
 AUTHORITIES = (
     AuthorityChoice(
-        "letsencrypt", "Let's Encrypt", "https://acme-v02.api.letsencrypt.org/directory", "public"
+        "letsencrypt",
+        "Let's Encrypt",
+        "https://acme-v02.api.letsencrypt.org/directory",
+        "public",
+        "letsencrypt-staging",
     ),
     AuthorityChoice(
         "letsencrypt-staging",

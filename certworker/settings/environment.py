@@ -18,8 +18,9 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from certworker.settings.choices import AuthorityChoice, HttpAddress
 from certworker.settings.readings import (
+    AUTO,
     AddressOrOff,
-    AuthorityName,
+    AuthorityNames,
     Base64Url,
     CommaList,
     Directory,
@@ -71,13 +72,13 @@ class Settings(BaseSettings):
     redis_password: SecretStr | None = Field(
         None, validation_alias="_APP_REDIS_PASS", description="a password"
     )
-    authority_name: AuthorityName = Field(
-        "auto",
+    authority_names: AuthorityNames = Field(
+        (AUTO,),
         validation_alias="CERTWORKER_AUTHORITY",
         description="auto, letsencrypt, letsencrypt-staging, development or the URL of an ACME directory, "
-        "for example https://ca.example.org/acme/directory",
+        "for example https://ca.example.org/acme/directory; or several, separated by commas",
     )
-    #: What to trust when talking to that CA; None: what the system trusts.
+    #: What to trust when talking to these CAs; None: what the system trusts.
     ca_bundle: FilePath | None = Field(
         None,
         validation_alias="CERTWORKER_CA_BUNDLE",
@@ -203,13 +204,23 @@ class Settings(BaseSettings):
         return value
 
     @property
+    def authorities(self) -> tuple[AuthorityChoice, ...]:
+        """
+        The CAs that may sign, the one that is asked first at the head.
+        """
+        return tuple(dict.fromkeys(map(self._authority, self.authority_names)))
+
+    @property
     def authority(self) -> AuthorityChoice:
         """
-        The CA that signs.
+        The CA that is asked first.
         """
-        if self.authority_name.lower() == "auto":
+        return self.authorities[0]
+
+    def _authority(self, name: str) -> AuthorityChoice:
+        if name.lower() == AUTO:
             return AuthorityChoice.named("letsencrypt" if self.production else "development")
-        return AuthorityChoice.named(self.authority_name, private_network=self.private_network)
+        return AuthorityChoice.named(name, private_network=self.private_network)
 
     @property
     def email(self) -> str | None:
@@ -234,4 +245,3 @@ class Settings(BaseSettings):
                 "Set _APP_EMAIL_CERTIFICATES=you@yourdomain"
             )
         return None
-

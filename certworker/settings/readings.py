@@ -14,6 +14,11 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from certworker.settings.choices import AuthorityChoice, HttpAddress
 
+#: Let's Encrypt in production, else the development CA.
+AUTO = "auto"
+
+DNS_PORT = 53
+
 
 def _is_production(text: str) -> bool:
     return text.lower() == "production"
@@ -23,10 +28,14 @@ def _comma_list(text: str) -> tuple[str, ...]:
     return tuple(filter(None, map(str.strip, text.split(","))))
 
 
-def _authority(text: str) -> str:
-    if text.lower() != "auto":
-        AuthorityChoice.named(text)
-    return text
+def _authorities(text: str) -> tuple[str, ...]:
+    names = _comma_list(text)
+    if not names:
+        raise ValueError("no CA at all")
+    for name in names:
+        if name.lower() != AUTO:
+            AuthorityChoice.named(name)
+    return names
 
 
 def _address_or_off(text: str) -> HttpAddress | None:
@@ -47,7 +56,7 @@ def _directory_or_off(text: str) -> Path | None:
 
 Production = Annotated[bool, BeforeValidator(_is_production)]
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
-AuthorityName = Annotated[str, AfterValidator(_authority)]
+AuthorityNames = Annotated[tuple[str, ...], BeforeValidator(_authorities)]
 AddressOrOff = Annotated[HttpAddress | None, BeforeValidator(_address_or_off)]
 Base64Url = Annotated[SecretStr, BeforeValidator(_base64url)]
 Directory = Annotated[Path, AfterValidator(Path.absolute)]

@@ -30,8 +30,8 @@ class TestSuggestion:
         RFC 9773, section 4.3: neither less often nor more.
         """
         facts = house.issuer.issue((NAME,)).facts
-        first = house.authority.suggestion(facts.renewal_id, NAME)
-        second = house.authority.suggestion(facts.renewal_id, NAME)
+        first = house.desks[0].authority.suggestion(facts.renewal_id, NAME)
+        second = house.desks[0].authority.suggestion(facts.renewal_id, NAME)
 
         assert first is not None
         assert first is second
@@ -48,7 +48,7 @@ class TestSuggestion:
         """
         facts = house.issuer.issue((NAME,)).facts
         door_authority.stop()
-        told = house.authority.suggestion("unknown.certificate", NAME)
+        told = house.desks[0].authority.suggestion("unknown.certificate", NAME)
 
         assert told is not None
         assert told.window is None
@@ -80,7 +80,7 @@ class TestReplaces:
         first = house.issuer.issue((NAME,)).facts
         house.issuer.issue((NAME,), force=True)
         before = asked(door_authority, "newOrder")
-        order = house.authority.order((NAME,), replaces=first.renewal_id)
+        order = house.desks[0].authority.order((NAME,), replaces=first.renewal_id)
 
         assert order.answers
         assert 2 == before

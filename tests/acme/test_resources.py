@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -17,6 +18,11 @@ from certworker.acme.transport import Reply
 from certworker.errors.authority import NotAcme
 
 ORDER = {"status": "pending", "authorizations": ["https://ca/authz/1"], "finalize": "https://ca/finalize/1"}
+#: What a CA may leave out; without it an order is only not resumed after a crash.
+MORE = {
+    "identifiers": [{"type": "dns", "value": "Shop.example.org"}],
+    "expires": "2026-11-30T00:00:00Z",
+}
 AUTHORIZATION = {
     "status": "invalid",
     "identifier": {"type": "dns", "value": "api.shop.org"},
@@ -52,9 +58,24 @@ class TestOrderState:
         """
         The certificate's URL comes only with the certificate.
         """
-        assert OrderState("pending", ("https://ca/authz/1",), "https://ca/finalize/1", None, None) == (
-            OrderState.read(answered(ORDER))
+        assert OrderState.read(answered(ORDER | MORE)) == OrderState(
+            status="pending",
+            names=("shop.example.org",),
+            expires=datetime(2026, 11, 30, tzinfo=UTC),
+            authorizations=("https://ca/authz/1",),
+            finalize="https://ca/finalize/1",
+            certificate=None,
+            replaces=None,
+            error=None,
         )
+
+    def test_names_and_expiry_may_be_missing(self) -> None:
+        """
+        An order without them can be finished, only not gone on with after a crash.
+        """
+        state = OrderState.read(answered(ORDER | {"identifiers": [7, {}], "expires": "soon"}))
+
+        assert ((), None) == (state.names, state.expires)
 
     @pytest.mark.parametrize("missing", sorted(ORDER))
     def test_what_is_missing_is_named(self, missing: str) -> None:

@@ -31,7 +31,7 @@ class TestCheckEligibility:
         The job fails with it, and the worker goes on.
         """
         with pytest.raises(failure):
-            check_eligibility(load(environ))
+            check_eligibility(settings := load(environ), settings.authority)
 
     @pytest.mark.parametrize(
         "environ",
@@ -45,4 +45,4 @@ class TestCheckEligibility:
         """
         Development and staging are for trying.
         """
-        check_eligibility(load(environ))
+        check_eligibility(settings := load(environ), settings.authority)

@@ -70,6 +70,7 @@ class TestIssued:
             message="",
             remedy="",
             attempts=0,
+            unfinished=0,
             not_before=NOW,
             not_after=NOW + 90 * DAY,
             serial="04ab",
@@ -115,7 +116,7 @@ class TestFailed:
         """
         records.failed(["a.org"], REFUSED, next_look=NOW + DAY, now=NOW)
         after_a_restart = Records(connection)
-        after_a_restart.began(["a.org"], NOW)
+        after_a_restart.began(["a.org"], next_look=NOW + DAY, now=NOW)
         after_a_restart.failed(["a.org"], REFUSED, next_look=NOW + DAY, now=NOW)
 
         assert after_a_restart.attempts("a.org") == 2

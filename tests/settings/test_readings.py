@@ -16,7 +16,7 @@ READ = [
     (readings.Production, "PRODUCTION", True),
     (readings.CommaList, "a, b", ("a", "b")),
     (readings.CommaList, ",", ()),
-    (readings.AuthorityName, "AUTO", "AUTO"),
+    (readings.AuthorityNames, "AUTO", ("AUTO",)),
     (readings.AddressOrOff, "off", None),
     (readings.AddressOrOff, "[::1]:1", HttpAddress("::1", 1)),
     (readings.Directory, "/a/b", Path("/a/b")),

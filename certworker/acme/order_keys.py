@@ -1,0 +1,87 @@
+"""
+The private keys of orders under way, so that a crash after the signing request loses no certificate.
+
+    STATE_DIR/orders/LABEL/HASH.pem        0600; HASH is that of the order's URL
+
+The URL stands in Redis, where others can read; a key never leaves the state directory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from certworker import durable
+from certworker.certificates import KeyType, PrivateKey
+
+KEY_MODE = 0o600
+DIRECTORY_MODE = 0o700
+
+#: No CA keeps an order for so long (Let's Encrypt: 7 days).
+OLDEST = timedelta(days=8)
+
+
+class OrderKeys:
+    """
+    The keys of the orders at one CA.
+
+    Args:
+        directory: STATE_DIR/orders/LABEL; made when it is needed.
+        key_type: Of new keys.
+    """
+
+    def __init__(self, directory: Path, key_type: KeyType) -> None:
+        self._directory = directory
+        self._key_type = key_type
+
+    def find(self, order_url: str) -> PrivateKey | None:
+        """
+        The key of the order at *order_url*; None if there is none that can be used.
+        """
+        path = self._path(order_url)
+        with durable.told(path):
+            try:
+                return PrivateKey.from_pem(path.read_bytes())
+            except (FileNotFoundError, ValueError):
+                return None
+
+    def make(self, order_url: str) -> PrivateKey:
+        """
+        A new key for the order at *order_url*, kept before anybody sees its signing request.
+
+        Raises:
+            VolumeReadOnly, VolumeFull, VolumeFault: It could not be kept.
+        """
+        key = PrivateKey.generate(self._key_type)
+        durable.make_directory(self._directory, DIRECTORY_MODE)
+        durable.write(self._path(order_url), key.pem, KEY_MODE)
+        return key
+
+    def forget(self, order_url: str) -> None:
+        """
+        Remove the key of the order at *order_url*, if there is one.
+        """
+        path = self._path(order_url)
+        with durable.told(path):
+            # Should a power cut bring it back, the next start removes it.
+            path.unlink(missing_ok=True)
+
+    def remove_stale(self) -> None:
+        """
+        Remove the keys of orders that no CA knows any longer, and what a crash left half-written.
+        """
+        before = time.time() - OLDEST.total_seconds()
+        with durable.told(self._directory):
+            if not self._directory.is_dir():
+                return
+            for path in self._directory.iterdir():
+                # Another worker may be removing the same files.
+                with suppress(FileNotFoundError):
+                    if path.stat().st_mtime < before:
+                        path.unlink()
+
+    def _path(self, order_url: str) -> Path:
+        return self._directory / f"{hashlib.sha256(order_url.encode()).hexdigest()[:32]}.pem"

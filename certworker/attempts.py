@@ -1,0 +1,114 @@
+"""
+The attempts to issue, in the ledger: that one began, how it ended, and when the next one is.
+
+::
+
+    began ──► issued      the next look is for the renewal
+      │  └──► failed      1, 10, 100 minutes, then daily; or as the failure says (:mod:`certworker.renewal`)
+      └─────► nothing     the worker died: after the lease, and from the second time on as patiently as above
+
+There is no attempt after which nothing follows: the next moment stands on the agenda before anything is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import Random
+
+from certworker.errors import CertworkerError
+from certworker.errors.machine import Unexpected, WorkerDied
+from certworker.ledger.agenda import Agenda
+from certworker.ledger.lock import Lease
+from certworker.ledger.record import Records
+from certworker.renewal import next_attempt, pause_after_deaths
+from certworker.serving.generation import Facts
+
+#: An attempt that nobody finished is looked at again this long after its lease has ended.
+AFTER_THE_LEASE = timedelta(seconds=5)
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """
+    The attempts for all names.
+    """
+
+    records: Records
+    agenda: Agenda
+    clock: Callable[[], datetime]
+    random: Random
+
+    @contextmanager
+    def began(self, names: tuple[str, ...], lease: Lease, *, force: bool) -> Iterator[None]:
+        """
+        Record an attempt for *names* for the length of the block, and its failure if that is how it ends.
+
+        Args:
+            force: Somebody insists: deaths of workers are no reason to wait.
+
+        Raises:
+            WorkerDied: Two workers in a row have, and it is not yet time for the third.
+        """
+        deaths = self._deaths(names, force)
+        again = self.clock() + lease.duration + AFTER_THE_LEASE + pause_after_deaths(deaths)
+        self.records.began(names, next_look=again, now=self.clock())
+        self.agenda.put_many(dict.fromkeys(names, again))
+        try:
+            yield
+        except Exception as fault:
+            # Whoever has the names meanwhile knows more than we do.
+            if lease.still_held():
+                self._failed(names, fault)
+            raise
+
+    def rehearse(self, names: tuple[str, ...], rehearsal: Callable[[tuple[str, ...]], None]) -> None:
+        """
+        Let *rehearsal* show that *names* can be validated, if they could not the last time.
+
+        Raises:
+            CertworkerError: What *rehearsal* raises; there is one before each attempt until it returns.
+        """
+        if self.records.wants_rehearsal(names[0]):
+            rehearsal(names)
+            self.records.rehearsed(names)
+
+    def succeeded(self, facts: Facts, next_look: datetime) -> None:
+        """
+        The certificate with these *facts* is in service, until *next_look* at least.
+        """
+        self.records.issued(
+            facts.names,
+            not_before=facts.not_before,
+            not_after=facts.not_after,
+            serial=facts.serial,
+            authority=facts.authority,
+            next_look=next_look,
+            now=self.clock(),
+        )
+        self.agenda.put_many(dict.fromkeys(facts.names, next_look))
+
+    def _failed(self, names: tuple[str, ...], fault: Exception) -> None:
+        # A fault of our own waits like a refusal of the CA, lest it asks the CA again and again.
+        failure = fault if isinstance(fault, CertworkerError) else Unexpected(fault=repr(fault))
+        attempts = self.records.attempts(names[0]) + 1
+        again = next_attempt(failure, attempts, self.clock(), self.random)
+        self.records.failed(names, failure, next_look=again, now=self.clock())
+        self.agenda.put_many(dict.fromkeys(names, again))
+
+    def _deaths(self, names: tuple[str, ...], force: bool) -> int:
+        """
+        How many workers in a row died of *names*.
+        """
+        record = self.records.read(names[0])
+        if record is None or record.state != "issuing":
+            return 0
+        again = record.next_look
+        if record.unfinished > 1 and not force and again and again > self.clock():
+            self.agenda.put_many(dict.fromkeys(names, again))
+            raise WorkerDied(
+                until=again, times=record.unfinished, name=names[0], moment=f"{again:%Y-%m-%d %H:%M} UTC"
+            )
+        return record.unfinished

@@ -1,0 +1,110 @@
+"""
+The desk of one CA: its client, its budget, its answers to challenges, its orders under way.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from certworker.acme.authority import Authority
+from certworker.challenges.responder import Responder
+from certworker.challenges.solver import Solver, present
+from certworker.challenges.webroot import Webroot
+from certworker.desks.under_way import UnderWay
+from certworker.errors import CertworkerError, Retry
+from certworker.errors.configuration import WouldReplacePublic
+from certworker.ledger.budget import Budget
+from certworker.serving.volume import Stored
+from certworker.settings import AuthorityChoice
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Desk:
+    """
+    Where certificates of one CA are ordered.
+    """
+
+    choice: AuthorityChoice
+    authority: Authority
+    #: Raises why the configuration does not allow an order here.
+    check_eligible: Callable[[], None]
+    budget: Budget
+    responder: Responder
+    webroot: Webroot | None
+    under_way: UnderWay
+    #: The desk of its staging; None: none is known.
+    staging: Desk | None
+    clock: Callable[[], datetime]
+
+    @property
+    def solvers(self) -> list[Solver]:
+        """
+        Where this CA finds its answers.
+        """
+        return [self.responder, self.webroot] if self.webroot else [self.responder]
+
+    def check(self, standing: Sequence[Stored | None]) -> None:
+        """
+        Make sure that an order here is allowed, and that its certificate may replace what is *standing*.
+
+        Raises:
+            ConfigurationFailure: It is not.
+        """
+        self.check_eligible()
+        if self.choice.kind not in ("staging", "development"):
+            return
+        for facts in (stored.facts for stored in standing if stored):
+            if facts.kind == "public" and facts.not_after > self.clock():
+                raise WouldReplacePublic(
+                    name=facts.names[0], current=facts.issuer, authority=self.choice.title
+                )
+
+    def predecessor(self, current: Stored | None) -> str | None:
+        """
+        The renewal id of the certificate that is *current*, if it is this CA's.
+        """
+        # Only the CA that issued it may be told (RFC 9773, section 5).
+        return current.facts.renewal_id if current and current.facts.authority == self.choice.label else None
+
+    def rehearse(self, names: tuple[str, ...]) -> None:
+        """
+        See whether staging finds *names* to be ours, where one is known; nothing is installed from there.
+
+        Production counts every failure, and staging is there to fail. It is no judge of more than that: where
+        it cannot be asked, production is.
+
+        Raises:
+            CertworkerError: Why it does not.
+        """
+        if self.staging is None:
+            return
+        logger.info("asking %s first, after the last failure", self.staging.choice.title, extra=_about(names))
+        try:
+            self.staging._validate(names)
+        except CertworkerError as failure:
+            if failure.retry is Retry.CA and failure.problem:
+                raise
+            logger.warning(
+                "%s could not be asked: %s", self.staging.choice.title, failure.message, extra=_about(names)
+            )
+        else:
+            logger.info("%s says yes", self.staging.choice.title, extra=_about(names))
+
+    def _validate(self, names: tuple[str, ...]) -> None:
+        with self.budget.spend(names, replaces=False, renewal=False) as spending:
+            order = self.authority.order(names)
+            spending.placed(replaces=False)
+            with present(order.answers, self.solvers):
+                order.validate()
+            spending.validated()
+            # Or the next rehearsal would find the name to be ours without a look.
+            order.give_up()
+
+
+def _about(names: tuple[str, ...]) -> dict[str, object]:
+    return {"domain": names[0], "event": "validate"}

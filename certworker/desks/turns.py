@@ -1,0 +1,68 @@
+"""
+Which desk is asked, and when the next one is.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import TypeVar
+
+from certworker.desks.desk import Desk
+from certworker.errors import CertworkerError, Retry
+from certworker.renewal import next_attempt
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+#: For a limit of a CA that ends sooner, nobody changes the CA.
+WORTH_WAITING = timedelta(hours=1)
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+def first_that_can(
+    desks: Sequence[Desk], names: tuple[str, ...], ask: Callable[[Desk], Answer], now: datetime
+) -> tuple[Answer, Desk]:
+    """
+    What the first of *desks* says that can be asked for *names*, and which one it is.
+
+    A desk that has an order for them under way comes first. After an outage or a refusal by policy the next
+    one is asked; a validation that failed would fail there, too.
+
+    Raises:
+        CertworkerError: Nobody could. Of several reasons the one that passes first.
+    """
+    reasons: list[CertworkerError] = []
+    for desk in sorted(desks, key=lambda desk: desk.under_way.find(names) is None):
+        try:
+            return ask(desk), desk
+        except CertworkerError as failure:
+            reasons.append(failure)
+            if not _is_its_own(failure, now, first=len(reasons) == 1):
+                break
+            if len(reasons) < len(desks):
+                logger.warning(
+                    "[%s] %s The next CA is asked.",
+                    failure.code,
+                    failure.message,
+                    extra={"domain": names[0], "code": failure.code},
+                )
+    raise min(reasons, key=lambda failure: _passes(failure, now))
+
+
+def _is_its_own(failure: CertworkerError, now: datetime, *, first: bool) -> bool:
+    """
+    Whether *failure* has to do with this CA, and not with the names.
+    """
+    if failure.retry is Retry.UNTIL:
+        return failure.elsewhere and failure.until is not None and failure.until - now > WORTH_WAITING
+    # Of the CA that is preferred an operator has to hear what is wrong; the others are there for need.
+    return failure.elsewhere or (failure.retry is Retry.CONFIG and not first)
+
+
+def _passes(failure: CertworkerError, now: datetime) -> datetime:
+    return next_attempt(failure, 1, now, Random(0)) or NEVER

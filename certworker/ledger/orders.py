@@ -1,0 +1,83 @@
+"""
+Where the orders under way are, so that a crash does not cost another one.
+
+Only the URL stands in Redis. Whoever can write there can make us ask our own CA for it, and nothing else;
+the key of an order never leaves the state directory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from redis import Redis
+
+from certworker.ledger.prices import set_of
+from certworker.ledger.text import moment_in, text_in, written
+
+ORDERS = "certworker:order:"
+
+#: Let's Encrypt keeps an order for 7 days; of a CA that does not say, or says more, the same is assumed.
+LONGEST = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class OrderUnderWay:
+    """
+    An order that has no certificate yet.
+    """
+
+    #: At the CA.
+    url: str
+    names: tuple[str, ...]
+    #: The label of the CA.
+    authority: str
+    #: Until when the CA keeps it.
+    expires: datetime
+    #: Whether what it costs is still reserved in the budget: nobody settled it, because a worker died.
+    reserved: bool
+
+
+class OrdersUnderWay:
+    """
+    The orders under way at one CA, one for each set of names.
+    """
+
+    def __init__(self, connection: Redis, authority: str) -> None:
+        self._connection = connection
+        self._authority = authority
+
+    def keep(
+        self, names: Sequence[str], url: str, *, expires: datetime | None, reserved: bool, now: datetime
+    ) -> None:
+        """
+        Remember the order at *url* for *names*, until it expires.
+        """
+        until = min(expires or now + LONGEST, now + LONGEST)
+        kept = {"url": url, "names": list(names), "expires": written(until), "reserved": reserved}
+        self._connection.set(self._key(names), json.dumps(kept), exat=max(until, now + timedelta(seconds=1)))
+
+    def find(self, names: Sequence[str]) -> OrderUnderWay | None:
+        """
+        The order for the very same *names*, in any order of them; None if there is none.
+        """
+        try:
+            kept = json.loads(text_in(self._connection.get(self._key(names))))
+            url, known, expires = kept["url"], tuple(kept["names"]), moment_in(kept["expires"])
+            reserved = kept["reserved"] is True
+        except (ValueError, LookupError, TypeError, RecursionError):
+            return None
+        if not isinstance(url, str) or set(known) != set(names) or expires is None:
+            return None
+        return OrderUnderWay(url, tuple(names), self._authority, expires, reserved)
+
+    def forget(self, names: Sequence[str]) -> None:
+        """
+        Forget the order for *names*; forgetting it twice is no mistake.
+        """
+        self._connection.delete(self._key(names))
+
+    def _key(self, names: Sequence[str]) -> str:
+        return f"{ORDERS}{self._authority}:{set_of(names)}"
