@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
@@ -103,14 +103,35 @@ class Authority:
         """
         return self._registration.thumbprint
 
-    def check(self) -> None:
+    @property
+    def account_url(self) -> str | None:
         """
-        Make sure that the CA answers, and speaks ACME.
+        The account's URL; None if there is no account yet. The CA is not asked.
+
+        Raises:
+            AccountKeyUnreadable: The account's key is damaged.
+        """
+        return self._registration.url
+
+    @property
+    def caa_identities(self) -> tuple[str, ...]:
+        """
+        What stands for the CA in CAA records; none if it does not say (RFC 8555, section 7.1.1).
+
+        Raises:
+            CertworkerError: The CA does not answer, or is none.
+        """
+        return self._network.directory().caa_identities
+
+    def check(self) -> timedelta | None:
+        """
+        Make sure that the CA answers, and speaks ACME; returns how much its clock was ahead of ours then.
 
         Raises:
             CertworkerError: It does not.
         """
         self._network.directory()
+        return self._network.clock_offset
 
     def suggestion(self, renewal_id: str, name: str) -> Suggestion | None:
         """

@@ -27,6 +27,7 @@ from josepy.jwk import JWKEC, JWKRSA
 from certworker.acme.refusals import refusal
 from certworker.acme.resources import Directory
 from certworker.acme.transport import Reply, Transport
+from certworker.acme.waiting import date_of
 from certworker.certificates import PrivateKey
 from certworker.errors import CertworkerError
 from certworker.errors.authority import BadNonce
@@ -92,6 +93,8 @@ class Network:
         self.directory_url = directory_url
         self._transport = transport
         self._clock = clock
+        #: How much the CA's clock was ahead of ours when it answered last; None: it has not said.
+        self.clock_offset: timedelta | None = None
         self._nonces: deque[bytes] = deque(maxlen=NONCES_KEPT)
         self._directory: tuple[Directory, datetime] | None = None
         self._asking = Lock()
@@ -120,6 +123,7 @@ class Network:
         nonce = self._nonce()
         for tries_left in reversed(range(1 + NONCE_RETRIES)):
             reply = self._transport.send("POST", url, signer.sign(payload, nonce, url))
+            self._compare_clocks(reply)
             fresh = _nonce_of(reply)
             if reply.status < 400:
                 self._keep(fresh)
@@ -146,12 +150,17 @@ class Network:
 
     def _ask_for_directory(self) -> Directory:
         reply = self._transport.send("GET", self.directory_url)
+        self._compare_clocks(reply)
         if reply.status == 429 or reply.status >= 500:
             raise refusal(reply, self.title, self._clock())
         try:
             return Directory.read(reply)
         except CertworkerError as error:
             raise WrongCaUrl(url=self.directory_url, found=f"HTTP {reply.status}") from error
+
+    def _compare_clocks(self, reply: Reply) -> None:
+        if (theirs := date_of(reply.headers)) is not None:
+            self.clock_offset = theirs - self._clock()
 
     def _nonce(self) -> bytes:
         try:

@@ -35,6 +35,8 @@ class Directory:
     external_account_required: bool
     #: Kinds of certificates it offers by name, each with a sentence; none: it has only one.
     profiles: Mapping[str, str]
+    #: What stands for it in CAA records; none: it does not say.
+    caa_identities: tuple[str, ...]
 
     @classmethod
     def read(cls, reply: Reply) -> Directory:
@@ -53,6 +55,9 @@ class Directory:
             terms_of_service=_optional(reply, meta, "termsOfService", str),
             external_account_required=meta.get("externalAccountRequired") is True,
             profiles=_optional(reply, meta, "profiles", dict) or {},
+            caa_identities=tuple(
+                each.lower() for each in meta.get("caaIdentities") or () if isinstance(each, str)
+            ),
         )
 
 

@@ -36,11 +36,14 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> datetime | None:
     if header.isascii() and header.isdigit():
         # Nine digits are thirty years: longer than any wait, and no overflow.
         return now + timedelta(seconds=int(header[:9]))
-    try:
-        moment = parsedate_to_datetime(header)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return _date(header)
+
+
+def date_of(headers: Mapping[str, str]) -> datetime | None:
+    """
+    When an answer was made, to the second, by the clock of its server (RFC 9110, section 6.6.1).
+    """
+    return _date(headers.get("Date", ""))
 
 
 def end_of_limit(headers: Mapping[str, str], text: str, now: datetime) -> datetime | None:
@@ -68,6 +71,14 @@ def pauses(first_seconds: float, random: Random) -> Iterator[float]:
     while True:
         yield pause * random.uniform(1, 1.25)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+
+
+def _date(header: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(header)
+    except (ValueError, OverflowError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _moment_in(text: str) -> datetime | None:

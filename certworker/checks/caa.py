@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from certworker.checks.records import CaaSet
-from certworker.checks.verdict import Question, Verdict
+from certworker.checks.verdict import Answer, Question, Verdict
 from certworker.errors import CertworkerError
 from certworker.errors.reach import CaaLookupFailed
 from certworker.errors.zones import (
@@ -70,12 +70,13 @@ class Permission:
         return cls(domain.lower(), {name.strip().lower(): said.strip() for name, _, said in pairs})
 
 
-def check_caa(question: Question, issuer: Callable[[], Issuer]) -> Verdict:
+def check_caa(question: Question, issuers: Callable[[], Sequence[Issuer]]) -> Verdict:
     """
     Judge the CAA records of the name in *question*.
 
     Args:
-        issuer: Who is to be allowed, asked for only if there are records.
+        issuers: The CAs, of which one has to be allowed, the preferred one first; asked for only if there
+            are records.
     """
     for found in question.records.caa:
         if found.trouble:
@@ -83,7 +84,9 @@ def check_caa(question: Question, issuer: Callable[[], Issuer]) -> Verdict:
                 CaaLookupFailed(name=question.name, detail=f"CAA {found.name}: {found.trouble}")
             )
         if found.records:
-            return _judged(question.name, found, issuer())
+            verdicts = [_judged(question.name, found, issuer) for issuer in issuers()]
+            allowed = (verdict for verdict in verdicts if verdict.answer is Answer.YES)
+            return next(allowed, verdicts[0])
     return Verdict.yes("CAA open" if question.records.caa else "")
 
 

@@ -1,12 +1,11 @@
 """
-All checks of a job, made at the same time, before the CA is asked.
+All checks of a job, those of its names at the same time, before the CA is asked.
 
 ::
 
-    machine ──────────────────────────────┐
-    for each name:           ┌─► dns ─────┤
-      look up A, AAAA, CAA ──┼─► caa ─────┼─► a yes: go on;  a no: stop;  a likely no: go on once a day
-                             └─► port 80 ─┘
+    machine ─► for each name:           ┌─► DNS ─────┐
+               look up A, AAAA, CAA … ──┼─► CAA ─────┼─► a yes: go on;  a no: stop;
+                                        └─► port 80 ─┘   a likely no: go on, once a day
 """
 
 from __future__ import annotations
@@ -31,6 +30,9 @@ THREADS = 32
 YES_IS_KEPT_SECONDS = 60.0
 #: Whoever has just repaired something does not wait for a minute.
 NO_IS_KEPT_SECONDS = 5.0
+
+#: In the place of a name: what was found of this machine.
+MACHINE = ("", False)
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,8 @@ class Preflight:
         Raises:
             CertworkerError: It would say no; or probably, and was asked within the day.
         """
-        about_this_machine, *about_names = self.examine(names, renewing=renewing)
-        self._decide(names[0], about_this_machine, renewing=renewing)
+        self._decide(names[0], self.examine_machine(), renewing=False)
+        about_names = self.examine(names, renewing=renewing)
         for name, found in zip(names, about_names, strict=True):
             self._decide(name, found, renewing=renewing)
         logger.info(
@@ -89,19 +91,21 @@ class Preflight:
             extra={"domain": names[0], "event": "preflight"},
         )
 
-    def examine(self, names: Sequence[str], *, renewing: bool = False) -> list[tuple[Found, ...]]:
+    def examine_machine(self) -> tuple[Found, ...]:
         """
-        What each check found: first of this machine, then of each of *names*.
+        What each inspection of this machine found.
         """
-        machine = self._names.submit(self._examine_machine)
-        each = [self._names.submit(self._examine_name, name, renewing) for name in names]
-        return [future.result() for future in (machine, *each)]
-
-    def _examine_machine(self) -> tuple[Found, ...]:
-        return self._kept.get(("", False)) or self._keep(
-            ("", False),
+        return self._kept.get(MACHINE) or self._keep(
+            MACHINE,
             self._gather((each, self._answers.submit(each.ask)) for each in self._inspections),
         )
+
+    def examine(self, names: Sequence[str], *, renewing: bool = False) -> list[tuple[Found, ...]]:
+        """
+        What each check found of each of *names*.
+        """
+        each = [self._names.submit(self._examine_name, name, renewing) for name in names]
+        return [future.result() for future in each]
 
     def _examine_name(self, name: str, renewing: bool) -> tuple[Found, ...]:
         if found := self._kept.get((name, renewing)):

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
-from certworker.checks.addresses import is_public
+from certworker.checks.addresses import is_public, of_the_loopback
 from certworker.checks.dns import SILENT
 from certworker.checks.records import Records, View
 from certworker.checks.verdict import Question, Verdict
@@ -30,6 +30,8 @@ def check_resolution(question: Question, *, ours: Sequence[str] = (), private: b
             addresses are as good as others.
     """
     records = question.records
+    if of_the_loopback(records.name):
+        return Verdict.yes("this machine")
     if records.view is None:
         return _unanswered(records)
     if records.bogus:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
+from pathlib import Path
 
 from certworker.checks.addresses import addresses_of, is_public, of_the_loopback
 from certworker.checks.datagrams import Server
@@ -176,6 +177,18 @@ class Resolver:
             [Ask(server, name, kind, unchecked=True) for server in self._servers for kind in ADDRESSES]
         )
         return any(not answer.trouble for answer in heard.values())
+
+
+def own_servers(file: Path = Path("/etc/resolv.conf")) -> tuple[Server, ...]:
+    """
+    The first resolver of this machine; none if *file* names none (resolv.conf(5)).
+    """
+    try:
+        fields = [line.split() for line in file.read_text().splitlines()]
+    except OSError:
+        return ()
+    named = [field[1] for field in fields if len(field) > 1 and field[0] == "nameserver"]
+    return ((named[0], PORT),) if named and "%" not in named[0] else ()
 
 
 def _tree(name: str) -> tuple[str, ...]:

@@ -7,13 +7,20 @@ the domain works all the same.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
+from functools import partial
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from certworker.checks.records import Records
 from certworker.checks.verdict import Question, Verdict
-from certworker.errors.zones import CnameTarget, WrongAddress
+from certworker.errors import CertworkerError
+from certworker.errors.zones import CnameTarget, InvalidTarget, WrongAddress
+from certworker.names import domain_name
+
+CNAME, OLDER_CNAME = "_APP_DOMAIN_TARGET_CNAME", "_APP_DOMAIN_TARGET"
+A, AAAA = "_APP_DOMAIN_TARGET_A", "_APP_DOMAIN_TARGET_AAAA"
+CAA = "_APP_DOMAIN_TARGET_CAA"
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,38 @@ class Target:
     cname: str = ""
     #: The addresses of this server; none: unknown.
     addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Kind:
+    wanted: str
+    example: str
+    read: Callable[[str], str]
+
+
+def target_of(targets: Mapping[str, str], *, private: bool) -> tuple[Target, list[InvalidTarget]]:
+    """
+    The target in the settings, and what is wrong about them.
+
+    Args:
+        targets: The values that were set, by variable.
+        private: Names that only a private network knows are as good as others.
+    """
+    read: dict[str, str] = {}
+    wrong: list[InvalidTarget] = []
+    for variable, kind in _kinds(private).items():
+        if variable not in targets:
+            continue
+        try:
+            read[variable] = kind.read(targets[variable])
+        except (CertworkerError, ValueError):
+            reason = f"{targets[variable]} is not {kind.wanted}"
+            wrong.append(
+                InvalidTarget(variable=variable, reason=reason, wanted=kind.wanted, example=kind.example)
+            )
+    names = [read[variable] for variable in (CNAME, OLDER_CNAME) if variable in read]
+    addresses = tuple(read[variable] for variable in (A, AAAA) if variable in read)
+    return Target(names[0] if names else "", addresses), wrong
 
 
 def check_target(
@@ -70,6 +109,16 @@ def elsewhere(name: str, address: str, ours: Sequence[str]) -> WrongAddress | No
     return WrongAddress(
         name=name, found=address, expected=" or ".join(expected), kind="A" if version == 4 else "AAAA"
     )
+
+
+def _kinds(private: bool) -> dict[str, _Kind]:
+    name = _Kind("a public name", "api.example.org", partial(domain_name, private=private))
+    return {
+        CNAME: name,
+        OLDER_CNAME: name,
+        A: _Kind("an IPv4 address", "203.0.113.7", lambda text: str(IPv4Address(text))),
+        AAAA: _Kind("an IPv6 address", "2001:db8::7", lambda text: str(IPv6Address(text))),
+    }
 
 
 def _expected(name: str, target: Target, behind: Sequence[str]) -> str:

@@ -33,6 +33,12 @@ class VolumeNearlyFull(VolumeFull):
     severity = Severity.WARNING
 
 
+class VolumeNearlyFull(VolumeFull):
+    says = "The disk of {path} is nearly full: {left} left."
+    cure = VolumeFull.cure
+    severity = Severity.WARNING
+
+
 class NotPersistent(CertworkerError):
     code = "fs.not_persistent"
     says = (
@@ -185,6 +191,20 @@ class WorkerDied(CertworkerError):
         "To try at once: certworker request --force {name}"
     )
     retry = Retry.UNTIL
+
+
+class ClockSkew(CertworkerError):
+    code = "clock.skew"
+    says = "The clock of this server is {span} {direction} that of the CA, where it is {theirs}."
+    cure = "Let the host keep the time; the container follows it: timedatectl set-ntp true"
+    retry = Retry.PREFLIGHT
+    severity = Severity.FATAL
+
+
+class ClockDrift(ClockSkew):
+    says = ClockSkew.says
+    cure = ClockSkew.cure
+    severity = Severity.WARNING
 
 
 class ClockSkew(CertworkerError):

@@ -9,6 +9,10 @@ from certworker.errors.reach import CaaForbids, NoAddress, ReachFailure
 
 
 class NoRecord(NoAddress):
+    """
+    We know which record to create.
+    """
+
     says = "{name} has neither an A nor an AAAA record ({detail})."
     cure = "Create the record: {name}. A {expected}"
 
@@ -36,6 +40,10 @@ class Propagation(ReachFailure):
 
 
 class ServersDiffer(Propagation):
+    """
+    The domain's own servers are not of one mind.
+    """
+
     says = "The name servers of {name} do not agree: {server} says {found}, others say {expected}."
     cure = "Ask your DNS provider, if it stays so for an hour. See: dig {name} @{server}"
     severity = Severity.WARNING
@@ -66,6 +74,10 @@ class SplitHorizon(ReachFailure):
 
 
 class CaaLeavesOut(CaaForbids):
+    """
+    We know which record is missing.
+    """
+
     says = "The CAA records of {owner} allow {allowed} only, not {authority} ({name})."
     cure = 'Add the record: {owner}. CAA 0 issue "{identity}"'
 

@@ -32,6 +32,7 @@ from certworker.settings.readings import (
     Profile,
     Slots,
 )
+from certworker.settings.resolving import ResolvingSettings
 
 #: As in :mod:`certworker.certificates`, which settings do not import: a test holds the two together.
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]

@@ -7,6 +7,7 @@ A reader gets the text without the spaces and quotes around it, and never an emp
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,8 @@ from certworker.settings.choices import AuthorityChoice, HttpAddress
 
 #: Let's Encrypt in production, else the development CA.
 AUTO = "auto"
+
+DNS_PORT = 53
 
 DNS_PORT = 53
 
@@ -50,6 +53,20 @@ def _base64url(text: str) -> SecretStr:
     return SecretStr(key)
 
 
+def _name_servers(text: str) -> tuple[tuple[str, int], ...]:
+    if not (servers := tuple(map(_name_server, _comma_list(text)))):
+        raise ValueError("no name server at all")
+    return servers
+
+
+def _name_server(text: str) -> tuple[str, int]:
+    try:
+        return str(ip_address(text)), DNS_PORT
+    except ValueError:
+        at = HttpAddress.parse(text)
+        return str(ip_address(at.host)), at.port
+
+
 def _directory_or_off(text: str) -> Path | None:
     return None if text.lower() == "off" else Path(text)
 
@@ -58,6 +75,7 @@ Production = Annotated[bool, BeforeValidator(_is_production)]
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 AuthorityNames = Annotated[tuple[str, ...], BeforeValidator(_authorities)]
 AddressOrOff = Annotated[HttpAddress | None, BeforeValidator(_address_or_off)]
+NameServers = Annotated[tuple[tuple[str, int], ...], BeforeValidator(_name_servers)]
 Base64Url = Annotated[SecretStr, BeforeValidator(_base64url)]
 Directory = Annotated[Path, AfterValidator(Path.absolute)]
 DirectoryOrOff = Annotated[Directory | None, BeforeValidator(_directory_or_off)]

@@ -1,0 +1,82 @@
+"""
+What this machine is asked before an order: the time, the volumes, the targets that were set.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from certworker.checks.verdict import Verdict
+from certworker.errors import CertworkerError
+from certworker.errors.machine import ClockDrift, ClockSkew, VolumeNearlyFull
+
+#: A CA dates certificates back by an hour, for clients whose clock is slow.
+WRONG = timedelta(hours=1)
+INACCURATE = timedelta(seconds=60)
+
+#: A generation of a certificate has some 20 kB in five files.
+LITTLE_SPACE_BYTES = 100 * 1024 * 1024
+FEW_FILES = 1_000
+
+
+def check_clock(offset: Callable[[], timedelta | None]) -> Verdict:
+    """
+    Compare the clock with that of the CA.
+
+    Args:
+        offset: How much its clock was ahead of ours when it answered last; None: it does not tell its time.
+    """
+    try:
+        ahead = offset()
+    except CertworkerError:
+        # Whoever orders tells it better, and may know another CA.
+        return Verdict.yes("")
+    if ahead is None or abs(ahead) <= INACCURATE:
+        return Verdict.yes("")
+    kind = ClockSkew if abs(ahead) > WRONG else ClockDrift
+    wrong = kind(
+        span=_span(abs(ahead)),
+        direction="behind" if ahead > timedelta() else "ahead of",
+        theirs=f"{datetime.now(UTC) + ahead:%Y-%m-%d %H:%M:%S} UTC",
+    )
+    return Verdict.no(wrong) if kind is ClockSkew else Verdict.yes("", wrong)
+
+
+def check_volumes(probes: Sequence[Callable[[], None]], directories: Sequence[Path]) -> Verdict:
+    """
+    See whether a certificate could be stored.
+
+    Args:
+        probes: Each raises why one directory cannot be written.
+        directories: Where there must be room, too.
+
+    Raises:
+        VolumeReadOnly, VolumeFull, VolumeFault: A directory cannot be written.
+    """
+    for probe in probes:
+        probe()
+    return Verdict.yes("", *filter(None, map(nearly_full, directories)))
+
+
+def nearly_full(directory: Path) -> VolumeNearlyFull | None:
+    """
+    That *directory* has hardly any room left; None if it has enough.
+    """
+    room = os.statvfs(directory)
+    left = room.f_bavail * room.f_frsize
+    if left < LITTLE_SPACE_BYTES:
+        return VolumeNearlyFull(path=directory, left=f"{left // 1024 // 1024} MB")
+    # Some file systems have no fixed number of files, and say 0.
+    if room.f_files and room.f_favail < FEW_FILES:
+        return VolumeNearlyFull(path=directory, left=f"{room.f_favail} files (inodes)")
+    return None
+
+
+def _span(span: timedelta) -> str:
+    for unit, length in (("days", timedelta(days=1)), ("hours", timedelta(hours=1)), ("minutes", WRONG / 60)):
+        if span >= 2 * length:
+            return f"{span // length} {unit}"
+    return f"{span.total_seconds():.0f} seconds"
