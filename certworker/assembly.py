@@ -15,16 +15,17 @@ from redis import Redis
 from certworker.acme.renewal_info import Suggestion
 from certworker.attempts import Attempts
 from certworker.challenges.responder import Responder
-from certworker.checks.writable import Writable
 from certworker.desks.desk import Desk
 from certworker.desks.opening import Opening
 from certworker.issuance import Issuer
 from certworker.ledger.agenda import Agenda
+from certworker.ledger.doubts import Doubts
 from certworker.ledger.lanes import Lanes
 from certworker.ledger.lock import NameLocks
 from certworker.ledger.record import Records
 from certworker.ledger.tokens import ChallengeTokens
 from certworker.overview import standings
+from certworker.questions import preflight_of
 from certworker.removal import Removal
 from certworker.reports.metrics import Metrics
 from certworker.rounds import Rounds
@@ -90,7 +91,12 @@ def build(
     schedule = Schedule(partial(_advice, desks), random)
     issuer = Issuer(
         desks=desks,
-        checks=[Writable([volume.check_writable, traefik.check_writable], clock)],
+        checks=preflight_of(
+            settings,
+            [desk.authority for desk in desks],
+            desks[0].solvers,
+            may_ask=Doubts(connection).may_ask,
+        ),
         plan=schedule.plan,
         volume=volume,
         traefik=traefik,

@@ -17,6 +17,7 @@ from typing import Literal
 from certworker.attempts import Attempts
 from certworker.certificates import Certificate
 from certworker.challenges.solver import present
+from certworker.checks.preflight import Preflight
 from certworker.desks.desk import Desk
 from certworker.desks.turns import first_that_can
 from certworker.ledger.lock import NameLocks
@@ -46,7 +47,7 @@ class Issuer:
     """
 
     desks: Sequence[Desk]
-    checks: Sequence[Callable[[tuple[str, ...]], None]]
+    checks: Preflight
     #: When a certificate is renewed, and looked at next.
     plan: Callable[[Facts, datetime], Plan]
     volume: Volume
@@ -73,8 +74,7 @@ class Issuer:
             if current and not force and not self._is_due(current):
                 return self._done("kept", current)
 
-            for check in self.checks:
-                check(names)
+            self.checks(names, renewing=current is not None)
 
             order = partial(self._ordered, names, standing, force=force, insisting=insisting)
             certificate, desk = first_that_can(self.desks, names, order, self.clock())

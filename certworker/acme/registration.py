@@ -69,17 +69,6 @@ class Registration:
         account = self._files.read()
         return account.url if account else None
 
-    @property
-    def url(self) -> str | None:
-        """
-        The account's URL at the CA, as far as the volume knows it. The CA is not asked.
-
-        Raises:
-            AccountKeyUnreadable: The key is damaged.
-        """
-        account = self._files.read()
-        return account.url if account else None
-
     def account(self) -> Account:
         """
         The account, known to the CA and with the contact that is set.

@@ -9,8 +9,8 @@ The first part of a code says in which file its class stands::
     authority       acct.* acme.* ca.* net.*
     limits          rate.*
     reach           http.* dns.* caa.*         why the CA could not see that the domain is ours
-    zones           dns.* caa.*                what our own questions to DNS can tell of that
     checks          http.* dns.*               what only a check of our own can tell of that
+    zones           dns.* caa.*                what our own questions to DNS can tell of that
     machine         fs.* redis.* clock.* queue.* worker.*
 """
 

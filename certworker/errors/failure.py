@@ -124,7 +124,7 @@ def catalogue() -> list[type[CertworkerError]]:
     """
     Every failure class that has a code, by code. The README's table is made from it.
     """
-    for room in ("configuration", "naming", "authority", "limits", "reach", "checks", "machine"):
+    for room in ("configuration", "naming", "authority", "limits", "reach", "checks", "zones", "machine"):
         importlib.import_module(f"certworker.errors.{room}")
     return sorted(
         (kind for kind in _descendants(CertworkerError) if "code" in vars(kind)), key=lambda kind: kind.code

@@ -28,12 +28,10 @@ class VolumeFull(CertworkerError):
 
 
 class VolumeNearlyFull(VolumeFull):
-    says = "The disk of {path} is nearly full: {left} left."
-    cure = VolumeFull.cure
-    severity = Severity.WARNING
+    """
+    There is room for today's certificates.
+    """
 
-
-class VolumeNearlyFull(VolumeFull):
     says = "The disk of {path} is nearly full: {left} left."
     cure = VolumeFull.cure
     severity = Severity.WARNING
@@ -202,20 +200,10 @@ class ClockSkew(CertworkerError):
 
 
 class ClockDrift(ClockSkew):
-    says = ClockSkew.says
-    cure = ClockSkew.cure
-    severity = Severity.WARNING
+    """
+    As wrong as a CA allows.
+    """
 
-
-class ClockSkew(CertworkerError):
-    code = "clock.skew"
-    says = "The clock of this server is {span} {direction} that of the CA, where it is {theirs}."
-    cure = "Let the host keep the time; the container follows it: timedatectl set-ntp true"
-    retry = Retry.PREFLIGHT
-    severity = Severity.FATAL
-
-
-class ClockDrift(ClockSkew):
     says = ClockSkew.says
     cure = ClockSkew.cure
     severity = Severity.WARNING

@@ -38,7 +38,7 @@ from certworker.settings.resolving import ResolvingSettings
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
 
 
-class Settings(BaseSettings):
+class Settings(ResolvingSettings, BaseSettings):
     """
     The settings, each with the variable it comes from; the description says what that variable allows.
     """

@@ -20,8 +20,6 @@ AUTO = "auto"
 
 DNS_PORT = 53
 
-DNS_PORT = 53
-
 
 def _is_production(text: str) -> bool:
     return text.lower() == "production"

@@ -1,0 +1,148 @@
+"""
+Which questions of our own are asked before a CA is: the list of all checks, cheapest first.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from ipaddress import ip_address
+
+from certworker.acme.authority import Authority
+from certworker.answer import Answer
+from certworker.challenges.solver import Solver, present
+from certworker.checks.addresses import is_public
+from certworker.checks.caa import Issuer, check_caa
+from certworker.checks.eligibility import check_eligibility
+from certworker.checks.inspections import check_clock, check_volumes
+from certworker.checks.port80 import Port80, doors_of
+from certworker.checks.preflight import Preflight
+from certworker.checks.resolution import check_resolution
+from certworker.checks.resolver import Resolver, own_servers
+from certworker.checks.target import CAA, check_target, target_of
+from certworker.checks.verdict import Check, Inspection, Verdict
+from certworker.errors import CertworkerError
+from certworker.errors.zones import InvalidTarget
+from certworker.serving.traefik import Traefik
+from certworker.serving.volume import Volume
+from certworker.settings import Settings
+
+
+def preflight_of(
+    settings: Settings,
+    authorities: Sequence[Authority],
+    solvers: Sequence[Solver],
+    *,
+    may_ask: Callable[[str], bool],
+) -> Preflight:
+    """
+    All checks of a worker with *settings*.
+
+    Args:
+        authorities: The CAs, the preferred one first.
+        solvers: Where the preferred one finds answers to its challenges.
+        may_ask: Whether the CA may be asked about a name although it would probably say no.
+    """
+    preferred = authorities[0]
+    private = settings.authority.private_names
+    target, wrong = target_of(settings.targets, private=private)
+    resolver = resolver_of(settings)
+    volumes = [
+        Volume(settings.certificates_dir).check_writable,
+        Traefik(settings.config_dir).check_writable,
+    ]
+    directories = [settings.certificates_dir, settings.config_dir]
+    return Preflight(
+        [
+            Inspection("settings", "the environment", partial(_settings, settings), 1),
+            Inspection("targets", "the environment", partial(_targets, settings, preferred, wrong), 3),
+            Inspection("volumes", "a file written there", partial(check_volumes, volumes, directories), 10),
+            Inspection("clock", "the Date in the CA's answers", partial(check_clock, preferred.check), 3),
+        ],
+        [
+            Check(
+                "DNS",
+                "the domain's own name servers, and those of _APP_DNS",
+                partial(check_resolution, ours=target.addresses, private=private),
+                1,
+            ),
+            Check(
+                "CAA",
+                "the same, and the identities in the CA's directory",
+                partial(check_caa, issuers=lambda: [_issuer(each) for each in authorities]),
+                3,
+            ),
+            Check(
+                "target",
+                "the same, and _APP_DOMAIN_TARGET",
+                partial(check_target, target=target, main_domains=settings.domains, look_up=resolver.look_up),
+                10,
+            ),
+            Check(
+                "port 80",
+                "a nonce of our own, fetched as the CA fetches its own",
+                Port80(settings, partial(_standing, preferred, solvers), doors_of(settings)),
+                12,
+            ),
+        ],
+        resolver.look_up,
+        may_ask,
+    )
+
+
+def resolver_of(settings: Settings) -> Resolver:
+    """
+    Who looks names up for a worker with *settings*.
+    """
+    if settings.authority.private_names:
+        # Public resolvers know nothing of a private network.
+        return Resolver(
+            [server for server in settings.name_servers if not is_public(ip_address(server[0]))], private=True
+        )
+    # A resolver on the loopback interface is the machine's own; the world may be as small as that.
+    apart = not any(ip_address(address).is_loopback for address, _ in settings.name_servers)
+    return Resolver(settings.name_servers, own=own_servers() if apart else ())
+
+
+def _issuer(authority: Authority) -> Issuer:
+    return Issuer(authority.title, authority.caa_identities, authority.account_url)
+
+
+def _settings(settings: Settings) -> Verdict:
+    reasons = []
+    for choice in settings.authorities:
+        try:
+            check_eligibility(settings, choice)
+        except CertworkerError as failure:
+            reasons.append(failure)
+        else:
+            return Verdict.yes("")
+    return Verdict.no(reasons[0])
+
+
+def _targets(settings: Settings, authority: Authority, wrong: Sequence[InvalidTarget]) -> Verdict:
+    remarks = list(wrong)
+    wanted, known = settings.targets.get(CAA), authority.caa_identities if CAA in settings.targets else ()
+    if wanted and known and not any(identity in wanted for identity in known):
+        remarks.append(
+            InvalidTarget(
+                variable=CAA,
+                reason=f"{authority.title} is called {' or '.join(known)} in CAA records",
+                wanted="the CA that is used",
+                example=known[0],
+            )
+        )
+    return Verdict.yes("", *remarks)
+
+
+@contextmanager
+def _standing(authority: Authority, solvers: Sequence[Solver], name: str) -> Iterator[Answer]:
+    """
+    An answer for *name* that nobody asked for, in all places where a CA would look.
+    """
+    token = secrets.token_urlsafe(24)
+    answer = Answer(name, token, f"{token}.{authority.thumbprint}")
+    with present([answer], solvers):
+        yield answer
