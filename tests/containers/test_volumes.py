@@ -15,6 +15,13 @@ from tests.containers.project import WORKER, Project
 OF_ROOT = "chown 0:0 /storage/certificates && mkdir -m 0755 /storage/certificates/shop.internal"
 AS_ROOT = ("run", "--rm", "--no-deps", "--user", "0", "--cap-add", "CHOWN", "--entrypoint", "sh")
 
+TRAEFIK_OF_ROOT = """
+services:
+  traefik:
+    user: "0:0"
+    cap_drop: !reset []
+"""
+
 WITHOUT_CERTIFICATES = """
 services:
   appwrite-worker-certificates:
@@ -45,6 +52,21 @@ class TestOwnership:
         project.wait_for_line("main.internal: DONE")
         project.request("shop.internal")
         project.wait_for_line("shop.internal: DONE")
+
+    def test_a_traefik_of_root_reads_what_the_worker_writes(
+        self, project: Project, pebble: ContainedPebble, tmp_path: Path
+    ) -> None:
+        """
+        Appwrite's is; it needs no change for a worker with another uid.
+        """
+        of_root = tmp_path / "of-root.yml"
+        of_root.write_text(TRAEFIK_OF_ROOT)
+        project.also(of_root)
+        pebble.start()
+        project.up()
+        project.wait_for_line("main.internal: DONE")
+
+        assert project.visit("main.internal")
 
 
 class TestForgottenVolumes:
