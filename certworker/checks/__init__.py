@@ -19,8 +19,6 @@ The files, in the order in which they may import each other::
     probe          one question at port 80, asked as a CA asks it
     stranger       who answered in our place
     diagnosis      what is wrong on the way to the answer
-    stranger       who answered in our place
-    diagnosis      what is wrong on the way to the answer
     port80         does the answer to a challenge arrive?
     preflight      ★ all of them at the same time
 """
