@@ -22,6 +22,9 @@ from tests.servers.development import development_authority
 from tests.servers.redis import RedisServer, free_port
 from tests.servers.worker import WorkerProcess
 
+#: Commands whose example speaks of a certificate that is there.
+NEEDS_A_CERTIFICATE = {"revoke"}
+
 TEXT = readme.README.read_text()
 
 
@@ -85,7 +88,9 @@ class TestCommands:
         """
         `--help` teaches by one example; `work` and `demo` have tests of their own.
         """
-        run(example_of(name).replace("api.example.org", "api.localhost"), tmp_path, redis_server)
+        before = "certworker request --wait api.example.org\n" if name in NEEDS_A_CERTIFICATE else ""
+        example = (before + example_of(name)).replace("api.example.org", "api.localhost")
+        run(example, tmp_path, redis_server)
 
     def test_each_help_has_one_example(self) -> None:
         """

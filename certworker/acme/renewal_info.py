@@ -7,7 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Lock
 from typing import Any
 
@@ -15,6 +15,15 @@ from certworker.acme.network import Network
 from certworker.acme.transport import Reply
 from certworker.acme.waiting import retry_after
 from certworker.errors import CertworkerError
+from certworker.errors.authority import (
+    AuthorityUnreachable,
+    Maintenance,
+    ServerInternal,
+    TlsIntercepted,
+)
+from certworker.errors.configuration import WrongCaUrl
+from certworker.errors.limits import AuthorityBusy
+from certworker.errors.reach import ContainerResolver
 from certworker.renewal import Window
 
 logger = logging.getLogger(__name__)
@@ -24,6 +33,17 @@ SHORTEST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(days=1)
 #: Without an answer: longer each time, up to the pause for a fault that lasts (section 4.3.3).
 LONGEST_BACKOFF = timedelta(hours=6)
+
+#: What says more of the CA than of one certificate: nobody asks it for another one for a while.
+UNANSWERED = (
+    AuthorityUnreachable,
+    AuthorityBusy,
+    ContainerResolver,
+    Maintenance,
+    ServerInternal,
+    TlsIntercepted,
+    WrongCaUrl,
+)
 
 #: So many answers are kept in memory; one is some 300 bytes.
 ANSWERS_KEPT = 100_000
@@ -50,6 +70,8 @@ class RenewalInfo:
         self._clock = clock
         self._known: dict[str, Suggestion] = {}
         self._lock = Lock()
+        #: Until when nobody asks a CA that did not answer, and how often in a row that was.
+        self._silence: tuple[datetime, int] | None = None
 
     def suggestion(self, renewal_id: str, name: str) -> Suggestion | None:
         """
@@ -60,56 +82,81 @@ class RenewalInfo:
         Args:
             name: A name of the certificate, for the log.
         """
-        url = self._url(renewal_id)
-        if url is None:
-            return None
         with self._lock:
-            known = self._known.get(renewal_id)
-        if known and self._clock() < known.ask_again:
+            known, silence = self._known.get(renewal_id), self._silence
+        now = self._clock()
+        if known and now < known.ask_again:
             return known
-        asked = self._ask(url, known)
-        if asked.window and known and known.window and known.window != asked.window:
-            _tell_moved(name, asked.window)
+        if silence and now < silence[0]:
+            # A thousand names would else wait for a thousand time-outs, one after the other.
+            return Suggestion(known.window if known else None, silence[0])
+        asked = self._ask(renewal_id, known, now)
+        if asked is None:
+            return None
+        if asked.window and asked.window != (known.window if known else None):
+            _tell(name, asked.window, moved=bool(known and known.window))
         with self._lock:
             if len(self._known) >= ANSWERS_KEPT:
                 self._known.clear()
             self._known[renewal_id] = asked
         return asked
 
-    def _url(self, renewal_id: str) -> str | None:
+    def _ask(self, renewal_id: str, known: Suggestion | None, now: datetime) -> Suggestion | None:
         try:
             base = self._network.directory().renewal_info
-        except CertworkerError:
-            return None
-        return f"{base.rstrip('/')}/{renewal_id}" if base else None
-
-    def _ask(self, url: str, known: Suggestion | None) -> Suggestion:
-        now = self._clock()
-        try:
-            reply = self._network.get(url)
+            if base is None:
+                return None
+            reply = self._network.get(f"{base.rstrip('/')}/{renewal_id}")
             window = _window(reply)
         except CertworkerError as failure:
-            faults = known.faults + 1 if known else 1
             logger.debug("no renewal information: %s", failure)
-            pause = min(SHORTEST_PAUSE * 2 ** min(faults, 16), LONGEST_BACKOFF)
-            return Suggestion(known.window if known else None, now + pause, faults)
+            faults = known.faults + 1 if known else 1
+            again = _again(failure, faults, now)
+            if isinstance(failure, UNANSWERED):
+                again = self._fell_silent(failure, now)
+            return Suggestion(known.window if known else None, again, faults)
+        with self._lock:
+            self._silence = None
         wanted = (retry_after(reply.headers, now) or now + LONGEST_BACKOFF) - now
         return Suggestion(window, now + min(max(wanted, SHORTEST_PAUSE), LONGEST_PAUSE))
+
+    def _fell_silent(self, failure: CertworkerError, now: datetime) -> datetime:
+        with self._lock:
+            until, faults = self._silence or (now, 0)
+            # Those that asked at the same time count as one.
+            if until <= now:
+                until, faults = _again(failure, faults + 1, now), faults + 1
+                self._silence = until, faults
+            return until
+
+
+def _again(failure: CertworkerError, faults: int, now: datetime) -> datetime:
+    pause: timedelta = min(SHORTEST_PAUSE * 2 ** min(faults - 1, 16), LONGEST_BACKOFF)
+    return min(max(now + pause, failure.until or now), now + LONGEST_PAUSE)
 
 
 def _window(reply: Reply) -> Window | None:
     told = reply.document.get("suggestedWindow")
     try:
         assert isinstance(told, dict)  # noqa: S101
-        start, end = (datetime.fromisoformat(str(told[edge])) for edge in ("start", "end"))
+        start, end = (_moment(str(told[edge])) for edge in ("start", "end"))
         explanation: Any = reply.document.get("explanationURL")
         # A window that ends before it begins is to be treated as none (section 4.2).
         return Window(start, end, str(explanation) if explanation else "") if start < end else None
-    except (AssertionError, KeyError, ValueError, TypeError):
+    except (AssertionError, KeyError, ValueError, OverflowError):
         raise reply.unusable("no suggestedWindow") from None
 
 
-def _tell_moved(name: str, window: Window) -> None:
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("no time zone")
+    return moment.astimezone(UTC)
+
+
+def _tell(name: str, window: Window, *, moved: bool) -> None:
+    if not moved and not window.explanation_url:
+        return
     logger.warning(
         "the CA wants this certificate renewed between %s and %s%s",
         f"{window.start:%Y-%m-%d %H:%M}",

@@ -4,15 +4,43 @@ ARI: asked when the CA wants to be asked, and never in the way of a renewal.
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+import logging
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+
+import pytest
 
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
+from certworker.development.misbehaviour import Fault
+from certworker.development.policy import Window
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer
+from tests.servers.oddities import Oddity, odd_server
 
 NAME = "shop.localhost"
+
+
+@dataclass
+class SteppedClock:
+    """
+    The time, which moves when a test says so.
+    """
+
+    now: datetime
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> SteppedClock:
+    """
+    A clock that stands.
+    """
+    return SteppedClock(datetime.now(UTC))
 
 
 def asked(authority: DevelopmentAuthority, kind: str) -> int:
@@ -56,12 +84,164 @@ class TestSuggestion:
         assert not house.issuer.plan(facts, house.clock()).due
 
 
+class TestMovedWindow:
+    def test_it_is_told_with_the_ca_s_reason(
+        self,
+        clock: SteppedClock,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """
+        A mass revocation is explained on a page of the CA; once, not at each look.
+        """
+        client = client_of(authority.directory_url, tmp_path, clock=clock)
+        certificate = issued(client, challenge_server, NAME)
+        first = client.suggestion(certificate.renewal_id, NAME)
+        start = clock.now - timedelta(hours=2)
+        moved = Window(start, start + timedelta(hours=1), "https://ca.example.org/incident")
+        authority.policy.windows[NAME] = moved
+
+        clock.now += timedelta(days=1)
+        with caplog.at_level(logging.WARNING):
+            second = client.suggestion(certificate.renewal_id, NAME)
+            clock.now += timedelta(days=1)
+            client.suggestion(certificate.renewal_id, NAME)
+
+        assert first is not None
+        assert second is not None
+        assert second.window is not None
+        assert first.window != second.window
+        assert second.window.end < clock.now
+        (told,) = [record.getMessage() for record in caplog.records]
+        assert "https://ca.example.org/incident" in told
+
+    def test_a_reason_is_told_at_the_first_look_too(
+        self,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """
+        The worker may have been restarted since the last one.
+        """
+        client = client_of(authority.directory_url, tmp_path)
+        certificate = issued(client, challenge_server, NAME)
+        start = certificate.not_before
+        authority.policy.windows[""] = Window(start, start + timedelta(days=1), "https://ca.example.org/why")
+
+        with caplog.at_level(logging.WARNING):
+            client.suggestion(certificate.renewal_id, NAME)
+
+        assert ["https://ca.example.org/why"] == [
+            record.getMessage().rpartition(" ")[2] for record in caplog.records
+        ]
+
+
+class TestSilence:
+    def test_a_ca_that_is_away_is_asked_once_for_all_names(
+        self, clock: SteppedClock, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        A thousand names must not wait for a thousand time-outs, or a look would take hours.
+        """
+        client = client_of(authority.directory_url, tmp_path, clock=clock)
+        authority.misbehaviour.fail("renewalInfo", Fault(503, None), times=None)
+
+        for _ in range(3):
+            told = [client.suggestion(f"aki.{each}", NAME) for each in range(100)]
+            assert {None} == {suggestion.window for suggestion in told if suggestion}
+            clock.now += timedelta(seconds=61)
+
+        assert 2 == asked(authority, "renewalInfo")
+
+    def test_its_pauses_grow_to_six_hours_and_end_with_an_answer(
+        self,
+        clock: SteppedClock,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        tmp_path: Path,
+    ) -> None:
+        """
+        RFC 9773, section 4.3.3.
+        """
+        client = client_of(authority.directory_url, tmp_path, clock=clock)
+        certificate = issued(client, challenge_server, NAME)
+        authority.misbehaviour.fail("renewalInfo", Fault(), times=12)
+        pauses = []
+        for _ in range(12):
+            suggestion = client.suggestion(certificate.renewal_id, NAME)
+            assert suggestion is not None
+            pauses.append((suggestion.ask_again - clock.now) / timedelta(minutes=1))
+            clock.now = suggestion.ask_again
+
+        answered = client.suggestion(certificate.renewal_id, NAME)
+
+        assert [1, 2, 4, 8, 16, 32, 64, 128, 256, 360, 360, 360] == pauses
+        assert answered is not None
+        assert answered.window is not None
+
+    def test_the_window_that_was_known_stays(
+        self,
+        clock: SteppedClock,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        tmp_path: Path,
+    ) -> None:
+        """
+        Even when the directory is to be asked for again: the moment was chosen, and does not jump.
+        """
+        client = client_of(authority.directory_url, tmp_path, clock=clock)
+        certificate = issued(client, challenge_server, NAME)
+        before = client.suggestion(certificate.renewal_id, NAME)
+        authority.stop()
+        clock.now += timedelta(days=2)
+
+        after = client.suggestion(certificate.renewal_id, NAME)
+
+        assert before is not None
+        assert after is not None
+        assert before.window == after.window
+
+
+class TestOddWindows:
+    @pytest.mark.parametrize(
+        ("start", "end"),
+        [
+            ("2026-12-01T00:00:00", "2026-12-02T00:00:00"),
+            ("2026-12-01T00:00:00Z", "2026-12-02T00:00:00"),
+            ("0001-01-01T00:00:00+14:00", "2026-12-02T00:00:00Z"),
+            ("2026-12-02T00:00:00Z", "2026-12-01T00:00:00Z"),
+            ("2026-12-02T00:00:00Z", "2026-12-02T00:00:00Z"),
+            ("tomorrow", None),
+        ],
+    )
+    def test_what_is_no_window_is_none(self, start: str, end: str | None, tmp_path: Path) -> None:
+        """
+        The arithmetic decides then; a date without a zone must not end in a traceback at each look.
+        """
+        with odd_server() as server:
+            urls = {
+                kind: f"{server.url}/{kind}" for kind in ("newNonce", "newAccount", "newOrder", "renewalInfo")
+            }
+            window = {"suggestedWindow": {"start": start, "end": end}}
+            server.answers["/"] = Oddity(json.dumps(urls).encode())
+            server.answers["/renewalInfo/aki.serial"] = Oddity(json.dumps(window).encode())
+
+            suggestion = client_of(f"{server.url}/", tmp_path).suggestion("aki.serial", NAME)
+
+        assert suggestion is not None
+        assert suggestion.window is None
+
+
 class TestReplaces:
     def test_a_predecessor_that_the_ca_does_not_take_ends_no_renewal(
         self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        After the account's key was lost, it is another account's; the order is one for a new certificate then.
+        After the account's key was lost it belongs to another account; this is an order like a first one.
         """
         others = issued(client_of(authority.directory_url, tmp_path / "lost"), challenge_server, NAME)
         client = client_of(authority.directory_url, tmp_path / "new")

@@ -1,0 +1,68 @@
+"""
+`certworker revoke`: ends a certificate before its time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+from redis import Redis
+
+from certworker.acme.custody import REASONS
+from certworker.cli.authority import choice_of, opened
+from certworker.intake.connection import connected
+from certworker.intake.queue import request_certificate, request_removal
+from certworker.names import domain_name
+from certworker.serving.volume import Volume
+from certworker.settings import load
+
+
+@click.command()
+@click.argument("name")
+@click.option(
+    "--reason",
+    type=click.Choice(list(REASONS)),
+    default="unspecified",
+    help="What the CA is told and publishes.",
+)
+@click.option("--remove", is_flag=True, help="Take its names out of service instead of issuing anew.")
+def command(name: str, reason: str, remove: bool) -> None:
+    """
+    Revoke the certificate of NAME at its CA; a new one with another key is asked for at once.
+
+    It ends for all names in it.
+
+    \b
+    Example:
+      certworker revoke api.example.org --reason keyCompromise
+    """
+    settings = load(os.environ)
+    # What is there may have come from another CA than today's.
+    name = domain_name(name, private=True)
+    stored = Volume(settings.certificates_dir).current(name)
+    if stored is None:
+        click.echo(f"{name} has no certificate here. See what has one: certworker status", err=True)
+        sys.exit(1)
+    choice = choice_of(settings, stored.facts.authority)
+    with connected(settings) as connection:
+        # Without Redis nothing would follow the revocation.
+        connection.ping()
+        with opened(settings, choice) as authority:
+            first = authority.custody.revoke(stored.certificate, reason)
+        click.echo(
+            f"{', '.join(stored.facts.names)}: {'' if first else 'already '}revoked at {choice.title}, "
+            f"serial {stored.facts.serial}"
+        )
+        _follow_up(connection, stored.facts.names, remove)
+
+
+def _follow_up(connection: Redis, names: tuple[str, ...], remove: bool) -> None:
+    if remove:
+        for name in names:
+            request_removal(name, connection=connection)
+    else:
+        request_certificate(names, force=True, connection=connection)
+    what = "removal" if remove else "a new certificate"
+    click.echo(f"{what} requested; to see how it stands: certworker status {names[0]}")

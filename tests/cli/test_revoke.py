@@ -1,0 +1,107 @@
+"""
+Ending a certificate from a shell.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from certworker.development.authority import DevelopmentAuthority
+from certworker.serving.volume import Stored, Volume
+from tests.servers.worker import WorkerProcess, wait_until
+
+NAME = "main.localhost"
+
+
+@pytest.fixture
+def volume(worker: WorkerProcess) -> Volume:
+    """
+    The volume of a worker that has issued for NAME.
+    """
+    worker.start()
+    worker.wait_for_line(f"{NAME}.*DONE")
+    return Volume(Path(worker.environment["CERTWORKER_CERTIFICATES_DIR"]))
+
+
+def revocations(authority: DevelopmentAuthority) -> list[tuple[str, ...]]:
+    """
+    What the CA has revoked.
+    """
+    return [asked.names for asked in authority.requests if asked.kind == "revokeCert" and asked.status == 200]
+
+
+def another(volume: Volume, than: Stored) -> Stored | None:
+    """
+    The certificate in service, if it is another one.
+    """
+    found = volume.current(NAME)
+    return found if found and found.facts.serial != than.facts.serial else None
+
+
+class TestRevoke:
+    def test_a_new_one_with_another_key_follows(
+        self, worker: WorkerProcess, volume: Volume, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        After a key was found elsewhere, that is what a person wants.
+        """
+        before = volume.current(NAME)
+        assert before is not None
+
+        ended = worker.command("revoke", NAME, "--reason", "keyCompromise")
+
+        assert 0 == ended.returncode, ended.stderr
+        assert f"{NAME}: revoked at" in ended.stdout
+        assert [(NAME,)] == revocations(door_authority)
+        after = wait_until(lambda: another(volume, before), lambda: worker.log)
+        assert before.certificate.key.pem != after.certificate.key.pem
+
+    def test_or_the_name_is_taken_out_of_service(
+        self, worker: WorkerProcess, volume: Volume, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A domain that was sold.
+        """
+        ended = worker.command("revoke", NAME, "--reason", "cessationOfOperation", "--remove")
+
+        assert 0 == ended.returncode, ended.stderr
+        assert [(NAME,)] == revocations(door_authority)
+        worker.wait_for_line("taken out of service")
+        assert volume.current(NAME) is None
+
+    def test_what_is_not_here_is_not_revoked(self, worker: WorkerProcess) -> None:
+        """
+        A slip in the name.
+        """
+        ended = worker.command("revoke", "other.localhost")
+
+        assert 1 == ended.returncode
+        assert "has no certificate here" in ended.stderr
+
+    def test_a_certificate_of_another_ca_wants_that_ca(
+        self, worker: WorkerProcess, volume: Volume, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Only the one that issued it can revoke it.
+        """
+        worker.environment["CERTWORKER_AUTHORITY"] = "development"
+        ended = worker.command("revoke", NAME)
+
+        assert 1 == ended.returncode
+        assert "is not one of the CAs that are set (development)" in ended.stderr
+        assert [] == revocations(door_authority)
+
+    def test_without_redis_nothing_is_revoked(
+        self, worker: WorkerProcess, volume: Volume, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Nobody would issue anew.
+        """
+        worker.environment["_APP_REDIS_PORT"] = "1"
+        ended = worker.command("revoke", NAME)
+
+        assert 1 == ended.returncode
+        assert "[redis.unreachable]" in ended.stderr
+        assert [] == revocations(door_authority)
