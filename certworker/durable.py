@@ -97,6 +97,14 @@ def write_directory(path: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
         sync_directory(path.parent)
 
 
+def move(path: Path, target: Path) -> None:
+    """
+    Rename *path*, written by one of these functions, to *target*; it lasts with :func:`sync_directory`.
+    """
+    with told(target):
+        path.replace(target)
+
+
 def link(path: Path, target: str, via: Path | None = None) -> None:
     """
     Make *path* a symbolic link to *target* in one step, whatever file or link stands there.

@@ -15,6 +15,7 @@ from threading import Thread, Timer
 from typing import Any, cast
 
 from redis import Redis
+from redis.exceptions import RedisError
 from rq.executions import Execution
 from rq.job import Job
 from rq.queue import Queue
@@ -216,7 +217,7 @@ class PooledWorker(SimpleWorker):
             raise
 
     def _run(self, job: Job, execution: Execution, place: Place) -> None:
-        ours = slot.Slot(partial(self._slots.give_back, place), self._others_at_work)
+        ours = slot.Slot(partial(self._slots.give_back, place), partial(self._others_at_work, place))
         try:
             with log.job(job.id), slot.occupied(ours):
                 self.perform_job(job, self.queue, execution)
@@ -227,8 +228,13 @@ class PooledWorker(SimpleWorker):
             self.executions.pop(execution.id, None)
             self._slots.end(place)
 
-    def _others_at_work(self) -> bool:
-        return self._parking.has_backlog() or self._slots.used() > 0 or queue_length(self.connection) > 0
+    def _others_at_work(self, place: Place) -> bool:
+        if self._parking.has_backlog() or self._slots.used() > place.filled:
+            return True
+        try:
+            return queue_length(self.connection) > 0
+        except RedisError:
+            return False  # nobody comes to work
 
 
 def _failure_of(job: Job) -> str:

@@ -44,7 +44,7 @@ class WriteLock:
         """
         deadline = time.monotonic() + self.patience_seconds
         if not self._threads.acquire(timeout=self.patience_seconds):
-            raise self._still_locked()
+            raise self.still_locked()
         try:
             with self._locked(fcntl.LOCK_EX, deadline):
                 yield
@@ -62,6 +62,12 @@ class WriteLock:
         with self._locked(fcntl.LOCK_SH, time.monotonic() + self.patience_seconds):
             yield
 
+    def still_locked(self) -> VolumeLocked:
+        """
+        What to tell after waiting in vain.
+        """
+        return VolumeLocked(path=self.path, seconds=f"{self.patience_seconds:g}")
+
     @contextmanager
     def _locked(self, kind: int, deadline: float) -> Iterator[None]:
         durable.make_directory(self.path.parent)
@@ -70,7 +76,7 @@ class WriteLock:
         try:
             while not self._taken(descriptor, kind):
                 if time.monotonic() > deadline:
-                    raise self._still_locked()
+                    raise self.still_locked()
                 time.sleep(PAUSE_SECONDS)
             yield
         finally:
@@ -83,6 +89,3 @@ class WriteLock:
             except BlockingIOError:
                 return False
             return True
-
-    def _still_locked(self) -> VolumeLocked:
-        return VolumeLocked(path=self.path, seconds=f"{self.patience_seconds:g}")

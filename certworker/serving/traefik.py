@@ -9,6 +9,7 @@ the same already is left alone.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import tomllib
 from pathlib import Path
@@ -21,6 +22,7 @@ from certworker.errors.machine import Fenced
 from certworker.names import is_address
 from certworker.serving.generation import GENERATIONS, Facts, token_of
 from certworker.serving.locking import PATIENCE_SECONDS, WriteLock
+from certworker.serving.publication import Publication
 from certworker.serving.volume import Stored
 
 #: What the provider loads.
@@ -30,7 +32,7 @@ _LOADED = (".yml", ".yaml", ".toml")
 _LONGEST_STEM = 251
 
 #: What we write ourselves: with 50,000 names nobody parses it all.
-_OURS = re.compile(rb"tls:\n  certificates:\n  - certFile: [\w/.-]+\n    keyFile: [\w/.-]+\n")
+_OURS = re.compile(rb"tls:\n  certificates:\n  - certFile: ([\w/.-]+)\n    keyFile: [\w/.-]+\n")
 
 _GENERATION = re.compile(rb"/" + re.escape(bytes(GENERATIONS)) + rb"/([0-9a-f-]+)/")
 
@@ -46,6 +48,7 @@ class Traefik:
         self.directory = config_dir.absolute()
         self._workshop = self.directory / ".certworker"
         self._lock = WriteLock(self._workshop / "lock", patience_seconds)
+        self._publication = Publication(self.directory, self._workshop, self._lock, _is_outdated)
 
     def serve(self, stored: Stored, *, again: bool = False) -> bool:
         """
@@ -63,12 +66,14 @@ class Traefik:
             ValueError: The path of the volume is a template to Traefik.
         """
         contents = {name: _configuration(stored.directory, name) for name in stored.facts.names}
-        with self._lock.held():
-            changed = [name for name in contents if again or _content(self._file(name)) != contents[name]]
-            for name in changed:
-                self._refuse_if_newer(name, stored)
-            for name in changed:
-                durable.write(self._file(name), contents[name], 0o644, via=self._workshop)
+        changed = [name for name in contents if again or _content(self._file(name)) != contents[name]]
+        if changed:
+            self._publication.publish(
+                stored.directory.name, {self._file(name).name: contents[name] for name in changed}
+            )
+        for name in changed:
+            if _content(self._file(name)) != contents[name]:
+                raise Fenced(name=name)
         return bool(changed)
 
     def serves(self, name: str, facts: Facts) -> bool:
@@ -93,6 +98,7 @@ class Traefik:
         Let Traefik serve nothing of ours for *name*.
         """
         with self._lock.held():
+            self._publication.withdraw(self._file(name).name)
             durable.remove(self._file(name))
 
     def served(self) -> set[str]:
@@ -138,14 +144,28 @@ class Traefik:
             stem = f"{name[:180]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         return self.directory / f"{stem}.yml"
 
-    def _refuse_if_newer(self, name: str, stored: Stored) -> None:
-        # A file may name a generation that is gone, after a volume was restored: it forbids nothing.
-        for identifier in _generations_in(_content(self._file(name))):
-            if (
-                token_of(identifier) > stored.facts.generation
-                and (stored.directory.parent / identifier).is_dir()
-            ):
-                raise Fenced(name=name)
+
+def _is_outdated(content: bytes, file: Path) -> bool:
+    """
+    Whether the generation that *content* leads to is gone, or older than the one that *file* leads to.
+    """
+    ours = _directory_in(content)
+    if ours is None or not ours.is_dir():
+        return True
+    # A file may name a generation that is gone, after a volume was restored: it forbids nothing.
+    return any(
+        token_of(identifier) > token_of(ours.name) and (ours.parent / identifier).is_dir()
+        for identifier in _generations_in(_content(file))
+    )
+
+
+def _directory_in(content: bytes) -> Path | None:
+    if found := _OURS.match(content):
+        return Path(os.fsdecode(found[1])).parent
+    try:
+        return Path(yaml.safe_load(content)["tls"]["certificates"][0]["certFile"]).parent
+    except (yaml.YAMLError, TypeError, KeyError, IndexError):
+        return None
 
 
 def _configuration(directory: Path, name: str) -> bytes:

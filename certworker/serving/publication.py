@@ -1,0 +1,159 @@
+"""
+Changes of the directory that Traefik watches, gathered into bursts.
+
+After each event there Traefik reads every file again, and with 50,000 of them that takes seconds. So under
+load a change waits until two seconds have passed since the last one, and then goes with all the others that
+wait, of all workers. While nothing else is under way, or after a pause, a change is made at once.
+
+What waits stands in a directory of its own beside the watched one, complete and fsynced: whoever is the first
+whose time has come makes the changes of all. The time of the last change is that of the directory itself.
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from certworker import durable, slot
+from certworker.errors import CertworkerError
+from certworker.serving.locking import WriteLock
+
+#: Between two bursts of changes.
+PAUSE_SECONDS = 2.0
+
+#: Who waits looks so often whether somebody else was quicker, or nobody else is left.
+GLANCE_SECONDS = 0.05
+
+#: Directories with what is ready to be moved into the watched one.
+READY = ".ready"
+
+_MODE = 0o644
+
+
+class Publication:
+    """
+    Puts files into the watched *directory*.
+
+    Args:
+        workshop: A directory beside them that is not watched, on the same file system.
+        lock: Held while files are moved.
+        is_outdated: Whether the content of a file must not replace the one that is there.
+    """
+
+    def __init__(
+        self, directory: Path, workshop: Path, lock: WriteLock, is_outdated: Callable[[bytes, Path], bool]
+    ) -> None:
+        self._directory = directory
+        self._workshop = workshop
+        self._lock = lock
+        self._is_outdated = is_outdated
+        # Of the threads that wait one looks at the time, and acts for all.
+        self._leading = threading.Lock()
+        #: Beside the time of the directory, because the clock of a file server may be another one.
+        self._last_change = -PAUSE_SECONDS
+
+    def publish(self, order: str, files: Mapping[str, bytes]) -> None:
+        """
+        Put *files*, contents by name, into the directory; each that is outdated by then is left out.
+
+        It returns when they are there. A job that has to wait for that gives its slot back.
+
+        Args:
+            order: Of two that have the same file, the one with the later *order* wins.
+
+        Raises:
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each file is the old one or the new one.
+        """
+        if not self._has_to_wait():
+            with self._lock.held():
+                # Again, since only here nobody else can come between.
+                if not self._has_to_wait():
+                    self._put(files)
+                    return
+        ready = self._workshop / f"{order}-{secrets.token_hex(4)}{READY}"
+        durable.write_directory(ready, {name: (content, _MODE) for name, content in files.items()})
+        slot.current().give_back()
+        try:
+            self._wait_for(ready)
+        except BaseException:
+            with suppress(CertworkerError):
+                durable.remove(ready)
+            raise
+
+    def withdraw(self, name: str) -> None:
+        """
+        Forget what is ready for the file *name*; the lock is held.
+        """
+        for ready in self._workshop.glob(f"*{READY}"):
+            durable.remove(ready / name)
+
+    def _has_to_wait(self) -> bool:
+        return self._pause_left() > 0 and slot.current().others_at_work()
+
+    def _pause_left(self) -> float:
+        with durable.told(self._directory):
+            try:
+                changed = self._directory.stat().st_mtime
+            except FileNotFoundError:
+                return 0
+        since = min(time.time() - changed, time.monotonic() - self._last_change)
+        return min(PAUSE_SECONDS - since, PAUSE_SECONDS)
+
+    def _put(self, files: Mapping[str, bytes]) -> None:
+        for name, content in files.items():
+            if not self._is_outdated(content, self._directory / name):
+                durable.write(self._directory / name, content, _MODE, via=self._workshop)
+        self._move_all(None)
+
+    def _wait_for(self, ready: Path) -> None:
+        # After a whole pause either somebody has made our change, or nobody has made any.
+        deadline = time.monotonic() + PAUSE_SECONDS
+        while ready.exists():
+            if time.monotonic() > deadline + self._lock.patience_seconds:
+                raise self._lock.still_locked()
+            if self._leading.acquire(timeout=5 * GLANCE_SECONDS):
+                try:
+                    self._lead(ready, deadline)
+                finally:
+                    self._leading.release()
+
+    def _lead(self, ready: Path, deadline: float) -> None:
+        while ready.exists():
+            if time.monotonic() < deadline and self._has_to_wait():
+                time.sleep(GLANCE_SECONDS)
+                continue
+            with self._lock.held():
+                if time.monotonic() >= deadline or not self._has_to_wait():
+                    self._move_all(ready)
+
+    def _move_all(self, own: Path | None) -> None:
+        """
+        Make the changes of all that wait. What fails is told to its owner, not to others.
+        """
+        moved: list[Path] = []
+        fault: CertworkerError | None = None
+        for ready in sorted(self._workshop.glob(f"*{READY}")):
+            try:
+                with durable.told(ready):
+                    self._move(ready)
+                moved.append(ready)
+            except CertworkerError as failure:
+                fault = failure if ready == own else fault
+        if moved:
+            durable.sync_directory(self._directory)
+        for ready in moved:
+            durable.remove(ready)
+        self._last_change = time.monotonic()
+        if fault:
+            raise fault
+
+    def _move(self, ready: Path) -> None:
+        for file in sorted(ready.iterdir()):
+            if self._is_outdated(file.read_bytes(), self._directory / file.name):
+                durable.remove(file)
+            else:
+                durable.move(file, self._directory / file.name)
