@@ -52,7 +52,7 @@ class TestBudgetOf:
         more = limited(tmp_path, url, certificates_per_set="1/7d")
         with open_house(tmp_path, connection, url, http_port, **more) as house:
             house.issuer.issue((NAME,))
-            connection.delete(BUDGET + house.authority.label)
+            connection.delete(BUDGET + house.desks[0].choice.label)
             with pytest.raises(LocalGuard):
                 house.issuer.issue((NAME,), force=True)
 

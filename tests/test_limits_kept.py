@@ -209,7 +209,7 @@ class TestPaused:
         """
         After the cause was mended and the link opened.
         """
-        assert house.budget.resume([NAME])
+        assert house.desks[0].budget.resume([NAME])
 
         assert "issued" == issue(house, NAME)["state"]
 
@@ -219,7 +219,7 @@ class TestPaused:
         """
         Somebody forgot the link.
         """
-        house.budget.resume([NAME])
+        house.desks[0].budget.resume([NAME])
         door_authority.misbehaviour.fail("newOrder", Fault(429, "rateLimited", 60, PAUSED))
         with pytest.raises(Paused):
             house.issuer.issue((NAME,))

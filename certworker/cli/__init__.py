@@ -1,5 +1,11 @@
 """
 The commands a person types. Each lives in its own module, imported when it is called.
+
+Two of them share what they are given::
+
+    given      names, typed or in a file
+    request    asks for certificates
+    remove     takes names out of service
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def command(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: in
 
     \b
     Example:
-      certworker remove shop.example.org
+      certworker remove api.example.org
     """
     settings = load(os.environ)
     # What is there may have come from another CA than today's.

@@ -14,6 +14,7 @@ from certworker.cli.given import file_option, names_argument, normalised
 from certworker.intake.connection import connected
 from certworker.intake.following import follow
 from certworker.intake.queue import request_certificate
+from certworker.names import requested_names
 from certworker.settings import load
 
 
@@ -44,8 +45,10 @@ def command(
       certworker request --wait api.example.org
     """
     settings = load(os.environ)
-    wanted = normalised(names, file, private=settings.authority.private_names)
-    requests = [tuple(wanted)] if together else [(name,) for name in wanted]
+    private = settings.authority.private_names
+    wanted = normalised(names, file, private=private)
+    packed = [requested_names(None, wanted, private=private)] if together else None
+    requests = packed or [(name,) for name in wanted]
     with connected(settings) as connection:
         jobs = [
             (each, request_certificate(each, force=force, i_know=i_know, connection=connection))

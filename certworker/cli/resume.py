@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import sys
 
 import click
 
@@ -24,12 +23,11 @@ def command(name: str) -> None:
     """
     Order again for NAME, which the CA has paused.
 
-    First mend the cause of the failures and open the CA's link, which certworker status NAME shows. Exit
-    code 1 if NAME is not paused.
+    First mend the cause of the failures and open the CA's link, which certworker status NAME shows.
 
     \b
     Example:
-      certworker resume shop.example.org
+      certworker resume api.example.org
     """
     settings = load(os.environ)
     name = domain_name(name, private=True)
@@ -37,10 +35,10 @@ def command(name: str) -> None:
         record = Records(connection).read(name)
         names = record.names if record else (name,)
         volume = Volume(settings.certificates_dir)
-        budgets = [budget_of(settings, choice, connection, volume) for choice in [settings.authority]]
+        budgets = [budget_of(settings, choice, connection, volume) for choice in settings.authorities]
         resumed = [budget.resume(names) for budget in budgets]
         if not any(resumed):
-            click.echo(f"{name} is not paused. To see how it stands: certworker status {name}", err=True)
-            sys.exit(1)
+            click.echo(f"{name} is not paused. To see how it stands: certworker status {name}")
+            return
         request_certificate(names, connection=connection)
     click.echo(f"{', '.join(names)}: requested; to see how it stands: certworker status {name}")

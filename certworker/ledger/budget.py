@@ -130,6 +130,15 @@ class Budget:
         self._connection.hdel(self._pauses, *names)
         return was_paused
 
+    @property
+    def limited(self) -> bool:
+        """
+        Whether it is known how many certificates the CA gives within a time.
+        """
+        return bool(
+            self._limits.orders_per_account or self._limits.certificates_per_domain or self._limits.domains
+        )
+
     def ends(self, names: Sequence[str]) -> datetime | None:
         """
         When the last of *names*, which have no certificate yet, may be ordered; None: no limit is known.

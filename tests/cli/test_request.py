@@ -43,6 +43,19 @@ class TestRequest:
         assert 0 == ended.returncode
         assert 3_000 == queue_length(connection)
 
+    def test_more_names_than_a_certificate_takes_are_refused(
+        self, worker: WorkerProcess, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        Whoever packs them finds out before the job fails.
+        """
+        (tmp_path / "names").write_text("".join(f"shop{number}.localhost\n" for number in range(101)))
+        ended = worker.command("request", "--together", "--file", str(tmp_path / "names"))
+
+        assert 1 == ended.returncode
+        assert "[payload.too_many_names]" in ended.stderr
+        assert 0 == queue_length(connection)
+
     def test_a_name_that_cannot_be_certified_is_refused_before_it_is_queued(
         self, worker: WorkerProcess, connection: Redis
     ) -> None:

@@ -84,7 +84,7 @@ class World:
                     spending.placed(replaces=False)
                 raise failure
         except type(failure) as ended:
-            if ended is not failure:
+            if failure not in (ended, ended.__cause__):
                 raise
 
     def quiet(self, *, after: timedelta = 30 * DAY) -> None:

@@ -1,0 +1,97 @@
+"""
+What the ledger costs: the agenda of a large host, and the locks and limits of one job.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from statistics import median
+
+from redis import Redis
+
+from bench.figures import Figure, progress
+from bench.worlds import redis_server
+from certworker.ledger.agenda import AGENDA, Agenda
+from certworker.ledger.budget import BUDGET, Budget
+from certworker.ledger.limits import LETS_ENCRYPT, Limit, Limits
+from certworker.ledger.lock import NameLocks
+from certworker.serving.volume import Volume
+from certworker.settings import AuthorityChoice
+
+TITLE = "the ledger"
+NOTE = (
+    "the ledger: the agenda with 100,000 names spread over 60 days, of which 1,000 are due; it grows in "
+    "proportion. Locks and budget are what a job pays for them: names taken and given back, an order "
+    "reserved and settled, each in one round trip to Redis; median of 500 jobs, each for another name."
+)
+
+NAMES = 100_000
+DUE = 1_000
+ROUNDS = 500
+WARM_UP = 20
+
+#: Let's Encrypt's buckets, with room for all rounds.
+ROOMY = Limits(
+    orders_per_account=Limit(1_000_000, timedelta(hours=3)),
+    certificates_per_domain=Limit(1_000_000, timedelta(days=7)),
+    certificates_per_set=LETS_ENCRYPT.certificates_per_set,
+    failures_per_name=LETS_ENCRYPT.failures_per_name,
+    failures_until_pause=LETS_ENCRYPT.failures_until_pause,
+)
+
+
+def measure(place: Path) -> list[Figure]:
+    """
+    Bytes and milliseconds.
+    """
+    with redis_server(place / "redis") as redis, redis.client() as connection:
+        agenda, bytes_a_name = _agenda(connection)
+        due = _milliseconds(lambda _: agenda.due(datetime.now(UTC), DUE), rounds=50)
+        locked = _milliseconds(_guarded(connection, Volume(place / "certificates")))
+        remembered = connection.memory_usage(BUDGET + "letsencrypt", samples=0) or 0
+    return [
+        Figure(TITLE, f"a name on the agenda, of {NAMES:,}", bytes_a_name, "B", 200),
+        Figure(TITLE, f"{DUE:,} names that are due", due, "ms", 50),
+        Figure(TITLE, "locks and budget of a job", locked, "ms", 3),
+        Figure(TITLE, "what the budget remembers of a job", remembered / (ROUNDS + WARM_UP), "B"),
+    ]
+
+
+def _agenda(connection: Redis) -> tuple[Agenda, float]:
+    progress(f"{TITLE}: writing {NAMES} names")
+    agenda, now, random = Agenda(connection), datetime.now(UTC), Random(3)
+    moments = {
+        f"shop{number:06}.example.org": now + random.random() * timedelta(days=60) for number in range(NAMES)
+    }
+    moments |= dict.fromkeys(random.sample(list(moments), DUE), now - timedelta(minutes=1))
+    agenda.put_many(moments)
+    return agenda, (connection.memory_usage(AGENDA, samples=0) or 0) / NAMES
+
+
+def _guarded(connection: Redis, volume: Volume) -> Callable[[int], None]:
+    locks = NameLocks(connection, highest_token=volume.highest_token)
+    budget = Budget(connection, AuthorityChoice.named("letsencrypt"), ROOMY, issued=list)
+
+    def job(number: int) -> None:
+        names = (f"shop{number:06}.example.org",)
+        with ExitStack() as stack:
+            stack.enter_context(locks.hold(names))
+            spending = stack.enter_context(budget.spend(names, replaces=False, renewal=False))
+            spending.placed(replaces=False)
+            spending.validated()
+
+    return job
+
+
+def _milliseconds(work: Callable[[int], object], rounds: int = ROUNDS) -> float:
+    took = []
+    for number in range(WARM_UP + rounds):
+        began = time.perf_counter()
+        work(number)
+        took.append(time.perf_counter() - began)
+    return 1000 * median(took[WARM_UP:])
