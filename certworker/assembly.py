@@ -19,11 +19,13 @@ from certworker.desks.desk import Desk
 from certworker.desks.opening import Opening
 from certworker.issuance import Issuer
 from certworker.ledger.agenda import Agenda
+from certworker.ledger.daily import Daily
 from certworker.ledger.doubts import Doubts
 from certworker.ledger.lanes import Lanes
 from certworker.ledger.lock import NameLocks
 from certworker.ledger.record import Records
 from certworker.ledger.tokens import ChallengeTokens
+from certworker.overdue import Overdue
 from certworker.overview import standings
 from certworker.questions import preflight_of
 from certworker.removal import Removal
@@ -56,6 +58,7 @@ class House:
     issuer: Issuer
     rounds: Rounds
     removal: Removal
+    overdue: Overdue
     metrics: Metrics
     clock: Callable[[], datetime]
     random: Random
@@ -117,6 +120,9 @@ def build(
         agenda=agenda,
         lanes=lanes,
         issuer=issuer,
+        overdue=Overdue(
+            lambda: standings(agenda, records, volume, clock()), Daily(connection).first, clock
+        ),
         removal=Removal(volume, traefik, locks, records, agenda, request),
         rounds=Rounds(volume, traefik, records, agenda, lanes, schedule.plan, clock, random),
         metrics=_metrics(agenda, records, volume, waiting),

@@ -95,6 +95,7 @@ class Watch:
     def _round(self) -> None:
         self.house.rounds.reconcile()
         self.house.rounds.look()
+        self.house.overdue.tell()
         self.house.volume.prune(self.house.traefik.served())
         self.house.traefik.prune()
 

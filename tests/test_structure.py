@@ -29,6 +29,7 @@ FLOORS = [
     {"schedule", "allowance", "attempts", "postoffice", "questions"},
     {"desks"},
     {"issuance", "removal", "rounds", "overview"},
+    {"overdue"},
     {"assembly"},
     {"intake", "door", "padlock", "watch"},
     {"doctor"},

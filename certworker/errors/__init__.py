@@ -11,6 +11,7 @@ The first part of a code says in which file its class stands::
     reach           http.* dns.* caa.*         why the CA could not see that the domain is ours
     checks          http.* dns.*               what only a check of our own can tell of that
     zones           dns.* caa.*                what our own questions to DNS can tell of that
+    renewal         renew.*
     machine         fs.* redis.* clock.* queue.* worker.*
 """
 

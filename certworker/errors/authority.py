@@ -49,8 +49,8 @@ class ExternalAccountRequired(CertworkerError):
     code = "acct.eab"
     says = "{authority} takes only accounts that are bound to one on its web site: {detail}."
     cure = (
-        "Set CERTWORKER_EAB_KID and CERTWORKER_EAB_HMAC_KEY (or CERTWORKER_EAB_HMAC_KEY_FILE) to what is shown "
-        "there, then run: docker compose up -d"
+        "Set CERTWORKER_EAB_KID and CERTWORKER_EAB_HMAC_KEY (or CERTWORKER_EAB_HMAC_KEY_FILE) to what is "
+        "shown there, then run: docker compose up -d"
     )
     retry = Retry.CONFIG
     elsewhere = True

@@ -10,6 +10,19 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, ClassVar, Self
 
+#: The files of the catalogue.
+ROOMS = (
+    "configuration",
+    "naming",
+    "authority",
+    "limits",
+    "reach",
+    "checks",
+    "zones",
+    "machine",
+    "renewal",
+)
+
 #: Longer texts come from a CA or a job, and nobody reads the rest.
 LONGEST_TEXT = 500
 #: A link is of use as a whole only; those that end a pause carry a signed list of names.
@@ -124,7 +137,7 @@ def catalogue() -> list[type[CertworkerError]]:
     """
     Every failure class that has a code, by code. The README's table is made from it.
     """
-    for room in ("configuration", "naming", "authority", "limits", "reach", "checks", "zones", "machine"):
+    for room in ROOMS:
         importlib.import_module(f"certworker.errors.{room}")
     return sorted(
         (kind for kind in _descendants(CertworkerError) if "code" in vars(kind)), key=lambda kind: kind.code

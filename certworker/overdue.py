@@ -1,0 +1,96 @@
+"""
+Certificates that should have been renewed long ago: louder the later it is, and again every day.
+
+What is due is nobody's business yet. What is *overdue* has failed for a good while, and a person has to know
+before its readers do.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from certworker.errors.renewal import RenewalGaveUp
+from certworker.overview import Standing
+from certworker.renewal import SHARE_LEFT_AT_LAST
+
+logger = logging.getLogger(__name__)
+
+#: With less of its life left a certificate is overdue; the shares are of its own life, not days.
+OVERDUE_SHARE = 1 / 5
+ALARMING_SHARE = 1 / 10
+
+#: Where thousands are overdue the cause is one, and the first lines tell it.
+MOST_LINES = 100
+
+
+@dataclass(frozen=True)
+class Overdue:
+    """
+    Tells which certificates are overdue.
+    """
+
+    #: How each name stands.
+    standings: Callable[[], Iterable[Standing]]
+    #: Whether something is said for the first time today.
+    first_today: Callable[[str], bool]
+    clock: Callable[[], datetime]
+
+    def tell(self) -> int:
+        """
+        Tell of each name that is overdue once a day, and at once when it gets worse; return how many are.
+        """
+        now, count, lines = self.clock(), 0, 0
+        for one in self.standings():
+            level = _level(one, now)
+            if level is None:
+                continue
+            count += 1
+            if lines < MOST_LINES and self.first_today(f"overdue:{one.name}:{level}"):
+                lines += 1
+                _tell(one, level, now)
+        if lines == MOST_LINES:
+            logger.error("%d names are overdue in all; see them with: certworker status --due 1h", count)
+        return count
+
+
+def _level(one: Standing, now: datetime) -> str | None:
+    left = one.share_left(now)
+    if left is None or left >= OVERDUE_SHARE:
+        return None
+    if left <= 0:
+        return "expired"
+    # Nothing failed: the CA itself may want it renewed as late as this, but not later.
+    if not one.code and left > SHARE_LEFT_AT_LAST:
+        return None
+    return "alarming" if left < ALARMING_SHARE else "overdue"
+
+
+def _tell(one: Standing, level: str, now: datetime) -> None:
+    failure = RenewalGaveUp(
+        name=one.name,
+        ends=_ends(one, now),
+        attempts=_tried(one.attempts),
+        cause=one.message or "Nothing is known of the cause.",
+        remedy=one.remedy or f"See what happened: certworker explain {one.name}",
+    )
+    logger.log(
+        logging.WARNING if level == "overdue" else logging.ERROR,
+        "[%s] %s %s",
+        failure.code,
+        failure.message,
+        failure.remedy,
+        extra={"domain": one.name, "event": "overdue", "code": failure.code},
+    )
+
+
+def _ends(one: Standing, now: datetime) -> str:
+    days = one.days_left(now) or 0.0
+    span = f"{abs(days):.0f} days" if abs(days) >= 2 else f"{abs(days) * 24:.0f} hours"
+    return f"expired {span} ago" if days <= 0 else f"ends in {span}"
+
+
+def _tried(attempts: int) -> str:
+    return f"{attempts} renewals in a row have failed" if attempts > 1 else "its renewal has not worked"

@@ -1,0 +1,174 @@
+"""
+Late certificates are told of, the louder the later, and again every day.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis import Redis
+
+from certworker.assembly import House
+from certworker.development.authority import DevelopmentAuthority
+from certworker.development.misbehaviour import Fault
+from certworker.errors import CertworkerError
+from certworker.ledger.daily import Daily
+from certworker.overdue import MOST_LINES, Overdue
+from certworker.overview import Standing
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def standing(
+    left: float, *, failed: bool = True, life: timedelta = 90 * DAY, name: str = "shop.org"
+) -> Standing:
+    """
+    A name whose certificate has the share *left* of its *life*, and whose renewals *failed*.
+    """
+    not_after = NOW + left * life
+    return Standing(
+        name=name,
+        state="failed" if failed else "due",
+        not_before=not_after - life,
+        not_after=not_after,
+        renewal=NOW,
+        next_look=NOW,
+        attempts=6 if failed else 0,
+        code="http.timeout" if failed else "",
+        message="Nobody answers at port 80." if failed else "",
+        remedy="Open TCP port 80." if failed else "",
+        issuer="issuer",
+    )
+
+
+def told(
+    caplog: pytest.LogCaptureFixture, *all_of_them: Standing, connection: Redis
+) -> list[tuple[str, str]]:
+    """
+    The level and the text of each line about *all_of_them*.
+    """
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        Overdue(lambda: all_of_them, Daily(connection).first, lambda: NOW).tell()
+    return [(record.levelname, record.getMessage()) for record in caplog.records]
+
+
+class TestLoudness:
+    @pytest.mark.parametrize("life", [timedelta(hours=160), 45 * DAY, 90 * DAY])
+    @pytest.mark.parametrize(
+        ("left", "level"), [(0.21, None), (0.19, "WARNING"), (0.09, "ERROR"), (0.0, "ERROR"), (-0.5, "ERROR")]
+    )
+    def test_it_follows_the_share_that_is_left(
+        self,
+        caplog: pytest.LogCaptureFixture,
+        connection: Redis,
+        left: float,
+        level: str | None,
+        life: timedelta,
+    ) -> None:
+        """
+        Of its own life: twelve days are plenty for one certificate and more than another ever has.
+        """
+        lines = told(caplog, standing(left, life=life), connection=connection)
+
+        assert [level] * bool(level) == [line[0] for line in lines]
+
+    def test_it_says_how_late_how_often_why_and_what_to_do(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis
+    ) -> None:
+        """
+        All that somebody needs who has not looked for weeks.
+        """
+        ((_, line),) = told(caplog, standing(0.15), connection=connection)
+
+        assert (
+            "[renew.gave_up] The certificate of shop.org ends in 14 days, and 6 renewals in a row have "
+            "failed. Nobody answers at port 80. Mend the cause: Open TCP port 80." == line
+        )
+
+    @pytest.mark.parametrize(
+        ("left", "words"),
+        [(0.01, "ends in 22 hours"), (-0.01, "expired 22 hours ago"), (-0.1, "expired 9 days ago")],
+    )
+    def test_the_time_is_told_in_words(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis, left: float, words: str
+    ) -> None:
+        """
+        Hours, where days would say nothing.
+        """
+        ((_, line),) = told(caplog, standing(left), connection=connection)
+
+        assert words in line
+
+    def test_one_that_the_ca_wants_renewed_late_is_no_alarm(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis
+    ) -> None:
+        """
+        Nothing has failed; but whatever the CA suggests, a twentieth is too little.
+        """
+        assert [] == told(caplog, standing(0.08, failed=False), connection=connection)
+        ((level, line),) = told(caplog, standing(0.04, failed=False), connection=connection)
+        assert "ERROR" == level
+        assert "certworker explain shop.org" in line
+
+    def test_a_name_without_a_certificate_is_not_late(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis
+    ) -> None:
+        """
+        Its own failures have been told.
+        """
+        nothing = replace(standing(0.1), not_before=None, not_after=None)
+
+        assert [] == told(caplog, nothing, connection=connection)
+
+
+class TestRepetition:
+    def test_once_a_day_and_at_once_when_it_gets_worse(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis
+    ) -> None:
+        """
+        Neither silence nor a flood.
+        """
+        levels = [
+            [level for level, _ in told(caplog, standing(left), connection=connection)]
+            for left in (0.19, 0.18, 0.09, 0.08, -0.1, -0.2)
+        ]
+        connection.flushall()
+
+        assert [["WARNING"], [], ["ERROR"], [], ["ERROR"], []] == levels
+        assert told(caplog, standing(-0.3), connection=connection)
+
+    def test_a_flood_ends_with_its_number(self, caplog: pytest.LogCaptureFixture, connection: Redis) -> None:
+        """
+        After the hundredth line with the same cause nobody reads on.
+        """
+        many = [standing(0.1, name=f"{each}.org") for each in range(MOST_LINES + 50)]
+
+        lines = told(caplog, *many, connection=connection)
+
+        assert MOST_LINES + 1 == len(lines)
+        assert "150 names" in lines[-1][1]
+
+
+class TestHouse:
+    def test_a_renewal_that_fails_for_weeks_is_told_of(
+        self, house: House, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Appwrite's worker gave up in silence after five attempts; this one never does.
+        """
+        name = "shop.localhost"
+        facts = house.issuer.issue((name,)).facts
+        door_authority.misbehaviour.fail("newOrder", Fault(), times=None)
+        with pytest.raises(CertworkerError):
+            house.issuer.issue((name,), force=True)
+
+        with caplog.at_level(logging.WARNING):
+            assert 0 == house.overdue.tell()
+            assert 1 == replace(house.overdue, clock=lambda: facts.not_after - 5 * DAY).tell()
+
+        assert "renew.gave_up" == caplog.records[-1].__dict__["code"]
