@@ -29,6 +29,9 @@ from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
 from certworker.settings import Settings
 
+#: The checks whose answers stand in DNS.
+IN_DNS = frozenset({"DNS", "CAA", "target"})
+
 
 def preflight_of(
     settings: Settings,
@@ -46,8 +49,7 @@ def preflight_of(
         may_ask: Whether the CA may be asked about a name although it would probably say no.
     """
     preferred = authorities[0]
-    private = settings.authority.private_names
-    target, wrong = target_of(settings.targets, private=private)
+    _, wrong = target_of(settings.targets, private=settings.authority.private_names)
     resolver = resolver_of(settings)
     volumes = [
         Volume(settings.certificates_dir).check_writable,
@@ -61,35 +63,65 @@ def preflight_of(
             Inspection("volumes", "a file written there", partial(check_volumes, volumes, directories), 10),
             Inspection("clock", "the Date in the CA's answers", partial(check_clock, preferred.check), 3),
         ],
-        [
-            Check(
-                "DNS",
-                "the domain's own name servers, and those of _APP_DNS",
-                partial(check_resolution, ours=target.addresses, private=private),
-                1,
-            ),
-            Check(
-                "CAA",
-                "the same, and the identities in the CA's directory",
-                partial(check_caa, issuers=lambda: [_issuer(each) for each in authorities]),
-                3,
-            ),
-            Check(
-                "target",
-                "the same, and _APP_DOMAIN_TARGET",
-                partial(check_target, target=target, main_domains=settings.domains, look_up=resolver.look_up),
-                10,
-            ),
-            Check(
-                "port 80",
-                "a nonce of our own, fetched as the CA fetches its own",
-                Port80(settings, partial(_standing, preferred, solvers), doors_of(settings)),
-                12,
-            ),
-        ],
+        checks_of(settings, authorities, solvers, resolver),
         resolver.look_up,
         may_ask,
     )
+
+
+def checks_of(
+    settings: Settings, authorities: Sequence[Authority], solvers: Sequence[Solver], resolver: Resolver
+) -> list[Check]:
+    """
+    What is asked about a name, cheapest first.
+
+    Args:
+        authorities: The CAs, the preferred one first.
+        solvers: Where the preferred one finds answers to its challenges.
+    """
+    private = settings.authority.private_names
+    target, _ = target_of(settings.targets, private=private)
+    return [
+        Check(
+            "DNS",
+            "the domain's own name servers, and those of _APP_DNS",
+            partial(check_resolution, ours=target.addresses, private=private),
+            1,
+        ),
+        Check(
+            "CAA",
+            "the same, and the identities in the CA's directory",
+            partial(check_caa, issuers=lambda: [_issuer(each) for each in authorities]),
+            3,
+        ),
+        Check(
+            "target",
+            "the same, and _APP_DOMAIN_TARGET",
+            partial(check_target, target=target, main_domains=settings.domains, look_up=resolver.look_up),
+            10,
+        ),
+        Check(
+            "port 80",
+            "a nonce of our own, fetched as the CA fetches its own",
+            Port80(
+                settings, partial(_standing, authorities[0], solvers), doors_of(settings), target.addresses
+            ),
+            12,
+        ),
+    ]
+
+
+def verify(preflight: Preflight, name: str) -> None:
+    """
+    Make sure that DNS says of *name* what it has to say.
+
+    Raises:
+        CertworkerError: It does not, or probably not.
+    """
+    _, found = preflight.examine([name])
+    for each in found:
+        if each.check in IN_DNS and each.verdict.failure:
+            raise each.verdict.failure
 
 
 def resolver_of(settings: Settings) -> Resolver:

@@ -18,6 +18,7 @@ from tests.houses import open_house
 from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.pebble import Pebble
 from tests.servers.redis import RedisServer, free_port
+from tests.servers.zones import World
 
 #: They need a container engine: `make test-containers`.
 collect_ignore = ["containers"]
@@ -73,6 +74,15 @@ def pebble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
     server.start()
     yield server
     server.close()
+
+
+@pytest.fixture
+def dns_world() -> Iterator[World]:
+    """
+    A resolver without zones; each test brings its own.
+    """
+    with World() as world:
+        yield world
 
 
 @pytest.fixture

@@ -7,11 +7,12 @@ The files, in the order in which they may import each other::
     addresses      which addresses a public CA connects to
     records        what DNS says of a name, as values
     verdict        what a check is asked, and what it may answer
-    writable       could the certificate be stored?
     kept           what was found a moment ago
-    machine        clock, volumes, Redis, the way to the CA
+    machine        what outlives the container
+    inspections    the time, the volumes
     datagrams      many questions at once over UDP
-    dns            asks the domain's own name servers and the public ones
+    dns            questions to name servers, and their answers as values
+    resolver       what they say, put together
     resolution     does the name lead somewhere a CA can go?
     caa            do its CAA records allow this CA?
     target         does it point to this server?

@@ -58,18 +58,16 @@ def check_volumes(probes: Sequence[Callable[[], None]], directories: Sequence[Pa
     """
     for probe in probes:
         probe()
-    return Verdict.yes("", *filter(None, map(nearly_full, directories)))
+    return Verdict.yes("", *filter(None, (nearly_full(each, os.statvfs(each)) for each in directories)))
 
 
-def nearly_full(directory: Path) -> VolumeNearlyFull | None:
+def nearly_full(directory: Path, room: os.statvfs_result) -> VolumeNearlyFull | None:
     """
-    That *directory* has hardly any room left; None if it has enough.
+    That *directory* has hardly any *room* left; None if it has enough, or does not say.
     """
-    room = os.statvfs(directory)
     left = room.f_bavail * room.f_frsize
-    if left < LITTLE_SPACE_BYTES:
+    if room.f_blocks and left < LITTLE_SPACE_BYTES:
         return VolumeNearlyFull(path=directory, left=f"{left // 1024 // 1024} MB")
-    # Some file systems have no fixed number of files, and say 0.
     if room.f_files and room.f_favail < FEW_FILES:
         return VolumeNearlyFull(path=directory, left=f"{room.f_favail} files (inodes)")
     return None

@@ -22,6 +22,7 @@ from certworker.checks.diagnosis import APPWRITE, TRAEFIK, Station, diagnosis, i
 from certworker.checks.exchange import Trouble
 from certworker.checks.probe import Journey, Probe
 from certworker.checks.stranger import CLOUDFLARE, intermediary
+from certworker.checks.target import elsewhere
 from certworker.checks.verdict import Question, Verdict
 from certworker.errors import CertworkerError
 from certworker.errors.checks import BehindCloudflare, HttpHairpin, HttpSluggish, Ipv6Untested, MixedAddresses
@@ -62,6 +63,8 @@ class Port80:
     standing: Callable[[str], AbstractContextManager[Answer]]
     #: From the inside out.
     doors: Sequence[Door]
+    #: The public addresses of this server; none: unknown.
+    ours: Sequence[str] = ()
 
     def __call__(self, question: Question) -> Verdict:
         """
@@ -79,7 +82,7 @@ class Port80:
             stations = []
             if any(_is_bad(journey, answer) for journey in journeys):
                 stations = [station for door in self.doors if (station := self._station(answer, door))]
-        return _verdict(answer, journeys, stations)
+        return _verdict(answer, journeys, stations, self.ours)
 
     def _addresses(self, question: Question) -> list[Address]:
         found = [ip_address(address) for address in question.records.addresses]
@@ -140,17 +143,21 @@ def _is_bad(journey: Journey, answer: Answer) -> bool:
     return journey.trouble is not Trouble.NO_WAY and not journey.brings(answer.key_authorization)
 
 
-def _verdict(answer: Answer, journeys: Sequence[Journey], stations: Sequence[Station]) -> Verdict:
+def _verdict(
+    answer: Answer, journeys: Sequence[Journey], stations: Sequence[Station], ours: Sequence[str]
+) -> Verdict:
     name = answer.name
     good = [journey for journey in journeys if journey.brings(answer.key_authorization)]
     bad = [journey for journey in journeys if _is_bad(journey, answer)]
     remarks = list(_remarks(name, journeys, good))
     if not bad:
-        return Verdict.yes(_seen(good), *remarks)
+        return (Verdict.proof if good else Verdict.yes)(_seen(good), *remarks)
     worst = next((journey for journey in bad if is_certain(journey, stations)), bad[0])
     failure = diagnosis(name, worst, stations)
     if good:
         failure = _discrepancy(name, worst, good[0], failure)
+    elif wrong := elsewhere(name, str(worst.stops[0].address), ours):
+        failure = wrong
     elif isinstance(failure, HttpHairpin):
         return Verdict.yes(_seen(good), failure, *remarks)
     return (Verdict.no if is_certain(worst, stations) else Verdict.likely_no)(failure, *remarks)

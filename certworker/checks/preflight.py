@@ -129,21 +129,18 @@ class Preflight:
         return found
 
     def _decide(self, name: str, found: Sequence[Found], *, renewing: bool) -> None:
-        for each in found:
-            for remark in each.verdict.remarks:
-                _warn(name, remark, "")
-        doubts = [failure for each in found if (failure := each.verdict.failure)]
-        certain = not renewing and any(each.verdict.answer is Answer.NO for each in found)
-        if not doubts:
-            return
-        if certain or not self._may_ask(name):
-            raise next(
-                each.verdict.failure
-                for each in sorted(found, key=lambda each: each.verdict.answer is not Answer.NO)
-                if each.verdict.failure
-            )
+        verdicts = [each.verdict for each in found]
+        for remark in (remark for verdict in verdicts for remark in verdict.remarks):
+            _warn(name, remark, "")
+        certain = [verdict.failure for verdict in verdicts if verdict.answer is Answer.NO and verdict.failure]
+        if certain and not renewing:
+            raise certain[0]
+        doubts = [verdict.failure for verdict in verdicts if verdict.failure]
+        proven = not certain and any(verdict.is_proof for verdict in verdicts)
+        if doubts and not proven and not self._may_ask(name):
+            raise [*certain, *doubts][0]
         for doubt in doubts:
-            _warn(name, doubt, " · the CA is asked all the same, once a day")
+            _warn(name, doubt, "" if proven else " · the CA is asked all the same, once a day")
 
 
 def _answer(check: Check | Inspection, future: Future[Verdict], deadline: float) -> Verdict:

@@ -92,6 +92,7 @@ class Records:
 
 def in_order_of_the_ca(addresses: Sequence[str]) -> tuple[str, ...]:
     """
-    *addresses* as a CA tries them: IPv6 first.
+    *addresses* as a CA tries them: IPv6 first. Name servers shuffle them; here each has its place.
     """
-    return tuple(sorted(dict.fromkeys(addresses), key=lambda each: -ip_address(each).version))
+    known = {ip_address(address) for address in addresses}
+    return tuple(map(str, sorted(known, key=lambda each: (-each.version, int(each)))))

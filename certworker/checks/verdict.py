@@ -39,6 +39,8 @@ class Verdict:
     failure: CertworkerError | None = None
     #: What does not keep the CA from saying yes, and yet is worth telling.
     remarks: tuple[CertworkerError, ...] = ()
+    #: A nonce of our own came back, as the CA's will: what others only suspect does not count against that.
+    is_proof: bool = False
 
     @classmethod
     def yes(cls, seen: str, *remarks: CertworkerError) -> Verdict:
@@ -46,6 +48,13 @@ class Verdict:
         Nothing speaks against it.
         """
         return cls(Answer.YES, seen, remarks=remarks)
+
+    @classmethod
+    def proof(cls, seen: str, *remarks: CertworkerError) -> Verdict:
+        """
+        The CA's own question was asked, and answered well.
+        """
+        return cls(Answer.YES, seen, remarks=remarks, is_proof=True)
 
     @classmethod
     def likely_no(cls, failure: CertworkerError, *remarks: CertworkerError) -> Verdict:

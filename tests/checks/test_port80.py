@@ -49,6 +49,7 @@ class World:
         self.settings = load(environment(place, "http://127.0.0.1:1/directory", self.port))
         self.addresses: list[str] = []
         self.doors: list[Door] = []
+        self.ours: list[str] = []
         self.stack = ExitStack()
 
     def serve(self, address: str, respond: Respond, pair: tuple[Path, Path] | None = None) -> None:
@@ -70,7 +71,7 @@ class World:
         What the check says.
         """
         records = Records(NAME, system=View("a resolver", tuple(self.addresses)))
-        return Port80(self.settings, standing, self.doors)(Question(NAME, records))
+        return Port80(self.settings, standing, self.doors, self.ours)(Question(NAME, records))
 
 
 @pytest.fixture
@@ -89,6 +90,26 @@ def said(verdict: Verdict) -> tuple[Answer, str]:
     """
     assert verdict.failure
     return verdict.answer, verdict.failure.code
+
+
+class TestOurAddress:
+    def test_an_address_that_is_not_ours_is_what_to_change(self, world: World) -> None:
+        """
+        Whoever answers there, and with what, is not for us to mend.
+        """
+        world.serve("127.0.0.2", always(404, "Not Found"))
+        world.ours = ["127.0.0.3"]
+
+        assert (Answer.NO, "dns.wrong_ip") == said(world.verdict())
+
+    def test_it_does_not_matter_where_the_answer_comes_through(self, world: World) -> None:
+        """
+        A proxy in front has an address of its own.
+        """
+        world.serve("127.0.0.2", key_authorizations())
+        world.ours = ["127.0.0.3"]
+
+        assert world.verdict().is_proof
 
 
 class TestYes:

@@ -94,7 +94,8 @@ class TestDecision:
         A certificate that cannot be kept is one of five a week.
         """
         with pytest.raises(VolumeFull):
-            questions.preflight(lambda: YES, machine=Verdict.no(FULL))([NAME])
+            questions.preflight(lambda: YES, machine=Verdict.no(FULL))([NAME], renewing=True)
+        assert [] == questions.looked_up
 
     def test_each_name_of_a_set_counts(self, questions: Questions) -> None:
         """
@@ -124,6 +125,23 @@ class TestDecision:
         """
         with pytest.raises(NoAddress):
             questions.preflight(lambda: LIKELY_NO, lambda: NO)([NAME])
+
+    def test_a_proof_outweighs_a_doubt(self, questions: Questions, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        If our own nonce came back, the CA's will, wherever the name seems to point.
+        """
+        preflight = questions.preflight(lambda: LIKELY_NO, lambda: Verdict.proof("port 80 answers"))
+
+        preflight([NAME])
+        preflight([NAME])
+        assert "[http.refused]" in caplog.text
+
+    def test_a_proof_does_not_outweigh_a_certain_no(self, questions: Questions) -> None:
+        """
+        A CAA record forbids a certificate for the best of servers.
+        """
+        with pytest.raises(NoAddress):
+            questions.preflight(lambda: Verdict.proof("port 80 answers"), lambda: NO)([NAME])
 
     def test_a_no_to_what_works_is_but_a_likely_one(self, questions: Questions) -> None:
         """

@@ -19,9 +19,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Self
 
+import dns.edns
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 from dns.message import Message
 
@@ -44,18 +46,20 @@ class ZoneServer:
         self.bogus: set[str] = set()
         #: Names about which nothing is said at all.
         self.silent: set[str] = set()
+        #: What is said beside SERVFAIL (RFC 8914): a code and a text.
+        self.reason: tuple[int, str] | None = None
         self.delay_seconds = 0.0
         self.authoritative = False
         #: Answers over UDP are cut, as if they were too long.
         self.truncates = False
-        #: What was asked, as "NAME TYPE".
+        #: Which names were asked for, as "NAME TYPE".
         self.asked: list[str] = []
         #: Where to look for what is not known here.
         self.knows: Callable[[], Iterable[ZoneServer]] = tuple
-        self._tcp = _Tcp((host, port), self._over_tcp)
-        self._udp = socketserver.ThreadingUDPServer(self._tcp.server_address[:2], self._over_udp)
+        self._tcp = _Tcp((host, port), _TcpHandler)
+        self._udp = _Udp(self.address, _UdpHandler)
         for server in (self._tcp, self._udp):
-            server.daemon_threads = True
+            server.answer = self._answer
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
 
     @property
@@ -73,21 +77,7 @@ class ZoneServer:
             server.shutdown()
             server.server_close()
 
-    def _over_udp(self, asked: tuple[bytes, socketserver.socket], client: tuple[str, int], _: object) -> None:
-        query, connection = asked
-        if answer := self._answer(dns.message.from_wire(query), whole=not self.truncates):
-            connection.sendto(answer.to_wire(), client)
-
-    def _over_tcp(self, connection: socketserver.socket, _: object, __: object) -> None:
-        with connection.makefile("rb") as stream:
-            # Each message is preceded by its length (RFC 1035, section 4.2.2).
-            while length := stream.read(2):
-                query = dns.message.from_wire(stream.read(struct.unpack("!H", length)[0]))
-                if answer := self._answer(query, whole=True):
-                    wire = answer.to_wire()
-                    connection.sendall(struct.pack("!H", len(wire)) + wire)
-
-    def _answer(self, query: Message, *, whole: bool) -> Message | None:
+    def _answer(self, query: Message, over_tcp: bool) -> Message | None:
         question = query.question[0]
         name = question.name.to_text().lower().rstrip(".")
         kind = dns.rdatatype.to_text(question.rdtype)
@@ -102,7 +92,9 @@ class ZoneServer:
             answer.set_rcode(dns.rcode.from_text(code))
         elif name in self.bogus and not query.flags & dns.flags.CD:
             answer.set_rcode(dns.rcode.SERVFAIL)
-        elif not whole:
+            if self.reason:
+                answer.use_edns(options=[dns.edns.EDEOption(dns.edns.EDECode(self.reason[0]), self.reason[1])])
+        elif self.truncates and not over_tcp:
             answer.flags |= dns.flags.TC
         else:
             self._fill(answer, name, kind)
@@ -133,7 +125,7 @@ class World:
 
     def zone(self, name: str, rows: Rows, *, servers: int = 1) -> ZoneServer:
         """
-        Serve the zone *name* with *rows*, by name of host and type, from so many *servers*; returns the first.
+        Serve the zone *name* with *rows*, by host and type, from so many *servers*; returns the first.
         """
         port = self.resolver.address[1]
         made = [ZoneServer(f"127.0.0.{2 + len(self.servers) + number}", port) for number in range(servers)]
@@ -163,6 +155,34 @@ class World:
 
 class _Tcp(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
+    daemon_threads = True
+    answer: Callable[[Message, bool], Message | None]
+
+
+class _Udp(socketserver.ThreadingUDPServer):
+    daemon_threads = True
+    answer: Callable[[Message, bool], Message | None]
+
+
+class _UdpHandler(socketserver.BaseRequestHandler):
+    server: _Udp
+
+    def handle(self) -> None:
+        query, connection = self.request
+        if answer := self.server.answer(dns.message.from_wire(query), False):
+            connection.sendto(answer.to_wire(), self.client_address)
+
+
+class _TcpHandler(socketserver.StreamRequestHandler):
+    server: _Tcp
+
+    def handle(self) -> None:
+        # Each message is preceded by its length (RFC 1035, section 4.2.2).
+        while length := self.rfile.read(2):
+            query = dns.message.from_wire(self.rfile.read(struct.unpack("!H", length)[0]))
+            if answer := self.server.answer(query, True):
+                wire = answer.to_wire()
+                self.wfile.write(struct.pack("!H", len(wire)) + wire)
 
 
 def _merged(several: Iterable[Mapping[str, Mapping[str, list[str]]]]) -> Rows:

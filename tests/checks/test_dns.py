@@ -1,0 +1,125 @@
+"""
+Questions to real name servers, and what their answers become.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from certworker.checks.dns import MOST_ALIASES, SILENT, Ask, Heard, ask
+from certworker.checks.records import Caa
+from tests.servers.zones import World
+
+ROWS = {
+    "shop.org": {
+        "A": ["203.0.113.7", "203.0.113.8"],
+        "AAAA": ["2001:db8::7"],
+        "CAA": ['0 issue "letsencrypt.org"', '128 Tbs "unknown"'],
+    },
+    "www.shop.org": {"CNAME": ["shop.org"]},
+    "a.shop.org": {"CNAME": ["b.shop.org"]},
+    "b.shop.org": {"CNAME": ["a.shop.org"]},
+}
+
+
+def heard(world: World, name: str, kind: str, *, unchecked: bool = False) -> Heard:
+    """
+    What the zone's own server says.
+    """
+    question = Ask(world.servers[0].address, name, kind, unchecked)
+    return ask([question])[question]
+
+
+@pytest.fixture
+def shop(dns_world: World) -> World:
+    """
+    One zone.
+    """
+    dns_world.zone("shop.org", ROWS)
+    return dns_world
+
+
+class TestAsk:
+    def test_records_are_values(self, shop: World) -> None:
+        """
+        Nobody outside of this room knows of packets.
+        """
+        assert {"203.0.113.7", "203.0.113.8"} == set(heard(shop, "shop.org", "A").of("shop.org", "A"))
+        assert ("2001:db8::7",) == heard(shop, "shop.org", "AAAA").of("shop.org", "AAAA")
+
+    def test_caa_records_come_with_flag_and_tag(self, shop: World) -> None:
+        """
+        The flag decides whether an unknown tag is fatal.
+        """
+        found = heard(shop, "shop.org", "CAA").caa["shop.org"]
+
+        assert {Caa(0, "issue", "letsencrypt.org"), Caa(128, "Tbs", "unknown")} == set(found)
+
+    def test_an_alias_is_followed(self, shop: World) -> None:
+        """
+        The addresses are those of what the name stands for.
+        """
+        found = heard(shop, "www.shop.org", "A")
+
+        assert ("shop.org",) == found.aliases("www.shop.org")
+        assert {"203.0.113.7", "203.0.113.8"} == set(found.of("www.shop.org", "A"))
+
+    def test_aliases_of_each_other_end(self, shop: World) -> None:
+        """
+        Two records that point at each other must not hold a job for ever.
+        """
+        looping = Heard(values={("a", "CNAME"): ("b",), ("b", "CNAME"): ("a",)})
+
+        assert len(looping.aliases("a")) == MOST_ALIASES + 1
+        assert () == looping.of("a", "A")
+
+    def test_no_such_name_is_an_answer(self, shop: World) -> None:
+        """
+        It is told apart from a server that fails.
+        """
+        found = heard(shop, "nowhere.shop.org", "A")
+
+        assert (True, "") == (found.missing, found.trouble)
+
+    @pytest.mark.parametrize("code", ["SERVFAIL", "REFUSED", "NOTIMP", "FORMERR"])
+    def test_a_failure_has_its_name(self, shop: World, code: str) -> None:
+        """
+        It is what a DNS provider wants to hear.
+        """
+        shop.servers[0].codes["shop.org", "CAA"] = code
+
+        assert code == heard(shop, "shop.org", "CAA").trouble
+
+    def test_a_long_answer_is_fetched_over_tcp(self, shop: World) -> None:
+        """
+        Twenty addresses with signatures do not fit into a datagram.
+        """
+        shop.servers[0].truncates = True
+
+        assert {"203.0.113.7", "203.0.113.8"} == set(heard(shop, "shop.org", "A").of("shop.org", "A"))
+
+    def test_silence_is_told(self, shop: World) -> None:
+        """
+        It is no statement about the name.
+        """
+        shop.servers[0].silent.add("shop.org")
+
+        assert SILENT == heard(shop, "shop.org", "A").trouble
+
+    def test_signatures_need_not_be_checked(self, shop: World) -> None:
+        """
+        The difference is what tells broken DNSSEC from a broken server.
+        """
+        shop.servers[0].bogus.add("shop.org")
+
+        assert "SERVFAIL" == heard(shop, "shop.org", "A").trouble
+        assert "" == heard(shop, "shop.org", "A", unchecked=True).trouble
+
+    def test_the_reason_of_a_resolver_is_told(self, shop: World) -> None:
+        """
+        RFC 8914 has words for what SERVFAIL alone does not say.
+        """
+        shop.servers[0].bogus.add("shop.org")
+        shop.servers[0].reason = (7, "signature expired")
+
+        assert "SERVFAIL (7 (Signature Expired): signature expired)" == heard(shop, "shop.org", "A").trouble

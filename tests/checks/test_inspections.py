@@ -1,0 +1,94 @@
+"""
+The machine, before anything is ordered.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from certworker.checks.inspections import check_clock, check_volumes, nearly_full
+from certworker.checks.verdict import Answer, Verdict
+from certworker.errors.authority import AuthorityUnreachable
+from certworker.errors.machine import VolumeReadOnly
+from certworker.serving.traefik import Traefik
+from certworker.serving.volume import Volume
+
+
+class TestClock:
+    @pytest.mark.parametrize("seconds", [None, 0, 59, -59])
+    def test_a_clock_that_is_right_is_no_news(self, seconds: int | None) -> None:
+        """
+        The CA tells whole seconds, and the way takes some.
+        """
+        assert Verdict.yes("") == check_clock(lambda: None if seconds is None else timedelta(seconds=seconds))
+
+    @pytest.mark.parametrize("minutes", [2, -59])
+    def test_a_few_minutes_are_told(self, minutes: int) -> None:
+        """
+        They grow.
+        """
+        verdict = check_clock(lambda: timedelta(minutes=minutes))
+
+        assert (Answer.YES, ["clock.skew"]) == (verdict.answer, [each.code for each in verdict.remarks])
+
+    @pytest.mark.parametrize(("hours", "said"), [(3, "3 hours behind that"), (-72, "3 days ahead of that")])
+    def test_more_than_an_hour_stops_it(self, hours: int, said: str) -> None:
+        """
+        Certificates would be "not yet valid", and renewals come at any time but the right one.
+        """
+        verdict = check_clock(lambda: timedelta(hours=hours))
+
+        assert Answer.NO is verdict.answer
+        assert verdict.failure is not None
+        assert said in verdict.failure.message
+
+    def test_a_ca_that_does_not_answer_is_told_by_who_orders(self) -> None:
+        """
+        There may be another CA, which is asked then.
+        """
+
+        def offset() -> timedelta:
+            raise AuthorityUnreachable(host="ca.example.org", reason="time-out")
+
+        assert Verdict.yes("") == check_clock(offset)
+
+
+class TestVolumes:
+    def test_those_that_can_be_written_are_no_news(self, tmp_path: Path) -> None:
+        """
+        A file is made in each, and removed.
+        """
+        assert Verdict.yes("") == check_volumes([Volume(tmp_path).check_writable], [tmp_path])
+
+    def test_one_that_cannot_be_written_stops_it(self, forbidden: Path) -> None:
+        """
+        A certificate that cannot be kept is one of five a week.
+        """
+        with pytest.raises(VolumeReadOnly):
+            check_volumes([Traefik(forbidden).check_writable], [forbidden])
+
+    @pytest.mark.parametrize(
+        ("blocks", "blocks_free", "files", "files_free", "left"),
+        [
+            (1 << 20, 1 << 19, 1 << 20, 1 << 19, None),
+            (1 << 20, 25_000, 1 << 20, 1 << 19, "97 MB"),
+            (1 << 20, 1 << 19, 1 << 20, 12, "12 files"),
+            (1 << 20, 1 << 19, 0, 0, None),
+            (0, 0, 0, 0, None),
+        ],
+    )
+    def test_a_small_disk_is_told(
+        self, blocks: int, blocks_free: int, files: int, files_free: int, left: str | None
+    ) -> None:
+        """
+        Long before it is full. Some file systems have no fixed number of blocks or files, and say 0.
+        """
+        free = (blocks_free, blocks_free, files, files_free, files_free)
+        told = nearly_full(Path("/storage"), os.statvfs_result((4096, 4096, blocks, *free, 0, 255)))
+
+        assert (left is None) is (told is None)
+        assert (left or "") in (told.message if told else "")
