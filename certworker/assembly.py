@@ -21,15 +21,18 @@ from certworker.issuance import Issuer
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.daily import Daily
 from certworker.ledger.doubts import Doubts
+from certworker.ledger.events import Events
 from certworker.ledger.lanes import Lanes
 from certworker.ledger.lock import NameLocks
 from certworker.ledger.record import Records
+from certworker.ledger.story import Stories
 from certworker.ledger.tokens import ChallengeTokens
 from certworker.overdue import Overdue
 from certworker.overview import standings
 from certworker.questions import preflight_of
 from certworker.removal import Removal
 from certworker.reports.metrics import Metrics
+from certworker.results import Results
 from certworker.rounds import Rounds
 from certworker.schedule import Schedule
 from certworker.serving.generation import Facts
@@ -60,6 +63,8 @@ class House:
     removal: Removal
     overdue: Overdue
     metrics: Metrics
+    stories: Stories
+    results: Results
     clock: Callable[[], datetime]
     random: Random
 
@@ -88,7 +93,7 @@ def build(
     volume = Volume(settings.certificates_dir)
     traefik = Traefik(settings.config_dir)
     records, agenda, tokens = Records(connection), Agenda(connection, wake), ChallengeTokens(connection)
-    lanes = Lanes(connection)
+    lanes, stories = Lanes(connection), Stories(connection)
     locks = NameLocks(connection, lease_seconds, highest_token=volume.highest_token)
     desks = Opening(settings, connection, volume, tokens, directory_of, clock).desks()
     schedule = Schedule(partial(_advice, desks), random)
@@ -126,6 +131,8 @@ def build(
         removal=Removal(volume, traefik, locks, records, agenda, request),
         rounds=Rounds(volume, traefik, records, agenda, lanes, schedule.plan, clock, random),
         metrics=_metrics(agenda, records, volume, waiting),
+        stories=stories,
+        results=Results(Events(connection), records, stories, volume, clock),
         clock=clock,
         random=random,
     )

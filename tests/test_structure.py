@@ -26,7 +26,7 @@ FLOORS = [
     {"names", "durable"},
     {"settings", "certificates", "answer", "renewal"},
     {"checks", "challenges", "acme", "serving", "ledger", "reports"},
-    {"schedule", "allowance", "attempts", "postoffice", "questions"},
+    {"schedule", "allowance", "attempts", "postoffice", "questions", "results"},
     {"desks"},
     {"issuance", "removal", "rounds", "overview"},
     {"overdue"},

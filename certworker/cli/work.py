@@ -19,6 +19,8 @@ from certworker.checks.machine import risks
 from certworker.checks.port80 import answers
 from certworker.door import Door
 from certworker.errors import CertworkerError
+from certworker.intake.appwrite.consumer import Consumer
+from certworker.intake.appwrite.translator import Translator
 from certworker.intake.connection import connect
 from certworker.intake.functions import functions_of
 from certworker.intake.queue import ISSUE, queue_length, request_certificate, wake_at
@@ -29,6 +31,7 @@ from certworker.intake.slots import MOST_WITHOUT_A_SLOT
 from certworker.intake.worker import run
 from certworker.ledger.limits import SETTING
 from certworker.padlock import Padlock
+from certworker.questions import verify
 from certworker.reports import log
 from certworker.settings import AuthorityChoice, Settings, load
 from certworker.version import __version__
@@ -94,8 +97,12 @@ def _work(settings: Settings) -> int:
         watch = Watch(house, partial(request_certificate, connection=connection), knock)
         stack.callback(watch.stop)
 
+        consumer = _consumer_of(house)
+        stack.callback(consumer.stop)
+
         def ready() -> None:
             scheduler.start()
+            consumer.start()
             watch.start()
             _say_ready(house)
 
@@ -107,6 +114,17 @@ def _work(settings: Settings) -> int:
             stop=stop,
             on_ready=ready,
         )
+
+
+def _consumer_of(house: House) -> Consumer:
+    settings, connection = house.settings, house.connection
+    translator = Translator(
+        request=lambda name, force: request_certificate(name, force=force, connection=connection),
+        verify=partial(verify, house.issuer.checks),
+        unverified=lambda name, failure: house.results.tell((name,), "failed", failure),
+        private_names=settings.authority.private_names,
+    )
+    return Consumer(connection, settings.appwrite_queue, settings.appwrite, translator)
 
 
 def _directory_url(settings: Settings, stack: ExitStack, choice: AuthorityChoice) -> str:

@@ -151,6 +151,15 @@ class AlreadyUnderWay(CertworkerError):
     severity = Severity.WARNING
 
 
+class AnotherConsumer(AlreadyUnderWay):
+    says = "Another worker takes messages from Appwrite's queue {queue}: {count} since we looked last."
+    cure = (
+        "Keep Appwrite's own worker off that queue, or certificates are made by both: in docker-compose.yml "
+        "set _APP_CERTIFICATES_QUEUE_NAME=unused for appwrite-worker, or remove the old "
+        "appwrite-worker-certificates, then run: docker compose up -d --remove-orphans"
+    )
+
+
 class JobTimedOut(CertworkerError):
     code = "queue.timeout"
     says = "The job was stopped after {seconds} seconds."

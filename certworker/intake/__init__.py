@@ -18,4 +18,5 @@ In the order in which they may import each other::
     worker       keeps the pool at work until it is told to stop
     following    follows one job to its end
     functions    what the registered names do
+    appwrite/    the messages of Appwrite's core, as requests of ours
 """

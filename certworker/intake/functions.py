@@ -91,7 +91,7 @@ class _Job:
             self._count("failed", failure.code)
             raise
         self._count("removed", "")
-        return {"state": "removed" if any(known) else "unknown", "names": names}
+        return self.house.results.tell(names, "removed" if any(known) else "unknown")
 
     def _tell_success(self, outcome: Outcome) -> dict[str, Any]:
         facts, seconds = outcome.facts, time.monotonic() - self.began
@@ -117,13 +117,7 @@ class _Job:
             ),
         )
         self._count(outcome.state, "")
-        return {
-            "state": outcome.state,
-            "names": facts.names,
-            "serial": facts.serial,
-            "not_after": f"{facts.not_after:%Y-%m-%dT%H:%M:%SZ}",
-            "next_look": f"{outcome.next_look:%Y-%m-%dT%H:%M:%SZ}",
-        }
+        return self.house.results.tell(facts.names, outcome.state)
 
     def _tell_waiting(self, names: tuple[str, ...], failure: CertworkerError) -> dict[str, Any]:
         again = self.house.agenda.moment(names[0])
@@ -138,7 +132,7 @@ class _Job:
             ),
         )
         self._count("waiting", failure.code)
-        return {"state": "waiting", "names": names, **failure.as_json()}
+        return self.house.results.tell(names, "waiting", failure)
 
     def _tell_failure(self, names: tuple[str, ...], failure: CertworkerError) -> None:
         # A request that was refused has no name that could be trusted on a line of its own.
@@ -167,6 +161,8 @@ class _Job:
                 fields={**failure.as_json(), "next_attempt": again},
             ),
         )
+        if names:
+            self.house.results.tell(names, "failed", failure)
         self._count("failed", failure.code)
 
     def _count(self, outcome: str, code: str) -> None:

@@ -43,16 +43,7 @@ def read_call(data: bytes) -> Call:
         PayloadFailure: It is too large, no text or no JSON.
         BadJob: It is JSON, but no call.
     """
-    try:
-        text = _unpacked(data).decode()
-        call = json.loads(text, object_pairs_hook=_each_key_once, parse_constant=_no_such_number)
-        json.dumps(call, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but no text
-    except UnicodeError:
-        raise PayloadEncoding from None
-    except RecursionError:
-        raise PayloadNotJson(reason="it is nested too deeply") from None
-    except ValueError as error:
-        raise PayloadNotJson(reason=error) from None
+    call = read_json(_unpacked(data))
     if not isinstance(call, list) or len(call) != 4:
         raise BadJob(reason="its data is not a list of four parts")
     function, instance, arguments, keywords = call
@@ -61,6 +52,27 @@ def read_call(data: bytes) -> Call:
     if not (isinstance(function, str) and isinstance(arguments, list) and isinstance(keywords, dict)):
         raise BadJob(reason="its data is not a name, null, a list and an object")
     return Call(function, arguments, keywords)
+
+
+def read_json(data: bytes) -> object:
+    """
+    The value in *data*, JSON in UTF-8.
+
+    Raises:
+        PayloadEncoding, PayloadNotJson, PayloadDuplicateKey: It is none.
+    """
+    try:
+        value: object = json.loads(
+            data.decode(), object_pairs_hook=_each_key_once, parse_constant=_no_such_number
+        )
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but no text
+    except UnicodeError:
+        raise PayloadEncoding from None
+    except RecursionError:
+        raise PayloadNotJson(reason="it is nested too deeply") from None
+    except ValueError as error:
+        raise PayloadNotJson(reason=error) from None
+    return value
 
 
 def _unpacked(data: bytes) -> bytes:

@@ -16,6 +16,7 @@ In the order in which they may import each other::
     lock     one worker at a time for a name
     agenda   when to look at each name again
     record   what happened to a name last
+    events   what other programs are told of it
     daily    what has been said today already
     parked   the records of names that wait for a slot
     lanes    who waits for a free slot, and who is next

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from certworker.settings.choices import AuthorityChoice, HttpAddress
+from certworker.settings.core import CoreSettings
 from certworker.settings.readings import (
     AUTO,
     AddressOrOff,
@@ -38,7 +39,7 @@ from certworker.settings.resolving import ResolvingSettings
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
 
 
-class Settings(ResolvingSettings, BaseSettings):
+class Settings(CoreSettings, ResolvingSettings, BaseSettings):
     """
     The settings, each with the variable it comes from; the description says what that variable allows.
     """

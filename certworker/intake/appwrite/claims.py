@@ -1,0 +1,106 @@
+"""
+The claims of a worker: messages that have left Appwrite's queue and are not settled yet.
+
+::
+
+    its queue ──► our claims ──► settled: success, or on the list of failures
+                      ▲
+                      └── claims of a worker that died
+
+A message is always in one of these lists. Each arrow is one Lua script, and settling a message that
+another worker has taken over meanwhile counts nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from redis import Redis
+
+from certworker.errors import CertworkerError, printable
+
+OURS = "certworker:appwrite"
+
+#: Milliseconds. A worker that has not asked for messages for so long is dead.
+DEAD_AFTER = 10_000
+
+#: Messages under way at a time.
+MOST_CLAIMS = 100
+
+#: What was written in a message that nobody can read is shown up to this length.
+LONGEST_SHOWN = 200
+
+# KEYS: the queue, our claims, the workers. ARGV: our id, the beginnings of the keys of claims and of signs of
+# life, milliseconds until one counts as dead, how many claims, from which end the queue is emptied.
+_TAKE = """
+local queue, claims, workers = unpack(KEYS)
+local us, claims_of, life_of, dead_after, most, out = unpack(ARGV)
+redis.call('SET', life_of .. us, '1', 'PX', dead_after)
+redis.call('SADD', workers, us)
+for _, other in ipairs(redis.call('SMEMBERS', workers)) do
+    if redis.call('EXISTS', life_of .. other) == 0 then
+        while redis.call('LMOVE', claims_of .. other, claims, 'RIGHT', 'LEFT') do end
+        redis.call('SREM', workers, other)
+    end
+end
+for _ = redis.call('LLEN', claims) + 1, most do
+    local raw = redis.call('LMOVE', queue, claims, out, 'LEFT')
+    if not raw then break end
+    taken(raw)
+end
+return redis.call('LRANGE', claims, 0, -1)
+"""
+
+
+class AppwriteQueue(Protocol):
+    """
+    A queue of the core, of either format.
+    """
+
+    def exists(self) -> bool:
+        """
+        Whether a core has ever used it.
+        """
+
+    def take(self) -> list[bytes]:
+        """
+        The messages that this worker has claimed, oldest first, after it has claimed what there is.
+        """
+
+    def settle(self, raw: bytes, failure: CertworkerError | None = None) -> None:
+        """
+        The message *raw* is done with, well or with *failure*.
+        """
+
+
+class Claims:
+    """
+    What both formats share: claims, and those of dead workers.
+    """
+
+    def __init__(self, connection: Redis, form: str, queue: str, worker: str, out: str, told: str) -> None:
+        self._keys = [queue, f"{OURS}:{form}:claims:{worker}", f"{OURS}:{form}:workers"]
+        self._arguments: list[str | int] = [
+            worker,
+            f"{OURS}:{form}:claims:",
+            f"{OURS}:{form}:alive:",
+            DEAD_AFTER,
+            MOST_CLAIMS,
+            out,
+        ]
+        self._take = connection.register_script(told + _TAKE)
+        self.key = self._keys[1]
+
+    def take(self, *more: str) -> list[bytes]:
+        """
+        The claims, oldest first.
+        """
+        claims: list[bytes] = self._take(self._keys, [*self._arguments, *more])
+        return claims[::-1]
+
+
+def shown(raw: bytes) -> str:
+    """
+    The beginning of a message that nobody can read, for people.
+    """
+    return printable(raw[:LONGEST_SHOWN].decode(errors="backslashreplace"))

@@ -1,0 +1,181 @@
+"""
+A thread beside the worker that empties the queues of Appwrite's core.
+
+A message leaves its queue for our claims, and our claims when the request it stands for is on our queue.
+So a worker may die at any instant: another one finds the claim and asks again, and what is on the queue
+already is not queued twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event, Lock, Thread
+from typing import Literal
+from uuid import uuid4
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from certworker.errors import CertworkerError
+from certworker.errors.machine import AnotherConsumer
+from certworker.intake.appwrite.claims import AppwriteQueue
+from certworker.intake.appwrite.messages import Message, read_resque, read_utopia
+from certworker.intake.appwrite.resque import ResqueQueue
+from certworker.intake.appwrite.translator import Translator
+from certworker.intake.appwrite.utopia import UtopiaQueue
+from certworker.intake.redis_check import address_of, failure_of
+
+logger = logging.getLogger(__name__)
+
+Mode = Literal["auto", "on", "off"]
+
+PAUSE_SECONDS = 0.25
+#: How often `auto` looks whether a core has come.
+PAUSE_WITHOUT_A_CORE_SECONDS = 5.0
+PAUSE_AFTER_A_FAULT_SECONDS = 1.0
+
+#: Verifications at a time: they wait for DNS.
+VERIFICATIONS = 16
+
+
+class Consumer:
+    """
+    Empties the queue *name* of the core, in whichever format it comes.
+    """
+
+    def __init__(
+        self,
+        connection: Redis,
+        name: str,
+        mode: Mode,
+        translator: Translator,
+        *,
+        seconds_between_counts: float = 10.0,
+    ) -> None:
+        self._connection = connection
+        self._name = name
+        self._mode = mode
+        self._translator = translator
+        worker = uuid4().hex
+        self._utopia = UtopiaQueue(connection, name, worker)
+        self._queues: Mapping[AppwriteQueue, Callable[[bytes], Message]] = {
+            self._utopia: read_utopia,
+            ResqueQueue(connection, name, worker): read_resque,
+        }
+        self._verifying: Counter[bytes] = Counter()
+        self._lock = Lock()
+        self._verifications = ThreadPoolExecutor(VERIFICATIONS, thread_name_prefix="verification")
+        self._taken_by_others: int | None = None
+        self._counted = 0.0
+        self._seconds_between_counts = seconds_between_counts
+        self._said: set[str] = set()
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="appwrite", daemon=True)
+
+    def start(self) -> None:
+        """
+        Begin, unless it is switched off.
+        """
+        if self._mode != "off":
+            self._thread.start()
+
+    def stop(self) -> None:
+        """
+        End it. What it has claimed and not settled is another worker's soon.
+        """
+        self._stop.set()
+        if self._thread.ident:
+            self._thread.join(timeout=5)
+        self._verifications.shutdown(wait=False, cancel_futures=True)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._stop.wait(self._pass())
+                self._said.discard("fault")
+            except RedisError as error:
+                # The worker says so, too, if it is more than a key of another kind.
+                self._once("fault", failure_of(error, address_of(self._connection)))
+                self._stop.wait(PAUSE_AFTER_A_FAULT_SECONDS)
+            except Exception as error:
+                logger.error("the reader of Appwrite's queue met %r and goes on", error)
+                self._stop.wait(PAUSE_AFTER_A_FAULT_SECONDS)
+
+    def _pass(self) -> float:
+        """
+        Empty each queue that there is; return how many seconds to wait.
+        """
+        present = [queue for queue in self._queues if self._mode == "on" or queue.exists()]
+        if present and "present" not in self._said:
+            self._said.add("present")
+            logger.info("Appwrite's queue %s is served", self._name)
+        if self._utopia in present:
+            self._look_for_others()
+        taken = sum(self._empty(queue) for queue in present)
+        if taken:
+            return 0
+        return PAUSE_SECONDS if present else PAUSE_WITHOUT_A_CORE_SECONDS
+
+    def _empty(self, queue: AppwriteQueue) -> int:
+        claims = queue.take()
+        with self._lock:
+            new = list((Counter(claims) - self._verifying).elements())
+        for raw in new:
+            self._handle(queue, raw)
+        return len(new)
+
+    def _handle(self, queue: AppwriteQueue, raw: bytes) -> None:
+        try:
+            message = self._queues[queue](raw)
+            name = self._translator.name_of(message)
+        except CertworkerError as failure:
+            logger.warning(
+                "a message on Appwrite's queue %s was refused: %s",
+                self._name,
+                failure,
+                extra={"event": "failed", "code": failure.code},
+            )
+            queue.settle(raw, failure)
+            return
+        logger.info(
+            "%s asked for by Appwrite%s",
+            message.action,
+            " (forced)" if message.force else "",
+            extra={"domain": name, "event": "job"},
+        )
+        if self._translator.needs_verification(message):
+            with self._lock:
+                self._verifying[raw] += 1
+            self._verifications.submit(self._verify, queue, raw, message)
+        else:
+            self._translator.generate(message)
+            queue.settle(raw)
+
+    def _verify(self, queue: AppwriteQueue, raw: bytes, message: Message) -> None:
+        try:
+            self._translator.verify_and_generate(message)
+            queue.settle(raw)
+        except Exception as error:
+            logger.warning("the verification of a message met %r; it is made again", error)
+            self._stop.wait(PAUSE_AFTER_A_FAULT_SECONDS)
+        finally:
+            with self._lock:
+                self._verifying[raw] -= 1
+
+    def _look_for_others(self) -> None:
+        # Each consumer counts what it takes. What nobody of ours has counted, somebody else has taken.
+        if time.monotonic() - self._counted < self._seconds_between_counts:
+            return
+        self._counted = time.monotonic()
+        before, self._taken_by_others = self._taken_by_others, self._utopia.taken_by_others()
+        if before is not None and self._taken_by_others is not None and self._taken_by_others > before:
+            self._once("others", AnotherConsumer(queue=self._name, count=self._taken_by_others - before))
+
+    def _once(self, what: str, failure: CertworkerError) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            logger.warning("%s", failure, extra={"code": failure.code})

@@ -1,0 +1,78 @@
+"""
+What other programs are told of a name: the fields that Appwrite's certificate has, and the remedy.
+
+The same object is the result of a job, an event in the stream `certworker:events`, and stands in the record
+`certworker:name:NAME`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from certworker.errors import CertworkerError
+from certworker.ledger.events import Events
+from certworker.ledger.record import Records
+from certworker.ledger.story import Stories
+from certworker.renewal import due_moment
+from certworker.serving.volume import Volume
+
+#: The end of the story that goes with a result, in lines and in characters.
+LINES = 8
+LONGEST_LOGS = 2_000
+
+
+@dataclass(frozen=True)
+class Results:
+    """
+    Composes results, and tells them.
+    """
+
+    events: Events
+    records: Records
+    stories: Stories
+    volume: Volume
+    clock: Callable[[], datetime]
+
+    def tell(
+        self, names: tuple[str, ...], state: str, failure: CertworkerError | None = None
+    ) -> dict[str, object]:
+        """
+        Tell whoever listens that *names* are in *state*, which *failure* led to; return what was told.
+        """
+        result = self._compose(names, state, failure)
+        self.events.tell(names, result)
+        return result
+
+    def _compose(
+        self, names: tuple[str, ...], state: str, failure: CertworkerError | None
+    ) -> dict[str, object]:
+        record, facts = self.records.read(names[0]), self.volume.facts(names[0])
+        return {
+            "state": state,
+            "name": names[0],
+            "names": list(names),
+            "code": "",
+            "message": "",
+            "remedy": "",
+            **(failure.as_json() if failure else {}),
+            "attempts": record.attempts if record else 0,
+            "issue_date": _written(facts.not_before if facts else None),
+            "renew_date": _written(due_moment(facts.life) if facts else None),
+            "not_after": _written(facts.not_after if facts else None),
+            "serial": facts.serial if facts else "",
+            "authority": facts.authority if facts else "",
+            "next_look": _written(record.next_look if record else None),
+            "logs": self._logs(names[0]),
+            "moment": _written(self.clock()),
+        }
+
+    def _logs(self, name: str) -> str:
+        story = self.stories.read(name)[-LINES:]
+        lines = [f"{event.moment:%Y-%m-%d %H:%M:%S} {event.level:<5} {event.text}" for event in story]
+        return "\n".join(lines)[-LONGEST_LOGS:]
+
+
+def _written(moment: datetime | None) -> str | None:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else None

@@ -1,0 +1,77 @@
+"""
+What other programs are told of a name.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any, cast
+
+import pytest
+from redis import Redis
+
+from certworker.assembly import House
+from certworker.errors import CertworkerError
+from certworker.intake.functions import functions_of
+from certworker.ledger.events import EVENTS
+from certworker.ledger.story import Event
+
+NAME = "shop.localhost"
+
+
+def last_event(connection: Redis) -> dict[str, Any]:
+    """
+    The youngest event of the stream.
+    """
+    ((_, fields),) = cast("list[tuple[bytes, dict[bytes, bytes]]]", connection.xrevrange(EVENTS, count=1))
+    told: dict[str, Any] = json.loads(fields[b"event"])
+    return told
+
+
+class TestResults:
+    def test_a_success_has_the_fields_of_appwrites_certificate(self, house: House, connection: Redis) -> None:
+        """
+        Whoever keeps the Console's documents needs no more than this.
+        """
+        house.stories.tell(NAME, Event(house.clock(), "INFO", "in service"))
+
+        result = functions_of(house)["certworker.issue"](domain=NAME)
+
+        assert result == last_event(connection)
+        assert ("issued", NAME, [NAME], 0) == tuple(
+            result[field] for field in ("state", "name", "names", "attempts")
+        )
+        assert result["issue_date"] < result["renew_date"] < result["not_after"]
+        assert result["logs"].endswith("INFO  in service")
+
+    def test_a_failure_has_code_remedy_and_the_certificate_that_serves_on(
+        self, house: House, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A tenant is to see what to change, and that nothing is broken yet.
+        """
+        functions_of(house)["certworker.issue"](domain=NAME)
+        serial = last_event(connection)["serial"]
+        with caplog.at_level(logging.CRITICAL), pytest.raises(CertworkerError) as caught:
+            functions_of(house)["certworker.issue"](domain="nowhere.invalid")
+
+        told = last_event(connection)
+
+        assert ("failed", "nowhere.invalid", 1) == (told["state"], told["name"], told["attempts"])
+        assert (caught.value.code, caught.value.remedy) == (told["code"], told["remedy"])
+        assert (None, "") == (told["issue_date"], told["serial"])
+        house.results.tell((NAME,), "failed", caught.value)
+        assert serial == last_event(connection)["serial"]
+
+    def test_a_removal_is_told_too(self, house: House, connection: Redis) -> None:
+        """
+        Or the Console would show a certificate that is gone.
+        """
+        functions_of(house)["certworker.issue"](domain=NAME)
+
+        functions_of(house)["certworker.remove"](domain=NAME)
+
+        assert ("removed", NAME, "") == tuple(
+            last_event(connection)[field] for field in ("state", "name", "serial")
+        )
