@@ -22,7 +22,7 @@ from certworker.checks.datagrams import Server
 from certworker.checks.dns import MOST_ALIASES, SILENT, Ask, Heard, ask
 from certworker.checks.kept import Kept
 from certworker.checks.records import CaaSet, Records, View, in_order_of_the_ca
-from certworker.names import registered_domain
+from certworker.names import is_address, registered_domain
 
 PORT = 53
 
@@ -70,6 +70,9 @@ class Resolver:
         """
         What DNS says of *name*; where nobody answers, it says so after some seconds.
         """
+        if is_address(name):
+            # DNS knows nothing of it, and CAA records do not apply (RFC 8738, section 6).
+            return Records(name, registered=name, system=View("the address itself", (name,)))
         if of_the_loopback(name) or not self._servers:
             addresses = tuple(str(address) for address in addresses_of(name))
             return Records(name, system=View(THIS_MACHINE, in_order_of_the_ca(addresses)))

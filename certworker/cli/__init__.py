@@ -1,11 +1,14 @@
 """
 The commands a person types. Each lives in its own module, imported when it is called.
 
-Two of them share what they are given::
+Some share what stands above them::
 
-    given      names, typed or in a file
-    request    asks for certificates
-    remove     takes names out of service
+    given        names, typed or in a file
+    request      asks for certificates
+    remove       takes names out of service
+    authority    the CA that a command speaks to by itself
+    account      our account there, in the hands of a person
+    revoke       ends a certificate before its time
 """
 
 from __future__ import annotations

@@ -201,6 +201,16 @@ class TestWhomToAsk:
 
         assert ("127.0.0.1",) == records.addresses
 
+    @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
+    def test_addresses_are_not_asked_for(self, address: str) -> None:
+        """
+        They are the answer already; nobody is asked, not even a server that would keep us waiting.
+        """
+        records = Resolver([("127.0.0.1", 9)]).look_up(address)
+
+        assert (address,) == records.addresses
+        assert () == records.caa
+
     def test_without_a_resolver_this_machines_own_is_asked(self) -> None:
         """
         In a private network it is the one that knows.
