@@ -17,7 +17,7 @@ from redis import Redis
 
 from certworker.intake.jobs import FORBIDDEN
 from certworker.intake.payload import LARGEST
-from certworker.intake.queue import FAILURE_TTL, JOB_TIMEOUT, QUEUE, QUEUE_KEY, RESULT_TTL
+from certworker.intake.queue import FAILURE_TTL, JOB_TIMEOUT, QUEUE, QUEUE_KEY, RESULT_TTL, queue_length
 from certworker.ledger.lanes import NewJob
 
 IN_BETWEEN = f"{QUEUE_KEY}:intermediate"
@@ -27,17 +27,17 @@ FINISHED = f"rq:finished:{QUEUE}"
 PORTION = 500
 
 #: KEYS: the queue, the list in between. ARGV: how many ids, the largest data, how many fields are forbidden,
-#: these, then ids that are in between already. Moves the ids; each with its data, or false if it is not
-#: plain: then it takes the longer way, on which it is told what is wrong with it.
+#: these, then ids that are in between already. Moves the last ids of the queue. How many are left; then each
+#: with its data, or false if it is not plain: on the longer way it is told what is wrong with it.
 _MOVE = """
-local ids = redis.call('LRANGE', KEYS[1], 0, ARGV[1] - 1)
+local ids = redis.call('LRANGE', KEYS[1], -ARGV[1], -1)
 if #ids > 0 then
     redis.call('RPUSH', KEYS[2], unpack(ids))
-    redis.call('LTRIM', KEYS[1], #ids, -1)
+    redis.call('LTRIM', KEYS[1], 0, -1 - #ids)
 end
 for i = #ARGV, 4 + ARGV[3], -1 do table.insert(ids, 1, ARGV[i]) end
 local function kind(key) return redis.call('TYPE', key).ok end
-local answer = {}
+local answer = {redis.call('LLEN', KEYS[1])}
 for i, id in ipairs(ids) do
     local key = 'rq:job:' .. id
     local plain = kind(key) == 'hash' and redis.call('HSTRLEN', key, 'data') <= tonumber(ARGV[2])
@@ -45,7 +45,7 @@ for i, id in ipairs(ids) do
     for j = 4, 3 + ARGV[3] do
         plain = plain and redis.call('HSTRLEN', key, ARGV[j]) == 0
     end
-    answer[i] = {id, plain and redis.call('HGET', key, 'data')}
+    answer[i + 1] = {id, plain and redis.call('HGET', key, 'data')}
 end
 return answer
 """
@@ -80,19 +80,28 @@ class Batches:
     """
 
     def __init__(self, connection: Redis) -> None:
+        self._connection = connection
         self._move = connection.register_script(_MOVE)
         self._end = connection.register_script(_END)
         self._put_back = connection.register_script(_PUT_BACK)
 
-    def take(self, in_between: Sequence[bytes]) -> dict[bytes, bytes | None]:
+    def left(self) -> int:
         """
-        The ids *in_between* and the next portion of the queue, which then is in between, too.
+        How many jobs are on the queue.
+        """
+        return queue_length(self._connection)
+
+    def take(self, in_between: Sequence[bytes]) -> tuple[int, dict[bytes, bytes | None]]:
+        """
+        The ids *in_between* and the last portion of the queue, which then is in between, too.
 
         Returns:
-            The data of each; None for a job that is not plain, whatever is wrong with it.
+            How many are left on the queue, and the data of each that was taken; None for a job that is not
+            plain, whatever is wrong with it.
         """
         fields: list[int | str] = [PORTION, LARGEST, len(FORBIDDEN), *FORBIDDEN]
-        return dict(self._move([QUEUE_KEY, IN_BETWEEN], [*fields, *in_between]))
+        left, *taken = self._move([QUEUE_KEY, IN_BETWEEN], [*fields, *in_between])
+        return left, dict(taken)
 
     def put_back(self, in_between: Sequence[bytes]) -> None:
         """

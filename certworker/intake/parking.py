@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -30,6 +30,9 @@ from certworker.ledger.parked import ParkedRecords
 from certworker.names import requested_names, tenant_of
 
 logger = logging.getLogger(__name__)
+
+#: Between two that came at the same time.
+MICROSECOND = 1e-6
 
 #: Then the slots are looked after again.
 MOST_PORTIONS = 10
@@ -89,23 +92,31 @@ class Parking:
         """
         return tenant not in self._waiting and self._slots.may_start(tenant)
 
-    def clear(self, raw_id: bytes) -> None:
+    def relieve(self) -> None:
         """
-        Let the requests on the queue wait in their lanes, up to the first that may start.
+        While no slot is free: see that no more than a few requests wait on the queue.
+        """
+        if self._batches.left() > 2 * self._slots.count:
+            self.clear()
 
-        That one comes to the head of the queue, and so does what is no plain request. Whenever the worker
-        dies in here, each id is still in between the lists, from where it comes back.
+    def clear(self, *taken: bytes) -> None:
+        """
+        Let the requests on the queue wait in their lanes, until there are some that may start.
+
+        It begins at the end of the queue, where a newcomer behind a backlog is. What may start comes to the
+        head of the queue, and so does what is no plain request. Whenever the worker dies in here, each id is
+        still in between the lists, from where it comes back.
 
         Args:
-            raw_id: An id that has been taken already.
+            taken: Ids that are in between already.
         """
         tenants: Counter[str] = Counter()
-        taken = [raw_id]
+        began = time.time()
         for _ in range(MOST_PORTIONS):
-            parked, first = self._sorted(taken)
-            taken = []
+            left, parked, first = self._sorted(taken)
+            taken = ()
             if parked:
-                self._park(parked)
+                self._park(parked, began + left * MICROSECOND)
                 self._backlog = True
                 self._waiting.update(request.tenant for request in parked.values())
                 tenants.update(request.tenant for request in parked.values())
@@ -135,27 +146,28 @@ class Parking:
             self._waiting.discard(taken.tenant)
         return Fed(job.id.encode(), taken.tenant)
 
-    def _sorted(self, taken: list[bytes]) -> tuple[dict[bytes, Request], list[bytes]]:
+    def _sorted(self, taken: Sequence[bytes]) -> tuple[int, dict[bytes, Request], list[bytes]]:
         """
-        A portion of the queue: what has to wait, and what comes to its head.
+        A portion of the queue: how many are before it, what has to wait, and what comes to the head.
         """
         parked: dict[bytes, Request] = {}
         first: list[bytes] = []
         starting: set[str] = set()
-        for raw_id, data in self._batches.take(taken).items():
+        left, jobs = self._batches.take(taken)
+        for raw_id, data in jobs.items():
             request = self._plain_request(raw_id, data)
             if request is None:
                 first.append(raw_id)
             elif (
                 request.tenant not in starting | self._waiting
-                and len(starting) < 2 * self._slots.count
+                and len(starting) < self._slots.count
                 and self._slots.holds_none(request.tenant)
             ):
                 starting.add(request.tenant)
                 first.append(raw_id)
             else:
                 parked[raw_id] = request
-        return parked, first
+        return left, parked, first
 
     def _plain_request(self, raw_id: bytes, data: bytes | None) -> Request | None:
         if data is None or not JOB_ID.fullmatch(raw_id.decode("ascii", "backslashreplace")):
@@ -178,12 +190,11 @@ class Parking:
         except CertworkerError:
             return None
 
-    def _park(self, parked: Mapping[bytes, Request]) -> None:
+    def _park(self, parked: Mapping[bytes, Request], number: float) -> None:
         # First all that says that they wait, last that their jobs have ended: nothing is ever nowhere.
         now = datetime.now(UTC)
         later = now + UNTIL_A_LOST_LANE_IS_MISSED
-        arrived = time.time()
-        self._lanes.put("new", {each: arrived + n * 1e-6 for n, each in enumerate(parked.values())})
+        self._lanes.put("new", {each: number + n * MICROSECOND for n, each in enumerate(parked.values())})
         self._agenda.put_many({name: later for request in parked.values() for name in request.names})
         self._records.write((request.names for request in parked.values()), next_look=later, now=now)
         self._batches.end(

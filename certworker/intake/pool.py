@@ -104,8 +104,8 @@ class PooledWorker(SimpleWorker):
         """
         # First the slot, then the job: another worker may have a free one.
         if not self._slots.wait_for_one(PATIENCE_SECONDS):
-            return
-        if (raw_id := self._moved()) is not None:
+            self._parking.relieve()
+        elif (raw_id := self._moved()) is not None:
             self._start_or_park(raw_id)
         elif self._slots.wait_for_room(GLANCE_SECONDS if self._parking.has_backlog() else 0):
             if not self._feed():

@@ -32,8 +32,14 @@ def toy_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
     What the toy worker has registered. Each call leaves a note in Redis.
     """
 
-    def issue(domain: str = "", domains: list[str] | None = None, force: bool = False) -> dict[str, object]:
+    def issue(
+        domain: str = "",
+        domains: list[str] | None = None,
+        force: bool = False,
+        tenant: str = "",
+    ) -> dict[str, object]:
         connection.rpush("toy:issued", json.dumps([domain or domains, force]))
+        time.sleep(float(connection.get("toy:nap") or 0))
         return {"state": "issued", "names": [domain]}
 
     def look() -> dict[str, object]:
@@ -85,6 +91,7 @@ def worker_thread(
         "stop": stop,
         "lease_seconds": lease_seconds,
         "stop_deadline_seconds": stop_deadline_seconds,
+        "private_names": True,
         "on_ready": ready.set,
     }
     thread = Thread(target=run, args=(connection, toy_functions(connection)), kwargs=options)
@@ -181,6 +188,7 @@ def main(port: str, slots: str, lease_seconds: str, stop_deadline_seconds: str) 
         slots=int(slots),
         lease_seconds=int(lease_seconds),
         stop_deadline_seconds=float(stop_deadline_seconds),
+        private_names=True,
         on_ready=ready,
     )
     scheduler.stop()
