@@ -1,0 +1,110 @@
+"""
+The keys of orders under way.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from certworker.acme.order_keys import OLDEST, OrderKeys
+from certworker.errors.machine import VolumeReadOnly
+
+URL = "https://ca/order/1"
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """
+    Where they are; not made yet.
+    """
+    return tmp_path / "state" / "orders" / "ca"
+
+
+@pytest.fixture
+def keys(directory: Path) -> OrderKeys:
+    """
+    None is kept.
+    """
+    return OrderKeys(directory, "ec256")
+
+
+class TestKeys:
+    def test_a_key_is_found_again_after_a_crash(self, keys: OrderKeys, directory: Path) -> None:
+        """
+        Without it the CA's certificate would be of no use.
+        """
+        made = keys.make(URL)
+        found = OrderKeys(directory, "rsa2048").find(URL)
+
+        assert found is not None
+        assert made.pem == found.pem
+
+    def test_each_order_has_its_own(self, keys: OrderKeys) -> None:
+        """
+        A certificate that replaces a stolen key must not bring the same one back.
+        """
+        assert keys.make(URL).pem != keys.make(URL + "2").pem
+
+    def test_nobody_else_can_read_it(self, keys: OrderKeys, directory: Path) -> None:
+        """
+        It is the private key of a certificate to be.
+        """
+        keys.make(URL)
+        (file,) = directory.iterdir()
+
+        assert (0o700, 0o600) == (directory.stat().st_mode & 0o777, file.stat().st_mode & 0o777)
+
+    def test_a_damaged_one_is_none(self, keys: OrderKeys, directory: Path) -> None:
+        """
+        The order is begun anew; there is nothing for a person to do.
+        """
+        keys.make(URL)
+        (file,) = directory.iterdir()
+        file.write_bytes(b"damaged")
+
+        assert keys.find(URL) is None
+
+    def test_it_goes_with_its_order(self, keys: OrderKeys, directory: Path) -> None:
+        """
+        A key that nobody needs is one more to be stolen.
+        """
+        keys.make(URL)
+        keys.forget(URL)
+        keys.forget(URL)
+
+        assert keys.find(URL) is None
+        assert [] == list(directory.iterdir())
+
+    def test_a_volume_that_cannot_be_written_is_told(self, forbidden: Path) -> None:
+        """
+        Before the CA gets a signing request whose key would be lost.
+        """
+        with pytest.raises(VolumeReadOnly):
+            OrderKeys(forbidden / "ca", "ec256").make(URL)
+
+
+class TestRemoveStale:
+    def test_what_no_ca_knows_any_longer_goes(self, keys: OrderKeys, directory: Path) -> None:
+        """
+        Redis may lose the URL; then nobody else removes the key.
+        """
+        keys.make(URL)
+        (old,) = directory.iterdir()
+        before = time.time() - OLDEST.total_seconds() - timedelta(hours=1).total_seconds()
+        os.utime(old, (before, before))
+        keys.make(URL + "2")
+        keys.remove_stale()
+
+        assert keys.find(URL) is None
+        assert keys.find(URL + "2") is not None
+
+    def test_there_may_be_none(self, keys: OrderKeys) -> None:
+        """
+        The first start of a worker.
+        """
+        keys.remove_stale()

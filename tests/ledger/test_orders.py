@@ -1,0 +1,115 @@
+"""
+Where the orders under way are.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis
+
+from certworker.ledger.orders import ORDERS, OrdersUnderWay, OrderUnderWay
+
+NAMES = ("a.org", "b.org")
+URL = "https://ca/order/1"
+
+
+@pytest.fixture
+def now() -> datetime:
+    """
+    Redis forgets by its own clock, which is that of this machine.
+    """
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def orders(connection: redis.Redis) -> OrdersUnderWay:
+    """
+    None is under way.
+    """
+    return OrdersUnderWay(connection, "ca")
+
+
+class TestKeep:
+    def test_it_is_found_by_the_same_names_in_any_order(self, orders: OrdersUnderWay, now: datetime) -> None:
+        """
+        A set of names has no order.
+        """
+        expires = now + timedelta(days=1)
+        orders.keep(NAMES, URL, expires=expires, reserved=True, now=now)
+
+        assert OrderUnderWay(URL, NAMES[::-1], "ca", expires, reserved=True) == orders.find(NAMES[::-1])
+        assert orders.find(NAMES[:1]) is None
+
+    def test_each_ca_has_its_own(
+        self, orders: OrdersUnderWay, connection: redis.Redis, now: datetime
+    ) -> None:
+        """
+        What one CA knows another one does not.
+        """
+        orders.keep(NAMES, URL, expires=None, reserved=False, now=now)
+
+        assert OrdersUnderWay(connection, "other").find(NAMES) is None
+
+    @pytest.mark.parametrize("expires", [None, datetime(9999, 1, 1, tzinfo=UTC)])
+    def test_redis_forgets_it_after_a_week_at_the_latest(
+        self, orders: OrdersUnderWay, connection: redis.Redis, now: datetime, expires: datetime | None
+    ) -> None:
+        """
+        Nothing of ours stays in Redis for ever.
+        """
+        orders.keep(NAMES, URL, expires=expires, reserved=False, now=now)
+
+        assert 0 < connection.ttl(f"{ORDERS}ca:{only_key(connection)}") <= timedelta(days=7).total_seconds()
+
+    def test_an_order_that_has_expired_is_no_reason_to_fail(
+        self, orders: OrdersUnderWay, now: datetime
+    ) -> None:
+        """
+        The clocks of a CA and of a worker differ.
+        """
+        orders.keep(NAMES, URL, expires=now - timedelta(days=1), reserved=False, now=now)
+
+    def test_forgetting_twice_is_no_mistake(self, orders: OrdersUnderWay, now: datetime) -> None:
+        """
+        Two workers may come to the same end.
+        """
+        orders.keep(NAMES, URL, expires=None, reserved=False, now=now)
+        orders.forget(NAMES)
+        orders.forget(NAMES)
+
+        assert orders.find(NAMES) is None
+
+
+class TestFind:
+    @pytest.mark.parametrize(
+        "planted",
+        [
+            b"\xff",
+            b"[" * 100_000,
+            b"7",
+            b"{}",
+            b'{"url": 7, "names": ["a.org", "b.org"], "expires": "2026-11-30T00:00:00Z", "reserved": true}',
+            b'{"url": "u", "names": ["c.org"], "expires": "2026-11-30T00:00:00Z", "reserved": true}',
+            b'{"url": "u", "names": ["a.org", "b.org"], "expires": "soon", "reserved": true}',
+        ],
+    )
+    def test_what_others_planted_is_none(
+        self, orders: OrdersUnderWay, connection: redis.Redis, now: datetime, planted: bytes
+    ) -> None:
+        """
+        Others can write to Redis, too.
+        """
+        orders.keep(NAMES, URL, expires=None, reserved=False, now=now)
+        connection.set(f"{ORDERS}ca:{only_key(connection)}", planted)
+
+        assert orders.find(NAMES) is None
+
+
+def only_key(connection: redis.Redis) -> str:
+    """
+    The last part of the only key there is.
+    """
+    (key,) = connection.keys(f"{ORDERS}*")
+    return str(key.decode().rpartition(":")[2])
