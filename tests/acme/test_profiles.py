@@ -15,6 +15,7 @@ from certworker.errors.authority import InvalidProfile
 from certworker.errors.naming import TooManyNames
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer
+from tests.servers.pebble import Pebble
 
 LETS_ENCRYPTS = {"classic": "", "tlsserver": "", "shortlived": ""}
 LETS_ENCRYPT = {"label": "letsencrypt", "title": "Let's Encrypt"}
@@ -111,3 +112,12 @@ class TestOrder:
         assert (address,) == certificate.names
         assert 160 == (certificate.not_after - certificate.not_before).total_seconds() / 3600
         assert [f"[{address}]" if ":" in address else address] == challenge_server.hosts
+
+    def test_pebble_certifies_it_too(self, each_pebble: Pebble, tmp_path: Path) -> None:
+        """
+        A CA that we did not write.
+        """
+        with ChallengeServer(port=each_pebble.http_port) as site:
+            client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)
+
+            assert ("127.0.0.1",) == issued(client, site, "127.0.0.1").names
