@@ -10,11 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, repeat
 from random import Random
 
+from certworker.errors.machine import SchemaTooNew
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.lanes import UNTIL_A_LOST_LANE_IS_MISSED, Lane, Lanes, Request
 from certworker.ledger.record import Records
@@ -80,11 +82,15 @@ class Rounds:
         names = self.agenda.due(now, NAMES_A_LOOK)
         moments: dict[str, datetime] = {}
         requested: dict[Lane, dict[Request, float]] = {}
+        certificates = {name: self._names_beside(name) for name in names}
+        # One question for all names of a certificate: they stay together on the agenda.
+        first = {together: name for name, together in reversed(certificates.items())}
         with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as questions:
-            findings = list(questions.map(self._finding, names, repeat(now)))
-        for name, found in zip(names, findings, strict=True):
-            if isinstance(found, Due):
-                together = self._names_beside(name)
+            findings = dict(
+                zip(first, questions.map(self._finding, first.values(), repeat(now)), strict=True)
+            )
+        for name, together in certificates.items():
+            if isinstance(found := findings[together], Due):
                 request = Request(together, registered_domain(together[0]))
                 requested.setdefault(found.lane, {})[request] = found.deadline.timestamp()
                 moments[name] = now + UNTIL_A_LOST_LANE_IS_MISSED
@@ -125,7 +131,7 @@ class Rounds:
         """
         What *name* needs; the moment of its next look if it needs nothing.
         """
-        facts = self.volume.facts(name)
+        facts = self._facts(name)
         if facts is None:
             return Due("new", now)
         plan = self.plan(facts, now)
@@ -135,11 +141,17 @@ class Rounds:
 
     def _look_by_age(self, name: str, now: datetime) -> datetime:
         # Without the CA's advice: nobody asks it for all names of a volume at once.
-        facts = self.volume.facts(name)
+        facts = self._facts(name)
         return next_look(facts.life, due_moment(facts.life), now, self.random) if facts else now
 
+    def _facts(self, name: str) -> Facts | None:
+        # What cannot be understood gets a job, which tells what to do about it.
+        with suppress(SchemaTooNew):
+            return self.volume.facts(name)
+        return None
+
     def _names_beside(self, name: str) -> tuple[str, ...]:
-        facts = self.volume.facts(name)
+        facts = self._facts(name)
         if facts:
             return facts.names
         record = self.records.read(name)

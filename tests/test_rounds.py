@@ -12,6 +12,7 @@ import pytest
 
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
+from certworker.errors.machine import SchemaTooNew
 from certworker.intake.batches import new_job
 from certworker.intake.queue import queue_length
 from certworker.schedule import Plan
@@ -110,6 +111,22 @@ class TestLook:
         house.agenda.put(NAME, house.clock())
 
         assert {"looked": 1, "requested": 1} == house.rounds.look()
+
+    def test_what_a_newer_certworker_stored_gets_a_job_that_says_so(self, house: House) -> None:
+        """
+        One name of fifty thousand must not end the look at the others.
+        """
+        house.issuer.issue((NAME,))
+        for meta in house.volume.directory.glob(".certworker/generations/*/meta.json"):
+            meta.write_text(meta.read_text().replace('"schema": 1', '"schema": 2'))
+        house.agenda.put(NAME, house.clock())
+
+        assert {"looked": 1, "requested": 1} == house.rounds.look()
+        with pytest.raises(SchemaTooNew):
+            house.issuer.issue((NAME,))
+        record = house.records.read(NAME)
+        assert record
+        assert "ledger.schema" == record.code
 
     def test_a_job_that_gets_lost_is_missed_after_a_while(self, house: House) -> None:
         """

@@ -143,6 +143,17 @@ class RedisMissing(CertworkerError):
     severity = Severity.FATAL
 
 
+class SchemaTooNew(CertworkerError):
+    code = "ledger.schema"
+    says = "{where} is of a newer certworker (version {found}); this one knows version {known}."
+    cure = (
+        "Let all workers be of the newer version: "
+        "docker compose pull appwrite-worker-certificates && docker compose up -d"
+    )
+    retry = Retry.CONFIG
+    severity = Severity.FATAL
+
+
 class AlreadyUnderWay(CertworkerError):
     code = "queue.two_workers"
     says = "Another job is at work for {name}."

@@ -12,11 +12,13 @@ from threading import Event, Thread
 from redis import Redis
 from redis.exceptions import ConnectionError, RedisError, TimeoutError  # noqa: A004 (not the built-in ones)
 
+from certworker.errors.machine import SchemaTooNew
 from certworker.intake.jobs import mute_rq, registered
 from certworker.intake.pool import PATIENCE_SECONDS, PooledWorker
 from certworker.intake.recovery import Recovery
 from certworker.intake.redis_check import Outage, address_of, wait_for_redis
 from certworker.intake.signals import stop_on_signals
+from certworker.ledger.schema import check_schema
 
 logger = logging.getLogger(__name__)
 
@@ -50,12 +52,14 @@ def run(
 
     Raises:
         RedisTooOld: It could lose jobs.
+        SchemaTooNew: A newer certworker keeps the ledger, or does so from some moment on.
     """
     mute_rq()
     with stop_on_signals() if stop is None else nullcontext(stop) as stopping:
         pool = None
         while pool is None and wait_for_redis(connection, stopping):
             with suppress(RedisError):  # it may be gone again
+                check_schema(connection)
                 pool = PooledWorker(
                     connection,
                     registered(functions),
@@ -79,14 +83,18 @@ class Worker:
         self._recovery = Recovery(pool.queue, pool.find, lease_seconds)
         self._outage = Outage(address_of(pool.connection))
         self._ended = Event()
+        self._refused: SchemaTooNew | None = None
 
     def serve(self, stop: Event, stop_deadline_seconds: float, on_ready: Callable[[], None]) -> None:
         """
         Take jobs until *stop* is set, whatever happens; then finish what runs.
+
+        Raises:
+            SchemaTooNew: Another worker is newer; what runs is finished all the same.
         """
         Thread(target=self._keep_house, name="housekeeping", daemon=True).start()
         ready = False
-        while not stop.is_set():
+        while not (stop.is_set() or self._refused):
             try:
                 if not ready:
                     self._pool.beat()
@@ -100,16 +108,24 @@ class Worker:
                 logger.error("the worker met %r and goes on", error)
                 stop.wait(PATIENCE_SECONDS)
         self._finish(stop_deadline_seconds)
+        if self._refused:
+            raise self._refused
 
     def _keep_house(self) -> None:
         while not self._ended.wait(self._pulse_seconds):
-            for duty in (self._pool.beat, self._recovery.sweep):
+            for duty in (self._check_schema, self._pool.beat, self._recovery.sweep):
                 try:
                     duty()
                 except (ConnectionError, TimeoutError):
                     break  # the loop that takes jobs has said so
                 except Exception as error:
                     logger.error("the worker's housekeeping met %r and goes on", error)
+
+    def _check_schema(self) -> None:
+        try:
+            check_schema(self._pool.connection)
+        except SchemaTooNew as failure:
+            self._refused = failure
 
     def _finish(self, deadline_seconds: float) -> None:
         if running := len(self._pool.executions):

@@ -7,6 +7,7 @@ The volume is; a missing key means "not known", never "nothing to do".
 In the order in which they may import each other::
 
     text     how values stand in Redis
+    schema   which version of the ledger stands there
     limits   how often a CA may be asked
     buckets  token buckets, taken from by all workers
     prices   what an order costs

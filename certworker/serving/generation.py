@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certworker import durable
+from certworker.errors.machine import SchemaTooNew
 from certworker.renewal import Life
 
 if TYPE_CHECKING:  # the facts are read without loading cryptography
@@ -78,14 +79,19 @@ class Facts:
     def read(cls, directory: Path) -> Facts | None:
         """
         The facts about the generation in *directory*; None if it has none, or none that can be read.
+
+        Raises:
+            SchemaTooNew: A newer certworker wrote them.
         """
         try:
             told = json.loads((directory / META).read_bytes())
+            if (found := told.get("schema", SCHEMA)) > SCHEMA:
+                raise SchemaTooNew(where=directory / META, found=found, known=SCHEMA)
             told["names"] = tuple(told["names"])
             told.setdefault("renewal_id", "")
             told |= {date: datetime.fromisoformat(told[date]) for date in _DATES}
             return cls(**{field: told[field] for field in cls.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
 
     @property

@@ -16,8 +16,11 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from certworker.errors.machine import SchemaTooNew
 from certworker.intake.queue import QUEUE_KEY, queue_length, request_certificate
-from tests.intake.toys import end_of, eventually, push, worker_process, worker_thread
+from certworker.intake.worker import run
+from certworker.ledger.schema import KEY, SCHEMA
+from tests.intake.toys import end_of, eventually, push, toy_functions, worker_process, worker_thread
 from tests.servers.redis import RedisServer
 
 LEASES = "rq:wip:certificates"
@@ -233,3 +236,37 @@ class TestAccidents:
             own_redis.start("--appendonly", "yes", "--appendfsync", "always")
 
             assert ("finished", "slept") == end_of(connection, "job")
+
+
+class TestSchema:
+    def test_a_worker_beside_a_newer_one_ends_with_the_remedy(self, connection: Redis) -> None:
+        """
+        It finishes what it has begun, takes nothing more, and does not start again.
+        """
+        ready, ended = threading.Event(), list[object]()
+
+        def work() -> None:
+            try:
+                run(
+                    connection,
+                    toy_functions(connection),
+                    slots=2,
+                    stop=threading.Event(),
+                    lease_seconds=1,
+                    on_ready=ready.set,
+                )
+            except SchemaTooNew as failure:
+                ended.append(failure.code)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        assert ready.wait(30)
+        job = push(connection, "job", "toy.sleep", 1)
+        assert eventually(lambda: connection.llen("toy:began"))
+        connection.set(KEY, SCHEMA + 1)
+        worker.join(30)
+
+        assert ["ledger.schema"] == ended
+        assert ("finished", "slept") == end_of(connection, job)
+        with pytest.raises(SchemaTooNew):
+            run(connection, toy_functions(connection), slots=1, stop=threading.Event())

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from certworker.serving.generation import Facts, build, token_of
+from certworker.errors.machine import SchemaTooNew
+from certworker.serving.generation import META, SCHEMA, Facts, build, token_of
 from tests.serving.authority import Signer
 from tests.serving.stored import NAME
 
@@ -70,6 +71,29 @@ class TestFacts:
         )
 
         assert subprocess.run([sys.executable, "-c", program, str(directory)], check=False).returncode == 0
+
+    def test_those_of_a_newer_certworker_are_refused(self, tmp_path: Path, signer: Signer) -> None:
+        """
+        Taken for unreadable they would be replaced, and pruned.
+        """
+        directory = built(tmp_path, signer, 7)
+        told = json.loads((directory / META).read_bytes())
+        (directory / META).write_text(
+            json.dumps(told | {"schema": SCHEMA + 1, "names": {"of": "another kind"}})
+        )
+
+        with pytest.raises(SchemaTooNew, match="knows version 1"):
+            Facts.read(directory)
+
+    def test_what_a_newer_one_added_is_left_alone(self, tmp_path: Path, signer: Signer) -> None:
+        """
+        Then the version stays, and both work side by side.
+        """
+        directory = built(tmp_path, signer, 7)
+        told = json.loads((directory / META).read_bytes())
+        (directory / META).write_text(json.dumps(told | {"colour": "blue"}))
+
+        assert Facts.read(directory)
 
 
 class TestOrder:
