@@ -1,0 +1,208 @@
+"""
+The attempts in the ledger: whatever happens, a next moment stands on the agenda.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+import redis
+
+from certworker.attempts import AFTER_THE_LEASE, Attempts
+from certworker.errors.machine import Unexpected, WorkerDied
+from certworker.errors.reach import HttpTimeout
+from certworker.ledger.agenda import Agenda
+from certworker.ledger.lock import NameLocks
+from certworker.ledger.record import Record, Records
+
+NAMES = ("a.org",)
+NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
+LEASE = timedelta(seconds=90)
+MINUTE = timedelta(minutes=1)
+TIMED_OUT = HttpTimeout(name="a.org", address="203.0.113.7", problem={"type": "connection"})
+
+
+class Killed(BaseException):
+    """
+    What ends a worker without a word.
+    """
+
+
+@pytest.fixture
+def locks(connection: redis.Redis) -> NameLocks:
+    """
+    The locks of one worker.
+    """
+    return NameLocks(connection, LEASE.total_seconds(), highest_token=lambda: 0)
+
+
+@pytest.fixture
+def attempts(connection: redis.Redis) -> Attempts:
+    """
+    The attempts at :data:`NOW`.
+    """
+    return Attempts(Records(connection), Agenda(connection), lambda: NOW, Random(1))
+
+
+def fail(
+    attempts: Attempts,
+    locks: NameLocks,
+    fault: BaseException,
+    before: Callable[[], object] = lambda: None,
+) -> timedelta:
+    """
+    Let an attempt end in *fault*; how long the next one is away.
+    """
+    with suppress(type(fault)), locks.hold(NAMES) as lease, attempts.began(NAMES, lease, force=False):
+        before()
+        raise fault
+    again = attempts.agenda.moment(NAMES[0])
+    assert again is not None
+    return again - attempts.clock()
+
+
+def die(attempts: Attempts, locks: NameLocks) -> timedelta:
+    """
+    Let a worker die; how long the next attempt is away.
+    """
+    return fail(attempts, locks, Killed())
+
+
+def later(attempts: Attempts, moment: datetime) -> Attempts:
+    """
+    The same attempts at *moment*.
+    """
+    return replace(attempts, clock=lambda: moment)
+
+
+def refuse(names: tuple[str, ...]) -> None:
+    """
+    A rehearsal that shows that nothing is mended.
+    """
+    raise HttpTimeout(name=names[0], address="203.0.113.7")
+
+
+def record_of(attempts: Attempts) -> Record:
+    """
+    The record of the only name.
+    """
+    record = attempts.records.read(NAMES[0])
+    assert record is not None
+    return record
+
+
+class TestDeaths:
+    def test_the_first_one_is_gone_on_after_as_soon_as_its_lease_has_ended(
+        self, attempts: Attempts, locks: NameLocks
+    ) -> None:
+        """
+        A deployment, a power cut: mostly nothing is wrong.
+        """
+        assert die(attempts, locks) == LEASE + AFTER_THE_LEASE
+
+    def test_a_loop_of_them_slows_down_to_one_a_day(self, attempts: Attempts, locks: NameLocks) -> None:
+        """
+        A name that kills workers must neither hammer the CA nor keep the others from theirs.
+        """
+        waits, now = [], NOW
+        for _ in range(6):
+            wait = die(later(attempts, now), locks)
+            waits.append(wait - LEASE - AFTER_THE_LEASE)
+            now += wait
+
+        assert [
+            timedelta(0),
+            MINUTE,
+            10 * MINUTE,
+            100 * MINUTE,
+            timedelta(days=1),
+            timedelta(days=1),
+        ] == waits
+
+    def test_nobody_begins_before_that_moment(self, attempts: Attempts, locks: NameLocks) -> None:
+        """
+        A container that restarts asks for its own domains each time.
+        """
+        die(attempts, locks)
+        wait = die(attempts, locks)
+        with (
+            pytest.raises(WorkerDied) as caught,
+            locks.hold(NAMES) as lease,
+            attempts.began(NAMES, lease, force=False),
+        ):
+            pass
+
+        assert NOW + wait == caught.value.until == attempts.agenda.moment(NAMES[0])
+        assert "2 times" in caught.value.message
+
+    def test_a_person_may_insist(self, attempts: Attempts, locks: NameLocks) -> None:
+        """
+        They have given the container more memory.
+        """
+        die(attempts, locks)
+        die(attempts, locks)
+        with locks.hold(NAMES) as lease, attempts.began(NAMES, lease, force=True):
+            assert record_of(attempts).state == "issuing"
+
+    def test_an_end_of_any_kind_ends_the_count(self, attempts: Attempts, locks: NameLocks) -> None:
+        """
+        A failure has been told; it is counted as one.
+        """
+        die(attempts, locks)
+        fail(attempts, locks, TIMED_OUT)
+
+        assert (0, 1) == (record_of(attempts).unfinished, record_of(attempts).attempts)
+
+
+class TestFailures:
+    def test_they_are_repeated_after_1_10_100_minutes_then_daily_and_for_ever(
+        self, attempts: Attempts, locks: NameLocks
+    ) -> None:
+        """
+        What Let's Encrypt's integration guide asks for; nothing is given up in silence.
+        """
+        waits = [fail(attempts, locks, TIMED_OUT) / MINUTE for _ in range(40)]
+
+        for expected, wait in zip((1, 10, 100, *[1440] * 37), waits, strict=True):
+            assert expected <= wait <= 1.1 * expected
+
+    def test_a_fault_of_our_own_is_one_of_them(self, attempts: Attempts, locks: NameLocks) -> None:
+        """
+        It waits as patiently, lest it asks the CA again and again.
+        """
+        fail(attempts, locks, ZeroDivisionError())
+
+        assert Unexpected.code == record_of(attempts).code
+
+    def test_a_worker_that_has_lost_its_lease_has_nothing_to_say(
+        self, attempts: Attempts, locks: NameLocks, connection: redis.Redis
+    ) -> None:
+        """
+        Another one is at work, or has been; its word counts.
+        """
+        fail(attempts, locks, TIMED_OUT, lambda: connection.set("certworker:lock:a.org", "somebody else"))
+
+        assert record_of(attempts).state == "issuing"
+
+
+class TestRehearse:
+    def test_it_takes_place_after_a_validation_that_failed_until_one_succeeds(
+        self, attempts: Attempts, locks: NameLocks
+    ) -> None:
+        """
+        Each failure in production is counted; staging is there to fail.
+        """
+        held: list[tuple[str, ...]] = []
+        attempts.rehearse(NAMES, held.append)
+        fail(attempts, locks, TIMED_OUT)
+        with pytest.raises(HttpTimeout):
+            attempts.rehearse(NAMES, refuse)
+        attempts.rehearse(NAMES, held.append)
+        attempts.rehearse(NAMES, held.append)
+
+        assert [NAMES] == held
