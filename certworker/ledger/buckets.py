@@ -24,6 +24,11 @@ ALIVE = "alive"
 #: Stands until what was used before the loss has been refilled at any rate.
 DOUBT = "doubt"
 
+#: Nobody in a line is told to come back later than this (a day), ...
+LONGEST_WAIT_MS = 86_400_000
+#: ... and whoever comes back late is still known as one who has waited (a week).
+REMEMBERED_MS = 604_800_000
+
 #: ARGV[1]: whose time counts, in milliseconds since 1970; empty: that of Redis, which all workers share.
 _NOW = """
 local now = tonumber(ARGV[1])
@@ -37,25 +42,46 @@ local function score(member)
 end
 """
 
-#: ARGV[2...]: member, interval, room and doubt of each bucket. {}: taken. {0}: the set was lost. Else which
-#: bucket has room last, and when.
+#: ARGV[2]: who asks. ARGV[3...]: member, interval, room, doubt, what is kept for newcomers (below zero: no
+#: line) of each bucket. {}: taken. {0}: the set was lost. Else which bucket has room last, and when.
+#: Whoever is refused gets a place in the bucket's line, and keeps it however often they ask. Far places
+#: are spread over half of the longest wait: so the line moves on even if many in it do not come.
 _TAKE = f"""{_NOW}
 if not score('{ALIVE}') then return {{0}} end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-local doubt = score('{DOUBT}')
+local doubt, turn = score('{DOUBT}'), 'turn ' .. ARGV[2]
+local promised = score(turn)
 local full, last, latest = {{}}, nil, now
-for i = 2, #ARGV, 4 do
-    local interval = tonumber(ARGV[i + 1])
+for i = 3, #ARGV, 5 do
     full[i] = score(ARGV[i]) or (doubt and now + tonumber(ARGV[i + 3])) or now
-    local free = full[i] + interval - tonumber(ARGV[i + 2])
-    if free > latest then last, latest = (i + 2) / 4, free end
+    local free = full[i] + tonumber(ARGV[i + 1]) - tonumber(ARGV[i + 2])
+    if promised then free = free + math.max(tonumber(ARGV[i + 4]), 0) end
+    if free > latest then last, latest = i, free end
 end
-if last then return {{last, latest == math.huge and 'inf' or string.format('%.0f', latest)}} end
-for i = 2, #ARGV, 4 do
-    local interval = tonumber(ARGV[i + 1])
-    if interval > 0 then redis.call('ZADD', KEYS[1], full[i] + interval, ARGV[i]) end
+if not last then
+    for i = 3, #ARGV, 5 do
+        local interval = tonumber(ARGV[i + 1])
+        if interval > 0 then redis.call('ZADD', KEYS[1], full[i] + interval, ARGV[i]) end
+    end
+    if promised then redis.call('ZREM', KEYS[1], turn) end
+    return {{}}
 end
-return {{}}
+local kept = tonumber(ARGV[last + 4])
+if kept >= 0 then
+    if not promised then latest = latest + kept end
+    promised = (promised or 0) - {REMEMBERED_MS}
+    if promised < latest then
+        local line = 'line ' .. ARGV[last]
+        local place = math.max(score(line) or now, latest)
+        redis.call('ZADD', KEYS[1], place + tonumber(ARGV[last + 1]), line)
+        local wait = place - now
+        if wait > {LONGEST_WAIT_MS} then wait = ({LONGEST_WAIT_MS} + wait % {LONGEST_WAIT_MS}) / 2 end
+        promised = math.max(latest, now + wait)
+        if ARGV[2] ~= '' then redis.call('ZADD', KEYS[1], promised + {REMEMBERED_MS}, turn) end
+    end
+    latest = promised
+end
+return {{(last + 2) / 5, latest == math.huge and 'inf' or string.format('%.0f', latest)}}
 """
 
 #: ARGV[2...]: what to do, to which bucket, by how many milliseconds or until when.
@@ -91,6 +117,9 @@ class Bucket:
     most: int = 1
     #: For a while after a loss, half of it counts as used.
     doubtful: bool = False
+    #: Whoever is refused stands in line, and those who ask for the first time have so many for themselves:
+    #: one person with one name does not wait behind thousands. None: there is no line.
+    for_newcomers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -145,20 +174,19 @@ class Buckets:
         self._take = connection.register_script(_TAKE)
         self._settle = connection.register_script(_SETTLE)
 
-    def take(self, buckets: Sequence[Bucket]) -> Full | None:
+    def take(self, buckets: Sequence[Bucket], *, who: str = "") -> Full | None:
         """
         Take one from each of *buckets*; if one has no room, from none: then the one that has it last.
+
+        *who* asks is known again in the lines; nobody in particular is always a newcomer.
         """
         arguments: list[Any] = []
         for each in buckets:
             interval = _milliseconds(each.interval)
-            arguments += [
-                each.name,
-                interval,
-                interval * each.most,
-                interval * each.most // 2 * each.doubtful,
-            ]
-        while answer := self._take([self._key], [self._now(), *arguments]):
+            room = interval * each.most
+            kept = -1 if each.for_newcomers is None else interval * each.for_newcomers
+            arguments += [each.name, interval, room, room // 2 * each.doubtful, kept]
+        while answer := self._take([self._key], [self._now(), who, *arguments]):
             if answer[0]:
                 return Full(buckets[answer[0] - 1], moment_of(float(answer[1]) / 1000))
             self._remember()

@@ -105,7 +105,7 @@ class Budget:
         every = prices(names, self._limits, insisting=insisting)
         spending = Spending(every, replaces=replaces, renewal=renewal)
         wanted = [] if reserved else [price.bucket for price in spending.reserved]
-        if full := self._buckets.take(wanted):
+        if full := self._buckets.take(wanted, who="" if insisting else set_of(names)):
             raise self._refusal(names, full, spending.reserved)
         try:
             yield spending

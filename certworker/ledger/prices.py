@@ -70,7 +70,13 @@ def bucket_of(kind: Kind, whose: str, limit: Limit | None, *, insisting: bool = 
     name = f"{kind} {whose}".rstrip()
     if limit is None:
         return Bucket(name)
-    return Bucket(name, limit.interval, limit.taken(insisting), doubtful=kind == "failures")
+    return Bucket(
+        name,
+        limit.interval,
+        limit.taken(insisting),
+        doubtful=kind == "failures",
+        for_newcomers={"orders": limit.count // 10, "domain": 0}.get(kind),
+    )
 
 
 def set_of(names: Iterable[str]) -> str:
