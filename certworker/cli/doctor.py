@@ -1,19 +1,22 @@
 """
-`certworker doctor`: what is wrong on this machine, and what to change.
+`certworker doctor`: what is wrong, and what to change.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import click
 from rich.console import Console
 from rich.text import Text
 
-from certworker.doctor import Finding, Verdict, examine
+from certworker.doctor.examination import examine
+from certworker.doctor.findings import Finding, Verdict
 from certworker.version import __version__
 
 MARKS = {
@@ -25,23 +28,34 @@ MARKS = {
 
 
 @click.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--strict", is_flag=True, help="Exit code 1 for warnings.")
-def command(as_json: bool, strict: bool) -> None:
+@click.option(
+    "--staging-order",
+    is_flag=True,
+    help="Also order a certificate at the staging CA; it is never installed.",
+)
+def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bool) -> None:
     """
-    Check settings, volumes, Redis and the CA, and say what to change.
+    Check settings, volumes, Redis, the CA and each NAME, and say what to change.
+
+    Without a NAME those of _APP_DOMAIN are checked, and some that have failed. The CA is not asked for a
+    certificate.
 
     Exit code 0 if all is well, 1 for warnings with --strict, 2 for failures.
 
     \b
     Example:
-      certworker doctor
+      certworker doctor shop.example.org
     """
+    # Whatever a room would log has a line of the report.
+    logging.getLogger("certworker").addHandler(logging.NullHandler())
     console = Console(highlight=False, soft_wrap=True)
     findings: list[Finding] = []
     if not as_json:
         console.print(f"certworker {__version__} · {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
-    for finding in examine(os.environ):
+    for finding in examine(os.environ, names, staging_order=staging_order):
         if as_json:
             click.echo(json.dumps(_as_json(finding)))
         else:
@@ -50,18 +64,24 @@ def command(as_json: bool, strict: bool) -> None:
     failures = sum(finding.verdict is Verdict.FAIL for finding in findings)
     warnings = sum(finding.verdict is Verdict.WARN for finding in findings)
     if not as_json:
-        console.print(f"\n{_counted(failures, 'problem')}, {_counted(warnings, 'warning')}.")
+        told = f"{_counted(failures, 'problem')}, {_counted(warnings, 'warning')}."
+        console.print(f"\n{told}{' Mend them; certworker looks again by itself.' if failures else ''}")
     sys.exit(2 if failures else 1 if warnings and strict else 0)
 
 
 def _show(console: Console, finding: Finding, first: bool) -> None:
     if first:
-        console.print(f"\n{finding.section}")
+        console.print(f"\n{finding.section}", markup=False)
     symbol, colour = MARKS[finding.verdict]
-    mark = symbol if console.is_terminal and not console.no_color else finding.verdict.value
-    console.print(Text.assemble("  ", (f"{mark:<4}", colour), f" {finding.subject:<24} {finding.text}"))
+    rich = _is_rich(console)
+    mark = f"{symbol} " if rich else f"{finding.verdict.value:<4} "
+    console.print(Text.assemble("  ", (mark, colour), f"{finding.subject:<24} {finding.text}"))
     if finding.remedy:
-        console.print(Text(f"{'':>7}→ {finding.remedy}"))
+        console.print(Text(f"{'':>{29 if rich else 32}}{'→' if rich else '->'} {finding.remedy}"))
+
+
+def _is_rich(console: Console) -> bool:
+    return console.is_terminal and not console.no_color and console.encoding.lower().startswith("utf")
 
 
 def _as_json(finding: Finding) -> dict[str, str]:

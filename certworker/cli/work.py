@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from functools import partial
@@ -15,8 +16,9 @@ import click
 from redis import Redis
 
 from certworker.assembly import House, build, now_in_utc
-from certworker.checks.machine import risks
 from certworker.checks.port80 import answers
+from certworker.doctor.machine import machine, tell
+from certworker.doctor.network import reach
 from certworker.door import Door
 from certworker.errors import CertworkerError
 from certworker.intake.appwrite.consumer import Consumer
@@ -74,8 +76,6 @@ def command(override_limits: str | None) -> None:
 
 
 def _work(settings: Settings) -> int:
-    for risk in risks(settings):
-        logger.warning("[%s] %s %s", risk.code, risk.message, risk.remedy, extra={"code": risk.code})
     jobs = settings.concurrency + MOST_WITHOUT_A_SLOT
     connection = connect(settings, connections=2 * jobs + CONNECTIONS_BESIDE_THE_JOBS)
     with ExitStack() as stack:
@@ -105,6 +105,7 @@ def _work(settings: Settings) -> int:
             consumer.start()
             watch.start()
             _say_ready(house)
+            threading.Thread(target=_look_at_machine, args=(house,), name="machine", daemon=True).start()
 
         return run(
             connection,
@@ -154,6 +155,10 @@ def _functions(house: House, stack: ExitStack) -> Mapping[str, Callable[..., obj
     padlock.start()
     stack.callback(padlock.stop)
     return {**functions, ISSUE: padlock.after(functions[ISSUE])}
+
+
+def _look_at_machine(house: House) -> None:
+    tell(machine(house.settings, reach([(desk.choice, desk.authority) for desk in house.desks])))
 
 
 def _open_door(house: House, scheduler: Scheduler, stack: ExitStack) -> None:

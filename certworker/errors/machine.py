@@ -136,6 +136,14 @@ class RedisFault(CertworkerError):
     retry = Retry.SOON
 
 
+class RedisEvicts(CertworkerError):
+    code = "redis.evict"
+    says = "Redis forgets jobs when its memory is full (maxmemory-policy {policy})."
+    cure = "Start it with --maxmemory-policy noeviction, then run: docker compose up -d redis"
+    retry = Retry.CONFIG
+    severity = Severity.WARNING
+
+
 class RedisMissing(CertworkerError):
     code = "redis.missing"
     says = "There is no redis-server on this machine, and the demo needs one."
@@ -152,6 +160,14 @@ class SchemaTooNew(CertworkerError):
     )
     retry = Retry.CONFIG
     severity = Severity.FATAL
+
+
+class QueueForeign(CertworkerError):
+    code = "queue.wrong_name"
+    says = "The queue {queue} has {waiting} waiting jobs and no worker; this one takes those of {own} only."
+    cure = "If they are ours, send them to the right queue, for example with: certworker request NAME"
+    retry = Retry.CONFIG
+    severity = Severity.WARNING
 
 
 class AlreadyUnderWay(CertworkerError):

@@ -6,6 +6,7 @@ In the order in which they may import each other::
     redis_check  a Redis that fails: said once, tried again with growing pauses
     connection   the client that the settings describe
     queue        puts requests and wake-ups on the queue; needs no RQ
+    survey       how the queue stands, for a person who looks
     payload      reads the data of a job
     jobs         what a job may ask for; everything else fails it
     recovery     what a dead worker left behind

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from math import ceil
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -155,6 +156,17 @@ class Budget:
             for (limit, count), full in zip(counts.values(), full_again, strict=True)
         ]
         return max(moments, default=None)
+
+    def used(self, names: Sequence[str]) -> Iterator[tuple[Price, int]]:
+        """
+        What was taken lately of each limit that concerns *names*, and has not come back yet.
+        """
+        every = [price for price in prices(names, self._limits, insisting=True) if price.limit]
+        now = self._buckets.now()
+        moments = self._buckets.full_again([price.bucket.name for price in every])
+        for price, full in zip(every, moments, strict=True):
+            if price.limit:
+                yield price, ceil(max(full - now, timedelta(0)) / price.limit.interval) if full else 0
 
     def _refusal(self, names: Sequence[str], full: Full, asked: Sequence[Price]) -> CertworkerError:
         price = next(price for price in asked if price.bucket == full.bucket)

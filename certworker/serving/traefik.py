@@ -105,8 +105,7 @@ class Traefik:
         """
         The identifiers of the generations that any file in the directory names, be it ours or not.
         """
-        files = [file for file in self.directory.glob("*") if file.suffix in _LOADED]
-        return {identifier for file in files for identifier in _generations_in(_content(file))}
+        return {identifier for file in self._loaded() for identifier in _generations_in(_content(file))}
 
     def broken(self) -> list[ProxyYamlBroken]:
         """
@@ -114,11 +113,27 @@ class Traefik:
 
         Those with a template in them are not judged: only Traefik knows what becomes of it.
         """
-        found = []
-        for file in sorted(self.directory.glob("*")):
-            if file.suffix in _LOADED and (reason := _reason_to_fail(file.suffix, _content(file))):
-                found.append(ProxyYamlBroken(path=file, reason=reason))
-        return found
+        return [
+            ProxyYamlBroken(path=file, reason=reason)
+            for file in self._loaded()
+            if (reason := _reason_to_fail(file.suffix, _content(file)))
+        ]
+
+    def dangling(self) -> list[Path]:
+        """
+        Files of ours that name a certificate which is not there: Traefik leaves that name out.
+        """
+        return [
+            file
+            for file in self._loaded()
+            if (named := _OURS.fullmatch(_content(file))) and not Path(named[1].decode()).exists()
+        ]
+
+    def count(self) -> int:
+        """
+        How many files Traefik loads.
+        """
+        return len(self._loaded())
 
     def prune(self) -> None:
         """
@@ -137,6 +152,9 @@ class Traefik:
         """
         durable.make_directory(self._workshop)
         durable.check_writable(self._workshop)
+
+    def _loaded(self) -> list[Path]:
+        return sorted(file for file in self.directory.glob("*") if file.suffix in _LOADED)
 
     def _file(self, name: str) -> Path:
         stem = name

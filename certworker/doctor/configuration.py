@@ -1,0 +1,77 @@
+"""
+What the environment says.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+
+from certworker.doctor.findings import Finding, Section
+from certworker.errors import CertworkerError, printable
+from certworker.errors.configuration import DomainIsLocalhost, EmailInvalid, EmailMissing, NotProduction
+from certworker.names import domain_name, remarks
+from certworker.settings import Settings, contact_problem
+from certworker.version import __version__
+
+SETTINGS = Section("Settings")
+
+
+def configuration(settings: Settings) -> Iterator[Finding]:
+    """
+    Version, environment, CA, e-mail and domains.
+    """
+    yield SETTINGS.well(
+        "version", f"certworker {__version__}, Python {platform.python_version()}, uid {os.geteuid()}"
+    )
+    yield _environment(settings)
+    yield SETTINGS.well("CA", ", then ".join(choice.title for choice in settings.authorities))
+    yield from _email(settings)
+    for given in settings.domains:
+        yield from _domain(settings, given)
+
+
+def _environment(settings: Settings) -> Finding:
+    public = [choice for choice in settings.authorities if choice.kind == "public"]
+    if settings.production:
+        return SETTINGS.well("_APP_ENV", "production")
+    if public:
+        return SETTINGS.told("_APP_ENV", NotProduction(authority=public[0].title))
+    if settings.authority.kind == "private":
+        return SETTINGS.well("_APP_ENV", "not production, which a CA of your own does not mind")
+    return SETTINGS.warned(
+        "_APP_ENV",
+        f"not production: certificates come from {settings.authority.title}, which no browser trusts",
+        "For trusted ones set _APP_ENV=production in .env, then run: docker compose up -d",
+    )
+
+
+def _email(settings: Settings) -> Iterator[Finding]:
+    wanted = any(choice.kind == "public" for choice in settings.authorities)
+    reason = contact_problem(settings.email) if settings.email else None
+    if settings.email is None:
+        missing = SETTINGS.told("e-mail", EmailMissing())
+        yield missing if wanted else SETTINGS.well("e-mail", "none; this CA does not want one")
+    elif reason and wanted:
+        yield SETTINGS.told("e-mail", EmailInvalid(reason=reason))
+    else:
+        yield SETTINGS.well("e-mail", printable(settings.email))
+    if settings.email_remark:
+        text, _, remedy = settings.email_remark.rpartition(". ")
+        yield SETTINGS.warned("e-mail", f"{text}.", remedy)
+
+
+def _domain(settings: Settings, given: str) -> Iterator[Finding]:
+    try:
+        name = domain_name(given, private=settings.authority.private_names)
+    except DomainIsLocalhost as this_machine:
+        yield SETTINGS.told("_APP_DOMAIN", this_machine)
+        return
+    except CertworkerError as failure:
+        # In a job it is a tenant's mistake and a warning; here it is the operator's own.
+        yield SETTINGS.failed("_APP_DOMAIN", failure.message, failure.remedy, failure.code)
+        return
+    yield SETTINGS.well("_APP_DOMAIN", name)
+    for remark in remarks(given, name):
+        yield SETTINGS.warned("_APP_DOMAIN", f"{name}: {remark}", "")

@@ -1,0 +1,188 @@
+"""
+The whole report: settings, machine, then each name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+
+from certworker.acme.account import AccountFiles
+from certworker.acme.authority import Authority
+from certworker.allowance import budget_of
+from certworker.assembly import now_in_utc
+from certworker.challenges.responder import Responder
+from certworker.challenges.solver import Solver
+from certworker.challenges.webroot import Webroot
+from certworker.desks.opening import authority_of
+from certworker.doctor.configuration import SETTINGS, configuration
+from certworker.doctor.domains import LIMITS, PORT_80, Way, certificate, limits
+from certworker.doctor.findings import Finding, Section
+from certworker.doctor.machine import machine
+from certworker.doctor.network import Reached, proxy, reach
+from certworker.doctor.rehearsal import rehearsal
+from certworker.doctor.storage import is_there
+from certworker.errors import CertworkerError, printable
+from certworker.intake.connection import connect, connected
+from certworker.intake.redis_check import check_redis
+from certworker.ledger.agenda import Agenda
+from certworker.ledger.record import Record, Records
+from certworker.ledger.tokens import ChallengeTokens
+from certworker.names import domain_name
+from certworker.serving.volume import Volume
+from certworker.settings import AuthorityChoice, Settings, load
+
+#: So many names with failures are looked at unasked.
+MOST_UNASKED = 5
+#: Among so many at most.
+MOST_ON_THE_AGENDA = 2_000
+
+#: Nobody answers there, and nobody is asked: the embedded CA has a port only inside the worker.
+NOWHERE = "http://localhost:9/directory"
+
+
+def examine(
+    environ: Mapping[str, str], names: Sequence[str] = (), *, staging_order: bool = False
+) -> Iterator[Finding]:
+    """
+    Every finding, one after the other, as soon as it is made.
+
+    Args:
+        names: Which names are looked at; none: those of `_APP_DOMAIN`, and some that have failed.
+        staging_order: Also order a certificate for each at the staging CA.
+    """
+    try:
+        settings = load(environ)
+    except CertworkerError as failure:
+        yield SETTINGS.told("environment", failure)
+        return
+    yield from configuration(settings)
+    reached = reach([(choice, _authority(settings, choice)) for choice in settings.authorities])
+    yield from machine(settings, reached)
+    yield from proxy(settings)
+    examination = _Examination(settings, reached)
+    for given in names or examination.names():
+        yield from examination.findings(given, staging_order)
+
+
+@dataclass(frozen=True)
+class _Examination:
+    settings: Settings
+    reached: Sequence[Reached]
+
+    def names(self) -> list[str]:
+        """
+        The names that are looked at unasked; what is wrong with others stands under the settings.
+        """
+        found = []
+        for given in self.settings.domains:
+            try:
+                found.append(self._name(given))
+            except CertworkerError:
+                continue
+        return list(dict.fromkeys([*found, *islice(self._failed(), MOST_UNASKED)]))
+
+    def findings(self, given: str, staging_order: bool) -> Iterator[Finding]:
+        """
+        All about one name.
+        """
+        try:
+            name = self._name(given)
+        except CertworkerError as failure:
+            yield Section(printable(given)).failed("name", failure.message, failure.remedy, failure.code)
+            return
+        try:
+            yield from self._findings(name, staging_order)
+        except CertworkerError as failure:
+            # It went away while it was asked.
+            yield Section(name).told("examination", failure)
+
+    def _findings(self, name: str, staging_order: bool) -> Iterator[Finding]:
+        section, has_redis = Section(name), self._has_redis()
+        way = Way(
+            self.settings,
+            [self._authority(reached.choice) for reached in self.reached],
+            self._solvers(has_redis, self._authority(self.settings.authority)),
+            self._impossible(has_redis),
+        )
+        yield from way.findings(name)
+        yield from certificate(self.settings, name, self._record(name) if has_redis else None, now_in_utc())
+        yield self._limits(name) if has_redis else section.skipped(LIMITS, "Redis is not there")
+        if staging_order:
+            staging = self.settings.authority.staging
+            yield rehearsal(
+                name, self._authority(staging) if staging else None, partial(self._solvers, has_redis)
+            )
+
+    def _name(self, given: str) -> str:
+        return domain_name(given, private=self.settings.authority.private_names)
+
+    def _failed(self) -> Iterator[str]:
+        if not self._has_redis():
+            return
+        with connected(self.settings) as connection:
+            agenda = Agenda(connection, lambda _moment: None)
+            if len(agenda) <= MOST_ON_THE_AGENDA:
+                for record in Records(connection).read_many(sorted(agenda.moments())):
+                    if record and record.code:
+                        yield record.name
+
+    def _record(self, name: str) -> Record | None:
+        with connected(self.settings) as connection:
+            return Records(connection).read(name)
+
+    def _limits(self, name: str) -> Finding:
+        with connected(self.settings) as connection:
+            volume = Volume(self.settings.certificates_dir)
+            budget = budget_of(self.settings, self.settings.authority, connection, volume)
+            return limits(name, budget, Records(connection).read(name))
+
+    def _has_redis(self) -> bool:
+        try:
+            with connect(self.settings) as connection:
+                check_redis(connection)
+        except CertworkerError:
+            return False
+        return True
+
+    def _authority(self, choice: AuthorityChoice) -> Authority:
+        known = next((each.authority for each in self.reached if each.choice == choice), None)
+        return known or authority_of(self.settings, choice, choice.directory_url or NOWHERE, now_in_utc)
+
+    def _solvers(self, has_redis: bool, authority: Authority) -> list[Solver]:
+        solvers: list[Solver] = []
+        if has_redis:
+            tokens = ChallengeTokens(connect(self.settings))
+            solvers.append(
+                Responder(
+                    remember=partial(tokens.remember, authority=authority.label),
+                    forget=tokens.forget,
+                    authority_of=tokens.authority_of,
+                    thumbprints={authority.label: lambda: authority.thumbprint}.get,
+                )
+            )
+        if self.settings.webroot and is_there(self.settings.webroot):
+            solvers.append(Webroot(self.settings.webroot, lambda: authority.thumbprint))
+        return solvers
+
+    def _impossible(self, has_redis: bool) -> Mapping[str, str]:
+        impossible = {}
+        preferred = self.reached[0]
+        if preferred.authority is None:
+            impossible["CAA"] = "the embedded CA reads none"
+        elif preferred.failure:
+            impossible["CAA"] = "the CA did not say what it is called there"
+        files = AccountFiles(self.settings.state_dir / "accounts" / preferred.choice.label, "")
+        if not self._solvers(has_redis, self._authority(preferred.choice)):
+            impossible[PORT_80] = "neither Redis nor the webroot takes an answer that could be looked for"
+        elif not is_there(files.key_path):
+            # Made here, it might belong to the wrong user.
+            impossible[PORT_80] = "there is no account key yet; the worker makes one at its start"
+        return impossible
+
+
+def _authority(settings: Settings, choice: AuthorityChoice) -> Authority | None:
+    url = choice.directory_url
+    return authority_of(settings, choice, url, now_in_utc) if url else None

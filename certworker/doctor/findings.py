@@ -1,0 +1,99 @@
+"""
+One line of the report.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from certworker.checks.verdict import Verdict as Answered
+from certworker.errors import CertworkerError, Severity
+
+
+class Verdict(Enum):
+    """
+    What a finding means; the value is its mark on a terminal that has no symbols.
+    """
+
+    WELL = "OK"
+    WARN = "WARN"
+    FAIL = "FAIL"
+    #: It could not be asked, because of something that has a line of its own.
+    SKIPPED = "-"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """
+    One line of the report.
+    """
+
+    section: str
+    subject: str
+    verdict: Verdict
+    text: str
+    remedy: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """
+    A heading of the report, and the lines that come under it.
+    """
+
+    title: str
+
+    def well(self, subject: str, text: str) -> Finding:
+        """
+        Nothing is to be done.
+        """
+        return Finding(self.title, subject, Verdict.WELL, text)
+
+    def warned(self, subject: str, text: str, remedy: str, code: str = "") -> Finding:
+        """
+        It works, and may not work for long.
+        """
+        return Finding(self.title, subject, Verdict.WARN, text, remedy, code)
+
+    def failed(self, subject: str, text: str, remedy: str, code: str = "") -> Finding:
+        """
+        It does not work.
+        """
+        return Finding(self.title, subject, Verdict.FAIL, text, remedy, code)
+
+    def skipped(self, subject: str, text: str) -> Finding:
+        """
+        It was not asked, because of *text*.
+        """
+        return Finding(self.title, subject, Verdict.SKIPPED, text)
+
+    def told(self, subject: str, failure: CertworkerError) -> Finding:
+        """
+        The line of *failure*.
+        """
+        tell = self.warned if failure.severity is Severity.WARNING else self.failed
+        return tell(subject, failure.message, failure.remedy, failure.code)
+
+    def asked(self, subject: str, question: Callable[[], object], well: str) -> Finding:
+        """
+        *well*, or the failure that *question* raises.
+        """
+        try:
+            question()
+        except CertworkerError as failure:
+            return self.told(subject, failure)
+        return self.well(subject, well)
+
+    def of_check(self, subject: str, answered: Answered, well: str = "") -> Iterator[Finding]:
+        """
+        What one of the checks before an order says, with its remarks as warnings.
+        """
+        if answered.failure:
+            yield self.told(subject, answered.failure)
+        elif answered.seen or well:
+            yield self.well(subject, (answered.seen or well).removeprefix(f"{subject} "))
+        for remark in answered.remarks:
+            yield self.warned(subject, remark.message, remark.remedy, remark.code)

@@ -1,0 +1,162 @@
+"""
+Redis, the CA, the clock, and the proxy: whatever answers over a network.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+
+from certworker.acme.authority import Authority
+from certworker.checks.inspections import check_clock
+from certworker.doctor.findings import Finding, Verdict
+from certworker.doctor.storage import MACHINE
+from certworker.errors import CertworkerError
+from certworker.intake.connection import connected
+from certworker.intake.redis_check import check_redis
+from certworker.intake.survey import Survey, survey
+from certworker.settings import AuthorityChoice, HttpAddress, Settings
+
+#: A CA that takes longer makes jobs slow.
+SLOW_SECONDS = 3.0
+
+#: Traefik is in the same network, or it is not there.
+PATIENCE_SECONDS = 2.0
+
+TO_START = "Start it: docker compose up -d appwrite-worker-certificates"
+
+
+@dataclass(frozen=True)
+class Reached:
+    """
+    What came of asking a CA for its directory.
+    """
+
+    choice: AuthorityChoice
+    #: None: the CA is embedded in the worker, and nobody else can ask it.
+    authority: Authority | None
+    failure: CertworkerError | None
+    seconds: float
+    #: How much its clock was ahead of ours; None: it does not say.
+    offset: timedelta | None
+
+
+def reach(authorities: Sequence[tuple[AuthorityChoice, Authority | None]]) -> list[Reached]:
+    """
+    Ask all *authorities* at the same time.
+
+    Args:
+        authorities: None: the CA is embedded in the worker, and this is not the worker.
+    """
+    with ThreadPoolExecutor(len(authorities)) as questions:
+        return list(questions.map(_reach, authorities))
+
+
+def clock(reached: Reached) -> Iterator[Finding]:
+    """
+    Whether this machine has the time that the CA has.
+    """
+    if reached.authority is None:
+        yield MACHINE.well("clock", "that of the embedded CA is the same")
+    elif reached.failure:
+        yield MACHINE.skipped("clock", "the CA did not tell its time")
+    else:
+        offset = reached.offset
+        well = (
+            "the CA tells no time" if offset is None else f"{abs(offset.total_seconds()):.0f} s from the CA"
+        )
+        yield from MACHINE.of_check("clock", check_clock(lambda: offset), well)
+
+
+def redis(settings: Settings) -> Iterator[Finding]:
+    """
+    Whether jobs can arrive, and whether somebody takes them.
+    """
+    try:
+        with connected(settings) as connection:
+            check_redis(connection)
+            found = survey(connection)
+    except CertworkerError as failure:
+        yield MACHINE.told("redis", failure)
+        return
+    where = f"{settings.redis_host}:{settings.redis_port}"
+    yield MACHINE.well("redis", f'{where}, queue "certificates": {found.waiting} waiting')
+    yield from _queue(found)
+
+
+def certificate_authority(reached: Reached) -> Finding:
+    """
+    Whether the CA can be reached.
+    """
+    if reached.authority is None:
+        return MACHINE.well("CA", "embedded; it runs inside the worker")
+    if failure := reached.failure:
+        # For a job it may pass; here it is what stands in the way of every one.
+        return MACHINE.failed("CA", failure.message, failure.remedy, failure.code)
+    told = f"{reached.choice.title} answers in {reached.seconds * 1000:.0f} ms"
+    if reached.seconds <= SLOW_SECONDS:
+        return MACHINE.well("CA", told)
+    remedy = f"See where the time goes: curl -sv -o /dev/null {reached.choice.directory_url}"
+    return MACHINE.warned("CA", told, remedy)
+
+
+def proxy(settings: Settings) -> Iterator[Finding]:
+    """
+    Whether Traefik takes connections from inside.
+    """
+    address = settings.proxy_address
+    if address is None:
+        yield MACHINE.skipped("proxy", "CERTWORKER_PROXY_ADDRESS is off")
+        return
+    # Where a person has named another port, nobody knows which one is that of plain HTTP.
+    ports = [80, 443] if address.port == 443 else [address.port]
+    for port in ports:
+        yield _port(HttpAddress(address.host, port))
+
+
+def _reach(asked: tuple[AuthorityChoice, Authority | None]) -> Reached:
+    choice, authority = asked
+    if authority is None:
+        return Reached(choice, None, None, 0, None)
+    began = time.monotonic()
+    try:
+        offset = authority.check()
+    except CertworkerError as failure:
+        return Reached(choice, authority, failure, time.monotonic() - began, None)
+    return Reached(choice, authority, None, time.monotonic() - began, offset)
+
+
+def _queue(found: Survey) -> Iterator[Finding]:
+    if not found.workers:
+        yield MACHINE.warned("worker", "None takes jobs from the queue.", TO_START)
+    elif not found.scheduler:
+        yield MACHINE.warned(
+            "worker",
+            f"{found.workers} at work, but none brings delayed jobs: nothing is renewed.",
+            "Start it anew: docker compose restart appwrite-worker-certificates",
+            "queue.no_scheduler",
+        )
+    else:
+        yield MACHINE.well("worker", f"{found.workers} at work")
+    for remark in (*found.foreign, *([found.evicts] if found.evicts else ())):
+        yield MACHINE.told("queue", remark)
+
+
+def _port(address: HttpAddress) -> Finding:
+    subject = f"proxy {address}"
+    try:
+        socket.create_connection((address.host, address.port), timeout=PATIENCE_SECONDS).close()
+    except socket.gaierror:
+        return MACHINE.skipped(subject, f"there is no {address.host} here")
+    except OSError as error:
+        tell = MACHINE.failed if address.port == 80 else MACHINE.warned
+        return tell(
+            subject,
+            f"Nobody takes connections there ({error.strerror or error}).",
+            "See that Traefik runs: docker compose ps traefik",
+        )
+    return Finding(MACHINE.title, subject, Verdict.WELL, "open")

@@ -1,0 +1,103 @@
+"""
+The directories, the account's key, and the files that Traefik reads.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from certworker import durable
+from certworker.acme.account import AccountFiles
+from certworker.checks.inspections import nearly_full
+from certworker.checks.machine import risks
+from certworker.doctor.findings import Finding, Section
+from certworker.errors import CertworkerError
+from certworker.serving.traefik import Traefik
+from certworker.serving.volume import Volume
+from certworker.settings import AuthorityChoice, Settings
+
+MACHINE = Section("Machine")
+
+
+def storage(settings: Settings) -> Iterator[Finding]:
+    """
+    Whether what is written lasts, and whether Traefik can read it.
+    """
+    traefik = Traefik(settings.config_dir)
+    yield _directory(settings.certificates_dir, Volume(settings.certificates_dir).check_writable)
+    yield _directory(settings.config_dir, traefik.check_writable)
+    for risk in risks(settings):
+        yield MACHINE.told("volumes", risk)
+    for choice in settings.authorities:
+        yield _account(settings, choice)
+    yield from _traefik(traefik)
+
+
+def is_there(path: Path) -> bool:
+    """
+    Whether *path* can be seen; why not, has a line of its own.
+    """
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _directory(directory: Path, probe: Callable[[], None]) -> Finding:
+    subject = str(directory)
+    try:
+        with durable.told(directory):
+            if not directory.is_dir():
+                remedy = (
+                    f"Mount a volume at {directory} in docker-compose.yml, then run: docker compose up -d"
+                )
+                return MACHINE.failed(subject, "There is no such directory.", remedy)
+        probe()
+        if full := nearly_full(directory, os.statvfs(directory)):
+            return MACHINE.warned(subject, full.message, full.remedy, full.code)
+    except CertworkerError as failure:
+        return MACHINE.told(subject, failure)
+    return MACHINE.well(subject, f"writable, {shutil.disk_usage(directory).free / 1e9:.0f} GB free")
+
+
+def _account(settings: Settings, choice: AuthorityChoice) -> Finding:
+    subject = "account key"
+    files = AccountFiles(settings.state_dir / "accounts" / choice.label, choice.directory_url or "")
+    try:
+        account = files.read()
+    except CertworkerError as failure:
+        return MACHINE.told(subject, failure)
+    if account is None:
+        return MACHINE.skipped(subject, f"none for {choice.title} yet; the worker makes one")
+    mode = files.key_path.stat().st_mode & 0o777
+    if mode & 0o077:
+        return MACHINE.warned(
+            subject, f"others may read {files.key_path} ({mode:o}).", f"Run: chmod 600 {files.key_path}"
+        )
+    known = "known to" if account.url or choice.directory_url is None else "not yet registered at"
+    return MACHINE.well(subject, f"readable by this user only, {known} {choice.title}")
+
+
+def _traefik(traefik: Traefik) -> Iterator[Finding]:
+    subject = "Traefik's files"
+    if not is_there(traefik.directory):
+        yield MACHINE.skipped(subject, f"{traefik.directory} is not there")
+        return
+    try:
+        broken, dangling, count = traefik.broken(), traefik.dangling(), traefik.count()
+    except CertworkerError as failure:
+        yield MACHINE.told(subject, failure)
+        return
+    for unreadable in broken:
+        yield MACHINE.told(subject, unreadable)
+    if dangling:
+        yield MACHINE.warned(
+            subject,
+            f"{len(dangling)} of {count} name a certificate that is gone, for example {dangling[0]}.",
+            f"Take it away, or ask for the certificate: certworker request {dangling[0].stem}",
+        )
+    if not broken and not dangling:
+        yield MACHINE.well(subject, f"{count}, all valid")

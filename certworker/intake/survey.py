@@ -1,0 +1,76 @@
+"""
+How the queue stands, for a person who looks: who waits, who works, and who else uses this Redis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from certworker.errors.machine import QueueForeign, RedisEvicts
+from certworker.intake.queue import QUEUE, queue_length
+
+
+@dataclass(frozen=True)
+class Survey:
+    """
+    What was found.
+    """
+
+    waiting: int
+    workers: int
+    #: Whether somebody brings delayed jobs to the queue.
+    scheduler: bool
+    #: Lists with jobs that nobody takes, and how many.
+    foreign: tuple[QueueForeign, ...]
+    #: That Redis may forget jobs when its memory is full; None: it does not, or does not say.
+    evicts: RedisEvicts | None
+
+
+def survey(connection: Redis) -> Survey:
+    """
+    Look at the Redis of *connection*.
+
+    Raises:
+        redis.RedisError: It does not answer.
+    """
+    return Survey(
+        waiting=queue_length(connection),
+        workers=_workers(connection, QUEUE),
+        scheduler=bool(connection.exists(f"rq:scheduler-lock:{QUEUE}")),
+        foreign=tuple(_foreign(connection)),
+        evicts=_evicts(connection),
+    )
+
+
+def _workers(connection: Redis, queue: str) -> int:
+    # The set outlives those who are killed; what they say of themselves does not.
+    return sum(bool(connection.exists(worker)) for worker in _members(connection, f"rq:workers:{queue}"))
+
+
+def _foreign(connection: Redis) -> Iterator[QueueForeign]:
+    queues = (key.removeprefix("rq:queue:") for key in _members(connection, "rq:queues"))
+    for name in queues:
+        waiting = 0 if name == QUEUE else connection.llen(f"rq:queue:{name}")
+        if waiting and not _workers(connection, name):
+            yield QueueForeign(queue=name, waiting=waiting, own=QUEUE)
+
+
+def _evicts(connection: Redis) -> RedisEvicts | None:
+    try:
+        said = connection.config_get("maxmemory*")
+    except ResponseError:
+        return None  # some hosts forbid it
+    policy = said.get("maxmemory-policy") or ""
+    if said.get("maxmemory") in (None, "0") or not policy.startswith("allkeys"):
+        return None
+    return RedisEvicts(policy=policy)
+
+
+def _members(connection: Redis, key: str) -> list[str]:
+    return sorted(
+        member.decode() if isinstance(member, bytes) else str(member) for member in connection.smembers(key)
+    )

@@ -1,0 +1,51 @@
+"""
+A machine on which all is well: a house with an open door, a CA, a Redis.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from certworker.assembly import House
+from certworker.development.authority import DevelopmentAuthority
+from certworker.settings import Settings, load
+from tests.houses import environment
+from tests.servers.redis import RedisServer
+
+NAME = "shop.localhost"
+
+
+@pytest.fixture
+def environ(
+    tmp_path: Path, redis_server: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+) -> dict[str, str]:
+    """
+    The variables of that machine.
+    """
+    return environment(
+        tmp_path,
+        door_authority.directory_url,
+        http_port,
+        _APP_DOMAIN=NAME,
+        _APP_REDIS_HOST="127.0.0.1",
+        _APP_REDIS_PORT=str(redis_server.port),
+    )
+
+
+@pytest.fixture
+def settings(environ: dict[str, str]) -> Settings:
+    """
+    Its settings.
+    """
+    return load(environ)
+
+
+@pytest.fixture
+def issued(house: House) -> House:
+    """
+    The house, with a certificate for `shop.localhost`.
+    """
+    house.issuer.issue((NAME,))
+    return house

@@ -1,0 +1,192 @@
+"""
+One name: the way to it, its certificate, and what the CA allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from certworker.allowance import budget_of
+from certworker.assembly import House
+from certworker.development.proxy import DevelopmentProxy
+from certworker.doctor.domains import Way, certificate, limits
+from certworker.doctor.findings import Finding, Verdict
+from certworker.settings import AuthorityChoice, Settings, load
+from tests.doctor.conftest import NAME
+from tests.servers.redis import free_port
+from tests.serving.authority import Signer
+
+
+def way(house: House, settings: Settings, impossible: Mapping[str, str] | None = None) -> dict[str, Finding]:
+    """
+    The lines about the way to the name, by subject.
+    """
+    desk = house.desks[0]
+    findings = Way(settings, [desk.authority], desk.solvers, impossible or {}).findings(NAME)
+    return {finding.subject: finding for finding in findings}
+
+
+class TestWay:
+    def test_an_open_one_is_well(self, house: House, settings: Settings) -> None:
+        """
+        The answer came back.
+        """
+        found = way(house, settings)
+
+        assert {Verdict.WELL} == {finding.verdict for finding in found.values()}
+        assert found["port 80"].text.startswith("answers in ")
+
+    def test_a_closed_port_80_is_told(self, house: House, environ: dict[str, str]) -> None:
+        """
+        With the code of the catalogue.
+        """
+        found = way(house, load(environ | {"CERTWORKER_HTTP01_PORT": str(free_port())}))
+
+        assert (Verdict.FAIL, "http.refused") == (found["port 80"].verdict, found["port 80"].code)
+
+    def test_what_cannot_be_asked_is_skipped_with_the_reason(self, house: House, settings: Settings) -> None:
+        """
+        And no key is made for it.
+        """
+        found = way(house, settings, {"port 80": "no account key yet"})
+
+        assert (Verdict.SKIPPED, "no account key yet") == (found["port 80"].verdict, found["port 80"].text)
+        assert not (settings.state_dir / "accounts").exists()
+
+    def test_a_volume_that_cannot_be_written_is_not_told_twice(
+        self, house: House, settings: Settings
+    ) -> None:
+        """
+        It has a line of its own; that it is the same for each name helps nobody.
+        """
+        house.desks[0].authority.thumbprint  # noqa: B018 (makes the key)
+        (settings.certificates_dir / ".well-known").write_text("in the way")
+        found = way(house, settings)
+
+        assert Verdict.SKIPPED is found["port 80"].verdict
+
+
+class TestCertificate:
+    def found(self, house: House, settings: Settings, days: float = 0) -> dict[str, Finding]:
+        """
+        The lines about the certificate after so many days, by subject.
+        """
+        moment = house.clock() + timedelta(days=days)
+        findings = certificate(settings, NAME, house.records.read(NAME), moment)
+        return {finding.subject: finding for finding in findings}
+
+    def test_none_yet_is_no_mistake(self, house: House, settings: Settings) -> None:
+        """
+        What is in the way stands above it.
+        """
+        assert Verdict.SKIPPED is self.found(house, settings)["certificate"].verdict
+
+    @pytest.mark.parametrize(("days", "verdict"), [(0, Verdict.WELL), (80, Verdict.WARN), (91, Verdict.FAIL)])
+    def test_it_gets_older(self, issued: House, settings: Settings, days: float, verdict: Verdict) -> None:
+        """
+        A renewal that is due has not happened.
+        """
+        assert verdict is self.found(issued, settings, days)["certificate"].verdict
+
+    def test_a_failure_since_is_told_with_its_remedy(self, issued: House, settings: Settings) -> None:
+        """
+        Until it expires nobody would notice.
+        """
+        issued.connection.hset(
+            f"certworker:name:{NAME}",
+            mapping={"state": "failed", "code": "http.404", "message": "No.", "remedy": "Yes."},
+        )
+        finding = self.found(issued, settings)["certificate"]
+
+        assert (Verdict.WARN, "http.404", "Yes.") == (finding.verdict, finding.code, finding.remedy)
+
+    def test_a_pair_that_is_broken_is_told(self, issued: House, settings: Settings) -> None:
+        """
+        Traefik shows nothing for it.
+        """
+        (key,) = settings.certificates_dir.glob(".certworker/generations/*/privkey.pem")
+        key.write_bytes(Signer().certificate(NAME).key.pem)
+
+        assert "fs.partial" == self.found(issued, settings)["certificate"].code
+
+
+class TestServed:
+    def found(self, house: House, environ: dict[str, str], address: str) -> Finding:
+        """
+        The line about what the proxy at *address* shows.
+        """
+        settings = load(environ | {"CERTWORKER_PROXY_ADDRESS": address})
+        *_, served = certificate(settings, NAME, None, house.clock())
+        return served
+
+    def test_the_certificate_is_shown_or_it_is_not(self, issued: House, environ: dict[str, str]) -> None:
+        """
+        That it lies on the volume is not enough.
+        """
+        files: dict[str, tuple[Path, Path]] = {}
+        server = DevelopmentProxy(files.get)
+        server.start()
+        address = f"127.0.0.1:{server.port}"
+
+        assert "proxy.default_cert" == self.found(issued, environ, address).code
+        pair = issued.traefik.files(NAME)
+        assert pair
+        files[NAME] = pair
+        assert Verdict.WELL is self.found(issued, environ, address).verdict
+        server.stop()
+
+    @pytest.mark.parametrize("address", ["off", "nowhere.invalid:443"])
+    def test_without_a_proxy_it_is_skipped(
+        self, issued: House, environ: dict[str, str], address: str
+    ) -> None:
+        """
+        Others may read the volume.
+        """
+        assert Verdict.SKIPPED is self.found(issued, environ, address).verdict
+
+
+class TestLimits:
+    def found(self, house: House, settings: Settings) -> Finding:
+        """
+        The line about the limits of Let's Encrypt.
+        """
+        choice = AuthorityChoice.named("letsencrypt")
+        budget = budget_of(settings, choice, house.connection, house.volume)
+        return limits(NAME, budget, house.records.read(NAME))
+
+    def test_what_was_used_is_told(self, house: House, settings: Settings) -> None:
+        """
+        Restarting gives nothing back.
+        """
+        finding = self.found(house, settings)
+
+        assert Verdict.WELL is finding.verdict
+        assert "0 of 5 certificates this week" in finding.text
+
+    def test_a_name_that_has_to_wait_is_told(self, house: House, settings: Settings) -> None:
+        """
+        With the moment.
+        """
+        house.issuer.issue((NAME,))
+        house.connection.hset(
+            f"certworker:name:{NAME}",
+            mapping={"state": "waiting", "code": "rate.duplicate", "message": "Wait.", "remedy": "Or not."},
+        )
+        finding = self.found(house, settings)
+
+        assert (Verdict.FAIL, "rate.duplicate") == (finding.verdict, finding.code)
+        assert finding.text.startswith("Blocked until 20")
+
+    def test_a_ca_without_known_limits_has_none(self, house: House, settings: Settings) -> None:
+        """
+        One's own, mostly.
+        """
+        budget = house.desks[0].budget
+
+        assert Verdict.WELL is limits(NAME, budget, None).verdict
+        assert replace(limits(NAME, budget, None)).text == "this CA has none that are known"

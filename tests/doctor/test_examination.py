@@ -1,0 +1,112 @@
+"""
+The whole report; it crashes on nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from certworker.assembly import House
+from certworker.doctor.examination import examine
+from certworker.doctor.findings import Finding, Verdict
+from certworker.errors import CertworkerError
+from tests.doctor.conftest import NAME
+from tests.servers.redis import free_port
+
+
+def failed(environ: dict[str, str], *names: str) -> list[Finding]:
+    """
+    What the doctor complains of.
+    """
+    return [finding for finding in examine(environ, names) if finding.verdict is Verdict.FAIL]
+
+
+class TestExamine:
+    def test_a_healthy_machine_has_no_complaints(self, environ: dict[str, str], issued: House) -> None:
+        """
+        False alarms are defects, too. And it takes no longer than a person likes to wait.
+        """
+        began = time.monotonic()
+        findings = list(examine(environ))
+
+        assert ["worker"] == [finding.subject for finding in findings if finding.verdict is Verdict.WARN]
+        assert [] == [finding for finding in findings if finding.verdict is Verdict.FAIL]
+        assert ["Settings", "Machine", NAME] == list(dict.fromkeys(finding.section for finding in findings))
+        assert time.monotonic() - began < 3
+
+    def test_each_missing_thing_is_a_line_with_a_remedy(
+        self, environ: dict[str, str], house: House, tmp_path: Path
+    ) -> None:
+        """
+        No Redis, no volume and no CA at once: all of it is told, and what depends on it is skipped.
+        """
+        environ |= {
+            "_APP_REDIS_PORT": str(free_port()),
+            "CERTWORKER_CERTIFICATES_DIR": str(tmp_path / "nowhere"),
+            "CERTWORKER_AUTHORITY": f"http://127.0.0.1:{free_port()}/directory",
+        }
+        findings = list(examine(environ))
+        wrong = [finding for finding in findings if finding.verdict is Verdict.FAIL]
+
+        assert [str(tmp_path / "nowhere"), "redis", "CA"] == [finding.subject for finding in wrong]
+        assert all(finding.remedy for finding in wrong)
+        assert not (tmp_path / "nowhere").exists()
+        skipped = {finding.subject for finding in findings if finding.verdict is Verdict.SKIPPED}
+        assert {"clock", "CAA", "port 80", "certificate", "CA limits"} <= skipped
+
+    def test_wrong_settings_end_the_examination_with_all_of_them(self) -> None:
+        """
+        Without settings nobody knows where to look.
+        """
+        findings = failed({"CERTWORKER_KEY_TYPE": "dsa", "CERTWORKER_LOG": "loud"})
+
+        assert ["config.invalid"] == [finding.code for finding in findings]
+        assert "CERTWORKER_LOG must be" in findings[0].text
+
+    def test_a_directory_that_may_not_be_looked_into_is_told(
+        self, environ: dict[str, str], forbidden: Path
+    ) -> None:
+        """
+        The worker is mostly somebody else than the owner of a volume.
+        """
+        findings = failed(environ)
+
+        assert {"fs.readonly"} <= {finding.code for finding in findings}
+
+
+class TestNames:
+    def test_those_with_failures_are_looked_at_unasked(self, environ: dict[str, str], house: House) -> None:
+        """
+        Whoever calls the doctor wants to know about them.
+        """
+        with pytest.raises(CertworkerError):
+            house.issuer.issue(("nowhere.example.com",))
+
+        assert "nowhere.example.com" in {finding.section for finding in examine(environ)}
+
+    def test_one_that_was_asked_for_is_looked_at_alone(self, environ: dict[str, str], house: House) -> None:
+        """
+        It need not be known here.
+        """
+        sections = {finding.section for finding in examine(environ, ["other.localhost"])}
+
+        assert {"Settings", "Machine", "other.localhost"} == sections
+
+    def test_what_is_no_name_is_told(self, environ: dict[str, str], house: House) -> None:
+        """
+        Whatever it is, it is one line.
+        """
+        (finding,) = failed(environ, "https://shop.localhost/\n")
+
+        assert ("name.is_url", "https://shop.localhost/\\n") == (finding.code, finding.section)
+
+    def test_a_staging_order_needs_a_staging_ca(self, environ: dict[str, str], issued: House) -> None:
+        """
+        This one has none.
+        """
+        *_, last = examine(environ, [NAME], staging_order=True)
+
+        assert ("staging order", Verdict.SKIPPED) == (last.subject, last.verdict)

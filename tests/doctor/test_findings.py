@@ -1,0 +1,65 @@
+"""
+One line of the report.
+"""
+
+from __future__ import annotations
+
+from certworker.checks.verdict import Verdict as Answered
+from certworker.doctor.findings import Finding, Section, Verdict
+from certworker.errors.checks import BehindCloudflare
+from certworker.errors.machine import RedisUnreachable
+
+SECTION = Section("Machine")
+DOWN = RedisUnreachable(address="redis:6379", reason="refused")
+CLOUDFLARE = BehindCloudflare(name="shop.example.org")
+
+
+def fail() -> None:
+    """
+    A question whose answer is no.
+    """
+    raise DOWN
+
+
+class TestSection:
+    def test_a_failure_has_its_words_and_its_code(self) -> None:
+        """
+        The same as in the log and in the README.
+        """
+        expected = Finding("Machine", "redis", Verdict.FAIL, DOWN.message, DOWN.remedy, "redis.unreachable")
+
+        assert expected == SECTION.told("redis", DOWN)
+        assert expected == SECTION.asked("redis", fail, "well")
+
+    def test_what_is_but_a_warning_stays_one(self) -> None:
+        """
+        The exit code depends on it.
+        """
+        assert Verdict.WARN is SECTION.told("port 80", CLOUDFLARE).verdict
+
+    def test_a_question_without_a_failure_is_well(self) -> None:
+        """
+        With what there is to say of it.
+        """
+        assert Finding("Machine", "redis", Verdict.WELL, "answers") == SECTION.asked(
+            "redis", lambda: None, "answers"
+        )
+
+    def test_a_check_is_told_with_its_remarks(self) -> None:
+        """
+        The subject is not said twice.
+        """
+        findings = list(SECTION.of_check("port 80", Answered.yes("port 80 answers in 3 ms", CLOUDFLARE)))
+
+        assert [(Verdict.WELL, "answers in 3 ms"), (Verdict.WARN, CLOUDFLARE.message)] == [
+            (finding.verdict, finding.text) for finding in findings
+        ]
+
+    def test_a_check_that_says_nothing_has_no_line(self) -> None:
+        """
+        It did not apply.
+        """
+        assert [] == list(SECTION.of_check("target", Answered.yes("")))
+        assert [Verdict.FAIL] == [
+            finding.verdict for finding in SECTION.of_check("port 80", Answered.likely_no(DOWN))
+        ]

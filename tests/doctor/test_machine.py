@@ -1,0 +1,77 @@
+"""
+Whether this machine can do its work.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from certworker.assembly import House
+from certworker.doctor.findings import Section
+from certworker.doctor.machine import machine, tell
+from certworker.doctor.network import reach
+from certworker.settings import Settings
+
+MACHINE = Section("Machine")
+
+
+class TestMachine:
+    def test_everything_has_a_line_in_the_order_of_the_report(
+        self, settings: Settings, issued: House
+    ) -> None:
+        """
+        Cheap and local first, the CA last.
+        """
+        reached = reach([(desk.choice, desk.authority) for desk in issued.desks])
+
+        assert [
+            "clock",
+            str(settings.certificates_dir),
+            str(settings.config_dir),
+            "account key",
+            "Traefik's files",
+            "redis",
+            "worker",
+            "CA",
+        ] == [finding.subject for finding in machine(settings, reached)]
+
+
+class TestTell:
+    def test_what_is_wrong_is_a_line_each(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        With its code, so that it can be found in the README.
+        """
+        findings = [
+            MACHINE.well("redis", "answers"),
+            MACHINE.failed("/storage/config", "Full.", "Free some space.", "fs.full"),
+            MACHINE.skipped("account key", "none yet"),
+        ]
+        tell(iter(findings))
+
+        (record,) = caplog.records
+        assert "machine: /storage/config: [fs.full] Full. Free some space." == record.getMessage()
+        assert (logging.WARNING, "fs.full") == (record.levelno, vars(record)["code"])
+
+    def test_a_healthy_machine_is_one_line(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        That no worker is at work is no news to one that starts.
+        """
+        caplog.set_level(logging.INFO)
+        tell(iter([MACHINE.warned("worker", "None takes jobs.", "Start it.")]))
+
+        assert ["machine: all well"] == [record.getMessage() for record in caplog.records]
+
+    def test_a_fault_of_our_own_is_one_line_as_well(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        The worker works on.
+        """
+
+        def broken() -> object:
+            raise ZeroDivisionError
+
+        tell(broken() for _ in range(1))  # type: ignore[misc]
+
+        assert "ZeroDivisionError" in caplog.text
+        assert "Traceback" not in caplog.text

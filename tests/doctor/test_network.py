@@ -1,0 +1,162 @@
+"""
+Redis, the CA, the clock, and the proxy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from certworker.assembly import House
+from certworker.doctor.findings import Finding, Verdict
+from certworker.doctor.network import (
+    SLOW_SECONDS,
+    Reached,
+    certificate_authority,
+    clock,
+    proxy,
+    reach,
+    redis,
+)
+from certworker.errors.authority import AuthorityUnreachable
+from certworker.settings import Settings, load
+from tests.servers.redis import free_port
+from tests.servers.web import WebServer, always
+
+
+@pytest.fixture
+def reached(house: House) -> Reached:
+    """
+    What comes of asking the CA of a healthy machine.
+    """
+    (found,) = reach([(desk.choice, desk.authority) for desk in house.desks])
+    return found
+
+
+def only(findings: Iterable[Finding]) -> Finding:
+    """
+    The one line that there is.
+    """
+    (finding,) = findings
+    return finding
+
+
+class TestAuthority:
+    def test_one_that_answers_is_well(self, reached: Reached) -> None:
+        """
+        With the time that it took.
+        """
+        finding = certificate_authority(reached)
+
+        assert Verdict.WELL is finding.verdict
+        assert " answers in " in finding.text
+
+    def test_one_that_is_slow_is_a_warning(self, reached: Reached) -> None:
+        """
+        Each job asks it several times.
+        """
+        assert Verdict.WARN is certificate_authority(replace(reached, seconds=SLOW_SECONDS + 1)).verdict
+
+    def test_one_that_does_not_answer_is_told(self, environ: dict[str, str], house: House) -> None:
+        """
+        In the words of the log.
+        """
+        failure = AuthorityUnreachable(host="ca.example.org", reason="time-out")
+        desk = house.desks[0]
+
+        finding = certificate_authority(Reached(desk.choice, desk.authority, failure, 1, None))
+        assert (Verdict.FAIL, "ca.unreachable") == (finding.verdict, finding.code)
+
+    def test_the_embedded_one_is_well_as_long_as_the_worker_is(self, house: House) -> None:
+        """
+        Nobody else can ask it.
+        """
+        (embedded,) = reach([(house.desks[0].choice, None)])
+
+        assert Verdict.WELL is certificate_authority(embedded).verdict
+        assert Verdict.WELL is only(clock(embedded)).verdict
+
+
+class TestClock:
+    @pytest.mark.parametrize(
+        ("offset", "verdict"),
+        [
+            (timedelta(seconds=2), Verdict.WELL),
+            (None, Verdict.WELL),
+            (timedelta(minutes=-10), Verdict.WARN),
+            (timedelta(hours=3), Verdict.FAIL),
+        ],
+    )
+    def test_it_is_compared_with_that_of_the_ca(
+        self, reached: Reached, offset: timedelta | None, verdict: Verdict
+    ) -> None:
+        """
+        Certificates are valid from a moment to another one.
+        """
+        findings = list(clock(replace(reached, offset=offset)))
+
+        assert verdict is findings[-1].verdict
+
+    def test_without_the_ca_it_is_skipped(self, reached: Reached) -> None:
+        """
+        That one has a line of its own.
+        """
+        failure = AuthorityUnreachable(host="ca.example.org", reason="time-out")
+
+        assert Verdict.SKIPPED is only(clock(replace(reached, failure=failure))).verdict
+
+
+class TestRedis:
+    def test_one_that_is_not_there_is_told(self, environ: dict[str, str]) -> None:
+        """
+        And nothing more is asked of it.
+        """
+        finding = only(redis(load(environ | {"_APP_REDIS_PORT": str(free_port())})))
+
+        assert (Verdict.FAIL, "redis.unreachable") == (finding.verdict, finding.code)
+
+    def test_without_a_worker_nobody_takes_jobs(self, settings: Settings, house: House) -> None:
+        """
+        The log would say nothing of it, for there is none.
+        """
+        well, worker = redis(settings)
+
+        assert 'queue "certificates": 0 waiting' in well.text
+        assert (Verdict.WARN, "worker") == (worker.verdict, worker.subject)
+
+    def test_a_worker_whose_scheduler_died_is_told(self, settings: Settings, house: House) -> None:
+        """
+        Requests are served, but nothing is renewed.
+        """
+        house.connection.sadd("rq:workers:certificates", "rq:worker:a")
+        house.connection.hset("rq:worker:a", "birth", "1")
+        _, worker = redis(settings)
+        assert (Verdict.WARN, "queue.no_scheduler") == (worker.verdict, worker.code)
+
+        house.connection.set("rq:scheduler-lock:certificates", "a")
+        _, worker = redis(settings)
+        assert Verdict.WELL is worker.verdict
+
+
+class TestProxy:
+    def test_an_open_port_is_well_and_a_closed_one_is_not(self, environ: dict[str, str]) -> None:
+        """
+        Where a person has named it, it has to be there.
+        """
+        with WebServer(always(200)) as server:
+            address = f"127.0.0.1:{server.port}"
+            assert Verdict.WELL is only(proxy(load(environ | {"CERTWORKER_PROXY_ADDRESS": address}))).verdict
+        assert Verdict.WARN is only(proxy(load(environ | {"CERTWORKER_PROXY_ADDRESS": address}))).verdict
+
+    def test_one_that_does_not_exist_or_is_off_is_skipped(self, environ: dict[str, str]) -> None:
+        """
+        Not everybody has a Traefik of that name.
+        """
+        away = list(proxy(load(environ | {"CERTWORKER_PROXY_ADDRESS": "nowhere.invalid:443"})))
+        off = list(proxy(load(environ | {"CERTWORKER_PROXY_ADDRESS": "off"})))
+
+        assert (2, 1) == (len(away), len(off))
+        assert {Verdict.SKIPPED} == {finding.verdict for finding in (*away, *off)}

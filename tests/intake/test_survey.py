@@ -1,0 +1,77 @@
+"""
+How the queue stands.
+"""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from certworker.intake.queue import request_certificate
+from certworker.intake.survey import survey
+
+
+class TestSurvey:
+    def test_an_empty_redis_has_nothing_to_tell(self, connection: Redis) -> None:
+        """
+        Nobody works, and nobody waits.
+        """
+        found = survey(connection)
+
+        assert (0, 0, False, (), None) == (
+            found.waiting,
+            found.workers,
+            found.scheduler,
+            found.foreign,
+            found.evicts,
+        )
+
+    def test_those_who_wait_and_those_who_work_are_counted(self, connection: Redis) -> None:
+        """
+        A worker that was killed is still in the set, but its key has gone.
+        """
+        request_certificate("shop.example.org", connection=connection)
+        connection.sadd("rq:workers:certificates", "rq:worker:alive", "rq:worker:dead")
+        connection.hset("rq:worker:alive", "birth", "1")
+        connection.set("rq:scheduler-lock:certificates", "alive")
+        found = survey(connection)
+
+        assert (1, 1, True) == (found.waiting, found.workers, found.scheduler)
+
+    def test_a_queue_that_nobody_takes_from_is_told(self, connection: Redis) -> None:
+        """
+        Somebody may have spelt the name of ours otherwise.
+        """
+        connection.sadd("rq:queues", "rq:queue:certificates", "rq:queue:v1-certificates", "rq:queue:mails")
+        connection.rpush("rq:queue:v1-certificates", "a", "b")
+        connection.rpush("rq:queue:mails", "c")
+        connection.sadd("rq:workers:mails", "rq:worker:postman")
+        connection.hset("rq:worker:postman", "birth", "1")
+
+        (foreign,) = survey(connection).foreign
+        assert "The queue v1-certificates has 2 waiting jobs and no worker" in foreign.message
+
+    def test_a_redis_that_forgets_is_told(self, connection: Redis) -> None:
+        """
+        Jobs would go without a trace.
+        """
+        connection.config_set("maxmemory", "1gb")
+        connection.config_set("maxmemory-policy", "allkeys-lru")
+        try:
+            evicts = survey(connection).evicts
+            assert evicts
+            assert "allkeys-lru" in evicts.message
+            connection.config_set("maxmemory", "0")
+            assert survey(connection).evicts is None
+        finally:
+            connection.config_set("maxmemory-policy", "noeviction")
+            connection.config_set("maxmemory", "0")
+
+    def test_a_redis_that_does_not_tell_is_left_alone(self, connection: Redis) -> None:
+        """
+        Many hosts forbid CONFIG.
+        """
+        connection.execute_command("ACL", "SETUSER", "guest", "on", "nopass", "~*", "+@all", "-config")
+        options = connection.connection_pool.connection_kwargs
+        with Redis(host=options["host"], port=options["port"], username="guest", password="any") as guest:
+            assert survey(guest).evicts is None
+        connection.execute_command("ACL", "DELUSER", "guest")
