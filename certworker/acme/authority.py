@@ -125,12 +125,15 @@ class Authority:
 
     def check(self) -> timedelta | None:
         """
-        Make sure that the CA answers, and speaks ACME; returns how much its clock was ahead of ours then.
+        Make sure that the CA answers, speaks ACME, has the profile that is set, and would make an account;
+        returns how much its clock was ahead of ours then.
 
         Raises:
             CertworkerError: It does not.
         """
         self._network.directory()
+        self._profile_for(())
+        self._registration.check()
         return self._network.clock_offset
 
     def suggestion(self, renewal_id: str, name: str) -> Suggestion | None:
@@ -219,7 +222,7 @@ class Authority:
             wanted["profile"] = profile
         if replaces:
             wanted["replaces"] = replaces
-        return self._network.post(self._network.directory().new_order, wanted, account.signer)
+        return self._ask(account, self._network.directory().new_order, wanted)
 
     def _ask(self, account: Account, url: str, payload: dict[str, Any] | None) -> Reply:
         try:

@@ -69,6 +69,17 @@ class Registration:
         account = self._files.read()
         return account.url if account else None
 
+    def check(self) -> None:
+        """
+        Make sure that there is an account, or could be one. Nothing is made, and the CA is not asked for it.
+
+        Raises:
+            AccountKeyUnreadable: The key is damaged.
+            ExternalAccountRequired: A new one would have to be bound, and nothing is set for that.
+        """
+        if self._files.read() is None:
+            self._refuse_unbound()
+
     def account(self) -> Account:
         """
         The account, known to the CA and with the contact that is set.
@@ -154,14 +165,11 @@ class Registration:
         return self._update(account, url)
 
     def _register(self, account: Account) -> Account:
+        self._refuse_unbound()
         wanted: dict[str, object] = {"termsOfServiceAgreed": True, "contact": self._contacts}
-        directory = self._network.directory()
         if self._external_account:
-            wanted["externalAccountBinding"] = self._external_account.binding(
-                account.key, directory.new_account
-            )
-        elif directory.external_account_required:
-            raise ExternalAccountRequired(authority=self._network.title, detail="none is set")
+            url = self._network.directory().new_account
+            wanted["externalAccountBinding"] = self._external_account.binding(account.key, url)
         try:
             reply = self._new_account(account, wanted)
         except (Malformed, UnknownProblem) as refused:
@@ -174,6 +182,10 @@ class Registration:
         self._files.remember(_location(reply), self._contact)
         logger.info("Registered an account at %s", self._network.title, extra={"event": "registered"})
         return self._files.make_key()
+
+    def _refuse_unbound(self) -> None:
+        if self._network.directory().external_account_required and self._external_account is None:
+            raise ExternalAccountRequired(authority=self._network.title, detail="none is set")
 
     def _update(self, account: Account, url: str) -> Account:
         self._network.post(url, {"contact": self._contacts}, Signer(account.key, url))

@@ -216,6 +216,19 @@ class TestWithTheDevelopmentAuthority:
 
 
 class TestCheck:
+    def test_what_an_order_would_stumble_over_is_told(
+        self, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        The doctor knows it without an order, and makes no account to find out.
+        """
+        with pytest.raises(InvalidProfile):
+            client_of(authority.directory_url, tmp_path, profile="tlsserver").check()
+        authority.policy.external_accounts["kid"] = b"key"
+        with pytest.raises(ExternalAccountRequired):
+            client_of(authority.directory_url, tmp_path).check()
+        assert not (tmp_path / "accounts").exists()
+
     def test_a_ca_that_answers_is_well(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
         """
         The doctor asks this; it costs one request and no account.

@@ -31,7 +31,9 @@ class TestRemarks:
         """
         assert words in " ".join(remarks(given, domain_name(given)))
 
-    @pytest.mark.parametrize("given", ["api.shop.org", "API.Shop.ORG", "api.shop.org.", "shop.co.uk", "8.8.8.8"])
+    @pytest.mark.parametrize(
+        "given", ["api.shop.org", "API.Shop.ORG", "api.shop.org.", "shop.co.uk", "8.8.8.8"]
+    )
     def test_a_plain_name_is_left_in_peace(self, given: str) -> None:
         """
         A warning on every job is a warning on none.
