@@ -15,6 +15,7 @@ from redis import Redis
 from certworker.acme.renewal_info import Suggestion
 from certworker.attempts import Attempts
 from certworker.challenges.responder import Responder
+from certworker.checks.preflight import Preflight
 from certworker.desks.desk import Desk
 from certworker.desks.opening import Opening
 from certworker.issuance import Issuer
@@ -58,6 +59,7 @@ class House:
     records: Records
     agenda: Agenda
     lanes: Lanes
+    preflight: Preflight
     issuer: Issuer
     rounds: Rounds
     removal: Removal
@@ -97,14 +99,15 @@ def build(
     locks = NameLocks(connection, lease_seconds, highest_token=volume.highest_token)
     desks = Opening(settings, connection, volume, tokens, directory_of, clock).desks()
     schedule = Schedule(partial(_advice, desks), random)
+    preflight = preflight_of(
+        settings,
+        [desk.authority for desk in desks],
+        desks[0].solvers,
+        may_ask=Doubts(connection).may_ask,
+    )
     issuer = Issuer(
         desks=desks,
-        checks=preflight_of(
-            settings,
-            [desk.authority for desk in desks],
-            desks[0].solvers,
-            may_ask=Doubts(connection).may_ask,
-        ),
+        checks=preflight,
         plan=schedule.plan,
         volume=volume,
         traefik=traefik,
@@ -124,6 +127,7 @@ def build(
         records=records,
         agenda=agenda,
         lanes=lanes,
+        preflight=preflight,
         issuer=issuer,
         overdue=Overdue(
             lambda: standings(agenda, records, volume, clock()), Daily(connection).first, clock

@@ -17,7 +17,6 @@ from typing import Literal
 from certworker.attempts import Attempts
 from certworker.certificates import Certificate
 from certworker.challenges.solver import present
-from certworker.checks.preflight import Preflight
 from certworker.desks.desk import Desk
 from certworker.desks.turns import first_that_can
 from certworker.ledger.lock import NameLocks
@@ -47,7 +46,8 @@ class Issuer:
     """
 
     desks: Sequence[Desk]
-    checks: Preflight
+    #: Called with the names and `renewing`, it raises why the CA would say no.
+    checks: Callable[..., None]
     #: When a certificate is renewed, and looked at next.
     plan: Callable[[Facts, datetime], Plan]
     volume: Volume

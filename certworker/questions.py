@@ -118,7 +118,7 @@ def verify(preflight: Preflight, name: str) -> None:
     Raises:
         CertworkerError: It does not, or probably not.
     """
-    _, found = preflight.examine([name])
+    (found,) = preflight.examine([name])
     for each in found:
         if each.check in IN_DNS and each.verdict.failure:
             raise each.verdict.failure

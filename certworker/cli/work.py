@@ -121,7 +121,7 @@ def _consumer_of(house: House) -> Consumer:
     settings, connection = house.settings, house.connection
     translator = Translator(
         request=lambda name, force: request_certificate(name, force=force, connection=connection),
-        verify=partial(verify, house.issuer.checks),
+        verify=partial(verify, house.preflight),
         unverified=lambda name, failure: house.results.tell((name,), "failed", failure),
         private_names=settings.authority.private_names,
     )
