@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from certworker.errors import CertworkerError
-from certworker.names.suffixes import PRIVATE_SUFFIXES, refuse_private, shared_suffix
+from certworker.names.suffixes import PRIVATE_SUFFIXES, refuse_private, registered_domain, shared_suffix
 
 
 class TestRefusePrivate:
@@ -62,3 +62,26 @@ class TestCost:
         told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
         assert told.stdout == "set()\n"
+
+
+class TestRegisteredDomain:
+    @pytest.mark.parametrize(
+        ("name", "registered"),
+        [
+            ("example.org", "example.org"),
+            ("a.b.example.org", "example.org"),
+            ("www.example.co.uk", "example.co.uk"),
+            # Boulder ignores the part of the list that belongs to hosters.
+            ("shop.github.io", "github.io"),
+            ("1-2-3-4.sslip.io", "sslip.io"),
+            ("www.shop.localhost", "shop.localhost"),
+            ("localhost", "localhost"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ],
+    )
+    def test_it_is_what_a_ca_counts_by(self, name: str, registered: str) -> None:
+        """
+        Fifty new certificates a week, however many names there are below it.
+        """
+        assert registered == registered_domain(name)
