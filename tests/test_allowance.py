@@ -19,13 +19,13 @@ from tests.houses import open_house
 NAME = "shop.localhost"
 
 
-def limited(place: Path, directory_url: str, **limits: str) -> dict[str, str]:
+def limited(place: Path, directory_url: str, **limits: str) -> str:
     """
-    The setting for a CA at *directory_url* with these *limits*.
+    The file for a CA at *directory_url* with these *limits*.
     """
     file = place / "limits.json"
     file.write_text(json.dumps({directory_url: limits}))
-    return {"CERTWORKER_LIMITS_FILE": str(file)}
+    return str(file)
 
 
 class TestBudgetOf:
@@ -36,8 +36,8 @@ class TestBudgetOf:
         What a CA has granted, or a test wants.
         """
         url = door_authority.directory_url
-        more = limited(tmp_path, url, certificates_per_set="1/7d")
-        with open_house(tmp_path, connection, url, http_port, **more) as house:
+        file = limited(tmp_path, url, certificates_per_set="1/7d")
+        with open_house(tmp_path, connection, url, http_port, CERTWORKER_LIMITS_FILE=file) as house:
             house.issuer.issue((NAME,))
             with pytest.raises(LocalGuard):
                 house.issuer.issue((NAME,), force=True)
@@ -49,8 +49,8 @@ class TestBudgetOf:
         The generations on it are the history of what was issued.
         """
         url = door_authority.directory_url
-        more = limited(tmp_path, url, certificates_per_set="1/7d")
-        with open_house(tmp_path, connection, url, http_port, **more) as house:
+        file = limited(tmp_path, url, certificates_per_set="1/7d")
+        with open_house(tmp_path, connection, url, http_port, CERTWORKER_LIMITS_FILE=file) as house:
             house.issuer.issue((NAME,))
             connection.delete(BUDGET + house.desks[0].choice.label)
             with pytest.raises(LocalGuard):
@@ -63,9 +63,9 @@ class TestBudgetOf:
         Not the first job, in the middle of the night.
         """
         url = door_authority.directory_url
-        more = limited(tmp_path, url, certificates_per_set="many")
+        file = limited(tmp_path, url, certificates_per_set="many")
         with (
             pytest.raises(InvalidSettings),
-            open_house(tmp_path, connection, url, http_port, **more),
+            open_house(tmp_path, connection, url, http_port, CERTWORKER_LIMITS_FILE=file),
         ):
             pass

@@ -38,8 +38,9 @@ def opened(tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthori
     def with_limits(**limits: str) -> AbstractContextManager[House]:
         file = tmp_path / "limits.json"
         file.write_text(json.dumps({door_authority.directory_url: limits}))
-        more = {"CERTWORKER_LIMITS_FILE": str(file)}
-        return open_house(tmp_path, connection, door_authority.directory_url, http_port, **more)
+        return open_house(
+            tmp_path, connection, door_authority.directory_url, http_port, CERTWORKER_LIMITS_FILE=str(file)
+        )
 
     return with_limits
 
