@@ -115,6 +115,7 @@ def build(
         attempts=Attempts(records, agenda, clock, random),
         clock=clock,
     )
+    removal = Removal(volume, traefik, locks, records, agenda, request)
     return House(
         settings=settings,
         connection=connection,
@@ -132,8 +133,8 @@ def build(
         overdue=Overdue(
             lambda: standings(agenda, records, volume, clock()), Daily(connection).first, clock
         ),
-        removal=Removal(volume, traefik, locks, records, agenda, request),
-        rounds=Rounds(volume, traefik, records, agenda, lanes, schedule.plan, clock, random),
+        removal=removal,
+        rounds=Rounds(volume, traefik, records, agenda, lanes, schedule.plan, removal.remove, clock, random),
         metrics=_metrics(agenda, records, volume, waiting),
         stories=stories,
         results=Results(Events(connection), records, stories, volume, clock),

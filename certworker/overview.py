@@ -15,6 +15,9 @@ from certworker.renewal import due_moment
 from certworker.serving.generation import Facts
 from certworker.serving.volume import Volume
 
+#: Where a certificate comes from that others put on the volume.
+ADOPTED = "adopted"
+
 STATES = ("valid", "due", "expired", "failed", "waiting", "paused", "issuing", "missing")
 
 #: Records are read from Redis in portions of this size.
@@ -39,6 +42,8 @@ class Standing:
     message: str
     remedy: str
     issuer: str
+    #: The label of the CA that we got it from, or :data:`ADOPTED`; empty without one.
+    authority: str
 
     def days_left(self, now: datetime) -> float | None:
         """
@@ -116,6 +121,7 @@ def _standing(
         message=record.message if record and troubled else "",
         remedy=record.remedy if record and troubled else "",
         issuer=facts.issuer if facts else "",
+        authority=(facts.authority or ADOPTED) if facts else "",
     )
 
 

@@ -43,7 +43,7 @@ class Removal:
             VolumeLocked, VolumeReadOnly, VolumeFault: It is still in service, or its files are still there.
         """
         with self.locks.hold([name]):
-            facts = self.volume.facts(name)
+            facts = self.volume.last_facts(name)
             known = facts is not None or name in self.agenda or self.records.read(name) is not None
             self.traefik.remove(name)
             self.volume.remove(name)

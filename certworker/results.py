@@ -8,10 +8,12 @@ The same object is the result of a job, an event in the stream `certworker:event
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
 from certworker.errors import CertworkerError
+from certworker.errors.machine import SchemaTooNew
 from certworker.ledger.events import Events
 from certworker.ledger.record import Records
 from certworker.ledger.story import Stories
@@ -48,7 +50,9 @@ class Results:
     def _compose(
         self, names: tuple[str, ...], state: str, failure: CertworkerError | None
     ) -> dict[str, object]:
-        record, facts = self.records.read(names[0]), self.volume.facts(names[0])
+        record, facts = self.records.read(names[0]), None
+        with suppress(SchemaTooNew):
+            facts = self.volume.facts(names[0])
         return {
             "state": state,
             "name": names[0],

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from itertools import islice, repeat
 from random import Random
 
-from certworker.errors.machine import SchemaTooNew
+from certworker.errors.machine import AlreadyUnderWay, SchemaTooNew
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.lanes import UNTIL_A_LOST_LANE_IS_MISSED, Lane, Lanes, Request
 from certworker.ledger.record import Records
@@ -65,6 +65,8 @@ class Rounds:
     lanes: Lanes
     #: When a certificate is renewed, and looked at next.
     plan: Callable[[Facts, datetime], Plan]
+    #: Takes a name out of service.
+    remove: Callable[[str], bool]
     clock: Callable[[], datetime]
     random: Random
 
@@ -90,7 +92,9 @@ class Rounds:
                 zip(first, questions.map(self._finding, first.values(), repeat(now)), strict=True)
             )
         for name, together in certificates.items():
-            if isinstance(found := findings[together], Due):
+            if self.volume.links.is_deserted(name):
+                moments[name] = now + UNTIL_A_LOST_LANE_IS_MISSED
+            elif isinstance(found := findings[together], Due):
                 request = Request(together, registered_domain(together[0]))
                 requested.setdefault(found.lane, {})[request] = found.deadline.timestamp()
                 moments[name] = now + UNTIL_A_LOST_LANE_IS_MISSED
@@ -108,14 +112,20 @@ class Rounds:
         """
         Put every certificate of the volume that the agenda does not know back onto it.
 
+        Those that others made, certbot for example, are adopted: they are renewed when they are due. Names
+        whose directory the core deleted go.
+
         Args:
             after: Go on behind this name, where an earlier run was interrupted.
 
         Returns:
             How many names were missing.
         """
+        self._remove_deserted()
         seen = restored = 0
         for some in _batches(self.volume.names(after), 500):
+            for name in some:
+                self._adopt(name)
             missing = self.agenda.missing(some)
             now = self.clock()
             self.agenda.put_many({name: self._look_by_age(name, now) for name in missing})
@@ -126,6 +136,20 @@ class Rounds:
         if restored:
             logger.info("%d certificates were missing on the agenda and are back on it", restored)
         return restored
+
+    def _adopt(self, name: str) -> None:
+        if facts := self.volume.adopt(name):
+            logger.info(
+                "adopted: issued by %s, valid until %s",
+                facts.issuer,
+                f"{facts.not_after:%Y-%m-%d %H:%M} UTC",
+                extra={"domain": name, "event": "adopted"},
+            )
+
+    def _remove_deserted(self) -> None:
+        for name in list(self.volume.links.deserted()):
+            with suppress(AlreadyUnderWay):
+                self.remove(name)
 
     def _finding(self, name: str, now: datetime) -> Due | datetime:
         """

@@ -42,6 +42,7 @@ def standing(
         message="Nobody answers at port 80." if failed else "",
         remedy="Open TCP port 80." if failed else "",
         issuer="issuer",
+        authority="letsencrypt",
     )
 
 

@@ -124,6 +124,7 @@ def _facts(one: Standing, now: datetime) -> Iterator[tuple[str, str]]:
     if one.not_after:
         yield "valid until", f"{_moment(one.not_after)} ({_days(one, now)} days left)"
         yield "issuer", one.issuer
+        yield "authority", one.authority
         yield "renewal", f"from {_moment(one.renewal)}"
     yield "next look", _moment(one.next_look)
     if one.code:

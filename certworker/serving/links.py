@@ -86,6 +86,24 @@ class Links:
             except FileNotFoundError:
                 return None
 
+    def deserted(self) -> Iterator[str]:
+        """
+        The names whose generation is linked, but whose `DOMAIN/` somebody deleted.
+        """
+        with durable.told(self._live):
+            try:
+                with os.scandir(self._live) as entries:
+                    names = sorted(entry.name for entry in entries if _NAME.fullmatch(entry.name))
+            except FileNotFoundError:
+                return
+        yield from filter(self.is_deserted, names)
+
+    def is_deserted(self, name: str) -> bool:
+        """
+        Whether *name* is one of them. A worker lays `DOMAIN/` first and removes it first.
+        """
+        return not os.path.lexists(self.place(name)) and os.path.lexists(self._live / name)
+
     def lay(self, name: str) -> None:
         """
         Make `DOMAIN/` and its four links, whatever stands there.

@@ -4,6 +4,7 @@ A certificate and its key as they lie in a directory, read back and checked agai
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from certworker import durable
@@ -11,6 +12,8 @@ from certworker.certificates import Certificate, PrivateKey
 from certworker.errors.authority import BadCertificate
 from certworker.errors.machine import CertificateUnreadable, PairBroken
 from certworker.serving.generation import Facts, token_of
+
+logger = logging.getLogger(__name__)
 
 #: Let's Encrypt marks the issuers of its staging CA so; our development CA names itself.
 _KINDS = {"(STAGING)": "staging", "certworker": "development"}
@@ -46,6 +49,18 @@ def facts_found(certificate: Certificate, directory: Path) -> Facts:
     """
     kind = next((kind for mark, kind in _KINDS.items() if mark in certificate.issuer), "public")
     return Facts.of(certificate, authority="", kind=kind, generation=token_of(directory.name))
+
+
+def renewable(facts: Facts, name: str, directory: Path) -> bool:
+    """
+    Whether certworker could renew the certificate for *name* in *directory*; if not, a warning says why.
+    """
+    if name in facts.names and not any(each.startswith("*.") for each in facts.names):
+        return True
+    reason = f"the certificate is for {', '.join(facts.names)}, which cannot be renewed for {name}."
+    failure = PairBroken(path=directory, name=name, reason=reason)
+    logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
+    return False
 
 
 def _content(path: Path, name: str) -> bytes:

@@ -21,7 +21,7 @@ from certworker.errors.machine import CertificateUnreadable, Fenced, PairBroken
 from certworker.serving.generation import Facts, build, token_of
 from certworker.serving.links import Links
 from certworker.serving.locking import PATIENCE_SECONDS, WriteLock
-from certworker.serving.pair import facts_found, read_pair
+from certworker.serving.pair import facts_found, read_pair, renewable
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +48,8 @@ class Volume:
     ) -> None:
         self.directory = certificates_dir.absolute()
         self.keep = keep
-        self._links = Links(self.directory)
-        self._generations = self._links.generations
+        self.links = Links(self.directory)
+        self._generations = self.links.generations
         # A link to it, so that each lock that is taken in Redis costs no scan of all generations.
         self._highest = self.directory / ".certworker" / "highest"
         #: Shared while a generation is built and not yet linked, held while old ones are removed.
@@ -66,7 +66,7 @@ class Volume:
         Raises:
             VolumeReadOnly, VolumeFault: The files are there, but cannot be read.
         """
-        directory = self._links.leads_to(name)
+        directory = self.links.leads_to(name)
         if directory is None:
             return None
         try:
@@ -80,7 +80,7 @@ class Volume:
         """
         What is known of the certificate in service for *name*; None if there is none, or if it is not ours.
         """
-        directory = self._links.leads_to(name)
+        directory = self.links.leads_to(name)
         return Facts.read(directory) if directory else None
 
     def names(self, after: str | None = None) -> Iterator[str]:
@@ -89,7 +89,7 @@ class Volume:
 
         A directory that the core has deleted is not among them, though its generation is still there.
         """
-        return self._links.names(after)
+        return self.links.names(after)
 
     def issued(self, authority: str) -> Iterator[tuple[tuple[str, ...], datetime]]:
         """
@@ -100,6 +100,36 @@ class Volume:
             facts = Facts.read(self._generations / identifier)
             if facts and facts.authority == authority:
                 yield facts.names, facts.not_before
+
+    def adopt(self, name: str) -> Facts | None:
+        """
+        Make the files that others put into `DOMAIN/` ours; whoever reads them finds the same ones as before.
+
+        The other names of the certificate lead to it as well, where they have none.
+
+        Returns:
+            The facts; None if there are no such files, or if they are of no use, which a warning tells.
+        """
+        others = self.current(name) if self.links.leads_to(name) == self.links.place(name) else None
+        if others is None or not renewable(others.facts, name, others.directory):
+            return None
+        with self._building.shared():
+            durable.make_directory(self._generations)
+            with self._linking.held():
+                self._adopt(name)
+                generation = self.links.generation(name)
+                for other in others.facts.names:
+                    if generation and self.links.leads_to(other) is None:
+                        self.links.lay(other)
+                        self.links.switch(other, generation)
+        return self.facts(name)
+
+    def last_facts(self, name: str) -> Facts | None:
+        """
+        What is known of the certificate that :meth:`store` linked last for *name*, deserted or not.
+        """
+        directory = self.links.generation(name)
+        return Facts.read(directory) if directory else None
 
     def highest_token(self) -> int:
         """
@@ -127,7 +157,7 @@ class Volume:
         """
         facts = Facts.of(certificate, authority=authority, kind=kind, generation=token)
         for name in certificate.names:
-            self._links.place(name)
+            self.links.place(name)
         with self._building.shared():
             self._refuse_if_newer(certificate.names, token)
             durable.make_directory(self._generations)
@@ -143,7 +173,7 @@ class Volume:
         Take *name* out of service. Its generations go with the next :meth:`prune`.
         """
         with self._linking.held():
-            self._links.remove(name)
+            self.links.remove(name)
 
     def prune(self, served: Collection[str]) -> None:
         """
@@ -175,7 +205,7 @@ class Volume:
 
     def _refuse_if_newer(self, names: tuple[str, ...], token: int) -> None:
         for name in names:
-            linked = self._links.generation(name)
+            linked = self.links.generation(name)
             if linked and token_of(linked.name) > token:
                 raise Fenced(name=name)
 
@@ -185,21 +215,21 @@ class Volume:
             durable.link(self._highest, target, via=self._generations)
         for name in names:
             self._adopt(name)
-            self._links.switch(name, generation)
+            self.links.switch(name, generation)
 
     def _adopt(self, name: str) -> None:
         # The files of others become a generation of their own before links replace them, one after the
         # other: so there is no moment at which the four do not fit each other.
-        if self._links.leads_to(name) == self._links.place(name) and (others := self.current(name)):
-            self._links.switch(name, build(self._generations, others.certificate, others.facts))
-        self._links.lay(name)
+        if self.links.leads_to(name) == self.links.place(name) and (others := self.current(name)):
+            self.links.switch(name, build(self._generations, others.certificate, others.facts))
+        self.links.lay(name)
 
     def _superfluous(self, served: Collection[str]) -> Iterator[Path]:
         seen: Counter[str] = Counter()
         for identifier in sorted(self._identifiers(), reverse=True):
             directory = self._generations / identifier
             facts = Facts.read(directory)
-            names = [name for name in facts.names if self._links.generation(name)] if facts else []
+            names = [name for name in facts.names if self.links.generation(name)] if facts else []
             wanted = any(seen[name] < self.keep for name in names)
             seen.update(names)
             if not (wanted or identifier in served or self._is_linked(directory)):
@@ -207,7 +237,7 @@ class Volume:
 
     def _is_linked(self, directory: Path) -> bool:
         facts = Facts.read(directory)
-        return facts is not None and directory in map(self._links.generation, facts.names)
+        return facts is not None and directory in map(self.links.generation, facts.names)
 
     def _identifiers(self) -> list[str]:
         with durable.told(self._generations):

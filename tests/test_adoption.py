@@ -1,0 +1,211 @@
+"""
+What Appwrite and certbot left on the volume, and what the core deletes from it.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from certworker.assembly import House
+from certworker.development.authority import DevelopmentAuthority
+from certworker.overview import standing
+from certworker.serving.generation import PEM_FILES
+from tests.serving.authority import Signer
+
+NAME = "shop.localhost"
+
+#: As the original worker writes it.
+YAML = """tls:
+  certificates:
+  -
+    certFile: {0}/fullchain.pem
+    keyFile: {0}/privkey.pem
+"""
+
+
+def left_by_appwrite(house: House, *names: str, directory: str = NAME) -> Path:
+    """
+    The files that the original worker moves from certbot's directory, and Traefik's file.
+    """
+    certificate = Signer("R11").certificate(*names or (NAME,))
+    place = house.volume.directory / directory
+    place.mkdir(mode=0o755)
+    contents = (
+        certificate.cert_pem,
+        certificate.chain_pem,
+        certificate.fullchain_pem,
+        certificate.key.pem,
+    )
+    for file, content in zip(PEM_FILES, contents, strict=True):
+        (place / file).write_bytes(content)
+    (house.traefik.directory / f"{directory}.yml").write_text(YAML.format(place))
+    return place
+
+
+def orders(authority: DevelopmentAuthority) -> int:
+    """
+    How many orders the CA was asked for.
+    """
+    return sum(asked.kind == "newOrder" for asked in authority.requests)
+
+
+class TestAdoption:
+    def test_what_is_valid_is_served_on_and_on_the_agenda(
+        self, house: House, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A CA signs the same names five times a week: nothing that works is ordered again.
+        """
+        place = left_by_appwrite(house)
+        before = {file: (place / file).read_bytes() for file in PEM_FILES}
+        proxy_file = (house.traefik.directory / f"{NAME}.yml").read_text()
+
+        with caplog.at_level(logging.INFO, "certworker"):
+            assert 1 == house.rounds.reconcile()
+
+        assert before == {file: (place / file).read_bytes() for file in PEM_FILES}
+        assert proxy_file == (house.traefik.directory / f"{NAME}.yml").read_text()
+        moment = house.agenda.moment(NAME)
+        assert moment is not None
+        assert moment > house.clock()
+        assert "adopted: issued by R11, valid until 20" in caplog.text
+        assert "kept" == house.issuer.issue((NAME,)).state
+        assert 0 == orders(door_authority)
+
+    def test_status_says_where_it_comes_from(self, house: House) -> None:
+        """
+        Until it is renewed.
+        """
+        left_by_appwrite(house)
+        house.rounds.reconcile()
+
+        found = standing(NAME, house.agenda, house.records, house.volume, house.clock())
+
+        assert ("valid", "R11", "adopted") == (found.state, found.issuer, found.authority)
+
+    def test_it_is_renewed_when_it_is_due(self, house: House, door_authority: DevelopmentAuthority) -> None:
+        """
+        By us, into the same directory, whose reader notices nothing else.
+        """
+        place = left_by_appwrite(house)
+        house.rounds.reconcile()
+        later = house.clock() + timedelta(days=80)
+        rounds = replace(house.rounds, clock=lambda: later)
+
+        assert {"looked": 1, "requested": 1} == rounds.look()
+        assert 1 == len(house.lanes)
+        renewed = replace(
+            house.issuer, plan=lambda facts, now: replace(house.issuer.plan(facts, now), due=True)
+        )
+        assert "issued" == renewed.issue((NAME,)).state
+        current = house.volume.current(NAME)
+        assert current is not None
+        assert (place / "fullchain.pem").read_bytes() == current.certificate.fullchain_pem
+        assert 1 == orders(door_authority)
+
+    def test_a_broken_pair_is_told_and_issued_anew(
+        self, house: House, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The original worker moves four files, one after the other, and died between two of them.
+        """
+        place = left_by_appwrite(house)
+        (place / "privkey.pem").write_bytes(Signer().certificate(NAME).key.pem)
+
+        house.rounds.reconcile()
+        assert "[fs.partial]" in caplog.text
+        assert {"looked": 1, "requested": 1} == house.rounds.look()
+
+        assert "issued" == house.issuer.issue((NAME,)).state
+        assert 1 == orders(door_authority)
+
+    @pytest.mark.parametrize("names", [("other.localhost",), (NAME, f"*.{NAME}")])
+    def test_one_that_could_never_be_renewed_is_issued_anew(
+        self, house: House, caplog: pytest.LogCaptureFixture, names: tuple[str, ...]
+    ) -> None:
+        """
+        Somebody copied a wildcard there, and it would expire in silence.
+        """
+        left_by_appwrite(house, *names)
+
+        house.rounds.reconcile()
+
+        assert "[fs.partial]" in caplog.text
+        assert "issued" == house.issuer.issue((NAME,)).state
+
+    def test_all_names_of_a_certificate_lead_to_it(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Or it would be incomplete, and ordered again.
+        """
+        left_by_appwrite(house, NAME, f"www.{NAME}")
+
+        house.rounds.reconcile()
+
+        assert "kept" == house.issuer.issue((NAME, f"www.{NAME}")).state
+        assert 0 == orders(door_authority)
+
+    def test_adopting_twice_changes_nothing(self, house: House) -> None:
+        """
+        It happens at every start.
+        """
+        left_by_appwrite(house)
+        house.rounds.reconcile()
+        generation = house.volume.links.generation(NAME)
+
+        assert 0 == house.rounds.reconcile()
+        assert generation == house.volume.links.generation(NAME)
+
+
+class TestDeserted:
+    def deleted_by_the_core(self, house: House) -> None:
+        """
+        As it does it: what the directory has, then the directory.
+        """
+        house.issuer.issue((NAME,))
+        for file in (house.volume.directory / NAME).glob("*.*"):
+            file.unlink()
+        (house.volume.directory / NAME).rmdir()
+
+    def test_everything_of_it_goes(self, house: House) -> None:
+        """
+        The core leaves Traefik's file behind, and the certificate would be renewed for ever.
+        """
+        self.deleted_by_the_core(house)
+
+        house.rounds.reconcile()
+        house.volume.prune(house.traefik.served())
+
+        assert house.traefik.files(NAME) is None
+        assert NAME not in house.agenda
+        assert house.records.read(NAME) is None
+        assert [] == list((house.volume.directory / ".certworker" / "generations").iterdir())
+        assert [] == list((house.volume.directory / ".certworker" / "live").iterdir())
+
+    def test_a_look_before_the_next_round_does_not_bring_it_back(self, house: House) -> None:
+        """
+        A customer who left must not be asked about at the CA.
+        """
+        self.deleted_by_the_core(house)
+        house.agenda.put(NAME, house.clock())
+
+        assert {"looked": 1, "requested": 0} == house.rounds.look()
+
+    def test_what_is_being_issued_again_stays(self, house: House) -> None:
+        """
+        Deleted and added again within the minute.
+        """
+        self.deleted_by_the_core(house)
+        with house.locks.hold([NAME]):
+            house.rounds.reconcile()
+        assert NAME in house.agenda
+
+        assert "issued" == house.issuer.issue((NAME,)).state
+        house.rounds.reconcile()
+        assert house.traefik.files(NAME) is not None
