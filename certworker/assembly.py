@@ -4,7 +4,7 @@ Builds the house from the settings: every room once, each with what it needs and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -99,12 +99,7 @@ def build(
     locks = NameLocks(connection, lease_seconds, highest_token=volume.highest_token)
     desks = Opening(settings, connection, volume, tokens, directory_of, clock).desks()
     schedule = Schedule(partial(_advice, desks), random)
-    preflight = preflight_of(
-        settings,
-        [desk.authority for desk in desks],
-        desks[0].solvers,
-        may_ask=Doubts(connection).may_ask,
-    )
+    preflight = _preflight(settings, desks, connection)
     issuer = Issuer(
         desks=desks,
         checks=preflight,
@@ -141,6 +136,11 @@ def build(
         clock=clock,
         random=random,
     )
+
+
+def _preflight(settings: Settings, desks: Sequence[Desk], connection: Redis) -> Preflight:
+    authorities = [desk.authority for desk in desks]
+    return preflight_of(settings, authorities, desks[0].solvers, may_ask=Doubts(connection).may_ask)
 
 
 def _responder(tokens: ChallengeTokens, desks: Iterable[Desk]) -> Responder:

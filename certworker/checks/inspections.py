@@ -11,7 +11,7 @@ from pathlib import Path
 
 from certworker.checks.verdict import Verdict
 from certworker.errors import CertworkerError
-from certworker.errors.machine import ClockDrift, ClockSkew, VolumeNearlyFull
+from certworker.errors.checks import ClockDrift, ClockSkew, VolumeNearlyFull
 
 #: A CA dates certificates back by an hour, for clients whose clock is slow.
 WRONG = timedelta(hours=1)

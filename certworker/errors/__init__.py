@@ -8,11 +8,11 @@ The first part of a code says in which file its class stands::
     naming          name.* payload.*
     authority       acct.* acme.* ca.* net.*
     limits          rate.*
-    reach           http.* dns.* caa.*         why the CA could not see that the domain is ours
-    checks          http.* dns.*               what only a check of our own can tell of that
-    zones           dns.* caa.*                what our own questions to DNS can tell of that
-    renewal         renew.*
     machine         fs.* redis.* clock.* queue.* worker.*
+    reach           http.* dns.* caa.*         why the CA could not see that the domain is ours
+    checks          http.* dns.* fs.* clock.*  what only a check of our own can tell
+    zones           dns.* caa.*                what our own questions to DNS can tell
+    renewal         renew.*
 """
 
 from certworker.errors.failure import CertworkerError, Retry, Severity, catalogue, printable

@@ -1,11 +1,41 @@
 """
-Failures that only a check of our own can tell: who stands in the way to the domain, and what Traefik shows.
+Failures that only a check of our own can tell: the clock and the disk, who stands in the
+way to the domain, and what Traefik shows.
 """
 
 from __future__ import annotations
 
 from certworker.errors.failure import CertworkerError, Retry, Severity
+from certworker.errors.machine import VolumeFull
 from certworker.errors.reach import TEST, HttpNotFound, HttpSlow, Ipv6Unreachable, ReachFailure
+
+
+class VolumeNearlyFull(VolumeFull):
+    """
+    There is room for today's certificates.
+    """
+
+    says = "The disk of {path} is nearly full: {left} left."
+    cure = VolumeFull.cure
+    severity = Severity.WARNING
+
+
+class ClockSkew(CertworkerError):
+    code = "clock.skew"
+    says = "The clock of this server is {span} {direction} that of the CA, where it is {theirs}."
+    cure = "Let the host keep the time; the container follows it: timedatectl set-ntp true"
+    retry = Retry.PREFLIGHT
+    severity = Severity.FATAL
+
+
+class ClockDrift(ClockSkew):
+    """
+    As wrong as a CA allows.
+    """
+
+    says = ClockSkew.says
+    cure = ClockSkew.cure
+    severity = Severity.WARNING
 
 
 class Ipv6Untested(Ipv6Unreachable):

@@ -27,16 +27,6 @@ class VolumeFull(CertworkerError):
     severity = Severity.FATAL
 
 
-class VolumeNearlyFull(VolumeFull):
-    """
-    There is room for today's certificates.
-    """
-
-    says = "The disk of {path} is nearly full: {left} left."
-    cure = VolumeFull.cure
-    severity = Severity.WARNING
-
-
 class NotPersistent(CertworkerError):
     code = "fs.not_persistent"
     says = (
@@ -225,24 +215,6 @@ class WorkerDied(CertworkerError):
         "To try at once: certworker request --force {name}"
     )
     retry = Retry.UNTIL
-
-
-class ClockSkew(CertworkerError):
-    code = "clock.skew"
-    says = "The clock of this server is {span} {direction} that of the CA, where it is {theirs}."
-    cure = "Let the host keep the time; the container follows it: timedatectl set-ntp true"
-    retry = Retry.PREFLIGHT
-    severity = Severity.FATAL
-
-
-class ClockDrift(ClockSkew):
-    """
-    As wrong as a CA allows.
-    """
-
-    says = ClockSkew.says
-    cure = ClockSkew.cure
-    severity = Severity.WARNING
 
 
 class Unexpected(CertworkerError):
