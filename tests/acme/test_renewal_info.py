@@ -236,6 +236,35 @@ class TestOddWindows:
         assert suggestion.window is None
 
 
+class TestRetryAfter:
+    @pytest.mark.parametrize(
+        ("told", "pause"),
+        [
+            ({"Retry-After": "5"}, timedelta(minutes=1)),
+            ({"Retry-After": "7200"}, timedelta(hours=2)),
+            ({"Retry-After": "864000"}, timedelta(days=1)),
+            ({}, timedelta(hours=6)),
+        ],
+    )
+    def test_it_is_kept_within_limits(
+        self, clock: SteppedClock, tmp_path: Path, told: dict[str, str], pause: timedelta
+    ) -> None:
+        """
+        RFC 9773, section 4.3.1: a slip of the CA must not make us ask all the time, or never again.
+        """
+        with odd_server() as server:
+            kinds = ("newNonce", "newAccount", "newOrder", "renewalInfo")
+            urls = {kind: f"{server.url}/{kind}" for kind in kinds}
+            window = {"suggestedWindow": {"start": "2026-12-01T00:00:00Z", "end": "2026-12-02T00:00:00Z"}}
+            server.answers["/"] = Oddity(json.dumps(urls).encode())
+            server.answers["/renewalInfo/aki.serial"] = Oddity(json.dumps(window).encode(), headers=told)
+
+            suggestion = client_of(f"{server.url}/", tmp_path, clock=clock).suggestion("aki.serial", NAME)
+
+        assert suggestion is not None
+        assert clock.now + pause == suggestion.ask_again
+
+
 class TestReplaces:
     def test_a_predecessor_that_the_ca_does_not_take_ends_no_renewal(
         self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
