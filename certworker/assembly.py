@@ -30,6 +30,7 @@ from certworker.ledger.story import Stories
 from certworker.ledger.tokens import ChallengeTokens
 from certworker.overdue import Overdue
 from certworker.overview import standings
+from certworker.postoffice import PostOffice
 from certworker.questions import preflight_of
 from certworker.removal import Removal
 from certworker.reports.metrics import Metrics
@@ -67,6 +68,7 @@ class House:
     metrics: Metrics
     stories: Stories
     results: Results
+    post_office: PostOffice
     clock: Callable[[], datetime]
     random: Random
 
@@ -80,6 +82,8 @@ def build(
     wake: Callable[[datetime], None],
     waiting: Callable[[], int],
     lease_seconds: float = 90,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    random: Random | None = None,
 ) -> House:
     """
     The house for *settings*.
@@ -90,8 +94,10 @@ def build(
         wake: Sees that a look takes place at a moment.
         waiting: How many jobs are on the queue.
         lease_seconds: How long a worker that died keeps its names.
+        clock: The time; a year may be over in a minute.
+        random: Spreads moments.
     """
-    clock, random = now_in_utc, SystemRandom()
+    random = random or SystemRandom()
     volume = Volume(settings.certificates_dir)
     traefik = Traefik(settings.config_dir)
     records, agenda, tokens = Records(connection), Agenda(connection, wake), ChallengeTokens(connection)
@@ -125,14 +131,13 @@ def build(
         lanes=lanes,
         preflight=preflight,
         issuer=issuer,
-        overdue=Overdue(
-            lambda: standings(agenda, records, volume, clock()), Daily(connection).first, clock
-        ),
+        overdue=Overdue(lambda: standings(agenda, records, volume, clock()), Daily(connection).first, clock),
         removal=removal,
         rounds=Rounds(volume, traefik, records, agenda, lanes, schedule.plan, removal.remove, clock, random),
         metrics=_metrics(agenda, records, volume, waiting),
         stories=stories,
         results=Results(Events(connection), records, stories, volume, clock),
+        post_office=PostOffice.of(settings, connection),
         clock=clock,
         random=random,
     )

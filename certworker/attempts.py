@@ -93,8 +93,9 @@ class Attempts:
     def _failed(self, names: tuple[str, ...], fault: Exception) -> None:
         # A fault of our own waits like a refusal of the CA, lest it asks the CA again and again.
         failure = fault if isinstance(fault, CertworkerError) else Unexpected(fault=repr(fault))
-        attempts = self.records.attempts(names[0]) + 1
-        again = next_attempt(failure, attempts, self.clock(), self.random)
+        record = self.records.read(names[0])
+        attempts, expires = (record.attempts + 1, record.not_after) if record else (1, None)
+        again = next_attempt(failure, attempts, self.clock(), self.random, expires)
         self.records.failed(names, failure, next_look=again, now=self.clock())
         self.agenda.put_many(dict.fromkeys(names, again))
 

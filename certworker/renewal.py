@@ -21,6 +21,11 @@ SHORT_LIFE = timedelta(days=10)
 #: Whatever the CA suggests, no certificate is left alone with less than this of its life.
 SHARE_LEFT_AT_LAST = 1 / 20
 
+#: A window in the past means now, even for a new certificate; but never again and again. Let's Encrypt dates
+#: its certificates one hour back.
+LEAST_AGE = timedelta(hours=2)
+LEAST_AGE_OF_A_SHORT_LIFE = 1 / 4
+
 #: Certificates issued together are renewed apart, over this share of their life before the moment above.
 SPREAD = 1 / 20
 
@@ -43,6 +48,17 @@ PREFLIGHT_PAUSES = (
     *(timedelta(hours=1),) * 24,
     timedelta(days=1),
 )
+
+#: A day's pause is long for a certificate of 160 hours: no pause is longer than this share of what is left …
+SHARE_OF_WHAT_IS_LEFT = 1 / 8
+
+#: … but the CA counts validations that fail, five in an hour.
+LEAST_PATIENCE = {
+    Retry.PREFLIGHT: timedelta(minutes=10),
+    Retry.CA: timedelta(hours=1),
+    Retry.UNTIL: timedelta(hours=1),
+    Retry.SOON: timedelta(minutes=10),
+}
 
 #: A moment that everybody was told is nobody's: each waits up to this share longer.
 JITTER = 1 / 10
@@ -97,7 +113,8 @@ def due_moment(life: Life, window: Window | None = None) -> datetime:
         return life.not_after - life.length * (share + SPREAD * Random(life.serial).random())
     seed = f"{life.serial} {window.start.timestamp()} {window.end.timestamp()}"
     chosen = window.start + (window.end - window.start) * Random(seed).random()
-    return min(chosen, life.not_after - life.length * SHARE_LEFT_AT_LAST)
+    old_enough = life.not_before + min(LEAST_AGE, life.length * LEAST_AGE_OF_A_SHORT_LIFE)
+    return min(max(chosen, old_enough), life.not_after - life.length * SHARE_LEFT_AT_LAST)
 
 
 def next_look(life: Life, due: datetime, now: datetime, random: Random) -> datetime:
@@ -118,9 +135,18 @@ def pause_after_deaths(deaths: int) -> timedelta:
     return CA_PAUSES[min(deaths, len(CA_PAUSES)) - 1] if deaths else timedelta(0)
 
 
-def next_attempt(failure: CertworkerError, attempts: int, now: datetime, random: Random) -> datetime | None:
+def next_attempt(
+    failure: CertworkerError,
+    attempts: int,
+    now: datetime,
+    random: Random,
+    expires: datetime | None = None,
+) -> datetime | None:
     """
     When to try again after *failure*, the *attempts*-th in a row (from 1); None: not by itself.
+
+    Args:
+        expires: When the certificate in service ends; the closer that is, the less patience there is.
     """
     if failure.retry is Retry.NEVER:
         return None
@@ -135,4 +161,6 @@ def next_attempt(failure: CertworkerError, attempts: int, now: datetime, random:
         Retry.SOON: SOON_PAUSES,
     }[failure.retry]
     pause = pauses[min(attempts, len(pauses)) - 1]
+    if expires and expires > now:
+        pause = min(pause, max((expires - now) * SHARE_OF_WHAT_IS_LEFT, LEAST_PATIENCE[failure.retry]))
     return now + pause * (1 + JITTER * random.random())

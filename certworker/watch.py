@@ -28,6 +28,11 @@ SIGN_OF_LIFE_SECONDS = timedelta(days=1).total_seconds()
 PATIENCE_WITH_PORT_80_SECONDS = 60.0
 PAUSE_BETWEEN_KNOCKS_SECONDS = 1.0
 
+#: What happens within this time goes into one letter.
+PAUSE_BETWEEN_DELIVERIES_SECONDS = 30.0
+
+LOOKS_FOR_THE_AGENDA_EVERY_SECONDS = 30.0
+
 #: After Redis was away, a round is tried again before its hour is over.
 PAUSE_AFTER_A_FAULT_SECONDS = 60.0
 
@@ -66,13 +71,24 @@ class Watch:
         self._guarded(self._remove_leftovers)
         retrigger = threading.Thread(target=self._guarded, args=(self._request_own_domains,), daemon=True)
         retrigger.start()
+        threading.Thread(target=self._post, name="post", daemon=True).start()
         signed = time.monotonic()
         while not self._stopped.is_set():
             well = self._guarded(self._round)
             if time.monotonic() - signed > SIGN_OF_LIFE_SECONDS:
                 self._guarded(self._sign_of_life)
                 signed = time.monotonic()
-            self._stopped.wait(self._pause() if well else PAUSE_AFTER_A_FAULT_SECONDS)
+            self._wait(self._pause() if well else PAUSE_AFTER_A_FAULT_SECONDS)
+
+    def _wait(self, seconds: float) -> None:
+        # A Redis that was emptied has no agenda: that is seen within the minute, not within the hour.
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not self._stopped.wait(LOOKS_FOR_THE_AGENDA_EVERY_SECONDS):
+            self._guarded(self._restore_the_agenda)
+
+    def _restore_the_agenda(self) -> None:
+        if not len(self.house.agenda):
+            self.house.rounds.reconcile()
 
     def _guarded(self, step: Callable[[], None]) -> bool:
         # A fault in one round must not end all the rounds to come.
@@ -87,6 +103,10 @@ class Watch:
         else:
             return True
         return False
+
+    def _post(self) -> None:
+        while not self._stopped.wait(PAUSE_BETWEEN_DELIVERIES_SECONDS):
+            self._guarded(self.house.post_office.deliver)
 
     def _pause(self) -> float:
         # Never on the hour: twenty workers that were started together should not look together.

@@ -4,9 +4,9 @@ A whole house in this process: real rooms, a real Redis, a real CA, an open door
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -44,6 +44,7 @@ def open_house(
     http_port: int,
     *,
     urls: Mapping[str, str] | None = None,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     **more: str,
 ) -> Iterator[House]:
     """
@@ -64,6 +65,7 @@ def open_house(
         request=partial(request_certificate, connection=connection),
         wake=wanted.append,
         waiting=partial(queue_length, connection),
+        clock=clock,
     )
     door = Door(
         HttpAddress("127.0.0.1", http_port),

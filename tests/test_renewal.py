@@ -108,24 +108,25 @@ class TestAdvice:
         window = Window(NOW + start, NOW + start + length)
         due = due_moment(Life(NOW, NOW + 90 * DAY, serial), window)
 
-        assert window.start <= due <= window.end
+        assert max(window.start, NOW + 2 * HOUR) <= due <= max(window.end, NOW + 2 * HOUR)
         assert due == due_moment(Life(NOW, NOW + 90 * DAY, serial), window)
 
     def test_moments_are_spread_over_the_window(self) -> None:
         """
         Each tenth of it gets its share.
         """
-        window = Window(NOW, NOW + 10 * DAY)
+        window = Window(NOW + DAY, NOW + 11 * DAY)
         dues = [due_moment(Life(NOW, NOW + 90 * DAY, f"{number:x}"), window) for number in range(5000)]
-        days = Counter((due - NOW).days for due in dues)
+        days = Counter((due - window.start).days for due in dues)
 
         assert all(400 < days[day] < 600 for day in range(10))
 
     def test_a_moved_window_means_another_moment(self) -> None:
         """
-        A mass revocation moves it into the past, and that means at once.
+        A mass revocation moves it into the past, and that means at once; but no certificate is renewed at birth,
+        lest a CA that says so again and again is asked again and again.
         """
-        assert due_moment(LONG, Window(NOW - 2 * DAY, NOW - DAY)) < NOW
+        assert due_moment(LONG, Window(NOW - 2 * DAY, NOW - DAY)) == NOW + 2 * HOUR
 
     def test_no_advice_lets_a_certificate_end(self) -> None:
         """
@@ -249,3 +250,15 @@ class TestNextAttempt:
 
         assert moment is not None
         assert timedelta(seconds=10) <= moment - NOW <= DAY * 1.1
+
+    @pytest.mark.parametrize(("retry", "least"), [(Retry.SOON, 10 * MINUTE), (Retry.CA, HOUR)])
+    def test_the_closer_the_end_the_less_patience(self, retry: Retry, least: timedelta) -> None:
+        """
+        After an outage of 40 hours a certificate of 160 hours has no day left to wait; a limit of the CA is kept.
+        """
+        far, near, last = (
+            next_attempt(failure(retry), 99, NOW, Punctual(), NOW + left)
+            for left in (60 * DAY, 16 * HOUR, MINUTE)
+        )
+
+        assert (NOW + DAY, NOW + 2 * HOUR, NOW + least) == (far, near, last)

@@ -40,7 +40,7 @@ class TestPlan:
         """
         This is how a mass revocation is announced.
         """
-        assert plan(Window(NOW - 2 * DAY, NOW - DAY)).due
+        assert plan(Window(NOW - 2 * DAY, NOW - DAY), age=DAY).due
 
     def test_a_window_ahead_means_not_yet_whatever_the_age(self) -> None:
         """

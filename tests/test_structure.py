@@ -259,6 +259,17 @@ class TestWords:
         for thing in public_things(tree(path)):
             assert ast.get_docstring(thing), thing.name
 
+    @pytest.mark.parametrize(
+        "path", [path for path in MODULES if path.stem[0] != "_" and path not in CATALOGUE], ids=room
+    )
+    def test_every_module_has_its_tests(self, path: Path) -> None:
+        """
+        In the same place of the other tree, so that they are found without a search.
+        """
+        folder = ROOT / "tests" / path.relative_to(HOUSE).parent
+
+        assert (folder / f"test_{path.stem}.py").exists() or path.stem in FREE
+
 
 class TestFailures:
     @pytest.mark.parametrize("kind", FAILURES.values(), ids=lambda kind: kind.code)

@@ -66,3 +66,15 @@ class TestStart:
         watching.start()
         wait_until(lambda: "shop.localhost" in house.agenda or None, lambda: "still missing")
         watching.stop()
+
+
+class TestForgotten:
+    def test_a_redis_that_was_emptied_gets_its_agenda_back(self, house: House) -> None:
+        """
+        Not within the hour, but as soon as it is seen to be empty.
+        """
+        house.issuer.issue(("shop.localhost",))
+        house.connection.flushall()
+        watch(house, [], [])._restore_the_agenda()
+
+        assert "shop.localhost" in house.agenda

@@ -29,6 +29,7 @@ COMMANDS = {
     "revoke": "End a certificate before its time, and have a new one issued.",
     "account": "Show the account at the CA, change its key, or end it.",
     "status": "Show what is in service, until when, and what went wrong.",
+    "explain": "Tell what happened to a name, and what to do.",
     "doctor": "Check settings, volumes, Redis and the CA, and say what to change.",
     "health": "Ask the running worker whether it is well (for the container).",
     "demo": "Show the whole of it on this machine: no domain, no Docker, no Internet.",

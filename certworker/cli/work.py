@@ -30,11 +30,13 @@ from certworker.intake.redis_check import wait_for_redis
 from certworker.intake.scheduler import Scheduler
 from certworker.intake.signals import stop_on_signals
 from certworker.intake.slots import MOST_WITHOUT_A_SLOT
-from certworker.intake.worker import run
+from certworker.intake.worker import LEASE_SECONDS, run
 from certworker.ledger.limits import SETTING
+from certworker.ledger.story import Event
 from certworker.padlock import Padlock
 from certworker.questions import verify
 from certworker.reports import log
+from certworker.reports.narrator import Narrator
 from certworker.settings import AuthorityChoice, Settings, load
 from certworker.version import __version__
 from certworker.watch import Watch
@@ -72,10 +74,16 @@ def command(override_limits: str | None) -> None:
         )
         sys.exit(2)
     log.configure(settings.log, settings.log_level, sys.stdout)
-    sys.exit(_work(settings))
+    sys.exit(work(settings))
 
 
-def _work(settings: Settings) -> int:
+def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
+    """
+    Work until SIGTERM, and return the exit code.
+
+    Args:
+        lease_seconds: How long names and jobs stay those of a worker that died.
+    """
     jobs = settings.concurrency + MOST_WITHOUT_A_SLOT
     connection = connect(settings, connections=2 * jobs + CONNECTIONS_BESIDE_THE_JOBS)
     with ExitStack() as stack:
@@ -89,7 +97,10 @@ def _work(settings: Settings) -> int:
             request=partial(request_certificate, connection=connection),
             wake=partial(wake_at, connection),
             waiting=partial(queue_length, connection),
+            lease_seconds=lease_seconds,
         )
+        narrator = Narrator(lambda name, *event: house.stories.tell(name, Event(*event)))
+        logging.getLogger("certworker").addHandler(narrator)
         scheduler = Scheduler(connection)
         stack.callback(scheduler.stop)
         _open_door(house, scheduler, stack)
@@ -113,6 +124,7 @@ def _work(settings: Settings) -> int:
             slots=settings.concurrency,
             private_names=settings.authority.private_names,
             stop=stop,
+            lease_seconds=lease_seconds,
             on_ready=ready,
         )
 

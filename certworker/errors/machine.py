@@ -141,6 +141,14 @@ class RedisMissing(CertworkerError):
     severity = Severity.FATAL
 
 
+class QueueForeign(CertworkerError):
+    code = "queue.wrong_name"
+    says = "The queue {queue} has {waiting} waiting jobs and no worker; this one takes those of {own} only."
+    cure = "If they are ours, send them to the right queue, for example with: certworker request NAME"
+    retry = Retry.CONFIG
+    severity = Severity.WARNING
+
+
 class SchemaTooNew(CertworkerError):
     code = "ledger.schema"
     says = "{where} is of a newer certworker (version {found}); this one knows version {known}."
@@ -150,14 +158,6 @@ class SchemaTooNew(CertworkerError):
     )
     retry = Retry.CONFIG
     severity = Severity.FATAL
-
-
-class QueueForeign(CertworkerError):
-    code = "queue.wrong_name"
-    says = "The queue {queue} has {waiting} waiting jobs and no worker; this one takes those of {own} only."
-    cure = "If they are ours, send them to the right queue, for example with: certworker request NAME"
-    retry = Retry.CONFIG
-    severity = Severity.WARNING
 
 
 class AlreadyUnderWay(CertworkerError):
@@ -222,3 +222,11 @@ class Unexpected(CertworkerError):
     says = "certworker met a fault of its own: {fault}."
     cure = "Please report it with the log of a run with CERTWORKER_LOG_LEVEL=debug"
     retry = Retry.CA
+
+
+class NoticeUndelivered(CertworkerError):
+    code = "notice.undelivered"
+    says = "The notices by {channel} could not be delivered ({reason}); they are kept and sent later."
+    cure = "Correct _APP_SMTP_HOST and what belongs to it (mail) or CERTWORKER_NOTIFY_URL (hook)."
+    retry = Retry.SOON
+    severity = Severity.WARNING

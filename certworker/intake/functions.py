@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from certworker.assembly import House
@@ -20,6 +21,8 @@ from certworker.issuance import Outcome
 from certworker.names import remarks, requested_names, tenant_of
 
 logger = logging.getLogger(__name__)
+
+MINUTE = timedelta(minutes=1)
 
 
 def functions_of(house: House) -> Mapping[str, Callable[..., dict[str, Any]]]:
@@ -95,13 +98,12 @@ class _Job:
 
     def _tell_success(self, outcome: Outcome) -> dict[str, Any]:
         facts, seconds = outcome.facts, time.monotonic() - self.began
-        days = (facts.not_after - self.house.clock()).days
         said = "DONE in %.1f s" if outcome.state == "issued" else "valid; nothing to do (%.1f s)"
         logger.info(
-            said + " · valid until %s (%d days) · next look %s",
+            said + " · valid until %s (%s) · next look %s",
             seconds,
-            f"{facts.not_after:%Y-%m-%d}",
-            days,
+            f"{facts.not_after:%Y-%m-%d %H:%M} UTC",
+            _span(facts.not_after - self.house.clock()),
             f"{outcome.next_look:%Y-%m-%d %H:%M} UTC",
             extra=_about(
                 facts.names[0],
@@ -116,6 +118,7 @@ class _Job:
                 },
             ),
         )
+        self.house.post_office.succeeded(facts.names[0], facts.life, self.house.clock())
         self._count(outcome.state, "")
         return self.house.results.tell(facts.names, outcome.state)
 
@@ -138,6 +141,10 @@ class _Job:
         # A request that was refused has no name that could be trusted on a line of its own.
         record = self.house.records.read(names[0]) if names else None
         again = record.next_look if record else None
+        if names:
+            facts = self.house.volume.facts(names[0])
+            life = facts.life if facts else None
+            self.house.post_office.failed(names[0], failure, life, again, self.house.clock())
         level = logging.ERROR if failure.retry is Retry.CA else logging.WARNING
         if failure.problem:
             logger.log(
@@ -167,6 +174,13 @@ class _Job:
 
     def _count(self, outcome: str, code: str) -> None:
         self.house.metrics.job(outcome, code, time.monotonic() - self.began)
+
+
+def _span(span: timedelta) -> str:
+    for unit, length in (("days", timedelta(days=1)), ("hours", timedelta(hours=1)), ("minutes", MINUTE)):
+        if span >= 2 * length:
+            return f"{span // length} {unit}"
+    return f"{max(0, int(span.total_seconds()))} seconds"
 
 
 def _about(name: str | None, event: str, **more: object) -> dict[str, object]:

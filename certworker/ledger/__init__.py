@@ -17,8 +17,10 @@ In the order in which they may import each other::
     lock     one worker at a time for a name
     agenda   when to look at each name again
     record   what happened to a name last
-    events   what other programs are told of it
+    story    its last fifty events
     daily    what has been said today already
+    events   what other programs are told of it
+    outbox   what people are to be told
     parked   the records of names that wait for a slot
     lanes    who waits for a free slot, and who is next
 """

@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from certworker.settings.choices import AuthorityChoice, HttpAddress
 from certworker.settings.core import CoreSettings
+from certworker.settings.notices import NoticeSettings
 from certworker.settings.readings import (
     AUTO,
     AddressOrOff,
@@ -39,7 +40,7 @@ from certworker.settings.resolving import ResolvingSettings
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
 
 
-class Settings(CoreSettings, ResolvingSettings, BaseSettings):
+class Settings(CoreSettings, NoticeSettings, ResolvingSettings, BaseSettings):
     """
     The settings, each with the variable it comes from; the description says what that variable allows.
     """

@@ -17,10 +17,15 @@ from certworker.errors.configuration import InvalidSettings
 from certworker.settings.environment import Settings
 
 #: Taken as they are: quotes and spaces may belong to them.
-VERBATIM = frozenset({"_APP_REDIS_PASS"})
+VERBATIM = frozenset({"_APP_REDIS_PASS", "_APP_SMTP_PASSWORD"})
 
 #: Each may stand in a file instead, as Docker mounts secrets; the variable with `_FILE` behind it names that.
-SECRETS = ("_APP_REDIS_PASS", "CERTWORKER_EAB_HMAC_KEY")
+SECRETS = (
+    "_APP_REDIS_PASS",
+    "CERTWORKER_EAB_HMAC_KEY",
+    "_APP_SMTP_PASSWORD",
+    "CERTWORKER_NOTIFY_SECRET",
+)
 
 
 def load(environ: Mapping[str, str]) -> Settings:
