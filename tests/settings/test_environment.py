@@ -44,6 +44,7 @@ WRONG = {
     "CERTWORKER_PROFILE": ["two words", "x" * 65],
     "CERTWORKER_PRIVATE_NETWORK": ["maybe"],
     "CERTWORKER_HTTP01_PORT": ["0", "99999"],
+    "_APP_DNS": ["dns.google", "1.1.1", ","],
     "CERTWORKER_LOG": ["xml"],
     "CERTWORKER_LOG_LEVEL": ["loud"],
 }
