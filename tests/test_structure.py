@@ -24,7 +24,7 @@ MODULES = sorted(HOUSE.rglob("*.py"))
 FLOORS = [
     {"errors"},
     {"names", "durable"},
-    {"settings", "certificates", "answer", "renewal"},
+    {"settings", "certificates", "answer", "slot", "renewal"},
     {"checks", "challenges", "acme", "serving", "ledger", "reports"},
     {"schedule", "allowance", "attempts", "postoffice", "questions", "results"},
     {"desks"},

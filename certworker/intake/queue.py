@@ -68,6 +68,7 @@ def request_certificate(
     *,
     force: bool = False,
     i_know: bool = False,
+    tenant: str | None = None,
     connection: Redis | None = None,
 ) -> str:
     """
@@ -79,6 +80,7 @@ def request_certificate(
         domain: A name, or several for one certificate.
         force: Issue anew even if the certificate in service is not due.
         i_know: Together with *force*, as often as the CA allows, and not only three times a week.
+        tenant: Whose request it is: a share of the slots is for each. By default the registered domain.
         connection: The Redis of the worker; the one of the `_APP_REDIS_*` variables if none is given.
 
     Raises:
@@ -86,7 +88,7 @@ def request_certificate(
     """
     names = [domain] if isinstance(domain, str) else list(domain)
     what: dict[str, Any] = {"domain": names[0]} if len(names) == 1 else {"domains": names}
-    what |= {"force": force} | ({"i_know": True} if i_know else {})
+    what |= {"force": force} | ({"i_know": True} if i_know else {}) | ({"tenant": tenant} if tenant else {})
     told_apart = [sorted({name.strip().lower() for name in names}), force, *([i_know] if i_know else [])]
     job_id = f"issue-{_digest(told_apart)}"
     if connection is not None:

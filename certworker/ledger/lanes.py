@@ -25,6 +25,7 @@ from typing import Literal, get_args
 from redis import Redis
 
 from certworker.ledger.text import text_in
+from certworker.names import tenant_of
 
 LANE = "certworker:lane:"
 
@@ -115,7 +116,10 @@ class Request:
             {"domain": self.names[0]} if len(self.names) == 1 else {"domains": self.names}
         )
         flags = {"force": self.force, "i_know": self.i_know}
-        return json.dumps(asked | {flag: True for flag, given in flags.items() if given})
+        asked |= {flag: True for flag, given in flags.items() if given}
+        return json.dumps(
+            asked if self.tenant == tenant_of(None, self.names) else asked | {"tenant": self.tenant}
+        )
 
 
 @dataclass(frozen=True)

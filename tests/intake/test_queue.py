@@ -88,6 +88,16 @@ class TestRequestCertificate:
         assert {"domains": ["b.org", "a.org"], "force": False} == call_of(connection, job_id)[3]
         assert job_id == request_certificate(["a.org", "b.org"], connection=connection)
 
+    def test_the_tenant_goes_with_the_job(self, connection: Redis) -> None:
+        """
+        Whoever has projects with many domains each knows better than the names whose they are.
+        """
+        job_id = request_certificate("a.example.org", tenant="project-7", connection=connection)
+
+        assert {"domain": "a.example.org", "force": False, "tenant": "project-7"} == call_of(
+            connection, job_id
+        )[3]
+
     def test_four_producers_at_once_queue_one_job(self, redis_server: RedisServer, connection: Redis) -> None:
         """
         Being a duplicate and being queued is decided in one step: there is no gap to fall through.

@@ -86,7 +86,9 @@ class TestLanes:
         assert [b"job"] == connection.lrange("list", 0, -1)
         found = connection.hgetall("hash")
         assert (b"queued", b"here") == (found[b"status"], found[b"origin"])
-        assert [{"domains": ["a.org", "b.org"], "force": True, "i_know": True}] == json.loads(found[b"data"])
+        assert [{"domains": ["a.org", "b.org"], "force": True, "i_know": True, "tenant": "me"}] == json.loads(
+            found[b"data"]
+        )
         assert [] == connection.keys(f"{LANE}*")
 
     def test_an_evicted_lane_does_not_stop_the_others(self, connection: Redis) -> None:
