@@ -1,0 +1,17 @@
+"""
+`certworker work` with leases of as many seconds as its argument says, for tests that wait for their end.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from certworker.cli.work import work
+from certworker.reports import log
+from certworker.settings import load
+
+if __name__ == "__main__":
+    settings = load(os.environ)
+    log.configure(settings.log, settings.log_level, sys.stdout)
+    sys.exit(work(settings, lease_seconds=int(sys.argv[1])))
