@@ -38,7 +38,7 @@ class TestLanes:
         """
         lanes = Lanes(connection)
         for lane in ("new", "renewal", "expiring", "advised"):
-            put(lanes, lane, f"{lane}.a")  # type: ignore[arg-type]
+            put(lanes, lane, f"{lane}.a")
 
         assert ["expiring.a", "advised.a", "renewal.a", "new.a"] == order(connection, lanes)
 
