@@ -47,7 +47,7 @@ def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bo
 
     \b
     Example:
-      certworker doctor shop.example.org
+      certworker doctor api.example.org
     """
     # Whatever a room would log has a line of the report.
     logging.getLogger("certworker").addHandler(logging.NullHandler())
@@ -81,7 +81,8 @@ def _show(console: Console, finding: Finding, first: bool) -> None:
 
 
 def _is_rich(console: Console) -> bool:
-    return console.is_terminal and not console.no_color and console.encoding.lower().startswith("utf")
+    locale = os.environ.get("LC_ALL") or os.environ.get("LANG")
+    return console.is_terminal and not console.no_color and locale not in ("C", "POSIX")
 
 
 def _as_json(finding: Finding) -> dict[str, str]:

@@ -10,7 +10,7 @@ The first part of a code says in which file its class stands::
     limits          rate.*
     machine         fs.* redis.* clock.* queue.* worker.*
     reach           http.* dns.* caa.*         why the CA could not see that the domain is ours
-    checks          http.* dns.* fs.* clock.*  what only a check of our own can tell
+    checks          http.* dns.* fs.* clock.* proxy.*   what only a check of our own can tell
     zones           dns.* caa.*                what our own questions to DNS can tell
     renewal         renew.*
 """

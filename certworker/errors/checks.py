@@ -39,6 +39,10 @@ class ClockDrift(ClockSkew):
 
 
 class Ipv6Untested(Ipv6Unreachable):
+    """
+    Nothing is known of it: most containers have no IPv6.
+    """
+
     says = "{name} has an AAAA record ({address}), which cannot be tested from here: there is no way to IPv6."
     cure = "Test it from another network: curl -6 -v http://{name}/.well-known/acme-challenge/test"
     severity = Severity.WARNING
@@ -51,17 +55,29 @@ class MixedAddresses(ReachFailure):
 
 
 class HttpSluggish(HttpSlow):
+    """
+    It answers in time, but not by far.
+    """
+
     says = "{name} ({address}) took {seconds} s to answer at port 80; a CA gives up after about 10 s."
     cure = "See what keeps the server busy: docker stats --no-stream"
     severity = Severity.WARNING
 
 
 class AnotherServer(HttpNotFound):
+    """
+    Our own side has the answer, and the address leads elsewhere.
+    """
+
     says = "Another server answers for {name} at {address} (404); {inside} has the answer."
     cure = "Point the A record of {name}, or the AAAA record, to this server. See: dig +short {name}"
 
 
 class NotRouted(HttpNotFound):
+    """
+    The answer is there, behind a Traefik that does not pass it on.
+    """
+
     says = "Traefik does not route the challenges of {name} to the worker (404); {inside} has the answer."
     cure = (
         "Let Traefik route /.well-known/acme-challenge/ to it. See why it does not: "
@@ -70,6 +86,10 @@ class NotRouted(HttpNotFound):
 
 
 class NotShared(HttpNotFound):
+    """
+    The answer is in a file that whoever serves the name does not have.
+    """
+
     says = "Appwrite does not see the challenge files that the worker writes for {name} (404)."
     cure = (
         "In docker-compose.yml mount appwrite-certificates:/storage/certificates in both services, then run: "
@@ -105,6 +125,10 @@ class HttpCloudflare(ReachFailure):
 
 
 class BehindCloudflare(HttpCloudflare):
+    """
+    All is well, as long as nobody changes a setting there.
+    """
+
     says = "{name} is behind Cloudflare, and the answer comes through."
     cure = "Keep it so: in Cloudflare leave SSL/TLS at Full (strict)"
     severity = Severity.WARNING
@@ -143,6 +167,10 @@ class ProxyDefaultCert(CertworkerError):
 
 
 class ProxyShowsNone(ProxyDefaultCert):
+    """
+    It refuses the name in the handshake, as with sniStrict.
+    """
+
     says = "The certificate of {name} is stored, but Traefik at {proxy} shows none ({reason})."
 
 

@@ -5,11 +5,100 @@ The doctor's report.
 from __future__ import annotations
 
 import json
+import os
+import pty
+import subprocess
+import sys
+import time
+
+import pytest
 
 from tests.servers.worker import WorkerProcess
 
 
+def on_a_terminal(worker: WorkerProcess, **environ: str) -> str:
+    """
+    What a person sees who types `certworker doctor`.
+    """
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "certworker", "doctor"],
+        env={
+            **worker.environment,
+            "TERM": "xterm",
+            "LANG": "C.UTF-8",
+            "LC_ALL": "",
+            "NO_COLOR": "",
+            **environ,
+        },
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while part := os.read(ours, 65536):
+            seen += part
+    except OSError:
+        pass  # so a terminal says that nobody writes any more
+    os.close(ours)
+    process.wait()
+    return seen.decode()
+
+
 class TestDoctor:
+    def test_a_healthy_machine_is_told_in_a_moment(self, worker: WorkerProcess) -> None:
+        """
+        Nobody asks a doctor who takes his time.
+        """
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("machine: all well")
+        began = time.monotonic()
+        ended = worker.command("doctor")
+
+        assert (0, "") == (ended.returncode, ended.stderr)
+        assert "0 problems, 0 warnings." in ended.stdout
+        assert "port 80" in ended.stdout
+        assert time.monotonic() - began < 10  # 3 s on a machine that has nothing else to do
+
+    def test_a_terminal_has_symbols_and_colours(self, worker: WorkerProcess) -> None:
+        """
+        The eye finds what is red.
+        """
+        seen = on_a_terminal(worker)
+
+        assert "✔" in seen
+        assert "\x1b[" in seen
+        assert "→ Start it" in seen
+
+    @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"LANG": "C"}])
+    def test_unless_somebody_cannot_see_them(self, worker: WorkerProcess, environ: dict[str, str]) -> None:
+        """
+        Words are the same to everybody.
+        """
+        seen = on_a_terminal(worker, **environ)
+
+        assert "OK   " in seen
+        assert "✔" not in seen
+
+    def test_warnings_count_if_they_are_to(self, worker: WorkerProcess) -> None:
+        """
+        A script may want to be strict.
+        """
+        assert 0 == worker.command("doctor").returncode
+        assert 1 == worker.command("doctor", "--strict").returncode
+
+    def test_a_name_can_be_asked_for(self, worker: WorkerProcess) -> None:
+        """
+        Without a worker nobody answers for it.
+        """
+        ended = worker.command("doctor", "other.localhost")
+
+        assert "\nother.localhost\n" in ended.stdout
+        assert "main.localhost\n  " not in ended.stdout
+
     def test_failures_are_exit_code_2_and_plain_when_piped(self, worker: WorkerProcess) -> None:
         """
         No symbols and no colours where no terminal is.
@@ -27,4 +116,5 @@ class TestDoctor:
         """
         findings = [json.loads(line) for line in worker.command("doctor", "--json").stdout.splitlines()]
 
-        assert {"well"} == {finding["verdict"] for finding in findings}
+        assert {"well", "warn", "skipped"} == {finding["verdict"] for finding in findings}
+        assert ["worker"] == [each["subject"] for each in findings if each["verdict"] == "warn"]
