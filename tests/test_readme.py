@@ -23,7 +23,7 @@ from tests.servers.redis import RedisServer, free_port
 from tests.servers.worker import WorkerProcess
 
 #: Commands whose example speaks of a certificate that is there.
-NEEDS_A_CERTIFICATE = {"revoke"}
+NEEDS_A_CERTIFICATE = {"revoke", "explain"}
 
 TEXT = readme.README.read_text()
 

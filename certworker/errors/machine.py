@@ -192,7 +192,7 @@ class BadJob(CertworkerError):
     severity = Severity.WARNING
 
 
-class NotRegistered(CertworkerError):
+class FunctionNotRegistered(CertworkerError):
     code = "queue.not_registered"
     says = "The job asks for the function {function}, which is not one of ours ({known})."
     cure = "Name the function certworker.issue, or send it with: certworker request NAME"

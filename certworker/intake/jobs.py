@@ -21,7 +21,7 @@ from rq.job import Job
 from rq.timeouts import JobTimeoutException
 
 from certworker.errors import CertworkerError
-from certworker.errors.machine import BadJob, JobTimedOut, NotRegistered
+from certworker.errors.machine import BadJob, FunctionNotRegistered, JobTimedOut
 from certworker.errors.naming import PayloadTooLarge
 from certworker.intake.payload import LARGEST, read_call
 from certworker.intake.queue import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_TTL
@@ -160,7 +160,7 @@ class RegisteredJob(Job):
             raise BadJob(reason="it has no data")
         call = read_call(fields["data"])
         if call.function not in self.functions:
-            raise NotRegistered(function=call.function, known=", ".join(self.functions))
+            raise FunctionNotRegistered(function=call.function, known=", ".join(self.functions))
         try:
             inspect.signature(self.functions[call.function]).bind(*call.arguments, **call.keywords)
         except TypeError as error:

@@ -24,9 +24,8 @@ ALIVE = "alive"
 #: Stands until what was used before the loss has been refilled at any rate.
 DOUBT = "doubt"
 
-#: Nobody in a line is told to come back later than this (a day), ...
+#: Nobody in a line is told to come back later than this (a day); who comes late is known for a week.
 LONGEST_WAIT_MS = 86_400_000
-#: ... and whoever comes back late is still known as one who has waited (a week).
 REMEMBERED_MS = 604_800_000
 
 #: ARGV[1]: whose time counts, in milliseconds since 1970; empty: that of Redis, which all workers share.
