@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from ipaddress import ip_address
+from pathlib import Path
 
+from certworker import durable
 from certworker.acme.authority import Authority
 from certworker.answer import Answer
 from certworker.challenges.solver import Solver, present
@@ -51,9 +53,10 @@ def preflight_of(
     preferred = authorities[0]
     _, wrong = target_of(settings.targets, private=settings.authority.private_names)
     resolver = resolver_of(settings)
-    volumes = [
+    volumes: list[Callable[[], None]] = [
         Volume(settings.certificates_dir).check_writable,
         Traefik(settings.config_dir).check_writable,
+        partial(_check_state, settings.state_dir),
     ]
     directories = [settings.certificates_dir, settings.config_dir]
     return Preflight(
@@ -81,6 +84,7 @@ def checks_of(
     """
     private = settings.authority.private_names
     target, _ = target_of(settings.targets, private=private)
+    main_domains = [domain.lower().rstrip(".") for domain in settings.domains]
     return [
         Check(
             "DNS",
@@ -97,7 +101,7 @@ def checks_of(
         Check(
             "target",
             "the same, and _APP_DOMAIN_TARGET",
-            partial(check_target, target=target, main_domains=settings.domains, look_up=resolver.look_up),
+            partial(check_target, target=target, main_domains=main_domains, look_up=resolver.look_up),
             10,
         ),
         Check(
@@ -136,6 +140,12 @@ def resolver_of(settings: Settings) -> Resolver:
     # A resolver on the loopback interface is the machine's own; the world may be as small as that.
     apart = not any(ip_address(address).is_loopback for address, _ in settings.name_servers)
     return Resolver(settings.name_servers, own=own_servers() if apart else ())
+
+
+def _check_state(directory: Path) -> None:
+    # Accounts and the keys of orders lie there; an order whose key could not be kept would be lost.
+    durable.make_directory(directory)
+    durable.check_writable(directory)
 
 
 def _issuer(authority: Authority) -> Issuer:

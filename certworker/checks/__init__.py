@@ -12,6 +12,7 @@ The files, in the order in which they may import each other::
     inspections    the time, the volumes
     datagrams      many questions at once over UDP
     dns            questions to name servers, and their answers as values
+    views          what was heard, server by server
     resolver       what they say, put together
     resolution     does the name lead somewhere a CA can go?
     caa            do its CAA records allow this CA?

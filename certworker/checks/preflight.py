@@ -23,8 +23,9 @@ from certworker.errors import CertworkerError
 
 logger = logging.getLogger(__name__)
 
-#: So many names, and so many checks, are at work at a time, for all jobs together.
-THREADS = 32
+#: So many names are looked at at a time, for all jobs together; each of their checks has a thread of its own,
+#: so that no answer comes late because others have to wait for their servers.
+NAMES_AT_A_TIME = 32
 
 #: What was found is not asked for again so soon.
 YES_IS_KEPT_SECONDS = 60.0
@@ -67,8 +68,9 @@ class Preflight:
         self._checks = checks
         self._look_up = look_up
         self._may_ask = may_ask
-        self._names = ThreadPoolExecutor(THREADS, thread_name_prefix="names")
-        self._answers = ThreadPoolExecutor(THREADS, thread_name_prefix="checks")
+        threads = NAMES_AT_A_TIME * len(checks) + len(inspections)
+        self._names = ThreadPoolExecutor(NAMES_AT_A_TIME, thread_name_prefix="names")
+        self._answers = ThreadPoolExecutor(threads, thread_name_prefix="checks")
         self._kept: Kept[tuple[str, bool], tuple[Found, ...]] = Kept()
 
     def __call__(self, names: Sequence[str], *, renewing: bool = False) -> None:
@@ -110,11 +112,19 @@ class Preflight:
     def _examine_name(self, name: str, renewing: bool) -> tuple[Found, ...]:
         if found := self._kept.get((name, renewing)):
             return found
-        question = Question(name, self._look_up(name), renewing)
+        question = Question(name, self._records(name), renewing)
         return self._keep(
             (name, renewing),
             self._gather((each, self._answers.submit(each.ask, question)) for each in self._checks),
         )
+
+    def _records(self, name: str) -> Records:
+        try:
+            return self._look_up(name)
+        except Exception as fault:
+            # As with a check that fails by itself: the CA knows how to ask DNS.
+            logger.warning("the look-up of %s failed by itself: %r", name, fault)
+            return Records(name)
 
     def _gather(self, asked: Iterable[tuple[Check | Inspection, Future[Verdict]]]) -> tuple[Found, ...]:
         under_way, began = list(asked), time.monotonic()

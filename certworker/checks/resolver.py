@@ -12,6 +12,7 @@ An alias that leads to another domain is followed from the first step again.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -19,19 +20,20 @@ from pathlib import Path
 
 from certworker.checks.addresses import addresses_of, is_public, of_the_loopback
 from certworker.checks.datagrams import Server
-from certworker.checks.dns import MOST_ALIASES, SILENT, Ask, Heard, ask
+from certworker.checks.dns import MOST_ALIASES, Ask, Heard, ask
 from certworker.checks.kept import Kept
-from certworker.checks.records import CaaSet, Records, View, in_order_of_the_ca
+from certworker.checks.records import Records, View, in_order_of_the_ca
+from certworker.checks.views import ADDRESSES, PORT, caa_set_of, place_of, tree_of, view_of
 from certworker.names import is_address, registered_domain
-
-PORT = 53
-
-ADDRESSES = ("A", "AAAA")
 
 #: So many of a domain's servers are asked; two that agree are enough, a third shows who does not.
 MOST_SERVERS = 3
 #: Where a domain's servers are, changes less often than what they say.
 SERVERS_ARE_KEPT_SECONDS = 300.0
+#: A thousand custom domains are aliases of one name.
+ENDS_ARE_KEPT_SECONDS = 5.0
+#: No alias is followed any further after so long.
+PATIENCE_SECONDS = 6.0
 
 LAME = "not responsible"
 THIS_MACHINE = "the resolver of this machine"
@@ -65,10 +67,11 @@ class Resolver:
         self._own = tuple(own)
         self._private = private
         self._hosts: Kept[str, tuple[Host, ...]] = Kept()
+        self._ends: Kept[str, View] = Kept()
 
     def look_up(self, name: str) -> Records:
         """
-        What DNS says of *name*; where nobody answers, it says so after some seconds.
+        What DNS says of *name*. Where nobody answers, it says so after some 15 s at most.
         """
         if is_address(name):
             # DNS knows nothing of it, and CAA records do not apply (RFC 8738, section 6).
@@ -76,13 +79,13 @@ class Resolver:
         if of_the_loopback(name) or not self._servers:
             addresses = tuple(str(address) for address in addresses_of(name))
             return Records(name, system=View(THIS_MACHINE, in_order_of_the_ca(addresses)))
-        return self._walk(name, MOST_ALIASES)
+        return self._walk(name, MOST_ALIASES, time.monotonic() + PATIENCE_SECONDS)
 
-    def _walk(self, name: str, aliases_left: int) -> Records:
-        tree, registered = _tree(name), registered_domain(name)
+    def _walk(self, name: str, aliases_left: int, until: float) -> Records:
+        tree, registered = tree_of(name), registered_domain(name)
         zones = tree[: tree.index(registered) + 1] if registered in tree else tree[:1]
         heard = self._ask_resolvers(name, tree, zones)
-        resolvers = tuple(_view(_text(server), name, server, heard) for server in self._servers)
+        resolvers = tuple(view_of(place_of(server), name, server, heard) for server in self._servers)
         zone, hosts = self._authorities(zones, heard)
         if hosts:
             # The name, and its parents in the same zone.
@@ -94,12 +97,15 @@ class Resolver:
                 answer.missing for question, answer in heard.items() if question.name == registered
             ),
             authoritative=tuple(
-                self._to_its_end(_view(host.name, name, host.server, heard), aliases_left) for host in hosts
+                self._to_its_end(view_of(host.name, name, host.server, heard), aliases_left, until)
+                for host in hosts
             ),
             resolvers=resolvers,
-            system=next((_view(THIS_MACHINE, name, server, heard) for server in self._own), None),
+            system=next((view_of(THIS_MACHINE, name, server, heard) for server in self._own), None),
             bogus=self._is_bogus(name, resolvers),
-            caa=tuple(_caa_set(each, [host.server for host in hosts], self._servers, heard) for each in tree),
+            caa=tuple(
+                caa_set_of(each, [host.server for host in hosts], self._servers, heard) for each in tree
+            ),
         )
 
     def _ask_resolvers(self, name: str, tree: Sequence[str], zones: Sequence[str]) -> dict[Ask, Heard]:
@@ -161,16 +167,24 @@ class Resolver:
             return address, self._servers[0][1]
         return (address, PORT) if self._private or is_public(known) else None
 
-    def _to_its_end(self, view: View, aliases_left: int) -> View:
+    def _to_its_end(self, view: View, aliases_left: int, until: float) -> View:
         if not view.aliases or view.addresses or view.trouble:
             return view
-        if not aliases_left:
-            return replace(view, trouble="an alias of itself")
-        end = self._walk(view.aliases[-1], aliases_left - 1).view
+        alias = view.aliases[-1]
+        end = self._ends.get(alias)
         if end is None:
-            return replace(view, trouble=f"{view.aliases[-1]} has no answer")
+            if not aliases_left or time.monotonic() > until:
+                return replace(view, trouble="too many aliases")
+            end = self._walk(alias, aliases_left - 1, until).view or View(
+                "", trouble=f"no answer for {alias}"
+            )
+            self._ends.put(alias, end, ENDS_ARE_KEPT_SECONDS)
         return replace(
-            view, addresses=end.addresses, aliases=(*view.aliases, *end.aliases), exists=end.exists
+            view,
+            addresses=end.addresses,
+            aliases=(*view.aliases, *end.aliases),
+            exists=end.exists,
+            trouble=end.trouble,
         )
 
     def _is_bogus(self, name: str, resolvers: Sequence[View]) -> bool:
@@ -192,42 +206,3 @@ def own_servers(file: Path = Path("/etc/resolv.conf")) -> tuple[Server, ...]:
         return ()
     named = [field[1] for field in fields if len(field) > 1 and field[0] == "nameserver"]
     return ((named[0], PORT),) if named and "%" not in named[0] else ()
-
-
-def _tree(name: str) -> tuple[str, ...]:
-    labels = name.split(".")
-    return tuple(".".join(labels[start:]) for start in range(len(labels)))
-
-
-def _text(server: Server) -> str:
-    return server[0] if server[1] == PORT else f"{server[0]}:{server[1]}"
-
-
-def _view(label: str, name: str, server: Server, heard: Mapping[Ask, Heard]) -> View:
-    answers = [heard[Ask(server, name, kind)] for kind in ADDRESSES]
-    addresses = [
-        each for answer, kind in zip(answers, ADDRESSES, strict=True) for each in answer.of(name, kind)
-    ]
-    # One of both is enough for a CA, as long as it holds an address.
-    trouble = "" if addresses else next((answer.trouble for answer in answers if answer.trouble), "")
-    return View(
-        label,
-        in_order_of_the_ca(addresses),
-        aliases=max((answer.aliases(name) for answer in answers), key=len),
-        ttl=max(answer.ttl for answer in answers),
-        exists=not any(answer.missing for answer in answers),
-        trouble=trouble,
-    )
-
-
-def _caa_set(
-    name: str, authorities: Sequence[Server], resolvers: Sequence[Server], heard: Mapping[Ask, Heard]
-) -> CaaSet:
-    asked = [heard.get(Ask(server, name, "CAA")) for server in (*authorities, *resolvers)]
-    answers = [answer for answer in asked if answer]
-    for answer in answers:
-        owner = (name, *answer.aliases(name))[-1]
-        # A server of the domain knows the alias, but not always what it stands for.
-        if not answer.trouble and (owner == name or owner in answer.caa or answer is answers[-1]):
-            return CaaSet(name, owner, answer.caa.get(owner, ()))
-    return CaaSet(name, name, trouble=next((answer.trouble for answer in answers), SILENT))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from certworker.checks.preflight import Preflight
+from certworker.checks.preflight import NAMES_AT_A_TIME, Preflight
 from certworker.checks.records import Records
 from certworker.checks.verdict import Check, Inspection, Question, Verdict
 from certworker.errors.machine import VolumeFull
@@ -201,6 +201,38 @@ class TestDeadlines:
 
         questions.preflight(answer)([NAME])
         assert "a bug" in caplog.text
+
+    def test_a_fault_of_the_look_up_stops_nothing(self) -> None:
+        """
+        The checks are asked all the same, and know nothing.
+        """
+        seen: list[Records] = []
+
+        def look_up(_name: str) -> Records:
+            raise ValueError("a bug")
+
+        def ask(question: Question) -> Verdict:
+            seen.append(question.records)
+            return YES
+
+        Preflight([], [Check("check", "this test", ask, 1)], look_up, lambda _name: False)([NAME])
+        assert [Records(NAME)] == seen
+
+    def test_slow_checks_do_not_make_others_late(self, questions: Questions) -> None:
+        """
+        An answer that comes late counts as a yes: it must not be late for want of a thread.
+        """
+        release = threading.Event()
+
+        def slow() -> Verdict:
+            release.wait(5)
+            return YES
+
+        names = [f"{number}.shop.org" for number in range(NAMES_AT_A_TIME)]
+        found = questions.preflight(slow, slow, slow, lambda: NO).examine(names)
+        release.set()
+
+        assert all(each[-1].verdict == NO for each in found)
 
 
 class TestMemory:
