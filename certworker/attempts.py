@@ -75,10 +75,12 @@ class Attempts:
             rehearsal(names)
             self.records.rehearsed(names)
 
-    def succeeded(self, facts: Facts, next_look: datetime) -> None:
+    def succeeded(self, facts: Facts, lease: Lease, next_look: datetime) -> None:
         """
         The certificate with these *facts* is in service, until *next_look* at least.
         """
+        if not lease.still_held():
+            return
         self.records.issued(
             facts.names,
             not_before=facts.not_before,

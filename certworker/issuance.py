@@ -19,7 +19,7 @@ from certworker.certificates import Certificate
 from certworker.challenges.solver import present
 from certworker.desks.desk import Desk
 from certworker.desks.turns import first_that_can
-from certworker.ledger.lock import NameLocks
+from certworker.ledger.lock import Lease, NameLocks
 from certworker.schedule import Plan
 from certworker.serving.generation import Facts
 from certworker.serving.traefik import Traefik
@@ -72,7 +72,7 @@ class Issuer:
             standing = [self.volume.current(name) for name in names]
             current = _for_all(names, standing)
             if current and not force and not self._is_due(current):
-                return self._done("kept", current)
+                return self._done("kept", current, lease)
 
             self.checks(names, renewing=current is not None)
 
@@ -81,7 +81,7 @@ class Issuer:
             stored = self.volume.store(
                 certificate, authority=desk.choice.label, kind=desk.choice.kind, token=lease.token
             )
-            outcome = self._done("issued", stored)
+            outcome = self._done("issued", stored, lease)
             for each in self.desks:
                 each.under_way.forget(names)
             return outcome
@@ -133,12 +133,12 @@ class Issuer:
             desk.under_way.find(names) for desk in self.desks
         )
 
-    def _done(self, state: Literal["issued", "kept"], stored: Stored) -> Outcome:
+    def _done(self, state: Literal["issued", "kept"], stored: Stored, lease: Lease) -> Outcome:
         facts = stored.facts
         if self.traefik.serve(stored):
             _tell(facts.names, "installed", f"in service: {stored.directory}")
         next_look = self.plan(facts, self.clock()).next_look
-        self.attempts.succeeded(facts, next_look)
+        self.attempts.succeeded(facts, lease, next_look)
         return Outcome(state, facts, next_look)
 
 

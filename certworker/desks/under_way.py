@@ -110,8 +110,9 @@ class UnderWay:
         Forget the order for *names* and its key.
         """
         if found := self.orders.find(names):
-            self.keys.forget(found.url)
+            # In this order: an address without its key would lead the next attempt to order anew.
             self.orders.forget(names)
+            self.keys.forget(found.url)
 
     def remove_stale(self) -> None:
         """

@@ -1,0 +1,290 @@
+"""
+Workers that die or freeze in the middle: at every step of an issuance, whichever steps it has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.assembly import House, build
+from certworker.development.authority import DevelopmentAuthority
+from certworker.errors import CertworkerError
+from certworker.errors.machine import Fenced, VolumeLocked
+from certworker.settings import load
+from tests.houses import environment
+from tests.servers.redis import RedisServer
+from tests.servers.worker import WorkerProcess, wait_until
+from tests.victims import place_of
+
+#: On a quiet machine a tenth of it is enough.
+pytestmark = pytest.mark.timeout(400)
+
+ROOT = Path(__file__).parents[1]
+
+NAME = "shop.localhost"
+
+#: Production has 90.
+LEASE_SECONDS = 2.0
+
+#: An order and its address in Redis are one step apart, which may have another number in each process.
+MOST_LOST = 4
+
+#: An issuance has more steps than this, or they are not all seen.
+FEWEST_STEPS = 40
+
+
+@dataclass
+class Victims:
+    """
+    Processes of which each was struck at another step.
+    """
+
+    process: subprocess.Popen[str]
+    #: By name: the process that was struck while it issued for it.
+    struck: dict[str, int] = field(default_factory=dict)
+    codes: list[str] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        """
+        In the order of the steps.
+        """
+        return list(self.struck)
+
+    def wait(self) -> None:
+        """
+        Return when all were struck.
+        """
+        for told in self._lines():
+            if "struck" in told:
+                return
+            if "code" in told:
+                self.codes.append(str(told["code"]))
+            elif told["harmed"]:
+                self.struck[str(told["name"])] = int(str(told["pid"]))
+            else:
+                assert told["status"] == 0
+        raise AssertionError("the program has ended")
+
+    def go_on(self) -> Iterator[int]:
+        """
+        Let all go on that were stopped, one after the other; the status with which each ends.
+        """
+        assert self.process.stdin is not None
+        for pid in self.struck.values():
+            self.process.stdin.write(f"{pid}\n")
+            self.process.stdin.flush()
+            for told in self._lines():
+                if "status" in told:
+                    yield int(str(told["status"]))
+                    break
+                self.codes.append(str(told["code"]))
+
+    def _lines(self) -> Iterator[dict[str, object]]:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            yield json.loads(line)
+
+
+@dataclass(frozen=True)
+class Site:
+    """
+    Where the victims were at work, each on volumes of its own.
+    """
+
+    environ: dict[str, str]
+    connection: Redis
+
+    @contextmanager
+    def victims(self, struck_by: signal.Signals) -> Iterator[Victims]:
+        """
+        One process for each step, each struck by a signal at its own.
+        """
+        with subprocess.Popen(
+            [sys.executable, "-m", "tests.victims", "n", str(int(struck_by)), str(LEASE_SECONDS)],
+            cwd=ROOT,
+            env={**os.environ, **self.environ},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            found = Victims(process)
+            try:
+                yield found
+            finally:
+                for pid in found.struck.values() if struck_by is signal.SIGSTOP else ():
+                    with suppress(ProcessLookupError):
+                        os.kill(pid, signal.SIGKILL)
+                process.kill()
+
+    def house(self, name: str) -> House:
+        """
+        The house of another worker, which meets what was left for *name*.
+        """
+        return build(
+            load(place_of(name, self.environ)),
+            self.connection,
+            directory_of=lambda choice: str(choice.directory_url),
+            request=lambda _names: None,
+            wake=lambda _moment: None,
+            waiting=lambda: 0,
+            lease_seconds=LEASE_SECONDS,
+        )
+
+    def issue(self, name: str, *, force: bool = False) -> str:
+        """
+        Issue for *name*; the serial number of the certificate, or the code of what went wrong.
+        """
+        try:
+            return self.house(name).issuer.issue((name,), force=force).facts.serial
+        except CertworkerError as failure:
+            return failure.code
+
+
+def orders(authority: DevelopmentAuthority, kind: str = "newOrder") -> Counter[str]:
+    """
+    How many requests of *kind* the CA got for each name.
+    """
+    return Counter(name for asked in authority.requests if asked.kind == kind for name in asked.names)
+
+
+def in_service(house: House, name: str) -> str:
+    """
+    The serial number of what Traefik serves for *name*; the pair is whole.
+    """
+    files, stored = house.traefik.files(name), house.volume.current(name)
+    assert files is not None
+    assert stored is not None
+    assert files == (stored.directory / "fullchain.pem", stored.directory / "privkey.pem")
+    return stored.facts.serial
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """
+    A Redis whose queue nobody else serves.
+    """
+    place = tmp_path / "redis"
+    place.mkdir()
+    server = RedisServer(place)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def site(
+    house: House,
+    tmp_path: Path,
+    redis_server: RedisServer,
+    door_authority: DevelopmentAuthority,
+    http_port: int,
+) -> Site:
+    """
+    A site with a door and an account, so that each victim has the steps of an issuance and no others.
+    """
+    house.issuer.issue(("first.localhost",))
+    redis = {"_APP_REDIS_HOST": "127.0.0.1", "_APP_REDIS_PORT": str(redis_server.port)}
+    return Site(environment(tmp_path, door_authority.directory_url, http_port) | redis, house.connection)
+
+
+class TestKilled:
+    def test_at_every_step_the_next_worker_finishes_with_one_order_more_at_most(
+        self, site: Site, tmp_path: Path, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        kill -9 is what the kernel does when memory is short, and it does it again and again.
+        """
+        with site.victims(signal.SIGKILL) as killed:
+            killed.wait()
+        time.sleep(LEASE_SECONDS)
+        before = orders(door_authority)
+        with ThreadPoolExecutor(8) as pool:
+            serials = list(pool.map(site.issue, killed.names))
+
+        after, signed = orders(door_authority), orders(door_authority, "finalize")
+        assert len(killed.names) >= FEWEST_STEPS
+        assert serials == [in_service(site.house(name), name) for name in killed.names]
+        # Lost are only those whose address had not yet arrived in Redis.
+        lost = [name for name in killed.names if (before[name], after[name]) == (1, 2)]
+        assert len(lost) <= MOST_LOST, lost
+        assert {1, 2} >= {after[name] for name in killed.names}
+        assert {1} == {signed[name] for name in killed.names}
+        # One was killed between the two steps of forgetting.
+        assert len(list(tmp_path.glob("state/orders/*/*.pem"))) <= MOST_LOST
+
+
+class TestFrozen:
+    def test_at_every_step_the_newer_result_stays(self, site: Site) -> None:
+        """
+        A virtual machine may sleep for an hour, and its worker wakes up believing it is alone.
+        """
+        with site.victims(signal.SIGSTOP) as frozen:
+            frozen.wait()
+            time.sleep(LEASE_SECONDS)
+            with ThreadPoolExecutor(len(frozen.names)) as pool:
+                serials = list(pool.map(partial(site.issue, force=True), frozen.names))
+            statuses = list(frozen.go_on())
+        for number, name in enumerate(frozen.names):
+            if serials[number] == VolumeLocked.code:
+                # Who sleeps with the lock of the volume keeps the others out; they come again.
+                serials[number] = site.issue(name, force=True)
+
+        assert len(frozen.names) >= FEWEST_STEPS
+        assert [0] * len(frozen.names) == statuses
+        assert Fenced.code in frozen.codes
+        assert serials == [in_service(site.house(name), name) for name in frozen.names]
+
+
+class TestRestarted:
+    @pytest.mark.parametrize(
+        "kind", ["newOrder", "authorization", "challenge", "order", "finalize", "certificate"]
+    )
+    def test_a_worker_that_died_after_a_request_is_done_within_its_lease_and_30_seconds(
+        self,
+        tmp_path: Path,
+        own_redis: RedisServer,
+        door_authority: DevelopmentAuthority,
+        http_port: int,
+        kind: str,
+    ) -> None:
+        """
+        The whole worker this time: its queue, its agenda, its restart.
+        """
+        variables = environment(
+            tmp_path,
+            door_authority.directory_url,
+            http_port,
+            _APP_REDIS_HOST="127.0.0.1",
+            _APP_REDIS_PORT=str(own_redis.port),
+            _APP_DOMAIN=NAME,
+        )
+        door_authority.misbehaviour.slow_seconds = {kind: 1.0}
+        worker = WorkerProcess(variables, tmp_path / "worker.log")
+        worker.program = ["-m", "tests.servers.worker_program", str(round(LEASE_SECONDS))]
+        with worker:
+            wait_until(lambda: orders(door_authority, kind)[NAME] or None, lambda: worker.log)
+            worker.kill()
+            door_authority.misbehaviour.behave()
+            died = time.monotonic()
+            worker.start()
+            worker.wait_for_line(f"{NAME}: DONE")
+
+        assert time.monotonic() - died < LEASE_SECONDS + 30
+        assert orders(door_authority)[NAME] <= 2
+        assert "Traceback" not in worker.log
