@@ -26,7 +26,7 @@ COMMANDS = {
     "request": "Ask for a certificate.",
     "remove": "Take names out of service.",
     "resume": "Order again for a name that the CA has paused.",
-    "revoke": "End a certificate before its time, and have a new one issued.",
+    "revoke": "Revoke a certificate before its time, and have a new one issued.",
     "account": "Show the account at the CA, change its key, or end it.",
     "status": "Show what is in service, until when, and what went wrong.",
     "explain": "Tell what happened to a name, and what to do.",
