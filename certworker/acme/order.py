@@ -99,6 +99,9 @@ class Order:
             return
         for url in self._challenges:
             told = self._world.ask(url, {})
+            if "status" not in told.document:
+                # The page of a proxy: the CA has not been told to look, and would never decide.
+                raise told.unusable("no status")
         self._settle(told if self._challenges else None, LOOKING_SECONDS, unsettled=("pending",))
 
     def finalize(self, csr_der: bytes) -> bytes:

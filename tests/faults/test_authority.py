@@ -1,0 +1,314 @@
+"""
+A CA that fails in the middle of a renewal: at each of its requests, in each of its ways.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.acme import transport
+from certworker.assembly import House
+from certworker.development.authority import DevelopmentAuthority
+from certworker.development.misbehaviour import Fault, Flaw
+from certworker.development.problems import Problem
+from certworker.errors import CertworkerError, Retry
+from tests.faults.service import NAME, in_service
+from tests.houses import open_house
+
+SIGNED = ("newAccount", "newOrder", "authorization", "challenge", "order", "finalize", "certificate")
+#: What a first issuance asks a CA for.
+KINDS = ("directory", "newNonce", *SIGNED)
+
+#: The pause after a passing fault is some minutes, and longer by chance.
+SOON = timedelta(minutes=10)
+
+#: Of a CA that answers later, tests do not wait for the end.
+PATIENCE_SECONDS = 0.5
+
+
+@pytest.fixture
+def house(
+    tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+) -> Iterator[House]:
+    """
+    A house that has a certificate for NAME in service, and has yet to meet its CA.
+    """
+    with open_house(tmp_path, connection, door_authority.directory_url, http_port) as former:
+        former.issuer.issue((NAME,))
+    for file in (tmp_path / "state").rglob("*"):
+        if file.is_file():
+            file.unlink()
+    with open_house(tmp_path, connection, door_authority.directory_url, http_port) as opened:
+        yield opened
+
+
+def failure_of(renewal: Callable[[], object]) -> CertworkerError:
+    """
+    How *renewal* fails.
+    """
+    with pytest.raises(CertworkerError) as caught:
+        renewal()
+    return caught.value
+
+
+def check_failure(house: House, code: str | None = None, within: timedelta = SOON) -> None:
+    """
+    A renewal for NAME fails with *code*: the old certificate serves on, and the next attempt is soon.
+    """
+    before = in_service(house, NAME)
+    failure = failure_of(lambda: house.issuer.issue((NAME,), force=True))
+    record = house.records.read(NAME)
+
+    assert code in (None, failure.code), failure
+    assert before == in_service(house, NAME)
+    assert record is not None
+    state = "waiting" if failure.retry is Retry.UNTIL else "failed"
+    assert (state, failure.code) == (record.state, record.code)
+    again = house.agenda.moment(NAME)
+    assert again is not None
+    # It may come within seconds: this machine may have been slower.
+    assert -SOON < again - house.clock() < within
+
+
+def check_recovery(house: House, authority: DevelopmentAuthority) -> None:
+    """
+    Once the CA behaves, the next attempt renews.
+    """
+    before = in_service(house, NAME)
+    authority.misbehaviour.behave()
+    outcome = house.issuer.issue((NAME,), force=True)
+
+    assert "issued" == outcome.state
+    assert before != in_service(house, NAME) == outcome.facts.serial
+
+
+def ordered(authority: DevelopmentAuthority) -> int:
+    """
+    How many orders the CA has taken.
+    """
+    return sum(asked.kind == "newOrder" and asked.status == 201 for asked in authority.requests)
+
+
+class TestOutages:
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize(
+        ("fault", "code"),
+        [
+            (Fault(500), "ca.server_internal"),
+            (Fault(503, problem=None), "ca.maintenance"),
+            (Fault(503, problem=None, retry_after_seconds=1), "rate.busy"),
+            (Fault(cut=True), "ca.unreachable"),
+        ],
+        ids=["500", "503", "503-retry-after", "cut"],
+    )
+    def test_each_at_each_request_is_classified_and_gone_on_from(
+        self, house: House, door_authority: DevelopmentAuthority, kind: str, fault: Fault, code: str
+    ) -> None:
+        """
+        Every CA has a bad hour; whoever orders within it must not lose anything by it.
+        """
+        door_authority.misbehaviour.fail(kind, fault, times=None)
+
+        check_failure(house, code)
+        # Before the end of a limit nobody asks.
+        time.sleep(1.5 * (fault.retry_after_seconds or 0))
+        check_recovery(house, door_authority)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_web_page_in_the_place_of_an_answer_is_not_taken_for_one(
+        self, house: House, door_authority: DevelopmentAuthority, kind: str
+    ) -> None:
+        """
+        A captive portal says 200 to everything.
+        """
+        codes = {"directory": "config.wrong_ca_url", "certificate": "acme.bad_cert"}
+        door_authority.misbehaviour.fail(kind, Fault(200, problem=None), times=None)
+
+        within = timedelta(days=1, hours=6) if kind == "directory" else SOON
+        check_failure(house, codes.get(kind, "ca.not_json"), within)
+        check_recovery(house, door_authority)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_a_ca_that_does_not_answer_in_time_is_unreachable(
+        self,
+        house: House,
+        door_authority: DevelopmentAuthority,
+        kind: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """
+        A slot that waits for ever is a slot less.
+        """
+        door_authority.misbehaviour.slow_seconds = {kind: 4 * PATIENCE_SECONDS}
+        with monkeypatch.context() as shorter:
+            shorter.setattr(transport, "READ_SECONDS", PATIENCE_SECONDS)
+            check_failure(house, "ca.unreachable")
+        check_recovery(house, door_authority)
+
+
+class TestNonces:
+    @pytest.mark.parametrize("kind", SIGNED)
+    def test_five_bad_ones_in_a_row_are_no_failure(
+        self, house: House, door_authority: DevelopmentAuthority, kind: str
+    ) -> None:
+        """
+        Servers of one CA may disagree for a moment on which nonces are good.
+        """
+        door_authority.misbehaviour.fail(kind, Fault(400, "badNonce"), times=5)
+
+        check_recovery(house, door_authority)
+
+    @pytest.mark.parametrize("kind", SIGNED)
+    def test_without_end_they_are_told(
+        self, house: House, door_authority: DevelopmentAuthority, kind: str
+    ) -> None:
+        """
+        Nobody asks for ever.
+        """
+        door_authority.misbehaviour.fail(kind, Fault(400, "badNonce"), times=None)
+
+        check_failure(house, "acme.bad_nonce")
+        check_recovery(house, door_authority)
+
+
+class TestOrders:
+    def test_processing_for_a_while_is_waited_for(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A CA with a queue of its own.
+        """
+        before = in_service(house, NAME)
+        door_authority.misbehaviour.processing_polls = 5
+        door_authority.misbehaviour.processing_seconds = 0.5
+        house.issuer.issue((NAME,), force=True)
+
+        assert before != in_service(house, NAME)
+
+    def test_processing_for_minutes_is_left_and_gone_on_with(
+        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        The certificate that the CA signs meanwhile is fetched by the next attempt, not ordered again.
+        """
+        began, origin = time.monotonic(), datetime.now(UTC)
+
+        def fast() -> datetime:
+            return origin + 60 * timedelta(seconds=time.monotonic() - began)
+
+        url = door_authority.directory_url
+        with open_house(tmp_path, connection, url, http_port, clock=fast) as house:
+            house.issuer.issue((NAME,))
+            door_authority.misbehaviour.processing_seconds = 3.0
+            check_failure(house, "acme.pending_timeout", timedelta(hours=1))
+            before = ordered(door_authority)
+        door_authority.misbehaviour.behave()
+        with open_house(tmp_path, connection, url, http_port) as house:
+            outcome = house.issuer.issue((NAME,), force=True)
+
+        assert "issued" == outcome.state
+        assert ordered(door_authority) <= before + 1
+
+    def test_an_invalid_order_tells_its_reason_and_is_ordered_again(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Nothing becomes of it any more, whatever the CA's reason is.
+        """
+        door_authority.misbehaviour.order_failure = Problem("badCSR", "The key is on a list.")
+
+        check_failure_without_next(house, "acme.bad_csr")
+        check_recovery(house, door_authority)
+
+    def test_a_refused_validation_is_tried_again_by_its_policy(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A CA counts failed validations: the second try is minutes later.
+        """
+        door_authority.misbehaviour.refusal = Problem("unauthorized", "Invalid response from …: 404")
+
+        check_failure(house, "http.404")
+        check_recovery(house, door_authority)
+
+    @pytest.mark.parametrize(
+        ("kind", "fault"),
+        [
+            ("order", Fault(404, "malformed", detail="This order has expired.")),
+            ("order", Fault(403, "unauthorized", detail="This order is not yours.")),
+        ],
+        ids=["expired", "foreign"],
+    )
+    def test_an_order_that_has_ended_meanwhile_is_placed_anew(
+        self, house: House, door_authority: DevelopmentAuthority, kind: str, fault: Fault
+    ) -> None:
+        """
+        An order lives for a week at most; an outage may last longer.
+        """
+        door_authority.misbehaviour.fail("finalize", Fault(503), times=None)
+        check_failure(house, "ca.maintenance")
+        before = ordered(door_authority)
+        door_authority.misbehaviour.behave()
+        door_authority.misbehaviour.fail(kind, fault)
+        outcome = house.issuer.issue((NAME,))
+
+        assert "issued" == outcome.state
+        assert before + 1 == ordered(door_authority)
+
+
+class TestCertificates:
+    @pytest.mark.parametrize("flaw", list(Flaw), ids=lambda flaw: flaw.name.lower())
+    def test_a_wrong_one_is_never_installed(
+        self, house: House, door_authority: DevelopmentAuthority, flaw: Flaw
+    ) -> None:
+        """
+        Names, key, chain, dates: what does not fit is not shown to visitors.
+        """
+        door_authority.misbehaviour.flaws = frozenset({flaw})
+
+        check_failure(house, "acme.bad_cert")
+        check_recovery(house, door_authority)
+
+    @pytest.mark.parametrize("hours", [-3, -1, 1, 3])
+    def test_a_clock_that_is_hours_apart_installs_nothing_that_is_not_valid(
+        self,
+        tmp_path: Path,
+        connection: Redis,
+        door_authority: DevelopmentAuthority,
+        http_port: int,
+        hours: int,
+    ) -> None:
+        """
+        A CA dates certificates back by an hour; beyond that the clock is the failure.
+        """
+        apart = timedelta(hours=hours)
+
+        def clock() -> datetime:
+            return datetime.now(UTC) + apart - timedelta(seconds=5 * (apart > timedelta()))
+
+        url = door_authority.directory_url
+        with open_house(tmp_path, connection, url, http_port, clock=clock) as house:
+            if abs(hours) == 3:
+                failure = failure_of(lambda: house.issuer.issue((NAME,)))
+                assert "clock.skew" == failure.code
+                assert house.traefik.files(NAME) is None
+                assert 0 == ordered(door_authority)
+            else:
+                assert "issued" == house.issuer.issue((NAME,)).state
+
+
+def check_failure_without_next(house: House, code: str) -> None:
+    """
+    A renewal fails with a *code* after which the same request would get the same answer.
+    """
+    before = in_service(house, NAME)
+    failure = failure_of(lambda: house.issuer.issue((NAME,), force=True))
+
+    assert code == failure.code
+    assert before == in_service(house, NAME)
