@@ -79,6 +79,7 @@ def push(connection: Redis, names: list[str]) -> None:
         pipeline.execute()
 
 
+@pytest.mark.timeout(LONGEST_SECONDS + 60)
 class TestThreeWorkers:
     def test_each_name_is_issued_once(
         self,

@@ -29,7 +29,6 @@ from certworker.intake.queue import ISSUE, queue_length, request_certificate, wa
 from certworker.intake.redis_check import wait_for_redis
 from certworker.intake.scheduler import Scheduler
 from certworker.intake.signals import stop_on_signals
-from certworker.intake.slots import MOST_WITHOUT_A_SLOT
 from certworker.intake.worker import LEASE_SECONDS, run
 from certworker.ledger.limits import SETTING
 from certworker.ledger.story import Event
@@ -38,6 +37,7 @@ from certworker.questions import verify
 from certworker.reports import log
 from certworker.reports.narrator import Narrator
 from certworker.settings import AuthorityChoice, Settings, load
+from certworker.slot import MOST_WITHOUT_A_SLOT
 from certworker.version import __version__
 from certworker.watch import Watch
 

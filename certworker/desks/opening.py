@@ -24,6 +24,7 @@ from certworker.ledger.orders import OrdersUnderWay
 from certworker.ledger.tokens import ChallengeTokens
 from certworker.serving.volume import Volume
 from certworker.settings import AuthorityChoice, Settings, contact_problem
+from certworker.slot import MOST_WITHOUT_A_SLOT
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def authority_of(
         profile=settings.profile,
         preferred_chain=settings.preferred_chain,
         external_account=_external_account(settings),
-        connections=settings.concurrency,
+        connections=settings.concurrency + MOST_WITHOUT_A_SLOT,
         clock=clock,
     )
 

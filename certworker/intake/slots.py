@@ -19,8 +19,7 @@ from collections import Counter
 from dataclasses import dataclass
 from threading import Condition
 
-#: Jobs that gave their slot back and have not ended; with more than these a slot is kept to the end.
-MOST_WITHOUT_A_SLOT = 64
+from certworker.slot import MOST_WITHOUT_A_SLOT
 
 
 @dataclass

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from threading import Timer
 
-from certworker.intake.slots import MOST_WITHOUT_A_SLOT, Slots
+from certworker.intake.slots import Slots
+from certworker.slot import MOST_WITHOUT_A_SLOT
 
 
 class TestSlots:
