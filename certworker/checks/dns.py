@@ -90,7 +90,9 @@ def ask(questions: Sequence[Ask]) -> dict[Ask, Heard]:
     queries = [_query(each) for each in unique]
     replies = exchange(
         [
-            Letter(each.server, (each.name, each.kind), query.to_wire(), partial(_reply, query))
+            Letter(
+                each.server, (each.name, each.kind, each.unchecked), query.to_wire(), partial(_reply, query)
+            )
             for each, query in zip(unique, queries, strict=True)
         ]
     )

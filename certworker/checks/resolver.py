@@ -20,7 +20,7 @@ from pathlib import Path
 
 from certworker.checks.addresses import addresses_of, is_public, of_the_loopback
 from certworker.checks.datagrams import Server
-from certworker.checks.dns import MOST_ALIASES, Ask, Heard, ask
+from certworker.checks.dns import MOST_ALIASES, SILENT, Ask, Heard, ask
 from certworker.checks.kept import Kept
 from certworker.checks.records import Records, View, in_order_of_the_ca
 from certworker.checks.views import ADDRESSES, PORT, caa_set_of, place_of, tree_of, view_of
@@ -35,6 +35,8 @@ ENDS_ARE_KEPT_SECONDS = 5.0
 #: No alias is followed any further after so long.
 PATIENCE_SECONDS = 6.0
 
+#: What a resolver says of wrong signatures (RFC 4035, section 5.5), and of much else.
+REFUSED_BY_A_CHECK = "SERVFAIL"
 LAME = "not responsible"
 THIS_MACHINE = "the resolver of this machine"
 
@@ -93,9 +95,8 @@ class Resolver:
         return Records(
             name,
             registered=registered,
-            registered_exists=not any(
-                answer.missing for question, answer in heard.items() if question.name == registered
-            ),
+            registered_exists=registered not in zones
+            or not all(heard[Ask(server, registered, "NS")].missing for server in self._servers),
             authoritative=tuple(
                 self._to_its_end(view_of(host.name, name, host.server, heard), aliases_left, until)
                 for host in hosts
@@ -188,12 +189,17 @@ class Resolver:
         )
 
     def _is_bogus(self, name: str, resolvers: Sequence[View]) -> bool:
-        if not any(view.trouble.startswith("SERVFAIL") for view in resolvers):
+        answered = [view for view in resolvers if view.trouble != SILENT]
+        if not answered or not all(view.trouble.startswith(REFUSED_BY_A_CHECK) for view in answered):
             return False
-        heard = ask(
-            [Ask(server, name, kind, unchecked=True) for server in self._servers for kind in ADDRESSES]
+        # Once more, with and without a look at the signatures: what has passed meanwhile was none of them.
+        questions = [Ask(server, name, kind) for server in self._servers for kind in ADDRESSES]
+        heard = ask([*questions, *(replace(each, unchecked=True) for each in questions)])
+        return any(
+            heard[each].trouble.startswith(REFUSED_BY_A_CHECK)
+            and not heard[replace(each, unchecked=True)].trouble
+            for each in questions
         )
-        return any(not answer.trouble for answer in heard.values())
 
 
 def own_servers(file: Path = Path("/etc/resolv.conf")) -> tuple[Server, ...]:

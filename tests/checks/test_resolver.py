@@ -126,6 +126,30 @@ class TestLookUp:
 
         assert resolver.look_up("shop.org").bogus
 
+    def test_one_good_resolver_shows_that_the_signatures_are_good(self, dns_world: World) -> None:
+        """
+        The other one has a trouble of its own.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
+        with World() as other:
+            other.resolver.bogus.add("shop.org")
+            two = Resolver([dns_world.resolver.address, other.resolver.address])
+
+            assert not two.look_up("shop.org").bogus
+
+    def test_a_resolver_of_this_network_does_not_unregister_a_domain(self, dns_world: World) -> None:
+        """
+        An office may serve its own domain without the names that the world has.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
+        with World() as office:
+            records = Resolver([dns_world.resolver.address], own=[office.resolver.address]).look_up(
+                "shop.org"
+            )
+
+        assert records.registered_exists
+        assert (OURS,) == records.addresses
+
     def test_a_server_that_fails_is_not_called_bogus(self, dns_world: World, resolver: Resolver) -> None:
         """
         Else somebody would take down good signatures for nothing.
