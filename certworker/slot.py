@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-
 #: Jobs that gave their slot back and have not ended; with more than these a slot is kept to the end.
 MOST_WITHOUT_A_SLOT = 64
 
