@@ -1,0 +1,150 @@
+"""
+What a scene is, and what it has to show: the code, the remedy, whether the CA was asked, the next moment.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Literal
+
+import pytest
+
+from certworker.assembly import House
+from certworker.doctor.examination import examine
+from certworker.errors import CertworkerError
+from certworker.intake.functions import functions_of
+from tests.theatre.worlds import Stage
+
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+SOON = timedelta(seconds=10)
+
+#: The modules with scenes, each with a list SCENES.
+MODULES = (
+    "configuration names dns caa http account order limits ca volume proxy redis clock renewal healthy".split()
+)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """
+    A broken world, and what is said of it.
+    """
+
+    title: str
+    #: Empty: all is well, and nothing complains.
+    code: str
+    build: Callable[[Stage], object]
+    #: Stands in the remedy: the record, the variable or the value to change.
+    remedy: str = ""
+    #: Whether the CA was asked for an order.
+    asked: bool = False
+    #: When the next look is; None: there is none, as the same job would get the same answer.
+    again: timedelta | None = MINUTE
+    #: The check without which nobody would notice; empty: it is none of the list's.
+    check: str = ""
+    #: How it shows: a job that fails, a warning of a job that works, a line of the doctor, one of the watch.
+    shows: Literal["job", "warning", "doctor"] = "job"
+
+    def __str__(self) -> str:
+        return f"{self.code or 'healthy'} · {self.title}"
+
+
+def played(scenes: Iterable[Scene]) -> pytest.MarkDecorator:
+    """
+    Plays each of *scenes* as a test of its own.
+    """
+    return pytest.mark.parametrize("scene", list(scenes), ids=str)
+
+
+def all_scenes() -> list[Scene]:
+    """
+    Every scene of the theatre.
+    """
+    return [
+        scene
+        for module in MODULES
+        for scene in importlib.import_module(f"tests.theatre.test_{module}").SCENES
+    ]
+
+
+def play(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    Build the world of *scene*, let a job or the doctor meet it, and compare.
+    """
+    scene.build(stage)
+    if scene.shows == "doctor":
+        _examined(scene, stage)
+        return
+    house = stage.open()
+    before, caplog_begins = stage.orders(), len(caplog.records)
+    with caplog.at_level(logging.INFO, "certworker"):
+        told = job(house, stage.name, **stage.arguments)
+    lines = [each for each in caplog.records[caplog_begins:] if each.name.startswith("certworker.")]
+
+    assert scene.asked is (stage.orders() > before), told
+    if scene.shows == "warning" or not scene.code:
+        _warned(scene, told, lines)
+    else:
+        _refused(scene, told, lines[-1])
+        _again(scene, house, stage.name)
+
+
+def job(house: House, name: str, **arguments: object) -> dict[str, Any]:
+    """
+    What a job for *name* ends with, be it a failure.
+    """
+    try:
+        return dict(functions_of(house)["certworker.issue"](domain=name, **arguments))
+    except CertworkerError as failure:
+        return {"state": "failed", **failure.as_json()}
+
+
+def tried(name: str) -> Callable[[House], object]:
+    """
+    A job before the one that counts, whatever becomes of it.
+    """
+
+    def act(house: House) -> None:
+        with suppress(CertworkerError):
+            house.issuer.issue((name,))
+
+    return act
+
+
+def _refused(scene: Scene, told: dict[str, Any], last: logging.LogRecord) -> None:
+    assert scene.code == told.get("code"), told
+    assert scene.code == getattr(last, "code", None), last.getMessage()
+    assert scene.remedy in told["remedy"]
+
+
+def _again(scene: Scene, house: House, name: str) -> None:
+    record = house.records.read(name)
+    moment = house.agenda.moment(name)
+    if scene.again is None:
+        assert moment is None
+        return
+    assert record is not None
+    assert moment is not None
+    # Some chance, up to a minute after a limit; and this machine may be slow.
+    waits = moment - record.updated
+    assert scene.again * 0.9 - SOON <= waits <= scene.again * 1.5 + MINUTE, waits
+
+
+def _warned(scene: Scene, told: dict[str, Any], lines: list[logging.LogRecord]) -> None:
+    assert "issued" == told["state"], told
+    warnings = [each for each in lines if each.levelno >= logging.WARNING]
+    assert [scene.code] * bool(scene.code) == [getattr(each, "code", "") for each in warnings], warnings
+    assert all(scene.remedy in each.getMessage() for each in warnings)
+
+
+def _examined(scene: Scene, stage: Stage) -> None:
+    findings = [each for each in examine(stage.environ(), [stage.name]) if each.code]
+
+    assert 0 == stage.orders() or stage.before
+    assert scene.code in [each.code for each in findings], findings
+    assert scene.remedy in next(each.remedy for each in findings if each.code == scene.code)

@@ -1,0 +1,169 @@
+"""
+A world for a scene: a Redis, a DNS, a CA, web servers, and a house amid them; all of them real.
+
+As it is made it is in order: `shop.org` points to the house's own door.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from redis import Redis
+
+from certworker.assembly import House
+from certworker.development.authority import DevelopmentAuthority
+from certworker.development.misbehaviour import Misbehaviour
+from tests.houses import environment, open_house
+from tests.servers.development import development_authority
+from tests.servers.redis import RedisServer, free_port
+from tests.servers.web import Respond, WebServer, response
+from tests.servers.zones import World, ZoneServer
+
+NAME = "shop.org"
+HERE = "127.0.0.1"
+
+#: A CA that is taken for a public one, with all that it wants from an operator.
+PUBLIC = {
+    "_APP_ENV": "production",
+    "_APP_EMAIL_CERTIFICATES": "ops@shop.org",
+    "CERTWORKER_PRIVATE_NETWORK": "false",
+}
+
+
+class Stage:
+    """
+    Where a scene is built, before the house is opened.
+    """
+
+    def __init__(self, place: Path, redis: RedisServer, connection: Redis, stack: ExitStack) -> None:
+        self.place = place
+        self.redis = redis
+        self.connection = connection
+        self.stack = stack
+        self.http_port = free_port()
+        self.dns = stack.enter_context(World())
+        #: How far this world's time is ahead of ours, and the clock of the house of that.
+        self.ahead = timedelta()
+        self.wrong = timedelta()
+        self.name = NAME
+        #: The keyword arguments of the job beside its name.
+        self.arguments: dict[str, object] = {}
+        self.settings = {"_APP_DNS": "{}:{}".format(*self.dns.resolver.address)}
+        #: What happens in the house before the job.
+        self.before: list[Callable[[House], object]] = []
+        self.authority: DevelopmentAuthority = stack.enter_context(
+            development_authority(
+                place,
+                http01_port=self.http_port,
+                resolve=self._address,
+                clock=lambda: datetime.now(UTC) + self.ahead,
+            )
+        )
+        #: How the CA misbehaves.
+        self.ca: Misbehaviour = self.authority.misbehaviour
+        self.zone = self.dns.zone(NAME, {NAME: {"A": [HERE]}})
+
+    @property
+    def rows(self) -> dict[str, list[str]]:
+        """
+        The records of `shop.org`, by type.
+        """
+        return self.zone.rows[NAME]
+
+    def environ(self) -> dict[str, str]:
+        """
+        The variables of the house.
+        """
+        redis = {"_APP_REDIS_HOST": HERE, "_APP_REDIS_PORT": str(self.redis.port)}
+        url = self.authority.directory_url
+        return environment(self.place, url, self.http_port, **{**redis, **self.settings})
+
+    def open(self) -> House:
+        """
+        The house, with all done that happens before.
+        """
+        house = self.stack.enter_context(
+            open_house(
+                self.place,
+                self.connection,
+                self.authority.directory_url,
+                self.http_port,
+                clock=lambda: datetime.now(UTC) + self.ahead + self.wrong,
+                **self.settings,
+            )
+        )
+        for each in self.before:
+            each(house)
+        return house
+
+    def orders(self) -> int:
+        """
+        How many orders the CA was asked for.
+        """
+        return sum(asked.kind == "newOrder" for asked in self.authority.requests)
+
+    def points_to(self, *addresses: str) -> None:
+        """
+        Let the name have these addresses, and no others.
+        """
+        self.rows.clear()
+        for address in addresses:
+            self.rows.setdefault("AAAA" if ":" in address else "A", []).append(address)
+
+    def serve(self, respond: Respond, address: str = "127.0.0.2", **options: object) -> None:
+        """
+        Let the name point to *address*, where something answers so at port 80.
+        """
+        self.points_to(address)
+        self.stand(respond, address)
+
+    def stand(self, respond: Respond, address: str, pair: tuple[Path, Path] | None = None) -> None:
+        """
+        Let something answer so at port 80 of *address*.
+        """
+        self.stack.enter_context(WebServer(respond, host=address, port=self.http_port, pair=pair))
+
+    def passes_on(self, **headers: str) -> Respond:
+        """
+        A proxy in front of the house, which adds *headers*.
+        """
+
+        def passed(path: str, _visitor: socket.socket) -> bytes:
+            inner = http.client.HTTPConnection(HERE, self.http_port, timeout=5)
+            inner.request("GET", path)
+            answer = inner.getresponse()
+            return response(answer.status, answer.read(), **headers)
+
+        return passed
+
+    def own_redis(self, *options: str) -> RedisServer:
+        """
+        Another Redis in place of the common one, started with *options*.
+        """
+        place = self.place / "redis"
+        place.mkdir()
+        self.redis = RedisServer(place)
+        self.redis.start(*options)
+        self.stack.callback(self.redis.kill)
+        return self.redis
+
+    def another_zone(self, name: str, **rows: list[str]) -> ZoneServer:
+        """
+        Serve the zone *name*, whose head has these records.
+        """
+        return self.dns.zone(name, {name: dict(rows)})
+
+    def _address(self, name: str) -> str:
+        for server in self.dns.servers:
+            found = server.rows.get(name, {})
+            if alias := found.get("CNAME"):
+                return self._address(alias[0])
+            for kind in ("AAAA", "A"):
+                if found.get(kind):
+                    return found[kind][0]
+        return HERE
