@@ -11,9 +11,10 @@ Does the answer to a challenge arrive? A nonce of our own, fetched over each add
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_address
 
 from certworker.answer import CHALLENGE_PATH, Answer
@@ -36,6 +37,9 @@ MOST_ADDRESSES = 4
 SLOW_SECONDS = 5.0
 
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (nothing is bound here)
+
+#: Whoever has not answered by then is late enough to ask our own side meanwhile.
+QUIET_SECONDS = 2.0
 
 #: Our own side answers at once, or not at all.
 PATIENCE_INSIDE_SECONDS = 3.0
@@ -76,12 +80,15 @@ class Port80:
         addresses = self._addresses(question)
         if not addresses:
             return Verdict.yes("port 80 not asked: no address")
-        with self.standing(question.name) as answer:
-            with ThreadPoolExecutor(len(addresses)) as visits:
-                journeys = list(visits.map(lambda address: self._visit(answer, address), addresses))
+        with self.standing(question.name) as answer, ThreadPoolExecutor(len(addresses)) as visitors:
+            visits = [visitors.submit(self._visit, answer, address) for address in addresses]
+            wait(visits, QUIET_SECONDS)
             stations = []
-            if any(_is_bad(journey, answer) for journey in journeys):
-                stations = [station for door in self.doors if (station := self._station(answer, door))]
+            if any(not visit.done() or _is_bad(visit.result(), answer) for visit in visits):
+                with ThreadPoolExecutor(len(self.doors) or 1) as insiders:
+                    asked = insiders.map(partial(self._station, answer), self.doors)
+                    stations = [station for station in asked if station]
+            journeys = [visit.result() for visit in visits]
         return _verdict(answer, journeys, stations, self.ours)
 
     def _addresses(self, question: Question) -> list[Address]:

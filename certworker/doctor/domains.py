@@ -11,6 +11,7 @@ from datetime import datetime
 
 from certworker.acme.authority import Authority
 from certworker.challenges.solver import Solver
+from certworker.checks.addresses import Address, addresses_of, is_public, of_the_loopback
 from certworker.checks.verdict import Check, Question, Verdict
 from certworker.doctor.findings import Finding, Section
 from certworker.errors import CertworkerError
@@ -19,12 +20,13 @@ from certworker.ledger.record import Record
 from certworker.questions import checks_of, resolver_of
 from certworker.renewal import due_moment
 from certworker.serving.generation import Facts
-from certworker.serving.handshake import leaf_of, why_not_shown
+from certworker.serving.handshake import leaf_of, why_not_seen, why_not_shown
 from certworker.serving.links import Links
 from certworker.serving.pair import read_pair
 from certworker.settings import Settings
 
 PORT_80 = "port 80"
+HTTPS = 443
 
 #: A check could not be made because of something that has a line of its own.
 OF_THE_MACHINE = ("fs.", "redis.", "acct.")
@@ -103,7 +105,32 @@ def certificate(settings: Settings, name: str, record: Record | None, now: datet
     else:
         renewal = f", renewal from {due_moment(facts.life):%Y-%m-%d}" if facts else ""
         yield section.well(CERTIFICATE, told + renewal)
-    yield _shown(settings, section, leaf_of(stored.cert_pem))
+    leaf = leaf_of(stored.cert_pem)
+    yield _shown(settings, section, leaf)
+    if not of_the_loopback(name):
+        yield from visited(settings, name, leaf, addresses_of(name), HTTPS)
+
+
+def visited(
+    settings: Settings, name: str, leaf: bytes, addresses: Sequence[Address], port: int
+) -> Iterator[Finding]:
+    """
+    Whether visitors of *name* see *leaf* at its *addresses*; nothing where nobody answers, for a port that
+    is closed to us may be open to the world.
+    """
+    section, private = Section(name), settings.authority.private_names
+    for address in addresses:
+        if not (private or is_public(address)):
+            continue
+        try:
+            failure = why_not_seen(name, leaf, str(address), port, settings.config_dir)
+        except OSError:
+            continue
+        if failure is None:
+            yield section.well(SERVED, f"visitors of {address} see it")
+        else:
+            # Traefik itself has a line above; seen from inside, a router may show a certificate of its own.
+            yield section.warned(SERVED, failure.message, failure.remedy, failure.code)
 
 
 def limits(name: str, budget: Budget, record: Record | None) -> Finding:

@@ -188,6 +188,17 @@ class ProxyYamlBroken(CertworkerError):
     retry = Retry.CONFIG
 
 
+class ProxyOtherTerminator(CertworkerError):
+    code = "proxy.other_terminator"
+    says = "Visitors of {name} ({address}) see a certificate of another proxy (issuer {issuer}), not ours."
+    cure = (
+        "Nothing to do if that proxy is wanted; ours then counts between it and Traefik only. See it: "
+        "curl -v https://{name}/"
+    )
+    retry = Retry.CONFIG
+    severity = Severity.WARNING
+
+
 class ProxyUnreachable(CertworkerError):
     code = "proxy.unreachable"
     says = "Nobody could be asked at {proxy} which certificate is shown there: {reason}."

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from certworker.errors import CertworkerError
-from certworker.errors.checks import ProxyDefaultCert, ProxyOldCert, ProxyShowsNone
+from certworker.errors.checks import ProxyDefaultCert, ProxyOldCert, ProxyOtherTerminator, ProxyShowsNone
 from certworker.settings import HttpAddress
 
 #: Traefik is in the same network, or it is not there.
@@ -39,6 +39,22 @@ def why_not_shown(name: str, leaf: bytes, proxy: HttpAddress, config_dir: Path) 
     if seen == leaf:
         return None
     return ProxyDefaultCert(**told) if DEFAULT in seen else ProxyOldCert(**told)
+
+
+def why_not_seen(name: str, leaf: bytes, address: str, port: int, config_dir: Path) -> CertworkerError | None:
+    """
+    Why a visitor of *name* does not see *leaf* (DER) at *address*, one of its own; None: they do.
+
+    Who stands there need not be Traefik: another proxy in front may show a certificate of its own.
+
+    Raises:
+        OSError: Nobody speaks TLS there.
+    """
+    server = HttpAddress(address, port)
+    failure = why_not_shown(name, leaf, server, config_dir)
+    if failure is not None and (issuer := _trusted_issuer(name, server)):
+        return ProxyOtherTerminator(name=name, address=address, issuer=issuer)
+    return failure
 
 
 def shown(name: str, server: HttpAddress) -> bytes:
@@ -69,6 +85,20 @@ def leaf_of(cert_pem: bytes) -> bytes:
     return ssl.PEM_cert_to_DER_cert(
         pem[pem.index(ssl.PEM_HEADER) : pem.index(ssl.PEM_FOOTER)] + ssl.PEM_FOOTER
     )
+
+
+def _trusted_issuer(name: str, server: HttpAddress) -> str | None:
+    context = ssl.create_default_context()
+    try:
+        with (
+            socket.create_connection((server.host, server.port), timeout=TIMEOUT_SECONDS) as connection,
+            context.wrap_socket(connection, server_hostname=name) as secured,
+        ):
+            certificate: dict[str, Any] = secured.getpeercert() or {}
+    except OSError:
+        return None
+    issuer = {key: value for ((key, value), *_) in certificate.get("issuer", ())}
+    return str(issuer.get("organizationName") or issuer.get("commonName") or "somebody")
 
 
 def _is_address(name: str) -> bool:

@@ -4,6 +4,7 @@ The check of port 80: a nonce of our own, asked for as a CA would.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -26,6 +27,7 @@ from tests.servers.web import (
     key_authorizations,
     redirects,
     says,
+    silent,
 )
 
 NAME = "shop.example.org"
@@ -349,6 +351,17 @@ class TestStations:
 
         assert Answer.YES is verdict.answer
         assert ["http.hairpin"] == [remark.code for remark in verdict.remarks]
+
+    def test_they_are_asked_while_the_public_address_is_still_silent(self, world: World) -> None:
+        """
+        A check has little more time than the CA has for its own question.
+        """
+        world.serve("127.0.0.2", silent)
+        world.stand("Traefik", silent)
+        began = time.monotonic()
+
+        assert (Answer.LIKELY_NO, "http.slow") == said(world.verdict())
+        assert time.monotonic() - began < 11
 
     def test_a_station_that_does_not_exist_is_not_asked(self, world: World) -> None:
         """

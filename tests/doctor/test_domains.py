@@ -7,15 +7,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from certworker.allowance import budget_of
 from certworker.assembly import House
+from certworker.development.authority import DevelopmentAuthority
 from certworker.development.proxy import DevelopmentProxy
-from certworker.doctor.domains import Way, certificate, limits
+from certworker.doctor.domains import Way, certificate, limits, visited
 from certworker.doctor.findings import Finding, Verdict
+from certworker.serving.handshake import leaf_of
 from certworker.settings import AuthorityChoice, Settings, load
 from tests.doctor.conftest import NAME
 from tests.servers.redis import free_port
@@ -138,6 +141,35 @@ class TestServed:
         assert pair
         files[NAME] = pair
         assert Verdict.WELL is self.found(issued, environ, address).verdict
+        server.stop()
+
+    def test_visitors_see_it_or_something_else(
+        self,
+        issued: House,
+        settings: Settings,
+        door_authority: DevelopmentAuthority,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """
+        Where nobody answers, nothing is said: the port may be closed to us only.
+        """
+        pair = issued.traefik.files(NAME)
+        assert pair
+        server = DevelopmentProxy({NAME: pair}.get)
+        server.start()
+        leaf = leaf_of(pair[0].read_bytes())
+        home = [ip_address("127.0.0.1")]
+
+        (seen,) = visited(settings, NAME, leaf, home, server.port)
+        assert Verdict.WELL is seen.verdict
+        (other,) = visited(settings, NAME, b"another one", home, server.port)
+        assert "proxy.old_cert" == other.code
+        # What a browser trusts is well, whoever shows it.
+        monkeypatch.setenv("SSL_CERT_FILE", str(door_authority.root_path))
+        (trusted,) = visited(settings, NAME, b"another one", home, server.port)
+        assert (Verdict.WARN, "proxy.other_terminator") == (trusted.verdict, trusted.code)
+        assert "certworker development" in trusted.text
+        assert [] == list(visited(settings, NAME, leaf, home, free_port()))
         server.stop()
 
     @pytest.mark.parametrize("address", ["off", "nowhere.invalid:443"])
