@@ -34,8 +34,10 @@ from certworker.ledger.limits import SETTING
 from certworker.ledger.story import Event
 from certworker.padlock import Padlock
 from certworker.questions import verify
+from certworker.reloads import Reloads
 from certworker.reports import log
 from certworker.reports.narrator import Narrator
+from certworker.serving.containers import Containers
 from certworker.settings import AuthorityChoice, Settings, load
 from certworker.slot import MOST_WITHOUT_A_SLOT
 from certworker.version import __version__
@@ -159,14 +161,20 @@ def _directory_url(settings: Settings, stack: ExitStack, choice: AuthorityChoice
 
 
 def _functions(house: House, stack: ExitStack) -> Mapping[str, Callable[..., object]]:
-    functions, address = functions_of(house), house.settings.proxy_address
-    if address is None:
-        return functions
-    named = "proxy_address" in house.settings.model_fields_set
-    padlock = Padlock(house.volume, house.traefik, address, demanded=named)
-    padlock.start()
-    stack.callback(padlock.stop)
-    return {**functions, ISSUE: padlock.after(functions[ISSUE])}
+    functions, settings = functions_of(house), house.settings
+    issue = functions[ISSUE]
+    if settings.reloads:
+        reloads = Reloads(settings.reloads, Containers(settings.docker_host).reload)
+        reloads.start()
+        stack.callback(reloads.stop)
+        issue = reloads.after(issue)
+    if settings.proxy_address:
+        named = "proxy_address" in settings.model_fields_set
+        padlock = Padlock(house.volume, house.traefik, settings.proxy_address, demanded=named)
+        padlock.start()
+        stack.callback(padlock.stop)
+        issue = padlock.after(issue)
+    return {**functions, ISSUE: issue}
 
 
 def _look_at_machine(house: House) -> None:

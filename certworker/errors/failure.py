@@ -21,6 +21,7 @@ ROOMS = (
     "zones",
     "machine",
     "renewal",
+    "reloading",
 )
 
 #: Longer texts come from a CA or a job, and nobody reads the rest.

@@ -7,13 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import (
-    Field,
-    FilePath,
-    SecretStr,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from certworker.settings.choices import AuthorityChoice, HttpAddress
@@ -34,13 +28,14 @@ from certworker.settings.readings import (
     Profile,
     Slots,
 )
+from certworker.settings.reloads import ReloadSettings
 from certworker.settings.resolving import ResolvingSettings
 
 #: As in :mod:`certworker.certificates`, which settings do not import: a test holds the two together.
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
 
 
-class Settings(CoreSettings, NoticeSettings, ResolvingSettings, BaseSettings):
+class Settings(CoreSettings, NoticeSettings, ReloadSettings, ResolvingSettings, BaseSettings):
     """
     The settings, each with the variable it comes from; the description says what that variable allows.
     """

@@ -1,0 +1,133 @@
+"""
+After certificates have changed, those who read them once are told: one reload for a whole burst.
+
+That happens beside the jobs. An engine that is away fails no issuance; it is asked again until it answers.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from certworker.errors import CertworkerError
+from certworker.settings.reloads import Reload
+
+logger = logging.getLogger(__name__)
+
+#: A burst is over after this much quiet.
+QUIET_SECONDS = 3.0
+#: One that does not end is not waited for: a certificate that was renewed in it may be needed.
+LONGEST_BURST_SECONDS = 60.0
+
+PAUSE_AFTER_A_FAULT_SECONDS = 60.0
+
+#: A restart and the last words of a container take this long.
+PATIENCE_AT_THE_END_SECONDS = 15.0
+
+
+class Reloads:
+    """
+    A thread that makes *reloads* whenever a certificate has changed.
+
+    Args:
+        reload: Makes one of them; it raises CertworkerError if it cannot.
+    """
+
+    def __init__(
+        self,
+        reloads: Sequence[Reload],
+        reload: Callable[[Reload], None],
+        *,
+        quiet_seconds: float = QUIET_SECONDS,
+        longest_burst_seconds: float = LONGEST_BURST_SECONDS,
+        pause_seconds: float = PAUSE_AFTER_A_FAULT_SECONDS,
+    ) -> None:
+        self._reloads = tuple(reloads)
+        self._reload = reload
+        self._quiet = quiet_seconds
+        self._longest = longest_burst_seconds
+        self._pause = pause_seconds
+        self._changes = 0
+        self._stopped = False
+        self._changed = threading.Condition()
+        self._told: set[tuple[Reload, str]] = set()
+        self._thread = threading.Thread(target=self._run, name="reloads", daemon=True)
+
+    def start(self) -> None:
+        """
+        Begin.
+        """
+        self._thread.start()
+
+    def stop(self) -> None:
+        """
+        End it; a change that nobody was told of is told at once.
+        """
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+        if self._thread.is_alive():
+            self._thread.join(timeout=PATIENCE_AT_THE_END_SECONDS)
+
+    def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+        """
+        *issue*, the function behind a job, followed by the reloads for what it has issued.
+        """
+
+        def issued(**arguments: object) -> dict[str, Any]:
+            result = issue(**arguments)
+            if result["state"] == "issued":
+                self.expect()
+            return result
+
+        return issued
+
+    def expect(self) -> None:
+        """
+        A certificate has changed; returns at once.
+        """
+        with self._changed:
+            self._changes += 1
+            self._changed.notify()
+
+    def _run(self) -> None:
+        waiting: tuple[Reload, ...] = ()
+        while True:
+            with self._changed:
+                self._changed.wait_for(
+                    lambda: self._stopped or self._changes, self._pause if waiting else None
+                )
+            if changes := self._wait_for_quiet():
+                waiting = self._reloads
+            elif self._stopped:
+                return
+            waiting = tuple(each for each in waiting if not self._is_made(each, changes))
+
+    def _wait_for_quiet(self) -> int:
+        """
+        Wait until nothing changes any more, and return how much did.
+        """
+        until = time.monotonic() + self._longest
+        with self._changed:
+            seen = 0
+            while not self._stopped and seen < self._changes and time.monotonic() < until:
+                seen = self._changes
+                self._changed.wait_for(lambda seen=seen: self._stopped or self._changes > seen, self._quiet)  # type: ignore[misc]
+            changes, self._changes = self._changes, 0
+            return changes
+
+    def _is_made(self, reload: Reload, changes: int) -> bool:
+        try:
+            self._reload(reload)
+        except CertworkerError as failure:
+            if (reload, failure.code) not in self._told:
+                logger.warning("%s It is tried again.", failure, extra={"code": failure.code})
+            self._told.add((reload, failure.code))
+            return False
+        self._told = {(other, code) for other, code in self._told if other != reload}
+        burst = f" ({changes} changes)" if changes > 1 else ""
+        logger.info("%s: done, for certificates have changed%s", reload, burst, extra={"event": "reload"})
+        return True
