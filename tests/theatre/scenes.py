@@ -15,6 +15,7 @@ from typing import Any, Literal
 import pytest
 
 from certworker.assembly import House
+from certworker.development.misbehaviour import Fault
 from certworker.doctor.examination import examine
 from certworker.errors import CertworkerError
 from certworker.intake.functions import functions_of
@@ -59,6 +60,24 @@ def played(scenes: Iterable[Scene]) -> pytest.MarkDecorator:
     Plays each of *scenes* as a test of its own.
     """
     return pytest.mark.parametrize("scene", list(scenes), ids=str)
+
+
+def refused_by_the_ca(
+    title: str,
+    code: str,
+    kind: str,
+    fault: Fault,
+    remedy: str,
+    *,
+    asked: bool = True,
+    again: timedelta | None = SOON,
+) -> Scene:
+    """
+    A scene in which the CA answers each request of *kind* with *fault*.
+    """
+    return Scene(
+        title, code, lambda stage: stage.ca.fail(kind, fault, times=None), remedy, asked=asked, again=again
+    )
 
 
 def all_scenes() -> list[Scene]:

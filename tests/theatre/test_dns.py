@@ -169,9 +169,9 @@ SCENES = [
         "dns.wrong_ip",
         lambda stage: (
             stage.serve(lambda _path, _visitor: b"HTTP/1.1 404 Gone\r\n\r\n"),
-            stage.settings.update(_APP_DOMAIN_TARGET_A=HERE),
+            stage.settings.update(_APP_DOMAIN_TARGET_A="127.0.0.5"),
         ),
-        f"shop.org. A {HERE}",
+        "Change the record: shop.org. A 127.0.0.5",
         check="port 80",
     ),
     Scene(

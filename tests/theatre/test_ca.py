@@ -1,0 +1,64 @@
+"""
+A9: a CA that is ill.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from certworker.development.misbehaviour import Fault
+from certworker.development.problems import Problem
+from tests.theatre.scenes import SOON, Scene, play, played, refused_by_the_ca
+
+SCENES = [
+    refused_by_the_ca(
+        "a fault of its own", "ca.server_internal", "newOrder", Fault(500), "https://letsencrypt.status.io"
+    ),
+    refused_by_the_ca(
+        "maintenance",
+        "ca.maintenance",
+        "newOrder",
+        Fault(503, "serverInternal", detail="The service is down for maintenance"),
+        "https://letsencrypt.status.io",
+    ),
+    refused_by_the_ca(
+        "a connection that is cut", "ca.unreachable", "newOrder", Fault(cut=True), "curl -v https://127.0.0.1"
+    ),
+    refused_by_the_ca(
+        "a captive portal", "ca.not_json", "newOrder", Fault(200, None), "curl -v https://127.0.0.1"
+    ),
+    Scene(
+        "nobody is there",
+        "ca.unreachable",
+        lambda stage: stage.authority.stop(),
+        "HTTPS_PROXY",
+        again=SOON,
+    ),
+    Scene(
+        "nobody is there, says the doctor",
+        "ca.unreachable",
+        lambda stage: stage.authority.stop(),
+        "HTTPS_PROXY",
+        shows="doctor",
+    ),
+    Scene(
+        "its own remote validators are away",
+        "ca.secondary_rpc",
+        lambda stage: setattr(
+            stage.ca,
+            "refusal",
+            Problem("serverInternal", "During secondary validation: Secondary validation RPC failed"),
+        ),
+        "not your fault",
+        asked=True,
+        again=SOON,
+    ),
+]
+
+
+@played(SCENES)
+def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    The line says that nobody here is to blame.
+    """
+    play(scene, stage, caplog)

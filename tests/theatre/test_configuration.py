@@ -1,0 +1,90 @@
+"""
+A1: the settings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.servers.web import WebServer, always
+from tests.theatre.scenes import DAY, Scene, play, played
+from tests.theatre.worlds import PUBLIC, Stage
+
+
+def public(**settings: str) -> Callable[[Stage], object]:
+    """
+    A public CA, and these settings; the domain does not exist, but that is not what to tell first.
+    """
+
+    def build(stage: Stage) -> None:
+        stage.settings |= PUBLIC | settings
+        stage.name = "expired.org"
+
+    return build
+
+
+def web_page(stage: Stage) -> None:
+    """
+    The URL of the CA is that of its web site.
+    """
+    server = stage.stack.enter_context(WebServer(always(200, "<html>Welcome")))
+    stage.settings["CERTWORKER_AUTHORITY"] = f"http://127.0.0.1:{server.port}/directory"
+
+
+SCENES = [
+    Scene(
+        "a public CA outside production",
+        "config.not_production",
+        public(_APP_ENV="development"),
+        "_APP_ENV=production",
+        again=DAY,
+        check="settings",
+    ),
+    Scene(
+        "no e-mail address",
+        "config.email_missing",
+        public(_APP_EMAIL_CERTIFICATES=""),
+        "_APP_EMAIL_CERTIFICATES=you@yourdomain",
+        again=DAY,
+        check="settings",
+    ),
+    Scene(
+        "the e-mail address of an example",
+        "config.email_invalid",
+        public(_APP_EMAIL_CERTIFICATES="ops@example.com"),
+        "_APP_EMAIL_CERTIFICATES",
+        again=DAY,
+        check="settings",
+    ),
+    Scene(
+        "the URL of a web site",
+        "config.wrong_ca_url",
+        web_page,
+        "CERTWORKER_AUTHORITY",
+        shows="doctor",
+    ),
+    Scene(
+        "the domain of this machine, for a public CA",
+        "config.domain_localhost",
+        lambda stage: stage.settings.update(PUBLIC, _APP_DOMAIN="localhost"),
+        "_APP_DOMAIN",
+        shows="doctor",
+    ),
+    Scene(
+        "a value that is not allowed",
+        "config.invalid",
+        lambda stage: stage.settings.update(CERTWORKER_CONCURRENCY="many"),
+        "docker compose up -d",
+        shows="doctor",
+    ),
+]
+
+
+@played(SCENES)
+def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    The line tells the variable.
+    """
+    play(scene, stage, caplog)

@@ -1,0 +1,102 @@
+"""
+A7: the order, the challenge, the certificate.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from certworker.development.misbehaviour import Fault, Flaw
+from certworker.development.problems import Problem
+from tests.theatre.scenes import DAY, MINUTE, SOON, Scene, play, played, refused_by_the_ca
+
+SCENES = [
+    refused_by_the_ca(
+        "nonces that are never good",
+        "acme.bad_nonce",
+        "newOrder",
+        Fault(400, "badNonce"),
+        "tell its operator",
+    ),
+    refused_by_the_ca(
+        "not ready after all",
+        "acme.order_not_ready",
+        "finalize",
+        Fault(403, "orderNotReady"),
+        "nothing to do",
+    ),
+    refused_by_the_ca(
+        "a key that the CA does not take",
+        "acme.bad_csr",
+        "finalize",
+        Fault(400, "badCSR", detail="The key is on a list"),
+        "CERTWORKER_KEY_TYPE=ec256",
+        again=None,
+    ),
+    refused_by_the_ca(
+        "a domain that no longer counts as ours",
+        "acme.unauthorized_authz_reuse",
+        "finalize",
+        Fault(403, "unauthorized", detail="The authorization has expired"),
+        "nothing to do",
+    ),
+    refused_by_the_ca(
+        "a profile that the CA does not have",
+        "acme.invalid_profile",
+        "newOrder",
+        Fault(400, "invalidProfile"),
+        "CERTWORKER_PROFILE",
+        again=DAY,
+    ),
+    refused_by_the_ca(
+        "a request that the CA cannot read",
+        "acme.malformed",
+        "newOrder",
+        Fault(400, "malformed"),
+        "please report it",
+        again=None,
+    ),
+    refused_by_the_ca(
+        "a problem of a kind that nobody knows",
+        "acme.unknown_problem",
+        "newOrder",
+        Fault(400, "somethingNew"),
+        "ask the CA",
+        again=MINUTE,
+    ),
+    refused_by_the_ca(
+        "a name on the CA's list",
+        "name.policy",
+        "newOrder",
+        Fault(400, "rejectedIdentifier", detail="forbidden by policy"),
+        "CERTWORKER_AUTHORITY",
+        again=None,
+    ),
+    Scene(
+        "the CA gives it up at the end",
+        "acme.bad_csr",
+        lambda stage: setattr(stage.ca, "order_failure", Problem("badCSR", "The key is on a list.")),
+        "CERTWORKER_KEY_TYPE=ec256",
+        asked=True,
+        again=None,
+    ),
+    *(
+        Scene(
+            f"a certificate with {flaw.value}",
+            "acme.bad_cert",
+            lambda stage, flaw=flaw: setattr(stage.ca, "flaws", frozenset({flaw})),  # type: ignore[misc]
+            "the old certificate serves on",
+            asked=True,
+            again=SOON,
+        )
+        for flaw in Flaw
+    ),
+]
+
+
+@played(SCENES)
+def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    The line tells whose turn it is.
+    """
+    play(scene, stage, caplog)
