@@ -21,7 +21,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.errors import CertworkerError
-from certworker.errors.machine import AnotherConsumer
+from certworker.errors.machine import AnotherConsumer, Unexpected
 from certworker.intake.appwrite.claims import AppwriteQueue
 from certworker.intake.appwrite.messages import Message, read_resque, read_utopia
 from certworker.intake.appwrite.resque import ResqueQueue
@@ -132,7 +132,9 @@ class Consumer:
         try:
             message = self._queues[queue](raw)
             name = self._translator.name_of(message)
-        except CertworkerError as failure:
+        except Exception as fault:
+            # A fault of our own must not hold up what comes behind the message.
+            failure = fault if isinstance(fault, CertworkerError) else Unexpected(fault=repr(fault))
             logger.warning(
                 "a message on Appwrite's queue %s was refused: %s",
                 self._name,

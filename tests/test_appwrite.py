@@ -1,0 +1,130 @@
+"""
+In the place of Appwrite's worker: PHP's messages in, padlocks and documents out.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from certworker.development.authority import DevelopmentAuthority
+from certworker.development.proxy import DevelopmentProxy, handshake
+from certworker.serving.generation import PEM_FILES
+from certworker.serving.traefik import Traefik
+from tests.contrib.test_follow import followed
+from tests.houses import environment
+from tests.intake.appwrite.core import payload, php, produce, stats
+from tests.servers.redis import RedisServer
+from tests.servers.worker import WorkerProcess, wait_until
+from tests.serving.authority import Signer
+
+NAME = "shop.localhost"
+
+
+@pytest.fixture
+def worker(
+    tmp_path: Path, redis_server: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+) -> WorkerProcess:
+    """
+    A worker that has not been started.
+    """
+    with redis_server.client() as connection:
+        connection.flushall()
+    variables = environment(
+        tmp_path,
+        door_authority.directory_url,
+        http_port,
+        _APP_REDIS_HOST="127.0.0.1",
+        _APP_REDIS_PORT=str(redis_server.port),
+        _APP_DOMAIN="main.localhost",
+    )
+    return WorkerProcess(variables, tmp_path / "worker.log")
+
+
+class TestInPlaceOfAppwritesWorker:
+    def test_messages_of_both_formats_become_padlocks(
+        self,
+        worker: WorkerProcess,
+        redis_server: RedisServer,
+        door_authority: DevelopmentAuthority,
+        tmp_path: Path,
+    ) -> None:
+        """
+        From `LPUSH` in PHP to a handshake that a browser would accept, and to the Console's documents.
+        """
+        produce(redis_server, payload(NAME, action="verification"), payload("*.bad.localhost"))
+        php("resque", redis_server, "old.localhost")
+        with worker:
+            for name in (NAME, "old.localhost"):
+                worker.wait_for_line(f"{name}: DONE")
+            with redis_server.client() as connection:
+                assert (1, 1, 0) == tuple(
+                    stats(connection)[kind] for kind in ("success", "failed", "processing list")
+                )
+                told = {name: status for name, _, status in followed(redis_server, connection)}
+
+        proxy = DevelopmentProxy(Traefik(tmp_path / "config").files)
+        proxy.start()
+        shown = handshake(NAME, proxy.port, door_authority.root_path)
+        proxy.stop()
+        assert (("DNS", NAME),) == shown["subjectAltName"]
+        assert ("verified", "verified") == (told[NAME], told["old.localhost"])
+
+    def test_the_first_start_adopts_what_is_there_and_orders_nothing(
+        self, worker: WorkerProcess, door_authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        The main domain of the old installation, too, which is asked for at each start.
+        """
+        for name in ("main.localhost", NAME):
+            certificate = Signer("R11").certificate(name)
+            place = tmp_path / "certificates" / name
+            place.mkdir()
+            pems = (certificate.cert_pem, certificate.chain_pem, certificate.fullchain_pem)
+            for file, content in zip(PEM_FILES, (*pems, certificate.key.pem), strict=True):
+                (place / file).write_bytes(content)
+
+        with worker:
+            for name in ("main.localhost", NAME):
+                worker.wait_for_line(f"{name}: adopted: issued by R11")
+            worker.wait_for_line("main.localhost: valid; nothing to do")
+            told = json.loads(worker.command("status", NAME, "--json").stdout)
+
+        assert ("valid", "adopted") == (told["state"], told["authority"])
+        assert [] == [asked for asked in door_authority.requests if asked.kind == "newOrder"]
+
+    def test_what_the_core_deletes_is_gone_after_the_next_start(
+        self, worker: WorkerProcess, redis_server: RedisServer, tmp_path: Path
+    ) -> None:
+        """
+        Or after an hour, whichever comes first.
+        """
+        produce(redis_server, payload(NAME))
+        program = f"""
+            foreach (glob('{tmp_path}/certificates/{NAME}/*.*') as $file) unlink($file);
+            $directory = '{tmp_path}/certificates/{NAME}';
+            if (realpath($directory) === $directory) rmdir($directory);
+        """
+        with worker:
+            worker.wait_for_line(f"{NAME}: DONE")
+        subprocess.run(["php", "-r", program], check=True)
+        assert not (tmp_path / "certificates" / NAME).exists()
+
+        with worker:
+            worker.wait_for_line(f"{NAME}: taken out of service")
+            wait_until(
+                lambda: None if (tmp_path / "config" / f"{NAME}.yml").exists() else True, lambda: worker.log
+            )
+            generations = tmp_path / "certificates" / ".certworker" / "generations"
+            wait_until(
+                lambda: (
+                    None
+                    if any(NAME in (each / "meta.json").read_text() for each in generations.iterdir())
+                    else True
+                ),
+                lambda: worker.log,
+            )
+            assert 1 == worker.command("status", NAME).returncode
