@@ -169,6 +169,10 @@ class AlreadyUnderWay(CertworkerError):
 
 
 class AnotherConsumer(AlreadyUnderWay):
+    """
+    The same under another sign: Appwrite's own worker shares a queue with us.
+    """
+
     says = "Another worker takes messages from Appwrite's queue {queue}: {count} since we looked last."
     cure = (
         "Keep Appwrite's own worker off that queue, or certificates are made by both: in docker-compose.yml "
