@@ -63,6 +63,17 @@ class Links:
                 return
         yield from (name for name in names if os.path.lexists(self.directory / name / "fullchain.pem"))
 
+    def count(self) -> int:
+        """
+        How many names have a certificate of ours; the core may have deleted the `DOMAIN/` of some.
+        """
+        with durable.told(self._live):
+            try:
+                with os.scandir(self._live) as entries:
+                    return sum(1 for _ in entries)
+            except FileNotFoundError:
+                return 0
+
     def leads_to(self, name: str) -> Path | None:
         """
         Where readers of `DOMAIN/` find the files of *name*: a generation, or `DOMAIN/` itself if somebody
