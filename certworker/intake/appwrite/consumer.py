@@ -121,9 +121,10 @@ class Consumer:
         return PAUSE_SECONDS if present else PAUSE_WITHOUT_A_CORE_SECONDS
 
     def _empty(self, queue: AppwriteQueue) -> int:
-        claims = queue.take()
         with self._lock:
-            new = list((Counter(claims) - self._verifying).elements())
+            # Before the claims are read: what is settled in between is in neither.
+            verifying = self._verifying.copy()
+        new = list((Counter(queue.take()) - verifying).elements())
         for raw in new:
             self._handle(queue, raw)
         return len(new)
