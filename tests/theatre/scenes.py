@@ -26,7 +26,8 @@ SOON = timedelta(seconds=10)
 
 #: The modules with scenes, each with a list SCENES.
 MODULES = (
-    "configuration names dns caa http account order limits ca volume proxy redis clock renewal healthy".split()
+    *("configuration", "names", "dns", "caa", "http", "account", "order", "limits", "ca"),
+    *("volume", "proxy", "redis", "clock", "renewal", "healthy"),
 )
 
 
@@ -49,7 +50,7 @@ class Scene:
     #: The check without which nobody would notice; empty: it is none of the list's.
     check: str = ""
     #: How it shows: a job that fails, a warning of a job that works, a line of the doctor, one of the watch.
-    shows: Literal["job", "warning", "doctor"] = "job"
+    shows: Literal["job", "warning", "doctor", "watch"] = "job"
 
     def __str__(self) -> str:
         return f"{self.code or 'healthy'} · {self.title}"
@@ -97,9 +98,14 @@ def play(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     """
     scene.build(stage)
     if scene.shows == "doctor":
+        if stage.before:
+            stage.open()
         _examined(scene, stage)
         return
     house = stage.open()
+    if scene.shows == "watch":
+        _overdue(scene, house, caplog)
+        return
     before, caplog_begins = stage.orders(), len(caplog.records)
     with caplog.at_level(logging.INFO, "certworker"):
         told = job(house, stage.name, **stage.arguments)
@@ -159,6 +165,12 @@ def _warned(scene: Scene, told: dict[str, Any], lines: list[logging.LogRecord]) 
     warnings = [each for each in lines if each.levelno >= logging.WARNING]
     assert [scene.code] * bool(scene.code) == [getattr(each, "code", "") for each in warnings], warnings
     assert all(scene.remedy in each.getMessage() for each in warnings)
+
+
+def _overdue(scene: Scene, house: House, caplog: pytest.LogCaptureFixture) -> None:
+    assert 1 == house.overdue.tell()
+    assert scene.code == getattr(caplog.records[-1], "code", None)
+    assert scene.remedy in caplog.records[-1].getMessage()
 
 
 def _examined(scene: Scene, stage: Stage) -> None:

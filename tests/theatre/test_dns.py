@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.servers.web import always
 from tests.theatre.scenes import Scene, play, played
 from tests.theatre.worlds import HERE, NAME, PUBLIC, Stage
 
@@ -19,6 +20,22 @@ def public(stage: Stage, **rows: list[str]) -> None:
     """
     stage.settings |= PUBLIC
     stage.zone.rows[NAME] = dict(rows)
+
+
+def unknown_but_ours_is_known(stage: Stage) -> None:
+    """
+    There is no record, and the settings say which one is wanted.
+    """
+    public(stage, SOA=[])
+    stage.settings["_APP_DOMAIN_TARGET_A"] = "203.0.113.7"
+
+
+def another_server(stage: Stage) -> None:
+    """
+    It answers, and it is not the one of the settings.
+    """
+    stage.serve(always(404))
+    stage.settings["_APP_DOMAIN_TARGET_A"] = "127.0.0.5"
 
 
 def wrong_target(stage: Stage) -> None:
@@ -87,7 +104,7 @@ SCENES = [
     Scene(
         "the record to make has our address",
         "dns.no_record",
-        lambda stage: (public(stage, SOA=[]), stage.settings.update(_APP_DOMAIN_TARGET_A="203.0.113.7")),
+        unknown_but_ours_is_known,
         "Create the record: shop.org. A 203.0.113.7",
         check="DNS",
     ),
@@ -167,10 +184,7 @@ SCENES = [
     Scene(
         "another server's address",
         "dns.wrong_ip",
-        lambda stage: (
-            stage.serve(lambda _path, _visitor: b"HTTP/1.1 404 Gone\r\n\r\n"),
-            stage.settings.update(_APP_DOMAIN_TARGET_A="127.0.0.5"),
-        ),
+        another_server,
         "Change the record: shop.org. A 127.0.0.5",
         check="port 80",
     ),

@@ -184,7 +184,7 @@ SCENES = [
         "a server that is too slow for the CA",
         "http.slow",
         "connection",
-        "203.0.113.7: Fetching http://shop.org/x: Timeout during read (your server may be slow or overloaded)",
+        "203.0.113.7: Fetching http://shop.org: Timeout during read (your server may be slow or overloaded)",
         "overloaded",
     ),
     refused(

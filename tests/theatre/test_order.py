@@ -9,6 +9,7 @@ import pytest
 from certworker.development.misbehaviour import Fault, Flaw
 from certworker.development.problems import Problem
 from tests.theatre.scenes import DAY, MINUTE, SOON, Scene, play, played, refused_by_the_ca
+from tests.theatre.worlds import Stage
 
 SCENES = [
     refused_by_the_ca(

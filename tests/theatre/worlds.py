@@ -93,6 +93,7 @@ class Stage:
                 self.connection,
                 self.authority.directory_url,
                 self.http_port,
+                urls=None,
                 clock=lambda: datetime.now(UTC) + self.ahead + self.wrong,
                 **self.settings,
             )
@@ -166,4 +167,4 @@ class Stage:
             for kind in ("AAAA", "A"):
                 if found.get(kind):
                     return found[kind][0]
-        return HERE
+        return HERE if name.endswith("localhost") else name

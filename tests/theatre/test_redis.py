@@ -1,0 +1,124 @@
+"""
+A12: Redis, the queue, other workers.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from certworker.assembly import House
+from tests.servers.redis import free_port
+from tests.theatre.scenes import Scene, play, played
+from tests.theatre.worlds import HERE, NAME, Stage
+
+
+def protected(stage: Stage) -> None:
+    """
+    Redis wants a password.
+    """
+    with stage.own_redis().client() as connection:
+        connection.config_set("requirepass", "right")
+
+
+def another_queue(stage: Stage) -> None:
+    """
+    A producer sends to a queue that nobody reads.
+    """
+    stage.connection.sadd("rq:queues", "rq:queue:certs")
+    stage.connection.lpush("rq:queue:certs", "job")
+
+
+def nobody_brings_delayed_jobs(stage: Stage) -> None:
+    """
+    A worker whose scheduler has died.
+    """
+    stage.connection.sadd("rq:workers:certificates", "rq:worker:a")
+    stage.connection.hset("rq:worker:a", "birth", "1")
+
+
+def another_worker(stage: Stage) -> None:
+    """
+    It is at the name already.
+    """
+
+    def hold(house: House) -> None:
+        stage.stack.enter_context(house.locks.hold((NAME,)))
+
+    stage.before.append(hold)
+
+
+def deaths(stage: Stage) -> None:
+    """
+    Two workers in a row have died of the name.
+    """
+
+    def die(house: House) -> None:
+        now = house.clock()
+        for _ in range(2):
+            house.records.began((NAME,), next_look=now + timedelta(minutes=10), now=now)
+
+    stage.before.append(die)
+
+
+def redis(title: str, code: str, remedy: str, *options: str) -> Scene:
+    """
+    A scene with a Redis that was started with *options*.
+    """
+    return Scene(title, code, lambda stage: stage.own_redis(*options), remedy, shows="doctor")
+
+
+SCENES = [
+    Scene(
+        "nobody is there",
+        "redis.unreachable",
+        lambda stage: stage.settings.update(_APP_REDIS_HOST=HERE, _APP_REDIS_PORT=str(free_port())),
+        "_APP_REDIS_HOST and _APP_REDIS_PORT",
+        shows="doctor",
+    ),
+    Scene("a password is missing", "redis.auth", protected, "_APP_REDIS_PASS", shows="doctor"),
+    redis(
+        "no memory left", "redis.oom", "--maxmemory", "--maxmemory", "1", "--maxmemory-policy", "noeviction"
+    ),
+    redis("a replica", "redis.readonly", "_APP_REDIS_HOST", "--replicaof", HERE, "1"),
+    redis(
+        "it forgets what it has no room for",
+        "redis.evict",
+        "--maxmemory-policy noeviction",
+        "--maxmemory",
+        "100mb",
+        "--maxmemory-policy",
+        "allkeys-lru",
+    ),
+    Scene(
+        "a queue that nobody reads",
+        "queue.wrong_name",
+        another_queue,
+        "certworker request",
+        shows="doctor",
+    ),
+    Scene(
+        "nobody brings delayed jobs",
+        "queue.no_scheduler",
+        nobody_brings_delayed_jobs,
+        "docker compose restart appwrite-worker-certificates",
+        shows="doctor",
+    ),
+    Scene("another worker", "queue.two_workers", another_worker, "certworker status shop.org", again=None),
+    Scene(
+        "two workers died of it",
+        "queue.horse_killed",
+        deaths,
+        "certworker request --force shop.org",
+        again=timedelta(minutes=10),
+    ),
+]
+
+
+@played(SCENES)
+def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    The line tells the variable, the service or the option.
+    """
+    play(scene, stage, caplog)

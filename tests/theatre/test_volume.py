@@ -1,0 +1,112 @@
+"""
+A10: the volumes.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from certworker.assembly import House
+from tests.serving.authority import Signer
+from tests.theatre.scenes import DAY, SOON, Scene, play, played, tried
+from tests.theatre.worlds import NAME, Stage
+
+DIRECTORIES = ("CERTWORKER_CERTIFICATES_DIR", "CERTWORKER_CONFIG_DIR", "CERTWORKER_STATE_DIR")
+
+
+def forbidden(variable: str) -> Callable[[Stage], object]:
+    """
+    One of the directories may be read, but not written; root becomes nobody for a while.
+    """
+
+    def build(stage: Stage) -> None:
+        for each in DIRECTORIES:
+            place = Path(stage.stack.enter_context(tempfile.TemporaryDirectory()))
+            place.chmod(0o555 if each == variable else 0o777)
+            stage.settings[each] = str(place)
+        # Nobody may not be allowed to read what Python loads at the first foreign name.
+        "ü".encode("punycode")
+        us = os.geteuid()
+        if us == 0:
+            stage.stack.callback(os.seteuid, us)
+            stage.before.append(lambda _house: os.seteuid(65534))
+
+    return build
+
+
+def damaged(file: str, content: bytes) -> Callable[[Stage], object]:
+    """
+    A certificate was issued, and then one of its files was overwritten.
+    """
+
+    def overwrite(house: House) -> None:
+        (path,) = Path(house.settings.certificates_dir).glob(f".certworker/generations/*/{file}")
+        path.chmod(0o600)
+        path.write_bytes(content)
+
+    return lambda stage: stage.before.extend((tried(NAME), overwrite))
+
+
+def a_file_in_the_way(stage: Stage) -> None:
+    """
+    Where Traefik's directory should be, something else is.
+    """
+    stage.environ()
+    stage.settings["CERTWORKER_CONFIG_DIR"] = str(stage.place / "config" / "file")
+    (stage.place / "config" / "file").write_text("")
+
+
+SCENES = [
+    Scene(
+        "the certificates' volume belongs to somebody else",
+        "fs.readonly",
+        forbidden("CERTWORKER_CERTIFICATES_DIR"),
+        "--entrypoint chown appwrite-worker-certificates -R",
+        again=DAY,
+        check="volumes",
+    ),
+    Scene(
+        "Traefik's volume is mounted read-only",
+        "fs.readonly",
+        forbidden("CERTWORKER_CONFIG_DIR"),
+        "mounts the volume without :ro",
+        again=DAY,
+        check="volumes",
+    ),
+    Scene("no directory at all", "fs.io", a_file_in_the_way, "dmesg", again=SOON, check="volumes"),
+    Scene(
+        "a key that is another one's",
+        "fs.partial",
+        damaged("privkey.pem", Signer().certificate(NAME).key.pem),
+        "certworker status shop.org",
+        asked=True,
+        shows="warning",
+    ),
+    Scene(
+        "a certificate that was cut off, says the doctor",
+        "fs.partial",
+        damaged("fullchain.pem", b"-----BEGIN CERTIFICATE-----\n"),
+        "certworker status shop.org",
+        shows="doctor",
+    ),
+    Scene(
+        "a key that is none, says the doctor",
+        "fs.corrupt",
+        damaged("privkey.pem", b"no key"),
+        "certworker status shop.org",
+        shows="doctor",
+    ),
+]
+
+
+@played(SCENES)
+def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    The line tells the directory, and what to type.
+    """
+    play(scene, stage, caplog)
