@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from certworker.errors import catalogue
+from tests.theatre.scenes import all_scenes
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -24,12 +25,14 @@ RETRIES = {
 
 def failures() -> str:
     """
-    One row for each code of the catalogue, in the words of the log.
+    One row for each code of the catalogue, in the words of the log; ✓ where a scene proves it.
     """
-    rows = ["| code | what it says | what to do | tried again |", "|---|---|---|---|"]
+    proven = {scene.code for scene in all_scenes()}
+    rows = ["| code | what it says | what to do | tried again | proven |", "|---|---|---|---|---|"]
     for kind in catalogue():
         said, cure = (_cell(text) for text in (kind.says, kind.cure))
-        rows.append(f"| `{kind.code}` | {said} | {cure} | {RETRIES[kind.retry.value]} |")
+        mark = "✓" if kind.code in proven else ""
+        rows.append(f"| `{kind.code}` | {said} | {cure} | {RETRIES[kind.retry.value]} | {mark} |")
     return "\n".join(rows)
 
 
