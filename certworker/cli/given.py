@@ -4,6 +4,8 @@ The names that a command is given: typed, or in a file.
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TextIO
@@ -19,6 +21,13 @@ file_option = click.option(
     type=click.File(encoding="utf-8", errors="replace"),
     help="Names from FILE, one a line; # begins a comment; - is the standard input.",
 )
+
+
+def asker(command: str) -> str:
+    """
+    Who types *command*, for the record.
+    """
+    return f"certworker {command} (uid {os.getuid()} on {socket.gethostname()})"
 
 
 def normalised(names: Iterable[str], file: TextIO | None, *, private: bool) -> list[str]:

@@ -10,7 +10,7 @@ from typing import TextIO
 
 import click
 
-from certworker.cli.given import file_option, names_argument, normalised
+from certworker.cli.given import asker, file_option, names_argument, normalised
 from certworker.intake.connection import connected
 from certworker.intake.following import follow
 from certworker.intake.queue import request_removal
@@ -38,7 +38,7 @@ def command(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: in
     # What is there may have come from another CA than today's.
     wanted = normalised(names, file, private=True)
     with connected(settings) as connection:
-        jobs = [(name, request_removal(name, connection=connection)) for name in wanted]
+        jobs = [(name, request_removal(name, by=asker("remove"), connection=connection)) for name in wanted]
         if not wait:
             for name, _ in jobs:
                 click.echo(

@@ -10,7 +10,7 @@ from typing import TextIO
 
 import click
 
-from certworker.cli.given import file_option, names_argument, normalised
+from certworker.cli.given import asker, file_option, names_argument, normalised
 from certworker.intake.connection import connected
 from certworker.intake.following import follow
 from certworker.intake.queue import request_certificate
@@ -49,9 +49,10 @@ def command(
     wanted = normalised(names, file, private=private)
     packed = [requested_names(None, wanted, private=private)] if together else None
     requests = packed or [(name,) for name in wanted]
+    by = asker("request") if force else None
     with connected(settings) as connection:
         jobs = [
-            (each, request_certificate(each, force=force, i_know=i_know, connection=connection))
+            (each, request_certificate(each, force=force, i_know=i_know, by=by, connection=connection))
             for each in requests
         ]
         if not wait:

@@ -9,6 +9,7 @@ import os
 import click
 
 from certworker.allowance import budget_of
+from certworker.cli.given import asker
 from certworker.intake.connection import connected
 from certworker.intake.queue import request_certificate
 from certworker.ledger.record import Records
@@ -40,5 +41,5 @@ def command(name: str) -> None:
         if not any(resumed):
             click.echo(f"{name} is not paused. To see how it stands: certworker status {name}")
             return
-        request_certificate(names, connection=connection)
+        request_certificate(names, by=asker("resume"), connection=connection)
     click.echo(f"{', '.join(names)}: requested; to see how it stands: certworker status {name}")

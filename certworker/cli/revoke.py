@@ -12,6 +12,7 @@ from redis import Redis
 
 from certworker.acme.custody import REASONS
 from certworker.cli.authority import choice_of, opened
+from certworker.cli.given import asker
 from certworker.intake.connection import connected
 from certworker.intake.queue import request_certificate, request_removal
 from certworker.names import domain_name
@@ -61,8 +62,8 @@ def command(name: str, reason: str, remove: bool) -> None:
 def _follow_up(connection: Redis, names: tuple[str, ...], remove: bool) -> None:
     if remove:
         for name in names:
-            request_removal(name, connection=connection)
+            request_removal(name, by=asker("revoke"), connection=connection)
     else:
-        request_certificate(names, force=True, connection=connection)
+        request_certificate(names, force=True, by=asker("revoke"), connection=connection)
     what = "removal" if remove else "a new certificate"
     click.echo(f"{what} requested; to see how it stands: certworker status {names[0]}")

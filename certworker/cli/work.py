@@ -134,7 +134,9 @@ def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
 def _consumer_of(house: House) -> Consumer:
     settings, connection = house.settings, house.connection
     translator = Translator(
-        request=lambda name, force: request_certificate(name, force=force, connection=connection),
+        request=lambda name, force: request_certificate(
+            name, force=force, by="Appwrite's core" if force else None, connection=connection
+        ),
         verify=partial(verify, house.preflight),
         unverified=lambda name, failure: house.results.tell((name,), "failed", failure),
         private_names=settings.authority.private_names,

@@ -14,7 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from certworker.assembly import House
-from certworker.errors import CertworkerError, Retry
+from certworker.errors import CertworkerError, Retry, printable
 from certworker.errors.machine import AlreadyUnderWay
 from certworker.errors.naming import PayloadType
 from certworker.issuance import Outcome
@@ -36,12 +36,15 @@ def functions_of(house: House) -> Mapping[str, Callable[..., dict[str, Any]]]:
         force: object = False,
         i_know: object = False,
         tenant: object = None,
+        by: object = None,
         **_: object,
     ) -> dict[str, Any]:
-        return _Job(house).issue(domain, domains, force, i_know, tenant)
+        return _Job(house, by).issue(domain, domains, force, i_know, tenant)
 
-    def remove(domain: object = None, domains: object = None, **_: object) -> dict[str, Any]:
-        return _Job(house).remove(domain, domains)
+    def remove(
+        domain: object = None, domains: object = None, by: object = None, **_: object
+    ) -> dict[str, Any]:
+        return _Job(house, by).remove(domain, domains)
 
     def look(**_: object) -> dict[str, Any]:
         return dict(house.rounds.look())
@@ -50,8 +53,9 @@ def functions_of(house: House) -> Mapping[str, Callable[..., dict[str, Any]]]:
 
 
 class _Job:
-    def __init__(self, house: House) -> None:
+    def __init__(self, house: House, by: object) -> None:
         self.house = house
+        self.by = by
         self.began = time.monotonic()
 
     def issue(
@@ -67,6 +71,8 @@ class _Job:
             for remark in remarks(str(domain or domains), names[0]):
                 logger.warning("%s", remark, extra=_about(names[0], "job"))
             logger.info("request received%s", " (forced)" if force else "", extra=_about(names[0], "job"))
+            if force or self.by:
+                self._audit(names[0], "force" if force else "request")
             if insisting := force is True and i_know is True:
                 logger.warning(
                     "somebody insists: our own caution is set aside", extra=_about(names[0], "audit")
@@ -88,6 +94,8 @@ class _Job:
         # Whatever is there may go, even if today's CA would not certify it.
         try:
             names = requested_names(domain, domains, private=True)
+            for name in names:
+                self._audit(name, "removal")
             known = [self.house.removal.remove(name) for name in names]
         except CertworkerError as failure:
             logger.warning("NOT REMOVED %s", failure, extra=_about(None, "failed", code=failure.code))
@@ -171,6 +179,11 @@ class _Job:
         if names:
             self.house.results.tell(names, "failed", failure)
         self._count("failed", failure.code)
+
+    def _audit(self, name: str, what: str) -> None:
+        # Whoever may write to the queue may say who they are.
+        said = printable(self.by, 100) if self.by else "nobody who gave a name"
+        logger.info("%s asked for through the queue by: %s", what, said, extra=_about(name, "audit"))
 
     def _count(self, outcome: str, code: str) -> None:
         self.house.metrics.job(outcome, code, time.monotonic() - self.began)

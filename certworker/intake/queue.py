@@ -69,6 +69,7 @@ def request_certificate(
     force: bool = False,
     i_know: bool = False,
     tenant: str | None = None,
+    by: str | None = None,
     connection: Redis | None = None,
 ) -> str:
     """
@@ -81,6 +82,7 @@ def request_certificate(
         force: Issue anew even if the certificate in service is not due.
         i_know: Together with *force*, as often as the CA allows, and not only three times a week.
         tenant: Whose request it is: a share of the slots is for each. By default the registered domain.
+        by: Who asks, for the record; nobody checks it.
         connection: The Redis of the worker; the one of the `_APP_REDIS_*` variables if none is given.
 
     Raises:
@@ -88,7 +90,8 @@ def request_certificate(
     """
     names = [domain] if isinstance(domain, str) else list(domain)
     what: dict[str, Any] = {"domain": names[0]} if len(names) == 1 else {"domains": names}
-    what |= {"force": force} | ({"i_know": True} if i_know else {}) | ({"tenant": tenant} if tenant else {})
+    more = {"i_know": i_know, "tenant": tenant, "by": by}
+    what |= {"force": force} | {field: value for field, value in more.items() if value}
     told_apart = [sorted({name.strip().lower() for name in names}), force, *([i_know] if i_know else [])]
     job_id = f"issue-{_digest(told_apart)}"
     if connection is not None:
@@ -99,15 +102,18 @@ def request_certificate(
     return job_id
 
 
-def request_removal(name: str, *, connection: Redis) -> str:
+def request_removal(name: str, *, by: str | None = None, connection: Redis) -> str:
     """
     Ask for *name* to be taken out of service; return the id of the job.
+
+    Args:
+        by: Who asks, for the record; nobody checks it.
 
     Raises:
         redis.RedisError: Redis did not take the request.
     """
     job_id = f"remove-{_digest(name)}"
-    _enqueue(connection, job_id, REMOVE, {"domain": name})
+    _enqueue(connection, job_id, REMOVE, {"domain": name} | ({"by": by} if by else {}))
     return job_id
 
 

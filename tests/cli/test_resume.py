@@ -36,6 +36,7 @@ class TestResume:
         assert 1 == sum(asked.kind == "newOrder" for asked in door_authority.requests)
 
         assert 0 == worker.command("resume", NAME).returncode
+        worker.wait_for_line(r"request asked for through the queue by: certworker resume \(uid \d+ on ")
         worker.wait_for_line(f"{NAME}.*DONE")
 
     def test_a_name_that_is_not_paused_is_left_alone(

@@ -26,6 +26,13 @@ def issue(house: House, **arguments: object) -> dict[str, Any]:
     return functions_of(house)["certworker.issue"](**arguments)
 
 
+def audited(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """
+    The audit lines.
+    """
+    return [line.getMessage() for line in caplog.records if getattr(line, "event", "") == "audit"]
+
+
 class TestIssue:
     def test_the_result_says_what_is_in_service_and_what_comes_next(self, house: House) -> None:
         """
@@ -95,3 +102,34 @@ class TestIssue:
         assert last.startswith(f"NOT ISSUED [{caught.value.code}] ")
         assert caught.value.remedy in last
         assert "attempt 1 · next try 20" in last
+
+
+class TestAudit:
+    @pytest.mark.parametrize(
+        ("given", "said"),
+        [
+            ({"force": True, "by": "a\nb"}, ["force asked for through the queue by: a\\nb"]),
+            ({"force": True}, ["force asked for through the queue by: nobody who gave a name"]),
+            ({"by": "certworker resume"}, ["request asked for through the queue by: certworker resume"]),
+            ({}, []),
+        ],
+    )
+    def test_what_sets_caution_aside_is_told_with_who_asked(
+        self, house: House, caplog: pytest.LogCaptureFixture, given: dict[str, object], said: list[str]
+    ) -> None:
+        """
+        Somebody will ask who used up the limits of the week.
+        """
+        with caplog.at_level(logging.INFO, "certworker"):
+            issue(house, domain=NAME, **given)
+
+        assert said == audited(caplog)
+
+    def test_a_removal_is_told_with_who_asked(self, house: House, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        Before it is done, so that a worker that dies in it has said why.
+        """
+        with caplog.at_level(logging.INFO, "certworker"):
+            functions_of(house)["certworker.remove"](domain=NAME, by="ann")
+
+        assert ["removal asked for through the queue by: ann", "taken out of service"] == audited(caplog)
