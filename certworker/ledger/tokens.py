@@ -8,14 +8,18 @@ directory (RFC 8555, section 8.1), so whoever can write to Redis can make us ans
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from redis import Redis
+from redis.exceptions import RedisError
 
 from certworker.answer import TOKEN
 from certworker.ledger.text import moment_in, text_in, written
+
+logger = logging.getLogger(__name__)
 
 TOKENS = "certworker:challenges"
 
@@ -62,9 +66,13 @@ class ChallengeTokens:
 
     def forget(self, token: str) -> None:
         """
-        Answer *token* no longer.
+        Answer *token* no longer; where Redis fails, until its time is over.
         """
-        self._connection.hdel(TOKENS, token)
+        try:
+            self._connection.hdel(TOKENS, token)
+        except RedisError as error:
+            # The name has been validated, or has failed for another reason: that is what matters.
+            logger.debug("a token was not forgotten and ends by itself: %s", error)
 
     def authority_of(self, token: str) -> str | None:
         """

@@ -1,0 +1,321 @@
+"""
+Ten thousand jobs that anybody may have written, and ten thousand answers that no CA should give.
+
+They are made by a generator with a fixed seed: what fails once fails again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import zlib
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from certworker.acme.network import Network
+from certworker.acme.order import Order, World
+from certworker.acme.refusals import refusal
+from certworker.acme.renewal_info import RenewalInfo
+from certworker.acme.resources import OrderState
+from certworker.acme.transport import Reply, Transport
+from certworker.certificates import Certificate, PrivateKey
+from certworker.development.authority import DevelopmentAuthority
+from certworker.errors import CertworkerError
+from certworker.intake.functions import functions_of
+from certworker.intake.jobs import registered
+from tests.houses import open_house
+
+COUNT = 10_000
+
+#: What somebody would try who wants a file elsewhere, or a name that is none.
+NAMES = (
+    "../../etc/passwd",
+    "/etc/cron.d/job",
+    "..",
+    "a/../../b.localhost",
+    "shop.localhost\x00.pem",
+    "shop.localhost\n- exec: rm",
+    "*.localhost",
+    "xn--ls8h.localhost",
+    "a" * 64 + ".localhost",
+    "%2e%2e%2f",
+    "{{shop}}.localhost",
+    "`id`.localhost",
+    "ünïcode..localhost",
+    "169.254.169.254",
+    "shop.localhost:80",
+    "http://shop.localhost/",
+    "-.localhost",
+    "com",
+    "",
+)
+WORDS = (
+    "domain",
+    "domains",
+    "force",
+    "i_know",
+    "tenant",
+    "certworker.issue",
+    "certworker.remove",
+    "os.system",
+)
+
+
+def value(random: Random, depth: int = 0) -> Any:
+    """
+    Anything that JSON can say.
+    """
+    kinds: list[Callable[[], Any]] = [
+        lambda: None,
+        lambda: random.random() < 0.5,
+        lambda: random.choice((0, -1, 2**70, 1e308, random.randrange(10**6))),
+        lambda: random.choice(NAMES),
+        lambda: random.choice(WORDS),
+        lambda: text(random),
+    ]
+    if depth < 4:
+        kinds += [
+            lambda: [value(random, depth + 1) for _ in range(random.randrange(4))],
+            lambda: {text(random): value(random, depth + 1) for _ in range(random.randrange(4))},
+        ]
+    return random.choice(kinds)()
+
+
+def text(random: Random) -> str:
+    """
+    A few characters of any alphabet, control characters among them.
+    """
+    return "".join(chr(random.choice((random.randrange(128), random.randrange(0xD800)))) for _ in range(8))
+
+
+def damaged(random: Random, content: bytes) -> bytes:
+    """
+    *content* with some of its bytes changed, lost or repeated; mostly as it is.
+    """
+    if random.random() < 0.8:
+        return content
+    place, end = sorted((random.randrange(len(content) + 1), random.randrange(len(content) + 1)))
+    return content[:place] + random.choice((b"", random.randbytes(3), content[place:end] * 2)) + content[end:]
+
+
+def job(random: Random) -> bytes:
+    """
+    The data of a job: a call with anything in its place.
+    """
+    keywords = {
+        word: random.choice((random.choice(NAMES), value(random)))
+        for word in random.sample(WORDS[:5], random.randrange(4))
+    }
+    call = [
+        random.choice((*WORDS[5:], "certworker.issue", "certworker.issue", value(random))),
+        random.choice((None, None, None, value(random))),
+        random.choice(([], [], [], value(random), [random.choice(NAMES)])),
+        random.choice((keywords, keywords, keywords, value(random))),
+    ]
+    data = json.dumps(call, ensure_ascii=random.random() < 0.5).encode()
+    data = damaged(random, data)
+    return zlib.compress(data) if random.random() < 0.3 else data
+
+
+def everything(root: Path) -> set[Path]:
+    """
+    All files and directories below *root*.
+    """
+    return set(root.rglob("*"))
+
+
+def ended(attempt: Callable[[], object]) -> object:
+    """
+    What *attempt* returns, or the failure with a sentence that it raises; nothing else is let through.
+    """
+    try:
+        return attempt()
+    except CertworkerError as failure:
+        return failure
+
+
+class TestJobs:
+    @pytest.mark.timeout(300)
+    def test_ten_thousand_are_refused_with_one_warning_each_and_without_a_file(
+        self,
+        connection: Redis,
+        door_authority: DevelopmentAuthority,
+        tmp_path: Path,
+        http_port: int,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """
+        Whoever may write to Redis may write anything. Even a name that could be certified is not ordered
+        here: the worker lacks the settings for a public CA.
+        """
+        random, refused = Random(1), 0
+        caplog.set_level(logging.WARNING, "certworker")
+        url = door_authority.directory_url
+        with open_house(tmp_path, connection, url, http_port, CERTWORKER_PRIVATE_NETWORK="false") as house:
+            kind, before = registered(functions_of(house)), everything(tmp_path.parent)
+            for number in range(COUNT):
+                caplog.clear()
+                data = job(random)
+                given = kind(f"job-{number}", connection=connection, serializer="json")
+                given.restore({"data": data})
+                told = ended(given.perform)
+                if isinstance(told, CertworkerError):
+                    refused += 1
+                    assert [True] == [message.isprintable() for message in caplog.messages], data
+                else:
+                    # What is nobody's may go: there is nothing to remove.
+                    assert isinstance(told, dict)
+                    assert "unknown" == told["state"], data
+
+        assert refused > COUNT * 0.9
+        # A lock in each directory is all that an attempt needs.
+        made = everything(tmp_path.parent) - before
+        assert {".certworker", "lock"} >= {path.name for path in made}
+        assert [] == door_authority.requests
+
+
+#: By the beginning of a path: what belongs there.
+TEMPLATES: dict[str, dict[str, Any]] = {
+    "directory": {
+        "newNonce": "http://127.0.0.1/nonce",
+        "newAccount": "http://127.0.0.1/account",
+        "newOrder": "http://127.0.0.1/order",
+        "renewalInfo": "http://127.0.0.1/info",
+        "meta": {"profiles": {"classic": "as ever"}, "caaIdentities": ["ca.example"]},
+    },
+    "order": {
+        "status": "pending",
+        "expires": "2026-12-01T00:00:00Z",
+        "identifiers": [{"type": "dns", "value": "shop.localhost"}],
+        "authorizations": ["http://127.0.0.1/authorization/1"],
+        "finalize": "http://127.0.0.1/order/1/finalize",
+        "error": {"type": "urn:ietf:params:acme:error:caa", "detail": "no", "status": 403},
+    },
+    "authorization": {
+        "status": "pending",
+        "identifier": {"type": "dns", "value": "shop.localhost"},
+        "challenges": [
+            {
+                "type": "http-01",
+                "url": "http://127.0.0.1/challenge/1",
+                "token": "t",
+                "error": {"type": "urn:ietf:params:acme:error:dns", "detail": "NXDOMAIN"},
+                "validationRecord": [{"addressUsed": "127.0.0.1"}],
+            }
+        ],
+    },
+    "problem": {
+        "type": "urn:ietf:params:acme:error:rateLimited",
+        "detail": "too many new orders, retry after 2026-12-01 00:00:00 UTC",
+        "status": 429,
+        "subproblems": [{"type": "urn:ietf:params:acme:error:caa", "identifier": {"value": "a.org"}}],
+    },
+    "info": {"suggestedWindow": {"start": "2026-12-01T00:00:00Z", "end": "2026-12-02T00:00:00Z"}},
+    "challenge": {"type": "http-01", "status": "processing", "url": "http://127.0.0.1/challenge/1"},
+}
+
+#: Of an order, and of an authorization.
+STATES = ("pending", "ready", "processing", "valid", "invalid", "expired")
+
+
+def answer(random: Random, url: str) -> Reply:
+    """
+    What a CA might say at *url*, with anything in the place of some of it.
+    """
+    path = url.removeprefix("http://127.0.0.1/").partition("/")[0]
+    status = random.choice((200, 200, 200, 200, 200, 201, 400, 403, 429, 500))
+    # A URL may be one that the CA made up.
+    path = path if path in TEMPLATES else random.choice(sorted(TEMPLATES))
+    document = dict(TEMPLATES["problem" if status >= 400 else path])
+    if "authorizations" in document:
+        document["status"] = random.choice(STATES)
+    for name in random.sample(sorted(document), random.choice((0, 0, 0, 1, 1))):
+        document[name] = value(random)
+    body = damaged(random, json.dumps(document).encode())
+    headers = {
+        "Content-Type": random.choice(("application/json", "text/html", text(random))),
+        "Retry-After": random.choice(("", "10", "-1", "9" * 400, "Mon, 99 Jan 0000", text(random))),
+        "Link": random.choice(("", '<http://x>;rel="up"', "<", ';rel="alternate"', text(random))),
+        "Replay-Nonce": text(random),
+    }
+    return Reply(url, status, headers, body)
+
+
+class Parrot(Transport):
+    """
+    The way to a CA that says anything.
+    """
+
+    def __init__(self, random: Random) -> None:
+        self.random = random
+
+    def send(self, method: str, url: str, body: bytes | None = None) -> Reply:
+        """
+        The next answer, whoever asks.
+        """
+        return answer(self.random, url)
+
+
+@dataclass
+class Clock:
+    """
+    Time that passes when somebody waits for it.
+    """
+
+    now: datetime = datetime(2026, 11, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """
+        Let *seconds* pass.
+        """
+        self.now += timedelta(seconds=seconds)
+
+
+class TestAnswers:
+    @pytest.mark.timeout(300)
+    def test_ten_thousand_are_understood_or_told(self) -> None:
+        """
+        Whatever stands between us and the CA may answer in its place.
+        """
+        random, clock, told = Random(2), Clock(), Counter[str]()
+        key, base = PrivateKey.generate(), "http://127.0.0.1"
+
+        def ask(url: str, _payload: dict[str, Any] | None = None) -> Reply:
+            told["answers"] += 1
+            if (reply := answer(random, url)).status >= 400:
+                raise refusal(reply, "The CA", clock())
+            return reply
+
+        world = World("The CA", ask, "thumbprint", "Root", clock, clock.sleep, random)
+
+        def order() -> object:
+            placed = Order(
+                ("shop.localhost",), f"{base}/order/1", OrderState.read(ask(f"{base}/order")), world
+            )
+            placed.validate()
+            return Certificate.from_pem(placed.finalize(b"request"), key)
+
+        def advice() -> object:
+            told["answers"] += 2
+            network = Network("The CA", f"{base}/directory", Parrot(random), clock)
+            return RenewalInfo(network, clock).suggestion("an.id", "shop.localhost")
+
+        while told["answers"] < COUNT:
+            failure = ended(random.choice((order, order, advice)))
+            if isinstance(failure, CertworkerError):
+                told[failure.code] += 1
+                assert str(failure).isprintable()
+                assert failure.until is None or failure.until.tzinfo
+
+        assert len(told) > 8

@@ -1,0 +1,128 @@
+"""
+A Redis that fails: for a moment at each step of a renewal, and for good until somebody repairs it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from certworker.assembly import House
+from certworker.development.authority import DevelopmentAuthority
+from certworker.errors import CertworkerError
+from certworker.intake.redis_check import failure_of
+from certworker.ledger.lock import LOCKS
+from tests.faults.accidents import Accidents
+from tests.faults.service import NAME, in_service
+from tests.houses import open_house
+from tests.servers.redis import RedisServer
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """
+    A Redis of one's own, to be harmed.
+    """
+    place = tmp_path / "redis"
+    place.mkdir()
+    server = RedisServer(place)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def house(
+    tmp_path: Path, server: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+) -> Iterator[House]:
+    """
+    A house at `server` with a certificate for NAME in service.
+    """
+    with (
+        Redis(host="127.0.0.1", port=server.port, retry=Retry(NoBackoff(), 3)) as connection,
+        open_house(tmp_path, connection, door_authority.directory_url, http_port) as opened,
+    ):
+        opened.issuer.issue((NAME,))
+        yield opened
+
+
+def renewed(house: House, number: int | None, accident: Callable[[], object]) -> tuple[str, int]:
+    """
+    Renew with an *accident* before the command *number* (from 0; None: without).
+
+    Returns:
+        "issued" or the code of the failure, and how many commands were sent.
+    """
+    kind: Any = redis.connection.AbstractConnection
+    send, thread, seen = kind.send_packed_command, threading.get_ident(), 0
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        nonlocal seen
+        if threading.get_ident() == thread:
+            seen += 1
+            if seen - 1 == number:
+                # What the accident itself sends is no step.
+                kind.send_packed_command = send
+                accident()
+                kind.send_packed_command = counting
+        return send(*arguments, **options)
+
+    kind.send_packed_command = counting
+    try:
+        outcome: str = house.issuer.issue((NAME,), force=True).state
+    except RedisError as error:
+        outcome = failure_of(error, "here").code
+    except CertworkerError as failure:
+        outcome = failure.code
+    finally:
+        kind.send_packed_command = send
+    return outcome, seen
+
+
+class TestRenewals:
+    @pytest.mark.timeout(300)
+    @pytest.mark.parametrize("accident", ["cut", "empty", "evict", "hang", "read_only", "fill", "kill"])
+    def test_an_accident_at_each_command_loses_nothing_that_is_in_service(
+        self, house: House, server: RedisServer, accident: str
+    ) -> None:
+        """
+        Redis is the memory that may be lost; the volume is the one that counts.
+        """
+        accidents, outcomes = Accidents(server), Counter[str]()
+        _, steps = renewed(house, None, accidents.repair)
+        for number in range(0, steps, 4 if accident in ("hang", "kill") else 1):
+            outcome, _ = renewed(house, number, getattr(accidents, accident))
+            outcomes[outcome] += 1
+            assert in_service(house, NAME)
+            accidents.repair()
+            # Nobody could give it back; in production its lease ends.
+            house.connection.delete(LOCKS + NAME)
+            house.rounds.reconcile()
+            assert NAME in house.agenda
+
+        assert steps >= 15
+        assert EXPECTED[accident] >= set(outcomes), outcomes
+        assert "issued" == house.issuer.issue((NAME,), force=True).state
+        assert {} == house.tokens.all()
+
+
+#: What may become of a renewal that meets an accident.
+EXPECTED = {
+    "cut": {"issued"},
+    "empty": {"issued", "http.404"},
+    "evict": {"issued", "http.404"},
+    "hang": {"issued"},
+    "read_only": {"issued", "redis.readonly"},
+    "fill": {"issued", "redis.oom"},
+    "kill": {"issued", "redis.unreachable"},
+}
