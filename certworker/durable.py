@@ -178,6 +178,18 @@ def check_writable(directory: Path) -> None:
         remove(probe)
 
 
+def check_permitted(directory: Path) -> None:
+    """
+    See that names in *directory* may be changed, without changing any: whoever watches it is not woken.
+
+    Raises:
+        VolumeReadOnly: They may not.
+    """
+    with told(directory / f"any{TEMPORARY}"):
+        if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
 def sync_directory(path: Path) -> None:
     """
     Make the names in the directory *path* last.

@@ -152,6 +152,7 @@ class Traefik:
         """
         durable.make_directory(self._workshop)
         durable.check_writable(self._workshop)
+        durable.check_permitted(self.directory)
 
     def _loaded(self) -> list[Path]:
         return sorted(file for file in self.directory.glob("*") if file.suffix in _LOADED)
