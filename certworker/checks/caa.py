@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from certworker.checks.records import CaaSet
+from certworker.checks.dns import SILENT
+from certworker.checks.records import CaaSet, Records
 from certworker.checks.verdict import Answer, Question, Verdict
 from certworker.errors import CertworkerError
 from certworker.errors.reach import CaaLookupFailed
@@ -78,6 +79,8 @@ def check_caa(question: Question, issuers: Callable[[], Sequence[Issuer]]) -> Ve
         issuers: The CAs, of which one has to be allowed, the preferred one first; asked for only if there
             are records.
     """
+    if _nobody_to_ask(question.records):
+        return Verdict.yes("CAA could not be asked")
     for found in question.records.caa:
         if found.trouble:
             return Verdict.no(
@@ -88,6 +91,15 @@ def check_caa(question: Question, issuers: Callable[[], Sequence[Issuer]]) -> Ve
             allowed = (verdict for verdict in verdicts if verdict.answer is Answer.YES)
             return next(allowed, verdicts[0])
     return Verdict.yes("CAA open" if question.records.caa else "")
+
+
+def _nobody_to_ask(records: Records) -> bool:
+    # The servers of the domain were not even found: the fault is on our side, and told by another check.
+    return (
+        bool(records.resolvers)
+        and not records.authoritative
+        and all(view.trouble == SILENT for view in records.resolvers)
+    )
 
 
 def _judged(name: str, found: CaaSet, issuer: Issuer) -> Verdict:

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certworker.checks.caa import Issuer, Permission, check_caa
-from certworker.checks.records import Caa, CaaSet, Records
+from certworker.checks.dns import SILENT
+from certworker.checks.records import Caa, CaaSet, Records, View
 from certworker.checks.verdict import Answer, Question, Verdict
 from certworker.errors import Retry
 
@@ -166,6 +167,16 @@ class TestTree:
 
         assert "caa.lookup_failed" == code(self.climbed(CaaSet(NAME, NAME), failed))
         assert Answer.YES is self.climbed(CaaSet(NAME, NAME, issue("letsencrypt.org")), failed).answer
+
+    def test_where_no_resolver_answers_the_domain_is_not_to_blame(self) -> None:
+        """
+        The CA has resolvers of its own; a firewall of ours must not stop it.
+        """
+        silent = View("8.8.8.8", trouble=SILENT)
+        failed = CaaSet(NAME, NAME, trouble=SILENT)
+        question = Question(NAME, Records(NAME, resolvers=(silent,), caa=(failed,)))
+
+        assert Answer.YES is check_caa(question, lambda: (OURS,)).answer
 
     def test_the_ca_is_asked_only_if_there_are_records(self) -> None:
         """

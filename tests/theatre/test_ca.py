@@ -8,10 +8,32 @@ import pytest
 
 from certworker.development.misbehaviour import Fault
 from certworker.development.problems import Problem
+from tests.servers.web import WebServer, always
+from tests.serving.authority import Signer
 from tests.theatre.scenes import SOON, Scene, play, played, refused_by_the_ca
 from tests.theatre.worlds import Stage
 
+
+def intercepted(stage: Stage) -> None:
+    """
+    Somebody else's certificate stands where the CA is.
+    """
+    certificate = Signer().certificate("proxy.example.org")
+    pair = stage.place / "proxy.pem", stage.place / "proxy.key"
+    pair[0].write_bytes(certificate.fullchain_pem)
+    pair[1].write_bytes(certificate.key.pem)
+    server = stage.stack.enter_context(WebServer(always(200), pair=pair))
+    stage.settings["CERTWORKER_AUTHORITY"] = f"https://127.0.0.1:{server.port}/directory"
+
+
 SCENES = [
+    Scene(
+        "a proxy that reads all TLS",
+        "net.tls_intercept",
+        intercepted,
+        "CERTWORKER_CA_BUNDLE=",
+        shows="doctor",
+    ),
     refused_by_the_ca(
         "a fault of its own", "ca.server_internal", "newOrder", Fault(500), "https://letsencrypt.status.io"
     ),

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.servers.redis import free_port
 from tests.servers.web import always
 from tests.theatre.scenes import Scene, play, played
 from tests.theatre.worlds import HERE, NAME, PUBLIC, Stage
@@ -94,6 +95,15 @@ def of_two_minds(stage: Stage) -> None:
 
 
 SCENES = [
+    Scene(
+        "nobody to ask: the fault is ours, and no domain's",
+        "dns.container_resolver",
+        lambda stage: stage.settings.update(_APP_DNS=f"127.0.0.1:{free_port()}"),
+        "getent hosts shop.org",
+        asked=True,
+        check="DNS",
+        shows="warning",
+    ),
     Scene(
         "the record was never made",
         "dns.no_record",

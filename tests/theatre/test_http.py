@@ -62,12 +62,16 @@ def crossed_ports(stage: Stage) -> None:
     stage.stand(always(400), "127.0.0.3")
 
 
-def twice(stage: Stage) -> None:
+def twice(respond: Respond) -> Callable[[Stage], object]:
     """
-    A filter cuts connections, and a job has failed by it.
+    Something answers so, perhaps to us only, and a job has failed by it.
     """
-    stage.serve(cut)
-    stage.before.append(tried(NAME))
+
+    def build(stage: Stage) -> None:
+        stage.serve(respond)
+        stage.before.append(tried(NAME))
+
+    return build
 
 
 def behind_cloudflare(stage: Stage) -> None:
@@ -159,8 +163,16 @@ SCENES = [
     Scene(
         "a filter cuts connections: the CA is asked once a day",
         "http.reset",
-        twice,
+        twice(cut),
         "Take port 80 out of what filters it",
+        again=timedelta(minutes=5),
+        check="port 80",
+    ),
+    Scene(
+        "the router's own page: the CA is asked once a day",
+        "http.router_ui",
+        twice(always(200, "Welcome", Server="micro_httpd")),
+        "Forward port 80 of the router",
         again=timedelta(minutes=5),
         check="port 80",
     ),

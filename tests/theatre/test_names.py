@@ -36,6 +36,13 @@ SCENES = [
     name("a registry's name", "name.is_public_suffix", "co.uk", "example.co.uk"),
     name("a wildcard", "name.wildcard", "*.shop.org", "for example "),
     name("bad punycode", "name.bad_idn", "xn--zz.shop.org", "Send it as"),
+    Scene(
+        "a word where true or false belongs",
+        "payload.type",
+        lambda stage: stage.arguments.update(force="yes"),
+        '"force": false',
+        again=None,
+    ),
 ]
 
 

@@ -42,6 +42,13 @@ SCENES = [
         "nothing to do",
     ),
     refused_by_the_ca(
+        "a certificate that was replaced already",
+        "acme.already_replaced",
+        "newOrder",
+        Fault(409, "alreadyReplaced"),
+        "there is nothing to do",
+    ),
+    refused_by_the_ca(
         "a profile that the CA does not have",
         "acme.invalid_profile",
         "newOrder",
