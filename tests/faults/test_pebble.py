@@ -1,0 +1,65 @@
+"""
+Pebble as unpleasant as it can be: every fifth nonce refused, validations that sleep, authorizations reused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from tests.houses import open_house
+from tests.servers.pebble import Pebble
+
+#: It waits for up to 15 s before each validation otherwise.
+UNPLEASANT = {
+    "PEBBLE_VA_NOSLEEP": "0",
+    "PEBBLE_VA_SLEEPTIME": "1",
+    "PEBBLE_WFE_NONCEREJECT": "20",
+    "PEBBLE_AUTHZREUSE": "50",
+}
+
+COUNT = 200
+
+#: More orders under way let Pebble deadlock.
+AT_ONCE = 4
+
+
+@pytest.fixture
+def unpleasant(tmp_path: Path) -> Iterator[Pebble]:
+    """
+    A Pebble of one's own.
+    """
+    server = Pebble(tmp_path / "pebble")
+    server.start(external_accounts=None, **UNPLEASANT)
+    yield server
+    server.close()
+
+
+@pytest.mark.timeout(400)
+class TestUnpleasant:
+    def test_all_are_issued(self, unpleasant: Pebble, tmp_path: Path, connection: Redis) -> None:
+        """
+        Every name is asked for twice in a row: the second order meets what the CA has kept of the first.
+        """
+        names = [f"shop{number}.localhost" for number in range(COUNT // 2)]
+        with (
+            open_house(
+                tmp_path,
+                connection,
+                unpleasant.directory_url,
+                unpleasant.http_port,
+                CERTWORKER_CA_BUNDLE=str(unpleasant.ca_bundle),
+            ) as house,
+            ThreadPoolExecutor(AT_ONCE) as pool,
+        ):
+            outcomes = [
+                *pool.map(lambda name: house.issuer.issue((name,)), names),
+                *pool.map(lambda name: house.issuer.issue((name,), force=True), names),
+            ]
+
+        assert ["issued"] * COUNT == [outcome.state for outcome in outcomes]
+        assert COUNT == len({outcome.facts.serial for outcome in outcomes})
