@@ -127,3 +127,10 @@ def forbidden() -> Iterator[Path]:
         yield directory
         os.seteuid(us)
         directory.chmod(0o755)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """
+    The longest tests, which have a time limit of their own, come first: nobody waits for them at the end.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
