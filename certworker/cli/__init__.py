@@ -3,9 +3,10 @@ The commands a person types. Each lives in its own module, imported when it is c
 
 Some share what stands above them::
 
-    given        names, typed or in a file
+    given        names, typed or in a file, and who types
     request      asks for certificates
     remove       takes names out of service
+    resume       orders again for a name that the CA has paused
     authority    the CA that a command speaks to by itself
     account      our account there, in the hands of a person
     revoke       ends a certificate before its time
