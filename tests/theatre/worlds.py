@@ -9,9 +9,10 @@ from __future__ import annotations
 import http.client
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import SystemRandom
 
 from redis import Redis
 
@@ -20,7 +21,7 @@ from certworker.development.authority import DevelopmentAuthority
 from certworker.development.misbehaviour import Misbehaviour
 from tests.houses import environment, open_house
 from tests.servers.development import development_authority
-from tests.servers.redis import RedisServer, free_port
+from tests.servers.redis import RedisServer
 from tests.servers.web import Respond, WebServer, response
 from tests.servers.zones import World, ZoneServer
 
@@ -35,6 +36,16 @@ PUBLIC = {
 }
 
 
+def quiet_port() -> int:
+    """
+    A free port that no other server or connection is given by chance: a scene opens its doors late.
+    """
+    while True:
+        port = SystemRandom().randrange(15_000, 30_000)
+        with suppress(OSError), socket.create_server(("0.0.0.0", port)):  # noqa: S104 (any of the loopback)
+            return port
+
+
 class Stage:
     """
     Where a scene is built, before the house is opened.
@@ -45,7 +56,7 @@ class Stage:
         self.redis = redis
         self.connection = connection
         self.stack = stack
-        self.http_port = free_port()
+        self.http_port = quiet_port()
         self.dns = stack.enter_context(World())
         #: How far this world's time is ahead of ours, and the clock of the house of that.
         self.ahead = timedelta()
