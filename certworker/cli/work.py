@@ -101,6 +101,7 @@ def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
             waiting=partial(queue_length, connection),
             lease_seconds=lease_seconds,
         )
+        stack.callback(house.locks.give_all_back)
         narrator = Narrator(lambda name, *event: house.stories.tell(name, Event(*event)))
         logging.getLogger("certworker").addHandler(narrator)
         scheduler = Scheduler(connection)

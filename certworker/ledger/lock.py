@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -156,7 +157,8 @@ class NameLocks:
         self._take = connection.register_script(_TAKE)
         self._renew = connection.register_script(_RENEW)
         self._release = connection.register_script(_RELEASE)
-        self._leases: set[Lease] = set()
+        #: Each with what gives its names back.
+        self._leases: dict[Lease, Callable[[], None]] = {}
         self._mutex = threading.Lock()
         self._renewing = threading.Thread(target=self._keep_renewing, name="leases", daemon=True)
 
@@ -173,15 +175,26 @@ class NameLocks:
         mark = secrets.token_hex(16)
         lease = self._taken(wanted, keys, mark)
         with self._mutex:
-            self._leases.add(lease)
+            self._leases[lease] = partial(self._given_back, keys, mark)
             if self._renewing.ident is None:
                 self._renewing.start()
         try:
             yield lease
         finally:
             with self._mutex:
-                self._leases.discard(lease)
-            lease.end(lambda: self._given_back(keys, mark))
+                give_back = self._leases.pop(lease)
+            lease.end(give_back)
+
+    def give_all_back(self) -> None:
+        """
+        Give all names back, for this process ends: whoever comes next need not wait for the end of a lease.
+
+        What is still under way is fenced by the token of whoever has the names next.
+        """
+        with self._mutex:
+            leases = dict(self._leases)
+        for lease, give_back in leases.items():
+            lease.end(give_back)
 
     def is_held(self, name: str) -> bool:
         """

@@ -132,6 +132,21 @@ class TestHold:
             assert lease.still_held()
 
 
+    def test_a_worker_that_ends_gives_them_back_although_it_is_not_done(
+        self, connection: redis.Redis
+    ) -> None:
+        """
+        After `docker compose up -d` with a new image nobody waits for the end of a lease.
+        """
+        ending, next_one = locks_of(connection), locks_of(connection)
+        with ending.hold(["a.example"]) as lease:
+            ending.give_all_back()
+            with next_one.hold(["a.example"]) as newer:
+                assert newer.token > lease.token
+                assert not lease.still_held()
+            assert not ending.is_held("a.example")
+
+
 class TestToken:
     """
     The fencing token.
