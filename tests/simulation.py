@@ -18,6 +18,7 @@ from redis import Redis
 from certworker.assembly import House
 from certworker.checks.preflight import Preflight
 from certworker.checks.resolver import Resolver
+from certworker.checks.verdict import Inspection, Verdict
 from certworker.development.authority import DevelopmentAuthority
 from certworker.development.misbehaviour import Fault
 from certworker.errors import CertworkerError
@@ -30,6 +31,9 @@ BEGIN = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 #: This share of the attempts meets a CA that fails.
 SHARE_OF_FAULTS = 0.05
+
+#: The checks look at the real world, in which no time passes.
+NOTHING = Inspection("nothing", "nothing", lambda: Verdict.yes(""), 1)
 
 #: Where the next request of a lane is put, to be read at once.
 TAKEN = NewJob("taken", "simulation:list", "simulation:job", "", "", {})
@@ -134,8 +138,7 @@ def simulated(place: Path, connection: Redis) -> Iterator[Life]:
         development_authority(place, http01_port=http_port, clock=clock) as authority,
         open_house(place, connection, authority.directory_url, http_port, clock=clock) as house,
     ):
-        # The checks look at the real world, in which no time passes.
-        quick = replace(house, issuer=replace(house.issuer, checks=Preflight([], [], Resolver([]).look_up, lambda _: True)))
+        quick = replace(house, issuer=replace(house.issuer, checks=Preflight([NOTHING], [], Resolver([]).look_up, lambda _: True)))
         yield Life(quick, authority, clock)
 
 

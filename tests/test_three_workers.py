@@ -100,7 +100,7 @@ class TestThreeWorkers:
 
         def served() -> bool | None:
             changed.add(config.stat().st_mtime_ns)
-            return len(list(config.glob("*.yml"))) == len(NAMES) or None
+            return len(list(config.glob("shop*.yml"))) == len(NAMES) or None
 
         wait_until(served, lambda: "\n".join(worker.log[-2000:] for worker in workers), LONGEST_SECONDS)
         time.sleep(1)
