@@ -14,8 +14,10 @@ class Accidents:
     What may happen to a Redis, and how somebody repairs it.
     """
 
-    def __init__(self, server: RedisServer) -> None:
+    def __init__(self, server: RedisServer, *options: str) -> None:
         self.server = server
+        #: With which it is started.
+        self.options = options
         self.client = server.client()
         self.random = Random(1)
 
@@ -68,6 +70,6 @@ class Accidents:
         Make it well again.
         """
         if self.server.process is None:
-            self.server.start()
+            self.server.start(*self.options)
         self.client.config_set("maxmemory", "0")
         self.client.replicaof("no", "one")

@@ -64,13 +64,13 @@ class WorkerProcess:
                 [sys.executable, *self.program], env=self.environment, stdout=log, stderr=log
             )
 
-    def terminate(self) -> int:
+    def terminate(self, seconds: float = PATIENCE_SECONDS) -> int:
         """
-        Send SIGTERM and return the exit code.
+        Send SIGTERM and return the exit code; it may take so many *seconds*.
         """
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=PATIENCE_SECONDS)
+        return self.process.wait(timeout=seconds)
 
     def kill(self) -> None:
         """

@@ -1,0 +1,150 @@
+"""
+The whole worker: told to end with its hands full, and with a Redis that has one accident after the other.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.development.authority import DevelopmentAuthority
+from certworker.intake.queue import request_certificate
+from certworker.intake.worker import STOP_DEADLINE_SECONDS
+from certworker.serving.traefik import Traefik
+from tests.faults.accidents import Accidents
+from tests.houses import environment
+from tests.servers.redis import RedisServer
+from tests.servers.worker import WorkerProcess, wait_until
+
+pytestmark = pytest.mark.timeout(400)
+
+#: On a quiet machine a tenth of it is enough.
+PATIENCE_SECONDS = 200.0
+
+#: It keeps its jobs when it is killed.
+PERSISTENT = ("--appendonly", "yes")
+
+#: Production has 90.
+LEASE_SECONDS = 5
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    """
+    A Redis that keeps its jobs when it is killed.
+    """
+    place = tmp_path / "redis"
+    place.mkdir()
+    server = RedisServer(place)
+    server.start(*PERSISTENT)
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def worker(
+    tmp_path: Path, server: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+) -> Iterator[WorkerProcess]:
+    """
+    A worker with 64 slots that has not been started.
+    """
+    variables = environment(
+        tmp_path,
+        door_authority.directory_url,
+        http_port,
+        _APP_REDIS_HOST="127.0.0.1",
+        _APP_REDIS_PORT=str(server.port),
+        CERTWORKER_CONCURRENCY="64",
+    )
+    process = WorkerProcess(variables, tmp_path / "worker.log")
+    process.program = ["-m", "tests.servers.worker_program", str(LEASE_SECONDS)]
+    yield process
+    process.kill()
+
+
+def requested(connection: Redis, names: list[str]) -> None:
+    """
+    Put a request for each of *names* on the queue.
+    """
+    for name in names:
+        request_certificate(name, connection=connection)
+
+
+def wait_until_served(place: Path, names: list[str], worker: WorkerProcess) -> None:
+    """
+    Return when each of *names* is in service.
+    """
+    traefik = Traefik(place / "config")
+    wait_until(
+        lambda: all(traefik.files(name) for name in names) or None,
+        lambda: f"{[name for name in names if not traefik.files(name)]}\n{worker.log[-5000:]}",
+        PATIENCE_SECONDS,
+    )
+
+
+class TestTerminated:
+    @pytest.mark.parametrize("seconds", [2.0, 60.0], ids=["slow", "never"])
+    def test_64_running_jobs_end_or_are_gone_on_with(
+        self,
+        worker: WorkerProcess,
+        server: RedisServer,
+        door_authority: DevelopmentAuthority,
+        tmp_path: Path,
+        seconds: float,
+    ) -> None:
+        """
+        `docker compose up -d` with a new image is an everyday thing.
+        """
+        names = [f"shop{number}.tenant{number}.localhost" for number in range(64)]
+        door_authority.misbehaviour.slow_seconds = {"finalize": seconds}
+        worker.start()
+        worker.wait_for_line("ready")
+        with server.client() as connection:
+            requested(connection, names)
+        wait_until(
+            lambda: sum(asked.kind == "challenge" for asked in door_authority.requests) >= 64 or None,
+            lambda: worker.log[-5000:],
+            PATIENCE_SECONDS,
+        )
+        began = time.monotonic()
+        assert 0 == worker.terminate(STOP_DEADLINE_SECONDS + 30)
+        took = time.monotonic() - began
+        door_authority.misbehaviour.behave()
+        worker.start()
+        wait_until_served(tmp_path, names, worker)
+
+        orders = sum(
+            asked.kind == "newOrder" and asked.names[0] in names for asked in door_authority.requests
+        )
+        assert took < STOP_DEADLINE_SECONDS + 5
+        assert "Traceback" not in worker.log
+        assert 64 == orders
+
+
+class TestRedis:
+    def test_jobs_are_done_through_every_accident(
+        self, worker: WorkerProcess, server: RedisServer, tmp_path: Path
+    ) -> None:
+        """
+        Nobody asks a second time, and nobody restarts the worker.
+        """
+        worker.environment["CERTWORKER_CONCURRENCY"] = "4"
+        worker.start()
+        worker.wait_for_line("ready")
+        accidents = Accidents(server, *PERSISTENT)
+        with ExitStack() as stack, server.client() as connection:
+            for accident in ("cut", "hang", "fill", "read_only", "kill"):
+                names = [f"{accident.replace('_', '-')}{number}.localhost" for number in range(6)]
+                requested(connection, names)
+                getattr(accidents, accident)()
+                time.sleep(0.5)
+                accidents.repair()
+                wait_until_served(tmp_path, names, worker)
+            stack.callback(worker.kill)
+
+        assert "Traceback" not in worker.log
