@@ -45,6 +45,7 @@ def open_house(
     *,
     urls: Mapping[str, str] | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    variables: Mapping[str, str] | None = None,
     **more: str,
 ) -> Iterator[House]:
     """
@@ -59,7 +60,7 @@ def open_house(
 
     wanted: list[datetime] = []
     house = build(
-        load(environment(place, directory_url, http_port, **more)),
+        load(environment(place, directory_url, http_port, **(variables or {}), **more)),
         connection,
         directory_of=directory_of,
         request=partial(request_certificate, connection=connection),

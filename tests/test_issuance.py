@@ -192,7 +192,9 @@ class TestWhoMayIssue:
         for more, failure in (({}, NotProduction), ({"_APP_ENV": "production"}, EmailMissing)):
             settings = {"CERTWORKER_PRIVATE_NETWORK": "false", **more}
             with (
-                open_house(tmp_path, connection, authority.directory_url, http_port, **settings) as house,
+                open_house(
+                    tmp_path, connection, authority.directory_url, http_port, variables=settings
+                ) as house,
                 pytest.raises(failure),
             ):
                 house.issuer.issue(("shop.example.org",))
@@ -210,7 +212,7 @@ class TestWhoMayIssue:
             "_APP_ENV": "production",
             "_APP_EMAIL_CERTIFICATES": "ops@shop.dev",
         }
-        with open_house(tmp_path, connection, authority.directory_url, http_port, **public) as house:
+        with open_house(tmp_path, connection, authority.directory_url, http_port, variables=public) as house:
             house.issuer.issue((NAME,))
         with (
             open_house(

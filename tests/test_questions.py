@@ -64,7 +64,7 @@ class Place:
             **more,
         }
         url = self.authority.directory_url
-        with open_house(self.path, self.connection, url, self.http_port, urls=None, **settings) as opened:
+        with open_house(self.path, self.connection, url, self.http_port, variables=settings) as opened:
             yield opened
 
 

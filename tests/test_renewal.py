@@ -123,8 +123,8 @@ class TestAdvice:
 
     def test_a_moved_window_means_another_moment(self) -> None:
         """
-        A mass revocation moves it into the past, and that means at once; but no certificate is renewed at birth,
-        lest a CA that says so again and again is asked again and again.
+        A mass revocation moves it into the past, and that means at once; but no certificate is renewed at
+        birth, lest a CA that says so again and again is asked again and again.
         """
         assert due_moment(LONG, Window(NOW - 2 * DAY, NOW - DAY)) == NOW + 2 * HOUR
 
@@ -254,7 +254,7 @@ class TestNextAttempt:
     @pytest.mark.parametrize(("retry", "least"), [(Retry.SOON, 10 * MINUTE), (Retry.CA, HOUR)])
     def test_the_closer_the_end_the_less_patience(self, retry: Retry, least: timedelta) -> None:
         """
-        After an outage of 40 hours a certificate of 160 hours has no day left to wait; a limit of the CA is kept.
+        After an outage of 40 hours one of 160 hours has no day left to wait; a limit of the CA is kept.
         """
         far, near, last = (
             next_attempt(failure(retry), 99, NOW, Punctual(), NOW + left)

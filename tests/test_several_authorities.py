@@ -75,7 +75,7 @@ def house_of(
     """
     A house whose CAs are where their names say, or at *urls*.
     """
-    with open_house(place, connection, "", http_port, urls=urls, **more) as opened:
+    with open_house(place, connection, "", http_port, urls=urls, variables=more) as opened:
         yield opened
 
 

@@ -54,7 +54,6 @@ class TestDownload:
         other.register()
         assert (403, "unauthorized") == problem_of(other.post(url))
 
-
     def test_another_root_brings_another_chain(
         self, authority: DevelopmentAuthority, client: AcmeClient, issued: Certificate
     ) -> None:

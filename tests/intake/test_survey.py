@@ -70,8 +70,10 @@ class TestSurvey:
         """
         Many hosts forbid CONFIG.
         """
-        connection.execute_command("ACL", "SETUSER", "guest", "on", "nopass", "~*", "+@all", "-config")
+        connection.acl_setuser(
+            "guest", enabled=True, nopass=True, keys=["*"], categories=["+@all"], commands=["-config"]
+        )
         options = connection.connection_pool.connection_kwargs
         with Redis(host=options["host"], port=options["port"], username="guest", password="any") as guest:
             assert survey(guest).evicts is None
-        connection.execute_command("ACL", "DELUSER", "guest")
+        connection.acl_deluser("guest")

@@ -131,7 +131,6 @@ class TestHold:
         with locks_of(connection).hold(["a.org"]) as lease:
             assert lease.still_held()
 
-
     def test_a_worker_that_ends_gives_them_back_although_it_is_not_done(
         self, connection: redis.Redis
     ) -> None:

@@ -10,6 +10,7 @@ import pytest
 import redis
 
 from certworker.ledger.orders import ORDERS, OrdersUnderWay, OrderUnderWay
+from certworker.ledger.text import text_in
 
 NAMES = ("a.org", "b.org")
 URL = "https://ca/order/1"
@@ -112,4 +113,4 @@ def only_key(connection: redis.Redis) -> str:
     The last part of the only key there is.
     """
     (key,) = connection.keys(f"{ORDERS}*")
-    return str(key.decode().rpartition(":")[2])
+    return text_in(key).rpartition(":")[2]

@@ -60,7 +60,7 @@ class MailReceiver:
         """
         Take a mail; aiosmtpd calls it.
         """
-        parsed = BytesParser(policy=default).parsebytes(bytes(envelope.content or b""))
+        parsed = BytesParser(policy=default).parsebytes(envelope.original_content or b"")
         assert isinstance(parsed, EmailMessage)
         self.mails.append(parsed)
         self.encrypted.append(session.ssl is not None)

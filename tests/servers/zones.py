@@ -93,7 +93,8 @@ class ZoneServer:
         elif name in self.bogus and not query.flags & dns.flags.CD:
             answer.set_rcode(dns.rcode.SERVFAIL)
             if self.reason:
-                answer.use_edns(options=[dns.edns.EDEOption(dns.edns.EDECode(self.reason[0]), self.reason[1])])
+                number, text = self.reason
+                answer.use_edns(options=[dns.edns.EDEOption(dns.edns.EDECode(number), text)])
         elif self.truncates and not over_tcp:
             answer.flags |= dns.flags.TC
         else:

@@ -104,9 +104,8 @@ class Stage:
                 self.connection,
                 self.authority.directory_url,
                 self.http_port,
-                urls=None,
                 clock=lambda: datetime.now(UTC) + self.ahead + self.wrong,
-                **self.settings,
+                variables=self.settings,
             )
         )
         for each in self.before:
