@@ -7,6 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 
@@ -38,17 +39,17 @@ class Contender:
         self._obtain = obtain
         self._ca = ca
         self._seconds: list[float] = []
-        self._requests: list[int] = []
+        #: How many requests the CA had got when each of them began.
+        self._asked: list[int] = []
 
     def obtain(self, name: str) -> None:
         """
         One more.
         """
-        asked_before = len(self._ca.requests())
+        self._asked.append(len(self._ca.requests()))
         began = time.perf_counter()
         self._obtain(name)
         self._seconds.append(time.perf_counter() - began)
-        self._requests.append(len(self._ca.requests()) - asked_before)
 
     @property
     def milliseconds(self) -> float:
@@ -60,9 +61,9 @@ class Contender:
     @property
     def requests(self) -> float:
         """
-        How many the CA got for each certificate: the median, too.
+        How many the CA got for each certificate, what came after it included: the median, too.
         """
-        return median(self._requests[WARM_UP:])
+        return median(after - before for before, after in pairwise(self._asked[WARM_UP:]))
 
 
 def measure(place: Path) -> list[Figure]:
