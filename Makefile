@@ -39,7 +39,7 @@ demo: .venv/installed ## A queue, a CA, a certificate and its renewal on this ma
 	@$(BIN)/certworker demo
 
 test: .venv/tested tools ## The whole suite, against real servers
-	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=auto --maxprocesses=4 $(TESTS)
+	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=4 $(TESTS)
 
 # Making an engine and images where there are none takes minutes, and is nobody's test.
 test-containers: .venv/tested ## The project's own containers; brings an engine along where there is none
