@@ -165,8 +165,7 @@ def check_writable(directory: Path) -> None:
     Raises:
         VolumeReadOnly, VolumeFull, VolumeFault: It is not so.
     """
-    # Others may be at it at the same time: each step is one of theirs, too, or harmless.
-    probe = directory / f"probe{TEMPORARY}"
+    probe = _temporary(directory)
     with told(probe):
         room = os.statvfs(directory)
         # A file system that counts nothing (some network ones) says 0 of 0.
@@ -174,8 +173,15 @@ def check_writable(directory: Path) -> None:
             raise OSError(errno.ENOSPC, "less than 10 MB are free")
         if room.f_files and not room.f_favail:
             raise OSError(errno.ENOSPC, "no inode is free")
-        write(probe, b"probe", 0o600)
-        remove(probe)
+        try:
+            _create(probe, b"probe", 0o600)
+            probe.replace(probe.with_suffix(f".probe{TEMPORARY}"))
+            probe.with_suffix(f".probe{TEMPORARY}").unlink()
+        except FileNotFoundError:
+            # Another worker has swept it away as a leftover: so it was there.
+            if not directory.is_dir():
+                raise
+        sync_directory(directory)
 
 
 def check_permitted(directory: Path) -> None:

@@ -31,7 +31,10 @@ PAUSE_BETWEEN_KNOCKS_SECONDS = 1.0
 #: What happens within this time goes into one letter.
 PAUSE_BETWEEN_DELIVERIES_SECONDS = 30.0
 
-LOOKS_FOR_THE_AGENDA_EVERY_SECONDS = 30.0
+LOOKS_FOR_THE_AGENDA_EVERY_SECONDS = 10.0
+
+#: The wake-up of a moment may come a little late; after this nobody has come.
+MISSED_AFTER = timedelta(seconds=3)
 
 #: After Redis was away, a round is tried again before its hour is over.
 PAUSE_AFTER_A_FAULT_SECONDS = 60.0
@@ -84,11 +87,15 @@ class Watch:
         # A Redis that was emptied has no agenda: that is seen within the minute, not within the hour.
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self._stopped.wait(LOOKS_FOR_THE_AGENDA_EVERY_SECONDS):
-            self._guarded(self._restore_the_agenda)
+            self._guarded(self._see_to_the_agenda)
 
-    def _restore_the_agenda(self) -> None:
-        if not len(self.house.agenda):
+    def _see_to_the_agenda(self) -> None:
+        earliest = self.house.agenda.earliest()
+        if earliest is None and not len(self.house.agenda):
             self.house.rounds.reconcile()
+        elif earliest and earliest + MISSED_AFTER < self.house.clock():
+            # The scheduler of a worker that died keeps its lock for a minute, and no wake-up comes meanwhile.
+            self.house.rounds.look()
 
     def _guarded(self, step: Callable[[], None]) -> bool:
         # A fault in one round must not end all the rounds to come.

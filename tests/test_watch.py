@@ -5,6 +5,7 @@ What the worker does between jobs.
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from certworker.answer import Answer
 from certworker.assembly import House
@@ -75,6 +76,15 @@ class TestForgotten:
         """
         house.issuer.issue(("shop.localhost",))
         house.connection.flushall()
-        watch(house, [], [])._restore_the_agenda()
+        watch(house, [], [])._see_to_the_agenda()
 
         assert "shop.localhost" in house.agenda
+
+    def test_a_moment_that_nobody_came_for_is_seen_to(self, house: House) -> None:
+        """
+        The scheduler of a worker that died keeps its lock for a minute.
+        """
+        house.agenda.put("shop.localhost", house.clock() - timedelta(seconds=10))
+        watch(house, [], [])._see_to_the_agenda()
+
+        assert 1 == len(house.lanes)
