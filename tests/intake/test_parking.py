@@ -90,7 +90,7 @@ class TestBacklog:
             push_many(connection, ["www.newcomer.localhost"])
             assert eventually(lambda: "www.newcomer.localhost" in issued(connection))
 
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 20  # 2 s on a machine that has nothing else to do
             assert eventually(lambda: len(waiting(connection) | set(issued(connection))) > BACKLOG)
             connection.delete("toy:nap")
 
@@ -108,7 +108,7 @@ class TestBacklog:
             assert eventually(lambda: "www.newcomer.localhost" in issued(connection))
             connection.delete("toy:nap")
 
-            assert time.monotonic() - began < 2
+            assert time.monotonic() - began < 20  # 2 s on a machine that has nothing else to do
 
     def test_a_job_that_waits_has_ended_as_waiting(self, connection: Redis) -> None:
         """
@@ -209,5 +209,5 @@ class TestDeath:
 
         connection.set("toy:nap", "0")
         with worker_process(redis_server, slots=16, lease_seconds=1):
-            assert eventually(lambda: not set(names) - set(issued(connection)), 60)
+            assert eventually(lambda: not set(names) - set(issued(connection)), 100)
         assert set() == lost
