@@ -7,14 +7,12 @@ from __future__ import annotations
 import json
 import time
 from functools import partial
-from itertools import chain
 from typing import cast
 
 from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from certworker.intake.batches import IN_BETWEEN
 from certworker.intake.following import follow
 from certworker.intake.queue import QUEUE_KEY, queue_length, request_certificate
 from certworker.ledger.agenda import Agenda
