@@ -127,7 +127,7 @@ def _mirror() -> str:
         origin, codename, uri = line.split(" ", 2)
         if origin == "Debian" and "-" not in codename:
             return uri
-    return "http://deb.debian.org/debian"
+    raise RuntimeError("apt knows no Debian mirror on this machine. Type: apt-get update")
 
 
 def _run(*command: str, there: Path | None = None) -> None:

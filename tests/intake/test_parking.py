@@ -7,12 +7,14 @@ from __future__ import annotations
 import json
 import time
 from functools import partial
+from itertools import chain
 from typing import cast
 
 from redis import Redis
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from certworker.intake.batches import IN_BETWEEN
 from certworker.intake.following import follow
 from certworker.intake.queue import QUEUE_KEY, queue_length, request_certificate
 from certworker.ledger.agenda import Agenda
@@ -22,6 +24,9 @@ from tests.intake.toys import end_of, eventually, push, worker_process, worker_t
 from tests.servers.redis import RedisServer
 
 BACKLOG = 5_000
+
+#: RQ's registry of the jobs that run: JOB:EXECUTION.
+STARTED_KEY = "rq:wip:certificates"
 
 
 def push_many(connection: Redis, names: list[str]) -> None:
@@ -67,6 +72,16 @@ def waiting(connection: Redis) -> set[str]:
     return {json.loads(request)["domain"] for request in requests}
 
 
+def on_the_way(connection: Redis) -> set[str]:
+    """
+    The names of jobs that wait on the queue, are between the lists, or have been started.
+    """
+    started = (raw.partition(b":")[0] for raw in cast("list[bytes]", connection.zrange(STARTED_KEY, 0, -1)))
+    lists = [cast("list[bytes]", connection.lrange(key, 0, -1)) for key in (QUEUE_KEY, IN_BETWEEN)]
+    calls = [connection.hget(f"rq:job:{raw_id.decode()}", "data") for raw_id in chain(*lists, started)]
+    return {json.loads(call or b"")[3]["domain"] for call in calls}
+
+
 class TestBacklog:
     def test_a_newcomer_starts_at_once(self, connection: Redis) -> None:
         """
@@ -79,7 +94,7 @@ class TestBacklog:
             push_many(connection, ["www.newcomer.localhost"])
             assert eventually(lambda: "www.newcomer.localhost" in issued(connection))
 
-            assert time.monotonic() - began < 20  # 2 s on a machine that has nothing else to do
+            assert time.monotonic() - began < 2
             assert eventually(lambda: len(waiting(connection) | set(issued(connection))) > BACKLOG)
             connection.delete("toy:nap")
 
@@ -97,7 +112,7 @@ class TestBacklog:
             assert eventually(lambda: "www.newcomer.localhost" in issued(connection))
             connection.delete("toy:nap")
 
-            assert time.monotonic() - began < 20  # 2 s on a machine that has nothing else to do
+            assert time.monotonic() - began < 2
 
     def test_a_job_that_waits_has_ended_as_waiting(self, connection: Redis) -> None:
         """
@@ -184,16 +199,19 @@ class TestDeath:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        It is killed at four points of its work; each name is issued in the end.
+        It is killed at four points of its work; each name is somewhere, and is issued in the end.
         """
         names = backlog(1_200)
         connection.set("toy:nap", "5")
         push_many(connection, names)
+        lost = set[str]()
         for share in (0.95, 0.6, 0.3, 0.0):
             with worker_process(redis_server, slots=4, lease_seconds=1) as worker:
-                assert eventually(partial(is_shorter, connection, share * len(names)), 60)
+                assert eventually(partial(is_shorter, connection, share * len(names)))
                 worker.kill()
+            lost |= set(names) - waiting(connection) - on_the_way(connection) - set(issued(connection))
 
         connection.set("toy:nap", "0")
         with worker_process(redis_server, slots=16, lease_seconds=1):
-            assert eventually(lambda: not set(names) - set(issued(connection)), 100)
+            assert eventually(lambda: not set(names) - set(issued(connection)), 60)
+        assert set() == lost
