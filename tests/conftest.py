@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from hypothesis import HealthCheck, settings
 
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
@@ -22,6 +23,12 @@ from tests.servers.zones import World
 
 #: They need a container engine: `make test-containers`.
 collect_ignore = ["containers"]
+
+# On a busy machine an example may take long, and that is no failure.
+settings.register_profile(
+    "suite", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,7 @@ from certworker.errors.authority import (
     AccountGone,
     AlreadyReplaced,
     Malformed,
+    ServerInternal,
     UnknownProblem,
 )
 from certworker.names import is_address
@@ -171,8 +172,9 @@ class Authority:
         except (AccountGone, AccountDeactivated):
             account = self._registration.renewed(account)
             reply = self._place(names, account, None)
-        except (AlreadyReplaced, Malformed, UnknownProblem):
-            # A predecessor of another account, or one that the CA has forgotten, must not end all renewals.
+        except (AlreadyReplaced, Malformed, UnknownProblem, ServerInternal):
+            # A predecessor of another account, or one that the CA has forgotten, must not end all renewals;
+            # nor one over which the CA stumbles, as Pebble does if the serial number begins with a zero.
             if known_to_it is None:
                 raise
             reply = self._place(names, account, None)

@@ -8,7 +8,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -167,5 +167,6 @@ def connect_proxy() -> Iterator[tuple[str, list[str]]]:
 
 
 def _copy(source: socket.socket, target: socket.socket) -> None:
-    while data := source.recv(1 << 14):
-        target.sendall(data)
+    with suppress(OSError):  # the other direction has ended, and closed both
+        while data := source.recv(1 << 14):
+            target.sendall(data)

@@ -280,6 +280,21 @@ class TestReplaces:
         assert order.answers
         assert not order.replaces
 
+    def test_a_ca_that_stumbles_over_the_predecessor_is_asked_without_it(
+        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+    ) -> None:
+        """
+        It would do so at each attempt until the certificate has expired.
+        """
+        client = client_of(authority.directory_url, tmp_path)
+        first = issued(client, challenge_server, NAME)
+        authority.misbehaviour.fail("newOrder", Fault(detail="could not find an order for the certificate"))
+
+        order = client.order((NAME,), replaces=first.renewal_id)
+
+        assert order.answers
+        assert not order.replaces
+
     def test_a_renewal_says_what_it_replaces_unless_the_ca_has_seen_it_replaced(
         self, house: House, door_authority: DevelopmentAuthority
     ) -> None:

@@ -8,6 +8,8 @@ import socketserver
 import struct
 import threading
 
+from tests.servers.redis import free_port
+
 A = 1
 NO_ERROR, SERVER_FAILURE, NO_SUCH_NAME = 0, 2, 3
 
@@ -21,7 +23,7 @@ class NameServer:
     """
 
     def __init__(self) -> None:
-        self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", 0), _TcpHandler)
+        self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", free_port()), _TcpHandler)
         self._udp = socketserver.ThreadingUDPServer(self._tcp.server_address[:2], _UdpHandler)
         for server in (self._tcp, self._udp):
             server.daemon_threads = True

@@ -27,6 +27,8 @@ import dns.rdatatype
 import dns.rrset
 from dns.message import Message
 
+from tests.servers.redis import free_port
+
 Rows = dict[str, dict[str, list[str]]]
 
 
@@ -56,7 +58,7 @@ class ZoneServer:
         self.asked: list[str] = []
         #: Where to look for what is not known here.
         self.knows: Callable[[], Iterable[ZoneServer]] = tuple
-        self._tcp = _Tcp((host, port), _TcpHandler)
+        self._tcp = _Tcp((host, port or free_port()), _TcpHandler)
         self._udp = _Udp(self.address, _UdpHandler)
         for server in (self._tcp, self._udp):
             server.answer = self._answer
