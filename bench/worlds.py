@@ -97,7 +97,13 @@ class Worker:
 
 @contextmanager
 def worker(
-    directory: Path, *, directory_url: str, http_port: int, slots: int, ca_bundle: Path | None = None
+    directory: Path,
+    *,
+    directory_url: str,
+    http_port: int,
+    slots: int,
+    ca_bundle: Path | None = None,
+    resolver: str = "",
 ) -> Iterator[Worker]:
     """
     A worker of *slots* slots with a Redis of its own; it is warm: its own domain has a certificate.
@@ -107,10 +113,12 @@ def worker(
         directory_url: The CA's directory.
         http_port: Where the CA looks for the answers to its challenges.
         ca_bundle: What to trust when talking to the CA.
+        resolver: Where its own checks ask for names, as HOST:PORT; empty: the resolver of this machine.
     """
     with redis_server(directory / "redis") as redis, redis.client() as connection:
         variables = settings(directory, redis.port) | {
             "_APP_DOMAIN": OWN_DOMAIN,
+            "_APP_DNS": resolver,
             "CERTWORKER_AUTHORITY": directory_url,
             "CERTWORKER_PRIVATE_NETWORK": "true",
             "CERTWORKER_CA_BUNDLE": str(ca_bundle or ""),
@@ -143,6 +151,7 @@ def worker_at(ca: Pebble, directory: Path) -> AbstractContextManager[Worker]:
         http_port=ca.http_port,
         slots=SLOTS_AT_PEBBLE,
         ca_bundle=ca.ca_bundle,
+        resolver=ca.resolver,
     )
 
 

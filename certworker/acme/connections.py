@@ -3,19 +3,24 @@ The connections to a CA, kept for the life of the worker.
 
 A new connection costs more than the rest of an order together, and reading the system's trusted roots
 costs 38 ms each time; so connections are kept, and the roots are read once, into one TLS context that
-all of them share. `requests` itself would read them again for each connection.
+all of them share. It is urllib3 that keeps them: the session of `requests` around it costs a millisecond for
+each request, and has a jar of cookies that changes with the answers.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
-from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
-import requests
-from requests.adapters import HTTPAdapter
+from requests.utils import (
+    DEFAULT_CA_BUNDLE_PATH,
+    get_auth_from_url,
+    get_environ_proxies,
+    select_proxy,
+)
+from urllib3 import PoolManager, ProxyManager, make_headers
 from urllib3.connection import HTTPConnection
 
 from certworker.version import __version__
@@ -30,42 +35,26 @@ KEEPALIVE = (
 )
 
 
-def session_to(url: str, ca_bundle: Path | None, connections: int) -> requests.Session:
+def connections_to(url: str, ca_bundle: Path | None, connections: int) -> PoolManager:
     """
-    A session that any number of threads may share; the arguments are those of the transport.
+    Connections that any number of threads may share; the arguments are those of the transport.
+
+    They lead through the proxy that the environment names for *url*, if any (HTTPS_PROXY, NO_PROXY).
     """
-    session = requests.Session()
-    # Otherwise each request looks through the environment and ~/.netrc again, and REQUESTS_CA_BUNDLE
-    # would win over the bundle that was set for this CA.
-    session.trust_env = False
-    session.proxies.update(requests.utils.get_environ_proxies(url))
-    # A jar of cookies is the one thing in a session that changes with the answers.
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers["User-Agent"] = f"certworker/{__version__}"
-    adapter = _Adapter(_context(ca_bundle), connections)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
-
-
-class _Adapter(HTTPAdapter):
-    """
-    Connections with one TLS context for all of them.
-    """
-
-    def __init__(self, context: ssl.SSLContext, connections: int) -> None:
-        self._options: dict[str, Any] = {"ssl_context": context, "socket_options": KEEPALIVE}
-        super().__init__(pool_connections=4, pool_maxsize=connections)
-
-    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        super().init_poolmanager(*arguments, **(options | self._options))
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
-        return super().proxy_manager_for(proxy, **(options | self._options))
-
-    def cert_verify(self, *arguments: Any) -> None:
-        # The context verifies, chain and name; here `requests` would have the roots read again.
-        pass
+    options: dict[str, Any] = {
+        "num_pools": 4,
+        "maxsize": connections,
+        "ssl_context": _context(ca_bundle),
+        "socket_options": KEEPALIVE,
+        "headers": {"User-Agent": f"certworker/{__version__}"},
+    }
+    proxy = select_proxy(url, get_environ_proxies(url))
+    if not proxy:
+        return PoolManager(**options)
+    user, password = get_auth_from_url(proxy)
+    who = make_headers(proxy_basic_auth=f"{user}:{password}") if user else None
+    address = proxy if "://" in proxy else f"http://{proxy}"
+    return ProxyManager(address, proxy_headers=who, **options)
 
 
 def _context(ca_bundle: Path | None) -> ssl.SSLContext:
@@ -73,5 +62,5 @@ def _context(ca_bundle: Path | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_bundle)
     context = ssl.create_default_context()
     # A slim image may have no roots of its own.
-    context.load_verify_locations(requests.utils.DEFAULT_CA_BUNDLE_PATH)
+    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
     return context

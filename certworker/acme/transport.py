@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-from urllib3.exceptions import HTTPError, NameResolutionError
+from requests.utils import parse_header_links
+from urllib3 import BaseHTTPResponse, Retry, Timeout
+from urllib3.exceptions import HTTPError, NameResolutionError, SSLError, TimeoutError  # noqa: A004 (urllib3's)
 
-from certworker.acme.connections import session_to
+from certworker.acme.connections import connections_to
 from certworker.errors import CertworkerError
 from certworker.errors.authority import AuthorityUnreachable, NotAcme, TlsIntercepted
 from certworker.errors.reach import ContainerResolver
@@ -28,6 +29,11 @@ READ_SECONDS = 30
 REQUEST_SECONDS = 45
 #: A chain has a few kilobytes; whatever sends more is not a CA.
 LARGEST_ANSWER = 1 << 20
+
+#: A JWS is bound to its URL; it would be refused elsewhere.
+STAY = Retry(0)
+#: Others may be sent on; what fails is the next attempt's.
+FOLLOW = Retry(connect=0, read=0, status=0, other=0, redirect=10, total=None)
 
 
 @dataclass(frozen=True)
@@ -69,7 +75,7 @@ class Reply:
         """
         The targets of the Link headers of that *relation* (RFC 8288): `up`, `alternate`, `terms-of-service`.
         """
-        found = requests.utils.parse_header_links(self.headers.get("Link", ""))
+        found = parse_header_links(self.headers.get("Link", ""))
         return [link["url"] for link in found if link.get("rel") == relation]
 
 
@@ -84,7 +90,7 @@ class Transport:
     """
 
     def __init__(self, url: str, *, ca_bundle: Path | None, connections: int) -> None:
-        self._session = session_to(url, ca_bundle, connections)
+        self._connections = connections_to(url, ca_bundle, connections)
 
     def send(self, method: str, url: str, body: bytes | None = None) -> Reply:
         """
@@ -96,48 +102,59 @@ class Transport:
             AuthorityUnreachable: It did not answer, or not in time.
             NotAcme: The answer is larger than any of ACME's.
         """
+        if "://" not in url:
+            raise AuthorityUnreachable(host=_host(url), reason="that is no URL")
         began = time.monotonic()
         try:
-            with self._session.request(
+            response = self._connections.request(
                 method,
                 url,
-                data=body,
-                headers={"Content-Type": "application/jose+json"} if body is not None else None,
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
-                # A JWS is bound to its URL; it would be refused elsewhere.
-                allow_redirects=method == "GET",
-                stream=True,
-            ) as response:
-                content = _read(response, began + REQUEST_SECONDS)
-                reply = Reply(url, response.status_code, response.headers, content)
-        except (requests.RequestException, HTTPError) as error:
+                body=body,
+                headers=self._headers(body),
+                timeout=Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+                redirect=method == "GET",
+                retries=FOLLOW if method == "GET" else STAY,
+                preload_content=False,
+            )
+            content = _read(response, began + REQUEST_SECONDS)
+        except HTTPError as error:
             raise _failure(url, error) from error
+        reply = Reply(url, response.status, response.headers, content)
         if len(content) > LARGEST_ANSWER:
             raise reply.unusable("an answer of more than a megabyte")
         return reply
 
+    def _headers(self, body: bytes | None) -> Mapping[str, str]:
+        headers = self._connections.headers
+        return headers if body is None else {**headers, "Content-Type": "application/jose+json"}
 
-def _read(response: requests.Response, deadline: float) -> bytes:
+
+def _read(response: BaseHTTPResponse, deadline: float) -> bytes:
     content = b""
-    # As it comes: a time-out of `requests` is over with each byte, and a body may come in very many.
-    while piece := response.raw.read1(1 << 14, decode_content=True):
-        content += piece
-        if len(content) > LARGEST_ANSWER:
-            return content
-        if time.monotonic() > deadline:
-            raise requests.ReadTimeout(f"no complete answer within {REQUEST_SECONDS} s")
-    return content
+    try:
+        # As it comes: a time-out of urllib3 is over with each byte, and a body may come in very many.
+        while piece := response.read1(1 << 14, decode_content=True):
+            content += piece
+            if len(content) > LARGEST_ANSWER:
+                break
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"no complete answer within {REQUEST_SECONDS} s")
+        return content
+    finally:
+        # A whole answer has given its connection back by now; of any other it must not be used again.
+        response.close()
+        response.release_conn()
 
 
-def _failure(url: str, error: Exception) -> CertworkerError:
+def _failure(url: str, error: HTTPError) -> CertworkerError:
     host = _host(url)
-    # The cause is wrapped, by urllib3 and then by requests; its own words are the shortest.
-    cause = getattr(error.args[0], "reason", None) if error.args else None
+    # The cause is wrapped; its own words are the shortest.
+    cause = getattr(error, "reason", None) or error
     if isinstance(cause, NameResolutionError):
         return ContainerResolver(host=host, reason=_short(cause))
-    if isinstance(error, requests.exceptions.SSLError) and "CERTIFICATE_VERIFY" in str(error):
-        return TlsIntercepted(host=host, reason=_short(cause or error))
-    return AuthorityUnreachable(host=host, reason=_short(cause or error))
+    if isinstance(cause, SSLError) and "CERTIFICATE_VERIFY" in str(cause):
+        return TlsIntercepted(host=host, reason=_short(cause))
+    return AuthorityUnreachable(host=host, reason=_short(cause))
 
 
 def _host(url: str) -> str:

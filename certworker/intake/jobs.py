@@ -74,6 +74,15 @@ class RegisteredJob(Job):
             raise BadJob(reason=f"Redis does not know the job {job_id}") from None
         return job
 
+    @classmethod
+    def made(cls, job_id: str, fields: Mapping[str, str], connection: Redis) -> RegisteredJob:
+        """
+        The job that we have just put into Redis ourselves, with these *fields*.
+        """
+        job = cls(job_id, connection=connection, serializer="json")
+        job.restore({field: value.encode() for field, value in fields.items()})
+        return job
+
     def refresh(self) -> None:
         """
         Read the job from Redis, no more of it than a job may have.

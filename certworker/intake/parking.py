@@ -47,7 +47,9 @@ class Fed:
     A job that was a request in the lanes, and whose it is.
     """
 
-    raw_id: bytes
+    id: str
+    #: Its hash in Redis.
+    fields: Mapping[str, str]
     tenant: str
 
 
@@ -144,7 +146,7 @@ class Parking:
             return None
         if not taken.more:
             self._waiting.discard(taken.tenant)
-        return Fed(job.id.encode(), taken.tenant)
+        return Fed(job.id, taken.fields, taken.tenant)
 
     def _sorted(self, taken: Sequence[bytes]) -> tuple[int, dict[bytes, Request], list[bytes]]:
         """

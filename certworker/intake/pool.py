@@ -88,6 +88,7 @@ class PooledWorker(SimpleWorker):
             job_monitoring_interval=lease_seconds,
         )
         self.find: Callable[[bytes, Redis], RegisteredJob] = job_class.find
+        self._made = job_class.made
         self._slots = Slots(slots)
         self._parking = Parking(connection, self._slots, private_names=private_names)
 
@@ -190,9 +191,8 @@ class PooledWorker(SimpleWorker):
             self._parking.clear(raw_id)
 
     def _feed(self) -> bool:
-        fed = self._parking.feed()
-        if fed and (job := self._found(fed.raw_id)):
-            self._start(job, fed.tenant)
+        if fed := self._parking.feed():
+            self._start(self._made(fed.id, fed.fields, self.connection), fed.tenant)
         return fed is not None
 
     def _found(self, raw_id: bytes) -> RegisteredJob | None:

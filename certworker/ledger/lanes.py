@@ -77,7 +77,7 @@ for i = 3, #KEYS do
         if request then
             redis.call('HSET', hash, 'data', ARGV[2] .. request .. ARGV[3], unpack(ARGV, 5, 4 + fields))
             redis.call('LPUSH', list, ARGV[1])
-            return {tenant, more}
+            return {tenant, more, request}
         end
     end
 end
@@ -142,12 +142,14 @@ class NewJob:
 @dataclass(frozen=True)
 class Taken:
     """
-    Whose request was next.
+    A request that was next, and whose it is.
     """
 
     tenant: str
     #: Whether another one of the same tenant waits in the same lane.
     more: bool
+    #: The hash that the job has now in Redis.
+    fields: Mapping[str, str]
 
 
 class Lanes:
@@ -185,7 +187,11 @@ class Lanes:
             [job.list, job.hash, *(LANE + lane for lane in LANES)],
             [job.id, job.before, job.behind, len(fields), *fields, *beyond_their_share],
         )
-        return Taken(text_in(taken[0]), bool(taken[1])) if taken else None
+        if not taken:
+            return None
+        tenant, more, request = taken
+        data = f"{job.before}{text_in(request)}{job.behind}"
+        return Taken(text_in(tenant), bool(more), {**job.fields, "data": data})
 
     def __len__(self) -> int:
         return int(self._count([LANE + lane for lane in LANES]))

@@ -75,6 +75,13 @@ class Pebble:
         """
         return f"https://127.0.0.1:{self._port}/dir"
 
+    @property
+    def resolver(self) -> str:
+        """
+        The name server that it asks, as HOST:PORT.
+        """
+        return self._names.address
+
     def start(self, *, external_accounts: dict[str, str] | None = None, **options: str) -> None:
         """
         Start it and return when it answers.
@@ -106,7 +113,7 @@ class Pebble:
         environment = {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_WFE_NONCEREJECT": "0", "PEBBLE_AUTHZREUSE": "0"}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self._program, "-config", str(config), "-dnsserver", self._names.address],
+                [self._program, "-config", str(config), "-dnsserver", self.resolver],
                 env=os.environ | environment | options,
                 stdout=log,
                 stderr=subprocess.STDOUT,
