@@ -64,10 +64,10 @@ def standings(agenda: Agenda, records: Records, volume: Volume, now: datetime) -
     """
     Every name on the agenda in alphabetical order.
     """
-    moments = agenda.moments()
-    names = sorted(moments)
+    names = sorted(agenda.names())
     for start in range(0, len(names), PORTION):
         some = names[start : start + PORTION]
+        moments = agenda.moments(some)
         for name, record in zip(some, records.read_many(some), strict=True):
             yield _standing(name, moments[name], record, volume.facts(name), now)
 
@@ -101,7 +101,7 @@ def backfill(agenda: Agenda, volume: Volume, budget: Budget) -> Backfill:
     missing = count - volume.links.count()
     if missing <= 0 or not budget.limited:
         return Backfill(count, max(missing, 0), None)
-    without = sorted(agenda.moments().keys() - set(volume.names()))
+    without = sorted(set(agenda.names()) - set(volume.names()))
     return Backfill(count, len(without), budget.ends(without))
 
 

@@ -125,7 +125,7 @@ class _Examination:
         with connected(self.settings) as connection:
             agenda = Agenda(connection, lambda _moment: None)
             if len(agenda) <= MOST_ON_THE_AGENDA:
-                for record in Records(connection).read_many(sorted(agenda.moments())):
+                for record in Records(connection).read_many(sorted(agenda.names())):
                     if record and record.code:
                         yield record.name
 

@@ -92,15 +92,25 @@ class Agenda:
             unknown += [name for name, score in zip(some, scores, strict=True) if score is None]
         return unknown
 
-    def moments(self) -> dict[str, datetime | None]:
+    def names(self) -> list[str]:
         """
-        All names with their moments, in no order.
+        All names, in no order.
 
         Read with ZSCAN, so that Redis serves others meanwhile: a name that is put or removed at the same
         time may or may not be among them.
         """
-        scores = dict(self._connection.zscan_iter(AGENDA, count=NAMES_A_COMMAND))
-        return {name: moment_of(scores[member]) for member, name in self._named(scores)}
+        members = dict(self._connection.zscan_iter(AGENDA, count=NAMES_A_COMMAND))
+        return [name for _, name in self._named(members)]
+
+    def moments(self, names: Sequence[str]) -> dict[str, datetime | None]:
+        """
+        *names* with their moments, as :meth:`moment` tells them.
+        """
+        moments: dict[str, datetime | None] = {}
+        for some in _portions(names):
+            scores = self._connection.zmscore(AGENDA, list(some))
+            moments |= {name: moment_of(score) for name, score in zip(some, scores, strict=True)}
+        return moments
 
     def __contains__(self, name: str) -> bool:
         return self._connection.zscore(AGENDA, name) is not None

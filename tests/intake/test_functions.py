@@ -72,7 +72,7 @@ class TestIssue:
         assert [logging.WARNING] == [record.levelno for record in caplog.records]
         assert failure.code in caplog.text
         assert [] == [asked for asked in door_authority.requests if asked.kind == "newOrder"]
-        assert {} == house.agenda.moments()
+        assert [] == house.agenda.names()
 
     def test_arguments_of_a_later_version_are_ignored(self, house: House) -> None:
         """
