@@ -15,11 +15,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
-from bench import burst, job, ledger, slots, start
+from bench import burst, flood, job, ledger, slots, start
 from bench.figures import Figure, as_json, table
 from tests.servers.pebble import programs
 
-BENCHMARKS = {"job": job, "burst": burst, "slots": slots, "start": start, "ledger": ledger}
+BENCHMARKS = {"job": job, "burst": burst, "slots": slots, "start": start, "ledger": ledger, "flood": flood}
 
 
 def main() -> int:

@@ -14,12 +14,18 @@ from statistics import median
 
 from redis import Redis
 
+from bench.certificates import stored
 from bench.figures import Figure, progress
 from bench.worlds import redis_server
 from certworker.ledger.agenda import AGENDA, Agenda
 from certworker.ledger.budget import BUDGET, Budget
+from certworker.ledger.lanes import Lanes
 from certworker.ledger.limits import LETS_ENCRYPT, Limit, Limits
 from certworker.ledger.lock import NameLocks
+from certworker.ledger.record import Records
+from certworker.rounds import Rounds
+from certworker.schedule import Schedule
+from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
 from certworker.settings import AuthorityChoice
 
@@ -27,13 +33,15 @@ TITLE = "the ledger"
 NOTE = (
     "the ledger: the agenda with 100,000 names spread over 60 days, of which 1,000 are due; it grows in "
     "proportion. Locks and budget are what a job pays for them: names taken and given back, an order "
-    "reserved and settled, each in one round trip to Redis; median of 500 jobs, each for another name."
+    "reserved and settled, each in one round trip to Redis; median of 500 jobs, each for another name. A "
+    "look finds nothing to do: the files of 1,000 names are read, the next moments written."
 )
 
 NAMES = 100_000
 DUE = 1_000
 ROUNDS = 500
 WARM_UP = 20
+LOOKS = 9
 
 #: Let's Encrypt's buckets, with room for all rounds.
 ROOMY = Limits(
@@ -53,10 +61,12 @@ def measure(place: Path) -> list[Figure]:
         agenda, bytes_a_name = _agenda(connection)
         due = _milliseconds(lambda _: agenda.due(datetime.now(UTC), DUE), rounds=50)
         locked = _milliseconds(_guarded(connection, Volume(place / "certificates")))
+        looked = _look(connection, place)
         remembered = connection.memory_usage(BUDGET + "letsencrypt", samples=0) or 0
     return [
         Figure(TITLE, f"a name on the agenda, of {NAMES:,}", bytes_a_name, "B", 200),
         Figure(TITLE, f"{DUE:,} names that are due", due, "ms", 50),
+        Figure(TITLE, "a look at a name without the CA's advice", looked, "ms", 1),
         Figure(TITLE, "locks and budget of a job", locked, "ms", 3),
         Figure(TITLE, "what the budget remembers of a job", remembered / (ROUNDS + WARM_UP), "B"),
     ]
@@ -71,6 +81,37 @@ def _agenda(connection: Redis) -> tuple[Agenda, float]:
     moments |= dict.fromkeys(random.sample(list(moments), DUE), now - timedelta(minutes=1))
     agenda.put_many(moments)
     return agenda, (connection.memory_usage(AGENDA, samples=0) or 0) / NAMES
+
+
+def _look(connection: Redis, place: Path) -> float:
+    """
+    Milliseconds for each name, when a thousand are due and need nothing.
+    """
+    progress(f"{TITLE}: storing {DUE} certificates")
+    random, agenda = Random(3), Agenda(connection)
+    volume, traefik = Volume(place / "certificates"), Traefik(place / "config")
+    names = [f"look{number:04}.example.org" for number in range(DUE)]
+    for each in stored(volume, names, datetime.now(UTC)):
+        traefik.serve(each)
+    rounds = Rounds(
+        volume,
+        traefik,
+        Records(connection),
+        agenda,
+        Lanes(connection),
+        Schedule(lambda _facts: None, random).plan,
+        remove=lambda _name: False,
+        clock=lambda: datetime.now(UTC),
+        random=random,
+    )
+    connection.delete(AGENDA)
+    took = []
+    for _ in range(LOOKS):
+        agenda.put_many(dict.fromkeys(names, datetime.now(UTC)))
+        began = time.perf_counter()
+        rounds.look()
+        took.append(time.perf_counter() - began)
+    return 1000 * median(took) / DUE
 
 
 def _guarded(connection: Redis, volume: Volume) -> Callable[[int], None]:

@@ -9,17 +9,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from statistics import median
 
 from redis import Redis
 
+from bench.certificates import LIFETIME, stored
 from bench.figures import Figure, progress
 from bench.worlds import environment, redis_server, settings
-from certworker.certificates import Certificate, PrivateKey
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.record import RECORDS, Records
 from certworker.serving.volume import Volume
@@ -34,8 +33,6 @@ ROUNDS = 7
 NAMES = 50_000
 NAMES_ON_VOLUME = 1_000
 NAMES_A_PIPELINE = 1_000
-
-LIFETIME = timedelta(days=90)
 
 
 def measure(place: Path) -> list[Figure]:
@@ -91,19 +88,5 @@ def _populate(connection: Redis, certificates_dir: Path) -> None:
                 pipe.hset(RECORDS + name, "names", json.dumps([name]))
             pipe.execute()
 
-    # Nobody reads these PEM files: status is content with what was noted beside them.
-    key = PrivateKey.generate()
-    certificate = Certificate(
-        names=(),
-        cert_pem=key.pem,
-        chain_pem=key.pem,
-        key=key,
-        not_before=now,
-        not_after=now + LIFETIME,
-        serial="1",
-        issuer="Bench CA",
-        renewal_id="",
-    )
-    volume = Volume(certificates_dir)
-    for name in names[:NAMES_ON_VOLUME]:
-        volume.store(replace(certificate, names=(name,)), authority="bench", kind="private", token=1)
+    for _ in stored(Volume(certificates_dir), names[:NAMES_ON_VOLUME], now):
+        pass

@@ -104,6 +104,7 @@ def worker(
     slots: int,
     ca_bundle: Path | None = None,
     resolver: str = "",
+    http_host: str = "127.0.0.1",
 ) -> Iterator[Worker]:
     """
     A worker of *slots* slots with a Redis of its own; it is warm: its own domain has a certificate.
@@ -114,6 +115,7 @@ def worker(
         http_port: Where the CA looks for the answers to its challenges.
         ca_bundle: What to trust when talking to the CA.
         resolver: Where its own checks ask for names, as HOST:PORT; empty: the resolver of this machine.
+        http_host: The address of its door.
     """
     with redis_server(directory / "redis") as redis, redis.client() as connection:
         variables = settings(directory, redis.port) | {
@@ -122,7 +124,7 @@ def worker(
             "CERTWORKER_AUTHORITY": directory_url,
             "CERTWORKER_PRIVATE_NETWORK": "true",
             "CERTWORKER_CA_BUNDLE": str(ca_bundle or ""),
-            "CERTWORKER_HTTP_ADDRESS": f"127.0.0.1:{http_port}",
+            "CERTWORKER_HTTP_ADDRESS": f"{http_host}:{http_port}",
             "CERTWORKER_HTTP01_PORT": str(http_port),
             "CERTWORKER_CONCURRENCY": str(slots),
         }
@@ -141,9 +143,9 @@ def worker(
             _stop(process)
 
 
-def worker_at(ca: Pebble, directory: Path) -> AbstractContextManager[Worker]:
+def worker_at(ca: Pebble, directory: Path, http_host: str = "127.0.0.1") -> AbstractContextManager[Worker]:
     """
-    A worker in *directory* that orders from *ca*.
+    A worker in *directory* that orders from *ca*; its door has the address *http_host*.
     """
     return worker(
         directory,
@@ -152,6 +154,7 @@ def worker_at(ca: Pebble, directory: Path) -> AbstractContextManager[Worker]:
         slots=SLOTS_AT_PEBBLE,
         ca_bundle=ca.ca_bundle,
         resolver=ca.resolver,
+        http_host=http_host,
     )
 
 

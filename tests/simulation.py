@@ -63,17 +63,19 @@ class Life:
     house: House
     authority: DevelopmentAuthority
     clock: Clock
-    random: Random = field(default_factory=lambda: Random(20261123))
+    random: Random = field(default_factory=lambda: Random(1))
     issued: int = 0
     failed: int = 0
     #: When a certificate was issued, by its names.
     orders: dict[tuple[str, ...], list[datetime]] = field(default_factory=dict)
     expired: list[str] = field(default_factory=list)
 
-    def begin(self, certificates: list[tuple[str, ...]]) -> None:
+    def begin(self, certificates: list[tuple[str, ...]], lifetime: timedelta) -> None:
         """
-        Issue *certificates*, and let their names be counted as ours from then on, as CAs do for a while.
+        Issue *certificates* of *lifetime*, and let their names be counted as ours from then on, as CAs do for
+        a while.
         """
+        self.authority.lifetime = lifetime
         self.authority.policy.authorization_reuse = timedelta(days=1000)
         for names in certificates:
             self.house.issuer.issue(names)
@@ -82,10 +84,10 @@ class Life:
         """
         Go on for *length*, with certificates of *lifetime*; in the middle of it the CA is away for *outage*.
 
-        The worker looks fifty times in a lifetime; the real one looks at the very moment.
+        The worker looks fifty times in a lifetime, or four times a day; a real one at the moment itself.
         """
         self.authority.lifetime = lifetime
-        step = lifetime / 50
+        step = max(lifetime / 50, timedelta(hours=6))
         gone = self.clock.now + length / 2
         self._until(gone, step)
         self.authority.stop()
@@ -112,7 +114,8 @@ class Life:
         if current and current.not_after <= self.clock.now:
             self.expired.append(names[0])
         if self.random.random() < SHARE_OF_FAULTS:
-            self.authority.misbehaviour.fail("newOrder", Fault(), times=1)
+            # A renewal is tried once more at once, without its predecessor.
+            self.authority.misbehaviour.fail("newOrder", Fault(), times=2)
         try:
             self.house.issuer.issue(names)
             self.issued += 1

@@ -15,40 +15,60 @@ from redis import Redis
 from certworker.errors.authority import ServerInternal
 from certworker.renewal import Life as Dates
 from certworker.renewal import Window, due_moment, next_attempt
-from tests.simulation import BEGIN, simulated
+from tests.simulation import BEGIN, Life, simulated
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
-#: Two hundred names, ten on each certificate.
-CERTIFICATES = [tuple(f"shop{number}-{name}.localhost" for name in range(10)) for number in range(20)]
+NAMES = [f"shop{number}.localhost" for number in range(200)]
 
-#: Lifetime, how long certificates have it, and how long the CA is away in the middle of that.
-QUARTERS = [
-    (90 * DAY, 92 * DAY, 7 * DAY),
-    (64 * DAY, 91 * DAY, 7 * DAY),
-    (45 * DAY, 91 * DAY, 7 * DAY),
-    (160 * HOUR, 91 * DAY, 40 * HOUR),
-]
+#: How long certificates live, and how long the CA is away in the middle of the year: a quarter of the life of
+#: those of 160 hours, a week with longer ones.
+OUTAGES = {90 * DAY: 7 * DAY, 64 * DAY: 7 * DAY, 45 * DAY: 7 * DAY, 160 * HOUR: 40 * HOUR}
+
+
+def certificates(names_on_each: int) -> list[tuple[str, ...]]:
+    """
+    All names, on as few certificates as the time of a test allows to renew so often.
+    """
+    return [tuple(NAMES[start : start + names_on_each]) for start in range(0, len(NAMES), names_on_each)]
+
+
+def nothing_has_expired(life: Life, renewals: int) -> None:
+    """
+    Assert it, after at least so many *renewals* of each certificate, and that it was no easy life.
+    """
+    facts = [life.house.volume.facts(name) for name in NAMES]
+
+    assert [] == life.expired
+    assert min(each.not_after for each in facts if each) > life.clock.now
+    assert len(NAMES) == sum(each is not None for each in facts)
+    assert life.issued > renewals * len(life.orders)
+    assert life.failed
+    # Let's Encrypt's limit: five certificates for the same names in a week.
+    assert life.most_issued(7 * DAY) <= 5
 
 
 @pytest.mark.timeout(600)
-def test_a_year_of_changing_lifetimes(tmp_path: Path, connection: Redis) -> None:
-    """
-    From 90 days to 64, to 45, to 160 hours, as Let's Encrypt goes; nobody touches anything.
-    """
-    with simulated(tmp_path, connection) as life:
-        life.begin(CERTIFICATES)
-        for lifetime, length, outage in QUARTERS:
-            life.live(lifetime, length, outage)
-        ends = [facts.not_after for names in CERTIFICATES if (facts := life.house.volume.facts(names[0]))]
+class TestYear:
+    @pytest.mark.parametrize("lifetime", OUTAGES, ids=lambda lifetime: f"{lifetime / HOUR:.0f} h")
+    def test_of_one_lifetime(self, tmp_path: Path, connection: Redis, lifetime: timedelta) -> None:
+        """
+        Nobody touches anything from the first certificate on.
+        """
+        with simulated(tmp_path, connection) as life:
+            life.begin(certificates(50 if lifetime < 45 * DAY else 20), lifetime)
+            life.live(lifetime, 365 * DAY, OUTAGES[lifetime])
+            nothing_has_expired(life, renewals=int(365 * DAY / lifetime))
 
-    assert [] == life.expired
-    assert len(CERTIFICATES) == len(ends)
-    assert min(ends) > life.clock.now
-    assert life.issued > 20 * 20
-    assert life.failed > life.issued * 0.03
-    # Let's Encrypt's limit: five certificates for the same names in a week.
-    assert life.most_issued(7 * DAY) <= 5
+    def test_of_lifetimes_that_change(self, tmp_path: Path, connection: Redis) -> None:
+        """
+        From 90 days to 64, to 45, to 160 hours, as Let's Encrypt goes.
+        """
+        with simulated(tmp_path, connection) as life:
+            life.begin(certificates(20), 90 * DAY)
+            for lifetime, outage in OUTAGES.items():
+                life.live(lifetime, 365 * DAY / len(OUTAGES), outage)
+            nothing_has_expired(life, renewals=20)
 
 
 class TestSpread:

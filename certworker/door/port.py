@@ -1,5 +1,5 @@
 """
-The door: one HTTP port for the answers to challenges, the health of the worker and its metrics.
+What is answered at the door: challenges, the health of the worker, its metrics.
 
 Whoever can reach port 80 of a domain can knock here, so it reads little, answers little, and says nothing
 of itself.
@@ -13,12 +13,14 @@ import logging
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from waitress.server import create_server
 from waitress.wasyncore import close_all
 
 from certworker.answer import CHALLENGE_PATH, TOKEN
+from certworker.door.visitors import Visitor
 from certworker.errors import printable
 from certworker.errors.configuration import AddressNotUsable
 from certworker.settings import HttpAddress
@@ -109,6 +111,7 @@ class Door:
             log_socket_errors=False,
             ident=None,
         )
+        self._server.channel_class = Visitor
         self._thread.start()
 
     def stop(self) -> None:
@@ -117,7 +120,9 @@ class Door:
         """
         if self._server is not None and self._thread.is_alive():
             # The loop ends when it has no connection left; only its own thread may close them.
-            self._server.trigger.pull_trigger(lambda: close_all(self._connections))
+            # If an answer wakes it first, the trigger is closed, too, before it is pulled.
+            with suppress(OSError):
+                self._server.trigger.pull_trigger(lambda: close_all(self._connections))
             self._thread.join()
 
     def _serve(self) -> None:

@@ -13,7 +13,8 @@ from http.client import HTTPConnection, HTTPResponse
 
 import pytest
 
-from certworker.door import CONNECTIONS, LONGEST_BODY, LONGEST_HEADER, Door
+from certworker.door import Door
+from certworker.door.port import CONNECTIONS, LONGEST_BODY, LONGEST_HEADER
 from certworker.errors.configuration import AddressNotUsable
 from certworker.settings import HttpAddress
 

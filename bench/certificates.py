@@ -1,0 +1,35 @@
+"""
+Certificates on a volume, by the thousand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from certworker.certificates import Certificate, PrivateKey
+from certworker.serving.volume import Stored, Volume
+
+LIFETIME = timedelta(days=90)
+
+
+def stored(volume: Volume, names: Iterable[str], now: datetime) -> Iterator[Stored]:
+    """
+    Store one for each of *names*, issued just now.
+    """
+    # What is measured reads what was noted beside these PEM files, not the files.
+    key = PrivateKey.generate()
+    certificate = Certificate(
+        names=(),
+        cert_pem=key.pem,
+        chain_pem=key.pem,
+        key=key,
+        not_before=now,
+        not_after=now + LIFETIME,
+        serial="1",
+        issuer="Bench CA",
+        renewal_id="",
+    )
+    for name in names:
+        yield volume.store(replace(certificate, names=(name,)), authority="bench", kind="private", token=1)

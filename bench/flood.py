@@ -1,0 +1,94 @@
+"""
+A flood of garbage at the door, from another host: what becomes of the jobs.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+
+from bench.figures import Figure, progress
+from bench.worlds import Worker, pebble, worker_at
+
+TITLE = "a flood"
+NOTE = (
+    "a flood: one warm job at a time, quiet and under 5,000 requests a second for challenges that nobody "
+    "made, from a network namespace (from this host where that may not be made). Each job needs two of its "
+    "own requests answered at the same door: our own check's and the CA's."
+)
+
+REQUESTS_A_SECOND = 5_000
+CONNECTIONS = 64
+JOBS = 40
+
+NAMESPACE = "certworker-bench"
+OURS, THEIRS = "10.203.113.1", "10.203.113.2"
+
+
+def measure(place: Path) -> list[Figure]:
+    """
+    The median time of a job under the flood against a quiet one.
+    """
+    with (
+        pebble(place / "ca") as ca,
+        other_host() as (address, prefix),
+        # The CA comes to the loopback interface, the flood does not.
+        worker_at(ca, place / "worker", "0.0.0.0" if prefix else address) as worker,  # noqa: S104
+    ):
+        quiet = _seconds(worker, "quiet")
+        command = [*prefix, sys.executable, "-m", "bench.flooder", address, str(ca.http_port)]
+        limits = [str(REQUESTS_A_SECOND), str(CONNECTIONS)]
+        with subprocess.Popen([*command, *limits], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as flooder:
+            time.sleep(1)
+            flooded = _seconds(worker, "flooded")
+            told, _ = flooder.communicate()
+    return [
+        Figure(TITLE, "requests offered", float(told), "a second"),
+        Figure(TITLE, "a job, quiet", 1000 * quiet, "ms"),
+        Figure(TITLE, "a job under the flood", 1000 * flooded, "ms"),
+        Figure(TITLE, "  against a quiet one", flooded / quiet, "× as long", 1.5),
+    ]
+
+
+@contextmanager
+def other_host() -> Iterator[tuple[str, list[str]]]:
+    """
+    A host beside this one: our address as it sees it, and what makes a command run there.
+    """
+    if os.geteuid() != 0:
+        yield "127.0.0.1", []
+        return
+    inside = ["ip", "netns", "exec", NAMESPACE]
+    _run("ip", "netns", "add", NAMESPACE)
+    try:
+        _run("ip", "link", "add", "cwbench0", "type", "veth", "peer", "name", "cwbench1", "netns", NAMESPACE)
+        _run("ip", "address", "add", f"{OURS}/30", "dev", "cwbench0")
+        _run("ip", "link", "set", "cwbench0", "up")
+        _run(*inside, "ip", "address", "add", f"{THEIRS}/30", "dev", "cwbench1")
+        _run(*inside, "ip", "link", "set", "cwbench1", "up")
+        yield OURS, inside
+    finally:
+        # The pair of interfaces goes with it.
+        _run("ip", "netns", "delete", NAMESPACE)
+
+
+def _seconds(worker: Worker, prefix: str) -> float:
+    progress(f"{TITLE}: {JOBS} jobs, {prefix}")
+    took = []
+    for number in range(JOBS):
+        began = time.perf_counter()
+        name = f"{prefix}{number}.bench.test"
+        worker.request([name])
+        worker.wait_for([name])
+        took.append(time.perf_counter() - began)
+    return median(took)
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True)
