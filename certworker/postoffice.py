@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 #: With less of its life left, a certificate that cannot be renewed is overdue.
 OVERDUE_SHARE = 1 / 5
 
+#: Nothing but a human ends these: the same request would get the same answer, today and tomorrow.
+NOT_BY_ITSELF = (Retry.CONFIG, Retry.NEVER)
+
 
 @dataclass(frozen=True)
 class Channel:
@@ -79,9 +82,7 @@ class PostOffice:
         """
         An attempt for *name* failed; *life* is that of the certificate in service, *again* the next attempt.
         """
-        kinds: list[Kind] = ["failed"]
-        if failure.retry is Retry.CONFIG:
-            kinds = ["action"]
+        kinds: list[Kind] = ["action" if failure.retry in NOT_BY_ITSELF else "failed"]
         if life and life.left(now) < OVERDUE_SHARE:
             kinds.append("overdue")
         for kind in kinds:

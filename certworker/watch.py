@@ -147,6 +147,8 @@ class Watch:
                     failure.remedy,
                     extra={"code": failure.code},
                 )
+                # No job will ever meet it.
+                self.house.post_office.failed(given, failure, None, None, self.house.clock())
             else:
                 self._wait_for_port_80(name)
                 self.request((name,))

@@ -11,7 +11,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from redis import Redis
 
+from certworker.errors import CertworkerError
+from certworker.errors.authority import AccountBlocked
 from certworker.errors.configuration import EmailMissing
+from certworker.errors.limits import Paused
 from certworker.errors.reach import HttpTimeout
 from certworker.ledger.outbox import Outbox, Told
 from certworker.postoffice import Channel, PostOffice
@@ -96,14 +99,29 @@ class TestFailed:
         assert ["overdue", "failed"] == [notice.kind for notice in receiver.letters[0]]
         assert 10 == receiver.letters[0][0].days_left
 
-    def test_a_wrong_configuration_needs_a_human(self, office: PostOffice, receiver: Receiver) -> None:
+    @pytest.mark.parametrize(
+        "failure",
+        [
+            EmailMissing(),
+            AccountBlocked(authority="a CA", detail="blocked"),
+            Paused(authority="a CA", name=NAME, url="https://ca.example/unpause"),
+        ],
+        ids=lambda failure: failure.code,
+    )
+    def test_what_nobody_else_ends_needs_a_human_once(
+        self, office: PostOffice, receiver: Receiver, failure: CertworkerError
+    ) -> None:
         """
-        Nothing goes on by itself.
+        Nothing goes on by itself, be it tried again every day or never; that it had failed before is no news.
         """
-        office.failed(NAME, EmailMissing(), None, None, NOW)
+        office.failed(NAME, FAILURE, None, NOW, NOW)
+        for _ in range(3):
+            office.failed(NAME, failure, None, None, NOW)
         office.deliver()
 
-        assert ["action"] == [notice.kind for notice in receiver.letters[0]]
+        assert [[("action", failure.code), ("failed", FAILURE.code)]] == [
+            [(notice.kind, notice.code) for notice in letter] for letter in receiver.letters
+        ]
 
 
 class TestSucceeded:
