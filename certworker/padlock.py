@@ -1,7 +1,10 @@
 """
 Is it there, the padlock? After a certificate was published, Traefik is asked until it shows it.
 
-That happens beside the jobs: Traefik takes a moment to read its files, and no job waits for it.
+That happens beside the jobs: Traefik takes a moment to read its files, and no job waits for it. What it does
+not show then is told once a day, until it does. A worker remembers that of its own certificates, and not
+beyond its end: to ask Traefik for each certificate of a volume at every start would be too much, and
+`certworker doctor NAME` asks at any time.
 """
 
 from __future__ import annotations
@@ -10,12 +13,15 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from socket import gaierror
 from typing import Any
 
 from certworker.errors import CertworkerError
 from certworker.errors.checks import ProxyUnreachable
+from certworker.ledger.daily import DAY
 from certworker.serving.handshake import TIMEOUT_SECONDS, leaf_of, why_not_shown
 from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
@@ -25,9 +31,12 @@ logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
+PAUSE_AFTER_THAT_SECONDS = timedelta(hours=1).total_seconds()
 
 #: While a whole volume is issued anew, a sample says enough.
 MOST_AWAITED = 500
+#: Where so many are not shown the cause is one, and their lines tell it.
+MOST_MISSED = 100
 
 
 @dataclass
@@ -36,6 +45,10 @@ class _Awaited:
     leaf: bytes
     until: float
     rewrite_at: float | None
+    #: When to look next.
+    at: float
+    #: When it was last told that it is missed; None: it is not, so far.
+    told: float | None = None
 
 
 class Padlock:
@@ -45,6 +58,7 @@ class Padlock:
     Args:
         address: Where Traefik speaks TLS.
         demanded: An operator has named that address; otherwise it is a guess, which may be wrong.
+        write: Called with a name and why its certificate is not shown; and with None when it is after all.
     """
 
     def __init__(
@@ -54,15 +68,21 @@ class Padlock:
         address: HttpAddress,
         *,
         demanded: bool,
+        write: Callable[[str, CertworkerError | None], None],
         patience_seconds: float = PATIENCE_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
+        pause_after_that_seconds: float = PAUSE_AFTER_THAT_SECONDS,
+        day: timedelta = DAY,
     ) -> None:
         self._volume = volume
         self._traefik = traefik
         self._address = address
         self._demanded = demanded
+        self._write = write
         self._patience = patience_seconds
         self._pause = pause_seconds
+        self._pause_after_that = pause_after_that_seconds
+        self._day_seconds = day.total_seconds()
         self._awaited: list[_Awaited] = []
         self._changed = threading.Condition()
         self._stopped = False
@@ -112,8 +132,9 @@ class Padlock:
                 _Awaited(
                     list(names),
                     leaf_of(stored.certificate.cert_pem),
-                    now + self._patience,
-                    now + self._patience / 3,
+                    until=now + self._patience,
+                    rewrite_at=now + self._patience / 3,
+                    at=now,
                 )
             )
             self._changed.notify()
@@ -121,18 +142,26 @@ class Padlock:
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._stopped or self._awaited)
+                self._changed.wait_for(lambda: self._stopped or self._due(), self._seconds_left())
                 if self._stopped:
                     return
-                awaited = list(self._awaited)
-            for each in awaited:
+                due = self._due()
+            for each in due:
                 if self._is_settled(each):
                     with self._changed:
                         self._awaited = [other for other in self._awaited if other is not each]
-            with self._changed:
-                self._changed.wait_for(lambda: self._stopped, self._pause)
+
+    def _due(self) -> list[_Awaited]:
+        now = time.monotonic()
+        return [each for each in self._awaited if each.at <= now]
+
+    def _seconds_left(self) -> float | None:
+        earliest = min((each.at for each in self._awaited), default=None)
+        return None if earliest is None else max(0.0, earliest - time.monotonic())
 
     def _is_settled(self, awaited: _Awaited) -> bool:
+        if awaited.told is not None and not self._is_still_wanted(awaited):
+            return True
         try:
             failure = self._look(awaited)
         except gaierror as error:
@@ -143,14 +172,34 @@ class Padlock:
             failure = self._unreachable(error)
         if failure is None:
             logger.info("Traefik serves it now (checked)", extra=_about(awaited))
+            if awaited.told is not None:
+                self._write(awaited.names[0], None)
             return True
         now = time.monotonic()
         if awaited.rewrite_at and now > awaited.rewrite_at:
             awaited.rewrite_at = None
             self._rewrite(awaited)
         if now < awaited.until:
+            awaited.at = now + self._pause
             return False
-        logger.warning("%s", failure, extra={**_about(awaited), "code": failure.code})
+        self._miss(awaited, failure, now)
+        return sum(each.told is not None for each in self._awaited) > MOST_MISSED
+
+    def _miss(self, awaited: _Awaited, failure: CertworkerError, now: float) -> None:
+        if awaited.told is None:
+            self._write(awaited.names[0], failure)
+        if awaited.told is None or now - awaited.told >= self._day_seconds:
+            awaited.told = now
+            logger.warning("%s", failure, extra={**_about(awaited), "code": failure.code})
+        awaited.at = now + self._pause_after_that
+
+    def _is_still_wanted(self, awaited: _Awaited) -> bool:
+        # In an hour another worker may have renewed it, and somebody may have removed it.
+        with suppress(CertworkerError):
+            stored = self._volume.current(awaited.names[0])
+            if stored is None:
+                return False
+            awaited.names, awaited.leaf = list(stored.facts.names), leaf_of(stored.certificate.cert_pem)
         return True
 
     def _look(self, awaited: _Awaited) -> CertworkerError | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,8 @@ class World:
         self.proxy = DevelopmentProxy(self.read.get)
         self.proxy.start()
         self.address = HttpAddress("127.0.0.1", self.proxy.port)
+        #: What a human was written, by code; empty: it is over.
+        self.written: list[tuple[str, str]] = []
 
     def publish(self, *names: str) -> None:
         """
@@ -59,17 +62,22 @@ class World:
             assert files
             self.read[name] = files
 
-    def padlock(self, address: HttpAddress | None = None, *, demanded: bool = True) -> Padlock:
+    def padlock(
+        self, address: HttpAddress | None = None, *, demanded: bool = True, day: timedelta = timedelta(days=1)
+    ) -> Padlock:
         """
-        One that has less patience.
+        One that has less patience, and shorter days.
         """
         return Padlock(
             self.volume,
             self.traefik,
             address or self.address,
             demanded=demanded,
+            write=lambda name, failure: self.written.append((name, failure.code if failure else "")),
             patience_seconds=0.6,
             pause_seconds=0.05,
+            pause_after_that_seconds=0.05,
+            day=day,
         )
 
 
@@ -171,6 +179,60 @@ class TestExpect:
         assert "Traefik serves it now (checked)" == last_line(caplog)
         time.sleep(0.8)
         assert 1 == len(lines(caplog))
+        padlock.stop()
+
+
+class TestMissed:
+    def test_what_is_not_shown_is_told_every_day_until_it_is(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Whoever overlooked the first line has another chance; and they are written to once.
+        """
+        world.publish(NAME)
+        padlock = world.padlock(day=timedelta(seconds=0.3))
+        padlock.start()
+        padlock.expect((NAME,))
+        wait_until(lambda: len(lines(caplog)) > 2 or None, lambda: str(lines(caplog)))
+        world.reload(NAME)
+        wait_until(lambda: "checked" in last_line(caplog) or None, lambda: str(lines(caplog)))
+        padlock.stop()
+
+        *missed, found = lines(caplog)
+        assert {"[proxy.default_cert]"} == {line.split()[0] for line in missed}
+        assert "Traefik serves it now (checked)" == found
+        assert [(NAME, "proxy.default_cert"), (NAME, "")] == world.written
+
+    def test_what_another_worker_has_renewed_meanwhile_is_looked_for_in_its_place(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The one that this worker has issued will never be shown.
+        """
+        world.publish(NAME)
+        padlock = world.padlock()
+        padlock.start()
+        padlock.expect((NAME,))
+        last_line(caplog)
+        world.publish(NAME)
+        world.reload(NAME)
+
+        wait_until(lambda: "checked" in last_line(caplog) or None, lambda: str(lines(caplog)))
+        padlock.stop()
+
+    def test_what_was_removed_meanwhile_is_missed_no_more(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Nobody wants to see it.
+        """
+        world.publish(NAME)
+        padlock = world.padlock(day=timedelta(seconds=0.2))
+        padlock.start()
+        padlock.expect((NAME,))
+        last_line(caplog)
+        world.volume.remove(NAME)
+        wait_until(lambda: not padlock._awaited or None, lambda: "it is still looked for")
         padlock.stop()
 
 

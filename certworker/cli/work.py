@@ -9,11 +9,12 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 
 import click
 from redis import Redis
+from redis.exceptions import RedisError
 
 from certworker.assembly import House, build, now_in_utc
 from certworker.checks.port80 import answers
@@ -173,11 +174,27 @@ def _functions(house: House, stack: ExitStack) -> Mapping[str, Callable[..., obj
         issue = reloads.after(issue)
     if settings.proxy_address:
         named = "proxy_address" in settings.model_fields_set
-        padlock = Padlock(house.volume, house.traefik, settings.proxy_address, demanded=named)
+        padlock = Padlock(
+            house.volume,
+            house.traefik,
+            settings.proxy_address,
+            demanded=named,
+            write=partial(_write_of_the_proxy, house),
+        )
         padlock.start()
         stack.callback(padlock.stop)
         issue = padlock.after(issue)
     return {**functions, ISSUE: issue}
+
+
+def _write_of_the_proxy(house: House, name: str, failure: CertworkerError | None) -> None:
+    # Where it cannot be written the log has it, and tells it again tomorrow.
+    with suppress(CertworkerError, RedisError):
+        facts = house.volume.facts(name)
+        if facts and failure:
+            house.post_office.failed(name, failure, facts.life, None, house.clock())
+        elif facts:
+            house.post_office.succeeded(name, facts.life, house.clock())
 
 
 def _look_at_machine(house: House) -> None:
