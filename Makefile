@@ -22,8 +22,8 @@ GOBIN := $(CURDIR)/.venv/go
 REAL := PATH="$(GOBIN):$$PATH:/usr/sbin"
 ALSO_OURS := PATH="$(GOBIN):$$PATH:/usr/sbin:$(CURDIR)/$(BIN)"
 
-PROGRAMS := redis-server $(or $(PEBBLE),pebble) lego certbot php
-PACKAGES := redis-server pebble lego certbot php-cli php-redis
+PROGRAMS := redis-server $(or $(PEBBLE),pebble) lego certbot unbound php
+PACKAGES := redis-server pebble lego certbot unbound php-cli php-redis
 
 help: ## List what can be made
 	@echo "certworker gets TLS certificates for the domains on a Redis queue and hands them to Traefik."

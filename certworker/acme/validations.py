@@ -35,6 +35,7 @@ from certworker.errors.reach import (
     NameServersSilent,
     NoAddress,
 )
+from certworker.names import registered_domain
 
 #: Type, what the text must match, failure; the first row that fits.
 CAUSES: tuple[tuple[str, str, type[CertworkerError]], ...] = (
@@ -80,7 +81,11 @@ def validation_failure(
     if kind is None:
         return failure(problem, authority, now=now, name=name)
     return kind(
-        problem=problem.as_json(), name=name, address=address or "no address known", detail=problem.detail
+        problem=problem.as_json(),
+        name=name,
+        zone=registered_domain(name),
+        address=address or "no address known",
+        detail=problem.detail,
     )
 
 

@@ -35,7 +35,7 @@ def check_resolution(question: Question, *, ours: Sequence[str] = (), private: b
     if records.view is None:
         return _unanswered(records)
     if records.bogus:
-        return Verdict.no(DnssecBroken(name=records.name, detail=_troubles(records.resolvers)))
+        return Verdict.no(_broken_dnssec(records))
     if not records.registered_exists:
         return Verdict.no(NotRegistered(name=records.name, domain=records.registered))
     if not records.addresses:
@@ -66,12 +66,16 @@ def _unanswered(records: Records) -> Verdict:
         )
         return Verdict.yes("DNS could not be asked", silent)
     if records.bogus:
-        return Verdict.no(DnssecBroken(name=records.name, detail=_troubles(records.resolvers)))
+        return Verdict.no(_broken_dnssec(records))
     if records.authoritative and all(view.trouble == SILENT for view in records.authoritative):
         return Verdict.no(NameServersSilent(name=records.name, detail=_troubles(records.authoritative)))
     return Verdict.no(
         NameServersFail(name=records.name, detail=_troubles((*records.authoritative, *records.resolvers)))
     )
+
+
+def _broken_dnssec(records: Records) -> CertworkerError:
+    return DnssecBroken(name=records.name, zone=records.registered, detail=_troubles(records.resolvers))
 
 
 def _remarks(records: Records) -> Iterator[CertworkerError]:

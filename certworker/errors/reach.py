@@ -42,7 +42,10 @@ class NameServersFail(ReachFailure):
 class DnssecBroken(ReachFailure):
     code = "dns.dnssec"
     says = "DNSSEC is broken for {name}: {detail}"
-    cure = "Remove the old DS record at the registrar, or mend the signatures. Test: https://dnsviz.net/d/{name}/"
+    cure = (
+        "Remove the old DS record of {zone} at the registrar, or sign {zone} anew. "
+        "Test: https://dnsviz.net/d/{name}/"
+    )
 
 
 class NameServersSilent(ReachFailure):

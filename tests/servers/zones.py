@@ -28,6 +28,7 @@ import dns.rrset
 from dns.message import Message
 
 from tests.servers.redis import free_port
+from tests.servers.signed import SignedZone
 
 Rows = dict[str, dict[str, list[str]]]
 
@@ -56,6 +57,8 @@ class ZoneServer:
         self.truncates = False
         #: Which names were asked for, as "NAME TYPE".
         self.asked: list[str] = []
+        #: Its rows with signatures, in place of those without.
+        self.signed: SignedZone | None = None
         #: Where to look for what is not known here.
         self.knows: Callable[[], Iterable[ZoneServer]] = tuple
         self._tcp = _Tcp((host, port or free_port()), _TcpHandler)
@@ -99,6 +102,8 @@ class ZoneServer:
                 answer.use_edns(options=[dns.edns.EDEOption(dns.edns.EDECode(number), text)])
         elif self.truncates and not over_tcp:
             answer.flags |= dns.flags.TC
+        elif self.signed:
+            self.signed.fill(answer, name, kind, signatures=bool(query.ednsflags & dns.flags.DO))
         else:
             self._fill(answer, name, kind)
         return answer

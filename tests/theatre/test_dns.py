@@ -4,6 +4,8 @@ A3: what DNS says of the name.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 
 from tests.servers.redis import free_port
@@ -65,14 +67,6 @@ def typo(stage: Stage) -> None:
     stage.name = "api.shop.org"
     stage.settings |= PUBLIC
     stage.zone.rows["apl.shop.org"] = {"A": [HERE]}
-
-
-def old_signatures(stage: Stage) -> None:
-    """
-    The resolver does not believe what the domain's servers say.
-    """
-    stage.dns.resolver.bogus.add(NAME)
-    stage.dns.resolver.reason = (7, "the signatures have expired")
 
 
 def not_everywhere(stage: Stage) -> None:
@@ -171,8 +165,15 @@ SCENES = [
     Scene(
         "the signatures have expired",
         "dns.dnssec",
-        old_signatures,
+        lambda stage: stage.sign(ended=timedelta(days=2)),
         "https://dnsviz.net/d/shop.org/",
+        check="DNS",
+    ),
+    Scene(
+        "the registrar has the DS of another key",
+        "dns.dnssec",
+        lambda stage: stage.sign(stale=True),
+        "Remove the old DS record of shop.org at the registrar",
         check="DNS",
     ),
     Scene(

@@ -97,6 +97,7 @@ SCENES = [
     well("a CA of one's own", internal),
     well("two addresses", several),
     well("CAA allows the CA", allowed),
+    well("a zone that is signed", lambda stage: stage.sign()),
     well(
         "a resolver that is slow, but answers",
         lambda stage: setattr(stage.dns.resolver, "delay_seconds", 0.3),

@@ -22,11 +22,15 @@ from certworker.development.misbehaviour import Misbehaviour
 from tests.houses import environment, open_house
 from tests.servers.development import development_authority
 from tests.servers.redis import RedisServer
+from tests.servers.signed import LIFETIME, SignedZone, Unbound
 from tests.servers.web import Respond, WebServer, response
 from tests.servers.zones import World, ZoneServer
 
 NAME = "shop.org"
 HERE = "127.0.0.1"
+
+#: Where a resolver listens that checks signatures.
+VALIDATING = "127.0.0.53"
 
 #: A CA that is taken for a public one, with all that it wants from an operator.
 PUBLIC = {
@@ -168,6 +172,32 @@ class Stage:
         Serve the zone *name*, whose head has these records.
         """
         return self.dns.zone(name, {name: dict(rows)})
+
+    def sign(self, *, ended: timedelta = -LIFETIME / 2, stale: bool = False) -> None:
+        """
+        Sign the zone, and let a resolver check it.
+
+        Args:
+            ended: The signatures ended so long ago; before zero they will end.
+            stale: The registry still has the DS of a key from before a move.
+        """
+        head, registry = f"ns1.{NAME}", self.another_zone("org")
+        rows = {NAME: {**self.rows, "NS": [head]}, head: {"A": [self.zone.host]}}
+        zone = SignedZone(NAME, rows, ended=ended)
+        ds = (SignedZone(NAME, rows) if stale else zone).ds
+        above = SignedZone(
+            "org",
+            {
+                "org": {"NS": ["ns1.org"]},
+                "ns1.org": {"A": [registry.host]},
+                NAME: {"NS": [head], "DS": [ds]},
+            },
+        )
+        self.zone.signed, registry.signed = zone, above
+        served = {"org": registry.address, NAME: self.zone.address}
+        address = VALIDATING, self.zone.address[1]
+        self.stack.enter_context(Unbound(self.place, address, above, served))
+        self.settings["_APP_DNS"] = "{}:{}".format(*address)
 
     def _address(self, name: str) -> str:
         for server in self.dns.servers:

@@ -1,0 +1,171 @@
+"""
+DNSSEC (RFC 4033 to 4035): a zone that is really signed, and a resolver that really checks.
+
+::
+
+    org          DS of shop.org, signed with the key that the resolver trusts
+    shop.org     its records, signed with the key of that DS
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+import dns.dnssec
+import dns.dnssectypes
+import dns.exception
+import dns.flags
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
+import dns.rdatatype
+import dns.rrset
+import dns.zone
+from cryptography.hazmat.primitives.asymmetric import ec
+from dns.message import Message
+from dns.rdtypes.dnskeybase import Flag
+
+LIFETIME = timedelta(days=14)
+
+#: The resolver of the system may start slowly on a busy machine.
+PATIENCE_SECONDS = 20.0
+
+NSEC, RRSIG = dns.rdatatype.NSEC, dns.rdatatype.RRSIG
+
+
+class SignedZone:
+    """
+    The zone *name* with *rows*, by host and type, in which each set has its signature and each gap its proof.
+
+    Args:
+        ended: The signatures ended so long ago; before zero they will end.
+    """
+
+    def __init__(
+        self, name: str, rows: Mapping[str, Mapping[str, list[str]]], *, ended: timedelta = -LIFETIME / 2
+    ) -> None:
+        self.name = name
+        key = ec.generate_private_key(ec.SECP256R1())
+        algorithm = dns.dnssectypes.Algorithm.ECDSAP256SHA256
+        self.dnskey = dns.dnssec.make_dnskey(key.public_key(), algorithm, Flag.ZONE | Flag.SEP)
+        lines = [f"{name}. 60 IN SOA ns1.{name}. hostmaster.{name}. 1 3600 600 86400 60"]
+        lines += [
+            f"{host}. 60 IN {kind} {value}{'.' if kind in ('NS', 'CNAME') else ''}"
+            for host, kinds in rows.items()
+            for kind, values in kinds.items()
+            for value in values
+        ]
+        self._zone = dns.zone.from_text("\n".join(lines), f"{name}.", relativize=False)
+        end = datetime.now(UTC) - ended
+        with self._zone.writer() as changes:
+            dns.dnssec.sign_zone(
+                self._zone, changes, [(key, self.dnskey)], inception=end - LIFETIME, expiration=end
+            )
+
+    @property
+    def ds(self) -> str:
+        """
+        What the zone above says of the key (RFC 4034, section 5).
+        """
+        return dns.dnssec.make_ds(f"{self.name}.", self.dnskey, dns.dnssectypes.DSDigest.SHA256).to_text()
+
+    def fill(self, answer: Message, name: str, kind: str, *, signatures: bool) -> None:
+        """
+        Put into *answer* what there is of *name* and *kind*, or the proof that there is nothing.
+        """
+        owner, rdtype = dns.name.from_text(name), dns.rdatatype.from_text(kind)
+        if self._add(answer.answer, owner, rdtype, signatures=signatures):
+            return
+        if owner not in self._zone:
+            answer.set_rcode(dns.rcode.NXDOMAIN)
+        apex = dns.name.from_text(self.name)
+        self._add(answer.authority, apex, dns.rdatatype.SOA, signatures=signatures)
+        if signatures:
+            # All of them: in a zone as small as this the right ones are among them.
+            for each in self._zone:
+                self._add(answer.authority, each, NSEC, signatures=True)
+
+    def _add(
+        self,
+        section: list[dns.rrset.RRset],
+        owner: dns.name.Name,
+        kind: dns.rdatatype.RdataType,
+        *,
+        signatures: bool,
+    ) -> bool:
+        found = self._zone.get_rrset(owner, kind)
+        if found is None:
+            return False
+        section.append(found)
+        if signatures and (signature := self._zone.get_rrset(owner, RRSIG, covers=kind)):
+            section.append(signature)
+        return True
+
+
+class Unbound:
+    """
+    The validating resolver unbound on the loopback interface; a context manager that starts and ends it.
+
+    Args:
+        address: Where it listens.
+        trusted: The zone whose key it trusts.
+        zones: Where each zone is served.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        address: tuple[str, int],
+        trusted: SignedZone,
+        zones: Mapping[str, tuple[str, int]],
+    ) -> None:
+        program = shutil.which("unbound")
+        if program is None:
+            raise RuntimeError("unbound is missing; install it: apt-get install unbound")
+        self.address = address
+        self._known = trusted.name
+        self._file = directory / "unbound.conf"
+        stubs = (
+            f"stub-zone:\n  name: {name}.\n  stub-addr: {host}@{port}\n"
+            for name, (host, port) in zones.items()
+        )
+        self._file.write_text(
+            "server:\n"
+            f"  interface: {address[0]}@{address[1]}\n"
+            f'  directory: "{directory}"\n'
+            '  chroot: ""\n  username: ""\n  pidfile: ""\n  logfile: ""\n  use-syslog: no\n'
+            "  do-daemonize: no\n  do-ip6: no\n  do-not-query-localhost: no\n  ede: yes\n"
+            '  module-config: "validator iterator"\n'
+            f'  trust-anchor: "{trusted.name}. DS {trusted.ds}"\n'
+            "remote-control:\n  control-enable: no\n" + "".join(stubs)
+        )
+        self._command = [program, "-d", "-c", str(self._file)]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        host, port = self.address
+        question = dns.message.make_query(f"{self._known}.", "SOA")
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            try:
+                dns.query.udp(question, host, port=port, timeout=0.2)
+            except (dns.exception.Timeout, OSError):
+                if time.monotonic() > deadline or self._process.poll() is not None:
+                    self.__exit__()
+                    raise
+                time.sleep(0.02)
+            else:
+                return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
