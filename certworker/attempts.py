@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
-from certworker.errors import CertworkerError
+from certworker.errors import CertworkerError, Interrupted
 from certworker.errors.machine import Unexpected, WorkerDied
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.lock import Lease
@@ -94,7 +94,9 @@ class Attempts:
 
     def _failed(self, names: tuple[str, ...], fault: Exception) -> None:
         # A fault of our own waits like a refusal of the CA, lest it asks the CA again and again.
-        failure = fault if isinstance(fault, CertworkerError) else Unexpected(fault=repr(fault))
+        failure = fault.failure if isinstance(fault, Interrupted) else fault
+        if not isinstance(failure, CertworkerError):
+            failure = Unexpected(fault=repr(fault))
         record = self.records.read(names[0])
         attempts, expires = (record.attempts + 1, record.not_after) if record else (1, None)
         again = next_attempt(failure, attempts, self.clock(), self.random, expires)

@@ -14,7 +14,8 @@ import pytest
 import redis
 
 from certworker.attempts import AFTER_THE_LEASE, Attempts
-from certworker.errors.machine import Unexpected, WorkerDied
+from certworker.errors import Interrupted
+from certworker.errors.machine import JobTimedOut, Unexpected, WorkerDied
 from certworker.errors.reach import HttpTimeout
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.lock import NameLocks
@@ -178,6 +179,18 @@ class TestFailures:
         fail(attempts, locks, ZeroDivisionError())
 
         assert Unexpected.code == record_of(attempts).code
+
+    def test_one_that_was_ended_from_outside_says_why(self, attempts: Attempts, locks: NameLocks) -> None:
+        """
+        The time of a job is over, and that is no fault of certworker's.
+        """
+
+        class OutOfTime(Interrupted):
+            failure = JobTimedOut(seconds=600)
+
+        fail(attempts, locks, OutOfTime())
+
+        assert JobTimedOut.code == record_of(attempts).code
 
     def test_a_worker_that_has_lost_its_lease_has_nothing_to_say(
         self, attempts: Attempts, locks: NameLocks, connection: redis.Redis

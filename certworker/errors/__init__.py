@@ -3,7 +3,7 @@ Every failure certworker knows: what happened, what to change, and when to try a
 
 The first part of a code says in which file its class stands::
 
-    failure         CertworkerError, Retry, Severity, catalogue()
+    failure         CertworkerError, Interrupted, Retry, Severity, catalogue()
     configuration   config.*
     naming          name.* payload.*
     authority       acct.* acme.* ca.* net.*
@@ -16,6 +16,6 @@ The first part of a code says in which file its class stands::
     reloading       reload.*
 """
 
-from certworker.errors.failure import CertworkerError, Retry, Severity, catalogue, printable
+from certworker.errors.failure import CertworkerError, Interrupted, Retry, Severity, catalogue, printable
 
-__all__ = ["CertworkerError", "Retry", "Severity", "catalogue", "printable"]
+__all__ = ["CertworkerError", "Interrupted", "Retry", "Severity", "catalogue", "printable"]

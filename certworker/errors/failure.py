@@ -134,6 +134,17 @@ class CertworkerError(Exception):
         return told
 
 
+class Interrupted(Exception):
+    """
+    Work was ended from outside, wherever it was, and nobody on its way handles that.
+
+    Attributes:
+        failure: Why.
+    """
+
+    failure: CertworkerError
+
+
 def catalogue() -> list[type[CertworkerError]]:
     """
     Every failure class that has a code, by code. The README's table is made from it.

@@ -10,15 +10,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from certworker.assembly import House
-from certworker.errors import CertworkerError, Retry, printable
-from certworker.errors.machine import AlreadyUnderWay
+from certworker.errors import CertworkerError, Interrupted, Retry, printable
+from certworker.errors.machine import AlreadyUnderWay, SchemaTooNew
 from certworker.errors.naming import PayloadType
 from certworker.issuance import Outcome
 from certworker.names import remarks, requested_names, tenant_of
+from certworker.renewal import Life
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +91,9 @@ class _Job:
                 return self._tell_waiting(names, failure)
             self._tell_failure(names, failure)
             raise
+        except Interrupted as end:
+            self._tell_failure(names, end.failure)
+            raise end.failure from None
 
     def remove(self, domain: object, domains: object) -> dict[str, Any]:
         # Whatever is there may go, even if today's CA would not certify it.
@@ -150,9 +155,7 @@ class _Job:
         record = self.house.records.read(names[0]) if names else None
         again = record.next_look if record else None
         if names:
-            facts = self.house.volume.facts(names[0])
-            life = facts.life if facts else None
-            self.house.post_office.failed(names[0], failure, life, again, self.house.clock())
+            self.house.post_office.failed(names[0], failure, self._life(names[0]), again, self.house.clock())
         level = logging.ERROR if failure.retry is Retry.CA else logging.WARNING
         if failure.problem:
             logger.log(
@@ -179,6 +182,13 @@ class _Job:
         if names:
             self.house.results.tell(names, "failed", failure)
         self._count("failed", failure.code)
+
+    def _life(self, name: str) -> Life | None:
+        # What a newer version has written is the failure itself, perhaps.
+        with suppress(SchemaTooNew):
+            if facts := self.house.volume.facts(name):
+                return facts.life
+        return None
 
     def _audit(self, name: str, what: str) -> None:
         # Whoever may write to the queue may say who they are.

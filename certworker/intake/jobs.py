@@ -12,15 +12,16 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Mapping
+from threading import Timer
 from typing import Any, ClassVar, cast
 
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 from rq.exceptions import NoSuchJobError
 from rq.job import Job
-from rq.timeouts import JobTimeoutException
+from rq.timeouts import JobTimeoutException, TimerDeathPenalty
 
-from certworker.errors import CertworkerError
+from certworker.errors import CertworkerError, Interrupted
 from certworker.errors.machine import BadJob, FunctionNotRegistered, JobTimedOut
 from certworker.errors.naming import PayloadTooLarge
 from certworker.intake.payload import LARGEST, read_call
@@ -187,6 +188,28 @@ class RegisteredJob(Job):
 
     def _about(self, failure: CertworkerError) -> dict[str, object]:
         return {"event": "failed", "code": failure.code, "fields": {"job": self.id, **failure.as_json()}}
+
+
+class Deadline(TimerDeathPenalty):
+    """
+    RQ's time limit for threads, which does not keep a process alive that wants to end.
+
+    RQ makes the message of the exception a property of its class, so each job has a class of its own.
+    """
+
+    def __init__(self, timeout: int, *_: object, **options: object) -> None:
+        class OutOfTime(Interrupted, JobTimeoutException):
+            failure = JobTimedOut(seconds=timeout)
+
+        super().__init__(timeout, OutOfTime, **options)
+
+    def new_timer(self) -> Timer:
+        """
+        A timer for one job.
+        """
+        timer: Timer = super().new_timer()
+        timer.daemon = True
+        return timer
 
 
 def registered(functions: Mapping[str, Callable[..., object]]) -> type[RegisteredJob]:

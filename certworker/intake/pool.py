@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from math import ceil
-from threading import Thread, Timer
+from threading import Thread
 from typing import Any, cast
 
 from redis import Redis
@@ -19,12 +19,11 @@ from redis.exceptions import RedisError
 from rq.executions import Execution
 from rq.job import Job
 from rq.queue import Queue
-from rq.timeouts import TimerDeathPenalty
 from rq.worker import SimpleWorker, WorkerStatus
 
 from certworker import slot
 from certworker.errors.machine import BadJob
-from certworker.intake.jobs import RegisteredJob
+from certworker.intake.jobs import Deadline, RegisteredJob
 from certworker.intake.parking import Parking
 from certworker.intake.queue import QUEUE, queue_length
 from certworker.intake.recovery import discard
@@ -38,20 +37,6 @@ PATIENCE_SECONDS = 0.25
 
 #: While requests wait in the lanes for a slot, a newcomer on the queue is seen after this.
 GLANCE_SECONDS = 0.02
-
-
-class Deadline(TimerDeathPenalty):
-    """
-    RQ's time limit for threads, which does not keep a process alive that wants to end.
-    """
-
-    def new_timer(self) -> Timer:
-        """
-        A timer for one job.
-        """
-        timer: Timer = super().new_timer()
-        timer.daemon = True
-        return timer
 
 
 class PooledWorker(SimpleWorker):
