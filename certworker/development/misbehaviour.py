@@ -70,6 +70,10 @@ class Misbehaviour:
     refusal: Problem | None = None
     #: What every finalized order ends with, instead of a certificate.
     order_failure: Problem | None = None
+    #: Whether it says why a validation or an order ended badly.
+    tells_why: bool = True
+    #: The only kind of challenge that it offers.
+    challenge: str = "http-01"
     #: What is wrong with each certificate issued.
     flaws: frozenset[Flaw] = frozenset()
     #: Chooses whose nonce is bad.

@@ -103,7 +103,7 @@ class Ordering:
             "identifier": identifier(authorization.name),
             "status": authorization.status(self._clock()),
             "expires": rfc3339(authorization.expires),
-            "challenges": [authorization.challenge_json(call.url("challenge", authorization.id))],
+            "challenges": [self._challenge(authorization, call.url("challenge", authorization.id))],
         }
         headers = self._poll_after(content["status"] == "pending")
         return document(content, headers=headers, names=(authorization.name,))
@@ -117,7 +117,7 @@ class Ordering:
             authorization.state = "processing"
             self._validate(authorization, f"{authorization.token}.{thumbprint(call.owner.key)}")
         link = {"Link": f'<{call.url("authorization", authorization.id)}>;rel="up"'}
-        content = authorization.challenge_json(call.request.url)
+        content = self._challenge(authorization, call.request.url)
         headers = link | self._poll_after(authorization.state == "processing")
         return document(content, headers=headers, names=(authorization.name,))
 
@@ -180,12 +180,18 @@ class Ordering:
         }
         if order.replaces:
             content["replaces"] = order.replaces
-        if order.problem:
+        if order.problem and self._misbehaviour.tells_why:
             content["error"] = order.problem.as_json()
         if order.issued and state == "valid":
             content["certificate"] = call.url("certificate", f"{order.issued.serial:x}")
         headers = {"Location": call.url("order", order.id)} | self._poll_after(state == "processing")
         return document(content, status=status, headers=headers, names=order.names)
+
+    def _challenge(self, authorization: Authorization, url: str) -> dict[str, Any]:
+        content = authorization.challenge_json(url) | {"type": self._misbehaviour.challenge}
+        if not self._misbehaviour.tells_why:
+            content.pop("error", None)
+        return content
 
     def _poll_after(self, waiting: bool) -> dict[str, str]:
         seconds = self._misbehaviour.poll_after_seconds

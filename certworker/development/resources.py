@@ -44,7 +44,7 @@ def identifier(name: str) -> dict[str, str]:
 @dataclass
 class Authorization:
     """
-    The permission of one account for one name, with its only challenge, HTTP-01.
+    The permission of one account for one name, with its only challenge.
     """
 
     account: str
@@ -69,7 +69,7 @@ class Authorization:
         """
         Its challenge object.
         """
-        content: dict[str, Any] = {"type": "http-01", "url": url, "token": self.token}
+        content: dict[str, Any] = {"url": url, "token": self.token}
         content["status"] = "invalid" if self.state == "deactivated" else self.state
         if self.validated:
             content["validated"] = rfc3339(self.validated)

@@ -134,6 +134,28 @@ class TestOrders:
         answer = client.finalize(order, PrivateKey.generate()).json()
         assert ("invalid", "CAA forbids it") == (answer["status"], answer["error"]["detail"])
 
+    def test_an_order_may_end_without_a_reason(
+        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        RFC 8555 only says that a CA should give one.
+        """
+        order = client.answer(client.order(NAME), challenge_server)
+        authority.misbehaviour.order_failure = Problem("caa", "CAA forbids it", 403)
+        authority.misbehaviour.tells_why = False
+        answer = client.finalize(order, PrivateKey.generate()).json()
+        assert ("invalid", None) == (answer["status"], answer.get("error"))
+
+    def test_it_may_offer_another_kind_of_challenge(
+        self, authority: DevelopmentAuthority, client: AcmeClient
+    ) -> None:
+        """
+        Some CAs offer DNS-01 only.
+        """
+        authority.misbehaviour.challenge = "dns-01"
+        authorization = client.post(client.new_order(NAME).json()["authorizations"][0]).json()
+        assert ["dns-01"] == [challenge["type"] for challenge in authorization["challenges"]]
+
     def test_a_refused_validation_is_refused_at_every_name(
         self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:

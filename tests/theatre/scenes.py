@@ -6,10 +6,14 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import Event, Thread
 from typing import Any, Literal
 
 import pytest
@@ -19,6 +23,8 @@ from certworker.development.misbehaviour import Fault
 from certworker.doctor.examination import examine
 from certworker.errors import CertworkerError
 from certworker.intake.functions import functions_of
+from certworker.intake.worker import run
+from tests.servers.worker import PATIENCE_SECONDS, wait_until
 from tests.theatre.worlds import Stage
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -27,8 +33,11 @@ SOON = timedelta(seconds=10)
 #: The modules with scenes, each with a list SCENES.
 MODULES = (
     *("configuration", "names", "dns", "caa", "http", "account", "order", "limits", "ca"),
-    *("volume", "proxy", "redis", "clock", "renewal", "healthy"),
+    *("volume", "proxy", "redis", "queue", "clock", "renewal", "beside", "healthy"),
 )
+
+#: What a command takes from a scene alone.
+OURS = ("_APP_", "CERTWORKER_", "COVERAGE_")
 
 
 @dataclass(frozen=True)
@@ -49,8 +58,11 @@ class Scene:
     again: timedelta | None = MINUTE
     #: The check without which nobody would notice; empty: it is none of the list's.
     check: str = ""
-    #: How it shows: a job that fails, a warning of a job that works, a line of the doctor, one of the watch.
-    shows: Literal["job", "warning", "doctor", "watch"] = "job"
+    #: How it shows: a job that fails, one that is on the queue, a warning of a job that works, a line of the
+    #: doctor, one of what is done beside the jobs, the end of a command.
+    shows: Literal["job", "queue", "warning", "doctor", "beside", "command"] = "job"
+    #: What is done beside the jobs.
+    act: Callable[[House], object] = lambda house: house.overdue.tell()
 
     def __str__(self) -> str:
         return f"{self.code or 'healthy'} · {self.title}"
@@ -97,25 +109,32 @@ def play(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     Build the world of *scene*, let a job or the doctor meet it, and compare.
     """
     scene.build(stage)
-    if scene.shows == "doctor":
-        if stage.before:
-            stage.open()
+    if scene.shows == "command":
+        _commanded(scene, stage)
+        return
+    house = stage.open() if scene.shows != "doctor" or stage.before else None
+    if house is None or scene.shows == "doctor":
         _examined(scene, stage)
         return
-    house = stage.open()
-    if scene.shows == "watch":
-        _overdue(scene, house, caplog)
-        return
     before, caplog_begins = stage.orders(), len(caplog.records)
+    told: dict[str, Any] = {}
     with caplog.at_level(logging.INFO, "certworker"):
-        told = job(house, stage.name, **stage.arguments)
+        if scene.shows == "beside":
+            scene.act(house)
+        elif scene.shows == "queue":
+            _worked(stage, house)
+        else:
+            told = job(house, stage.name, **stage.arguments)
     lines = [each for each in caplog.records[caplog_begins:] if each.name.startswith("certworker.")]
 
     assert scene.asked is (stage.orders() > before), told
-    if scene.shows == "warning" or not scene.code:
+    if scene.shows in ("beside", "queue"):
+        _said(scene, lines[-1])
+    elif scene.shows == "warning" or not scene.code:
         _warned(scene, told, lines)
     else:
         _refused(scene, told, lines[-1])
+    if scene.shows in ("job", "queue") and scene.code:
         _again(scene, house, stage.name)
 
 
@@ -155,6 +174,8 @@ def _again(scene: Scene, house: House, name: str) -> None:
         return
     assert record is not None
     assert moment is not None
+    if scene.shows == "queue":
+        assert scene.code == record.code
     # Some chance, up to a minute after a limit; and this machine may be slow.
     waits = moment - record.updated
     assert scene.again * 0.9 - SOON <= waits <= scene.again * 1.5 + MINUTE, waits
@@ -167,10 +188,46 @@ def _warned(scene: Scene, told: dict[str, Any], lines: list[logging.LogRecord]) 
     assert all(scene.remedy in each.getMessage() for each in warnings)
 
 
-def _overdue(scene: Scene, house: House, caplog: pytest.LogCaptureFixture) -> None:
-    assert 1 == house.overdue.tell()
-    assert scene.code == getattr(caplog.records[-1], "code", None)
-    assert scene.remedy in caplog.records[-1].getMessage()
+def _said(scene: Scene, last: logging.LogRecord) -> None:
+    assert scene.code == getattr(last, "code", None), last.getMessage()
+    assert scene.remedy in last.getMessage()
+
+
+def _worked(stage: Stage, house: House) -> None:
+    """
+    Let a worker meet the job on the queue, until it is done with it.
+    """
+    stop = Event()
+    options: dict[str, Any] = {"slots": 2, "stop": stop, "lease_seconds": 1, "stop_deadline_seconds": 5}
+    thread = Thread(target=run, args=(house.connection, functions_of(house)), kwargs=options, daemon=True)
+    thread.start()
+    ended = (b"finished", b"failed")
+    try:
+        wait_until(
+            lambda: house.connection.hget(stage.job_key, "status") in ended or None,
+            lambda: f"the job has not ended: {house.connection.hgetall(stage.job_key)!r}",
+        )
+    finally:
+        stop.set()
+        thread.join(PATIENCE_SECONDS)
+
+
+def _commanded(scene: Scene, stage: Stage) -> None:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    command = [sys.executable, "-m", "certworker", *stage.command]
+    ended = subprocess.run(
+        command,
+        env=inherited | stage.environ(),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+    *_, last = (ended.stdout + ended.stderr).splitlines()
+
+    assert 0 != ended.returncode
+    assert f"[{scene.code}]" in last
+    assert scene.remedy in last
 
 
 def _examined(scene: Scene, stage: Stage) -> None:

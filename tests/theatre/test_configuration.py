@@ -4,13 +4,16 @@ A1: the settings.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import pytest
 
+from certworker.assembly import House
 from tests.servers.web import WebServer, always
+from tests.serving.authority import Signer
 from tests.theatre.scenes import DAY, Scene, play, played
-from tests.theatre.worlds import PUBLIC, Stage
+from tests.theatre.worlds import HERE, NAME, PUBLIC, Stage
 
 
 def public(**settings: str) -> Callable[[Stage], object]:
@@ -31,6 +34,19 @@ def web_page(stage: Stage) -> None:
     """
     server = stage.stack.enter_context(WebServer(always(200, "<html>Welcome")))
     stage.settings["CERTWORKER_AUTHORITY"] = f"http://127.0.0.1:{server.port}/directory"
+
+
+def issued_by_a_public_ca(stage: Stage) -> None:
+    """
+    Somebody tries something out, and the volume is that of production.
+    """
+
+    def store(house: House) -> None:
+        house.volume.store(Signer().certificate(NAME), authority="letsencrypt", kind="public", token=1)
+
+    stage.settings["CERTWORKER_AUTHORITY"] = "development"
+    stage.arguments["force"] = True
+    stage.before.append(store)
 
 
 SCENES = [
@@ -71,6 +87,20 @@ SCENES = [
         lambda stage: stage.settings.update(PUBLIC, _APP_DOMAIN="localhost"),
         "_APP_DOMAIN",
         shows="doctor",
+    ),
+    Scene(
+        "a CA of one's own after a public one",
+        "config.would_replace_public",
+        issued_by_a_public_ca,
+        "CERTWORKER_AUTHORITY and _APP_ENV back",
+        again=DAY,
+    ),
+    Scene(
+        "another program at our port",
+        "config.http_address",
+        lambda stage: stage.stack.enter_context(socket.create_server((HERE, stage.http_port))),
+        "CERTWORKER_HTTP_ADDRESS",
+        shows="command",
     ),
     Scene(
         "a value that is not allowed",

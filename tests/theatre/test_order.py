@@ -11,6 +11,22 @@ from certworker.development.problems import Problem
 from tests.theatre.scenes import DAY, MINUTE, SOON, Scene, play, played, refused_by_the_ca
 from tests.theatre.worlds import Stage
 
+
+def without_a_word(stage: Stage) -> None:
+    """
+    The CA need not say why.
+    """
+    stage.ca.order_failure = Problem("serverInternal", "Something is wrong.")
+    stage.ca.tells_why = False
+
+
+def an_hour(stage: Stage) -> None:
+    """
+    It says how long it will take.
+    """
+    stage.ca.processing_seconds = stage.ca.poll_after_seconds = 3600
+
+
 SCENES = [
     refused_by_the_ca(
         "nonces that are never good",
@@ -87,6 +103,29 @@ SCENES = [
         "CERTWORKER_KEY_TYPE=ec256",
         asked=True,
         again=None,
+    ),
+    Scene(
+        "a CA without the challenge that we answer",
+        "acme.no_http01",
+        lambda stage: setattr(stage.ca, "challenge", "dns-01"),
+        "CERTWORKER_AUTHORITY to a CA that does",
+        asked=True,
+        again=None,
+    ),
+    Scene(
+        "an order that ends without a word",
+        "acme.order_invalid",
+        without_a_word,
+        "orders again by itself",
+        asked=True,
+    ),
+    Scene(
+        "a CA that thinks for an hour",
+        "acme.pending_timeout",
+        an_hour,
+        "asks again soon",
+        asked=True,
+        again=SOON,
     ),
     *(
         Scene(

@@ -81,7 +81,7 @@ SCENES = [
         "renew.gave_up",
         weeks_of_failures,
         "Mend the cause: It is not your fault",
-        shows="watch",
+        shows="beside",
     ),
 ]
 

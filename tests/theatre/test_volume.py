@@ -4,7 +4,9 @@ A10: the volumes.
 
 from __future__ import annotations
 
+import json
 import os
+import socket
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -63,6 +65,30 @@ def a_file_in_the_way(stage: Stage) -> None:
     (stage.place / "config" / "file").write_text("")
 
 
+def of_a_newer_version(house: House) -> None:
+    """
+    A newer certworker has been at the volume.
+    """
+    (path,) = Path(house.settings.certificates_dir).glob(".certworker/generations/*/meta.json")
+    path.chmod(0o600)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
+
+
+def a_faster_worker(stage: Stage) -> None:
+    """
+    While a job is under way, a worker that took ours for dead publishes what it has issued.
+    """
+    passes_on, houses = stage.passes_on(), list[House]()
+
+    def publish(path: str, visitor: socket.socket) -> bytes:
+        certificate = Signer().certificate(NAME)
+        houses[0].volume.store(certificate, authority="a", kind="private", token=1_000)
+        return passes_on(path, visitor)
+
+    stage.before.append(houses.append)
+    stage.serve(publish)
+
+
 SCENES = [
     Scene(
         "the certificates' volume belongs to somebody else",
@@ -88,6 +114,21 @@ SCENES = [
         "certworker status shop.org",
         asked=True,
         shows="warning",
+    ),
+    Scene(
+        "a volume of a newer version",
+        "ledger.schema",
+        lambda stage: stage.before.extend((tried(NAME), of_a_newer_version)),
+        "docker compose pull appwrite-worker-certificates",
+        again=DAY,
+    ),
+    Scene(
+        "another worker was faster",
+        "fs.fenced",
+        a_faster_worker,
+        "certworker status shop.org",
+        asked=True,
+        again=SOON,
     ),
     Scene(
         "a certificate that was cut off, says the doctor",

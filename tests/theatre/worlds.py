@@ -19,6 +19,7 @@ from redis import Redis
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
 from certworker.development.misbehaviour import Misbehaviour
+from certworker.intake.queue import QUEUE_KEY
 from tests.houses import environment, open_house
 from tests.servers.development import development_authority
 from tests.servers.redis import RedisServer
@@ -55,6 +56,9 @@ class Stage:
     Where a scene is built, before the house is opened.
     """
 
+    #: The hash of the job that is sent.
+    job_key = "rq:job:scene"
+
     def __init__(self, place: Path, redis: RedisServer, connection: Redis, stack: ExitStack) -> None:
         self.place = place
         self.redis = redis
@@ -68,6 +72,8 @@ class Stage:
         self.name = NAME
         #: The keyword arguments of the job beside its name.
         self.arguments: dict[str, object] = {}
+        #: What is typed after `certworker`.
+        self.command = ("work",)
         self.settings = {"_APP_DNS": "{}:{}".format(*self.dns.resolver.address)}
         #: What happens in the house before the job.
         self.before: list[Callable[[House], object]] = []
@@ -155,6 +161,14 @@ class Stage:
             return response(answer.status, answer.read(), **headers)
 
         return passed
+
+    def send(self, call: bytes, **fields: str | int) -> None:
+        """
+        Put a job with the data *call* on the queue, as any program in any language can.
+        """
+        for field, value in {"data": call, **fields}.items():
+            self.connection.hset(self.job_key, field, value)
+        self.connection.rpush(QUEUE_KEY, self.job_key.rpartition(":")[2])
 
     def own_redis(self, *options: str) -> RedisServer:
         """
