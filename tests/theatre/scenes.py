@@ -217,7 +217,7 @@ def _commanded(scene: Scene, stage: Stage) -> None:
     command = [sys.executable, "-m", "certworker", *stage.command]
     ended = subprocess.run(
         command,
-        env=inherited | stage.environ(),
+        env=inherited | stage.environ() | stage.shell,
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,

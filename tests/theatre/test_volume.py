@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from certworker.assembly import House
+from certworker.serving.volume import Volume
 from tests.serving.authority import Signer
 from tests.theatre.scenes import DAY, SOON, Scene, play, played, tried
 from tests.theatre.worlds import NAME, Stage
@@ -74,6 +75,19 @@ def of_a_newer_version(house: House) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
 
 
+def a_worker_that_hangs(stage: Stage) -> None:
+    """
+    It has the volume to itself and does not end; the house waits for it less long than in production.
+    """
+
+    def lock(house: House) -> None:
+        house.volume._linking.patience_seconds = 0.3
+        other = Volume(Path(house.settings.certificates_dir))
+        stage.stack.enter_context(other._linking.held())
+
+    stage.before.append(lock)
+
+
 def a_faster_worker(stage: Stage) -> None:
     """
     While a job is under way, a worker that took ours for dead publishes what it has issued.
@@ -121,6 +135,14 @@ SCENES = [
         lambda stage: stage.before.extend((tried(NAME), of_a_newer_version)),
         "docker compose pull appwrite-worker-certificates",
         again=DAY,
+    ),
+    Scene(
+        "a worker that hangs",
+        "fs.locked",
+        a_worker_that_hangs,
+        "docker compose restart appwrite-worker-certificates",
+        asked=True,
+        again=SOON,
     ),
     Scene(
         "another worker was faster",

@@ -74,6 +74,8 @@ class Stage:
         self.arguments: dict[str, object] = {}
         #: What is typed after `certworker`.
         self.command = ("work",)
+        #: The environment of the shell in which it is typed, beside the settings.
+        self.shell: dict[str, str] = {}
         self.settings = {"_APP_DNS": "{}:{}".format(*self.dns.resolver.address)}
         #: What happens in the house before the job.
         self.before: list[Callable[[House], object]] = []
