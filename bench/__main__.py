@@ -15,11 +15,19 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
-from bench import burst, flood, job, ledger, slots, start
+from bench import burst, checks, flood, job, ledger, slots, start
 from bench.figures import Figure, as_json, table
 from tests.servers.pebble import programs
 
-BENCHMARKS = {"job": job, "burst": burst, "slots": slots, "start": start, "ledger": ledger, "flood": flood}
+BENCHMARKS = {
+    "job": job,
+    "burst": burst,
+    "slots": slots,
+    "start": start,
+    "checks": checks,
+    "ledger": ledger,
+    "flood": flood,
+}
 
 
 def main() -> int:

@@ -67,6 +67,8 @@ class Worker:
 
     process: subprocess.Popen[bytes]
     directory: Path
+    #: Its settings.
+    variables: Mapping[str, str]
     connection: Redis
 
     def request(self, names: Iterable[str]) -> None:
@@ -136,7 +138,7 @@ def worker(
                 stderr=subprocess.STDOUT,
             )
         try:
-            started = Worker(process, directory, connection)
+            started = Worker(process, directory, variables, connection)
             started.wait_for([OWN_DOMAIN])
             yield started
         finally:

@@ -23,7 +23,7 @@ from certworker.intake.queue import QUEUE_KEY
 from tests.houses import environment, open_house
 from tests.servers.development import development_authority
 from tests.servers.redis import RedisServer
-from tests.servers.signed import LIFETIME, SignedZone, Unbound
+from tests.servers.signed import LIFETIME, SignedZone, validating
 from tests.servers.web import Respond, WebServer, response
 from tests.servers.zones import World, ZoneServer
 
@@ -212,7 +212,7 @@ class Stage:
         self.zone.signed, registry.signed = zone, above
         served = {"org": registry.address, NAME: self.zone.address}
         address = VALIDATING, self.zone.address[1]
-        self.stack.enter_context(Unbound(self.place, address, above, served))
+        self.stack.enter_context(validating(self.place, address, above, served))
         self.settings["_APP_DNS"] = "{}:{}".format(*address)
 
     def _address(self, name: str) -> str:

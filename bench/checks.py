@@ -1,0 +1,116 @@
+"""
+Our own questions before the CA is asked, and the doctor.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from statistics import median
+
+from bench.figures import Figure, progress
+from bench.worlds import environment, redis_server, worker
+from tests.houses import open_house
+from tests.servers.development import development_authority
+from tests.servers.redis import free_port
+from tests.servers.unbound import Unbound
+
+TITLE = "the checks"
+NOTE = (
+    "the checks: what all of them together add to a warm job for a new name, median of 50, with an unbound "
+    "on this machine as its DNS and as the name server of the domain; each answer is fetched through our "
+    "own port 80. doctor: from start to exit, for a machine and a name that are healthy, median of five."
+)
+
+DOMAIN = "bench.org"
+ROUNDS = 50
+WARM_UP = 10
+ROUNDS_OF_DOCTOR = 5
+
+#: Of the name server: another one than that of the door.
+SERVER = "127.0.0.53"
+
+
+def measure(place: Path) -> list[Figure]:
+    """
+    Milliseconds of the checks, seconds of the doctor.
+    """
+    dns = SERVER, free_port()
+    with Unbound(place, dns, _zone([_name(number) for number in range(WARM_UP + ROUNDS)])):
+        progress(f"{TITLE}: of {WARM_UP + ROUNDS} names")
+        checks = _of_a_job(place / "job", dns)
+        progress(f"{TITLE}: certworker doctor")
+        doctor = _of_the_doctor(place / "doctor", dns)
+    return [
+        Figure(TITLE, "all checks of a warm job", 1000 * checks, "ms", 15),
+        Figure(TITLE, "certworker doctor NAME", doctor, "s", 3),
+    ]
+
+
+def _of_a_job(place: Path, dns: tuple[str, int]) -> float:
+    place.mkdir()
+    port, took = free_port(), []
+    with (
+        redis_server(place / "redis") as redis,
+        redis.client() as connection,
+        development_authority(place, http01_port=port, resolve=_here) as ca,
+        open_house(place, connection, ca.directory_url, port, _APP_DNS="{}:{}".format(*dns)) as house,
+    ):
+        for number in range(WARM_UP + ROUNDS):
+            began = time.perf_counter()
+            house.preflight([_name(number)])
+            took.append(time.perf_counter() - began)
+    return median(took[WARM_UP:])
+
+
+def _of_the_doctor(place: Path, dns: tuple[str, int]) -> float:
+    port, took, name = free_port(), [], _name(0)
+    certworker = str(Path(sys.executable).with_name("certworker"))
+    place.mkdir()
+    with (
+        development_authority(place, http01_port=port, resolve=_here) as ca,
+        worker(
+            place,
+            directory_url=ca.directory_url,
+            http_port=port,
+            slots=4,
+            resolver="{}:{}".format(*dns),
+        ) as started,
+    ):
+        started.request([name])
+        started.wait_for([name])
+        for _ in range(ROUNDS_OF_DOCTOR):
+            began = time.perf_counter()
+            subprocess.run(
+                [certworker, "doctor", name],
+                env=environment({**started.variables, "CERTWORKER_PROXY_ADDRESS": "off"}),
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
+            took.append(time.perf_counter() - began)
+    return median(took)
+
+
+def _zone(names: list[str]) -> list[str]:
+    head = f"ns.{DOMAIN}"
+    records = [
+        f"{DOMAIN}. SOA {head}. hostmaster.{DOMAIN}. 1 3600 600 86400 60",
+        f"{DOMAIN}. NS {head}.",
+        f"{head}. A {SERVER}",
+        *(f"{name}. A 127.0.0.1" for name in names),
+    ]
+    # Of the zones above it nobody but the Internet would know.
+    above = DOMAIN.partition(".")[2]
+    return [f'local-zone: "{zone}." static' for zone in (DOMAIN, above)] + [
+        f'local-data: "{record}"' for record in records
+    ]
+
+
+def _name(number: int) -> str:
+    return f"name{number}.{DOMAIN}"
+
+
+def _here(_name: str) -> str:
+    return "127.0.0.1"
