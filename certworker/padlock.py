@@ -1,10 +1,10 @@
 """
 Is it there, the padlock? After a certificate was published, Traefik is asked until it shows it.
 
-That happens beside the jobs: Traefik takes a moment to read its files, and no job waits for it. What it does
-not show then is told once a day, until it does. A worker remembers that of its own certificates, and not
-beyond its end: to ask Traefik for each certificate of a volume at every start would be too much, and
-`certworker doctor NAME` asks at any time.
+That happens beside the jobs: Traefik takes a moment to read its files, and no job waits for it. What it
+shows in the place of a certificate is told once a day, until it shows that. A worker remembers it of its own
+certificates and not beyond its end: to ask Traefik for each certificate of a volume at every start would be
+too much, and `certworker doctor NAME` asks at any time.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datetime import timedelta
 from socket import gaierror
 from typing import Any
 
-from certworker.errors import CertworkerError
+from certworker.errors import CertworkerError, Severity
 from certworker.errors.checks import ProxyUnreachable
 from certworker.ledger.daily import DAY
 from certworker.serving.handshake import TIMEOUT_SECONDS, leaf_of, why_not_shown
@@ -49,6 +49,8 @@ class _Awaited:
     at: float
     #: When it was last told that it is missed; None: it is not, so far.
     told: float | None = None
+    #: Whether somebody was written to about that.
+    written: bool = False
 
 
 class Padlock:
@@ -172,7 +174,7 @@ class Padlock:
             failure = self._unreachable(error)
         if failure is None:
             logger.info("Traefik serves it now (checked)", extra=_about(awaited))
-            if awaited.told is not None:
+            if awaited.written:
                 self._write(awaited.names[0], None)
             return True
         now = time.monotonic()
@@ -186,9 +188,13 @@ class Padlock:
         return sum(each.told is not None for each in self._awaited) > MOST_MISSED
 
     def _miss(self, awaited: _Awaited, failure: CertworkerError, now: float) -> None:
-        if awaited.told is None:
+        # A Traefik that does not answer is being started anew, mostly; what it shows is known.
+        known = failure.severity is not Severity.WARNING
+        news = known and not awaited.written
+        if news:
+            awaited.written = True
             self._write(awaited.names[0], failure)
-        if awaited.told is None or now - awaited.told >= self._day_seconds:
+        if awaited.told is None or news or (known and now - awaited.told >= self._day_seconds):
             awaited.told = now
             logger.warning("%s", failure, extra={**_about(awaited), "code": failure.code})
         awaited.at = now + self._pause_after_that

@@ -267,6 +267,27 @@ class TestProxy:
         assert "[proxy.unreachable]" in last_line(caplog)
         padlock.stop()
 
+    def test_one_that_is_away_is_told_of_once_and_what_it_shows_then(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        It is restarted, and comes back without its files.
+        """
+        world.publish(NAME)
+        port = free_port()
+        padlock = world.padlock(HttpAddress("127.0.0.1", port), day=timedelta(0))
+        padlock.start()
+        padlock.expect((NAME,))
+        last_line(caplog)
+        time.sleep(0.3)
+        assert 1 == len(lines(caplog))
+        assert [] == world.written
+        padlock._address = world.address
+        wait_until(lambda: world.written or None, lambda: str(lines(caplog)))
+        padlock.stop()
+
+        assert "[proxy.default_cert]" in last_line(caplog)
+
 
 class TestAfter:
     def test_only_what_was_issued_is_looked_for(self, world: World, caplog: pytest.LogCaptureFixture) -> None:

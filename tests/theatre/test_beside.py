@@ -51,20 +51,19 @@ def ask_traefik(house: House) -> None:
     """
     What follows a publication, with less patience.
     """
-    written: list[str] = []
     assert house.settings.proxy_address
     padlock = Padlock(
         house.volume,
         house.traefik,
         house.settings.proxy_address,
         demanded=True,
-        write=lambda name, _failure: written.append(name),
+        write=lambda _name, _failure: None,
         patience_seconds=0.3,
         pause_seconds=0.05,
     )
     padlock.start()
     padlock.expect((NAME,))
-    wait_until(lambda: written or None, lambda: "nobody was written to")
+    wait_until(lambda: any(each.told for each in padlock._awaited) or None, lambda: "nothing was told")
     padlock.stop()
 
 
