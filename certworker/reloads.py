@@ -1,6 +1,8 @@
 """
 After certificates have changed, those who read them once are told: one reload for a whole burst.
 
+They are named in the settings, or have a label that says what they are to get.
+
 That happens beside the jobs. An engine that is away fails no issuance; it is asked again until it answers.
 """
 
@@ -9,13 +11,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from certworker.errors import CertworkerError
+from certworker.errors.reloading import LabelUnusable
+from certworker.serving.container import Container
 from certworker.settings.reloads import Reload
 
 logger = logging.getLogger(__name__)
+
+LABEL = "certworker.reload"
 
 #: A burst is over after this much quiet.
 QUIET_SECONDS = 3.0
@@ -34,12 +40,14 @@ class Reloads:
 
     Args:
         reload: Makes one of them; it raises CertworkerError if it cannot.
+        labelled: The containers that run and have the label; it raises CertworkerError if it cannot tell.
     """
 
     def __init__(
         self,
         reloads: Sequence[Reload],
         reload: Callable[[Reload], None],
+        labelled: Callable[[], Sequence[Container]] = list,
         *,
         quiet_seconds: float = QUIET_SECONDS,
         longest_burst_seconds: float = LONGEST_BURST_SECONDS,
@@ -47,13 +55,14 @@ class Reloads:
     ) -> None:
         self._reloads = tuple(reloads)
         self._reload = reload
+        self._labelled = labelled
         self._quiet = quiet_seconds
         self._longest = longest_burst_seconds
         self._pause = pause_seconds
         self._changes = 0
         self._stopped = False
         self._changed = threading.Condition()
-        self._told: set[tuple[Reload, str]] = set()
+        self._told: set[tuple[object, str]] = set()
         self._thread = threading.Thread(target=self._run, name="reloads", daemon=True)
 
     def start(self) -> None:
@@ -94,17 +103,16 @@ class Reloads:
             self._changed.notify()
 
     def _run(self) -> None:
-        waiting: tuple[Reload, ...] = ()
+        made: set[Reload] = set()
+        owed = False
         while True:
             with self._changed:
-                self._changed.wait_for(
-                    lambda: self._stopped or self._changes, self._pause if waiting else None
-                )
+                self._changed.wait_for(lambda: self._stopped or self._changes, self._pause if owed else None)
             if changes := self._wait_for_quiet():
-                waiting = self._reloads
+                made.clear()
             elif self._stopped:
                 return
-            waiting = tuple(each for each in waiting if not self._is_made(each, changes))
+            owed = not self._make_all_but(made, changes)
 
     def _wait_for_quiet(self) -> int:
         """
@@ -119,15 +127,48 @@ class Reloads:
             changes, self._changes = self._changes, 0
             return changes
 
+    def _make_all_but(self, made: set[Reload], changes: int) -> bool:
+        """
+        Make what is not in *made*, and put it there; return whether nothing is left to be made.
+        """
+        complete = True
+        wanted = self._reloads
+        try:
+            wanted += tuple(self._of_labels(self._labelled()))
+        except CertworkerError as failure:
+            self._tell_once(LABEL, failure, "It is tried again.")
+            complete = False
+        else:
+            self._forget(LABEL)
+        for reload in dict.fromkeys(wanted):
+            if reload not in made and self._is_made(reload, changes):
+                made.add(reload)
+        return complete and made.issuperset(wanted)
+
+    def _of_labels(self, containers: Sequence[Container]) -> Iterator[Reload]:
+        for container in containers:
+            text = container.labels.get(LABEL, "")
+            try:
+                yield Reload.parse(f"{container.name}:{text}")
+            except ValueError as error:
+                unusable = LabelUnusable(label=LABEL, container=container.name, reason=f"{error}: {text}")
+                self._tell_once((container.id, text), unusable)
+
     def _is_made(self, reload: Reload, changes: int) -> bool:
         try:
             self._reload(reload)
         except CertworkerError as failure:
-            if (reload, failure.code) not in self._told:
-                logger.warning("%s It is tried again.", failure, extra={"code": failure.code})
-            self._told.add((reload, failure.code))
+            self._tell_once(reload, failure, "It is tried again.")
             return False
-        self._told = {(other, code) for other, code in self._told if other != reload}
+        self._forget(reload)
         burst = f" ({changes} changes)" if changes > 1 else ""
         logger.info("%s: done, for certificates have changed%s", reload, burst, extra={"event": "reload"})
         return True
+
+    def _tell_once(self, subject: object, failure: CertworkerError, outlook: str = "") -> None:
+        if (subject, failure.code) not in self._told:
+            logger.warning("%s", f"{failure} {outlook}".strip(), extra={"code": failure.code})
+        self._told.add((subject, failure.code))
+
+    def _forget(self, subject: object) -> None:
+        self._told = {(other, code) for other, code in self._told if other != subject}

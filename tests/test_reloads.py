@@ -7,13 +7,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
-from certworker.reloads import Reloads
+from certworker.reloads import LABEL, Reloads
 from certworker.serving.containers import Containers
 from certworker.settings.reloads import Reload
-from tests.servers.engine import Engine
+from tests.servers.engine import Engine, Listed
 from tests.servers.worker import wait_until
 
 HUP = "POST /containers/web/kill?signal=HUP"
@@ -30,17 +31,28 @@ def engine(caplog: pytest.LogCaptureFixture) -> Iterator[Engine]:
         yield engine
 
 
-def reloads(engine: Engine, *, longest: float = 5, quiet: float = 0.2) -> Reloads:
+def reloads(engine: Engine, *, longest: float = 5, quiet: float = 0.2, labels: bool = False) -> Reloads:
     """
     One that has less patience.
     """
+    containers = Containers(engine.address)
     return Reloads(
         [Reload.parse("web:HUP"), Reload.parse("mail:restart")],
-        Containers(engine.address).reload,
+        containers.reload,
+        partial(containers.running, LABEL) if labels else list,
         quiet_seconds=quiet,
         longest_burst_seconds=longest,
         pause_seconds=0.2,
     )
+
+
+def is_left_alone(engine: Engine) -> bool:
+    """
+    Whether nobody asks *engine* for anything any more.
+    """
+    asked = len(engine.asked)
+    time.sleep(1)
+    return asked == len(engine.asked)
 
 
 class TestBursts:
@@ -121,3 +133,84 @@ class TestFailures:
 
         assert asked == engine.asked
         assert 1 == caplog.text.count("[reload.failed]")
+
+
+class TestLabels:
+    def test_those_with_the_label_get_what_it_says(
+        self, engine: Engine, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Beside those of the setting, and each thing once.
+        """
+        engine.start("haproxy", certworker_reload="USR2")
+        engine.start("web", certworker_reload="HUP")
+        engine.start("app", certworker_reload="exec:reload --now 'a, b'")
+        acting = reloads(engine, labels=True)
+        acting.start()
+        acting.expect()
+        wait_until(lambda: "app:exec:" in caplog.text or None, lambda: caplog.text)
+        acting.stop()
+
+        assert 1 == engine.asked.count(HUP)
+        assert 1 == engine.asked.count("POST /containers/haproxy/kill?signal=USR2")
+        assert [["reload", "--now", "a, b"]] == engine.commands
+
+    def test_who_is_labelled_is_asked_for_at_each_change(self, engine: Engine) -> None:
+        """
+        Containers come and go; one that went while it was to be told is owed nothing.
+        """
+        engine.start("old", certworker_reload="HUP")
+        engine.running.discard("old")
+        acting = reloads(engine, labels=True)
+        acting.start()
+        acting.expect()
+        old = "POST /containers/old/kill?signal=HUP"
+        wait_until(lambda: engine.asked.count(old) >= 2 or None, lambda: str(engine.asked))
+        engine.listed.clear()
+        wait_until(lambda: is_left_alone(engine) or None, lambda: str(engine.asked))
+        engine.start("new", certworker_reload="HUP")
+        acting.expect()
+        wait_until(lambda: "POST /containers/new/kill?signal=HUP" in engine.asked or None, lambda: "")
+        acting.stop()
+
+        assert 2 == engine.asked.count(HUP)
+
+    @pytest.mark.parametrize("text", ["KILL\nINFO forged", "HUP,web:restart", "../web:HUP", "exec:'", ""])
+    def test_one_of_no_use_is_told_once_and_does_nothing(
+        self, engine: Engine, caplog: pytest.LogCaptureFixture, text: str
+    ) -> None:
+        """
+        It is written by whoever made that container, and means that one alone.
+        """
+        engine.listed.append(Listed("evil", {LABEL: text}))
+        acting = reloads(engine, labels=True)
+        acting.start()
+        for changes in (1, 2):
+            acting.expect()
+            wait_until(lambda n=changes: engine.asked.count(RESTART) >= n or None, lambda: caplog.text)  # type: ignore[misc]
+        acting.stop()
+        (told,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+
+        assert "[label.unusable] The label certworker.reload of the container evil" in told
+        assert text.replace("\n", "\\n") in told
+        assert [HUP, RESTART] * 2 == [each for each in engine.asked if each.startswith("POST")]
+
+    def test_a_proxy_that_refuses_the_list_is_told_once_and_the_setting_still_works(
+        self, engine: Engine, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        And once it is allowed, whoever is labelled is told after all.
+        """
+        engine.refusing = "/containers/json"
+        engine.start("haproxy", certworker_reload="USR2")
+        acting = reloads(engine, labels=True)
+        acting.start()
+        acting.expect()
+        wait_until(lambda: RESTART in engine.asked or None, lambda: caplog.text)
+        time.sleep(0.7)
+        assert 1 == caplog.text.count("[label.refused]")
+        engine.refusing = "$^"
+        wait_until(lambda: "haproxy:USR2: done" in caplog.text or None, lambda: caplog.text)
+        acting.stop()
+
+        assert (1, 1) == (engine.asked.count(HUP), engine.asked.count(RESTART))

@@ -31,7 +31,7 @@ FLOORS = [
     {"issuance", "removal", "rounds", "overview"},
     {"overdue"},
     {"assembly"},
-    {"intake", "door", "padlock", "reloads", "watch"},
+    {"intake", "door", "padlock", "labels", "reloads", "watch"},
     {"doctor"},
     {"cli"},
     {"__main__"},

@@ -31,11 +31,12 @@ from certworker.intake.redis_check import wait_for_redis
 from certworker.intake.scheduler import Scheduler
 from certworker.intake.signals import stop_on_signals
 from certworker.intake.worker import LEASE_SECONDS, run
+from certworker.labels import Labels
 from certworker.ledger.limits import SETTING
 from certworker.ledger.story import Event
 from certworker.padlock import Padlock
 from certworker.questions import verify
-from certworker.reloads import Reloads
+from certworker.reloads import LABEL, Reloads
 from certworker.reports import log
 from certworker.reports.narrator import Narrator
 from certworker.serving.containers import Containers
@@ -114,10 +115,14 @@ def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
 
         consumer = _consumer_of(house)
         stack.callback(consumer.stop)
+        labels = _labels_of(house)
+        stack.callback(labels.stop)
 
         def ready() -> None:
             scheduler.start()
             consumer.start()
+            if settings.docker_labels:
+                labels.start()
             watch.start()
             _say_ready(house)
             threading.Thread(target=_look_at_machine, args=(house,), name="machine", daemon=True).start()
@@ -146,6 +151,15 @@ def _consumer_of(house: House) -> Consumer:
     return Consumer(connection, settings.appwrite_queue, settings.appwrite, translator)
 
 
+def _labels_of(house: House) -> Labels:
+    settings, connection = house.settings, house.connection
+    return Labels(
+        Containers(settings.docker_host),
+        lambda name, by: request_certificate(name, by=by, connection=connection),
+        private_names=settings.authority.private_names,
+    )
+
+
 def _directory_url(settings: Settings, stack: ExitStack, choice: AuthorityChoice) -> str:
     if choice.directory_url:
         return choice.directory_url
@@ -167,8 +181,10 @@ def _directory_url(settings: Settings, stack: ExitStack, choice: AuthorityChoice
 def _functions(house: House, stack: ExitStack) -> Mapping[str, Callable[..., object]]:
     functions, settings = functions_of(house), house.settings
     issue = functions[ISSUE]
-    if settings.reloads:
-        reloads = Reloads(settings.reloads, Containers(settings.docker_host).reload)
+    if settings.reloads or settings.docker_labels:
+        containers = Containers(settings.docker_host)
+        labelled = partial(containers.running, LABEL) if settings.docker_labels else list
+        reloads = Reloads(settings.reloads, containers.reload, labelled)
         reloads.start()
         stack.callback(reloads.stop)
         issue = reloads.after(issue)

@@ -13,7 +13,7 @@ The first part of a code says in which file its class stands::
     checks          http.* dns.* fs.* clock.* proxy.*   what only a check of our own can tell
     zones           dns.* caa.*                what our own questions to DNS can tell
     renewal         renew.*
-    reloading       reload.*
+    reloading       reload.* label.*
 """
 
 from certworker.errors.failure import CertworkerError, Interrupted, Retry, Severity, catalogue, printable

@@ -1,5 +1,5 @@
 """
-Failures of containers that are to read their certificates again.
+Failures around containers: those that are to read their certificates again, and those with labels for us.
 """
 
 from __future__ import annotations
@@ -9,27 +9,50 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class ReloadFailed(CertworkerError):
     code = "reload.failed"
-    says = (
-        "{reload} of CERTWORKER_RELOAD did not work ({reason}); an old certificate may still be shown there."
+    says = "{reload} did not work ({reason}); an old certificate may still be shown there."
+    cure = (
+        "CERTWORKER_RELOAD, or its label certworker.reload, says what it gets. See that the container is "
+        "there, runs, and knows this: docker ps --all --filter name={container}"
     )
-    cure = "See that the container is there, runs, and knows this: docker ps --all --filter name={container}"
     retry = Retry.SOON
     severity = Severity.WARNING
 
 
 class ReloadRefused(CertworkerError):
     code = "reload.refused"
-    says = "The proxy before Docker at {engine} does not allow {reload} of CERTWORKER_RELOAD ({reason})."
-    cure = "Allow it there (ALLOW_RESTARTS=1 for signals and restarts; EXEC=1 and POST=1 for exec)."
+    says = "The proxy before Docker at {engine} does not allow {reload} ({reason})."
+    cure = (
+        "Allow it there, for this container alone if it can. docker-socket-proxy wants POST=1 and "
+        "ALLOW_RESTARTS=1 (newer ones ALLOW_KILL=1, too); for exec POST=1, CONTAINERS=1 and EXEC=1"
+    )
     retry = Retry.SOON
     severity = Severity.WARNING
 
 
 class EngineUnreachable(CertworkerError):
     code = "reload.engine"
-    says = "Docker at {engine} cannot be asked for {reload} ({reason})."
+    says = "Docker at {engine} cannot be asked for {wish} ({reason})."
     cure = (
         "Let the worker reach it, best through a socket proxy: CERTWORKER_DOCKER_HOST=tcp://socket-proxy:2375"
     )
     retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class ListingRefused(CertworkerError):
+    code = "label.refused"
+    says = "The proxy before Docker at {engine} does not allow its containers to be listed ({reason})."
+    cure = (
+        "Allow GET /containers/json and GET /events there (CONTAINERS=1 and EVENTS=1 for "
+        "docker-socket-proxy), or do without labels: CERTWORKER_DOCKER_LABELS=false"
+    )
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class LabelUnusable(CertworkerError):
+    code = "label.unusable"
+    says = "The label {label} of the container {container} is of no use: {reason}"
+    cure = "Correct it where the container is defined, then make the container anew: docker compose up -d"
+    retry = Retry.CONFIG
     severity = Severity.WARNING

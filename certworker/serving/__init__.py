@@ -11,5 +11,6 @@ The files of this wing, each building on those above it::
     publication     changes of the directory that Traefik watches, gathered into bursts
     traefik         the proxy's configuration, which names one generation per domain
     handshake       which certificate a name is shown with
-    containers      those who read their certificates once, told to read them again
+    container       one container, as the engine shows it
+    containers      those who read their certificates once, told to read them again; and who is there
 """

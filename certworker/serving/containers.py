@@ -1,23 +1,32 @@
 """
-Tells containers to read their certificates again: Docker, asked for a container by its name.
+Docker, asked to tell containers to read their certificates again, and which containers there are.
 
-Nothing is listed and nothing is looked at, so that a socket proxy need not allow more than the one action.
+A reload is one request by name: a socket proxy need not allow more than that. Lists are asked for only where
+an operator wants labels to be read, and by the doctor.
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from certworker.errors import CertworkerError, printable
-from certworker.errors.reloading import EngineUnreachable, ReloadFailed, ReloadRefused
+from certworker.errors import printable
+from certworker.errors.reloading import EngineUnreachable, ListingRefused, ReloadFailed, ReloadRefused
+from certworker.serving.container import Container
 from certworker.settings.reloads import Reload
 
 if TYPE_CHECKING:
     from docker import APIClient
+    from docker.types import CancellableStream
 
 #: A restart waits this long for the container to end by itself.
 GRACE_SECONDS = 10
 TIMEOUT_SECONDS = 30
+
+#: After so much silence the engine may be gone without a word.
+LONGEST_SILENCE_SECONDS = 60
 
 
 class Containers:
@@ -40,32 +49,152 @@ class Containers:
             ReloadRefused: A proxy does not allow it.
             EngineUnreachable: Nobody answers, or nobody whom we may ask.
         """
-        # Most workers never need it, and it takes its time to import.
-        from docker import APIClient
-        from docker.errors import DockerException
-
         try:
-            client = APIClient(self._engine, timeout=TIMEOUT_SECONDS)
+            with self._client() as client:
+                exit_code = _done(client, reload)
+        except _Failed as failed:
+            if failed.status is None:
+                raise self._unreachable(str(reload), failed) from failed
+            if failed.refused:
+                raise ReloadRefused(
+                    engine=self._engine, reload=reload, reason=f"HTTP {failed.status}"
+                ) from failed
+            raise ReloadFailed(reload=reload, container=reload.container, reason=failed) from failed
+        if exit_code:
+            raise ReloadFailed(reload=reload, container=reload.container, reason=f"exit code {exit_code}")
+
+    def running(self, label: str) -> list[Container]:
+        """
+        Those that run and have *label*.
+
+        Raises:
+            ListingRefused: A proxy does not allow it.
+            EngineUnreachable: Nobody answers as an engine does.
+        """
+        return self._listed({"label": [label]})
+
+    def all(self) -> list[Container]:
+        """
+        Every one, whether it runs or not.
+
+        Raises:
+            ListingRefused: A proxy does not allow it.
+            EngineUnreachable: Nobody answers as an engine does.
+        """
+        return self._listed(None)
+
+    def starts(self, label: str) -> Starts:
+        """
+        Those with *label* that start from now on; the caller closes it.
+
+        Raises:
+            ListingRefused: A proxy does not allow it.
+            EngineUnreachable: Nobody answers as an engine does.
+        """
+        try:
+            return self._starts({"type": ["container"], "event": ["start"], "label": [label]})
+        except _Failed as failed:
+            raise self._of_listing(failed) from failed
+
+    def _listed(self, filters: dict[str, list[str]] | None) -> list[Container]:
+        try:
+            with self._client() as client:
+                found = client.containers(all=filters is None, filters=filters)
+        except _Failed as failed:
+            raise self._of_listing(failed) from failed
+        return [Container.listed(each) for each in found]
+
+    def _starts(self, filters: dict[str, list[str]]) -> Starts:
+        from docker.errors import APIError
+        from docker.types import CancellableStream
+
+        with _told():
+            client = self._open()
+            # The library's own call never looks at the status: one that was refused is but silent.
+            answer = client.get(
+                f"{client.base_url}/v{client.api_version}/events",
+                params={"filters": json.dumps(filters)},
+                stream=True,
+                timeout=(TIMEOUT_SECONDS, LONGEST_SILENCE_SECONDS),
+            )
+            if answer.status_code != 200:
+                client.close()
+                raise APIError(answer.reason, answer)
+            return Starts(client, CancellableStream(answer.iter_lines(chunk_size=None), answer))
+
+    @contextmanager
+    def _client(self) -> Iterator[APIClient]:
+        with _told():
+            client = self._open()
             try:
-                status = _done(client, reload)
+                yield client
             finally:
                 client.close()
-        except (DockerException, OSError) as error:
-            raise self._failure(reload, error) from error
-        if status:
-            raise ReloadFailed(reload=reload, container=reload.container, reason=f"exit code {status}")
 
-    def _failure(self, reload: Reload, error: Exception) -> CertworkerError:
-        from docker.errors import APIError
+    def _open(self) -> APIClient:
+        # Most workers never need it, and it takes its time to import.
+        from docker import APIClient
 
+        return APIClient(self._engine, timeout=TIMEOUT_SECONDS)
+
+    def _of_listing(self, failed: _Failed) -> EngineUnreachable | ListingRefused:
+        if failed.refused:
+            return ListingRefused(engine=self._engine, reason=f"HTTP {failed.status}")
+        return self._unreachable("its containers", failed)
+
+    def _unreachable(self, wish: str, failed: _Failed) -> EngineUnreachable:
+        return EngineUnreachable(engine=self._engine, wish=wish, reason=failed)
+
+
+class Starts:
+    """
+    Containers, each when it starts; it ends when the engine goes away or says nothing for long.
+    """
+
+    def __init__(self, client: APIClient, lines: CancellableStream) -> None:
+        self._client = client
+        self._lines = lines
+
+    def __iter__(self) -> Iterator[Container]:
+        for line in self._lines:
+            try:
+                event = json.loads(line)
+            except ValueError:
+                return  # cut off in the middle
+            yield Container.started(event)
+
+    def close(self) -> None:
+        """
+        End it, also while another thread waits for the next one.
+        """
+        with suppress(OSError, AttributeError):  # the engine has closed it before us
+            self._lines.close()
+        self._client.close()
+
+
+class _Failed(Exception):
+    """
+    What the engine said, or why it said nothing.
+    """
+
+    def __init__(self, status: int | None, said: object) -> None:
+        super().__init__(printable(said, 200))
+        self.status = status
+        self.refused = status in (401, 403)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    from docker.errors import APIError, DockerException
+
+    try:
+        yield
+    except (DockerException, OSError) as error:
         # A question for the engine's version comes first, and what went wrong there is wrapped.
         cause = error if isinstance(error, APIError) else error.__cause__ or error
         if not isinstance(cause, APIError):
-            return EngineUnreachable(engine=self._engine, reload=reload, reason=printable(cause, 200))
-        if cause.status_code in (401, 403):
-            return ReloadRefused(engine=self._engine, reload=reload, reason=f"HTTP {cause.status_code}")
-        reason = printable(cause.explanation or cause.response.reason, 200)
-        return ReloadFailed(reload=reload, container=reload.container, reason=reason)
+            raise _Failed(None, cause) from error
+        raise _Failed(cause.status_code, cause.explanation or cause.response.reason) from error
 
 
 def _done(client: APIClient, reload: Reload) -> int:

@@ -1,5 +1,5 @@
 """
-Which containers are told that a certificate has changed, and how.
+Which containers are told that a certificate has changed, and how; and whether their labels are read.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def _reloads(text: str) -> tuple[Reload, ...]:
 
 class ReloadSettings(BaseModel):
     """
-    The part of the settings about containers that cannot see a certificate change.
+    The part of the settings about other containers: who is told of certificates, and who may ask for one.
     """
 
     reloads: Annotated[tuple[Reload, ...], BeforeValidator(_reloads)] = Field(
@@ -74,6 +74,10 @@ class ReloadSettings(BaseModel):
         validation_alias="CERTWORKER_RELOAD",
         description=f"NAME:SIGNAL ({', '.join(SIGNALS)}), NAME:restart or NAME:exec:COMMAND, separated by "
         "commas, for example nginx:HUP,mail:restart",
+    )
+    #: Off by default: a socket proxy that lets containers be listed shows more than ours.
+    docker_labels: bool = Field(
+        False, validation_alias="CERTWORKER_DOCKER_LABELS", description="true or false"
     )
     #: Not DOCKER_HOST: compose would pass on the one of the operator's own shell.
     docker_host: Annotated[str, Field(pattern=r"^(unix:///|tcp://)\S+$")] = Field(

@@ -1,5 +1,5 @@
 """
-A worker that tells containers of new certificates.
+A worker that tells containers of new certificates, and reads their labels.
 """
 
 from __future__ import annotations
@@ -25,3 +25,37 @@ class TestWork:
 
             assert ["POST /containers/web/kill?signal=HUP"] == engine.asked
         assert "reload.refused" not in worker.command("status", "main.localhost").stdout
+
+    def test_labels_are_not_read_unless_somebody_wants_it(self, worker: WorkerProcess) -> None:
+        """
+        Not even once.
+        """
+        with Engine({"web"}) as engine:
+            engine.start("shop", certworker_domains="shop.localhost", certworker_reload="HUP")
+            worker.environment["CERTWORKER_RELOAD"] = "web:HUP"
+            worker.environment["CERTWORKER_DOCKER_HOST"] = engine.address
+            worker.start()
+            worker.wait_for_line("web:HUP: done")
+
+            assert ["POST /containers/web/kill?signal=HUP"] == engine.asked
+        assert "shop.localhost" not in worker.log
+
+    def test_a_container_that_starts_gets_its_certificate_and_is_told_of_it(
+        self, worker: WorkerProcess
+    ) -> None:
+        """
+        The whole way: from the event to the certificate, and to the signal.
+        """
+        with Engine(set()) as engine:
+            worker.environment["CERTWORKER_DOCKER_LABELS"] = "true"
+            worker.environment["CERTWORKER_DOCKER_HOST"] = engine.address
+            worker.start()
+            worker.wait_for_line("main.localhost.*DONE")
+            engine.start("shop", certworker_domains="shop.localhost", certworker_reload="HUP")
+            worker.wait_for_line("shop.localhost.*DONE")
+            worker.wait_for_line("shop:HUP: done")
+            story = worker.command("explain", "shop.localhost").stdout
+
+            assert "POST /containers/shop/kill?signal=HUP" in engine.asked
+            assert 0 == worker.terminate()
+        assert "request asked for through the queue by: the label of the container shop" in story

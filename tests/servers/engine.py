@@ -1,5 +1,5 @@
 """
-A container engine as far as a reload needs one: it speaks the Docker API over a Unix socket or TCP.
+A container engine as far as certworker needs one: it speaks the Docker API over a Unix socket or TCP.
 """
 
 from __future__ import annotations
@@ -7,11 +7,17 @@ from __future__ import annotations
 import json
 import re
 import socketserver
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from hashlib import sha256
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from queue import Queue
 from threading import Thread
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import parse_qs, urlsplit
 
 API = "1.45"
 
@@ -29,6 +35,35 @@ class _Tcp(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
 
+@dataclass
+class Listed:
+    """
+    A container of the engine, as a list shows it.
+
+    Attributes:
+        more: Further fields of its entry in the list.
+    """
+
+    name: str
+    labels: dict[str, str] = field(default_factory=dict)
+    state: str = "running"
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """
+        What the engine knows it by.
+        """
+        return sha256(self.name.encode()).hexdigest()
+
+    def entry(self) -> dict[str, Any]:
+        """
+        Its entry.
+        """
+        known = {"Id": self.id, "Names": [f"/{self.name}"], "Labels": self.labels, "State": self.state}
+        return {**known, **self.more}
+
+
 class Engine:
     """
     The containers *running*, and what was done to them.
@@ -39,15 +74,20 @@ class Engine:
 
     Attributes:
         asked: Each request but those for the version, as METHOD PATH?QUERY without the version.
+        listed: What a list shows; what runs without a label need not stand there.
         exit_code: How every command ends.
+        followers: Who follows the events.
     """
 
     def __init__(self, running: set[str], socket: Path | None = None, *, refusing: str = "$^") -> None:
         self.running = running
+        self.listed: list[Listed] = []
         self.refusing = refusing
         self.asked: list[str] = []
         self.commands: list[list[str]] = []
         self.exit_code = 0
+        self.followers: list[Queue[bytes]] = []
+        self._socket = socket
         engine = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -73,10 +113,37 @@ class Engine:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self.hang_up()
+        if self._socket:
+            self._socket.unlink()
+
+    def start(self, name: str, **labels: str) -> None:
+        """
+        Start a container; whoever follows the events hears of it. In *labels* `_` stands for a dot.
+        """
+        started = Listed(name, {label.replace("_", "."): text for label, text in labels.items()})
+        self.running.add(name)
+        self.listed = [*(each for each in self.listed if each.name != name), started]
+        attributes = {**started.labels, "name": name, "image": "some:image"}
+        actor = {"ID": started.id, "Attributes": attributes}
+        event = {"Type": "container", "Action": "start", "Actor": actor, "time": 1_790_000_000}
+        for follower in self.followers:
+            follower.put(json.dumps(event).encode() + b"\n")
+
+    def hang_up(self) -> None:
+        """
+        End the connections of those who follow the events.
+        """
+        for follower in self.followers:
+            follower.put(b"")
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         path = request.path.removeprefix(f"/v{API}")
+        if path.startswith("/events") and not re.search(self.refusing, path):
+            self.asked.append(f"{request.command} {path}")
+            self._tell_events(request, _filters(path))
+            return
         status, content = self._respond(request.command, path, body)
         request.send_response(status)
         request.send_header("Content-Type", "application/json")
@@ -84,12 +151,36 @@ class Engine:
         request.end_headers()
         request.wfile.write(content)
 
+    def _tell_events(self, request: BaseHTTPRequestHandler, filters: Mapping[str, list[str]]) -> None:
+        request.protocol_version = "HTTP/1.1"
+        request.send_response(200)
+        request.send_header("Content-Type", "application/json")
+        request.send_header("Transfer-Encoding", "chunked")
+        request.end_headers()
+        # Whoever followed may have gone.
+        with self._following() as follower, suppress(OSError):
+            while event := follower.get():
+                if set(filters["label"]) <= set(json.loads(event)["Actor"]["Attributes"]):
+                    request.wfile.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
+        request.close_connection = True
+
+    @contextmanager
+    def _following(self) -> Iterator[Queue[bytes]]:
+        follower: Queue[bytes] = Queue()
+        self.followers.append(follower)
+        try:
+            yield follower
+        finally:
+            self.followers.remove(follower)
+
     def _respond(self, method: str, path: str, body: bytes) -> tuple[int, bytes]:
         if re.search(self.refusing, path):
             return 403, b"<html><body><h1>403 Forbidden</h1>"
         if path == "/version":
             return 200, json.dumps({"ApiVersion": API}).encode()
         self.asked.append(f"{method} {path}")
+        if path.startswith("/containers/json"):
+            return 200, json.dumps(self._list(path)).encode()
         if path.startswith("/exec/"):
             return 200, json.dumps({"ExitCode": self.exit_code}).encode() if method == "GET" else b""
         _, _, name, action = re.split("[/?]", path)[:4]
@@ -99,3 +190,18 @@ class Engine:
             self.commands.append(json.loads(body)["Cmd"])
             return 201, b'{"Id": "e1"}'
         return 204, b""
+
+    def _list(self, path: str) -> list[dict[str, Any]]:
+        everyone = "all=1" in path
+        labels = set(_filters(path).get("label", ()))
+        return [
+            each.entry()
+            for each in self.listed
+            if labels <= set(each.labels) and (everyone or each.state == "running")
+        ]
+
+
+def _filters(path: str) -> Mapping[str, list[str]]:
+    query = parse_qs(urlsplit(path).query)
+    found: dict[str, list[str]] = json.loads(query.get("filters", ["{}"])[0])
+    return found

@@ -7,16 +7,20 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from certworker.errors.reloading import EngineUnreachable, ReloadFailed, ReloadRefused
-from certworker.serving.containers import Containers
+from certworker.errors.reloading import EngineUnreachable, ListingRefused, ReloadFailed, ReloadRefused
+from certworker.serving.containers import Containers, Starts
 from certworker.settings.reloads import Reload
-from tests.servers.engine import Engine
+from tests.servers.engine import Engine, Listed
 from tests.servers.redis import free_port
+from tests.servers.web import WebServer, always
+from tests.servers.worker import wait_until
 
 
 @pytest.fixture
@@ -62,6 +66,75 @@ class TestReload:
             assert ["POST /containers/web/kill?signal=USR2"] == engine.asked
 
 
+class TestLists:
+    def test_those_with_the_label_that_run_are_found(self, engine: Engine) -> None:
+        """
+        The engine itself leaves out all others, whose labels are nobody's business here.
+        """
+        engine.start("shop", certworker_domains="shop.example.org")
+        engine.start("blog")
+        engine.listed.append(Listed("old", {"certworker.domains": "old.example.org"}, "exited"))
+
+        (shop,) = Containers(engine.address).running("certworker.domains")
+        assert ("shop", "shop.example.org") == (shop.name, shop.labels["certworker.domains"])
+
+    def test_all_of_them_are_those_that_do_not_run_too(self, engine: Engine) -> None:
+        """
+        A Traefik that has ended is what the doctor looks for.
+        """
+        engine.listed += [Listed("traefik", state="exited"), Listed("web")]
+
+        found = {each.name: each.state for each in Containers(engine.address).all()}
+        assert {"traefik": "exited", "web": "running"} == found
+
+
+class TestStarts:
+    def test_each_start_of_one_with_the_label_is_told(self, engine: Engine) -> None:
+        """
+        As it happens.
+        """
+        starts = Containers(engine.address).starts("certworker.domains")
+        wait_until(lambda: engine.followers or None, lambda: str(engine.asked))
+        engine.start("blog")
+        engine.start("shop", certworker_domains="shop.example.org")
+
+        shop = next(iter(starts))
+        starts.close()
+        assert ("shop", "shop.example.org") == (shop.name, shop.labels["certworker.domains"])
+
+    def test_it_ends_when_it_is_closed_or_the_engine_goes_away(self, engine: Engine) -> None:
+        """
+        A worker that is told to stop cannot wait for the next container.
+        """
+        containers = Containers(engine.address)
+        assert_ended(containers.starts("certworker.domains"), Starts.close)
+        assert_ended(containers.starts("certworker.domains"), lambda _: engine.hang_up())
+
+    def test_one_that_has_ended_may_be_closed_again(self, engine: Engine) -> None:
+        """
+        The thread that reads it and the one that ends it both do.
+        """
+        starts = Containers(engine.address).starts("certworker.domains")
+        engine.hang_up()
+        assert [] == list(starts)
+        starts.close()
+        starts.close()
+
+
+def assert_ended(starts: Starts, end: Callable[[Starts], object]) -> None:
+    """
+    A thread that waits for the next start ends after *end*.
+    """
+    reader = threading.Thread(target=lambda: list(starts), daemon=True)
+    reader.start()
+    time.sleep(0.2)
+    end(starts)
+    reader.join(timeout=10)
+    starts.close()
+
+    assert not reader.is_alive()
+
+
 class TestFailures:
     def test_a_container_that_is_not_there_is_named(self, engine: Engine) -> None:
         """
@@ -91,7 +164,20 @@ class TestFailures:
         ):
             Containers(proxy.address).reload(Reload.parse("web:HUP"))
 
-        assert "ALLOW_RESTARTS=1" in told.value.remedy
+        assert "POST=1 and ALLOW_RESTARTS=1" in told.value.remedy
+
+    @pytest.mark.parametrize("refusing", ["/containers/json|/events", "/"])
+    def test_a_proxy_that_lets_nothing_be_listed_is_told_with_what_to_allow(self, refusing: str) -> None:
+        """
+        The events above all: the library takes a refusal for silence.
+        """
+        with Engine({"web"}, refusing=refusing) as proxy:
+            containers = Containers(proxy.address)
+            for ask in (lambda: containers.running("any"), containers.all, lambda: containers.starts("any")):
+                with pytest.raises(ListingRefused, match="HTTP 403") as told:
+                    ask()
+
+        assert "CONTAINERS=1 and EVENTS=1" in told.value.remedy
 
     def test_an_engine_that_is_not_there_is_told_with_where_it_was_sought(self) -> None:
         """
@@ -100,6 +186,19 @@ class TestFailures:
         for address in ("unix:///nowhere/docker.sock", f"tcp://127.0.0.1:{free_port()}"):
             with pytest.raises(EngineUnreachable, match=address):
                 Containers(address).reload(Reload.parse("web:HUP"))
+            with pytest.raises(EngineUnreachable, match=f"{address} cannot be asked for its containers"):
+                Containers(address).all()
+
+    @pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[1]"])
+    def test_what_is_no_engine_is_told_so(self, answer: bytes) -> None:
+        """
+        An address may lead anywhere.
+        """
+        with WebServer(always(200, answer)) as server:
+            containers = Containers(f"tcp://127.0.0.1:{server.port}")
+            for ask in (containers.all, lambda: containers.starts("any")):
+                with pytest.raises(EngineUnreachable):
+                    ask()
 
 
 class TestImport:

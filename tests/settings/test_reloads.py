@@ -47,6 +47,15 @@ class TestReloads:
         assert text == str(Reload.parse(text))
 
 
+class TestLabels:
+    def test_they_are_read_only_where_somebody_wants_it(self) -> None:
+        """
+        A list shows more of other containers than a reload by name does.
+        """
+        assert not load({"CERTWORKER_RELOAD": "nginx:HUP"}).docker_labels
+        assert load({"CERTWORKER_DOCKER_LABELS": "true"}).docker_labels
+
+
 class TestEngine:
     @pytest.mark.parametrize("given", ["ssh://host", "/var/run/docker.sock", "tcp://"])
     def test_an_address_of_another_kind_is_refused(self, given: str) -> None:

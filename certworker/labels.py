@@ -1,0 +1,153 @@
+"""
+A container that says by a label which domains it serves gets their certificates when it starts.
+
+What runs already is read first, then the engine's events are followed. An engine that is away is asked again
+until it answers; nothing else waits for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+
+from certworker.errors import CertworkerError
+from certworker.errors.reloading import LabelUnusable
+from certworker.names import domain_name
+from certworker.serving.container import Container
+from certworker.serving.containers import Containers, Starts
+
+logger = logging.getLogger(__name__)
+
+LABEL = "certworker.domains"
+
+#: Of one container.
+MOST_NAMES = 100
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 60.0
+
+#: One that ends and starts again all the time is not a reason to ask all the time.
+SECONDS_BETWEEN_STARTS = 60.0
+
+
+class Labels:
+    """
+    A thread that asks for the names in the labels of containers.
+
+    Args:
+        request: Puts a name on the queue; it is told who asks.
+        private_names: Whether names are fine that only a private network knows.
+    """
+
+    def __init__(
+        self,
+        containers: Containers,
+        request: Callable[[str, str], object],
+        *,
+        private_names: bool,
+        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+        seconds_between_starts: float = SECONDS_BETWEEN_STARTS,
+    ) -> None:
+        self._containers = containers
+        self._request = request
+        self._private = private_names
+        self._first_pause = first_pause_seconds
+        self._between = seconds_between_starts
+        #: When each container, by its id, was last asked for.
+        self._asked: dict[str, float] = {}
+        self._said: str | None = None
+        self._starts: Starts | None = None
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
+
+    def start(self) -> None:
+        """
+        Begin.
+        """
+        self._thread.start()
+
+    def stop(self) -> None:
+        """
+        End it at once, although the engine has nothing to say.
+        """
+        self._stopped.set()
+        if starts := self._starts:
+            starts.close()
+        if self._thread.ident:
+            self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        pause = self._first_pause
+        while not self._stopped.is_set():
+            try:
+                self._follow()
+                pause = self._first_pause
+            except Exception as fault:
+                self._tell(fault)
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+            self._stopped.wait(pause)
+
+    def _follow(self) -> None:
+        # Before the list is read: what starts meanwhile stands in one of them, or in both.
+        with closing(self._containers.starts(LABEL)) as starts:
+            self._starts = starts
+            running = self._containers.running(LABEL)
+            self._forget_all_but(running)
+            for container in running:
+                if container.id not in self._asked:
+                    self._ask(container)
+            self._answers()
+            if self._stopped.is_set():
+                return
+            for container in starts:
+                if time.monotonic() - self._asked.get(container.id, -self._between) >= self._between:
+                    self._ask(container)
+
+    def _ask(self, container: Container) -> None:
+        for name in self._names(container):
+            logger.info(
+                "asked for by the container %s", container.name, extra={"domain": name, "event": "job"}
+            )
+            self._request(name, f"the label of the container {container.name}")
+        self._asked[container.id] = time.monotonic()
+
+    def _names(self, container: Container) -> Iterator[str]:
+        """
+        What can be asked for; of the rest the first one is told, when the container is new.
+        """
+        wrong = []
+        given = [each for each in container.labels.get(LABEL, "").split(",") if each.strip()]
+        for each in given[:MOST_NAMES]:
+            try:
+                yield domain_name(each, private=self._private)
+            except CertworkerError as failure:
+                wrong.append(f"[{failure.code}] {failure.message}")
+        if not given or len(given) > MOST_NAMES:
+            wrong.append(f"It has {len(given)} names; from 1 to {MOST_NAMES} are asked for.")
+        if wrong and container.id not in self._asked:
+            more = f" ({len(wrong) - 1} more)" if len(wrong) > 1 else ""
+            unusable = LabelUnusable(label=LABEL, container=container.name, reason=wrong[0] + more)
+            logger.warning("%s", unusable, extra={"code": unusable.code})
+
+    def _forget_all_but(self, running: list[Container]) -> None:
+        there, now = {container.id for container in running}, time.monotonic()
+        self._asked = {
+            each: moment
+            for each, moment in self._asked.items()
+            if each in there or now - moment < self._between
+        }
+
+    def _tell(self, fault: Exception) -> None:
+        said = fault.code if isinstance(fault, CertworkerError) else repr(fault)
+        if said != self._said:
+            told = fault if isinstance(fault, CertworkerError) else f"the reader of labels met {fault!r}."
+            logger.warning("%s It is tried again.", told, extra={"code": getattr(fault, "code", None)})
+        self._said = said
+
+    def _answers(self) -> None:
+        if self._said:
+            logger.info("the labels of containers can be read again")
+        self._said = None
