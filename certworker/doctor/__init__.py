@@ -11,6 +11,7 @@ The files, in the order in which they may import each other::
     storage          the directories, the account's key, Traefik's files
     network          Redis, the CA, the clock, the proxy
     machine          all of that, in its order; also asked by the worker at its start
+    engine           what Docker knows of Traefik, where the worker may ask it
     domains          one name: DNS, CAA, port 80, its certificate, the CA's limits
     rehearsal        a real order at the staging CA, which is never installed
     examination      ★ the whole report

@@ -4,6 +4,7 @@ The whole report: settings, machine, then each name.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from certworker.challenges.webroot import Webroot
 from certworker.desks.opening import authority_of
 from certworker.doctor.configuration import SETTINGS, configuration
 from certworker.doctor.domains import LIMITS, PORT_80, Way, certificate, limits
+from certworker.doctor.engine import engine
 from certworker.doctor.findings import Finding, Section
 from certworker.doctor.machine import machine
 from certworker.doctor.network import Reached, proxy, reach
@@ -62,6 +64,7 @@ def examine(
     reached = reach([(choice, _authority(settings, choice)) for choice in settings.authorities])
     yield from machine(settings, reached)
     yield from proxy(settings)
+    yield from engine(settings, socket.gethostname())
     examination = _Examination(settings, reached)
     for given in names or examination.names():
         yield from examination.findings(given, staging_order)
