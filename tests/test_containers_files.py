@@ -282,7 +282,7 @@ class TestTheLock:
         """
         project = tomllib.loads((TOP / "pyproject.toml").read_text())
         asked = project["project"]["dependencies"] + project["build-system"]["requires"]
-        names = {re.split(r"[[<>=]", requirement)[0].lower() for requirement in asked}
+        names = {re.split(r"[\[<>=]", requirement)[0].lower() for requirement in asked}
 
         assert names <= set(re.findall(r"^([a-z0-9.-]+)==", lock, re.MULTILINE))
 
