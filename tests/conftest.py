@@ -53,6 +53,17 @@ def connection(redis_server: RedisServer) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """
+    A Redis of one's own: to be harmed, or because a worker's scheduler should not meet that of another test.
+    """
+    server = RedisServer(tmp_path / "redis")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
 def challenge_server() -> Iterator[ChallengeServer]:
     """
     The web server at which `authority` looks for the answers to its challenges.

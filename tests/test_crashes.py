@@ -175,19 +175,6 @@ def in_service(house: House, name: str) -> str:
 
 
 @pytest.fixture
-def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """
-    A Redis whose queue nobody else serves.
-    """
-    place = tmp_path / "redis"
-    place.mkdir()
-    server = RedisServer(place)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
 def site(
     house: House,
     tmp_path: Path,

@@ -44,21 +44,8 @@ def authority(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthority]:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """
-    A Redis of one's own, for the worker's scheduler should not meet that of another test.
-    """
-    place = tmp_path / "redis"
-    place.mkdir()
-    server = RedisServer(place)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
 def worker(
-    tmp_path: Path, server: RedisServer, authority: DevelopmentAuthority, http_port: int
+    tmp_path: Path, own_redis: RedisServer, authority: DevelopmentAuthority, http_port: int
 ) -> Iterator[WorkerProcess]:
     """
     A worker that has not been started; a test may change its environment first.
@@ -68,7 +55,7 @@ def worker(
         authority.directory_url,
         http_port,
         _APP_REDIS_HOST="127.0.0.1",
-        _APP_REDIS_PORT=str(server.port),
+        _APP_REDIS_PORT=str(own_redis.port),
         _APP_DOMAIN="main.localhost",
     )
     process = WorkerProcess(variables, tmp_path / "worker.log")
@@ -85,13 +72,13 @@ def orders(authority: DevelopmentAuthority, name: str) -> int:
 
 class TestPadlock:
     def test_a_request_becomes_a_padlock(
-        self, worker: WorkerProcess, server: RedisServer, authority: DevelopmentAuthority, tmp_path: Path
+        self, worker: WorkerProcess, own_redis: RedisServer, authority: DevelopmentAuthority, tmp_path: Path
     ) -> None:
         """
         From the queue to a handshake that a browser would accept.
         """
         worker.start()
-        with server.client() as connection:
+        with own_redis.client() as connection:
             request_certificate(NAME, connection=connection)
         worker.wait_for_line(f"{NAME}: DONE")
 
@@ -103,14 +90,14 @@ class TestPadlock:
         assert (("DNS", NAME),) == shown["subjectAltName"]
 
     def test_a_success_is_told_in_few_lines_and_the_last_one_says_what_happens_next(
-        self, worker: WorkerProcess, server: RedisServer
+        self, worker: WorkerProcess, own_redis: RedisServer
     ) -> None:
         """
         `docker compose logs` is where people look first.
         """
         worker.start()
         worker.wait_for_line("main.localhost: DONE")
-        with server.client() as connection:
+        with own_redis.client() as connection:
             request_certificate(NAME, connection=connection)
         last = worker.wait_for_line(f"{NAME}: DONE")
         lines = [line for line in worker.log.splitlines() if f" {NAME}: " in line]
@@ -133,7 +120,7 @@ class TestPadlock:
         assert 1 == orders(authority, "main.localhost")
 
     def test_a_certificate_renews_itself(
-        self, worker: WorkerProcess, server: RedisServer, authority: DevelopmentAuthority, tmp_path: Path
+        self, worker: WorkerProcess, own_redis: RedisServer, authority: DevelopmentAuthority, tmp_path: Path
     ) -> None:
         """
         Nobody asks a second time.
@@ -142,19 +129,19 @@ class TestPadlock:
         worker.start()
         worker.wait_for_line("main.localhost: DONE")
         wait_until(lambda: orders(authority, "main.localhost") > 1 or None, lambda: worker.log)
-        assert "scheduled" in str(server.client().keys("rq:scheduled:*"))
+        assert "scheduled" in str(own_redis.client().keys("rq:scheduled:*"))
 
 
 class TestOneOrder:
     def test_a_thousand_requests_by_four_producers_are_one_order(
-        self, worker: WorkerProcess, server: RedisServer, authority: DevelopmentAuthority
+        self, worker: WorkerProcess, own_redis: RedisServer, authority: DevelopmentAuthority
     ) -> None:
         """
         Half of them by plain RPUSH with ids of their own, as a producer in any language may.
         """
 
         def produce(producer: int) -> None:
-            with server.client() as connection:
+            with own_redis.client() as connection:
                 for number in range(250):
                     if producer % 2:
                         request_certificate(NAME, connection=connection)
@@ -166,7 +153,7 @@ class TestOneOrder:
         with ThreadPoolExecutor(4) as producers:
             list(producers.map(produce, range(4)))
         worker.wait_for_line(f"{NAME}: DONE")
-        with server.client() as connection:
+        with own_redis.client() as connection:
             wait_until(lambda: queue_length(connection) == 0 or None, lambda: worker.log)
         assert 0 == worker.terminate()
 
@@ -184,7 +171,7 @@ def push(connection: Redis, job_id: str) -> None:
 
 class TestBadDays:
     def test_an_emptied_redis_loses_nothing(
-        self, worker: WorkerProcess, server: RedisServer, authority: DevelopmentAuthority
+        self, worker: WorkerProcess, own_redis: RedisServer, authority: DevelopmentAuthority
     ) -> None:
         """
         Appwrite's Redis may evict any key of ours at any moment.
@@ -192,7 +179,7 @@ class TestBadDays:
         worker.start()
         worker.wait_for_line("main.localhost: DONE")
         worker.terminate()
-        with server.client() as connection:
+        with own_redis.client() as connection:
             connection.flushall()
             worker.environment["_APP_DOMAIN"] = "other.localhost"
             worker.start()
@@ -201,14 +188,16 @@ class TestBadDays:
             assert connection.zscore("certworker:agenda", "main.localhost")
         assert 1 == orders(authority, "main.localhost")
 
-    def test_a_redis_that_comes_late_is_waited_for(self, worker: WorkerProcess, server: RedisServer) -> None:
+    def test_a_redis_that_comes_late_is_waited_for(
+        self, worker: WorkerProcess, own_redis: RedisServer
+    ) -> None:
         """
         Containers start in any order.
         """
-        server.kill()
+        own_redis.kill()
         worker.start()
         worker.wait_for_line("redis.unreachable")
-        server.start()
+        own_redis.start()
 
         worker.wait_for_line("main.localhost: DONE")
 
@@ -265,7 +254,7 @@ class TestCommands:
         assert (0, "") == (ended.returncode, ended.stderr)
         assert "0 problems" in ended.stdout
 
-    def test_health_and_metrics_tell_the_truth(self, worker: WorkerProcess, server: RedisServer) -> None:
+    def test_health_and_metrics_tell_the_truth(self, worker: WorkerProcess, own_redis: RedisServer) -> None:
         """
         The container's health check and Prometheus read the same worker.
         """
@@ -274,7 +263,7 @@ class TestCommands:
 
         assert 0 == worker.command("health").returncode
         assert 'certworker_jobs_total{code="",outcome="issued"} 1.0' in worker.get("/metrics")[1]
-        server.kill()
+        own_redis.kill()
         assert 503 == worker.get("/healthz")[0]
 
 

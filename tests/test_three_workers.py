@@ -29,21 +29,8 @@ LONGEST_SECONDS = 300.0
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """
-    A Redis of one's own.
-    """
-    place = tmp_path / "redis"
-    place.mkdir()
-    server = RedisServer(place)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
 def workers(
-    tmp_path: Path, server: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+    tmp_path: Path, own_redis: RedisServer, door_authority: DevelopmentAuthority, http_port: int
 ) -> Iterator[list[WorkerProcess]]:
     """
     Three workers; the CA knocks at the door of the first, whoever ordered.
@@ -56,7 +43,7 @@ def workers(
                 door_authority.directory_url,
                 http_port,
                 _APP_REDIS_HOST="127.0.0.1",
-                _APP_REDIS_PORT=str(server.port),
+                _APP_REDIS_PORT=str(own_redis.port),
                 CERTWORKER_CONCURRENCY="4",
             )
             door = http_port if number == 0 else free_port()
@@ -84,7 +71,7 @@ class TestThreeWorkers:
     def test_each_name_is_issued_once(
         self,
         workers: list[WorkerProcess],
-        server: RedisServer,
+        own_redis: RedisServer,
         door_authority: DevelopmentAuthority,
         tmp_path: Path,
     ) -> None:
@@ -94,7 +81,7 @@ class TestThreeWorkers:
         for worker in workers:
             worker.wait_for_line("ready")
         config = tmp_path / "config"
-        with server.client() as connection:
+        with own_redis.client() as connection:
             push(connection, NAMES + NAMES[::3])
         changed = set[int]()
 

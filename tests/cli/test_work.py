@@ -88,9 +88,7 @@ class TestEnd:
         """
         Said once, and no restart needed.
         """
-        place = tmp_path / "own-redis"
-        place.mkdir()
-        server = RedisServer(place)
+        server = RedisServer(tmp_path / "own-redis")
         server.start()
         worker.environment["_APP_REDIS_PORT"] = str(server.port)
         worker.start()

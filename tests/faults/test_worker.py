@@ -38,9 +38,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
     """
     A Redis that keeps its jobs when it is killed.
     """
-    place = tmp_path / "redis"
-    place.mkdir()
-    server = RedisServer(place)
+    server = RedisServer(tmp_path / "redis")
     server.start(*PERSISTENT)
     yield server
     server.kill()

@@ -40,6 +40,7 @@ class RedisServer:
         program = shutil.which("redis-server")
         if program is None:
             raise RuntimeError("redis-server is missing; install it: apt-get install redis-server")
+        directory.mkdir(exist_ok=True)
         self.program = program
         self.directory = directory
         self.port = free_port()
