@@ -19,6 +19,7 @@ from certworker.intake.queue import request_certificate, request_removal
 from tests.houses import environment
 from tests.intake.appwrite.core import payload, produce, stats
 from tests.servers.redis import RedisServer
+from tests.servers.secure_redis import SecureRedis
 from tests.servers.worker import WorkerProcess, wait_until
 
 TOP = Path(__file__).parents[1]
@@ -110,6 +111,38 @@ class TestRights:
             for refused in ("GET of:others", "FLUSHALL", "CONFIG GET dir", "ACL LIST", "KEYS *"):
                 with pytest.raises(NoPermissionError):
                     own.execute_command(*refused.split())
+
+    def test_over_tls_they_are_enough_as_well(
+        self, tmp_path: Path, door_authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        Redis has no other port than that of TLS, and wants a certificate of ours.
+        """
+        server = SecureRedis(tmp_path / "redis")
+        server.start("--tls-auth-clients", "yes")
+        with server.client() as everything:
+            for user in ("certworker", "producer"):
+                everything.execute_command("ACL", "SETUSER", *rights(user))
+            everything.config_set("port", "0")
+        ours = {"ssl_certfile": server.certificate, "ssl_keyfile": server.key}
+        url = server.secure_url(**ours).replace(server.access, f"certworker:{SECRET}")
+        variables = environment(
+            tmp_path,
+            door_authority.directory_url,
+            http_port,
+            _APP_DOMAIN="main.localhost",
+            CERTWORKER_REDIS_URL=url,
+        )
+        try:
+            with WorkerProcess(variables, tmp_path / "log") as worker:
+                worker.wait_for_line("main.localhost: DONE")
+                worker.environment["CERTWORKER_REDIS_URL"] = url.replace("certworker:", "producer:")
+                assert 0 == worker.command("request", "shop.localhost").returncode
+                worker.wait_for_line("shop.localhost: DONE")
+                assert 0 == worker.terminate()
+                assert SECRET not in worker.log
+        finally:
+            server.kill()
 
     def test_the_rights_of_the_producer_are_enough_and_no_more(self, guarded: RedisServer) -> None:
         """

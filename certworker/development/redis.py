@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Self
 
 from certworker import durable
-from certworker.errors.machine import RedisMissing, RedisUnreachable
+from certworker.errors.redis import RedisMissing, RedisUnreachable
 
 HOST = "127.0.0.1"
 

@@ -83,8 +83,7 @@ def redis(settings: Settings) -> Iterator[Finding]:
     except CertworkerError as failure:
         yield MACHINE.told("redis", failure)
         return
-    where = f"{settings.redis_host}:{settings.redis_port}"
-    yield MACHINE.well("redis", f'{where}, queue "certificates": {found.waiting} waiting')
+    yield MACHINE.well("redis", f'{settings.redis}, queue "certificates": {found.waiting} waiting')
     yield from _queue(found)
 
 

@@ -8,7 +8,8 @@ The first part of a code says in which file its class stands::
     naming          name.* payload.*
     authority       acct.* acme.* ca.* net.*
     limits          rate.*
-    machine         fs.* redis.* clock.* queue.* worker.* ledger.* notice.*
+    redis           redis.*
+    machine         fs.* clock.* queue.* worker.* ledger.* notice.*
     reach           http.* dns.* caa.*         why the CA could not see that the domain is ours
     checks          http.* dns.* fs.* clock.* proxy.*   what only a check of our own can tell
     zones           dns.* caa.*                what our own questions to DNS can tell

@@ -19,6 +19,7 @@ ROOMS = (
     "reach",
     "checks",
     "zones",
+    "redis",
     "machine",
     "renewal",
     "reloading",

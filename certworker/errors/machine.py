@@ -1,5 +1,5 @@
 """
-Failures of the machine: the volumes, Redis, the clock, the queue.
+Failures of the machine: the volumes, the clock, the queue.
 """
 
 from __future__ import annotations
@@ -75,70 +75,6 @@ class Fenced(CertworkerError):
     cure = "The newer one serves on; see it with: certworker status {name}"
     retry = Retry.SOON
     severity = Severity.WARNING
-
-
-class RedisUnreachable(CertworkerError):
-    code = "redis.unreachable"
-    says = "Redis at {address} is not reachable ({reason})."
-    cure = "See that it runs and that _APP_REDIS_HOST and _APP_REDIS_PORT are right: docker compose ps redis"
-    retry = Retry.SOON
-    severity = Severity.FATAL
-
-
-class RedisRefusesUs(CertworkerError):
-    code = "redis.auth"
-    says = "Redis at {address} refuses our user or password ({reason})."
-    cure = "Set _APP_REDIS_USER and _APP_REDIS_PASS as in the service redis, then run: docker compose up -d"
-    retry = Retry.CONFIG
-    severity = Severity.FATAL
-
-
-class RedisFull(CertworkerError):
-    code = "redis.oom"
-    says = "Redis at {address} has no memory left ({reason})."
-    cure = (
-        "Raise --maxmemory of the service redis in docker-compose.yml, then run: docker compose up -d redis"
-    )
-    retry = Retry.SOON
-    severity = Severity.FATAL
-
-
-class RedisReadOnly(CertworkerError):
-    code = "redis.readonly"
-    says = "Redis at {address} does not accept writes ({reason})."
-    cure = "Set _APP_REDIS_HOST to the primary, or free its disk and see its log: docker compose logs redis"
-    retry = Retry.SOON
-    severity = Severity.FATAL
-
-
-class RedisTooOld(CertworkerError):
-    code = "redis.too_old"
-    says = "Redis at {address} is version {version}; 6.2 is the first that hands out jobs without losing any."
-    cure = "Set image: redis:7-alpine for redis in docker-compose.yml, then run: docker compose up -d redis"
-    retry = Retry.CONFIG
-    severity = Severity.FATAL
-
-
-class RedisFault(CertworkerError):
-    code = "redis.fault"
-    says = "Redis at {address} refused a command ({reason})."
-    cure = "See which key is of another kind than ours, and delete it: redis-cli --scan --pattern 'rq:*'"
-    retry = Retry.SOON
-
-
-class RedisEvicts(CertworkerError):
-    code = "redis.evict"
-    says = "Redis forgets jobs when its memory is full (maxmemory-policy {policy})."
-    cure = "Start it with --maxmemory-policy noeviction, then run: docker compose up -d redis"
-    retry = Retry.CONFIG
-    severity = Severity.WARNING
-
-
-class RedisMissing(CertworkerError):
-    code = "redis.missing"
-    says = "There is no redis-server on this machine, and the demo needs one."
-    cure = "Install it: apt-get install redis-server"
-    severity = Severity.FATAL
 
 
 class QueueForeign(CertworkerError):

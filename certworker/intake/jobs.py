@@ -26,7 +26,7 @@ from certworker.errors.machine import BadJob, FunctionNotRegistered, JobTimedOut
 from certworker.errors.naming import PayloadTooLarge
 from certworker.intake.payload import LARGEST, read_call
 from certworker.intake.queue import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_TTL
-from certworker.intake.redis_check import address_of, failure_of
+from certworker.ledger.faults import address_of, failure_of
 
 logger = logging.getLogger(__name__)
 

@@ -18,6 +18,9 @@ from typing import Any
 
 from redis import Redis
 
+from certworker.intake.client import client_of
+from certworker.redis_address import PORT, RedisAddress
+
 QUEUE = "certificates"
 ISSUE = "certworker.issue"
 LOOK = "certworker.look"
@@ -83,7 +86,8 @@ def request_certificate(
         i_know: Together with *force*, as often as the CA allows, and not only three times a week.
         tenant: Whose request it is: a share of the slots is for each. By default the registered domain.
         by: Who asks, for the record; nobody checks it.
-        connection: The Redis of the worker; the one of the `_APP_REDIS_*` variables if none is given.
+        connection: The Redis of the worker; the one of `CERTWORKER_REDIS_URL`, or of the `_APP_REDIS_*`
+            variables, if none is given.
 
     Raises:
         redis.RedisError: Redis did not take the request.
@@ -174,9 +178,8 @@ def _enqueue(
 
 def _connection_of_environment() -> Redis:
     # The same variables and defaults as certworker.settings, whose import would cost a web server dear.
-    return Redis(
-        host=os.environ.get("_APP_REDIS_HOST") or "redis",
-        port=int(os.environ.get("_APP_REDIS_PORT") or 6379),
-        username=os.environ.get("_APP_REDIS_USER") or None,
-        password=os.environ.get("_APP_REDIS_PASS") or None,
-    )
+    if url := os.environ.get("CERTWORKER_REDIS_URL"):
+        return client_of(RedisAddress.parse(url))
+    host, port = os.environ.get("_APP_REDIS_HOST") or "redis", int(os.environ.get("_APP_REDIS_PORT") or PORT)
+    user, password = os.environ.get("_APP_REDIS_USER"), os.environ.get("_APP_REDIS_PASS")
+    return client_of(RedisAddress(((host, port),), user or None, password or None))

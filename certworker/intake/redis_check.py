@@ -8,28 +8,13 @@ import logging
 import time
 from threading import Event
 
-from redis import Redis
+from redis import ConnectionPool, Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AuthenticationError,
-    ConnectionError,  # noqa: A004 (redis-py's own, which is not the built-in one)
-    NoPermissionError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    TimeoutError,  # noqa: A004
-)
+from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from certworker.errors import CertworkerError
-from certworker.errors.machine import (
-    RedisFault,
-    RedisFull,
-    RedisReadOnly,
-    RedisRefusesUs,
-    RedisTooOld,
-    RedisUnreachable,
-)
+from certworker.errors.redis import RedisTooOld
+from certworker.ledger.faults import address_of, failure_of
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +26,9 @@ OLDEST_VERSION = (6, 2)
 
 #: Written to find out whether Redis takes writes; it lives for a second.
 PROBE_KEY = "certworker:probe"
+
+#: How the options of redis-py begin that say where to go; behind Sentinels it is the pool that knows.
+OF_THE_CONNECTION = ("host", "port", "path", "db", "username", "password", "ssl_", "connection_pool")
 
 
 class Outage:
@@ -116,23 +104,6 @@ def check_redis(connection: Redis) -> None:
         raise failure_of(error, address_of(connection)) from None
 
 
-def failure_of(error: RedisError, address: str) -> CertworkerError:
-    """
-    What *error* means for an operator.
-    """
-    reason = str(error) or type(error).__name__
-    kind: type[CertworkerError] = RedisFault
-    if isinstance(error, (AuthenticationError, NoPermissionError)):
-        kind = RedisRefusesUs
-    elif isinstance(error, OutOfMemoryError) or "OOM command not allowed" in reason:
-        kind = RedisFull
-    elif isinstance(error, ReadOnlyError) or "READONLY" in reason or "MISCONF" in reason:
-        kind = RedisReadOnly
-    elif isinstance(error, (ConnectionError, TimeoutError)):
-        kind = RedisUnreachable
-    return kind(address=address, reason=reason)
-
-
 def require_version(version: str, address: str) -> None:
     """
     Make sure that *version* of the Redis at *address* is new enough.
@@ -145,21 +116,14 @@ def require_version(version: str, address: str) -> None:
         raise RedisTooOld(address=address, version=version)
 
 
-def address_of(connection: Redis) -> str:
-    """
-    Where *connection* goes, without user or password.
-    """
-    options = connection.connection_pool.connection_kwargs
-    return str(options.get("path") or f"{options.get('host', 'localhost')}:{options.get('port', 6379)}")
-
-
 def _probe(connection: Redis) -> None:
     # Without the retries of redis-py, which keep quiet about a wrong password for seconds.
-    options = connection.connection_pool.connection_kwargs
-    access = {
-        name: options[name] for name in ("host", "port", "db", "username", "password") if name in options
+    pool = connection.connection_pool
+    options = {
+        name: value for name, value in pool.connection_kwargs.items() if name.startswith(OF_THE_CONNECTION)
     }
-    with Redis(unix_socket_path=options.get("path"), retry=Retry(NoBackoff(), 0), **access) as impatient:
+    options["retry"] = Retry(NoBackoff(), 0)
+    with Redis.from_pool(ConnectionPool(pool.connection_class, **options)) as impatient:
         facts = impatient.info("server")
         require_version(str(facts["redis_version"]), address_of(connection))
         impatient.set(PROBE_KEY, "1", px=1000)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import time
 from threading import Event, Thread
+from typing import cast
 from uuid import uuid4
 
 from redis import Redis
@@ -96,25 +97,33 @@ class Scheduler:
                 self._stop.wait(INTERVAL_SECONDS)
 
     def _work(self) -> None:
-        scheduler = _Mover([QUEUE], self._connection, name=self._name)
-        try:
-            scheduler.register_birth()
-            while not self._stop.is_set():
-                if not scheduler.acquired_locks:
-                    scheduler.acquire_locks()
-                scheduler.heartbeat()
-                scheduler.enqueue_scheduled_jobs()
-                self._last_pass = time.monotonic()
-                self._stop.wait(INTERVAL_SECONDS)
-            scheduler.stop()
-        finally:
-            scheduler.connection.close()
+        scheduler = _Mover(self._connection, self._name)
+        scheduler.register_birth()
+        while not self._stop.is_set():
+            if not scheduler.acquired_locks:
+                scheduler.acquire_locks()
+            scheduler.heartbeat()
+            scheduler.enqueue_scheduled_jobs()
+            self._last_pass = time.monotonic()
+            self._stop.wait(INTERVAL_SECONDS)
+        scheduler.stop()
 
 
 class _Mover(RQScheduler):
     """
     RQ's scheduler, which moves ids without reading jobs: there is nothing to stumble over.
     """
+
+    def __init__(self, connection: Redis, name: str) -> None:
+        super().__init__([QUEUE], connection, name=name)
+        self._ours = connection
+
+    @property
+    def connection(self) -> Redis:
+        """
+        The worker's own. For its second process RQ would make another, which no Sentinel tells of a failover.
+        """
+        return self._ours
 
     def enqueue_scheduled_jobs(self) -> None:
         """
@@ -128,10 +137,8 @@ class _Mover(RQScheduler):
                     discard(self.connection, SCHEDULED_KEY, raw_id, failure)
 
     def _due(self) -> list[bytes]:
-        found: list[bytes] = self.connection.zrangebyscore(
-            SCHEDULED_KEY, "-inf", time.time(), start=0, num=BATCH
-        )
-        return found
+        due = self.connection.zrangebyscore(SCHEDULED_KEY, "-inf", time.time(), start=0, num=BATCH)
+        return cast("list[bytes]", due)
 
     def _move(self, raw_id: bytes) -> None:
         job_id = raw_id.decode("ascii", "backslashreplace")
@@ -139,7 +146,8 @@ class _Mover(RQScheduler):
             raise BadJob(reason=f"{job_id} is no id of a job")
         key = f"rq:job:{job_id}"
         try:
-            known, status = self.connection.exists(key), self.connection.hget(key, "status")
+            known = self.connection.exists(key)
+            status = cast("bytes | None", self.connection.hget(key, "status"))
         except ResponseError:
             raise BadJob(reason=f"{key} is not a hash") from None
         if not known:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from certworker.errors.machine import QueueForeign, RedisEvicts
+from certworker.errors.machine import QueueForeign
+from certworker.errors.redis import RedisEvicts
 from certworker.intake.queue import QUEUE, queue_length
 
 

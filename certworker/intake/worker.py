@@ -16,8 +16,9 @@ from certworker.errors.machine import SchemaTooNew
 from certworker.intake.jobs import mute_rq, registered
 from certworker.intake.pool import PATIENCE_SECONDS, PooledWorker
 from certworker.intake.recovery import Recovery
-from certworker.intake.redis_check import Outage, address_of, wait_for_redis
+from certworker.intake.redis_check import Outage, wait_for_redis
 from certworker.intake.signals import stop_on_signals
+from certworker.ledger.faults import address_of
 from certworker.ledger.schema import check_schema
 
 logger = logging.getLogger(__name__)

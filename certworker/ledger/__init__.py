@@ -6,6 +6,7 @@ The volume is; a missing key means "not known", never "nothing to do".
 
 In the order in which they may import each other::
 
+    faults   what an error of Redis means
     text     how values stand in Redis
     schema   which version of the ledger stands there
     limits   how often a CA may be asked

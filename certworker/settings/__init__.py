@@ -7,6 +7,7 @@ The files, in the order in which they may import each other::
     contact        whether a CA would take an e-mail address
     readings       how a text becomes one of them, or a number, or a path
     notices        how people are reached
+    redis          where Redis is
     reloads        which containers are told that a certificate has changed, and whether labels are read
     core           how we get along with Appwrite's core
     resolving      whom to ask in DNS, and where custom domains are to point

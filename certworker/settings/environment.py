@@ -21,13 +21,13 @@ from certworker.settings.readings import (
     CommaList,
     Directory,
     DirectoryOrOff,
-    HostName,
     LowerCase,
     Port,
     Production,
     Profile,
     Slots,
 )
+from certworker.settings.redis import RedisSettings
 from certworker.settings.reloads import ReloadSettings
 from certworker.settings.resolving import ResolvingSettings
 
@@ -35,7 +35,7 @@ from certworker.settings.resolving import ResolvingSettings
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
 
 
-class Settings(CoreSettings, NoticeSettings, ReloadSettings, ResolvingSettings, BaseSettings):
+class Settings(CoreSettings, NoticeSettings, RedisSettings, ReloadSettings, ResolvingSettings, BaseSettings):
     """
     The settings, each with the variable it comes from; the description says what that variable allows.
     """
@@ -59,16 +59,6 @@ class Settings(CoreSettings, NoticeSettings, ReloadSettings, ResolvingSettings, 
     #: The same, under the name most installations have.
     older_email: str | None = Field(
         None, validation_alias="_APP_SYSTEM_SECURITY_EMAIL_ADDRESS", description="an e-mail address"
-    )
-    redis_host: HostName = Field(
-        "redis", validation_alias="_APP_REDIS_HOST", description="a bare host name, for example redis"
-    )
-    redis_port: Port = Field(
-        6379, validation_alias="_APP_REDIS_PORT", description="a number from 1 to 65535, for example 6379"
-    )
-    redis_user: str | None = Field(None, validation_alias="_APP_REDIS_USER", description="a user name")
-    redis_password: SecretStr | None = Field(
-        None, validation_alias="_APP_REDIS_PASS", description="a password"
     )
     authority_names: AuthorityNames = Field(
         (AUTO,),

@@ -22,6 +22,7 @@ VERBATIM = frozenset({"_APP_REDIS_PASS", "_APP_SMTP_PASSWORD"})
 #: Each may stand in a file instead, as Docker mounts secrets; the variable with `_FILE` behind it names that.
 SECRETS = (
     "_APP_REDIS_PASS",
+    "CERTWORKER_REDIS_URL",
     "CERTWORKER_EAB_HMAC_KEY",
     "_APP_SMTP_PASSWORD",
     "CERTWORKER_NOTIFY_SECRET",

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from certworker.development.redis import EmbeddedRedis, redis_server
-from certworker.errors.machine import RedisMissing
+from certworker.errors.redis import RedisMissing
 
 OWNER = """
 import sys, time

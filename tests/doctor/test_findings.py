@@ -7,7 +7,7 @@ from __future__ import annotations
 from certworker.checks.verdict import Verdict as Answered
 from certworker.doctor.findings import Finding, Section, Verdict
 from certworker.errors.checks import BehindCloudflare
-from certworker.errors.machine import RedisUnreachable
+from certworker.errors.redis import RedisUnreachable
 
 SECTION = Section("Machine")
 DOWN = RedisUnreachable(address="redis:6379", reason="refused")

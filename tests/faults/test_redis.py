@@ -20,7 +20,7 @@ from redis.retry import Retry
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
-from certworker.intake.redis_check import failure_of
+from certworker.ledger.faults import failure_of
 from certworker.ledger.lock import LOCKS
 from tests.faults.accidents import Accidents
 from tests.faults.service import NAME, in_service

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from certworker.errors.machine import RedisRefusesUs, RedisUnreachable
+from certworker.errors.redis import RedisRefusesUs, RedisUnreachable
 from certworker.intake.connection import connect, connected
 from certworker.settings import Settings, load
 from tests.servers.redis import RedisServer, free_port

@@ -179,6 +179,19 @@ class TestRequestCertificate:
 
         assert 1 == queue_length(connection)
 
+    def test_the_url_of_the_environment_wins(
+        self, redis_server: RedisServer, connection: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        As it does for the worker.
+        """
+        monkeypatch.setenv("_APP_REDIS_HOST", "another.invalid")
+        monkeypatch.setenv("CERTWORKER_REDIS_URL", redis_server.url)
+
+        request_certificate("a.org")
+
+        assert 1 == queue_length(connection)
+
     def test_a_producer_needs_few_rights(self, redis_server: RedisServer, connection: Redis) -> None:
         """
         A user of Redis that can ask for certificates, and can do nothing else with the queue of others.

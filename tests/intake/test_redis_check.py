@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from certworker.errors import CertworkerError
-from certworker.errors.machine import RedisTooOld
+from certworker.errors.redis import RedisTooOld
 from certworker.intake.redis_check import Outage, check_redis, require_version, wait_for_redis
 from tests.servers.redis import RedisServer
 

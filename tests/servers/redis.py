@@ -44,6 +44,8 @@ class RedisServer:
         self.program = program
         self.directory = directory
         self.port = free_port()
+        #: What it is started to ask for.
+        self.password: str | None = None
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -84,4 +86,4 @@ class RedisServer:
         """
         A new connection to it.
         """
-        return redis.Redis(host="127.0.0.1", port=self.port)
+        return redis.Redis(host="127.0.0.1", port=self.port, password=self.password)

@@ -28,6 +28,13 @@ SECRET = "hunter2?"
 WRONG = {
     "_APP_REDIS_HOST": ["redis://redis", "two words"],
     "_APP_REDIS_PORT": ["0", "65536", "http", "-1"],
+    "CERTWORKER_REDIS_URL": [
+        "redis",
+        "http://redis:6379/0",
+        "redis://a,b/0",
+        "redis+sentinel://a/",
+        "rediss://redis/0?ssl_ca_certs=/no/such/file.pem",
+    ],
     "CERTWORKER_AUTHORITY": [
         "zerossl",
         "ftp://ca.example.org",

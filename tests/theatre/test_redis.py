@@ -10,6 +10,7 @@ import pytest
 
 from certworker.assembly import House
 from tests.servers.redis import free_port
+from tests.servers.secure_redis import SecureRedis
 from tests.theatre.scenes import Scene, play, played
 from tests.theatre.worlds import HERE, NAME, Stage
 
@@ -20,6 +21,16 @@ def protected(stage: Stage) -> None:
     """
     with stage.own_redis().client() as connection:
         connection.config_set("requirepass", "right")
+
+
+def stranger(stage: Stage) -> None:
+    """
+    Redis has a certificate that nobody has told us to trust.
+    """
+    server = SecureRedis(stage.place / "redis")
+    server.start()
+    stage.stack.callback(server.kill)
+    stage.settings.update(CERTWORKER_REDIS_URL=f"rediss://{HERE}:{server.tls_port}/0")
 
 
 def another_queue(stage: Stage) -> None:
@@ -88,6 +99,7 @@ SCENES = [
         shows="doctor",
     ),
     Scene("a password is missing", "redis.auth", protected, "_APP_REDIS_PASS", shows="doctor"),
+    Scene("a stranger over TLS", "redis.tls", stranger, "ssl_ca_certs", shows="doctor"),
     redis(
         "no memory left", "redis.oom", "--maxmemory", "--maxmemory", "1", "--maxmemory-policy", "noeviction"
     ),

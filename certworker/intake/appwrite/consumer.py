@@ -27,7 +27,7 @@ from certworker.intake.appwrite.messages import Message, read_resque, read_utopi
 from certworker.intake.appwrite.resque import ResqueQueue
 from certworker.intake.appwrite.translator import Translator
 from certworker.intake.appwrite.utopia import UtopiaQueue
-from certworker.intake.redis_check import address_of, failure_of
+from certworker.ledger.faults import address_of, failure_of
 
 logger = logging.getLogger(__name__)
 

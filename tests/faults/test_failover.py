@@ -1,0 +1,71 @@
+"""
+The primary of a Redis dies, and Sentinels promote its replica: the worker goes on by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from math import ceil
+from pathlib import Path
+
+import pytest
+
+from certworker.development.authority import DevelopmentAuthority
+from certworker.intake.queue import SCHEDULED_KEY, wake_at
+from certworker.intake.survey import survey
+from tests.houses import environment
+from tests.servers.sentinels import PATIENCE_SECONDS, SERVICE, Sentinels
+from tests.servers.worker import WorkerProcess, wait_until
+
+
+@pytest.fixture
+def sentinels(tmp_path: Path) -> Iterator[Sentinels]:
+    """
+    A primary, a replica and three Sentinels.
+    """
+    started = Sentinels(tmp_path / "redis", password="pw")
+    started.start()
+    yield started
+    started.kill()
+
+
+class TestFailover:
+    @pytest.mark.timeout(400)
+    def test_the_worker_goes_on_with_the_new_primary(
+        self, tmp_path: Path, sentinels: Sentinels, door_authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        Jobs, delayed jobs and commands: each of them finds it.
+        """
+        url = f"redis+sentinel://:pw@{sentinels.hosts}/{SERVICE}/0"
+        variables = environment(
+            tmp_path,
+            door_authority.directory_url,
+            http_port,
+            _APP_DOMAIN="first.localhost",
+            CERTWORKER_REDIS_URL=url,
+        )
+        with WorkerProcess(variables, tmp_path / "log") as worker:
+            worker.wait_for_line("first.localhost: DONE")
+            assert f"{SERVICE} (Sentinel 127.0.0.1" in worker.command("doctor").stdout
+
+            with sentinels.fail_over().client() as promoted:
+                asked = worker.command("request", "--wait", "second.localhost")
+                assert 0 == asked.returncode, f"{asked.stdout}{asked.stderr}\n{worker.log}"
+                wait_until(lambda: survey(promoted).scheduler or None, lambda: worker.log, PATIENCE_SECONDS)
+                moment = datetime.now(UTC) + timedelta(seconds=1)
+                wake_at(promoted, moment)
+                look = f"look-{ceil(moment.timestamp())}"
+                assert promoted.zscore(SCHEDULED_KEY, look)
+                wait_until(
+                    lambda: promoted.zscore(SCHEDULED_KEY, look) is None or None,
+                    lambda: worker.log,
+                    PATIENCE_SECONDS,
+                )
+                wait_until(
+                    lambda: worker.get("/healthz")[0] == 200 or None, lambda: worker.log, PATIENCE_SECONDS
+                )
+            assert 0 == worker.command("status", "first.localhost").returncode
+            assert 0 == worker.terminate()
+            assert "pw@" not in worker.log

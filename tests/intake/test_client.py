@@ -1,0 +1,175 @@
+"""
+The client for an address, against real servers: over TLS, as a user, and by way of Sentinels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from redis.exceptions import RedisError
+
+from certworker.errors import CertworkerError
+from certworker.intake.client import client_of
+from certworker.intake.redis_check import check_redis
+from certworker.redis_address import RedisAddress
+from tests.servers.redis import RedisServer, free_port
+from tests.servers.secure_redis import SecureRedis
+from tests.servers.sentinels import PATIENCE_SECONDS, SERVICE, Sentinels
+from tests.servers.worker import wait_until
+
+
+@pytest.fixture
+def secure(tmp_path: Path) -> Iterator[SecureRedis]:
+    """
+    A Redis with TLS that is not started yet.
+    """
+    server = SecureRedis(tmp_path / "redis")
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def sentinels(tmp_path: Path) -> Iterator[Sentinels]:
+    """
+    A primary, a replica and three Sentinels, each of which asks for a password.
+    """
+    started = Sentinels(tmp_path, password="pw", sentinel_password="other")
+    started.start()
+    yield started
+    started.kill()
+
+
+def client(url: str) -> Redis:
+    """
+    A client of the Redis at *url*.
+    """
+    return client_of(RedisAddress.parse(url))
+
+
+def told(url: str) -> CertworkerError:
+    """
+    What is wrong with the Redis at *url*.
+    """
+    with client(url) as connection, pytest.raises(CertworkerError) as failed:
+        check_redis(connection)
+    return failed.value
+
+
+class TestTls:
+    def test_it_goes_over_tls_as_the_user(self, secure: SecureRedis) -> None:
+        """
+        The check at the start and what comes after it: neither may go another way.
+        """
+        secure.start()
+        with client(secure.secure_url()) as connection:
+            check_redis(connection)
+
+            assert "worker" == connection.acl_whoami()
+            assert isinstance(connection.connection_pool.connection_kwargs["ssl_ca_certs"], str)
+
+    def test_a_certificate_of_ours_is_shown_where_redis_asks(self, secure: SecureRedis) -> None:
+        """
+        As it does by default.
+        """
+        secure.start("--tls-auth-clients", "yes")
+        ours = {"ssl_certfile": secure.certificate, "ssl_keyfile": secure.key}
+        with client(secure.secure_url(**ours)) as connection:
+            check_redis(connection)
+
+        refused = told(secure.secure_url())
+        assert refused.code in ("redis.tls", "redis.unreachable")  # the alert or the end of the connection
+
+    def test_whom_we_do_not_know_is_sent_nothing(self, secure: SecureRedis, tmp_path: Path) -> None:
+        """
+        A password that a stranger gets is no secret; the remedy names the option.
+        """
+        secure.start()
+        other = SecureRedis(tmp_path / "other")
+        failure = told(secure.secure_url(ssl_ca_certs=other.ca_bundle))
+
+        assert "redis.tls" == failure.code
+        assert "ssl_ca_certs" in failure.remedy
+        assert "p@ss" not in str(failure)
+
+    def test_another_host_is_a_stranger_unless_one_says_so(self, tmp_path: Path) -> None:
+        """
+        Sentinels name addresses, which few certificates have.
+        """
+        server = SecureRedis(tmp_path / "named")
+        server.start()
+        try:
+            url = server.secure_url().replace("127.0.0.1", "127.0.0.2")
+            server.client().config_set("bind", "127.0.0.1 127.0.0.2")
+
+            assert "redis.tls" == told(url).code
+            with client(f"{url}&ssl_check_hostname=false") as connection:
+                check_redis(connection)
+        finally:
+            server.kill()
+
+    def test_a_redis_without_tls(self, redis_server: RedisServer) -> None:
+        """
+        It waits for the end of a line where we wait for its certificate; the remedy names the URL.
+        """
+        failure = told(f"rediss://127.0.0.1:{redis_server.port}/0")
+
+        assert "redis.unreachable" == failure.code
+        assert "CERTWORKER_REDIS_URL" in failure.remedy
+
+
+class TestDatabase:
+    def test_it_is_the_one_of_the_url(self, redis_server: RedisServer) -> None:
+        """
+        Some share one Redis among several programs in this way.
+        """
+        with client(f"redis://127.0.0.1:{redis_server.port}/3") as third, redis_server.client() as first:
+            third.set("certworker:test", "1")
+
+            assert not first.exists("certworker:test")
+            third.flushdb()
+
+
+class TestSentinel:
+    @pytest.mark.timeout(240)
+    def test_it_finds_the_primary_and_follows_it(self, sentinels: Sentinels) -> None:
+        """
+        The first Sentinel of the URL dies together with the primary.
+        """
+        url = f"redis+sentinel://:pw@{sentinels.hosts}/{SERVICE}/2?sentinel_password=other"
+        with client(url) as connection:
+            check_redis(connection)
+            connection.set("certworker:test", "1")
+            assert sentinels.primary.port == connection.info("server")["tcp_port"]
+            assert 1 == connection.wait(1, 20_000)
+
+            promoted = sentinels.fail_over()
+
+            def followed() -> bool | None:
+                try:
+                    return connection.get("certworker:test") == b"1" or None
+                except RedisError:
+                    return None
+
+            wait_until(followed, lambda: "the new primary was not found", PATIENCE_SECONDS)
+            check_redis(connection)
+            assert promoted.port == connection.info("server")["tcp_port"]
+
+    def test_what_is_wrong_is_told_in_words(self, sentinels: Sentinels) -> None:
+        """
+        Without what redis-py's objects look like, and without a password.
+        """
+        unknown = told(f"redis+sentinel://:pw@{sentinels.hosts}/another?sentinel_password=other")
+        refused = told(f"redis+sentinel://:pw@{sentinels.hosts}/{SERVICE}?sentinel_password=wrong-one")
+        wrong = told(f"redis+sentinel://:wrong-one@{sentinels.hosts}/{SERVICE}?sentinel_password=other")
+        nobody = told(f"redis+sentinel://:pw@127.0.0.1:{free_port()}/{SERVICE}")
+
+        assert ["redis.unreachable", "redis.auth", "redis.auth", "redis.unreachable"] == [
+            failure.code for failure in (unknown, refused, wrong, nobody)
+        ]
+        assert f"another (Sentinel {sentinels.hosts})" in unknown.message
+        for failure in (unknown, refused, wrong, nobody):
+            assert "<redis" not in str(failure)
+            assert "wrong-one" not in str(failure)

@@ -1,0 +1,70 @@
+"""
+What an error of Redis means: its code, and where that Redis is.
+"""
+
+from __future__ import annotations
+
+import pytest
+from redis import Redis
+from redis.exceptions import (
+    AuthenticationError,
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.sentinel import MasterNotFoundError, Sentinel
+
+from certworker.ledger.faults import address_of, failure_of
+
+
+class TestFailureOf:
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [
+            (RedisConnectionError("Connection refused"), "redis.unreachable"),
+            (RedisTimeoutError("Timeout reading from socket"), "redis.unreachable"),
+            (MasterNotFoundError("No master found for 'main'"), "redis.unreachable"),
+            (RedisConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] expired"), "redis.tls"),
+            (AuthenticationError("WRONGPASS"), "redis.auth"),
+            (MasterNotFoundError("No master found : … - AuthenticationError('NOAUTH')"), "redis.auth"),
+            (NoPermissionError("no permissions to run 'get'"), "redis.auth"),
+            (OutOfMemoryError("command not allowed"), "redis.oom"),
+            (ResponseError("script: OOM command not allowed when used memory"), "redis.oom"),
+            (ReadOnlyError("You can't write against a read only replica."), "redis.readonly"),
+            (ResponseError("script: -READONLY You can't write"), "redis.readonly"),
+            (ResponseError("MISCONF Redis is configured to save RDB snapshots"), "redis.readonly"),
+            (ResponseError("WRONGTYPE Operation against a key"), "redis.fault"),
+            (RedisError(), "redis.fault"),
+        ],
+        ids=str,
+    )
+    def test_each_has_its_code(self, error: RedisError, code: str) -> None:
+        """
+        The remedy hangs on it.
+        """
+        failure = failure_of(error, "redis:6379")
+
+        assert code == failure.code
+        assert "redis:6379" in failure.message
+
+
+class TestAddressOf:
+    def test_it_has_host_and_port_and_no_password(self) -> None:
+        """
+        It stands in logs.
+        """
+        assert "redis:6380" == address_of(Redis(host="redis", port=6380, password="secret"))
+        assert "/run/redis.sock" == address_of(Redis(unix_socket_path="/run/redis.sock"))
+
+    def test_behind_sentinels_it_is_theirs(self) -> None:
+        """
+        Which Redis is the primary, only they know.
+        """
+        sentinels = Sentinel([("one", 26379), ("two", 26380)])  # type: ignore[no-untyped-call]
+
+        address = address_of(sentinels.master_for("main", password="secret"))  # type: ignore[no-untyped-call]
+        assert "main (Sentinel one:26379,two:26380)" == address

@@ -1,0 +1,139 @@
+"""
+A real primary with a replica, watched by three real Sentinels.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import suppress
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.servers.redis import RedisServer, free_port
+from tests.servers.worker import wait_until
+
+SERVICE = "certificates-redis"
+
+#: For an election on a machine that is busy.
+PATIENCE_SECONDS = 90.0
+
+
+class Sentinels:
+    """
+    A primary, its replica, and three Sentinels of which two have to agree.
+
+    Args:
+        password: What Redis asks of everybody; None: nothing.
+        sentinel_password: What the Sentinels ask.
+    """
+
+    def __init__(
+        self, directory: Path, password: str | None = None, sentinel_password: str | None = None
+    ) -> None:
+        self.servers = [RedisServer(_made(directory / name)) for name in ("first", "second")]
+        self.ports = [free_port() for _ in range(3)]
+        self._directory = directory
+        self._password = password
+        self._sentinel_password = sentinel_password
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+
+    def start(self) -> None:
+        """
+        Start all of them, and return when each Sentinel knows all others.
+        """
+        first, second = self.servers
+        asked = ("--requirepass", self._password, "--masterauth", self._password) if self._password else ()
+        first.password = second.password = self._password
+        first.start(*asked)
+        second.start(*asked, "--replicaof", "127.0.0.1", str(first.port))
+        for port in self.ports:
+            self._start_sentinel(first, port)
+        wait_until(
+            lambda: all(map(self._complete, self.ports)) or None,
+            lambda: f"not all know each other: {[self._state(port) for port in self.ports]}",
+            PATIENCE_SECONDS,
+        )
+
+    @property
+    def hosts(self) -> str:
+        """
+        The Sentinels, as a URL names them.
+        """
+        return ",".join(f"127.0.0.1:{port}" for port in self.ports)
+
+    @property
+    def primary(self) -> RedisServer:
+        """
+        Whom the Sentinels call so.
+        """
+        port = self._state(self.ports[-1])["port"]
+        return next(server for server in self.servers if server.port == port)
+
+    def fail_over(self) -> RedisServer:
+        """
+        Kill the primary, and the first Sentinel with it; return the new primary.
+        """
+        killed = self.primary
+        self._end(self.ports[0])
+        killed.kill()
+        (survivor,) = (server for server in self.servers if server is not killed)
+
+        def promoted() -> RedisServer | None:
+            with suppress(redis.RedisError), survivor.client() as client:
+                return survivor if client.info("replication")["role"] == "master" else None
+            return None
+
+        return wait_until(promoted, lambda: "nobody was promoted", PATIENCE_SECONDS)
+
+    def kill(self) -> None:
+        """
+        End all of them.
+        """
+        for port in list(self._processes):
+            self._end(port)
+        for server in self.servers:
+            server.kill()
+
+    def _start_sentinel(self, primary: RedisServer, port: int) -> None:
+        settings = [
+            f"port {port}",
+            "bind 127.0.0.1",
+            f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 2",
+            f"sentinel down-after-milliseconds {SERVICE} 2000",
+            f"sentinel failover-timeout {SERVICE} 10000",
+        ]
+        if self._password:
+            settings.append(f"sentinel auth-pass {SERVICE} {self._password}")
+        if self._sentinel_password:
+            settings.append(f"requirepass {self._sentinel_password}")
+        place = _made(self._directory / str(port))
+        (place / "sentinel.conf").write_text("\n".join([*settings, ""]))
+        self._processes[port] = subprocess.Popen(
+            [primary.program, "sentinel.conf", "--sentinel"], cwd=place, stdout=subprocess.DEVNULL
+        )
+
+    def _complete(self, port: int) -> bool:
+        state = self._state(port)
+        return (state.get("num-slaves"), state.get("num-other-sentinels")) == (1, 2)
+
+    def _state(self, port: int) -> dict[str, object]:
+        with (
+            suppress(redis.ConnectionError),
+            redis.Redis(port=port, password=self._sentinel_password, retry=Retry(NoBackoff(), 0)) as asked,
+        ):
+            state: dict[str, object] = asked.sentinel_master(SERVICE)
+            return state
+        return {}
+
+    def _end(self, port: int) -> None:
+        if process := self._processes.pop(port, None):
+            process.kill()
+            process.wait()
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True)
+    return directory
