@@ -23,6 +23,7 @@ from certworker.ledger.agenda import Agenda
 from certworker.ledger.daily import Daily
 from certworker.ledger.doubts import Doubts
 from certworker.ledger.events import Events
+from certworker.ledger.faults import address_of
 from certworker.ledger.lanes import Lanes
 from certworker.ledger.lock import NameLocks
 from certworker.ledger.record import Records
@@ -113,7 +114,7 @@ def build(
         volume=volume,
         traefik=traefik,
         locks=locks,
-        attempts=Attempts(records, agenda, clock, random),
+        attempts=Attempts(records, agenda, clock, random, address_of(connection)),
         clock=clock,
     )
     removal = Removal(volume, traefik, locks, records, agenda, request)

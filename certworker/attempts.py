@@ -18,9 +18,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
 
+from redis.exceptions import RedisError
+
 from certworker.errors import CertworkerError, Interrupted
 from certworker.errors.machine import Unexpected, WorkerDied
 from certworker.ledger.agenda import Agenda
+from certworker.ledger.faults import failure_of
 from certworker.ledger.lock import Lease
 from certworker.ledger.record import Records
 from certworker.renewal import next_attempt, pause_after_deaths
@@ -34,12 +37,16 @@ AFTER_THE_LEASE = timedelta(seconds=5)
 class Attempts:
     """
     The attempts for all names.
+
+    Attributes:
+        address: Where Redis is, for people.
     """
 
     records: Records
     agenda: Agenda
     clock: Callable[[], datetime]
     random: Random
+    address: str
 
     @contextmanager
     def began(self, names: tuple[str, ...], lease: Lease, *, force: bool) -> Iterator[None]:
@@ -51,6 +58,7 @@ class Attempts:
 
         Raises:
             WorkerDied: Two workers in a row have, and it is not yet time for the third.
+            CertworkerError: What was wrong with Redis, where the block ended with its error.
         """
         deaths = self._deaths(names, force)
         again = self.clock() + lease.duration + AFTER_THE_LEASE + pause_after_deaths(deaths)
@@ -58,10 +66,15 @@ class Attempts:
         self.agenda.put_many(dict.fromkeys(names, again))
         try:
             yield
+        except RedisError as error:
+            failure = failure_of(error, self.address)
+            self._failed(names, lease, failure)
+            raise failure from error
         except Exception as fault:
-            # Whoever has the names meanwhile knows more than we do.
-            if lease.still_held():
-                self._failed(names, fault)
+            told = fault.failure if isinstance(fault, Interrupted) else fault
+            # A fault of our own waits like a refusal of the CA, lest it asks the CA again and again.
+            known = told if isinstance(told, CertworkerError) else Unexpected(fault=repr(fault))
+            self._failed(names, lease, known)
             raise
 
     def rehearse(self, names: tuple[str, ...], rehearsal: Callable[[tuple[str, ...]], None]) -> None:
@@ -92,11 +105,9 @@ class Attempts:
         )
         self.agenda.put_many(dict.fromkeys(facts.names, next_look))
 
-    def _failed(self, names: tuple[str, ...], fault: Exception) -> None:
-        # A fault of our own waits like a refusal of the CA, lest it asks the CA again and again.
-        failure = fault.failure if isinstance(fault, Interrupted) else fault
-        if not isinstance(failure, CertworkerError):
-            failure = Unexpected(fault=repr(fault))
+    def _failed(self, names: tuple[str, ...], lease: Lease, failure: CertworkerError) -> None:
+        if not lease.still_held():
+            return  # whoever has the names meanwhile knows more than we do
         record = self.records.read(names[0])
         attempts, expires = (record.attempts + 1, record.not_after) if record else (1, None)
         again = next_attempt(failure, attempts, self.clock(), self.random, expires)

@@ -12,12 +12,21 @@ from random import Random
 
 import pytest
 import redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import (
+    NoPermissionError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+)
 
 from certworker.attempts import AFTER_THE_LEASE, Attempts
-from certworker.errors import Interrupted
+from certworker.errors import CertworkerError, Interrupted, Retry
 from certworker.errors.machine import JobTimedOut, Unexpected, WorkerDied
 from certworker.errors.reach import HttpTimeout
 from certworker.ledger.agenda import Agenda
+from certworker.ledger.faults import address_of
 from certworker.ledger.lock import NameLocks
 from certworker.ledger.record import Record, Records
 
@@ -47,7 +56,7 @@ def attempts(connection: redis.Redis) -> Attempts:
     """
     The attempts at :data:`NOW`.
     """
-    return Attempts(Records(connection), Agenda(connection), lambda: NOW, Random(1))
+    return Attempts(Records(connection), Agenda(connection), lambda: NOW, Random(1), address_of(connection))
 
 
 def fail(
@@ -191,6 +200,37 @@ class TestFailures:
         fail(attempts, locks, OutOfTime())
 
         assert JobTimedOut.code == record_of(attempts).code
+
+    @pytest.mark.parametrize(
+        ("error", "code"),
+        [
+            (RedisConnectionError("Connection reset by peer"), "redis.unreachable"),
+            (ReadOnlyError("You can't write against a read only replica."), "redis.readonly"),
+            (OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), "redis.oom"),
+            (NoPermissionError("no permissions to run the 'eval' command"), "redis.auth"),
+            (ResponseError("WRONGTYPE Operation against a key"), "redis.fault"),
+        ],
+        ids=lambda given: given if isinstance(given, str) else "",
+    )
+    def test_an_error_of_redis_is_one_with_its_own_code(
+        self, attempts: Attempts, locks: NameLocks, error: RedisError, code: str
+    ) -> None:
+        """
+        It passes sooner than a refusal of the CA, and is no fault of ours to be reported.
+        """
+        with (
+            pytest.raises(CertworkerError) as failed,
+            locks.hold(NAMES) as lease,
+            attempts.began(NAMES, lease, force=False),
+        ):
+            raise error
+
+        record = record_of(attempts)
+        assert (code, code) == (failed.value.code, record.code)
+        assert attempts.address in str(record.message)
+        if failed.value.retry is Retry.SOON:
+            assert record.next_look
+            assert record.next_look - NOW < MINUTE
 
     def test_a_worker_that_has_lost_its_lease_has_nothing_to_say(
         self, attempts: Attempts, locks: NameLocks, connection: redis.Redis

@@ -56,7 +56,7 @@ LIBRARIES = {
     "publicsuffixlist": {"names"},
     "pydantic": {"settings"},
     "pydantic_settings": {"settings"},
-    "redis": {"ledger", "intake", "allowance", "desks", "assembly", "postoffice", "watch", "cli"},
+    "redis": {"ledger", "intake", "allowance", "attempts", "desks", "assembly", "postoffice", "watch", "cli"},
     "requests": {"acme", "development"},
     "rich": {"cli"},
     "rq": {"intake"},

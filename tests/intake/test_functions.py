@@ -14,7 +14,9 @@ from certworker.development.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.errors.machine import AlreadyUnderWay
 from certworker.errors.naming import PayloadMissing, PayloadType, Wildcard
+from certworker.errors.redis import RedisFault
 from certworker.intake.functions import functions_of
+from certworker.ledger.tokens import TOKENS
 
 NAME = "shop.localhost"
 
@@ -102,6 +104,23 @@ class TestIssue:
         assert last.startswith(f"NOT ISSUED [{caught.value.code}] ")
         assert caught.value.remedy in last
         assert "attempt 1 · next try 20" in last
+
+    def test_an_error_of_redis_on_the_way_is_told_as_what_it_is(
+        self, house: House, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        In the log, in the ledger and to other programs; it is no fault of ours that asks to be reported.
+        """
+        house.connection.set(TOKENS, "of another kind")
+        with caplog.at_level(logging.INFO, "certworker"), pytest.raises(RedisFault):
+            issue(house, domain=NAME)
+        house.connection.delete(TOKENS)
+        record = house.records.read(NAME)
+
+        assert caplog.records[-1].getMessage().startswith("NOT ISSUED [redis.fault] Redis at 127.0.0.1:")
+        assert record
+        assert ("failed", "redis.fault") == (record.state, record.code)
+        assert "issued" == issue(house, domain=NAME)["state"]
 
 
 class TestAudit:
