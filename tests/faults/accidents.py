@@ -8,6 +8,11 @@ from random import Random
 
 from tests.servers.redis import RedisServer
 
+#: What others write, and how many of them fit in before room is made; ours are among the first to go.
+OF_OTHERS = b"x" * 16_384
+ROOM = 20 * len(OF_OTHERS)
+MOST_OF_OTHERS = 2_000
+
 
 class Accidents:
     """
@@ -41,6 +46,26 @@ class Accidents:
         if keys:
             self.client.delete(*self.random.sample(keys, (len(keys) + 1) // 2))
 
+    def crowd(self) -> None:
+        """
+        Be full of others' keys, and make room for them at the cost of ours, as one with `allkeys-lru` does.
+        """
+        ours = set(self.client.keys("certworker:*"))
+        self.client.config_set("maxmemory-policy", "allkeys-lru")
+        self.client.config_set("maxmemory", self.client.info("memory")["used_memory"] + ROOM)
+        for number in range(MOST_OF_OTHERS):
+            self.client.set(f"others:{number}", OF_OTHERS)
+            if number % 10 == 0 and ours - set(self.client.keys("certworker:*")):
+                return
+        raise AssertionError(f"none of ours was evicted, {self.evicted} of all")
+
+    @property
+    def evicted(self) -> int:
+        """
+        How many keys Redis itself has given up.
+        """
+        return int(self.client.info("stats")["evicted_keys"])
+
     def hang(self) -> None:
         """
         Answer nobody for a while.
@@ -72,4 +97,7 @@ class Accidents:
         if self.server.process is None:
             self.server.start(*self.options)
         self.client.config_set("maxmemory", "0")
+        self.client.config_set("maxmemory-policy", "noeviction")
+        for key in self.client.scan_iter("others:*", count=1_000):
+            self.client.unlink(key)
         self.client.replicaof("no", "one")
