@@ -1,0 +1,182 @@
+"""
+The three directories as a backup: what the README says to type, and what is there again afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import ssl
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.acme.account import AccountFiles
+from certworker.assembly import House
+from certworker.development.authority import DevelopmentAuthority
+from certworker.serving.generation import PEM_FILES, Facts
+from tests.houses import open_house
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+DIRECTORIES = ("certificates", "config", "state")
+NAMES = ("shop.localhost", "www.shop.localhost", "blog.localhost")
+
+#: In the README tar runs in the worker's container.
+IN_THE_CONTAINER = "docker compose run --rm --no-deps -T --entrypoint tar appwrite-worker-certificates"
+
+
+def type_in(what: str, place: Path) -> None:
+    """
+    Run tar as the README's block *what* has it, with *place* for /storage.
+    """
+    block = re.search(rf"^```sh {what}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    assert block
+    (line,) = (each for each in block[1].replace("\\\n ", "").splitlines() if IN_THE_CONTAINER in each)
+    command = line.replace(IN_THE_CONTAINER, "tar").replace("-C /storage", f"-C {place}")
+    subprocess.run(["sh", "-c", command], cwd=place, check=True)
+
+
+def account(house: House, authority: DevelopmentAuthority) -> str | None:
+    """
+    The URL of the account that lies in the state directory.
+    """
+    label = house.settings.authority.label
+    files = AccountFiles(house.settings.state_dir / "accounts" / label, authority.directory_url)
+    found = files.read()
+    return found.url if found else None
+
+
+def asked(authority: DevelopmentAuthority, kind: str) -> int:
+    """
+    How many requests of *kind* the CA got.
+    """
+    return sum(each.kind == kind for each in authority.requests)
+
+
+def modes(place: Path) -> dict[str, tuple[int, str]]:
+    """
+    The permissions of whatever lies there, and where links lead.
+    """
+    found = (path for directory in DIRECTORIES for path in (place / directory).rglob("*"))
+    return {
+        str(path.relative_to(place)): (
+            path.lstat().st_mode,
+            str(path.readlink()) if path.is_symlink() else "",
+        )
+        for path in found
+    }
+
+
+@dataclass(frozen=True)
+class Before:
+    """
+    What was there when the backup was made.
+    """
+
+    facts: list[Facts | None]
+    on_the_agenda: set[str]
+    account: str | None
+    modes: dict[str, tuple[int, str]]
+    orders: int
+    accounts: int
+
+
+@pytest.fixture
+def before(tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int) -> Before:
+    """
+    A house with two certificates, all of which is lost but the backup.
+    """
+    with open_house(tmp_path, connection, door_authority.directory_url, http_port) as house:
+        house.issuer.issue(NAMES[:2])
+        house.issuer.issue(NAMES[2:])
+        there = Before(
+            [house.volume.facts(name) for name in NAMES],
+            set(house.agenda.names()),
+            account(house, door_authority),
+            modes(tmp_path),
+            asked(door_authority, "newOrder"),
+            asked(door_authority, "newAccount"),
+        )
+    type_in("backup", tmp_path)
+    for directory in DIRECTORIES:
+        shutil.rmtree(tmp_path / directory)
+        (tmp_path / directory).mkdir()
+    connection.flushall()
+    return there
+
+
+@pytest.fixture
+def restored(
+    before: Before,
+    tmp_path: Path,
+    connection: Redis,
+    door_authority: DevelopmentAuthority,
+    http_port: int,
+) -> Iterator[House]:
+    """
+    The house on the new machine, after the first round of its worker.
+    """
+    type_in("restore", tmp_path)
+    with open_house(tmp_path, connection, door_authority.directory_url, http_port) as house:
+        house.rounds.reconcile()
+        yield house
+
+
+class TestRestore:
+    def test_nothing_is_ordered_and_everything_is_there(
+        self, before: Before, restored: House, tmp_path: Path, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A CA signs the same names five times a week: a restore that orders anew may come too late.
+        """
+        assert before.modes.items() <= modes(tmp_path).items()
+        assert before.facts == [restored.volume.facts(name) for name in NAMES]
+        assert before.on_the_agenda == set(restored.agenda.names()) == set(NAMES)
+        assert all(moment and moment > restored.clock() for moment in map(restored.agenda.moment, NAMES))
+        assert ["kept", "kept"] == [restored.issuer.issue(names).state for names in (NAMES[:2], NAMES[2:])]
+        assert before.orders == asked(door_authority, "newOrder")
+
+    def test_traefik_and_all_other_readers_find_whole_pairs(self, restored: House) -> None:
+        """
+        By the paths in Traefik's files, and by the links that Appwrite's core knows.
+        """
+        for name in NAMES:
+            files, links = restored.traefik.files(name), restored.volume.directory / name
+
+            assert files
+            assert all((links / file).is_symlink() for file in PEM_FILES)
+            for chain, key in (files, (links / "fullchain.pem", links / "privkey.pem")):
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(chain, key)
+                assert key.stat().st_mode & 0o077 == 0
+
+    def test_the_account_is_the_one_that_it_was(
+        self, before: Before, restored: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Limits, external bindings and pauses hang on it.
+        """
+        assert "issued" == restored.issuer.issue(NAMES[:2], force=True).state
+        assert before.account == account(restored, door_authority)
+        assert before.accounts == asked(door_authority, "newAccount")
+
+    def test_without_the_state_another_account_goes_on_with_the_certificates(
+        self,
+        before: Before,
+        tmp_path: Path,
+        connection: Redis,
+        door_authority: DevelopmentAuthority,
+        http_port: int,
+    ) -> None:
+        """
+        As the README says of half a backup.
+        """
+        type_in("restore", tmp_path)
+        shutil.rmtree(tmp_path / "state")
+        with open_house(tmp_path, connection, door_authority.directory_url, http_port) as house:
+            assert "kept" == house.issuer.issue(NAMES[:2]).state
+            assert "issued" == house.issuer.issue(NAMES[:2], force=True).state
+            assert account(house, door_authority) not in (None, before.account)
