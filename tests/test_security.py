@@ -15,11 +15,14 @@ from redis import Redis
 from redis.exceptions import NoPermissionError
 
 from certworker.development.authority import DevelopmentAuthority
+from certworker.intake.client import client_of
 from certworker.intake.queue import request_certificate, request_removal
+from certworker.redis_address import RedisAddress
 from tests.houses import environment
 from tests.intake.appwrite.core import payload, produce, stats
 from tests.servers.redis import RedisServer
 from tests.servers.secure_redis import SecureRedis
+from tests.servers.sentinels import SERVICE, Sentinels
 from tests.servers.worker import WorkerProcess, wait_until
 
 TOP = Path(__file__).parents[1]
@@ -143,6 +146,27 @@ class TestRights:
                 assert SECRET not in worker.log
         finally:
             server.kill()
+
+    def test_the_right_to_ask_a_sentinel_is_enough_and_no_more(self, tmp_path: Path) -> None:
+        """
+        Whoever may do more there could make another Redis the primary.
+        """
+        sentinels = Sentinels(tmp_path, sentinel_password="of-the-administrator")
+        sentinels.start()
+        try:
+            for port in sentinels.ports:
+                with sentinels.sentinel(port) as administrator:
+                    administrator.execute_command("ACL", "SETUSER", *rights("certworker-asks"))
+            access = f"sentinel_username=certworker-asks&sentinel_password={SECRET}"
+            url = f"redis+sentinel://{sentinels.hosts}/{SERVICE}?{access}"
+            with client_of(RedisAddress.parse(url)) as connection:
+                assert sentinels.primary.port == connection.info("server")["tcp_port"]
+            with Redis(port=sentinels.ports[0], username="certworker-asks", password=SECRET) as own:
+                for refused in (f"SENTINEL FAILOVER {SERVICE}", "SENTINEL RESET *", "ACL LIST", "INFO"):
+                    with pytest.raises(NoPermissionError):
+                        own.execute_command(*refused.split())
+        finally:
+            sentinels.kill()
 
     def test_the_rights_of_the_producer_are_enough_and_no_more(self, guarded: RedisServer) -> None:
         """

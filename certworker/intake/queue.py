@@ -91,6 +91,7 @@ def request_certificate(
 
     Raises:
         redis.RedisError: Redis did not take the request.
+        ValueError: `CERTWORKER_REDIS_URL` is not the URL of a Redis.
     """
     names = [domain] if isinstance(domain, str) else list(domain)
     what: dict[str, Any] = {"domain": names[0]} if len(names) == 1 else {"domains": names}

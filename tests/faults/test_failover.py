@@ -1,10 +1,10 @@
 """
-The primary of a Redis dies, and Sentinels promote its replica: the worker goes on by itself.
+The primary of a Redis dies or retires, and Sentinels promote its replica: the worker goes on by itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from math import ceil
 from pathlib import Path
@@ -15,6 +15,7 @@ from certworker.development.authority import DevelopmentAuthority
 from certworker.intake.queue import SCHEDULED_KEY, wake_at
 from certworker.intake.survey import survey
 from tests.houses import environment
+from tests.servers.redis import RedisServer
 from tests.servers.sentinels import PATIENCE_SECONDS, SERVICE, Sentinels
 from tests.servers.worker import WorkerProcess, wait_until
 
@@ -32,8 +33,14 @@ def sentinels(tmp_path: Path) -> Iterator[Sentinels]:
 
 class TestFailover:
     @pytest.mark.timeout(400)
+    @pytest.mark.parametrize("promote", [Sentinels.fail_over, Sentinels.hand_over], ids=["killed", "retired"])
     def test_the_worker_goes_on_with_the_new_primary(
-        self, tmp_path: Path, sentinels: Sentinels, door_authority: DevelopmentAuthority, http_port: int
+        self,
+        tmp_path: Path,
+        sentinels: Sentinels,
+        door_authority: DevelopmentAuthority,
+        http_port: int,
+        promote: Callable[[Sentinels], RedisServer],
     ) -> None:
         """
         Jobs, delayed jobs and commands: each of them finds it.
@@ -50,7 +57,7 @@ class TestFailover:
             worker.wait_for_line("first.localhost: DONE")
             assert f"{SERVICE} (Sentinel 127.0.0.1" in worker.command("doctor").stdout
 
-            with sentinels.fail_over().client() as promoted:
+            with promote(sentinels).client() as promoted:
                 asked = worker.command("request", "--wait", "second.localhost")
                 assert 0 == asked.returncode, f"{asked.stdout}{asked.stderr}\n{worker.log}"
                 wait_until(lambda: survey(promoted).scheduler or None, lambda: worker.log, PATIENCE_SECONDS)

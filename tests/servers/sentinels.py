@@ -72,6 +72,12 @@ class Sentinels:
         port = self._state(self.ports[-1])["port"]
         return next(server for server in self.servers if server.port == port)
 
+    def sentinel(self, port: int) -> redis.Redis:
+        """
+        A connection to the Sentinel at *port*.
+        """
+        return redis.Redis(port=port, password=self._sentinel_password, retry=Retry(NoBackoff(), 0))
+
     def fail_over(self) -> RedisServer:
         """
         Kill the primary, and the first Sentinel with it; return the new primary.
@@ -79,14 +85,16 @@ class Sentinels:
         killed = self.primary
         self._end(self.ports[0])
         killed.kill()
-        (survivor,) = (server for server in self.servers if server is not killed)
+        return self._successor_of(killed)
 
-        def promoted() -> RedisServer | None:
-            with suppress(redis.RedisError), survivor.client() as client:
-                return survivor if client.info("replication")["role"] == "master" else None
-            return None
-
-        return wait_until(promoted, lambda: "nobody was promoted", PATIENCE_SECONDS)
+    def hand_over(self) -> RedisServer:
+        """
+        Have the replica promoted while the primary lives, as for its maintenance; return the new primary.
+        """
+        retiring = self.primary
+        with self.sentinel(self.ports[-1]) as asked:
+            asked.sentinel_failover(SERVICE)
+        return self._successor_of(retiring)
 
     def kill(self) -> None:
         """
@@ -96,6 +104,16 @@ class Sentinels:
             self._end(port)
         for server in self.servers:
             server.kill()
+
+    def _successor_of(self, primary: RedisServer) -> RedisServer:
+        (other,) = (server for server in self.servers if server is not primary)
+
+        def promoted() -> RedisServer | None:
+            with suppress(redis.RedisError), other.client() as client:
+                return other if client.info("replication")["role"] == "master" else None
+            return None
+
+        return wait_until(promoted, lambda: "nobody was promoted", PATIENCE_SECONDS)
 
     def _start_sentinel(self, primary: RedisServer, port: int) -> None:
         settings = [
@@ -120,10 +138,7 @@ class Sentinels:
         return (state.get("num-slaves"), state.get("num-other-sentinels")) == (1, 2)
 
     def _state(self, port: int) -> dict[str, object]:
-        with (
-            suppress(redis.ConnectionError),
-            redis.Redis(port=port, password=self._sentinel_password, retry=Retry(NoBackoff(), 0)) as asked,
-        ):
+        with suppress(redis.ConnectionError), self.sentinel(port) as asked:
             state: dict[str, object] = asked.sentinel_master(SERVICE)
             return state
         return {}
