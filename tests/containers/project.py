@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -71,6 +72,18 @@ class Project:
         How `docker compose ARGUMENTS` ended, whichever way.
         """
         return self._docker.attempt("compose", *self._options(), *arguments)
+
+    def type_in(self, script: str, directory: Path) -> None:
+        """
+        Run the lines of a shell *script* in *directory*; `docker compose` is that of this project.
+        """
+        ours = shlex.join(["docker", "compose", *self._options()])
+        subprocess.run(
+            ["sh", "-e", "-c", script.replace("docker compose", ours)],
+            cwd=directory,
+            env=dict(self._docker.variables),
+            check=True,
+        )
 
     def up(self, *options: str) -> None:
         """

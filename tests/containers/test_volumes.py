@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 
 from tests.containers.certification import ContainedPebble
-from tests.containers.project import WORKER, Project
+from tests.containers.project import TOP, WORKER, Project
 
 #: What a worker that runs as root leaves to one that does not.
 OF_ROOT = "chown 0:0 /storage/certificates && mkdir -m 0755 /storage/certificates/shop.internal"
@@ -98,3 +98,30 @@ class TestForgottenVolumes:
 
         assert "fs.not_persistent" not in project.logs()
         assert "0 problems, 0 warnings." in project.worker("doctor")
+
+
+class TestBackup:
+    def test_it_comes_back_by_what_the_readme_says_to_type(
+        self, project: Project, pebble: ContainedPebble, tmp_path: Path
+    ) -> None:
+        """
+        On a machine that had nothing, without Redis, and without another order.
+        """
+        readme = (TOP / "README.md").read_text()
+        backup, restore = (
+            block
+            for _, block in re.findall(
+                r"^```sh (backup|restore)\n(.*?)^```", readme, re.DOTALL | re.MULTILINE
+            )
+        )
+        pebble.start()
+        project.up()
+        project.wait_for_line("main.internal: DONE")
+        serial = project.visit("main.internal")
+
+        project.type_in(backup, tmp_path)
+        project.remove()
+        project.type_in(restore, tmp_path)
+
+        project.wait_for_line("main.internal: valid; nothing to do")
+        assert serial == project.visit("main.internal")
