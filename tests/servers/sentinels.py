@@ -44,18 +44,11 @@ class Sentinels:
         """
         Start all of them, and return when each Sentinel knows all others.
         """
-        first, second = self.servers
-        asked = ("--requirepass", self._password, "--masterauth", self._password) if self._password else ()
-        first.password = second.password = self._password
-        first.start(*asked)
-        second.start(*asked, "--replicaof", "127.0.0.1", str(first.port))
-        for port in self.ports:
-            self._start_sentinel(first, port)
-        wait_until(
-            lambda: all(map(self._complete, self.ports)) or None,
-            lambda: f"not all know each other: {[self._state(port) for port in self.ports]}",
-            PATIENCE_SECONDS,
-        )
+        try:
+            self._start()
+        except BaseException:
+            self.kill()  # a fixture that fails has no end
+            raise
 
     @property
     def hosts(self) -> str:
@@ -104,6 +97,20 @@ class Sentinels:
             self._end(port)
         for server in self.servers:
             server.kill()
+
+    def _start(self) -> None:
+        first, second = self.servers
+        asked = ("--requirepass", self._password, "--masterauth", self._password) if self._password else ()
+        first.password = second.password = self._password
+        first.start(*asked)
+        second.start(*asked, "--replicaof", "127.0.0.1", str(first.port))
+        for port in self.ports:
+            self._start_sentinel(first, port)
+        wait_until(
+            lambda: all(map(self._complete, self.ports)) or None,
+            lambda: f"not all know each other: {[self._state(port) for port in self.ports]}",
+            PATIENCE_SECONDS,
+        )
 
     def _successor_of(self, primary: RedisServer) -> RedisServer:
         (other,) = (server for server in self.servers if server is not primary)
