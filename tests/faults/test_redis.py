@@ -29,27 +29,14 @@ from tests.servers.redis import RedisServer
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """
-    A Redis of one's own, to be harmed.
-    """
-    place = tmp_path / "redis"
-    place.mkdir()
-    server = RedisServer(place)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
 def house(
-    tmp_path: Path, server: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+    tmp_path: Path, own_redis: RedisServer, door_authority: DevelopmentAuthority, http_port: int
 ) -> Iterator[House]:
     """
     A house at `server` with a certificate for NAME in service.
     """
     with (
-        Redis(host="127.0.0.1", port=server.port, retry=Retry(NoBackoff(), 3)) as connection,
+        Redis(host="127.0.0.1", port=own_redis.port, retry=Retry(NoBackoff(), 3)) as connection,
         open_house(tmp_path, connection, door_authority.directory_url, http_port) as opened,
     ):
         opened.issuer.issue((NAME,))
@@ -95,12 +82,12 @@ class TestRenewals:
         "accident", ["cut", "empty", "evict", "crowd", "hang", "read_only", "fill", "kill"]
     )
     def test_an_accident_at_each_command_loses_nothing_that_is_in_service(
-        self, house: House, server: RedisServer, accident: str
+        self, house: House, own_redis: RedisServer, accident: str
     ) -> None:
         """
         Redis is the memory that may be lost; the volume is the one that counts.
         """
-        accidents, outcomes = Accidents(server), Counter[str]()
+        accidents, outcomes = Accidents(own_redis), Counter[str]()
         _, steps = renewed(house, None, accidents.repair)
         for number in range(steps):
             outcome, _ = renewed(house, number, getattr(accidents, accident))
