@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.containers import images
 from tests.containers.docker import Docker
 from tests.containers.packages import PATH, Packages, install_tools
+from tests.containers.traces import removed_traces
 
 #: Kept between runs, beside the code, so that `make clean` and an eye find it.
 CACHE = Path(__file__).parents[2] / ".cache" / "containers"
@@ -53,14 +54,17 @@ def engine(say: Callable[[str], None]) -> Iterator[Docker]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         install_tools(say)
         packages = Packages(CACHE, say)
-        with _daemon(packages.engine(), Path(place), lock.fileno()) as brought:
+        with removed_traces(), _daemon(packages.engine(), Path(place), lock.fileno()) as brought:
+            # A run that was killed leaves containers, and the engine starts them again with itself.
             _sweep(brought)
             images.imitate(brought, packages, CACHE, say)
-            yield brought
+            try:
+                yield brought
+            finally:
+                _sweep(brought)
 
 
 def _sweep(docker: Docker) -> None:
-    # A run that was killed leaves containers, and the engine starts them again with itself.
     if leftovers := docker("ps", "--all", "--quiet").split():
         docker("rm", "--force", *leftovers)
     docker("volume", "prune", "--all", "--force")

@@ -19,10 +19,19 @@ RELEASE = "trixie"
 ENGINE = ("docker.io", "docker-cli", "containerd", "docker-buildx", "docker-compose")
 
 #: What the look-alike images have between them.
-INSIDE = ("ca-certificates", "pebble", "python3", "python3-pip", "python3-venv", "redis-server")
+INSIDE = (
+    *("ca-certificates", "pebble", "php-cli", "php-redis"),
+    *("python3", "python3-pip", "python3-venv", "redis-server"),
+)
 
-#: What this machine needs of its own, by program. Debian 13's runc wants a newer libc than 12 has.
-TOOLS = ("gpg", "iptables", "mmdebstrap", "runc")
+#: Programs that this machine needs of its own, and their packages. Debian 13's runc wants a newer libc.
+TOOLS = {
+    "gpg": "gpg",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "mmdebstrap": "mmdebstrap",
+    "runc": "runc",
+}
 
 PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 
@@ -30,7 +39,8 @@ PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
 WITHOUT_BYTECODE = 'find "$1"/usr/lib/python3* -name __pycache__ -prune -exec rm -r {} +'
 
 #: A machine behind a proxy that inspects TLS trusts it, and what is built on the machine must do so, too.
-WITH_OUR_TRUST = "upload /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/ca-certificates.crt"
+TRUSTED = Path("/etc/ssl/certs/ca-certificates.crt")
+WITH_OUR_TRUST = (f"--customize-hook=upload {TRUSTED} {TRUSTED}",) if TRUSTED.exists() else ()
 
 
 class Packages:
@@ -55,7 +65,7 @@ class Packages:
             self._apt("update")
             self._apt("download", *ENGINE, there=archives)
             for archive in archives.glob("*.deb"):
-                _run("dpkg", "-x", str(archive), str(unfinished))
+                run("dpkg", "-x", str(archive), str(unfinished))
             for done in (archives, self._lists):
                 shutil.rmtree(done)
             unfinished.rename(engine)
@@ -67,11 +77,11 @@ class Packages:
         """
         self._say("Making a root file system of Debian 13 packages.")
         archive = self._directory / "debian.tar"
-        _run(
+        run(
             *("mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(INSIDE)}"),
             *(f"--dpkgopt=path-exclude=/usr/share/{kind}/*" for kind in ("doc", "man", "locale")),
             f"--customize-hook={WITHOUT_BYTECODE}",
-            f"--customize-hook={WITH_OUR_TRUST}",
+            *WITH_OUR_TRUST,
             *(RELEASE, str(archive), str(self._sources())),
         )
         return archive
@@ -94,7 +104,7 @@ class Packages:
             "APT::Sandbox::User": "root",
         }
         settings = (f"--option={name}={value}" for name, value in options.items())
-        _run("apt-get", "--quiet=2", *settings, *arguments, there=there)
+        run("apt-get", "--quiet=2", *settings, *arguments, there=there)
 
     def _sources(self) -> Path:
         sources = self._directory / "sources.list"
@@ -107,31 +117,34 @@ def install_tools(say: Callable[[str], None]) -> None:
     """
     Install from the machine's own Debian what is missing of :data:`TOOLS`.
     """
-    missing = [tool for tool in TOOLS if shutil.which(tool, path=PATH) is None]
+    missing = [package for tool, package in TOOLS.items() if shutil.which(tool, path=PATH) is None]
     if missing:
         say(f"Installing {', '.join(missing)}.")
-        _run("apt-get", "--quiet=2", "update")
-        _run("apt-get", "--quiet=2", "install", "--yes", "--no-install-recommends", *missing)
+        run("apt-get", "--quiet=2", "update")
+        run("apt-get", "--quiet=2", "install", "--yes", "--no-install-recommends", *missing)
+
+
+def run(*command: str, there: Path | None = None, stdin: str = "") -> str:
+    """
+    What *command* prints.
+
+    Raises:
+        RuntimeError: It failed; it says why.
+    """
+    environment = os.environ | {"PATH": PATH, "DEBIAN_FRONTEND": "noninteractive"}
+    ended = subprocess.run(
+        command, cwd=there, env=environment, input=stdin, capture_output=True, text=True, check=False
+    )
+    if ended.returncode:
+        raise RuntimeError(f"{command[0]} failed: {(ended.stderr or ended.stdout).strip()[-500:]}")
+    return ended.stdout
 
 
 def _mirror() -> str:
     # The mirror that this machine uses is the one that it reaches.
-    asked = [
-        "apt-get",
-        "indextargets",
-        "--format",
-        "$(ORIGIN) $(CODENAME) $(REPO_URI)",
-        "Created-By: Packages",
-    ]
-    for line in subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines():
+    form = ("--format", "$(ORIGIN) $(CODENAME) $(REPO_URI)")
+    for line in run("apt-get", "indextargets", *form, "Created-By: Packages").splitlines():
         origin, codename, uri = line.split(" ", 2)
         if origin == "Debian" and "-" not in codename:
             return uri
     raise RuntimeError("apt knows no Debian mirror on this machine. Type: apt-get update")
-
-
-def _run(*command: str, there: Path | None = None) -> None:
-    environment = os.environ | {"PATH": PATH, "DEBIAN_FRONTEND": "noninteractive"}
-    ended = subprocess.run(command, cwd=there, env=environment, capture_output=True, text=True, check=False)
-    if ended.returncode:
-        raise RuntimeError(f"{command[0]} failed: {(ended.stderr or ended.stdout).strip()[-500:]}")
