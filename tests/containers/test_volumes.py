@@ -86,7 +86,9 @@ class TestForgottenVolumes:
         assert " WARN" in told
         assert "- appwrite-certificates:/storage/certificates" in told
         assert "/storage/state" not in project.logs()
-        assert "fs.not_persistent" in project.worker("doctor", "--json")
+        doctor = project.attempt("exec", "--no-TTY", WORKER, "certworker", "doctor", "--json")
+        assert 2 == doctor.returncode
+        assert "fs.not_persistent" in doctor.stdout
 
     def test_the_projects_own_volumes_last(self, project: Project, pebble: ContainedPebble) -> None:
         """
