@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.containers.certification import ContainedPebble
+from tests.containers.core import ContainedCore
 from tests.containers.docker import Docker
 from tests.containers.engine import engine
 from tests.containers.project import TOP, Project
@@ -83,3 +84,11 @@ def project(
     project = Project(docker, network, pebble, tmp_path)
     yield project
     project.remove()
+
+
+@pytest.fixture
+def core(docker: Docker, network: str) -> ContainedCore:
+    """
+    Who asks for certificates, in PHP.
+    """
+    return ContainedCore(docker, network)

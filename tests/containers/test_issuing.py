@@ -8,12 +8,11 @@ import json
 import re
 
 from tests.containers.certification import ContainedPebble
+from tests.containers.core import ContainedCore
 from tests.containers.project import WORKER, Project
 from tests.servers.worker import wait_until
 
 STATUS = ("certworker", "status", "--json", "nowhere.internal")
-
-NAMES = ["one.internal", "two.internal", "three.internal", "four.internal", "five.internal", "six.internal"]
 
 
 class TestTheMainJob:
@@ -34,6 +33,25 @@ class TestTheMainJob:
         assert "next look 20" in story[-1]
         assert all(" INFO " in line for line in project.logs().splitlines())
         assert 2 == pebble.orders()
+
+    def test_what_php_asks_for_becomes_padlocks(
+        self, project: Project, pebble: ContainedPebble, core: ContainedCore
+    ) -> None:
+        """
+        Appwrite's own message, and the job that the README shows to everybody else.
+        """
+        pebble.start()
+        project.up()
+        project.wait_for_line("main.internal: DONE")
+        core.send_messages("shop.internal")
+        core.enqueue_jobs("one.internal")
+        names = ("main.internal", "shop.internal", "one.internal")
+        for name in names:
+            project.wait_for_line(f"{name}: DONE")
+
+        assert len({project.visit(name) for name in names}) == len(names) == pebble.orders()
+        assert "1" == project.redis("GET", "utopia-queue.stats.v1-certificates.success").strip()
+        assert "0" == project.redis("LLEN", "utopia-queue.processing.v1-certificates").strip()
 
     def test_a_name_that_leads_nowhere_is_explained_where_people_look(
         self, project: Project, pebble: ContainedPebble
@@ -64,18 +82,3 @@ class TestTheMainJob:
             lambda: f"Traefik still shows the first certificate:\n{project.logs()}",
             seconds=45,
         )
-
-    def test_three_workers_share_one_queue(self, project: Project, pebble: ContainedPebble) -> None:
-        """
-        The CA may be led to another worker than the one that asked; no name is ordered twice.
-        """
-        pebble.start()
-        project.up("--scale", f"{WORKER}=3")
-        project.wait_for_line("main.internal: DONE")
-        project.request(*NAMES, *NAMES)
-        for name in NAMES:
-            project.wait_for_line(f"{name}: DONE")
-
-        assert len({project.visit(name) for name in NAMES}) == len(NAMES)
-        assert 1 + len(NAMES) == pebble.orders()
-        assert 1 == pebble.accounts()

@@ -1,11 +1,12 @@
 <?php
 // Puts messages on the queue v1-certificates as utopia-php/queue does: php utopia.php PORT COUNT-OR-PAYLOADS
 //
+// Redis is on this machine, or where _APP_REDIS_HOST says.
 // A number stands for so many domains of their own, a JSON list for payloads as they are.
 
 [, $port, $what] = $argv;
 $redis = new Redis();
-$redis->connect('127.0.0.1', (int) $port);
+$redis->connect(getenv('_APP_REDIS_HOST') ?: '127.0.0.1', (int) $port);
 
 $payloads = is_numeric($what)
     ? array_map(fn ($number) => [

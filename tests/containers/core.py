@@ -1,0 +1,49 @@
+"""
+Appwrite's core, as far as certificates go: PHP with php-redis, in a container beside the project's.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.containers.docker import Docker
+from tests.containers.images import PHP
+from tests.intake.appwrite import core
+
+TOP = Path(__file__).parents[2]
+
+#: Appwrite's own message, in the format of utopia-php/queue.
+MESSAGES = Path(core.__file__).with_name("utopia.php")
+
+#: The wire format of RQ, as the README shows it.
+JOBS = TOP / "examples" / "producer.php"
+
+
+@dataclass(frozen=True)
+class ContainedCore:
+    """
+    Asks for certificates on *network*, where Redis answers as `redis`.
+    """
+
+    docker: Docker
+    network: str
+
+    def send_messages(self, *domains: str) -> None:
+        """
+        Put a message of Appwrite's for each of *domains* on its own queue.
+        """
+        self._php(MESSAGES, "6379", json.dumps([core.payload(domain) for domain in domains]))
+
+    def enqueue_jobs(self, *domains: str) -> None:
+        """
+        Put a job for each of *domains* on certworker's queue.
+        """
+        self._php(JOBS, *domains)
+
+    def _php(self, script: Path, *arguments: str) -> None:
+        self.docker(
+            *("run", "--rm", "--network", self.network, "--env", "_APP_REDIS_HOST=redis"),
+            *("--volume", f"{script}:/{script.name}:ro", PHP, "php", f"/{script.name}", *arguments),
+        )
