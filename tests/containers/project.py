@@ -148,7 +148,7 @@ class Project:
         """
         The serial number of the certificate that Traefik shows a visitor of *name* who trusts the CA.
 
-        Traefik takes up a new file within a second or two; so long is waited for one that fits.
+        Traefik takes up a new file within a second or two, or later if the machine is busy.
         """
         root = self.pebble.root()
 
@@ -158,7 +158,9 @@ class Project:
             except OSError:
                 return None
 
-        return wait_until(shown, lambda: f"no padlock for {name}:\n{self.compose('logs', 'traefik')}", 15)
+        return wait_until(
+            shown, lambda: f"no padlock for {name}:\n{self.compose('logs', 'traefik')}", PATIENCE_SECONDS
+        )
 
     def crash(self) -> None:
         """

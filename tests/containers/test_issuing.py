@@ -12,6 +12,10 @@ from tests.containers.core import ContainedCore
 from tests.containers.project import WORKER, Project
 from tests.servers.worker import wait_until
 
+LIFETIME_SECONDS = 40
+#: Pebble suggests any moment of the life, the last ones included; then Traefik has to see it.
+UNTIL_A_CERTIFICATE_IS_RENEWED_SECONDS = LIFETIME_SECONDS + 60
+
 STATUS = ("certworker", "status", "--json", "nowhere.internal")
 
 
@@ -72,7 +76,7 @@ class TestTheMainJob:
         """
         Nobody asks, nothing is restarted, and Traefik shows the new one.
         """
-        pebble.start(lifetime_seconds=40)
+        pebble.start(lifetime_seconds=LIFETIME_SECONDS)
         project.up()
         project.wait_for_line("main.internal: DONE")
         first = project.visit("main.internal")
@@ -80,5 +84,5 @@ class TestTheMainJob:
         wait_until(
             lambda: project.visit("main.internal") != first or None,
             lambda: f"Traefik still shows the first certificate:\n{project.logs()}",
-            seconds=45,
+            seconds=UNTIL_A_CERTIFICATE_IS_RENEWED_SECONDS,
         )
