@@ -22,6 +22,8 @@ TOP = Path(__file__).parents[2]
 WORKER = "appwrite-worker-certificates"
 
 PATIENCE_SECONDS = 60.0
+#: Each look starts programs, and takes the processor from what is waited for.
+PAUSE_SECONDS = 0.3
 
 #: Some releases of compose put this in front of each line, whether a terminal is there or not.
 CLEAR_THE_LINE = "\x1b[2K"
@@ -115,7 +117,8 @@ class Project:
             found = [line for line in self.logs(*options).splitlines() if re.search(pattern, line)]
             return found[times - 1] if len(found) >= times else None
 
-        return wait_until(line, lambda: f"no line with {pattern!r} in:\n{self.logs()}", seconds)
+        missing = f"no line with {pattern!r} in:\n"
+        return wait_until(line, lambda: missing + self.logs(), seconds, pause_seconds=PAUSE_SECONDS)
 
     def worker(self, *command: str) -> str:
         """
@@ -159,7 +162,10 @@ class Project:
                 return None
 
         return wait_until(
-            shown, lambda: f"no padlock for {name}:\n{self.compose('logs', 'traefik')}", PATIENCE_SECONDS
+            shown,
+            lambda: f"no padlock for {name}:\n{self.compose('logs', 'traefik')}",
+            PATIENCE_SECONDS,
+            pause_seconds=PAUSE_SECONDS,
         )
 
     def crash(self) -> None:
@@ -190,6 +196,7 @@ class Project:
             lambda: self.inspect("{{.State.Health.Status}}") == state or None,
             lambda: f"not {state}: {self.inspect('{{json .State.Health}}')}",
             PATIENCE_SECONDS,
+            pause_seconds=PAUSE_SECONDS,
         )
 
     def _options(self) -> list[str]:

@@ -9,7 +9,7 @@ import re
 
 from tests.containers.certification import ContainedPebble
 from tests.containers.core import ContainedCore
-from tests.containers.project import WORKER, Project
+from tests.containers.project import PAUSE_SECONDS, WORKER, Project
 from tests.servers.worker import wait_until
 
 LIFETIME_SECONDS = 40
@@ -84,5 +84,6 @@ class TestTheMainJob:
         wait_until(
             lambda: project.visit("main.internal") != first or None,
             lambda: f"Traefik still shows the first certificate:\n{project.logs()}",
-            seconds=UNTIL_A_CERTIFICATE_IS_RENEWED_SECONDS,
+            UNTIL_A_CERTIFICATE_IS_RENEWED_SECONDS,
+            pause_seconds=PAUSE_SECONDS,
         )

@@ -116,7 +116,11 @@ class WorkerProcess:
 
 
 def wait_until(
-    found: Callable[[], Found | None], complaint: Callable[[], str], seconds: float = PATIENCE_SECONDS
+    found: Callable[[], Found | None],
+    complaint: Callable[[], str],
+    seconds: float = PATIENCE_SECONDS,
+    *,
+    pause_seconds: float = 0.02,
 ) -> Found:
     """
     What *found* returns once it returns something; fails with *complaint* after *seconds*.
@@ -126,4 +130,4 @@ def wait_until(
         if (result := found()) is not None:
             return result
         assert time.monotonic() < deadline, complaint()
-        time.sleep(0.02)
+        time.sleep(pause_seconds)
