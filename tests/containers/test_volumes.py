@@ -96,7 +96,7 @@ class TestForgottenVolumes:
         """
         pebble.start()
         project.up()
-        project.wait_for_line("main.internal: DONE")
+        project.wait_for_line("main.internal: Traefik serves it now")
 
         assert "fs.not_persistent" not in project.logs()
         assert "0 problems, 0 warnings." in project.worker("doctor")
