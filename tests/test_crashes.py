@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -35,6 +35,8 @@ from tests.victims import place_of
 pytestmark = pytest.mark.timeout(400)
 
 ROOT = Path(__file__).parents[1]
+
+Counts = Callable[[str, object], None]
 
 NAME = "shop.localhost"
 
@@ -192,13 +194,14 @@ def site(
 
 class TestKilled:
     def test_at_every_step_the_next_worker_finishes_with_one_order_more_at_most(
-        self, site: Site, tmp_path: Path, door_authority: DevelopmentAuthority
+        self, site: Site, tmp_path: Path, door_authority: DevelopmentAuthority, record_property: Counts
     ) -> None:
         """
         kill -9 is what the kernel does when memory is short, and it does it again and again.
         """
         with site.victims(signal.SIGKILL) as killed:
             killed.wait()
+        record_property("killed at", f"{len(killed.names)} steps")
         time.sleep(LEASE_SECONDS)
         before = orders(door_authority)
         with ThreadPoolExecutor(8) as pool:
@@ -217,12 +220,13 @@ class TestKilled:
 
 
 class TestFrozen:
-    def test_at_every_step_the_newer_result_stays(self, site: Site) -> None:
+    def test_at_every_step_the_newer_result_stays(self, site: Site, record_property: Counts) -> None:
         """
         A virtual machine may sleep for an hour, and its worker wakes up believing it is alone.
         """
         with site.victims(signal.SIGSTOP) as frozen:
             frozen.wait()
+            record_property("frozen at", f"{len(frozen.names)} steps")
             time.sleep(LEASE_SECONDS)
             with ThreadPoolExecutor(len(frozen.names)) as pool:
                 serials = list(pool.map(partial(site.issue, force=True), frozen.names))
