@@ -17,6 +17,10 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.assembly import House, build, now_in_utc
+from certworker.beside.labels import Labels
+from certworker.beside.padlock import Padlock
+from certworker.beside.reloads import LABEL, Reloads
+from certworker.beside.watch import Watch
 from certworker.checks.port80 import answers
 from certworker.doctor.machine import machine, tell
 from certworker.doctor.network import reach
@@ -31,19 +35,15 @@ from certworker.intake.redis_check import wait_for_redis
 from certworker.intake.scheduler import Scheduler
 from certworker.intake.signals import stop_on_signals
 from certworker.intake.worker import LEASE_SECONDS, run
-from certworker.labels import Labels
 from certworker.ledger.limits import SETTING
 from certworker.ledger.story import Event
-from certworker.padlock import Padlock
 from certworker.questions import verify
-from certworker.reloads import LABEL, Reloads
 from certworker.reports import log
 from certworker.reports.narrator import Narrator
 from certworker.serving.containers import Containers
 from certworker.settings import AuthorityChoice, Settings, load
 from certworker.slot import MOST_WITHOUT_A_SLOT
 from certworker.version import __version__
-from certworker.watch import Watch
 
 logger = logging.getLogger(__name__)
 

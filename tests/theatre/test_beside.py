@@ -10,11 +10,11 @@ from collections.abc import Callable
 import pytest
 
 from certworker.assembly import House
+from certworker.beside.padlock import Padlock
+from certworker.beside.reloads import Reloads
 from certworker.development.proxy import DevelopmentProxy
 from certworker.intake.appwrite.consumer import Consumer
 from certworker.intake.appwrite.translator import Translator
-from certworker.padlock import Padlock
-from certworker.reloads import Reloads
 from certworker.serving.containers import Containers
 from tests.servers.engine import Engine
 from tests.servers.redis import free_port

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from certworker.reloads import LABEL, Reloads
+from certworker.beside.reloads import LABEL, Reloads
 from certworker.serving.containers import Containers
 from certworker.settings.reloads import Reload
 from tests.servers.engine import Engine, Listed

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from certworker.labels import LABEL, MOST_NAMES, Labels
+from certworker.beside.labels import LABEL, MOST_NAMES, Labels
 from certworker.serving.containers import Containers
 from tests.servers.engine import Engine, Listed
 from tests.servers.worker import wait_until

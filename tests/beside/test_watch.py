@@ -9,9 +9,9 @@ from datetime import timedelta
 
 from certworker.answer import Answer
 from certworker.assembly import House
+from certworker.beside.watch import Watch
 from certworker.postoffice import PostOffice
 from certworker.settings import load
-from certworker.watch import Watch
 from tests.servers.mail import MailReceiver
 from tests.servers.worker import wait_until
 

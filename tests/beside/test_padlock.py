@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from certworker.beside.padlock import Padlock
 from certworker.development.proxy import DevelopmentProxy
-from certworker.padlock import Padlock
 from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
 from certworker.settings import HttpAddress
@@ -86,7 +86,7 @@ def world(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[World]:
     """
     A world in which nothing is published.
     """
-    caplog.set_level(logging.INFO, "certworker.padlock")
+    caplog.set_level(logging.INFO, "certworker.beside.padlock")
     made = World(tmp_path)
     yield made
     made.proxy.stop()
@@ -96,7 +96,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     """
     What the padlock has said.
     """
-    return [record.getMessage() for record in caplog.records if record.name == "certworker.padlock"]
+    return [record.getMessage() for record in caplog.records if record.name == "certworker.beside.padlock"]
 
 
 def last_line(caplog: pytest.LogCaptureFixture) -> str:

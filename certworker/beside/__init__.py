@@ -1,0 +1,10 @@
+"""
+What goes on beside the jobs: threads of the worker that no job waits for.
+
+The files, none of which needs another::
+
+    watch      ★ the moments of the agenda, the rounds, the daily words
+    padlock    asks Traefik until it shows the certificate
+    reloads    tells containers that read their files once
+    labels     asks for certificates for containers that want them by a label
+"""
