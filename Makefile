@@ -38,8 +38,9 @@ setup: .venv/installed ## Make .venv with certworker in it
 demo: .venv/installed ## A queue, a CA, a certificate and its renewal on this machine, in one go
 	@$(BIN)/certworker demo
 
+# One test at a time to each process: in larger portions one of them would get all the long ones.
 test: .venv/tested tools ## The whole suite, against real servers
-	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=4 $(TESTS)
+	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=4 --maxschedchunk=1 $(TESTS)
 
 # Making an engine and images where there are none takes minutes, and is nobody's test.
 test-containers: .venv/tested ## The project's own containers; brings an engine along where there is none
