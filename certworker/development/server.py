@@ -37,6 +37,13 @@ class Server(ThreadingHTTPServer):
         super().__init__((host, port), Handler)
         Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
+    def server_activate(self) -> None:
+        """
+        Listen; a connection that is gone when it is accepted must not be waited for (accept(2), notes).
+        """
+        super().server_activate()
+        self.socket.setblocking(False)
+
     def end(self) -> None:
         """
         Stop listening and end every connection, also those that wait for another request.

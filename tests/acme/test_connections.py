@@ -15,6 +15,7 @@ import pytest
 
 from certworker.acme.transport import Transport
 from certworker.errors.authority import AuthorityUnreachable, TlsIntercepted
+from tests.servers.listening import TcpServer
 from tests.servers.oddities import Oddity, OddServer, odd_server
 from tests.servers.pebble import Pebble
 
@@ -158,8 +159,7 @@ def connect_proxy() -> Iterator[tuple[str, list[str]]]:
                 back.start()
                 _copy(self.connection, target)
 
-    server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = TcpServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}", asked
     server.shutdown()

@@ -7,17 +7,18 @@ from __future__ import annotations
 import hmac
 import json
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from threading import Thread
 
 import pytest
 
 from certworker.reports.hooks import SIGNATURE, Hook, HookRefused
 from tests.reports.test_notice import FAILED
+from tests.servers.listening import HttpServer
 from tests.servers.redis import free_port
 
 
-class Receiver(ThreadingHTTPServer):
+class Receiver(HttpServer):
     """
     Keeps what is posted, and answers with `status`.
     """

@@ -4,7 +4,7 @@ The development CA on a free port, and a web server where it looks for the answe
 
 from __future__ import annotations
 
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from threading import Thread
 from types import TracebackType
@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from certworker.answer import CHALLENGE_PATH
 from certworker.development.authority import DevelopmentAuthority
+from tests.servers.listening import HttpServer
 from tests.servers.redis import free_port
 
 
@@ -27,8 +28,7 @@ class ChallengeServer:
         #: Token → where it is redirected to.
         self.redirects: dict[str, str] = {}
         self.webroot = webroot
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
-        self._server.daemon_threads = True
+        self._server = HttpServer(("127.0.0.1", port), _handler(self))
         self.port = self._server.server_port
 
     def __enter__(self) -> Self:

@@ -19,20 +19,18 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
+from tests.servers.listening import Listening, TcpServer
+
 API = "1.45"
 
 
-class _Unix(socketserver.ThreadingUnixStreamServer):
+class _Unix(Listening, socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
     def get_request(self) -> tuple[Any, Any]:
         # The handler wants the address of a visitor, which has none here.
         visitor, _ = super().get_request()
         return visitor, ("", 0)
-
-
-class _Tcp(socketserver.ThreadingTCPServer):
-    daemon_threads = True
 
 
 @dataclass
@@ -100,7 +98,7 @@ class Engine:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = _Unix(str(socket), Handler) if socket else _Tcp(("127.0.0.1", 0), Handler)
+        self._server = _Unix(str(socket), Handler) if socket else TcpServer(("127.0.0.1", 0), Handler)
         port = self._server.socket.getsockname()[1]
         self.address = f"unix://{socket}" if socket else f"tcp://127.0.0.1:{port}"
 

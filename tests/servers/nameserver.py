@@ -8,6 +8,7 @@ import socketserver
 import struct
 import threading
 
+from tests.servers.listening import TcpServer
 from tests.servers.redis import free_port
 
 A = 1
@@ -23,7 +24,7 @@ class NameServer:
     """
 
     def __init__(self) -> None:
-        self._tcp = socketserver.ThreadingTCPServer(("127.0.0.1", free_port()), _TcpHandler)
+        self._tcp = TcpServer(("127.0.0.1", free_port()), _TcpHandler)
         self._udp = socketserver.ThreadingUDPServer(self._tcp.server_address[:2], _UdpHandler)
         for server in (self._tcp, self._udp):
             server.daemon_threads = True

@@ -27,6 +27,7 @@ import dns.rdatatype
 import dns.rrset
 from dns.message import Message
 
+from tests.servers.listening import TcpServer
 from tests.servers.redis import free_port
 from tests.servers.signed import SignedZone
 
@@ -161,9 +162,8 @@ class World:
         self.stop()
 
 
-class _Tcp(socketserver.ThreadingTCPServer):
+class _Tcp(TcpServer):
     allow_reuse_address = True
-    daemon_threads = True
     answer: Callable[[Message, bool], Message | None]
 
 
