@@ -4,6 +4,7 @@ The real servers that the tests run against.
 
 from __future__ import annotations
 
+import logging
 import os
 import tempfile
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ from tests.servers.zones import World
 
 #: They need a container engine: `make test-containers`.
 collect_ignore = ["containers"]
+
+# As in the worker: how many visitors wait at the door is nobody's news.
+logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
 # On a busy machine an example may take long, and that is no failure.
 settings.register_profile(

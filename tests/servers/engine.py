@@ -151,12 +151,12 @@ class Engine:
 
     def _tell_events(self, request: BaseHTTPRequestHandler, filters: Mapping[str, list[str]]) -> None:
         request.protocol_version = "HTTP/1.1"
-        request.send_response(200)
-        request.send_header("Content-Type", "application/json")
-        request.send_header("Transfer-Encoding", "chunked")
-        request.end_headers()
-        # Whoever followed may have gone.
+        # Once it is answered it hears of everything. Whoever followed may have gone.
         with self._following() as follower, suppress(OSError):
+            request.send_response(200)
+            request.send_header("Content-Type", "application/json")
+            request.send_header("Transfer-Encoding", "chunked")
+            request.end_headers()
             while event := follower.get():
                 if set(filters["label"]) <= set(json.loads(event)["Actor"]["Attributes"]):
                     request.wfile.write(f"{len(event):x}\r\n".encode() + event + b"\r\n")
