@@ -47,7 +47,7 @@ def _by_certworker(place: Path) -> float:
     with pebble(place / "ca") as ca, worker_at(ca, place) as worker:
         began = time.perf_counter()
         worker.request(NAMES)
-        worker.wait_for(NAMES)
+        worker.wait_for(NAMES, glance_seconds=0.02)
         return len(NAMES) / (time.perf_counter() - began)
 
 

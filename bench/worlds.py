@@ -78,9 +78,9 @@ class Worker:
         for name in names:
             request_certificate(name, connection=self.connection)
 
-    def wait_for(self, names: Iterable[str]) -> None:
+    def wait_for(self, names: Iterable[str], glance_seconds: float = GLANCE_SECONDS) -> None:
         """
-        Return when Traefik's file is there for all of *names*.
+        Return when Traefik's file is there for all of *names*; it is looked for every *glance_seconds*.
 
         Raises:
             TimeoutError: It is not, after two minutes, or the worker has ended; its log is told.
@@ -94,7 +94,7 @@ class Worker:
                     raise TimeoutError(
                         f"{file.name} is not there; the worker's log ends with:\n{log[-2000:]}"
                     )
-                time.sleep(GLANCE_SECONDS)
+                time.sleep(glance_seconds)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ The account on the volume: its key, and its URL at the CA, shared by all workers
     STATE_DIR/accounts/LABEL/account.json   the URL; can be asked for again with the key
     STATE_DIR/accounts/LABEL/lock           held while one worker makes or changes them
 
-Nothing is kept in memory: a key that another worker has changed is seen at once.
+A key that another worker has changed is seen at once: what is kept in memory counts only as long as the files
+are the same.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
@@ -54,7 +56,7 @@ class Account:
         """
         return Signer(self.key, self.url)
 
-    @property
+    @cached_property
     def thumbprint(self) -> str:
         """
         The fingerprint of the key (RFC 7638); the second half of each answer to a challenge.
@@ -77,6 +79,8 @@ class AccountFiles:
         self.key_path = directory / "key.pem"
         self._next_key_path = directory / "key.next.pem"
         self._account_path = directory / "account.json"
+        #: What was read last, and of which files.
+        self._read: tuple[object, Account] | None = None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -99,8 +103,15 @@ class AccountFiles:
         Raises:
             AccountKeyUnreadable: There is one, but it cannot be read, or is not an elliptic-curve key.
         """
+        files = _identity(self.key_path), _identity(self._account_path)
+        if (last := self._read) and last[0] == files:
+            return last[1]
         key = _read_key(self.key_path)
-        return Account(key, *self._known()) if key else None
+        if key is None:
+            return None
+        account = Account(key, *self._known())
+        self._read = files, account
+        return account
 
     @property
     def changing(self) -> bool:
@@ -178,6 +189,15 @@ class AccountFiles:
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             pass
         return None, None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    # Each change of content, mode or place changes the second one.
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_ctime_ns
 
 
 def _read_key(path: Path) -> JWKEC | None:

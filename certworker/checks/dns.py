@@ -110,6 +110,9 @@ def _query(question: Ask) -> Message:
 
 
 def _reply(query: Message, content: bytes) -> Message | None:
+    # To take a message to pieces costs more than all the rest, and several questions wait for theirs.
+    if int.from_bytes(content[:2], "big") != query.id:
+        return None
     try:
         reply = dns.message.from_wire(content, continue_on_error=True)
     except (dns.exception.DNSException, ValueError):

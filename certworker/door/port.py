@@ -36,7 +36,8 @@ CONNECTIONS = 500
 #: The validator of a CA asks once and at once (Let's Encrypt gives up after ten seconds).
 SILENCE_SECONDS = 10
 
-#: A request for a token has some hundred bytes, and no body.
+#: A request for a token has some hundred bytes, and no body. Whatever is read at once is parsed at once, too.
+READ_AT_ONCE = 1024
 LONGEST_HEADER = 8 * 1024
 LONGEST_BODY = 1024
 
@@ -105,6 +106,7 @@ class Door:
             connection_limit=CONNECTIONS,
             channel_timeout=SILENCE_SECONDS,
             cleanup_interval=SILENCE_SECONDS // 2,
+            recv_bytes=READ_AT_ONCE,
             max_request_header_size=LONGEST_HEADER,
             max_request_body_size=LONGEST_BODY,
             asyncore_use_poll=True,  # select() ends at file number 1,023

@@ -13,7 +13,7 @@ from waitress.channel import HTTPChannel
 from waitress.task import WSGITask
 
 #: At least so long; the loop of the server looks at quiet connections once a second.
-PAUSE_SECONDS = 0.5
+PAUSE_SECONDS = 2.0
 
 
 class Visit(WSGITask):

@@ -51,6 +51,8 @@ class ChallengeTokens:
     def __init__(self, connection: Redis, clock: Callable[[], datetime] = _utc_now) -> None:
         self._connection = connection
         self._clock = clock
+        #: Those of this worker: the CA asks from several places, and mostly here.
+        self._own: dict[str, Remembered] = {}
 
     def remember(self, token: str, *, authority: str, name: str) -> None:
         """
@@ -61,13 +63,16 @@ class ChallengeTokens:
         """
         if not TOKEN.fullmatch(token):
             raise ValueError("not a challenge token")
-        held = {"authority": authority, "name": name, "expires": written(self._clock() + LIFETIME)}
+        expires = self._clock() + LIFETIME
+        held = {"authority": authority, "name": name, "expires": written(expires)}
         self._connection.hset(TOKENS, token, json.dumps(held))
+        self._own[token] = Remembered(authority, name, expires)
 
     def forget(self, token: str) -> None:
         """
         Answer *token* no longer; where Redis fails, until its time is over.
         """
+        self._own.pop(token, None)
         try:
             self._connection.hdel(TOKENS, token)
         except RedisError as error:
@@ -82,7 +87,7 @@ class ChallengeTokens:
         """
         if not TOKEN.fullmatch(token):
             return None
-        held = _remembered(self._connection.hget(TOKENS, token))
+        held = self._own.get(token) or _remembered(self._connection.hget(TOKENS, token))
         return held.authority if held and held.expires > self._clock() else None
 
     def all(self) -> dict[str, Remembered]:
