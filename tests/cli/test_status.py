@@ -5,6 +5,8 @@ How names stand, on a page.
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -77,3 +79,14 @@ class TestStatus:
         assert "valid until" in worker.command("status", NAMES[0].upper()).stdout
         assert "valid" == told["state"]
         assert told["next_look"].endswith("Z")
+
+
+def test_it_loads_nothing_that_only_checks_and_jobs_need() -> None:
+    """
+    Monitoring asks for it every minute.
+    """
+    listing = "import sys, certworker.cli.status; print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", listing], capture_output=True, text=True, check=True)
+
+    loaded = {name.removeprefix("certworker.").split(".")[0] for name in ended.stdout.split()}
+    assert not {"checks", "doctor", "reports", "acme", "dns", "rq", "requests", "docker", "smtplib"} & loaded
