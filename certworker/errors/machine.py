@@ -58,7 +58,10 @@ class CertificateUnreadable(CertworkerError):
 class VolumeFault(CertworkerError):
     code = "fs.io"
     says = "The file system failed at {path} ({reason})."
-    cure = "Look at the disk and what the kernel says of it: dmesg --level=err,warn | tail"
+    cure = (
+        "See what stands there: ls -ld {path}; and what the kernel says of the disk: "
+        "dmesg --level=err,warn | tail"
+    )
     retry = Retry.SOON
 
 

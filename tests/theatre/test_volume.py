@@ -120,7 +120,7 @@ SCENES = [
         again=DAY,
         check="volumes",
     ),
-    Scene("no directory at all", "fs.io", a_file_in_the_way, "dmesg", again=SOON, check="volumes"),
+    Scene("no directory at all", "fs.io", a_file_in_the_way, "ls -ld", again=SOON, check="volumes"),
     Scene(
         "a key that is another one's",
         "fs.partial",
