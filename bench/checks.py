@@ -14,7 +14,7 @@ from bench.figures import Figure, progress
 from bench.worlds import environment, redis_server, worker
 from tests.houses import open_house
 from tests.servers.development import development_authority
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 from tests.servers.unbound import Unbound
 
 TITLE = "the checks"

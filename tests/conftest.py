@@ -19,7 +19,8 @@ from certworker.development.authority import DevelopmentAuthority
 from tests.houses import open_house
 from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.pebble import Pebble
-from tests.servers.redis import RedisServer, free_port
+from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
 from tests.servers.zones import World
 
 #: They need a container engine: `make test-containers`.

@@ -25,7 +25,7 @@ from certworker.errors import CertworkerError
 from certworker.ledger.lanes import NewJob
 from tests.houses import open_house
 from tests.servers.development import development_authority
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 
 BEGIN = datetime(2026, 11, 23, 12, tzinfo=UTC)
 

@@ -20,7 +20,8 @@ from certworker.intake.queue import queue_length, request_certificate
 from certworker.serving.traefik import Traefik
 from tests.houses import environment
 from tests.servers.development import development_authority
-from tests.servers.redis import RedisServer, free_port
+from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
 
 NAME = "shop.localhost"

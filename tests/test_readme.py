@@ -19,7 +19,8 @@ from certworker.development.authority import DevelopmentAuthority
 from tests import readme
 from tests.houses import environment
 from tests.servers.development import development_authority
-from tests.servers.redis import RedisServer, free_port
+from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess
 
 #: Commands whose example speaks of a certificate that is there.

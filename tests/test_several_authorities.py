@@ -21,7 +21,7 @@ from certworker.errors.configuration import WouldReplacePublic
 from certworker.errors.reach import HttpNotFound
 from tests.houses import open_house
 from tests.servers.development import development_authority
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 
 NAME = "shop.localhost"
 

@@ -19,7 +19,8 @@ from certworker.development.authority import DevelopmentAuthority
 from certworker.intake.queue import QUEUE_KEY
 from certworker.serving.publication import PAUSE_SECONDS
 from tests.houses import environment
-from tests.servers.redis import RedisServer, free_port
+from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
 
 NAMES = [f"shop{number}.tenant{number % 7}.localhost" for number in range(500)]

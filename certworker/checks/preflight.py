@@ -106,8 +106,6 @@ class Preflight:
         """
         What each check found of each of *names*.
         """
-        if len(names) == 1:
-            return [self._examine_name(names[0], renewing)]
         each = [self._names.submit(self._examine_name, name, renewing) for name in names]
         return [future.result() for future in each]
 

@@ -19,7 +19,7 @@ from certworker.errors.configuration import WrongCaUrl
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.pebble import Pebble
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 
 #: RFC 8555's own number: no client can do with less.
 WARM_ORDER = [

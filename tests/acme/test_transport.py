@@ -12,7 +12,7 @@ from certworker.acme.transport import LARGEST_ANSWER, Reply, Transport
 from certworker.errors.authority import AuthorityUnreachable, NotAcme
 from certworker.errors.reach import ContainerResolver
 from tests.servers.oddities import Oddity, OddServer, odd_server
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from certworker.development.proxy import DevelopmentProxy
 from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
 from certworker.settings import HttpAddress
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 from tests.servers.worker import wait_until
 from tests.serving.authority import Signer
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from certworker.checks.exchange import MOST_BYTES, Reply, Stopped, Trouble, ask
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 from tests.servers.web import (
     Respond,
     WebServer,

@@ -18,7 +18,7 @@ from certworker.checks.verdict import Answer, Question, Verdict
 from certworker.errors import Retry
 from certworker.settings import load
 from tests.houses import environment
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 from tests.servers.web import (
     Respond,
     WebServer,

@@ -13,7 +13,7 @@ import pytest
 from certworker.checks.addresses import Address
 from certworker.checks.exchange import Trouble
 from certworker.checks.probe import Journey, Probe
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 from tests.servers.web import (
     Respond,
     WebServer,

@@ -15,7 +15,7 @@ from certworker.development.proxy import handshake
 from tests.containers.certification import ContainedPebble
 from tests.containers.docker import Docker
 from tests.containers.images import PYTHON
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 from tests.servers.worker import wait_until
 
 TOP = Path(__file__).parents[2]

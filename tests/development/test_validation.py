@@ -9,7 +9,7 @@ import pytest
 from certworker.development.problems import Problem
 from certworker.development.validation import Validator, resolve
 from tests.servers.development import ChallengeServer
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 
 NAME, TOKEN, ANSWER = "shop.localhost", "token", "token.thumbprint"
 

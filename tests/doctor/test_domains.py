@@ -21,7 +21,7 @@ from certworker.doctor.findings import Finding, Verdict
 from certworker.serving.handshake import leaf_of
 from certworker.settings import AuthorityChoice, Settings, load
 from tests.doctor.conftest import NAME
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 from tests.serving.authority import Signer
 
 

@@ -15,7 +15,7 @@ from certworker.doctor.examination import examine
 from certworker.doctor.findings import Finding, Verdict
 from certworker.settings import load
 from tests.servers.engine import Engine, Listed
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 
 #: As the engine gives it to a container.
 HOST_NAME = "8dfafdbc3a40"

@@ -14,7 +14,7 @@ from certworker.doctor.examination import examine
 from certworker.doctor.findings import Finding, Verdict
 from certworker.errors import CertworkerError
 from tests.doctor.conftest import NAME
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 
 
 @pytest.fixture

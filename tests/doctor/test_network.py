@@ -23,7 +23,7 @@ from certworker.doctor.network import (
 )
 from certworker.errors.authority import AuthorityUnreachable
 from certworker.settings import Settings, load
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 from tests.servers.web import WebServer, always
 
 

@@ -39,6 +39,22 @@ class TestVisitor:
             assert time.monotonic() - began > PAUSE_SECONDS * 0.9
             connection.close()
 
+    def test_what_fails_on_our_side_is_nobody_s_garbage(self) -> None:
+        """
+        A proxy that meets an outage of Redis is heard as soon as it is over.
+        """
+
+        def away(_token: str) -> str | None:
+            raise ConnectionError("Redis is away")
+
+        with opened(answer=away) as door:
+            connection = HTTPConnection("127.0.0.1", door.port, timeout=30)
+            began = time.monotonic()
+
+            assert [503] * 20 == [status_of(connection, CHALLENGE) for _ in range(20)]
+            assert time.monotonic() - began < 20 * PAUSE_SECONDS / 2
+            connection.close()
+
     def test_what_is_there_comes_at_once(self) -> None:
         """
         A proxy asks again and again on a connection that it keeps.

@@ -15,7 +15,8 @@ from certworker.errors import CertworkerError
 from certworker.intake.client import client_of
 from certworker.intake.redis_check import check_redis
 from certworker.redis_address import RedisAddress
-from tests.servers.redis import RedisServer, free_port
+from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
 from tests.servers.secure_redis import SecureRedis
 from tests.servers.sentinels import PATIENCE_SECONDS, SERVICE, Sentinels
 from tests.servers.worker import wait_until

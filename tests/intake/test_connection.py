@@ -11,7 +11,8 @@ import pytest
 from certworker.errors.redis import RedisRefusesUs, RedisUnreachable
 from certworker.intake.connection import connect, connected
 from certworker.settings import Settings, load
-from tests.servers.redis import RedisServer, free_port
+from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
 
 
 def settings_for(port: int, **more: str) -> Settings:

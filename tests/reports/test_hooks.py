@@ -15,7 +15,7 @@ import pytest
 from certworker.reports.hooks import SIGNATURE, Hook, HookRefused
 from tests.reports.test_notice import FAILED
 from tests.servers.listening import HttpServer
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 
 
 class Receiver(HttpServer):

@@ -14,7 +14,7 @@ import pytest
 from certworker.reports.mail import MailServer, Postbox
 from tests.reports.test_notice import FAILED
 from tests.servers.mail import MailReceiver
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 
 
 def postbox(

@@ -13,7 +13,7 @@ from typing import Any, Self
 from certworker.answer import CHALLENGE_PATH
 from certworker.development.authority import DevelopmentAuthority
 from tests.servers.listening import HttpServer
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 
 
 class ChallengeServer:

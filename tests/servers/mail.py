@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 
 
 class MailReceiver:

@@ -9,7 +9,7 @@ import struct
 import threading
 
 from tests.servers.listening import TcpServer
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 
 A = 1
 NO_ERROR, SERVER_FAILURE, NO_SUCH_NAME = 0, 2, 3

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.servers.nameserver import NameServer
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 
 INSTALL = (
     "pebble is missing; install it: apt-get install pebble, "

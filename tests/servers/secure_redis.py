@@ -7,7 +7,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.servers.pebble import make_tls
-from tests.servers.redis import RedisServer, free_port
+from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
 
 
 class SecureRedis(RedisServer):

@@ -28,7 +28,7 @@ import dns.rrset
 from dns.message import Message
 
 from tests.servers.listening import TcpServer
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 from tests.servers.signed import SignedZone
 
 Rows = dict[str, dict[str, list[str]]]

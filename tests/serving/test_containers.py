@@ -18,7 +18,7 @@ from certworker.errors.reloading import EngineUnreachable, ListingRefused, Reloa
 from certworker.serving.containers import Containers, Starts
 from certworker.settings.reloads import Reload
 from tests.servers.engine import Engine, Listed
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 from tests.servers.web import WebServer, always
 from tests.servers.worker import wait_until
 

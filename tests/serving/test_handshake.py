@@ -13,7 +13,7 @@ from certworker.certificates import Certificate
 from certworker.development.proxy import DevelopmentProxy
 from certworker.serving.handshake import leaf_of, shown, why_not_shown
 from certworker.settings import HttpAddress
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 from tests.serving.authority import Signer
 
 NAME = "shop.example.org"

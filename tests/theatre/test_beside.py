@@ -17,7 +17,7 @@ from certworker.intake.appwrite.consumer import Consumer
 from certworker.intake.appwrite.translator import Translator
 from certworker.serving.containers import Containers
 from tests.servers.engine import Engine
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 from tests.servers.worker import wait_until
 from tests.theatre.scenes import Scene, job, play, played, tried
 from tests.theatre.worlds import HERE, NAME, Stage

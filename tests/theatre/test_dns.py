@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 from tests.servers.web import always
 from tests.theatre.scenes import Scene, play, played
 from tests.theatre.worlds import HERE, NAME, PUBLIC, Stage

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from certworker.assembly import House
-from tests.servers.redis import free_port
+from tests.servers.ports import free_port
 from tests.servers.secure_redis import SecureRedis
 from tests.theatre.scenes import Scene, play, played
 from tests.theatre.worlds import HERE, NAME, Stage
