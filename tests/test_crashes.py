@@ -43,6 +43,9 @@ NAME = "shop.localhost"
 #: Production has 90.
 LEASE_SECONDS = 2.0
 
+#: However late the kill comes on a busy machine, the answer comes later; the CA's end cuts it short.
+MUCH_LONGER_THAN_THE_KILL_SECONDS = 120.0
+
 #: An order and its address in Redis are one step apart, which may have another number in each process.
 MOST_LOST = 4
 
@@ -265,7 +268,7 @@ class TestRestarted:
             _APP_REDIS_PORT=str(own_redis.port),
             _APP_DOMAIN=NAME,
         )
-        door_authority.misbehaviour.slow_seconds = {kind: 1.0}
+        door_authority.misbehaviour.slow_seconds = {kind: MUCH_LONGER_THAN_THE_KILL_SECONDS}
         worker = WorkerProcess(variables, tmp_path / "worker.log")
         worker.program = ["-m", "tests.servers.worker_program", str(round(LEASE_SECONDS))]
         with worker:

@@ -54,7 +54,7 @@ class Route:
 
 class Front:
     """
-    Delays and faults, the right signature and nonce, the resource's own answer, the list of requests.
+    Faults, the right signature and nonce, the resource's own answer, the list of requests, delays.
     """
 
     def __init__(
@@ -77,7 +77,6 @@ class Front:
         """
         What the CA says to *request*; None: nothing, the connection is cut.
         """
-        self._stopped.wait(self._misbehaviour.slow_seconds.get(request.kind, 0.0))
         fault = self._misbehaviour.next_fault(request.kind)
         with self._lock:
             reply = self._true_answer(request) if fault is None or fault.cut else _faulty(fault)
@@ -85,6 +84,7 @@ class Front:
                 reply = replace(reply, headers=self._headers(request, reply))
         cut = fault is not None and fault.cut
         self.asked.append(Asked(request.method, request.kind, reply.names, 0 if cut else reply.status))
+        self._stopped.wait(self._misbehaviour.slow_seconds.get(request.kind, 0.0))
         return None if cut else reply
 
     def _true_answer(self, request: Request) -> Reply:

@@ -57,7 +57,7 @@ class Misbehaviour:
     bad_nonces: int = 0
     #: … and this share of the others, 0 to 1.
     bad_nonce_share: float = 0.0
-    #: How long the answer to a kind of request (``newOrder``, ``challenge``, …) takes.
+    #: How long the answer to a kind of request (``newOrder``, ``challenge``, …) takes, after it was done.
     slow_seconds: dict[str, float] = field(default_factory=dict)
     #: How long a validation takes before the CA looks.
     validation_seconds: float = 0.0
