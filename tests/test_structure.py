@@ -45,7 +45,7 @@ FREE = {"__init__", "version"}
 
 #: A library that changes is one room's problem. `assembly`, `beside` and `cli` pass Redis on.
 LIBRARIES = {
-    "acme": {"acme", "development"},
+    "acme": {"development"},
     "click": {"cli"},
     "cryptography": {"certificates", "acme", "development"},
     "dns": {"checks.dns"},

@@ -27,7 +27,7 @@ from josepy.json_util import encode_b64jose
 from josepy.jwk import JWKEC
 
 from certworker import durable
-from certworker.acme.network import Signer
+from certworker.acme.jws import Signer
 from certworker.certificates import PrivateKey
 from certworker.errors.authority import AccountKeyUnreadable
 

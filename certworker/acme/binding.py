@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
 
-from acme.jws import JWS
 from josepy.json_util import decode_b64jose
 from josepy.jwa import HS256
 from josepy.jwk import JWKEC, JWKOct
+
+from certworker.acme.jws import signed
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,10 @@ class ExternalAccount:
     #: In base64url, without padding.
     hmac_key: str = field(repr=False)
 
-    def binding(self, key: JWKEC, url: str) -> dict[str, Any]:
+    def binding(self, key: JWKEC, url: str) -> dict[str, str]:
         """
         The proof for the CA, at whose newAccount *url* it is, that our account's *key* belongs to it.
         """
         public = json.dumps(key.public_key().to_partial_json()).encode()
         secret = JWKOct(key=decode_b64jose(self.hmac_key))
-        signed = JWS.sign(public, secret, HS256, None, url=url, kid=self.key_id)
-        told: dict[str, Any] = json.loads(signed.json_dumps())
-        return told
+        return signed(public, {"url": url, "kid": self.key_id}, secret, HS256)

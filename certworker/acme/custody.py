@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from josepy.json_util import encode_b64jose
 
 from certworker.acme.account import AccountFiles
-from certworker.acme.network import Network, Signer
+from certworker.acme.jws import Signer
+from certworker.acme.network import Network
 from certworker.acme.registration import Registration
 from certworker.certificates import Certificate
 from certworker.errors import CertworkerError

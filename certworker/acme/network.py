@@ -1,34 +1,28 @@
 """
 Signed requests to one CA: its directory, its nonces, and its refusals raised as failures.
 
-The `acme` library's own ClientNetwork is not used, only its JWS: it drops the headers of refusals, and with
-them Retry-After and the next nonce; it asks a second time only once after a bad nonce; its set of nonces is
-not made for threads; and it looks its trusted roots up again for each connection.
+The `acme` library's own ClientNetwork is not used: it drops the headers of refusals, and with them
+Retry-After and the next nonce; it asks a second time only once after a bad nonce; its set of nonces is not
+made for threads; and it looks its trusted roots up again for each connection.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
 
-from acme.jws import JWS
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from josepy.errors import DeserializationError
 from josepy.json_util import decode_b64jose
-from josepy.jwa import ES256, ES384, RS256, JWASignature
-from josepy.jwk import JWKEC, JWKRSA
 
+from certworker.acme.jws import Signer
 from certworker.acme.refusals import refusal
 from certworker.acme.resources import Directory
 from certworker.acme.transport import Reply, Transport
 from certworker.acme.waiting import date_of
-from certworker.certificates import PrivateKey
 from certworker.errors import CertworkerError
 from certworker.errors.authority import BadNonce
 from certworker.errors.configuration import WrongCaUrl
@@ -41,39 +35,6 @@ NONCE = re.compile(r"[A-Za-z0-9_-]+")
 NONCES_KEPT = 256
 #: A CA may change its terms or its profiles while the worker runs for years.
 DIRECTORY_AGE = timedelta(days=1)
-
-
-@dataclass(frozen=True)
-class Signer:
-    """
-    Who signs a request: the account's key, and its URL once the CA has given it one.
-    """
-
-    key: JWKEC | JWKRSA = field(repr=False)
-    url: str | None = None
-
-    @classmethod
-    def of_certificate(cls, key: PrivateKey) -> Signer:
-        """
-        The *key* of a certificate, which may revoke it (RFC 8555, section 7.6).
-        """
-        return cls(JWKRSA(key=key.key) if isinstance(key.key, RSAPrivateKey) else JWKEC(key=key.key))
-
-    def sign(self, payload: dict[str, Any] | None, nonce: bytes | None, url: str) -> bytes:
-        """
-        The JWS for a POST of *payload* to *url*; None makes it a POST-as-GET (RFC 8555, section 6.3).
-
-        Without a *nonce* it is one to stand inside of another.
-        """
-        content = b"" if payload is None else json.dumps(payload).encode()
-        signed = JWS.sign(content, self.key, self._algorithm, nonce, url=url, kid=self.url)
-        return str(signed.json_dumps()).encode()
-
-    @property
-    def _algorithm(self) -> JWASignature:
-        if isinstance(self.key, JWKRSA):
-            return RS256
-        return ES384 if self.key.key.curve.name == "secp384r1" else ES256
 
 
 class Network:
@@ -95,7 +56,7 @@ class Network:
         self._clock = clock
         #: How much the CA's clock was ahead of ours when it answered last; None: it has not said.
         self.clock_offset: timedelta | None = None
-        self._nonces: deque[bytes] = deque(maxlen=NONCES_KEPT)
+        self._nonces: deque[str] = deque(maxlen=NONCES_KEPT)
         self._directory: tuple[Directory, datetime] | None = None
         self._asking = Lock()
 
@@ -162,7 +123,7 @@ class Network:
         if (theirs := date_of(reply.headers)) is not None:
             self.clock_offset = theirs - self._clock()
 
-    def _nonce(self) -> bytes:
+    def _nonce(self) -> str:
         try:
             # The newest: the CA has forgotten the old ones first.
             return self._nonces.pop()
@@ -175,16 +136,17 @@ class Network:
             raise reply.unusable("no nonce")
         return nonce
 
-    def _keep(self, nonce: bytes | None) -> None:
+    def _keep(self, nonce: str | None) -> None:
         if nonce:
             self._nonces.append(nonce)
 
 
-def _nonce_of(reply: Reply) -> bytes | None:
+def _nonce_of(reply: Reply) -> str | None:
     nonce = reply.headers.get("Replay-Nonce", "")
     if not NONCE.fullmatch(nonce):
         return None
     try:
-        return decode_b64jose(nonce)
+        decode_b64jose(nonce)
     except DeserializationError:
         return None
+    return nonce

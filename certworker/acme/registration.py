@@ -9,7 +9,8 @@ from contextlib import suppress
 
 from certworker.acme.account import Account, AccountFiles
 from certworker.acme.binding import ExternalAccount
-from certworker.acme.network import Network, Signer
+from certworker.acme.jws import Signer
+from certworker.acme.network import Network
 from certworker.acme.transport import Reply
 from certworker.errors.authority import (
     AccountDeactivated,
