@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from acme.jws import JWS
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from josepy.jwk import JWK, JWKEC, JWKRSA
+from josepy.jwk import JWKEC, JWKRSA
 
 from certworker.acme.jws import Signer
 from certworker.certificates import PrivateKey
@@ -35,14 +35,14 @@ def read(message: bytes) -> JWS:
 
 class TestSigner:
     @pytest.fixture(params=KEYS)
-    def key(self, request: pytest.FixtureRequest) -> JWK:
+    def key(self, request: pytest.FixtureRequest) -> JWKEC | JWKRSA:
         """
         A key of each kind that an account or a certificate may have.
         """
-        key: JWK = KEYS[request.param]()
+        key: JWKEC | JWKRSA = KEYS[request.param]()
         return key
 
-    def test_a_message_of_an_account_names_it_and_verifies(self, key: JWK) -> None:
+    def test_a_message_of_an_account_names_it_and_verifies(self, key: JWKEC | JWKRSA) -> None:
         message = read(Signer(key, "https://ca.example/account/7").sign({"csr": "…"}, NONCE, URL))
 
         assert message.verify(key.public_key())
@@ -51,13 +51,13 @@ class TestSigner:
         assert (URL, b"nonce") == (message.signature.combined.url, message.signature.combined.nonce)
         assert message.signature.combined.jwk is None
 
-    def test_without_an_account_the_message_brings_its_key(self, key: JWK) -> None:
+    def test_without_an_account_the_message_brings_its_key(self, key: JWKEC | JWKRSA) -> None:
         message = read(Signer(key).sign({}, NONCE, URL))
 
         assert key.public_key() == message.signature.combined.jwk
         assert message.verify()
 
-    def test_everything_is_protected_and_the_private_part_of_the_key_stays_here(self, key: JWK) -> None:
+    def test_everything_is_protected_and_the_private_part_of_the_key_stays_here(self, key: JWKEC | JWKRSA) -> None:
         told = json.loads(Signer(key).sign(None, None, URL))
 
         assert {"protected", "payload", "signature"} == set(told)
