@@ -8,7 +8,8 @@ The CA's side: ACME (RFC 8555) from the connection to the certificate.
     refusals       its refusals, as our failures
     validations    why the CA could not see that a domain is ours, as our failures
     resources      directory, order and authorization, as values
-    network        signed requests, nonces, the directory
+    jws            messages, signed
+    network        the conversation: requests, nonces, the directory
     account        the account's key and URL on the volume
     binding        the account on a CA's web site that ours is bound to
     registration   the account at the CA

@@ -5,6 +5,7 @@ The files, none of which needs another::
 
     watch      ★ the moments of the agenda, the rounds, the daily words
     padlock    asks Traefik until it shows the certificate
+    chronicle  writes the stories of the names down
     reloads    tells containers that read their files once
     labels     asks for certificates for containers that want them by a label
 """

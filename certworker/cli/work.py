@@ -17,6 +17,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.assembly import House, build, now_in_utc
+from certworker.beside.chronicle import Chronicle
 from certworker.beside.labels import Labels
 from certworker.beside.padlock import Padlock
 from certworker.beside.reloads import LABEL, Reloads
@@ -36,7 +37,6 @@ from certworker.intake.scheduler import Scheduler
 from certworker.intake.signals import stop_on_signals
 from certworker.intake.worker import LEASE_SECONDS, run
 from certworker.ledger.limits import SETTING
-from certworker.ledger.story import Event
 from certworker.questions import verify
 from certworker.reports import log
 from certworker.reports.narrator import Narrator
@@ -104,8 +104,10 @@ def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
             lease_seconds=lease_seconds,
         )
         stack.callback(house.locks.give_all_back)
-        narrator = Narrator(lambda name, *event: house.stories.tell(name, Event(*event)))
-        logging.getLogger("certworker").addHandler(narrator)
+        chronicle = Chronicle(house.stories)
+        chronicle.start()
+        stack.callback(chronicle.stop)
+        logging.getLogger("certworker").addHandler(Narrator(chronicle.tell))
         scheduler = Scheduler(connection)
         stack.callback(scheduler.stop)
         _open_door(house, scheduler, stack)

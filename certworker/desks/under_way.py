@@ -109,9 +109,8 @@ class UnderWay:
         """
         Forget the order for *names* and its key.
         """
-        if found := self.orders.find(names):
-            # In this order: an address without its key would lead the next attempt to order anew.
-            self.orders.forget(names)
+        # In this order: an address without its key would lead the next attempt to order anew.
+        if found := self.orders.take_away(names):
             self.keys.forget(found.url)
 
     def remove_stale(self) -> None:

@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 PATIENCE_SECONDS = 0.25
 
 #: While requests wait in the lanes for a slot, a newcomer on the queue is seen after this.
-GLANCE_SECONDS = 0.02
+GLANCE_SECONDS = 0.1
 
 
 class PooledWorker(SimpleWorker):

@@ -45,13 +45,17 @@ class Agenda:
 
     def put_many(self, moments: Mapping[str, datetime | None]) -> None:
         """
-        Put many names at once, and wake whoever looks for the earliest of the moments.
+        Put many names at once, and wake whoever looks for the earliest of the moments, if nothing stands on
+        the agenda before it: for that somebody looks anyway.
         """
         scores = {name: moment.timestamp() if moment else math.inf for name, moment in moments.items()}
-        for some in _portions(list(scores)):
-            self._connection.zadd(AGENDA, {name: scores[name] for name in some})
+        with self._connection.pipeline(transaction=False) as pipe:
+            for some in _portions(list(scores)):
+                pipe.zadd(AGENDA, {name: scores[name] for name in some})
+            pipe.zrange(AGENDA, 0, 0, withscores=True)
+            *_, first = pipe.execute()
         planned = [moment for moment in moments.values() if moment]
-        if planned:
+        if planned and (not first or first[0][1] >= min(scores.values())):
             self.wake(min(planned))
 
     def remove(self, name: str) -> None:

@@ -63,8 +63,17 @@ class OrdersUnderWay:
         """
         The order for the very same *names*, in any order of them; None if there is none.
         """
+        return self._read(names, self._connection.get(self._key(names)))
+
+    def take_away(self, names: Sequence[str]) -> OrderUnderWay | None:
+        """
+        Forget the order for *names*, and return what was known of it; forgetting it twice is no mistake.
+        """
+        return self._read(names, self._connection.getdel(self._key(names)))
+
+    def _read(self, names: Sequence[str], text: bytes | str | None) -> OrderUnderWay | None:
         try:
-            kept = json.loads(text_in(self._connection.get(self._key(names))))
+            kept = json.loads(text_in(text))
             url, known, expires = kept["url"], tuple(kept["names"]), moment_in(kept["expires"])
             reserved = kept["reserved"] is True
         except (ValueError, LookupError, TypeError, RecursionError):
@@ -72,12 +81,6 @@ class OrdersUnderWay:
         if not isinstance(url, str) or set(known) != set(names) or expires is None:
             return None
         return OrderUnderWay(url, tuple(names), self._authority, expires, reserved)
-
-    def forget(self, names: Sequence[str]) -> None:
-        """
-        Forget the order for *names*; forgetting it twice is no mistake.
-        """
-        self._connection.delete(self._key(names))
 
     def _key(self, names: Sequence[str]) -> str:
         return f"{ORDERS}{self._authority}:{set_of(names)}"

@@ -5,8 +5,11 @@ The story of each name: its last fifty events, in plain text that a console may 
 from __future__ import annotations
 
 import json
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from threading import Lock
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -17,6 +20,9 @@ from certworker.ledger.text import moment_in, text_in, written
 STORIES = "certworker:story:"
 
 EVENTS_KEPT = 50
+
+#: While Redis does not answer, the oldest lines are dropped.
+MOST_UNWRITTEN = 10_000
 
 #: A name that nothing has happened to for so long has no story any more.
 KEPT_FOR = timedelta(days=120)
@@ -41,26 +47,38 @@ class Stories:
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
+        self._told: deque[tuple[str, str]] = deque(maxlen=MOST_UNWRITTEN)
+        #: The lines of a name are written one after the other.
+        self._writing = Lock()
 
     def tell(self, name: str, event: Event) -> None:
         """
-        Add *event* to the story of *name*; without a Redis it is not kept, for the log has it, too.
+        Add *event* to the story of *name*, with the next :meth:`write`.
         """
-        key = STORIES + name
         line = json.dumps([written(event.moment), event.level, printable(event.text)], ensure_ascii=False)
-        try:
+        self._told.append((STORIES + name, line))
+
+    def write(self) -> None:
+        """
+        Keep what was told; without a Redis it is not kept, for the log has it, too.
+        """
+        with self._writing, suppress(RedisError):
+            lines: dict[str, list[str]] = {}
+            while self._told:
+                key, line = self._told.popleft()
+                lines.setdefault(key, []).append(line)
             with self._connection.pipeline(transaction=False) as pipe:
-                pipe.lpush(key, line)
-                pipe.ltrim(key, 0, EVENTS_KEPT - 1)
-                pipe.expire(key, KEPT_FOR)
+                for key, some in lines.items():
+                    pipe.lpush(key, *some)
+                    pipe.ltrim(key, 0, EVENTS_KEPT - 1)
+                    pipe.expire(key, KEPT_FOR)
                 pipe.execute()
-        except RedisError:
-            return
 
     def read(self, name: str) -> list[Event]:
         """
         What happened to *name*, oldest first.
         """
+        self.write()
         lines = self._connection.lrange(STORIES + name, 0, -1)
         return [event for line in reversed(lines) if (event := _event(text_in(line)))]
 
@@ -68,6 +86,7 @@ class Stories:
         """
         Remove the story of *name*.
         """
+        self.write()
         self._connection.delete(STORIES + name)
 
 

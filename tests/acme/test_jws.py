@@ -57,7 +57,7 @@ class TestSigner:
         assert key.public_key() == message.signature.combined.jwk
         assert message.verify()
 
-    def test_everything_is_protected_and_the_private_part_of_the_key_stays_here(self, key: JWKEC | JWKRSA) -> None:
+    def test_all_is_protected_and_the_private_key_stays_here(self, key: JWKEC | JWKRSA) -> None:
         told = json.loads(Signer(key).sign(None, None, URL))
 
         assert {"protected", "payload", "signature"} == set(told)

@@ -18,6 +18,9 @@ from certworker.errors.authority import BadCertificate, ServerInternal
 NAME = "shop.localhost"
 NAMES = (NAME,)
 
+#: The CA looks for the answer when it stands again.
+SECOND_ATTEMPT_BEGINS_WITHIN_SECONDS = 2.0
+
 
 def asked(authority: DevelopmentAuthority, kind: str) -> int:
     """
@@ -49,7 +52,7 @@ class TestResume:
         """
         The next attempt goes on where the CA fell silent.
         """
-        door_authority.misbehaviour.validation_seconds = 0.1
+        door_authority.misbehaviour.validation_seconds = SECOND_ATTEMPT_BEGINS_WITHIN_SECONDS
         door_authority.misbehaviour.fail(kind, Fault())
         with pytest.raises(ServerInternal):
             house.issuer.issue(NAMES)

@@ -77,8 +77,8 @@ class TestKeep:
         Two workers may come to the same end.
         """
         orders.keep(NAMES, URL, expires=None, reserved=False, now=now)
-        orders.forget(NAMES)
-        orders.forget(NAMES)
+        orders.take_away(NAMES)
+        orders.take_away(NAMES)
 
         assert orders.find(NAMES) is None
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from redis import Redis
 
 from certworker.ledger.story import EVENTS_KEPT, STORIES, Event, Stories
+from tests.servers.ports import free_port
 
 NAME = "shop.example.org"
 NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
@@ -63,3 +64,12 @@ class TestStories:
         stories.forget(NAME)
 
         assert [] == stories.read(NAME)
+
+    def test_without_redis_nothing_is_kept_and_nobody_is_harmed(self) -> None:
+        """
+        The log has it, too.
+        """
+        stories = Stories(Redis(port=free_port()))
+        stories.tell(NAME, Event(NOW, "INFO", "step"))
+
+        stories.write()
