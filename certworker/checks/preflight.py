@@ -32,6 +32,10 @@ YES_IS_KEPT_SECONDS = 60.0
 #: Whoever has just repaired something does not wait for a minute.
 NO_IS_KEPT_SECONDS = 5.0
 
+#: The fast lane: no longer does a renewal of what works wait for the checks of its names, as their no would
+#: hardly stop it. What they say later is remembered for the next question.
+RENEWAL_SECONDS = 2.0
+
 #: In the place of a name: what was found of this machine.
 MACHINE = ("", False)
 
@@ -78,7 +82,7 @@ class Preflight:
         Make sure that the CA would say yes to *names*, as far as can be told from here.
 
         Args:
-            renewing: A certificate of theirs works, so that a no is but a likely no.
+            renewing: A certificate of theirs works, so that a no is but a likely no, and is not waited for.
 
         Raises:
             CertworkerError: It would say no; or probably, and was asked within the day.
@@ -104,10 +108,13 @@ class Preflight:
 
     def examine(self, names: Sequence[str], *, renewing: bool = False) -> list[tuple[Found, ...]]:
         """
-        What each check found of each of *names*.
+        What each check found of each of *names*; of *renewing* what it found in time.
         """
-        each = [self._names.submit(self._examine_name, name, renewing) for name in names]
-        return [future.result() for future in each]
+        began = time.monotonic()
+        under_way = [self._names.submit(self._examine_name, name, renewing) for name in names]
+        return [
+            _in_time(future, began + RENEWAL_SECONDS) if renewing else future.result() for future in under_way
+        ]
 
     def _examine_name(self, name: str, renewing: bool) -> tuple[Found, ...]:
         if found := self._kept.get((name, renewing)):
@@ -151,6 +158,13 @@ class Preflight:
             raise [*certain, *doubts][0]
         for doubt in doubts:
             _warn(name, doubt, "" if proven else " · the CA is asked all the same, once a day")
+
+
+def _in_time(examined: Future[tuple[Found, ...]], deadline: float) -> tuple[Found, ...]:
+    try:
+        return examined.result(max(0.0, deadline - time.monotonic()))
+    except TimeoutError:
+        return (Found("all", Verdict.yes("not checked in time")),)
 
 
 def _answer(check: Check | Inspection, future: Future[Verdict], deadline: float) -> Verdict:

@@ -49,3 +49,9 @@ class Visitor(HTTPChannel):
         Whether to listen to it.
         """
         return time.monotonic() >= self.heard_again and bool(super().readable())
+
+    def writable(self) -> bool:
+        """
+        Whether it waits for an answer that is complete; for half of one the loop of the server would spin.
+        """
+        return not self.requests and bool(super().writable())

@@ -189,6 +189,25 @@ class TestDeadlines:
         release.set()
         assert time.monotonic() - began < 5
 
+    def test_the_renewal_of_what_works_waits_two_seconds_at_most(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Name servers that are silent today were asked by the CA yesterday, and will be tomorrow.
+        """
+        answered = threading.Event()
+
+        def look_up(name: str) -> Records:
+            answered.wait(60)
+            return Records(name)
+
+        preflight = Preflight([], [Check("DNS", "this test", lambda _: NO, 1)], look_up, lambda _: False)
+        with caplog.at_level(logging.INFO):
+            preflight([NAME, "www.shop.org"], renewing=True)
+        answered.set()
+
+        assert "preflight ok (not checked in time)" == caplog.messages[-1]
+
     def test_a_fault_of_ours_stops_nothing(
         self, questions: Questions, caplog: pytest.LogCaptureFixture
     ) -> None:
