@@ -21,7 +21,7 @@ ADOPTED = "adopted"
 STATES = ("valid", "due", "expired", "failed", "waiting", "paused", "issuing", "missing")
 
 #: Records are read from Redis in portions of this size.
-PORTION = 500
+PORTION = 100
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ class Transport:
             raise AuthorityUnreachable(host=_host(url), reason="that is no URL")
         began = time.monotonic()
         try:
-            response = self._connections.request(
+            response = self._connections.urlopen(
                 method,
                 url,
                 body=body,
