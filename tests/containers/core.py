@@ -17,6 +17,9 @@ TOP = Path(__file__).parents[2]
 #: Appwrite's own message, in the format of utopia-php/queue.
 MESSAGES = Path(core.__file__).with_name("utopia.php")
 
+#: The same in that of php-resque, in releases of 2021.
+JOBS_OF_RESQUE = MESSAGES.with_name("resque.php")
+
 #: The wire format of RQ, as the README shows it.
 JOBS = TOP / "examples" / "producer.php"
 
@@ -36,6 +39,13 @@ class ContainedCore:
         """
         self._php(MESSAGES, "6379", json.dumps([core.payload(domain) for domain in domains]))
 
+    def send_jobs_of_resque(self, *domains: str) -> None:
+        """
+        Put a job of an old Appwrite for each of *domains* on its own queue.
+        """
+        one_by_one = f'for domain; do php /{JOBS_OF_RESQUE.name} 6379 "$domain"; done'
+        self._run(JOBS_OF_RESQUE, "sh", "-e", "-c", one_by_one, "sh", *domains)
+
     def enqueue_jobs(self, *domains: str) -> None:
         """
         Put a job for each of *domains* on certworker's queue.
@@ -43,7 +53,10 @@ class ContainedCore:
         self._php(JOBS, *domains)
 
     def _php(self, script: Path, *arguments: str) -> None:
+        self._run(script, "php", f"/{script.name}", *arguments)
+
+    def _run(self, script: Path, *command: str) -> None:
         self.docker(
             *("run", "--rm", "--network", self.network, "--env", "_APP_REDIS_HOST=redis"),
-            *("--volume", f"{script}:/{script.name}:ro", PHP, "php", f"/{script.name}", *arguments),
+            *("--volume", f"{script}:/{script.name}:ro", PHP, *command),
         )

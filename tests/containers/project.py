@@ -9,6 +9,7 @@ import re
 import secrets
 import shlex
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from certworker.development.proxy import handshake
@@ -19,6 +20,7 @@ from tests.servers.ports import free_port
 from tests.servers.worker import wait_until
 
 TOP = Path(__file__).parents[2]
+OURS = (TOP / "docker-compose.yml", Path(__file__).parent / "override.yml")
 WORKER = "appwrite-worker-certificates"
 
 PATIENCE_SECONDS = 60.0
@@ -31,18 +33,25 @@ CLEAR_THE_LINE = "\x1b[2K"
 
 class Project:
     """
-    The services of docker-compose.yml, with *pebble* as their CA.
+    The services of docker-compose.yml, or of other *files*, with *pebble* as their CA.
 
     Attributes:
         settings: What stands in the .env file; a test may change it before :meth:`up`.
     """
 
-    def __init__(self, docker: Docker, name: str, pebble: ContainedPebble, directory: Path) -> None:
+    def __init__(
+        self,
+        docker: Docker,
+        name: str,
+        pebble: ContainedPebble,
+        directory: Path,
+        files: Sequence[Path] = OURS,
+    ) -> None:
         self.pebble = pebble
         self._docker = docker
         self._name = name
         self._dotenv = directory / "dotenv"
-        self._files = [TOP / "docker-compose.yml", Path(__file__).parent / "override.yml"]
+        self._files = [*files]
         self._https_port = free_port()
         self.settings = {
             "_APP_ENV": "production",
@@ -62,6 +71,12 @@ class Project:
         Lay one more file over docker-compose.yml.
         """
         self._files.append(override)
+
+    def without(self, override: Path) -> None:
+        """
+        Take a file away that was laid over docker-compose.yml.
+        """
+        self._files.remove(override)
 
     def compose(self, *arguments: str, stdin: str | None = None) -> str:
         """
@@ -99,26 +114,37 @@ class Project:
         """
         self.attempt("down", "--volumes", "--timeout", "0")
 
-    def logs(self, *options: str) -> str:
+    def logs(self, *options: str, service: str = WORKER) -> str:
         """
-        The worker's lines as they were written.
+        The worker's lines as they were written, or those of another *service*.
         """
-        shown = self.compose("logs", "--no-log-prefix", *options, WORKER)
+        shown = self.compose("logs", "--no-log-prefix", *options, service)
         return shown.replace(CLEAR_THE_LINE, "")
 
     def wait_for_line(
-        self, pattern: str, *options: str, times: int = 1, seconds: float = PATIENCE_SECONDS
+        self,
+        pattern: str,
+        *options: str,
+        times: int = 1,
+        seconds: float = PATIENCE_SECONDS,
+        service: str = WORKER,
     ) -> str:
         """
-        The line of the worker's log that has *pattern* for the *times*-th time.
+        The line of the worker's log, or of that of another *service*, that has *pattern* for the *times*-th
+        time.
         """
 
+        def lines() -> list[str]:
+            return self.logs(*options, service=service).splitlines()
+
         def line() -> str | None:
-            found = [line for line in self.logs(*options).splitlines() if re.search(pattern, line)]
+            found = [line for line in lines() if re.search(pattern, line)]
             return found[times - 1] if len(found) >= times else None
 
         missing = f"no line with {pattern!r} in:\n"
-        return wait_until(line, lambda: missing + self.logs(), seconds, pause_seconds=PAUSE_SECONDS)
+        return wait_until(
+            line, lambda: missing + self.logs(service=service), seconds, pause_seconds=PAUSE_SECONDS
+        )
 
     def worker(self, *command: str) -> str:
         """
@@ -147,13 +173,14 @@ class Project:
             self.redis("HSET", f"rq:job:{job}", "data", call, "origin", "certificates")
             self.redis("RPUSH", "rq:queue:certificates", job)
 
-    def visit(self, name: str) -> str:
+    def visit(self, name: str, root: Path | None = None) -> str:
         """
-        The serial number of the certificate that Traefik shows a visitor of *name* who trusts the CA.
+        The serial number of the certificate that Traefik shows a visitor of *name* who trusts the CA, or
+        another *root*.
 
         Traefik takes up a new file within a second or two, or later if the machine is busy.
         """
-        root = self.pebble.root()
+        root = root or self.pebble.root()
 
         def shown() -> str | None:
             try:

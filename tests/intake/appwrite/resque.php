@@ -1,9 +1,11 @@
 <?php
 // Puts jobs on the queue v1-certificates as php-resque and its scheduler do: php resque.php PORT DOMAIN [MOMENT]
+//
+// Redis is on this machine, or where _APP_REDIS_HOST says.
 
 [, $port, $domain] = $argv;
 $redis = new Redis();
-$redis->connect('127.0.0.1', (int) $port);
+$redis->connect(getenv('_APP_REDIS_HOST') ?: '127.0.0.1', (int) $port);
 
 $arguments = [['document' => [], 'domain' => $domain, 'validateTarget' => false, 'validateCNAME' => false]];
 if (isset($argv[3])) {

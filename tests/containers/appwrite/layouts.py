@@ -1,0 +1,83 @@
+"""
+Appwrite's docker-compose.yml in both of its layouts, and the changes that the README asks for in it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.containers.project import TOP, WORKER
+
+HERE = Path(__file__).parent
+
+#: Laid over it by the tests, and over the service that the README puts there.
+NAMES, AUTHORITY = HERE / "names.yml", HERE / "authority.yml"
+
+#: The image in it, which is made of what lies here.
+IMAGE = "appwrite-under-test"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """
+    One of them.
+
+    Attributes:
+        worker: The service that takes the messages for certificates.
+        variables: What its .env has.
+    """
+
+    file: Path
+    worker: str
+    variables: Mapping[str, str]
+
+
+#: As its installer writes them: what points nowhere is not empty there.
+CLASSIC = Layout(
+    HERE / "classic.yml",
+    WORKER,
+    {
+        "_APP_EMAIL_CERTIFICATES": "",
+        "_APP_SYSTEM_SECURITY_EMAIL_ADDRESS": "ops@example.org",
+        "_APP_DOMAIN_TARGET": "localhost",
+    },
+)
+COMBINED = Layout(
+    HERE / "combined.yml",
+    "appwrite-worker",
+    {
+        "_APP_EMAIL_CERTIFICATES": "ops@example.org",
+        "_APP_DOMAIN_TARGET_CNAME": "localhost",
+        "_APP_DOMAIN_TARGET_A": "127.0.0.1",
+        "_APP_DOMAIN_TARGET_AAAA": "::1",
+    },
+)
+
+
+def block(kind: str) -> str:
+    """
+    What stands in the README between fences that are marked with *kind*, of which there is one.
+    """
+    text = (TOP / "README.md").read_text()
+    [found] = re.findall(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return str(found)
+
+
+def migrated(layout: Layout) -> str:
+    """
+    The file of *layout* with certworker in the place of the old worker.
+    """
+    text = _edited(rf"^  {WORKER}:\n(?:    .*\n)+", block("yaml service"), layout.file.read_text())
+    if layout is COMBINED:
+        environment = rf"(?<=^  {layout.worker}:\n)(?:    .*\n)+?    environment:\n"
+        text = _edited(environment, r"\g<0>" + block("yaml off"), text)
+    return _edited(r"^volumes:\n(?:  .*\n)+", r"\g<0>" + block("yaml volume"), text)
+
+
+def _edited(pattern: str, replacement: str, text: str) -> str:
+    text, times = re.subn(pattern, replacement, text, flags=re.MULTILINE)
+    assert 1 == times
+    return text

@@ -1,0 +1,212 @@
+"""
+In place of Appwrite's worker, and back again: what the README says, typed as it stands there.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.containers.appwrite.certbot import Certbot
+from tests.containers.appwrite.layouts import (
+    AUTHORITY,
+    CLASSIC,
+    COMBINED,
+    HERE,
+    IMAGE,
+    NAMES,
+    Layout,
+    block,
+    migrated,
+)
+from tests.containers.certification import ContainedPebble
+from tests.containers.core import ContainedCore
+from tests.containers.docker import Docker
+from tests.containers.project import WORKER, Project
+
+KEPT = ("main.internal", "one.internal")
+BROKEN = "two.internal"
+NEW = "shop.internal"
+
+#: What the old worker leaves when it dies between its four renames: the key is that of another certificate.
+BREAK = ("cp", *(f"/storage/certificates/{name}/privkey.pem" for name in (KEPT[0], BROKEN)))
+
+
+class Operator:
+    """
+    Who runs an Appwrite of *layout* and follows the README.
+    """
+
+    def __init__(self, docker: Docker, project: Project, layout: Layout, directory: Path) -> None:
+        self.project = project
+        self.layout = layout
+        self.certbot = Certbot(directory / "letsencrypt")
+        self._docker = docker
+        self._directory = directory
+
+    def edit(self) -> None:
+        """
+        Change Appwrite's file as it says.
+        """
+        (self._directory / "docker-compose.yml").write_text(migrated(self.layout))
+
+    def migrate(self) -> None:
+        """
+        Do all that it says.
+        """
+        self.edit()
+        self.project.also(AUTHORITY)
+        self.project.type_in(block("sh migration"), self._directory)
+
+    def go_back(self) -> None:
+        """
+        Do what it says about that.
+        """
+        self.project.type_in(block("sh return"), self._directory)
+        shutil.copy(self.layout.file, self._directory / "docker-compose.yml")
+        self.project.without(AUTHORITY)
+        self.project.up()
+
+    def get_by_certbot(self, *domains: str) -> dict[str, str]:
+        """
+        Have certbot's files for *domains* in the container of the old worker; returns the serial numbers.
+        """
+        serials = {domain: self.certbot.get(domain) for domain in domains}
+        self.project.compose("cp", f"{self.certbot.directory}/.", f"{self.layout.worker}:/etc/letsencrypt")
+        return serials
+
+    def visit(self, *domains: str) -> dict[str, str]:
+        """
+        The serial numbers that visitors of *domains* are shown, who trust certbot's CA and, once it has
+        issued something, Pebble.
+        """
+        pebble = self.project.pebble
+        roots = self._directory / "roots.pem"
+        roots.write_bytes(self.certbot.root + (pebble.root().read_bytes() if pebble.orders() else b""))
+        return {domain: self.project.visit(domain, roots) for domain in domains}
+
+    def workers(self) -> dict[str, str]:
+        """
+        The services of workers that run, whatever the file says now, and their images.
+        """
+        of_project = f"label=com.docker.compose.project={self.project.settings['TEST_PROJECT']}"
+        form = '{{.Label "com.docker.compose.service"}} {{.Image}}'
+        lines = self._docker("ps", "--filter", of_project, "--format", form).splitlines()
+        return {service: image for service, image in map(str.split, lines) if "worker" in service}
+
+    def definition(self) -> dict[str, Any]:
+        """
+        What compose makes of the file.
+        """
+        definition: dict[str, Any] = json.loads(self.project.compose("config", "--format", "json"))
+        return definition
+
+    def wait_for_old_worker(self, said: str, *domains: str) -> None:
+        """
+        Wait until the old worker has said that of each of *domains*.
+        """
+        for domain in domains:
+            self.project.wait_for_line(f"{domain}: {said}", service=self.layout.worker)
+
+
+@pytest.fixture(params=[CLASSIC, COMBINED], ids=["classic", "combined"])
+def operator(
+    request: pytest.FixtureRequest,
+    docker: Docker,
+    image: str,
+    network: str,
+    pebble: ContainedPebble,
+    tmp_path: Path,
+) -> Iterator[Operator]:
+    """
+    One whose Appwrite is not yet up.
+    """
+    layout: Layout = request.param
+    docker("build", "--quiet", "--tag", IMAGE, str(HERE))
+    file = tmp_path / "docker-compose.yml"
+    shutil.copy(layout.file, file)
+    project = Project(docker, network, pebble, tmp_path, [file, NAMES])
+    socket = docker.variables.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+    project.settings |= {"TEST_DOCKER_SOCKET": socket, **layout.variables}
+    yield Operator(docker, project, layout, tmp_path)
+    project.remove()
+
+
+@pytest.fixture
+def ask(operator: Operator, core: ContainedCore) -> Callable[..., None]:
+    """
+    Sends messages as the core of that release does.
+    """
+    return core.send_jobs_of_resque if operator.layout is CLASSIC else core.send_messages
+
+
+class TestMigration:
+    def test_there_and_back_every_name_keeps_its_padlock(
+        self, operator: Operator, pebble: ContainedPebble, image: str, ask: Callable[..., None]
+    ) -> None:
+        """
+        What is valid is not ordered again, and what the core asks for is done by who is there.
+        """
+        project = operator.project
+        pebble.start()
+        project.up()
+        shown = operator.get_by_certbot(*KEPT, BROKEN)
+        ask(*shown)
+        operator.wait_for_old_worker("moved", *shown)
+        assert shown == operator.visit(*shown)
+        workers = operator.workers()
+        project.compose("exec", "appwrite", *BREAK)
+
+        operator.migrate()
+
+        for domain in KEPT:
+            project.wait_for_line(f"{domain}: adopted: issued by R11")
+        project.wait_for_line(rf"{BROKEN}: .*fs\.partial")
+        project.wait_for_line(f"{BROKEN}: DONE")
+        project.wait_for_health("healthy")
+        assert workers | {WORKER: image} == operator.workers()
+        ask(NEW)
+        project.wait_for_line(f"{NEW}: DONE")
+        shown |= operator.visit(BROKEN, NEW)
+        assert shown == operator.visit(*KEPT, BROKEN, NEW)
+        assert 2 == pebble.orders()
+        assert "Appwrite's queue v1-certificates is served" in project.logs()
+        if operator.layout is COMBINED:
+            assert NEW not in project.logs(service=operator.layout.worker)
+
+        operator.go_back()
+
+        assert workers == operator.workers()
+        assert shown == operator.visit(*shown)
+        ask(*KEPT, NEW)
+        operator.wait_for_old_worker("renew isn't required", *KEPT, NEW)
+        renewed = operator.get_by_certbot(*shown)
+        ask(*renewed)
+        operator.wait_for_old_worker("moved", *renewed)
+        # Nothing of ours is needed any more.
+        project.compose("exec", "appwrite", "rm", "-r", "/storage/certificates/.certworker")
+        project.compose("restart", "traefik")
+        assert renewed == operator.visit(*renewed)
+        assert 2 == pebble.orders()
+
+    def test_two_services_change_and_nothing_else(self, operator: Operator) -> None:
+        """
+        Of the old service nothing is left, not its entrypoint, its container's name or its profile; and
+        where another one did the work, that gets one variable.
+        """
+        before = operator.definition()
+        operator.edit()
+        after = operator.definition()
+
+        old, new = before["services"], after["services"]
+        assert {WORKER, operator.layout.worker} == {name for name in new if old.get(name) != new[name]}
+        assert not any(new[WORKER].get(key) for key in ("entrypoint", "container_name", "profiles"))
+        if operator.layout is COMBINED:
+            environment = old["appwrite-worker"]["environment"] | {"_APP_CERTIFICATES_QUEUE_NAME": "unused"}
+            assert old["appwrite-worker"] | {"environment": environment} == new["appwrite-worker"]
+        assert {"certworker-state"} == after["volumes"].keys() - before["volumes"].keys()
