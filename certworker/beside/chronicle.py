@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from threading import Event as Flag
 from threading import Thread
+from typing import Self
 
 from certworker.ledger.story import Event, Stories
 
@@ -18,7 +19,7 @@ COLLECTED_FOR_SECONDS = 0.05
 
 class Chronicle:
     """
-    A thread that writes what *stories* were told.
+    A thread that writes what *stories* were told, as long as the context lasts.
     """
 
     def __init__(self, stories: Stories) -> None:
@@ -27,16 +28,11 @@ class Chronicle:
         self._stopped = Flag()
         self._thread = Thread(target=self._run, name="chronicle", daemon=True)
 
-    def start(self) -> None:
-        """
-        Begin.
-        """
+    def __enter__(self) -> Self:
         self._thread.start()
+        return self
 
-    def stop(self) -> None:
-        """
-        End it; what was told is written.
-        """
+    def __exit__(self, *_: object) -> None:
         self._stopped.set()
         self._news.set()
         self._thread.join(timeout=5)

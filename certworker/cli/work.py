@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
+from random import Random
 
 import click
 from redis import Redis
@@ -31,6 +32,7 @@ from certworker.intake.appwrite.consumer import Consumer
 from certworker.intake.appwrite.translator import Translator
 from certworker.intake.connection import connect
 from certworker.intake.functions import functions_of
+from certworker.intake.processor import keep_to_one_processor
 from certworker.intake.queue import ISSUE, queue_length, request_certificate, wake_at
 from certworker.intake.redis_check import wait_for_redis
 from certworker.intake.scheduler import Scheduler
@@ -88,6 +90,7 @@ def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
     Args:
         lease_seconds: How long names and jobs stay those of a worker that died.
     """
+    keep_to_one_processor(Random())
     jobs = settings.concurrency + MOST_WITHOUT_A_SLOT
     connection = connect(settings, connections=2 * jobs + CONNECTIONS_BESIDE_THE_JOBS)
     with ExitStack() as stack:
@@ -104,9 +107,7 @@ def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
             lease_seconds=lease_seconds,
         )
         stack.callback(house.locks.give_all_back)
-        chronicle = Chronicle(house.stories)
-        chronicle.start()
-        stack.callback(chronicle.stop)
+        chronicle = stack.enter_context(Chronicle(house.stories))
         logging.getLogger("certworker").addHandler(Narrator(chronicle.tell))
         scheduler = Scheduler(connection)
         stack.callback(scheduler.stop)

@@ -12,6 +12,7 @@ In the order in which they may import each other::
     jobs         what a job may ask for; everything else fails it
     recovery     what a dead worker left behind
     scheduler    brings delayed jobs to the queue when their moment comes
+    processor    the one that all threads keep to
     signals      SIGTERM and SIGINT as an event
     slots        the slots of a worker, and whose jobs are in them
     batches      the queue, hundreds of jobs at a time

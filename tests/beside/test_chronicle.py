@@ -26,10 +26,8 @@ class TestChronicle:
         """
         One that has begun.
         """
-        chronicle = Chronicle(Stories(connection))
-        chronicle.start()
-        yield chronicle
-        chronicle.stop()
+        with Chronicle(Stories(connection)) as chronicle:
+            yield chronicle
 
     def test_what_was_told_stands_in_redis_a_moment_later(
         self, connection: Redis, chronicle: Chronicle
@@ -44,12 +42,12 @@ class TestChronicle:
 
         assert ["first", "second"] == [each.text for each in Stories(connection).read(NAME)]
 
-    def test_nothing_is_lost_at_the_end(self, connection: Redis, chronicle: Chronicle) -> None:
+    def test_nothing_is_lost_at_the_end(self, connection: Redis) -> None:
         """
         The last words of a worker tell how it ended.
         """
-        for number in range(20):
-            chronicle.tell(f"{number}.example.org", NOW, "INFO", "stopped")
-        chronicle.stop()
+        with Chronicle(Stories(connection)) as chronicle:
+            for number in range(20):
+                chronicle.tell(f"{number}.example.org", NOW, "INFO", "stopped")
 
         assert all(Stories(connection).read(f"{number}.example.org") for number in range(20))
