@@ -99,7 +99,7 @@ class TestRenewals:
             house.rounds.reconcile()
             assert NAME in house.agenda
 
-        assert steps >= 15
+        assert steps >= 12
         assert accident != "crowd" or accidents.evicted >= steps
         assert EXPECTED[accident] >= set(outcomes), outcomes
         assert "issued" == house.issuer.issue((NAME,), force=True).state
