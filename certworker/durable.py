@@ -32,7 +32,7 @@ PUBLIC_DIRECTORY = 0o755
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
+def told(path: Path | str) -> Iterator[None]:
     """
     Tell an error of the file system at *path* as the failure it is.
 
@@ -44,7 +44,7 @@ def told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or str(error)
+        path, reason = Path(path), error.strerror or str(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise VolumeFull(path=path, reason=reason) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, repeat
+from pathlib import Path
 from random import Random
 
 from certworker.errors.machine import AlreadyUnderWay, SchemaTooNew
@@ -84,15 +85,15 @@ class Rounds:
         names = self.agenda.due(now, NAMES_A_LOOK)
         moments: dict[str, datetime] = {}
         requested: dict[Lane, dict[Request, float]] = {}
-        certificates = {name: self._names_beside(name) for name in names}
+        known = self._known(names)
+        certificates = {name: self._names_beside(name, known[name]) for name in names}
         # One question for all names of a certificate: they stay together on the agenda.
         first = {together: name for name, together in reversed(certificates.items())}
         with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as questions:
-            findings = dict(
-                zip(first, questions.map(self._finding, first.values(), repeat(now)), strict=True)
-            )
+            asked = questions.map(self._finding, first.values(), map(known.get, first.values()), repeat(now))
+            findings = dict(zip(first, asked, strict=True))
         for name, together in certificates.items():
-            if self.volume.links.is_deserted(name):
+            if known[name] is None and self.volume.links.is_deserted(name):
                 moments[name] = now + UNTIL_A_LOST_LANE_IS_MISSED
             elif isinstance(found := findings[together], Due):
                 request = Request(together, registered_domain(together[0]))
@@ -128,7 +129,8 @@ class Rounds:
                 self._adopt(name)
             missing = self.agenda.missing(some)
             now = self.clock()
-            self.agenda.put_many({name: self._look_by_age(name, now) for name in missing})
+            known = self._known(missing)
+            self.agenda.put_many({name: self._look_by_age(known[name], now) for name in missing})
             restored += len(missing)
             before, seen = seen, seen + len(some)
             if seen // PROGRESS_EVERY > before // PROGRESS_EVERY:
@@ -151,11 +153,10 @@ class Rounds:
             with suppress(AlreadyUnderWay):
                 self.remove(name)
 
-    def _finding(self, name: str, now: datetime) -> Due | datetime:
+    def _finding(self, name: str, facts: Facts | None, now: datetime) -> Due | datetime:
         """
-        What *name* needs; the moment of its next look if it needs nothing.
+        What *name* with these *facts* needs; the moment of its next look if it needs nothing.
         """
-        facts = self._facts(name)
         if facts is None:
             return Due("new", now)
         plan = self.plan(facts, now)
@@ -163,23 +164,30 @@ class Rounds:
             return plan.next_look
         return Due(_lane(facts, plan, now), facts.not_after)
 
-    def _look_by_age(self, name: str, now: datetime) -> datetime:
+    def _look_by_age(self, facts: Facts | None, now: datetime) -> datetime:
         # Without the CA's advice: nobody asks it for all names of a volume at once.
-        facts = self._facts(name)
         return next_look(facts.life, due_moment(facts.life), now, self.random) if facts else now
 
-    def _facts(self, name: str) -> Facts | None:
-        # What cannot be understood gets a job, which tells what to do about it.
-        with suppress(SchemaTooNew):
-            return self.volume.facts(name)
-        return None
+    def _known(self, names: Iterable[str]) -> dict[str, Facts | None]:
+        """
+        What is known of the certificates of *names*; what they share is read once.
+        """
+        directories = {name: self.volume.links.leads_to(name) for name in names}
+        read = {directory: _facts_in(directory) for directory in set(directories.values())}
+        return {name: read[directory] for name, directory in directories.items()}
 
-    def _names_beside(self, name: str) -> tuple[str, ...]:
-        facts = self._facts(name)
+    def _names_beside(self, name: str, facts: Facts | None) -> tuple[str, ...]:
         if facts:
             return facts.names
         record = self.records.read(name)
         return record.names if record else (name,)
+
+
+def _facts_in(directory: Path | None) -> Facts | None:
+    # What cannot be understood gets a job, which tells what to do about it.
+    with suppress(SchemaTooNew):
+        return Facts.read(directory) if directory else None
+    return None
 
 
 def _lane(facts: Facts, plan: Plan, now: datetime) -> Lane:

@@ -68,6 +68,18 @@ class TestLook:
         assert {"looked": 2, "requested": 1} == rounds.look()
         assert 1 == len(house.lanes)
 
+    def test_a_name_that_left_a_certificate_is_looked_at_by_its_own(self, house: House) -> None:
+        """
+        What is known of one of its names is not known of another that leads elsewhere by now.
+        """
+        www = f"www.{NAME}"
+        house.issuer.issue((NAME, www))
+        house.issuer.issue((www,))
+        later = house.clock() + timedelta(days=80)
+        rounds = replace(house.rounds, clock=lambda: later)
+
+        assert {"looked": 2, "requested": 2} == rounds.look()
+
     def test_what_is_urgent_goes_first(self, house: House, door_authority: DevelopmentAuthority) -> None:
         """
         A certificate that expires tomorrow cannot wait until all that are merely due are renewed.
