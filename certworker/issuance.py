@@ -69,7 +69,7 @@ class Issuer:
                 of the next attempt; Traefik serves what it served before.
         """
         with self.locks.hold(names) as lease, self.attempts.began(names, lease, force=force):
-            standing = [self.volume.current(name) for name in names]
+            standing = self.volume.standing(names)
             current = _for_all(names, standing)
             if current and not force and not self._is_due(current):
                 return self._done("kept", current, lease)

@@ -40,6 +40,21 @@ def read_pair(directory: Path, name: str) -> Certificate:
         ) from error
 
 
+def usable_pair(directory: Path, name: str) -> tuple[Certificate, Facts] | None:
+    """
+    The certificate of *name* in *directory*, and the facts about it; None, and a warning, if it is of no use.
+
+    Raises:
+        VolumeReadOnly, VolumeFault: The files are there, but cannot be read.
+    """
+    try:
+        certificate = read_pair(directory, name)
+    except (PairBroken, CertificateUnreadable) as failure:
+        logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
+        return None
+    return certificate, Facts.read(directory) or facts_found(certificate, directory)
+
+
 def facts_found(certificate: Certificate, directory: Path) -> Facts:
     """
     The facts about a certificate that somebody else put into *directory*, or whose `meta.json` is lost.

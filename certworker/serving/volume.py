@@ -7,23 +7,20 @@ and a worker that was frozen for an hour finds that it came too late.
 
 from __future__ import annotations
 
-import logging
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from certworker import durable
 from certworker.certificates import Certificate
-from certworker.errors.machine import CertificateUnreadable, Fenced, PairBroken
+from certworker.errors.machine import Fenced
 from certworker.serving.generation import Facts, build, token_of
 from certworker.serving.links import Links
 from certworker.serving.locking import PATIENCE_SECONDS, WriteLock
-from certworker.serving.pair import facts_found, read_pair, renewable
-
-logger = logging.getLogger(__name__)
+from certworker.serving.pair import renewable, usable_pair
 
 
 @dataclass(frozen=True)
@@ -66,15 +63,20 @@ class Volume:
         Raises:
             VolumeReadOnly, VolumeFault: The files are there, but cannot be read.
         """
-        directory = self.links.leads_to(name)
-        if directory is None:
-            return None
-        try:
-            certificate = read_pair(directory, name)
-        except (PairBroken, CertificateUnreadable) as failure:
-            logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
-            return None
-        return Stored(certificate, Facts.read(directory) or facts_found(certificate, directory), directory)
+        (stored,) = self.standing([name])
+        return stored
+
+    def standing(self, names: Sequence[str]) -> list[Stored | None]:
+        """
+        What is in service for each of *names*, as :meth:`current` has it; what they share is read once.
+        """
+        read: dict[Path | None, Stored | None] = {None: None}
+        directories = [self.links.leads_to(name) for name in names]
+        for name, directory in zip(names, directories, strict=True):
+            if directory and directory not in read:
+                pair = usable_pair(directory, name)
+                read[directory] = Stored(*pair, directory) if pair else None
+        return [read[directory] for directory in directories]
 
     def facts(self, name: str) -> Facts | None:
         """

@@ -90,6 +90,21 @@ class TestStore:
         found = {name: content(volume.current(name)) for name in names}
         assert dict.fromkeys(names, content(stored)) == found
 
+    def test_what_names_share_is_read_once(self, volume: Volume, signer: Signer) -> None:
+        """
+        A certificate may have a hundred names, and reading it takes most of a millisecond.
+        """
+        shared, own = (
+            store(volume, signer.certificate(NAME, f"www.{NAME}")),
+            store(volume, signer.certificate("b")),
+        )
+
+        first, second, nothing, other = volume.standing([NAME, f"www.{NAME}", "absent.example.com", "b"])
+
+        assert (content(shared), content(own)) == (content(first), content(other))
+        assert first is second
+        assert nothing is None
+
     def test_a_generation_is_never_touched_again(self, volume: Volume, signer: Signer) -> None:
         """
         Traefik reads the chain and the key in two steps, and may be between them right now.
