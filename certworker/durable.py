@@ -64,15 +64,23 @@ def write(path: Path, content: bytes, mode: int, via: Path | None = None) -> Non
         via: The directory for the temporary file, on the same file system, where the one of *path* is
             watched; by default that one.
     """
-    temporary = _temporary(via or path.parent)
-    with told(path):
-        try:
-            _create(temporary, content, mode)
-            temporary.replace(path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        sync_directory(path.parent)
+    write_all(path.parent, {path.name: content}, mode, via or path.parent)
+
+
+def write_all(directory: Path, contents: Mapping[str, bytes], mode: int, via: Path) -> None:
+    """
+    Put each of *contents* into *directory* under its name, one after the other; all last together.
+    """
+    for name, content in contents.items():
+        temporary = _temporary(via)
+        with told(directory / name):
+            try:
+                _create(temporary, content, mode)
+                temporary.replace(directory / name)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    sync_directory(directory)
 
 
 def write_directory(path: Path, files: Mapping[str, tuple[bytes, int]]) -> None:

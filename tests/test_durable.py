@@ -82,6 +82,21 @@ class TestWrite:
         assert ["file"] == [path.name for path in tmp_path.iterdir()]
 
 
+class TestWriteAll:
+    def test_what_was_written_before_a_fault_stays(self, tmp_path: Path) -> None:
+        """
+        The files of several names stand for themselves.
+        """
+        (tmp_path / "b").mkdir()
+        contents = dict.fromkeys(("a", "b", "c"), b"new")
+
+        with pytest.raises(VolumeFault):
+            durable.write_all(tmp_path, contents, 0o644, via=tmp_path)
+
+        assert ["a", "b"] == sorted(path.name for path in tmp_path.iterdir())
+        assert b"new" == (tmp_path / "a").read_bytes()
+
+
 class TestWriteDirectory:
     def test_it_has_all_its_files(self, tmp_path: Path) -> None:
         """

@@ -11,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
@@ -134,12 +134,13 @@ class Links:
         # Without any, too: a worker that was killed may have laid the last one without making it last.
         durable.links(directory, missing, via=self.generations)
 
-    def switch(self, name: str, generation: Path) -> None:
+    def switch(self, names: Iterable[str], generation: Path) -> None:
         """
-        Lead the readers of *name* to *generation*, which is complete and fsynced.
+        Lead the readers of each of *names* to *generation*, which is complete and fsynced.
         """
         durable.make_directory(self._live)
-        durable.link(self._live / name, f"../{GENERATIONS.name}/{generation.name}", via=self.generations)
+        target = f"../{GENERATIONS.name}/{generation.name}"
+        durable.links(self._live, dict.fromkeys(names, target), via=self.generations)
 
     def remove(self, name: str) -> None:
         """

@@ -104,9 +104,12 @@ class Publication:
         return min(PAUSE_SECONDS - since, PAUSE_SECONDS)
 
     def _put(self, files: Mapping[str, bytes]) -> None:
-        for name, content in files.items():
-            if not self._is_outdated(content, self._directory / name):
-                durable.write(self._directory / name, content, _MODE, via=self._workshop)
+        wanted = {
+            name: content
+            for name, content in files.items()
+            if not self._is_outdated(content, self._directory / name)
+        }
+        durable.write_all(self._directory, wanted, _MODE, via=self._workshop)
         self._move_all(None)
 
     def _wait_for(self, ready: Path) -> None:

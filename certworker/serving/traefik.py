@@ -68,7 +68,9 @@ class Traefik:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each file is the old one or the new one.
             ValueError: The path of the volume is a template to Traefik.
         """
-        contents = {name: _configuration(stored.directory, name) for name in stored.facts.names}
+        kinds = {name: is_address(name) for name in stored.facts.names}
+        written = {kind: _configuration(stored.directory, address=kind) for kind in set(kinds.values())}
+        contents = {name: written[kind] for name, kind in kinds.items()}
         changed = [name for name in contents if again or _content(self._file(name)) != contents[name]]
         if changed:
             self._publication.publish(
@@ -190,10 +192,10 @@ def _directory_in(content: bytes) -> Path | None:
         return None
 
 
-def _configuration(directory: Path, name: str) -> bytes:
+def _configuration(directory: Path, *, address: bool) -> bytes:
     files = {"certFile": str(directory / "fullchain.pem"), "keyFile": str(directory / "privkey.pem")}
     tls: dict[str, object] = {"certificates": [files]}
-    if is_address(name):
+    if address:
         # Who opens an address names no host (RFC 6066, section 3), and Traefik then looks at its own address,
         # which in a container is another one. Of several such files it takes the first.
         tls["stores"] = {"default": {"defaultCertificate": dict(files)}}

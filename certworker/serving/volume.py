@@ -123,7 +123,7 @@ class Volume:
                 for other in others.facts.names:
                     if generation and self.links.leads_to(other) is None:
                         self.links.lay(other)
-                        self.links.switch(other, generation)
+                        self.links.switch([other], generation)
         return self.facts(name)
 
     def last_facts(self, name: str) -> Facts | None:
@@ -217,13 +217,13 @@ class Volume:
             durable.link(self._highest, target, via=self._generations)
         for name in names:
             self._adopt(name)
-            self.links.switch(name, generation)
+        self.links.switch(names, generation)
 
     def _adopt(self, name: str) -> None:
         # The files of others become a generation of their own before links replace them, one after the
         # other: so there is no moment at which the four do not fit each other.
         if self.links.leads_to(name) == self.links.place(name) and (others := self.current(name)):
-            self.links.switch(name, build(self._generations, others.certificate, others.facts))
+            self.links.switch([name], build(self._generations, others.certificate, others.facts))
         self.links.lay(name)
 
     def _superfluous(self, served: Collection[str]) -> Iterator[Path]:
