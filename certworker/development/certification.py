@@ -24,7 +24,7 @@ from certworker.development.signer import Signer, public_der, validity
 WINDOW = (0.35, 0.30)
 #: How often clients are to ask: four times a day, more often for certificates that live minutes.
 LONGEST_PAUSE = timedelta(hours=6)
-SHARE_BETWEEN_LOOKS = 0.02
+SHARE_BETWEEN_LOOKS = 0.04
 
 
 class Certification:

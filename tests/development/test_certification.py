@@ -162,6 +162,17 @@ class TestRenewalInfo:
         answer = client.session.get(f"{client.directory['renewalInfo']}/{cert_id(issued)}")
         assert "21600" == answer.headers["Retry-After"]
 
+    def test_short_lives_are_not_asked_for_more_often(
+        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        Let's Encrypt says six hours for those of 160 hours, too.
+        """
+        authority.lifetime = timedelta(hours=160)
+        issued = client.issue(NAME, server=challenge_server)
+        answer = client.session.get(f"{client.directory['renewalInfo']}/{cert_id(issued)}")
+        assert "21600" == answer.headers["Retry-After"]
+
     def test_it_outlives_a_restart(
         self, authority: DevelopmentAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
