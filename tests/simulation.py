@@ -1,11 +1,11 @@
 """
-A simulated life: a house with a real Redis, a real volume and a real CA, and a clock that runs by itself.
+A simulated life: a house with a real Redis, a real volume and a real CA, and a clock that jumps.
 """
 
 from __future__ import annotations
 
 import json
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -20,17 +20,27 @@ from certworker.checks.preflight import Preflight
 from certworker.checks.resolver import Resolver
 from certworker.checks.verdict import Inspection, Verdict
 from certworker.development.authority import DevelopmentAuthority
+from certworker.development.certification import WINDOW
 from certworker.development.misbehaviour import Fault
 from certworker.errors import CertworkerError
 from certworker.ledger.lanes import NewJob
 from tests.houses import open_house
+from tests.memory import in_memory
 from tests.servers.development import development_authority
 from tests.servers.ports import free_port
 
 BEGIN = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
-#: This share of the attempts meets a CA that fails.
+#: This share of the attempts meets a CA that fails at one of these requests, so many times: an order that
+#: names its predecessor is tried once more at once without.
 SHARE_OF_FAULTS = 0.05
+FAULTS = {"newOrder": 2, "finalize": 1, "certificate": 1}
+
+#: For this share of a lifetime the worker is busy with other things between two looks.
+BUSY = 1 / 50
+
+#: How soon the scheduler sees that a moment has come.
+AT_ONCE = timedelta(seconds=1)
 
 #: The checks look at the real world, in which no time passes.
 NOTHING = Inspection("nothing", "nothing", lambda: Verdict.yes(""), 1)
@@ -64,8 +74,8 @@ class Life:
     authority: DevelopmentAuthority
     clock: Clock
     random: Random = field(default_factory=lambda: Random(1))
-    issued: int = 0
-    failed: int = 0
+    #: Attempts that failed, by the code of the failure.
+    failed: Counter[str] = field(default_factory=Counter)
     #: When a certificate was issued, by its names.
     orders: dict[tuple[str, ...], list[datetime]] = field(default_factory=dict)
     expired: list[str] = field(default_factory=list)
@@ -82,25 +92,37 @@ class Life:
 
     def live(self, lifetime: timedelta, length: timedelta, outage: timedelta) -> None:
         """
-        Go on for *length*, with certificates of *lifetime*; in the middle of it the CA is away for *outage*.
+        Go on for *length*, with certificates of *lifetime*; after half of it the CA is away for *outage*,
+        just when the next certificate is to be renewed.
 
-        The worker looks fifty times in a lifetime, or four times a day; a real one at the moment itself.
+        The clock goes from one moment of the agenda to the next. After a look without a failure, though, the
+        worker is busy with other things for a while, and comes late to what is due meanwhile.
         """
         self.authority.lifetime = lifetime
-        step = max(lifetime / 50, timedelta(hours=6))
-        gone = self.clock.now + length / 2
-        self._until(gone, step)
+        end = self.clock.now + length
+        self._until(end - length / 2, lifetime * BUSY)
+        gone = self._next_renewal()
+        self._until(gone, lifetime * BUSY)
         self.authority.stop()
-        self._until(gone + outage, step)
+        self._until(gone + outage, lifetime * BUSY)
         self.authority.start()
-        self._until(gone + length / 2, step)
+        self._until(end, lifetime * BUSY)
 
-    def _until(self, end: datetime, step: timedelta) -> None:
-        while self.clock.now < end:
-            self.clock.now += step
-            while self.house.rounds.look()["looked"]:
-                for names in self._requests():
-                    self._attempt(names)
+    def _next_renewal(self) -> datetime:
+        facts = filter(None, map(self.house.volume.facts, self.house.volume.names()))
+        windows = (each.not_after - each.life.length * WINDOW[0] for each in facts)
+        return min(begin for begin in windows if begin > self.clock.now)
+
+    def _until(self, end: datetime, busy: timedelta) -> None:
+        pause = timedelta(0)
+        while (moment := self.house.agenda.earliest()) and moment < end:
+            self.clock.now = max(moment + AT_ONCE, min(self.clock.now + pause, end))
+            failed = self.failed.total()
+            self.house.rounds.look()
+            for names in self._requests():
+                self._attempt(names)
+            pause = busy if self.failed.total() == failed else timedelta(0)
+        self.clock.now = max(end, self.clock.now)
 
     def _requests(self) -> Iterator[tuple[str, ...]]:
         connection = self.house.connection
@@ -114,14 +136,13 @@ class Life:
         if current and current.not_after <= self.clock.now:
             self.expired.append(names[0])
         if self.random.random() < SHARE_OF_FAULTS:
-            # A renewal is tried once more at once, without its predecessor.
-            self.authority.misbehaviour.fail("newOrder", Fault(), times=2)
+            kind, times = self.random.choice(list(FAULTS.items()))
+            self.authority.misbehaviour.fail(kind, Fault(), times=times)
         try:
             self.house.issuer.issue(names)
-            self.issued += 1
             self.orders.setdefault(names, []).append(self.clock.now)
-        except CertworkerError:
-            self.failed += 1
+        except CertworkerError as failure:
+            self.failed[failure.code] += 1
         self.authority.misbehaviour.behave()
 
     def most_issued(self, span: timedelta) -> int:
@@ -132,12 +153,13 @@ class Life:
 
 
 @contextmanager
-def simulated(place: Path, connection: Redis) -> Iterator[Life]:
+def simulated(directory: Path, connection: Redis) -> Iterator[Life]:
     """
-    A life that has not begun.
+    A life that has not begun. Its volumes lie in *directory* where they cannot lie in memory.
     """
     clock, http_port = Clock(), free_port()
     with (
+        in_memory(directory) as place,
         development_authority(place, http01_port=http_port, clock=clock) as authority,
         open_house(place, connection, authority.directory_url, http_port, clock=clock) as house,
     ):

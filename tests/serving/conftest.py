@@ -4,7 +4,6 @@ An empty volume, an empty configuration directory, and a CA to fill them.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
+from tests.memory import in_memory
 from tests.serving.authority import Signer
 from tests.serving.site import Site
 
@@ -45,9 +45,8 @@ def site(signer: Signer, tmp_path: Path) -> Iterator[Site]:
     """
     Two empty directories, in memory where the machine has such a place: thousands of states are written.
     """
-    memory = Path("/dev/shm")  # noqa: S108
-    with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else tmp_path) as place:
-        root = Path(place) / "disk"
+    with in_memory(tmp_path) as place:
+        root = place / "disk"
         for directory in (root / "certificates", root / "config"):
             directory.mkdir(parents=True)
         yield Site(root, signer)
