@@ -35,7 +35,8 @@ class RedisUntrusted(CertworkerError):
     cure = (
         "Name what Redis's certificate is signed with, and our own certificate and key where Redis asks for "
         "them, in CERTWORKER_REDIS_URL: rediss://HOST:PORT/0?ssl_ca_certs=/run/secrets/redis-ca.pem"
-        "&ssl_certfile=/run/secrets/redis.pem&ssl_keyfile=/run/secrets/redis.key"
+        "&ssl_certfile=/run/secrets/redis.pem&ssl_keyfile=/run/secrets/redis.key; if its certificate is for "
+        "another name than the host's, add &ssl_check_hostname=false"
     )
     retry = Retry.SOON
     severity = Severity.FATAL

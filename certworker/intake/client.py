@@ -8,8 +8,9 @@ from typing import Any
 
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
+from redis.exceptions import ConnectionError, TimeoutError  # noqa: A004 (redis-py's own, not the built-in ones)
 from redis.retry import Retry
-from redis.sentinel import Sentinel
+from redis.sentinel import MasterNotFoundError, Sentinel
 
 from certworker.redis_address import RedisAddress
 
@@ -37,7 +38,7 @@ def client_of(address: RedisAddress, *, connections: int = 8) -> Redis:
     if address.service is None:
         ((host, port),) = address.hosts
         return Redis(host=host, port=port, **options)
-    sentinels = Sentinel(
+    sentinels = _Sentinels(
         address.hosts,
         sentinel_kwargs={
             "socket_connect_timeout": CONNECT_SECONDS,
@@ -50,6 +51,30 @@ def client_of(address: RedisAddress, *, connections: int = 8) -> Redis:
     )
     primary: Redis = sentinels.master_for(address.service, retry=_patience(), **options)
     return primary
+
+
+class _Sentinels(Sentinel):
+    """
+    Those of redis-py, whose own error names but the class of what failed: the certificate of a stranger reads
+    like a port where nobody listens.
+    """
+
+    def discover_master(self, service_name: str) -> tuple[str, int]:
+        failed = []
+        for place, sentinel in enumerate(self.sentinels):
+            try:
+                known: Any = sentinel.sentinel_masters()
+            except (ConnectionError, TimeoutError) as error:
+                where = "{host}:{port}".format_map(sentinel.get_connection_kwargs())
+                failed.append(f"{where}: {type(error).__name__}: {error}")
+                continue
+            state = known.get(service_name)
+            if state and self.check_master_state(state, service_name):
+                # Who knows is asked first the next time.
+                self.sentinels[0], self.sentinels[place] = sentinel, self.sentinels[0]
+                return str(state["ip"]), int(state["port"])
+        why = f": {', '.join(failed)}" if failed else ""
+        raise MasterNotFoundError(f"its Sentinels name no primary{why}")
 
 
 def _patience() -> Retry:

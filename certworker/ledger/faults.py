@@ -4,8 +4,6 @@ What an error of Redis means for an operator, and where that Redis is.
 
 from __future__ import annotations
 
-import re
-
 from redis import Redis
 from redis.exceptions import (
     AuthenticationError,
@@ -37,8 +35,6 @@ def failure_of(error: RedisError, address: str) -> CertworkerError:
     reason = str(error) or type(error).__name__
     kind: type[CertworkerError] = RedisFault
     if isinstance(error, MasterNotFoundError):
-        # In redis-py's words each Sentinel is shown as the object that it is.
-        reason = re.sub(r"<redis\.client\.Redis\(.*?\)>\)>\)> - ", "", reason)
         kind = RedisRefusesUs if "AuthenticationError" in reason else RedisUnreachable
     elif isinstance(error, (AuthenticationError, NoPermissionError)):
         kind = RedisRefusesUs

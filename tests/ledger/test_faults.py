@@ -27,10 +27,11 @@ class TestFailureOf:
         [
             (RedisConnectionError("Connection refused"), "redis.unreachable"),
             (RedisTimeoutError("Timeout reading from socket"), "redis.unreachable"),
-            (MasterNotFoundError("No master found for 'main'"), "redis.unreachable"),
+            (MasterNotFoundError("its Sentinels name no primary"), "redis.unreachable"),
+            (MasterNotFoundError("…: ConnectionError: [SSL: CERTIFICATE_VERIFY_FAILED]"), "redis.tls"),
             (RedisConnectionError("[SSL: CERTIFICATE_VERIFY_FAILED] expired"), "redis.tls"),
             (AuthenticationError("WRONGPASS"), "redis.auth"),
-            (MasterNotFoundError("No master found : … - AuthenticationError('NOAUTH')"), "redis.auth"),
+            (MasterNotFoundError("…: AuthenticationError: Authentication required."), "redis.auth"),
             (NoPermissionError("no permissions to run 'get'"), "redis.auth"),
             (OutOfMemoryError("command not allowed"), "redis.oom"),
             (ResponseError("script: OOM command not allowed when used memory"), "redis.oom"),
