@@ -4,6 +4,7 @@ The primary of a Redis dies or retires, and Sentinels promote its replica: the w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from math import ceil
@@ -16,16 +17,17 @@ from certworker.intake.queue import SCHEDULED_KEY, wake_at
 from certworker.intake.survey import survey
 from tests.houses import environment
 from tests.servers.redis import RedisServer
+from tests.servers.secure_sentinels import SecureSentinels
 from tests.servers.sentinels import PATIENCE_SECONDS, SERVICE, Sentinels
 from tests.servers.worker import WorkerProcess, wait_until
 
 
 @pytest.fixture
-def sentinels(tmp_path: Path) -> Iterator[Sentinels]:
+def sentinels(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Sentinels]:
     """
-    A primary, a replica and three Sentinels.
+    A primary, a replica and three Sentinels, of the kind that the test wants.
     """
-    started = Sentinels(tmp_path / "redis", password="pw")
+    started: Sentinels = request.param(tmp_path / "redis", password="pw")
     started.start()
     yield started
     started.kill()
@@ -33,7 +35,16 @@ def sentinels(tmp_path: Path) -> Iterator[Sentinels]:
 
 class TestFailover:
     @pytest.mark.timeout(400)
-    @pytest.mark.parametrize("promote", [Sentinels.fail_over, Sentinels.hand_over], ids=["killed", "retired"])
+    @pytest.mark.parametrize(
+        ("sentinels", "promote"),
+        [
+            (Sentinels, Sentinels.fail_over),
+            (Sentinels, Sentinels.hand_over),
+            (SecureSentinels, Sentinels.fail_over),
+        ],
+        ids=["killed", "retired", "killed-over-tls"],
+        indirect=["sentinels"],
+    )
     def test_the_worker_goes_on_with_the_new_primary(
         self,
         tmp_path: Path,
@@ -45,13 +56,12 @@ class TestFailover:
         """
         Jobs, delayed jobs and commands: each of them finds it.
         """
-        url = f"redis+sentinel://:pw@{sentinels.hosts}/{SERVICE}/0"
         variables = environment(
             tmp_path,
             door_authority.directory_url,
             http_port,
             _APP_DOMAIN="first.localhost",
-            CERTWORKER_REDIS_URL=url,
+            CERTWORKER_REDIS_URL=sentinels.url,
         )
         with WorkerProcess(variables, tmp_path / "log") as worker:
             worker.wait_for_line("first.localhost: DONE")
@@ -75,4 +85,4 @@ class TestFailover:
                 )
             assert 0 == worker.command("status", "first.localhost").returncode
             assert 0 == worker.terminate()
-            assert "pw@" not in worker.log
+            assert not re.search("pw@|p@ss|p%40ss", worker.log)

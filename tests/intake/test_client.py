@@ -17,7 +17,8 @@ from certworker.intake.redis_check import check_redis
 from certworker.redis_address import RedisAddress
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
-from tests.servers.secure_redis import SecureRedis
+from tests.servers.secure_redis import SecureRedis, Tls
+from tests.servers.secure_sentinels import SecureSentinels
 from tests.servers.sentinels import PATIENCE_SECONDS, SERVICE, Sentinels
 from tests.servers.worker import wait_until
 
@@ -43,6 +44,17 @@ def sentinels(tmp_path: Path) -> Iterator[Sentinels]:
     started.kill()
 
 
+@pytest.fixture
+def secure_sentinels(tmp_path: Path) -> Iterator[SecureSentinels]:
+    """
+    The same, where nothing is said but over TLS.
+    """
+    started = SecureSentinels(tmp_path, password="pw", sentinel_password="other")
+    started.start()
+    yield started
+    started.kill()
+
+
 def client(url: str) -> Redis:
     """
     A client of the Redis at *url*.
@@ -57,6 +69,29 @@ def told(url: str) -> CertworkerError:
     with client(url) as connection, pytest.raises(CertworkerError) as failed:
         check_redis(connection)
     return failed.value
+
+
+def follow_a_failover(url: str, sentinels: Sentinels) -> None:
+    """
+    See that the client of *url* finds the primary, and the next one when the first is dead.
+    """
+    with client(url) as connection:
+        check_redis(connection)
+        connection.set("certworker:test", "1")
+        assert sentinels.primary.port == connection.info("server")["tcp_port"]
+        assert 1 == connection.wait(1, 20_000)
+
+        promoted = sentinels.fail_over()
+
+        def followed() -> bool | None:
+            try:
+                return connection.get("certworker:test") == b"1" or None
+            except RedisError:
+                return None
+
+        wait_until(followed, lambda: "the new primary was not found", PATIENCE_SECONDS)
+        check_redis(connection)
+        assert promoted.port == connection.info("server")["tcp_port"]
 
 
 class TestTls:
@@ -105,7 +140,9 @@ class TestTls:
             url = server.secure_url().replace("127.0.0.1", "127.0.0.2")
             server.client().config_set("bind", "127.0.0.1 127.0.0.2")
 
-            assert "redis.tls" == told(url).code
+            failure = told(url)
+            assert "redis.tls" == failure.code
+            assert "ssl_check_hostname=false" in failure.remedy
             with client(f"{url}&ssl_check_hostname=false") as connection:
                 check_redis(connection)
         finally:
@@ -139,24 +176,7 @@ class TestSentinel:
         """
         The first Sentinel of the URL dies together with the primary.
         """
-        url = f"redis+sentinel://:pw@{sentinels.hosts}/{SERVICE}/2?sentinel_password=other"
-        with client(url) as connection:
-            check_redis(connection)
-            connection.set("certworker:test", "1")
-            assert sentinels.primary.port == connection.info("server")["tcp_port"]
-            assert 1 == connection.wait(1, 20_000)
-
-            promoted = sentinels.fail_over()
-
-            def followed() -> bool | None:
-                try:
-                    return connection.get("certworker:test") == b"1" or None
-                except RedisError:
-                    return None
-
-            wait_until(followed, lambda: "the new primary was not found", PATIENCE_SECONDS)
-            check_redis(connection)
-            assert promoted.port == connection.info("server")["tcp_port"]
+        follow_a_failover(sentinels.url.replace(f"{SERVICE}/0", f"{SERVICE}/2"), sentinels)
 
     def test_what_is_wrong_is_told_in_words(self, sentinels: Sentinels) -> None:
         """
@@ -171,6 +191,61 @@ class TestSentinel:
             failure.code for failure in (unknown, refused, wrong, nobody)
         ]
         assert f"another (Sentinel {sentinels.hosts})" in unknown.message
+        assert "Connection refused" in nobody.message
         for failure in (unknown, refused, wrong, nobody):
             assert "<redis" not in str(failure)
             assert "wrong-one" not in str(failure)
+
+
+class TestSentinelOverTls:
+    @pytest.mark.timeout(240)
+    def test_it_finds_the_primary_and_follows_it(self, secure_sentinels: SecureSentinels) -> None:
+        """
+        As a user that the replica knows as well; nothing answers to whoever comes without TLS.
+        """
+        plain = f"redis+sentinel://:pw@{secure_sentinels.hosts}/{SERVICE}?sentinel_password=other"
+        assert "redis.unreachable" == told(plain).code
+        assert "redis.unreachable" == told(f"redis://:pw@127.0.0.1:{secure_sentinels.primary.port}").code
+        with client(secure_sentinels.url) as connection:
+            assert "worker" == connection.acl_whoami()
+
+        follow_a_failover(secure_sentinels.url, secure_sentinels)
+
+    @pytest.mark.timeout(240)
+    def test_neither_sentinels_nor_a_primary_that_we_do_not_know_are_sent_anything(
+        self, secure_sentinels: SecureSentinels, tmp_path: Path
+    ) -> None:
+        """
+        The word of Sentinels whom we know makes no friend of the Redis that they name.
+        """
+        strangers = {"ssl_ca_certs": Tls(tmp_path / "other").root}
+        half = {"ssl_ca_certs": secure_sentinels.tls.root}
+        for bundle in (strangers, half, {}):
+            failure = told(secure_sentinels.url_with(**bundle))
+
+            assert "redis.tls" == failure.code
+            assert f"{SERVICE} (Sentinel {secure_sentinels.hosts})" in failure.message
+            assert "CERTIFICATE_VERIFY_FAILED" in failure.message
+            assert ("name no primary" in failure.message) is (bundle is not half)
+            assert "ssl_ca_certs" in failure.remedy
+            assert "<redis" not in str(failure)
+            assert "p@ss" not in str(failure)
+
+    @pytest.mark.timeout(240)
+    def test_another_host_is_a_stranger_unless_one_says_so(self, tmp_path: Path) -> None:
+        """
+        The certificates have no address of where we go, as is usual: who is named by Sentinels has only that.
+        """
+        sentinels = SecureSentinels(tmp_path, address="192.0.2.1")
+        sentinels.start()
+        try:
+            failure = told(sentinels.url)
+
+            assert "redis.tls" == failure.code
+            assert "ssl_check_hostname=false" in failure.remedy
+            with client(f"{sentinels.url}&ssl_check_hostname=false") as connection:
+                check_redis(connection)
+            half = sentinels.url_with(ssl_ca_certs=sentinels.tls.root, ssl_check_hostname="false")
+            assert "redis.tls" == told(half).code
+        finally:
+            sentinels.kill()

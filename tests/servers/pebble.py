@@ -160,13 +160,13 @@ class Pebble:
                 return
 
 
-def make_tls(directory: Path, host: str) -> tuple[Path, Path]:
+def make_tls(directory: Path, host: str, address: str = "127.0.0.1") -> tuple[Path, Path]:
     """
-    A root, and a certificate for *host* and 127.0.0.1, in *directory*; returns its path and its key's.
+    A root, and a certificate for *host* and *address*, in *directory*; returns its path and its key's.
     """
     root_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    root = _signed("Pebble's TLS root", root_key, "Pebble's TLS root", root_key, is_authority=True)
-    leaf = _signed(host, key, "Pebble's TLS root", root_key, is_authority=False)
+    root = _signed("Pebble's TLS root", root_key, "Pebble's TLS root", root_key, address=None)
+    leaf = _signed(host, key, "Pebble's TLS root", root_key, address=address)
     (directory / "root.pem").write_bytes(root.public_bytes(Encoding.PEM))
     (directory / "tls.pem").write_bytes(leaf.public_bytes(Encoding.PEM))
     (directory / "tls.key").write_bytes(
@@ -189,8 +189,9 @@ def _signed(
     issuer: str,
     issuer_key: ec.EllipticCurvePrivateKey,
     *,
-    is_authority: bool,
+    address: str | None,
 ) -> x509.Certificate:
+    is_authority = address is None
     now = datetime.now(UTC)
     builder = (
         x509.CertificateBuilder()
@@ -220,7 +221,7 @@ def _signed(
             critical=True,
         )
     )
-    if not is_authority:
-        names = x509.SubjectAlternativeName([x509.DNSName(subject), x509.IPAddress(ip_address("127.0.0.1"))])
+    if address:
+        names = x509.SubjectAlternativeName([x509.DNSName(subject), x509.IPAddress(ip_address(address))])
         builder = builder.add_extension(names, critical=False)
     return builder.sign(issuer_key, hashes.SHA256())

@@ -27,6 +27,7 @@ class RedisServer:
         self.program = program
         self.directory = directory
         self.port = free_port()
+        self._said = directory / "stderr"
         #: What it is started to ask for.
         self.password: str | None = None
         self.process: subprocess.Popen[bytes] | None = None
@@ -38,18 +39,30 @@ class RedisServer:
         """
         return f"redis://127.0.0.1:{self.port}/0"
 
+    @property
+    def listening(self) -> tuple[str, ...]:
+        """
+        The options of redis-server for its port.
+        """
+        return ("--port", str(self.port))
+
     def start(self, *options: str) -> None:
         """
         Start it, with *options* of redis-server, and return when it answers.
         """
-        command = [self.program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", *options]
-        self.process = subprocess.Popen(command, cwd=self.directory, stdout=subprocess.DEVNULL)
+        command = [self.program, *self.listening, "--bind", "127.0.0.1", "--save", "", *options]
+        with self._said.open("wb") as said:
+            self.process = subprocess.Popen(
+                command, cwd=self.directory, stdout=subprocess.DEVNULL, stderr=said
+            )
         deadline = time.monotonic() + 20
         with self.client() as client:
             while True:
                 try:
                     client.ping()
                 except redis.exceptions.ConnectionError:
+                    if self.process.poll() is not None:
+                        raise RuntimeError(self._why_it_ended()) from None
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(0.01)
@@ -70,3 +83,9 @@ class RedisServer:
         A new connection to it.
         """
         return redis.Redis(host="127.0.0.1", port=self.port, password=self.password)
+
+    def _why_it_ended(self) -> str:
+        said = self._said.read_text()
+        if ">>> 'tls-port" in said:
+            return f"{self.program} has no TLS; install one that has: apt-get install redis-server"
+        return f"{self.program} ended before it answered: {said}"

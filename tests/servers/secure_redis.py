@@ -1,14 +1,102 @@
 """
-A real redis-server that speaks TLS at a port of its own; the other one stays for whoever looks on.
+Real redis-servers that speak TLS: at a port of its own, beside which the other one stays for whoever looks
+on, or at the only port that there is.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from shutil import copyfile
+
+import redis
 
 from tests.servers.pebble import make_tls
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
+
+#: Who may do everything, besides those that need no name.
+USER = ("--user", "worker", "on", ">p@ss/word", "~*", "&*", "+@all")
+
+#: The same in a URL, with the characters that a URL has a use for.
+ACCESS = "worker:p%40ss%2Fword"
+
+
+class Tls:
+    """
+    A certificate for *host* and *address*, with its key and a bundle of whom its owner trusts.
+    """
+
+    def __init__(self, directory: Path, host: str = "localhost", address: str = "127.0.0.1") -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.certificate, self.key = make_tls(directory, host, address)
+        #: What the certificate is signed with, and at first all that is in the bundle.
+        self.root = directory / "root.pem"
+        self.ca_bundle = directory / "trusted.pem"
+        copyfile(self.root, self.ca_bundle)
+
+    def trust(self, other: Tls) -> None:
+        """
+        Take the root of *other* into the bundle.
+        """
+        with self.ca_bundle.open("ab") as bundle:
+            bundle.write(other.root.read_bytes())
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """
+        The same in words of redis-server, which asks a client for no certificate.
+        """
+        return {
+            "tls-cert-file": str(self.certificate),
+            "tls-key-file": str(self.key),
+            "tls-ca-cert-file": str(self.ca_bundle),
+            "tls-auth-clients": "no",
+        }
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """
+        The same in the command that starts one.
+        """
+        return tuple(part for name, value in self.settings.items() for part in (f"--{name}", value))
+
+
+class OnlyTlsRedis(RedisServer):
+    """
+    One that speaks nothing but TLS, to its replica as well; it has the user `worker`.
+    """
+
+    def __init__(self, directory: Path, tls: Tls) -> None:
+        super().__init__(directory)
+        self.tls = tls
+
+    @property
+    def url(self) -> str:
+        """
+        Where it listens.
+        """
+        return f"rediss://127.0.0.1:{self.port}/0?ssl_ca_certs={self.tls.ca_bundle}"
+
+    @property
+    def listening(self) -> tuple[str, ...]:
+        """
+        The options of redis-server for its port.
+        """
+        port = ("--port", "0", "--tls-port", str(self.port))
+        return (*port, *self.tls.options, "--tls-replication", "yes", *USER)
+
+    def client(self) -> redis.Redis:
+        """
+        A new connection to it.
+        """
+        return redis.Redis(
+            host="127.0.0.1",
+            port=self.port,
+            password=self.password,
+            ssl=True,
+            ssl_ca_certs=str(self.tls.ca_bundle),
+            ssl_check_hostname=False,
+        )
 
 
 class SecureRedis(RedisServer):
@@ -20,29 +108,19 @@ class SecureRedis(RedisServer):
         certificate: Its own; for a client that has to show one, too.
     """
 
-    #: With the characters that a URL has a use for.
-    access = "worker:p%40ss%2Fword"
+    access = ACCESS
 
     def __init__(self, directory: Path, host: str = "localhost") -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        self.tls = Tls(directory, host)
         super().__init__(directory)
         self.tls_port = free_port()
-        self.certificate, self.key = make_tls(directory, host)
-        self.ca_bundle = directory / "root.pem"
+        self.certificate, self.key, self.ca_bundle = self.tls.certificate, self.tls.key, self.tls.ca_bundle
 
     def start(self, *options: str) -> None:
         """
         Start it, with *options* of redis-server, and return when it answers.
         """
-        tls = {
-            "--tls-port": str(self.tls_port),
-            "--tls-cert-file": str(self.certificate),
-            "--tls-key-file": str(self.key),
-            "--tls-ca-cert-file": str(self.ca_bundle),
-        }
-        user = ("--user", "worker", "on", ">p@ss/word", "~*", "&*", "+@all")
-        demanded = () if "--tls-auth-clients" in options else ("--tls-auth-clients", "no")
-        super().start(*(part for option in tls.items() for part in option), *user, *demanded, *options)
+        super().start("--tls-port", str(self.tls_port), *self.tls.options, *USER, *options)
 
     def secure_url(self, **options: object) -> str:
         """

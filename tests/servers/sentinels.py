@@ -34,7 +34,7 @@ class Sentinels:
     def __init__(
         self, directory: Path, password: str | None = None, sentinel_password: str | None = None
     ) -> None:
-        self.servers = [RedisServer(_made(directory / name)) for name in ("first", "second")]
+        self.servers = [self._redis(_made(directory / name)) for name in ("first", "second")]
         self.ports = [free_port() for _ in range(3)]
         self._directory = directory
         self._password = password
@@ -72,6 +72,14 @@ class Sentinels:
         """
         return redis.Redis(port=port, password=self._sentinel_password, retry=Retry(NoBackoff(), 0))
 
+    @property
+    def url(self) -> str:
+        """
+        The primary, as a worker is told of it.
+        """
+        asked = f"?sentinel_password={self._sentinel_password}" if self._sentinel_password else ""
+        return f"redis+sentinel://:{self._password or ''}@{self.hosts}/{SERVICE}/0{asked}"
+
     def fail_over(self) -> RedisServer:
         """
         Kill the primary, and the first Sentinel with it; return the new primary.
@@ -99,6 +107,12 @@ class Sentinels:
         for server in self.servers:
             server.kill()
 
+    def _redis(self, directory: Path) -> RedisServer:
+        return RedisServer(directory)
+
+    def _listening(self, port: int) -> list[str]:
+        return [f"port {port}"]
+
     def _start(self) -> None:
         first, second = self.servers
         asked = ("--requirepass", self._password, "--masterauth", self._password) if self._password else ()
@@ -125,7 +139,7 @@ class Sentinels:
 
     def _start_sentinel(self, primary: RedisServer, port: int) -> None:
         settings = [
-            f"port {port}",
+            *self._listening(port),
             "bind 127.0.0.1",
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} 2",
             f"sentinel down-after-milliseconds {SERVICE} 2000",

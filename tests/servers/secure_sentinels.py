@@ -1,0 +1,74 @@
+"""
+Three real Sentinels, a primary and its replica, none of which speaks anything but TLS.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.servers.redis import RedisServer
+from tests.servers.secure_redis import ACCESS, OnlyTlsRedis, Tls
+from tests.servers.sentinels import SERVICE, Sentinels
+
+
+class SecureSentinels(Sentinels):
+    """
+    As in a company with a root for each service: the Sentinels' certificate is signed with another one than
+    that of Redis. `tls` is theirs; its bundle has both.
+
+    Args:
+        address: What the certificates are for; all of them listen at 127.0.0.1.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        password: str | None = None,
+        sentinel_password: str | None = None,
+        address: str = "127.0.0.1",
+    ) -> None:
+        self.tls = Tls(directory / "tls" / "sentinels", address=address)
+        self.redis_tls = Tls(directory / "tls" / "redis", address=address)
+        self.tls.trust(self.redis_tls)
+        self.redis_tls.trust(self.tls)
+        super().__init__(directory, password, sentinel_password)
+
+    @property
+    def url(self) -> str:
+        """
+        The primary, as a worker is told of it that is to be the user `worker`.
+        """
+        return self.url_with(ssl_ca_certs=self.tls.ca_bundle)
+
+    def url_with(self, **options: object) -> str:
+        """
+        The same with *options* after the question mark, and no other bundle than one of them.
+        """
+        if self._sentinel_password:
+            options["sentinel_password"] = self._sentinel_password
+        query = "&".join(f"{name}={value}" for name, value in options.items())
+        return f"rediss+sentinel://{ACCESS}@{self.hosts}/{SERVICE}/0?{query}"
+
+    def sentinel(self, port: int) -> redis.Redis:
+        """
+        A connection to the Sentinel at *port*.
+        """
+        return redis.Redis(
+            port=port,
+            password=self._sentinel_password,
+            retry=Retry(NoBackoff(), 0),
+            ssl=True,
+            ssl_ca_certs=str(self.tls.ca_bundle),
+            ssl_check_hostname=False,
+        )
+
+    def _redis(self, directory: Path) -> RedisServer:
+        return OnlyTlsRedis(directory, self.redis_tls)
+
+    def _listening(self, port: int) -> list[str]:
+        tls = {"port": "0", "tls-port": str(port), "tls-replication": "yes", **self.tls.settings}
+        return [f"{name} {value}" for name, value in tls.items()]
