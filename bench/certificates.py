@@ -9,7 +9,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from certworker.certificates import Certificate, PrivateKey
-from certworker.serving.volume import Stored, Volume
+from certworker.serving.pair import Stored
+from certworker.serving.volume import Volume
 
 LIFETIME = timedelta(days=90)
 

@@ -22,8 +22,9 @@ from certworker.desks.turns import first_that_can
 from certworker.ledger.lock import Lease, NameLocks
 from certworker.schedule import Plan
 from certworker.serving.generation import Facts
+from certworker.serving.pair import Stored
 from certworker.serving.traefik import Traefik
-from certworker.serving.volume import Stored, Volume
+from certworker.serving.volume import Volume
 
 logger = logging.getLogger(__name__)
 

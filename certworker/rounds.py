@@ -17,7 +17,8 @@ from itertools import islice, repeat
 from pathlib import Path
 from random import Random
 
-from certworker.errors.machine import AlreadyUnderWay, SchemaTooNew
+from certworker.errors import CertworkerError, printable
+from certworker.errors.machine import AlreadyUnderWay
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.lanes import UNTIL_A_LOST_LANE_IS_MISSED, Lane, Lanes, Request
 from certworker.ledger.record import Records
@@ -82,11 +83,10 @@ class Rounds:
             How many names were `looked` at, and for how many certificates was `requested` something.
         """
         now = self.clock()
-        names = self.agenda.due(now, NAMES_A_LOOK)
         moments: dict[str, datetime] = {}
         requested: dict[Lane, dict[Request, float]] = {}
-        known = self._known(names)
-        certificates = {name: self._names_beside(name, known[name]) for name in names}
+        known = self._known(self.agenda.due(now, NAMES_A_LOOK))
+        certificates = {name: self._names_beside(name, facts) for name, facts in known.items()}
         # One question for all names of a certificate: they stay together on the agenda.
         first = {together: name for name, together in reversed(certificates.items())}
         with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as questions:
@@ -107,7 +107,7 @@ class Rounds:
             self.lanes.put(lane, requests)
         if earliest := self.agenda.earliest():
             self.agenda.wake(max(earliest, now + timedelta(seconds=1)))
-        return {"looked": len(names), "requested": sum(map(len, requested.values()))}
+        return {"looked": len(known), "requested": sum(map(len, requested.values()))}
 
     def reconcile(self, after: str | None = None) -> int:
         """
@@ -140,7 +140,13 @@ class Rounds:
         return restored
 
     def _adopt(self, name: str) -> None:
-        if facts := self.volume.adopt(name):
+        try:
+            facts = self.volume.adopt(name)
+        except CertworkerError as failure:
+            # The others are no worse for it, and its own job tells it again.
+            logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
+            return
+        if facts:
             logger.info(
                 "adopted: issued by %s, valid until %s",
                 facts.issuer,
@@ -160,8 +166,9 @@ class Rounds:
         if facts is None:
             return Due("new", now)
         plan = self.plan(facts, now)
-        if not plan.due and self.traefik.serves(name, facts):
-            return plan.next_look
+        with suppress(CertworkerError):
+            if not plan.due and self.traefik.serves(name, facts):
+                return plan.next_look
         return Due(_lane(facts, plan, now), facts.not_after)
 
     def _look_by_age(self, facts: Facts | None, now: datetime) -> datetime:
@@ -172,9 +179,22 @@ class Rounds:
         """
         What is known of the certificates of *names*; what they share is read once.
         """
-        directories = {name: self.volume.links.leads_to(name) for name in names}
+        directories: dict[str, Path | None] = {}
+        for name in names:
+            try:
+                directories[name] = self._directory(name)
+            except ValueError:
+                # Whoever may write to Redis may plan a look at anything.
+                self.agenda.remove(name)
+                logger.warning("removed %s from the agenda: it is no name of a domain", printable(name, 100))
         read = {directory: _facts_in(directory) for directory in set(directories.values())}
         return {name: read[directory] for name, directory in directories.items()}
+
+    def _directory(self, name: str) -> Path | None:
+        # What cannot be read gets a job, which tells what to do about it.
+        with suppress(CertworkerError):
+            return self.volume.links.leads_to(name)
+        return None
 
     def _names_beside(self, name: str, facts: Facts | None) -> tuple[str, ...]:
         if facts:
@@ -184,8 +204,8 @@ class Rounds:
 
 
 def _facts_in(directory: Path | None) -> Facts | None:
-    # What cannot be understood gets a job, which tells what to do about it.
-    with suppress(SchemaTooNew):
+    # Nor does what cannot be understood stop the look at the others.
+    with suppress(CertworkerError):
         return Facts.read(directory) if directory else None
     return None
 

@@ -151,8 +151,49 @@ class TestLook:
         assert moment is not None
         assert timedelta(0) < moment - house.clock() <= timedelta(minutes=15)
 
+    @pytest.mark.parametrize("planted", ["Shop.Example", "../etc", "a b", "x" * 300])
+    def test_what_is_no_name_is_dropped_and_stops_no_look(
+        self, house: House, caplog: pytest.LogCaptureFixture, planted: str
+    ) -> None:
+        """
+        Whoever may write to Redis may plan a look at anything.
+        """
+        moment = house.clock() - timedelta(days=1)
+        house.agenda.put_many({planted: moment, NAME: moment})
+
+        assert {"looked": 1, "requested": 1} == house.rounds.look()
+        assert planted not in house.agenda
+        assert "it is no name" in caplog.text
+
+    def test_files_that_cannot_be_read_stop_no_look_at_others(self, house: House) -> None:
+        """
+        Their own job tells what is wrong with them.
+        """
+        (house.volume.directory / "loop.localhost").symlink_to("loop.localhost")
+        moment = house.clock() - timedelta(days=1)
+        house.agenda.put_many({"loop.localhost": moment, NAME: moment})
+
+        assert {"looked": 2, "requested": 2} == house.rounds.look()
+
 
 class TestReconcile:
+    def test_files_that_cannot_be_read_are_told_and_stop_nothing(
+        self, house: House, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        One directory that somebody spoilt must not cost the others their renewals.
+        """
+        house.issuer.issue((NAME,))
+        spoilt = house.volume.directory / "loop.localhost"
+        spoilt.mkdir()
+        (spoilt / "fullchain.pem").symlink_to("fullchain.pem")
+        house.connection.flushdb()
+
+        house.rounds.reconcile()
+
+        assert NAME in house.agenda
+        assert "loop.localhost" in caplog.text
+
     def test_what_only_the_volume_remembers_comes_back(self, house: House) -> None:
         """
         An emptied Redis loses nothing.

@@ -1,8 +1,8 @@
 """
 Signed messages to a CA: flattened JWS (RFC 7515, section 7.2.2) as RFC 8555, section 6.2 wants them.
 
-josepy signs and encodes. Its own JWS, and that of the `acme` library on top of it, are for reading messages
-of others: to write one they take a third of the time of a whole request.
+josepy signs and encodes. Its JWS objects are for reading messages of others: to write one they take a third
+of the time of a whole request.
 """
 
 from __future__ import annotations

@@ -1,9 +1,5 @@
 """
 Signed requests to one CA: its directory, its nonces, and its refusals raised as failures.
-
-The `acme` library's own ClientNetwork is not used: it drops the headers of refusals, and with them
-Retry-After and the next nonce; it asks a second time only once after a bad nonce; its set of nonces is not
-made for threads; and it looks its trusted roots up again for each connection.
 """
 
 from __future__ import annotations

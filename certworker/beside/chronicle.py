@@ -6,6 +6,7 @@ A job that wrote each of its lines itself would wait for Redis seven times more.
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from threading import Event as Flag
 from threading import Thread
@@ -13,7 +14,9 @@ from typing import Self
 
 from certworker.ledger.story import Event, Stories
 
-#: How long a line may wait for others; somebody who reads it meanwhile does not wait.
+logger = logging.getLogger(__name__)
+
+#: How long a line may wait for others.
 COLLECTED_FOR_SECONDS = 0.05
 
 
@@ -36,6 +39,8 @@ class Chronicle:
         self._stopped.set()
         self._news.set()
         self._thread.join(timeout=5)
+        # What was told while the thread wrote for the last time.
+        self._stories.write()
 
     def tell(self, name: str, moment: datetime, level: str, text: str) -> None:
         """
@@ -49,4 +54,7 @@ class Chronicle:
             self._news.wait()
             self._stopped.wait(COLLECTED_FOR_SECONDS)
             self._news.clear()
-            self._stories.write()
+            try:
+                self._stories.write()
+            except Exception as error:
+                logger.error("the stories could not be written: %r", error)

@@ -11,6 +11,7 @@ All checks of a job, those of its names at the same time, before the CA is asked
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -33,8 +34,11 @@ YES_IS_KEPT_SECONDS = 60.0
 NO_IS_KEPT_SECONDS = 5.0
 
 #: The fast lane: no longer does a renewal of what works wait for the checks of its names, as their no would
-#: hardly stop it. What they say later is remembered for the next question.
+#: hardly stop it.
 RENEWAL_SECONDS = 2.0
+
+#: What has ended with the deadline is told a moment later.
+GRACE_SECONDS = 0.2
 
 #: In the place of a name: what was found of this machine.
 MACHINE = ("", False)
@@ -110,19 +114,19 @@ class Preflight:
         """
         What each check found of each of *names*; of *renewing* what it found in time.
         """
-        began = time.monotonic()
-        under_way = [self._names.submit(self._examine_name, name, renewing) for name in names]
-        return [
-            _in_time(future, began + RENEWAL_SECONDS) if renewing else future.result() for future in under_way
-        ]
+        deadline = time.monotonic() + RENEWAL_SECONDS if renewing else math.inf
+        under_way = [self._names.submit(self._examine_name, name, renewing, deadline) for name in names]
+        return [_in_time(each, deadline) for each in under_way]
 
-    def _examine_name(self, name: str, renewing: bool) -> tuple[Found, ...]:
+    def _examine_name(self, name: str, renewing: bool, deadline: float) -> tuple[Found, ...]:
         if found := self._kept.get((name, renewing)):
             return found
         question = Question(name, self._records(name), renewing)
         return self._keep(
             (name, renewing),
-            self._gather((each, self._answers.submit(each.ask, question)) for each in self._checks),
+            self._gather(
+                ((each, self._answers.submit(each.ask, question)) for each in self._checks), deadline
+            ),
         )
 
     def _records(self, name: str) -> Records:
@@ -133,10 +137,12 @@ class Preflight:
             logger.warning("the look-up of %s failed by itself: %r", name, fault)
             return Records(name)
 
-    def _gather(self, asked: Iterable[tuple[Check | Inspection, Future[Verdict]]]) -> tuple[Found, ...]:
+    def _gather(
+        self, asked: Iterable[tuple[Check | Inspection, Future[Verdict]]], deadline: float = math.inf
+    ) -> tuple[Found, ...]:
         under_way, began = list(asked), time.monotonic()
         return tuple(
-            Found(check.name, _answer(check, future, began + check.deadline_seconds))
+            Found(check.name, _answer(check, future, min(began + check.deadline_seconds, deadline)))
             for check, future in under_way
         )
 
@@ -161,10 +167,13 @@ class Preflight:
 
 
 def _in_time(examined: Future[tuple[Found, ...]], deadline: float) -> tuple[Found, ...]:
+    # Its checks end in time, if they have begun: what is late waits for DNS, or for its turn.
+    patience = None if deadline == math.inf else max(0.0, deadline - time.monotonic()) + GRACE_SECONDS
     try:
-        return examined.result(max(0.0, deadline - time.monotonic()))
+        return examined.result(patience)
     except TimeoutError:
-        return (Found("all", Verdict.yes("not checked in time")),)
+        examined.cancel()  # or those that nobody waits for would fill the queue of those that somebody does
+        return (Found("all", Verdict.yes("no check ended in time")),)
 
 
 def _answer(check: Check | Inspection, future: Future[Verdict], deadline: float) -> Verdict:

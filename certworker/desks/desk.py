@@ -17,7 +17,7 @@ from certworker.desks.under_way import UnderWay
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.configuration import WouldReplacePublic
 from certworker.ledger.budget import Budget
-from certworker.serving.volume import Stored
+from certworker.serving.pair import Stored
 from certworker.settings import AuthorityChoice
 
 logger = logging.getLogger(__name__)

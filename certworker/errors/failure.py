@@ -67,7 +67,8 @@ def printable(text: object, longest: int = LONGEST_TEXT) -> str:
 
     Whatever a job or a CA wrote goes through here before a person or a terminal sees it.
     """
-    shown = "".join(map(_visible, str(text)[: longest + 1]))
+    begin = str(text)[: longest + 1]
+    shown = begin if begin.isprintable() else "".join(map(_visible, begin))
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 

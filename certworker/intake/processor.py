@@ -17,12 +17,11 @@ logger = logging.getLogger(__name__)
 
 def keep_to_one_processor(random: Random) -> None:
     """
-    Keep all threads of this process to one of the processors that it may use, and leave it the others' work.
+    Keep this thread, and all that it starts, to one of the processors that the process may use, any of them.
 
-    Which one does not matter, for the kernel moves whatever else runs there; but several workers should not
-    choose the same. Where the system does not know how (macOS), or does not allow it, nothing changes.
-
-    Threads have this from the one that starts them, so it is called before there is another.
+    The kernel moves what else runs there, unless that keeps to it, too, as a second worker on the machine may
+    do; whoever minds gives each its own (`cpuset` of Docker). Where the system does not know how (macOS), or
+    does not allow it, nothing changes.
     """
     with suppress(AttributeError, OSError):
         processor = random.choice(sorted(os.sched_getaffinity(0)))

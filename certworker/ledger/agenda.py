@@ -23,6 +23,9 @@ AGENDA = "certworker:agenda"
 
 #: So many names go in one command; Redis serves others between two of them.
 NAMES_A_COMMAND = 1_000
+#: Names alone are read as quickly as a tenth as many are written.
+NAMES_A_READING = 10_000
+NAMES_READ_TWICE = 500
 
 
 class Agenda:
@@ -100,10 +103,15 @@ class Agenda:
         """
         All names, in no order.
 
-        Read with ZSCAN, so that Redis serves others meanwhile: a name that is put or removed at the same
-        time may or may not be among them.
+        Read in portions, so that Redis serves others meanwhile: a name that is put or removed at the same
+        time may or may not be among them. The last moments come first, so that a look, which puts names off,
+        moves none of the others out of sight; for the few that come forward the portions overlap.
         """
-        members = dict(self._connection.zscan_iter(AGENDA, count=NAMES_A_COMMAND))
+        members: set[Any] = set()
+        first = 0
+        while some := self._connection.zrange(AGENDA, first, first + NAMES_A_READING - 1, desc=True):
+            members.update(some)
+            first += NAMES_A_READING - NAMES_READ_TWICE
         return [name for _, name in self._named(members)]
 
     def moments(self, names: Sequence[str]) -> dict[str, datetime | None]:

@@ -21,7 +21,7 @@ STORIES = "certworker:story:"
 
 EVENTS_KEPT = 50
 
-#: While Redis does not answer, the oldest lines are dropped.
+#: So many lines wait at most; of more the oldest are dropped.
 MOST_UNWRITTEN = 10_000
 
 #: A name that nothing has happened to for so long has no story any more.
@@ -81,13 +81,6 @@ class Stories:
         self.write()
         lines = self._connection.lrange(STORIES + name, 0, -1)
         return [event for line in reversed(lines) if (event := _event(text_in(line)))]
-
-    def forget(self, name: str) -> None:
-        """
-        Remove the story of *name*.
-        """
-        self.write()
-        self._connection.delete(STORIES + name)
 
 
 def _event(line: str) -> Event | None:

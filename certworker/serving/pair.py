@@ -5,18 +5,34 @@ A certificate and its key as they lie in a directory, read back and checked agai
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from certworker import durable
-from certworker.certificates import Certificate, PrivateKey
 from certworker.errors.authority import BadCertificate
 from certworker.errors.machine import CertificateUnreadable, PairBroken
 from certworker.serving.generation import Facts, token_of
+
+if TYPE_CHECKING:
+    from certworker.certificates import Certificate
 
 logger = logging.getLogger(__name__)
 
 #: Let's Encrypt marks the issuers of its staging CA so; our development CA names itself.
 _KINDS = {"(STAGING)": "staging", "certworker": "development"}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """
+    A certificate on the volume.
+    """
+
+    certificate: Certificate
+    facts: Facts
+    #: Absolute; it never changes its contents, unless somebody else put the files there.
+    directory: Path
 
 
 def read_pair(directory: Path, name: str) -> Certificate:
@@ -28,6 +44,9 @@ def read_pair(directory: Path, name: str) -> Certificate:
         PairBroken: They do not fit each other, or the chain is not one.
         VolumeReadOnly, VolumeFault: The files are there, but cannot be read.
     """
+    # Whoever only asks how the names stand needs no cryptography.
+    from certworker.certificates import Certificate, PrivateKey
+
     fullchain = _content(directory / "fullchain.pem", name)
     key = _content(directory / "privkey.pem", name)
     try:
@@ -40,9 +59,9 @@ def read_pair(directory: Path, name: str) -> Certificate:
         ) from error
 
 
-def usable_pair(directory: Path, name: str) -> tuple[Certificate, Facts] | None:
+def stored_in(directory: Path, name: str) -> Stored | None:
     """
-    The certificate of *name* in *directory*, and the facts about it; None, and a warning, if it is of no use.
+    What is stored for *name* in *directory*; None, and a warning, if it is of no use.
 
     Raises:
         VolumeReadOnly, VolumeFault: The files are there, but cannot be read.
@@ -52,7 +71,7 @@ def usable_pair(directory: Path, name: str) -> tuple[Certificate, Facts] | None:
     except (PairBroken, CertificateUnreadable) as failure:
         logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
         return None
-    return certificate, Facts.read(directory) or facts_found(certificate, directory)
+    return Stored(certificate, Facts.read(directory) or facts_found(certificate, directory), directory)
 
 
 def facts_found(certificate: Certificate, directory: Path) -> Facts:

@@ -22,8 +22,8 @@ from certworker.errors.machine import Fenced
 from certworker.names import is_address
 from certworker.serving.generation import GENERATIONS, Facts, token_of
 from certworker.serving.locking import PATIENCE_SECONDS, WriteLock
+from certworker.serving.pair import Stored
 from certworker.serving.publication import Publication
-from certworker.serving.volume import Stored
 
 #: What the provider loads.
 _LOADED = (".yml", ".yaml", ".toml")

@@ -10,29 +10,19 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from certworker import durable
-from certworker.certificates import Certificate
 from certworker.errors.machine import Fenced
 from certworker.serving.generation import Facts, build, token_of
 from certworker.serving.links import Links
 from certworker.serving.locking import PATIENCE_SECONDS, WriteLock
-from certworker.serving.pair import renewable, usable_pair
+from certworker.serving.pair import Stored, renewable, stored_in
 
-
-@dataclass(frozen=True)
-class Stored:
-    """
-    A certificate on the volume.
-    """
-
-    certificate: Certificate
-    facts: Facts
-    #: Absolute; it never changes its contents, unless somebody else put the files there.
-    directory: Path
+if TYPE_CHECKING:
+    from certworker.certificates import Certificate
 
 
 class Volume:
@@ -74,8 +64,7 @@ class Volume:
         directories = [self.links.leads_to(name) for name in names]
         for name, directory in zip(names, directories, strict=True):
             if directory and directory not in read:
-                pair = usable_pair(directory, name)
-                read[directory] = Stored(*pair, directory) if pair else None
+                read[directory] = stored_in(directory, name)
         return [read[directory] for directory in directories]
 
     def facts(self, name: str) -> Facts | None:

@@ -206,7 +206,22 @@ class TestDeadlines:
             preflight([NAME, "www.shop.org"], renewing=True)
         answered.set()
 
-        assert "preflight ok (not checked in time)" == caplog.messages[-1]
+        assert "preflight ok (no check ended in time)" == caplog.messages[-1]
+
+    def test_what_has_answered_by_then_counts(self, questions: Questions) -> None:
+        """
+        DNS says at once that the name leads elsewhere, while nobody answers there.
+        """
+        silence = threading.Event()
+
+        def slow() -> Verdict:
+            silence.wait(60)
+            return YES
+
+        preflight = questions.preflight(lambda: LIKELY_NO, slow)
+        with pytest.raises(HttpRefused):
+            preflight([NAME], renewing=True)
+        silence.set()
 
     def test_a_fault_of_ours_stops_nothing(
         self, questions: Questions, caplog: pytest.LogCaptureFixture

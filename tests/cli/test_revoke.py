@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from certworker.development.authority import DevelopmentAuthority
-from certworker.serving.volume import Stored, Volume
+from certworker.serving.pair import Stored
+from certworker.serving.volume import Volume
 from tests.servers.worker import WorkerProcess, wait_until
 
 NAME = "main.localhost"

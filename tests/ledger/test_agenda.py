@@ -4,6 +4,8 @@ When to look at each name again.
 
 from __future__ import annotations
 
+import itertools
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -152,11 +154,36 @@ class TestMoments:
         """
         Large agendas are written and read in portions; none may be lost between two of them.
         """
-        moments = {f"{number}.org": NOW + number * MINUTE for number in range(2_500)}
+        moments = {f"{number}.org": NOW + number * MINUTE for number in range(25_000)}
         agenda.put_many(moments)
 
         assert agenda.moments(agenda.names()) == moments
         assert agenda.missing([*moments, "unknown.org"]) == ["unknown.org"]
+
+    def test_a_look_at_some_hides_none_of_the_others(self, agenda: Agenda) -> None:
+        """
+        It puts them off by the thousand, while somebody reads all names.
+        """
+        names = [f"{number}.org" for number in range(25_000)]
+        agenda.put_many({name: NOW + place * MINUTE for place, name in enumerate(names)})
+        due, others = names[:3_000], set(names[3_000:])
+        stopped = threading.Event()
+
+        def look() -> None:
+            for number in itertools.count(1):
+                if stopped.is_set():
+                    return
+                later = NOW + number * 5_000 * MINUTE
+                agenda.put_many({name: later + place * MINUTE for place, name in enumerate(due)})
+
+        looks = threading.Thread(target=look)
+        looks.start()
+        try:
+            for _ in range(5):
+                assert others <= set(agenda.names())
+        finally:
+            stopped.set()
+            looks.join()
 
 
 class TestWake:

@@ -55,16 +55,6 @@ class TestStories:
 
         assert [] == Stories(connection).read(NAME)
 
-    def test_a_name_may_be_forgotten(self, connection: Redis) -> None:
-        """
-        With its certificate its story goes, too.
-        """
-        stories = Stories(connection)
-        stories.tell(NAME, Event(NOW, "INFO", "step"))
-        stories.forget(NAME)
-
-        assert [] == stories.read(NAME)
-
     def test_without_redis_nothing_is_kept_and_nobody_is_harmed(self) -> None:
         """
         The log has it, too.

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from certworker.certificates import Certificate
 from certworker.serving.generation import PEM_FILES
-from certworker.serving.volume import Stored, Volume
+from certworker.serving.pair import Stored
+from certworker.serving.volume import Volume
 
 NAME = "shop.example.com"
 

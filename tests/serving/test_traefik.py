@@ -12,8 +12,9 @@ import pytest
 import yaml
 
 from certworker.errors.machine import Fenced, VolumeReadOnly
+from certworker.serving.pair import Stored
 from certworker.serving.traefik import Traefik
-from certworker.serving.volume import Stored, Volume
+from certworker.serving.volume import Volume
 from tests.serving.authority import Signer
 from tests.serving.stored import NAME
 
