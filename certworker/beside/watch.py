@@ -17,7 +17,7 @@ from certworker.answer import Answer
 from certworker.assembly import House
 from certworker.challenges.solver import present
 from certworker.errors import CertworkerError
-from certworker.names import domain_name
+from certworker.names import domain_name, read_suffixes
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +75,7 @@ class Watch:
         retrigger = threading.Thread(target=self._guarded, args=(self._request_own_domains,), daemon=True)
         retrigger.start()
         threading.Thread(target=self._post, name="post", daemon=True).start()
+        read_suffixes()
         signed = time.monotonic()
         while not self._stopped.is_set():
             well = self._guarded(self._round)

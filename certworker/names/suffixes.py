@@ -65,6 +65,14 @@ def refuse_private(name: str) -> None:
         raise NoPublicSuffix(name=name, suffix=top)
 
 
+def read_suffixes() -> None:
+    """
+    Read the lists of suffixes now; otherwise whoever asks first waits half a second for them.
+    """
+    _registries()
+    _registries_and_hosters()
+
+
 def shared_suffix(name: str) -> str | None:
     """
     What the normalised *name* shares with strangers, such as github.io or sslip.io; usually nothing.

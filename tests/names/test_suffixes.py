@@ -85,3 +85,20 @@ class TestRegisteredDomain:
         Fifty new certificates a week, however many names there are below it.
         """
         assert registered == registered_domain(name)
+
+
+class TestReadSuffixes:
+    def test_afterwards_nobody_waits_for_the_lists(self) -> None:
+        """
+        The first request after a start is a person's, mostly.
+        """
+        program = (
+            "import sys\n"
+            "from certworker.names.suffixes import read_suffixes, registered_domain, shared_suffix\n"
+            "read_suffixes()\n"
+            "sys.modules['publicsuffixlist'] = None\n"
+            "print(registered_domain('www.shop.co.uk'), shared_suffix('shop.github.io'))\n"
+        )
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+        assert "shop.co.uk github.io" == ended.stdout.strip()
