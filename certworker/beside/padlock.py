@@ -38,6 +38,9 @@ MOST_AWAITED = 500
 #: Where so many are not shown the cause is one, and their lines tell it.
 MOST_MISSED = 100
 
+#: Where no Traefik is, it is not looked for after each certificate of a burst.
+WRONG_GUESS_IS_KEPT_SECONDS = 60.0
+
 
 @dataclass
 class _Awaited:
@@ -88,6 +91,7 @@ class Padlock:
         self._awaited: list[_Awaited] = []
         self._changed = threading.Condition()
         self._stopped = False
+        self._nowhere_until = 0.0
         self._thread = threading.Thread(target=self._run, name="padlock", daemon=True)
 
     def start(self) -> None:
@@ -123,6 +127,8 @@ class Padlock:
         """
         Look for the certificate that *names* have on the volume; returns at once.
         """
+        if time.monotonic() < self._nowhere_until:
+            return
         stored = self._volume.current(names[0])
         with self._changed:
             if stored is None or len(self._awaited) >= MOST_AWAITED:
@@ -168,6 +174,7 @@ class Padlock:
             failure = self._look(awaited)
         except gaierror as error:
             if not self._demanded:
+                self._nowhere_until = time.monotonic() + WRONG_GUESS_IS_KEPT_SECONDS
                 return True
             failure = self._unreachable(error)
         except OSError as error:
