@@ -84,7 +84,6 @@ def build(
     waiting: Callable[[], int],
     lease_seconds: float = 90,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-    random: Random | None = None,
 ) -> House:
     """
     The house for *settings*.
@@ -96,9 +95,8 @@ def build(
         waiting: How many jobs are on the queue.
         lease_seconds: How long a worker that died keeps its names.
         clock: The time; a year may be over in a minute.
-        random: Spreads moments.
     """
-    random = random or SystemRandom()
+    random = SystemRandom()
     volume = Volume(settings.certificates_dir)
     traefik = Traefik(settings.config_dir)
     records, agenda, tokens = Records(connection), Agenda(connection, wake), ChallengeTokens(connection)

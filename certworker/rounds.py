@@ -130,8 +130,8 @@ class Rounds:
             missing = self.agenda.missing(some)
             now = self.clock()
             known = self._known(missing)
-            self.agenda.put_many({name: self._look_by_age(known[name], now) for name in missing})
-            restored += len(missing)
+            self.agenda.put_many({name: self._look_by_age(facts, now) for name, facts in known.items()})
+            restored += len(known)
             before, seen = seen, seen + len(some)
             if seen // PROGRESS_EVERY > before // PROGRESS_EVERY:
                 logger.info("%d certificates of the volume compared with the agenda so far", seen)
