@@ -56,5 +56,5 @@ class Chronicle:
             self._news.clear()
             try:
                 self._stories.write()
-            except Exception as error:
-                logger.error("the stories could not be written: %r", error)
+            except Exception:
+                logger.exception("the stories could not be written")

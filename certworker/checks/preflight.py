@@ -21,6 +21,7 @@ from certworker.checks.kept import Kept
 from certworker.checks.records import Records
 from certworker.checks.verdict import Answer, Check, Inspection, Question, Verdict
 from certworker.errors import CertworkerError
+from certworker.supervision import log_unexpected
 
 logger = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ class Preflight:
             return self._look_up(name)
         except Exception as fault:
             # As with a check that fails by itself: the CA knows how to ask DNS.
-            logger.warning("the look-up of %s failed by itself: %r", name, fault)
+            log_unexpected(f"the DNS lookup of {name}", fault)
             return Records(name)
 
     def _gather(
@@ -185,7 +186,7 @@ def _answer(check: Check | Inspection, future: Future[Verdict], deadline: float)
         return Verdict.yes(f"{check.name} not checked in time")
     except Exception as fault:
         # A fault of ours in a check is no reason to leave a site without a certificate.
-        logger.warning("the check of %s failed by itself: %r", check.name, fault)
+        log_unexpected(f"the check of {check.name}", fault)
         return Verdict.yes(f"{check.name} not checked")
 
 

@@ -75,9 +75,7 @@ def command(override_limits: str | None) -> None:
         settings = load({**os.environ, **overridden})
     except CertworkerError as failure:
         log.configure("human", "info", sys.stdout)
-        logger.error(
-            "[%s] %s %s", failure.code, failure.message, failure.remedy, extra={"code": failure.code}
-        )
+        _report(failure)
         sys.exit(2)
     log.configure(settings.log, settings.log_level, sys.stdout)
     sys.exit(work(settings))
@@ -139,6 +137,10 @@ def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
             lease_seconds=lease_seconds,
             on_ready=ready,
         )
+
+
+def _report(failure: CertworkerError) -> None:
+    logger.error("%s", failure, extra={"code": failure.code})
 
 
 def _consumer_of(house: House) -> Consumer:

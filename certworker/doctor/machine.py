@@ -11,6 +11,7 @@ from certworker.doctor.findings import Finding, Verdict
 from certworker.doctor.network import Reached, certificate_authority, clock, redis
 from certworker.doctor.storage import storage
 from certworker.settings import Settings
+from certworker.supervision import log_unexpected
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +39,8 @@ def tell(findings: Iterator[Finding]) -> None:
             for finding in findings
             if finding.verdict in (Verdict.WARN, Verdict.FAIL) and finding.subject not in OF_THE_WORKER
         ]
-    except Exception as fault:  # a fault of ours is no reason to show anybody a stack trace
-        logger.warning("the look at this machine failed by itself: %r", fault, extra={"event": "start"})
+    except Exception as error:
+        log_unexpected("the check of this machine", error)
         return
     for finding in wrong:
         code = f"[{finding.code}] " if finding.code else ""

@@ -162,8 +162,8 @@ class WorkerDied(CertworkerError):
 
 class Unexpected(CertworkerError):
     code = "worker.unexpected"
-    says = "certworker met a fault of its own: {fault}."
-    cure = "Please report it with the log of a run with CERTWORKER_LOG_LEVEL=debug"
+    says = "An unexpected error occurred in certworker: {fault}."
+    cure = "Report it with its traceback: docker compose logs appwrite-worker-certificates"
     retry = Retry.CA
 
 

@@ -29,6 +29,7 @@ from certworker.intake.queue import QUEUE, queue_length
 from certworker.intake.recovery import discard
 from certworker.intake.slots import Place, Slots
 from certworker.reports import log
+from certworker.supervision import log_unexpected
 
 logger = logging.getLogger(__name__)
 
@@ -132,10 +133,10 @@ class PooledWorker(SimpleWorker):
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """
-        Say what went wrong, unless it has been said where it happened.
+        Log what went wrong, unless a failure with a sentence was logged where it happened.
         """
         if not _failure_of(job):
-            logger.error("job %s: %r is a fault of certworker; the job has the details", job.id, exc_info[1])
+            log_unexpected(f"job {job.id}", exc_info[1])
 
     def handle_job_failure(
         self,

@@ -105,8 +105,8 @@ class Worker:
                 self._outage.over()
             except RedisError as error:
                 stop.wait(self._outage.failed(error))
-            except Exception as error:
-                logger.error("the worker met %r and goes on", error)
+            except Exception:
+                logger.exception("unexpected error in the job loop; certworker continues")
                 stop.wait(PATIENCE_SECONDS)
         self._finish(stop_deadline_seconds)
         if self._refused:
@@ -119,8 +119,8 @@ class Worker:
                     duty()
                 except (ConnectionError, TimeoutError):
                     break  # the loop that takes jobs has said so
-                except Exception as error:
-                    logger.error("the worker's housekeeping met %r and goes on", error)
+                except Exception:
+                    logger.exception("unexpected error in the job leases; certworker continues")
 
     def _check_schema(self) -> None:
         try:

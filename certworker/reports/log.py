@@ -10,7 +10,8 @@ For machines, one JSON object per line, with these fields always under these nam
 ts, level, event, code, stage, domain, job, attempt, message, remedy, next_attempt, problem; then what else
 there is to say. Whoever logs passes `extra` with any of `domain`, `event`, `code` and `fields`.
 
-A line stays one line, whatever a job or a CA wrote into it. A stack trace is shown at the level DEBUG only.
+A line stays one line, whatever a job or a CA wrote into it. The traceback of an unexpected error follows its
+sentence at every level, one line per step; for machines it is the field `trace`.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ FIXED_FIELDS = (
 #: ECMA-48, "select graphic rendition": yellow, red, red.
 COLOURS = {"WARN": "\x1b[33m", "ERROR": "\x1b[31m", "FATAL": "\x1b[31m"}
 NO_COLOUR = "\x1b[0m"
+
+#: A traceback has more lines only where errors are chained or nested by the hundred.
+MOST_TRACE_LINES = 200
 
 _job: ContextVar[str | None] = ContextVar("job", default=None)
 
@@ -94,12 +98,11 @@ class HumanLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """
-        The line of *record*; at DEBUG, the lines of its stack trace behind it.
+        Return the line of *record*, and the lines of its traceback behind it.
         """
-        place, said = _subject(record), sentence(record) + _fault(record)
-        lines = [self._line(record.created, LEVELS.get(record.levelno, record.levelname), place, said)]
-        lines += [self._line(record.created, "DEBUG", place, step) for step in _trace(record)]
-        return "\n".join(lines)
+        level, place = LEVELS.get(record.levelno, record.levelname), _subject(record)
+        lines = [sentence(record) + _fault(record), *_trace(record)]
+        return "\n".join(self._line(record.created, level, place, line) for line in lines)
 
     def _line(self, created: float, level: str, subject: str, said: str) -> str:
         shown = f"{level:5}"
@@ -170,13 +173,26 @@ def _fault(record: logging.LogRecord) -> str:
     _, error, trace = record.exc_info
     steps = traceback.extract_tb(trace)
     place = f" at {Path(steps[-1].filename).name}:{steps[-1].lineno}" if steps else ""
-    return f" ({type(error).__name__}{place}: {error})"
+    return f" ({type(error).__name__}{place}: {_text_of(error)})"
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return "no text"
 
 
 def _trace(record: logging.LogRecord) -> list[str]:
-    if not record.exc_info or not logging.getLogger("certworker").isEnabledFor(logging.DEBUG):
+    if not record.exc_info or record.exc_info[1] is None:
         return []
-    return [line for step in traceback.format_exception(*record.exc_info) for line in step.splitlines()]
+    steps = traceback.format_exception(*record.exc_info)
+    lines = [printable(line) for step in steps for line in step.splitlines()]
+    if len(lines) <= MOST_TRACE_LINES:
+        return lines
+    # The cause is at the end of a traceback, and how it got there at the beginning.
+    half = MOST_TRACE_LINES // 2
+    return [*lines[:half], f"… {len(lines) - 2 * half} lines left out …", *lines[-half:]]
 
 
 def _json(value: object) -> object:

@@ -27,6 +27,10 @@ class Narrator(logging.Handler):
         """
         Tell *record*, if it is about a name.
         """
-        if name := getattr(record, "domain", None):
-            moment = datetime.fromtimestamp(record.created, UTC)
-            self._tell(name, moment, LEVELS.get(record.levelno, record.levelname), sentence(record))
+        try:
+            if name := getattr(record, "domain", None):
+                moment = datetime.fromtimestamp(record.created, UTC)
+                self._tell(name, moment, LEVELS.get(record.levelno, record.levelname), sentence(record))
+        except Exception:
+            # As every handler of the standard library: whoever logs must not fail for it.
+            self.handleError(record)

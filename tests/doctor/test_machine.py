@@ -63,9 +63,9 @@ class TestTell:
 
         assert ["machine: all well"] == [record.getMessage() for record in caplog.records]
 
-    def test_a_fault_of_our_own_is_one_line_as_well(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_an_unexpected_error_is_logged_with_its_traceback(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The worker works on.
+        The worker starts without the report.
         """
 
         def broken() -> object:
@@ -73,5 +73,5 @@ class TestTell:
 
         tell(broken() for _ in range(1))  # type: ignore[misc]
 
-        assert "ZeroDivisionError" in caplog.text
-        assert "Traceback" not in caplog.text
+        assert "[worker.unexpected]" in caplog.text
+        assert "Traceback" in caplog.text

@@ -41,14 +41,15 @@ class TestPooledWorker:
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The log has one line, and whoever mends it finds the rest.
+        The log has the error once, with its traceback.
         """
         with worker_thread(connection):
             status, told = end_of(connection, push(connection, "bug", "toy.stumble"))
 
         assert ("failed", True) == (status, "Traceback" in told and "ZeroDivisionError" in told)
         (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
-        assert "a fault of the program" in line.getMessage()
+        assert "[worker.unexpected] unexpected error in job bug" in line.getMessage()
+        assert line.exc_info
 
     def test_a_job_that_redis_fails_says_so(self, connection: Redis) -> None:
         """

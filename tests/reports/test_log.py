@@ -154,39 +154,82 @@ class TestUnexpected:
         except KeyError:
             logger.exception("the job ended", extra={"domain": "a.org"})
 
-    def test_one_line_with_type_and_place(self) -> None:
+    @pytest.mark.parametrize("level", ["debug", "info", "error"])
+    def test_type_and_place_stand_in_the_line_and_the_traceback_follows(self, level: str) -> None:
         """
-        A stack trace is broken up by the prefixes of `docker compose logs`, and frightens.
+        A report without a traceback cannot be worked on, and nobody can turn a level up afterwards.
         """
-        stream = logging_to("human")
+        stream = logging_to("human", level)
         self.fail()
+        first, *others = stream.getvalue().splitlines()
 
         assert re.fullmatch(
-            rf"{MOMENT} ERROR a\.org: the job ended \(KeyError at test_log\.py:\d+: 'key'\)\n",
-            stream.getvalue(),
+            rf"{MOMENT} ERROR a\.org: the job ended \(KeyError at test_log\.py:\d+: 'key'\)", first
         )
+        assert all(re.match(rf"{MOMENT} ERROR a\.org: ", line) for line in others)
+        assert any("in fail" in line for line in others)
+        assert others[-1].endswith("KeyError: 'key'")
 
-    def test_the_trace_is_shown_at_debug(self) -> None:
+    @pytest.mark.parametrize("level", ["debug", "info", "error"])
+    def test_for_machines_the_trace_is_a_field(self, level: str) -> None:
         """
-        Whoever reports a bug turns it on; each of its lines is a line of the log.
+        One object is one line at every level.
         """
-        stream = logging_to("human", "debug")
-        self.fail()
-        _first, *others = stream.getvalue().splitlines()
-
-        assert others
-        assert all(re.match(rf"{MOMENT} DEBUG a\.org: ", line) for line in others)
-
-    def test_for_machines_the_trace_is_a_field(self) -> None:
-        """
-        One object stays one line.
-        """
-        stream = logging_to("json", "debug")
+        stream = logging_to("json", level)
         self.fail()
         (said,) = objects(stream)
 
         assert said["message"].startswith("the job ended (KeyError at ")
         assert said["trace"][-1] == "KeyError: 'key'"
+
+    def test_a_chain_of_hundreds_keeps_its_two_ends(self) -> None:
+        """
+        The log shows where a long traceback begins and what raised it, in a bounded number of lines.
+        """
+
+        def chained(depth: int) -> None:
+            try:
+                if depth:
+                    chained(depth - 1)
+            finally:
+                raise ValueError(f"number {depth}")
+
+        stream = logging_to("human")
+        try:
+            chained(150)
+        except ValueError:
+            logger.exception("the job ended")
+        lines = stream.getvalue().splitlines()
+
+        assert len(lines) <= log.MOST_TRACE_LINES + 2
+        assert "lines left out" in stream.getvalue()
+        assert lines[-1].endswith("ValueError: number 150")
+
+    @pytest.mark.parametrize("form", ["human", "json"])
+    def test_an_exception_without_a_text_is_logged_all_the_same(self, form: Literal["human", "json"]) -> None:
+        """
+        The `__str__` of another library's exception may raise.
+        """
+
+        class Mute(Exception):
+            def __str__(self) -> str:
+                raise RuntimeError("no")
+
+        stream = logging_to(form)
+        logger.error("the job ended", exc_info=Mute())
+
+        assert "(Mute: no text)" in stream.getvalue()
+
+    def test_a_traceback_cannot_forge_lines(self) -> None:
+        """
+        The text of an exception may come from a CA or a job.
+        """
+        stream = logging_to("human")
+        forged = ValueError("x\r2026-11-23T10:15:09Z INFO  a.org: DONE\x1b[2J")
+        logger.error("the job ended", exc_info=forged)
+
+        assert "\x1b" not in stream.getvalue()
+        assert all(re.match(rf"{MOMENT} ERROR ", line) for line in stream.getvalue().splitlines())
 
 
 class TestJson:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
+import pytest
+
 from certworker.reports.narrator import Narrator
 
 
@@ -26,3 +28,17 @@ class TestNarrator:
         assert [("shop.example.org", "WARN", "no [dns.no_record] It failed. Do this.")] == [
             (name, level, text) for name, _, level, text in told
         ]
+
+    def test_one_that_cannot_tell_does_not_fail_the_caller(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """
+        An error in the history must not become an error of the step that logs.
+        """
+
+        def broken(*_: object) -> None:
+            raise ValueError("odd")
+
+        logger = logging.Logger("certworker.test")
+        logger.addHandler(Narrator(broken))
+        logger.info("ready", extra={"domain": "shop.example.org"})
+
+        assert "ValueError: odd" in capsys.readouterr().err

@@ -101,8 +101,8 @@ class Consumer:
                 # The worker says so, too, if it is more than a key of another kind.
                 self._once("fault", failure_of(error, address_of(self._connection)))
                 self._stop.wait(PAUSE_AFTER_A_FAULT_SECONDS)
-            except Exception as error:
-                logger.error("the reader of Appwrite's queue met %r and goes on", error)
+            except Exception:
+                logger.exception("unexpected error in the reader of Appwrite's queue; certworker continues")
                 self._stop.wait(PAUSE_AFTER_A_FAULT_SECONDS)
 
     def _pass(self) -> float:
