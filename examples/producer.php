@@ -9,18 +9,12 @@ if ($password = getenv('_APP_REDIS_PASS')) {
     $redis->auth([getenv('_APP_REDIS_USER') ?: 'default', $password]);
 }
 
-// One request is one hash and its id at the end of a list, written together or not at all.
-const ENQUEUE = <<<'LUA'
-    if redis.call('HGET', KEYS[1], 'status') == 'queued' then return 0 end -- it is asked for already
-    redis.call('DEL', KEYS[1])
-    redis.call('HSET', KEYS[1], unpack(ARGV, 2))
-    redis.call('EXPIRE', KEYS[1], 86400)
-    redis.call('RPUSH', KEYS[2], ARGV[1])
-    return 1
-    LUA;
+// The id names the user of Redis, so that no other producer can read or change the job (docs/guides/redis.md).
+$user = getenv('_APP_REDIS_USER');
+$prefix = 'issue-' . (preg_match('/^[A-Za-z0-9]+$/', $user ?: '') && $user !== 'default' ? "$user-" : '');
 
 foreach (array_slice($argv, 1) as $domain) {
-    $id = 'request-' . hash('sha256', $domain);
+    $id = $prefix . substr(hash('sha256', $domain), 0, 32);
     $call = ['certworker.issue', null, [], ['domain' => $domain]];
     $job = [
         'data' => gzcompress(json_encode($call)),
@@ -28,11 +22,18 @@ foreach (array_slice($argv, 1) as $domain) {
         'status' => 'queued',
         'created_at' => gmdate('Y-m-d\TH:i:s.u\Z'),
     ];
-    $flat = array_merge(...array_map(null, array_keys($job), array_values($job)));
-    $queued = $redis->eval(ENQUEUE, ["rq:job:$id", 'rq:queue:certificates', $id, ...$flat], 2);
+    // One request is one hash and its id at the end of a list, written together or not at all.
+    $redis->watch("rq:job:$id");
+    if ($redis->hGet("rq:job:$id", 'status') === 'queued') {
+        $redis->unwatch();
+        $queued = false;
+    } else {
+        $redis->multi();
+        $redis->del("rq:job:$id");
+        $redis->hMSet("rq:job:$id", $job);
+        $redis->expire("rq:job:$id", 86400);
+        $redis->rPush('rq:queue:certificates', $id);
+        $queued = $redis->exec() !== false; // false: another request was faster
+    }
     echo $domain, $queued ? ': requested' : ': is on the queue already', ", job $id\n";
 }
-
-// Where scripts are not allowed, the same in plain commands, with an id that nobody else uses:
-//
-//   $redis->multi()->hMSet("rq:job:$id", $job)->rPush('rq:queue:certificates', $id)->exec();

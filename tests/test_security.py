@@ -5,21 +5,25 @@ What SECURITY.md says.
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from redis import Redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from certworker.development.authority import DevelopmentAuthority
 from certworker.intake.client import client_of
-from certworker.intake.queue import request_certificate, request_removal
+from certworker.intake.queue import QUEUE_KEY, SCHEDULED_KEY, request_certificate, request_removal
 from certworker.redis_address import RedisAddress
 from tests.houses import environment
 from tests.intake.appwrite.core import payload, produce, stats
+from tests.intake.toys import end_of, eventually, worker_thread
 from tests.servers.redis import RedisServer
 from tests.servers.secure_redis import SecureRedis
 from tests.servers.sentinels import SERVICE, Sentinels
@@ -27,6 +31,13 @@ from tests.servers.worker import WorkerProcess, wait_until
 
 TOP = Path(__file__).parents[1]
 TEXT = (TOP / "SECURITY.md").read_text()
+GUIDE = (TOP / "docs" / "guides" / "redis.md").read_text()
+
+#: redis-py ignores that Redis refuses it; Redis before 7.2 does not know it.
+UNNEEDED = {"client|setinfo"}
+
+#: A second producer.
+SHOP = "shop"
 
 #: What stands in the place of PASSWORD.
 SECRET = "correct-horse"
@@ -34,23 +45,37 @@ SECRET = "correct-horse"
 
 def rights(user: str) -> list[str]:
     """
-    The line of SECURITY.md for *user*, as ACL SETUSER takes it.
+    Return the line of the guide for *user*, as ACL SETUSER takes it; for any other name that of a producer.
     """
-    found = re.search(rf"^{user} on .*$", TEXT, re.MULTILINE)
-    assert found
-    return found[0].replace("PASSWORD", SECRET).split()
+    lines = dict(re.findall(r"^([\w-]+) (on .*)$", GUIDE, re.MULTILINE))
+    line = lines.get(user) or lines["producer"].replace("producer", user)
+    return [user, *line.replace("PASSWORD", SECRET).split()]
+
+
+def refused_by(everything: Redis) -> set[str]:
+    """
+    Return the commands and keys that Redis had to refuse.
+    """
+    return {str(refused["object"]) for refused in everything.acl_log()}
+
+
+def as_user(server: RedisServer, user: str) -> Redis:
+    """
+    Return a connection of *user*.
+    """
+    return Redis(port=server.port, username=user, password=SECRET)
 
 
 @pytest.fixture
 def guarded(tmp_path: Path) -> Iterator[RedisServer]:
     """
-    A Redis with the users of SECURITY.md.
+    Start a Redis with the users of the guide, among them two producers.
     """
     (tmp_path / "redis").mkdir()
     server = RedisServer(tmp_path / "redis")
     server.start()
     with server.client() as everything:
-        for user in ("certworker", "producer"):
+        for user in ("certworker", "producer", SHOP):
             everything.execute_command("ACL", "SETUSER", *rights(user))
     yield server
     server.kill()
@@ -108,7 +133,7 @@ class TestRights:
             assert 0 == worker.command("status", "main.localhost").returncode
             assert 0 == worker.terminate()
 
-            assert {"config|get"} >= {str(refused["object"]) for refused in everything.acl_log()}
+            assert {"config|get"} >= refused_by(everything)
             everything.set("of:others", "1")
         with Redis(port=guarded.port, username="certworker", password=SECRET) as own:
             for refused in ("GET of:others", "FLUSHALL", "CONFIG GET dir", "ACL LIST", "KEYS *"):
@@ -168,17 +193,108 @@ class TestRights:
         finally:
             sentinels.kill()
 
-    def test_the_rights_of_the_producer_are_enough_and_no_more(self, guarded: RedisServer) -> None:
+
+class TestProducers:
+    def test_the_rights_of_a_producer_are_enough(self, guarded: RedisServer) -> None:
         """
-        A web application that was broken into reads no challenge and drops no queue.
+        A producer requests a certificate twice and reads how the job ended; Redis refuses it nothing.
         """
-        with Redis(port=guarded.port, username="producer", password=SECRET) as own:
-            request_certificate("a.example.org", connection=own)
-            for refused in ("HGETALL certworker:challenges", "HGETALL rq:job:look", "FLUSHALL", "KEYS *"):
+        with as_user(guarded, SHOP) as shop, guarded.client() as everything:
+            job_id = request_certificate("a.example.org", connection=shop)
+            assert job_id == request_certificate("a.example.org", connection=shop)
+            assert 1 == everything.llen(QUEUE_KEY)
+
+            with worker_thread(everything):
+                assert ("finished", {"state": "issued", "names": ["a.example.org"]}) == end_of(shop, job_id)
+            assert job_id == request_certificate("a.example.org", connection=shop)
+
+            assert 1 == everything.llen(QUEUE_KEY)
+            assert UNNEEDED >= refused_by(everything)
+
+    def test_a_producer_does_not_reach_the_jobs_of_another(self, guarded: RedisServer) -> None:
+        """
+        The same request of two producers is two jobs, and Redis refuses each the job of the other.
+        """
+        with as_user(guarded, "producer") as own, as_user(guarded, SHOP) as shop:
+            job_id = request_certificate("a.example.org", by="Jane Doe", connection=own)
+            assert job_id != request_certificate("a.example.org", connection=shop)
+
+            for refused in (
+                f"HGET rq:job:{job_id} data",
+                f"HSET rq:job:{job_id} data x",
+                f"DEL rq:job:{job_id}",
+                f"EXPIRE rq:job:{job_id} 0",
+                f"XREVRANGE rq:results:{job_id} + -",
+                f"LREM {QUEUE_KEY} 0 {job_id}",
+            ):
                 with pytest.raises(NoPermissionError):
-                    own.execute_command(*refused.split())
+                    shop.execute_command(*refused.split())
+
+    def test_a_producer_has_no_other_commands(self, guarded: RedisServer) -> None:
+        """
+        Of all commands that Redis has, a producer can run two on the queue and none on the keys of others.
+        """
+        others = ["rq:job:look-1", "rq:wip:certificates", SCHEDULED_KEY, "certworker:agenda", "x"]
+        allowed = {key: set[str]() for key in (QUEUE_KEY, *others)}
         with guarded.client() as everything:
-            assert 1 == everything.llen("rq:queue:certificates")
+            commands = everything.command_list()
+            for command, (key, found), more in product(commands, allowed.items(), range(5)):
+                arguments = [key, *["1"] * more]
+                if is_allowed(everything, SHOP, command.decode(), *arguments):
+                    found.add(command.decode())
+            harmless = set.intersection(*allowed.values())
+            queue_alone = allowed[QUEUE_KEY] - harmless
+
+            assert {"rpush", "lpos"} == queue_alone
+            assert [harmless] * len(others) == [allowed[key] for key in others]
+            # Commands without a key, of which none changes anything for others.
+            assert {"ping", "select", "multi", "exec", "unwatch"} >= harmless - CONNECTION
+            for script in ("EVAL x 0", "EVALSHA x 0", "FCALL x 0", "SCRIPT LOAD x", "FUNCTION LOAD x"):
+                assert not is_allowed(everything, SHOP, *script.split())
+
+    def test_whatever_a_producer_writes_the_queue_continues(self, guarded: RedisServer) -> None:
+        """
+        Wrong ids, wrong hashes and ids of others end as refused jobs; the request of another producer runs.
+        """
+        with as_user(guarded, "producer") as own, as_user(guarded, SHOP) as shop:
+            with guarded.client() as everything:
+                everything.set("rq:job:issue-of-another-kind", "text")
+            for number, fields in enumerate(FIELDS):
+                shop.hset(f"rq:job:issue-shop-{number}", mapping=fields)
+                shop.rpush(QUEUE_KEY, f"issue-shop-{number}")
+            shop.rpush(QUEUE_KEY, *IDS)
+            with guarded.client() as everything, worker_thread(everything, slots=1):
+                job_id = request_certificate("a.example.org", connection=own)
+
+                assert ("finished", {"state": "issued", "names": ["a.example.org"]}) == end_of(own, job_id)
+                assert eventually(lambda: everything.llen(QUEUE_KEY) == 0)
+
+
+#: What Redis answers to everyone, whatever their rights.
+CONNECTION = {"auth", "hello", "quit", "reset"}
+
+#: Hashes that no program of good will writes.
+FIELDS: list[dict[Any, Any]] = [
+    {"data": b"\xff" * 1_000_000},
+    {"data": "[]", "status": "x" * 100_000, "timeout": "-1e400"},
+    {b"\xff": b"\xfe"},
+    {"status": "started", "data": json.dumps(["certworker.look", None, [], {}]), "abandoned": "inf"},
+    {"data": json.dumps(["os.system", None, ["x"], {}]), "success_callback_name": "os.system"},
+]
+
+#: Ids that are none, and ids of jobs of others.
+IDS = ["", "issue-of-another-kind", "../x", b"\xff\xfe", "x" * 1_000_000, "issue-shop-unknown", "look-1"]
+
+
+def is_allowed(everything: Any, user: str, *command: str) -> bool:
+    """
+    Return whether Redis lets *user* run *command*; a wrong number of arguments counts as refused.
+    """
+    try:
+        answer = everything.execute_command("ACL", "DRYRUN", user, *command)
+    except ResponseError:
+        return False
+    return answer in (b"OK", "OK")
 
 
 class TestRoutes:

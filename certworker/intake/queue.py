@@ -2,21 +2,26 @@
 Puts requests and wake-ups on the queue, in the wire format of RQ.
 
 It needs no RQ and imports little, because it is what other programs import. Each job is written and
-queued by one Lua script: Redis never holds half of one.
+queued in one transaction: Redis never holds half of one. A producer needs no right to run scripts, with
+which it could stop Redis by an endless loop.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from hashlib import sha256
 from math import ceil
 from typing import Any
 
 from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import WatchError
 
 from certworker.intake.client import client_of
 from certworker.redis_address import PORT, RedisAddress
@@ -35,26 +40,11 @@ RESULT_TTL = 3600
 RESULT_TTL_OF_A_LOOK = 60
 FAILURE_TTL = 86_400
 
+#: A user of Redis whose name can be part of the ids of its jobs.
+USER = re.compile(r"[A-Za-z0-9]{1,64}")
+
 #: RQ's tools show it in a line.
 LONGEST_DESCRIPTION = 120
-
-# A job is a duplicate while an equal one is really on its way: a status alone may be left over from a list
-# or a worker that is gone. Its hash is replaced, results included, once it has ended.
-ENQUEUE = """
-local job, list, scheduled, executions, results, queues = unpack(KEYS)
-local id, moment, name = unpack(ARGV, 1, 3)
-local status = redis.call('HGET', job, 'status')
-if status == 'queued' and (redis.call('LPOS', list, id) or redis.call('LPOS', list .. ':intermediate', id))
-or status == 'scheduled' and redis.call('ZSCORE', scheduled, id)
-or status == 'started' and redis.call('EXISTS', executions) == 1 then
-    return 0
-end
-redis.call('DEL', job, results)
-redis.call('HSET', job, unpack(ARGV, 4))
-redis.call('SADD', queues, name)
-if moment == '' then redis.call('RPUSH', list, id) else redis.call('ZADD', scheduled, moment, id) end
-return 1
-"""
 
 # The first wake-ups on the agenda, up to the wanted moment; whoever keeps thousands of other delayed jobs
 # gets a look too many, which costs nothing.
@@ -98,12 +88,9 @@ def request_certificate(
     more = {"i_know": i_know, "tenant": tenant, "by": by}
     what |= {"force": force} | {field: value for field, value in more.items() if value}
     told_apart = [sorted({name.strip().lower() for name in names}), force, *([i_know] if i_know else [])]
-    job_id = f"issue-{_digest(told_apart)}"
-    if connection is not None:
-        _enqueue(connection, job_id, ISSUE, what)
-    else:
-        with _connection_of_environment() as own:
-            _enqueue(own, job_id, ISSUE, what)
+    with nullcontext(connection) if connection is not None else _connection_of_environment() as used:
+        job_id = _id_of(used, "issue", told_apart)
+        _enqueue(used, job_id, ISSUE, what)
     return job_id
 
 
@@ -117,7 +104,7 @@ def request_removal(name: str, *, by: str | None = None, connection: Redis) -> s
     Raises:
         redis.RedisError: Redis did not take the request.
     """
-    job_id = f"remove-{_digest(name)}"
+    job_id = _id_of(connection, "remove", name)
     _enqueue(connection, job_id, REMOVE, {"domain": name} | ({"by": by} if by else {}))
     return job_id
 
@@ -144,8 +131,18 @@ def queue_length(connection: Redis) -> int:
     return length
 
 
-def _digest(what: object) -> str:
-    return sha256(json.dumps(what).encode()).hexdigest()[:32]
+def _id_of(connection: Redis, what: str, request: object) -> str:
+    """
+    Return the id of the job that does *what* for *request*: `issue-DIGEST`, or `issue-USER-DIGEST` if
+    *connection* has a user of Redis.
+
+    The user in the id lets Redis refuse a producer the jobs of another one. A user whose name has other
+    characters than letters and digits shares the ids without a user: `issue-a-*` would match the ids of the
+    user `a-b`, too.
+    """
+    user = str(connection.connection_pool.connection_kwargs.get("username") or "default")
+    digest = sha256(json.dumps(request).encode()).hexdigest()[:32]
+    return f"{what}-{digest}" if user == "default" or not USER.fullmatch(user) else f"{what}-{user}-{digest}"
 
 
 def _enqueue(
@@ -153,7 +150,7 @@ def _enqueue(
 ) -> None:
     created = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
     call = json.dumps([function, None, [], arguments])
-    fields: dict[str, str | bytes | int] = {
+    fields: dict[Any, Any] = {
         "data": zlib.compress(call.encode()),
         "origin": QUEUE,
         "status": "queued" if second is None else "scheduled",
@@ -164,17 +161,42 @@ def _enqueue(
         "failure_ttl": FAILURE_TTL,
         "description": f"{function} {json.dumps(arguments)}"[:LONGEST_DESCRIPTION],
     }
-    keys = (
-        f"rq:job:{job_id}",
-        QUEUE_KEY,
-        SCHEDULED_KEY,
-        f"rq:executions:{job_id}",
-        f"rq:results:{job_id}",
-        "rq:queues",
-    )
-    moment = "" if second is None else str(second)
-    flat = [part for field in fields.items() for part in field]
-    connection.eval(ENQUEUE, len(keys), *keys, job_id, moment, QUEUE_KEY, *flat)
+    job = f"rq:job:{job_id}"
+    with connection.pipeline(transaction=True) as pipe:
+        while True:
+            try:
+                pipe.watch(job)  # type: ignore[no-untyped-call]
+                if _is_under_way(pipe, job_id):
+                    return
+                pipe.multi()
+                pipe.delete(job)
+                pipe.delete(f"rq:results:{job_id}")
+                pipe.hset(job, mapping=fields)
+                pipe.sadd("rq:queues", QUEUE_KEY)
+                if second is None:
+                    pipe.rpush(QUEUE_KEY, job_id)
+                else:
+                    pipe.zadd(SCHEDULED_KEY, {job_id: second})
+                pipe.execute()
+            except WatchError:
+                continue  # another program queued, started or ended the job meanwhile
+            return
+
+
+def _is_under_way(pipe: Pipeline, job_id: str) -> bool:
+    """
+    Return whether the watched job *job_id* waits or runs.
+
+    Its status alone proves nothing: the list or the worker may be gone. A job that changes hands between
+    two of these commands changes its hash or is in the second list.
+    """
+    status: Any = pipe.hget(f"rq:job:{job_id}", "status")
+    if status in (b"queued", "queued"):
+        lists = (QUEUE_KEY, f"{QUEUE_KEY}:intermediate")
+        return any(pipe.lpos(key, job_id) is not None for key in lists)
+    if status in (b"scheduled", "scheduled"):
+        return pipe.zscore(SCHEDULED_KEY, job_id) is not None
+    return status in (b"started", "started") and bool(pipe.exists(f"rq:executions:{job_id}"))
 
 
 def _connection_of_environment() -> Redis:

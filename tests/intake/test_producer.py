@@ -7,21 +7,23 @@ from __future__ import annotations
 import os
 import subprocess
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 
 from certworker.intake.queue import queue_length
 from tests.intake.toys import end_of, worker_thread
 from tests.servers.redis import RedisServer
+from tests.test_security import SECRET, refused_by, rights
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "producer.php"
 
 
-def produce(server: RedisServer, *names: str, password: str = "") -> list[str]:
+def produce(server: RedisServer, *names: str, user: str = "", password: str = "") -> list[str]:
     """
     Run the example for *names*; return what it says.
     """
-    redis = {"HOST": "127.0.0.1", "PORT": str(server.port), "PASS": password}
+    redis = {"HOST": "127.0.0.1", "PORT": str(server.port), "USER": user, "PASS": password}
     environment = {**os.environ, **{f"_APP_REDIS_{name}": value for name, value in redis.items()}}
     ran = subprocess.run(
         ["php", str(EXAMPLE), *names], env=environment, capture_output=True, text=True, check=True
@@ -98,3 +100,20 @@ class TestProducer:
 
             assert 1 == queue_length(connection)
         server.kill()
+
+    def test_it_needs_no_more_rights_than_documented(
+        self, redis_server: RedisServer, connection: Any
+    ) -> None:
+        """
+        The example requests a certificate twice with the rights of a producer; Redis refuses it nothing.
+        """
+        connection.acl_log_reset()
+        connection.execute_command("ACL", "SETUSER", *rights("web"))
+        try:
+            told = produce(redis_server, "a.example.org", "a.example.org", user="web", password=SECRET)
+        finally:
+            connection.acl_deluser("web")
+
+        assert [True, False] == ["requested" in line for line in told]
+        assert told[0].rpartition(" ")[2].startswith("issue-web-")
+        assert set() == refused_by(connection)
