@@ -22,6 +22,7 @@ from tests.houses import environment
 from tests.servers.development import development_authority
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
+from tests.servers.trickle import trickling
 from tests.servers.worker import WorkerProcess, wait_until
 
 NAME = "shop.localhost"
@@ -131,6 +132,20 @@ class TestPadlock:
         worker.wait_for_line("main.localhost: DONE")
         wait_until(lambda: orders(authority, "main.localhost") > 1 or None, lambda: worker.log)
         assert "scheduled" in str(own_redis.client().keys("rq:scheduled:*"))
+
+
+class TestSlowConnections:
+    def test_hundreds_of_them_do_not_stop_an_issuance(
+        self, worker: WorkerProcess, own_redis: RedisServer
+    ) -> None:
+        """
+        The CA finds its answer on the port whose connections others hold; the benchmark `slow` has the time.
+        """
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+        with trickling("127.0.0.1", worker.http_port, 780), own_redis.client() as connection:
+            request_certificate(NAME, connection=connection)
+            worker.wait_for_line(f"{NAME}: DONE")
 
 
 class TestOneOrder:

@@ -16,11 +16,10 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
-from waitress.server import create_server
 from waitress.wasyncore import close_all
 
 from certworker.answer import CHALLENGE_PATH, TOKEN
-from certworker.door.visitors import Visitor
+from certworker.door.visitors import HEADERS, BoundedServer
 from certworker.errors import printable
 from certworker.errors.configuration import AddressNotUsable
 from certworker.settings import HttpAddress
@@ -29,12 +28,6 @@ logger = logging.getLogger(__name__)
 
 #: An answer is computed in microseconds; more threads would only take memory.
 THREADS = 4
-
-#: All of them, open files of the jobs included, have to stay below the usual limit of 1,024.
-CONNECTIONS = 500
-
-#: The validator of a CA asks once and at once (Let's Encrypt gives up after ten seconds).
-SILENCE_SECONDS = 10
 
 #: A request for a token has some hundred bytes, and no body. Whatever is read at once is parsed at once, too.
 READ_AT_ONCE = 1024
@@ -98,22 +91,19 @@ class Door:
         except OSError as error:
             reason = "another program has it" if error.errno == errno.EADDRINUSE else error.strerror
             raise AddressNotUsable(address=self._address, reason=reason) from error
-        self._server = create_server(
+        self._server = BoundedServer(
             self._respond,
             map=self._connections,
-            sockets=[listening],
+            _sock=listening,
+            bind_socket=False,
+            sockinfo=(listening.family, listening.type, listening.proto, listening.getsockname()),
             threads=THREADS,
-            connection_limit=CONNECTIONS,
-            channel_timeout=SILENCE_SECONDS,
-            cleanup_interval=SILENCE_SECONDS // 2,
             recv_bytes=READ_AT_ONCE,
             max_request_header_size=LONGEST_HEADER,
             max_request_body_size=LONGEST_BODY,
-            asyncore_use_poll=True,  # select() ends at file number 1,023
             log_socket_errors=False,
             ident=None,
         )
-        self._server.channel_class = Visitor
         self._thread.start()
 
     def stop(self) -> None:
@@ -133,7 +123,9 @@ class Door:
 
     def _respond(self, request: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         try:
-            status, kind, body = self._reply(request["REQUEST_METHOD"], request["PATH_INFO"])
+            status, kind, body = self._reply(
+                request["REQUEST_METHOD"], request["PATH_INFO"], request["REQUEST_URI"]
+            )
         except Exception as error:  # Redis is away, or whatever else stands behind the door: ask again later
             # Said once: while it lasts, whoever floods the port would also flood the log.
             level = logging.DEBUG if self._troubled else logging.WARNING
@@ -143,15 +135,14 @@ class Door:
         headers = [
             ("Content-Type", kind),
             ("Content-Length", str(len(body))),
-            ("Cache-Control", "no-store"),
-            ("X-Content-Type-Options", "nosniff"),
+            *HEADERS,
         ]
         if status == NOT_ALLOWED[0]:
             headers.append(("Allow", "GET, HEAD"))
         start_response(status, headers)
         return [] if request["REQUEST_METHOD"] == "HEAD" else [body]
 
-    def _reply(self, method: str, path: str) -> Reply:
+    def _reply(self, method: str, path: str, target: str) -> Reply:
         if method not in ("GET", "HEAD"):
             return NOT_ALLOWED
         if path.startswith(CHALLENGE_PATH):
@@ -161,9 +152,12 @@ class Door:
             answer = self._answer(token)
             self._troubled = False
             return ("200 OK", "text/plain", answer.encode("ascii")) if answer else NOT_FOUND
-        if path == "/healthz":
+        # As the request line has them: a proxy that forbids these two may compare its text alone, and the
+        # path of //metrics, /%6Detrics and http://x/metrics (RFC 9112, section 3.2.2) is /metrics as well.
+        literal = target.partition("?")[0]
+        if literal == "/healthz":
             return self._health()
-        if path == "/metrics":
+        if literal == "/metrics":
             return ("200 OK", "text/plain; version=0.0.4; charset=utf-8", self._metrics())
         return NOT_FOUND
 

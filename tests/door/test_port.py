@@ -14,7 +14,8 @@ from http.client import HTTPConnection, HTTPResponse
 import pytest
 
 from certworker.door import Door
-from certworker.door.port import CONNECTIONS, LONGEST_BODY, LONGEST_HEADER
+from certworker.door.port import LONGEST_BODY, LONGEST_HEADER
+from certworker.door.visitors import CONNECTIONS
 from certworker.errors.configuration import AddressNotUsable
 from certworker.settings import HttpAddress
 
@@ -139,6 +140,30 @@ class TestChallenge:
         """
         assert ask(door, path)[0].status == 404
 
+    @pytest.mark.parametrize("path", ["/healthz", "/metrics", "/metrics?name[]=up"])
+    @pytest.mark.parametrize("disguise", ["/{}", "///{}", "http://x{}", "/.{}", "/x/..{}", "/%2e{}"])
+    def test_pages_of_the_operator_are_answered_under_their_literal_path_only(
+        self, door: Door, path: str, disguise: str
+    ) -> None:
+        """
+        A proxy that forbids `/metrics` forbids every spelling that this server understands.
+        """
+        assert ask(door, path)[0].status == 200
+        assert ask(door, disguise.format(path))[0].status == 404
+
+    @pytest.mark.parametrize("path", ["/%6Detrics", "/metric%73", "/healthz%20", "/metrics%3F"])
+    def test_encoded_spellings_are_not_found_either(self, door: Door, path: str) -> None:
+        """
+        Percent-encoding is one more way to write the same path.
+        """
+        assert ask(door, path)[0].status == 404
+
+    def test_a_challenge_may_be_requested_in_absolute_form(self, door: Door) -> None:
+        """
+        Servers accept the absolute form of a target (RFC 9112, section 3.2.2), and proxies send it.
+        """
+        assert ask(door, f"http://shop.example.org{CHALLENGE}")[1] == ANSWER.encode()
+
     @pytest.mark.parametrize("text", ["..%2f..%2fetc%2fpasswd", "a" * 101, "a%20b", "%ff", "a.b", "{token}"])
     def test_what_is_no_token_is_not_looked_up(self, text: str) -> None:
         """
@@ -191,6 +216,33 @@ class TestChallenge:
 
         assert statuses == [503, 503, 200, 503]
         assert caplog.messages == ["challenges cannot be answered: Redis is away"] * 2
+
+    @pytest.mark.parametrize(
+        ("request_text", "status"),
+        [
+            (f"GET {CHALLENGE} HTTP/1.1\r\n\r\n", 200),
+            ("GET / HTTP/1.1\r\n\r\n", 404),
+            ("POST / HTTP/1.1\r\n\r\n", 405),
+            ("GET / HTTP/1.1\r\nBad Header\r\n\r\n", 400),
+            (f"POST / HTTP/1.1\r\nContent-Length: {LONGEST_BODY}\r\n\r\n", 413),
+            (f"GET / HTTP/1.1\r\nX: {'x' * LONGEST_HEADER}\r\n\r\n", 431),
+            ("POST / HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        ],
+    )
+    def test_every_answer_forbids_caching_and_sniffing(
+        self, door: Door, request_text: str, status: int
+    ) -> None:
+        """
+        Also the answers to requests that the server refuses before it reads what they are for.
+        """
+        with socket.create_connection(("127.0.0.1", door.port), timeout=10) as client:
+            client.sendall(request_text.encode())
+            response = HTTPResponse(client)
+            response.begin()
+
+        assert response.status == status
+        assert response.getheader("Cache-Control") == "no-store"
+        assert response.getheader("X-Content-Type-Options") == "nosniff"
 
     def test_the_server_does_not_say_what_it_is(self, door: Door) -> None:
         """

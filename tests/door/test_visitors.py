@@ -6,13 +6,39 @@ from __future__ import annotations
 
 import socket
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
 
-from certworker.door.visitors import PAUSE_SECONDS
+import pytest
+
+from certworker.door import visitors
+from certworker.door.visitors import CONNECTIONS, PAUSE_SECONDS, REQUEST_SECONDS
 from tests.door.test_port import ANSWER, CHALLENGE, ask, opened
+from tests.servers.trickle import trickling
+from tests.servers.worker import wait_until
 
 GARBAGE = "/.well-known/acme-challenge/nobody-made-this-one"
+
+
+class Clock:
+    """
+    The clock of the server, which stands still unless a test advances it.
+    """
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """
+    A clock for the servers that are opened from now on.
+    """
+    clock = Clock()
+    monkeypatch.setattr(visitors, "monotonic", clock)
+    return clock
 
 
 def status_of(connection: HTTPConnection, path: str) -> int:
@@ -93,3 +119,96 @@ class TestVisitor:
             assert {404} == {connection.getresponse().status for connection in flood}
             for connection in flood:
                 connection.close()
+
+
+class TestBoundedServer:
+    def test_a_server_full_of_slow_requests_answers_the_next_one(self) -> None:
+        """
+        The connections that wait the longest go; a CA connects last and is answered all the same.
+        """
+        with opened() as door, trickling("127.0.0.1", door.port, CONNECTIONS + 280):
+            for _ in range(5):
+                assert ANSWER.encode() == ask(door, CHALLENGE)[1]
+
+    def test_it_never_has_many_more_connections_than_it_may(self) -> None:
+        """
+        Beyond 1,024 open files the jobs of the worker fail.
+        """
+        with opened() as door, ExitStack() as stack:
+            for _ in range(CONNECTIONS + 200):
+                stack.enter_context(socket.create_connection(("127.0.0.1", door.port), timeout=10))
+            assert ANSWER.encode() == ask(door, CHALLENGE)[1]
+
+            wait_until(
+                lambda: len(door._connections) <= CONNECTIONS + 2 or None, lambda: str(len(door._connections))
+            )
+
+    def test_that_it_is_full_is_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        An operator learns of the attack, and the log does not fill up.
+        """
+        with caplog.at_level("WARNING"), opened() as door, ExitStack() as stack:
+            for _ in range(3 * CONNECTIONS):
+                stack.enter_context(socket.create_connection(("127.0.0.1", door.port), timeout=10))
+            assert ANSWER.encode() == ask(door, CHALLENGE)[1]
+
+        assert 1 == len(caplog.messages)
+        assert f"{CONNECTIONS} connections" in caplog.messages[0]
+
+    def test_a_request_that_comes_byte_by_byte_is_cut_off(self, clock: Clock) -> None:
+        """
+        Each byte shows that the client is there, and none renews its time.
+        """
+        with opened() as door, socket.create_connection(("127.0.0.1", door.port)) as client:
+            client.setblocking(False)
+
+            def closed() -> bool | None:
+                clock.seconds += 1
+                with suppress(BlockingIOError):
+                    try:
+                        client.send(b"G")
+                        return client.recv(1) == b"" or None
+                    except ConnectionError:
+                        return True
+                return None
+
+            wait_until(closed, lambda: "still open", pause_seconds=0.1)
+
+    def test_answers_that_nobody_reads_are_cut_off(self, clock: Clock) -> None:
+        """
+        The kernel takes no more of them, so that waiting until they are sent would never end.
+        """
+        with opened() as door, socket.create_connection(("127.0.0.1", door.port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+            client.setblocking(False)
+            requests = f"GET {CHALLENGE} HTTP/1.1\r\nHost: x\r\n\r\n".encode() * 100
+            full = 0
+
+            def closed() -> bool | None:
+                nonlocal full
+                try:
+                    client.send(requests)
+                    full = 0
+                except BlockingIOError:
+                    full += 1
+                    clock.seconds += full > 50
+                except ConnectionError:
+                    return True
+                return None
+
+            wait_until(closed, lambda: "still open", pause_seconds=0.001)
+
+    def test_a_connection_that_is_used_stays_open(self, clock: Clock) -> None:
+        """
+        Each answer gives a proxy its time for the next request.
+        """
+        with opened() as door:
+            connection = HTTPConnection("127.0.0.1", door.port, timeout=30)
+            connection.connect()
+            first = connection.sock
+            for _ in range(5):
+                assert 200 == status_of(connection, CHALLENGE)
+                clock.seconds += REQUEST_SECONDS * 0.7
+
+            assert connection.sock is first
+            connection.close()

@@ -1,0 +1,38 @@
+"""
+Connections that send a byte a second to the HTTP port, and how long a job takes meanwhile.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from bench.figures import Figure, progress
+from bench.worlds import pebble, worker_at
+from tests.servers.trickle import trickling
+
+TITLE = "slow connections"
+NOTE = (
+    "slow connections: they fill the HTTP port of the worker and send a byte a second; each one that is "
+    "closed is opened again. The figure is the slowest of the jobs, one after the other."
+)
+
+CONNECTIONS = 780
+JOBS = 20
+
+
+def measure(place: Path) -> list[Figure]:
+    """
+    The slowest of some jobs.
+    """
+    with pebble(place / "ca") as ca, worker_at(ca, place / "worker") as worker:
+        progress(f"{TITLE}: {JOBS} jobs")
+        took = []
+        with trickling("127.0.0.1", ca.http_port, CONNECTIONS):
+            for number in range(JOBS):
+                began = time.perf_counter()
+                worker.request([name := f"slow{number}.bench.test"])
+                worker.wait_for([name])
+                took.append(time.perf_counter() - began)
+                time.sleep(1)
+    return [Figure(TITLE, f"a job beside {CONNECTIONS}", max(took), "s", 1.0)]
