@@ -34,6 +34,7 @@ from certworker.overview import standings
 from certworker.postoffice import PostOffice
 from certworker.questions import preflight_of
 from certworker.removal import Removal
+from certworker.renewal import Life
 from certworker.reports.metrics import Metrics
 from certworker.results import Results
 from certworker.rounds import Rounds
@@ -112,7 +113,7 @@ def build(
         volume=volume,
         traefik=traefik,
         locks=locks,
-        attempts=Attempts(records, agenda, clock, random, address_of(connection)),
+        attempts=Attempts(records, agenda, clock, random, address_of(connection), partial(_lives, volume)),
         clock=clock,
     )
     removal = Removal(volume, traefik, locks, records, agenda, request)
@@ -163,6 +164,10 @@ def _responder(tokens: ChallengeTokens, desks: Iterable[Desk]) -> Responder:
         authority_of=tokens.authority_of,
         thumbprints=thumbprints,
     )
+
+
+def _lives(volume: Volume, names: Iterable[str]) -> Iterator[Life]:
+    return (facts.life for facts in map(volume.facts, names) if facts)
 
 
 def _advice(desks: Iterable[Desk], facts: Facts) -> Suggestion | None:

@@ -7,13 +7,14 @@ The attempts to issue, in the ledger: that one began, how it ended, and when the
       │  └──► failed      1, 10, 100 minutes, then daily; or as the failure says (:mod:`certworker.renewal`)
       └─────► nothing     the worker died: after the lease, and from the second time on as patiently as above
 
-There is no attempt after which nothing follows: the next moment stands on the agenda before anything is done.
+There is no attempt after which nothing follows: the next moment is on the agenda before anything is done.
+While a certificate in service loses its life, the pauses get shorter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -26,7 +27,7 @@ from certworker.ledger.agenda import Agenda
 from certworker.ledger.faults import failure_of
 from certworker.ledger.lock import Lease
 from certworker.ledger.record import Records
-from certworker.renewal import next_attempt, pause_after_deaths
+from certworker.renewal import Life, next_attempt, pause_after_deaths
 from certworker.serving.generation import Facts
 
 #: An attempt that nobody finished is looked at again this long after its lease has ended.
@@ -40,6 +41,7 @@ class Attempts:
 
     Attributes:
         address: Where Redis is, for people.
+        lives: Of the certificates in service for some names, as the volume knows them. Redis may forget them.
     """
 
     records: Records
@@ -47,6 +49,7 @@ class Attempts:
     clock: Callable[[], datetime]
     random: Random
     address: str
+    lives: Callable[[Sequence[str]], Iterable[Life]]
 
     @contextmanager
     def began(self, names: tuple[str, ...], lease: Lease, *, force: bool) -> Iterator[None]:
@@ -60,8 +63,8 @@ class Attempts:
             WorkerDied: Two workers in a row have, and it is not yet time for the third.
             CertworkerError: What was wrong with Redis, where the block ended with its error.
         """
-        deaths = self._deaths(names, force)
-        again = self.clock() + lease.duration + AFTER_THE_LEASE + pause_after_deaths(deaths)
+        pause = pause_after_deaths(self._deaths(names, force), self._life(names), self.clock())
+        again = self.clock() + lease.duration + AFTER_THE_LEASE + pause
         self.records.began(names, next_look=again, now=self.clock())
         self.agenda.put_many(dict.fromkeys(names, again))
         try:
@@ -108,11 +111,19 @@ class Attempts:
     def _failed(self, names: tuple[str, ...], lease: Lease, failure: CertworkerError) -> None:
         if not lease.still_held():
             return  # whoever has the names meanwhile knows more than we do
-        record = self.records.read(names[0])
-        attempts, expires = (record.attempts + 1, record.not_after) if record else (1, None)
-        again = next_attempt(failure, attempts, self.clock(), self.random, expires)
+        attempts = self.records.attempts(names[0]) + 1
+        again = next_attempt(failure, attempts, self.clock(), self.random, self._life(names))
         self.records.failed(names, failure, next_look=again, now=self.clock())
         self.agenda.put_many(dict.fromkeys(names, again))
+
+    def _life(self, names: tuple[str, ...]) -> Life | None:
+        """
+        Return the life that ends first among the certificates in service for *names*.
+        """
+        # A volume that cannot be read has a failure of its own, and must not hide this one.
+        with suppress(CertworkerError):
+            return min(self.lives(names), key=lambda life: life.not_after, default=None)
+        return None
 
     def _deaths(self, names: tuple[str, ...], force: bool) -> int:
         """

@@ -1,12 +1,16 @@
 """
-When to look again: pure arithmetic on moments.
+When to check again: pure arithmetic on moments.
 
 All of it is a share of the certificate's own life. A number of days would be wrong for 160-hour
 certificates today and for the 45-day ones of 2028.
+
+Every failure has a next attempt: :data:`PATIENCE` has the pauses, :func:`next_attempt` shortens them while a
+certificate in service loses its life.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
@@ -32,35 +36,58 @@ SPREAD = 1 / 20
 #: A look at least twice a day, so that news from the CA or the volume are never older.
 LONGEST_PAUSE = timedelta(hours=12)
 
-#: After the CA refused a validation (integration guide): patient at first, then once a day.
-CA_PAUSES = (timedelta(minutes=1), timedelta(minutes=10), timedelta(minutes=100), timedelta(days=1))
-SOON_PAUSES = (
-    timedelta(seconds=10),
-    timedelta(seconds=30),
-    timedelta(minutes=1),
-    timedelta(minutes=5),
-    *CA_PAUSES[1:],
-)
-#: A limit of which the CA did not say when it ends; most of its limits refill within the hour.
-UNTIL_PAUSES = (timedelta(hours=1),)
-PREFLIGHT_PAUSES = (
-    *(timedelta(minutes=minutes) for minutes in (1, 5, 10, 30)),
-    *(timedelta(hours=1),) * 24,
-    timedelta(days=1),
-)
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
-#: A day's pause is long for a certificate of 160 hours: no pause is longer than this share of what is left …
-SHARE_OF_WHAT_IS_LEFT = 1 / 8
+#: After the CA refused a validation: patient at first, then once a day (integration guide).
+CA_PAUSES = (MINUTE, 10 * MINUTE, 100 * MINUTE, DAY)
 
-#: … but the CA counts validations that fail, five in an hour.
-LEAST_PATIENCE = {
-    Retry.PREFLIGHT: timedelta(minutes=10),
-    Retry.CA: timedelta(hours=1),
-    Retry.UNTIL: timedelta(hours=1),
-    Retry.SOON: timedelta(minutes=10),
+
+@dataclass(frozen=True)
+class Patience:
+    """
+    The pauses after failures of one kind.
+    """
+
+    #: After the first, the second … failure in a row; the last one repeats.
+    pauses: tuple[timedelta, ...]
+    #: No pause is shorter, however little life a certificate in service has left; scaled to a short life.
+    least: timedelta
+    #: What ends the failure, for the documentation.
+    ends: str
+
+
+#: The whole policy. `docs/concepts/renewal-and-retries.md` shows it, and a test tries every failure with it.
+PATIENCE: Mapping[Retry, Patience] = {
+    Retry.NEVER: Patience((DAY,), HOUR, "a correct request; no attempt begins before"),
+    Retry.CONFIG: Patience((DAY,), HOUR, "a person who changes what the remedy names"),
+    Retry.PREFLIGHT: Patience(
+        (MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE, *(HOUR,) * 24, DAY),
+        10 * MINUTE,
+        "a person who changes what the remedy names",
+    ),
+    # The CA counts validations that fail: five in an hour.
+    Retry.CA: Patience(CA_PAUSES, HOUR, "a person who changes what the remedy names"),
+    # A limit that names no moment; most limits refill within the hour.
+    Retry.UNTIL: Patience((HOUR,), HOUR, "the moment that the failure names"),
+    Retry.SOON: Patience(
+        (MINUTE / 6, MINUTE / 2, MINUTE, 5 * MINUTE, *CA_PAUSES[1:]), 10 * MINUTE, "time, without any change"
+    ),
 }
 
-#: A moment that everybody was told is nobody's: each waits up to this share longer.
+#: Whatever the failure, and whatever moment it names: certworker tries again within a day.
+LONGEST_PAUSE_AFTER_A_FAILURE = DAY
+
+#: A day is long for a certificate of 160 hours: no pause is longer than this share of what is left of it.
+SHARE_OF_WHAT_IS_LEFT = 1 / 8
+
+#: With less than this share of the life left, no pause is longer than a few hours.
+CLOSE_SHARE = 1 / 5
+LONGEST_PAUSE_WHEN_CLOSE = 4 * HOUR
+
+#: A fixed wait is never longer than this share of the life: 15 seconds for a certificate of 15 minutes.
+SHARE_OF_A_SHORT_WAIT = 1 / 60
+
+#: Many names get the same moment. Each waits up to this share longer.
 JITTER = 1 / 10
 
 
@@ -126,13 +153,25 @@ def next_look(life: Life, due: datetime, now: datetime, random: Random) -> datet
     return min(now + pause, max(due, now))
 
 
-def pause_after_deaths(deaths: int) -> timedelta:
+def wait_within(life: Life | None, wait: timedelta) -> timedelta:
     """
-    How much longer than a lease to wait after *deaths* workers in a row died of the same names.
+    Return the fixed *wait*, or what is in proportion to a short *life*; None: no certificate is in service.
+    """
+    return min(wait, life.length * SHARE_OF_A_SHORT_WAIT) if life else wait
 
-    One may happen to anybody: what it left is gone on with at once.
+
+def pause_after_deaths(deaths: int, life: Life | None, now: datetime) -> timedelta:
     """
-    return CA_PAUSES[min(deaths, len(CA_PAUSES)) - 1] if deaths else timedelta(0)
+    Return how much longer than a lease to wait after *deaths* workers in a row died of the same names.
+
+    After a single death there is no such pause: most deaths are deployments.
+
+    Args:
+        life: Of the certificate in service; None without one.
+    """
+    if not deaths:
+        return timedelta(0)
+    return _shortened(CA_PAUSES[min(deaths, len(CA_PAUSES)) - 1], PATIENCE[Retry.CA].least, life, now)
 
 
 def next_attempt(
@@ -140,27 +179,31 @@ def next_attempt(
     attempts: int,
     now: datetime,
     random: Random,
-    expires: datetime | None = None,
-) -> datetime | None:
+    life: Life | None = None,
+) -> datetime:
     """
-    When to try again after *failure*, the *attempts*-th in a row (from 1); None: not by itself.
+    Return when to try again after *failure*: at most a day and a tenth after *now*.
 
     Args:
-        expires: When the certificate in service ends; the closer that is, the less patience there is.
+        attempts: How many attempts in a row have failed, at least 1.
+        life: Of the certificate in service; None without one. The closer its end, the shorter the pause.
+            After the end the pauses grow again.
     """
-    if failure.retry is Retry.NEVER:
-        return None
+    patience = PATIENCE[failure.retry]
+    pause = _shortened(
+        patience.pauses[min(attempts, len(patience.pauses)) - 1], patience.least, life, now
+    ) * (1 + JITTER * random.random())
     if failure.retry is Retry.UNTIL and failure.until is not None:
-        return max(failure.until, now) + timedelta(seconds=60) * random.random()
-    if failure.retry is Retry.CONFIG:
-        return now + timedelta(days=1)
-    pauses = {
-        Retry.PREFLIGHT: PREFLIGHT_PAUSES,
-        Retry.CA: CA_PAUSES,
-        Retry.UNTIL: UNTIL_PAUSES,
-        Retry.SOON: SOON_PAUSES,
-    }[failure.retry]
-    pause = pauses[min(attempts, len(pauses)) - 1]
-    if expires and expires > now:
-        pause = min(pause, max((expires - now) * SHARE_OF_WHAT_IS_LEFT, LEAST_PATIENCE[failure.retry]))
-    return now + pause * (1 + JITTER * random.random())
+        # A limit of the CA is obeyed, but its end may come early: the budget knows it and costs no request.
+        pause = max(failure.until - now, timedelta(0)) + wait_within(life, MINUTE) * random.random()
+    return now + min(pause, LONGEST_PAUSE_AFTER_A_FAILURE * (1 + JITTER * random.random()))
+
+
+def _shortened(pause: timedelta, least: timedelta, life: Life | None, now: datetime) -> timedelta:
+    if life is None:
+        return pause
+    left = life.not_after - now
+    longest = abs(left) * SHARE_OF_WHAT_IS_LEFT
+    if timedelta(0) < left < life.length * CLOSE_SHARE:
+        longest = min(longest, LONGEST_PAUSE_WHEN_CLOSE)
+    return min(pause, max(longest, wait_within(life, least)))

@@ -40,6 +40,11 @@ QUESTIONS_AT_ONCE = 8
 #: What expires sooner goes before everything else.
 SOON = timedelta(hours=48)
 
+#: Nothing is planned further ahead: the longest pause is a day and a tenth.
+LONGEST_PLAN = timedelta(days=2)
+#: What was planned further ahead is checked within this time, not all at once.
+BACK_WITHIN = timedelta(minutes=10)
+
 #: A reconciliation of a large volume tells of its progress every so many names.
 PROGRESS_EVERY = 5_000
 
@@ -123,6 +128,7 @@ class Rounds:
             How many names were missing.
         """
         self._remove_deserted()
+        self._bring_back()
         seen = restored = 0
         for some in _batches(self.volume.names(after), 500):
             for name in some:
@@ -138,6 +144,18 @@ class Rounds:
         if restored:
             logger.info("%d certificates were missing on the agenda and are back on it", restored)
         return restored
+
+    def _bring_back(self) -> None:
+        """
+        Plan a check soon for each name whose moment is wrong: an older version planned none after a failure.
+        """
+        count = 0
+        while lost := self.agenda.beyond(self.clock() + LONGEST_PLAN, NAMES_A_LOOK):
+            count += len(lost)
+            now = self.clock()
+            self.agenda.put_many({name: now + BACK_WITHIN * self.random.random() for name in lost})
+        if count:
+            logger.warning("%d names had no next check and get one now", count)
 
     def _adopt(self, name: str) -> None:
         try:

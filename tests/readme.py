@@ -1,26 +1,36 @@
 """
-The parts of README.md that are made from the code: `make readme` writes them, a test compares them.
+The parts of README.md and docs that are made from the code: `make readme` writes them, a test compares them.
 """
 
 from __future__ import annotations
 
 import re
+from datetime import timedelta
+from itertools import groupby
 from pathlib import Path
 
-from certworker.errors import catalogue
+from certworker.errors import CertworkerError, Retry, catalogue
+from certworker.errors.reach import CheckFailure, ReachFailure
+from certworker.renewal import PATIENCE
 from tests.theatre.scenes import all_scenes
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 
-RETRIES = {
-    "never": "never: the same request gets the same answer",
-    "config": "daily, and when the configuration changes",
-    "preflight": "after 1, 5, 10, 30 minutes, then hourly, then daily",
-    "ca": "after 1, 10, 100 minutes, then daily",
-    "until": "when the CA allows it",
-    "soon": "after 10 and 30 seconds, 1 and 5 minutes, then as for the CA",
+RENEWAL = ROOT / "docs" / "concepts" / "renewal-and-retries.md"
+
+#: Each kind of failure, for people.
+KINDS = {
+    Retry.NEVER: "The request is wrong",
+    Retry.CONFIG: "A person has to change something",
+    Retry.PREFLIGHT: "A check of certworker finds a cause",
+    Retry.CA: "The CA refuses after a validation",
+    Retry.UNTIL: "A limit ends at a named moment",
+    Retry.SOON: "The fault passes",
 }
+
+UNITS = ((timedelta(days=1), "day"), (timedelta(hours=1), "hour"), (timedelta(minutes=1), "minute"))
+REPEATED = {"day": "daily", "hour": "hourly"}
 
 
 def failures() -> str:
@@ -32,7 +42,47 @@ def failures() -> str:
     for kind in catalogue():
         said, cure = (_cell(text) for text in (kind.says, kind.cure))
         mark = "✓" if kind.code in proven else ""
-        rows.append(f"| `{kind.code}` | {said} | {cure} | {RETRIES[kind.retry.value]} | {mark} |")
+        rows.append(f"| `{kind.code}` | {said} | {cure} | {tried_again(kind)} | {mark} |")
+    return "\n".join(rows)
+
+
+def tried_again(kind: type[CertworkerError]) -> str:
+    """
+    Return when certworker tries again after a failure of this *kind*.
+    """
+    pauses = pauses_of(kind.retry)
+    if issubclass(kind, ReachFailure) and not issubclass(kind, CheckFailure):
+        return f"{pauses}; if a check finds it first: {pauses_of(Retry.PREFLIGHT)}"
+    return pauses
+
+
+def pauses_of(retry: Retry) -> str:
+    """
+    Return the pauses of *retry* in words.
+    """
+    if retry is Retry.NEVER:
+        return "not planned: send a correct request"
+    if retry is Retry.UNTIL:
+        return "at the moment that it names, within a day"
+    words: list[str] = []
+    for unit, group in groupby(map(_span, PATIENCE[retry].pauses), key=lambda span: span[1]):
+        numbers = [number for number, _ in group]
+        if unit in REPEATED:
+            words.append(REPEATED[unit])
+        else:
+            words.append(f"after {', '.join(numbers)} {unit}s")
+    return ", then ".join(words)
+
+
+def retries() -> str:
+    """
+    Return one row for each kind of failure: its pauses, and what ends it.
+    """
+    rows = ["| kind | tried again | shortest pause | what ends it |", "|---|---|---|---|"]
+    for retry, patience in PATIENCE.items():
+        number, unit = _span(patience.least)
+        least = f"{number} {unit}{'s' * (number != '1')}"
+        rows.append(f"| {KINDS[retry]} | {pauses_of(retry)} | {least} | {patience.ends} |")
     return "\n".join(rows)
 
 
@@ -56,13 +106,21 @@ def settings() -> str:
 
 def renewed(text: str) -> str:
     """
-    *text*, the README, with those parts made anew.
+    *text*, the README or a page of docs, with those parts made from the code that it has.
     """
-    for part, made in (("settings", settings()), ("failures", failures())):
+    for part, make in (("settings", settings), ("failures", failures), ("retries", retries)):
         opening = f"<!-- {part}: made by `make readme` -->\n"
-        before, _, rest = text.partition(opening)
-        text = f"{before}{opening}{made}\n{rest[rest.index('<!-- end -->') :]}"
+        before, found, rest = text.partition(opening)
+        if found:
+            text = f"{before}{opening}{make()}\n{rest[rest.index('<!-- end -->') :]}"
     return text
+
+
+def _span(span: timedelta) -> tuple[str, str]:
+    for length, unit in UNITS:
+        if not span % length:
+            return f"{span / length:g}", unit
+    return f"{span.total_seconds():g}", "second"
 
 
 def _cell(text: str) -> str:
@@ -70,4 +128,5 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(renewed(README.read_text()))
+    for page in (README, RENEWAL):
+        page.write_text(renewed(page.read_text()))

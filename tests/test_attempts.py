@@ -4,7 +4,7 @@ The attempts in the ledger: whatever happens, a next moment stands on the agenda
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -23,12 +23,13 @@ from redis.exceptions import (
 
 from certworker.attempts import AFTER_THE_LEASE, Attempts
 from certworker.errors import CertworkerError, Interrupted, Retry
-from certworker.errors.machine import JobTimedOut, Unexpected, WorkerDied
+from certworker.errors.machine import JobTimedOut, SchemaTooNew, Unexpected, WorkerDied
 from certworker.errors.reach import HttpTimeout
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.faults import address_of
 from certworker.ledger.lock import NameLocks
 from certworker.ledger.record import Record, Records
+from certworker.renewal import Life
 
 NAMES = ("a.org",)
 NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
@@ -56,7 +57,9 @@ def attempts(connection: redis.Redis) -> Attempts:
     """
     The attempts at :data:`NOW`.
     """
-    return Attempts(Records(connection), Agenda(connection), lambda: NOW, Random(1), address_of(connection))
+    return Attempts(
+        Records(connection), Agenda(connection), lambda: NOW, Random(1), address_of(connection), lambda _: ()
+    )
 
 
 def fail(
@@ -241,6 +244,51 @@ class TestFailures:
         fail(attempts, locks, TIMED_OUT, lambda: connection.set("certworker:lock:a.org", "somebody else"))
 
         assert record_of(attempts).state == "issuing"
+
+
+def ending(*lives: timedelta) -> Callable[[Sequence[str]], list[Life]]:
+    """
+    Certificates of 160 hours in service, one for each of the remaining *lives*.
+    """
+    return lambda _: [Life(NOW + left - timedelta(hours=160), NOW + left, "04ab") for left in lives]
+
+
+class TestLosingLife:
+    @pytest.mark.parametrize("left", [timedelta(hours=16), timedelta(0), -timedelta(hours=16)])
+    def test_the_volume_says_how_urgent_the_next_attempt_is(
+        self, attempts: Attempts, locks: NameLocks, left: timedelta
+    ) -> None:
+        """
+        An emptied Redis knows no certificate; the pause must not be a day for that.
+        """
+        urgent = replace(attempts, lives=ending(timedelta(hours=100), left))
+        waits = [fail(urgent, locks, TIMED_OUT) for _ in range(5)]
+
+        assert max(waits) <= 2.2 * timedelta(hours=1)
+
+    def test_the_pause_after_deaths_is_shorter_as_well(self, attempts: Attempts, locks: NameLocks) -> None:
+        """
+        A name that kills workers is tried more often than once a day before its certificate ends.
+        """
+        urgent, now = replace(attempts, lives=ending(timedelta(hours=16))), NOW
+        for _ in range(6):
+            wait = die(later(urgent, now), locks)
+            now += wait
+
+        assert wait <= timedelta(hours=2, minutes=2)
+
+    def test_a_volume_that_cannot_be_read_hides_no_failure(
+        self, attempts: Attempts, locks: NameLocks
+    ) -> None:
+        """
+        The pause is that of a name without a certificate.
+        """
+
+        def unreadable(_: Sequence[str]) -> list[Life]:
+            raise SchemaTooNew(where="meta.json", found=2, known=1)
+
+        assert MINUTE <= fail(replace(attempts, lives=unreadable), locks, TIMED_OUT) <= 1.1 * MINUTE
+        assert TIMED_OUT.code == record_of(attempts).code
 
 
 class TestRehearse:

@@ -16,6 +16,8 @@ import pytest
 
 from certworker.cli import COMMANDS, cli
 from certworker.development.authority import DevelopmentAuthority
+from certworker.errors.reach import HttpNotFound
+from certworker.errors.zones import WrongAddress
 from tests import readme
 from tests.houses import environment
 from tests.servers.development import development_authority
@@ -41,7 +43,23 @@ class TestTables:
         """
         `make readme` writes them; whoever forgets it is reminded here.
         """
-        assert readme.renewed(TEXT) == TEXT
+        for page in (readme.README, readme.RENEWAL):
+            assert readme.renewed(page.read_text()) == page.read_text()
+
+    def test_the_tables_are_there(self) -> None:
+        """
+        A page whose markers were removed would be compared with itself.
+        """
+        assert readme.failures() in TEXT
+        assert readme.settings() in TEXT
+        assert readme.retries() in readme.RENEWAL.read_text()
+
+    def test_a_failure_that_only_a_check_finds_has_the_pauses_of_a_check(self) -> None:
+        """
+        The CA is not asked, so its patience does not count.
+        """
+        assert readme.tried_again(WrongAddress) == "after 1, 5, 10, 30 minutes, then hourly, then daily"
+        assert readme.tried_again(HttpNotFound).startswith("after 1, 10, 100 minutes, then daily; if a check")
 
     def test_each_command_is_in_the_table(self) -> None:
         """

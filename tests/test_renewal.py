@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certworker.errors import CertworkerError, Retry
-from certworker.renewal import LONGEST_PAUSE, Life, Window, due_moment, next_attempt, next_look
+from certworker.errors import CertworkerError, Retry, catalogue
+from certworker.renewal import LONGEST_PAUSE, PATIENCE, Life, Window, due_moment, next_attempt, next_look
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -23,6 +23,12 @@ DAY = timedelta(days=1)
 
 #: Let's Encrypt's of today, of February 2027 and of February 2028, its shortest, and those of other CAs.
 LIVES = [90 * DAY, 64 * DAY, 45 * DAY, 160 * HOUR, 365 * DAY, HOUR]
+
+#: Of private CAs.
+SHORT_LIVES = [DAY, HOUR, 15 * MINUTE]
+
+#: A day, and the tenth that keeps names apart.
+LATEST = 1.1 * DAY
 
 #: A certificate of today.
 LONG = Life(NOW, NOW + 90 * DAY, "04ab")
@@ -58,6 +64,13 @@ def failure(retry: Retry, until: datetime | None = None) -> CertworkerError:
     A failure that is tried again by *retry*.
     """
     return type("FailedSo", (Failed,), {"retry": retry})(until=until)  # type: ignore[no-any-return]
+
+
+def ending(length: timedelta, left: timedelta) -> Life:
+    """
+    The life of a certificate in service, of *length*, of which so much is *left*.
+    """
+    return Life(NOW + left - length, NOW + left, "04ab")
 
 
 class TestDueMoment:
@@ -169,12 +182,9 @@ class TestNextAttempt:
         """
         The pause after each of the first *attempts*, at its shortest.
         """
-        found = []
-        for attempt in range(1, attempts + 1):
-            moment = next_attempt(failure(retry), attempt, NOW, Punctual())
-            assert moment is not None
-            found.append(moment - NOW)
-        return found
+        return [
+            next_attempt(failure(retry), attempt, NOW, Punctual()) - NOW for attempt in range(1, attempts + 1)
+        ]
 
     def test_the_ca_is_asked_with_patience_that_grows_to_a_day(self) -> None:
         """
@@ -210,17 +220,11 @@ class TestNextAttempt:
         for moment in moments:
             assert len([other for other in moments if moment <= other < moment + HOUR]) <= 3
 
-    def test_what_is_wrong_for_good_is_not_tried_again(self) -> None:
+    def test_what_a_person_has_to_change_is_tried_once_a_day(self) -> None:
         """
-        The same job would get the same answer.
+        Only a person ends it, but neither the log nor the certificate may be forgotten.
         """
-        assert next_attempt(failure(Retry.NEVER), 1, NOW, Random(1)) is None
-
-    def test_a_wrong_configuration_is_told_once_a_day(self) -> None:
-        """
-        Only a restart changes it, but the log must not forget it.
-        """
-        assert next_attempt(failure(Retry.CONFIG), 7, NOW, Random(1)) == NOW + DAY
+        assert self.pauses(Retry.CONFIG, 3) == [DAY, DAY, DAY]
 
     @pytest.mark.parametrize("until", [NOW + HOUR, NOW - HOUR])
     def test_a_moment_that_was_named_is_kept(self, until: datetime) -> None:
@@ -229,27 +233,30 @@ class TestNextAttempt:
         """
         moment = next_attempt(failure(Retry.UNTIL, until), 1, NOW, Random(1))
 
-        assert moment is not None
         assert max(until, NOW) <= moment <= max(until, NOW) + MINUTE
+
+    def test_a_moment_that_is_far_away_is_asked_for_within_a_day(self) -> None:
+        """
+        The budget knows the moment and refuses without a request to the CA; the log names it once a day.
+        """
+        moment = next_attempt(failure(Retry.UNTIL, NOW + 8 * DAY), 1, NOW, Punctual())
+
+        assert moment == NOW + DAY
 
     def test_a_limit_without_a_moment_is_an_hour(self) -> None:
         """
         The refill of most limits; a minute would be another hit.
         """
-        moment = next_attempt(failure(Retry.UNTIL), 1, NOW, Random(1))
+        assert next_attempt(failure(Retry.UNTIL), 1, NOW, Random(1)) >= NOW + HOUR
 
-        assert moment is not None
-        assert moment >= NOW + HOUR
-
-    @given(st.sampled_from(sorted(set(Retry) - {Retry.NEVER}, key=str)), st.integers(1, 10**6), st.integers())
+    @given(st.sampled_from(sorted(Retry, key=str)), st.integers(1, 10**6), st.integers())
     def test_it_never_gives_up(self, retry: Retry, attempts: int, seed: int) -> None:
         """
-        The millionth failure has a next moment too: at most a day away, never at once.
+        The millionth failure has a next moment too: at most a day and a tenth away, never at once.
         """
         moment = next_attempt(failure(retry), attempts, NOW, Random(seed))
 
-        assert moment is not None
-        assert timedelta(seconds=10) <= moment - NOW <= DAY * 1.1
+        assert timedelta(seconds=10) <= moment - NOW <= LATEST
 
     @pytest.mark.parametrize(("retry", "least"), [(Retry.SOON, 10 * MINUTE), (Retry.CA, HOUR)])
     def test_the_closer_the_end_the_less_patience(self, retry: Retry, least: timedelta) -> None:
@@ -257,8 +264,80 @@ class TestNextAttempt:
         After an outage of 40 hours one of 160 hours has no day left to wait; a limit of the CA is kept.
         """
         far, near, last = (
-            next_attempt(failure(retry), 99, NOW, Punctual(), NOW + left)
+            next_attempt(failure(retry), 99, NOW, Punctual(), ending(90 * DAY, left))
             for left in (60 * DAY, 16 * HOUR, MINUTE)
         )
 
         assert (NOW + DAY, NOW + 2 * HOUR, NOW + least) == (far, near, last)
+
+    def test_the_pauses_grow_again_after_the_end(self) -> None:
+        """
+        A site that moved away must not cost a validation an hour for years: the CA would pause its name.
+        """
+        pauses = [
+            next_attempt(failure(Retry.CA), 99, NOW, Punctual(), ending(90 * DAY, -ago)) - NOW
+            for ago in (timedelta(0), HOUR, DAY, 8 * DAY, 800 * DAY)
+        ]
+
+        assert pauses == [HOUR, HOUR, 3 * HOUR, DAY, DAY]
+
+    @pytest.mark.parametrize("life", SHORT_LIVES)
+    def test_no_wait_outlives_a_short_certificate(self, life: timedelta) -> None:
+        """
+        A fixed pause of ten minutes is two thirds of a certificate of fifteen.
+        """
+        for retry in Retry:
+            for share in (0.5, 0.2, 0.1, 0.02, 0.0):
+                moment = next_attempt(failure(retry), 99, NOW, Random(1), ending(life, life * share))
+
+                assert moment - NOW <= 1.1 * max(life * share / 8, life / 60)
+
+
+class TestEveryFailure:
+    """
+    Each failure of the catalogue, in each situation: the next attempt is a moment, and within its bounds.
+    """
+
+    @pytest.mark.parametrize("until", [None, NOW - DAY, NOW + HOUR, NOW + 8 * DAY, NOW + 99_999 * DAY])
+    @pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.code)
+    def test_it_has_a_next_attempt(self, kind: type[CertworkerError], until: datetime | None) -> None:
+        """
+        First issue: within a day and a tenth. A renewal with less than a fifth left: within a few hours.
+        At the end: within the hour. A moment that the failure names is obeyed, up to a day.
+        """
+        told = type(
+            "One", (kind,), {"__init__": CertworkerError.__init__, "says": "It failed.", "cure": "Wait."}
+        )
+        for attempts in (1, 2, 7, 1_000):
+            for seed in range(5):
+                first = next_attempt(told(until=until), attempts, NOW, Random(seed)) - NOW
+                assert self.least(kind, until) <= first <= LATEST
+                for life in LIVES:
+                    for share, longest in ((0.3, DAY), (0.19, 4 * HOUR), (0.1, 4 * HOUR), (0.0, HOUR)):
+                        renewal = next_attempt(
+                            told(until=until), attempts, NOW, Random(seed), ending(life, life * share)
+                        )
+                        named = kind.retry is Retry.UNTIL and until is not None
+                        latest = first + MINUTE if named else 1.1 * longest
+                        assert timedelta(0) <= renewal - NOW <= latest
+
+    def least(self, kind: type[CertworkerError], until: datetime | None) -> timedelta:
+        """
+        Return the shortest pause after the first failure.
+        """
+        if kind.retry is Retry.UNTIL and until is not None:
+            return min(max(until - NOW, timedelta(0)), DAY)
+        return timedelta(seconds=10)
+
+    def test_a_person_is_needed_only_where_nothing_else_ends_it(self) -> None:
+        """
+        The families of the policy: whatever a limit or an outage causes ends without a person.
+        """
+        alone = {
+            kind.code.partition(".")[0] for kind in catalogue() if kind.retry in (Retry.SOON, Retry.UNTIL)
+        }
+        person = {kind.code.partition(".")[0] for kind in catalogue() if kind.retry is Retry.CONFIG}
+
+        assert {"ca", "net", "rate", "redis"} <= alone
+        assert {"config", "acct", "proxy"} <= person
+        assert set(PATIENCE) == set(Retry)

@@ -15,6 +15,7 @@ from certworker.development.authority import DevelopmentAuthority
 from certworker.errors.machine import SchemaTooNew
 from certworker.intake.batches import new_job
 from certworker.intake.queue import queue_length
+from certworker.ledger.agenda import AGENDA
 from certworker.schedule import Plan
 from certworker.serving.generation import Facts
 
@@ -214,6 +215,21 @@ class TestReconcile:
         house.connection.flushall()
 
         assert 1 == house.rounds.reconcile(after="shop1.localhost")
+
+    @pytest.mark.parametrize("score", [float("inf"), 1e300])
+    def test_a_name_without_a_next_check_gets_one(self, house: House, score: float) -> None:
+        """
+        An older version planned none after some answers of a CA, also for certificates in service.
+        """
+        house.issuer.issue((NAME,))
+        house.connection.zadd(AGENDA, {NAME: score, "refused.localhost": score})
+
+        house.rounds.reconcile()
+
+        for name in (NAME, "refused.localhost"):
+            moment = house.agenda.moment(name)
+            assert moment is not None
+            assert moment - house.clock() <= timedelta(minutes=10)
 
     def test_what_the_agenda_knows_is_left_alone(self, house: House) -> None:
         """

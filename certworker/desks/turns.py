@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 from typing import TypeVar
 
@@ -20,8 +20,6 @@ Answer = TypeVar("Answer")
 
 #: For a limit of a CA that ends sooner, nobody changes the CA.
 WORTH_WAITING = timedelta(hours=1)
-
-NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 def first_that_can(
@@ -70,4 +68,4 @@ def _is_its_own(failure: CertworkerError, now: datetime, *, first: bool) -> bool
 
 
 def _passes(failure: CertworkerError, now: datetime) -> datetime:
-    return next_attempt(failure, 1, now, Random(0)) or NEVER
+    return next_attempt(failure, 1, now, Random(0))

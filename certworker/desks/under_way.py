@@ -23,13 +23,20 @@ from certworker.acme.order import Order
 from certworker.acme.order_keys import OrderKeys
 from certworker.certificates import PrivateKey
 from certworker.errors import CertworkerError, Retry
-from certworker.errors.authority import AuthorizationGone, BadCertificate
+from certworker.errors.authority import (
+    AuthorizationGone,
+    BadCertificate,
+    BadCsr,
+    Malformed,
+    NoHttp01,
+)
+from certworker.errors.naming import ForbiddenByPolicy
 from certworker.ledger.orders import OrdersUnderWay, OrderUnderWay
 
 logger = logging.getLogger(__name__)
 
 #: After these the same order would only end in the same way.
-HOPELESS = (AuthorizationGone, BadCertificate)
+HOPELESS = (AuthorizationGone, BadCertificate, BadCsr, ForbiddenByPolicy, Malformed, NoHttp01)
 
 
 @dataclass(frozen=True)
@@ -99,7 +106,7 @@ class UnderWay:
         try:
             yield
         except CertworkerError as failure:
-            if failure.retry in (Retry.CA, Retry.NEVER) or isinstance(failure, HOPELESS):
+            if failure.retry is Retry.CA or isinstance(failure, HOPELESS):
                 self.forget(names)
             elif found := self.orders.find(names):
                 self._keep(names, found.url, found.expires, reserved=False)

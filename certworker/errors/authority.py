@@ -68,6 +68,7 @@ class AccountBlocked(CertworkerError):
     code = "acct.blocked"
     says = "{authority} has blocked our account: {detail}"
     cure = "Ask the CA why; until then set CERTWORKER_AUTHORITY to another one."
+    retry = Retry.CONFIG
     severity = Severity.FATAL
     elsewhere = True
 
@@ -87,6 +88,7 @@ class NoHttp01(CertworkerError):
     code = "acme.no_http01"
     says = "{authority} does not offer the HTTP-01 challenge for {name}, only: {offered}."
     cure = "Set CERTWORKER_AUTHORITY to a CA that does, for example letsencrypt."
+    retry = Retry.CONFIG
     elsewhere = True
 
 
@@ -117,6 +119,7 @@ class BadCsr(CertworkerError):
     code = "acme.bad_csr"
     says = "{authority} refuses the signing request: {detail}"
     cure = "Set CERTWORKER_KEY_TYPE=ec256, which every CA takes, then run: docker compose up -d"
+    retry = Retry.CONFIG
     elsewhere = True
 
 
@@ -159,7 +162,12 @@ class InvalidProfile(CertworkerError):
 class Malformed(CertworkerError):
     code = "acme.malformed"
     says = "{authority} could not read our request: {detail}"
-    cure = "This is a fault of certworker or of the CA; please report it with this line."
+    cure = (
+        "certworker retries automatically. If the message comes back for days, report it as a fault of "
+        "certworker or of the CA."
+    )
+    #: Servers of a CA may read from replicas that do not have yet what another server has just made.
+    retry = Retry.SOON
 
 
 class BadCertificate(CertworkerError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from certworker.errors.failure import CertworkerError, Retry, Severity
 from certworker.errors.machine import VolumeFull
-from certworker.errors.reach import TEST, HttpNotFound, HttpSlow, Ipv6Unreachable, ReachFailure
+from certworker.errors.reach import TEST, CheckFailure, HttpNotFound, HttpSlow, Ipv6Unreachable
 
 
 class VolumeNearlyFull(VolumeFull):
@@ -48,7 +48,7 @@ class Ipv6Untested(Ipv6Unreachable):
     severity = Severity.WARNING
 
 
-class MixedAddresses(ReachFailure):
+class MixedAddresses(CheckFailure):
     code = "dns.mixed_ips"
     says = "{name} has several addresses: {good} leads to this server, but {address} does not ({detail})."
     cure = "Remove the record with {address} from {name}, or point it here. See: dig +short {name}"
@@ -97,7 +97,7 @@ class NotShared(HttpNotFound):
     )
 
 
-class HttpRouterProtection(ReachFailure):
+class HttpRouterProtection(CheckFailure):
     code = "http.router_protection"
     says = "Appwrite refuses {name} ({address}): its router protection is on, and no project has that domain."
     cure = (
@@ -106,7 +106,7 @@ class HttpRouterProtection(ReachFailure):
     )
 
 
-class HttpTraefikEmpty(ReachFailure):
+class HttpTraefikEmpty(CheckFailure):
     code = "http.traefik_docker"
     says = "Traefik answers for {name} ({address}), but has no route for it: 404 page not found."
     cure = (
@@ -115,7 +115,7 @@ class HttpTraefikEmpty(ReachFailure):
     )
 
 
-class HttpCloudflare(ReachFailure):
+class HttpCloudflare(CheckFailure):
     code = "http.cloudflare"
     says = "{name} is behind Cloudflare, which does not bring the answer: {detail}"
     cure = (
@@ -134,19 +134,19 @@ class BehindCloudflare(HttpCloudflare):
     severity = Severity.WARNING
 
 
-class HttpRouterUi(ReachFailure):
+class HttpRouterUi(CheckFailure):
     code = "http.router_ui"
     says = "The admin page of a router answers at port 80 of {name} ({address})."
     cure = f"Forward port 80 of the router to this machine. {TEST}"
 
 
-class HttpBotWall(ReachFailure):
+class HttpBotWall(CheckFailure):
     code = "http.bot_wall"
     says = "A filter against bots answers in the place of {name} ({address})."
     cure = f"Take /.well-known/acme-challenge/ out of the filter. {TEST}"
 
 
-class HttpHairpin(ReachFailure):
+class HttpHairpin(CheckFailure):
     code = "http.hairpin"
     says = (
         "Port 80 of {name} ({address}) cannot be tested from here ({detail}); "

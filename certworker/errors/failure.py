@@ -33,20 +33,22 @@ LONGEST_LINK = 4_000
 
 class Retry(Enum):
     """
-    When the same request may be tried again; :mod:`certworker.renewal` turns it into a moment.
+    When a failed request is tried again; :mod:`certworker.renewal` has the pauses of each kind.
+
+    Only the request itself can be wrong for good. Whatever a CA answers, the next attempt is planned.
     """
 
-    #: The input is wrong: the same job would get the same answer.
+    #: The request itself is wrong: its payload, or the syntax of a name. No attempt begins.
     NEVER = "never"
-    #: Nothing changes before the configuration does; said again once a day.
+    #: A person has to change something: a setting, a file, or something at the CA.
     CONFIG = "config"
-    #: Found by a check of our own that costs no limit of the CA.
+    #: A check of certworker found the cause. Such a check uses no limit of the CA.
     PREFLIGHT = "preflight"
-    #: The CA said no after a validation; it counts our failures.
+    #: The CA refused after a validation. It counts failed validations.
     CA = "ca"
-    #: The CA, or our own guard, named the moment.
+    #: The failure names the moment of the next attempt.
     UNTIL = "until"
-    #: A passing fault that is nobody's mistake.
+    #: The fault passes without any change.
     SOON = "soon"
 
 
@@ -93,7 +95,8 @@ class CertworkerError(Exception):
     code: ClassVar[str]
     says: ClassVar[str]
     cure: ClassVar[str]
-    retry: Retry = Retry.NEVER
+    #: Each class states it, or inherits it from its family. The instance may differ from its class.
+    retry: Retry
     severity: ClassVar[Severity] = Severity.ERROR
     #: Whether another CA may well say yes: an outage of this one, or a policy of its own.
     elsewhere: ClassVar[bool] = False

@@ -132,6 +132,7 @@ class BadJob(CertworkerError):
     code = "queue.bad_payload"
     says = "The job was refused: {reason}."
     cure = "See the wire format in the README, or send it with: certworker request NAME"
+    retry = Retry.NEVER
     severity = Severity.WARNING
 
 
@@ -139,6 +140,7 @@ class FunctionNotRegistered(CertworkerError):
     code = "queue.not_registered"
     says = "The job asks for the function {function}, which is not one of ours ({known})."
     cure = "Name the function certworker.issue, or send it with: certworker request NAME"
+    retry = Retry.NEVER
     severity = Severity.WARNING
 
 

@@ -1,8 +1,8 @@
 """
 Failures of a request: a name no CA would certify, or a job that says something else than it must.
 
-The same job would get the same answer, so it is never tried again. Each is told as a warning: the
-worker is well, and so is every other name.
+The same job would get the same answer, so no attempt begins and nothing is planned. Each is a warning: the
+worker is well, and so is every other name. What a CA or the DNS says of a name is tried again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ class NameFailure(CertworkerError):
     The name cannot stand in a certificate.
     """
 
+    retry = Retry.NEVER
     severity = Severity.WARNING
 
 
@@ -23,6 +24,7 @@ class PayloadFailure(CertworkerError):
     The job does not say what a job must say.
     """
 
+    retry = Retry.NEVER
     severity = Severity.WARNING
 
 
@@ -114,6 +116,7 @@ class ForbiddenByPolicy(NameFailure):
     code = "name.policy"
     says = "{authority} does not certify {name}: {detail}"
     cure = "Send another name, or set CERTWORKER_AUTHORITY to another CA."
+    retry = Retry.CONFIG
     elsewhere = True
 
 

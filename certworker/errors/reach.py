@@ -21,6 +21,14 @@ class ReachFailure(CertworkerError):
     retry = Retry.CA
 
 
+class CheckFailure(ReachFailure):
+    """
+    Only a check of certworker can recognize this cause. The CA is not asked and counts nothing.
+    """
+
+    retry = Retry.PREFLIGHT
+
+
 class NoAddress(ReachFailure):
     code = "dns.no_record"
     says = "{name} has no address that the CA can use: {detail}"

@@ -90,4 +90,5 @@ class RedisMissing(CertworkerError):
     code = "redis.missing"
     says = "There is no redis-server on this machine, and the demo needs one."
     cure = "Install it: apt-get install redis-server"
+    retry = Retry.CONFIG
     severity = Severity.FATAL

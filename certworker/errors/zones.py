@@ -5,7 +5,7 @@ Failures that our own questions to DNS can tell: which record is wrong, what it 
 from __future__ import annotations
 
 from certworker.errors.failure import CertworkerError, Retry, Severity
-from certworker.errors.reach import CaaForbids, NoAddress, ReachFailure
+from certworker.errors.reach import CaaForbids, CheckFailure, NoAddress
 
 
 class NoRecord(NoAddress):
@@ -17,19 +17,19 @@ class NoRecord(NoAddress):
     cure = "Create the record: {name}. A {expected}"
 
 
-class PrivateAddress(ReachFailure):
+class PrivateAddress(CheckFailure):
     code = "dns.private_ip"
     says = "{name} points to {found}, which only a private network reaches."
     cure = "Forward port 80 of the public address to this server, and set the record: {name}. A {expected}"
 
 
-class WrongAddress(ReachFailure):
+class WrongAddress(CheckFailure):
     code = "dns.wrong_ip"
     says = "{name} points to {found}, but this server is {expected}."
     cure = "Change the record: {name}. {kind} {expected}"
 
 
-class Propagation(ReachFailure):
+class Propagation(CheckFailure):
     code = "dns.propagation"
     says = (
         "A change of {name} is not everywhere yet: {server} says {found}, the domain's own servers say "
@@ -49,7 +49,7 @@ class ServersDiffer(Propagation):
     severity = Severity.WARNING
 
 
-class CnameTarget(ReachFailure):
+class CnameTarget(CheckFailure):
     code = "dns.cname_target"
     says = "{name} does not point to this Appwrite: expected {expected}; found {found}."
     cure = "Create the record: {record}"
@@ -66,7 +66,7 @@ class InvalidTarget(CertworkerError):
     severity = Severity.WARNING
 
 
-class SplitHorizon(ReachFailure):
+class SplitHorizon(CheckFailure):
     code = "dns.split_horizon"
     says = "The DNS of this network says {found} for {name}; the Internet sees {expected}, and that counts."
     cure = "Nothing to do for the certificate. See: getent ahosts {name}"
@@ -82,31 +82,31 @@ class CaaLeavesOut(CaaForbids):
     cure = 'Add the record: {owner}. CAA 0 issue "{identity}"'
 
 
-class CaaDenyAll(ReachFailure):
+class CaaDenyAll(CheckFailure):
     code = "caa.deny_all"
     says = 'A CAA record of {owner} forbids every CA to certify {name}: 0 issue ";".'
     cure = 'Replace it by the record: {owner}. CAA 0 issue "{identity}"'
 
 
-class CaaMethod(ReachFailure):
+class CaaMethod(CheckFailure):
     code = "caa.method"
     says = "The CAA record of {owner} allows {authority} to certify {name} only by {methods}, not by http-01."
     cure = 'Change the record: {owner}. CAA 0 issue "{identity}; validationmethods={methods},http-01"'
 
 
-class CaaAccount(ReachFailure):
+class CaaAccount(CheckFailure):
     code = "caa.account"
     says = "The CAA record of {owner} allows only the account {found} to certify {name}; ours is {ours}."
     cure = 'Change the record: {owner}. CAA 0 issue "{identity}; accounturi={ours}"'
 
 
-class CaaUnknownCritical(ReachFailure):
+class CaaUnknownCritical(CheckFailure):
     code = "caa.critical_unknown"
     says = "A CAA record of {owner} says that nobody may certify {name} without understanding it: {record}"
     cure = "Remove the record, or set its flag to 0: {owner}. CAA 0 {record}"
 
 
-class CaaBehindAlias(ReachFailure):
+class CaaBehindAlias(CheckFailure):
     code = "caa.via_cname"
     says = (
         "{name} is an alias of {owner}, whose CAA records count, and they do not allow {authority}: {detail}"
@@ -117,7 +117,7 @@ class CaaBehindAlias(ReachFailure):
     )
 
 
-class CaaSyntax(ReachFailure):
+class CaaSyntax(CheckFailure):
     code = "caa.syntax"
     says = "A CAA record of {owner} cannot be understood, and allows nobody anything: {record}"
     cure = 'Write it as in: {owner}. CAA 0 issue "{identity}"'

@@ -8,7 +8,6 @@ stand in one sorted set, so that what is due is one question to Redis, whatever 
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -40,26 +39,27 @@ class Agenda:
         self._connection = connection
         self.wake = wake
 
-    def put(self, name: str, moment: datetime | None) -> None:
+    def put(self, name: str, moment: datetime) -> None:
         """
-        Look at *name* at *moment*, instead of any other moment; None: know it, but plan no look.
+        Plan the next check of *name* at *moment*, instead of any other moment.
         """
         self.put_many({name: moment})
 
-    def put_many(self, moments: Mapping[str, datetime | None]) -> None:
+    def put_many(self, moments: Mapping[str, datetime], *, at_the_latest: bool = False) -> None:
         """
-        Put many names at once, and wake whoever looks for the earliest of the moments, if nothing stands on
-        the agenda before it: for that somebody looks anyway.
+        Put many names at once, and wake for the earliest of the moments, if the agenda has none before it.
+
+        Args:
+            at_the_latest: A name that the agenda knows with an earlier moment keeps that moment.
         """
-        scores = {name: moment.timestamp() if moment else math.inf for name, moment in moments.items()}
+        scores = {name: moment.timestamp() for name, moment in moments.items()}
         with self._connection.pipeline(transaction=False) as pipe:
             for some in _portions(list(scores)):
-                pipe.zadd(AGENDA, {name: scores[name] for name in some})
+                pipe.zadd(AGENDA, {name: scores[name] for name in some}, lt=at_the_latest)
             pipe.zrange(AGENDA, 0, 0, withscores=True)
             *_, first = pipe.execute()
-        planned = [moment for moment in moments.values() if moment]
-        if planned and (not first or first[0][1] >= min(scores.values())):
-            self.wake(min(planned))
+        if scores and (not first or first[0][1] >= min(scores.values())):
+            self.wake(min(moments.values()))
 
     def remove(self, name: str) -> None:
         """
@@ -88,6 +88,15 @@ class Agenda:
         When *name* is looked at next; None if no look is planned or the agenda does not know it.
         """
         return moment_of(self._connection.zscore(AGENDA, name))
+
+    def beyond(self, moment: datetime, limit: int) -> list[str]:
+        """
+        Return at most *limit* names whose moment is after *moment*: wrong, or never.
+        """
+        members: list[Any] = self._connection.zrevrangebyscore(
+            AGENDA, "+inf", f"({moment.timestamp()}", start=0, num=limit
+        )
+        return [name for _, name in self._named(members)]
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """

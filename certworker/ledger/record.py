@@ -73,7 +73,7 @@ class Record:
     not_after: datetime | None
     serial: str
     authority: str
-    #: None: no look is planned.
+    #: None: the record does not say.
     next_look: datetime | None
     updated: datetime
 
@@ -139,7 +139,7 @@ class Records:
         self._write(names, fields, without=("code", "message", "remedy", "unfinished", REHEARSE))
 
     def failed(
-        self, names: Sequence[str], failure: CertworkerError, *, next_look: datetime | None, now: datetime
+        self, names: Sequence[str], failure: CertworkerError, *, next_look: datetime, now: datetime
     ) -> None:
         """
         *names* have no new certificate for now; the attempt is counted if it was one.
@@ -201,7 +201,7 @@ def _state_after(failure: CertworkerError) -> State:
     return "waiting" if failure.retry is Retry.UNTIL else "failed"
 
 
-def _told(failure: CertworkerError, next_look: datetime | None, now: datetime) -> dict[str, str]:
+def _told(failure: CertworkerError, next_look: datetime, now: datetime) -> dict[str, str]:
     return {
         "state": _state_after(failure),
         "code": failure.code,

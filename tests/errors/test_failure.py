@@ -16,8 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certworker import errors
+from certworker.acme.refusals import REFUSALS
 from certworker.errors import CertworkerError, Retry, Severity, catalogue, printable
 from certworker.errors.configuration import InvalidSettings
+from certworker.errors.machine import BadJob, FunctionNotRegistered
+from certworker.errors.naming import ForbiddenByPolicy, NameFailure, NotRegistered, PayloadFailure
 
 KINDS = catalogue()
 
@@ -29,6 +32,7 @@ class Broken(CertworkerError):
 
     says = "{name} is broken: {reason}."
     cure = "Mend {name}: mend {name}"
+    retry = Retry.SOON
 
 
 class TestPrintable:
@@ -157,6 +161,17 @@ class TestCatalogue:
         assert kind.cure.isprintable()
         assert isinstance(kind.retry, Retry)
         assert isinstance(kind.severity, Severity)
+
+    def test_only_a_request_can_be_wrong_for_good(self) -> None:
+        """
+        What a CA says of an order, an account or a name may change; what a job says of itself does not.
+        """
+        wrong = {kind for kind in KINDS if kind.retry is Retry.NEVER}
+        requests = {kind for kind in KINDS if issubclass(kind, (NameFailure, PayloadFailure))}
+
+        assert wrong == requests - {ForbiddenByPolicy, NotRegistered} | {BadJob, FunctionNotRegistered}
+        assert {ForbiddenByPolicy, NotRegistered} <= requests
+        assert [kind.code for kind in wrong if kind in {kind for _, _, kind in REFUSALS}] == []
 
     @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.code)
     def test_templates_take_plain_values_only(self, kind: type[CertworkerError]) -> None:

@@ -61,14 +61,28 @@ class TestDue:
 
         assert agenda.due(NOW, 2) == ["8.org", "7.org"]
 
-    def test_a_name_without_a_look_is_never_due(self, agenda: Agenda) -> None:
+    def test_an_earlier_moment_is_kept_where_the_new_one_is_a_latest_one(self, agenda: Agenda) -> None:
         """
-        A refused name is known, but nothing would change if it were tried again.
+        A request that waits must not postpone a renewal that is planned sooner.
         """
-        agenda.put("refused.org", None)
+        agenda.put_many({"sooner.org": NOW, "later.org": NOW + 2 * MINUTE})
+        late = dict.fromkeys(["sooner.org", "later.org", "new.org"], NOW + MINUTE)
 
-        assert agenda.due(NOW + timedelta(days=36_500), 10) == []
-        assert "refused.org" in agenda
+        agenda.put_many(late, at_the_latest=True)
+
+        assert agenda.moments(agenda.names()) == late | {"sooner.org": NOW}
+
+    def test_names_that_are_planned_for_never_are_found(
+        self, agenda: Agenda, connection: redis.Redis
+    ) -> None:
+        """
+        Older versions stored infinity for names that were refused; any writer can store the year 9999.
+        """
+        agenda.put_many({"now.org": NOW, "edge.org": NOW + MINUTE})
+        connection.zadd(AGENDA, {"refused.org": float("inf"), "far.org": 1e300})
+
+        assert agenda.beyond(NOW + MINUTE, 10) == ["refused.org", "far.org"]
+        assert agenda.beyond(NOW + MINUTE, 1) == ["refused.org"]
 
     def test_a_member_that_is_no_text_is_thrown_out(self, agenda: Agenda, connection: redis.Redis) -> None:
         """
@@ -103,13 +117,10 @@ class TestMoments:
 
         assert agenda.moments(agenda.names()) == {"a.org": NOW + MINUTE}
 
-    def test_unknown_and_unplanned_names_have_none(self, agenda: Agenda) -> None:
+    def test_an_unknown_name_has_none(self, agenda: Agenda) -> None:
         """
-        The two are told apart by `in`.
+        No check is planned for a name that nobody requested.
         """
-        agenda.put("refused.org", None)
-
-        assert agenda.moment("refused.org") is None
         assert agenda.moment("unknown.org") is None
         assert "unknown.org" not in agenda
 
@@ -128,7 +139,7 @@ class TestMoments:
         """
         The log says what the worker waits for.
         """
-        agenda.put_many({"a.org": NOW + MINUTE, "b.org": NOW, "c.org": None})
+        agenda.put_many({"a.org": NOW + MINUTE, "b.org": NOW})
 
         assert agenda.earliest() == NOW
 
@@ -195,15 +206,14 @@ class TestWake:
         """
         One delayed job for a portion, not one for each certificate.
         """
-        agenda.put_many({"a.org": NOW + MINUTE, "b.org": NOW, "c.org": None})
+        agenda.put_many({"a.org": NOW + MINUTE, "b.org": NOW})
 
         assert woken == [NOW]
 
-    def test_nobody_is_woken_for_a_name_without_a_look(self, agenda: Agenda, woken: list[datetime]) -> None:
+    def test_no_moment_wakes_nothing(self, agenda: Agenda, woken: list[datetime]) -> None:
         """
-        There is no moment to wake up at.
+        A check without names plans nothing.
         """
-        agenda.put("refused.org", None)
         agenda.put_many({})
 
         assert woken == []

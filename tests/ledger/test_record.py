@@ -130,15 +130,6 @@ class TestFailed:
 
         assert record_of(records, "a.org").not_after == NOW + 90 * DAY
 
-    def test_there_may_be_no_next_look(self, records: Records) -> None:
-        """
-        A name that no CA would certify is not tried again by itself.
-        """
-        issue(records, "a.org")
-        records.failed(["a.org"], REFUSED, next_look=None, now=NOW)
-
-        assert record_of(records, "a.org").next_look is None
-
 
 class TestWaiting:
     """

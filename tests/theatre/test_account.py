@@ -70,7 +70,7 @@ SCENES = [
         "newOrder",
         Fault(403, "unauthorized", detail="account blocked"),
         "CERTWORKER_AUTHORITY",
-        again=None,
+        again=DAY,
     ),
     Scene("its key is damaged", "acct.key_unreadable", damaged_key, "mv ", again=DAY),
 ]

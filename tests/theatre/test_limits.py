@@ -18,10 +18,12 @@ LINK = "https://ca.example/unpause?jwt=abc.def"
 
 def limited(title: str, code: str, detail: str, remedy: str, seconds: int = 3600) -> Scene:
     """
-    A scene with a CA that takes no order for so many seconds.
+    A scene with a CA that takes no order for so many seconds; the next check is within a day.
     """
     fault = Fault(429, "rateLimited", seconds, detail)
-    return refused_by_the_ca(title, code, "newOrder", fault, remedy, again=timedelta(seconds=seconds))
+    return refused_by_the_ca(
+        title, code, "newOrder", fault, remedy, again=min(timedelta(seconds=seconds), DAY)
+    )
 
 
 def our_own_caution(stage: Stage) -> None:

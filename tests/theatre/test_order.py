@@ -48,7 +48,7 @@ SCENES = [
         "finalize",
         Fault(400, "badCSR", detail="The key is on a list"),
         "CERTWORKER_KEY_TYPE=ec256",
-        again=None,
+        again=DAY,
     ),
     refused_by_the_ca(
         "a domain that no longer counts as ours",
@@ -77,8 +77,8 @@ SCENES = [
         "acme.malformed",
         "newOrder",
         Fault(400, "malformed"),
-        "please report it",
-        again=None,
+        "report it",
+        again=SOON,
     ),
     refused_by_the_ca(
         "a problem of a kind that nobody knows",
@@ -94,7 +94,7 @@ SCENES = [
         "newOrder",
         Fault(400, "rejectedIdentifier", detail="forbidden by policy"),
         "CERTWORKER_AUTHORITY",
-        again=None,
+        again=DAY,
     ),
     Scene(
         "the CA gives it up at the end",
@@ -102,7 +102,7 @@ SCENES = [
         lambda stage: setattr(stage.ca, "order_failure", Problem("badCSR", "The key is on a list.")),
         "CERTWORKER_KEY_TYPE=ec256",
         asked=True,
-        again=None,
+        again=DAY,
     ),
     Scene(
         "a CA without the challenge that we answer",
@@ -110,7 +110,7 @@ SCENES = [
         lambda stage: setattr(stage.ca, "challenge", "dns-01"),
         "CERTWORKER_AUTHORITY to a CA that does",
         asked=True,
-        again=None,
+        again=DAY,
     ),
     Scene(
         "an order that ends without a word",
