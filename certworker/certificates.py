@@ -161,6 +161,8 @@ class Certificate:
         shown = certificate.names[0] if certificate.names else "no name"
         if not fits:
             raise BadCertificate(name=shown, reason="it was issued for another key")
+        if certificate.not_before >= certificate.not_after:
+            raise BadCertificate(name=shown, reason="it ends before it begins")
         if not chain:
             raise BadCertificate(name=shown, reason="the CA sent no chain")
         for issued, signer in pairwise([leaf, *chain]):
@@ -215,7 +217,7 @@ def _renewal_id(certificate: x509.Certificate) -> str:
         return ""
     number = certificate.serial_number
     # DER's integers are signed: one more byte where the first bit of the number is set.
-    der = number.to_bytes(number.bit_length() // 8 + 1, "big")
+    der = number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
     parts = (authority.key_identifier or b"", der)
     return ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts)
 

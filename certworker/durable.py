@@ -15,6 +15,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +30,12 @@ LEAST_FREE_BYTES = 10_000_000
 
 #: Others may read it: certificates, chains, configuration.
 PUBLIC_DIRECTORY = 0o755
+
+
+class UnsuitableFile(OSError):
+    """
+    Something that is no regular file, or is larger than any file of its kind.
+    """
 
 
 @contextmanager
@@ -53,6 +60,42 @@ def told(path: Path | str) -> Iterator[None]:
                 path=path, reason=reason, uid=os.geteuid(), directory=directory, owner=owner
             ) from error
         raise VolumeFault(path=path, reason=reason) from error
+
+
+def read(path: Path, most_bytes: int) -> bytes:
+    """
+    Return the content of the regular file at *path*, which other programs may have put there.
+
+    A named pipe, a device and a file without an end cannot stop the reader.
+
+    Args:
+        most_bytes: A larger file is not read.
+
+    Raises:
+        UnsuitableFile: It is larger than *most_bytes*, or it is a pipe, a socket or a device.
+        OSError: It is missing, a directory, or cannot be read.
+    """
+    try:
+        # Without O_NONBLOCK the call waits until another program opens a named pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise UnsuitableFile(errno.EINVAL, "it is a socket") from error
+        raise
+    try:
+        kind = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(kind):
+            raise UnsuitableFile(errno.EINVAL, "it is no regular file")
+        content = b""
+        while piece := os.read(descriptor, most_bytes + 1 - len(content)):
+            content += piece
+            if len(content) > most_bytes:
+                raise UnsuitableFile(errno.EFBIG, f"it has more than {most_bytes} bytes")
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def write(path: Path, content: bytes, mode: int, via: Path | None = None) -> None:

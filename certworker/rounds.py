@@ -114,15 +114,12 @@ class Rounds:
             self.agenda.wake(max(earliest, now + timedelta(seconds=1)))
         return {"looked": len(known), "requested": sum(map(len, requested.values()))}
 
-    def reconcile(self, after: str | None = None) -> int:
+    def reconcile(self) -> int:
         """
         Put every certificate of the volume that the agenda does not know back onto it.
 
         Those that others made, certbot for example, are adopted: they are renewed when they are due. Names
         whose directory the core deleted go.
-
-        Args:
-            after: Go on behind this name, where an earlier run was interrupted.
 
         Returns:
             How many names were missing.
@@ -130,7 +127,7 @@ class Rounds:
         self._remove_deserted()
         self._bring_back()
         seen = restored = 0
-        for some in _batches(self.volume.names(after), 500):
+        for some in _batches(self.volume.names(), 500):
             for name in some:
                 self._adopt(name)
             missing = self.agenda.missing(some)
@@ -161,8 +158,12 @@ class Rounds:
         try:
             facts = self.volume.adopt(name)
         except CertworkerError as failure:
-            # The others are no worse for it, and its own job tells it again.
+            # The others are no worse for it, and its own job reports it again.
             logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
+            return
+        except Exception:
+            # Anybody may have written the files; one odd pair does not stop the round for the others.
+            logger.exception("the files of this name could not be adopted", extra={"domain": name})
             return
         if facts:
             logger.info(

@@ -7,15 +7,19 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import timedelta
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography import x509
 
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
-from certworker.overview import standing
+from certworker.overview import standing, standings
 from certworker.serving.generation import PEM_FILES
 from tests.serving.authority import Signer
+from tests.serving.oddities import pair
 
 NAME = "shop.localhost"
 
@@ -124,14 +128,27 @@ class TestAdoption:
         assert "issued" == house.issuer.issue((NAME,)).state
         assert 1 == orders(door_authority)
 
-    @pytest.mark.parametrize("names", [("other.localhost",), (NAME, f"*.{NAME}")])
-    def test_one_that_could_never_be_renewed_is_issued_anew(
-        self, house: House, caplog: pytest.LogCaptureFixture, names: tuple[str, ...]
+    def test_a_name_that_certworker_cannot_renew_is_reported_and_served_until_then(
+        self, house: House, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Somebody copied a wildcard there, and it would expire in silence.
+        A valid certificate with a wildcard stays in service; the warning names what its renewal lacks.
         """
-        left_by_appwrite(house, *names)
+        left_by_appwrite(house, NAME, f"*.{NAME}")
+
+        house.rounds.reconcile()
+
+        assert f"also for *.{NAME}, which certworker cannot renew" in caplog.text
+        assert "kept" == house.issuer.issue((NAME,)).state
+        assert 0 == orders(door_authority)
+
+    def test_the_certificate_of_another_name_is_replaced(
+        self, house: House, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A pair in the wrong directory is reported, and the name gets a certificate of its own.
+        """
+        left_by_appwrite(house, "other.localhost")
 
         house.rounds.reconcile()
 
@@ -161,6 +178,91 @@ class TestAdoption:
 
         assert 0 == house.rounds.reconcile()
         assert generation == house.volume.links.generation(NAME)
+
+
+D = x509.DNSName
+ODD: dict[str, tuple[list[x509.GeneralName], dict[str, Any]]] = {
+    "capitals": ([D("Odd.localhost"), D("WWW.odd.localhost")], {}),
+    "a path": ([D("odd.localhost"), D("../../evil")], {}),
+    "a dot at the end": ([D("odd.localhost"), D("www.odd.localhost.")], {}),
+    "an underscore": ([D("odd.localhost"), D("_x.odd.localhost")], {}),
+    "the longest": ([D("odd.localhost"), D("a." * 200 + "localhost")], {}),
+    "an address": ([D("odd.localhost"), x509.IPAddress(ip_address("10.0.0.7"))], {}),
+    "other kinds": (
+        [
+            D("odd.localhost"),
+            x509.RFC822Name("me@shop.dev"),
+            x509.UniformResourceIdentifier("https://shop.dev/"),
+        ],
+        {},
+    ),
+    "no name at all": ([x509.RFC822Name("me@shop.dev")], {}),
+    "another name": ([D("other.localhost")], {}),
+    "begin is end": ([D("odd.localhost")], {"endless": True}),
+    "negative serial": ([D("odd.localhost")], {"negative": True}),
+    "expired": ([D("odd.localhost")], {"days_left": -1}),
+}
+
+
+class TestOddPairs:
+    @pytest.mark.parametrize("kind", ODD)
+    def test_one_odd_pair_never_stops_the_others(
+        self, house: House, kind: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The names before and behind it are adopted, every name is on the agenda, and every view shows all.
+        """
+        names, how = ODD[kind]
+        for name in ("a.localhost", "odd.localhost", "z.localhost"):
+            files = pair(names, **how) if name == "odd.localhost" else pair([D(name)])
+            (house.volume.directory / name).mkdir()
+            for file, content in files.items():
+                (house.volume.directory / name / file).write_bytes(content)
+
+        house.rounds.reconcile()
+        house.rounds.look()
+        house.overdue.tell()
+        house.volume.prune(house.traefik.served())
+
+        assert {"a.localhost", "odd.localhost", "z.localhost"} <= set(house.agenda.names())
+        shown = {one.name: one for one in standings(house.agenda, house.records, house.volume, house.clock())}
+        assert ("adopted", "adopted") == (shown["a.localhost"].authority, shown["z.localhost"].authority)
+        assert not [record for record in caplog.records if record.exc_info]
+
+    @pytest.mark.parametrize("meta", ["[" * 100_000, '{"names": 5}', ""], ids=["deep", "typed", "empty"])
+    def test_nor_does_one_odd_generation(self, house: House, meta: str) -> None:
+        """
+        What is known of a certificate can be read from the certificate, too: nothing is ordered.
+        """
+        for name in ("a.localhost", NAME, "z.localhost"):
+            house.issuer.issue((name,))
+        odd = house.volume.links.generation(NAME)
+        assert odd
+        (odd / "meta.json").write_text(meta)
+        house.connection.flushall()
+
+        house.rounds.reconcile()
+        house.rounds.look()
+        house.volume.prune(house.traefik.served())
+
+        assert {"a.localhost", NAME, "z.localhost"} == set(house.agenda.names())
+        assert "kept" == house.issuer.issue((NAME,)).state
+
+    @pytest.mark.parametrize(
+        "capitals", [(NAME.title(),), (NAME, f"WWW.{NAME}"), (NAME.upper(), f"www.{NAME}")]
+    )
+    def test_names_compare_without_case(
+        self, house: House, door_authority: DevelopmentAuthority, capitals: tuple[str, ...]
+    ) -> None:
+        """
+        A valid certificate is adopted for its names in any spelling (RFC 4343), and nothing is ordered.
+        """
+        left_by_appwrite(house, *capitals)
+
+        house.rounds.reconcile()
+
+        assert "kept" == house.issuer.issue(tuple(name.lower() for name in capitals)).state
+        assert 0 == orders(door_authority)
 
 
 class TestDeserted:

@@ -7,6 +7,7 @@ That they survive a power cut is proven in tests/serving/test_power_loss.py.
 from __future__ import annotations
 
 import os
+import socket
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,44 @@ def mode(path: Path) -> int:
     The permissions of *path*.
     """
     return stat.S_IMODE(path.stat().st_mode)
+
+
+class TestRead:
+    def test_a_file_is_read_through_links_up_to_the_size_that_the_caller_allows(self, tmp_path: Path) -> None:
+        """
+        A file of exactly that size is read.
+        """
+        (tmp_path / "file").write_bytes(b"12345")
+        (tmp_path / "link").symlink_to("file")
+
+        assert b"12345" == durable.read(tmp_path / "link", 5)
+
+    @pytest.mark.parametrize("kind", ["pipe", "socket", "device", "larger"])
+    def test_anything_else_is_refused_at_once(self, tmp_path: Path, kind: str) -> None:
+        """
+        A named pipe does not block the reader, and a device without an end does not fill the memory.
+        """
+        path = tmp_path / "file"
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "device":
+            path.symlink_to("/dev/zero")
+        elif kind == "larger":
+            path.write_bytes(b"123456")
+        with socket.socket(socket.AF_UNIX) as server:
+            if kind == "socket":
+                server.bind(str(path))
+
+            with pytest.raises(durable.UnsuitableFile):
+                durable.read(path, 5)
+
+    def test_what_is_missing_and_a_directory_raise_their_own_errors(self, tmp_path: Path) -> None:
+        """
+        Callers tell these from a file that cannot be read.
+        """
+        for path, error in ((tmp_path / "absent", FileNotFoundError), (tmp_path, IsADirectoryError)):
+            with pytest.raises(error):
+                durable.read(path, 5)
 
 
 class TestWrite:

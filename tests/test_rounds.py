@@ -206,16 +206,6 @@ class TestReconcile:
         assert 3 == house.rounds.reconcile()
         assert 3 == len(house.agenda)
 
-    def test_it_goes_on_behind_the_name_where_it_was_interrupted(self, house: House) -> None:
-        """
-        A volume with 50,000 names should not be begun again and again.
-        """
-        for number in range(3):
-            house.issuer.issue((f"shop{number}.localhost",))
-        house.connection.flushall()
-
-        assert 1 == house.rounds.reconcile(after="shop1.localhost")
-
     @pytest.mark.parametrize("score", [float("inf"), 1e300])
     def test_a_name_without_a_next_check_gets_one(self, house: House, score: float) -> None:
         """

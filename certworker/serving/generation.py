@@ -11,10 +11,11 @@ from __future__ import annotations
 import json
 import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from certworker import durable
 from certworker.errors.machine import SchemaTooNew
@@ -33,8 +34,17 @@ PEM_FILES = ("cert.pem", "chain.pem", "fullchain.pem", "privkey.pem")
 META = "meta.json"
 SCHEMA = 1
 
+#: What may be a directory of the volume: a name, or an IP address. It has no dot in front, so it is neither
+#: `..` nor `.certworker` nor `.well-known`.
+NAME = re.compile(r"[a-z0-9_:][a-z0-9_.:-]{0,252}")
+
+#: A hundred names of 253 characters take a tenth of this.
+LARGEST_META_BYTES = 256 * 1024
+
 _ID = re.compile(r"(\d{12})-[0-9a-f]{8}")
+_HIGHEST_TOKEN = 10**12 - 1
 _DATES = ("not_before", "not_after")
+_TEXTS = ("serial", "issuer", "renewal_id", "authority", "kind")
 
 
 @dataclass(frozen=True)
@@ -64,7 +74,7 @@ class Facts:
         The facts about *certificate*.
         """
         return cls(
-            names=certificate.names,
+            names=comparable(certificate.names),
             not_before=certificate.not_before,
             not_after=certificate.not_after,
             serial=certificate.serial,
@@ -78,21 +88,32 @@ class Facts:
     @classmethod
     def read(cls, directory: Path) -> Facts | None:
         """
-        The facts about the generation in *directory*; None if it has none, or none that can be read.
+        Return the facts about the generation in *directory*; None if it has none, or none that make sense.
 
         Raises:
             SchemaTooNew: A newer certworker wrote them.
         """
         try:
-            told = json.loads((directory / META).read_bytes())
-            if (found := told.get("schema", SCHEMA)) > SCHEMA:
+            told = json.loads(durable.read(directory / META, LARGEST_META_BYTES))
+            if (found := _whole(told.get("schema", SCHEMA))) > SCHEMA:
                 raise SchemaTooNew(where=directory / META, found=found, known=SCHEMA)
-            told["names"] = tuple(told["names"])
-            told.setdefault("renewal_id", "")
-            told |= {date: datetime.fromisoformat(told[date]) for date in _DATES}
-            return cls(**{field: told[field] for field in cls.__dataclass_fields__})
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return cls._checked(told)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
+
+    @classmethod
+    def _checked(cls, told: dict[str, Any]) -> Facts:
+        begins, ends = (_moment(told[date]) for date in _DATES)
+        texts = {"renewal_id": "", **{key: told[key] for key in _TEXTS if key in told}}
+        if not isinstance(told["names"], list):
+            raise TypeError("the names are a list")
+        names = tuple(name for name in comparable(told["names"]) if NAME.fullmatch(name))
+        token = _whole(told["generation"])
+        if not (names and begins < ends and 0 <= token <= _HIGHEST_TOKEN):
+            raise ValueError("no certificate is like that")
+        if not all(isinstance(text, str) for text in texts.values()):
+            raise TypeError("these are texts")
+        return cls(names=names, not_before=begins, not_after=ends, generation=token, **texts)
 
     @property
     def life(self) -> Life:
@@ -107,6 +128,13 @@ class Facts:
         """
         told = {"schema": SCHEMA, **asdict(self)} | {date: getattr(self, date).isoformat() for date in _DATES}
         return json.dumps(told, indent=2).encode() + b"\n"
+
+
+def comparable(names: Iterable[str]) -> tuple[str, ...]:
+    """
+    Return *names* as they are compared (RFC 4343): in lower case, without a dot at the end, each once.
+    """
+    return tuple(dict.fromkeys(name.lower().removesuffix(".") for name in names))
 
 
 def build(generations: Path, certificate: Certificate, facts: Facts) -> Path:
@@ -128,6 +156,19 @@ def token_of(identifier: str) -> int:
     """
     match = _ID.fullmatch(identifier)
     return int(match[1]) if match else 0
+
+
+def _whole(number: object) -> int:
+    if not isinstance(number, int) or isinstance(number, bool):
+        raise TypeError("this is a whole number")
+    return number
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a moment without a time zone")
+    return moment.astimezone(UTC)
 
 
 def _mode(file: str) -> int:

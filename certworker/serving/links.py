@@ -10,17 +10,12 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
 from certworker import durable
-from certworker.serving.generation import GENERATIONS, LIVE, PEM_FILES
-
-#: What may be a directory of the volume: a name, or an IP address. It has no dot in front, so it is neither
-#: `..` nor `.certworker` nor `.well-known`.
-_NAME = re.compile(r"[a-z0-9_:][a-z0-9_.:-]{0,252}")
+from certworker.serving.generation import GENERATIONS, LIVE, NAME, PEM_FILES
 
 
 class Links:
@@ -46,9 +41,9 @@ class Links:
         """
         return Path(self._place(name))
 
-    def names(self, after: str | None = None) -> Iterator[str]:
+    def names(self) -> Iterator[str]:
         """
-        The names that readers find files for, in order, behind *after*.
+        Return the names that readers find files for, in alphabetical order.
         """
         with durable.told(self.directory):
             try:
@@ -56,9 +51,7 @@ class Links:
                     names = sorted(
                         entry.name
                         for entry in entries
-                        if _NAME.fullmatch(entry.name)
-                        and (after is None or entry.name > after)
-                        and entry.is_dir(follow_symlinks=False)
+                        if NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
                     )
             except FileNotFoundError:
                 return
@@ -106,7 +99,7 @@ class Links:
         with durable.told(self._live):
             try:
                 with os.scandir(self._live) as entries:
-                    names = sorted(entry.name for entry in entries if _NAME.fullmatch(entry.name))
+                    names = sorted(entry.name for entry in entries if NAME.fullmatch(entry.name))
             except FileNotFoundError:
                 return
         yield from filter(self.is_deserted, names)
@@ -150,7 +143,7 @@ class Links:
         durable.remove(self._live / name)
 
     def _place(self, name: str) -> str:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise ValueError("not a name for a directory of the volume")
         return f"{self.directory}/{name}"
 

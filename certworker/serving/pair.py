@@ -5,19 +5,24 @@ A certificate and its key as they lie in a directory, read back and checked agai
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certworker import durable
+from certworker.errors import printable
 from certworker.errors.authority import BadCertificate
 from certworker.errors.machine import CertificateUnreadable, PairBroken
-from certworker.serving.generation import Facts, token_of
+from certworker.serving.generation import NAME, Facts, comparable, token_of
 
 if TYPE_CHECKING:
     from certworker.certificates import Certificate
 
 logger = logging.getLogger(__name__)
+
+#: A chain has some kilobytes; what is larger is another file.
+LARGEST_PEM_BYTES = 1024 * 1024
 
 #: Let's Encrypt marks the issuers of its staging CA so; our development CA names itself.
 _KINDS = {"(STAGING)": "staging", "certworker": "development"}
@@ -82,27 +87,43 @@ def facts_found(certificate: Certificate, directory: Path) -> Facts:
     browser trusts.
     """
     kind = next((kind for mark, kind in _KINDS.items() if mark in certificate.issuer), "public")
-    return Facts.of(certificate, authority="", kind=kind, generation=token_of(directory.name))
+    facts = Facts.of(certificate, authority="", kind=kind, generation=token_of(directory.name))
+    return replace(facts, names=tuple(name for name in facts.names if NAME.fullmatch(name)))
 
 
-def renewable(facts: Facts, name: str, directory: Path) -> bool:
+def renewable(stored: Stored, name: str) -> bool:
     """
-    Whether certworker could renew the certificate for *name* in *directory*; if not, a warning says why.
+    Return whether certworker could renew *stored* for *name*; if not, log a warning that says why.
+
+    Names that certworker cannot renew, a wildcard for example, are in another warning.
     """
-    if name in facts.names and not any(each.startswith("*.") for each in facts.names):
-        return True
-    reason = f"the certificate is for {', '.join(facts.names)}, which cannot be renewed for {name}."
-    failure = PairBroken(path=directory, name=name, reason=reason)
-    logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
-    return False
+    in_certificate = comparable(stored.certificate.names)
+    if name not in stored.facts.names:
+        reason = f"the certificate is for {_shown(in_certificate)}, which cannot be renewed for {name}."
+        failure = PairBroken(path=stored.directory, name=name, reason=reason)
+        logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
+        return False
+    if left_out := [each for each in in_certificate if each not in stored.facts.names]:
+        logger.warning(
+            "the certificate is also for %s, which certworker cannot renew; the next one is without it",
+            _shown(left_out),
+            extra={"domain": name},
+        )
+    return True
+
+
+def _shown(names: Sequence[str]) -> str:
+    return printable(", ".join(names), 200)
 
 
 def _content(path: Path, name: str) -> bytes:
     with durable.told(path):
         try:
-            content = path.read_bytes()
+            content = durable.read(path, LARGEST_PEM_BYTES)
         except (FileNotFoundError, NotADirectoryError):
             raise CertificateUnreadable(path=path, name=name, reason="it is missing") from None
+        except durable.UnsuitableFile as error:
+            raise CertificateUnreadable(path=path, name=name, reason=error.strerror) from error
     if not content.strip():
         raise CertificateUnreadable(path=path, name=name, reason="it is empty")
     return content

@@ -31,6 +31,20 @@ _LOADED = (".yml", ".yaml", ".toml")
 #: A file name has at most 255 bytes, a domain name 253, and the ending wants four.
 _LONGEST_STEM = 251
 
+#: Others may put anything into the directory; what is larger is no configuration.
+LARGEST_FILE_BYTES = 16 * 1024 * 1024
+
+#: What reading a file that another program wrote can raise: PyYAML raises ValueError for an impossible date.
+_UNREADABLE = (
+    yaml.YAMLError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
+
 #: The same text ten times as fast, where PyYAML was built with libyaml.
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -95,7 +109,7 @@ class Traefik:
         try:
             pair = yaml.safe_load(_content(self._file(name)))["tls"]["certificates"][0]
             return Path(pair["certFile"]), Path(pair["keyFile"])
-        except (yaml.YAMLError, TypeError, KeyError, IndexError):
+        except _UNREADABLE:
             return None
 
     def remove(self, name: str) -> None:
@@ -188,7 +202,7 @@ def _directory_in(content: bytes) -> Path | None:
         return Path(os.fsdecode(found[1])).parent
     try:
         return Path(yaml.safe_load(content)["tls"]["certificates"][0]["certFile"]).parent
-    except (yaml.YAMLError, TypeError, KeyError, IndexError):
+    except _UNREADABLE:
         return None
 
 
@@ -214,7 +228,7 @@ def _reason_to_fail(kind: str, content: bytes) -> str | None:
         loaded = tomllib.loads(text) if kind == ".toml" else yaml.safe_load(text)
     except UnicodeDecodeError:
         return "it is not UTF-8"
-    except (yaml.YAMLError, tomllib.TOMLDecodeError) as error:
+    except _UNREADABLE as error:
         return " ".join(str(error).split())
     return None if loaded is None or isinstance(loaded, dict) else "it is no list of settings"
 
@@ -222,8 +236,8 @@ def _reason_to_fail(kind: str, content: bytes) -> str | None:
 def _content(file: Path) -> bytes:
     with durable.told(file):
         try:
-            return file.read_bytes()
-        except (FileNotFoundError, IsADirectoryError):
+            return durable.read(file, LARGEST_FILE_BYTES)
+        except (FileNotFoundError, IsADirectoryError, durable.UnsuitableFile):
             return b""
 
 

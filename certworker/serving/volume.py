@@ -74,13 +74,13 @@ class Volume:
         directory = self.links.leads_to(name)
         return Facts.read(directory) if directory else None
 
-    def names(self, after: str | None = None) -> Iterator[str]:
+    def names(self) -> Iterator[str]:
         """
-        The names that have a certificate, in order, behind *after*.
+        Return the names that have a certificate, in alphabetical order.
 
         A directory that the core has deleted is not among them, though its generation is still there.
         """
-        return self.links.names(after)
+        return self.links.names()
 
     def issued(self, authority: str) -> Iterator[tuple[tuple[str, ...], datetime]]:
         """
@@ -102,7 +102,7 @@ class Volume:
             The facts; None if there are no such files, or if they are of no use, which a warning tells.
         """
         others = self.current(name) if self.links.leads_to(name) == self.links.place(name) else None
-        if others is None or not renewable(others.facts, name, others.directory):
+        if others is None or not renewable(others, name):
             return None
         with self._building.shared():
             durable.make_directory(self._generations)
@@ -147,16 +147,16 @@ class Volume:
                 the new one.
         """
         facts = Facts.of(certificate, authority=authority, kind=kind, generation=token)
-        for name in certificate.names:
+        for name in facts.names:
             self.links.place(name)
         with self._building.shared():
-            self._refuse_if_newer(certificate.names, token)
+            self._refuse_if_newer(facts.names, token)
             durable.make_directory(self._generations)
             generation = build(self._generations, certificate, facts)
             with self._linking.held():
                 # Again, since only here nobody else can come between the look and the link.
-                self._refuse_if_newer(certificate.names, token)
-                self._link(certificate.names, generation)
+                self._refuse_if_newer(facts.names, token)
+                self._link(facts.names, generation)
         return Stored(certificate, facts, generation)
 
     def remove(self, name: str) -> None:

@@ -49,7 +49,21 @@ class TestFacts:
         assert facts == Facts.read(directory)
 
     @pytest.mark.parametrize(
-        "content", ["", "{", "[]", "null", "{}", '{"names": 1}', '{"names": ["a"], "not_before": 1}']
+        "content",
+        [
+            "",
+            "{",
+            "[]",
+            "null",
+            "{}",
+            '{"names": 1}',
+            '{"names": ["a"], "not_before": 1}',
+            "[" * 100_000,
+            '{"schema": "2"}',
+            '{"schema": ' + "9" * 5_000 + "}",
+            " " * 300_000,
+        ],
+        ids=range(11),
     )
     def test_damaged_ones_are_none(self, tmp_path: Path, signer: Signer, content: str) -> None:
         """
@@ -59,6 +73,59 @@ class TestFacts:
         (directory / "meta.json").write_text(content)
 
         assert Facts.read(directory) is None
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"names": []},
+            {"names": "shop"},
+            {"names": [7]},
+            {"names": ["../../etc/passwd"]},
+            {"names": {"a": 1}},
+            {"not_after": "2026-11-23T00:00:00"},
+            {"not_after": "0001-01-01T00:00:00+23:59"},
+            {"not_after": "1970-01-01T00:00:00+00:00"},
+            {"not_after": None},
+            {"generation": "7"},
+            {"generation": True},
+            {"generation": -1},
+            {"generation": 10**12},
+            {"generation": 1e300},
+            {"serial": 5},
+            {"issuer": ["a"]},
+            {"authority": None},
+            {"kind": {}},
+        ],
+        ids=str,
+    )
+    def test_those_that_no_certificate_has_are_none(
+        self, tmp_path: Path, signer: Signer, change: dict[str, object]
+    ) -> None:
+        """
+        Everything behind this line may trust the types, the dates and the names.
+        """
+        directory = built(tmp_path, signer, 7)
+        told = json.loads((directory / META).read_bytes())
+        (directory / META).write_text(json.dumps(told | change))
+
+        assert Facts.read(directory) is None
+
+    def test_names_are_compared_without_case_and_without_a_dot_at_the_end(
+        self, tmp_path: Path, signer: Signer
+    ) -> None:
+        """
+        A name is the same name in any spelling (RFC 4343); one that cannot be a directory is left out.
+        """
+        certificate = signer.certificate("Shop.Example.COM", "shop.example.com.", "WWW.shop.example.com")
+        facts = Facts.of(certificate, authority="letsencrypt", kind="public", generation=7)
+        directory = build(tmp_path, certificate, facts)
+        told = json.loads((directory / META).read_bytes())
+        (directory / META).write_text(
+            json.dumps(told | {"names": ["Shop.Example.com.", "../evil", "WWW.shop.example.com"]})
+        )
+
+        assert ("shop.example.com", "www.shop.example.com") == facts.names
+        assert facts == Facts.read(directory)
 
     def test_reading_them_loads_no_cryptography(self, tmp_path: Path, signer: Signer) -> None:
         """

@@ -96,17 +96,14 @@ class TestNames:
 
         assert content(stored) == content(volume.current(name))
 
-    def test_they_come_in_order_and_from_where_a_scan_was_interrupted(
-        self, volume: Volume, signer: Signer
-    ) -> None:
+    def test_they_come_in_alphabetical_order(self, volume: Volume, signer: Signer) -> None:
         """
-        A worker with 50,000 names goes on where it was stopped.
+        The order on the disk does not matter.
         """
         for name in ("c.example.com", "a.example.com", "b.example.com"):
             store(volume, signer.certificate(name))
 
         assert ["a.example.com", "b.example.com", "c.example.com"] == list(volume.names())
-        assert ["c.example.com"] == list(volume.names(after="b.example.com"))
 
     def test_what_is_no_certificate_is_no_name(self, volume: Volume, signer: Signer) -> None:
         """

@@ -5,6 +5,7 @@ What a reader of damaged files is told.
 from __future__ import annotations
 
 import logging
+import os
 
 import pytest
 
@@ -44,6 +45,28 @@ class TestDamagedFiles:
         [told] = caplog.records
         assert (NAME, code) == (told.__dict__["domain"], told.__dict__["code"])
         assert "BEGIN" not in told.getMessage()
+
+    @pytest.mark.parametrize("kind", ["pipe", "endless", "large"])
+    @pytest.mark.parametrize("file", ["fullchain.pem", "privkey.pem"])
+    def test_what_is_no_file_stops_nobody(
+        self, volume: Volume, signer: Signer, caplog: pytest.LogCaptureFixture, file: str, kind: str
+    ) -> None:
+        """
+        A named pipe, a device and a gigabyte in place of a PEM file are reported, and read by nobody.
+        """
+        path = lay_plain_files(volume, NAME, signer.certificate(NAME)) / file
+        path.unlink()
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "endless":
+            path.symlink_to("/dev/zero")
+        else:
+            with path.open("wb") as opened:
+                opened.truncate(2**30)
+
+        assert volume.current(NAME) is None
+
+        assert ["fs.corrupt"] == [told.__dict__["code"] for told in caplog.records]
 
     def test_a_key_of_another_certificate_is_said(
         self, volume: Volume, signer: Signer, caplog: pytest.LogCaptureFixture

@@ -196,6 +196,44 @@ class TestServed:
         assert set() == traefik.served()
 
 
+class TestFilesOfOthers:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"[" * 100_000,
+            b"tls: 2001-99-99",
+            b"tls: {certificates: [{certFile: 5, keyFile: [a]}]}",
+            b"tls: {certificates: {}}",
+            b"tls: !!python/object:os.system x",
+            b"\x00",
+        ],
+        ids=range(6),
+    )
+    def test_whatever_stands_in_a_file_is_survived(
+        self, volume: Volume, traefik: Traefik, signer: Signer, content: bytes
+    ) -> None:
+        """
+        Every view of the directory works on, and the file is replaced when the name gets a certificate.
+        """
+        traefik.directory.mkdir()
+        (traefik.directory / f"{NAME}.yml").write_bytes(content)
+
+        assert traefik.files(NAME) is None
+        assert set() == traefik.served()
+        traefik.broken()
+        traefik.dangling()
+        assert traefik.serve(publish(volume, signer))
+
+    def test_a_named_pipe_blocks_nobody(self, traefik: Traefik) -> None:
+        """
+        It is no configuration.
+        """
+        traefik.directory.mkdir()
+        os.mkfifo(traefik.directory / "pipe.yml")
+
+        assert (set(), []) == (traefik.served(), traefik.dangling())
+
+
 class TestPrune:
     def test_leftovers_of_a_crash_go(self, traefik: Traefik) -> None:
         """
