@@ -2,6 +2,7 @@
 The CA's side: ACME (RFC 8555) from the connection to the certificate.
 
     connections    kept open, with one TLS context for all
+    references     the URLs that its answers name
     transport      requests and answers; what goes wrong below ACME
     waiting        how long: Retry-After, and our own pauses between two looks
     problem        what a CA says went wrong, as a value

@@ -28,6 +28,7 @@ from josepy.jwk import JWKEC
 
 from certworker import durable
 from certworker.acme.jws import Signer
+from certworker.acme.references import resolved
 from certworker.certificates import PrivateKey
 from certworker.errors.authority import AccountKeyUnreadable
 
@@ -185,8 +186,9 @@ class AccountFiles:
         try:
             known = json.loads(self._account_path.read_bytes())
             if known["directory"] == self._directory_url:
-                return _text(known["url"]), _text(known["contact"])
-        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+                # Raises where the URL is none: the key finds the right one.
+                return resolved(known["url"], ""), _text(known["contact"])
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             pass
         return None, None
 

@@ -178,7 +178,7 @@ class Authority:
             if known_to_it is None:
                 raise
             reply = self._place(names, account, None)
-        url, state = reply.headers.get("Location") or "", OrderState.read(reply)
+        url, state = reply.location, OrderState.read(reply)
         placed(url, state.expires)
         return Order(names, url, state, self._world(account))
 

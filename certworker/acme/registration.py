@@ -161,7 +161,7 @@ class Registration:
         reply = self._new_account(account, {"onlyReturnExisting": True})
         if reply.document.get("status") == "deactivated":
             raise AccountDeactivated(authority=self._network.title)
-        url = _location(reply)
+        url = reply.location
         self._files.remember(url, account.contact)
         return self._update(account, url)
 
@@ -180,7 +180,7 @@ class Registration:
             raise ExternalAccountRequired(
                 authority=self._network.title, detail=refused.message, problem=refused.problem
             ) from refused
-        self._files.remember(_location(reply), self._contact)
+        self._files.remember(reply.location, self._contact)
         logger.info("Registered an account at %s", self._network.title, extra={"event": "registered"})
         return self._files.make_key()
 
@@ -200,10 +200,3 @@ class Registration:
     @property
     def _contacts(self) -> list[str]:
         return [f"mailto:{self._contact}"] if self._contact else []
-
-
-def _location(reply: Reply) -> str:
-    url = reply.headers.get("Location")
-    if url is None:
-        raise reply.unusable("no account URL")
-    return url

@@ -46,9 +46,9 @@ class Directory:
         document = reply.document
         meta = _optional(reply, document, "meta", dict) or {}
         return cls(
-            new_nonce=_field(reply, document, "newNonce", str),
-            new_account=_field(reply, document, "newAccount", str),
-            new_order=_field(reply, document, "newOrder", str),
+            new_nonce=reply.url_of(document.get("newNonce"), "newNonce"),
+            new_account=reply.url_of(document.get("newAccount"), "newAccount"),
+            new_order=reply.url_of(document.get("newOrder"), "newOrder"),
             revoke=_optional(reply, document, "revokeCert", str),
             change_key=_optional(reply, document, "keyChange", str),
             renewal_info=_optional(reply, document, "renewalInfo", str),

@@ -8,16 +8,17 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from requests.utils import parse_header_links
-from urllib3 import BaseHTTPResponse, Retry, Timeout
+from urllib3 import BaseHTTPResponse, Timeout
 from urllib3.exceptions import HTTPError, NameResolutionError, SSLError, TimeoutError  # noqa: A004 (urllib3's)
 
 from certworker.acme.connections import connections_to
+from certworker.acme.references import is_secure, links_of, resolved
 from certworker.errors import CertworkerError
 from certworker.errors.authority import AuthorityUnreachable, NotAcme, TlsIntercepted
 from certworker.errors.reach import ContainerResolver
@@ -30,10 +31,9 @@ REQUEST_SECONDS = 45
 #: A chain has a few kilobytes; whatever sends more is not a CA.
 LARGEST_ANSWER = 1 << 20
 
-#: A JWS is bound to its URL; it would be refused elsewhere.
-STAY = Retry(0)
-#: Others may be sent on; what fails is the next attempt's.
-FOLLOW = Retry(connect=0, read=0, status=0, other=0, redirect=10, total=None)
+#: A GET is redirected so often at most (RFC 9110, section 15.4). A JWS names its URL and stays there.
+MOST_REDIRECTS = 10
+REDIRECTS = (301, 302, 303, 307, 308)
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,51 @@ class Reply:
         """
         return NotAcme(host=_host(self.url), found=found)
 
+    def url_of(self, reference: object, name: str) -> str:
+        """
+        Return the absolute URL of *reference*, where certworker sends a request next.
+
+        Args:
+            reference: A URL of this answer, absolute or relative to it (RFC 3986).
+            name: What the answer calls it, for the failure.
+
+        Raises:
+            NotAcme: It is no URL of HTTP, or leads from HTTPS to HTTP.
+        """
+        if not isinstance(reference, str):
+            raise self.unusable(f"no {name}")
+        try:
+            url = resolved(reference, self.url)
+        except ValueError:
+            raise self.unusable(f"{name} is {reference!r}, which is no URL") from None
+        if is_secure(self.url) and not is_secure(url):
+            raise self.unusable(f"{name} leads from HTTPS to {reference!r}")
+        return url
+
+    @property
+    def location(self) -> str:
+        """
+        The URL of the resource that the request made or found (RFC 9110, section 10.2.2).
+
+        Raises:
+            NotAcme: There is none, or it cannot be used.
+        """
+        if (reference := self.headers.get("Location")) is None:
+            raise self.unusable(f"HTTP {self.status} without a Location header")
+        return self.url_of(reference, "Location")
+
     def links(self, relation: str) -> list[str]:
         """
-        The targets of the Link headers of that *relation* (RFC 8288): `up`, `alternate`, `terms-of-service`.
+        Return the targets of the Link headers of that *relation* (RFC 8288): `alternate`, `terms-of-service`.
+
+        Links that start from another resource than this answer, and targets that are no URLs, are left out.
         """
-        found = parse_header_links(self.headers.get("Link", ""))
-        return [link["url"] for link in found if link.get("rel") == relation]
+        found = []
+        for link in links_of(self.headers.get("Link", "")):
+            with suppress(ValueError):
+                if relation in link.relations and resolved(link.anchor or "", self.url) == self.url:
+                    found.append(resolved(link.target, self.url))
+        return found
 
 
 class Transport:
@@ -90,20 +129,42 @@ class Transport:
     """
 
     def __init__(self, url: str, *, ca_bundle: Path | None, connections: int) -> None:
+        self._url = url
         self._connections = connections_to(url, ca_bundle, connections)
 
     def send(self, method: str, url: str, body: bytes | None = None) -> Reply:
         """
-        One request and its answer, whatever its status is. *body* is a JWS (RFC 8555, section 6.2).
+        Send one request and return its answer, whatever its status is. A GET follows redirects.
+
+        Args:
+            body: A JWS (RFC 8555, section 6.2).
 
         Raises:
             ContainerResolver: The CA's name has no address here.
             TlsIntercepted: Its certificate cannot be verified.
             AuthorityUnreachable: It did not answer, or not in time.
-            NotAcme: The answer is larger than any of ACME's.
+            NotAcme: The answer is larger than any of ACME's, or leads to a URL that is not used.
         """
-        if "://" not in url:
-            raise AuthorityUnreachable(host=_host(url), reason="that is no URL")
+        for _ in range(1 + MOST_REDIRECTS):
+            self._check(url)
+            reply = self._exchange(method, url, body)
+            if method != "GET" or reply.status not in REDIRECTS:
+                return reply
+            url = reply.location
+        raise reply.unusable(f"more than {MOST_REDIRECTS} redirects")
+
+    def _check(self, url: str) -> None:
+        """
+        Raise NotAcme if *url*, which may be an old one from a file, is none that this CA may name.
+        """
+        try:
+            usable = resolved(url, url) and (is_secure(url) or not is_secure(self._url))
+        except ValueError:
+            usable = False
+        if not usable:
+            raise NotAcme(host=_host(self._url), found=f"the URL {url!r}, which is not used")
+
+    def _exchange(self, method: str, url: str, body: bytes | None) -> Reply:
         began = time.monotonic()
         try:
             response = self._connections.urlopen(
@@ -112,13 +173,15 @@ class Transport:
                 body=body,
                 headers=self._headers(body),
                 timeout=Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
-                redirect=method == "GET",
-                retries=FOLLOW if method == "GET" else STAY,
+                redirect=False,
+                retries=False,
                 preload_content=False,
             )
             content = _read(response, began + REQUEST_SECONDS)
         except HTTPError as error:
             raise _failure(url, error) from error
+        except UnicodeError as error:
+            raise AuthorityUnreachable(host=_host(url), reason=str(error)) from error
         reply = Reply(url, response.status, response.headers, content)
         if len(content) > LARGEST_ANSWER:
             raise reply.unusable("an answer of more than a megabyte")

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from itertools import groupby
 from pathlib import Path
@@ -13,13 +14,15 @@ from pathlib import Path
 import pytest
 
 from certworker.development.authority import DevelopmentAuthority
+from certworker.development.messages import Reply, Request
 from certworker.errors import CertworkerError
-from certworker.errors.authority import AuthorityUnreachable, ExternalAccountRequired, InvalidProfile
+from certworker.errors.authority import AuthorityUnreachable, ExternalAccountRequired, InvalidProfile, NotAcme
 from certworker.errors.configuration import WrongCaUrl
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.pebble import Pebble
 from tests.servers.ports import free_port
+from tests.servers.tampering import only, tampered, with_headers
 
 #: RFC 8555's own number: no client can do with less.
 WARM_ORDER = [
@@ -139,6 +142,37 @@ class TestWithTheDevelopmentAuthority:
         client = client_of(authority.directory_url, tmp_path)
 
         assert ("demo.localhost",) == issued(client, challenge_server, "demo.localhost").names
+
+    def test_relative_urls_are_resolved(
+        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+    ) -> None:
+        """
+        Location and Link may be relative to the URL of the request.
+        """
+        base = authority.directory_url.removesuffix("/directory")
+
+        def relative(_: Request, reply: Reply) -> Reply:
+            headers = {name: value.replace(base, "") for name, value in reply.headers.items()}
+            return replace(reply, headers=headers)
+
+        with tampered(authority, relative):
+            client = client_of(authority.directory_url, tmp_path)
+
+            assert ("demo.localhost",) == issued(client, challenge_server, "demo.localhost").names
+
+    def test_an_order_without_a_location_is_not_acme(
+        self, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        The failure names the header that is missing.
+        """
+        without = only("newOrder", lambda reply: with_headers(reply, Location=None))
+
+        with (
+            tampered(authority, without),
+            pytest.raises(NotAcme, match="HTTP 201 without a Location header"),
+        ):
+            client_of(authority.directory_url, tmp_path).order(("demo.localhost",))
 
     def test_a_name_that_counts_as_ours_is_not_validated_again(
         self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path

@@ -10,15 +10,18 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from certworker.acme.authority import Authority
 from certworker.development.authority import DevelopmentAuthority
-from certworker.errors.authority import AccountKeyUnreadable
+from certworker.development.messages import Reply, Request
+from certworker.errors.authority import AccountKeyUnreadable, NotAcme
 from certworker.errors.configuration import EmailInvalid
 from tests.acme.clients import client_of
 from tests.servers.pebble import Pebble
+from tests.servers.tampering import only, tampered, with_headers
 
 NAMES = ("demo.localhost",)
 ROOT = Path(__file__).parents[2]
@@ -91,6 +94,44 @@ class TestFirstOrder:
         client_of(authority.directory_url, tmp_path).order(NAMES)
 
         assert authority.directory_url == known(tmp_path)["directory"]
+
+    def test_a_relative_url_is_made_absolute(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+        """
+        The account's URL is the key id of each request, compared as a whole (RFC 8555, section 6.2).
+        """
+        with tampered(authority, relative_location):
+            client_of(authority.directory_url, tmp_path).order(NAMES)
+
+        assert str(known(tmp_path)["url"]).startswith(authority.directory_url.removesuffix("directory"))
+
+    @pytest.mark.parametrize("url", ["/account/1", "", "file:///x", 5])
+    def test_a_stored_url_that_is_none_is_found_by_the_key(
+        self, authority: DevelopmentAuthority, tmp_path: Path, url: object
+    ) -> None:
+        """
+        Earlier versions stored what the CA sent.
+        """
+        client_of(authority.directory_url, tmp_path).order(NAMES)
+        right = known(tmp_path)
+        (files(tmp_path) / "account.json").write_text(json.dumps(right | {"url": url}))
+
+        client_of(authority.directory_url, tmp_path).order(NAMES)
+
+        assert right == known(tmp_path)
+
+    def test_an_answer_without_a_location_is_not_acme(
+        self, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        The failure names the header that is missing.
+        """
+        without = only("newAccount", lambda reply: with_headers(reply, Location=None))
+
+        with (
+            tampered(authority, without),
+            pytest.raises(NotAcme, match="HTTP 201 without a Location header"),
+        ):
+            client_of(authority.directory_url, tmp_path).order(NAMES)
 
 
 class TestThumbprint:
@@ -249,6 +290,14 @@ class TestTogether:
             list(slots.map(lambda _: client.order(NAMES), range(8)))
 
         assert 2 == kinds(authority).count("newAccount")
+
+
+def relative_location(_: Request, reply: Reply) -> Reply:
+    """
+    Return *reply* with the path of its Location only.
+    """
+    location = reply.headers.get("Location")
+    return with_headers(reply, Location=urlsplit(location).path) if location else reply
 
 
 def deactivate(client: Authority) -> None:

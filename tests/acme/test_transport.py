@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from certworker.acme.transport import LARGEST_ANSWER, Reply, Transport
+from certworker.acme.transport import LARGEST_ANSWER, MOST_REDIRECTS, Reply, Transport
 from certworker.errors.authority import AuthorityUnreachable, NotAcme
 from certworker.errors.reach import ContainerResolver
 from tests.servers.oddities import Oddity, OddServer, odd_server
@@ -62,25 +62,109 @@ class TestFaults:
         with pytest.raises(NotAcme):
             transport_to(server.url).send("GET", server.url)
 
-    @pytest.mark.parametrize("url", ["http://[", "ftp://x/", "nothing", "http://x:99999/", ""])
-    def test_a_url_that_is_none_is_an_outage(self, url: str) -> None:
+    @pytest.mark.parametrize("url", ["http://[", "ftp://x/", "nothing", "http://x:99999/", "", "file:///etc"])
+    def test_a_url_that_is_none_is_not_requested(self, url: str) -> None:
         """
-        URLs come from the CA's answers, and a broken one must not break us.
+        URLs come from a CA's answers, from Redis and from files: a broken one ends in a failure with a code.
         """
+        with pytest.raises(NotAcme, match="something that is not ACME"):
+            transport_to("http://127.0.0.1:9/").send("POST", url, b"{}")
+
+    def test_a_host_that_is_none_is_an_outage(self) -> None:
+        """
+        The codec for host names refuses a label of more than 63 characters.
+        """
+        url = f"http://{'x' * 70}.example/"
+
         with pytest.raises((AuthorityUnreachable, ContainerResolver)):
-            transport_to("http://127.0.0.1/").send("POST", url, b"{}")
+            transport_to(url).send("GET", url)
+
+    def test_a_ca_of_https_leads_to_no_url_of_http(self) -> None:
+        """
+        Whoever can change one answer must not read the next request.
+        """
+        with pytest.raises(NotAcme, match=r"the URL .http://ca\.example/order., which is not used"):
+            transport_to("https://ca.example/directory").send("POST", "http://ca.example/order", b"{}")
+
+
+class TestRedirects:
+    def test_a_get_follows_them(self, server: OddServer) -> None:
+        """
+        The answer has the URL of its own, so that its relative references are resolved against that one.
+        """
+        server.answers["/"] = Oddity(status=302, headers={"Location": "/acme/"})
+        server.answers["/acme/"] = Oddity(status=301, headers={"Location": "directory"})
+        server.answers["/acme/directory"] = Oddity(b'{"a": 1}')
+
+        reply = transport_to(server.url).send("GET", f"{server.url}/")
+
+        assert {"a": 1} == reply.document
+        assert f"{server.url}/acme/directory" == reply.url
+
+    def test_a_post_stays(self, server: OddServer) -> None:
+        """
+        A JWS names the URL that it is for (RFC 8555, section 6.4).
+        """
+        server.answers["/"] = Oddity(status=307, headers={"Location": "/other"})
+
+        assert 307 == transport_to(server.url).send("POST", f"{server.url}/", b"{}").status
+
+    @pytest.mark.parametrize("location", ["/", "http://[::1", "file:///etc/passwd", None])
+    def test_one_that_leads_nowhere_ends(self, server: OddServer, location: str | None) -> None:
+        """
+        A circle, a URL that is none, and no URL at all are answers of something that is no CA.
+        """
+        server.answers["/"] = Oddity(status=302, headers={"Location": location} if location else {})
+
+        with pytest.raises(NotAcme):
+            transport_to(server.url).send("GET", f"{server.url}/")
+
+        assert len(server.requests) <= 1 + MOST_REDIRECTS
 
 
 class TestReply:
     def test_links_are_found_by_their_relation(self) -> None:
         """
-        Alternate chains and the terms of service stand in Link headers only.
+        Alternate chains and the terms of service are in Link headers only.
         """
-        header = '<https://ca/1>;rel="alternate", <https://ca/2>; rel="alternate", <https://ca/d>;rel="index"'
+        header = '<https://ca/1>;rel="alternate", </2>; rel="alternate", <https://ca/d>;rel="index"'
         reply = Reply("https://ca/", 200, {"Link": header}, b"")
 
         assert ["https://ca/1", "https://ca/2"] == reply.links("alternate")
         assert [] == reply.links("up")
+
+    def test_links_of_another_resource_and_to_no_url_are_left_out(self) -> None:
+        """
+        One odd link costs itself only.
+        """
+        header = '</1>;rel=up;anchor="/other", <mailto:a@b>;rel=up, </2>;rel=up;anchor="", <http://[>;rel=up'
+
+        assert ["https://ca/2"] == Reply("https://ca/", 200, {"Link": header}, b"").links("up")
+
+    def test_the_location_is_absolute(self) -> None:
+        """
+        It becomes the key id of an account, and the URL that an order is resumed by.
+        """
+        reply = Reply("https://ca.example/acme/new-order", 201, {"Location": "/order/1"}, b"")
+
+        assert "https://ca.example/order/1" == reply.location
+
+    @pytest.mark.parametrize(
+        ("headers", "found"),
+        [
+            ({}, "HTTP 201 without a Location header"),
+            ({"Location": "gopher://x/"}, "Location is 'gopher://x/', which is no URL"),
+            ({"Location": "http://ca.example/1"}, "Location leads from HTTPS to 'http://ca.example/1'"),
+        ],
+    )
+    def test_a_location_that_cannot_be_used_is_not_acme(self, headers: dict[str, str], found: str) -> None:
+        """
+        The failure says what the CA sent.
+        """
+        with pytest.raises(NotAcme) as caught:
+            _ = Reply("https://ca.example/new-order", 201, headers, b"").location
+
+        assert f"ca.example answered with something that is not ACME ({found})." == caught.value.message
 
     @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"\xff", b"[" * 100_000])
     def test_what_is_no_json_object_is_not_acme(self, body: bytes) -> None:
