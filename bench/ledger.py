@@ -122,7 +122,7 @@ def _guarded(connection: Redis, volume: Volume) -> Callable[[int], None]:
         names = (f"shop{number:06}.example.org",)
         with ExitStack() as stack:
             stack.enter_context(locks.hold(names))
-            spending = stack.enter_context(budget.spend(names, replaces=False, renewal=False))
+            spending = stack.enter_context(budget.spend(names, exempt=False, renewal=False))
             spending.placed(replaces=False)
             spending.validated()
 

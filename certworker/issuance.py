@@ -99,13 +99,16 @@ class Issuer:
         desk.check(standing)
         if not force:
             self.attempts.rehearse(names, desk.rehearse)
-        replaces = desk.predecessor(_for_all(names, standing))
+        current = _for_all(names, standing)
+        replaces = desk.predecessor(current)
+        # Outside the suggested window the CA counts an order that replaces a certificate like any renewal.
+        exempt = current is not None and bool(replaces) and self.plan(current.facts, self.clock()).window_open
         resumed, reserved = desk.under_way.resume(names)
         with (
             desk.budget.spend(
                 names,
-                replaces=bool(replaces) and not force,
-                renewal=bool(replaces),
+                exempt=exempt,
+                renewal=desk.renews(current),
                 insisting=insisting,
                 reserved=reserved,
             ) as spending,

@@ -128,6 +128,12 @@ class Window:
     #: A page of the CA that says why; empty if there is none.
     explanation_url: str = ""
 
+    def contains(self, moment: datetime) -> bool:
+        """
+        Return whether *moment* is inside the window.
+        """
+        return self.start <= moment < self.end
+
 
 def due_moment(life: Life, window: Window | None = None) -> datetime:
     """

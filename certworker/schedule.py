@@ -24,6 +24,8 @@ class Plan:
     next_look: datetime
     #: Whether the CA named the window in which it is renewed.
     advised: bool
+    #: Whether that window is open. Only then Let's Encrypt exempts an order that replaces the certificate.
+    window_open: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,4 +48,5 @@ class Schedule:
         look = next_look(facts.life, due, now, self.random)
         if suggestion:
             look = min(look, max(suggestion.ask_again, now))
-        return Plan(due=now >= due, next_look=look, advised=window is not None)
+        is_open = window is not None and window.contains(now)
+        return Plan(due=now >= due, next_look=look, advised=window is not None, window_open=is_open)

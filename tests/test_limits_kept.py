@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,14 @@ from redis import Redis
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
 from certworker.development.misbehaviour import Fault
+from certworker.development.policy import Window
 from certworker.errors import CertworkerError
 from certworker.errors.limits import Paused
 from certworker.intake.functions import functions_of
 from certworker.ledger.record import Record
 from tests.houses import open_house
 
+HOUR = timedelta(hours=1)
 NAME, OTHER, LOST = "shop.localhost", "blog.localhost", "nowhere.invalid"
 LINK = "https://ca.example/unpause?jwt=abc.def"
 PAUSED = f"Your account is temporarily prevented from requesting certificates for x. Please visit: {LINK}"
@@ -78,6 +81,29 @@ def count(authority: DevelopmentAuthority, kind: str) -> int:
     How often the CA was asked for *kind*.
     """
     return sum(asked.kind == kind for asked in authority.requests)
+
+
+class TestReplacing:
+    @pytest.mark.parametrize(
+        ("begins", "ends", "renewals"), [(-HOUR, HOUR, 4), (-2 * HOUR, -HOUR, 1), (HOUR, 2 * HOUR, 1)]
+    )
+    def test_only_inside_the_suggested_window_nothing_is_counted(
+        self,
+        opened: Opened,
+        door_authority: DevelopmentAuthority,
+        begins: timedelta,
+        ends: timedelta,
+        renewals: int,
+    ) -> None:
+        """
+        Outside of it an order that replaces a certificate counts against the exact set of names.
+        """
+        with opened(certificates_per_set="2/7d") as house:
+            now = house.clock()
+            door_authority.policy.windows[NAME] = Window(now + begins, now + ends)
+            states = [issue(house, NAME, force=True)["state"] for _ in range(5)]
+
+            assert states == ["issued"] * (1 + renewals) + ["waiting"] * (4 - renewals)
 
 
 class TestWaiting:
@@ -198,7 +224,7 @@ class TestPaused:
         moment = house.agenda.moment(NAME)
         assert moment
 
-        assert 86_000 < (moment - house.clock()).total_seconds() < 87_000
+        assert 86_000 < (moment - house.clock()).total_seconds() < 1.1 * 86_400
 
     def test_others_get_their_certificates(self, house: House) -> None:
         """

@@ -7,6 +7,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from random import Random
 
+import pytest
+
 from certworker.acme.renewal_info import Suggestion
 from certworker.renewal import Window
 from certworker.schedule import Plan, Schedule
@@ -56,6 +58,26 @@ class TestPlan:
         With a twentieth of the life left nobody waits for advice.
         """
         assert plan(Window(NOW + 100 * DAY, NOW + 101 * DAY), age=86 * DAY).due
+
+    @pytest.mark.parametrize(
+        ("start", "end", "expected"),
+        [
+            (-1 * DAY, DAY, True),
+            (-2 * DAY, -1 * DAY, False),
+            (0 * DAY, DAY, True),
+            (-1 * DAY, 0 * DAY, False),
+        ],
+    )
+    def test_it_knows_whether_the_window_is_open(
+        self, start: timedelta, end: timedelta, expected: bool
+    ) -> None:
+        """
+        A window in the past means now, but it exempts from no limit.
+        """
+        age = 30 * DAY
+
+        assert plan(Window(NOW + age + start, NOW + age + end), age=age).window_open is expected
+        assert not plan(None, age=age).window_open
 
     def test_the_next_look_is_not_after_the_moment_at_which_the_ca_wants_to_be_asked(self) -> None:
         """

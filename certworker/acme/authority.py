@@ -28,6 +28,7 @@ from certworker.errors.authority import (
     AccountDeactivated,
     AccountGone,
     AlreadyReplaced,
+    AuthorizationGone,
     Malformed,
     ServerInternal,
     UnknownProblem,
@@ -172,7 +173,7 @@ class Authority:
         except (AccountGone, AccountDeactivated):
             account = self._registration.renewed(account)
             reply = self._place(names, account, None)
-        except (AlreadyReplaced, Malformed, UnknownProblem, ServerInternal):
+        except (AlreadyReplaced, AuthorizationGone, Malformed, UnknownProblem, ServerInternal):
             # A predecessor of another account, or one that the CA has forgotten, must not end all renewals;
             # nor one over which the CA stumbles, as Pebble does if the serial number begins with a zero.
             if known_to_it is None:

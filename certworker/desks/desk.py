@@ -17,6 +17,7 @@ from certworker.desks.under_way import UnderWay
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.configuration import WouldReplacePublic
 from certworker.ledger.budget import Budget
+from certworker.ledger.limits import RENEWAL_WITHIN
 from certworker.serving.pair import Stored
 from certworker.settings import AuthorityChoice
 
@@ -71,6 +72,17 @@ class Desk:
         # Only the CA that issued it may be told (RFC 9773, section 5).
         return current.facts.renewal_id if current and current.facts.authority == self.choice.label else None
 
+    def renews(self, current: Stored | None) -> bool:
+        """
+        Return whether the CA counts an order for the names of the *current* certificate as a renewal.
+
+        Let's Encrypt counts certificates of all accounts. Another program may have got an adopted one there.
+        """
+        if current is None or self.clock() - current.facts.not_before > RENEWAL_WITHIN:
+            return False
+        adopted = not current.facts.authority and current.facts.kind == self.choice.kind
+        return adopted or current.facts.authority == self.choice.label
+
     def rehearse(self, names: tuple[str, ...]) -> None:
         """
         See whether staging finds *names* to be ours, where one is known; nothing is installed from there.
@@ -96,7 +108,7 @@ class Desk:
             logger.info("%s says yes", self.staging.choice.title, extra=_about(names))
 
     def _validate(self, names: tuple[str, ...]) -> None:
-        with self.budget.spend(names, replaces=False, renewal=False) as spending:
+        with self.budget.spend(names, exempt=False, renewal=False) as spending:
             order = self.authority.order(names)
             spending.placed(replaces=False)
             with present(order.answers, self.solvers):

@@ -85,7 +85,7 @@ class Budget:
         self,
         names: Sequence[str],
         *,
-        replaces: bool,
+        exempt: bool,
         renewal: bool,
         insisting: bool = False,
         reserved: bool = False,
@@ -94,7 +94,8 @@ class Budget:
         Reserve what an order for *names* costs, and settle it when the block ends.
 
         Args:
-            replaces: The order names the certificate that it follows.
+            exempt: The order replaces a certificate inside the window that the CA suggests for it. The CA
+                counts nothing of it but failed validations.
             renewal: There has been a certificate for the very same names.
             insisting: A person knows what they do: the CA's limits count, not ours.
             reserved: A worker that died has reserved it already, and the order is gone on with.
@@ -104,7 +105,7 @@ class Budget:
             Paused: The CA has paused one of the names, and nobody has said that this is over.
         """
         every = prices(names, self._limits, insisting=insisting)
-        spending = Spending(every, replaces=replaces, renewal=renewal)
+        spending = Spending(every, exempt=exempt, renewal=renewal)
         wanted = [] if reserved else [price.bucket for price in spending.reserved]
         if full := self._buckets.take(wanted, who="" if insisting else set_of(names)):
             raise self._refusal(names, full, spending.reserved)

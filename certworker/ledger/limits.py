@@ -89,6 +89,9 @@ class Limits:
         return self.domains.get(domain, self.certificates_per_domain)
 
 
+#: An order for the very names of a certificate is a renewal so long after that certificate was issued.
+RENEWAL_WITHIN = timedelta(days=120)
+
 #: A restart loop with a name that fails, or a job that forces in a loop, stops at three; the last failure
 #: before the pause is never ours.
 LETS_ENCRYPT = Limits(

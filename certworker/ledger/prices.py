@@ -11,6 +11,7 @@ What an order costs at a CA: from which buckets it takes, and what becomes of th
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -30,11 +31,14 @@ from certworker.ledger.buckets import Bucket, Change
 from certworker.ledger.limits import Limit, Limits
 from certworker.names import registered_domain
 
+#: Names and addresses in a text, as long as they can be.
+_NAMES = re.compile(r"[0-9a-f]*:[0-9a-f:]*:[0-9a-f]*|[\w-]+(?:\.[\w-]+)*")
+
 Kind = Literal["stop", "pause", "orders", "domain", "set", "failures", "streak"]
 
 #: What Let's Encrypt does not count: anything of an order that replaces a certificate (RFC 9773, section 5)
-#: and is taken as such; of any other renewal the order and the share of the registered domain. Failures are
-#: ours to prevent at any rate.
+#: inside the suggested window; of any other renewal the order and the share of the registered domain. The CA
+#: ignores the limit of failures for the former, but certworker does not.
 REPLACING: frozenset[Kind] = frozenset({"orders", "domain", "set"})
 RENEWING: frozenset[Kind] = frozenset({"orders", "domain"})
 
@@ -113,14 +117,15 @@ class Spending:
     An order, what was reserved for it, and how far it has come.
     """
 
-    def __init__(self, all_prices: Sequence[Price], *, replaces: bool, renewal: bool) -> None:
+    def __init__(self, all_prices: Sequence[Price], *, exempt: bool, renewal: bool) -> None:
         usually: frozenset[Kind] = RENEWING if renewal else frozenset()
-        exempt = REPLACING if replaces else usually
-        self._prices = all_prices
+        free = REPLACING if exempt else usually
+        # A price that this order is exempt from has no limit, but the CA may have refused the exemption.
+        self._prices = [_exemption(price) if price.kind in free else price for price in all_prices]
         #: What is to be taken before the order.
-        self.reserved = [price for price in all_prices if price.kind not in exempt]
+        self.reserved = self._prices
         # What is counted after all, should the CA not take it as a replacement.
-        self._late = [price for price in all_prices if price.kind in exempt - usually]
+        self._late = [price for price in all_prices if price.kind in free - usually]
         self._reached = 0
 
     def placed(self, *, replaces: bool) -> None:
@@ -178,10 +183,15 @@ class Spending:
                 yield Change("shut", price.bucket, getattr(fault, "until", None))
 
 
+def _exemption(price: Price) -> Price:
+    return Price(price.kind, price.whose, Bucket(f"exempt {price.bucket.name}"), None)
+
+
 def _has_figures(price: Price) -> bool:
     return price.limit is not None
 
 
 def _concerned(whose: Sequence[str], fault: BaseException | None) -> set[str]:
-    # One of several names failed; which one, only the text says.
-    return {each for each in whose if each and each in str(fault)} or set(whose)
+    # One of several names failed; which one, only the text says. www.example.org does not name example.org.
+    named = set(_NAMES.findall(str(fault).lower()))
+    return {each for each in whose if each in named} or set(whose)

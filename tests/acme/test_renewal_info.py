@@ -265,6 +265,30 @@ class TestRetryAfter:
         assert clock.now + pause == suggestion.ask_again
 
 
+#: How CAs refuse `replaces`: Boulder today and before its own type for that, Pebble, Actalis, and others.
+BOULDER = "Could not validate ARI 'replaces' field :: "
+REPLACED = (
+    "cannot indicate an order replaces certificate with serial 04ab, which already has a replacement order"
+)
+CHECKING = f"{BOULDER}while checking that this order is a replacement: "
+OTHER_ACCOUNT = "requester account did not request the certificate being replaced by this order"
+UNKNOWN = 'request included `replaces` field, but no current certificate with serial "04ab" exists'
+OTHER_NAMES = "identifiers in this order do not match any identifiers in the certificate being replaced"
+OTHER_ISSUER = "path contained an Authority Key Identifier that did not match a known issuer"
+
+REFUSED = [
+    (409, "alreadyReplaced", f"{BOULDER}{REPLACED}"),
+    (409, "conflict", REPLACED),
+    (403, "unauthorized", f"{CHECKING}{OTHER_ACCOUNT}"),
+    (403, "unauthorized", "This account is not authorized to replace the certificate"),
+    (404, "malformed", f"{CHECKING}{UNKNOWN}"),
+    (404, "malformed", f"{BOULDER}while parsing ARI CertID an error occurred: {OTHER_ISSUER}"),
+    (400, "malformed", f"{CHECKING}{OTHER_NAMES}"),
+    (400, "malformed", "invalid replaces field"),
+    (500, "serverInternal", "could not find an order for the given certificate"),
+]
+
+
 class TestReplaces:
     def test_a_predecessor_that_the_ca_does_not_take_ends_no_renewal(
         self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
@@ -294,6 +318,26 @@ class TestReplaces:
 
         assert order.answers
         assert not order.replaces
+
+    @pytest.mark.parametrize(("status", "problem", "detail"), REFUSED)
+    def test_a_refused_predecessor_costs_one_more_order_and_nothing_else(
+        self,
+        house: House,
+        door_authority: DevelopmentAuthority,
+        status: int,
+        problem: str,
+        detail: str,
+    ) -> None:
+        """
+        Every adopted certificate of another account meets such a refusal at its first renewal.
+        """
+        house.issuer.issue((NAME,))
+        door_authority.misbehaviour.fail("newOrder", Fault(status, problem, detail=detail))
+
+        renewed = house.issuer.issue((NAME,), force=True)
+
+        assert "issued" == renewed.state
+        assert 3 == asked(door_authority, "newOrder")
 
     def test_a_renewal_says_what_it_replaces_unless_the_ca_has_seen_it_replaced(
         self, house: House, door_authority: DevelopmentAuthority

@@ -5,6 +5,7 @@ The desk of one CA. Its rehearsals stand in tests/test_several_authorities.py, w
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -51,6 +52,29 @@ class TestPredecessor:
             desk.predecessor(another),
             desk.predecessor(None),
         ]
+
+
+class TestRenews:
+    def test_the_same_names_from_the_same_ca_are_a_renewal_for_120_days(self, house: House) -> None:
+        """
+        Let's Encrypt counts the certificates of all accounts, so an adopted one may be one of its own.
+        """
+        house.issuer.issue(NAMES)
+        stored = house.volume.current(NAMES[0])
+        assert stored is not None
+        desk, facts = house.desks[0], stored.facts
+        others = {
+            "adopted": replace(facts, authority=""),
+            "another CA": replace(facts, authority="another"),
+            "adopted from staging": replace(facts, authority="", kind="staging"),
+            "long ago": replace(facts, not_before=facts.not_before - timedelta(days=121)),
+        }
+
+        assert desk.renews(stored)
+        assert not desk.renews(None)
+        assert {name for name, each in others.items() if desk.renews(replace(stored, facts=each))} == {
+            "adopted"
+        }
 
 
 class TestRehearse:

@@ -42,7 +42,7 @@ class World:
         """
         A certificate is ordered and comes.
         """
-        with self.budget.spend((name,), replaces=False, renewal=force, insisting=insisting) as spending:
+        with self.budget.spend((name,), exempt=False, renewal=force, insisting=insisting) as spending:
             spending.placed(replaces=False)
             spending.validated()
 
@@ -58,13 +58,13 @@ class World:
         """
         self._end(failure, name, placed=False)
 
-    def until(self, name: str, *, replaces: bool = False, renewal: bool = False) -> datetime | None:
+    def until(self, name: str, *, exempt: bool = False, renewal: bool = False) -> datetime | None:
         """
         When *name* may be ordered; None: at once. Nothing is spent.
         """
         failed = ServerInternal(authority="the CA", detail="only asked")
         try:
-            self._end(failed, name, placed=False, replaces=replaces, renewal=renewal)
+            self._end(failed, name, placed=False, exempt=exempt, renewal=renewal)
         except LocalGuard as guard:
             return guard.until
         return None
@@ -75,11 +75,11 @@ class World:
         name: str,
         *,
         placed: bool,
-        replaces: bool = False,
+        exempt: bool = False,
         renewal: bool = False,
     ) -> None:
         try:
-            with self.budget.spend((name,), replaces=replaces, renewal=renewal) as spending:
+            with self.budget.spend((name,), exempt=exempt, renewal=renewal) as spending:
                 if placed:
                     spending.placed(replaces=False)
                 raise failure
@@ -169,7 +169,7 @@ class TestSpend:
         for _ in range(3):
             world.fail(NAME)
 
-        assert world.until(NAME, replaces=True, renewal=True)
+        assert world.until(NAME, exempt=True, renewal=True)
 
     def test_a_year_of_daily_failures_never_ends_in_a_pause(self, world: World) -> None:
         """
@@ -211,7 +211,7 @@ class TestSpend:
         for number in range(300):
             world.order(f"a.shop{number}.com")
         for _ in range(10):
-            with world.budget.spend(("a.shop1.com",), replaces=True, renewal=True) as spending:
+            with world.budget.spend(("a.shop1.com",), exempt=True, renewal=True) as spending:
                 spending.placed(replaces=True)
                 spending.validated()
 
@@ -249,7 +249,7 @@ class TestCorrection:
         later = world.now + MINUTE
         world.refused(AuthorityBusy(until=later, authority="the CA", detail="busy"), NAME)
 
-        assert later == world.until("other.example.net", replaces=True, renewal=True)
+        assert later == world.until("other.example.net", exempt=True, renewal=True)
 
     def test_but_not_for_a_week_because_of_one_name(self, world: World) -> None:
         """
@@ -475,7 +475,7 @@ class TestRedisIsAway:
         What was reserved stays reserved, and comes back by itself.
         """
         world = World(connection)
-        with world.budget.spend((NAME,), replaces=False, renewal=False) as spending:
+        with world.budget.spend((NAME,), exempt=False, renewal=False) as spending:
             spending.placed(replaces=False)
             spending.validated()
             connection.set(BUDGET + LETSENCRYPT.label, "no sorted set")

@@ -20,7 +20,7 @@ from certworker.errors.limits import (
     TooManyOrders,
 )
 from certworker.errors.machine import VolumeLocked
-from certworker.errors.reach import NoAddress
+from certworker.errors.reach import HttpTimeout, NoAddress
 from certworker.ledger.limits import LETS_ENCRYPT, Limits
 from certworker.ledger.prices import Spending, prices, set_of
 
@@ -41,11 +41,11 @@ def refused(kind: type[CertworkerError], detail: str = "no", **more: Any) -> Cer
     return kind(until=LATER, problem=problem, authority="the CA", detail=detail, **more)
 
 
-def spending(*, replaces: bool = False, renewal: bool = False, limits: Limits = LETS_ENCRYPT) -> Spending:
+def spending(*, exempt: bool = False, renewal: bool = False, limits: Limits = LETS_ENCRYPT) -> Spending:
     """
     An order for two names under two registered domains.
     """
-    return Spending(prices(NAMES, limits, insisting=False), replaces=replaces, renewal=renewal)
+    return Spending(prices(NAMES, limits, insisting=False), exempt=exempt, renewal=renewal)
 
 
 def kept(spending: Spending, fault: BaseException | None) -> set[str]:
@@ -82,12 +82,24 @@ class TestReserved:
 
         assert reserved == FAILURES | {f"set {set_of(NAMES)}"}
 
+    def test_a_replacement_outside_its_window_is_a_renewal_like_any_other(
+        self,
+    ) -> None:
+        """
+        After a mass revocation all windows lie in the past, and the exemption with them.
+        """
+        order = spending(exempt=False, renewal=True)
+        order.placed(replaces=True)
+        order.validated()
+
+        assert kept(order, None) == {f"set {set_of(NAMES)}"}
+
     def test_what_replaces_a_certificate_costs_nothing_but_its_failures(self) -> None:
         """
         RFC 9773: the CA wants it to be renewed. A name that fails over and over is still not asked for.
         """
         reserved = {
-            price.bucket.name for price in spending(replaces=True, renewal=True).reserved if price.limit
+            price.bucket.name for price in spending(exempt=True, renewal=True).reserved if price.limit
         }
 
         assert reserved == FAILURES
@@ -153,6 +165,28 @@ class TestEnded:
         assert kept(order, fault) == ORDER | {f"failures {NAMES[0]}", f"streak {NAMES[0]}"}
 
     @pytest.mark.parametrize(
+        "names",
+        [
+            ("example.org", "www.example.org"),
+            ("example.org", "example.org.uk"),
+            ("example.org", "my-example.org"),
+            ("203.0.113.7", "203.0.113.77"),
+            ("2001:db8::7", "2001:db8::77"),
+        ],
+    )
+    def test_a_name_inside_another_one_did_not_fail(self, names: tuple[str, str]) -> None:
+        """
+        The text of the failure names the longer one only, with a port, in a URL, or in capitals.
+        """
+        host = f"[{names[1]}]" if ":" in names[1] else names[1]
+        for shown in (names[1], names[1].upper(), f"{host}:80", f'"{names[1]}".', f"http://{host}/x"):
+            order = Spending(prices(names, LETS_ENCRYPT, insisting=False), exempt=False, renewal=False)
+            order.placed(replaces=False)
+            failed = HttpTimeout(name=shown, address="192.0.2.1")
+
+            assert kept(order, failed) == {"orders", f"failures {names[1]}", f"streak {names[1]}"}
+
+    @pytest.mark.parametrize(
         "fault",
         [
             ServerInternal(authority="the CA", detail="500"),
@@ -202,7 +236,7 @@ class TestEnded:
         """
         It had been replaced already; the order is one like any other renewal.
         """
-        order = spending(replaces=True, renewal=True)
+        order = spending(exempt=True, renewal=True)
         order.placed(replaces=False)
         order.validated()
         taken = {change.bucket.name for change in order.ended(None) if change.what == "take"}
@@ -213,7 +247,7 @@ class TestEnded:
         """
         As the CA does.
         """
-        order = spending(replaces=True, renewal=True)
+        order = spending(exempt=True, renewal=True)
         order.placed(replaces=True)
         order.validated()
 
@@ -254,6 +288,17 @@ class TestShut:
         assert {(f"pause {name}", None) for name in NAMES} == {
             (each.bucket.name, each.until) for each in changes
         }
+
+    def test_an_exemption_that_the_ca_refuses_shuts_the_exemption_and_no_limit(self) -> None:
+        """
+        Thousands of renewals would otherwise each get the same refusal. New names have their own limit.
+        """
+        order = spending(renewal=True)
+        changes = [each for each in order.ended(refused(TooManyOrders)) if each.what == "shut"]
+
+        assert [("exempt orders", LATER)] == [(each.bucket.name, each.until) for each in changes]
+        assert "exempt orders" in {price.bucket.name for price in spending(renewal=True).reserved}
+        assert "exempt orders" not in {price.bucket.name for price in spending().reserved}
 
     def test_any_other_failure_shuts_nothing(self) -> None:
         """
