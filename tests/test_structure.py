@@ -23,7 +23,7 @@ MODULES = sorted(HOUSE.rglob("*.py"))
 #: From the ground up. A room knows the floors below it, neither its neighbours nor those above.
 FLOORS = [
     {"errors"},
-    {"names", "durable", "redis_address", "supervision"},
+    {"names", "durable", "redis_address", "supervision", "deadline"},
     {"settings", "certificates", "answer", "slot", "renewal"},
     {"checks", "challenges", "acme", "serving", "ledger", "reports"},
     {"schedule", "allowance", "attempts", "postoffice", "questions", "results"},

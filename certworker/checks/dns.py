@@ -5,14 +5,15 @@ Questions to name servers, and their answers as values (RFC 1035).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import ip_address
 
 import dns.edns
 import dns.exception
 import dns.flags
 import dns.message
-import dns.query
 import dns.rcode
 import dns.rdatatype
 from dns.message import Message
@@ -20,9 +21,13 @@ from dns.rdtypes.ANY.CAA import CAA
 
 from certworker.checks.datagrams import PATIENCE_SECONDS, Letter, Server, exchange
 from certworker.checks.records import Caa
+from certworker.deadline import Deadline, Place
 
 #: What every network carries in one piece (DNS flag day 2020).
 LARGEST_DATAGRAM = 1232
+
+#: Answers that do not fit into a datagram are rare; a name server that cuts all of them gets no more threads.
+QUESTIONS_OVER_TCP = 16
 
 SILENT = "no answer"
 MISSING = "NXDOMAIN"
@@ -96,10 +101,8 @@ def ask(questions: Sequence[Ask]) -> dict[Ask, Heard]:
             for each, query in zip(unique, queries, strict=True)
         ]
     )
-    return {
-        each: _heard(_whole(each, query, reply))
-        for each, query, reply in zip(unique, queries, replies, strict=True)
-    }
+    whole = _whole_replies(unique, queries, replies)
+    return {each: _heard(reply) for each, reply in zip(unique, whole, strict=True)}
 
 
 def _query(question: Ask) -> Message:
@@ -120,13 +123,33 @@ def _reply(query: Message, content: bytes) -> Message | None:
     return reply if query.is_response(reply) else None
 
 
-def _whole(question: Ask, query: Message, reply: Message | None) -> Message | None:
-    if reply is None or not reply.flags & dns.flags.TC:
-        return reply
+def _whole_replies(
+    questions: Sequence[Ask], queries: Sequence[Message], replies: Sequence[Message | None]
+) -> list[Message | None]:
+    """
+    Return *replies*, and ask again over TCP for each that does not fit into a datagram: all at the same time.
+    """
+    whole = list(replies)
+    cut = [number for number, reply in enumerate(replies) if reply and reply.flags & dns.flags.TC]
+    if cut:
+        with ThreadPoolExecutor(min(len(cut), QUESTIONS_OVER_TCP)) as connections:
+            deadline = Deadline(PATIENCE_SECONDS)
+            asked = [connections.submit(_over_tcp, questions[each], queries[each], deadline) for each in cut]
+            for number, reply in zip(cut, asked, strict=True):
+                whole[number] = reply.result()
+    return whole
+
+
+def _over_tcp(question: Ask, query: Message, deadline: Deadline) -> Message | None:
     address, port = question.server
+    wire = query.to_wire()
     try:
-        return dns.query.tcp(query, address, timeout=PATIENCE_SECONDS, port=port)
-    except (dns.exception.DNSException, OSError, EOFError):
+        with deadline.connect([Place.of(ip_address(address), port)]) as connection:
+            # Each message is preceded by its length (RFC 1035, section 4.2.2).
+            connection.sendall(len(wire).to_bytes(2, "big") + wire)
+            with connection.makefile("rb") as answer:
+                return _reply(query, answer.read(int.from_bytes(answer.read(2), "big")))
+    except OSError:
         return None
 
 

@@ -7,16 +7,15 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from http.client import HTTPException, HTTPResponse, RemoteDisconnected
-from io import BufferedReader, RawIOBase
 from urllib.parse import quote, urlsplit
 
 from certworker.checks.addresses import Address
+from certworker.deadline import Deadline, Place
 
 #: A key authorization is shorter, and Boulder takes no longer answer.
 LONGEST_ANSWER = 127
@@ -76,14 +75,14 @@ class Reply:
     body: bytes
 
 
-def ask(url: str, address: Address, port: int, deadline: float) -> Reply:
+def ask(url: str, address: Address, port: int, deadline: Deadline) -> Reply:
     """
     GET *url* from *address*, whatever its host resolves to.
 
     A certificate is not verified, as a CA does not: it may well be the one that is to be replaced.
 
     Args:
-        deadline: By the monotonic clock; connection, handshake and answer have to be there until then.
+        deadline: Connection, handshake and answer have to be complete by then.
 
     Raises:
         Stopped: There is no answer.
@@ -91,15 +90,15 @@ def ask(url: str, address: Address, port: int, deadline: float) -> Reply:
     parts = urlsplit(url)
     with _connected(address, port, deadline) as plain:
         if parts.scheme != "https":
-            return _exchange(plain, url, deadline)
-        with _secured(plain, parts.hostname or "") as secured:
-            return _exchange(secured, url, deadline)
+            return _exchange(plain, url)
+        with _secured(plain, parts.hostname or "", deadline) as secured:
+            return _exchange(secured, url)
 
 
 @contextmanager
-def _connected(address: Address, port: int, deadline: float) -> Iterator[socket.socket]:
+def _connected(address: Address, port: int, deadline: Deadline) -> Iterator[socket.socket]:
     try:
-        connection = socket.create_connection((str(address), port), timeout=_left(deadline))
+        connection = deadline.connect([Place.of(address, port)])
     except TimeoutError:
         raise Stopped(Trouble.TIMEOUT) from None
     except ConnectionRefusedError:
@@ -108,17 +107,16 @@ def _connected(address: Address, port: int, deadline: float) -> Iterator[socket.
         trouble = Trouble.NO_WAY if error.errno in NO_WAY else Trouble.TIMEOUT
         raise Stopped(trouble, error.strerror or str(error)) from None
     with connection:
-        connection.settimeout(_left(deadline))
         yield connection
 
 
-def _secured(connection: socket.socket, host: str) -> ssl.SSLSocket:
+def _secured(connection: socket.socket, host: str, deadline: Deadline) -> ssl.SSLSocket:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
-        return context.wrap_socket(connection, server_hostname=host)
+        return deadline.secure(connection, context, host)
     except TimeoutError:
         raise Stopped(Trouble.SILENT) from None
     except ssl.SSLError as error:
@@ -128,14 +126,14 @@ def _secured(connection: socket.socket, host: str) -> ssl.SSLSocket:
         raise Stopped(Trouble.RESET) from None
 
 
-def _exchange(connection: socket.socket, url: str, deadline: float) -> Reply:
+def _exchange(connection: socket.socket, url: str) -> Reply:
     parts = urlsplit(url)
     wanted = quote(parts.path or "/", AS_IT_IS) + (f"?{quote(parts.query, AS_IT_IS)}" if parts.query else "")
     request = (
         f"GET {wanted} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: {AGENT}\r\n"
         "Accept: */*\r\nConnection: close\r\n\r\n"
     )
-    response = HTTPResponse(_Patient(connection, deadline), method="GET")  # type: ignore[arg-type]
+    response = HTTPResponse(connection, method="GET")
     try:
         connection.sendall(request.encode("ascii"))
         response.begin()
@@ -148,6 +146,8 @@ def _exchange(connection: socket.socket, url: str, deadline: float) -> Reply:
         raise Stopped(Trouble.NOT_HTTP, str(error)) from None
     except OSError:
         raise Stopped(Trouble.RESET) from None
+    finally:
+        response.close()
     return Reply(response.status, {key.lower(): value for key, value in response.getheaders()}, body)
 
 
@@ -163,27 +163,3 @@ def _body(response: HTTPResponse) -> bytes:
         if len(body) <= LONGEST_ANSWER:
             raise
     return body
-
-
-class _Patient(RawIOBase):
-    """
-    A connection whose reads end together at one deadline, however small the pieces are that come.
-    """
-
-    def __init__(self, connection: socket.socket, deadline: float) -> None:
-        self._connection = connection
-        self._deadline = deadline
-
-    def makefile(self, _mode: str) -> BufferedReader:
-        return BufferedReader(self)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        self._connection.settimeout(_left(self._deadline))
-        return self._connection.recv_into(buffer)
-
-
-def _left(deadline: float) -> float:
-    return max(deadline - time.monotonic(), 0.001)

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from certworker.checks.addresses import Address, is_public
 from certworker.checks.exchange import LONGEST_ANSWER, Reply, Stopped, Trouble, ask
+from certworker.deadline import Deadline
 from certworker.errors import CertworkerError
 from certworker.names.suffixes import refuse_private
 
@@ -96,7 +97,7 @@ class Probe:
 
     def _travel(self, stop: Stop, port: int, inside: Mapping[str, Address]) -> Journey:
         began = time.monotonic()
-        deadline, stops = began + self.patience_seconds, [stop]
+        deadline, stops = Deadline(self.patience_seconds), [stop]
         try:
             reply = ask(stop.url, stop.address, port, deadline)
             while reply.status in REDIRECTS:

@@ -13,6 +13,7 @@ from datetime import timedelta
 
 from certworker.acme.authority import Authority
 from certworker.checks.inspections import check_clock
+from certworker.deadline import Deadline
 from certworker.doctor.findings import Finding, Verdict
 from certworker.doctor.storage import MACHINE
 from certworker.errors import CertworkerError
@@ -148,7 +149,7 @@ def _queue(found: Survey) -> Iterator[Finding]:
 def _port(address: HttpAddress) -> Finding:
     subject = f"proxy {address}"
     try:
-        socket.create_connection((address.host, address.port), timeout=PATIENCE_SECONDS).close()
+        Deadline(PATIENCE_SECONDS).connect_to(address.host, address.port).close()
     except socket.gaierror:
         return MACHINE.skipped(subject, f"there is no {address.host} here")
     except OSError as error:

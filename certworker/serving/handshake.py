@@ -4,17 +4,17 @@ Which certificate a name is served with: asked as a visitor asks, by a TLS hands
 
 from __future__ import annotations
 
-import socket
 import ssl
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
+from certworker.deadline import Deadline
 from certworker.errors import CertworkerError
 from certworker.errors.checks import ProxyDefaultCert, ProxyOldCert, ProxyOtherTerminator, ProxyShowsNone
 from certworker.settings import HttpAddress
 
-#: Traefik is in the same network, or it is not there.
+#: For a whole handshake. Traefik is in the same network, or it is not there.
 TIMEOUT_SECONDS = 3.0
 
 #: The common name of what Traefik shows where it has nothing for a name.
@@ -70,9 +70,10 @@ def shown(name: str, server: HttpAddress) -> bytes:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    deadline = Deadline(TIMEOUT_SECONDS)
     with (
-        socket.create_connection((server.host, server.port), timeout=TIMEOUT_SECONDS) as connection,
-        context.wrap_socket(connection, server_hostname=None if _is_address(name) else name) as secured,
+        deadline.connect_to(server.host, server.port) as connection,
+        deadline.secure(connection, context, None if _is_address(name) else name) as secured,
     ):
         return secured.getpeercert(binary_form=True) or b""
 
@@ -88,11 +89,11 @@ def leaf_of(cert_pem: bytes) -> bytes:
 
 
 def _trusted_issuer(name: str, server: HttpAddress) -> str | None:
-    context = ssl.create_default_context()
+    context, deadline = ssl.create_default_context(), Deadline(TIMEOUT_SECONDS)
     try:
         with (
-            socket.create_connection((server.host, server.port), timeout=TIMEOUT_SECONDS) as connection,
-            context.wrap_socket(connection, server_hostname=name) as secured,
+            deadline.connect_to(server.host, server.port) as connection,
+            deadline.secure(connection, context, name) as secured,
         ):
             certificate: dict[str, Any] = secured.getpeercert() or {}
     except OSError:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from certworker.checks import dns
 from certworker.checks.dns import MOST_ALIASES, SILENT, Ask, Heard, ask
 from certworker.checks.records import Caa
 from tests.servers.zones import World
@@ -97,6 +98,27 @@ class TestAsk:
         shop.servers[0].truncates = True
 
         assert {"203.0.113.7", "203.0.113.8"} == set(heard(shop, "shop.org", "A").of("shop.org", "A"))
+
+    def test_long_answers_are_fetched_side_by_side(self, shop: World) -> None:
+        """
+        A domain whose server cuts every answer is looked up as quickly as any other.
+        """
+        server = shop.servers[0]
+        server.truncates, server.delay_seconds = True, 0.7
+        questions = [Ask(server.address, f"{number}.shop.org", "A") for number in range(6)]
+
+        assert {""} == {found.trouble for found in ask(questions).values()}
+
+    def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
+        self, shop: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A name server could hold a look-up for as long as it likes.
+        """
+        monkeypatch.setattr(dns, "PATIENCE_SECONDS", 0.5)
+        shop.servers[0].truncates, shop.servers[0].trickle_seconds = True, 0.1
+
+        assert SILENT == heard(shop, "shop.org", "A").trouble
 
     def test_silence_is_told(self, shop: World) -> None:
         """

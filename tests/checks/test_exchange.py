@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from certworker.checks.exchange import MOST_BYTES, Reply, Stopped, Trouble, ask
+from certworker.deadline import Deadline
 from tests.servers.ports import free_port
 from tests.servers.web import (
     Respond,
@@ -32,7 +33,7 @@ def get(url: str, port: int, address: IPv4Address | IPv6Address = HOME, seconds:
     """
     What stands at *url*.
     """
-    return ask(url, address, port, time.monotonic() + seconds)
+    return ask(url, address, port, Deadline(seconds))
 
 
 def trouble(url: str, port: int, address: IPv4Address | IPv6Address = HOME, seconds: float = 5) -> Trouble:

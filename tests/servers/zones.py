@@ -17,6 +17,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import Self
 
 import dns.edns
@@ -56,6 +57,8 @@ class ZoneServer:
         self.authoritative = False
         #: Answers over UDP are cut, as if they were too long.
         self.truncates = False
+        #: Answers over TCP come one byte at a time, with this pause before each.
+        self.trickle_seconds = 0.0
         #: Which names were asked for, as "NAME TYPE".
         self.asked: list[str] = []
         #: Its rows with signatures, in place of those without.
@@ -63,6 +66,7 @@ class ZoneServer:
         #: Where to look for what is not known here.
         self.knows: Callable[[], Iterable[ZoneServer]] = tuple
         self._tcp = _Tcp((host, port or free_port()), _TcpHandler)
+        self._tcp.pause = lambda: self.trickle_seconds
         self._udp = _Udp(self.address, _UdpHandler)
         for server in (self._tcp, self._udp):
             server.answer = self._answer
@@ -165,6 +169,7 @@ class World:
 class _Tcp(TcpServer):
     allow_reuse_address = True
     answer: Callable[[Message, bool], Message | None]
+    pause: Callable[[], float]
 
 
 class _Udp(socketserver.ThreadingUDPServer):
@@ -190,7 +195,17 @@ class _TcpHandler(socketserver.StreamRequestHandler):
             query = dns.message.from_wire(self.rfile.read(struct.unpack("!H", length)[0]))
             if answer := self.server.answer(query, True):
                 wire = answer.to_wire()
-                self.wfile.write(struct.pack("!H", len(wire)) + wire)
+                self._write(struct.pack("!H", len(wire)) + wire)
+
+    def _write(self, content: bytes) -> None:
+        pause = self.server.pause()
+        if not pause:
+            self.wfile.write(content)
+            return
+        with suppress(OSError):  # whoever asked has gone
+            for byte in content:
+                time.sleep(pause)
+                self.wfile.write(bytes([byte]))
 
 
 def _merged(several: Iterable[Mapping[str, Mapping[str, list[str]]]]) -> Rows:
