@@ -1,5 +1,5 @@
 """
-Decides what a human is told, and sees that it arrives.
+Decides what a human is told, and delivers it by each channel, none of which waits for another one.
 
 A name is written about when it fails for the first time, when it becomes overdue, when nothing goes on
 without a human, and when it has recovered. What happens within half a minute goes into one letter.
@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from functools import partial
 
 from redis import Redis
 
@@ -21,7 +21,7 @@ from certworker.ledger.outbox import Outbox, Told
 from certworker.renewal import Life
 from certworker.reports.hooks import Hook
 from certworker.reports.mail import MailServer, Postbox
-from certworker.reports.notice import Kind, Notice, read
+from certworker.reports.notice import Kind, Notice, read, sort
 from certworker.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -76,53 +76,91 @@ class PostOffice:
         channels = {name: Channel(Outbox(connection, name), send) for name, send in senders.items()}
         return cls(Told(connection), channels)
 
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """
+        The names of the channels.
+        """
+        return tuple(self._channels)
+
     def failed(
         self, name: str, failure: CertworkerError, life: Life | None, again: datetime | None, now: datetime
     ) -> None:
         """
         An attempt for *name* failed; *life* is that of the certificate in service, *again* the next attempt.
         """
+        if not self._channels:
+            return
         kinds: list[Kind] = ["action" if failure.retry in NOT_BY_ITSELF else "failed"]
         if life and life.left(now) < OVERDUE_SHARE:
             kinds.append("overdue")
         for kind in kinds:
+            notice = Notice(
+                kind=kind,
+                name=name,
+                code=failure.code,
+                message=failure.message,
+                remedy=failure.remedy,
+                days_left=(life.not_after - now).days if life else None,
+                next_attempt=f"{again:%Y-%m-%d %H:%M} UTC" if again else "",
+            )
             what = f"{kind} {failure.code}" if kind == "action" else kind
-            if self._channels and self._told.first_time(name, what):
-                self._write(
-                    Notice(
-                        kind=kind,
-                        name=name,
-                        code=failure.code,
-                        message=failure.message,
-                        remedy=failure.remedy,
-                        days_left=(life.not_after - now).days if life else None,
-                        next_attempt=f"{again:%Y-%m-%d %H:%M} UTC" if again else "",
-                    )
-                )
+            self._told.tell_once(name, what, notice.as_json(), self._outboxes)
 
     def succeeded(self, name: str, life: Life, now: datetime) -> None:
         """
         *name* has a certificate that is valid and not due.
         """
-        if self._channels and self._told.take_back(name):
-            self._write(Notice("recovered", name, "", "", "", (life.not_after - now).days, ""))
+        if self._channels:
+            notice = Notice("recovered", name, "", "", "", (life.not_after - now).days, "")
+            self._told.take_back(name, notice.as_json(), self._outboxes)
 
-    def deliver(self) -> None:
+    def deliver(self, channel: str) -> None:
         """
-        Deliver what was written; a receiver that is away is named once, and its letters are kept.
-        """
-        for name, channel in self._channels.items():
-            try:
-                channel.outbox.deliver(lambda letters, send=channel.send: send(read(letters)))  # type: ignore[misc]
-            except OSError as error:
-                if name not in self._silent:
-                    failure = NoticeUndelivered(channel=name, reason=printable(error))
-                    logger.warning("%s", failure, extra={"code": failure.code})
-                self._silent.add(name)
-            else:
-                self._silent.discard(name)
+        Deliver by *channel* what waits for it.
 
-    def _write(self, notice: Notice) -> None:
-        letter: dict[str, Any] = notice.as_json()
-        for channel in self._channels.values():
-            channel.outbox.put(letter)
+        Whatever goes wrong there is logged once, and the notifications stay for the next delivery.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        outbox, send = self._channels[channel].outbox, self._channels[channel].send
+        try:
+            count = outbox.deliver(read, partial(_send, send))
+        except _Undelivered as undelivered:
+            self._report(channel, undelivered)
+            return
+        if count and channel in self._silent:
+            self._silent.discard(channel)
+            logger.info("the notices by %s are delivered again", channel)
+
+    @property
+    def _outboxes(self) -> list[Outbox]:
+        return [channel.outbox for channel in self._channels.values()]
+
+    def _report(self, channel: str, undelivered: _Undelivered) -> None:
+        if channel in self._silent:
+            return
+        self._silent.add(channel)
+        fault = undelivered.fault
+        failure = NoticeUndelivered(channel=channel, reason=printable(fault) or type(fault).__name__)
+        # A network or a server that fails is expected; anything else is a fault of this program.
+        trace = None if isinstance(fault, OSError) else fault
+        logger.warning("%s", failure, extra={"code": failure.code}, exc_info=trace)
+
+
+class _Undelivered(Exception):
+    """
+    A channel raised *fault*.
+    """
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
+def _send(send: Callable[[Sequence[Notice]], None], notices: Sequence[Notice]) -> None:
+    try:
+        send(sort(notices))
+    except Exception as fault:
+        raise _Undelivered(fault) from fault

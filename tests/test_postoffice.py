@@ -4,7 +4,9 @@ Who is told what, and how often.
 
 from __future__ import annotations
 
+import http.client
 import logging
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -16,9 +18,10 @@ from certworker.errors.authority import AccountBlocked
 from certworker.errors.configuration import EmailMissing
 from certworker.errors.limits import Paused
 from certworker.errors.reach import HttpTimeout
-from certworker.ledger.outbox import Outbox, Told
+from certworker.ledger.outbox import LONGEST_DELIVERY, OUTBOX, Outbox, Told
 from certworker.postoffice import Channel, PostOffice
 from certworker.renewal import Life
+from certworker.reports import hooks, mail
 from certworker.reports.notice import Notice
 from certworker.settings import load
 from tests.servers.mail import MailReceiver
@@ -36,14 +39,15 @@ class Receiver:
 
     def __init__(self) -> None:
         self.letters: list[list[Notice]] = []
-        self.away = False
+        #: What it raises; None: it is there.
+        self.fault: Exception | None = None
 
     def __call__(self, notices: Sequence[Notice]) -> None:
         """
         Take a letter.
         """
-        if self.away:
-            raise OSError("away")
+        if self.fault:
+            raise self.fault
         self.letters.append(list(notices))
 
 
@@ -72,7 +76,7 @@ class TestFailed:
         """
         for _ in range(10):
             office.failed(NAME, FAILURE, LIFE, NOW, NOW)
-            office.deliver()
+            office.deliver("mail")
 
         assert [["failed"]] == [[notice.kind for notice in letter] for letter in receiver.letters]
 
@@ -82,7 +86,7 @@ class TestFailed:
         """
         for number in range(30):
             office.failed(f"shop{number}.example.org", FAILURE, None, NOW, NOW)
-        office.deliver()
+        office.deliver("mail")
 
         assert [30] == [len(letter) for letter in receiver.letters]
 
@@ -94,7 +98,7 @@ class TestFailed:
         """
         office.failed(NAME, FAILURE, LIFE, NOW, NOW + timedelta(days=61))
         office.failed(NAME, FAILURE, LIFE, NOW, NOW + timedelta(days=80))
-        office.deliver()
+        office.deliver("mail")
 
         assert ["overdue", "failed"] == [notice.kind for notice in receiver.letters[0]]
         assert 10 == receiver.letters[0][0].days_left
@@ -117,7 +121,7 @@ class TestFailed:
         office.failed(NAME, FAILURE, None, NOW, NOW)
         for _ in range(3):
             office.failed(NAME, failure, None, None, NOW)
-        office.deliver()
+        office.deliver("mail")
 
         assert [[("action", failure.code), ("failed", FAILURE.code)]] == [
             [(notice.kind, notice.code) for notice in letter] for letter in receiver.letters
@@ -135,7 +139,7 @@ class TestSucceeded:
         office.failed(NAME, FAILURE, LIFE, NOW, NOW)
         office.succeeded(NAME, LIFE, NOW)
         office.succeeded(NAME, LIFE, NOW)
-        office.deliver()
+        office.deliver("mail")
 
         assert [["failed", "recovered"]] == [
             [notice.kind for notice in letter] for letter in receiver.letters
@@ -149,16 +153,102 @@ class TestDeliver:
         """
         A broken mail server harms no job, and is itself in the log.
         """
-        receiver.away = True
+        receiver.fault = OSError("away")
         office.failed(NAME, FAILURE, LIFE, NOW, NOW)
         with caplog.at_level(logging.WARNING, "certworker"):
-            office.deliver()
-            office.deliver()
-        receiver.away = False
-        office.deliver()
+            office.deliver("mail")
+            office.deliver("mail")
+        receiver.fault = None
+        office.deliver("mail")
 
         assert 1 == caplog.text.count("notice.undelivered")
         assert 1 == len(receiver.letters)
+
+
+class TestTrouble:
+    @pytest.mark.parametrize(
+        "fault",
+        [ValueError("odd header"), UnicodeError("idna"), http.client.InvalidURL("bad"), RecursionError()],
+    )
+    def test_whatever_a_channel_raises_is_its_own_trouble(
+        self,
+        office: PostOffice,
+        receiver: Receiver,
+        fault: Exception,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """
+        It is logged once, with its traceback where it is a fault of this program, and the letter stays.
+        """
+        receiver.fault = fault
+        office.failed(NAME, FAILURE, LIFE, NOW, NOW)
+        with caplog.at_level(logging.WARNING, "certworker"):
+            office.deliver("mail")
+            office.deliver("mail")
+        receiver.fault = None
+        office.deliver("mail")
+
+        (record,) = caplog.records
+        assert record.exc_info
+        assert fault is record.exc_info[1]
+        assert 1 == len(receiver.letters)
+
+    def test_the_return_of_a_receiver_is_logged(
+        self, office: PostOffice, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        So the line about its absence does not stay the last one.
+        """
+        receiver.fault = OSError("away")
+        office.failed(NAME, FAILURE, LIFE, NOW, NOW)
+        with caplog.at_level(logging.INFO, "certworker"):
+            office.deliver("mail")
+            receiver.fault = None
+            office.deliver("mail")
+            office.deliver("mail")
+
+        assert 1 == caplog.text.count("the notices by mail are delivered again")
+
+    def test_what_is_no_notice_does_not_stop_the_others(
+        self, office: PostOffice, receiver: Receiver, connection: Redis
+    ) -> None:
+        """
+        Anyone who can write to Redis can put anything in front of them.
+        """
+        connection.rpush(f"{OUTBOX}mail", '{"kind": ["a"], "name": "x", "code": "", "message": ""}')
+        office.failed(NAME, FAILURE, LIFE, NOW, NOW)
+        office.deliver("mail")
+
+        assert [[NAME]] == [[notice.name for notice in letter] for letter in receiver.letters]
+
+
+class TestChannels:
+    def test_a_letter_goes_by_all_of_them_and_none_waits_for_another(self, connection: Redis) -> None:
+        """
+        A receiver that takes its time holds up its own letters only.
+        """
+        inside, release = threading.Event(), threading.Event()
+        quick = Receiver()
+
+        def slow(_: Sequence[Notice]) -> None:
+            inside.set()
+            release.wait(30)
+
+        channels = {
+            "mail": Channel(Outbox(connection, "mail"), slow),
+            "hook": Channel(Outbox(connection, "hook"), quick),
+        }
+        office = PostOffice(Told(connection), channels)
+        office.failed(NAME, FAILURE, LIFE, NOW, NOW)
+        waiting = threading.Thread(target=office.deliver, args=("mail",))
+        waiting.start()
+        inside.wait(30)
+        office.deliver("hook")
+        release.set()
+        waiting.join()
+
+        assert ("mail", "hook") == office.channels
+        assert 1 == len(quick.letters)
 
 
 class TestOf:
@@ -183,6 +273,15 @@ class TestOf:
             }
             office = PostOffice.of(load(environ), connection)
             office.failed(NAME, FAILURE, None, NOW, NOW)
-            office.deliver()
+            office.deliver("mail")
 
         assert ["ops@shop.dev"] == [mail["To"] for mail in receiver.mails]
+
+
+class TestDeadlines:
+    @pytest.mark.parametrize("seconds", [mail.LONGEST_SECONDS, hooks.LONGEST_SECONDS])
+    def test_no_delivery_outlives_its_lock(self, seconds: float) -> None:
+        """
+        A second worker would deliver the same letters.
+        """
+        assert seconds < LONGEST_DELIVERY.total_seconds()

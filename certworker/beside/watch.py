@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 from redis.exceptions import RedisError
 
@@ -74,7 +75,10 @@ class Watch:
         self._guarded(self._remove_leftovers)
         retrigger = threading.Thread(target=self._guarded, args=(self._request_own_domains,), daemon=True)
         retrigger.start()
-        threading.Thread(target=self._post, name="post", daemon=True).start()
+        for channel in self.house.post_office.channels:
+            # A receiver that is slow does not hold up the others.
+            name = f"post-{channel}"
+            threading.Thread(target=self._post, args=(channel,), name=name, daemon=True).start()
         read_suffixes()
         signed = time.monotonic()
         while not self._stopped.is_set():
@@ -112,9 +116,9 @@ class Watch:
             return True
         return False
 
-    def _post(self) -> None:
+    def _post(self, channel: str) -> None:
         while not self._stopped.wait(PAUSE_BETWEEN_DELIVERIES_SECONDS):
-            self._guarded(self.house.post_office.deliver)
+            self._guarded(partial(self.house.post_office.deliver, channel))
 
     def _pause(self) -> float:
         # Never on the hour: twenty workers that were started together should not look together.

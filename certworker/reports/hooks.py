@@ -1,5 +1,5 @@
 """
-The same notices as JSON by HTTP POST, signed, for whoever has no use for mail.
+The same notices as JSON by HTTP POST, signed, for receivers that are programs.
 """
 
 from __future__ import annotations
@@ -9,18 +9,25 @@ import http.client
 import json
 import socket
 import ssl
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from certworker.deadline import Deadline
 from certworker.reports.notice import Notice
 from certworker.version import __version__
 
-TIMEOUT_SECONDS = 10
+#: For a whole request and its answer.
+LONGEST_SECONDS = 20.0
 
 #: GitHub's and others' form: the algorithm, an equals sign, the digest of the body in hexadecimal.
 SIGNATURE = "X-Certworker-Signature"
+
+PORTS = {"http": 80, "https": 443}
+
+#: What stands in a URL as it is (RFC 3986).
+AS_IT_IS = "/%:@!$&'()*+,;=~?"
 
 
 class HookRefused(OSError):
@@ -32,7 +39,7 @@ class HookRefused(OSError):
 @dataclass(frozen=True)
 class Hook:
     """
-    Posts to one URL.
+    Posts to one URL, which may have a user and a password (Basic authentication, RFC 7617).
     """
 
     url: str
@@ -40,25 +47,23 @@ class Hook:
     secret: str | None
     #: Whether the URL may lead to an address of this network.
     private: bool
+    #: For one delivery.
+    seconds: float = LONGEST_SECONDS
 
     def send(self, notices: Sequence[Notice]) -> None:
         """
-        One request with all *notices*. Redirects are not followed.
+        Send one request with all *notices*. Redirects are not followed.
 
         Raises:
-            OSError: The receiver did not answer with 2xx, or has a private address that is not allowed.
+            OSError: The receiver does not answer with 2xx within *seconds*, or it has a private address that
+                is not allowed.
         """
         target = urlsplit(self.url)
         body = json.dumps({"notices": [notice.as_json() for notice in notices]}).encode()
-        headers = {"Content-Type": "application/json", "User-Agent": f"certworker/{__version__}"}
-        if self.secret:
-            digest = hmac.new(self.secret.encode(), body, "sha256").hexdigest()
-            headers[SIGNATURE] = f"sha256={digest}"
-        connection = http.client.HTTPConnection(target.hostname or "", timeout=TIMEOUT_SECONDS)
-        connection.sock = self._connected(target.hostname or "", target.port, target.scheme == "https")
+        connection = http.client.HTTPConnection(target.hostname or "")
+        connection.sock = self._connected(target, Deadline(self.seconds))
         try:
-            path = target._replace(scheme="", netloc="", fragment="").geturl() or "/"
-            connection.request("POST", path, body, headers)
+            connection.request("POST", _wanted(target), body, self._headers(target, body))
             status = connection.getresponse().status
         except http.client.HTTPException as error:
             raise HookRefused(f"no HTTP answer ({error!r})") from error
@@ -67,13 +72,34 @@ class Hook:
         if not 200 <= status < 300:
             raise HookRefused(f"HTTP {status}")
 
-    def _connected(self, host: str, port: int | None, secure: bool) -> socket.socket:
-        port = port or (443 if secure else 80)
-        # The address that was judged is the one that is connected to: a name could change its mind.
-        address = str(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0])
-        if not (self.private or ip_address(address).is_global):
-            raise HookRefused(f"{host} has the private address {address}")
-        connection = socket.create_connection((address, port), timeout=TIMEOUT_SECONDS)
-        if not secure:
+    def _connected(self, target: SplitResult, deadline: Deadline) -> socket.socket:
+        host = target.hostname or ""
+        # The address that is judged is the one that is connected to: a name could change its mind.
+        places = deadline.places(host, target.port or PORTS[target.scheme])
+        allowed = [place for place in places if self.private or place.ip.is_global]
+        if not allowed:
+            raise HookRefused(f"{host} has the private address {places[0].ip}")
+        connection = deadline.connect(allowed)
+        if target.scheme == "http":
             return connection
-        return ssl.create_default_context().wrap_socket(connection, server_hostname=host)
+        return deadline.secure(connection, ssl.create_default_context(), host)
+
+    def _headers(self, target: SplitResult, body: bytes) -> dict[str, str]:
+        user, _, host = target.netloc.rpartition("@")
+        headers = {
+            # As it stands in the URL: with the port, and with the brackets of an IPv6 address.
+            "Host": host,
+            "Content-Type": "application/json",
+            "User-Agent": f"certworker/{__version__}",
+        }
+        if user:
+            headers["Authorization"] = f"Basic {b64encode(unquote(user).encode()).decode()}"
+        if self.secret:
+            digest = hmac.new(self.secret.encode(), body, "sha256").hexdigest()
+            headers[SIGNATURE] = f"sha256={digest}"
+        return headers
+
+
+def _wanted(target: SplitResult) -> str:
+    path = quote(target.path or "/", AS_IT_IS)
+    return f"{path}?{quote(target.query, AS_IT_IS)}" if target.query else path

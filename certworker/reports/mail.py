@@ -4,18 +4,30 @@ Mail to the people who run it, by the `_APP_SMTP_*` variables as Appwrite has th
 
 from __future__ import annotations
 
+import base64
+import hmac
 import smtplib
+import socket
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from email.headerregistry import Address
 from email.message import EmailMessage
-from email.utils import formataddr, formatdate, make_msgid
+from email.utils import formatdate, make_msgid
 from typing import Literal
 from urllib.parse import unquote
 
+from certworker.deadline import Deadline
 from certworker.reports.notice import Notice, html, plain, subject
 
-TIMEOUT_SECONDS = 20
+#: For a whole delivery. A server may be slow on purpose before it takes a mail from a stranger.
+LONGEST_SECONDS = 60.0
+
+#: The server asks for the next part of a proof (RFC 4954, section 4).
+CHALLENGE = 334
+#: It knows who the sender is, since now or already.
+KNOWN = (235, 503)
 
 
 @dataclass(frozen=True)
@@ -42,38 +54,39 @@ class Postbox:
     sender: str
     #: May be URL-encoded, as in Appwrite's own files.
     sender_name: str
+    #: One address, or several, separated by commas.
     recipient: str
+    #: For one delivery.
+    seconds: float = LONGEST_SECONDS
 
     def send(self, notices: Sequence[Notice]) -> None:
         """
-        One mail about all *notices*.
+        Send one mail about all *notices*.
+
+        An address with letters beyond ASCII before the @ needs a server with SMTPUTF8 (RFC 6531).
 
         Raises:
-            OSError: The server did not take it (smtplib's errors are such, too).
+            OSError: The server did not take it within *seconds* (smtplib's errors are such, too).
         """
-        with self._connected() as server:
+        mail, recipients = self._mail(notices), [each.strip() for each in self.recipient.split(",")]
+        deadline = Deadline(self.seconds)
+        server = _Session(self.server, deadline)
+        try:
+            server.greet()
             if self.server.username:
-                server.login(self.server.username, self.server.password or "")
-            server.send_message(self._mail(notices))
-
-    def _connected(self) -> smtplib.SMTP:
-        context = ssl.create_default_context()
-        host, port = self.server.host, self.server.port
-        if self.server.secure == "ssl":
-            return smtplib.SMTP_SSL(host, port, timeout=TIMEOUT_SECONDS, context=context)
-        server = smtplib.SMTP(host, port, timeout=TIMEOUT_SECONDS)
-        server.ehlo()
-        if self.server.secure == "tls" or server.has_extn("starttls"):
-            if self.server.secure != "tls":
-                # Nobody asked for it: a certificate that is not verified beats no encryption at all.
-                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            server.starttls(context=context)
-        return server
+                server.authenticate(self.server.username, self.server.password or "")
+            server.send_message(mail, self.sender, recipients)
+        finally:
+            # The mail is taken by now, or it is not: how the server says goodbye does not matter.
+            with suppress(OSError):
+                server.quit()
+            server.close()
 
     def _mail(self, notices: Sequence[Notice]) -> EmailMessage:
+        mailbox, _, domain = self.sender.rpartition("@")
         mail = EmailMessage()
         mail["Subject"] = subject(notices)
-        mail["From"] = formataddr((unquote(self.sender_name), self.sender))
+        mail["From"] = Address(unquote(self.sender_name), mailbox, domain)
         mail["To"] = self.recipient
         mail["Date"] = formatdate()
         mail["Message-ID"] = make_msgid(domain="certworker.invalid")
@@ -81,3 +94,70 @@ class Postbox:
         mail.set_content(plain(notices))
         mail.add_alternative(html(notices), subtype="html")
         return mail
+
+
+class _Session(smtplib.SMTP):
+    """
+    A session within one deadline; user names and passwords are UTF-8 (RFC 4616, section 2; RFC 4954).
+    """
+
+    def __init__(self, server: MailServer, deadline: Deadline) -> None:
+        self._server = server
+        self._deadline = deadline
+        # Without a name of its own the library asks DNS for one, for as long as that takes.
+        super().__init__(server.host, server.port, local_hostname=socket.gethostname())
+
+    def greet(self) -> None:
+        """
+        Begin, with TLS where it is wanted or offered.
+        """
+        if "." not in self.local_hostname and self.sock:
+            # Servers refuse a short name; an address is always right (RFC 5321, section 4.1.3).
+            own = self.sock.getsockname()[0]
+            self.local_hostname = f"[IPv6:{own}]" if ":" in own else f"[{own}]"
+        self.ehlo()
+        secure = self._server.secure
+        if secure == "tls" or (not secure and self.has_extn("starttls")):
+            context = ssl.create_default_context()
+            if not secure:
+                # Nobody asked for it: a certificate that is not verified beats no encryption at all.
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            self.starttls(context=self._deadline.within(context))
+
+    def authenticate(self, user: str, password: str) -> None:
+        """
+        Prove who the sender is, by the first mechanism that the server offers and accepts.
+
+        Raises:
+            SMTPException: There is none.
+        """
+        mechanisms: dict[str, list[Callable[[bytes], str]]] = {
+            "CRAM-MD5": [lambda asked: f"{user} {hmac.new(password.encode(), asked, 'md5').hexdigest()}"],
+            "PLAIN": [lambda _: f"\0{user}\0{password}"],
+            "LOGIN": [lambda _: user, lambda _: password],
+        }
+        offered = self.esmtp_features.get("auth", "").upper().split()
+        code, answer = 504, b"the server offers no mechanism that is known here"
+        for mechanism in filter(offered.__contains__, mechanisms):
+            code, answer = self._answered(mechanism, mechanisms[mechanism])
+            if code in KNOWN:
+                return
+        raise smtplib.SMTPAuthenticationError(code, answer)
+
+    def _answered(self, mechanism: str, answers: Sequence[Callable[[bytes], str]]) -> tuple[int, bytes]:
+        code, asked = self.docmd("AUTH", mechanism)
+        for answer in answers:
+            if code != CHALLENGE:
+                break
+            try:
+                challenge = base64.b64decode(asked)
+            except ValueError:
+                return 501, b"the challenge of the server is not base64"
+            code, asked = self.docmd(base64.b64encode(answer(challenge).encode()).decode())
+        return code, asked
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002
+        connection = self._deadline.connect_to(host, port)
+        if self._server.secure != "ssl":
+            return connection
+        return self._deadline.secure(connection, ssl.create_default_context(), host)

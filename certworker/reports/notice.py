@@ -4,10 +4,13 @@ What a human is told: once when something begins, once when it is over, never on
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from typing import Any, Literal
+
+from certworker.errors import printable
 
 #: `failed`: for the first time. `overdue`: it is getting late. `action`: nothing goes on without a human.
 #: `recovered`: it is over.
@@ -22,6 +25,12 @@ HEADLINES: dict[Kind, str] = {
 
 #: In this order, worst first.
 URGENCY: tuple[Kind, ...] = ("action", "overdue", "failed", "recovered")
+
+#: The fields of a notice that are texts.
+TEXTS = ("kind", "name", "code", "message", "remedy", "next_attempt")
+
+#: Characters. A message or a remedy may end with a link, which is of use as a whole only.
+LONGEST_TEXT = 5_000
 
 
 @dataclass(frozen=True)
@@ -47,13 +56,30 @@ class Notice:
         return asdict(self)
 
 
-def read(letters: Sequence[dict[str, Any]]) -> list[Notice]:
+def read(text: str) -> Notice | None:
     """
-    The notices in *letters*, worst first; what is none is left out.
+    Return the notice in *text*, which anyone who can write to Redis may have written; None: it is none.
     """
-    fields = set(Notice.__dataclass_fields__)
-    known = (letter for letter in letters if set(letter) == fields and letter["kind"] in HEADLINES)
-    notices = [Notice(**letter) for letter in known]
+    try:
+        letter = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(letter, dict):
+        return None
+    texts = {field: letter.get(field) for field in TEXTS}
+    days_left = letter.get("days_left")
+    if not all(isinstance(each, str) for each in texts.values()) or texts["kind"] not in HEADLINES:
+        return None
+    if isinstance(days_left, bool) or not isinstance(days_left, int | None) or not texts["name"]:
+        return None
+    shown = {field: printable(each, LONGEST_TEXT) for field, each in texts.items()}
+    return Notice(**shown, days_left=days_left)  # type: ignore[arg-type]
+
+
+def sort(notices: Iterable[Notice]) -> list[Notice]:
+    """
+    Return *notices*, the worst first.
+    """
     return sorted(notices, key=lambda notice: (URGENCY.index(notice.kind), notice.name))
 
 

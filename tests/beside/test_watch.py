@@ -59,7 +59,7 @@ class TestStart:
             of_the_watch = replace(house, settings=settings, post_office=office)
             for _ in range(2):
                 watch(of_the_watch, [], [])._request_own_domains()
-            office.deliver()
+            office.deliver("mail")
 
         (mail,) = receiver.mails
         assert "https://shop.dev/: somebody has to do something" in mail["Subject"]

@@ -4,86 +4,168 @@ What people are to be told survives, and is told once.
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
 from redis import Redis
+from redis.exceptions import ResponseError
 
-from certworker.ledger.outbox import LETTERS_KEPT, OUTBOX, Outbox, Told
+from certworker.ledger.outbox import LARGEST_LETTER, LETTERS_KEPT, OUTBOX, SENDING, Outbox, Told
 
-Letters = Sequence[dict[str, Any]]
+NAME = "shop.example.org"
+
+
+def number(text: str) -> int | None:
+    """
+    The number in a letter; None for what is no letter.
+    """
+    try:
+        return int(json.loads(text)["number"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+@pytest.fixture
+def outbox(connection: Redis) -> Outbox:
+    """
+    An empty one.
+    """
+    return Outbox(connection, "mail")
+
+
+def delivered(outbox: Outbox) -> list[int]:
+    """
+    The numbers of all letters that wait.
+    """
+    received: list[int] = []
+    outbox.deliver(number, received.extend)
+    return received
 
 
 class TestOutbox:
-    def test_all_letters_are_delivered_together_and_once(self, connection: Redis) -> None:
+    def test_all_letters_are_delivered_together_and_once(self, outbox: Outbox) -> None:
         """
         Many failures at once are one mail.
         """
-        outbox, received = Outbox(connection, "mail"), list[Letters]()
+        received: list[Sequence[int]] = []
         outbox.put({"number": 1})
         outbox.put({"number": 2})
 
-        assert 2 == outbox.deliver(received.append)
-        assert 0 == outbox.deliver(received.append)
-        assert [[{"number": 1}, {"number": 2}]] == received
+        assert 2 == outbox.deliver(number, received.append)
+        assert 0 == outbox.deliver(number, received.append)
+        assert [[1, 2]] == received
 
-    def test_what_could_not_be_delivered_stays(self, connection: Redis) -> None:
+    def test_what_could_not_be_delivered_stays(self, outbox: Outbox) -> None:
         """
         A mail server may be away for a day.
         """
-        outbox, received = Outbox(connection, "mail"), list[Letters]()
         outbox.put({"number": 1})
 
-        def refuse(letters: Letters) -> None:
+        def refuse(letters: Sequence[int]) -> None:
             raise OSError("no")
 
         with pytest.raises(OSError, match="no"):
-            outbox.deliver(refuse)
-        assert 1 == outbox.deliver(received.append)
+            outbox.deliver(number, refuse)
+        assert [1] == delivered(outbox)
 
-    def test_two_workers_do_not_deliver_the_same(self, connection: Redis) -> None:
+    def test_two_workers_do_not_deliver_the_same(self, outbox: Outbox) -> None:
         """
-        While one is at it, the other one leaves it alone.
+        While one delivers, the other one does nothing.
         """
-        outbox = Outbox(connection, "mail")
         outbox.put({"number": 1})
         inside: list[int] = []
-        outbox.deliver(lambda _: inside.append(outbox.deliver(lambda _: None)))
+        outbox.deliver(number, lambda _: inside.append(outbox.deliver(number, lambda _: None)))
 
         assert [0] == inside
 
-    def test_a_letter_that_is_put_meanwhile_waits_for_the_next_delivery(self, connection: Redis) -> None:
+    def test_a_lock_that_another_worker_has_meanwhile_stays_locked(
+        self, connection: Redis, outbox: Outbox
+    ) -> None:
+        """
+        A delivery that took too long does not open the door for a third worker.
+        """
+        outbox.put({"number": 1})
+        outbox.deliver(number, lambda _: connection.set(SENDING + "mail", "the second worker"))
+
+        assert b"the second worker" == connection.get(SENDING + "mail")
+
+    def test_a_letter_that_is_put_meanwhile_waits_for_the_next_delivery(self, outbox: Outbox) -> None:
         """
         It was not in the one that went out.
         """
-        outbox = Outbox(connection, "mail")
         outbox.put({"number": 1})
-        outbox.deliver(lambda _: outbox.put({"number": 2}))
+        outbox.deliver(number, lambda _: outbox.put({"number": 2}))
 
-        assert 1 == outbox.deliver(lambda _: None)
+        assert [2] == delivered(outbox)
 
-    def test_a_receiver_that_never_comes_back_fills_nothing(self, connection: Redis) -> None:
+    def test_a_letter_is_not_lost_while_a_full_outbox_is_delivered(self, outbox: Outbox) -> None:
+        """
+        Each letter that is put meanwhile removes the oldest one, so the places of the others change.
+        """
+        for each in range(LETTERS_KEPT):
+            outbox.put({"number": each})
+
+        def put_more(_: Sequence[int]) -> None:
+            for each in range(3):
+                outbox.put({"number": LETTERS_KEPT + each})
+
+        outbox.deliver(number, put_more)
+        assert [LETTERS_KEPT, LETTERS_KEPT + 1, LETTERS_KEPT + 2] == delivered(outbox)
+
+    def test_a_receiver_that_never_comes_back_fills_nothing(self, connection: Redis, outbox: Outbox) -> None:
         """
         The latest are kept, the log has all.
         """
-        outbox = Outbox(connection, "hook")
-        for number in range(LETTERS_KEPT + 5):
-            outbox.put({"number": number})
+        for each in range(LETTERS_KEPT + 5):
+            outbox.put({"number": each})
 
-        assert LETTERS_KEPT == connection.llen(OUTBOX + "hook")
+        assert LETTERS_KEPT == connection.llen(OUTBOX + "mail")
+
+    @pytest.mark.parametrize(
+        "entry", ["", "rubbish", "[1]", b"\xff\xfe", '{"number": 1, "x": "%s"}' % ("x" * LARGEST_LETTER)]
+    )
+    def test_what_is_no_letter_is_removed_and_the_others_are_delivered(
+        self, connection: Redis, outbox: Outbox, entry: str | bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        An entry that anyone wrote must not stop those behind it; one log line reports it.
+        """
+        connection.rpush(OUTBOX + "mail", entry)
+        outbox.put({"number": 2})
+        with caplog.at_level(logging.WARNING, "certworker"):
+            assert [2] == delivered(outbox)
+
+        assert 1 == len(caplog.records)
+        assert 0 == connection.llen(OUTBOX + "mail")
 
 
 class TestTold:
-    def test_a_thing_is_told_once_until_it_is_taken_back(self, connection: Redis) -> None:
+    def test_a_thing_is_told_once_until_it_is_taken_back(self, connection: Redis, outbox: Outbox) -> None:
         """
         Never one mail per attempt.
         """
-        told = Told(connection)
+        told, other = Told(connection), Outbox(connection, "hook")
 
-        assert told.first_time("shop.example.org", "failed")
-        assert not told.first_time("shop.example.org", "failed")
-        assert told.first_time("shop.example.org", "overdue")
-        assert told.take_back("shop.example.org")
-        assert not told.take_back("shop.example.org")
-        assert told.first_time("shop.example.org", "failed")
+        assert told.tell_once(NAME, "failed", {"number": 1}, [outbox, other])
+        assert not told.tell_once(NAME, "failed", {"number": 2}, [outbox, other])
+        assert told.tell_once(NAME, "overdue", {"number": 3}, [outbox, other])
+        assert told.take_back(NAME, {"number": 4}, [outbox, other])
+        assert not told.take_back(NAME, {"number": 5}, [outbox, other])
+        assert told.tell_once(NAME, "failed", {"number": 6}, [outbox, other])
+        assert [1, 3, 4, 6] == delivered(outbox) == delivered(other)
+
+    def test_a_letter_that_could_not_be_put_counts_as_not_told(
+        self, connection: Redis, outbox: Outbox
+    ) -> None:
+        """
+        Otherwise it would be lost for three months.
+        """
+        connection.set(OUTBOX + "mail", "of another type")
+        told = Told(connection)
+        with pytest.raises(ResponseError):
+            told.tell_once(NAME, "failed", {"number": 1}, [outbox])
+        connection.delete(OUTBOX + "mail")
+
+        assert told.tell_once(NAME, "failed", {"number": 1}, [outbox])

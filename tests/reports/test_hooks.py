@@ -6,16 +6,19 @@ from __future__ import annotations
 
 import hmac
 import json
+from base64 import b64decode
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from threading import Thread
 
 import pytest
 
+from certworker.reports import hooks
 from certworker.reports.hooks import SIGNATURE, Hook, HookRefused
 from tests.reports.test_notice import FAILED
 from tests.servers.listening import HttpServer
 from tests.servers.ports import free_port
+from tests.servers.web import WebServer, always, says, trickling
 
 
 class Receiver(HttpServer):
@@ -98,3 +101,57 @@ class TestSend:
         """
         with pytest.raises(OSError, match="refused"):
             Hook(f"http://127.0.0.1:{free_port()}/", None, private=True).send([FAILED])
+
+    def test_an_answer_that_never_ends_is_given_up(self) -> None:
+        """
+        Each of its lines comes in time, all of them together do not.
+        """
+        with WebServer(trickling) as server, pytest.raises(TimeoutError, match=r"within 0\.3 s"):
+            Hook(f"http://127.0.0.1:{server.port}/", None, private=True, seconds=0.3).send([FAILED])
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
+    def test_the_receiver_is_told_its_own_name_and_port(self, host: str) -> None:
+        """
+        A server of many hosts finds the right one by it (RFC 9110, section 7.2).
+        """
+        with WebServer(always(204), host="::1" if "[" in host else "127.0.0.1") as server:
+            Hook(f"http://{host}:{server.port}/hook", None, private=True).send([FAILED])
+
+        assert [f"{host}:{server.port}/hook"] == server.requests
+
+    def test_the_port_of_the_scheme_is_not_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Some servers compare the header with their name as it is.
+        """
+        with WebServer(always(204)) as server:
+            monkeypatch.setitem(hooks.PORTS, "http", server.port)
+            Hook("http://localhost/hook", None, private=True).send([FAILED])
+
+        assert ["localhost/hook"] == server.requests
+
+    def test_a_user_in_the_url_is_authenticated(self, receiver: Receiver) -> None:
+        """
+        The receiver may want one.
+        """
+        Hook(f"http://me:p%C3%A4ss@127.0.0.1:{receiver.server_port}/", None, private=True).send([FAILED])
+        ((_, headers, _),) = receiver.received
+
+        assert "me:päss" == b64decode(headers["Authorization"].removeprefix("Basic ")).decode()
+        assert f"127.0.0.1:{receiver.server_port}" == headers["Host"]
+
+    def test_a_path_of_any_letters_arrives(self, receiver: Receiver) -> None:
+        """
+        It is encoded, not refused.
+        """
+        Hook(f"http://127.0.0.1:{receiver.server_port}/hök?a=ü#part", None, private=True).send([FAILED])
+        ((path, _, _),) = receiver.received
+
+        assert "/h%C3%B6k?a=%C3%BC" == path
+
+    @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 2000 OK\r\n\r\n"])
+    def test_what_is_no_http_is_an_oserror(self, answer: bytes) -> None:
+        """
+        The URL may lead to anything.
+        """
+        with WebServer(says(answer)) as server, pytest.raises(OSError):  # noqa: PT011 (any of them)
+            Hook(f"http://127.0.0.1:{server.port}/", None, private=True).send([FAILED])

@@ -29,22 +29,36 @@ class MailReceiver:
     Args:
         starttls: The directory for its certificate, if it offers STARTTLS.
         password: Demanded, if given.
+        mechanisms: How it may be proven.
+        smtputf8: Whether addresses may have letters beyond ASCII.
     """
 
-    def __init__(self, *, starttls: Path | None = None, password: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        starttls: Path | None = None,
+        password: str | None = None,
+        mechanisms: tuple[str, ...] = ("PLAIN", "LOGIN"),
+        smtputf8: bool = False,
+    ) -> None:
         self.mails: list[EmailMessage] = []
+        #: The user of each mail that proved the password, and the sender of each mail.
+        self.users: list[str] = []
+        self.senders: list[str] = []
         #: Whether the sender encrypted, for each mail.
         self.encrypted: list[bool] = []
         self.port = free_port()
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"enable_SMTPUTF8": smtputf8}
         if starttls:
             options["tls_context"] = _context(starttls)
         if password:
             options |= {
                 "auth_required": True,
                 "auth_require_tls": False,
-                "authenticator": lambda *given: AuthResult(success=given[4].password == password.encode()),
+                "auth_exclude_mechanism": {"PLAIN", "LOGIN"} - set(mechanisms),
+                "authenticator": self._authenticated,
             }
+        self._password = (password or "").encode()
         self._controller = Controller(self, hostname="127.0.0.1", port=self.port, **options)
 
     def __enter__(self) -> Self:
@@ -60,11 +74,20 @@ class MailReceiver:
         """
         Take a mail; aiosmtpd calls it.
         """
+        self.senders.append(str(envelope.mail_from))
         parsed = BytesParser(policy=default).parsebytes(envelope.original_content or b"")
         assert isinstance(parsed, EmailMessage)
         self.mails.append(parsed)
         self.encrypted.append(session.ssl is not None)
         return "250 OK"
+
+    def _authenticated(
+        self, _server: object, _session: object, _envelope: object, _mechanism: str, given: Any
+    ) -> AuthResult:
+        success = given.password == self._password
+        if success:
+            self.users.append(given.login.decode())
+        return AuthResult(success=success, handled=False)
 
 
 def _context(directory: Path) -> ssl.SSLContext:

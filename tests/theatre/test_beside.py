@@ -173,7 +173,7 @@ SCENES = [
         no_mail_server,
         "_APP_SMTP_HOST",
         shows="beside",
-        act=lambda house: house.post_office.deliver(),
+        act=lambda house: house.post_office.deliver("mail"),
     ),
     Scene(
         "an action of a later Appwrite",

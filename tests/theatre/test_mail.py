@@ -43,7 +43,7 @@ def test_what_only_a_human_ends_is_told_once(code: str, stage: Stage) -> None:
         house = stage.open()
         for _ in range(3):
             job(house, stage.name, **stage.arguments)
-            house.post_office.deliver()
+            house.post_office.deliver("mail")
 
     (mail,) = receiver.mails
     assert HEADLINES["action"] in mail["Subject"]
