@@ -3,6 +3,7 @@ The account on the volume: its key, and its URL at the CA, shared by all workers
 
     STATE_DIR/accounts/LABEL/key.pem        the key, 0600; made once, replaced only by:
     STATE_DIR/accounts/LABEL/key.next.pem   the next one, while the CA is told of it and until it is known
+    STATE_DIR/accounts/LABEL/key.pem.bak    the key of an ended account; further ones: key.pem.2.bak, …
     STATE_DIR/accounts/LABEL/account.json   the URL; can be asked for again with the key
     STATE_DIR/accounts/LABEL/lock           held while one worker makes or changes them
 
@@ -14,10 +15,13 @@ from __future__ import annotations
 
 import fcntl
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cached_property
+from itertools import chain, count
 from pathlib import Path
 
 from cryptography.hazmat.primitives import hashes
@@ -130,6 +134,17 @@ class AccountFiles:
         """
         return _read_key(self._next_key_path)
 
+    def next_key_age(self) -> timedelta:
+        """
+        Return how long ago the next key was made; zero if there is none.
+        """
+        with durable.told(self._next_key_path):
+            try:
+                made = self._next_key_path.stat().st_mtime
+            except FileNotFoundError:
+                return timedelta(0)
+        return timedelta(seconds=time.time() - made)
+
     def make_next_key(self) -> JWKEC:
         """
         The key that will replace the present one, durable from here on. To be called under the lock.
@@ -172,12 +187,20 @@ class AccountFiles:
         """
         Put the key aside, keeping it, and return where it is. To be called under the lock.
         """
-        kept = self.key_path.with_name("key.pem.bak")
+        kept = self._backup_path()
         with durable.told(kept):
             self._account_path.unlink(missing_ok=True)
             self.key_path.replace(kept)
         durable.sync_directory(self._directory)
         return kept
+
+    def _backup_path(self) -> Path:
+        """
+        Return where the key is kept; no key of an earlier account is there.
+        """
+        first = self.key_path.with_name("key.pem.bak")
+        others = (self.key_path.with_name(f"key.pem.{number}.bak") for number in count(2))
+        return next(path for path in chain([first], others) if not path.exists())
 
     def _known(self) -> tuple[str | None, str | None]:
         """

@@ -5,21 +5,33 @@ What a person may do with the account, and with its certificates: look, change t
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from josepy.json_util import encode_b64jose
+from josepy.jwk import JWKEC
 
-from certworker.acme.account import AccountFiles
+from certworker.acme.account import Account, AccountFiles
 from certworker.acme.jws import Signer
 from certworker.acme.network import Network
+from certworker.acme.refusals import decides, was_conflict, words
 from certworker.acme.registration import Registration
 from certworker.certificates import Certificate
-from certworker.errors import CertworkerError
-from certworker.errors.authority import AccountGone, NotAcme, UnknownProblem
+from certworker.errors import CertworkerError, printable
+from certworker.errors.authority import (
+    AccountBlocked,
+    AccountDeactivated,
+    AccountGone,
+    AccountKeyUnreadable,
+    KeyChangeRefused,
+    NotAcme,
+    RevocationRefused,
+)
 
 #: Why a certificate is revoked, as far as its owner may say so (RFC 5280, section 5.3.1).
 REASONS = {
@@ -30,6 +42,9 @@ REASONS = {
     "cessationOfOperation": 5,
 }
 KEY_COMPROMISE = "keyCompromise"
+
+#: The CA refuses the account itself, whatever it is asked for.
+LOST = (AccountBlocked, AccountDeactivated, AccountGone)
 
 
 @dataclass(frozen=True)
@@ -67,12 +82,12 @@ class Custody:
         if self._files.read() is None:
             return None
         account = self._registration.account()
-        told = self._network.post(str(account.url), None, account.signer).document
-        contacts = told.get("contact")
+        known = self._network.post(str(account.url), None, account.signer).document
+        contacts = known.get("contact")
         return AccountSheet(
             url=str(account.url),
-            status=str(told.get("status")),
-            contacts=tuple(map(str, contacts)) if isinstance(contacts, list) else (),
+            status=printable(known.get("status", "unknown")),
+            contacts=tuple(map(printable, contacts)) if isinstance(contacts, list) else (),
             thumbprint=account.thumbprint,
             key_path=self._files.key_path,
         )
@@ -81,20 +96,41 @@ class Custody:
         """
         Give the account a new key (RFC 8555, section 7.3.5).
 
-        It is durable before the CA is told. Wherever that is cut off, the next request finds out by itself
+        The new key is durable before the request. Wherever the change is cut off, the next request finds out
         which of the two keys the CA knows.
 
         Raises:
-            CertworkerError: As for :meth:`show`; which key the CA knows is found out by the next request.
+            KeyChangeRefused: The CA does not change keys; the account keeps its key.
+            CertworkerError: As for :meth:`show`; the next request finds out which key the CA knows.
         """
         self._registration.account()
         with self._files.locked():
             account = self._files.make_key()
-            url = self._offered(self._network.directory().change_key, "keyChange")
-            inner = {"account": account.url, "oldKey": account.key.public_key().to_partial_json()}
-            signed = Signer(self._files.make_next_key()).sign(inner, None, url)
-            self._network.post(url, json.loads(signed), account.signer)
+            url = self._network.directory().change_key
+            if url is None:
+                raise KeyChangeRefused(
+                    authority=self._network.title, detail="its directory has no keyChange."
+                )
+            resumed = self._files.changing
+            next_key = self._files.make_next_key()
+            try:
+                self._change_key(url, account, next_key)
+            except CertworkerError as refused:
+                if was_conflict(refused) and self._registration.settled(account).key == next_key:
+                    return
+                # A key of an earlier attempt may be the account's already: the next request finds out.
+                if resumed or not decides(refused) or isinstance(refused, LOST):
+                    raise
+                self._files.drop_next_key()
+                raise KeyChangeRefused(
+                    authority=self._network.title, detail=words(refused), problem=refused.problem
+                ) from refused
             self._files.promote_next_key()
+
+    def _change_key(self, url: str, account: Account, next_key: JWKEC) -> None:
+        inner = {"account": account.url, "oldKey": account.key.public_key().to_partial_json()}
+        signed = Signer(next_key).sign(inner, None, url)
+        self._network.post(url, json.loads(signed), account.signer)
 
     def deactivate(self) -> Path | None:
         """
@@ -113,27 +149,47 @@ class Custody:
         """
         Revoke *certificate* (RFC 8555, section 7.6); return whether it was not revoked before.
 
-        For a key that others know, its own signature is the proof; otherwise the account's will do, and that
-        of the certificate's key again if the account is another one today.
+        The signature of the account is one proof, that of the certificate's key the other. A CA may take only
+        one of them, so the second is sent after any refusal of the first. A compromised key comes first: by
+        its own signature the CA learns never to certify it again.
 
         Args:
             reason: One of :data:`REASONS`.
 
         Raises:
-            CertworkerError: The CA refuses or does not answer.
+            RevocationRefused: The CA takes neither proof.
+            CertworkerError: The CA is busy or does not answer.
         """
         leaf = x509.load_pem_x509_certificate(certificate.cert_pem).public_bytes(Encoding.DER)
         wanted: dict[str, Any] = {"certificate": encode_b64jose(leaf), "reason": REASONS[reason]}
-        own_key = Signer.of_certificate(certificate.key)
-        if reason == KEY_COMPROMISE or self._files.read() is None:
-            return self._revoke(wanted, own_key)
-        try:
-            return self._revoke(wanted, self._registration.account().signer)
-        except (AccountGone, UnknownProblem):
-            return self._revoke(wanted, own_key)
+        own_key = partial(Signer.of_certificate, certificate.key)
+        proofs: list[Callable[[], Signer | None]] = [self._account_signer, own_key]
+        refusals: list[CertworkerError] = []
+        for proof in reversed(proofs) if reason == KEY_COMPROMISE else proofs:
+            try:
+                if signer := proof():
+                    return self._revoke(wanted, signer)
+            except CertworkerError as failure:
+                if failure.problem is None and not isinstance(failure, (AccountKeyUnreadable, NotAcme)):
+                    raise  # The CA has not answered.
+                refusals.append(failure)
+        for refused in refusals:
+            if refused.problem and not decides(refused):
+                raise refused
+        raise RevocationRefused(
+            authority=self._network.title,
+            detail=" ".join(dict.fromkeys(map(words, refusals))),
+            serial=certificate.serial,
+            problem=refusals[-1].problem,
+        ) from refusals[-1]
+
+    def _account_signer(self) -> Signer | None:
+        return self._registration.account().signer if self._files.read() else None
 
     def _revoke(self, wanted: dict[str, Any], signer: Signer) -> bool:
-        url = self._offered(self._network.directory().revoke, "revokeCert")
+        url = self._network.directory().revoke
+        if url is None:
+            raise NotAcme(host=self._network.title, found="no revokeCert in its directory")
         try:
             self._network.post(url, wanted, signer)
         except CertworkerError as refused:
@@ -141,8 +197,3 @@ class Custody:
                 return False
             raise
         return True
-
-    def _offered(self, url: str | None, kind: str) -> str:
-        if url is None:
-            raise NotAcme(host=self._network.title, found=f"no {kind} in its directory")
-        return url

@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any
@@ -15,7 +16,7 @@ from josepy.errors import DeserializationError
 from josepy.json_util import decode_b64jose
 
 from certworker.acme.jws import Signer
-from certworker.acme.refusals import refusal
+from certworker.acme.refusals import passes, refusal
 from certworker.acme.resources import Directory
 from certworker.acme.transport import Reply, Transport
 from certworker.acme.waiting import date_of
@@ -77,21 +78,20 @@ class Network:
         Raises:
             CertworkerError: The CA refuses, is busy, or does not answer.
         """
-        nonce = self._nonce()
-        for tries_left in reversed(range(1 + NONCE_RETRIES)):
+        nonce, tries = self._nonce(), 1
+        while True:
             reply = self._transport.send("POST", url, signer.sign(payload, nonce, url))
             self._compare_clocks(reply)
             fresh = _nonce_of(reply)
-            if reply.status < 400:
+            if reply.status < 300:
                 self._keep(fresh)
                 return reply
             refused = refusal(reply, self.title, self._clock())
-            if not isinstance(refused, BadNonce) or not tries_left:
+            if not isinstance(refused, BadNonce) or tries > NONCE_RETRIES:
                 self._keep(fresh)
                 raise refused
             # The refusal brings a nonce from the server that refused: the best to try next.
-            nonce = fresh or self._nonce()
-        raise AssertionError("the last try returns or raises")
+            nonce, tries = fresh or self._nonce(), tries + 1
 
     def get(self, url: str) -> Reply:
         """
@@ -101,14 +101,14 @@ class Network:
             CertworkerError: The CA refuses, is busy, or does not answer.
         """
         reply = self._transport.send("GET", url)
-        if reply.status >= 400:
+        if reply.status >= 300:
             raise refusal(reply, self.title, self._clock())
         return reply
 
     def _ask_for_directory(self) -> Directory:
         reply = self._transport.send("GET", self.directory_url)
         self._compare_clocks(reply)
-        if reply.status == 429 or reply.status >= 500:
+        if passes(reply.status):
             raise refusal(reply, self.title, self._clock())
         try:
             return Directory.read(reply)
@@ -120,17 +120,20 @@ class Network:
             self.clock_offset = theirs - self._clock()
 
     def _nonce(self) -> str:
-        try:
+        with suppress(IndexError):
             # The newest: the CA has forgotten the old ones first.
             return self._nonces.pop()
-        except IndexError:
-            reply = self._transport.send("HEAD", self.directory().new_nonce)
-        if reply.status >= 400:
+        url = self.directory().new_nonce
+        # Both are possible (RFC 8555, section 7.2), and some CAs refuse HEAD.
+        for method in ("HEAD", "GET"):
+            reply = self._transport.send(method, url)
+            if nonce := _nonce_of(reply):
+                return nonce
+            if passes(reply.status):
+                break
+        if reply.status >= 300:
             raise refusal(reply, self.title, self._clock())
-        nonce = _nonce_of(reply)
-        if nonce is None:
-            raise reply.unusable("no nonce")
-        return nonce
+        raise reply.unusable("no nonce")
 
     def _keep(self, nonce: str | None) -> None:
         if nonce:

@@ -31,6 +31,8 @@ class Problem:
     status: int
     #: The name it speaks of, where it says that.
     name: str | None = None
+    #: The page for this occurrence (RFC 7807, section 3.1), which may be a relative reference.
+    instance: str | None = None
 
     @classmethod
     def read(cls, document: object, status: int = 0) -> Problem:
@@ -49,6 +51,7 @@ class Problem:
             detail=detail[:LONGEST_DETAIL],
             status=status or _number(outer.get("status")),
             name=_name(told.get("identifier"), detail),
+            instance=_text(told.get("instance")) or _text(outer.get("instance")) or None,
         )
 
     @property

@@ -11,6 +11,7 @@ import re
 from datetime import datetime, timedelta
 
 from certworker.acme.problem import Problem
+from certworker.acme.references import resolved
 from certworker.acme.transport import Reply
 from certworker.acme.waiting import end_of_limit
 from certworker.errors import CertworkerError, Retry
@@ -26,12 +27,14 @@ from certworker.errors.authority import (
     InvalidProfile,
     Maintenance,
     Malformed,
+    NotOffered,
     OrderNotReady,
     SecondaryRpcFailed,
     ServerInternal,
     TermsChanged,
     TooManyAccounts,
     UnknownProblem,
+    UserActionRequired,
 )
 from certworker.errors.configuration import EmailInvalid
 from certworker.errors.limits import (
@@ -44,6 +47,8 @@ from certworker.errors.limits import (
 )
 from certworker.errors.naming import ForbiddenByPolicy
 from certworker.errors.reach import CaaForbids
+
+CONFLICT = 409
 
 #: How long a limit lasts that names no moment.
 UNSAID_WAIT = timedelta(hours=1)
@@ -61,7 +66,8 @@ REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("alreadyReplaced", "", AlreadyReplaced),
     ("accountDoesNotExist", "", AccountGone),
     ("externalAccountRequired", "", ExternalAccountRequired),
-    ("userActionRequired", "", TermsChanged),
+    ("userActionRequired", "terms", TermsChanged),
+    ("userActionRequired", "", UserActionRequired),
     ("malformed", "terms of service", TermsChanged),
     ("malformed", "", Malformed),
     ("unauthorized", "deactivated", AccountDeactivated),
@@ -82,6 +88,37 @@ REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
 )
 
 
+def passes(status: int) -> bool:
+    """
+    Return whether an answer with this HTTP *status* is about the state of the CA, not about the request.
+    """
+    return status == 429 or (status >= 500 and status != 501)
+
+
+def decides(failure: CertworkerError) -> bool:
+    """
+    Return whether *failure* is the CA's decision about a request: it has not been carried out, and never is.
+    """
+    if failure.problem is None or isinstance(failure, BadNonce):
+        return False
+    return not passes(failure.problem["status"]) and not was_conflict(failure)
+
+
+def was_conflict(failure: CertworkerError) -> bool:
+    """
+    Return whether the CA says that it does already what it is asked for (409).
+    """
+    return failure.problem is not None and failure.problem["status"] == CONFLICT
+
+
+def words(failure: CertworkerError) -> str:
+    """
+    Return what the CA said, else the message of *failure*; it ends as a sentence.
+    """
+    text = str(failure.problem["detail"]) if failure.problem else failure.message
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def refusal(reply: Reply, authority: str, now: datetime) -> CertworkerError:
     """
     The failure in an answer of *authority* (its title) whose status is an error.
@@ -90,13 +127,15 @@ def refusal(reply: Reply, authority: str, now: datetime) -> CertworkerError:
         problem = Problem.read(reply.document, reply.status)
     except CertworkerError as not_json:
         problem = Problem("about:blank", f"HTTP {reply.status}", reply.status)
-        if reply.status < 500 and reply.status != 429:
+        if not passes(reply.status) and reply.status != 501:
             return not_json
     terms = reply.links("terms-of-service")
     return failure(
         problem,
         authority,
-        url=terms[0] if terms else None,
+        # The link says so where the text does not (section 7.3.3).
+        kind=TermsChanged if terms and problem.kind == "userActionRequired" else None,
+        url=next(iter((*_instance(problem, reply.url), *terms)), None),
         until=end_of_limit(reply.headers, problem.detail, now),
         now=now,
     )
@@ -110,11 +149,20 @@ def failure(
     name: str | None = None,
     url: str | None = None,
     until: datetime | None = None,
+    kind: type[CertworkerError] | None = None,
 ) -> CertworkerError:
     """
-    The failure that *problem* is; *url* is a page the CA wants a person to open.
+    Return the failure that *problem* is.
+
+    Args:
+        authority: The CA's name for people.
+        now: The present, from which a limit without a moment counts.
+        name: What the problem is about, where it does not say.
+        url: A page that a person has to open.
+        until: When the CA allows the next attempt.
+        kind: The class of the failure, where it is known; otherwise status, type and text decide.
     """
-    kind = _kind(problem, until)
+    kind = kind or _kind(problem, until)
     if kind.retry is Retry.UNTIL and until is None:
         until = now + UNSAID_WAIT
     return kind(
@@ -133,12 +181,25 @@ def _kind(problem: Problem, until: datetime | None) -> type[CertworkerError]:
     # Whatever else it says: Let's Encrypt's load balancer speaks no ACME, and sends 503 with Retry-After.
     if problem.status == 503:
         return Maintenance if until is None else AuthorityBusy
+    # step-ca and Caddy send 501 with the type `rejectedIdentifier`.
+    if problem.status == 501:
+        return NotOffered
     for kind, text, found in REFUSALS:
         if problem.says(kind, text):
             return found
     if problem.status == 429:
         return AuthorityBusy
     return ServerInternal if problem.status >= 500 else UnknownProblem
+
+
+def _instance(problem: Problem, base: str) -> list[str]:
+    """
+    Return the page of this problem (RFC 7807, section 3.1), if it is a page.
+    """
+    try:
+        return [resolved(problem.instance, base)] if problem.instance else []
+    except ValueError:
+        return []
 
 
 def _first_url(text: str) -> str | None:

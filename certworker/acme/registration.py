@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import logging
 from contextlib import suppress
+from datetime import timedelta
+
+from josepy.jwk import JWKEC
 
 from certworker.acme.account import Account, AccountFiles
 from certworker.acme.binding import ExternalAccount
@@ -13,6 +16,7 @@ from certworker.acme.jws import Signer
 from certworker.acme.network import Network
 from certworker.acme.transport import Reply
 from certworker.errors.authority import (
+    AccountBlocked,
     AccountDeactivated,
     AccountGone,
     ExternalAccountRequired,
@@ -21,6 +25,9 @@ from certworker.errors.authority import (
 )
 
 logger = logging.getLogger(__name__)
+
+#: So long after a change of the key the CA may still answer from a time before it.
+KEY_CHANGE_LAG = timedelta(minutes=1)
 
 
 class Registration:
@@ -93,7 +100,7 @@ class Registration:
             return account
         with self._files.locked():
             # Look again: another worker may have done it while we waited.
-            account = self._settled(self._files.make_key())
+            account = self.settled(self._files.make_key())
             if self._is_current(account):
                 return account
             if account.url is not None:
@@ -122,22 +129,35 @@ class Registration:
         present = self._files.read()
         return present is None or present.thumbprint != account.thumbprint
 
-    def _settled(self, account: Account) -> Account:
+    def settled(self, account: Account) -> Account:
         """
-        The account, with the key that the CA knows: a change of it may have been cut off before or after.
+        Return the account with the key that the CA knows: a change may have been cut off. Under the lock.
+
+        Servers of a CA may read from replicas: a key that it does not know yet is kept for a while.
+
+        Raises:
+            AccountGone: The CA knows neither key yet.
         """
         next_key = self._files.next_key()
         if next_key is None:
             return account
-        try:
-            with suppress(AccountDeactivated):
-                self._new_account(Account(next_key), {"onlyReturnExisting": True})
-        except AccountGone:
-            self._files.drop_next_key()
-        else:
+        if self._is_known(next_key):
             self._files.promote_next_key()
-            logger.info("The key of our account at %s has been changed", self._network.title)
+            logger.info("The key of the account at %s has been changed", self._network.title)
+        elif self._files.next_key_age() > KEY_CHANGE_LAG:
+            self._files.drop_next_key()
+        elif not self._is_known(account.key):
+            raise AccountGone(authority=self._network.title)
         return self._files.make_key()
+
+    def _is_known(self, key: JWKEC) -> bool:
+        try:
+            self._new_account(Account(key), {"onlyReturnExisting": True})
+        except AccountGone:
+            return False
+        except AccountDeactivated:
+            pass
+        return True
 
     def _is_current(self, account: Account) -> bool:
         return account.url is not None and account.contact == self._contact
@@ -159,8 +179,12 @@ class Registration:
 
     def _find(self, account: Account) -> Account:
         reply = self._new_account(account, {"onlyReturnExisting": True})
-        if reply.document.get("status") == "deactivated":
+        status = reply.document.get("status")
+        if status == "deactivated":
             raise AccountDeactivated(authority=self._network.title)
+        if status == "revoked":
+            # By the CA (section 7.1.6): a new account would be another's wish than the CA's.
+            raise AccountBlocked(authority=self._network.title, detail="it has revoked the account.")
         url = reply.location
         self._files.remember(url, account.contact)
         return self._update(account, url)

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
-from typing import Any
 
 from certworker.acme.network import Network
 from certworker.acme.transport import Reply
@@ -136,19 +135,19 @@ def _again(failure: CertworkerError, faults: int, now: datetime) -> datetime:
 
 
 def _window(reply: Reply) -> Window | None:
-    told = reply.document.get("suggestedWindow")
+    document = reply.document
+    window, explanation = document.get("suggestedWindow"), document.get("explanationURL")
+    edges = window if isinstance(window, dict) else {}
     try:
-        assert isinstance(told, dict)  # noqa: S101
-        start, end = (_moment(str(told[edge])) for edge in ("start", "end"))
-        explanation: Any = reply.document.get("explanationURL")
-        # A window that ends before it begins is to be treated as none (section 4.2).
-        return Window(start, end, str(explanation) if explanation else "") if start < end else None
-    except (AssertionError, KeyError, ValueError, OverflowError):
+        start, end = (_moment(edges.get(edge)) for edge in ("start", "end"))
+    except (ValueError, OverflowError):
         raise reply.unusable("no suggestedWindow") from None
+    # A window that ends before it begins counts as none (section 4.2).
+    return Window(start, end, explanation if isinstance(explanation, str) else "") if start < end else None
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
+def _moment(text: object) -> datetime:
+    moment = datetime.fromisoformat(text if isinstance(text, str) else "")
     if moment.tzinfo is None:
         raise ValueError("no time zone")
     return moment.astimezone(UTC)

@@ -39,8 +39,16 @@ class TooManyAccounts(CertworkerError):
 
 class TermsChanged(CertworkerError):
     code = "acct.tos"
-    says = "{authority} wants a person to agree to its terms of service."
-    cure = "Open this page once: {url}"
+    says = "{authority} requires a person to agree to its terms of service."
+    cure = "Open this page and agree to the terms: {url}"
+    retry = Retry.CONFIG
+    elsewhere = True
+
+
+class UserActionRequired(CertworkerError):
+    code = "acct.user_action"
+    says = "{authority} requires a person to act first: {detail}"
+    cure = "Open this page and follow its instructions: {url}"
     retry = Retry.CONFIG
     elsewhere = True
 
@@ -71,6 +79,13 @@ class AccountBlocked(CertworkerError):
     retry = Retry.CONFIG
     severity = Severity.FATAL
     elsewhere = True
+
+
+class KeyChangeRefused(CertworkerError):
+    code = "acct.no_key_change"
+    says = "{authority} does not change the keys of accounts: {detail}"
+    cure = "The account keeps its key. For an account with another key, run: certworker account deactivate"
+    retry = Retry.CONFIG
 
 
 class BadNonce(CertworkerError):
@@ -157,6 +172,21 @@ class InvalidProfile(CertworkerError):
     )
     retry = Retry.CONFIG
     elsewhere = True
+
+
+class NotOffered(CertworkerError):
+    code = "acme.not_offered"
+    says = "{authority} does not offer this operation: {detail}"
+    cure = "Set CERTWORKER_AUTHORITY to a CA that offers it, for example letsencrypt."
+    retry = Retry.CONFIG
+    elsewhere = True
+
+
+class RevocationRefused(CertworkerError):
+    code = "acme.not_revoked"
+    says = "{authority} refuses to revoke the certificate: {detail}"
+    cure = "The certificate is still valid. Ask the CA to revoke it by its serial number: {serial}"
+    retry = Retry.CONFIG
 
 
 class Malformed(CertworkerError):

@@ -4,6 +4,8 @@ What a person does with the account and with certificates, at CAs that run.
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,14 +15,24 @@ import pytest
 from certworker.acme.account import AccountFiles
 from certworker.acme.authority import Authority
 from certworker.acme.order import Order
+from certworker.acme.registration import KEY_CHANGE_LAG
 from certworker.certificates import Certificate, KeyType, PrivateKey
 from certworker.development.authority import DevelopmentAuthority
+from certworker.development.messages import Request, refusal
 from certworker.development.misbehaviour import Fault
+from certworker.development.problems import Problem
 from certworker.errors import CertworkerError
-from certworker.errors.authority import AccountGone, AuthorityUnreachable
+from certworker.errors.authority import (
+    AccountGone,
+    AuthorityUnreachable,
+    KeyChangeRefused,
+    RevocationRefused,
+)
+from certworker.errors.limits import AuthorityBusy
 from tests.acme.clients import client_of, issued, presented
 from tests.servers.development import ChallengeServer
 from tests.servers.pebble import Pebble
+from tests.servers.tampering import only, refusing, tampered, with_members
 
 NAME = "demo.localhost"
 
@@ -124,19 +136,40 @@ class TestChangeKey:
         assert (before.url, True) == (after.url, before.thumbprint != after.thumbprint)
         assert client.order(("other.example.com",)).answers
 
-    def test_cut_off_before_the_ca_was_told_the_old_key_stays(
+    def test_cut_off_before_the_request_the_old_key_stays(
         self, authority: DevelopmentAuthority, client: Authority, files: AccountFiles
     ) -> None:
         """
-        The new key was durable, the power went: the next order finds out.
+        The next order uses the old key, and drops the other one once no replica of the CA can be behind.
         """
         before = client.thumbprint
         with files.locked():
             files.make_next_key()
 
         client.order((NAME,))
+        assert (before, True) == (client.thumbprint, files.changing)
 
-        assert before == client.thumbprint
+        grow_old(files)
+        client.order((NAME,))
+        assert (before, False) == (client.thumbprint, files.changing)
+        assert 1 == registrations(authority)
+
+    def test_a_key_that_a_replica_does_not_know_yet_is_kept(
+        self, authority: DevelopmentAuthority, client: Authority, files: AccountFiles
+    ) -> None:
+        """
+        Servers of one CA read from replicas: they know the old key no more, and the new one not yet.
+        """
+        authority.misbehaviour.fail("keyChange", Fault(cut=True))
+        with pytest.raises(CertworkerError):
+            client.custody.change_key()
+        authority.misbehaviour.fail("newAccount", Fault(400, "accountDoesNotExist"), times=2)
+
+        with pytest.raises(AccountGone):
+            client.order((NAME,))
+        assert files.changing
+
+        client.order((NAME,))
         assert not files.changing
         assert 1 == registrations(authority)
 
@@ -170,10 +203,90 @@ class TestChangeKey:
             client.custody.change_key()
         assert files.changing
 
+        grow_old(files)
         client.order((NAME,))
 
         assert not files.changing
         assert 1 == registrations(authority)
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Fault(501, "rejectedIdentifier", detail="The requested operation is not implemented"),
+            Fault(403, "unauthorized", detail="not offered"),
+            Fault(404, "malformed", detail="Page not found"),
+        ],
+        ids=["step-ca", "serles", "404"],
+    )
+    def test_a_ca_that_changes_no_keys_is_reported_as_such(
+        self, authority: DevelopmentAuthority, client: Authority, files: AccountFiles, fault: Fault
+    ) -> None:
+        """
+        Whatever type the refusal has, the account keeps its key, and the remedy is another account.
+        """
+        before = client.thumbprint
+        authority.misbehaviour.fail("keyChange", fault)
+
+        with pytest.raises(KeyChangeRefused) as caught:
+            client.custody.change_key()
+
+        assert fault.detail in caught.value.message
+        assert caught.value.remedy.endswith("certworker account deactivate")
+        assert (before, False) == (client.thumbprint, files.changing)
+        assert client.order((NAME,)).answers
+
+    def test_a_directory_without_key_change_is_reported_as_such(
+        self, authority: DevelopmentAuthority, tmp_path: Path, files: AccountFiles
+    ) -> None:
+        """
+        No key is made that nobody would know.
+        """
+        without = only("directory", lambda reply: with_members(reply, keyChange=None))
+
+        with tampered(authority, without), pytest.raises(KeyChangeRefused, match="no keyChange"):
+            client_of(authority.directory_url, tmp_path).custody.change_key()
+
+        assert not files.changing
+
+    @pytest.mark.parametrize("carried_out", [True, False])
+    def test_a_conflict_is_settled_by_asking_which_key_is_known(
+        self, authority: DevelopmentAuthority, client: Authority, files: AccountFiles, carried_out: bool
+    ) -> None:
+        """
+        A 409 may mean that the CA has the key already, from the same request on another connection.
+        """
+        before = client.thumbprint
+        conflict = Problem("conflict", "already under way", 409)
+        if carried_out:
+            with tampered(
+                authority, only("keyChange", lambda _: refusal(conflict, {"Replay-Nonce": "AAAA"}))
+            ):
+                client.custody.change_key()
+        else:
+            with (
+                refusing(authority, lambda request, _: conflict if request.kind == "keyChange" else None),
+                pytest.raises(CertworkerError),
+            ):
+                client.custody.change_key()
+
+        assert carried_out is (before != client.thumbprint)
+        assert client.order((NAME,)).answers
+        assert 1 == registrations(authority)
+
+    def test_a_refusal_of_a_change_that_was_cut_off_drops_no_key(
+        self, authority: DevelopmentAuthority, client: Authority, files: AccountFiles
+    ) -> None:
+        """
+        The earlier request may have been carried out: the key in question may be the account's.
+        """
+        with files.locked():
+            following = files.make_next_key()
+        authority.misbehaviour.fail("keyChange", Fault(403, "unauthorized"))
+
+        with pytest.raises(CertworkerError):
+            client.custody.change_key()
+
+        assert following == files.next_key()
 
     def test_an_order_under_way_is_tried_again(
         self, challenge_server: ChallengeServer, client: Authority
@@ -186,6 +299,23 @@ class TestChangeKey:
 
         with pytest.raises(AccountGone):
             order.validate()
+
+
+class TestOddAccounts:
+    def test_strange_members_are_no_obstacle(
+        self, authority: DevelopmentAuthority, client: Authority
+    ) -> None:
+        """
+        What the CA sends is shown as one printable line.
+        """
+        odd = only("account", lambda reply: with_members(reply, contact={"a": 1}, status=["\x1b[31m"]))
+
+        with tampered(authority, odd):
+            sheet = client.custody.show()
+
+        assert sheet is not None
+        assert () == sheet.contacts
+        assert sheet.status.isprintable()
 
 
 class TestDeactivate:
@@ -229,6 +359,21 @@ class TestDeactivate:
         with pytest.raises(AuthorityUnreachable):
             client.custody.deactivate()
         assert before == client.thumbprint
+
+    def test_each_key_is_kept(self, client: Authority) -> None:
+        """
+        The key of an earlier account is never overwritten.
+        """
+        kept = set()
+        for _ in range(3):
+            key = files_key(client)
+            path = client.custody.deactivate()
+            assert path is not None
+            assert key == path.read_bytes()
+            kept.add(path)
+            client.order((NAME,))
+
+        assert ["key.pem.2.bak", "key.pem.3.bak", "key.pem.bak"] == sorted(path.name for path in kept)
 
 
 class TestRevoke:
@@ -299,3 +444,107 @@ class TestRevoke:
             certificate = Certificate.from_pem(order.finalize(key.sign_request((name,))), key)
 
         assert client.custody.revoke(certificate, "keyCompromise")
+
+    @pytest.mark.parametrize("reason", ["superseded", "keyCompromise"])
+    @pytest.mark.parametrize("taken", ["kid", "jwk"])
+    @pytest.mark.parametrize(
+        "problem",
+        [
+            Problem("accountDoesNotExist", "no such account", 400),
+            Problem("unauthorized", "No authorization provided", 403),
+            Problem("malformed", "unknown key", 404),
+            Problem("rejectedIdentifier", "not implemented", 501),
+            Problem("serverInternal", "KeyError: 'kid'", 500),
+        ],
+        ids=lambda problem: problem.kind,
+    )
+    def test_the_second_proof_follows_any_refusal_of_the_first(
+        self,
+        client: Authority,
+        certificate: Certificate,
+        authority: DevelopmentAuthority,
+        reason: str,
+        taken: str,
+        problem: Problem,
+    ) -> None:
+        """
+        Some CAs know accounts only, others want the key of the certificate after the account has ended.
+        """
+
+        def decide(request: Request, header: dict[str, object]) -> Problem | None:
+            return problem if request.kind == "revokeCert" and taken not in header else None
+
+        with refusing(authority, decide):
+            assert client.custody.revoke(certificate, reason)
+
+    def test_a_refusal_of_both_proofs_says_what_the_ca_said(
+        self, client: Authority, certificate: Certificate, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        The remedy has the serial number, by which the CA finds the certificate.
+        """
+
+        def decide(request: Request, header: dict[str, object]) -> Problem | None:
+            if request.kind != "revokeCert":
+                return None
+            return Problem("unauthorized", "not yours" if "kid" in header else "unknown key", 403)
+
+        with refusing(authority, decide), pytest.raises(RevocationRefused) as caught:
+            client.custody.revoke(certificate, "superseded")
+
+        assert caught.value.message.endswith("to revoke the certificate: not yours. unknown key.")
+        assert caught.value.remedy.endswith(certificate.serial)
+
+    def test_a_busy_ca_is_reported_as_busy(
+        self, client: Authority, certificate: Certificate, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Then the same command may succeed later.
+        """
+        authority.misbehaviour.fail("revokeCert", Fault(429, "rateLimited", 60), times=2)
+
+        with pytest.raises(AuthorityBusy):
+            client.custody.revoke(certificate, "superseded")
+
+    def test_a_ca_that_is_away_is_asked_once(
+        self, client: Authority, certificate: Certificate, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A second proof would wait for the same time-out.
+        """
+        authority.misbehaviour.fail("revokeCert", Fault(cut=True), times=None)
+        before = len(authority.requests)
+
+        with pytest.raises(AuthorityUnreachable):
+            client.custody.revoke(certificate, "superseded")
+
+        assert 1 == len(authority.requests[before:])
+
+    def test_a_damaged_account_key_is_no_obstacle(
+        self, client: Authority, certificate: Certificate, files: AccountFiles
+    ) -> None:
+        """
+        The certificate's own key is proof enough.
+        """
+        files.key_path.write_text("no key")
+
+        assert client.custody.revoke(certificate, "superseded")
+
+
+def grow_old(files: AccountFiles) -> None:
+    """
+    Let the next key be so old that each server of the CA has heard of it, if one has.
+    """
+    path = files.key_path.with_name("key.next.pem")
+    if path.exists():
+        long_ago = time.time() - 2 * KEY_CHANGE_LAG.total_seconds()
+        os.utime(path, (long_ago, long_ago))
+
+
+def files_key(client: Authority) -> bytes:
+    """
+    Return the key file of *client*.
+    """
+    sheet = client.custody.show()
+    assert sheet is not None
+    return sheet.key_path.read_bytes()

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from certworker.acme.jws import Signer
 from certworker.acme.network import DIRECTORY_AGE, Network
 from certworker.acme.transport import Transport
+from certworker.certificates import PrivateKey
 from certworker.development.authority import DevelopmentAuthority
 from certworker.development.misbehaviour import Fault
 from certworker.errors import CertworkerError
-from certworker.errors.authority import BadNonce, NotAcme
+from certworker.errors.authority import BadNonce, NotAcme, ServerInternal
 from certworker.errors.configuration import WrongCaUrl
 from certworker.errors.limits import AuthorityBusy
 from tests.acme.clients import client_of
@@ -97,6 +99,57 @@ class TestNonces:
 
             with pytest.raises(NotAcme):
                 network_of(f"{server.url}/directory", [datetime.now(UTC)])._nonce()
+
+    @pytest.mark.parametrize(
+        "head",
+        [
+            Oddity(status=405),
+            Oddity(status=405, headers={"Replay-Nonce": "AAAA"}),
+            Oddity(status=404),
+            Oddity(b"", status=501),
+            Oddity(status=403),
+            Oddity(),
+        ],
+    )
+    def test_a_ca_that_refuses_head_is_asked_with_get(self, head: Oddity) -> None:
+        """
+        RFC 8555, section 7.2, has both; what answers HEAD may be another program than what answers GET.
+        """
+        with odd_server() as server:
+            server.answers["/directory"] = Oddity(directory(server.url))
+            server.answers["HEAD /nonce"] = head
+            server.answers["/nonce"] = Oddity(b"", 204, {"Replay-Nonce": "AAAA"})
+
+            assert "AAAA" == network_of(f"{server.url}/directory", [datetime.now(UTC)])._nonce()
+
+    @pytest.mark.parametrize("status", [429, 503])
+    def test_a_busy_ca_is_asked_once(self, status: int) -> None:
+        """
+        Another request at once is what a limit forbids.
+        """
+        with odd_server() as server:
+            server.answers["/directory"] = Oddity(directory(server.url))
+            server.answers["/nonce"] = Oddity(status=status, headers={"Retry-After": "30"})
+
+            with pytest.raises(AuthorityBusy):
+                network_of(f"{server.url}/directory", [datetime.now(UTC)])._nonce()
+            assert 2 == len(server.requests)
+
+
+class TestPost:
+    @pytest.mark.parametrize("status", [302, 307, 400, 500])
+    def test_a_page_is_no_success(self, status: int) -> None:
+        """
+        A captive portal redirects a POST: the CA has not seen it.
+        """
+        with odd_server() as server:
+            server.answers["/directory"] = Oddity(directory(server.url))
+            server.answers["/nonce"] = Oddity(headers={"Replay-Nonce": "AAAA"})
+            server.answers["/x"] = Oddity(b"<html>", status, {"Location": "/login"})
+            network = network_of(f"{server.url}/directory", [datetime.now(UTC)])
+
+            with pytest.raises((NotAcme, ServerInternal)):
+                network.post(f"{server.url}/x", {}, Signer.of_certificate(PrivateKey.generate()))
 
 
 class TestDirectory:

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certworker.acme.problem import ACME
-from certworker.acme.refusals import refusal
+from certworker.acme.refusals import decides, refusal, was_conflict, words
 from certworker.acme.transport import Reply
 from certworker.errors import CertworkerError, Retry
+from certworker.errors.authority import AuthorityUnreachable
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -61,6 +62,7 @@ REFUSALS = [
     ("acct.blocked", "unauthorized", "Account blocked"),
     ("acct.tos", "malformed", "must agree to terms of service"),
     ("acct.tos", "userActionRequired", "Terms of service have changed"),
+    ("acct.user_action", "userActionRequired", "Please confirm your organisation"),
     ("acct.eab", "externalAccountRequired", "External account binding is required"),
     ("config.email_invalid", "invalidContact", 'contact email has forbidden domain "example.com"'),
     ("config.email_invalid", "unsupportedContact", "only contact scheme 'mailto:' is supported"),
@@ -102,6 +104,10 @@ def refused(kind: str, detail: str, status: int = 400, **headers: str) -> Certwo
     """
     reply = answered({"type": ACME + kind, "detail": detail, "status": status}, status, **headers)
     return refusal(reply, "The CA", NOW)
+
+
+#: Where the terms are.
+TERMS = '<https://ca.example/terms>;rel="terms-of-service"'
 
 
 class TestRefusal:
@@ -161,6 +167,43 @@ class TestRefusal:
 
         assert failure.remedy.endswith("https://ca.example/tos")
 
+    @pytest.mark.parametrize(
+        ("code", "page", "detail", "headers", "instance"),
+        [
+            ("acct.tos", "https://ca.example/agree?t=1", "Terms have changed", {"Link": TERMS}, "/agree?t=1"),
+            (
+                "acct.tos",
+                "https://ca.example/agree",
+                "Please act",
+                {"Link": TERMS},
+                "https://ca.example/agree",
+            ),
+            ("acct.user_action", "https://ca.example/42", "Confirm", {}, "https://ca.example/42"),
+            ("acct.user_action", "the web site of the CA", "Confirm", {}, "urn:uuid:1"),
+            ("acct.user_action", "https://ca.example/7", "Visit https://ca.example/7.", {}, 5),
+        ],
+    )
+    def test_a_user_action_shows_the_page_for_it(
+        self, code: str, page: str, detail: str, headers: dict[str, str], instance: object
+    ) -> None:
+        """
+        RFC 8555, section 7.3.3: the page is the problem's `instance`; the terms are in a Link header.
+        """
+        document = {"type": f"{ACME}userActionRequired", "detail": detail, "instance": instance}
+
+        failure = refusal(answered(document, 403, **headers), "The CA", NOW)
+
+        assert (code, True) == (failure.code, failure.remedy.endswith(f": {page}"))
+
+    @pytest.mark.parametrize("kind", ["rejectedIdentifier", "unauthorized", "malformed"])
+    def test_a_501_is_no_judgment_of_the_request(self, kind: str) -> None:
+        """
+        The status is read before the type: step-ca calls what it lacks `rejectedIdentifier`.
+        """
+        failure = refused(kind, "The requested operation is not implemented", 501)
+
+        assert "acme.not_offered" == failure.code
+
     def test_of_several_problems_the_first_speaks(self) -> None:
         """
         The outer text only sums up; the name that is to blame stands in the subproblem.
@@ -185,6 +228,7 @@ class TestRefusal:
             ("ca.maintenance", 503, {}),
             ("ca.server_internal", 502, {}),
             ("ca.not_json", 404, {}),
+            ("acme.not_offered", 501, {}),
         ],
     )
     def test_a_load_balancer_speaks_no_acme(self, code: str, status: int, headers: dict[str, str]) -> None:
@@ -234,3 +278,38 @@ class TestRefusal:
 
         assert isinstance(failure, CertworkerError)
         assert failure.code
+
+
+class TestDecides:
+    @pytest.mark.parametrize(
+        ("decided", "status", "kind"),
+        [
+            (True, 403, "unauthorized"),
+            (True, 501, "rejectedIdentifier"),
+            (False, 400, "badNonce"),
+            (False, 409, "conflict"),
+            (False, 429, "rateLimited"),
+            (False, 500, "serverInternal"),
+        ],
+    )
+    def test_a_passing_state_of_the_ca_is_no_decision(self, decided: bool, status: int, kind: str) -> None:
+        """
+        Only a decision makes sure that the CA has not carried out the request.
+        """
+        failure = refused(kind, "no", status)
+
+        assert decided is decides(failure)
+        assert (status == 409) is was_conflict(failure)
+
+    def test_neither_is_no_answer(self) -> None:
+        """
+        The request may have been carried out.
+        """
+        assert not decides(AuthorityUnreachable(host="ca.example", reason="time-out"))
+
+    @pytest.mark.parametrize(("detail", "sentence"), [("no", "no."), ("No!", "No!"), ("No.", "No.")])
+    def test_its_words_end_as_a_sentence(self, detail: str, sentence: str) -> None:
+        """
+        A remedy or another detail follows.
+        """
+        assert sentence == words(refused("unauthorized", detail))

@@ -27,7 +27,7 @@ class Oddity:
 @dataclass
 class OddServer:
     """
-    Answers each path with its oddity, and counts connections.
+    Answers each path, or each method with its path (`HEAD /nonce`), with its oddity; counts connections.
     """
 
     url: str = ""
@@ -54,7 +54,8 @@ def odd_server() -> Iterator[OddServer]:
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", "0")))
             state.requests.append(dict(self.headers))
-            answer = state.answers.get(self.path, Oddity(status=404))
+            usual = state.answers.get(self.path, Oddity(status=404))
+            answer = state.answers.get(f"{self.command} {self.path}", usual)
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)

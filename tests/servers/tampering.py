@@ -10,8 +10,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from josepy.json_util import decode_b64jose
+
 from certworker.development.authority import DevelopmentAuthority
-from certworker.development.messages import Reply, Request
+from certworker.development.messages import Reply, Request, refusal
+from certworker.development.problems import Problem
 
 Change = Callable[[Request, Reply], Reply]
 
@@ -32,6 +35,39 @@ def tampered(authority: DevelopmentAuthority, change: Change) -> Iterator[None]:
     server.answer = answer
     yield
     server.answer = truth
+
+
+@contextmanager
+def refusing(
+    authority: DevelopmentAuthority, decide: Callable[[Request, dict[str, Any]], Problem | None]
+) -> Iterator[None]:
+    """
+    Let *authority* refuse each request for which *decide* returns a problem; it does not carry it out.
+
+    Args:
+        decide: Gets the request and the protected header of its JWS, which is empty for a GET.
+    """
+    server = authority._server
+    assert server is not None
+    truth = server.answer
+
+    def answer(request: Request) -> Reply | None:
+        problem = decide(request, protected(request))
+        return truth(request) if problem is None else refusal(problem, {"Replay-Nonce": "AAAA"})
+
+    server.answer = answer
+    yield
+    server.answer = truth
+
+
+def protected(request: Request) -> dict[str, Any]:
+    """
+    Return the protected header of the JWS in *request*; empty for a GET.
+    """
+    if not request.body:
+        return {}
+    header: dict[str, Any] = json.loads(decode_b64jose(json.loads(request.body)["protected"]))
+    return header
 
 
 def with_headers(reply: Reply, **changed: str | None) -> Reply:

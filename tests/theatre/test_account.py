@@ -8,7 +8,7 @@ import pytest
 
 from certworker.development.misbehaviour import Fault
 from certworker.settings import AuthorityChoice
-from tests.theatre.scenes import DAY, HOUR, Scene, play, played, refused_by_the_ca
+from tests.theatre.scenes import DAY, HOUR, Scene, job, play, played, refused_by_the_ca
 from tests.theatre.worlds import Stage
 
 
@@ -20,6 +20,15 @@ def damaged_key(stage: Stage) -> None:
     place = stage.place / "state" / "accounts" / label
     place.mkdir(parents=True)
     (place / "key.pem").write_text("no key")
+
+
+def keeps_its_key(stage: Stage) -> None:
+    """
+    Let the CA answer a change of the key as step-ca does.
+    """
+    job(stage.open(), stage.name)
+    stage.ca.fail("keyChange", Fault(501, "rejectedIdentifier", detail="not implemented"))
+    stage.command = ("account", "rotate-key")
 
 
 SCENES = [
@@ -56,6 +65,15 @@ SCENES = [
         again=DAY,
     ),
     refused_by_the_ca(
+        "a person has to act at the CA",
+        "acct.user_action",
+        "newAccount",
+        Fault(403, "userActionRequired", detail="Please confirm your organisation: https://ca.example/42"),
+        "https://ca.example/42",
+        asked=False,
+        again=DAY,
+    ),
+    refused_by_the_ca(
         "it must be bound to one on the web site",
         "acct.eab",
         "newAccount",
@@ -71,6 +89,13 @@ SCENES = [
         Fault(403, "unauthorized", detail="account blocked"),
         "CERTWORKER_AUTHORITY",
         again=DAY,
+    ),
+    Scene(
+        "the CA changes no keys",
+        "acct.no_key_change",
+        keeps_its_key,
+        "certworker account deactivate",
+        shows="command",
     ),
     Scene("its key is damaged", "acct.key_unreadable", damaged_key, "mv ", again=DAY),
 ]

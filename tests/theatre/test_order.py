@@ -8,7 +8,7 @@ import pytest
 
 from certworker.development.misbehaviour import Fault, Flaw
 from certworker.development.problems import Problem
-from tests.theatre.scenes import DAY, MINUTE, SOON, Scene, play, played, refused_by_the_ca
+from tests.theatre.scenes import DAY, MINUTE, SOON, Scene, job, play, played, refused_by_the_ca
 from tests.theatre.worlds import Stage
 
 
@@ -27,7 +27,31 @@ def an_hour(stage: Stage) -> None:
     stage.ca.processing_seconds = stage.ca.poll_after_seconds = 3600
 
 
+def cannot_be_revoked(stage: Stage) -> None:
+    """
+    Let the CA take neither proof.
+    """
+    job(stage.open(), stage.name)
+    stage.ca.fail("revokeCert", Fault(403, "unauthorized", detail="not yours"), times=None)
+    stage.command = ("revoke", stage.name)
+
+
 SCENES = [
+    refused_by_the_ca(
+        "what the CA does not offer",
+        "acme.not_offered",
+        "newOrder",
+        Fault(501, "rejectedIdentifier", detail="not implemented"),
+        "CERTWORKER_AUTHORITY",
+        again=DAY,
+    ),
+    Scene(
+        "a certificate that the CA does not revoke",
+        "acme.not_revoked",
+        cannot_be_revoked,
+        "serial number: ",
+        shows="command",
+    ),
     refused_by_the_ca(
         "nonces that are never good",
         "acme.bad_nonce",

@@ -73,7 +73,7 @@ class Stage:
         #: The keyword arguments of the job beside its name.
         self.arguments: dict[str, object] = {}
         #: What is typed after `certworker`.
-        self.command = ("work",)
+        self.command: tuple[str, ...] = ("work",)
         #: The environment of the shell in which it is typed, beside the settings.
         self.shell: dict[str, str] = {}
         self.settings = {"_APP_DNS": "{}:{}".format(*self.dns.resolver.address)}
