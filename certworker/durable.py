@@ -224,14 +224,14 @@ def check_writable(directory: Path) -> None:
             raise OSError(errno.ENOSPC, "less than 10 MB are free")
         if room.f_files and not room.f_favail:
             raise OSError(errno.ENOSPC, "no inode is free")
+        renamed = probe.with_suffix(f".probe{TEMPORARY}")
         try:
             _create(probe, b"probe", 0o600)
-            probe.replace(probe.with_suffix(f".probe{TEMPORARY}"))
-            probe.with_suffix(f".probe{TEMPORARY}").unlink()
-        except FileNotFoundError:
-            # Another worker has swept it away as a leftover: so it was there.
-            if not directory.is_dir():
-                raise
+            probe.replace(renamed)
+        finally:
+            # On a full disk the file is there, without its content.
+            for path in (probe, renamed):
+                path.unlink(missing_ok=True)
         sync_directory(directory)
 
 

@@ -27,6 +27,7 @@ from certworker.checks.target import CAA, check_target, target_of
 from certworker.checks.verdict import Check, Inspection, Verdict
 from certworker.errors import CertworkerError
 from certworker.errors.zones import InvalidTarget
+from certworker.locking import SharedDirectory
 from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
 from certworker.settings import Settings
@@ -145,7 +146,10 @@ def resolver_of(settings: Settings) -> Resolver:
 def _check_state(directory: Path) -> None:
     # Accounts and the keys of orders lie there; an order whose key could not be kept would be lost.
     durable.make_directory(directory)
-    durable.check_writable(directory)
+    shared = SharedDirectory(directory, directory / "lock")
+    with shared.writing():
+        durable.check_writable(directory)
+    shared.remove_leftovers()
 
 
 def _issuer(authority: Authority) -> Issuer:

@@ -24,7 +24,7 @@ MODULES = sorted(HOUSE.rglob("*.py"))
 FLOORS = [
     {"errors"},
     {"names", "durable", "redis_address", "supervision", "deadline"},
-    {"settings", "certificates", "answer", "slot", "renewal"},
+    {"settings", "certificates", "answer", "slot", "renewal", "locking"},
     {"checks", "challenges", "acme", "serving", "ledger", "reports"},
     {"schedule", "allowance", "attempts", "postoffice", "questions", "results"},
     {"desks"},

@@ -35,6 +35,7 @@ from certworker.acme.jws import Signer
 from certworker.acme.references import resolved
 from certworker.certificates import PrivateKey
 from certworker.errors.authority import AccountKeyUnreadable
+from certworker.locking import SharedDirectory
 
 #: The shape of account.json.
 SCHEMA = 1
@@ -100,6 +101,16 @@ class AccountFiles:
                 fcntl.flock(file, fcntl.LOCK_EX)
             # Closing it ends the lock, as the end of the process does.
             yield
+
+    def remove_leftovers(self) -> None:
+        """
+        Remove what a crash left half-written; keys may be among it.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: It is not possible.
+        """
+        # Every writer holds this lock, alone.
+        SharedDirectory(self._directory, self._directory / "lock").remove_leftovers()
 
     def read(self) -> Account | None:
         """

@@ -90,6 +90,8 @@ class Authority:
         files = AccountFiles(state_directory / "accounts" / label, directory_url)
         self._renewal_info = RenewalInfo(self._network, clock)
         self._registration = Registration(self._network, files, contact, external_account)
+        #: Remove what a crash left among the files of the account.
+        self.remove_leftovers = files.remove_leftovers
         #: What a person may do with the account.
         self.custody = Custody(self._network, files, self._registration)
 

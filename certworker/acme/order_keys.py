@@ -16,6 +16,7 @@ from pathlib import Path
 
 from certworker import durable
 from certworker.certificates import KeyType, PrivateKey
+from certworker.locking import LEAST_AGE_SECONDS, SharedDirectory
 
 KEY_MODE = 0o600
 DIRECTORY_MODE = 0o700
@@ -31,10 +32,14 @@ class OrderKeys:
     Args:
         directory: STATE_DIR/orders/LABEL; made when it is needed.
         key_type: Of new keys.
+        least_age_seconds: What is younger was not left behind by a crash.
     """
 
-    def __init__(self, directory: Path, key_type: KeyType) -> None:
+    def __init__(
+        self, directory: Path, key_type: KeyType, *, least_age_seconds: float = LEAST_AGE_SECONDS
+    ) -> None:
         self._directory = directory
+        self._shared = SharedDirectory(directory, directory / "lock", least_age_seconds=least_age_seconds)
         self._key_type = key_type
 
     def find(self, order_url: str) -> PrivateKey | None:
@@ -57,7 +62,8 @@ class OrderKeys:
         """
         key = PrivateKey.generate(self._key_type)
         durable.make_directory(self._directory, DIRECTORY_MODE)
-        durable.write(self._path(order_url), key.pem, KEY_MODE)
+        with self._shared.writing():
+            durable.write(self._path(order_url), key.pem, KEY_MODE)
         return key
 
     def forget(self, order_url: str) -> None:
@@ -73,11 +79,12 @@ class OrderKeys:
         """
         Remove the keys of orders that no CA knows any longer, and what a crash left half-written.
         """
+        self._shared.remove_leftovers()
         before = time.time() - OLDEST.total_seconds()
         with durable.told(self._directory):
             if not self._directory.is_dir():
                 return
-            for path in self._directory.iterdir():
+            for path in self._directory.glob("*.pem"):
                 # Another worker may be removing the same files.
                 with suppress(FileNotFoundError):
                     if path.stat().st_mtime < before:

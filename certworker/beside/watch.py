@@ -18,6 +18,8 @@ from certworker.answer import Answer
 from certworker.assembly import House
 from certworker.challenges.solver import present
 from certworker.errors import CertworkerError
+from certworker.ledger.tokens import LIFETIME
+from certworker.locking import LEAST_AGE_SECONDS
 from certworker.names import domain_name, read_suffixes
 
 logger = logging.getLogger(__name__)
@@ -33,6 +35,9 @@ PAUSE_BETWEEN_KNOCKS_SECONDS = 1.0
 PAUSE_BETWEEN_DELIVERIES_SECONDS = 30.0
 
 LOOKS_FOR_THE_AGENDA_EVERY_SECONDS = 10.0
+
+#: What a killed worker left is gone after this time and a least age.
+LEFTOVERS_EVERY_SECONDS = 30.0
 
 #: The wake-up of a moment may come a little late; after this nobody has come.
 MISSED_AFTER = timedelta(seconds=3)
@@ -56,6 +61,8 @@ class Watch:
         self.request = request
         self.knock = knock
         self._stopped = threading.Event()
+        #: When leftovers were removed last.
+        self._swept = 0.0
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
     def start(self) -> None:
@@ -72,7 +79,7 @@ class Watch:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        self._guarded(self._remove_leftovers)
+        self._remove_leftovers()
         retrigger = threading.Thread(target=self._guarded, args=(self._request_own_domains,), daemon=True)
         retrigger.start()
         for channel in self.house.post_office.channels:
@@ -93,6 +100,8 @@ class Watch:
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self._stopped.wait(LOOKS_FOR_THE_AGENDA_EVERY_SECONDS):
             self._guarded(self._see_to_the_agenda)
+            if time.monotonic() - self._swept > LEFTOVERS_EVERY_SECONDS:
+                self._remove_leftovers()
 
     def _see_to_the_agenda(self) -> None:
         earliest = self.house.agenda.earliest()
@@ -129,16 +138,27 @@ class Watch:
         self.house.rounds.look()
         self.house.overdue.tell()
         self.house.volume.prune(self.house.traefik.served())
-        self.house.traefik.prune()
 
     def _remove_leftovers(self) -> None:
-        for token, held in self.house.tokens.all().items():
-            if not self.house.locks.is_held(held.name):
-                self.house.tokens.forget(token)
+        """
+        Remove what workers left behind that were killed; a fault with one place costs the others nothing.
+        """
+        self._swept = time.monotonic()
+        self._guarded(self._forget_tokens)
         for desk in self.house.desks:
-            desk.under_way.remove_stale()
+            self._guarded(desk.under_way.remove_stale)
+            self._guarded(desk.authority.remove_leftovers)
             if desk.webroot:
-                desk.webroot.remove_leftovers(self.house.tokens.all())
+                self._guarded(partial(desk.webroot.remove_leftovers, self.house.tokens.all))
+        self._guarded(self.house.volume.remove_leftovers)
+        self._guarded(self.house.traefik.remove_leftovers)
+
+    def _forget_tokens(self) -> None:
+        # A check of port 80 has a token for some seconds without the lock of its name.
+        before = self.house.clock() - timedelta(seconds=LEAST_AGE_SECONDS)
+        for token, held in self.house.tokens.all().items():
+            if held.expires - LIFETIME <= before and not self.house.locks.is_held(held.name):
+                self.house.tokens.forget(token)
 
     def _request_own_domains(self) -> None:
         for given in self.house.settings.domains:

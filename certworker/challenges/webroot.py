@@ -5,18 +5,19 @@ The answer as a file, for a web server that already serves the domain from a sha
 from __future__ import annotations
 
 import secrets
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from certworker import durable
 from certworker.answer import CHALLENGE_PATH, TOKEN, Answer
+from certworker.locking import LEAST_AGE_SECONDS, SharedDirectory
 
-#: The web server mostly runs as somebody else.
+#: The web server mostly runs as another user.
 FILE_MODE = 0o644
 #: A token, a dot and a thumbprint (RFC 8555, section 8.1) are shorter.
 LONGEST_ANSWER = 256
-YOUNGEST_LEFTOVER_SECONDS = 1.0
+#: A file that is not complete is hidden; no other program names its files like this.
+TEMPORARY = ".certworker-"
 
 
 class Webroot:
@@ -26,15 +27,27 @@ class Webroot:
     Args:
         directory: What the web server serves as the root of every name.
         thumbprint: That of our account; files of others are never touched.
+        least_age_seconds: What is younger was not left behind by a crash.
     """
 
-    def __init__(self, directory: Path, thumbprint: Callable[[], str]) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        thumbprint: Callable[[], str],
+        *,
+        least_age_seconds: float = LEAST_AGE_SECONDS,
+    ) -> None:
         self._directory = directory / CHALLENGE_PATH.strip("/")
+        self._shared = SharedDirectory(
+            self._directory,
+            self._directory.parent / ".certworker.lock",
+            least_age_seconds=least_age_seconds,
+        )
         self._thumbprint = thumbprint
 
     def present(self, answer: Answer) -> None:
         """
-        Write the file, whole from its first moment.
+        Write the file, complete from its first moment.
 
         Raises:
             ValueError: The token is not one, and could be a path.
@@ -42,12 +55,16 @@ class Webroot:
         """
         path = self._path(answer)
         durable.make_directory(self._directory)
-        # Hidden, and renamed when it is whole. It need not last: after a power cut nobody waits for it.
-        temporary = self._directory / f".{secrets.token_hex(8)}"
-        with durable.told(path):
-            temporary.write_text(answer.key_authorization, encoding="ascii")
-            temporary.chmod(FILE_MODE)
-            temporary.replace(path)
+        # Hidden, and renamed when it is complete. After a power cut no order waits for it: it is not fsynced.
+        temporary = self._directory / f"{TEMPORARY}{secrets.token_hex(8)}"
+        with self._shared.writing(), durable.told(path):
+            try:
+                temporary.write_text(answer.key_authorization, encoding="ascii")
+                temporary.chmod(FILE_MODE)
+                temporary.replace(path)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
 
     def clean_up(self, answer: Answer) -> None:
         """
@@ -57,22 +74,24 @@ class Webroot:
         with durable.told(path):
             path.unlink(missing_ok=True)
 
-    def remove_leftovers(self, live_tokens: Collection[str]) -> None:
+    def remove_leftovers(self, live_tokens: Callable[[], Collection[str]]) -> None:
         """
-        Remove the files that an earlier worker left behind: answers of our account that nobody waits for.
+        Remove the files that an earlier worker left behind: answers of our account that no order waits for.
 
         Args:
-            live_tokens: Those of the orders under way. What was written within the last second stays, too:
-                its order may have begun after these were read.
+            live_tokens: Return those of the orders under way. It is called after the files were listed: an
+                order shares its token before it writes the file.
         """
-        with durable.told(self._directory):
-            if not self._directory.is_dir():
-                return
-            ending = f".{self._thumbprint()}".encode()
-            before = time.time() - YOUNGEST_LEFTOVER_SECONDS
-            for path in self._directory.iterdir():
-                if path.name not in live_tokens and _is_ours(path, ending, before):
-                    path.unlink(missing_ok=True)
+
+        def ours(paths: Sequence[Path]) -> list[Path]:
+            live, ending = live_tokens(), f".{self._thumbprint()}".encode()
+            return [
+                path
+                for path in paths
+                if path.name.startswith(TEMPORARY) or (path.name not in live and _is_ours(path, ending))
+            ]
+
+        self._shared.remove_leftovers(ours)
 
     def _path(self, answer: Answer) -> Path:
         if not TOKEN.fullmatch(answer.token):
@@ -80,11 +99,11 @@ class Webroot:
         return self._directory / answer.token
 
 
-def _is_ours(path: Path, ending: bytes, before: float) -> bool:
+def _is_ours(path: Path, ending: bytes) -> bool:
     # Other programs may use the same webroot; theirs ends with another thumbprint. Another worker that
     # starts may be removing the same files.
     try:
-        if path.is_symlink() or not path.is_file() or path.stat().st_mtime >= before:
+        if path.is_symlink() or not path.is_file():
             return False
         with path.open("rb") as file:
             return file.read(LONGEST_ANSWER).endswith(ending)

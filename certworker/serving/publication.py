@@ -20,7 +20,7 @@ from pathlib import Path
 
 from certworker import durable, slot
 from certworker.errors import CertworkerError
-from certworker.serving.locking import WriteLock
+from certworker.locking import SharedDirectory, WriteLock
 
 #: Between two bursts of changes.
 PAUSE_SECONDS = 2.0
@@ -39,13 +39,17 @@ class Publication:
     Puts files into the watched *directory*.
 
     Args:
-        workshop: A directory beside them that is not watched, on the same file system.
+        workshop: A directory beside them that is not watched, on the same file system, for all workers.
         lock: Held while files are moved.
         is_outdated: Whether the content of a file must not replace the one that is there.
     """
 
     def __init__(
-        self, directory: Path, workshop: Path, lock: WriteLock, is_outdated: Callable[[bytes, Path], bool]
+        self,
+        directory: Path,
+        workshop: SharedDirectory,
+        lock: WriteLock,
+        is_outdated: Callable[[bytes, Path], bool],
     ) -> None:
         self._directory = directory
         self._workshop = workshop
@@ -74,8 +78,9 @@ class Publication:
                 if not self._has_to_wait():
                     self._put(files)
                     return
-        ready = self._workshop / f"{order}-{secrets.token_hex(4)}{READY}"
-        durable.write_directory(ready, {name: (content, _MODE) for name, content in files.items()})
+        ready = self._workshop.path / f"{order}-{secrets.token_hex(4)}{READY}"
+        with self._workshop.writing():
+            durable.write_directory(ready, {name: (content, _MODE) for name, content in files.items()})
         slot.current().give_back()
         try:
             self._wait_for(ready)
@@ -88,7 +93,7 @@ class Publication:
         """
         Forget what is ready for the file *name*; the lock is held.
         """
-        for ready in self._workshop.glob(f"*{READY}"):
+        for ready in self._workshop.path.glob(f"*{READY}"):
             durable.remove(ready / name)
 
     def _has_to_wait(self) -> bool:
@@ -109,7 +114,8 @@ class Publication:
             for name, content in files.items()
             if not self._is_outdated(content, self._directory / name)
         }
-        durable.write_all(self._directory, wanted, _MODE, via=self._workshop)
+        with self._workshop.writing():
+            durable.write_all(self._directory, wanted, _MODE, via=self._workshop.path)
         self._move_all(None)
 
     def _wait_for(self, ready: Path) -> None:
@@ -139,7 +145,7 @@ class Publication:
         """
         moved: list[Path] = []
         fault: CertworkerError | None = None
-        for ready in sorted(self._workshop.glob(f"*{READY}")):
+        for ready in sorted(self._workshop.path.glob(f"*{READY}")):
             try:
                 with durable.told(ready):
                     self._move(ready)

@@ -19,9 +19,9 @@ import yaml
 from certworker import durable
 from certworker.errors.checks import ProxyYamlBroken
 from certworker.errors.machine import Fenced
+from certworker.locking import LEAST_AGE_SECONDS, PATIENCE_SECONDS, SharedDirectory, WriteLock
 from certworker.names import is_address
 from certworker.serving.generation import GENERATIONS, Facts, token_of
-from certworker.serving.locking import PATIENCE_SECONDS, WriteLock
 from certworker.serving.pair import Stored
 from certworker.serving.publication import Publication
 
@@ -59,12 +59,27 @@ class Traefik:
     The proxy's configuration in *config_dir*.
 
     The paths in it are ours: Traefik has to mount the volume with the certificates at the same place.
+
+    Args:
+        least_age_seconds: What is younger was not left behind by a crash.
     """
 
-    def __init__(self, config_dir: Path, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        config_dir: Path,
+        *,
+        patience_seconds: float = PATIENCE_SECONDS,
+        least_age_seconds: float = LEAST_AGE_SECONDS,
+    ) -> None:
         self.directory = config_dir.absolute()
-        self._workshop = self.directory / ".certworker"
-        self._lock = WriteLock(self._workshop / "lock", patience_seconds)
+        place = self.directory / ".certworker"
+        self._lock = WriteLock(place / "lock", patience_seconds)
+        self._workshop = SharedDirectory(
+            place,
+            place / "writing.lock",
+            patience_seconds=patience_seconds,
+            least_age_seconds=least_age_seconds,
+        )
         self._publication = Publication(self.directory, self._workshop, self._lock, _is_outdated)
 
     def serve(self, stored: Stored, *, again: bool = False) -> bool:
@@ -154,13 +169,11 @@ class Traefik:
         """
         return len(self._loaded())
 
-    def prune(self) -> None:
+    def remove_leftovers(self) -> None:
         """
-        Remove what a crash left behind. It never lay where Traefik looks.
+        Remove what a crash left behind. It never was where Traefik reads.
         """
-        with self._lock.held():
-            for leftover in self._workshop.glob(f"*{durable.TEMPORARY}"):
-                durable.remove(leftover)
+        self._workshop.remove_leftovers()
 
     def check_writable(self) -> None:
         """
@@ -169,8 +182,8 @@ class Traefik:
         Raises:
             VolumeReadOnly, VolumeFull, VolumeFault: It is not possible; nothing should be ordered.
         """
-        durable.make_directory(self._workshop)
-        durable.check_writable(self._workshop)
+        with self._workshop.writing():
+            durable.check_writable(self._workshop.path)
         durable.check_permitted(self.directory)
 
     def _loaded(self) -> list[Path]:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from certworker import durable
-from certworker.errors.machine import Fenced
+from certworker.errors.machine import Fenced, VolumeLocked
+from certworker.locking import LEAST_AGE_SECONDS, PATIENCE_SECONDS, SharedDirectory, WriteLock
 from certworker.serving.generation import Facts, build, token_of
 from certworker.serving.links import Links
-from certworker.serving.locking import PATIENCE_SECONDS, WriteLock
 from certworker.serving.pair import Stored, renewable, stored_in
 
 if TYPE_CHECKING:
@@ -28,21 +29,39 @@ if TYPE_CHECKING:
 class Volume:
     """
     The certificates under *certificates_dir*, one directory per name.
+
+    Args:
+        least_age_seconds: What is younger was not left behind by a crash.
     """
 
     def __init__(
-        self, certificates_dir: Path, *, keep: int = 3, patience_seconds: float = PATIENCE_SECONDS
+        self,
+        certificates_dir: Path,
+        *,
+        keep: int = 3,
+        patience_seconds: float = PATIENCE_SECONDS,
+        least_age_seconds: float = LEAST_AGE_SECONDS,
     ) -> None:
         self.directory = certificates_dir.absolute()
         self.keep = keep
         self.links = Links(self.directory)
         self._generations = self.links.generations
         # A link to it, so that each lock that is taken in Redis costs no scan of all generations.
-        self._highest = self.directory / ".certworker" / "highest"
-        #: Shared while a generation is built and not yet linked, held while old ones are removed.
-        self._building = WriteLock(self.directory / ".certworker" / "building.lock", patience_seconds)
+        self._highest = self._generations.parent / "highest"
+        own = self.directory / ".certworker"
+        #: Written to while a generation is built and not yet linked; alone while old ones are removed. In the
+        #: directory of the names only trials leave something behind.
+        self._building, self._trials = (
+            SharedDirectory(
+                directory,
+                own / "building.lock",
+                patience_seconds=patience_seconds,
+                least_age_seconds=least_age_seconds,
+            )
+            for directory in (self._generations, self.directory)
+        )
         #: Held from the look at what is linked to the last new link.
-        self._linking = WriteLock(self.directory / ".certworker" / "lock", patience_seconds)
+        self._linking = WriteLock(own / "lock", patience_seconds)
 
     def current(self, name: str) -> Stored | None:
         """
@@ -104,7 +123,7 @@ class Volume:
         others = self.current(name) if self.links.leads_to(name) == self.links.place(name) else None
         if others is None or not renewable(others, name):
             return None
-        with self._building.shared():
+        with self._building.writing():
             durable.make_directory(self._generations)
             with self._linking.held():
                 self._adopt(name)
@@ -149,7 +168,7 @@ class Volume:
         facts = Facts.of(certificate, authority=authority, kind=kind, generation=token)
         for name in facts.names:
             self.links.place(name)
-        with self._building.shared():
+        with self._building.writing():
             self._refuse_if_newer(facts.names, token)
             durable.make_directory(self._generations)
             generation = build(self._generations, certificate, facts)
@@ -168,20 +187,27 @@ class Volume:
 
     def prune(self, served: Collection[str]) -> None:
         """
-        Remove old generations and what a crash left behind.
+        Remove old generations.
 
         The last few of each name in service stay, and so does whatever a link or one of *served* (the
         identifiers in Traefik's files) leads to: somebody may be reading it.
         """
-        with self._building.held():
-            for identifier in self._identifiers():
-                if identifier.endswith(durable.TEMPORARY):
-                    durable.remove(self._generations / identifier)
-        for directory in self._superfluous(served):
-            # Looked at again inside the lock: it may have been linked since.
-            with self._building.held():
-                if not self._is_linked(directory):
-                    durable.remove(directory)
+        with suppress(VolumeLocked):
+            for directory in self._superfluous(served):
+                with self._building.alone():
+                    # Under the lock once more: it may have been linked since.
+                    if not self._is_linked(directory):
+                        durable.remove(directory)
+
+    def remove_leftovers(self) -> None:
+        """
+        Remove what a crash left behind: half-built generations, which hold keys, and the files of trials.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: It is not possible.
+        """
+        for place in (self._building, self._trials):
+            place.remove_leftovers()
 
     def check_writable(self) -> None:
         """
@@ -191,8 +217,9 @@ class Volume:
             VolumeReadOnly, VolumeFull, VolumeFault: It is not possible; nothing should be ordered.
         """
         durable.make_directory(self._generations)
-        durable.check_writable(self._generations)
-        durable.check_writable(self.directory)
+        with self._building.writing():
+            durable.check_writable(self._generations)
+            durable.check_writable(self.directory)
 
     def _refuse_if_newer(self, names: tuple[str, ...], token: int) -> None:
         for name in names:

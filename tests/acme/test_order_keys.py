@@ -55,7 +55,7 @@ class TestKeys:
         It is the private key of a certificate to be.
         """
         keys.make(URL)
-        (file,) = directory.iterdir()
+        (file,) = directory.glob("*.pem")
 
         assert (0o700, 0o600) == (directory.stat().st_mode & 0o777, file.stat().st_mode & 0o777)
 
@@ -64,7 +64,7 @@ class TestKeys:
         The order is begun anew; there is nothing for a person to do.
         """
         keys.make(URL)
-        (file,) = directory.iterdir()
+        (file,) = directory.glob("*.pem")
         file.write_bytes(b"damaged")
 
         assert keys.find(URL) is None
@@ -78,7 +78,7 @@ class TestKeys:
         keys.forget(URL)
 
         assert keys.find(URL) is None
-        assert [] == list(directory.iterdir())
+        assert ["lock"] == [path.name for path in directory.iterdir()]
 
     def test_a_volume_that_cannot_be_written_is_told(self, forbidden: Path) -> None:
         """
@@ -94,7 +94,7 @@ class TestRemoveStale:
         Redis may lose the URL; then nobody else removes the key.
         """
         keys.make(URL)
-        (old,) = directory.iterdir()
+        (old,) = directory.glob("*.pem")
         before = time.time() - OLDEST.total_seconds() - timedelta(hours=1).total_seconds()
         os.utime(old, (before, before))
         keys.make(URL + "2")
@@ -102,6 +102,19 @@ class TestRemoveStale:
 
         assert keys.find(URL) is None
         assert keys.find(URL + "2") is not None
+
+    def test_what_a_crash_left_half_written_goes(self, keys: OrderKeys, directory: Path) -> None:
+        """
+        It may hold a key.
+        """
+        keys.make(URL)
+        (directory / "0123456789abcdef.tmp").write_text("half a key")
+
+        keys.remove_stale()
+        assert (directory / "0123456789abcdef.tmp").exists()
+        OrderKeys(directory, "ec256", least_age_seconds=0).remove_stale()
+
+        assert {"lock", keys._path(URL).name} == {path.name for path in directory.iterdir()}
 
     def test_there_may_be_none(self, keys: OrderKeys) -> None:
         """

@@ -4,8 +4,12 @@ What the worker does between jobs.
 
 from __future__ import annotations
 
+import os
+import time
 from dataclasses import replace
 from datetime import timedelta
+
+import pytest
 
 from certworker.answer import Answer
 from certworker.assembly import House
@@ -68,17 +72,38 @@ class TestStart:
         self, house: House
     ) -> None:
         """
-        A lock that is held says that somebody waits for the CA.
+        A lock that is held says that an order waits for the CA; a check of port 80 is over in a minute.
         """
         for token in ("dead", "alive"):
             house.tokens.remember(token, authority=house.desks[0].authority.label, name=f"{token}.localhost")
+        later = house.clock() + timedelta(minutes=2)
+        watching = watch(house, [], [])
         with house.locks.hold(["alive.localhost"]):
-            watching = watch(house, [], [])
-            watching.start()
-            wait_until(lambda: "dead" not in house.tokens.all() or None, lambda: str(house.tokens.all()))
-            watching.stop()
+            watching._remove_leftovers()
+            assert {"dead", "alive"} == set(house.tokens.all())
 
-            assert "alive" in house.tokens.all()
+            watching.house = replace(house, clock=lambda: later)
+            watching._remove_leftovers()
+            assert {"alive"} == set(house.tokens.all())
+
+    def test_a_place_that_cannot_be_cleaned_costs_the_others_nothing(
+        self, house: House, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Each has its own line in the log.
+        """
+        leftover = house.traefik.directory / ".certworker" / "0123456789abcdef.tmp"
+        leftover.parent.mkdir(exist_ok=True)
+        leftover.write_text("half a file")
+        os.utime(leftover, (time.time() - 120,) * 2)
+        keys = house.settings.state_dir / "orders" / house.desks[0].choice.label
+        keys.parent.mkdir()
+        keys.write_text("a file where a directory belongs")
+
+        watch(house, [], [])._remove_leftovers()
+
+        assert "[fs.io]" in caplog.text
+        assert not leftover.exists()
 
     def test_volume_and_agenda_are_compared(self, house: House) -> None:
         """

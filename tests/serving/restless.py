@@ -28,8 +28,9 @@ def publish_for_ever(volume: Volume, traefik: Traefik, signer: Signer, published
 
     Each certificate is told with a byte through the pipe *published*.
     """
+    volume.remove_leftovers()
+    traefik.remove_leftovers()
     volume.prune(traefik.served())
-    traefik.prune()
     while True:
         certificate = signer.certificate(*NAMES)
         token = volume.highest_token() + 1
@@ -43,7 +44,10 @@ def main() -> None:
     """
     root, kills, random, signer = Path(sys.argv[1]), int(sys.argv[2]), Random(), Signer()
     # Nothing is pruned but leftovers: here generations follow each other in milliseconds, not in months.
-    volume, traefik = Volume(root / "certificates", keep=1_000_000), Traefik(root / "config")
+    volume, traefik = (
+        Volume(root / "certificates", keep=1_000_000, least_age_seconds=0),
+        Traefik(root / "config", least_age_seconds=0),
+    )
     for _ in range(kills):
         told, published = os.pipe()
         worker = os.fork()

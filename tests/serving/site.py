@@ -35,14 +35,14 @@ class Site:
         """
         The volume, as a worker that has just started sees it.
         """
-        return Volume(self.root / "certificates")
+        return Volume(self.root / "certificates", least_age_seconds=0)
 
     @property
     def traefik(self) -> Traefik:
         """
         Traefik's files, likewise.
         """
-        return Traefik(self.root / "config")
+        return Traefik(self.root / "config", least_age_seconds=0)
 
     def publish(
         self, *names: str, token: int, mark: Callable[[str], None] = lambda _mark: None
@@ -107,8 +107,9 @@ def check_recovery(site: Site, names: tuple[str, ...]) -> None:
     A worker that starts on what is left can go on, and leaves nothing lying about.
     """
     latest = site.publish(*names, token=9)
+    site.volume.remove_leftovers()
+    site.traefik.remove_leftovers()
     site.volume.prune(site.traefik.served())
-    site.traefik.prune()
     for name in names:
         assert latest.serial == serial(followed(site.traefik.directory, name))
         assert latest.serial == serial(found(site.volume.directory, name))

@@ -52,8 +52,9 @@ class TestKilledWorkers:
         command = [sys.executable, "-m", "tests.serving.restless", str(site.root), "20"]
         subprocess.run(command, cwd=CHECKOUT, check=True)
 
+        site.volume.remove_leftovers()
+        site.traefik.remove_leftovers()
         site.volume.prune(site.traefik.served())
-        site.traefik.prune()
 
         assert [] == list(site.root.rglob("*.tmp"))
         generations = list((site.root / "certificates/.certworker/generations").iterdir())

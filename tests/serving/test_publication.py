@@ -18,7 +18,7 @@ import pytest
 
 from certworker import slot
 from certworker.errors.machine import VolumeFault, VolumeLocked
-from certworker.serving.locking import WriteLock
+from certworker.locking import SharedDirectory, WriteLock
 from certworker.serving.publication import PAUSE_SECONDS, Publication
 from certworker.slot import Slot
 
@@ -32,9 +32,10 @@ def publication(
     """
     What a worker of its own has, for the same *directory*.
     """
-    workshop = directory / ".certworker"
-    workshop.mkdir(parents=True, exist_ok=True)
-    return Publication(directory, workshop, WriteLock(workshop / "lock", patience_seconds), is_outdated)
+    place = directory / ".certworker"
+    place.mkdir(parents=True, exist_ok=True)
+    workshop = SharedDirectory(place, place / "writing.lock")
+    return Publication(directory, workshop, WriteLock(place / "lock", patience_seconds), is_outdated)
 
 
 @contextmanager
@@ -199,7 +200,7 @@ class TestPublish:
         with pytest.raises(VolumeFault, match=r"a\.yml"):
             broken.result()
         assert b"b" == (tmp_path / "b.yml").read_bytes()
-        assert ["lock"] == [path.name for path in (tmp_path / ".certworker").iterdir()]
+        assert {"lock", "writing.lock"} == {path.name for path in (tmp_path / ".certworker").iterdir()}
 
     def test_a_lock_that_never_comes_is_told_in_time(self, tmp_path: Path) -> None:
         """

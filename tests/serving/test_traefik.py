@@ -77,7 +77,7 @@ class TestServe:
         traefik.serve(publish(volume, signer))
 
         assert [".certworker", f"{NAME}.yml"] == listed(traefik.directory)
-        assert ["lock"] == listed(traefik.directory / ".certworker")
+        assert ["lock", "writing.lock"] == listed(traefik.directory / ".certworker")
 
     def test_a_file_that_says_it_already_is_left_alone(
         self, volume: Volume, traefik: Traefik, signer: Signer
@@ -234,16 +234,18 @@ class TestFilesOfOthers:
         assert (set(), []) == (traefik.served(), traefik.dangling())
 
 
-class TestPrune:
+class TestRemoveLeftovers:
     def test_leftovers_of_a_crash_go(self, traefik: Traefik) -> None:
         """
-        They never lay where Traefik looks, but they should not pile up.
+        They never were where Traefik reads, but they should not pile up.
         """
         leftover = traefik.directory / ".certworker/0123456789abcdef.tmp"
         leftover.parent.mkdir(parents=True)
         leftover.write_text("half a file")
 
-        traefik.prune()
+        traefik.remove_leftovers()
+        assert leftover.exists()
+        Traefik(traefik.directory, least_age_seconds=0).remove_leftovers()
 
         assert not leftover.exists()
 
@@ -267,7 +269,7 @@ class TestCheckWritable:
         traefik.check_writable()
 
         assert [".certworker"] == listed(traefik.directory)
-        assert [] == listed(traefik.directory / ".certworker")
+        assert ["writing.lock"] == listed(traefik.directory / ".certworker")
 
 
 class TestServeAgain:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from certworker.errors.machine import Fenced, VolumeLocked, VolumeReadOnly
+from certworker.errors.machine import Fenced, VolumeReadOnly
 from certworker.serving.generation import PEM_FILES
 from certworker.serving.volume import Volume
 from tests.serving.authority import Signer
@@ -328,27 +328,28 @@ class TestPrune:
         (place / "0123456789abcdef.tmp").mkdir()
         (place / "0123456789abcdef.tmp/privkey.pem").write_text("half a key")
         (place / "fedcba9876543210.tmp").symlink_to("nowhere")
+        (volume.directory / "00112233445566aa.probe.tmp").write_text("")
 
-        volume.prune(served=())
+        Volume(volume.directory, least_age_seconds=0).remove_leftovers()
 
         assert [stored.directory.name] == generations(volume)
+        assert [] == list(volume.directory.glob("*.tmp"))
 
     def test_what_is_being_built_is_no_leftover(self, tmp_path: Path, signer: Signer) -> None:
         """
-        A worker on another host may be in the middle of it; it is looked at again in the next round.
+        A worker on another host may be in the middle of it; the next round removes it.
         """
-        volume = Volume(tmp_path, patience_seconds=0.05)
+        volume = Volume(tmp_path, patience_seconds=0.05, least_age_seconds=0)
         stored = store(volume, signer.certificate(NAME))
         (stored.directory.parent / "0123456789abcdef.tmp").mkdir()
 
         with (tmp_path / ".certworker/building.lock").open("ab") as other:
             fcntl.flock(other, fcntl.LOCK_SH)
-            with pytest.raises(VolumeLocked):
-                volume.prune(served=())
+            volume.remove_leftovers()
             store(volume, signer.certificate(NAME), token=2)
 
         assert "0123456789abcdef.tmp" in generations(volume)
-        volume.prune(served=())
+        volume.remove_leftovers()
         assert "0123456789abcdef.tmp" not in generations(volume)
 
 
