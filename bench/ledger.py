@@ -101,6 +101,7 @@ def _look(connection: Redis, place: Path) -> float:
         Lanes(connection),
         Schedule(lambda _facts: None, random).plan,
         remove=lambda _name: False,
+        check_request=lambda _names: None,
         clock=lambda: datetime.now(UTC),
         random=random,
     )

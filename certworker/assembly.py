@@ -29,6 +29,7 @@ from certworker.ledger.lock import NameLocks
 from certworker.ledger.record import Records
 from certworker.ledger.story import Stories
 from certworker.ledger.tokens import ChallengeTokens
+from certworker.names import requested_names
 from certworker.overdue import Overdue
 from certworker.overview import standings
 from certworker.postoffice import PostOffice
@@ -133,7 +134,12 @@ def build(
         issuer=issuer,
         overdue=Overdue(lambda: standings(agenda, records, volume, clock()), Daily(connection).first, clock),
         removal=removal,
-        rounds=Rounds(volume, traefik, records, agenda, lanes, schedule.plan, removal.remove, clock, random),
+        rounds=Rounds(
+            *(volume, traefik, records, agenda, lanes, schedule.plan, removal.remove),
+            check_request=partial(requested_names, None, private=settings.authority.private_names),
+            clock=clock,
+            random=random,
+        ),
         metrics=_metrics(agenda, records, volume, waiting),
         stories=stories,
         results=Results(Events(connection), records, stories, volume, clock),

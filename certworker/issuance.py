@@ -20,6 +20,7 @@ from certworker.challenges.solver import present
 from certworker.desks.desk import Desk
 from certworker.desks.turns import first_that_can
 from certworker.ledger.lock import Lease, NameLocks
+from certworker.renewal import after_issuance
 from certworker.schedule import Plan
 from certworker.serving.generation import Facts
 from certworker.serving.pair import Stored
@@ -141,7 +142,10 @@ class Issuer:
         facts = stored.facts
         if self.traefik.serve(stored):
             _tell(facts.names, "installed", f"in service: {stored.directory}")
-        next_look = self.plan(facts, self.clock()).next_look
+        now = self.clock()
+        next_look = self.plan(facts, now).next_look
+        if state == "issued":
+            next_look = after_issuance(facts.life, next_look, now)
         self.attempts.succeeded(facts, lease, next_look)
         return Outcome(state, facts, next_look)
 

@@ -1,8 +1,8 @@
 """
 Certificates that should have been renewed long ago: louder the later it is, and again every day.
 
-What is due is nobody's business yet. What is *overdue* has failed for a good while, and a person has to know
-before its readers do.
+What is due is normal. What is *overdue* has failed for a good while, or was never tried, and a person has to
+know before the visitors of the site do.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from certworker.errors.renewal import RenewalGaveUp
 from certworker.overview import Standing
@@ -21,6 +21,13 @@ logger = logging.getLogger(__name__)
 #: With less of its life left a certificate is overdue; the shares are of its own life, not days.
 OVERDUE_SHARE = 1 / 5
 ALARMING_SHARE = 1 / 10
+
+UNITS = (
+    ("days", timedelta(days=1)),
+    ("hours", timedelta(hours=1)),
+    ("minutes", timedelta(minutes=1)),
+    ("seconds", timedelta(seconds=1)),
+)
 
 #: Where thousands are overdue the cause is one, and the first lines tell it.
 MOST_LINES = 100
@@ -72,9 +79,8 @@ def _tell(one: Standing, level: str, now: datetime) -> None:
     failure = RenewalGaveUp(
         name=one.name,
         ends=_ends(one, now),
-        attempts=_tried(one.attempts),
-        cause=one.message or "Nothing is known of the cause.",
-        remedy=one.remedy or f"See what happened: certworker explain {one.name}",
+        history=_history(one),
+        remedy=one.remedy or f"See its history, and whether a worker runs: certworker explain {one.name}",
     )
     logger.log(
         logging.WARNING if level == "overdue" else logging.ERROR,
@@ -87,10 +93,19 @@ def _tell(one: Standing, level: str, now: datetime) -> None:
 
 
 def _ends(one: Standing, now: datetime) -> str:
-    days = one.days_left(now) or 0.0
-    span = f"{abs(days):.0f} days" if abs(days) >= 2 else f"{abs(days) * 24:.0f} hours"
-    return f"expired {span} ago" if days <= 0 else f"ends in {span}"
+    left = one.not_after - now if one.not_after else timedelta(0)
+    unit, length = next((each for each in UNITS if abs(left) >= 2 * each[1]), UNITS[-1])
+    span = f"{abs(left) / length:.0f} {unit}"
+    return f"expired {span} ago" if left <= timedelta(0) else f"ends in {span}"
 
 
-def _tried(attempts: int) -> str:
-    return f"{attempts} renewals in a row have failed" if attempts > 1 else "its renewal has not worked"
+def _history(one: Standing) -> str:
+    """
+    Return only what is known of the attempts to renew the certificate of *one*.
+    """
+    if one.state == "issuing":
+        return "an attempt to renew it is running."
+    if one.attempts:
+        count = f"{one.attempts} attempts" if one.attempts > 1 else "1 attempt"
+        return f"{count} to renew it failed. The last cause: {one.message}"
+    return f"its renewal waits. {one.message}" if one.code else "no attempt to renew it is known."

@@ -30,6 +30,9 @@ SHARE_LEFT_AT_LAST = 1 / 20
 LEAST_AGE = timedelta(hours=2)
 LEAST_AGE_OF_A_SHORT_LIFE = 1 / 4
 
+#: However short a certificate lives.
+LEAST_PAUSE_BETWEEN_RENEWALS = timedelta(seconds=5)
+
 #: Certificates issued together are renewed apart, over this share of their life before the moment above.
 SPREAD = 1 / 20
 
@@ -159,11 +162,40 @@ def next_look(life: Life, due: datetime, now: datetime, random: Random) -> datet
     return min(now + pause, max(due, now))
 
 
+def after_issuance(life: Life, planned: datetime, now: datetime) -> datetime:
+    """
+    Return the *planned* moment of the first check of a certificate that was issued at *now*, or a later one.
+
+    A certificate can be due when it is issued: it is dated back, or its CA signs for seconds. Without a least
+    pause certworker would order again and again.
+    """
+    pause = min(LEAST_AGE, (life.not_after - now) * LEAST_AGE_OF_A_SHORT_LIFE)
+    return max(planned, now + max(pause, LEAST_PAUSE_BETWEEN_RENEWALS))
+
+
 def wait_within(life: Life | None, wait: timedelta) -> timedelta:
     """
     Return the fixed *wait*, or what is in proportion to a short *life*; None: no certificate is in service.
     """
     return min(wait, life.length * SHARE_OF_A_SHORT_WAIT) if life else wait
+
+
+def shortened(
+    pause: timedelta, life: Life | None, now: datetime, least: timedelta | None = None
+) -> timedelta:
+    """
+    Return *pause*, or less while the certificate in service loses its *life*; None: there is none.
+
+    Args:
+        least: The result is not shorter than this, or than what is in proportion to a short life.
+    """
+    if life is None:
+        return pause
+    left = life.not_after - now
+    longest = abs(left) * SHARE_OF_WHAT_IS_LEFT
+    if timedelta(0) < left < life.length * CLOSE_SHARE:
+        longest = min(longest, LONGEST_PAUSE_WHEN_CLOSE)
+    return min(pause, max(longest, wait_within(life, pause if least is None else least)))
 
 
 def pause_after_deaths(deaths: int, life: Life | None, now: datetime) -> timedelta:
@@ -177,7 +209,7 @@ def pause_after_deaths(deaths: int, life: Life | None, now: datetime) -> timedel
     """
     if not deaths:
         return timedelta(0)
-    return _shortened(CA_PAUSES[min(deaths, len(CA_PAUSES)) - 1], PATIENCE[Retry.CA].least, life, now)
+    return shortened(CA_PAUSES[min(deaths, len(CA_PAUSES)) - 1], life, now, PATIENCE[Retry.CA].least)
 
 
 def next_attempt(
@@ -196,20 +228,9 @@ def next_attempt(
             After the end the pauses grow again.
     """
     patience = PATIENCE[failure.retry]
-    pause = _shortened(
-        patience.pauses[min(attempts, len(patience.pauses)) - 1], patience.least, life, now
-    ) * (1 + JITTER * random.random())
+    usual = patience.pauses[min(attempts, len(patience.pauses)) - 1]
+    pause = shortened(usual, life, now, patience.least) * (1 + JITTER * random.random())
     if failure.retry is Retry.UNTIL and failure.until is not None:
         # A limit of the CA is obeyed, but its end may come early: the budget knows it and costs no request.
         pause = max(failure.until - now, timedelta(0)) + wait_within(life, MINUTE) * random.random()
     return now + min(pause, LONGEST_PAUSE_AFTER_A_FAILURE * (1 + JITTER * random.random()))
-
-
-def _shortened(pause: timedelta, least: timedelta, life: Life | None, now: datetime) -> timedelta:
-    if life is None:
-        return pause
-    left = life.not_after - now
-    longest = abs(left) * SHARE_OF_WHAT_IS_LEFT
-    if timedelta(0) < left < life.length * CLOSE_SHARE:
-        longest = min(longest, LONGEST_PAUSE_WHEN_CLOSE)
-    return min(pause, max(longest, wait_within(life, least)))

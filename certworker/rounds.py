@@ -8,7 +8,7 @@ lane for a slot, a reconciliation gives back to the agenda what only the volume 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from certworker.ledger.agenda import Agenda
 from certworker.ledger.lanes import UNTIL_A_LOST_LANE_IS_MISSED, Lane, Lanes, Request
 from certworker.ledger.record import Records
 from certworker.names import registered_domain
-from certworker.renewal import due_moment, next_look
+from certworker.renewal import due_moment, next_attempt, next_look, shortened
 from certworker.schedule import Plan
 from certworker.serving.generation import Facts
 from certworker.serving.traefik import Traefik
@@ -37,8 +37,9 @@ NAMES_A_LOOK = 1_000
 #: A look asks the CA for its advice on so many certificates at a time.
 QUESTIONS_AT_ONCE = 8
 
-#: What expires sooner goes before everything else.
+#: What expires sooner goes before everything else; of a short life a share.
 SOON = timedelta(hours=48)
+SOON_SHARE = 1 / 5
 
 #: Nothing is planned further ahead: the longest pause is a day and a tenth.
 LONGEST_PLAN = timedelta(days=2)
@@ -74,6 +75,8 @@ class Rounds:
     plan: Callable[[Facts, datetime], Plan]
     #: Takes a name out of service.
     remove: Callable[[str], bool]
+    #: Raises why a request for some names would be refused.
+    check_request: Callable[[tuple[str, ...]], object]
     clock: Callable[[], datetime]
     random: Random
 
@@ -91,21 +94,26 @@ class Rounds:
         moments: dict[str, datetime] = {}
         requested: dict[Lane, dict[Request, float]] = {}
         known = self._known(self.agenda.due(now, NAMES_A_LOOK))
-        certificates = {name: self._names_beside(name, facts) for name, facts in known.items()}
+        certificates = self._certificates(known)
         # One question for all names of a certificate: they stay together on the agenda.
         first = {together: name for name, together in reversed(certificates.items())}
         with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as questions:
-            asked = questions.map(self._finding, first.values(), map(known.get, first.values()), repeat(now))
+            facts_of_first = map(known.get, first.values())
+            asked = questions.map(self._finding, first, first.values(), facts_of_first, repeat(now))
             findings = dict(zip(first, asked, strict=True))
         for name, together in certificates.items():
-            if known[name] is None and self.volume.links.is_deserted(name):
-                moments[name] = now + UNTIL_A_LOST_LANE_IS_MISSED
-            elif isinstance(found := findings[together], Due):
-                request = Request(together, registered_domain(together[0]))
-                requested.setdefault(found.lane, {})[request] = found.deadline.timestamp()
-                moments[name] = now + UNTIL_A_LOST_LANE_IS_MISSED
-            else:
+            facts, found = known[name], findings[together]
+            if found is None:
+                self.agenda.remove(name)
+            elif isinstance(found, datetime):
                 moments[name] = found
+            else:
+                moments[name] = now + shortened(
+                    UNTIL_A_LOST_LANE_IS_MISSED, facts.life if facts else None, now
+                )
+                if facts or not self.volume.links.is_deserted(name):
+                    request = Request(together, registered_domain(together[0]))
+                    requested.setdefault(found.lane, {})[request] = found.deadline.timestamp()
         # The moments first: a job that ends quickly writes a better one, which must not be overwritten.
         self.agenda.put_many(moments)
         for lane, requests in requested.items():
@@ -178,10 +186,22 @@ class Rounds:
             with suppress(AlreadyUnderWay):
                 self.remove(name)
 
-    def _finding(self, name: str, facts: Facts | None, now: datetime) -> Due | datetime:
+    def _finding(
+        self, names: tuple[str, ...], name: str, facts: Facts | None, now: datetime
+    ) -> Due | datetime | None:
         """
-        What *name* with these *facts* needs; the moment of its next look if it needs nothing.
+        Return what the *names* of a certificate need; the moment of the next check if they need nothing.
+
+        Args:
+            name: The one of them with these *facts*.
+
+        Returns:
+            None if nothing can ever come of them: they have no certificate, and any request is refused.
         """
+        try:
+            self.check_request(names)
+        except CertworkerError as refusal:
+            return self._refused(names, facts, refusal, now)
         if facts is None:
             return Due("new", now)
         plan = self.plan(facts, now)
@@ -189,6 +209,18 @@ class Rounds:
             if not plan.due and self.traefik.serves(name, facts):
                 return plan.next_look
         return Due(_lane(facts, plan, now), facts.not_after)
+
+    def _refused(
+        self, names: tuple[str, ...], facts: Facts | None, refusal: CertworkerError, now: datetime
+    ) -> datetime | None:
+        # A job would end before its attempt begins, so the reason is recorded here.
+        logger.warning("%s", refusal, extra={"domain": names[0], "code": refusal.code})
+        if facts is None:
+            return None
+        attempts = self.records.attempts(names[0]) + 1
+        again = next_attempt(refusal, attempts, now, self.random, facts.life)
+        self.records.failed(names, refusal, next_look=again, now=now)
+        return again
 
     def _look_by_age(self, facts: Facts | None, now: datetime) -> datetime:
         # Without the CA's advice: nobody asks it for all names of a volume at once.
@@ -215,11 +247,36 @@ class Rounds:
             return self.volume.links.leads_to(name)
         return None
 
-    def _names_beside(self, name: str, facts: Facts | None) -> tuple[str, ...]:
-        if facts:
-            return facts.names
-        record = self.records.read(name)
-        return record.names if record else (name,)
+    def _certificates(self, known: Mapping[str, Facts | None]) -> dict[str, tuple[str, ...]]:
+        """
+        Return all names of the certificate of each name; where there is none, the names of its request.
+        """
+        without = [name for name, facts in known.items() if facts is None]
+        records = dict(zip(without, self.records.read_many(without), strict=True))
+        wanted = {record.names for record in records.values() if record and len(record.names) > 1}
+        agreed = {names for names in wanted if self._agreed(names)}
+        return {
+            name: facts.names
+            if facts
+            else record.names
+            if (record := records[name]) and record.names in agreed
+            else (name,)
+            for name, facts in known.items()
+        }
+
+    def _agreed(self, names: tuple[str, ...]) -> bool:
+        """
+        Return whether *names* were requested together: all their records say so, and none is in service.
+
+        A record is not a request. Whoever can write one must not join names of different people.
+        """
+        records = self.records.read_many(names)
+        if not all(record is not None and set(record.names) == set(names) for record in records):
+            return False
+        try:
+            return not any(_facts_in(self._directory(name)) for name in names)
+        except ValueError:
+            return False
 
 
 def _facts_in(directory: Path | None) -> Facts | None:
@@ -230,7 +287,7 @@ def _facts_in(directory: Path | None) -> Facts | None:
 
 
 def _lane(facts: Facts, plan: Plan, now: datetime) -> Lane:
-    if facts.not_after - now < SOON:
+    if facts.not_after - now < min(SOON, facts.life.length * SOON_SHARE):
         return "expiring"
     # What the CA wants renewed before its age would have it so, it is about to revoke.
     return "advised" if plan.advised and now < due_moment(facts.life) else "renewal"

@@ -4,6 +4,7 @@ The page that tells the story, with real rooms on every side.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,21 @@ class TestIssue:
         assert "kept" == second.state
         assert first.facts == second.facts
         assert 1 == orders(authority)
+
+    @pytest.mark.parametrize("seconds", [3, 900])
+    def test_a_certificate_is_not_checked_at_once_however_short_it_lives(
+        self, house: House, authority: DevelopmentAuthority, seconds: int
+    ) -> None:
+        """
+        Nothing else would slow down the orders at a CA that signs for seconds.
+        """
+        authority.lifetime = timedelta(seconds=seconds)
+        before = house.clock()
+
+        outcome = house.issuer.issue((NAME,))
+
+        assert outcome.next_look >= before + timedelta(seconds=5)
+        assert outcome.next_look < outcome.facts.not_after or seconds < 5
 
     def test_force_issues_anew(self, house: House, authority: DevelopmentAuthority) -> None:
         """

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from redis import Redis
@@ -87,9 +88,43 @@ class TestLoudness:
         ((_, line),) = told(caplog, standing(0.15), connection=connection)
 
         assert (
-            "[renew.gave_up] The certificate of shop.org ends in 14 days, and 6 renewals in a row have "
-            "failed. Nobody answers at port 80. Mend the cause: Open TCP port 80." == line
+            "[renew.gave_up] The certificate of shop.org ends in 14 days; 6 attempts to renew it failed. "
+            "The last cause: Nobody answers at port 80. Next step: Open TCP port 80." == line
         )
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"attempts": 1}, "; 1 attempt to renew it failed. The last cause: Nobody answers at port 80. "),
+            ({"attempts": 0, "state": "waiting"}, "; its renewal waits. Nobody answers at port 80. "),
+            ({"attempts": 0, "state": "issuing", "code": ""}, "; an attempt to renew it is running. "),
+            (
+                {"attempts": 0, "state": "due", "code": "", "message": "", "remedy": ""},
+                "; no attempt to renew it is known. Next step: See its history, and whether a worker runs: ",
+            ),
+        ],
+    )
+    def test_it_claims_only_what_happened(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis, change: dict[str, Any], words: str
+    ) -> None:
+        """
+        A renewal that nothing tried did not fail: the remedy is another one.
+        """
+        ((_, line),) = told(caplog, replace(standing(0.04), **change), connection=connection)
+
+        assert words in line
+
+    @pytest.mark.parametrize(("seconds", "words"), [(43, "ends in 43 seconds;"), (179, "ends in 3 minutes;")])
+    def test_a_short_life_is_told_in_seconds(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis, seconds: int, words: str
+    ) -> None:
+        """
+        "0 hours" would be wrong for a certificate of 15 minutes.
+        """
+        late = standing(seconds / 900, life=timedelta(minutes=15))
+        ((_, line),) = told(caplog, late, connection=connection)
+
+        assert words in line
 
     @pytest.mark.parametrize(
         ("left", "words"),

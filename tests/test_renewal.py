@@ -14,7 +14,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certworker.errors import CertworkerError, Retry, catalogue
-from certworker.renewal import LONGEST_PAUSE, PATIENCE, Life, Window, due_moment, next_attempt, next_look
+from certworker.renewal import (
+    LONGEST_PAUSE,
+    PATIENCE,
+    Life,
+    Window,
+    after_issuance,
+    due_moment,
+    next_attempt,
+    next_look,
+    shortened,
+)
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -175,6 +185,51 @@ class TestNextLook:
 
         assert now == due_moment(Life(NOW, NOW + 90 * DAY, "04ab"))
         assert 2 * 55 <= looks <= 4 * 60
+
+
+class TestAfterIssuance:
+    @pytest.mark.parametrize(
+        ("life", "pause"),
+        [
+            (Life(NOW, NOW + timedelta(seconds=3), "04ab"), timedelta(seconds=5)),
+            (Life(NOW - HOUR, NOW + MINUTE, "04ab"), 15 * timedelta(seconds=1)),
+            (Life(NOW - DAY, NOW + HOUR, "04ab"), 15 * MINUTE),
+            (LONG, 2 * HOUR),
+        ],
+    )
+    def test_a_certificate_that_is_due_at_its_issuance_is_not_ordered_at_once_again(
+        self, life: Life, pause: timedelta
+    ) -> None:
+        """
+        Otherwise a CA that signs for seconds, or dates back by most of the life, gets orders without end.
+        """
+        assert after_issuance(life, NOW, NOW) == NOW + pause
+
+    def test_a_later_plan_stays(self) -> None:
+        """
+        Most certificates are checked half a day later.
+        """
+        assert after_issuance(LONG, NOW + 9 * HOUR, NOW) == NOW + 9 * HOUR
+
+
+class TestShortened:
+    @pytest.mark.parametrize(
+        ("length", "left", "expected"),
+        [
+            (90 * DAY, 30 * DAY, 15 * MINUTE),
+            (15 * MINUTE, 8 * MINUTE, MINUTE),
+            (15 * MINUTE, timedelta(seconds=43), 15 * timedelta(seconds=1)),
+            (90 * DAY, timedelta(0), 15 * MINUTE),
+        ],
+    )
+    def test_a_wait_is_in_proportion_to_what_is_left(
+        self, length: timedelta, left: timedelta, expected: timedelta
+    ) -> None:
+        """
+        A request that got lost is missed in time, also for a certificate of 15 minutes.
+        """
+        assert shortened(15 * MINUTE, ending(length, left), NOW) == expected
+        assert shortened(15 * MINUTE, None, NOW) == 15 * MINUTE
 
 
 class TestNextAttempt:

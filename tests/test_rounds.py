@@ -4,8 +4,9 @@ The rounds: nothing that is due stays undone, nothing that Redis lost stays lost
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
@@ -16,6 +17,9 @@ from certworker.errors.machine import SchemaTooNew
 from certworker.intake.batches import new_job
 from certworker.intake.queue import queue_length
 from certworker.ledger.agenda import AGENDA
+from certworker.ledger.lanes import LANE
+from certworker.ledger.record import RECORDS
+from certworker.names import requested_names
 from certworker.schedule import Plan
 from certworker.serving.generation import Facts
 
@@ -151,6 +155,96 @@ class TestLook:
 
         assert moment is not None
         assert timedelta(0) < moment - house.clock() <= timedelta(minutes=15)
+
+    def test_a_lost_job_of_a_short_certificate_is_missed_in_time(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A quarter of an hour is the whole life of some certificates.
+        """
+        door_authority.lifetime = timedelta(minutes=15)
+        facts = house.issuer.issue((NAME,)).facts
+        for left in (timedelta(minutes=4), timedelta(seconds=43)):
+            now = facts.not_after - left
+            house.agenda.put(NAME, now)
+            later = replace(house.rounds, clock=partial(datetime.fromtimestamp, now.timestamp(), UTC))
+
+            assert {"looked": 1, "requested": 1} == later.look()
+            moment = house.agenda.moment(NAME)
+            assert moment is not None
+            assert moment - now <= max(left / 8, timedelta(seconds=15))
+
+    def test_what_is_urgent_is_a_share_of_a_short_life(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        All certificates of 47 hours expire within 48 hours; only those near their end go first.
+        """
+        door_authority.lifetime = timedelta(hours=47)
+        now = house.clock()
+        for name in ("early.localhost", "late.localhost"):
+            house.issuer.issue((name,))
+            house.agenda.put(name, now)
+
+        replace(house.rounds, plan=always_due, clock=lambda: now + timedelta(hours=20)).look()
+        assert 0 == house.connection.exists(f"{LANE}expiring")
+        house.agenda.put("late.localhost", now)
+        replace(house.rounds, plan=always_due, clock=lambda: now + timedelta(hours=40)).look()
+        assert 1 == house.connection.exists(f"{LANE}expiring")
+
+    def test_names_that_were_requested_together_stay_together(self, house: House) -> None:
+        """
+        The first attempt failed, so only the records know it.
+        """
+        names = (NAME, f"www.{NAME}")
+        now = house.clock()
+        house.records.began(names, next_look=now, now=now)
+        house.agenda.put_many(dict.fromkeys(names, now))
+
+        assert {"looked": 2, "requested": 1} == house.rounds.look()
+
+    @pytest.mark.parametrize("served", [True, False])
+    def test_a_record_is_not_a_request(self, house: House, served: bool) -> None:
+        """
+        A forged record does not join the names of different people in one certificate.
+        """
+        evil, now = "evil.localhost", house.clock()
+        if served:
+            house.issuer.issue((NAME,))
+        else:
+            house.records.began((NAME,), next_look=now, now=now)
+        house.records.began((evil,), next_look=now, now=now)
+        for name in (evil, NAME) if served else (evil,):
+            house.connection.hset(f"{RECORDS}{name}", "names", json.dumps([evil, NAME]))
+        house.agenda.put(evil, now)
+
+        house.rounds.look()
+
+        request = house.lanes.take(new_job("certworker.issue"), [])
+        assert request
+        assert {"domain": evil} == json.loads(request.fields["data"])[3]
+
+    def test_a_certificate_whose_names_are_refused_is_recorded_and_checked_again(
+        self, house: House, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A job would end before its attempt begins, and nothing would say so but a line every 15 minutes.
+        """
+        house.issuer.issue((NAME,))
+        now = house.clock()
+        house.agenda.put_many({NAME: now, "planted.localhost": now})
+        public = partial(requested_names, None, private=False)
+
+        replace(house.rounds, check_request=public, plan=always_due).look()
+
+        record, moment = house.records.read(NAME), house.agenda.moment(NAME)
+        assert record
+        assert ("failed", "name.no_public_suffix") == (record.state, record.code)
+        assert moment
+        assert timedelta(hours=23) < moment - now <= timedelta(days=1.1)
+        assert 0 == len(house.lanes)
+        assert "planted.localhost" not in house.agenda
+        assert "name.no_public_suffix" in caplog.text
 
     @pytest.mark.parametrize("planted", ["Shop.Example", "../etc", "a b", "x" * 300])
     def test_what_is_no_name_is_dropped_and_stops_no_look(

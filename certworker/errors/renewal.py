@@ -1,5 +1,5 @@
 """
-Failures of a renewal that has been tried for long.
+Failures of a renewal that is late, whether it was tried or not.
 """
 
 from __future__ import annotations
@@ -9,6 +9,6 @@ from certworker.errors.failure import CertworkerError, Retry
 
 class RenewalGaveUp(CertworkerError):
     code = "renew.gave_up"
-    says = "The certificate of {name} {ends}, and {attempts}. {cause}"
-    cure = "Mend the cause: {remedy}"
+    says = "The certificate of {name} {ends}; {history}"
+    cure = "Next step: {remedy}"
     retry = Retry.CA

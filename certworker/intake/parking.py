@@ -197,7 +197,9 @@ class Parking:
         now = datetime.now(UTC)
         later = now + UNTIL_A_LOST_LANE_IS_MISSED
         self._lanes.put("new", {each: number + n * MICROSECOND for n, each in enumerate(parked.values())})
-        self._agenda.put_many({name: later for request in parked.values() for name in request.names})
+        moments = {name: later for request in parked.values() for name in request.names}
+        # A renewal that is planned sooner stays planned.
+        self._agenda.put_many(moments, at_the_latest=True)
         self._records.write((request.names for request in parked.values()), next_look=later, now=now)
         self._batches.end(
             {raw_id: {"state": "waiting", "names": request.names} for raw_id, request in parked.items()}, now

@@ -3,7 +3,7 @@ The lanes: who waits for a free slot, and who is next.
 
 ::
 
-    expiring   expires within 48 hours
+    expiring   expires within 48 hours, and has less than a fifth of its life left
     advised    the CA wants it renewed now
     renewal    is due
     new        everything else: new names, attempts after a failure

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import chain
 from typing import cast
@@ -133,6 +134,23 @@ class TestBacklog:
         assert "shop9.big.localhost" in Agenda(connection)
         assert record
         assert ("waiting", "") == (record.state, record.code)
+
+    def test_a_request_that_waits_does_not_postpone_a_renewal(self, connection: Redis) -> None:
+        """
+        The certificate of a few minutes would end while the lane is lost.
+        """
+        names, agenda = backlog(100), Agenda(connection)
+        soon = datetime.now(UTC) + timedelta(minutes=2)
+        agenda.put(names[-1], soon)
+        connection.set("toy:nap", "1")
+        push_many(connection, names)
+        with worker_thread(connection, slots=2):
+            assert eventually(lambda: names[-1] in waiting(connection))
+            moments = agenda.moments(names[-2:])
+            connection.delete("toy:nap")
+
+        assert moments[names[-1]] == soon
+        assert (moments[names[-2]] or soon) > soon
 
     def test_what_was_asked_for_is_kept(self, connection: Redis) -> None:
         """

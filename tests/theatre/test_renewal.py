@@ -80,7 +80,7 @@ SCENES = [
         "weeks of failures",
         "renew.gave_up",
         weeks_of_failures,
-        "Mend the cause: It is not your fault",
+        "Next step: It is not your fault",
         shows="beside",
     ),
 ]
