@@ -22,6 +22,7 @@ from certworker.development.messages import Call, Reply, document
 from certworker.development.misbehaviour import Misbehaviour
 from certworker.development.ordering import Ordering
 from certworker.development.policy import Policy
+from certworker.development.problems import Problem
 from certworker.development.registration import Registration
 from certworker.development.resources import Authorization, Memory
 from certworker.development.root import ROOT_FILE, Hierarchy
@@ -75,10 +76,11 @@ class DevelopmentAuthority:
         self._clock = clock
         self._memory = memory = Memory()
         registration = Registration(self._accounts, self.policy)
-        certification = Certification(self._hierarchy.intermediate, self.policy, memory, clock)
-        signing = Signing(self._hierarchy.intermediate, self.policy, self.misbehaviour, clock)
+        intermediate = self._hierarchy.intermediate
+        certification = Certification(intermediate, self.policy, self.misbehaviour, memory, clock)
+        signing = Signing(intermediate, self.policy, self.misbehaviour, clock)
         self._ordering = Ordering(
-            certification, signing, self._validate, self.policy, self.misbehaviour, memory, clock
+            certification, signing, self._validate, self._look, self.policy, self.misbehaviour, memory, clock
         )
         routes = self._routes(registration, certification, self._ordering)
         self._front = Front(routes, self._accounts, self.misbehaviour, self._lock, self._stopped)
@@ -195,12 +197,15 @@ class DevelopmentAuthority:
         return Reply(200 if call.request.method == "HEAD" else 204)
 
     def _validate(self, authorization: Authorization, key_authorization: str) -> None:
-        Thread(target=self._look, args=(authorization, key_authorization), daemon=True).start()
+        Thread(target=self._decide, args=(authorization, key_authorization), daemon=True).start()
 
-    def _look(self, authorization: Authorization, key_authorization: str) -> None:
-        self._stopped.wait(self.misbehaviour.validation_seconds)
-        problem = self.misbehaviour.refusal or self.validator.look(
-            authorization.name, authorization.token, key_authorization
-        )
+    def _decide(self, authorization: Authorization, key_authorization: str) -> None:
+        problem = self._look(authorization, key_authorization)
         with self._lock:
             self._ordering.decide(authorization, problem)
+
+    def _look(self, authorization: Authorization, key_authorization: str) -> Problem | None:
+        self._stopped.wait(self.misbehaviour.validation_seconds)
+        return self.misbehaviour.refusal or self.validator.look(
+            authorization.name, authorization.token, key_authorization
+        )

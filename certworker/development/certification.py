@@ -15,6 +15,7 @@ from josepy.json_util import decode_b64jose
 
 from certworker.development.accounts import Account
 from certworker.development.messages import Call, Reply, document
+from certworker.development.misbehaviour import Misbehaviour
 from certworker.development.policy import Policy, Window
 from certworker.development.problems import Refused
 from certworker.development.resources import Memory, rfc3339
@@ -32,8 +33,16 @@ class Certification:
     The desk for certificates.
     """
 
-    def __init__(self, signer: Signer, policy: Policy, memory: Memory, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        signer: Signer,
+        policy: Policy,
+        misbehaviour: Misbehaviour,
+        memory: Memory,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._signer = signer
+        self._misbehaviour = misbehaviour
         self._policy = policy
         self._memory = memory
         self._clock = clock
@@ -45,7 +54,9 @@ class Certification:
         serial, _, chain = call.request.id.partition("-")
         try:
             issued = self._memory.issued[int(serial, 16)]
-            chains = [issued.chain_pem, *(issued.leaf_pem + other for other in self._memory.cross_signed)]
+            mixed_up = self._misbehaviour.mixes_alternates_up
+            leaf = next(iter(self._memory.issued.values())) if mixed_up else issued
+            chains = [issued.chain_pem, *(leaf.leaf_pem + other for other in self._memory.cross_signed)]
             body = chains[int(chain or 0)]
         except (KeyError, ValueError, IndexError) as error:
             raise Refused("malformed", "There is no such certificate.", status=404) from error

@@ -79,13 +79,19 @@ class Front:
         """
         fault = self._misbehaviour.next_fault(request.kind)
         with self._lock:
-            reply = self._true_answer(request) if fault is None or fault.cut else _faulty(fault)
+            reply = self._reply(request, fault)
             if reply.content_type != HTML:
                 reply = replace(reply, headers=self._headers(request, reply))
         cut = fault is not None and fault.cut
         self.asked.append(Asked(request.method, request.kind, reply.names, 0 if cut else reply.status))
         self._stopped.wait(self._misbehaviour.slow_seconds.get(request.kind, 0.0))
         return None if cut else reply
+
+    def _reply(self, request: Request, fault: Fault | None) -> Reply:
+        if fault is not None and not (fault.cut or fault.carried_out):
+            return _faulty(fault)
+        reply = self._true_answer(request)
+        return _faulty(fault) if fault is not None and fault.carried_out else reply
 
     def _true_answer(self, request: Request) -> Reply:
         try:

@@ -13,9 +13,10 @@ from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from itertools import repeat
+from itertools import chain, repeat
 from random import Random
 from threading import Lock
+from typing import Any
 
 from certworker.development.problems import Problem
 
@@ -32,6 +33,18 @@ class Flaw(Enum):
     EXPIRED = "a validity that is over"
 
 
+class Aftermath(Enum):
+    """
+    What a failed validation leaves; each is the way of some CA.
+    """
+
+    ORDER_INVALID = "challenge, authorization and order are invalid: Boulder"
+    ORDER_PENDING = "challenge and authorization are invalid, the order is pending: acme2certifier"
+    AUTHORIZATION_PENDING = "the challenge is invalid, authorization and order are pending: step-ca"
+    CHALLENGE_PENDING = "all are pending, and the challenge has an error: step-ca without a connection"
+    RESPONSE_REFUSED = "the response to the challenge is refused with the problem of the validation: serles"
+
+
 @dataclass(frozen=True)
 class Fault:
     """
@@ -43,6 +56,8 @@ class Fault:
     problem: str | None = "serverInternal"
     retry_after_seconds: int | None = None
     detail: str = "The CA was told to fail."
+    #: The request is carried out all the same.
+    carried_out: bool = False
     #: The request is carried out, but the connection ends without an answer.
     cut: bool = False
 
@@ -68,17 +83,33 @@ class Misbehaviour:
     poll_after_seconds: int | None = None
     #: What every validation ends with, whatever stands at the domain.
     refusal: Problem | None = None
+    #: What a failed validation leaves of the challenge, its authorization and the order.
+    aftermath: Aftermath = Aftermath.ORDER_INVALID
+    #: With `CHALLENGE_PENDING`: the challenge is ``processing``, as if the CA went on trying.
+    processing_after_an_error: bool = False
+    #: The type of the problem for a response to a challenge that is not pending; Boulder's is ``conflict``.
+    repeated_response: str = "malformed"
+    #: So many of the next polls of authorizations show their challenges as pending, as a slow replica does.
+    stale_authorizations: int = 0
+    #: Before each list of challenges stands what is in here.
+    more_challenges: tuple[Any, ...] = ()
+    #: A valid order does not name its certificate for so many polls.
+    certificate_polls: int = 0
     #: What every finalized order ends with, instead of a certificate.
     order_failure: Problem | None = None
     #: Whether it says why a validation or an order ended badly.
     tells_why: bool = True
     #: The only kind of challenge that it offers.
     challenge: str = "http-01"
+    #: Each alternate chain begins with the first certificate that the CA has issued.
+    mixes_alternates_up: bool = False
     #: What is wrong with each certificate issued.
     flaws: frozenset[Flaw] = frozenset()
     #: Chooses whose nonce is bad.
     random: Random = field(default_factory=Random, repr=False)
-    _faults: dict[str, deque[Iterator[Fault]]] = field(default_factory=lambda: defaultdict(deque), repr=False)
+    _faults: dict[str, deque[Iterator[Fault | None]]] = field(
+        default_factory=lambda: defaultdict(deque), repr=False
+    )
     _lock: Lock = field(default_factory=Lock, repr=False)
 
     def fail(self, kind: str, fault: Fault, *, times: int | None = 1) -> None:
@@ -87,6 +118,13 @@ class Misbehaviour:
         """
         with self._lock:
             self._faults[kind].append(iter(repeat(fault) if times is None else repeat(fault, times)))
+
+    def after(self, kind: str, times: int, fault: Fault) -> None:
+        """
+        Answer *times* requests of *kind* as usual, and all further ones with *fault*.
+        """
+        with self._lock:
+            self._faults[kind].append(chain(repeat(None, times), repeat(fault)))
 
     def rate_limit(
         self,

@@ -12,7 +12,7 @@ from certworker.development.accounts import thumbprint
 from certworker.development.certification import Certification
 from certworker.development.identifiers import requested_names
 from certworker.development.messages import Call, Reply, document
-from certworker.development.misbehaviour import Misbehaviour
+from certworker.development.misbehaviour import Aftermath, Misbehaviour
 from certworker.development.policy import Policy
 from certworker.development.problems import Problem, Refused
 from certworker.development.resources import Authorization, Memory, Order, identifier, rfc3339
@@ -32,6 +32,7 @@ class Ordering:
         certification: Certification,
         signing: Signing,
         validate: Callable[[Authorization, str], None],
+        look: Callable[[Authorization, str], Problem | None],
         policy: Policy,
         misbehaviour: Misbehaviour,
         memory: Memory,
@@ -40,6 +41,7 @@ class Ordering:
         self._certification = certification
         self._signing = signing
         self._validate = validate
+        self._look = look
         self._policy = policy
         self._misbehaviour = misbehaviour
         self._memory = memory
@@ -73,7 +75,10 @@ class Ordering:
         """
         order = self._order(call)
         reply = self._shown(call, order)
-        order.polls_left = max(0, order.polls_left - 1)
+        if order.polls_left > 0:
+            order.polls_left -= 1
+        elif order.issued:
+            order.certificate_polls_left -= 1
         return reply
 
     def finalize(self, call: Call) -> Reply:
@@ -89,6 +94,7 @@ class Ordering:
         else:
             order.issued = self._memory.issued[issued.serial] = issued
             order.polls_left = self._misbehaviour.processing_polls
+            order.certificate_polls_left = self._misbehaviour.certificate_polls
             order.ready = now + timedelta(seconds=self._misbehaviour.processing_seconds)
         return self._shown(call, order)
 
@@ -99,23 +105,27 @@ class Ordering:
         authorization = self._own_authorization(call)
         if call.payload and call.payload.get("status") == "deactivated":
             authorization.state = "deactivated"
+        status = authorization.status(self._clock())
+        challenge = self._challenge(authorization, call.url("challenge", authorization.id))
+        if self._misbehaviour.stale_authorizations > 0:
+            self._misbehaviour.stale_authorizations -= 1
+            status = challenge["status"] = "pending"
         content = {
             "identifier": identifier(authorization.name),
-            "status": authorization.status(self._clock()),
+            "status": status,
             "expires": rfc3339(authorization.expires),
-            "challenges": [self._challenge(authorization, call.url("challenge", authorization.id))],
+            "challenges": [*self._misbehaviour.more_challenges, challenge],
         }
-        headers = self._poll_after(content["status"] == "pending")
+        headers = self._poll_after(status == "pending")
         return document(content, headers=headers, names=(authorization.name,))
 
     def challenge(self, call: Call) -> Reply:
         """
-        A challenge; ``{}`` says that its answer stands ready (RFC 8555, section 7.5.1).
+        A challenge; ``{}`` says that its answer is in place (RFC 8555, section 7.5.1).
         """
         authorization = self._own_authorization(call)
-        if call.payload is not None and authorization.state == "pending":
-            authorization.state = "processing"
-            self._validate(authorization, f"{authorization.token}.{thumbprint(call.owner.key)}")
+        if call.payload is not None:
+            self._respond(call, authorization)
         link = {"Link": f'<{call.url("authorization", authorization.id)}>;rel="up"'}
         content = self._challenge(authorization, call.request.url)
         headers = link | self._poll_after(authorization.state == "processing")
@@ -129,10 +139,32 @@ class Ordering:
             return
         now = self._clock()
         authorization.problem = problem
-        authorization.state = "invalid" if problem else "valid"
+        authorization.aftermath = self._misbehaviour.aftermath
+        authorization.state = self._state_after(problem)
         if problem is None:
             authorization.validated = now
             authorization.expires = now + max(self._policy.authorization_reuse, ORDER_LIFE)
+
+    def _state_after(self, problem: Problem | None) -> str:
+        if problem is None:
+            return "valid"
+        if self._misbehaviour.aftermath is not Aftermath.CHALLENGE_PENDING:
+            return "invalid"
+        return "processing" if self._misbehaviour.processing_after_an_error else "pending"
+
+    def _respond(self, call: Call, authorization: Authorization) -> None:
+        if authorization.state != "pending":
+            detail = f"Cannot update challenge with status {authorization.state}, only status pending"
+            raise Refused(self._misbehaviour.repeated_response, detail)
+        authorization.state = "processing"
+        key_authorization = f"{authorization.token}.{thumbprint(call.owner.key)}"
+        if self._misbehaviour.aftermath is not Aftermath.RESPONSE_REFUSED:
+            self._validate(authorization, key_authorization)
+            return
+        problem = self._look(authorization, key_authorization)
+        self.decide(authorization, problem)
+        if problem:
+            raise Refused(problem.kind, problem.detail, status=400)
 
     def _authorization(self, account: str, name: str, now: datetime) -> Authorization:
         latest = self._memory.latest.get((account, name))
@@ -182,7 +214,7 @@ class Ordering:
             content["replaces"] = order.replaces
         if order.problem and self._misbehaviour.tells_why:
             content["error"] = order.problem.as_json()
-        if order.issued and state == "valid":
+        if order.issued and state == "valid" and order.certificate_polls_left <= 0:
             content["certificate"] = call.url("certificate", f"{order.issued.serial:x}")
         headers = {"Location": call.url("order", order.id)} | self._poll_after(state == "processing")
         return document(content, status=status, headers=headers, names=order.names)

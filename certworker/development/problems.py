@@ -12,6 +12,7 @@ URN = "urn:ietf:params:acme:error:"
 #: The HTTP status of each type of problem; 400 where none is listed.
 STATUS = {
     "alreadyReplaced": 409,
+    "conflict": 409,
     "externalAccountRequired": 403,
     "orderNotReady": 403,
     "rateLimited": 429,

@@ -13,6 +13,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certworker.development.misbehaviour import Aftermath
 from certworker.development.problems import Problem
 
 
@@ -54,6 +55,7 @@ class Authorization:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     #: Of the challenge: pending, processing, valid or invalid; an authorization may be deactivated, too.
     state: str = "pending"
+    aftermath: Aftermath = Aftermath.ORDER_INVALID
     validated: datetime | None = None
     problem: Problem | None = None
 
@@ -61,7 +63,10 @@ class Authorization:
         """
         Its status at *now*.
         """
-        if self.state in ("pending", "processing"):
+        open_states = ["pending", "processing"]
+        if self.aftermath is Aftermath.AUTHORIZATION_PENDING:
+            open_states.append("invalid")
+        if self.state in open_states:
             return "pending" if now < self.expires else "invalid"
         return self.state if self.state != "valid" or now < self.expires else "expired"
 
@@ -123,6 +128,8 @@ class Order:
     #: ``processing`` until so many polls were answered and this moment has come.
     polls_left: int = 0
     ready: datetime | None = None
+    #: ``valid`` without a certificate until so many polls were answered.
+    certificate_polls_left: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -140,7 +147,8 @@ class Order:
         if self.issued:
             return "processing" if self.polls_left > 0 or (self.ready and now < self.ready) else "valid"
         statuses = {authorization.status(now) for authorization in self.authorizations}
-        if now >= self.expires or statuses - {"pending", "valid"}:
+        left_pending = any(each.aftermath is Aftermath.ORDER_PENDING for each in self.authorizations)
+        if now >= self.expires or (statuses - {"pending", "valid"} and not left_pending):
             return "invalid"
         return "ready" if statuses == {"valid"} else "pending"
 

@@ -7,6 +7,7 @@ and port 80 may be another one.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -25,6 +26,19 @@ urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 PATIENCE_SECONDS = 10
 LONGEST_ANSWER = 127
 MOST_REDIRECTS = 10
+
+#: What the text of an error contains, the type of the problem, and what Let's Encrypt calls it.
+CAUSES = (
+    ("ConnectTimeout", "connection", "Timeout during connect (likely firewall problem)"),
+    ("ReadTimeout|Read timed out", "connection", "Timeout after connect (your server may be slow)"),
+    ("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE", "malformed", "Server only speaks HTTP, not TLS"),
+    ("SSLError", "tls", "remote error: tls: handshake failure"),
+    ("Connection refused", "connection", "Connection refused"),
+    ("BadStatusLine", "malformed", "malformed HTTP response"),
+    ("Connection reset|Connection aborted|IncompleteRead", "connection", "Connection reset by peer"),
+    ("No route to host|Network is unreachable", "connection", "No route to host"),
+    ("InvalidURL|ValueError", "connection", "Invalid host in redirect target"),
+)
 
 
 def resolve(name: str) -> str:
@@ -50,11 +64,7 @@ class Validator:
         Why *name* does not answer *token* with *key_authorization*; None: it does.
         """
         url = f"http://{_bracketed(name)}{CHALLENGE_PATH}{token}"
-        try:
-            answer = self._fetch(url)
-        except (requests.RequestException, ValueError) as error:
-            # A ValueError is a redirect to something that is no URL.
-            return Problem("connection", f"{name}: fetching {url}: {_cause(error)}")
+        answer = self._fetch(url)
         if isinstance(answer, Problem):
             return answer
         if answer.rstrip() != key_authorization.encode():
@@ -70,15 +80,29 @@ class Validator:
         with requests.Session() as session:
             session.trust_env = False
             for _ in range(MOST_REDIRECTS + 1):
-                with self._get(session, url) as response:
-                    if not response.is_redirect:
-                        return _body(response, url)
-                    url = urljoin(url, response.headers["location"])
-                parts = urlsplit(url)
-                port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
-                if port not in (80, 443, self.port):
-                    return Problem("connection", f"Invalid port or scheme in redirect target {url}.")
-        return Problem("connection", f"Too many redirects; the last one went to {url}.")
+                try:
+                    with self._get(session, url) as response:
+                        if not response.is_redirect:
+                            return _body(response, url)
+                        url = urljoin(url, response.headers["location"])
+                except (requests.RequestException, ValueError) as error:
+                    return _problem(error, url)
+                if refused := self._refused_target(url):
+                    return Problem("connection", f"Fetching {url}: Invalid {refused} in redirect target")
+        return Problem("connection", f"Fetching {url}: Too many redirects")
+
+    def _refused_target(self, url: str) -> str | None:
+        """
+        Return which part of *url* the CA does not follow a redirect to; None: it follows.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        except ValueError:
+            return "host"
+        if parts.scheme not in ("http", "https"):
+            return "protocol scheme"
+        return None if port in (80, 443, self.port) else "port"
 
     def _get(self, session: requests.Session, url: str) -> requests.Response:
         parts = urlsplit(url)
@@ -114,12 +138,18 @@ def _body(response: requests.Response, url: str) -> bytes | Problem:
     return body
 
 
-def _cause(error: Exception) -> str:
-    if isinstance(error, requests.Timeout):
-        return "Timeout during connect (likely firewall problem)"
-    if isinstance(error, requests.ConnectionError) and "refused" in str(error):
-        return "Connection refused"
-    return type(error).__name__
+def _problem(error: Exception, url: str) -> Problem:
+    """
+    Return what *error* means, in the words of Let's Encrypt: clients recognize the cause by them.
+    """
+    if found := re.search(r"Failed to resolve '([^']+)' \((.+?)\)", str(error)):
+        # Whether the resolver has no such name or no answer, `getaddrinfo` does not always say.
+        return Problem("dns", f"no valid A records found for {found[1]}; {found[2]}")
+    told = f"{type(error).__name__} {error}"
+    for text, kind, cause in CAUSES:
+        if re.search(text, told):
+            return Problem(kind, f"Fetching {url}: {cause}")
+    return Problem("connection", f"Fetching {url}: {error}")
 
 
 def _bracketed(host: str) -> str:

@@ -8,13 +8,15 @@ import time
 
 import pytest
 import requests
+from josepy.json_util import encode_b64jose
 
 from certworker.certificates import PrivateKey
 from certworker.development.authority import DevelopmentAuthority
-from certworker.development.misbehaviour import Fault, Flaw, Misbehaviour
+from certworker.development.misbehaviour import Aftermath, Fault, Flaw, Misbehaviour
 from certworker.development.problems import Problem
 from tests.servers.acme_client import AcmeClient, problem_of
 from tests.servers.development import ChallengeServer
+from tests.servers.worker import wait_until
 
 NAME = "shop.localhost"
 
@@ -108,8 +110,129 @@ class TestAnswers:
             assert (400, "badNonce") == problem_of(client.new_order(NAME))
         assert client.new_order(NAME).ok
 
+    def test_a_fault_may_come_after_the_request_was_carried_out(
+        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        The answer of a server that does not know what another one has done.
+        """
+        order = client.answer(client.order(NAME), challenge_server)
+        authority.misbehaviour.fail("finalize", Fault(404, "malformed", carried_out=True))
+        request = encode_b64jose(PrivateKey.generate().sign_request((NAME,)))
+
+        assert (404, "malformed") == problem_of(client.post(order.content["finalize"], {"csr": request}))
+        assert "valid" == client.post(order.url).json()["status"]
+
+    def test_what_comes_after_some_requests(
+        self, authority: DevelopmentAuthority, client: AcmeClient
+    ) -> None:
+        """
+        The first ones are answered as usual.
+        """
+        authority.misbehaviour.after("newOrder", 2, Fault(500))
+
+        assert [201, 201, 500, 500] == [client.new_order(NAME).status_code for _ in range(4)]
+
+
+class TestValidations:
+    @pytest.mark.parametrize(
+        ("aftermath", "challenge", "authorization", "order"),
+        [
+            (Aftermath.ORDER_INVALID, "invalid", "invalid", "invalid"),
+            (Aftermath.ORDER_PENDING, "invalid", "invalid", "pending"),
+            (Aftermath.AUTHORIZATION_PENDING, "invalid", "pending", "pending"),
+            (Aftermath.CHALLENGE_PENDING, "pending", "pending", "pending"),
+        ],
+    )
+    def test_each_ca_leaves_something_else_of_a_failed_one(
+        self,
+        authority: DevelopmentAuthority,
+        client: AcmeClient,
+        aftermath: Aftermath,
+        challenge: str,
+        authorization: str,
+        order: str,
+    ) -> None:
+        """
+        The error is in the challenge in any case.
+        """
+        authority.misbehaviour.aftermath = aftermath
+        placed = client.order(NAME)
+        url = placed.content["authorizations"][0]
+        client.post(client.post(url).json()["challenges"][0]["url"], {})
+        wait_until(lambda: "error" in client.post(url).json()["challenges"][0] or None, lambda: "no error")
+
+        found = client.post(url).json()
+        assert (challenge, authorization) == (found["challenges"][0]["status"], found["status"])
+        assert order == client.post(placed.url).json()["status"]
+
+    def test_a_response_may_be_refused_with_the_problem_of_the_validation(
+        self, authority: DevelopmentAuthority, client: AcmeClient
+    ) -> None:
+        """
+        The CA fetches the answer before it replies.
+        """
+        authority.misbehaviour.aftermath = Aftermath.RESPONSE_REFUSED
+        url = client.post(client.order(NAME).content["authorizations"][0]).json()["challenges"][0]["url"]
+
+        assert (400, "unauthorized") == problem_of(client.post(url, {}))
+
+    @pytest.mark.parametrize(("kind", "status"), [("malformed", 400), ("conflict", 409)])
+    def test_only_a_pending_challenge_takes_a_response(
+        self, authority: DevelopmentAuthority, client: AcmeClient, kind: str, status: int
+    ) -> None:
+        """
+        As at Boulder and Pebble; asking for its state is no response.
+        """
+        authority.misbehaviour.repeated_response = kind
+        authority.misbehaviour.validation_seconds = 60
+        url = client.post(client.order(NAME).content["authorizations"][0]).json()["challenges"][0]["url"]
+        client.post(url, {})
+
+        assert (status, kind) == problem_of(client.post(url, {}))
+        assert "processing" == client.post(url).json()["status"]
+
+    def test_a_slow_replica_shows_the_past(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+        """
+        For as many polls as it is set to.
+        """
+        authority.misbehaviour.validation_seconds = 60
+        url = client.order(NAME).content["authorizations"][0]
+        client.post(client.post(url).json()["challenges"][0]["url"], {})
+        authority.misbehaviour.stale_authorizations = 1
+
+        shown = [client.post(url).json()["challenges"][0]["status"] for _ in range(2)]
+        assert ["pending", "processing"] == shown
+
+    def test_other_challenges_may_stand_before_ours(
+        self, authority: DevelopmentAuthority, client: AcmeClient
+    ) -> None:
+        """
+        Whatever they are.
+        """
+        authority.misbehaviour.more_challenges = (None, {"type": "dns-account-99"})
+        challenges = client.post(client.order(NAME).content["authorizations"][0]).json()["challenges"]
+
+        assert [None, {"type": "dns-account-99"}] == challenges[:2]
+        assert "http-01" == challenges[2]["type"]
+
 
 class TestOrders:
+    def test_the_certificate_may_be_named_late(
+        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        The order is valid all the same.
+        """
+        authority.misbehaviour.certificate_polls = 2
+        order = client.answer(client.order(NAME), challenge_server)
+        request = encode_b64jose(PrivateKey.generate().sign_request((NAME,)))
+        client.post(order.content["finalize"], {"csr": request})
+
+        polls = [client.post(order.url).json() for _ in range(3)]
+        assert ["valid"] * 3 == [poll["status"] for poll in polls]
+        assert [False, False, True] == ["certificate" in poll for poll in polls]
+
     def test_processing_takes_its_polls(
         self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:

@@ -4,14 +4,31 @@ HTTP-01 as a public CA sees it.
 
 from __future__ import annotations
 
+import socket
+from datetime import UTC, datetime
+
 import pytest
 
+from certworker.acme.problem import ACME
+from certworker.acme.problem import Problem as AcmeProblem
+from certworker.acme.validations import validation_failure
+from certworker.development import validation
 from certworker.development.problems import Problem
 from certworker.development.validation import Validator, resolve
 from tests.servers.development import ChallengeServer
 from tests.servers.ports import free_port
+from tests.servers.web import WebServer
 
 NAME, TOKEN, ANSWER = "shop.localhost", "token", "token.thumbprint"
+
+
+def code_of(problem: Problem | None, name: str) -> str:
+    """
+    The code that certworker gives to *problem*.
+    """
+    assert problem is not None
+    read = AcmeProblem(ACME + problem.kind, problem.detail, problem.http_status)
+    return validation_failure(read, name, None, "The CA", datetime.now(UTC)).code
 
 
 def look(server: ChallengeServer) -> Problem | None:
@@ -63,6 +80,58 @@ class TestAnswer:
         assert problem is not None
         assert "connection" == problem.kind
         assert problem.detail.endswith("Connection refused")
+
+
+class TestWords:
+    """
+    Clients recognize the cause of a failed validation by the words of Let's Encrypt.
+    """
+
+    @pytest.mark.parametrize(
+        ("answer", "code"),
+        [
+            (b"", "http.reset"),
+            (b"\x15\x03\x01\x00\x02\x02\x50", "http.https_on_80"),
+            (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "http.404"),
+            (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", "http.basic_auth"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort", "http.reset"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nWelcome", "http.wrong_body"),
+            (b"HTTP/1.1 302 Found\r\nLocation: ftp://x/\r\nContent-Length: 0\r\n\r\n", "http.redirect_bad"),
+            (b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n", "http.redirect_bad"),
+        ],
+    )
+    def test_each_cause_is_recognized(self, answer: bytes, code: str) -> None:
+        """
+        What is wrong at the name decides the code.
+        """
+        with WebServer(lambda _path, _visitor: answer) as server:
+            assert code == code_of(Validator(server.port).look(NAME, TOKEN, ANSWER), NAME)
+
+    def test_a_name_that_does_not_resolve_has_no_record(self) -> None:
+        """
+        Whether the resolver knows no such name or cannot be reached.
+        """
+        problem = Validator(80).look("unknown.invalid", TOKEN, ANSWER)
+
+        assert "dns.no_record" == code_of(problem, "unknown.invalid")
+        assert problem is not None
+        assert "unknown.invalid" in problem.detail
+
+    def test_a_closed_port_refuses(self) -> None:
+        """
+        Nothing listens.
+        """
+        assert "http.refused" == code_of(Validator(free_port()).look(NAME, TOKEN, ANSWER), NAME)
+
+    def test_a_server_without_an_answer_is_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        The connection stands, and nothing comes.
+        """
+        monkeypatch.setattr(validation, "PATIENCE_SECONDS", 0.2)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            problem = Validator(silent.getsockname()[1]).look(NAME, TOKEN, ANSWER)
+
+        assert "http.slow" == code_of(problem, NAME)
 
 
 class TestRedirect:
