@@ -117,7 +117,7 @@ def build(
         attempts=Attempts(records, agenda, clock, random, address_of(connection), partial(_lives, volume)),
         clock=clock,
     )
-    removal = Removal(volume, traefik, locks, records, agenda, request)
+    removal = Removal(volume, traefik, locks, records, agenda, request, partial(_forget_orders, desks))
     return House(
         settings=settings,
         connection=connection,
@@ -180,6 +180,11 @@ def _advice(desks: Iterable[Desk], facts: Facts) -> Suggestion | None:
     # Another CA knows nothing of it.
     own = next((desk for desk in desks if desk.choice.label == facts.authority), None)
     return own.authority.suggestion(facts.renewal_id, facts.names[0]) if own else None
+
+
+def _forget_orders(desks: Iterable[Desk], names: tuple[str, ...]) -> None:
+    for desk in desks:
+        desk.under_way.forget(names)
 
 
 def _metrics(agenda: Agenda, records: Records, volume: Volume, waiting: Callable[[], int]) -> Metrics:

@@ -104,7 +104,7 @@ class Issuer:
         replaces = desk.predecessor(current)
         # Outside the suggested window the CA counts an order that replaces a certificate like any renewal.
         exempt = current is not None and bool(replaces) and self.plan(current.facts, self.clock()).window_open
-        resumed, reserved = desk.under_way.resume(names)
+        resumed, reserved = desk.under_way.resume(names, force=force)
         with (
             desk.budget.spend(
                 names,
@@ -113,7 +113,7 @@ class Issuer:
                 insisting=insisting,
                 reserved=reserved,
             ) as spending,
-            desk.under_way.kept(names),
+            desk.under_way.kept(names, resumed),
         ):
             _tell(names, "validate", f"asking {desk.choice.title} (HTTP-01)")
             order = resumed or desk.under_way.place(names, replaces)

@@ -28,8 +28,10 @@ class Removal:
     locks: NameLocks
     records: Records
     agenda: Agenda
-    #: Asks for a certificate.
+    #: Requests a certificate.
     request: Callable[[tuple[str, ...]], object]
+    #: Forgets the pending orders for these very names.
+    forget_orders: Callable[[tuple[str, ...]], object]
 
     def remove(self, name: str) -> bool:
         """
@@ -43,12 +45,14 @@ class Removal:
             VolumeLocked, VolumeReadOnly, VolumeFault: It is still in service, or its files are still there.
         """
         with self.locks.hold([name]):
-            facts = self.volume.last_facts(name)
-            known = facts is not None or name in self.agenda or self.records.read(name) is not None
+            facts, record = self.volume.last_facts(name), self.records.read(name)
+            known = facts is not None or name in self.agenda or record is not None
             self.traefik.remove(name)
             self.volume.remove(name)
             self.agenda.remove(name)
             self.records.forget(name)
+            for names in {(name,), *(each.names for each in (facts, record) if each)}:
+                self.forget_orders(names)
         others = tuple(other for other in facts.names if other != name) if facts else ()
         if others := tuple(other for other in others if self.volume.facts(other) == facts):
             self.request(others)

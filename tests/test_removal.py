@@ -9,6 +9,9 @@ import logging
 import pytest
 
 from certworker.assembly import House
+from certworker.development.authority import DevelopmentAuthority
+from certworker.development.misbehaviour import Fault
+from certworker.errors.authority import ServerInternal
 from certworker.errors.machine import AlreadyUnderWay
 from certworker.intake.queue import queue_length
 
@@ -67,6 +70,24 @@ class TestRemove:
         facts = house.volume.facts(BESIDE)
         assert facts
         assert (BESIDE,) == facts.names
+
+    @pytest.mark.parametrize("names", [(NAME,), (NAME, BESIDE)])
+    def test_a_pending_order_is_dropped(
+        self, house: House, door_authority: DevelopmentAuthority, names: tuple[str, ...]
+    ) -> None:
+        """
+        Should the name come back, it begins with a new order.
+        """
+        door_authority.misbehaviour.fail("certificate", Fault())
+        with pytest.raises(ServerInternal):
+            house.issuer.issue(names)
+        (desk,) = house.desks
+        assert desk.under_way.find(names)
+
+        house.removal.remove(NAME)
+
+        assert desk.under_way.find(names) is None
+        assert [] == list(house.settings.state_dir.glob("orders/*/*.pem"))
 
     def test_not_while_a_certificate_for_it_is_being_issued(self, house: House) -> None:
         """

@@ -7,8 +7,8 @@ The CA's side: ACME (RFC 8555) from the connection to the certificate.
     waiting        how long: Retry-After, and our own pauses between two looks
     problem        what a CA says went wrong, as a value
     refusals       its refusals, as our failures
-    validations    why the CA could not see that a domain is ours, as our failures
     resources      directory, order and authorization, as values
+    validations    why a validation failed, as failures of certworker
     jws            messages, signed
     network        the conversation: requests, nonces, the directory
     account        the account's key and URL on the volume
@@ -16,6 +16,7 @@ The CA's side: ACME (RFC 8555) from the connection to the certificate.
     registration   the account at the CA
     custody        what a person may do with the account, and with certificates
     profiles       which kind of certificate to order
+    world          requests, time and randomness for an order
     chains         which of its chains to take
     order          one order: the answers, validation, the certificate
     order_keys     the keys of orders under way, on the volume

@@ -17,26 +17,38 @@ from certworker.acme.account import Account, AccountFiles
 from certworker.acme.binding import ExternalAccount
 from certworker.acme.custody import Custody
 from certworker.acme.network import Network
-from certworker.acme.order import Order, World
+from certworker.acme.order import Order
 from certworker.acme.profiles import profile_for
 from certworker.acme.registration import Registration
 from certworker.acme.renewal_info import RenewalInfo, Suggestion
 from certworker.acme.resources import OrderState
 from certworker.acme.transport import Reply, Transport
-from certworker.errors import CertworkerError
+from certworker.acme.world import World
 from certworker.errors.authority import (
     AccountDeactivated,
     AccountGone,
     AlreadyReplaced,
     AuthorizationGone,
+    Conflict,
     Malformed,
+    ResourceNotFound,
     ServerInternal,
     UnknownProblem,
 )
 from certworker.names import is_address
 
-#: From this status on (RFC 6585, section 4) an answer is not about what was asked.
-TOO_MANY_REQUESTS = 429
+#: After these an order is placed once more, as one that replaces nothing. A predecessor of another account,
+#: or one that the CA has forgotten, must not end all renewals. Nor must one over which the CA stumbles, as
+#: Pebble does if the serial number begins with a zero.
+PERHAPS_THE_PREDECESSOR = (
+    AlreadyReplaced,
+    AuthorizationGone,
+    Conflict,
+    Malformed,
+    ResourceNotFound,
+    ServerInternal,
+    UnknownProblem,
+)
 
 
 class Authority:
@@ -175,9 +187,7 @@ class Authority:
         except (AccountGone, AccountDeactivated):
             account = self._registration.renewed(account)
             reply = self._place(names, account, None)
-        except (AlreadyReplaced, AuthorizationGone, Malformed, UnknownProblem, ServerInternal):
-            # A predecessor of another account, or one that the CA has forgotten, must not end all renewals;
-            # nor one over which the CA stumbles, as Pebble does if the serial number begins with a zero.
+        except PERHAPS_THE_PREDECESSOR:
             if known_to_it is None:
                 raise
             reply = self._place(names, account, None)
@@ -187,27 +197,22 @@ class Authority:
 
     def resume(self, url: str, names: tuple[str, ...]) -> Order | None:
         """
-        The order at *url*, placed by an earlier attempt; None if nothing can become of it any more.
+        Return the order at *url*, which an earlier attempt placed; None if it has ended or is another one.
 
         Args:
-            url: What was kept outside of the state directory: only one of this CA is asked.
+            url: What was stored outside of the state directory: only one of this CA is requested.
 
         Raises:
-            CertworkerError: The CA is busy, or does not answer.
+            CertworkerError: The CA does not know the order, one of its authorizations or challenges has
+                failed, or the CA is busy or does not answer.
         """
-        if _origin(url) != _origin(self._network.directory().new_order):
+        if not _same_origin(url, self._network.directory().new_order):
             return None
         world = self._world(self._registration.account())
-        try:
-            state = OrderState.read(world.ask(url, None))
-            if state.status == "invalid" or set(state.names) != set(names):
-                return None
-            return Order(names, url, state, world)
-        except CertworkerError as failure:
-            if failure.problem is None or failure.problem["status"] >= TOO_MANY_REQUESTS:
-                raise
-            # The CA does not know the order, or has given it up.
+        state = OrderState.read(world.ask(url, None))
+        if state.status == "invalid" or set(state.names) != set(names):
             return None
+        return Order(names, url, state, world)
 
     def _world(self, account: Account) -> World:
         ask = partial(self._ask, account)
@@ -243,9 +248,12 @@ class Authority:
         return profile_for(names, self._profile, offered, label=self.label, title=self.title)
 
 
-def _origin(url: str) -> tuple[str, str]:
-    parts = urlsplit(url)
-    return parts.scheme, parts.netloc
+def _same_origin(url: str, other: str) -> bool:
+    try:
+        one, two = urlsplit(url), urlsplit(other)
+    except ValueError:
+        return False
+    return (one.scheme, one.netloc) == (two.scheme, two.netloc)
 
 
 def _identifier(name: str) -> dict[str, str]:

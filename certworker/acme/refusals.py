@@ -23,12 +23,14 @@ from certworker.errors.authority import (
     AuthorizationGone,
     BadCsr,
     BadNonce,
+    Conflict,
     ExternalAccountRequired,
     InvalidProfile,
     Maintenance,
     Malformed,
     NotOffered,
     OrderNotReady,
+    ResourceNotFound,
     SecondaryRpcFailed,
     ServerInternal,
     TermsChanged,
@@ -81,11 +83,15 @@ REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("caa", "", CaaForbids),
     ("invalidProfile", "", InvalidProfile),
     ("orderNotReady", "", OrderNotReady),
+    ("conflict", "", Conflict),
     ("badCSR", "", BadCsr),
     ("serverInternal", "secondary validation rpc", SecondaryRpcFailed),
     ("serverInternal", "maintenance", Maintenance),
     ("serverInternal", "", ServerInternal),
 )
+
+#: Failures by HTTP status, where the type decides nothing.
+UNTYPED: dict[int, type[CertworkerError]] = {404: ResourceNotFound, 409: Conflict, 429: AuthorityBusy}
 
 
 def passes(status: int) -> bool:
@@ -186,10 +192,11 @@ def _kind(problem: Problem, until: datetime | None) -> type[CertworkerError]:
         return NotOffered
     for kind, text, found in REFUSALS:
         if problem.says(kind, text):
-            return found
-    if problem.status == 429:
-        return AuthorityBusy
-    return ServerInternal if problem.status >= 500 else UnknownProblem
+            # RFC 9110, section 15.5.5: a 404 says nothing about the request, whatever its type is called.
+            return ResourceNotFound if found is Malformed and problem.status == 404 else found
+    if problem.status >= 500:
+        return ServerInternal
+    return UNTYPED.get(problem.status, UnknownProblem)
 
 
 def _instance(problem: Problem, base: str) -> list[str]:

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from certworker.acme.transport import Reply
+from certworker.answer import TOKEN
 
 Kind = TypeVar("Kind")
 
@@ -44,20 +45,18 @@ class Directory:
         The directory in *reply*; raises NotAcme.
         """
         document = reply.document
-        meta = _optional(reply, document, "meta", dict) or {}
+        meta = _optional(document, "meta", dict) or {}
         return cls(
             new_nonce=reply.url_of(document.get("newNonce"), "newNonce"),
             new_account=reply.url_of(document.get("newAccount"), "newAccount"),
             new_order=reply.url_of(document.get("newOrder"), "newOrder"),
-            revoke=_optional(reply, document, "revokeCert", str),
-            change_key=_optional(reply, document, "keyChange", str),
-            renewal_info=_optional(reply, document, "renewalInfo", str),
-            terms_of_service=_optional(reply, meta, "termsOfService", str),
+            revoke=_optional(document, "revokeCert", str),
+            change_key=_optional(document, "keyChange", str),
+            renewal_info=_optional(document, "renewalInfo", str),
+            terms_of_service=_optional(meta, "termsOfService", str),
             external_account_required=meta.get("externalAccountRequired") is True,
-            profiles=_optional(reply, meta, "profiles", dict) or {},
-            caa_identities=tuple(
-                each.lower() for each in meta.get("caaIdentities") or () if isinstance(each, str)
-            ),
+            profiles=_optional(meta, "profiles", dict) or {},
+            caa_identities=tuple(each.lower() for each in _texts(meta.get("caaIdentities"))),
         )
 
 
@@ -84,17 +83,24 @@ class OrderState:
     @classmethod
     def read(cls, reply: Reply) -> OrderState:
         """
-        The order in *reply*; raises NotAcme.
+        Return the order in *reply*.
+
+        Raises:
+            NotAcme: It has no status, no `finalize` URL, or is pending without authorizations.
         """
         document = reply.document
+        status = _field(reply, document, "status", str)
+        authorizations = tuple(dict.fromkeys(_texts(_field(reply, document, "authorizations", list))))
+        if status == "pending" and not authorizations:
+            raise reply.unusable("no authorizations")
         return cls(
-            status=_field(reply, document, "status", str),
+            status=status,
             names=tuple(_names(document.get("identifiers"))),
             expires=_moment(document.get("expires")),
-            authorizations=tuple(_texts(reply, document, "authorizations")),
+            authorizations=authorizations,
             finalize=_field(reply, document, "finalize", str),
-            certificate=_optional(reply, document, "certificate", str),
-            replaces=_optional(reply, document, "replaces", str),
+            certificate=_optional(document, "certificate", str),
+            replaces=_optional(document, "replaces", str),
             error=document.get("error"),
         )
 
@@ -102,50 +108,86 @@ class OrderState:
 @dataclass(frozen=True)
 class Challenge:
     """
-    One way to prove that a domain is ours, and how it went (section 7.1.5, 8).
+    One way to prove control of a name, and its state (sections 7.1.5 and 8).
     """
 
     kind: str
     url: str
+    #: pending, processing, valid or invalid; pending where the CA does not say.
+    status: str
     token: str
+    #: The problem document of the last failed validation; None: there is none.
     error: object
-    #: The address that the CA spoke to last (`validationRecord`, which Let's Encrypt and Pebble send).
+    #: The address that the CA connected to last (`validationRecord`, which Let's Encrypt and Pebble send).
     address: str | None
+
+    @classmethod
+    def read(cls, document: object) -> Challenge | None:
+        """
+        Return the challenge in *document*; None if it has no type or no URL.
+        """
+        members = document if isinstance(document, dict) else {}
+        kind, url, status, token = (members.get(name) for name in ("type", "url", "status", "token"))
+        if not isinstance(kind, str) or not isinstance(url, str):
+            return None
+        return cls(
+            kind=kind,
+            url=url,
+            status=status if isinstance(status, str) else "pending",
+            token=token if isinstance(token, str) else "",
+            error=members.get("error"),
+            address=_address(members.get("validationRecord")),
+        )
 
 
 @dataclass(frozen=True)
 class Authorization:
     """
-    Whether the CA counts a name as ours (section 7.1.4).
+    Whether the account may order certificates for a name (section 7.1.4).
     """
 
     name: str
     #: pending, valid, invalid, deactivated, expired or revoked.
     status: str
+    #: Those that have a type and a URL.
     challenges: tuple[Challenge, ...]
+    #: A problem document of its own, which some CAs add.
+    error: object
 
     @classmethod
     def read(cls, reply: Reply) -> Authorization:
         """
-        The authorization in *reply*; raises NotAcme.
+        Return the authorization in *reply*.
+
+        Raises:
+            NotAcme: It has no identifier, no status or no list of challenges.
         """
         document = reply.document
-        challenges = _field(reply, document, "challenges", list)
+        found = map(Challenge.read, _field(reply, document, "challenges", list))
         return cls(
             name=_field(reply, _field(reply, document, "identifier", dict), "value", str),
             status=_field(reply, document, "status", str),
-            challenges=tuple(
-                Challenge(
-                    kind=_field(reply, challenge, "type", str),
-                    url=_field(reply, challenge, "url", str),
-                    token=_optional(reply, challenge, "token", str) or "",
-                    error=challenge.get("error"),
-                    address=_address(challenge.get("validationRecord")),
-                )
-                for challenge in challenges
-                if isinstance(challenge, dict)
-            ),
+            challenges=tuple(challenge for challenge in found if challenge),
+            error=document.get("error"),
         )
+
+    @property
+    def http01(self) -> Challenge | None:
+        """
+        Return the HTTP-01 challenge, one with a usable token if there is one; None if the CA offers none.
+        """
+        offered = [challenge for challenge in self.challenges if challenge.kind == "http-01"]
+        usable = (challenge for challenge in offered if TOKEN.fullmatch(challenge.token))
+        return next(usable, offered[0] if offered else None)
+
+    @property
+    def failed(self) -> bool:
+        """
+        Return whether this authorization never becomes valid: it, or its challenge, has a final state.
+        """
+        if self.status not in ("pending", "valid"):
+            return True
+        return self.status == "pending" and self.http01 is not None and self.http01.status == "invalid"
 
 
 def _field(reply: Reply, document: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind:
@@ -155,15 +197,15 @@ def _field(reply: Reply, document: Mapping[str, Any], name: str, kind: type[Kind
     return value
 
 
-def _optional(reply: Reply, document: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind | None:
-    return None if document.get(name) is None else _field(reply, document, name, kind)
+def _optional(document: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind | None:
+    # What a CA may leave out counts as left out where it has another type.
+    value = document.get(name)
+    return value if isinstance(value, kind) else None
 
 
-def _texts(reply: Reply, document: Mapping[str, Any], name: str) -> list[str]:
-    values = _field(reply, document, name, list)
-    if not all(isinstance(value, str) for value in values):
-        raise reply.unusable(f"no {name}")
-    return values
+def _texts(values: object) -> list[str]:
+    # One member of another type costs itself only.
+    return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
 
 
 def _names(identifiers: object) -> Iterator[str]:

@@ -1,8 +1,9 @@
 """
-Why the CA could not see that a domain is ours, as our failures.
+Why a validation failed, as failures of certworker.
 
-The reason stands in the error of the challenge, not in that of the order (RFC 8555, section 8). The texts are
-those of Boulder (Let's Encrypt) and of Pebble.
+The reason is in the error of the challenge, not in that of the order (RFC 8555, section 8). The texts are
+those of Boulder (Let's Encrypt), Pebble, the development CA, step-ca (and Caddy, which uses its library),
+acme2certifier and serles.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import datetime
 
 from certworker.acme.problem import Problem
 from certworker.acme.refusals import failure
+from certworker.acme.resources import Authorization
 from certworker.errors import CertworkerError
 from certworker.errors.authority import TlsProblem
 from certworker.errors.reach import (
@@ -29,6 +31,7 @@ from certworker.errors.reach import (
     HttpSlow,
     HttpsOn80,
     HttpTimeout,
+    HttpUnreachable,
     HttpWrongBody,
     Ipv6Unreachable,
     NameServersFail,
@@ -49,33 +52,43 @@ CAUSES: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("dns", "timed out|timeout", NameServersSilent),
     ("dns", "", NameServersFail),
     ("unknownHost", "", NoAddress),
-    ("connection", "no such host|could not resolve", NoAddress),
+    ("connection", "no such host|could not resolve|failed to resolve|getaddrinfo", NoAddress),
     (".*", "redirect loop|too many redirects", HttpRedirectLoop),
     (".*", "redirect target|invalid protocol scheme|disallowed redirect", HttpRedirectBad),
     (".*", "server only speaks HTTP|HTTP response to HTTPS client", HttpOn443),
     ("connection|malformed", r"HTTP/2 over HTTP|malformed HTTP response", HttpsOn80),
     ("connection", r"fetching https://.*(refused|time-?out|deadline)", HttpRedirectClosed),
     ("connection", "refused", HttpRefused),
-    ("connection", r"timeout (after connect|during read)", HttpSlow),
+    ("connection", r"timeout (after connect|during read)|read timed out", HttpSlow),
     ("connection", "reset by peer|EOF", HttpReset),
     ("connection", "time-?out|timed out|deadline exceeded|unreachable|no route", HttpTimeout),
-    ("unauthorized", r"(: |returned |status )404\b", HttpNotFound),
-    ("unauthorized", r"(: |returned |status )401\b", HttpBasicAuth),
+    ("unauthorized|connection", r"(: |returned |status )404\b", HttpNotFound),
+    ("unauthorized|connection", r"(: |returned |status )401\b", HttpBasicAuth),
+    ("connection", "", HttpUnreachable),
     ("unauthorized|incorrectResponse", "", HttpWrongBody),
+    # step-ca's words for a wrong key authorization. As an answer to an order the same type is a policy.
+    (
+        "rejectedIdentifier",
+        "will not issue certificates for the identifier|key ?authorization",
+        HttpWrongBody,
+    ),
     ("tls", "", TlsProblem),
 )
 
+#: The types of problems that only a validation has (RFC 8555, section 6.7).
+OF_VALIDATIONS = ("connection", "dns", "dnssec", "incorrectResponse", "tls", "unknownHost")
+
 #: What an address that belongs to another machine looks like.
-ELSEWHERE = (HttpTimeout, HttpRefused, HttpReset, HttpSlow, HttpNotFound, HttpWrongBody)
+ELSEWHERE = (HttpTimeout, HttpRefused, HttpReset, HttpSlow, HttpNotFound, HttpUnreachable, HttpWrongBody)
 
 
 def validation_failure(
     problem: Problem, name: str, address: str | None, authority: str, now: datetime
 ) -> CertworkerError:
     """
-    The failure that *problem*, the error of a challenge for *name*, is.
+    Return the failure that *problem*, the error of a challenge for *name*, is.
 
-    *address* is the one the CA spoke to, where it says so.
+    *address* is the one the CA connected to, where it says so.
     """
     kind = _cause(problem, address)
     if kind is None:
@@ -87,6 +100,31 @@ def validation_failure(
         address=address or "no address known",
         detail=problem.detail,
     )
+
+
+def authorization_failure(
+    authorization: Authorization, authority: str, now: datetime
+) -> CertworkerError | None:
+    """
+    Return the failure that *authorization* reports in a challenge, else in itself; None if it reports none.
+    """
+    ordered = sorted(authorization.challenges, key=lambda challenge: challenge.kind != "http-01")
+    for challenge in ordered:
+        if challenge.error is not None:
+            problem = Problem.read(challenge.error)
+            return validation_failure(problem, authorization.name, challenge.address, authority, now)
+    if authorization.error is None:
+        return None
+    return validation_failure(Problem.read(authorization.error), authorization.name, None, authority, now)
+
+
+def order_failure(problem: Problem, name: str, authority: str, now: datetime) -> CertworkerError:
+    """
+    Return the failure that *problem*, the error of an order for *name*, is.
+    """
+    if problem.kind in OF_VALIDATIONS:
+        return validation_failure(problem, problem.name or name, None, authority, now)
+    return failure(problem, authority, now=now, name=name)
 
 
 def _cause(problem: Problem, address: str | None) -> type[CertworkerError] | None:

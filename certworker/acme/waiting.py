@@ -20,6 +20,8 @@ LIMIT_IN_THE_PAST = timedelta(seconds=60)
 #: too early asks once more in vain, and waits twice as long for the next time.
 LOOKING_SECONDS = 0.008
 SIGNING_SECONDS = 0.002
+#: Before the first retry of a request for a resource that the CA has just made and does not know yet.
+UNKNOWN_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 2.0
 
 #: How Boulder ends the text of every limit.

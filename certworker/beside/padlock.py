@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import wraps
 from socket import gaierror
 from typing import Any
 
@@ -116,9 +115,8 @@ class Padlock:
         *issue*, the function behind a job, followed by a look at Traefik for what it has issued.
         """
 
-        @wraps(issue)
-        def issued(*arguments: object, **keywords: object) -> dict[str, Any]:
-            result = issue(*arguments, **keywords)
+        def issued(**arguments: object) -> dict[str, Any]:
+            result = issue(**arguments)
             if result["state"] == "issued":
                 self.expect(result["names"])
             return result

@@ -12,7 +12,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
 from typing import Any
 
 from certworker.errors import CertworkerError
@@ -87,9 +86,8 @@ class Reloads:
         *issue*, the function behind a job, followed by the reloads for what it has issued.
         """
 
-        @wraps(issue)
-        def issued(*arguments: object, **keywords: object) -> dict[str, Any]:
-            result = issue(*arguments, **keywords)
+        def issued(**arguments: object) -> dict[str, Any]:
+            result = issue(**arguments)
             if result["state"] == "issued":
                 self.expect()
             return result

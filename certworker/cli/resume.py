@@ -10,6 +10,7 @@ import click
 
 from certworker.allowance import budget_of
 from certworker.cli.given import asker
+from certworker.desks.opening import forget_pending_order
 from certworker.intake.connection import connected
 from certworker.intake.queue import request_certificate
 from certworker.ledger.record import Records
@@ -41,5 +42,7 @@ def command(name: str) -> None:
         if not any(resumed):
             click.echo(f"{name} is not paused. To see how it stands: certworker status {name}")
             return
+        for choice in settings.authorities:
+            forget_pending_order(settings, choice, connection, names)
         request_certificate(names, by=asker("resume"), connection=connection)
     click.echo(f"{', '.join(names)}: requested; to see how it stands: certworker status {name}")

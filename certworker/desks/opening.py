@@ -59,7 +59,7 @@ class Opening:
             thumbprints={choice.label: lambda: authority.thumbprint}.get,
         )
         files = self.settings.webroot
-        keys = OrderKeys(self.settings.state_dir / "orders" / choice.label, self.settings.key_type)
+        keys = _keys_of(self.settings, choice)
         orders = OrdersUnderWay(self.connection, choice.label)
         return Desk(
             choice=choice,
@@ -72,6 +72,19 @@ class Opening:
             staging=staging,
             clock=self.clock,
         )
+
+
+def forget_pending_order(
+    settings: Settings, choice: AuthorityChoice, connection: Redis, names: tuple[str, ...]
+) -> None:
+    """
+    Forget the pending order for *names* at the CA *choice*, and its key: the next request places a new one.
+
+    Raises:
+        VolumeFault: The key could not be removed.
+    """
+    if found := OrdersUnderWay(connection, choice.label).take_away(names):
+        _keys_of(settings, choice).forget(found.url)
 
 
 def authority_of(
@@ -94,6 +107,10 @@ def authority_of(
         connections=settings.concurrency + MOST_WITHOUT_A_SLOT,
         clock=clock,
     )
+
+
+def _keys_of(settings: Settings, choice: AuthorityChoice) -> OrderKeys:
+    return OrderKeys(settings.state_dir / "orders" / choice.label, settings.key_type)
 
 
 def _external_account(settings: Settings) -> ExternalAccount | None:

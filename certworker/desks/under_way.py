@@ -1,11 +1,13 @@
 """
-Orders under way at one CA: kept before they are finalized, gone on with after a crash.
+Pending orders at one CA: stored before they are finalized, resumed after a crash.
 
 ::
 
     placed ──► URL in Redis ──► validated ──► key on the volume ──► finalized ──► in service: forgotten
 
-Whatever is lost of that costs one more order, and nothing else.
+Whatever is lost of that costs one more order, and nothing else. An order that has failed is never resumed.
+A resumed one that fails in any way is replaced by a new one at the next attempt, with two exceptions: the CA
+was not heard, or it is still signing.
 """
 
 from __future__ import annotations
@@ -24,19 +26,47 @@ from certworker.acme.order_keys import OrderKeys
 from certworker.certificates import PrivateKey
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.authority import (
+    AccountDeactivated,
+    AccountGone,
+    AuthorityUnreachable,
     AuthorizationGone,
     BadCertificate,
-    BadCsr,
+    BadNonce,
+    Maintenance,
     Malformed,
-    NoHttp01,
+    PendingTimeout,
+    ServerInternal,
+    TlsIntercepted,
 )
-from certworker.errors.naming import ForbiddenByPolicy
+from certworker.errors.configuration import WrongCaUrl
+from certworker.errors.limits import AuthorityBusy
+from certworker.errors.reach import ContainerResolver
 from certworker.ledger.orders import OrdersUnderWay, OrderUnderWay
 
 logger = logging.getLogger(__name__)
 
 #: After these the same order would only end in the same way.
-HOPELESS = (AuthorizationGone, BadCertificate, BadCsr, ForbiddenByPolicy, Malformed, NoHttp01)
+HOPELESS = (AuthorizationGone, BadCertificate, Malformed)
+
+#: These say nothing about the order: the CA was not heard, or did not come to it.
+NOT_HEARD = (
+    AccountDeactivated,
+    AccountGone,
+    AuthorityBusy,
+    AuthorityUnreachable,
+    BadNonce,
+    ContainerResolver,
+    Maintenance,
+    TlsIntercepted,
+    WrongCaUrl,
+)
+
+#: After the passing faults the same order may still succeed.
+PASSING = (Retry.SOON, Retry.UNTIL)
+
+#: An order is resumed so many times: one that a CA signs for ever, or that ends every worker, must not keep a
+#: name from its certificate.
+MOST_RESUMPTIONS = 6
 
 
 @dataclass(frozen=True)
@@ -56,24 +86,28 @@ class UnderWay:
         """
         return self.orders.find(names)
 
-    def resume(self, names: tuple[str, ...]) -> tuple[Order | None, bool]:
+    def resume(self, names: tuple[str, ...], *, force: bool) -> tuple[Order | None, bool]:
         """
-        The order that an earlier attempt began, as it stands at the CA, and whether its price is still
-        reserved. There is none if nothing can become of it any more; then it is forgotten.
+        Return the order that an earlier attempt placed, and whether the budget still reserves its price.
+
+        There is none if it has failed, or was resumed too often; then it is forgotten.
+
+        Args:
+            force: A person insists on a new order. Only one whose attempt was cut off is still resumed: the
+                same request may have placed it.
 
         Raises:
-            CertworkerError: The CA is busy, or does not answer.
+            CertworkerError: The CA has an internal problem, is busy, or does not answer.
         """
         found = self.orders.find(names)
         if found is None:
             return None, False
-        order = self.authority.resume(found.url, names)
+        given_up = found.resumed >= MOST_RESUMPTIONS or (force and not found.reserved)
+        order = None if given_up else self._resumed(names, found)
         if order is None or (order.has_its_key and self.keys.find(order.url) is None):
             self.forget(names)
             return None, False
-        logger.info(
-            "going on with the order of an earlier attempt", extra={"domain": names[0], "event": "validate"}
-        )
+        logger.info("resuming the pending order of an earlier attempt", extra=_about(names))
         return order, found.reserved
 
     def place(self, names: tuple[str, ...], replaces: str | None) -> Order:
@@ -85,7 +119,7 @@ class UnderWay:
         """
 
         def keep(url: str, expires: datetime | None) -> None:
-            self._keep(names, url, expires, reserved=True)
+            self._keep(names, url, expires, reserved=True, resumed=0)
 
         return self.authority.order(names, replaces=replaces, placed=keep)
 
@@ -99,17 +133,22 @@ class UnderWay:
         return self.keys.find(order.url) or self.keys.make(order.url)
 
     @contextmanager
-    def kept(self, names: tuple[str, ...]) -> Iterator[None]:
+    def kept(self, names: tuple[str, ...], resumed: Order | None) -> Iterator[None]:
         """
-        Forget the order when the block fails in a way that the next attempt at the same order would, too.
+        Forget the order for *names* if the block fails in a way that ends it.
+
+        After any other failure the next attempt resumes it.
+
+        Args:
+            resumed: The order, if an earlier attempt had placed it.
         """
         try:
             yield
         except CertworkerError as failure:
-            if failure.retry is Retry.CA or isinstance(failure, HOPELESS):
+            if _is_over(failure, resumed):
                 self.forget(names)
             elif found := self.orders.find(names):
-                self._keep(names, found.url, found.expires, reserved=False)
+                self._keep(names, found.url, found.expires, reserved=False, resumed=found.resumed)
             raise
 
     def forget(self, names: tuple[str, ...]) -> None:
@@ -126,9 +165,50 @@ class UnderWay:
         """
         self.keys.remove_stale()
 
-    def _keep(self, names: tuple[str, ...], url: str, expires: datetime | None, *, reserved: bool) -> None:
+    def _resumed(self, names: tuple[str, ...], found: OrderUnderWay) -> Order | None:
+        """
+        Return the order *found* as the CA has it now; None if it has failed.
+        """
+        # Before the CA is asked: an order that ends every worker is counted, too.
+        self._keep(names, found.url, found.expires, reserved=found.reserved, resumed=found.resumed + 1)
         try:
-            self.orders.keep(names, url, expires=expires, reserved=reserved, now=self.clock())
+            return self.authority.resume(found.url, names)
+        except CertworkerError as failure:
+            if _says_nothing(failure):
+                raise
+            self.forget(names)
+            if isinstance(failure, ServerInternal):
+                raise
+            logger.info("the pending order has failed: %s", failure.message, extra=_about(names))
+            return None
+
+    def _keep(
+        self, names: tuple[str, ...], url: str, expires: datetime | None, *, reserved: bool, resumed: int
+    ) -> None:
+        try:
+            self.orders.keep(
+                names, url, expires=expires, reserved=reserved, now=self.clock(), resumed=resumed
+            )
         except RedisError as error:
             # It would have saved an order after a crash; there is none yet.
-            logger.debug("the order was not kept: %s", error, extra={"domain": names[0]})
+            logger.debug("the order was not kept: %s", error, extra=_about(names))
+
+
+def _is_over(failure: CertworkerError, resumed: Order | None) -> bool:
+    """
+    Return whether nothing more can be expected of the order in which *failure* occurred.
+    """
+    if _says_nothing(failure):
+        return False
+    if resumed is not None:
+        return not (isinstance(failure, PendingTimeout) and resumed.has_its_key)
+    return failure.retry not in PASSING or isinstance(failure, HOPELESS)
+
+
+def _says_nothing(failure: CertworkerError) -> bool:
+    # Faults of this machine's volume have the codes fs.*.
+    return isinstance(failure, NOT_HEARD) or failure.code.startswith("fs.")
+
+
+def _about(names: tuple[str, ...]) -> dict[str, object]:
+    return {"domain": names[0], "event": "validate"}

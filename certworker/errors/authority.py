@@ -200,6 +200,23 @@ class Malformed(CertworkerError):
     retry = Retry.SOON
 
 
+class ResourceNotFound(CertworkerError):
+    code = "acme.not_found"
+    says = "{authority} does not find what it has just made: {detail}"
+    cure = "certworker retries soon, with a new order if needed. No action is needed."
+    retry = Retry.SOON
+    severity = Severity.WARNING
+    elsewhere = True
+
+
+class Conflict(CertworkerError):
+    code = "acme.conflict"
+    says = "{authority} is already processing this request: {detail}"
+    cure = "certworker retries soon. No action is needed."
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
 class BadCertificate(CertworkerError):
     code = "acme.bad_cert"
     says = "The certificate for {name} is not usable: {reason}."

@@ -8,7 +8,6 @@ limit, and nothing in it is imported or looked up.
 from __future__ import annotations
 
 import json
-import re
 import zlib
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -18,15 +17,11 @@ from certworker.errors.naming import (
     PayloadDuplicateKey,
     PayloadEncoding,
     PayloadNotJson,
-    PayloadPickled,
     PayloadTooLarge,
 )
 
 #: Bytes, packed or not. A request for a hundred names of full length has 26 KiB.
 LARGEST = 64 * 1024
-
-#: How a pickle begins since protocol 2; no text in UTF-8 begins so.
-PICKLE = re.compile(rb"\x80[\x02-\x0f]")
 
 
 @dataclass(frozen=True)
@@ -45,13 +40,10 @@ def read_call(data: bytes) -> Call:
     The call in *data*, which may be compressed.
 
     Raises:
-        PayloadFailure: It is too large, a pickle, no text or no JSON.
+        PayloadFailure: It is too large, no text or no JSON.
         BadJob: It is JSON, but no call.
     """
-    text = _unpacked(data)
-    if PICKLE.match(text):
-        raise PayloadPickled
-    call = read_json(text)
+    call = read_json(_unpacked(data))
     if not isinstance(call, list) or len(call) != 4:
         raise BadJob(reason="its data is not a list of four parts")
     function, instance, arguments, keywords = call

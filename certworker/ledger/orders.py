@@ -38,6 +38,8 @@ class OrderUnderWay:
     expires: datetime
     #: Whether what it costs is still reserved in the budget: nobody settled it, because a worker died.
     reserved: bool
+    #: How many attempts have resumed it.
+    resumed: int = 0
 
 
 class OrdersUnderWay:
@@ -50,13 +52,26 @@ class OrdersUnderWay:
         self._authority = authority
 
     def keep(
-        self, names: Sequence[str], url: str, *, expires: datetime | None, reserved: bool, now: datetime
+        self,
+        names: Sequence[str],
+        url: str,
+        *,
+        expires: datetime | None,
+        reserved: bool,
+        now: datetime,
+        resumed: int = 0,
     ) -> None:
         """
         Remember the order at *url* for *names*, until it expires.
         """
         until = min(expires or now + LONGEST, now + LONGEST)
-        kept = {"url": url, "names": list(names), "expires": written(until), "reserved": reserved}
+        kept = {
+            "url": url,
+            "names": list(names),
+            "expires": written(until),
+            "reserved": reserved,
+            "resumed": resumed,
+        }
         self._connection.set(self._key(names), json.dumps(kept), exat=max(until, now + timedelta(seconds=1)))
 
     def find(self, names: Sequence[str]) -> OrderUnderWay | None:
@@ -74,13 +89,14 @@ class OrdersUnderWay:
     def _read(self, names: Sequence[str], text: bytes | str | None) -> OrderUnderWay | None:
         try:
             kept = json.loads(text_in(text))
-            url, known, expires = kept["url"], tuple(kept["names"]), moment_in(kept["expires"])
-            reserved = kept["reserved"] is True
+            url, expires = kept["url"], moment_in(kept["expires"])
+            others = set(kept["names"]) != set(names)
+            reserved, resumed = kept["reserved"] is True, kept.get("resumed", 0)
         except (ValueError, LookupError, TypeError, RecursionError):
             return None
-        if not isinstance(url, str) or set(known) != set(names) or expires is None:
+        if others or expires is None or not isinstance(url, str) or not isinstance(resumed, int):
             return None
-        return OrderUnderWay(url, tuple(names), self._authority, expires, reserved)
+        return OrderUnderWay(url, tuple(names), self._authority, expires, reserved, resumed)
 
     def _key(self, names: Sequence[str]) -> str:
         return f"{ORDERS}{self._authority}:{set_of(names)}"

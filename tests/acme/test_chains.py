@@ -15,6 +15,7 @@ from cryptography import x509
 
 from certworker.certificates import Certificate
 from certworker.development.authority import DevelopmentAuthority
+from certworker.development.misbehaviour import Fault
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer
 from tests.servers.pebble import Pebble, programs
@@ -70,6 +71,54 @@ class TestPreferredChain:
 
         assert wanted != "The other root"
         assert 2 == [asked.kind for asked in authority.requests].count("certificate")
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Fault(404, "malformed", detail="nothing here"),
+            Fault(500),
+            Fault(503, None, 30),
+            Fault(429, "rateLimited", 3600),
+            Fault(cut=True),
+            Fault(200, None),
+        ],
+    )
+    def test_one_that_cannot_be_fetched_costs_no_certificate(
+        self,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+        fault: Fault,
+    ) -> None:
+        """
+        Alternate chains are optional (RFC 8555, section 7.4.2): the default is used, and a warning is logged.
+        """
+        authority.add_root("The other root")
+        authority.misbehaviour.after("certificate", 1, fault)
+        client = client_of(authority.directory_url, tmp_path, preferred_chain="The other root")
+
+        with caplog.at_level(logging.WARNING):
+            certificate = issued(client, challenge_server, NAME)
+
+        assert (NAME,) == certificate.names
+        assert "alternate chain at http://127.0.0.1" in caplog.messages[0]
+
+    def test_one_for_another_certificate_is_left_out(
+        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+    ) -> None:
+        """
+        It would fit neither the names nor the key.
+        """
+        authority.add_root("The other root")
+        client = client_of(authority.directory_url, tmp_path, preferred_chain="The other root")
+        issued(client, challenge_server, "other.localhost")
+        authority.misbehaviour.mixes_alternates_up = True
+
+        certificate = issued(client, challenge_server, NAME)
+
+        assert (NAME,) == certificate.names
+        assert "The other root" != root_of(certificate)
 
     def test_one_that_is_not_offered_is_told_once_and_done_without(
         self,

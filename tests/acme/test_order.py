@@ -14,13 +14,15 @@ import pytest
 from certworker.acme.authority import Authority
 from certworker.certificates import PrivateKey
 from certworker.development.authority import DevelopmentAuthority
-from certworker.development.misbehaviour import Fault
+from certworker.development.misbehaviour import Aftermath, Fault
 from certworker.development.problems import Problem
-from certworker.errors import CertworkerError
+from certworker.errors import CertworkerError, Retry
 from certworker.errors.authority import (
     AuthorityUnreachable,
     NotAcme,
+    OrderInvalid,
     PendingTimeout,
+    ResourceNotFound,
     ServerInternal,
 )
 from certworker.errors.limits import AuthorityBusy
@@ -169,6 +171,176 @@ class TestValidate:
         assert "http.404" == caught.value.code
         assert "bad.localhost" in caught.value.message
 
+    @pytest.mark.parametrize("aftermath", Aftermath)
+    @pytest.mark.parametrize(
+        ("answer", "code"), [(None, "http.404"), ("<html>Welcome</html>", "http.wrong_body")]
+    )
+    def test_the_cause_is_reported_whatever_the_ca_leaves_unfinished(
+        self,
+        client: Authority,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        time: Time,
+        aftermath: Aftermath,
+        answer: str | None,
+        code: str,
+    ) -> None:
+        """
+        Only Boulder ends the order. Elsewhere the cause is in the authorization or the challenge.
+        """
+        authority.misbehaviour.aftermath = aftermath
+        order = client.order(NAMES)
+        if answer is not None:
+            challenge_server.answers[order.answers[0].token] = answer
+        began = time.now
+
+        with pytest.raises(CertworkerError) as caught:
+            order.validate()
+
+        assert (code, Retry.CA) == (caught.value.code, caught.value.retry)
+        assert caught.value.problem is not None
+        assert time.now - began <= timedelta(seconds=15)
+
+    @pytest.mark.parametrize("aftermath", [Aftermath.ORDER_PENDING, Aftermath.AUTHORIZATION_PENDING])
+    def test_one_failed_name_of_many_is_found_although_the_order_stays_pending(
+        self,
+        client: Authority,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        time: Time,
+        aftermath: Aftermath,
+    ) -> None:
+        """
+        The authorizations are polled in turns.
+        """
+        names = tuple(f"site{number}.localhost" for number in range(12))
+        authority.misbehaviour.aftermath = aftermath
+        order = presented(client.order(names), challenge_server)
+        del challenge_server.answers[order.answers[7].token]
+        began = time.now
+
+        with pytest.raises(CertworkerError) as caught:
+            order.validate()
+
+        assert "http.404" == caught.value.code
+        assert names[7] in caught.value.message
+        assert time.now - began <= timedelta(seconds=30)
+
+    def test_an_error_that_the_ca_reports_while_it_retries_is_reported_at_the_end(
+        self,
+        client: Authority,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        time: Time,
+    ) -> None:
+        """
+        A challenge that stays `processing` with an error is waited for, but it is not called slow.
+        """
+        authority.misbehaviour.aftermath = Aftermath.CHALLENGE_PENDING
+        authority.misbehaviour.processing_after_an_error = True
+        order = client.order(NAMES)
+        began = time.now
+
+        with pytest.raises(CertworkerError) as caught:
+            order.validate()
+
+        assert "http.404" == caught.value.code
+        assert time.now - began > timedelta(seconds=80)
+
+    def test_a_failed_authorization_without_a_reason_ends_the_order(
+        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        A CA need not say why.
+        """
+        authority.misbehaviour.aftermath = Aftermath.ORDER_PENDING
+        authority.misbehaviour.tells_why = False
+
+        with pytest.raises(OrderInvalid):
+            client.order(NAMES).validate()
+
+
+class TestRespond:
+    @pytest.mark.parametrize("kind", ["malformed", "conflict"])
+    def test_a_challenge_that_is_being_validated_already_is_waited_for(
+        self,
+        client: Authority,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        kind: str,
+    ) -> None:
+        """
+        A replica showed the challenge as pending; the CA refuses the second response and decides the first.
+        """
+        authority.misbehaviour.repeated_response = kind
+        authority.misbehaviour.validation_seconds = 0.3
+        first = presented(client.order(NAMES), challenge_server)
+        authority.misbehaviour.fail("order", Fault())
+        with pytest.raises(ServerInternal):
+            first.validate()
+        authority.misbehaviour.stale_authorizations = 1
+        again = client.resume(first.url, NAMES)
+        assert again is not None
+
+        again.validate()
+
+        assert again.finalize(PrivateKey.generate().sign_request(NAMES))
+
+    @pytest.mark.parametrize("seconds", [0.3, 0.0])
+    def test_a_challenge_is_answered_only_while_it_is_pending(
+        self,
+        client: Authority,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        seconds: float,
+    ) -> None:
+        """
+        One that is `processing` or `valid` is waited for: many CAs refuse a second response.
+        """
+        authority.misbehaviour.validation_seconds = seconds
+        first = presented(client.order(NAMES), challenge_server)
+        authority.misbehaviour.fail("order", Fault())
+        with pytest.raises(ServerInternal):
+            first.validate()
+        again = client.resume(first.url, NAMES)
+        assert again is not None
+
+        again.validate()
+
+        assert 1 == [asked.kind for asked in authority.requests].count("challenge")
+
+    def test_a_response_that_was_carried_out_and_refused_is_not_repeated(
+        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        A 404 of one server does not say that no other server has heard the response.
+        """
+        authority.misbehaviour.validation_seconds = 0.3
+        authority.misbehaviour.fail("challenge", Fault(404, "malformed", carried_out=True))
+
+        assert NAMES == issued(client, challenge_server, *NAMES).names
+        assert 1 == [asked.kind for asked in authority.requests].count("challenge")
+
+    def test_strange_challenges_beside_ours_do_no_harm(
+        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        One bad member of a list costs itself only.
+        """
+        authority.misbehaviour.more_challenges = (
+            None,
+            7,
+            "http-01",
+            [],
+            {},
+            {"type": 1, "url": 2},
+            {"type": "dns-account-99", "token": "x"},
+            {"type": "http-01", "url": "http://127.0.0.1/", "token": "../../etc"},
+            {"type": "http-01", "url": None, "token": {}, "status": [], "error": 5},
+        )
+
+        assert NAMES == issued(client, challenge_server, *NAMES).names
+
 
 class TestFinalize:
     def test_processing_is_waited_for(
@@ -235,6 +407,42 @@ class TestFinalize:
 
         assert NAMES == issued(client, challenge_server, *NAMES).names
 
+    @pytest.mark.parametrize("kind", ["conflict", "malformed", "orderNotReady"])
+    def test_a_request_that_has_arrived_before_is_not_repeated(
+        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer, kind: str
+    ) -> None:
+        """
+        An order that is `processing` or `valid` is polled, whatever the answer to the request was.
+        """
+        status = {"conflict": 409, "malformed": 404, "orderNotReady": 403}[kind]
+        authority.misbehaviour.processing_polls = 2
+        authority.misbehaviour.fail("finalize", Fault(status, kind, carried_out=True))
+
+        assert NAMES == issued(client, challenge_server, *NAMES).names
+        assert 1 == [asked.kind for asked in authority.requests].count("finalize")
+
+    def test_a_certificate_url_that_comes_late_is_waited_for(
+        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        The order is valid before the CA can say where its certificate is.
+        """
+        authority.misbehaviour.certificate_polls = 3
+
+        assert NAMES == issued(client, challenge_server, *NAMES).names
+        assert 1 == [asked.kind for asked in authority.requests].count("finalize")
+
+    def test_a_certificate_url_that_never_comes_is_reported(
+        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        After the usual patience that is no longer ACME.
+        """
+        authority.misbehaviour.certificate_polls = 1_000_000
+
+        with pytest.raises(NotAcme, match="a valid order without a certificate"):
+            issued(client, challenge_server, *NAMES)
+
     def test_a_signing_request_for_other_names_is_refused(
         self, client: Authority, challenge_server: ChallengeServer
     ) -> None:
@@ -251,6 +459,47 @@ class TestFinalize:
 
 
 KINDS = ["newOrder", "authorization", "challenge", "order", "finalize", "certificate"]
+
+
+class TestNotFoundYet:
+    @pytest.mark.parametrize("kind", KINDS[1:])
+    @pytest.mark.parametrize("status", [404, 400])
+    def test_what_the_ca_has_just_made_is_requested_again(
+        self,
+        client: Authority,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        kind: str,
+        status: int,
+    ) -> None:
+        """
+        A CA reads from replicas: what it has just named may be unknown for a moment.
+        """
+        authority.misbehaviour.fail(kind, Fault(status, "malformed", detail="No such resource"), times=2)
+
+        assert NAMES == issued(client, challenge_server, *NAMES).names
+        assert 1 == [asked.kind for asked in authority.requests].count("newOrder")
+
+    @pytest.mark.parametrize("kind", KINDS[1:])
+    def test_what_stays_unknown_is_tried_again_soon(
+        self,
+        client: Authority,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        time: Time,
+        kind: str,
+    ) -> None:
+        """
+        A 404 is no judgment of the request (RFC 9110, section 15.5.5).
+        """
+        authority.misbehaviour.fail(kind, Fault(404, "malformed"), times=None)
+        began = time.now
+
+        with pytest.raises(ResourceNotFound) as caught:
+            issued(client, challenge_server, *NAMES)
+
+        assert Retry.SOON is caught.value.retry
+        assert time.now - began <= timedelta(seconds=20)
 
 
 class TestFaults:

@@ -131,6 +131,28 @@ class TestRefusal:
         if failure.retry is Retry.UNTIL:
             assert failure.until == NOW + HOUR
 
+    @pytest.mark.parametrize(
+        ("code", "status", "kind"),
+        [
+            ("acme.not_found", 404, "malformed"),
+            ("acme.not_found", 404, "somethingNew"),
+            ("acme.malformed", 400, "malformed"),
+            ("acct.gone", 404, "accountDoesNotExist"),
+            ("acme.conflict", 409, "conflict"),
+            ("acme.conflict", 409, "somethingNew"),
+            ("acme.already_replaced", 409, "alreadyReplaced"),
+        ],
+    )
+    def test_the_status_decides_where_the_type_says_little(self, code: str, status: int, kind: str) -> None:
+        """
+        A 404 is no judgment of the request, and a 409 says that it is under way (RFC 9110, section 15.5).
+        """
+        failure = refused(kind, "No order for ID 4711", status)
+
+        assert code == failure.code
+        if status == 404 or kind == "conflict":
+            assert Retry.SOON is failure.retry
+
     def test_a_paused_name_shows_the_link_that_ends_it(self) -> None:
         """
         Only a person can end the pause, and only at that page.

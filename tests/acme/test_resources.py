@@ -85,6 +85,41 @@ class TestOrderState:
         with pytest.raises(NotAcme, match=f"no {missing}"):
             OrderState.read(answered({name: value for name, value in ORDER.items() if name != missing}))
 
+    def test_optional_members_of_another_type_count_as_missing(self) -> None:
+        """
+        They must not cost the certificate.
+        """
+        strange = {"certificate": 7, "replaces": [], "authorizations": [None, "https://ca/authz/1", 7, {}]}
+        state = OrderState.read(answered(ORDER | strange))
+
+        assert (None, None, ("https://ca/authz/1",)) == (
+            state.certificate,
+            state.replaces,
+            state.authorizations,
+        )
+
+    def test_a_pending_one_without_authorizations_is_not_acme(self) -> None:
+        """
+        Nothing could ever become of it.
+        """
+        with pytest.raises(NotAcme, match="no authorizations"):
+            OrderState.read(answered(ORDER | {"authorizations": [7]}))
+
+
+class TestDirectory:
+    @pytest.mark.parametrize(
+        "meta", [5, [], "text", {"caaIdentities": 5, "profiles": [], "termsOfService": 7}]
+    )
+    def test_optional_members_of_another_type_count_as_missing(self, meta: object) -> None:
+        """
+        Advice of the CA must not cost the certificate.
+        """
+        urls = {name: f"https://ca/{name}" for name in ("newNonce", "newAccount", "newOrder")}
+        directory = Directory.read(answered(urls | {"meta": meta, "renewalInfo": 7, "revokeCert": None}))
+
+        assert ("https://ca/newOrder", ()) == (directory.new_order, directory.caa_identities)
+        assert (None, None, {}) == (directory.renewal_info, directory.revoke, directory.profiles)
+
 
 class TestAuthorization:
     def test_the_last_address_that_the_ca_used_is_kept(self) -> None:
@@ -95,6 +130,60 @@ class TestAuthorization:
 
         assert ("api.shop.org", "invalid") == (found.name, found.status)
         assert ["2001:db8::1", None] == [challenge.address for challenge in found.challenges]
+
+    @pytest.mark.parametrize(
+        ("status", "challenge", "failed"),
+        [
+            ("pending", "pending", False),
+            ("pending", "processing", False),
+            ("pending", "valid", False),
+            ("pending", "invalid", True),
+            ("valid", "invalid", False),
+            ("invalid", "pending", True),
+            ("deactivated", "pending", True),
+            ("expired", "valid", True),
+            ("revoked", "valid", True),
+        ],
+    )
+    def test_it_has_failed_once_its_state_or_that_of_its_challenge_is_final(
+        self, status: str, challenge: str, failed: bool
+    ) -> None:
+        """
+        Some CAs mark the challenge only (RFC 8555, section 7.1.6).
+        """
+        found = Authorization.read(
+            answered(
+                AUTHORIZATION
+                | {
+                    "status": status,
+                    "challenges": [{"type": "http-01", "url": "https://ca/1", "status": challenge}],
+                }
+            )
+        )
+
+        assert failed is found.failed
+
+    def test_strange_members_of_the_list_cost_themselves_only(self) -> None:
+        """
+        The usable HTTP-01 challenge is found wherever it is.
+        """
+        strange: list[object] = [None, 7, [], {}, {"type": "http-01"}, {"url": "https://ca/2"}, {"type": 7}]
+        unusable = {"type": "http-01", "url": "https://ca/chall/3", "token": "no token"}
+        found = Authorization.read(
+            answered(AUTHORIZATION | {"challenges": [*strange, unusable, *AUTHORIZATION["challenges"]]})
+        )
+
+        assert found.http01 is not None
+        assert "https://ca/chall/1" == found.http01.url
+        assert 3 == len(found.challenges)
+
+    def test_a_challenge_without_a_status_is_pending(self) -> None:
+        """
+        The client may respond to it.
+        """
+        assert ["pending", "pending"] == [
+            challenge.status for challenge in Authorization.read(answered(AUTHORIZATION)).challenges
+        ]
 
     def test_a_challenge_of_a_new_kind_is_no_obstacle(self) -> None:
         """

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from certworker.acme.problem import ACME, Problem
-from certworker.acme.validations import validation_failure
+from certworker.acme.resources import Authorization, Challenge
+from certworker.acme.validations import authorization_failure, order_failure, validation_failure
 from certworker.errors import CertworkerError, Retry
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
@@ -115,6 +116,37 @@ CAUSES = [
     ),
     ("caa.forbidden", "caa", f"While processing CAA for {NAME}: CAA record for shop.org prevents issuance"),
     ("name.policy", "rejectedIdentifier", "forbidden by policy"),
+    # step-ca, and Caddy's acme_server, which uses its library
+    ("http.unreachable", "connection", "The server could not connect to validation target"),
+    ("http.wrong_body", "rejectedIdentifier", "The server will not issue certificates for the identifier"),
+    (
+        "http.wrong_body",
+        "rejectedIdentifier",
+        "keyAuthorization does not match; expected T.x, but got <html>",
+    ),
+    ("http.wrong_body", "incorrectResponse", "Response received didn't match the challenge's requirements"),
+    # acme2certifier
+    ("http.404", "connection", "HTTP request failed: 404"),
+    ("http.unreachable", "connection", "HTTP request failed: 500"),
+    ("http.wrong_body", "incorrectResponse", "Keyauthorization mismatch"),
+    # serles
+    (
+        "http.refused",
+        "connection",
+        f"HTTPConnectionPool(host='{NAME}', port=80): Max retries exceeded (Caused by [Errno 111] refused)",
+    ),
+    (
+        "dns.no_record",
+        "connection",
+        f"NameResolutionError(\"Failed to resolve '{NAME}' ([Errno -2] Name or service not known)\")",
+    ),
+    (
+        "http.slow",
+        "connection",
+        f"HTTPConnectionPool(host='{NAME}', port=80): Read timed out. (read timeout=10)",
+    ),
+    ("http.unreachable", "connection", "server did not send a proper response"),
+    ("http.wrong_body", "incorrectResponse", "expected T.x, got <html>"),
     ("ca.secondary_rpc", "serverInternal", "During secondary validation: Secondary validation RPC failed"),
     ("ca.server_internal", "serverInternal", "Could not communicate with VA"),
     ("acme.unknown_problem", "somethingNew", "Nobody knows"),
@@ -180,3 +212,70 @@ class TestValidationFailure:
         What the server itself says is not the fault of its address.
         """
         assert "http.redirect_loop" == failed("connection", "Redirect loop detected", "2001:db8::1").code
+
+
+class TestAuthorizationFailure:
+    def test_the_error_of_the_http_challenge_comes_first(self) -> None:
+        """
+        A CA may have tried another challenge as well.
+        """
+        challenges = [
+            Challenge("dns-01", "https://ca/1", "invalid", "T", {"type": ACME + "dns", "detail": "no"}, None),
+            Challenge(
+                "http-01",
+                "https://ca/2",
+                "invalid",
+                "T",
+                {"type": ACME + "unauthorized", "detail": f"Invalid response from {URL}: 404"},
+                "203.0.113.7",
+            ),
+        ]
+        failure = authorization_failure(
+            Authorization(NAME, "invalid", tuple(challenges), None), "The CA", NOW
+        )
+
+        assert failure is not None
+        assert "http.404" == failure.code
+        assert "203.0.113.7" in failure.message
+
+    def test_the_error_of_the_authorization_itself_will_do(self) -> None:
+        """
+        Some CAs report it there.
+        """
+        error = {"type": ACME + "connection", "detail": "Connection refused"}
+        failure = authorization_failure(Authorization(NAME, "invalid", (), error), "The CA", NOW)
+
+        assert failure is not None
+        assert "http.refused" == failure.code
+
+    def test_without_an_error_there_is_none(self) -> None:
+        """
+        A CA need not say why.
+        """
+        assert authorization_failure(Authorization(NAME, "invalid", (), None), "The CA", NOW) is None
+
+
+class TestOrderFailure:
+    @pytest.mark.parametrize(
+        ("kind", "detail", "code"),
+        [
+            ("connection", "Connection refused", "http.refused"),
+            ("incorrectResponse", "Keyauthorization mismatch", "http.wrong_body"),
+            ("caa", "CAA record for shop.org prevents issuance", "caa.forbidden"),
+            (
+                "rejectedIdentifier",
+                "The server will not issue certificates for the identifier",
+                "name.policy",
+            ),
+            (
+                "unauthorized",
+                "authorizations for these identifiers not found",
+                "acme.unauthorized_authz_reuse",
+            ),
+        ],
+    )
+    def test_only_types_of_validations_are_read_as_one(self, kind: str, detail: str, code: str) -> None:
+        """
+        The same type and text mean a policy in an order, and a wrong answer in a challenge.
+        """
+        assert code == order_failure(Problem(ACME + kind, detail, 403), NAME, "The CA", NOW).code

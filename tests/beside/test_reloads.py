@@ -94,7 +94,6 @@ class TestBursts:
         acting = reloads(engine)
         acting.start()
         assert {"state": "kept"} == acting.after(lambda **_: {"state": "kept"})()
-        assert {"state": "a.org"} == acting.after(lambda domain: {"state": domain})("a.org")
         acting.stop()
 
         assert [] == engine.asked

@@ -4,11 +4,14 @@ The end of a pause.
 
 from __future__ import annotations
 
+import pytest
 from redis import Redis
 
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
 from certworker.development.misbehaviour import Fault
+from certworker.errors.authority import ServerInternal
+from certworker.errors.limits import Paused
 from certworker.intake.queue import queue_length
 from tests.servers.worker import WorkerProcess, wait_until
 
@@ -38,6 +41,30 @@ class TestResume:
         assert 0 == worker.command("resume", NAME).returncode
         worker.wait_for_line(r"request asked for through the queue by: certworker resume \(uid \d+ on ")
         worker.wait_for_line(f"{NAME}.*DONE")
+
+    def test_a_pending_order_is_dropped(
+        self,
+        worker: WorkerProcess,
+        house: House,
+        door_authority: DevelopmentAuthority,
+        connection: Redis,
+    ) -> None:
+        """
+        After a pause the name begins with a new order.
+        """
+        (desk,) = house.desks
+        door_authority.misbehaviour.fail("certificate", Fault())
+        with pytest.raises(ServerInternal):
+            house.issuer.issue((NAME,))
+        paused = Fault(429, "rateLimited", 60, f"temporarily prevented from requesting. Please visit: {LINK}")
+        door_authority.misbehaviour.fail("newOrder", paused)
+        with pytest.raises(Paused), desk.budget.spend([NAME], exempt=False, renewal=False):
+            desk.authority.order((NAME,))
+
+        assert 0 == worker.command("resume", NAME).returncode
+        assert desk.under_way.find((NAME,)) is None
+        assert [] == list(house.settings.state_dir.glob("orders/*/*.pem"))
+        assert 1 == queue_length(connection)
 
     def test_a_name_that_is_not_paused_is_left_alone(
         self, worker: WorkerProcess, house: House, connection: Redis

@@ -10,16 +10,34 @@ import pytest
 
 from certworker.assembly import House
 from certworker.desks.desk import Desk
+from certworker.desks.under_way import MOST_RESUMPTIONS
 from certworker.development.authority import DevelopmentAuthority
-from certworker.development.misbehaviour import Fault, Flaw
+from certworker.development.misbehaviour import Aftermath, Fault, Flaw
+from certworker.development.problems import Problem
 from certworker.errors import CertworkerError
-from certworker.errors.authority import BadCertificate, ServerInternal
+from certworker.errors.authority import AuthorityUnreachable, BadCertificate, ServerInternal
+from tests.servers.worker import wait_until
 
 NAME = "shop.localhost"
 NAMES = (NAME,)
 
 #: The CA looks for the answer when it stands again.
 SECOND_ATTEMPT_BEGINS_WITHIN_SECONDS = 2.0
+
+
+#: What a validation meets where nothing listens.
+REFUSED = Problem("connection", "Fetching http://shop.localhost/: Connection refused")
+
+
+def failed(desk: Desk, url: str) -> bool | None:
+    """
+    Whether the CA has decided that the order at *url* never becomes valid; None: not yet.
+    """
+    try:
+        desk.authority.resume(url, NAMES)
+    except CertworkerError:
+        return True
+    return None
 
 
 def asked(authority: DevelopmentAuthority, kind: str) -> int:
@@ -33,7 +51,7 @@ def keys_in(house: House) -> list[Path]:
     """
     The keys of orders that are kept.
     """
-    return sorted(house.settings.state_dir.glob("orders/*/*"))
+    return sorted(house.settings.state_dir.glob("orders/*/*.pem"))
 
 
 @pytest.fixture
@@ -113,6 +131,135 @@ class TestResume:
         desk.under_way.orders.keep(NAMES, other.url, expires=None, reserved=False, now=house.clock())
 
         assert NAMES == house.issuer.issue(NAMES).facts.names
+
+
+class TestFailedOrder:
+    @pytest.mark.parametrize("aftermath", Aftermath)
+    def test_a_failed_validation_is_followed_by_a_new_order(
+        self, house: House, door_authority: DevelopmentAuthority, aftermath: Aftermath
+    ) -> None:
+        """
+        Whatever the CA leaves unfinished: the name is issued once the cause has gone.
+        """
+        door_authority.misbehaviour.aftermath = aftermath
+        door_authority.misbehaviour.refusal = REFUSED
+        with pytest.raises(CertworkerError) as caught:
+            house.issuer.issue(NAMES)
+        assert "http.refused" == caught.value.code
+        door_authority.misbehaviour.behave()
+
+        assert "issued" == house.issuer.issue(NAMES).state
+        assert 2 == asked(door_authority, "newOrder")
+
+    @pytest.mark.parametrize("aftermath", [Aftermath.ORDER_PENDING, Aftermath.AUTHORIZATION_PENDING])
+    def test_an_order_that_failed_behind_our_back_is_replaced_at_once(
+        self, house: House, desk: Desk, door_authority: DevelopmentAuthority, aftermath: Aftermath
+    ) -> None:
+        """
+        The attempt ended before the CA decided; the order that it left is dead, though it is called pending.
+        """
+        door_authority.misbehaviour.aftermath = aftermath
+        door_authority.misbehaviour.refusal = REFUSED
+        door_authority.misbehaviour.fail("order", Fault())
+        with pytest.raises(ServerInternal):
+            house.issuer.issue(NAMES)
+        url = desk.under_way.orders.find(NAMES).url  # type: ignore[union-attr]
+        wait_until(lambda: failed(desk, url), lambda: "the CA has not decided")
+        door_authority.misbehaviour.behave()
+
+        assert "issued" == house.issuer.issue(NAMES).state
+        assert 2 == asked(door_authority, "newOrder")
+
+    @pytest.mark.parametrize("kind", ["order", "authorization", "challenge", "finalize", "certificate"])
+    def test_a_failure_of_a_resumed_order_leads_to_a_new_one(
+        self, house: House, door_authority: DevelopmentAuthority, kind: str
+    ) -> None:
+        """
+        An order over which the CA stumbles must not keep a name from its certificate.
+        """
+        door_authority.misbehaviour.fail(kind, Fault(), times=2)
+        for _ in range(2):
+            with pytest.raises(ServerInternal):
+                house.issuer.issue(NAMES)
+        assert 1 == asked(door_authority, "newOrder")
+
+        assert "issued" == house.issuer.issue(NAMES).state
+        assert 2 == asked(door_authority, "newOrder")
+
+    def test_an_unreachable_ca_says_nothing_about_the_order(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        After the outage the same order is finished.
+        """
+        door_authority.misbehaviour.fail("finalize", Fault(cut=True))
+        for _ in range(3):
+            with pytest.raises(AuthorityUnreachable):
+                house.issuer.issue(NAMES)
+            door_authority.stop()
+        door_authority.start()
+
+        assert "issued" == house.issuer.issue(NAMES).state
+        assert (1, 1) == (asked(door_authority, "newOrder"), asked(door_authority, "finalize"))
+
+    def test_an_order_is_resumed_six_times_at_most(
+        self, house: House, desk: Desk, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A CA that signs without end, or an order that ends each worker, costs a new order now and then.
+        """
+        door_authority.misbehaviour.fail("finalize", Fault(cut=True))
+        with pytest.raises(AuthorityUnreachable):
+            house.issuer.issue(NAMES)
+        found = desk.under_way.find(NAMES)
+        assert found is not None
+        desk.under_way.orders.keep(
+            NAMES, found.url, expires=None, reserved=False, now=house.clock(), resumed=MOST_RESUMPTIONS
+        )
+
+        assert "issued" == house.issuer.issue(NAMES).state
+        assert 2 == asked(door_authority, "newOrder")
+
+    def test_each_resumption_is_counted_before_the_ca_is_asked(
+        self, house: House, desk: Desk, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        The worker may not survive it.
+        """
+        door_authority.misbehaviour.fail("finalize", Fault(cut=True))
+        with pytest.raises(AuthorityUnreachable):
+            house.issuer.issue(NAMES)
+        for _ in range(2):
+            desk.under_way.resume(NAMES, force=False)
+
+        assert 2 == desk.under_way.find(NAMES).resumed  # type: ignore[union-attr]
+
+
+class TestForce:
+    def test_it_drops_the_order_of_an_attempt_that_has_failed(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A person who insists wants a new order, not the one that does not get on.
+        """
+        door_authority.misbehaviour.fail("certificate", Fault())
+        with pytest.raises(ServerInternal):
+            house.issuer.issue(NAMES)
+
+        assert "issued" == house.issuer.issue(NAMES, force=True).state
+        assert 2 == asked(door_authority, "newOrder")
+        assert [] == keys_in(house)
+
+    def test_it_resumes_the_order_of_a_worker_that_died(
+        self, house: House, desk: Desk, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        The same forced request may have placed it: nothing is ordered twice.
+        """
+        desk.under_way.place(NAMES, None)
+
+        assert "issued" == house.issuer.issue(NAMES, force=True).state
+        assert 1 == asked(door_authority, "newOrder")
 
 
 class TestForget:

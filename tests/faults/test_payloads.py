@@ -21,11 +21,12 @@ import pytest
 from redis import Redis
 
 from certworker.acme.network import Network
-from certworker.acme.order import Order, World
+from certworker.acme.order import Order
 from certworker.acme.refusals import refusal
 from certworker.acme.renewal_info import RenewalInfo
 from certworker.acme.resources import OrderState
 from certworker.acme.transport import Reply, Transport
+from certworker.acme.world import World
 from certworker.certificates import Certificate, PrivateKey
 from certworker.development.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError

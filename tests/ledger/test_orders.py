@@ -43,6 +43,14 @@ class TestKeep:
         assert OrderUnderWay(URL, NAMES[::-1], "ca", expires, reserved=True) == orders.find(NAMES[::-1])
         assert orders.find(NAMES[:1]) is None
 
+    def test_it_knows_how_often_it_was_resumed(self, orders: OrdersUnderWay, now: datetime) -> None:
+        """
+        An order written by an older version was never resumed.
+        """
+        orders.keep(NAMES, URL, expires=None, reserved=False, now=now, resumed=3)
+
+        assert 3 == orders.find(NAMES).resumed  # type: ignore[union-attr]
+
     def test_each_ca_has_its_own(
         self, orders: OrdersUnderWay, connection: redis.Redis, now: datetime
     ) -> None:
@@ -94,6 +102,8 @@ class TestFind:
             b'{"url": 7, "names": ["a.org", "b.org"], "expires": "2026-11-30T00:00:00Z", "reserved": true}',
             b'{"url": "u", "names": ["c.org"], "expires": "2026-11-30T00:00:00Z", "reserved": true}',
             b'{"url": "u", "names": ["a.org", "b.org"], "expires": "soon", "reserved": true}',
+            b'{"url": "u", "names": [["a.org"]], "expires": "2026-11-30T00:00:00Z", "reserved": true}',
+            b'{"url":"","names":["a.org","b.org"],"expires":"2030-01-01T00:00Z","reserved":true,"resumed":"x"}',
         ],
     )
     def test_what_others_planted_is_none(

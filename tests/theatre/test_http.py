@@ -193,6 +193,13 @@ SCENES = [
         "Open TCP port 80 in the cloud firewall",
     ),
     refused(
+        "a CA that says only that it had no connection",
+        "http.unreachable",
+        "connection",
+        "The server could not connect to validation target",
+        "open TCP port 80, and route /.well-known/acme-challenge/ to certworker",
+    ),
+    refused(
         "a server that is too slow for the CA",
         "http.slow",
         "connection",

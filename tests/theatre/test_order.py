@@ -120,6 +120,20 @@ SCENES = [
         "CERTWORKER_AUTHORITY",
         again=DAY,
     ),
+    refused_by_the_ca(
+        "what the CA has just made is unknown to it",
+        "acme.not_found",
+        "newOrder",
+        Fault(404, "malformed", detail="No such resource"),
+        "No action is needed",
+    ),
+    refused_by_the_ca(
+        "an order that is under way already",
+        "acme.conflict",
+        "newOrder",
+        Fault(409, "conflict", detail="The request is being processed"),
+        "retries soon",
+    ),
     Scene(
         "the CA gives it up at the end",
         "acme.bad_csr",
