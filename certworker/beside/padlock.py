@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import wraps
 from socket import gaierror
 from typing import Any
 
@@ -115,8 +116,9 @@ class Padlock:
         *issue*, the function behind a job, followed by a look at Traefik for what it has issued.
         """
 
-        def issued(**arguments: object) -> dict[str, Any]:
-            result = issue(**arguments)
+        @wraps(issue)
+        def issued(*arguments: object, **keywords: object) -> dict[str, Any]:
+            result = issue(*arguments, **keywords)
             if result["state"] == "issued":
                 self.expect(result["names"])
             return result

@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import wraps
 from typing import Any
 
 from certworker.errors import CertworkerError
@@ -86,8 +87,9 @@ class Reloads:
         *issue*, the function behind a job, followed by the reloads for what it has issued.
         """
 
-        def issued(**arguments: object) -> dict[str, Any]:
-            result = issue(**arguments)
+        @wraps(issue)
+        def issued(*arguments: object, **keywords: object) -> dict[str, Any]:
+            result = issue(*arguments, **keywords)
             if result["state"] == "issued":
                 self.expect()
             return result

@@ -156,9 +156,13 @@ class Watch:
     def _forget_tokens(self) -> None:
         # A check of port 80 has a token for some seconds without the lock of its name.
         before = self.house.clock() - timedelta(seconds=LEAST_AGE_SECONDS)
-        for token, held in self.house.tokens.all().items():
-            if held.expires - LIFETIME <= before and not self.house.locks.is_held(held.name):
-                self.house.tokens.forget(token)
+        old = {
+            token: held.name
+            for token, held in self.house.tokens.all().items()
+            if held.expires - LIFETIME <= before
+        }
+        held = {name for name in set(old.values()) if self.house.locks.is_held(name)}
+        self.house.tokens.forget(*(token for token, name in old.items() if name not in held))
 
     def _request_own_domains(self) -> None:
         for given in self.house.settings.domains:

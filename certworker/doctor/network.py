@@ -142,6 +142,12 @@ def _queue(found: Survey) -> Iterator[Finding]:
         )
     else:
         yield MACHINE.well("worker", f"{found.workers} at work")
+    if found.suspended:
+        yield MACHINE.warned(
+            "queue",
+            "Suspended by `rq suspend`: no job starts and no certificate is renewed.",
+            "Resume it with `rq resume`, or: docker compose exec redis redis-cli DEL rq:suspended",
+        )
     for remark in (*found.foreign, *([found.evicts] if found.evicts else ())):
         yield MACHINE.told("queue", remark)
 

@@ -151,6 +151,21 @@ class PayloadNotJson(PayloadFailure):
     cure = 'Send JSON as in the README: ["certworker.issue", null, [], {{"domain": "api.example.org"}}]'
 
 
+class PayloadPickled(PayloadFailure):
+    code = "payload.pickle"
+    says = "The job is a pickle, the default of RQ in Python; certworker reads JSON only."
+    cure = (
+        "Send JSON; in Python: from rq.serializers import JSONSerializer, then "
+        'Queue("certificates", connection=redis, serializer=JSONSerializer)'
+    )
+
+
+class PayloadUnknownArgument(PayloadFailure):
+    code = "payload.unknown"
+    says = "{function} does not take the argument {argument}{hint}"
+    cure = "Send no other arguments than: {known}."
+
+
 class PayloadDuplicateKey(PayloadFailure):
     code = "payload.duplicate_key"
     says = "The job's data has the key {key} twice, and readers differ in which one they believe."

@@ -7,9 +7,11 @@ In the order in which they may import each other::
     client       the client of redis-py for an address
     connection   the client that the settings describe
     queue        puts requests and wake-ups on the queue; needs no RQ
+    suspension   `rq suspend`: no job starts
     survey       how the queue stands, for a person who looks
     payload      reads the data of a job
     jobs         what a job may ask for; everything else fails it
+    dependents   jobs that wait for another job (`depends_on`)
     recovery     what a dead worker left behind
     scheduler    brings delayed jobs to the queue when their moment comes
     processor    the one that all threads keep to

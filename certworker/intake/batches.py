@@ -40,8 +40,9 @@ local function kind(key) return redis.call('TYPE', key).ok end
 local answer = {redis.call('LLEN', KEYS[1])}
 for i, id in ipairs(ids) do
     local key = 'rq:job:' .. id
+    local waiting = kind(key .. ':dependents')
     local plain = kind(key) == 'hash' and redis.call('HSTRLEN', key, 'data') <= tonumber(ARGV[2])
-        and kind('rq:executions:' .. id) == 'none' and kind(key .. ':dependents') == 'none'
+        and kind('rq:executions:' .. id) == 'none' and (waiting == 'none' or waiting == 'set')
     for j = 4, 3 + ARGV[3] do
         plain = plain and redis.call('HSTRLEN', key, ARGV[j]) == 0
     end

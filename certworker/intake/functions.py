@@ -39,16 +39,13 @@ def functions_of(house: House) -> Mapping[str, Callable[..., dict[str, Any]]]:
         i_know: object = False,
         tenant: object = None,
         by: object = None,
-        **_: object,
     ) -> dict[str, Any]:
         return _Job(house, by).issue(domain, domains, force, i_know, tenant)
 
-    def remove(
-        domain: object = None, domains: object = None, by: object = None, **_: object
-    ) -> dict[str, Any]:
+    def remove(domain: object = None, domains: object = None, by: object = None) -> dict[str, Any]:
         return _Job(house, by).remove(domain, domains)
 
-    def look(**_: object) -> dict[str, Any]:
+    def look() -> dict[str, Any]:
         return dict(house.rounds.look())
 
     return {"certworker.issue": issue, "certworker.remove": remove, "certworker.look": look}

@@ -12,6 +12,7 @@ import inspect
 import logging
 import re
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from threading import Timer
 from typing import Any, ClassVar, cast
 
@@ -21,23 +22,47 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.timeouts import JobTimeoutException, TimerDeathPenalty
 
-from certworker.errors import CertworkerError, Interrupted
+from certworker.errors import CertworkerError, Interrupted, printable
 from certworker.errors.machine import BadJob, FunctionNotRegistered, JobTimedOut
-from certworker.errors.naming import PayloadTooLarge
-from certworker.intake.payload import LARGEST, read_call
+from certworker.errors.naming import PayloadTooLarge, PayloadUnknownArgument
+from certworker.intake.payload import LARGEST, Call, read_call
 from certworker.intake.queue import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_TTL
 from certworker.ledger.faults import address_of, failure_of
 
 logger = logging.getLogger(__name__)
 
-#: Fields that name something to import or an address to call. RQ writes the names empty where there is none.
-FORBIDDEN = ("success_callback_name", "failure_callback_name", "stopped_callback_name", "webhooks")
+#: Fields that name something to import, an address to call, or a rate limit whose slots only RQ's own worker
+#: gives back. RQ writes the names empty where there is none.
+FORBIDDEN = (
+    "success_callback_name",
+    "failure_callback_name",
+    "stopped_callback_name",
+    "webhooks",
+    "rate_limit_key",
+)
 #: What is read of a hash.
 CHECKED_BY_RQ = ("status", "timeout", "result_ttl", "failure_ttl")
 READ = ("data", *CHECKED_BY_RQ, *FORBIDDEN)
 
 #: What RQ keeps beside the hash of a job; a key of another kind would stop it in its tracks.
 SIDE_KEYS = {"rq:executions:{}": b"zset", "rq:results:{}": b"stream", "rq:job:{}:dependents": b"set"}
+
+#: What RQ writes of the state of a job. Everything else in its hash is the producer's and stays as it was
+#: sent: `rq requeue` runs that, so a refused job has to be refused again for the same reason.
+WRITTEN = ("status", "origin", "started_at", "ended_at", "last_heartbeat", "worker_name")
+#: Written where the producer wrote nothing, for RQ's tools.
+DEFAULTS = ("created_at", "timeout", "result_ttl", "failure_ttl")
+
+MEASURED = (*READ, *(field for field in DEFAULTS if field not in READ))
+
+#: KEYS: the hash of a job. ARGV: a length, then fields. Cuts the fields, so that nothing that was refused for
+#: its length fills Redis for a day, and so that it is still too long when it runs again.
+CUT = """
+for i = 2, #ARGV do
+    local value = redis.call('HGET', KEYS[1], ARGV[i])
+    if value then redis.call('HSET', KEYS[1], ARGV[i], string.sub(value, 1, ARGV[1])) end
+end
+"""
 
 #: RQ's own rule, with a limit.
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
@@ -56,6 +81,8 @@ class RegisteredJob(Job):
 
     functions: ClassVar[Mapping[str, Callable[..., object]]] = {}
     failure: CertworkerError | None = None
+    #: Those of :data:`DEFAULTS` that its hash has.
+    _sent: frozenset[str] = frozenset()
 
     @classmethod
     def find(cls, raw_id: bytes, connection: Redis) -> RegisteredJob:
@@ -82,6 +109,7 @@ class RegisteredJob(Job):
         """
         job = cls(job_id, connection=connection, serializer="json")
         job.restore({field: value.encode() for field, value in fields.items()})
+        job._sent = frozenset(fields)
         return job
 
     def refresh(self) -> None:
@@ -94,13 +122,15 @@ class RegisteredJob(Job):
         side_keys = {key.format(self.id): kind for key, kind in SIDE_KEYS.items()}
         try:
             with self.connection.pipeline(transaction=False) as pipeline:
-                for field in READ:
+                for field in MEASURED:
                     pipeline.hstrlen(self.key, field)
                 for key in side_keys:
                     pipeline.type(key)
                 answers = pipeline.execute()
-            sizes = dict(zip(READ, answers, strict=False))
+            sizes = dict(zip(MEASURED, answers, strict=False))
             fields = [field for field in READ if sizes[field] <= LARGEST]
+            if too_long := [field for field in READ if sizes[field] > LARGEST + 1]:
+                self.connection.eval(CUT, 1, self.key, str(LARGEST + 1), *too_long)
             values = cast("list[bytes | None]", self.connection.hmget(self.key, fields))
         except ResponseError as error:  # the key is not a hash
             raise NoSuchJobError(str(error)) from error
@@ -108,9 +138,10 @@ class RegisteredJob(Job):
         if not present and len(fields) == len(READ):
             raise NoSuchJobError(self.key)
         self.restore(present)
+        self._sent = frozenset(field for field in DEFAULTS if sizes[field])
         if len(fields) < len(READ):
-            self._refuse(PayloadTooLarge(size=max(sizes.values()), limit=LARGEST, beginning="…"))
-        for (key, kind), found in zip(side_keys.items(), answers[len(READ) :], strict=True):
+            self._refuse(PayloadTooLarge(size=f"more than {LARGEST}", limit=LARGEST, beginning="…"))
+        for (key, kind), found in zip(side_keys.items(), answers[len(MEASURED) :], strict=True):
             if found not in (kind, b"none"):
                 self.connection.delete(key)  # or its end could not be recorded
                 self._refuse(BadJob(reason=f"{key} is not a {kind.decode()}"))
@@ -132,6 +163,14 @@ class RegisteredJob(Job):
         self.timeout = _within(self.timeout, 1, JOB_TIMEOUT)
         self.result_ttl = _within(self.result_ttl, SHORTEST_TTL, FAILURE_TTL, otherwise=RESULT_TTL)
         self.failure_ttl = _within(self.failure_ttl, SHORTEST_TTL, FAILURE_TTL)
+
+    def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
+        """
+        Return what RQ writes into the hash: the state of the job, and what its producer left out.
+        """
+        fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
+        missing = [field for field in DEFAULTS if field not in self._sent]
+        return {field: fields[field] for field in (*WRITTEN, *missing)}
 
     @property
     def func(self) -> Callable[..., object]:
@@ -171,10 +210,7 @@ class RegisteredJob(Job):
         call = read_call(fields["data"])
         if call.function not in self.functions:
             raise FunctionNotRegistered(function=call.function, known=", ".join(self.functions))
-        try:
-            inspect.signature(self.functions[call.function]).bind(*call.arguments, **call.keywords)
-        except TypeError as error:
-            raise BadJob(reason=f"{call.function} does not take its arguments: {error}") from None
+        _check_arguments(call, inspect.signature(self.functions[call.function]))
         self.func_name, self.instance, self.args, self.kwargs = (
             call.function,
             None,
@@ -231,6 +267,24 @@ def mute_rq() -> None:
     library = logging.getLogger("rq")
     library.handlers = [logging.NullHandler()]
     library.propagate = False
+
+
+def _check_arguments(call: Call, signature: inspect.Signature) -> None:
+    known = list(signature.parameters)
+    for name in call.keywords:
+        if name not in known:
+            # A name that anybody may have sent, and that may be long.
+            like = get_close_matches(name[:100], known, n=1)
+            raise PayloadUnknownArgument(
+                function=call.function,
+                argument=printable(name, 100),
+                hint=f"; did you mean {like[0]}?" if like else ".",
+                known=", ".join(known) or "none",
+            )
+    try:
+        signature.bind(*call.arguments, **call.keywords)
+    except TypeError as error:
+        raise BadJob(reason=f"{call.function} does not take its arguments: {error}") from None
 
 
 def _within(value: float | None, least: int, most: int, otherwise: int | None = None) -> int:

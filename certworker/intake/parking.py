@@ -37,8 +37,8 @@ MICROSECOND = 1e-6
 #: Then the slots are looked after again.
 MOST_PORTIONS = 10
 
-#: The arguments that a job may give without their names, in their order.
-POSITIONS = ("domain", "domains", "force", "i_know", "tenant")
+#: The arguments of a request, in the order in which a job may give them without their names.
+ARGUMENTS = ("domain", "domains", "force", "i_know", "tenant", "by")
 
 
 @dataclass(frozen=True)
@@ -134,6 +134,12 @@ class Parking:
                 extra={"event": "waiting"},
             )
 
+    def put_back(self, taken: bytes) -> None:
+        """
+        Let the id *taken*, which is in between, be the first of the queue again.
+        """
+        self._batches.put_back([taken])
+
     def feed(self) -> Fed | None:
         """
         The next request of the lanes as a job in between the lists; None if nobody waits.
@@ -182,7 +188,10 @@ class Parking:
 
     def _request(self, call: Call) -> Request | None:
         # What is wrong with it is told when it runs, and it runs at once.
-        given: Mapping[str, Any] = dict(zip(POSITIONS, call.arguments, strict=False)) | call.keywords
+        unnamed, count = ARGUMENTS[: len(call.arguments)], len(call.arguments)
+        if count > len(ARGUMENTS) or not call.keywords.keys() <= set(ARGUMENTS) - set(unnamed):
+            return None
+        given: Mapping[str, Any] = dict(zip(unnamed, call.arguments, strict=True)) | call.keywords
         force, i_know = given.get("force", False), given.get("i_know", False)
         if not (isinstance(force, bool) and isinstance(i_know, bool)):
             return None

@@ -8,6 +8,7 @@ limit, and nothing in it is imported or looked up.
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -17,11 +18,15 @@ from certworker.errors.naming import (
     PayloadDuplicateKey,
     PayloadEncoding,
     PayloadNotJson,
+    PayloadPickled,
     PayloadTooLarge,
 )
 
 #: Bytes, packed or not. A request for a hundred names of full length has 26 KiB.
 LARGEST = 64 * 1024
+
+#: How a pickle begins since protocol 2; no text in UTF-8 begins so.
+PICKLE = re.compile(rb"\x80[\x02-\x0f]")
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,13 @@ def read_call(data: bytes) -> Call:
     The call in *data*, which may be compressed.
 
     Raises:
-        PayloadFailure: It is too large, no text or no JSON.
+        PayloadFailure: It is too large, a pickle, no text or no JSON.
         BadJob: It is JSON, but no call.
     """
-    call = read_json(_unpacked(data))
+    text = _unpacked(data)
+    if PICKLE.match(text):
+        raise PayloadPickled
+    call = read_json(text)
     if not isinstance(call, list) or len(call) != 4:
         raise BadJob(reason="its data is not a list of four parts")
     function, instance, arguments, keywords = call

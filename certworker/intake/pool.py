@@ -8,7 +8,9 @@ nothing listens to commands that anybody may publish in Redis, and no job is tak
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from math import ceil
 from threading import Thread
@@ -23,11 +25,13 @@ from rq.worker import SimpleWorker, WorkerStatus
 
 from certworker import slot
 from certworker.errors.machine import BadJob
+from certworker.intake.dependents import Dependents
 from certworker.intake.jobs import Deadline, RegisteredJob
 from certworker.intake.parking import Parking
 from certworker.intake.queue import QUEUE, queue_length
 from certworker.intake.recovery import discard
 from certworker.intake.slots import Place, Slots
+from certworker.intake.suspension import Suspension
 from certworker.reports import log
 from certworker.supervision import log_unexpected
 
@@ -38,6 +42,18 @@ PATIENCE_SECONDS = 0.25
 
 #: While requests wait in the lanes for a slot, a newcomer on the queue is seen after this.
 GLANCE_SECONDS = 0.1
+
+
+class CertificateQueue(Queue):
+    """
+    RQ's queue, which leaves the dependents of a job to :class:`certworker.intake.dependents.Dependents`.
+    """
+
+    def move_dependents_to_ready(self, *_: Any, **__: Any) -> dict[str, list[str]]:
+        """
+        Do nothing while the end of a job is recorded.
+        """
+        return {}
 
 
 class PooledWorker(SimpleWorker):
@@ -69,6 +85,7 @@ class PooledWorker(SimpleWorker):
             QUEUE,
             connection=connection,
             job_class=job_class,
+            queue_class=CertificateQueue,
             serializer="json",
             worker_ttl=lease_seconds,
             job_monitoring_interval=lease_seconds,
@@ -77,6 +94,8 @@ class PooledWorker(SimpleWorker):
         self._made = job_class.made
         self._slots = Slots(slots)
         self._parking = Parking(connection, self._slots, private_names=private_names)
+        self._suspension = Suspension(connection)
+        self.dependents = Dependents(connection)
 
     @property
     def queue(self) -> Queue:
@@ -87,8 +106,12 @@ class PooledWorker(SimpleWorker):
 
     def take_one(self) -> None:
         """
-        Start the next job; return after a moment if there is none, or no free slot.
+        Start the next job; return after a moment if there is none, no free slot, or all work is suspended.
         """
+        if self._suspension.lasts():
+            self._mark(WorkerStatus.SUSPENDED)
+            time.sleep(PATIENCE_SECONDS)
+            return
         # First the slot, then the job: another worker may have a free one.
         if not self._slots.wait_for_one(PATIENCE_SECONDS):
             self._parking.relieve()
@@ -113,7 +136,10 @@ class PooledWorker(SimpleWorker):
         if not self.connection.hexists(self.key, "birth"):  # at the start, and after Redis was emptied
             self.connection.delete(self.key)
             self.register_birth()
-        self.set_state(WorkerStatus.BUSY if self.executions else WorkerStatus.IDLE)
+        if self._suspension.known:
+            self.set_state(WorkerStatus.SUSPENDED)
+        else:
+            self.set_state(WorkerStatus.BUSY if self.executions else WorkerStatus.IDLE)
         self.heartbeat()
         for execution in list(self.executions.values()):
             self.maintain_heartbeats(execution.job, execution)
@@ -163,9 +189,16 @@ class PooledWorker(SimpleWorker):
 
     def _wait_for_request(self) -> None:
         if (raw_id := self._moved(PATIENCE_SECONDS)) is not None:
-            self._start_or_park(raw_id)
-        elif self.get_state() == WorkerStatus.BUSY and not self.executions:
-            self.set_state(WorkerStatus.IDLE)
+            if self._suspension.lasts():
+                self._parking.put_back(raw_id)
+            else:
+                self._start_or_park(raw_id)
+        elif not self.executions:
+            self._mark(WorkerStatus.IDLE)
+
+    def _mark(self, state: WorkerStatus) -> None:
+        if self.get_state() != state:
+            self.set_state(state)
 
     def _start_or_park(self, raw_id: bytes) -> None:
         if (job := self._found(raw_id)) is None:
@@ -207,6 +240,8 @@ class PooledWorker(SimpleWorker):
         try:
             with log.job(job.id), slot.occupied(ours):
                 self.perform_job(job, self.queue, execution)
+            with suppress(RedisError):  # the next sweep releases them
+                self.dependents.release(job.id)
         except Exception as error:
             # Its lease ends, and whoever sees that runs it again: by then it finds its work done.
             logger.warning("job %s has ended, but Redis could not be told (%r); it runs again", job.id, error)

@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 from certworker.errors.machine import QueueForeign
 from certworker.errors.redis import RedisEvicts
 from certworker.intake.queue import QUEUE, queue_length
+from certworker.intake.suspension import is_suspended
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,8 @@ class Survey:
     workers: int
     #: Whether somebody brings delayed jobs to the queue.
     scheduler: bool
+    #: Whether a person suspended all workers (`rq suspend`).
+    suspended: bool
     #: Lists with jobs that nobody takes, and how many.
     foreign: tuple[QueueForeign, ...]
     #: That Redis may forget jobs when its memory is full; None: it does not, or does not say.
@@ -42,6 +45,7 @@ def survey(connection: Redis) -> Survey:
         waiting=queue_length(connection),
         workers=_workers(connection, QUEUE),
         scheduler=bool(connection.exists(f"rq:scheduler-lock:{QUEUE}")),
+        suspended=is_suspended(connection),
         foreign=tuple(_foreign(connection)),
         evicts=_evicts(connection),
     )

@@ -114,7 +114,8 @@ class Worker:
 
     def _keep_house(self) -> None:
         while not self._ended.wait(self._pulse_seconds):
-            for duty in (self._check_schema, self._pool.beat, self._recovery.sweep):
+            duties = (self._check_schema, self._pool.beat, self._recovery.sweep, self._pool.dependents.sweep)
+            for duty in duties:
                 try:
                     duty()
                 except (ConnectionError, TimeoutError):

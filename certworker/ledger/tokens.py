@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -25,6 +25,9 @@ TOKENS = "certworker:challenges"
 
 #: A validation takes seconds. What is older was left behind by a worker that died.
 LIFETIME = timedelta(hours=1)
+
+#: Tokens that one command reads or removes.
+TOKENS_A_COMMAND = 1_000
 
 
 @dataclass(frozen=True)
@@ -68,13 +71,14 @@ class ChallengeTokens:
         self._connection.hset(TOKENS, token, json.dumps(held))
         self._own[token] = Remembered(authority, name, expires)
 
-    def forget(self, token: str) -> None:
+    def forget(self, *tokens: str) -> None:
         """
-        Answer *token* no longer; where Redis fails, until its time is over.
+        Answer *tokens* no longer; where Redis fails, until their time is over.
         """
-        self._own.pop(token, None)
+        for token in tokens:
+            self._own.pop(token, None)
         try:
-            self._connection.hdel(TOKENS, token)
+            self._remove(tokens)
         except RedisError as error:
             # The name has been validated, or has failed for another reason: that is what matters.
             logger.debug("a token was not forgotten and ends by itself: %s", error)
@@ -95,13 +99,21 @@ class ChallengeTokens:
         The tokens that are answered, with what they are for. Those that are too old are forgotten.
         """
         living: dict[str, Remembered] = {}
-        for token, stored in self._connection.hgetall(TOKENS).items():
+        dead: list[bytes] = []
+        now = self._clock()
+        for token, stored in self._connection.hscan_iter(TOKENS, count=TOKENS_A_COMMAND):
             held = _remembered(stored)
-            if held and held.expires > self._clock():
+            # Whoever may write to Redis may plant tokens that would never end.
+            if held and now < held.expires <= now + 2 * LIFETIME:
                 living[text_in(token)] = held
             else:
-                self._connection.hdel(TOKENS, token)
+                dead.append(token)
+        self._remove(dead)
         return living
+
+    def _remove(self, tokens: Sequence[bytes | str]) -> None:
+        for start in range(0, len(tokens), TOKENS_A_COMMAND):
+            self._connection.hdel(TOKENS, *tokens[start : start + TOKENS_A_COMMAND])
 
 
 def _remembered(stored: bytes | str | None) -> Remembered | None:

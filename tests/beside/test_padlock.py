@@ -4,11 +4,13 @@ Whether Traefik shows what was published.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -306,6 +308,19 @@ class TestAfter:
         issue(state="issued")
         assert "Traefik serves it now (checked)" == last_line(caplog)
         padlock.stop()
+
+    def test_the_function_takes_the_same_arguments_as_before(self, world: World) -> None:
+        """
+        A job may give them without their names, and what it may give is read from the signature.
+        """
+
+        def issue(domain: str = "", force: bool = False) -> dict[str, Any]:
+            return {"state": "kept", "names": (domain, force)}
+
+        followed = world.padlock().after(issue)
+
+        assert inspect.signature(issue) == inspect.signature(followed)
+        assert {"state": "kept", "names": (NAME, True)} == followed(NAME, True)
 
     def test_one_that_never_started_stops_at_once(self, world: World) -> None:
         """

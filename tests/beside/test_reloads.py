@@ -94,6 +94,7 @@ class TestBursts:
         acting = reloads(engine)
         acting.start()
         assert {"state": "kept"} == acting.after(lambda **_: {"state": "kept"})()
+        assert {"state": "a.org"} == acting.after(lambda domain: {"state": domain})("a.org")
         acting.stop()
 
         assert [] == engine.asked

@@ -140,6 +140,11 @@ class TestRedis:
         _, worker = redis(settings)
         assert Verdict.WELL is worker.verdict
 
+        house.connection.set("rq:suspended", "1")
+        *_, queue = redis(settings)
+        assert Verdict.WARN is queue.verdict
+        assert "rq resume" in queue.remedy
+
 
 class TestProxy:
     def test_an_open_port_is_well_and_a_closed_one_is_not(self, environ: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ The door between a job and the house.
 
 from __future__ import annotations
 
+import inspect
 import logging
 from typing import Any
 
@@ -16,6 +17,7 @@ from certworker.errors.machine import AlreadyUnderWay
 from certworker.errors.naming import PayloadMissing, PayloadType, Wildcard
 from certworker.errors.redis import RedisFault
 from certworker.intake.functions import functions_of
+from certworker.intake.parking import ARGUMENTS
 from certworker.ledger.tokens import TOKENS
 
 NAME = "shop.localhost"
@@ -76,11 +78,13 @@ class TestIssue:
         assert [] == [asked for asked in door_authority.requests if asked.kind == "newOrder"]
         assert [] == house.agenda.names()
 
-    def test_arguments_of_a_later_version_are_ignored(self, house: House) -> None:
+    def test_parking_knows_its_arguments(self, house: House) -> None:
         """
-        A newer core may say more than we know.
+        A request that waits in a lane was read without the function; both know the same arguments.
         """
-        assert "issued" == issue(house, domain=NAME, colour="blue")["state"]
+        signature = inspect.signature(functions_of(house)["certworker.issue"])
+
+        assert ARGUMENTS == tuple(signature.parameters)
 
     def test_a_name_that_another_worker_has_ends_the_job_as_waiting(self, house: House) -> None:
         """

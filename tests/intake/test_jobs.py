@@ -13,10 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
+from rq.registry import FailedJobRegistry
+from rq.serializers import JSONSerializer, PickleSerializer
 
 from certworker.errors.machine import BadJob
 from certworker.intake.jobs import READ, registered
-from certworker.intake.queue import QUEUE_KEY, request_certificate
+from certworker.intake.payload import LARGEST
+from certworker.intake.queue import QUEUE, QUEUE_KEY, request_certificate
 from tests.intake.toys import end_of, eventually, push, worker_thread
 
 
@@ -35,7 +38,14 @@ class TestRegisteredJob:
         assert not proof.exists()
 
     @pytest.mark.parametrize(
-        "field", ["success_callback_name", "failure_callback_name", "stopped_callback_name", "webhooks"]
+        "field",
+        [
+            "success_callback_name",
+            "failure_callback_name",
+            "stopped_callback_name",
+            "webhooks",
+            "rate_limit_key",
+        ],
     )
     def test_a_job_with_a_callback_is_refused(self, connection: Redis, field: str) -> None:
         """
@@ -64,7 +74,8 @@ class TestRegisteredJob:
             push(connection, "evil", data=zlib.compress(pickle.dumps(Evil())))
             status, told = end_of(connection, "evil")
 
-        assert ("failed", True) == (status, told.startswith("[payload.encoding]"))
+        assert ("failed", True) == (status, told.startswith("[payload.pickle]"))
+        assert "serializer=JSONSerializer" in told
         assert not proof.exists()
 
     def test_arguments_that_do_not_fit_are_refused(self, connection: Redis) -> None:
@@ -91,19 +102,85 @@ class TestRegisteredJob:
         assert "os\\n\\x1b[31msystem" in line.getMessage()
         assert line.getMessage().endswith("certworker request NAME")
 
-    def test_the_data_of_a_refused_job_does_not_stay(self, connection: Redis) -> None:
+    def test_an_argument_that_nobody_knows_is_refused_with_the_nearest_one(self, connection: Redis) -> None:
+        """
+        A misspelled `force` would do nothing, and nobody would learn of it.
+        """
+        data = json.dumps(["certworker.issue", None, [], {"domain": "a.org", "forse": True}])
+        with worker_thread(connection):
+            status, told = end_of(connection, push(connection, "job", data=data))
+
+        assert ("failed", True) == (status, told.startswith("[payload.unknown]"))
+        assert "certworker.issue does not take the argument forse; did you mean force?" in told
+        assert told.endswith("Send no other arguments than: domain, domains, force, tenant.")
+        assert not connection.exists("toy:issued")
+
+    @pytest.mark.parametrize("serializer", [JSONSerializer, PickleSerializer])
+    @pytest.mark.parametrize(
+        ("code", "data", "fields"),
+        [
+            ("payload.pickle", zlib.compress(pickle.dumps(("certworker.issue", None, (), {}))), {}),
+            ("queue.not_registered", b'["certworker.isue", null, [], {"domain": "a.org"}]', {}),
+            ("payload.unknown", b'["certworker.issue", null, [], {"domain": "a.org", "x": 1}]', {}),
+            ("payload.json", b'["certworker.issue", null', {}),
+            ("queue.bad_payload", b'["toy.sleep", null, [1, 2, 3], {}]', {}),
+            (
+                "queue.bad_payload",
+                b'["certworker.issue", null, ["a.org"], {}]',
+                {"success_callback_name": "os.abort"},
+            ),
+            ("payload.too_large", zlib.compress(b'["certworker.issue"' + b" " * 10_000_000), {}),
+        ],
+    )
+    def test_a_refused_job_keeps_its_data_and_is_refused_again_for_the_same_reason(
+        self,
+        connection: Redis,
+        serializer: type[JSONSerializer],
+        code: str,
+        data: bytes,
+        fields: dict[str, str],
+    ) -> None:
+        """
+        `rq requeue` and the button of rq-dashboard run what the producer sent.
+        """
+        push(connection, "job", data=data, **fields)
+        with worker_thread(connection):
+            told = end_of(connection, "job")
+            assert data == connection.hget("rq:job:job", "data")
+            connection.delete("rq:results:job")
+            FailedJobRegistry(QUEUE, connection=connection, serializer=serializer).requeue("job")
+            assert eventually(lambda: connection.exists("rq:results:job"))
+
+            assert told == end_of(connection, "job")
+        assert told[1].startswith(f"[{code}]")
+
+    def test_what_is_too_long_for_redis_is_cut_and_refused_again(self, connection: Redis) -> None:
         """
         What was refused for its size would fill Redis for a day.
         """
-        bomb = zlib.compress(
-            json.dumps(["certworker.issue", None, [], {"domain": " " * 40_000_000}]).encode()
-        )
-
+        push(connection, "job", data=b"x" * 5_000_000, webhooks=b"y" * 5_000_000)
         with worker_thread(connection):
-            status, told = end_of(connection, push(connection, "bomb", data=bomb))
+            told = end_of(connection, "job")
+            assert int(connection.memory_usage("rq:job:job") or 0) < 4 * LARGEST
+            connection.delete("rq:results:job")
+            FailedJobRegistry(QUEUE, connection=connection).requeue("job")
+            assert eventually(lambda: connection.exists("rq:results:job"))
 
-        assert ("failed", True) == (status, told.startswith("[payload.too_large]"))
-        assert connection.hstrlen("rq:job:bomb", "data") < 100
+            assert told == end_of(connection, "job")
+        assert told[1].startswith("[payload.too_large]")
+
+    def test_a_job_that_ran_keeps_what_its_producer_wrote(self, connection: Redis) -> None:
+        """
+        The state of the job is all that a worker adds; what was left out is there for RQ's tools.
+        """
+        given = {"created_at": "2026-01-02T03:04:05.000000Z", "description": "ours", "result_ttl": "70000"}
+        with worker_thread(connection):
+            end_of(connection, push(connection, "job", **given))
+            end_of(connection, push(connection, "bare"))
+
+        assert [value.encode() for value in given.values()] == connection.hmget("rq:job:job", [*given])
+        added = {b"created_at", b"timeout", b"failure_ttl", b"origin", b"ended_at"}
+        assert added <= set(connection.hkeys("rq:job:bare"))
 
     @pytest.mark.parametrize(
         ("field", "given", "clamped"),

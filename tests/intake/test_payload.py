@@ -31,8 +31,10 @@ class TestReadCall:
     @pytest.mark.parametrize(
         ("data", "code"),
         [
-            (pickle.dumps(CALL), "payload.encoding"),
-            (zlib.compress(pickle.dumps(CALL)), "payload.encoding"),
+            (pickle.dumps(CALL), "payload.pickle"),
+            (zlib.compress(pickle.dumps(CALL)), "payload.pickle"),
+            (pickle.dumps(CALL, protocol=2), "payload.pickle"),
+            (b"\x80abc", "payload.encoding"),
             (json.dumps(CALL).encode("utf-16"), "payload.encoding"),
             (b'["certworker.issue", null, [], {"domain": "\xff.org"}]', "payload.encoding"),
             (b'["certworker.issue", null, [], {"domain": "\\ud800.org"}]', "payload.encoding"),

@@ -80,10 +80,15 @@ def toy_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
 
 @contextmanager
 def worker_thread(
-    connection: Redis, *, slots: int = 4, lease_seconds: int = 90, stop_deadline_seconds: float = 5
+    connection: Redis,
+    *,
+    slots: int = 4,
+    lease_seconds: int = 90,
+    stop_deadline_seconds: float = 5,
+    functions: Mapping[str, Callable[..., object]] | None = None,
 ) -> Iterator[None]:
     """
-    The toy worker in a thread of the test.
+    The toy worker in a thread of the test, or one with other *functions*.
     """
     stop, ready = Event(), Event()
     options: dict[str, Any] = {
@@ -94,7 +99,8 @@ def worker_thread(
         "private_names": True,
         "on_ready": ready.set,
     }
-    thread = Thread(target=run, args=(connection, toy_functions(connection)), kwargs=options)
+    registered = functions or toy_functions(connection)
+    thread = Thread(target=run, args=(connection, registered), kwargs=options)
     thread.start()
     try:
         assert ready.wait(PATIENCE_SECONDS)

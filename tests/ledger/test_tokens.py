@@ -5,11 +5,12 @@ The challenge tokens that any worker may answer.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import redis
 
-from certworker.ledger.tokens import LIFETIME, TOKENS, ChallengeTokens, Remembered
+from certworker.ledger.tokens import LIFETIME, TOKENS, TOKENS_A_COMMAND, ChallengeTokens, Remembered
 
 NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
 TOKEN = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA"
@@ -145,3 +146,51 @@ class TestAll:
         expires = clock.now + timedelta(minutes=59)
         assert tokens.all() == {TOKEN: Remembered("letsencrypt", "b.org", expires)}
         assert connection.hkeys(TOKENS) == [TOKEN.encode()]
+
+    def test_a_token_that_would_never_end_was_planted(
+        self, tokens: ChallengeTokens, connection: redis.Redis
+    ) -> None:
+        """
+        No worker writes a moment beyond the lifetime; the clock of another worker may be ahead a little.
+        """
+        planted = '{"authority": "letsencrypt", "name": "a.org", "expires": "2099-01-01T00:00:00Z"}'
+        connection.hset(TOKENS, TOKEN, planted)
+
+        assert tokens.all() == {}
+        assert not connection.exists(TOKENS)
+
+    def test_hundreds_of_thousands_of_planted_tokens_go_in_few_commands(
+        self, tokens: ChallengeTokens, connection: redis.Redis
+    ) -> None:
+        """
+        One command for each token delayed the maintenance of a starting worker by 45 seconds.
+        """
+        count = 100 * TOKENS_A_COMMAND
+        tokens.remember(TOKEN, authority="letsencrypt", name="b.org")
+        connection.eval(
+            "for i = 1, ARGV[1] do redis.call('HSET', KEYS[1], i, 'x') end", 1, TOKENS, str(count)
+        )
+        before = connection.info("commandstats")
+
+        assert list(tokens.all()) == [TOKEN]
+        after = connection.info("commandstats")
+        assert connection.hkeys(TOKENS) == [TOKEN.encode()]
+        assert sum(calls(after, each) - calls(before, each) for each in ("hscan", "hgetall", "hdel")) < 500
+
+    def test_several_are_forgotten_together(self, tokens: ChallengeTokens, connection: redis.Redis) -> None:
+        """
+        A round removes what killed workers left.
+        """
+        for token in ("one", "two", "three"):
+            tokens.remember(token, authority="letsencrypt", name="a.org")
+        tokens.forget("one", "two")
+        tokens.forget()
+
+        assert list(tokens.all()) == ["three"]
+
+
+def calls(statistics: Any, command: str) -> int:
+    """
+    How often *command* was sent, by the INFO of Redis.
+    """
+    return int(statistics.get(f"cmdstat_{command}", {}).get("calls", 0))

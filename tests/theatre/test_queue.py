@@ -5,6 +5,7 @@ A12 and E: jobs on the queue, as whoever can write to Redis sends them.
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Callable
 
 import pytest
@@ -80,6 +81,18 @@ SCENES = [
     ),
     refused("half a request", "payload.json", call()[:-3], "Send JSON as in the README"),
     refused("Latin-1", "payload.encoding", call(domain="x").replace(b"x", b"\xfc"), "UTF-8"),
+    refused(
+        "a pickle",
+        "payload.pickle",
+        pickle.dumps(("certworker.issue", None, (), {"domain": NAME})),
+        "serializer=JSONSerializer",
+    ),
+    refused(
+        "an argument with a slip of the pen",
+        "payload.unknown",
+        call(domain=NAME, forse=True),
+        "domain, domains, force, i_know, tenant, by",
+    ),
     refused(
         "the same key twice",
         "payload.duplicate_key",

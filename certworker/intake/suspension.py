@@ -1,0 +1,67 @@
+"""
+`rq suspend`: no job starts until `rq resume`.
+
+A certificate that is not renewed expires, so the log repeats hourly that all work is suspended.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from redis import Redis
+from rq.suspension import WORKERS_SUSPENDED
+
+logger = logging.getLogger(__name__)
+
+REMINDER_SECONDS = 3600.0
+
+
+def is_suspended(connection: Redis) -> bool:
+    """
+    Return whether a person suspended all workers of the Redis of *connection*.
+    """
+    return bool(connection.exists(WORKERS_SUSPENDED))
+
+
+class Suspension:
+    """
+    What a worker knows of a suspension; logs its begin, its end, and once an hour that it lasts.
+
+    Args:
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, connection: Redis, clock: Callable[[], float] = time.monotonic) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._logged: float | None = None
+
+    @property
+    def known(self) -> bool:
+        """
+        Whether the last call of :meth:`lasts` found a suspension.
+        """
+        return self._logged is not None
+
+    def lasts(self) -> bool:
+        """
+        Return whether no job may start now.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        now = self._clock()
+        if not is_suspended(self._connection):
+            if self._logged is not None:
+                logger.info("resumed: jobs start again", extra={"event": "resumed"})
+            self._logged = None
+            return False
+        if self._logged is None or now - self._logged >= REMINDER_SECONDS:
+            logger.warning(
+                "suspended by `rq suspend`: no job starts and no certificate is renewed until `rq resume`",
+                extra={"event": "suspended"},
+            )
+            self._logged = now
+        return True

@@ -1,0 +1,180 @@
+"""
+docs/reference/queue-protocol.md: its tables are those of the code, its examples run.
+"""
+
+from __future__ import annotations
+
+import http.client
+import inspect
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.serializers import JSONSerializer
+
+from certworker.assembly import House
+from certworker.intake.functions import functions_of
+from certworker.intake.jobs import FORBIDDEN, SHORTEST_TTL
+from certworker.intake.payload import LARGEST
+from certworker.intake.queue import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_TTL
+from tests.intake.toys import end_of, push, worker_thread
+from tests.servers.development import development_authority
+from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
+from tests.servers.worker import WorkerProcess, wait_until
+from tests.test_readme import variables
+
+TOP = Path(__file__).parents[1]
+PAGE = TOP / "docs" / "reference" / "queue-protocol.md"
+TEXT = PAGE.read_text()
+
+
+def blocks() -> list[tuple[str, str]]:
+    """
+    The examples that run, each with its language, in the order of the page.
+    """
+    return re.findall(r"^```(sh|python) run\n(.*?)^```", TEXT, flags=re.DOTALL | re.MULTILINE)
+
+
+def rows(heading: str) -> dict[str, str]:
+    """
+    The table that begins with *heading*: the last cell of each row by its first.
+    """
+    table = TEXT.partition(f"| {heading} |")[2].partition("\n\n")[0]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    return {row[0]: row[-1] for row in cells}
+
+
+@pytest.fixture
+def tools(tmp_path: Path, redis_server: RedisServer) -> Mapping[str, str]:
+    """
+    An environment in which `redis-cli` and the tools of RQ go to the Redis of the test.
+    """
+    (tmp_path / "bin").mkdir()
+    client = tmp_path / "bin" / "redis-cli"
+    client.write_text(f'#!/bin/sh\nPATH={os.environ["PATH"]} exec redis-cli -p {redis_server.port} "$@"\n')
+    client.chmod(0o755)
+    paths = [str(client.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
+    url = f"redis://127.0.0.1:{redis_server.port}"
+    return {**os.environ, "PATH": os.pathsep.join(paths), "RQ_REDIS_URL": url, "RQ_DASHBOARD_REDIS_URL": url}
+
+
+class TestTables:
+    def test_functions_and_arguments_are_those_of_the_code(self, house: House) -> None:
+        """
+        A producer may send these and no others.
+        """
+        functions = rows("function | arguments")
+        known = {
+            f"`{name}`": ", ".join(f"`{each}`" for each in inspect.signature(function).parameters)
+            for name, function in functions_of(house).items()
+        }
+
+        assert known == functions
+        assert set(rows("argument | type | meaning")) == set(functions["`certworker.issue`"].split(", "))
+
+    def test_the_bounds_are_those_of_the_code(self) -> None:
+        """
+        Each number of the table is one of the code.
+        """
+        fields = rows("field | | value")
+
+        assert f"at most {LARGEST:,} bytes" in fields["`data`"]
+        assert f"1 to {JOB_TIMEOUT}, {JOB_TIMEOUT} by default" in fields["`timeout`"]
+        assert f"{SHORTEST_TTL} to {FAILURE_TTL:,}, {RESULT_TTL:,} by default" in fields["`result_ttl`"]
+        assert f"{SHORTEST_TTL} to {FAILURE_TTL:,}, {FAILURE_TTL:,} by default" in fields["`failure_ttl`"]
+        assert [] == [field for field in FORBIDDEN if f"`{field}`" not in TEXT]
+
+    def test_the_refusal_is_word_for_word(self, house: House, connection: Redis) -> None:
+        """
+        People search for what their log says.
+        """
+        data = b'["certworker.issue", null, [], {"domain": "a.org", "forse": true}]'
+        with worker_thread(connection, functions=functions_of(house)):
+            _, told = end_of(connection, push(connection, "job", data=data))
+
+        assert f"\n{told}\n" in TEXT
+
+    def test_each_link_leads_to_a_file(self) -> None:
+        """
+        A dead link is a broken promise.
+        """
+        targets = re.findall(r"\]\((?!https?://)([^)#]+)", TEXT)
+
+        assert targets
+        assert [] == [target for target in targets if not (PAGE.parent / target).exists()]
+
+
+class TestExamples:
+    def test_they_run_one_after_the_other(
+        self, tmp_path: Path, redis_server: RedisServer, connection: Redis, tools: Mapping[str, str]
+    ) -> None:
+        """
+        Word for word, beside a worker: all names of the page get certificates.
+        """
+        http_port = free_port()
+        with development_authority(tmp_path, http01_port=http_port) as authority:
+            environment = variables(tmp_path, redis_server, authority, http_port)
+            with WorkerProcess(environment, tmp_path / "log") as worker:
+                worker.wait_for_line("main.localhost: ")
+                for language, block in blocks():
+                    command = ["sh", "-e", "-c"] if language == "sh" else [sys.executable, "-c"]
+                    ended = subprocess.run(
+                        [*command, block], env=tools, capture_output=True, text=True, timeout=60, check=False
+                    )
+                    assert 0 == ended.returncode, ended.stdout + ended.stderr
+                worker.wait_for_line(r"www\.shop\.localhost: DONE")
+                assert "finished" == end_of(connection, "issue-1")[0]
+
+
+class TestDashboard:
+    @pytest.fixture
+    def port(self, tools: Mapping[str, str]) -> Iterator[int]:
+        """
+        The port of an rq-dashboard, started as the page says.
+        """
+        (command,) = re.findall(r"`(rq-dashboard .+)`", TEXT)
+        port = free_port()
+        with subprocess.Popen(
+            [*command.split(), "--bind", "127.0.0.1", "--port", str(port)], env=tools
+        ) as run:
+            try:
+                wait_until(lambda: _status(port, "/") == 200 or None, lambda: "rq-dashboard does not answer")
+                yield port
+            finally:
+                run.kill()
+
+    def test_each_list_of_jobs_is_shown(self, connection: Redis, port: int) -> None:
+        """
+        Jobs that finished, failed, were refused, wait, are deferred, scheduled and canceled.
+        """
+        queue = Queue(QUEUE, connection=connection, serializer=JSONSerializer)
+        with worker_thread(connection):
+            end_of(connection, queue.enqueue("certworker.issue", domain="a.org").id)
+            end_of(connection, queue.enqueue("toy.fail").id)
+            push(connection, "pickle", data=b"\x80\x05.")
+            end_of(connection, "pickle")
+        waiting = queue.enqueue("certworker.issue", domain="b.org")
+        queue.enqueue("certworker.issue", domain="c.org", depends_on=waiting)
+        queue.enqueue("certworker.issue", domain="d.org").cancel()
+        kinds = ("queued", "finished", "failed", "started", "deferred", "scheduled", "canceled")
+        pages = [f"/0/data/jobs/{QUEUE}/{kind}/8/asc/1.json" for kind in kinds]
+
+        assert dict.fromkeys(pages, 200) == {page: _status(port, page) for page in pages}
+
+
+def _status(port: int, path: str) -> int | None:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except ConnectionError:
+        return None
+    finally:
+        connection.close()
