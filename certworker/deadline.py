@@ -13,8 +13,10 @@ import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from math import inf
 from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -90,6 +92,29 @@ class Deadline:
         except TimeoutError:
             raise self._over() from None
 
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """
+        Bind the kept connections that this thread opens or uses within the block to this deadline.
+
+        A kept connection outlives the exchange that opened it; see :func:`kept` for TLS.
+        """
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+    @staticmethod
+    def present() -> Deadline:
+        """
+        Return the deadline of the block of :meth:`begun` in which this thread is.
+
+        Raises:
+            LookupError: It is in none.
+        """
+        return _current.get()
+
     def places(self, host: str, port: int) -> list[Place]:
         """
         Resolve *host*, which may be an IP address, with the resolver of this machine.
@@ -108,16 +133,19 @@ class Deadline:
             raise resolved
         return resolved
 
-    def connect(self, places: Sequence[Place]) -> socket.socket:
+    def connect(self, places: Sequence[Place], *, most_seconds: float = inf) -> socket.socket:
         """
         Connect to the first of *places* that accepts; each gets its share of the time that is left.
+
+        Args:
+            most_seconds: The largest share of a place.
 
         Raises:
             OSError: None accepts; the reason of the last one.
         """
         trouble = OSError("no address")
         for number, place in enumerate(places):
-            share = self.left() / (len(places) - number)
+            share = min(self.left() / (len(places) - number), most_seconds)
             try:
                 return self._opened(place.family, place.address, share)
             except OSError as error:
@@ -160,7 +188,7 @@ class Deadline:
         """
 
         class Secured(_SecuredSocket):
-            deadline = self
+            own = self
 
         context.sslsocket_class = Secured
         return context
@@ -182,7 +210,8 @@ class Deadline:
 
     def _opened(self, family: int, address: Any, seconds: float) -> socket.socket:
         opened = _PlainSocket(family, socket.SOCK_STREAM)
-        opened.deadline = self
+        # A connection that is opened within `begun` is a kept one.
+        opened.own = None if _current.get(None) is self else self
         try:
             opened.settimeout(seconds)
             opened.connect(address)
@@ -192,8 +221,35 @@ class Deadline:
         return opened
 
 
-class _PlainSocket(socket.socket):
-    deadline: Deadline
+def kept(context: ssl.SSLContext) -> ssl.SSLContext:
+    """
+    Return *context*, changed so that what it secures is bound to the deadline of each exchange that uses it.
+
+    :meth:`Deadline.begun` names the present one.
+    """
+    context.sslsocket_class = _SecuredSocket
+    return context
+
+
+#: The exchange that this thread is in.
+_current: ContextVar[Deadline] = ContextVar("deadline")
+
+
+class _Bound:
+    #: None: that of the present exchange.
+    own: Deadline | None = None
+
+    @property
+    def deadline(self) -> Deadline:
+        return self.own or _current.get()
+
+
+class _PlainSocket(_Bound, socket.socket):
+    def recv(self, bufsize: int, flags: int = 0) -> bytes:
+        with self.deadline.applied(self):
+            received = super().recv(bufsize, flags)
+        self.deadline.received(len(received))
+        return received
 
     def recv_into(self, buffer: WriteableBuffer, nbytes: int = 0, flags: int = 0) -> int:
         with self.deadline.applied(self):
@@ -208,9 +264,14 @@ class _PlainSocket(socket.socket):
             super().sendall(data, flags)
 
 
-class _SecuredSocket(ssl.SSLSocket):
+class _SecuredSocket(_Bound, ssl.SSLSocket):
     # Its other methods for reading and writing end in these.
-    deadline: Deadline
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        with self.deadline.applied(self):
+            received = super().recv(buflen, flags)
+        self.deadline.received(len(received))
+        return received
 
     def do_handshake(self, block: bool = False) -> None:
         with self.deadline.applied(self):
@@ -230,9 +291,7 @@ def _resolve(host: str, port: int, answer: SimpleQueue[list[Place] | OSError]) -
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         answer.put(error)
-    except (
-        Exception
-    ) as error:  # what is no host for the codec is a UnicodeError; somebody waits for an answer
+    except Exception as error:  # The codec raises a UnicodeError for what is no host; another thread waits.
         answer.put(OSError(f"{host} is no host ({error})"))
     else:
         answer.put([Place(family, address) for family, *_, address in found])

@@ -7,7 +7,6 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -18,37 +17,10 @@ import pytest
 from certworker import deadline as module
 from certworker.deadline import Deadline, Place
 from tests.servers.ports import free_port
+from tests.servers.trickling import MOST_PIECES, trickling
 from tests.serving.authority import Signer
 
 HOME = ip_address("127.0.0.1")
-
-#: A peer that is never late for a single call; it gives up long before a test does.
-PAUSE_SECONDS = 0.02
-MOST_PIECES = 1_000
-
-
-@contextmanager
-def trickling(context: ssl.SSLContext | None = None, greeting: bytes = b"") -> Iterator[int]:
-    """
-    The port of a peer that sends *greeting* and then one byte at a time, over TLS with a *context*.
-    """
-
-    def serve() -> None:
-        try:
-            visitor, _ = listener.accept()
-            secured = context.wrap_socket(visitor, server_side=True) if context else visitor
-            with secured:
-                secured.sendall(greeting)
-                for _ in range(MOST_PIECES):
-                    secured.sendall(b"x")
-                    time.sleep(PAUSE_SECONDS)
-        except OSError:
-            return  # the visitor went away
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = threading.Thread(target=serve, daemon=True)
-        server.start()
-        yield listener.getsockname()[1]
 
 
 @pytest.fixture

@@ -127,10 +127,10 @@ class Network:
         # Both are possible (RFC 8555, section 7.2), and some CAs refuse HEAD.
         for method in ("HEAD", "GET"):
             reply = self._transport.send(method, url)
-            if nonce := _nonce_of(reply):
-                return nonce
             if passes(reply.status):
                 break
+            if nonce := _nonce_of(reply):
+                return nonce
         if reply.status >= 300:
             raise refusal(reply, self.title, self._clock())
         raise reply.unusable("no nonce")

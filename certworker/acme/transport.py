@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,19 +13,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from urllib3 import BaseHTTPResponse, Timeout
-from urllib3.exceptions import HTTPError, NameResolutionError, SSLError, TimeoutError  # noqa: A004 (urllib3's)
+from urllib3 import BaseHTTPResponse
+from urllib3.exceptions import HTTPError, NameResolutionError, ReadTimeoutError, SSLError
 
-from certworker.acme.connections import connections_to
+from certworker.acme.connections import PrivateAddress, connections_to
 from certworker.acme.references import is_secure, links_of, resolved
+from certworker.deadline import Deadline
 from certworker.errors import CertworkerError
 from certworker.errors.authority import AuthorityUnreachable, NotAcme, TlsIntercepted
 from certworker.errors.reach import ContainerResolver
 
-CONNECT_SECONDS = 10
-#: Between two pieces of an answer; a CA may think for a while.
-READ_SECONDS = 30
-#: For one whole request, however many pieces its answer comes in.
+#: For one whole request: name, connection, TLS, redirects, headers and body. Some CAs take half a minute.
 REQUEST_SECONDS = 45
 #: A chain has a few kilobytes; whatever sends more is not a CA.
 LARGEST_ANSWER = 1 << 20
@@ -129,7 +126,8 @@ class Transport:
     """
 
     def __init__(self, url: str, *, ca_bundle: Path | None, connections: int) -> None:
-        self._url = url
+        self._host = _host(url)
+        self._secure = is_secure(url)
         self._connections = connections_to(url, ca_bundle, connections)
 
     def send(self, method: str, url: str, body: bytes | None = None) -> Reply:
@@ -145,12 +143,14 @@ class Transport:
             AuthorityUnreachable: It did not answer, or not in time.
             NotAcme: The answer is larger than any of ACME's, or leads to a URL that is not used.
         """
-        for _ in range(1 + MOST_REDIRECTS):
-            self._check(url)
-            reply = self._exchange(method, url, body)
-            if method != "GET" or reply.status not in REDIRECTS:
-                return reply
-            url = reply.location
+        deadline = Deadline(REQUEST_SECONDS)
+        with deadline.begun():
+            for _ in range(1 + MOST_REDIRECTS):
+                self._check(url)
+                reply = self._exchange(method, url, body)
+                if method != "GET" or reply.status not in REDIRECTS:
+                    return reply
+                url = reply.location
         raise reply.unusable(f"more than {MOST_REDIRECTS} redirects")
 
     def _check(self, url: str) -> None:
@@ -158,26 +158,28 @@ class Transport:
         Raise NotAcme if *url*, which may be an old one from a file, is none that this CA may name.
         """
         try:
-            usable = resolved(url, url) and (is_secure(url) or not is_secure(self._url))
+            usable = resolved(url, url) and (is_secure(url) or not self._secure)
         except ValueError:
             usable = False
         if not usable:
-            raise NotAcme(host=_host(self._url), found=f"the URL {url!r}, which is not used")
+            raise NotAcme(host=self._host, found=f"the URL {url!r}, which is not used")
 
     def _exchange(self, method: str, url: str, body: bytes | None) -> Reply:
-        began = time.monotonic()
         try:
             response = self._connections.urlopen(
                 method,
                 url,
                 body=body,
                 headers=self._headers(body),
-                timeout=Timeout(connect=CONNECT_SECONDS, read=READ_SECONDS),
+                # The deadline ends each call on its way.
+                timeout=REQUEST_SECONDS,
                 redirect=False,
                 retries=False,
                 preload_content=False,
             )
-            content = _read(response, began + REQUEST_SECONDS)
+            content = _read(response)
+        except PrivateAddress as error:
+            raise NotAcme(host=self._host, found=f"the URL {url!r}: {error}") from error
         except HTTPError as error:
             raise _failure(url, error) from error
         except UnicodeError as error:
@@ -192,16 +194,13 @@ class Transport:
         return headers if body is None else {**headers, "Content-Type": "application/jose+json"}
 
 
-def _read(response: BaseHTTPResponse, deadline: float) -> bytes:
+def _read(response: BaseHTTPResponse) -> bytes:
     content = b""
     try:
-        # As it comes: a time-out of urllib3 is over with each byte, and a body may come in very many.
         while piece := response.read1(1 << 14, decode_content=True):
             content += piece
             if len(content) > LARGEST_ANSWER:
                 break
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"no complete answer within {REQUEST_SECONDS} s")
         return content
     finally:
         # A whole answer has given its connection back by now; of any other it must not be used again.
@@ -217,6 +216,8 @@ def _failure(url: str, error: HTTPError) -> CertworkerError:
         return ContainerResolver(host=host, reason=_short(cause))
     if isinstance(cause, SSLError) and "CERTIFICATE_VERIFY" in str(cause):
         return TlsIntercepted(host=host, reason=_short(cause))
+    if isinstance(cause, ReadTimeoutError):
+        return AuthorityUnreachable(host=host, reason=f"no complete answer within {REQUEST_SECONDS} s")
     return AuthorityUnreachable(host=host, reason=_short(cause))
 
 

@@ -6,29 +6,13 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+from certworker.names.address import is_public
+
+__all__ = ["Address", "addresses_of", "is_public", "of_the_loopback"]
 
 Address = IPv4Address | IPv6Address
-
-#: IPv6 addresses that stand for one of IPv4 (RFC 6052): through a gateway they lead to it.
-TRANSLATED = ip_network("64:ff9b::/96")
-
-
-def is_public(address: Address) -> bool:
-    """
-    Whether a public CA would connect to *address*.
-
-    Nor do our own checks connect to any other for it: the answer of a name server is anybody's text.
-    """
-    if isinstance(address, IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour
-        if address in TRANSLATED:
-            inner = IPv4Address(int(address) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(inner)
-        if address.is_site_local:
-            return False
-    return address.is_global and not address.is_multicast
 
 
 def of_the_loopback(name: str) -> bool:

@@ -29,6 +29,23 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
+def is_public(address: IPv4Address | IPv6Address) -> bool:
+    """
+    Return whether *address* is one of the public Internet: a public CA connects to no other.
+
+    Nor do the checks of certworker for such a CA: the answer of a name server is untrusted.
+    """
+    if isinstance(address, IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if address in TRANSLATED:
+            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            return is_public(inner)
+        if address.is_site_local:
+            return False
+    return address.is_global and not address.is_multicast
+
+
 def accepted_address(given: str, address: IPv4Address | IPv6Address, *, private: bool) -> str:
     """
     *address*, which was written as *given*, in its shortest form.

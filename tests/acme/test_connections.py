@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from certworker.acme.connections import PrivateAddress, Reach
 from certworker.acme.transport import Transport
-from certworker.errors.authority import AuthorityUnreachable, TlsIntercepted
+from certworker.errors.authority import AuthorityUnreachable, NotAcme, TlsIntercepted
 from tests.servers.listening import TcpServer
 from tests.servers.oddities import Oddity, OddServer, odd_server
 from tests.servers.pebble import Pebble
@@ -138,6 +139,81 @@ class TestProxy:
         transport = transport_to(pebble.directory_url, pebble.ca_bundle)
 
         assert 200 == transport.send("GET", pebble.directory_url).status
+
+
+class TestReach:
+    def test_a_ca_of_the_internet_leads_to_no_private_address(
+        self, server: OddServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Its answers would send requests to the machines beside this one; none of them is reached.
+        """
+        public_and_private(monkeypatch)
+        port = server.url.rpartition(":")[2]
+        transport = transport_to("http://ca.example/directory")
+
+        with pytest.raises(NotAcme, match=r"inner\.example has the private address 127\.0\.0\.1"):
+            transport.send("POST", f"http://inner.example:{port}/", b"{}")
+
+        assert 0 == server.connections
+
+    def test_a_ca_of_a_private_network_leads_to_others(
+        self, server: OddServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        It may have several hosts.
+        """
+        public_and_private(monkeypatch)
+        port = server.url.rpartition(":")[2]
+        transport = transport_to(f"http://other-inner.example:{port}/directory")
+
+        assert 404 == transport.send("POST", f"http://inner.example:{port}/", b"{}").status
+
+    @pytest.mark.parametrize(
+        ("home", "host", "permitted"),
+        [
+            ("ca.example", "169.254.169.254", False),
+            ("ca.example", "::1", False),
+            ("ca.example", "93.184.216.34", True),
+            ("ca.example", "inner.example", True),
+            ("10.0.0.7", "10.0.0.8", True),
+            ("93.184.216.34", "10.0.0.8", False),
+        ],
+    )
+    def test_behind_a_proxy_an_address_in_place_of_a_name_is_checked(
+        self, home: str, host: str, permitted: bool
+    ) -> None:
+        """
+        The proxy resolves names, so only addresses are known here.
+        """
+        if permitted:
+            Reach(home).check_behind_proxy(host)
+            return
+        with pytest.raises(PrivateAddress):
+            Reach(home).check_behind_proxy(host)
+
+    def test_a_request_through_a_proxy_is_checked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        The proxy is not asked to connect there.
+        """
+        with connect_proxy() as (url, asked):
+            monkeypatch.setenv("HTTPS_PROXY", url)
+            with pytest.raises(NotAcme, match=r"169\.254\.169\.254 is a private address"):
+                transport_to("https://ca.example/").send("GET", "https://169.254.169.254/latest")
+
+        assert [] == asked
+
+
+def public_and_private(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Let `ca.example` have an address of the Internet, and each other name that of this machine.
+    """
+
+    def getaddrinfo(host: str, port: int, **_: object) -> list[tuple[object, ...]]:
+        address = "93.184.216.34" if host == "ca.example" else "127.0.0.1"
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
 
 
 @contextmanager

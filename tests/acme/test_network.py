@@ -129,7 +129,9 @@ class TestNonces:
         """
         with odd_server() as server:
             server.answers["/directory"] = Oddity(directory(server.url))
-            server.answers["/nonce"] = Oddity(status=status, headers={"Retry-After": "30"})
+            server.answers["/nonce"] = Oddity(
+                status=status, headers={"Retry-After": "30", "Replay-Nonce": "AAAA"}
+            )
 
             with pytest.raises(AuthorityBusy):
                 network_of(f"{server.url}/directory", [datetime.now(UTC)])._nonce()

@@ -4,15 +4,20 @@ What goes wrong on the way to a CA.
 
 from __future__ import annotations
 
+import socket
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from certworker.acme import transport as module
 from certworker.acme.transport import LARGEST_ANSWER, MOST_REDIRECTS, Reply, Transport
 from certworker.errors.authority import AuthorityUnreachable, NotAcme
 from certworker.errors.reach import ContainerResolver
 from tests.servers.oddities import Oddity, OddServer, odd_server
 from tests.servers.ports import free_port
+from tests.servers.trickling import trickling
 
 
 @pytest.fixture
@@ -85,6 +90,95 @@ class TestFaults:
         """
         with pytest.raises(NotAcme, match=r"the URL .http://ca\.example/order., which is not used"):
             transport_to("https://ca.example/directory").send("POST", "http://ca.example/order", b"{}")
+
+
+class TestDeadline:
+    @pytest.fixture(autouse=True)
+    def short(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        An exchange takes half a second at most.
+        """
+        monkeypatch.setattr(module, "REQUEST_SECONDS", 0.5)
+
+    @pytest.mark.parametrize(
+        "beginning",
+        [
+            b"",
+            b"HTTP/1.1 200 ",
+            b"HTTP/1.1 200 OK\r\nX: ",
+            b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        ],
+        ids=["nothing", "status", "headers", "body", "chunks"],
+    )
+    def test_an_answer_that_comes_byte_by_byte_is_ended(self, beginning: bytes) -> None:
+        """
+        No single read is late; a slot must not wait for the whole.
+        """
+        with trickling(greeting=beginning) as port, pytest.raises(AuthorityUnreachable) as caught:
+            transport_to(f"http://127.0.0.1:{port}/").send("POST", f"http://127.0.0.1:{port}/", b"{}")
+
+        assert f"127.0.0.1:{port} did not answer: no complete answer within 0.5 s" == caught.value.message
+
+    def test_a_handshake_that_comes_byte_by_byte_is_ended(self) -> None:
+        """
+        The header of a TLS record announces more bytes than ever come.
+        """
+        with trickling(greeting=b"\x16\x03\x03\x40\x00") as port, pytest.raises(AuthorityUnreachable):
+            transport_to(f"https://127.0.0.1:{port}/").send("GET", f"https://127.0.0.1:{port}/")
+
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    def test_a_proxy_that_answers_byte_by_byte_is_ended(
+        self, scheme: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        What answers CONNECT is one more peer; a proxy of HTTPS does not get as far as that.
+        """
+        with trickling(greeting=b"HTTP/1.1 200 OK\r\nX: ") as port:
+            monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://127.0.0.1:{port}")
+            with pytest.raises(AuthorityUnreachable):
+                transport_to("https://ca.example/").send("GET", "https://ca.example/")
+
+    def test_redirects_share_it(self, server: OddServer) -> None:
+        """
+        A chain of slow redirects is one exchange.
+        """
+        for number in range(MOST_REDIRECTS):
+            server.answers[f"/{number}"] = Oddity(
+                status=302, headers={"Location": f"/{number + 1}"}, delay_seconds=0.2
+            )
+
+        with pytest.raises(AuthorityUnreachable, match="within"):
+            transport_to(server.url).send("GET", f"{server.url}/0")
+
+    def test_a_resolver_that_is_silent_is_the_container_s_fault(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        The C library waits for half a minute and more.
+        """
+        released = threading.Event()
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: released.wait(30) and [])
+
+        with pytest.raises(ContainerResolver, match=r"no address of ca\.example within"):
+            transport_to("http://ca.example/").send("GET", "http://ca.example/")
+        released.set()
+
+    def test_a_kept_connection_has_a_new_one_for_each_exchange(
+        self, server: OddServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A connection lives for hours.
+        """
+        monkeypatch.setattr(module, "REQUEST_SECONDS", 60)
+        later = time.monotonic
+        transport = transport_to(server.url)
+        transport.send("POST", server.url, b"{}")
+        monkeypatch.setattr(time, "monotonic", lambda: later() + 3600)
+
+        transport.send("POST", server.url, b"{}")
+
+        assert 1 == server.connections
 
 
 class TestRedirects:

@@ -147,7 +147,7 @@ class TestOutages:
         """
         door_authority.misbehaviour.slow_seconds = {kind: 4 * PATIENCE_SECONDS}
         with monkeypatch.context() as shorter:
-            shorter.setattr(transport, "READ_SECONDS", PATIENCE_SECONDS)
+            shorter.setattr(transport, "REQUEST_SECONDS", PATIENCE_SECONDS)
             check_failure(house, "ca.unreachable")
         check_recovery(house, door_authority)
 

@@ -4,7 +4,7 @@ IP addresses as names.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 from hypothesis import given
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from certworker.errors.naming import IpAddress
 from certworker.names import domain_name, is_address
-from certworker.names.address import accepted_address, read_address
+from certworker.names.address import accepted_address, is_public, read_address
 
 
 class TestReadAddress:
@@ -33,6 +33,46 @@ class TestReadAddress:
         """
         assert read_address(text) is None
         assert not is_address(text)
+
+
+class TestIsPublic:
+    @pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"])
+    def test_an_address_of_the_internet_is(self, address: str) -> None:
+        """
+        Also one that a gateway translates.
+        """
+        assert is_public(ip_address(address))
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "0.0.0.0",  # noqa: S104 (nothing is bound)
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.18.0.2",
+            "192.168.1.10",
+            "203.0.113.7",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2001:db8::1",
+            "2002:a00:1::1",
+            "fc00::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+        ],
+    )
+    def test_one_of_a_private_network_is_not_however_it_is_written(self, address: str) -> None:
+        """
+        A name server, or a CA, could otherwise send requests to the machines beside this one.
+        """
+        assert not is_public(ip_address(address))
 
 
 class TestAcceptedAddress:

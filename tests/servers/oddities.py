@@ -5,6 +5,7 @@ A server that answers whatever a test wants: what a CA should never say.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ class Oddity:
     body: bytes = b"{}"
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: How long it takes.
+    delay_seconds: float = 0.0
 
 
 @dataclass
@@ -56,6 +59,7 @@ def odd_server() -> Iterator[OddServer]:
             state.requests.append(dict(self.headers))
             usual = state.answers.get(self.path, Oddity(status=404))
             answer = state.answers.get(f"{self.command} {self.path}", usual)
+            time.sleep(answer.delay_seconds)
             self.send_response(answer.status)
             for name, value in answer.headers.items():
                 self.send_header(name, value)
