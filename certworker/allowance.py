@@ -4,6 +4,8 @@ What a CA still allows: its limits, those of the operator's file, and what the v
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 
 from redis import Redis
@@ -14,9 +16,18 @@ from certworker.serving.volume import Volume
 from certworker.settings import AuthorityChoice, Settings
 
 
-def budget_of(settings: Settings, choice: AuthorityChoice, connection: Redis, volume: Volume) -> Budget:
+def budget_of(
+    settings: Settings,
+    choice: AuthorityChoice,
+    connection: Redis,
+    volume: Volume,
+    clock: Callable[[], datetime] | None = None,
+) -> Budget:
     """
     What may still be ordered from the CA *choice*.
+
+    Args:
+        clock: Whose time counts; None: that of Redis, which is the same for all workers.
 
     Raises:
         InvalidSettings: The file of CERTWORKER_LIMITS_FILE is not understood.
@@ -26,4 +37,5 @@ def budget_of(settings: Settings, choice: AuthorityChoice, connection: Redis, vo
         choice,
         limits_of(choice.label, settings.limits_file),
         issued=partial(volume.issued, choice.label),
+        clock=clock,
     )

@@ -117,7 +117,8 @@ class Rounds:
         # The moments first: a job that ends quickly writes a better one, which must not be overwritten.
         self.agenda.put_many(moments)
         for lane, requests in requested.items():
-            self.lanes.put(lane, requests)
+            # Tenants get their turns in this order, too.
+            self.lanes.put(lane, dict(sorted(requests.items(), key=lambda request: request[1])))
         if earliest := self.agenda.earliest():
             self.agenda.wake(max(earliest, now + timedelta(seconds=1)))
         return {"looked": len(known), "requested": sum(map(len, requested.values()))}

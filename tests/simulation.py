@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +15,7 @@ from random import Random
 
 from redis import Redis
 
+from certworker.allowance import budget_of
 from certworker.assembly import House
 from certworker.checks.preflight import Preflight
 from certworker.checks.resolver import Resolver
@@ -119,19 +120,25 @@ class Life:
             self.clock.now = max(moment + AT_ONCE, min(self.clock.now + pause, end))
             failed = self.failed.total()
             self.house.rounds.look()
-            for names in self._requests():
-                self._attempt(names)
+            for names in self.requests():
+                self.attempt(names)
             pause = busy if self.failed.total() == failed else timedelta(0)
         self.clock.now = max(end, self.clock.now)
 
-    def _requests(self) -> Iterator[tuple[str, ...]]:
+    def requests(self) -> Iterator[tuple[str, ...]]:
+        """
+        What waits for a slot, in the order in which slots take it.
+        """
         connection = self.house.connection
         while self.house.lanes.take(TAKEN, []):
             wanted = json.loads(str(connection.hget(TAKEN.hash, "data"), "utf-8"))  # type: ignore[arg-type]
             connection.delete(TAKEN.list, TAKEN.hash)
             yield tuple(wanted["domains"]) if "domains" in wanted else (wanted["domain"],)
 
-    def _attempt(self, names: tuple[str, ...]) -> None:
+    def attempt(self, names: tuple[str, ...]) -> None:
+        """
+        Let a job for *names* meet the CA, which fails at times.
+        """
         current = self.house.volume.facts(names[0])
         if current and current.not_after <= self.clock.now:
             self.expired.append(names[0])
@@ -153,19 +160,39 @@ class Life:
 
 
 @contextmanager
-def simulated(directory: Path, connection: Redis) -> Iterator[Life]:
+def simulated(directory: Path, connection: Redis, limits: Mapping[str, str] | None = None) -> Iterator[Life]:
     """
     A life that has not begun. Its volumes lie in *directory* where they cannot lie in memory.
+
+    Args:
+        limits: Those of the CA, as in the file of CERTWORKER_LIMITS_FILE; None: it has none.
     """
     clock, http_port = Clock(), free_port()
     with (
         in_memory(directory) as place,
         development_authority(place, http01_port=http_port, clock=clock) as authority,
-        open_house(place, connection, authority.directory_url, http_port, clock=clock) as house,
+        open_house(
+            place,
+            connection,
+            authority.directory_url,
+            http_port,
+            clock=clock,
+            CERTWORKER_LIMITS_FILE=str(_limits_file(place, authority.directory_url, limits or {})),
+        ) as house,
     ):
         checks = Preflight([NOTHING], [], Resolver([]).look_up, lambda _: True)
-        quick = replace(house, issuer=replace(house.issuer, checks=checks))
+        desks = tuple(
+            replace(each, budget=budget_of(house.settings, each.choice, connection, house.volume, clock))
+            for each in house.desks
+        )
+        quick = replace(house, desks=desks, issuer=replace(house.issuer, checks=checks, desks=desks))
         yield Life(quick, authority, clock)
+
+
+def _limits_file(place: Path, directory_url: str, limits: Mapping[str, str]) -> Path:
+    file = place / "limits.json"
+    file.write_text(json.dumps({directory_url: limits}))
+    return file
 
 
 def _most(moments: list[datetime], span: timedelta) -> int:

@@ -126,7 +126,8 @@ class Certification:
         self, serial: int, names: tuple[str, ...], not_before: datetime, not_after: datetime
     ) -> Window:
         now, life = self._clock(), not_after - not_before
-        if serial in self._memory.revoked:
+        recalled = self._policy.recalled_before and not_before < self._policy.recalled_before
+        if recalled or serial in self._memory.revoked:
             return Window(now - timedelta(hours=2), now - timedelta(hours=1))
         for name in (*names, ""):
             if name in self._policy.windows:

@@ -172,6 +172,8 @@ class Ordering:
         if latest and latest.state == "valid" and latest.validated and now - latest.validated < reuse:
             return latest
         authorization = Authorization(account, name, now + ORDER_LIFE)
+        if self._policy.trusts_every_name:
+            authorization.state = "valid"
         self._memory.authorizations[authorization.id] = self._memory.latest[account, name] = authorization
         return authorization
 

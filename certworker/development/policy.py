@@ -50,10 +50,14 @@ class Policy:
     authorization_reuse: timedelta = timedelta(0)
     #: The first one is for orders that name none.
     profiles: dict[str, Profile] = field(default_factory=_profiles)
+    #: Every name counts as validated at once, for drills with thousands of names.
+    trusts_every_name: bool = False
     #: Key id → HMAC key; where there are any, an account needs one (RFC 8555, section 7.3.4).
     external_accounts: dict[str, bytes] = field(default_factory=dict)
     #: Suggested windows by name, "" for all names; without an entry the certificate's own dates decide.
     windows: dict[str, Window] = field(default_factory=dict)
+    #: The windows of all certificates issued before this moment are over, as before a mass revocation.
+    recalled_before: datetime | None = None
 
     def lifetime_of(self, profile: str) -> timedelta:
         """

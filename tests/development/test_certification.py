@@ -209,6 +209,18 @@ class TestRenewalInfo:
         authority.policy.windows[NAME] = Window(now, now)
         assert (now, now) == self.window(client, issued)
 
+    def test_certificates_of_before_an_incident_are_called_back(
+        self, authority: DevelopmentAuthority, client: AcmeClient, issued: Certificate
+    ) -> None:
+        """
+        Their windows are over; a certificate that is issued afterwards has its usual window.
+        """
+        usual = self.window(client, issued)
+        authority.policy.recalled_before = issued.not_before
+        assert usual == self.window(client, issued)
+        authority.policy.recalled_before = issued.not_before + timedelta(seconds=1)
+        assert self.window(client, issued)[1] < datetime.now(UTC)
+
     def test_a_revoked_one_is_late(self, client: AcmeClient, issued: Certificate) -> None:
         """
         A window in the past means: at once (RFC 9773, section 4.2).

@@ -1,0 +1,244 @@
+"""
+A mass revocation: the windows of all certificates lie in the past at once, and nothing expires.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+from redis import Redis
+
+from certworker.certificates import Certificate, PrivateKey
+from certworker.development.root import Hierarchy
+from certworker.errors.authority import ServerInternal
+from certworker.errors.limits import LocalGuard
+from certworker.ledger.limits import RENEWAL_WITHIN, Limit
+from certworker.names import registered_domain
+from certworker.serving.generation import Facts
+from tests.simulation import AT_ONCE, BEGIN, Life, simulated
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+
+#: 5,000 names: 500 certificates of one name, 350 of ten, and 20 of fifty.
+SIZES = [1] * 500 + [10] * 350 + [50] * 20
+
+#: The CA takes five seconds for an order.
+SLOTS = 16
+AN_ORDER = timedelta(seconds=5) / SLOTS
+
+#: So many certificates are renewed too late already: less than a fifth of their life is left.
+LATE = 20
+#: The names of so many were ordered three times today: certworker waits before it orders them once more.
+OFTEN = 10
+#: So many people ask for a new name while all this goes on.
+NEWCOMERS = 200
+
+#: What certworker's own table says of Let's Encrypt, as in the file of CERTWORKER_LIMITS_FILE.
+LIMITS = {
+    "orders_per_account": "300/3h",
+    "certificates_per_domain": "50/7d",
+    "certificates_per_set": "3 of 5/7d",
+    "failures_per_name": "3 of 5/60m",
+}
+
+
+@dataclass
+class Bucket:
+    """
+    One of the CA's buckets, as its page on rate limits describes them.
+    """
+
+    limit: Limit
+    full: datetime = BEGIN - 365 * DAY
+
+    def take(self, now: datetime) -> bool:
+        """
+        Take one; whether there was one.
+        """
+        self.full = max(self.full, now) + self.limit.interval
+        return self.full - now <= self.limit.period
+
+
+@dataclass
+class Counted:
+    """
+    What the CA counts, by its own rules and apart from certworker's ledger.
+    """
+
+    seen: dict[frozenset[str], datetime] = field(default_factory=dict)
+    orders: Bucket = field(default_factory=lambda: Bucket(Limit(300, 3 * HOUR)))
+    domains: dict[str, Bucket] = field(
+        default_factory=lambda: defaultdict(lambda: Bucket(Limit(50, 7 * DAY)))
+    )
+    sets: dict[frozenset[str], Bucket] = field(
+        default_factory=lambda: defaultdict(lambda: Bucket(Limit(5, 7 * DAY)))
+    )
+
+    def issued_before(self, names: tuple[str, ...], moment: datetime) -> None:
+        """
+        Count a certificate for *names* of before the incident.
+        """
+        self.seen[frozenset(names)] = moment
+        self.sets[frozenset(names)].take(moment)
+
+    def issued(self, names: tuple[str, ...], now: datetime) -> list[str]:
+        """
+        Count a certificate for *names* that is exempt from nothing; which limits it exceeds.
+        """
+        exact, before = frozenset(names), self.seen.get(frozenset(names))
+        self.seen[exact] = now
+        exceeded = [] if self.sets[exact].take(now) else [f"set {names[0]}"]
+        if before is None or now - before > RENEWAL_WITHIN:
+            exceeded += [] if self.orders.take(now) else ["orders"]
+            for domain in set(map(registered_domain, names)):
+                exceeded += [] if self.domains[domain].take(now) else [f"domain {domain}"]
+        return exceeded
+
+
+def certificates() -> Iterator[tuple[str, ...]]:
+    """
+    The names of all certificates: every tenth name is below a domain that many share.
+    """
+    number = 0
+    for size in SIZES:
+        domain = "shared.localhost" if len(range(number, number + size)) == 1 and number % 10 == 0 else ""
+        yield tuple(f"shop{number + each}.{domain or f'customer{number}.localhost'}" for each in range(size))
+        number += size
+
+
+def filled(life: Life, lifetime: timedelta, counted: Counted) -> dict[tuple[str, ...], Facts]:
+    """
+    Put certificates of *lifetime* and of all ages on the volume, as a restart of the worker and of the CA
+    finds them. Return what is in service.
+    """
+    signer = Hierarchy.open(life.authority.root_path.parent, BEGIN).intermediate
+    label, key, token = life.house.desks[0].choice.label, PrivateKey.generate(), 0
+    serving: dict[tuple[str, ...], Facts] = {}
+    for number, names in enumerate(certificates()):
+        for age in ages(number, lifetime):
+            begins, token = (BEGIN - age).replace(microsecond=0), token + 1
+            leaf = signer.sign(key.key.public_key(), names, begins, begins + lifetime)
+            certificate = Certificate.from_pem(leaf.public_bytes(Encoding.PEM) + signer.pem, key)
+            stored = life.house.volume.store(certificate, authority=label, kind="private", token=token)
+            counted.issued_before(names, begins)
+        life.house.traefik.serve(stored)
+        serving[names] = stored.facts
+    return serving
+
+
+def ages(number: int, lifetime: timedelta) -> list[timedelta]:
+    """
+    Return how long ago the certificates of the *number*-th set of names were issued, the newest last.
+    """
+    random = Random(number)
+    if number % 43 == 0 and number < 43 * LATE:
+        return [lifetime - urgent(lifetime) * random.uniform(0.1, 0.9)]
+    if number % 53 == 1 and number < 53 * OFTEN:
+        return [5 * HOUR, 4 * HOUR, 3 * HOUR]
+    return [lifetime * random.uniform(0.01, 0.62)]
+
+
+def urgent(lifetime: timedelta) -> timedelta:
+    """
+    Return with how much of its *lifetime* left a certificate goes before all others.
+    """
+    return min(48 * HOUR, lifetime / 5)
+
+
+@dataclass
+class Drill:
+    """
+    The renewals of all that was in service, one after the other.
+    """
+
+    life: Life
+    serving: dict[tuple[str, ...], Facts]
+    counted: Counted
+    #: In the order in which a job ran for them for the first time.
+    tried: dict[tuple[str, ...], None] = field(default_factory=dict)
+    #: With the moment of the new certificate.
+    renewed: dict[tuple[str, ...], datetime] = field(default_factory=dict)
+    #: New names, with the moment of their certificate.
+    new: dict[tuple[str, ...], datetime] = field(default_factory=dict)
+    exceeded: list[str] = field(default_factory=list)
+    expired: list[str] = field(default_factory=list)
+
+    def run(self, latest: datetime) -> None:
+        """
+        Go on until everything has a new certificate, or until *latest*.
+        """
+        house, clock = self.life.house, self.life.clock
+        while len(self.renewed) < len(self.serving) or len(self.new) < NEWCOMERS:
+            moment = house.agenda.earliest()
+            if moment is None or moment > latest:
+                return
+            clock.now = max(clock.now, moment + AT_ONCE)
+            house.rounds.look()
+            # While names are due there is a check every five seconds. The slots take requests in between.
+            few = SLOTS if house.agenda.due(clock.now, 1) else None
+            for names in islice(self.life.requests(), few):
+                self.attempt(names)
+
+    def attempt(self, names: tuple[str, ...]) -> None:
+        """
+        Let one job run, and note what it did.
+        """
+        clock, before = self.life.clock, self.serving.get(names)
+        self.tried.setdefault(names)
+        self.life.attempt(names)
+        after = self.life.house.volume.facts(names[0])
+        if after and after != before and names not in self.renewed and names not in self.new:
+            (self.renewed if before else self.new)[names] = clock.now
+            self.exceeded += self.counted.issued(names, clock.now)
+            if before and before.not_after <= clock.now:
+                self.expired += names
+        clock.now += AN_ORDER
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("lifetime", [45 * DAY, 160 * HOUR], ids=lambda each: f"{each / HOUR:.0f} h")
+def test_all_are_renewed_within_the_limits_the_most_urgent_first(
+    tmp_path: Path, connection: Redis, lifetime: timedelta
+) -> None:
+    """
+    5,000 names are renewed though the CA's windows, and with them its exemption, are over. New names do not
+    wait for the renewals, nor these for them.
+    """
+    counted = Counted()
+    with simulated(tmp_path, connection, LIMITS) as life:
+        life.authority.policy.trusts_every_name = True
+        life.authority.lifetime = lifetime
+        serving = filled(life, lifetime, counted)
+        life.house.rounds.reconcile()
+        life.authority.policy.recalled_before = BEGIN
+        life.house.agenda.put_many(
+            {f"new{each}.newcomer{each}.localhost": BEGIN for each in range(NEWCOMERS)}
+        )
+        drill = Drill(life, serving, counted)
+        drill.run(BEGIN + 40 * HOUR)
+
+        often = {names for number, names in enumerate(serving) if len(ages(number, lifetime)) > 1}
+        late = {names for names, facts in serving.items() if facts.not_after - BEGIN < urgent(lifetime)}
+        first = set(islice(drill.tried, 2 * LATE))
+        assert (LATE, OFTEN) == (len(late), len(often))
+        assert sum(map(len, serving)) == sum(map(len, drill.renewed)) == 5_000
+        assert len(drill.new) == NEWCOMERS
+        assert (drill.expired, drill.exceeded) == ([], [])
+        assert late <= first
+        # Outside the window they count against their exact set, so they wait until there is room.
+        assert min(drill.renewed[names] for names in often) > BEGIN + 20 * HOUR
+        # ARI asks for a check within six hours, and none is more than half a day away.
+        assert (
+            max(moment for names, moment in drill.renewed.items() if names not in often) < BEGIN + 13 * HOUR
+        )
+        assert max(drill.new.values()) < BEGIN + 13 * HOUR
+        assert set(life.failed) <= {LocalGuard.code, ServerInternal.code}
+        assert life.failed[LocalGuard.code] > 0
