@@ -37,6 +37,9 @@ BEGIN = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SHARE_OF_FAULTS = 0.05
 FAULTS = {"newOrder": 2, "finalize": 1, "certificate": 1}
 
+#: This share of the requests gets lost in Redis, with a part of a lane.
+SHARE_OF_LOST_REQUESTS = 0.05
+
 #: For this share of a lifetime the worker is busy with other things between two looks.
 BUSY = 1 / 50
 
@@ -121,7 +124,8 @@ class Life:
             failed = self.failed.total()
             self.house.rounds.look()
             for names in self.requests():
-                self.attempt(names)
+                if self.random.random() >= SHARE_OF_LOST_REQUESTS:
+                    self.attempt(names)
             pause = busy if self.failed.total() == failed else timedelta(0)
         self.clock.now = max(end, self.clock.now)
 

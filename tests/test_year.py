@@ -72,6 +72,17 @@ class TestYear:
             life.live(lifetime, 365 * DAY, OUTAGES[lifetime])
             nothing_has_expired(life, sizes, renewals=int(365 * DAY / lifetime))
 
+    @pytest.mark.parametrize("lifetime", [DAY, HOUR, HOUR / 4], ids=lambda lifetime: f"{lifetime / HOUR:g} h")
+    def test_of_a_private_ca(self, tmp_path: Path, connection: Redis, lifetime: timedelta) -> None:
+        """
+        Certificates that live a quarter of an hour leave no time for a wait of a quarter of an hour.
+        """
+        with simulated(tmp_path, connection) as life:
+            life.begin(certificates(FEW), lifetime)
+            life.live(lifetime, 80 * lifetime, lifetime / 4)
+            assert [] == life.expired
+            assert min(map(len, life.orders.values())) > 80
+
     def test_of_lifetimes_that_change(self, tmp_path: Path, connection: Redis) -> None:
         """
         From 90 days to 64, to 45, to 160 hours, as Let's Encrypt goes.
