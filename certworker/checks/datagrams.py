@@ -120,6 +120,8 @@ class _Exchange(Generic[Reply]):
                 return
 
     def _give_up(self, server: Server) -> None:
-        # There is no way to it, or nobody listens there.
+        # There is no way to it, nobody listens there, or this machine has no socket for it (no IPv6, too many
+        # open files).
         self._open = {index for index in self._open if self._letters[index].server != server}
-        self._poll.unregister(self._sockets[server])
+        if (opened := self._sockets.get(server)) is not None:
+            self._poll.unregister(opened)

@@ -15,6 +15,7 @@ import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 
 from certworker.checks.kept import Kept
@@ -157,12 +158,13 @@ class Preflight:
         for remark in (remark for verdict in verdicts for remark in verdict.remarks):
             _warn(name, remark, "")
         certain = [verdict.failure for verdict in verdicts if verdict.answer is Answer.NO and verdict.failure]
+        # A copy each time: a failure that is raised holds the frames of its job, and this one is cached.
         if certain and not renewing:
-            raise certain[0]
+            raise copy(certain[0])
         doubts = [verdict.failure for verdict in verdicts if verdict.failure]
         proven = not certain and any(verdict.is_proof for verdict in verdicts)
         if doubts and not proven and not self._may_ask(name):
-            raise [*certain, *doubts][0]
+            raise copy([*certain, *doubts][0])
         for doubt in doubts:
             _warn(name, doubt, "" if proven else " · the CA is asked all the same, once a day")
 

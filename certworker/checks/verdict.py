@@ -9,6 +9,7 @@ that cannot be made says yes, with a remark: nobody is to wait for ever because 
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from enum import Enum
 
@@ -35,7 +36,8 @@ class Verdict:
     answer: Answer
     #: What was seen, in a few words: "A 203.0.113.7, no AAAA". Empty for a no.
     seen: str = ""
-    #: Why not; None for a yes.
+    #: Why not; None for a yes. A copy that was never raised: verdicts are cached, and what was raised holds the
+    #: frames of its check.
     failure: CertworkerError | None = None
     #: What does not keep the CA from saying yes, and yet is worth telling.
     remarks: tuple[CertworkerError, ...] = ()
@@ -61,14 +63,14 @@ class Verdict:
         """
         Seen from here the CA would say no, but it may see something else.
         """
-        return cls(Answer.LIKELY_NO, "", failure.found_by_us(), remarks)
+        return cls(Answer.LIKELY_NO, "", copy(failure.found_by_us()), remarks)
 
     @classmethod
     def no(cls, failure: CertworkerError, *remarks: CertworkerError) -> Verdict:
         """
         The CA would say no.
         """
-        return cls(Answer.NO, "", failure.found_by_us(), remarks)
+        return cls(Answer.NO, "", copy(failure.found_by_us()), remarks)
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,13 @@ Datagrams get lost, come twice, come from strangers, or never come.
 
 from __future__ import annotations
 
+import os
+import resource
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -49,6 +52,20 @@ def letter(server: Server, content: bytes, about: object = None) -> Letter[bytes
     return Letter(
         server, about or content, content, lambda found: found if found.startswith(content) else None
     )
+
+
+@contextmanager
+def no_more_files() -> Iterator[None]:
+    """
+    For the length of a `with` block, a process that may open no file and no socket.
+    """
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.close(lowest := os.dup(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.fixture
@@ -132,3 +149,12 @@ class TestExchange:
         asked = [letter(("100::1", 53), b"one"), letter(mirror.server, b"two")]
 
         assert b"two!" == exchange(asked)[1]
+
+    def test_a_server_for_which_there_is_no_socket_gives_no_answer(self, mirror: Echo) -> None:
+        """
+        A kernel without IPv6 opens none for an IPv6 server; neither does a process with too many open files.
+        """
+        with no_more_files():
+            assert [None, None] == exchange([letter(mirror.server, b"a"), letter(mirror.server, b"b")])
+
+        assert [b"c!"] == exchange([letter(mirror.server, b"c")])

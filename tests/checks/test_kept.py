@@ -41,3 +41,24 @@ class TestKept:
         assert None is kept.get(0)
         assert 1 == kept.get(1)
         assert MOST == kept.get(MOST)
+
+    def test_what_has_ended_is_forgotten(self) -> None:
+        """
+        A value that nobody asks for any more does not stay until ten thousand others came.
+        """
+        now = [0.0]
+        kept: Kept[str, int] = Kept(lambda: now[0])
+        kept.put("short", 1, 5)
+        kept.put("long", 2, 60)
+        kept.put("renewed", 3, 5)
+        kept.put("renewed", 4, 60)
+        assert 3 == len(kept)
+
+        now[0] = 5.0
+        kept.put("another", 5, 60)
+
+        assert 3 == len(kept)
+        assert [None, 2, 4, 5] == [kept.get(key) for key in ("short", "long", "renewed", "another")]
+        now[0] = 65.0
+        assert None is kept.get("never")
+        assert 0 == len(kept)

@@ -4,9 +4,11 @@ Many checks, one decision.
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -61,6 +63,29 @@ class Questions:
         return Records(name)
 
 
+class Secret:
+    """
+    What only the frame of a job or of a check knows.
+    """
+
+
+def raised(secret: Secret) -> Verdict:
+    """
+    A check that raises its failure.
+    """
+    raise NoAddress(name=NAME, detail=str(secret))
+
+
+def caught(secret: Secret) -> Verdict:
+    """
+    A check that answers with a failure which it caught.
+    """
+    try:
+        return raised(secret)
+    except NoAddress as failure:
+        return Verdict.likely_no(failure)
+
+
 @pytest.fixture
 def questions() -> Questions:
     """
@@ -88,6 +113,33 @@ class TestDecision:
         questions.may = [True]
         with pytest.raises(NoAddress):
             questions.preflight(lambda: YES, lambda: NO)([NAME])
+
+    @pytest.mark.parametrize("answer", [raised, caught])
+    def test_a_cached_no_holds_nothing_of_the_job_that_met_it(
+        self, questions: Questions, answer: Callable[[Secret], Verdict]
+    ) -> None:
+        """
+        A traceback has the frames of its job, with keys in them, and ten thousand answers are cached.
+        """
+        checked: list[weakref.ref[Secret]] = []
+
+        def check() -> Verdict:
+            secret = Secret()
+            checked.append(weakref.ref(secret))
+            return answer(secret)
+
+        def job() -> weakref.ref[Secret]:
+            secret = Secret()
+            with pytest.raises(NoAddress):
+                preflight([NAME])
+            return weakref.ref(secret)
+
+        preflight = questions.preflight(check)
+        jobs = [job(), job()]
+        gc.collect()
+
+        assert 1 == len(checked)
+        assert [None] * 3 == [each() for each in (*jobs, *checked)]
 
     def test_a_no_of_the_machine_stops_it(self, questions: Questions) -> None:
         """
