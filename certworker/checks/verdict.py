@@ -36,8 +36,8 @@ class Verdict:
     answer: Answer
     #: What was seen, in a few words: "A 203.0.113.7, no AAAA". Empty for a no.
     seen: str = ""
-    #: Why not; None for a yes. A copy that was never raised: verdicts are cached, and what was raised holds the
-    #: frames of its check.
+    #: Why not; None for a yes. A copy that was never raised: verdicts are cached, and what was raised holds
+    #: the frames of its check.
     failure: CertworkerError | None = None
     #: What does not keep the CA from saying yes, and yet is worth telling.
     remarks: tuple[CertworkerError, ...] = ()

@@ -21,6 +21,13 @@ file_option = click.option(
     type=click.File(encoding="utf-8", errors="replace"),
     help="Names from FILE, one a line; # begins a comment; - is the standard input.",
 )
+timeout_option = click.option(
+    "--timeout",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="Seconds to --wait, for all names together.",
+)
 
 
 def asker(command: str) -> str:

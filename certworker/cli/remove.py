@@ -10,7 +10,7 @@ from typing import TextIO
 
 import click
 
-from certworker.cli.given import asker, file_option, names_argument, normalised
+from certworker.cli.given import asker, file_option, names_argument, normalised, timeout_option
 from certworker.intake.connection import connected
 from certworker.intake.following import follow
 from certworker.intake.queue import request_removal
@@ -23,7 +23,7 @@ from certworker.settings import load
 @click.option(
     "--wait", is_flag=True, help="Follow the jobs: exit code 0 if all are removed, 1 if one is not."
 )
-@click.option("--timeout", type=click.IntRange(1), default=300, show_default=True, help="Seconds to --wait.")
+@timeout_option
 def command(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: int) -> None:
     """
     Take each NAME out of service: out of the proxy, off the volume, and renew it no more.
@@ -38,14 +38,16 @@ def command(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: in
     # What is there may have come from another CA than today's.
     wanted = normalised(names, file, private=True)
     with connected(settings) as connection:
-        jobs = [(name, request_removal(name, by=asker("remove"), connection=connection)) for name in wanted]
+        jobs = [
+            (request_removal(name, by=asker("remove"), connection=connection), (name,)) for name in wanted
+        ]
         if not wait:
-            for name, _ in jobs:
+            for name in wanted:
                 click.echo(
                     f"{name}: its removal is requested; to see how it stands: certworker status {name}"
                 )
             return
-        ended = [(name, follow(connection, job, (name,), timeout_seconds=timeout)) for name, job in jobs]
-    for name, end in ended:
+        ended = follow(connection, jobs, timeout_seconds=timeout)
+    for name, end in zip(wanted, ended, strict=True):
         click.echo(f"{name}: {end.told}")
-    sys.exit(0 if all(end.well for _, end in ended) else 1)
+    sys.exit(0 if all(end.well for end in ended) else 1)

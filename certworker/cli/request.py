@@ -10,7 +10,7 @@ from typing import TextIO
 
 import click
 
-from certworker.cli.given import asker, file_option, names_argument, normalised
+from certworker.cli.given import asker, file_option, names_argument, normalised, timeout_option
 from certworker.intake.connection import connected
 from certworker.intake.following import follow
 from certworker.intake.queue import request_certificate
@@ -27,7 +27,7 @@ from certworker.settings import load
 )
 @click.option("--together", is_flag=True, help="One certificate for all names instead of one for each.")
 @click.option("--wait", is_flag=True, help="Follow the job: exit code 0 if issued or kept, 1 if it failed.")
-@click.option("--timeout", type=click.IntRange(1), default=300, show_default=True, help="Seconds to --wait.")
+@timeout_option
 def command(
     names: tuple[str, ...],
     file: TextIO | None,
@@ -52,14 +52,14 @@ def command(
     by = asker("request") if force else None
     with connected(settings) as connection:
         jobs = [
-            (each, request_certificate(each, force=force, i_know=i_know, by=by, connection=connection))
+            (request_certificate(each, force=force, i_know=i_know, by=by, connection=connection), each)
             for each in requests
         ]
         if not wait:
-            for each, _ in jobs:
+            for _, each in jobs:
                 click.echo(f"{', '.join(each)}: requested; to see how it stands: certworker status {each[0]}")
             return
-        ended = [(each, follow(connection, job, each, timeout_seconds=timeout)) for each, job in jobs]
-    for each, end in ended:
+        ended = follow(connection, jobs, timeout_seconds=timeout)
+    for (_, each), end in zip(jobs, ended, strict=True):
         click.echo(f"{', '.join(each)}: {end.told}")
-    sys.exit(0 if all(end.well for _, end in ended) else 1)
+    sys.exit(0 if all(end.well for end in ended) else 1)

@@ -20,6 +20,7 @@ from certworker.allowance import budget_of
 from certworker.intake.connection import connected
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.record import Records
+from certworker.names import domain_name
 from certworker.overview import STATES, Backfill, Standing, backfill, standing, standings
 from certworker.serving.volume import Volume
 from certworker.settings import load
@@ -89,7 +90,8 @@ def command(
             _show_summary(Counter(each.state for each in standings(*rooms, now)), progress, as_json)
             return
         if name is not None:
-            _show_one(standing(name.lower().rstrip("."), *rooms, now), now, as_json)
+            # What is there may have come from another CA than today's.
+            _show_one(standing(domain_name(name, private=True), *rooms, now), now, as_json)
             return
         chosen = (
             each

@@ -58,8 +58,7 @@ def _email(settings: Settings) -> Iterator[Finding]:
     else:
         yield SETTINGS.well("e-mail", printable(settings.email))
     if settings.email_remark:
-        text, _, remedy = settings.email_remark.rpartition(". ")
-        yield SETTINGS.warned("e-mail", f"{text}.", remedy)
+        yield SETTINGS.warned("e-mail", *settings.email_remark)
 
 
 def _domain(settings: Settings, given: str) -> Iterator[Finding]:

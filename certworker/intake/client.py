@@ -17,6 +17,10 @@ from certworker.redis_address import RedisAddress
 #: A host that does not answer, Redis or Sentinel, is given up after this.
 CONNECT_SECONDS = 5
 
+#: A Redis that took a command and does not answer it is given up after this. No command of certworker blocks
+#: for longer; redis-py before 8 waits without end.
+ANSWER_SECONDS = 5
+
 
 def client_of(address: RedisAddress, *, connections: int = 8) -> Redis:
     """
@@ -30,6 +34,7 @@ def client_of(address: RedisAddress, *, connections: int = 8) -> Redis:
         "username": address.username,
         "password": address.password,
         "socket_connect_timeout": CONNECT_SECONDS,
+        "socket_timeout": ANSWER_SECONDS,
         "socket_keepalive": True,
         "health_check_interval": 30,
         "max_connections": connections,
@@ -42,7 +47,7 @@ def client_of(address: RedisAddress, *, connections: int = 8) -> Redis:
         address.hosts,
         sentinel_kwargs={
             "socket_connect_timeout": CONNECT_SECONDS,
-            "socket_timeout": CONNECT_SECONDS,
+            "socket_timeout": ANSWER_SECONDS,
             # One that fails is followed by the next one, and the question is asked again as a whole.
             "retry": Retry(NoBackoff(), 0),
             **address.sentinel_access,

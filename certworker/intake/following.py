@@ -5,6 +5,7 @@ Follows a request to its end, for the person who waits for it.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from redis import Redis
@@ -27,23 +28,47 @@ class Ended:
     told: str
 
 
-def follow(connection: Redis, job_id: str, names: tuple[str, ...], *, timeout_seconds: float) -> Ended:
+def follow(
+    connection: Redis,
+    jobs: Sequence[tuple[str, tuple[str, ...]]],
+    *,
+    timeout_seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[Ended]:
     """
-    Wait until the job *job_id* for *names* has ended, at most *timeout_seconds*.
+    Wait until all *jobs*, ids with their names, have ended; return how, in their order.
 
     A job that found another worker at the same names, or no slot, is followed to the end of the issuance.
+
+    Args:
+        timeout_seconds: For all jobs together. What has ended by then is reported, whatever its place.
+        clock: Seconds that only grow.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
     """
-    deadline = time.monotonic() + timeout_seconds
+    deadline = clock() + timeout_seconds
+    late = f"not ended after {timeout_seconds:.0f} s; to see how it stands: certworker status"
+    return [
+        _followed(connection, job_id, names, deadline, clock) or Ended(False, f"{late} {names[0]}")
+        for job_id, names in jobs
+    ]
+
+
+def _followed(
+    connection: Redis, job_id: str, names: tuple[str, ...], deadline: float, clock: Callable[[], float]
+) -> Ended | None:
     elsewhere = False
-    while time.monotonic() < deadline:
+    while True:
         told = _end_of_record(connection, names[0]) if elsewhere else _end_of_job(connection, job_id)
-        elsewhere = elsewhere or told == "waiting"
+        if told == "waiting" and not elsewhere:
+            elsewhere = True
+            continue
         if told not in (None, "waiting"):
             return Ended(told in ("issued", "kept", "removed"), str(told))
+        if clock() >= deadline:
+            return None
         time.sleep(PAUSE_SECONDS)
-    return Ended(
-        False, f"not ended after {timeout_seconds:.0f} s; to see how it stands: certworker status {names[0]}"
-    )
 
 
 def _end_of_job(connection: Redis, job_id: str) -> str | None:

@@ -19,7 +19,7 @@ from certworker.errors import CertworkerError, Interrupted, Retry, printable
 from certworker.errors.machine import AlreadyUnderWay, SchemaTooNew
 from certworker.errors.naming import PayloadType
 from certworker.issuance import Outcome
-from certworker.names import remarks, requested_names, tenant_of
+from certworker.names import domain_name, remarks, requested_names, tenant_of
 from certworker.renewal import Life
 
 logger = logging.getLogger(__name__)
@@ -67,8 +67,7 @@ class _Job:
                 if not isinstance(value, bool):
                     raise PayloadType(field=field, wanted="true or false")
             tenant_of(tenant, names)
-            for remark in remarks(str(domain or domains), names[0]):
-                logger.warning("%s", remark, extra=_about(names[0], "job"))
+            self._remark([domain] if domains is None else domains)
             logger.info("request received%s", " (forced)" if force else "", extra=_about(names[0], "job"))
             if force or self.by:
                 self._audit(names[0], "force" if force else "request")
@@ -91,6 +90,16 @@ class _Job:
         except Interrupted as end:
             self._tell_failure(names, end.failure)
             raise end.failure from None
+
+    def _remark(self, given: Any) -> None:
+        # Each remark once: a hundred names of one shared domain have the same.
+        said: set[str] = set()
+        for text in given:
+            name = domain_name(text, private=True)
+            for remark in remarks(text, name):
+                if remark not in said:
+                    logger.warning("%s", remark, extra=_about(name, "job"))
+                    said.add(remark)
 
     def remove(self, domain: object, domains: object) -> dict[str, Any]:
         # Whatever is there may go, even if today's CA would not certify it.

@@ -218,18 +218,18 @@ class Settings(CoreSettings, NoticeSettings, RedisSettings, ReloadSettings, Reso
         return self.newer_email or self.older_email
 
     @property
-    def email_remark(self) -> str | None:
+    def email_remark(self) -> tuple[str, str] | None:
         """
-        What is odd about the two variables for the e-mail address, if anything is.
+        What is odd about the two variables for the e-mail address, and the remedy; None if nothing is.
         """
         if self.older_email and self.older_email != self.email:
             return (
-                "_APP_EMAIL_CERTIFICATES and _APP_SYSTEM_SECURITY_EMAIL_ADDRESS differ, and the first one is "
-                "used. Remove the second one from .env."
+                "_APP_EMAIL_CERTIFICATES and _APP_SYSTEM_SECURITY_EMAIL_ADDRESS differ; the first is used.",
+                "Remove the second one from .env.",
             )
         if self.email == "certs@appwrite.io":
             return (
-                "The e-mail address for certificates is Appwrite's default, which nobody here reads. "
-                "Set _APP_EMAIL_CERTIFICATES=you@yourdomain"
+                "The e-mail address for certificates is Appwrite's default, which nobody here reads.",
+                "Set _APP_EMAIL_CERTIFICATES=you@yourdomain",
             )
         return None

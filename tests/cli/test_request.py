@@ -76,3 +76,14 @@ class TestRequest:
 
         assert 1 == ended.returncode
         assert "not ended after 1 s" in ended.stdout
+
+    def test_the_time_is_for_all_names_together(self, worker: WorkerProcess, tmp_path: Path) -> None:
+        """
+        Forty names that nobody serves would take 40 seconds, and the command may take 30.
+        """
+        (tmp_path / "names").write_text("".join(f"shop{number}.localhost\n" for number in range(40)))
+        for command in ("request", "remove"):
+            ended = worker.command(command, "--wait", "--timeout", "1", "--file", str(tmp_path / "names"))
+
+            assert 1 == ended.returncode
+            assert 40 == ended.stdout.count("not ended after 1 s")

@@ -69,6 +69,30 @@ class TestStatus:
         assert timedelta(hours=2.9) < ends - house.clock() < timedelta(hours=3.1)
         assert "valid            1" in worker.command("status", "--summary").stdout
 
+    def test_a_name_may_be_written_as_people_write_it(self, worker: WorkerProcess, house: House) -> None:
+        """
+        Every other command takes international letters, capitals and a dot at the end.
+        """
+        house.issuer.issue(("xn--mnchen-3ya.localhost",))
+
+        for spelling in ("München.localhost", "xn--mnchen-3ya.localhost.", " MÜNCHEN.LOCALHOST "):
+            assert "valid until" in worker.command("status", spelling).stdout
+
+    def test_what_is_no_name_is_refused_in_one_line(self, worker: WorkerProcess) -> None:
+        """
+        With the remedy, as in every other command.
+        """
+        for given, code in (
+            ("https://shop.org/", "name.is_url"),
+            ("../x", "name."),
+            ("shop.org:443", "name.has_port"),
+        ):
+            ended = worker.command("status", given)
+
+            assert 1 == ended.returncode
+            assert f"[{code}" in ended.stderr
+            assert 1 == len(ended.stderr.splitlines())
+
     def test_one_name_is_shown_with_all_that_is_known(self, worker: WorkerProcess, house: House) -> None:
         """
         For people by lines, for machines as JSON.

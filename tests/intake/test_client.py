@@ -4,6 +4,7 @@ The client for an address, against real servers: over TLS, as a user, and by way
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -159,6 +160,18 @@ class TestTls:
 
 
 class TestDatabase:
+    def test_one_that_takes_commands_and_never_answers_is_given_up(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Whatever release of redis-py is installed: some of them wait without end.
+        """
+        monkeypatch.setattr("certworker.intake.client.ANSWER_SECONDS", 0.05)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            with client(f"redis://127.0.0.1:{port}/0") as connection, pytest.raises(RedisError):
+                connection.ping()
+
     def test_it_is_the_one_of_the_url(self, redis_server: RedisServer) -> None:
         """
         Some share one Redis among several programs in this way.

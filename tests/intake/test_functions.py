@@ -86,6 +86,20 @@ class TestIssue:
 
         assert ARGUMENTS == tuple(signature.parameters)
 
+    def test_what_is_odd_about_a_name_is_logged_once_for_all_names(
+        self, house: House, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Each name is looked at as it was given, and not the list of them.
+        """
+        with caplog.at_level(logging.WARNING, "certworker.intake"):
+            issue(house, domains=[" a.localhost", "b.localhost", "c.localhost ", "ｄ.localhost"])
+
+        assert [
+            ("a.localhost", "spaces around the name were dropped"),
+            ("d.localhost", "some characters were replaced by their plain forms"),
+        ] == [(line.__dict__["domain"], line.getMessage()) for line in caplog.records]
+
     def test_a_name_that_another_worker_has_ends_the_job_as_waiting(self, house: House) -> None:
         """
         That is no failure, and a slot never waits.

@@ -192,7 +192,7 @@ class TestBacklog:
         with worker_thread(connection, slots=2):
             end_of(connection, job)
             record = records.read(name)
-            ended = follow(connection, job, (name,), timeout_seconds=0.5)
+            (ended,) = follow(connection, [(job, (name,))], timeout_seconds=0.5)
 
         assert record
         assert "waiting" == record.state
