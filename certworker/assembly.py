@@ -36,6 +36,7 @@ from certworker.postoffice import PostOffice
 from certworker.questions import preflight_of
 from certworker.removal import Removal
 from certworker.renewal import Life
+from certworker.repair import Repair
 from certworker.reports.metrics import Metrics
 from certworker.results import Results
 from certworker.rounds import Rounds
@@ -66,6 +67,7 @@ class House:
     preflight: Preflight
     issuer: Issuer
     rounds: Rounds
+    repair: Repair
     removal: Removal
     overdue: Overdue
     metrics: Metrics
@@ -99,8 +101,7 @@ def build(
         clock: The time; a year may be over in a minute.
     """
     random = SystemRandom()
-    volume = Volume(settings.certificates_dir)
-    traefik = Traefik(settings.config_dir)
+    volume, traefik = Volume(settings.certificates_dir), Traefik(settings.config_dir)
     records, agenda, tokens = Records(connection), Agenda(connection, wake), ChallengeTokens(connection)
     lanes, stories = Lanes(connection), Stories(connection)
     locks = NameLocks(connection, lease_seconds, highest_token=volume.highest_token)
@@ -140,6 +141,7 @@ def build(
             clock=clock,
             random=random,
         ),
+        repair=Repair(volume, traefik, agenda, lanes, locks.is_held, clock),
         metrics=_metrics(agenda, records, volume, waiting),
         stories=stories,
         results=Results(Events(connection), records, stories, volume, clock),

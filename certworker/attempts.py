@@ -13,6 +13,7 @@ While a certificate in service loses its life, the pauses get shorter.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ from certworker.ledger.lock import Lease
 from certworker.ledger.record import Records
 from certworker.renewal import Life, next_attempt, pause_after_deaths
 from certworker.serving.generation import Facts
+
+logger = logging.getLogger(__name__)
 
 #: An attempt that nobody finished is looked at again this long after its lease has ended.
 AFTER_THE_LEASE = timedelta(seconds=5)
@@ -71,7 +74,8 @@ class Attempts:
             yield
         except RedisError as error:
             failure = failure_of(error, self.address)
-            self._failed(names, lease, failure)
+            with suppress(RedisError):
+                self._failed(names, lease, failure)
             raise failure from error
         except Exception as fault:
             told = fault.failure if isinstance(fault, Interrupted) else fault
@@ -91,12 +95,25 @@ class Attempts:
             rehearsal(names)
             self.records.rehearsed(names)
 
-    def succeeded(self, facts: Facts, lease: Lease, next_look: datetime) -> None:
+    def has_succeeded(self, facts: Facts) -> bool:
         """
-        The certificate with these *facts* is in service, until *next_look* at least.
+        Return whether it is recorded that the certificate with these *facts* is in service.
+        """
+        try:
+            record = self.records.read(facts.names[0])
+        except RedisError:
+            return False
+        return record is not None and (record.state, record.serial) == ("issued", facts.serial)
+
+    def succeeded(self, facts: Facts, lease: Lease, next_look: datetime) -> bool:
+        """
+        Record that the certificate with these *facts* is in service, until *next_look* at least.
+
+        Returns:
+            Whether it is recorded; without the lease another worker knows more.
         """
         if not lease.still_held():
-            return
+            return False
         self.records.issued(
             facts.names,
             not_before=facts.not_before,
@@ -107,6 +124,17 @@ class Attempts:
             now=self.clock(),
         )
         self.agenda.put_many(dict.fromkeys(facts.names, next_look))
+        return True
+
+    def tidy(self, forget: Callable[[], object]) -> None:
+        """
+        Call *forget* after a success. Where it fails the certificate is in service all the same, and the next
+        attempt calls it again.
+        """
+        try:
+            forget()
+        except (CertworkerError, RedisError) as failure:
+            logger.debug("what the attempt needed is forgotten later: %s", failure)
 
     def _failed(self, names: tuple[str, ...], lease: Lease, failure: CertworkerError) -> None:
         if not lease.still_held():

@@ -19,6 +19,7 @@ from certworker.certificates import Certificate
 from certworker.challenges.solver import present
 from certworker.desks.desk import Desk
 from certworker.desks.turns import first_that_can
+from certworker.errors import CertworkerError
 from certworker.ledger.lock import Lease, NameLocks
 from certworker.renewal import after_issuance
 from certworker.schedule import Plan
@@ -70,23 +71,49 @@ class Issuer:
             CertworkerError: What went wrong, with its remedy. The ledger has it, too, with the moment
                 of the next attempt; Traefik serves what it served before.
         """
-        with self.locks.hold(names) as lease, self.attempts.began(names, lease, force=force):
-            standing = self.volume.standing(names)
-            current = _for_all(names, standing)
-            if current and not force and not self._is_due(current):
-                return self._done("kept", current, lease)
+        with self.locks.hold(names) as lease:
+            unpublished = self._unpublished(names)
+            with self.attempts.began(names, lease, force=force or unpublished is not None):
+                if unpublished:
+                    # An earlier attempt got it: whatever failed then, nothing has to be ordered for it.
+                    self.volume.link(unpublished)
+                    return self._done("issued", unpublished, lease)
+                return self._issue(names, lease, force=force, insisting=insisting)
 
-            self.checks(names, renewing=current is not None)
+    def _issue(self, names: tuple[str, ...], lease: Lease, *, force: bool, insisting: bool) -> Outcome:
+        standing = self.volume.standing(names)
+        current = _for_all(names, standing)
+        if current and not force and not self._is_due(current):
+            return self._done("kept", current, lease)
 
-            order = partial(self._ordered, names, standing, force=force, insisting=insisting)
-            certificate, desk = first_that_can(self.desks, names, order, self.clock())
-            stored = self.volume.store(
-                certificate, authority=desk.choice.label, kind=desk.choice.kind, token=lease.token
-            )
-            outcome = self._done("issued", stored, lease)
-            for each in self.desks:
-                each.under_way.forget(names)
-            return outcome
+        self.checks(names, renewing=current is not None)
+
+        order = partial(self._ordered, names, standing, force=force, insisting=insisting)
+        certificate, desk = first_that_can(self.desks, names, order, self.clock())
+        stored = self.volume.store(
+            certificate, authority=desk.choice.label, kind=desk.choice.kind, token=lease.token
+        )
+        return self._done("issued", stored, lease)
+
+    def _unpublished(self, names: tuple[str, ...]) -> Stored | None:
+        """
+        Return the certificate for *names* that an earlier attempt stored, but did not put into service or did
+        not record.
+        """
+        try:
+            stored = self.volume.unpublished(names)
+        except CertworkerError:
+            return None  # the attempt meets the same fault, and records it
+        if stored and self.attempts.has_succeeded(stored.facts):
+            self.attempts.tidy(partial(self._forget, stored))
+            return None
+        return stored if stored and self.clock() < stored.facts.not_after else None
+
+    def _forget(self, stored: Stored) -> None:
+        # In this order: an order that is still known leads to the certificate that is already there.
+        for each in self.desks:
+            each.under_way.forget(stored.facts.names)
+        self.volume.published(stored)
 
     def _ordered(
         self,
@@ -146,7 +173,8 @@ class Issuer:
         next_look = self.plan(facts, now).next_look
         if state == "issued":
             next_look = after_issuance(facts.life, next_look, now)
-        self.attempts.succeeded(facts, lease, next_look)
+        if self.attempts.succeeded(facts, lease, next_look) and state == "issued":
+            self.attempts.tidy(partial(self._forget, stored))
         return Outcome(state, facts, next_look)
 
 

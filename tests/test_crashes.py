@@ -218,6 +218,11 @@ class TestKilled:
         assert len(lost) <= MOST_LOST, lost
         assert {1, 2} >= {after[name] for name in killed.names}
         assert {1} == {signed[name] for name in killed.names}
+        for name in killed.names:
+            volume = site.house(name).volume
+            generations = list(volume.directory.glob(".certworker/generations/*-*"))
+            assert 1 == len(generations), f"{name} was stored twice: {generations}"
+            assert [] == volume.unpublished_sets()
         # One was killed between the two steps of forgetting.
         assert len(list(tmp_path.glob("state/orders/*/*.pem"))) <= MOST_LOST
 

@@ -28,7 +28,7 @@ FLOORS = [
     {"checks", "challenges", "acme", "serving", "ledger", "reports"},
     {"schedule", "allowance", "attempts", "postoffice", "questions", "results"},
     {"desks"},
-    {"issuance", "removal", "rounds", "overview"},
+    {"issuance", "removal", "rounds", "repair", "overview"},
     {"overdue"},
     {"assembly"},
     {"intake", "door", "beside"},

@@ -100,6 +100,7 @@ class Watch:
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self._stopped.wait(LOOKS_FOR_THE_AGENDA_EVERY_SECONDS):
             self._guarded(self._see_to_the_agenda)
+            self._guarded(self.house.repair.resume_publications)
             if time.monotonic() - self._swept > LEFTOVERS_EVERY_SECONDS:
                 self._remove_leftovers()
 
@@ -111,7 +112,7 @@ class Watch:
             # The scheduler of a worker that died keeps its lock for a minute, and no wake-up comes meanwhile.
             self.house.rounds.look()
 
-    def _guarded(self, step: Callable[[], None]) -> bool:
+    def _guarded(self, step: Callable[[], object]) -> bool:
         # A fault in one round must not end all the rounds to come.
         try:
             step()

@@ -137,17 +137,22 @@ def comparable(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.lower().removesuffix(".") for name in names))
 
 
-def build(generations: Path, certificate: Certificate, facts: Facts) -> Path:
+def new_directory(generations: Path, token: int) -> Path:
     """
-    Write *certificate* as a new generation and return its directory.
+    Return where the next generation with *token* is built.
+    """
+    return generations / f"{token:012d}-{secrets.token_hex(4)}"
 
-    A directory with an ID is complete, always. A certificate is public, its key is the worker's alone.
+
+def build(directory: Path, certificate: Certificate, facts: Facts) -> None:
+    """
+    Write *certificate* as a new generation to *directory*, which :func:`new_directory` has named.
+
+    A directory with such a name is complete, always. A certificate is public, its key is the worker's alone.
     """
     contents = (certificate.cert_pem, certificate.chain_pem, certificate.fullchain_pem, certificate.key.pem)
     files = {name: (content, _mode(name)) for name, content in zip(PEM_FILES, contents, strict=True)}
-    directory = generations / f"{facts.generation:012d}-{secrets.token_hex(4)}"
     durable.write_directory(directory, files | {META: (facts.as_json(), _mode(META))})
-    return directory
 
 
 def token_of(identifier: str) -> int:

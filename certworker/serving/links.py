@@ -92,6 +92,18 @@ class Links:
             except FileNotFoundError:
                 return None
 
+    def targets(self) -> set[str]:
+        """
+        Return the identifiers of all generations that a link leads to.
+        """
+        with durable.told(self._live):
+            try:
+                with os.scandir(self._live) as entries:
+                    names = [entry.name for entry in entries if NAME.fullmatch(entry.name)]
+            except FileNotFoundError:
+                return set()
+        return {found.name for name in names if (found := self.generation(name))}
+
     def deserted(self) -> Iterator[str]:
         """
         The names whose generation is linked, but whose `DOMAIN/` somebody deleted.

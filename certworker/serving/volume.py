@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 from certworker import durable
 from certworker.errors.machine import Fenced, VolumeLocked
 from certworker.locking import LEAST_AGE_SECONDS, PATIENCE_SECONDS, SharedDirectory, WriteLock
-from certworker.serving.generation import Facts, build, token_of
+from certworker.serving.generation import Facts, build, new_directory, token_of
 from certworker.serving.links import Links
 from certworker.serving.pair import Stored, renewable, stored_in
+from certworker.serving.unpublished import Unpublished
 
 if TYPE_CHECKING:
     from certworker.certificates import Certificate
@@ -46,6 +47,7 @@ class Volume:
         self.keep = keep
         self.links = Links(self.directory)
         self._generations = self.links.generations
+        self._unpublished = Unpublished(self._generations)
         # A link to it, so that each lock that is taken in Redis costs no scan of all generations.
         self._highest = self._generations.parent / "highest"
         own = self.directory / ".certworker"
@@ -163,7 +165,7 @@ class Volume:
         Raises:
             Fenced: One of the names has a certificate of a later lease; nothing is changed.
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each name has its old certificate or
-                the new one.
+                the new one. If it is stored, :meth:`unpublished` finds it.
         """
         facts = Facts.of(certificate, authority=authority, kind=kind, generation=token)
         for name in facts.names:
@@ -171,18 +173,79 @@ class Volume:
         with self._building.writing():
             self._refuse_if_newer(facts.names, token)
             durable.make_directory(self._generations)
-            generation = build(self._generations, certificate, facts)
-            with self._linking.held():
-                # Again, since only here nobody else can come between the look and the link.
-                self._refuse_if_newer(facts.names, token)
-                self._link(facts.names, generation)
-        return Stored(certificate, facts, generation)
+            stored = self._stored_before(facts)
+            if stored is None:
+                generation = new_directory(self._generations, token)
+                self._unpublished.add(generation)
+                build(generation, certificate, facts)
+                stored = Stored(certificate, facts, generation)
+            self.link(stored)
+        return stored
+
+    def link(self, stored: Stored) -> None:
+        """
+        Lead the readers of each name of *stored*, a generation, to it.
+
+        Raises:
+            Fenced: One of the names has a certificate of a later lease; nothing is changed, and *stored* is
+                no longer :meth:`unpublished`.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: As for :meth:`store`.
+        """
+        names = stored.facts.names
+        with self._building.writing(), self._linking.held():
+            try:
+                # Only here no other worker can come between the check and the link.
+                self._refuse_if_newer(names, token_of(stored.directory.name))
+            except Fenced:
+                self._unpublished.remove(stored.directory)
+                raise
+            self._link(names, stored.directory)
+
+    def unpublished(self, names: tuple[str, ...]) -> Stored | None:
+        """
+        Return the certificate for exactly *names* that is stored, and was not :meth:`published`.
+
+        There is none if a newer one is linked.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The volume cannot be read.
+        """
+        directory = self._unpublished.find(names)
+        if directory is None:
+            return None
+        if self._has_newer(names, token_of(directory.name)):
+            self._unpublished.remove(directory)
+            return None
+        return stored_in(directory, names[0])
+
+    def unpublished_sets(self) -> list[tuple[str, ...]]:
+        """
+        Return the names of each certificate that is stored, and was not :meth:`published`.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The volume cannot be read.
+        """
+        return [facts.names for _, facts in self._unpublished.all()]
+
+    def published(self, stored: Stored) -> None:
+        """
+        Remember that *stored* is in service, and that the records have it.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: It is not possible; then it is put into service once more.
+        """
+        for directory, facts in self._unpublished.all():
+            if set(facts.names) == set(stored.facts.names) and directory.name <= stored.directory.name:
+                self._unpublished.remove(directory)
 
     def remove(self, name: str) -> None:
         """
         Take *name* out of service. Its generations go with the next :meth:`prune`.
         """
         with self._linking.held():
+            for directory, facts in self._unpublished.all():
+                if name in facts.names:
+                    self._unpublished.remove(directory)
             self.links.remove(name)
 
     def prune(self, served: Collection[str]) -> None:
@@ -190,10 +253,11 @@ class Volume:
         Remove old generations.
 
         The last few of each name in service stay, and so does whatever a link or one of *served* (the
-        identifiers in Traefik's files) leads to: somebody may be reading it.
+        identifiers in Traefik's files) leads to, and what waits for its publication.
         """
         with suppress(VolumeLocked):
-            for directory in self._superfluous(served):
+            self._forget_superseded()
+            for directory in self._superfluous({*served, *self.links.targets()}):
                 with self._building.alone():
                     # Under the lock once more: it may have been linked since.
                     if not self._is_linked(directory):
@@ -222,10 +286,45 @@ class Volume:
             durable.check_writable(self.directory)
 
     def _refuse_if_newer(self, names: tuple[str, ...], token: int) -> None:
+        if name := self._has_newer(names, token):
+            raise Fenced(name=name)
+
+    def _has_newer(self, names: tuple[str, ...], token: int) -> str | None:
+        """
+        Return the first of *names* that has a certificate of a later lease than *token*.
+        """
         for name in names:
             linked = self.links.generation(name)
             if linked and token_of(linked.name) > token:
-                raise Fenced(name=name)
+                return name
+        return None
+
+    def _stored_before(self, facts: Facts) -> Stored | None:
+        """
+        Return the very certificate of which *facts* are known, if it is stored and complete.
+
+        A resumed order brings what an earlier attempt stored, and two directories may hold the same files.
+        """
+        linked = map(self.links.generation, facts.names)
+        for directory in dict.fromkeys(filter(None, (self._unpublished.find(facts.names), *linked))):
+            known = Facts.read(directory)
+            if known and _is_same(known, facts) and (stored := stored_in(directory, facts.names[0])):
+                return stored
+        return None
+
+    def _forget_superseded(self) -> None:
+        """
+        Forget what was never completed, and what a later certificate of all its names has replaced.
+        """
+        for identifier in self._unpublished.identifiers():
+            directory = self._generations / identifier
+            facts = Facts.read(directory)
+            with self._building.alone():
+                if not directory.exists() or (facts and self._is_superseded(facts, identifier)):
+                    self._unpublished.remove(directory)
+
+    def _is_superseded(self, facts: Facts, identifier: str) -> bool:
+        return all(self._has_newer((name,), token_of(identifier)) for name in facts.names)
 
     def _link(self, names: tuple[str, ...], generation: Path) -> None:
         if token_of(generation.name) > self.highest_token():
@@ -239,10 +338,16 @@ class Volume:
         # The files of others become a generation of their own before links replace them, one after the
         # other: so there is no moment at which the four do not fit each other.
         if self.links.leads_to(name) == self.links.place(name) and (others := self.current(name)):
-            self.links.switch([name], build(self._generations, others.certificate, others.facts))
+            if stored := self._stored_before(others.facts):
+                generation = stored.directory
+            else:
+                generation = new_directory(self._generations, others.facts.generation)
+                build(generation, others.certificate, others.facts)
+            self.links.switch([name], generation)
         self.links.lay(name)
 
-    def _superfluous(self, served: Collection[str]) -> Iterator[Path]:
+    def _superfluous(self, needed: Collection[str]) -> Iterator[Path]:
+        needed = {*needed, *self._unpublished.identifiers()}
         seen: Counter[str] = Counter()
         for identifier in sorted(self._identifiers(), reverse=True):
             directory = self._generations / identifier
@@ -250,11 +355,13 @@ class Volume:
             names = [name for name in facts.names if self.links.generation(name)] if facts else []
             wanted = any(seen[name] < self.keep for name in names)
             seen.update(names)
-            if not (wanted or identifier in served or self._is_linked(directory)):
+            if not (wanted or identifier in needed or self._is_linked(directory)):
                 yield directory
 
     def _is_linked(self, directory: Path) -> bool:
         facts = Facts.read(directory)
+        if directory.name in self._unpublished.identifiers():
+            return True
         return facts is not None and directory in map(self.links.generation, facts.names)
 
     def _identifiers(self) -> list[str]:
@@ -264,3 +371,8 @@ class Volume:
                     return [entry.name for entry in entries]
             except FileNotFoundError:
                 return []
+
+
+def _is_same(one: Facts, other: Facts) -> bool:
+    # No CA gives a serial number twice; another CA may.
+    return (one.serial, one.issuer, one.not_before) == (other.serial, other.issuer, other.not_before)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from certworker.errors.machine import SchemaTooNew
-from certworker.serving.generation import META, SCHEMA, Facts, build, token_of
+from certworker.serving.generation import META, SCHEMA, Facts, build, new_directory, token_of
 from tests.serving.authority import Signer
 from tests.serving.stored import NAME
 
@@ -23,7 +23,9 @@ def built(place: Path, signer: Signer, token: int) -> Path:
     """
     certificate = signer.certificate(NAME)
     facts = Facts.of(certificate, authority="letsencrypt", kind="public", generation=token)
-    return build(place, certificate, facts)
+    directory = new_directory(place, token)
+    build(directory, certificate, facts)
+    return directory
 
 
 class TestFacts:
@@ -34,7 +36,9 @@ class TestFacts:
         certificate = signer.certificate(NAME, "www.example.com")
         facts = Facts.of(certificate, authority="letsencrypt", kind="public", generation=7)
 
-        assert facts == Facts.read(build(tmp_path, certificate, facts))
+        build(tmp_path / "generation", certificate, facts)
+
+        assert facts == Facts.read(tmp_path / "generation")
 
     def test_they_say_which_schema_they_have(self, tmp_path: Path, signer: Signer) -> None:
         """
@@ -118,7 +122,8 @@ class TestFacts:
         """
         certificate = signer.certificate("Shop.Example.COM", "shop.example.com.", "WWW.shop.example.com")
         facts = Facts.of(certificate, authority="letsencrypt", kind="public", generation=7)
-        directory = build(tmp_path, certificate, facts)
+        directory = tmp_path / "generation"
+        build(directory, certificate, facts)
         told = json.loads((directory / META).read_bytes())
         (directory / META).write_text(
             json.dumps(told | {"names": ["Shop.Example.com.", "../evil", "WWW.shop.example.com"]})

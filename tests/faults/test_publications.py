@@ -1,0 +1,350 @@
+"""
+Between the certificate on the volume and its record: whatever fails there costs no second order.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.assembly import House
+from certworker.development.authority import DevelopmentAuthority
+from certworker.errors import CertworkerError
+from certworker.intake.functions import functions_of
+from certworker.ledger.budget import BUDGET
+from certworker.serving.traefik import Traefik
+from certworker.serving.volume import Volume
+from tests.faults.service import NAME, in_service
+from tests.houses import environment, open_house
+from tests.servers.redis import RedisServer
+from tests.servers.worker import WorkerProcess, wait_until
+from tests.serving.authority import Signer
+from tests.serving.trace import Effect, Trace
+
+#: Limits that no test reaches, so that the budget keeps books.
+LIMITS = {
+    "orders_per_account": "300/3h",
+    "certificates_per_domain": "50/7d",
+    "certificates_per_set": "5/7d",
+    "failures_per_name": "5/1h",
+}
+
+Obstacle = Callable[["World"], object]
+
+
+@dataclass
+class World:
+    """
+    A house whose Redis may be harmed, and what is in the way of a publication.
+    """
+
+    house: House
+    place: Path
+    redis: RedisServer
+    authority: DevelopmentAuthority
+    #: Ends the obstacle.
+    stack: ExitStack
+
+    @property
+    def generations(self) -> list[str]:
+        """
+        The generations that hold a certificate for NAME.
+        """
+        metas = (self.place / "certificates/.certworker/generations").glob("*/meta.json")
+        return [meta.parent.name for meta in metas if NAME in json.loads(meta.read_bytes())["names"]]
+
+    @property
+    def asked(self) -> list[str]:
+        """
+        What the CA was asked for, without renewal information.
+        """
+        return [asked.kind for asked in self.authority.requests if asked.kind != "renewalInfo"]
+
+    @property
+    def books(self) -> dict[bytes, float]:
+        """
+        All that the budget has counted of orders and certificates.
+        """
+        with self.redis.client() as connection:
+            keys = connection.scan_iter(f"{BUDGET}*")
+            counted = [each for key in keys for each in connection.zrange(key, 0, -1, withscores=True)]
+        return {name: score for name, score in counted if name.startswith((b"orders", b"domain", b"set"))}
+
+    def on(self, verb: str, path: str, act: Callable[[], object]) -> None:
+        """
+        Call *act* before each change *verb* of a file whose path begins with *path*, from now on.
+        """
+
+        def before(effect: Effect) -> None:
+            target = str(effect.detail) if verb == "rename" else effect.path
+            if effect.verb == verb and target.startswith(path):
+                act()
+
+        trace = Trace(self.place)
+        trace.before = before
+        self.stack.enter_context(trace.recording())
+
+
+@pytest.fixture
+def world(
+    tmp_path: Path, own_redis: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+) -> Iterator[World]:
+    """
+    A house that has issued before: its account exists, and its directories were found to be writable.
+    """
+    url, limits = door_authority.directory_url, tmp_path / "limits.json"
+    limits.write_text(json.dumps({url: LIMITS}))
+    with (
+        own_redis.client() as connection,
+        open_house(tmp_path, connection, url, http_port, CERTWORKER_LIMITS_FILE=str(limits)) as house,
+        ExitStack() as stack,
+    ):
+        house.volume._linking.patience_seconds = house.traefik._lock.patience_seconds = 0.2
+        house.issuer.issue(("first.localhost",))
+        yield World(house, tmp_path, own_redis, door_authority, stack)
+
+
+def fail(number: int) -> None:
+    """
+    Be a disk that fails with the error *number*.
+    """
+    raise OSError(number, os.strerror(number))
+
+
+def kill_redis(world: World) -> None:
+    """
+    End Redis while Traefik's file is renamed; it comes back without any of its keys.
+    """
+    world.on("rename", f"config/{NAME}.yml", world.redis.kill)
+    world.stack.callback(world.redis.start)
+
+
+def refuse(world: World, *commands: str) -> None:
+    """
+    Have Redis refuse *commands*, as after a change of its rights.
+    """
+    with world.redis.client() as connection:
+        connection.execute_command("ACL", "SETUSER", "default", *(f"-{command}" for command in commands))
+
+    def allow() -> None:
+        with world.redis.client() as connection:
+            connection.execute_command("ACL", "SETUSER", "default", *(f"+{command}" for command in commands))
+
+    world.stack.callback(allow)
+
+
+def file_in_the_way(world: World) -> None:
+    """
+    Have a directory where Traefik's file belongs.
+    """
+    (world.place / f"config/{NAME}.yml").mkdir()
+    world.stack.callback((world.place / f"config/{NAME}.yml").rmdir)
+
+
+#: Each fails the attempt after the CA has signed.
+OBSTACLES: dict[str, Obstacle] = {
+    "the volume is locked": lambda world: world.stack.enter_context(
+        Volume(world.place / "certificates")._linking.held()
+    ),
+    "the disk is full for the links": lambda world: world.on(
+        "rename", "certificates/.certworker/live", lambda: fail(errno.ENOSPC)
+    ),
+    "Traefik's directory is locked": lambda world: world.stack.enter_context(
+        Traefik(world.place / "config")._lock.held()
+    ),
+    "the disk of Traefik's files is full": lambda world: world.on(
+        "create", "config/.certworker", lambda: fail(errno.ENOSPC)
+    ),
+    "Traefik's directory is read-only": lambda world: world.on(
+        "create", "config/.certworker", lambda: fail(errno.EROFS)
+    ),
+    "Traefik's disk is broken": lambda world: world.on(
+        "rename", f"config/{NAME}.yml", lambda: fail(errno.EIO)
+    ),
+    "a directory is in the way": file_in_the_way,
+    "Redis dies, and loses everything": kill_redis,
+}
+
+
+class TestFailures:
+    @pytest.mark.parametrize("kind", OBSTACLES)
+    def test_the_next_attempt_publishes_and_orders_nothing(self, world: World, kind: str) -> None:
+        """
+        It needs neither the CA nor a check, charges nothing, and reports the certificate as issued.
+        """
+        OBSTACLES[kind](world)
+        with pytest.raises(CertworkerError):
+            world.house.issuer.issue((NAME,))
+        (generation,) = world.generations
+        world.stack.close()
+        asked, books = world.asked, world.books
+        world.authority.stop()
+
+        def no_check(*_: object, **__: object) -> None:
+            raise AssertionError("a check costs time, and may refuse what is there already")
+
+        house = replace(world.house, issuer=replace(world.house.issuer, checks=no_check))
+        told = functions_of(house)["certworker.issue"](domain=NAME)
+
+        assert ("issued", [NAME]) == (told["state"], told["names"])
+        assert in_service(house, NAME) == told["serial"]
+        assert [generation] == world.generations
+        assert (asked, books) == (world.asked, world.books)
+        assert 1 == asked.count("finalize") - 1
+        assert "kept" == house.issuer.issue((NAME,)).state
+        assert [] == house.volume.unpublished_sets()
+
+    def test_a_full_disk_before_the_certificate_is_stored_costs_one_order(self, world: World) -> None:
+        """
+        The CA is asked for the very same certificate again, and nothing is counted twice.
+        """
+        world.on("create", "certificates/.certworker/generations", lambda: fail(errno.ENOSPC))
+        with pytest.raises(CertworkerError):
+            world.house.issuer.issue((NAME,))
+        assert [] == world.generations
+        world.stack.close()
+        books = world.books
+        assert books
+
+        assert "issued" == world.house.issuer.issue((NAME,)).state
+        assert 1 == len(world.generations)
+        assert (2, 2) == (world.asked.count("newOrder"), world.asked.count("finalize"))
+        assert books == world.books
+
+    def test_an_order_that_cannot_be_forgotten_fails_nothing_and_is_not_resumed(self, world: World) -> None:
+        """
+        The certificate is in service and recorded; the next attempt forgets what it needed.
+        """
+        refuse(world, "getdel")
+        assert "issued" == world.house.issuer.issue((NAME,)).state
+        world.stack.close()
+        asked = world.asked
+
+        assert "kept" == world.house.issuer.issue((NAME,)).state
+        assert asked == world.asked
+        assert 1 == len(world.generations)
+        assert [] == world.house.volume.unpublished_sets()
+        assert world.house.desks[0].under_way.find((NAME,)) is None
+
+    def test_force_after_a_failed_publication_publishes(self, world: World) -> None:
+        """
+        RQ runs the very same job again after a worker died, and that job may be a forced one.
+        """
+        first = world.house.issuer.issue((NAME,))
+        file = world.place / f"config/{NAME}.yml"
+        file.unlink()
+        file.mkdir()
+        with pytest.raises(CertworkerError):
+            world.house.issuer.issue((NAME,), force=True)
+        file.rmdir()
+        again = world.house.issuer.issue((NAME,), force=True)
+
+        assert "issued" == again.state
+        assert first.facts.serial != again.facts.serial
+        assert again.facts.serial == in_service(world.house, NAME)
+        assert 3 == world.asked.count("newOrder")
+
+        assert again.facts.serial != world.house.issuer.issue((NAME,), force=True).facts.serial
+
+    def test_workers_that_died_at_it_are_no_reason_to_wait(self, world: World) -> None:
+        """
+        A publication takes milliseconds, and asks nobody.
+        """
+        file_in_the_way(world)
+        with pytest.raises(CertworkerError):
+            world.house.issuer.issue((NAME,))
+        world.stack.close()
+        now = world.house.clock()
+        for _ in range(3):
+            world.house.records.began((NAME,), next_look=now + timedelta(days=1), now=now)
+
+        assert "issued" == world.house.issuer.issue((NAME,)).state
+
+    def test_what_a_later_worker_has_replaced_is_not_published(self, world: World) -> None:
+        """
+        A worker that was frozen stored an older certificate than the one in service.
+        """
+        file_in_the_way(world)
+        with pytest.raises(CertworkerError):
+            world.house.issuer.issue((NAME,))
+        world.stack.close()
+        with world.house.locks.hold([NAME]) as lease:
+            newer = Signer().certificate(NAME)
+            world.house.volume.store(newer, authority="a", kind="private", token=lease.token)
+
+        assert "issued" == world.house.issuer.issue((NAME,)).state
+        assert newer.serial == in_service(world.house, NAME)
+        assert [] == world.house.volume.unpublished_sets()
+
+    def test_a_name_that_is_removed_meanwhile_stays_removed(self, world: World) -> None:
+        """
+        Nothing brings it back.
+        """
+        file_in_the_way(world)
+        with pytest.raises(CertworkerError):
+            world.house.issuer.issue((NAME,))
+        world.stack.close()
+        world.house.removal.remove(NAME)
+
+        assert [] == world.house.volume.unpublished_sets()
+        assert 0 == world.house.repair.resume_publications()
+
+    def test_what_waits_for_its_publication_is_never_pruned(self, world: World) -> None:
+        """
+        No link leads to a first certificate whose links could not be made.
+        """
+        OBSTACLES["the volume is locked"](world)
+        with pytest.raises(CertworkerError):
+            world.house.issuer.issue((NAME,))
+        world.house.volume.prune(world.house.traefik.served())
+        world.stack.close()
+
+        assert 1 == len(world.generations)
+        assert "issued" == world.house.issuer.issue((NAME,)).state
+
+
+class TestWorker:
+    def test_a_running_worker_publishes_as_soon_as_the_obstacle_is_gone(
+        self,
+        tmp_path: Path,
+        own_redis: RedisServer,
+        door_authority: DevelopmentAuthority,
+        http_port: int,
+    ) -> None:
+        """
+        A directory stands where Traefik's file belongs; the stream tells one certificate, issued once.
+        """
+        variables = environment(
+            tmp_path,
+            door_authority.directory_url,
+            http_port,
+            _APP_REDIS_HOST="127.0.0.1",
+            _APP_REDIS_PORT=str(own_redis.port),
+            _APP_DOMAIN=NAME,
+        )
+        file = tmp_path / f"config/{NAME}.yml"
+        file.mkdir()
+        with WorkerProcess(variables, tmp_path / "worker.log") as worker:
+            worker.wait_for_line(r"NOT ISSUED \[fs\.io\]")
+            door_authority.stop()
+            file.rmdir()
+            wait_until(lambda: file.is_file() or None, lambda: worker.log, 90)
+            worker.wait_for_line(f"{NAME}: DONE")
+
+            with own_redis.client() as connection:
+                assert ["failed", "issued"] == _states(connection)
+        assert 1 == sum(asked.kind == "newOrder" for asked in door_authority.requests)
+
+
+def _states(connection: Redis) -> list[str]:
+    told: list[tuple[bytes, dict[bytes, bytes]]] = connection.xrange("certworker:events")  # type: ignore[assignment]
+    return list(dict.fromkeys(json.loads(fields[b"event"])["state"] for _, fields in told))
