@@ -102,12 +102,12 @@ def build(
     """
     random = SystemRandom()
     volume, traefik = Volume(settings.certificates_dir), Traefik(settings.config_dir)
-    records, agenda, tokens = Records(connection), Agenda(connection, wake), ChallengeTokens(connection)
-    lanes, stories = Lanes(connection), Stories(connection)
+    records, tokens = Records(connection), ChallengeTokens(connection, clock)
+    agenda, lanes, stories = Agenda(connection, wake), Lanes(connection), Stories(connection)
     locks = NameLocks(connection, lease_seconds, highest_token=volume.highest_token)
     desks = Opening(settings, connection, volume, tokens, directory_of, clock).desks()
     schedule = Schedule(partial(_advice, desks), random)
-    preflight = _preflight(settings, desks, connection)
+    preflight = _preflight(settings, desks, connection, clock)
     issuer = Issuer(
         desks=desks,
         checks=preflight,
@@ -151,9 +151,12 @@ def build(
     )
 
 
-def _preflight(settings: Settings, desks: Sequence[Desk], connection: Redis) -> Preflight:
+def _preflight(
+    settings: Settings, desks: Sequence[Desk], connection: Redis, clock: Callable[[], datetime]
+) -> Preflight:
     authorities = [desk.authority for desk in desks]
-    return preflight_of(settings, authorities, desks[0].solvers, may_ask=Doubts(connection).may_ask)
+    may_ask = Doubts(connection).may_ask
+    return preflight_of(settings, authorities, desks[0].solvers, may_ask=may_ask, clock=clock)
 
 
 def _responder(tokens: ChallengeTokens, desks: Iterable[Desk]) -> Responder:

@@ -7,6 +7,8 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import copy
+from datetime import datetime
 from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
@@ -42,6 +44,7 @@ def preflight_of(
     solvers: Sequence[Solver],
     *,
     may_ask: Callable[[str], bool],
+    clock: Callable[[], datetime],
 ) -> Preflight:
     """
     All checks of a worker with *settings*.
@@ -50,6 +53,7 @@ def preflight_of(
         authorities: The CAs, the preferred one first.
         solvers: Where the preferred one finds answers to its challenges.
         may_ask: Whether the CA may be asked about a name although it would probably say no.
+        clock: That of this machine, which is compared with the CA's.
     """
     preferred = authorities[0]
     _, wrong = target_of(settings.targets, private=settings.authority.private_names)
@@ -65,7 +69,9 @@ def preflight_of(
             Inspection("settings", "the environment", partial(_settings, settings), 1),
             Inspection("targets", "the environment", partial(_targets, settings, preferred, wrong), 3),
             Inspection("volumes", "a file written there", partial(check_volumes, volumes, directories), 10),
-            Inspection("clock", "the Date in the CA's answers", partial(check_clock, preferred.check), 3),
+            Inspection(
+                "clock", "the Date in the CA's answers", partial(check_clock, preferred.check, clock), 3
+            ),
         ],
         checks_of(settings, authorities, solvers, resolver),
         resolver.look_up,
@@ -126,7 +132,7 @@ def verify(preflight: Preflight, name: str) -> None:
     (found,) = preflight.examine([name])
     for each in found:
         if each.check in IN_DNS and each.verdict.failure:
-            raise each.verdict.failure
+            raise copy(each.verdict.failure)  # the verdict is cached
 
 
 def resolver_of(settings: Settings) -> Resolver:

@@ -4,8 +4,16 @@ The house from the settings.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
+
+from redis import Redis
+
 from certworker.assembly import House
 from certworker.challenges.webroot import Webroot
+from certworker.development.authority import DevelopmentAuthority
+from certworker.ledger.tokens import LIFETIME
+from tests.houses import open_house
 
 
 class TestBuild:
@@ -24,6 +32,20 @@ class TestBuild:
         house.tokens.remember("token", authority=house.desks[0].authority.label, name="shop.localhost")
 
         assert f"token.{house.desks[0].authority.thumbprint}" == house.responder.answer("token")
+
+    def test_tokens_have_the_clock_of_all_others(
+        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        A simulated year ends tokens as well.
+        """
+        now = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
+        with open_house(
+            tmp_path, connection, door_authority.directory_url, http_port, clock=lambda: now
+        ) as house:
+            house.tokens.remember("token", authority="a", name="shop.localhost")
+
+            assert now + LIFETIME == house.tokens.all()["token"].expires
 
     def test_metrics_know_names_and_queue(self, house: House) -> None:
         """

@@ -5,7 +5,7 @@ What is stored comes into service, and what is in service stays so.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 
@@ -24,7 +24,7 @@ def requested(house: House) -> list[str]:
     """
     Take all requests from the lanes, and return the tenants.
     """
-    taken = iter(partial(house.lanes.take, new_job("certworker.issue"), []), None)
+    taken = iter(partial(house.lanes.take, new_job("certworker.issue", datetime.now(UTC)), []), None)
     return [each.tenant for each in taken if each]
 
 

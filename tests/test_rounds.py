@@ -98,7 +98,10 @@ class TestLook:
 
         assert {"looked": 3, "requested": 3} == rounds.look()
         assert ["expiring.localhost", "renewal.localhost", "new.localhost"] == [
-            taken.tenant for taken in iter(partial(house.lanes.take, new_job("certworker.issue"), []), None)
+            taken.tenant
+            for taken in iter(
+                partial(house.lanes.take, new_job("certworker.issue", datetime.now(UTC)), []), None
+            )
         ]
 
     def test_what_the_ca_wants_renewed_early_goes_before_what_is_old(self, house: House) -> None:
@@ -116,7 +119,10 @@ class TestLook:
         replace(house.rounds, plan=plan).look()
 
         assert ["revoked.localhost", "old.localhost"] == [
-            taken.tenant for taken in iter(partial(house.lanes.take, new_job("certworker.issue"), []), None)
+            taken.tenant
+            for taken in iter(
+                partial(house.lanes.take, new_job("certworker.issue", datetime.now(UTC)), []), None
+            )
         ]
 
     def test_a_certificate_that_traefik_does_not_serve_is_put_right(self, house: House) -> None:
@@ -220,7 +226,7 @@ class TestLook:
 
         house.rounds.look()
 
-        request = house.lanes.take(new_job("certworker.issue"), [])
+        request = house.lanes.take(new_job("certworker.issue", datetime.now(UTC)), [])
         assert request
         assert {"domain": evil} == json.loads(request.fields["data"])[3]
 

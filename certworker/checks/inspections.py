@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from certworker.checks.verdict import Verdict
@@ -22,12 +22,13 @@ LITTLE_SPACE_BYTES = 100 * 1024 * 1024
 FEW_FILES = 1_000
 
 
-def check_clock(offset: Callable[[], timedelta | None]) -> Verdict:
+def check_clock(offset: Callable[[], timedelta | None], clock: Callable[[], datetime]) -> Verdict:
     """
     Compare the clock with that of the CA.
 
     Args:
         offset: How much its clock was ahead of ours when it answered last; None: it does not tell its time.
+        clock: Ours.
     """
     try:
         ahead = offset()
@@ -40,7 +41,7 @@ def check_clock(offset: Callable[[], timedelta | None]) -> Verdict:
     wrong = kind(
         span=_span(abs(ahead)),
         direction="behind" if ahead > timedelta() else "ahead of",
-        theirs=f"{datetime.now(UTC) + ahead:%Y-%m-%d %H:%M:%S} UTC",
+        theirs=f"{clock() + ahead:%Y-%m-%d %H:%M:%S} UTC",
     )
     return Verdict.no(wrong) if kind is ClockSkew else Verdict.yes("", wrong)
 

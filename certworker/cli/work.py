@@ -133,6 +133,7 @@ def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
             _functions(house, stack),
             slots=settings.concurrency,
             private_names=settings.authority.private_names,
+            clock=house.clock,
             stop=stop,
             lease_seconds=lease_seconds,
             on_ready=ready,

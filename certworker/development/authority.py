@@ -93,13 +93,6 @@ class DevelopmentAuthority:
         return f"http://{self.host}:{self.port}/directory"
 
     @property
-    def root_pem(self) -> bytes:
-        """
-        The certificate that a client or a browser has to trust.
-        """
-        return self._hierarchy.root.pem
-
-    @property
     def requests(self) -> list[Asked]:
         """
         What was asked so far, oldest first.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from certworker.acme.authority import Authority
+from certworker.assembly import now_in_utc
 from certworker.checks.inspections import check_clock
 from certworker.deadline import Deadline
 from certworker.doctor.findings import Finding, Verdict
@@ -70,7 +71,7 @@ def clock(reached: Reached) -> Iterator[Finding]:
         well = (
             "the CA tells no time" if offset is None else f"{abs(offset.total_seconds()):.0f} s from the CA"
         )
-        yield from MACHINE.of_check("clock", check_clock(lambda: offset), well)
+        yield from MACHINE.of_check("clock", check_clock(lambda: offset, now_in_utc), well)
 
 
 def redis(settings: Settings) -> Iterator[Finding]:

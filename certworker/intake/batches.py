@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from uuid import uuid4
 
 from redis import Redis
@@ -121,16 +121,16 @@ class Batches:
         self._end([IN_BETWEEN, FINISHED], [_written(now), RESULT_TTL, over, *flat])
 
 
-def new_job(function: str) -> NewJob:
+def new_job(function: str, now: datetime) -> NewJob:
     """
     A job that calls *function*; it will be in between, as if it had been taken from the queue.
     """
-    job_id, now = f"issue-{uuid4().hex}", _written(datetime.now(UTC))
+    job_id, created = f"issue-{uuid4().hex}", _written(now)
     fields = {
         "origin": QUEUE,
         "status": "queued",
-        "created_at": now,
-        "enqueued_at": now,
+        "created_at": created,
+        "enqueued_at": created,
         "timeout": str(JOB_TIMEOUT),
         "result_ttl": str(RESULT_TTL),
         "failure_ttl": str(FAILURE_TTL),

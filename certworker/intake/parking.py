@@ -8,11 +8,10 @@ behind them waiting for half a minute, and no slot would do anything else.
 from __future__ import annotations
 
 import logging
-import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -60,10 +59,14 @@ class Parking:
     Args:
         slots: Of the worker.
         private_names: Whether names are fine that only a private network knows.
+        clock: The time in UTC.
     """
 
-    def __init__(self, connection: Redis, slots: Slots, *, private_names: bool) -> None:
+    def __init__(
+        self, connection: Redis, slots: Slots, *, private_names: bool, clock: Callable[[], datetime]
+    ) -> None:
         self._slots = slots
+        self._clock = clock
         self._private_names = private_names
         self._lanes = Lanes(connection)
         self._backlog = False
@@ -113,7 +116,7 @@ class Parking:
             taken: Ids that are in between already.
         """
         tenants: Counter[str] = Counter()
-        began = time.time()
+        began = self._clock().timestamp()
         for _ in range(MOST_PORTIONS):
             left, parked, first = self._sorted(taken)
             taken = ()
@@ -144,7 +147,7 @@ class Parking:
         """
         The next request of the lanes as a job in between the lists; None if nobody waits.
         """
-        job = new_job(ISSUE)
+        job = new_job(ISSUE, self._clock())
         taken = self._lanes.take(job, self._slots.beyond_their_share())
         self._backlog = taken is not None
         if taken is None:
@@ -203,7 +206,7 @@ class Parking:
 
     def _park(self, parked: Mapping[bytes, Request], number: float) -> None:
         # First all that says that they wait, last that their jobs have ended: nothing is ever nowhere.
-        now = datetime.now(UTC)
+        now = self._clock()
         later = now + UNTIL_A_LOST_LANE_IS_MISSED
         self._lanes.put("new", {each: number + n * MICROSECOND for n, each in enumerate(parked.values())})
         moments = {name: later for request in parked.values() for name in request.names}

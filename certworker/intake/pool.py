@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from math import ceil
 from threading import Thread
@@ -64,6 +65,7 @@ class PooledWorker(SimpleWorker):
         slots: How many jobs run at a time.
         lease_seconds: How long a job stays ours after a heartbeat.
         private_names: Whether names are fine that only a private network knows.
+        clock: The time in UTC.
 
     Attributes:
         find: Reads a job, see :meth:`RegisteredJob.find`.
@@ -79,6 +81,7 @@ class PooledWorker(SimpleWorker):
         slots: int,
         lease_seconds: int,
         private_names: bool,
+        clock: Callable[[], datetime],
     ) -> None:
         # The queue by its name: a Queue object of another job class would bypass ours.
         super().__init__(
@@ -93,7 +96,7 @@ class PooledWorker(SimpleWorker):
         self.find: Callable[[bytes, Redis], RegisteredJob] = job_class.find
         self._made = job_class.made
         self._slots = Slots(slots)
-        self._parking = Parking(connection, self._slots, private_names=private_names)
+        self._parking = Parking(connection, self._slots, private_names=private_names, clock=clock)
         self._suspension = Suspension(connection)
         self.dependents = Dependents(connection)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext, suppress
+from datetime import UTC, datetime
 from threading import Event, Thread
 
 from redis import Redis
@@ -37,6 +38,7 @@ def run(
     stop_deadline_seconds: float = STOP_DEADLINE_SECONDS,
     lease_seconds: int = LEASE_SECONDS,
     private_names: bool = False,
+    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     on_ready: Callable[[], None] = lambda: None,
 ) -> int:
     """
@@ -49,6 +51,7 @@ def run(
         stop_deadline_seconds: How long running jobs may take then; longer ones go back on the queue.
         lease_seconds: How long the jobs of a worker that died stay its own.
         private_names: Whether names are fine that only a private network knows.
+        clock: The time in UTC.
         on_ready: Called once, when the worker takes jobs.
 
     Raises:
@@ -67,6 +70,7 @@ def run(
                     slots=slots,
                     lease_seconds=lease_seconds,
                     private_names=private_names,
+                    clock=clock,
                 )
         if pool:
             Worker(pool, lease_seconds).serve(stopping, stop_deadline_seconds, on_ready)

@@ -5,7 +5,7 @@ The machine, before anything is ordered.
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,15 @@ from certworker.errors.machine import VolumeReadOnly
 from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
 
+NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
+
+
+def checked(offset: timedelta | None) -> Verdict:
+    """
+    The verdict where the clock of the CA is ahead by *offset*.
+    """
+    return check_clock(lambda: offset, lambda: NOW)
+
 
 class TestClock:
     @pytest.mark.parametrize("seconds", [None, 0, 59, -59])
@@ -24,14 +33,14 @@ class TestClock:
         """
         The CA tells whole seconds, and the way takes some.
         """
-        assert Verdict.yes("") == check_clock(lambda: None if seconds is None else timedelta(seconds=seconds))
+        assert Verdict.yes("") == checked(None if seconds is None else timedelta(seconds=seconds))
 
     @pytest.mark.parametrize("minutes", [2, -59])
     def test_a_few_minutes_are_told(self, minutes: int) -> None:
         """
         They grow.
         """
-        verdict = check_clock(lambda: timedelta(minutes=minutes))
+        verdict = checked(timedelta(minutes=minutes))
 
         assert (Answer.YES, ["clock.skew"]) == (verdict.answer, [each.code for each in verdict.remarks])
 
@@ -40,11 +49,12 @@ class TestClock:
         """
         Certificates would be "not yet valid", and renewals come at any time but the right one.
         """
-        verdict = check_clock(lambda: timedelta(hours=hours))
+        verdict = checked(timedelta(hours=hours))
 
         assert Answer.NO is verdict.answer
         assert verdict.failure is not None
         assert said in verdict.failure.message
+        assert f"{NOW + timedelta(hours=hours):%Y-%m-%d %H:%M:%S} UTC" in verdict.failure.message
 
     def test_a_ca_that_does_not_answer_is_told_by_who_orders(self) -> None:
         """
@@ -54,7 +64,7 @@ class TestClock:
         def offset() -> timedelta:
             raise AuthorityUnreachable(host="ca.example.org", reason="time-out")
 
-        assert Verdict.yes("") == check_clock(offset)
+        assert Verdict.yes("") == check_clock(offset, lambda: NOW)
 
 
 class TestVolumes:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from cryptography import x509
 
 from certworker.development.authority import DevelopmentAuthority
 from tests.servers.acme_client import AcmeClient
@@ -98,4 +99,6 @@ class TestRoot:
         """
         The path is printed by `work` and `demo`.
         """
-        assert authority.root_pem == authority.root_path.read_bytes()
+        root = x509.load_pem_x509_certificate(authority.root_path.read_bytes())
+
+        assert root.extensions.get_extension_for_class(x509.BasicConstraints).value.ca

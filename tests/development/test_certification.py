@@ -132,7 +132,7 @@ class TestRevocation:
         """
         The root is no certificate that the intermediate signed; text is none at all.
         """
-        root = x509.load_pem_x509_certificate(authority.root_pem).public_bytes(Encoding.DER)
+        root = x509.load_pem_x509_certificate(authority.root_path.read_bytes()).public_bytes(Encoding.DER)
         for certificate in (encode_b64jose(root), "text", None):
             answer = client.post(client.directory["revokeCert"], {"certificate": certificate})
             assert (404, "malformed") == problem_of(answer)

@@ -86,8 +86,8 @@ class TestNewJob:
         """
         So the same recovery finds it, should the worker die before it runs.
         """
-        job = new_job("certworker.issue")
+        job = new_job("certworker.issue", datetime.now(UTC))
 
         assert (IN_BETWEEN, f"rq:job:{job.id}") == (job.list, job.hash)
         assert ["certworker.issue", None, [], {}] == json.loads(f"{job.before}{{}}{job.behind}")
-        assert new_job("certworker.issue").id != job.id
+        assert new_job("certworker.issue", datetime.now(UTC)).id != job.id

@@ -17,7 +17,9 @@ from rq.serializers import JSONSerializer
 
 from certworker.intake.batches import IN_BETWEEN
 from certworker.intake.following import follow
+from certworker.intake.parking import Parking
 from certworker.intake.queue import QUEUE_KEY, queue_length, request_certificate
+from certworker.intake.slots import Slots
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.lanes import LANE
 from certworker.ledger.record import Records
@@ -180,6 +182,21 @@ class TestBacklog:
             assert eventually(lambda: len(waiting(connection)) > 10)
             assert len(issued(connection)) <= 3
             connection.delete("toy:nap")
+
+    def test_what_waits_is_planned_by_the_clock_of_the_worker(self, connection: Redis) -> None:
+        """
+        A year of renewals is a test that runs in seconds.
+        """
+        now = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
+        slots = Slots(1)
+        slots.take("big.localhost")
+        push_many(connection, backlog(3))
+        Parking(connection, slots, private_names=True, clock=lambda: now).clear()
+        record = Records(connection).read("shop1.big.localhost")
+
+        assert record
+        assert now == record.updated
+        assert now + timedelta(minutes=15) == Agenda(connection).moment("shop1.big.localhost")
 
     def test_whoever_follows_the_request_sees_its_end(self, connection: Redis) -> None:
         """
