@@ -89,7 +89,8 @@ class Issuer:
         self.checks(names, renewing=current is not None)
 
         order = partial(self._ordered, names, standing, force=force, insisting=insisting)
-        certificate, desk = first_that_can(self.desks, names, order, self.clock())
+        life = current.facts.life if current else None
+        certificate, desk = first_that_can(self.desks, names, order, self.clock(), life)
         stored = self.volume.store(
             certificate, authority=desk.choice.label, kind=desk.choice.kind, token=lease.token
         )

@@ -305,7 +305,7 @@ class Order:
         return None
 
     def _explained(self, problem: Problem, name: str) -> CertworkerError:
-        return order_failure(problem, name, self._world.authority, self._world.clock())
+        return order_failure(problem, name, self._world.authority)
 
     def _failure_of(self, authorization: Authorization) -> CertworkerError | None:
-        return authorization_failure(authorization, self._world.authority, self._world.clock())
+        return authorization_failure(authorization, self._world.authority)

@@ -8,13 +8,13 @@ which failure it is; the text only tells apart what shares a type, such as the l
 from __future__ import annotations
 
 import re
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from certworker.acme.problem import Problem
 from certworker.acme.references import resolved
 from certworker.acme.transport import Reply
 from certworker.acme.waiting import end_of_limit
-from certworker.errors import CertworkerError, Retry
+from certworker.errors import CertworkerError
 from certworker.errors.authority import (
     AccountBlocked,
     AccountDeactivated,
@@ -51,9 +51,6 @@ from certworker.errors.naming import ForbiddenByPolicy
 from certworker.errors.reach import CaaForbids
 
 CONFLICT = 409
-
-#: How long a limit lasts that names no moment.
-UNSAID_WAIT = timedelta(hours=1)
 
 #: Type, what the text must contain, failure; the first row that fits.
 REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
@@ -143,7 +140,6 @@ def refusal(reply: Reply, authority: str, now: datetime) -> CertworkerError:
         kind=TermsChanged if terms and problem.kind == "userActionRequired" else None,
         url=next(iter((*_instance(problem, reply.url), *terms)), None),
         until=end_of_limit(reply.headers, problem.detail, now),
-        now=now,
     )
 
 
@@ -151,7 +147,6 @@ def failure(
     problem: Problem,
     authority: str,
     *,
-    now: datetime,
     name: str | None = None,
     url: str | None = None,
     until: datetime | None = None,
@@ -162,15 +157,12 @@ def failure(
 
     Args:
         authority: The CA's name for people.
-        now: The present, from which a limit without a moment counts.
         name: What the problem is about, where it does not say.
         url: A page that a person has to open.
         until: When the CA allows the next attempt.
         kind: The class of the failure, where it is known; otherwise status, type and text decide.
     """
     kind = kind or _kind(problem, until)
-    if kind.retry is Retry.UNTIL and until is None:
-        until = now + UNSAID_WAIT
     return kind(
         until=until,
         problem=problem.as_json(),

@@ -8,8 +8,6 @@ acme2certifier and serles.
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from certworker.acme.problem import Problem
 from certworker.acme.refusals import failure
 from certworker.acme.resources import Authorization
@@ -82,9 +80,7 @@ OF_VALIDATIONS = ("connection", "dns", "dnssec", "incorrectResponse", "tls", "un
 ELSEWHERE = (HttpTimeout, HttpRefused, HttpReset, HttpSlow, HttpNotFound, HttpUnreachable, HttpWrongBody)
 
 
-def validation_failure(
-    problem: Problem, name: str, address: str | None, authority: str, now: datetime
-) -> CertworkerError:
+def validation_failure(problem: Problem, name: str, address: str | None, authority: str) -> CertworkerError:
     """
     Return the failure that *problem*, the error of a challenge for *name*, is.
 
@@ -92,7 +88,7 @@ def validation_failure(
     """
     kind = _cause(problem, address)
     if kind is None:
-        return failure(problem, authority, now=now, name=name)
+        return failure(problem, authority, name=name)
     return kind(
         problem=problem.as_json(),
         name=name,
@@ -102,9 +98,7 @@ def validation_failure(
     )
 
 
-def authorization_failure(
-    authorization: Authorization, authority: str, now: datetime
-) -> CertworkerError | None:
+def authorization_failure(authorization: Authorization, authority: str) -> CertworkerError | None:
     """
     Return the failure that *authorization* reports in a challenge, else in itself; None if it reports none.
     """
@@ -112,19 +106,19 @@ def authorization_failure(
     for challenge in ordered:
         if challenge.error is not None:
             problem = Problem.read(challenge.error)
-            return validation_failure(problem, authorization.name, challenge.address, authority, now)
+            return validation_failure(problem, authorization.name, challenge.address, authority)
     if authorization.error is None:
         return None
-    return validation_failure(Problem.read(authorization.error), authorization.name, None, authority, now)
+    return validation_failure(Problem.read(authorization.error), authorization.name, None, authority)
 
 
-def order_failure(problem: Problem, name: str, authority: str, now: datetime) -> CertworkerError:
+def order_failure(problem: Problem, name: str, authority: str) -> CertworkerError:
     """
     Return the failure that *problem*, the error of an order for *name*, is.
     """
     if problem.kind in OF_VALIDATIONS:
-        return validation_failure(problem, problem.name or name, None, authority, now)
-    return failure(problem, authority, now=now, name=name)
+        return validation_failure(problem, problem.name or name, None, authority)
+    return failure(problem, authority, name=name)
 
 
 def _cause(problem: Problem, address: str | None) -> type[CertworkerError] | None:

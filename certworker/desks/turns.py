@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from certworker.desks.desk import Desk
 from certworker.errors import CertworkerError, Retry
-from certworker.renewal import next_attempt
+from certworker.renewal import Life, next_attempt, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,11 @@ WORTH_WAITING = timedelta(hours=1)
 
 
 def first_that_can(
-    desks: Sequence[Desk], names: tuple[str, ...], ask: Callable[[Desk], Answer], now: datetime
+    desks: Sequence[Desk],
+    names: tuple[str, ...],
+    ask: Callable[[Desk], Answer],
+    now: datetime,
+    life: Life | None = None,
 ) -> tuple[Answer, Desk]:
     """
     What the first of *desks* says that can be asked for *names*, and which one it is.
@@ -31,16 +35,20 @@ def first_that_can(
     A desk that has an order for them under way comes first. After an outage or a refusal by policy the next
     one is asked; a validation that failed would fail there, too.
 
+    Args:
+        life: Of the certificate in service; None without one. Its end makes patience shorter.
+
     Raises:
         CertworkerError: Nobody could. Of several reasons the one that passes first.
     """
     reasons: list[CertworkerError] = []
+    patience = shortened(WORTH_WAITING, life, now, least=timedelta(0))
     for desk in _in_turn(desks, names):
         try:
             return ask(desk), desk
         except CertworkerError as failure:
             reasons.append(failure)
-            if not _is_its_own(failure, now, first=len(reasons) == 1):
+            if not _is_its_own(failure, now + patience, first=len(reasons) == 1):
                 break
             if len(reasons) < len(desks):
                 logger.warning(
@@ -57,12 +65,12 @@ def _in_turn(desks: Sequence[Desk], names: tuple[str, ...]) -> Sequence[Desk]:
     return desks if len(desks) == 1 else sorted(desks, key=lambda desk: desk.under_way.find(names) is None)
 
 
-def _is_its_own(failure: CertworkerError, now: datetime, *, first: bool) -> bool:
+def _is_its_own(failure: CertworkerError, latest: datetime, *, first: bool) -> bool:
     """
     Whether *failure* has to do with this CA, and not with the names.
     """
     if failure.retry is Retry.UNTIL:
-        return failure.elsewhere and failure.until is not None and failure.until - now > WORTH_WAITING
+        return failure.elsewhere and failure.until is not None and failure.until > latest
     # Of the CA that is preferred an operator has to hear what is wrong; the others are there for need.
     return failure.elsewhere or (failure.retry is Retry.CONFIG and not first)
 

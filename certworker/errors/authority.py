@@ -198,6 +198,7 @@ class Malformed(CertworkerError):
     )
     #: Servers of a CA may read from replicas that do not have yet what another server has just made.
     retry = Retry.SOON
+    elsewhere = True
 
 
 class ResourceNotFound(CertworkerError):

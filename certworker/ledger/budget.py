@@ -35,6 +35,10 @@ PAUSES = "certworker:paused:"
 #: A CA that does not say what it has had enough of may mean one name only.
 LONGEST_STOP = timedelta(hours=1)
 
+#: For so long nobody asks after a limit of which the CA did not say when it ends. The name that met it waits
+#: longer; the certificates of other names may live for minutes.
+UNSAID_STOP = timedelta(minutes=1)
+
 REASONS = {
     "orders": "its limit of {count} orders within {period} is used up",
     "domain": "its limit of {count} certificates within {period} for {whose} is used up",
@@ -200,9 +204,12 @@ class Budget:
             logger.debug("the budget was not settled: %s", error, extra={"domain": names[0]})
 
     def _bounded(self, change: Change) -> Change:
-        if change.bucket != bucket_of("stop", "", None) or change.until is None:
+        if change.what != "shut" or change.bucket.name.startswith("pause "):
             return change
-        return Change("shut", change.bucket, min(change.until, self._buckets.now() + LONGEST_STOP))
+        until = change.until or self._buckets.now() + UNSAID_STOP
+        if change.bucket == bucket_of("stop", "", None):
+            until = min(until, self._buckets.now() + LONGEST_STOP)
+        return Change("shut", change.bucket, until)
 
     def _known(self, now: datetime) -> Mapping[str, datetime | None]:
         """

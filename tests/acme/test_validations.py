@@ -157,7 +157,7 @@ def failed(kind: str, detail: str, address: str | None = "203.0.113.7") -> Certw
     """
     The failure for the error of a challenge.
     """
-    return validation_failure(Problem(ACME + kind, detail, 400), NAME, address, "The CA", NOW)
+    return validation_failure(Problem(ACME + kind, detail, 400), NAME, address, "The CA")
 
 
 class TestValidationFailure:
@@ -230,9 +230,7 @@ class TestAuthorizationFailure:
                 "203.0.113.7",
             ),
         ]
-        failure = authorization_failure(
-            Authorization(NAME, "invalid", tuple(challenges), None), "The CA", NOW
-        )
+        failure = authorization_failure(Authorization(NAME, "invalid", tuple(challenges), None), "The CA")
 
         assert failure is not None
         assert "http.404" == failure.code
@@ -243,7 +241,7 @@ class TestAuthorizationFailure:
         Some CAs report it there.
         """
         error = {"type": ACME + "connection", "detail": "Connection refused"}
-        failure = authorization_failure(Authorization(NAME, "invalid", (), error), "The CA", NOW)
+        failure = authorization_failure(Authorization(NAME, "invalid", (), error), "The CA")
 
         assert failure is not None
         assert "http.refused" == failure.code
@@ -252,7 +250,7 @@ class TestAuthorizationFailure:
         """
         A CA need not say why.
         """
-        assert authorization_failure(Authorization(NAME, "invalid", (), None), "The CA", NOW) is None
+        assert authorization_failure(Authorization(NAME, "invalid", (), None), "The CA") is None
 
 
 class TestOrderFailure:
@@ -278,4 +276,4 @@ class TestOrderFailure:
         """
         The same type and text mean a policy in an order, and a wrong answer in a challenge.
         """
-        assert code == order_failure(Problem(ACME + kind, detail, 403), NAME, "The CA", NOW).code
+        assert code == order_failure(Problem(ACME + kind, detail, 403), NAME, "The CA").code

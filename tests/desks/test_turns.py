@@ -4,6 +4,7 @@ Which desk is asked. Who is asked after which failure stands in tests/test_sever
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 
 import pytest
@@ -15,6 +16,7 @@ from certworker.errors import CertworkerError
 from certworker.errors.authority import AuthorityUnreachable, BadCertificate
 from certworker.errors.configuration import EmailMissing
 from certworker.errors.limits import TooManyOrders
+from certworker.renewal import Life
 
 NAMES = ("shop.localhost",)
 OUTAGE = AuthorityUnreachable(host="ca.example.org", reason="refused")
@@ -112,5 +114,21 @@ class TestFirstThatCan:
                 first_that_can(desks, NAMES, answers, now)
         else:
             first_that_can(desks, NAMES, answers, now)
+
+        assert unheard == answers.unheard
+
+    @pytest.mark.parametrize(("left", "unheard"), [(timedelta(minutes=60), 0), (timedelta(days=9), 1)])
+    def test_nothing_is_waited_for_that_outlasts_the_certificate(
+        self, house: House, desks: tuple[Desk, Desk], left: timedelta, unheard: int
+    ) -> None:
+        """
+        The limit ends in half an hour, and the certificate in service soon afterwards.
+        """
+        now = house.clock()
+        life = Life(now + left - timedelta(days=90), now + left, "04ab")
+        limit = TooManyOrders(authority="The CA", detail="too many", until=now + timedelta(minutes=30))
+        answers = Answers(limit, "yes")
+        with suppress(TooManyOrders):
+            first_that_can(desks, NAMES, answers, now, life)
 
         assert unheard == answers.unheard

@@ -251,6 +251,16 @@ class TestCorrection:
 
         assert later == world.until("other.example.net", exempt=True, renewal=True)
 
+    def test_a_limit_without_a_moment_lasts_a_minute_for_the_others(self, world: World) -> None:
+        """
+        The certificates of a private CA may live for minutes, and nobody says when it has room again.
+        """
+        world.refused(AuthorityBusy(authority="the CA", detail="busy"), NAME)
+
+        assert world.until("other.example.net") == world.now + MINUTE
+        world.now += MINUTE
+        assert world.until("other.example.net") is None
+
     def test_but_not_for_a_week_because_of_one_name(self, world: World) -> None:
         """
         An unknown CA may limit that name, and say so in its own words.
