@@ -20,7 +20,7 @@ from bench.worlds import redis_server
 from certworker.ledger.agenda import AGENDA, Agenda
 from certworker.ledger.budget import BUDGET, Budget
 from certworker.ledger.lanes import Lanes
-from certworker.ledger.limits import LETS_ENCRYPT, Limit, Limits
+from certworker.ledger.limits import LETS_ENCRYPT
 from certworker.ledger.lock import NameLocks
 from certworker.ledger.record import Records
 from certworker.rounds import Rounds
@@ -28,6 +28,7 @@ from certworker.schedule import Schedule
 from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
 from certworker.settings import AuthorityChoice
+from certworker.settings.limits import Limit, Limits
 
 TITLE = "the ledger"
 NOTE = (

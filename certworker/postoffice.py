@@ -68,7 +68,8 @@ class PostOffice:
             server = MailServer(
                 settings.smtp_host, settings.smtp_port, settings.smtp_secure, settings.smtp_username, password
             )
-            postbox = Postbox(server, settings.mail_sender, settings.mail_sender_name, settings.email)
+            sender, recipients = settings.mail_sender, settings.mail_recipients
+            postbox = Postbox(server, sender, settings.mail_sender_name, recipients)
             senders["mail"] = postbox.send
         if settings.notify_url:
             secret = settings.notify_secret.get_secret_value() if settings.notify_secret else None

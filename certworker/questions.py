@@ -15,7 +15,7 @@ from pathlib import Path
 
 from certworker import durable
 from certworker.acme.authority import Authority
-from certworker.answer import Answer
+from certworker.answer import CHALLENGE_PATH, Answer
 from certworker.challenges.solver import Solver, present
 from certworker.checks.addresses import is_public
 from certworker.checks.caa import Issuer, check_caa
@@ -58,12 +58,7 @@ def preflight_of(
     preferred = authorities[0]
     _, wrong = target_of(settings.targets, private=settings.authority.private_names)
     resolver = resolver_of(settings)
-    volumes: list[Callable[[], None]] = [
-        Volume(settings.certificates_dir).check_writable,
-        Traefik(settings.config_dir).check_writable,
-        partial(_check_state, settings.state_dir),
-    ]
-    directories = [settings.certificates_dir, settings.config_dir]
+    volumes, directories = volume_checks(settings), [settings.certificates_dir, settings.config_dir]
     return Preflight(
         [
             Inspection("settings", "the environment", partial(_settings, settings), 1),
@@ -77,6 +72,23 @@ def preflight_of(
         resolver.look_up,
         may_ask,
     )
+
+
+def volume_checks(settings: Settings) -> list[Callable[[], None]]:
+    """
+    Return a check for each directory of *settings*: it raises a CertworkerError where nothing can be written.
+    """
+    checks: list[Callable[[], None]] = [
+        Volume(settings.certificates_dir).check_writable,
+        Traefik(settings.config_dir).check_writable,
+        partial(_check_directory, settings.state_dir),
+    ]
+    if settings.webroot and settings.webroot != settings.certificates_dir:
+        challenges = settings.webroot / CHALLENGE_PATH.strip("/")
+        # The deepest one that is there: the others may belong to the core.
+        places = (challenges, challenges.parent, settings.webroot)
+        checks.append(partial(_check_directory, next(filter(Path.is_dir, places), settings.webroot)))
+    return checks
 
 
 def checks_of(
@@ -149,8 +161,8 @@ def resolver_of(settings: Settings) -> Resolver:
     return Resolver(settings.name_servers, own=own_servers() if apart else ())
 
 
-def _check_state(directory: Path) -> None:
-    # Accounts and the keys of orders lie there; an order whose key could not be kept would be lost.
+def _check_directory(directory: Path) -> None:
+    # An order whose key could not be stored would be lost.
     durable.make_directory(directory)
     shared = SharedDirectory(directory, directory / "lock")
     with shared.writing():

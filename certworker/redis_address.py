@@ -20,9 +20,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote
+
+from certworker.hosts import host_and_port_in, with_port
 
 PORT = 6379
 SENTINEL_PORT = 26379
@@ -39,7 +40,6 @@ _URL = re.compile(
     r"(?P<hosts>[^/?#@]+)(?:/(?P<path>[^?#]*))?(?:\?(?P<query>[^#]*))?",
     re.ASCII | re.IGNORECASE,
 )
-_HOST = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<name>[\w.-]+))(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -97,19 +97,15 @@ class RedisAddress:
         return tuple(Path(str(value)) for option, value in (self.tls or {}).items() if option in FILES)
 
     def __str__(self) -> str:
-        hosts = ",".join(f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host, port in self.hosts)
+        hosts = ",".join(with_port(*each) for each in self.hosts)
         return f"{self.service} (Sentinel {hosts})" if self.service else hosts
 
 
-def _host(text: str, port: int) -> tuple[str, int]:
-    host = _HOST.fullmatch(text)
-    if host is None or not 0 < int(host["port"] or port) <= 65535:
-        raise ValueError("not a host with a port")
-    try:
-        name = str(IPv6Address(host["ipv6"])) if host["ipv6"] else host["name"]
-    except ValueError:
-        raise ValueError("not an address of IPv6") from None
-    return name, int(host["port"] or port)
+def _host(text: str, otherwise: int) -> tuple[str, int]:
+    host, port = host_and_port_in(text, otherwise)
+    if not port:
+        raise ValueError("not a port")
+    return host, port
 
 
 def _path(path: str, sentinel: bool) -> tuple[str | None, int]:
@@ -135,4 +131,6 @@ def _options(query: str, sentinel: bool, secure: bool) -> tuple[dict[str, str | 
             access[SENTINEL_ACCESS[option]] = value
         else:
             raise ValueError("an option that there is not, or without a value")
+    if "ssl_keyfile" in tls and "ssl_certfile" not in tls:
+        raise ValueError("a key without its certificate")
     return tls if secure else None, access

@@ -20,9 +20,10 @@ from certworker.certificates import Certificate, PrivateKey
 from certworker.development.root import Hierarchy
 from certworker.errors.authority import ServerInternal
 from certworker.errors.limits import LocalGuard
-from certworker.ledger.limits import RENEWAL_WITHIN, Limit
+from certworker.ledger.limits import RENEWAL_WITHIN
 from certworker.names import registered_domain
 from certworker.serving.generation import Facts
+from certworker.settings.limits import Limit
 from tests.simulation import AT_ONCE, BEGIN, Life, simulated
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

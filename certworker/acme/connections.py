@@ -118,10 +118,16 @@ def _proxied(url: str, ca_bundle: Path | None, options: dict[str, Any]) -> Proxy
     proxy = select_proxy(url, get_environ_proxies(url))
     if not proxy:
         return None
-    user, password = get_auth_from_url(proxy)
-    who = make_headers(proxy_basic_auth=f"{user}:{password}") if user else None
     address = proxy if "://" in proxy else f"http://{proxy}"
-    return ProxyManager(address, proxy_headers=who, proxy_ssl_context=_context_to_proxy(ca_bundle), **options)
+    access = _access(*get_auth_from_url(address))
+    context = _context_to_proxy(ca_bundle)
+    return ProxyManager(address, proxy_headers=access, proxy_ssl_context=context, **options)
+
+
+def _access(user: str, password: str) -> dict[str, str] | None:
+    # The library encodes it in Latin-1, which has not all letters; in UTF-8 it has (RFC 7617, section 2.1).
+    access = f"{user}:{password}".encode().decode("latin-1")
+    return make_headers(proxy_basic_auth=access) if user else None
 
 
 def _pool_classes(reach: Reach) -> dict[str, type[HTTPConnectionPool]]:

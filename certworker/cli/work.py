@@ -28,6 +28,8 @@ from certworker.doctor.machine import machine, tell
 from certworker.doctor.network import reach
 from certworker.door import Door
 from certworker.errors import CertworkerError
+from certworker.errors.configuration import InvalidSettings
+from certworker.errors.machine import VolumeReadOnly
 from certworker.intake.appwrite.consumer import Consumer
 from certworker.intake.appwrite.translator import Translator
 from certworker.intake.connection import connect
@@ -39,7 +41,7 @@ from certworker.intake.scheduler import Scheduler
 from certworker.intake.signals import stop_on_signals
 from certworker.intake.worker import LEASE_SECONDS, run
 from certworker.ledger.limits import SETTING
-from certworker.questions import verify
+from certworker.questions import verify, volume_checks
 from certworker.reports import log
 from certworker.reports.narrator import Narrator
 from certworker.serving.containers import Containers
@@ -73,9 +75,9 @@ def command(override_limits: str | None) -> None:
     try:
         overridden = {SETTING: override_limits} if override_limits else {}
         settings = load({**os.environ, **overridden})
-    except CertworkerError as failure:
+    except InvalidSettings as failure:
         log.configure("human", "info", sys.stdout)
-        _report(failure)
+        _report_settings(failure)
         sys.exit(2)
     log.configure(settings.log, settings.log_level, sys.stdout)
     sys.exit(work(settings))
@@ -83,11 +85,15 @@ def command(override_limits: str | None) -> None:
 
 def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
     """
-    Work until SIGTERM, and return the exit code.
+    Work until SIGTERM, and return the exit code: 2 if a directory of the settings cannot be written.
 
     Args:
         lease_seconds: How long names and jobs stay those of a worker that died.
     """
+    if unwritable := _unwritable(settings):
+        for failure in unwritable:
+            _report(failure)
+        return 2
     keep_to_one_processor(Random())
     jobs = settings.concurrency + MOST_WITHOUT_A_SLOT
     connection = connect(settings, connections=2 * jobs + CONNECTIONS_BESIDE_THE_JOBS)
@@ -140,8 +146,30 @@ def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
         )
 
 
+def _report_settings(failure: InvalidSettings) -> None:
+    # One line for each: all of them together are longer than a line of the log may be.
+    for finding in failure.findings:
+        logger.error("[%s] %s.", failure.code, finding, extra={"code": failure.code})
+    logger.error("%d wrong settings. %s", len(failure.findings), failure.remedy)
+
+
 def _report(failure: CertworkerError) -> None:
     logger.error("%s", failure, extra={"code": failure.code})
+
+
+def _unwritable(settings: Settings) -> list[VolumeReadOnly]:
+    """
+    Return why nothing can be written where the settings say: a mount or an owner that a person has to change.
+    """
+    found = []
+    for check in volume_checks(settings):
+        try:
+            check()
+        except VolumeReadOnly as failure:
+            found.append(failure)
+        except CertworkerError:
+            continue  # a full disk, for example, may pass: each job checks again
+    return found
 
 
 def _consumer_of(house: House) -> Consumer:

@@ -28,6 +28,8 @@ def configuration(settings: Settings) -> Iterator[Finding]:
     yield _environment(settings)
     yield SETTINGS.well("CA", ", then ".join(choice.title for choice in settings.authorities))
     yield from _email(settings)
+    if not settings.domains:
+        yield SETTINGS.skipped("_APP_DOMAIN", "none; no name is requested at the start")
     for given in settings.domains:
         yield from _domain(settings, given)
 

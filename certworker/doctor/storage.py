@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from certworker import durable
@@ -29,6 +30,10 @@ def storage(settings: Settings) -> Iterator[Finding]:
     traefik = Traefik(settings.config_dir)
     yield _directory(settings.certificates_dir, Volume(settings.certificates_dir).check_writable)
     yield _directory(settings.config_dir, traefik.check_writable)
+    for further in dict.fromkeys((settings.state_dir, settings.webroot)):
+        # Those that are missing are made by the worker.
+        if further and further != settings.certificates_dir and is_there(further):
+            yield _directory(further, partial(durable.check_writable, further))
     for risk in risks(settings):
         yield MACHINE.told("volumes", risk)
     for choice in settings.authorities:

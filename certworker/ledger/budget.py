@@ -20,11 +20,11 @@ from redis.exceptions import RedisError
 from certworker.errors import CertworkerError
 from certworker.errors.limits import LocalGuard, Paused
 from certworker.ledger.buckets import Buckets, Change, Full
-from certworker.ledger.limits import Limit, Limits
 from certworker.ledger.prices import Price, Spending, bucket_of, prices, set_of
 from certworker.ledger.text import text_in
 from certworker.names import registered_domain
 from certworker.settings import AuthorityChoice
+from certworker.settings.limits import Limit, Limits
 
 logger = logging.getLogger(__name__)
 

@@ -28,8 +28,8 @@ from certworker.errors.limits import (
     TooManyOrders,
 )
 from certworker.ledger.buckets import Bucket, Change
-from certworker.ledger.limits import Limit, Limits
 from certworker.names import registered_domain
+from certworker.settings.limits import Limit, Limits
 
 #: Names and addresses in a text, as long as they can be.
 _NAMES = re.compile(r"[0-9a-f]*:[0-9a-f:]*:[0-9a-f]*|[\w-]+(?:\.[\w-]+)*")

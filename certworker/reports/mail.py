@@ -47,15 +47,14 @@ class MailServer:
 @dataclass(frozen=True)
 class Postbox:
     """
-    Writes to one address.
+    Writes to one address, or to several.
     """
 
     server: MailServer
     sender: str
     #: May be URL-encoded, as in Appwrite's own files.
     sender_name: str
-    #: One address, or several, separated by commas.
-    recipient: str
+    recipients: tuple[str, ...]
     #: For one delivery.
     seconds: float = LONGEST_SECONDS
 
@@ -68,14 +67,13 @@ class Postbox:
         Raises:
             OSError: The server did not take it within *seconds* (smtplib's errors are such, too).
         """
-        mail, recipients = self._mail(notices), [each.strip() for each in self.recipient.split(",")]
-        deadline = Deadline(self.seconds)
+        mail, deadline = self._mail(notices), Deadline(self.seconds)
         server = _Session(self.server, deadline)
         try:
             server.greet()
             if self.server.username:
                 server.authenticate(self.server.username, self.server.password or "")
-            server.send_message(mail, self.sender, recipients)
+            server.send_message(mail, self.sender, self.recipients)
         finally:
             # The mail is taken by now, or it is not: how the server says goodbye does not matter.
             with suppress(OSError):
@@ -87,7 +85,7 @@ class Postbox:
         mail = EmailMessage()
         mail["Subject"] = subject(notices)
         mail["From"] = Address(unquote(self.sender_name), mailbox, domain)
-        mail["To"] = self.recipient
+        mail["To"] = ", ".join(self.recipients)
         mail["Date"] = formatdate()
         mail["Message-ID"] = make_msgid(domain="certworker.invalid")
         mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notes, please

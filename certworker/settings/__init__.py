@@ -5,6 +5,8 @@ The files, in the order in which they may import each other::
 
     choices        the CA and the HTTP port, as values
     contact        whether a CA would take an e-mail address
+    limits         how often a CA may be asked, and the file with what it has granted
+    proxies        the proxies of the environment
     readings       how a text becomes one of them, or a number, or a path
     notices        how people are reached
     redis          where Redis is

@@ -6,9 +6,35 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from ipaddress import IPv6Address
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
+
+from certworker.hosts import host_and_port_in, with_port
+
+#: Where a URL of HTTP leads without a port.
+PORTS = {"http": 80, "https": 443}
+
+
+def web_url_in(text: str) -> SplitResult:
+    """
+    Return the parts of the URL in *text*: http or https, a host, a port from 1 to 65535 if there is one.
+
+    Raises:
+        ValueError: It is none; the message does not have the text.
+    """
+    # A URL has them in percent-encoded form only; the library drops line feeds and tabs silently.
+    if not text.isprintable() or " " in text or "\\" in text:
+        raise ValueError("not a URL")
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        raise ValueError("not a URL") from None
+    if url.scheme not in PORTS:
+        raise ValueError("neither http nor https")
+    _, port = host_and_port_in(url.netloc.rpartition("@")[2], PORTS[url.scheme])
+    if not port:
+        raise ValueError("not a port")
+    return url
 
 
 @dataclass(frozen=True)
@@ -28,17 +54,10 @@ class HttpAddress:
         Raises:
             ValueError: It is none.
         """
-        host, _, port = text.rpartition(":")
-        if host.startswith("[") and host.endswith("]"):
-            host = str(IPv6Address(host[1:-1]))
-        elif not re.fullmatch(r"[A-Za-z0-9.-]+", host):
-            raise ValueError("not a host")
-        if not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
-            raise ValueError("not a port")
-        return cls(host, int(port))
+        return cls(*host_and_port_in(text))
 
     def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return with_port(self.host, self.port)
 
 
 @dataclass(frozen=True)
@@ -75,8 +94,8 @@ class AuthorityChoice:
         for known in AUTHORITIES:
             if text.lower() == known.label or text == known.directory_url:
                 return known
-        url = urlsplit(text)
-        if url.scheme not in ("http", "https") or not url.hostname or url.username or url.port == 0:
+        url = web_url_in(text)
+        if "@" in url.netloc:
             raise ValueError("not an ACME directory")
         path = re.sub(r"/(directory|dir)/?$", "", url.path)
         label = re.sub(r"[^a-z0-9.]+", "-", f"{url.netloc}{path}".lower()).strip("-.")[:100]

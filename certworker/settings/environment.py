@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, FilePath, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from certworker.settings.choices import AuthorityChoice, HttpAddress
@@ -18,14 +18,18 @@ from certworker.settings.readings import (
     AddressOrOff,
     AuthorityNames,
     Base64Url,
+    CaBundle,
     CommaList,
     Directory,
     DirectoryOrOff,
+    LimitsFile,
+    Line,
     LowerCase,
     Port,
     Production,
     Profile,
     Slots,
+    mail_addresses,
 )
 from certworker.settings.redis import RedisSettings
 from certworker.settings.reloads import ReloadSettings
@@ -46,18 +50,18 @@ class Settings(CoreSettings, NoticeSettings, RedisSettings, ReloadSettings, Reso
     production: Production = Field(
         False, validation_alias="_APP_ENV", description="production or development"
     )
-    #: Asked for at every start, as they were written.
+    #: Asked for at every start, as they were written; none by default.
     domains: CommaList = Field(
-        ("localhost",),
+        (),
         validation_alias="_APP_DOMAIN",
         description="names separated by commas, for example api.example.org",
     )
     #: The security e-mail, under the name it has had since Appwrite 1.5.1.
-    newer_email: str | None = Field(
+    newer_email: Line | None = Field(
         None, validation_alias="_APP_EMAIL_CERTIFICATES", description="an e-mail address"
     )
     #: The same, under the name most installations have.
-    older_email: str | None = Field(
+    older_email: Line | None = Field(
         None, validation_alias="_APP_SYSTEM_SECURITY_EMAIL_ADDRESS", description="an e-mail address"
     )
     authority_names: AuthorityNames = Field(
@@ -67,10 +71,10 @@ class Settings(CoreSettings, NoticeSettings, RedisSettings, ReloadSettings, Reso
         "for example https://ca.example.org/acme/directory; or several, separated by commas",
     )
     #: What to trust when talking to these CAs; None: what the system trusts.
-    ca_bundle: FilePath | None = Field(
+    ca_bundle: CaBundle | None = Field(
         None,
         validation_alias="CERTWORKER_CA_BUNDLE",
-        description="the path of a PEM file that exists here, for example /etc/ssl/my-ca.pem",
+        description="the path of a PEM file that this user can read, for example /etc/ssl/my-ca.pem",
     )
     certificates_dir: Directory = Field(
         Path("/storage/certificates"),
@@ -124,13 +128,13 @@ class Settings(CoreSettings, NoticeSettings, RedisSettings, ReloadSettings, Reso
         description="the name of one of the CA's profiles, for example shortlived",
     )
     #: Which of the CA's chains to take, where it has several.
-    preferred_chain: str | None = Field(
+    preferred_chain: Line | None = Field(
         None,
         validation_alias="CERTWORKER_PREFERRED_CHAIN",
         description="the common name of a root of the CA, for example ISRG Root X2",
     )
     #: The account on the CA's web site that ours is bound to, where the CA wants that.
-    eab_kid: str | None = Field(
+    eab_kid: Line | None = Field(
         None,
         validation_alias="CERTWORKER_EAB_KID",
         description="the key id that the CA's web site shows",
@@ -142,10 +146,10 @@ class Settings(CoreSettings, NoticeSettings, RedisSettings, ReloadSettings, Reso
         description="the HMAC key that the CA's web site shows, in base64url; and CERTWORKER_EAB_KID be set",
     )
     #: What a CA has granted beyond its usual limits.
-    limits_file: FilePath | None = Field(
+    limits_file: LimitsFile | None = Field(
         None,
         validation_alias="CERTWORKER_LIMITS_FILE",
-        description="the path of a JSON file that exists here, for example /etc/certworker/limits.json",
+        description='the path of a JSON file such as {"letsencrypt": {"orders_per_account": "3000/3h"}}',
     )
     #: The CA is one's own: private addresses and suffixes are allowed.
     private_network: bool = Field(
@@ -216,6 +220,13 @@ class Settings(CoreSettings, NoticeSettings, RedisSettings, ReloadSettings, Reso
         The contact that the CA is told; whether it is good is judged when a public CA is asked.
         """
         return self.newer_email or self.older_email
+
+    @property
+    def mail_recipients(self) -> tuple[str, ...]:
+        """
+        Who gets the notifications by mail: the contact. It is checked where there is a mail server.
+        """
+        return mail_addresses(self.email or "")
 
     @property
     def email_remark(self) -> tuple[str, str] | None:

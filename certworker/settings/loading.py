@@ -9,15 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from certworker import durable
 from certworker.errors.configuration import InvalidSettings
 from certworker.settings.environment import Settings
+from certworker.settings.proxies import wrong_proxies
+from certworker.settings.readings import Unusable, mail_addresses
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+#: Bytes. No secret is longer.
+LARGEST_SECRET = 65_536
 
 #: Taken as they are: quotes and spaces may belong to them.
 VERBATIM = frozenset({"_APP_REDIS_PASS", "_APP_SMTP_PASSWORD"})
+
+#: The contact; the first one that is set counts.
+CONTACTS = ("_APP_EMAIL_CERTIFICATES", "_APP_SYSTEM_SECURITY_EMAIL_ADDRESS")
 
 #: Each may stand in a file instead, as Docker mounts secrets; the variable with `_FILE` behind it names that.
 SECRETS = (
@@ -41,18 +53,27 @@ def load(environ: Mapping[str, str]) -> Settings:
     """
     allowed = variables()
     given: dict[str, Any] = {name: _bare(name, value) for name, value in environ.items() if name in allowed}
-    wrong = _read_secrets(given)
+    wrong = dict.fromkeys(_read_secrets(given), "")
+    for name in [name for name, value in given.items() if not _is_utf8(value)]:
+        # What it means in bytes is not known; nothing could be sent, printed or stored.
+        wrong[name] = "it is not UTF-8"
+        del given[name]
+    wrong.update(dict.fromkeys(_unreachable(given), "mail cannot be sent there, and _APP_SMTP_HOST is set"))
+    settings = None
     try:
         settings = Settings(**{name: value for name, value in given.items() if value})
     except ValidationError as error:
-        wrong += [
-            _variable(str(each["loc"][0]))
-            for each in error.errors(include_input=False)
+        for each in error.errors(include_input=False):
             # A default that follows from another setting, which is the wrong one.
-            if each["type"] != "default_factory_not_called"
-        ]
-    if wrong:
-        findings = [f"{name} must be {allowed[name]}" for name in dict.fromkeys(wrong) if name in allowed]
+            if each["type"] != "default_factory_not_called":
+                wrong.setdefault(_variable(str(each["loc"][0])), _reason(each))
+    findings = [
+        f"{name} must be {allowed[name]}" + (f"; {reason}" if reason else "")
+        for name, reason in wrong.items()
+        if name in allowed
+    ]
+    findings += wrong_proxies(environ)
+    if findings or settings is None:
         raise InvalidSettings(findings)
     return settings
 
@@ -85,7 +106,7 @@ def _read_secrets(given: dict[str, Any]) -> list[str]:
             continue
         try:
             # An editor ends the last line of a file; a password does not end so.
-            content = Path(path).read_text().removesuffix("\n")
+            content = durable.read(Path(path), LARGEST_SECRET).decode().removesuffix("\n")
         except (OSError, ValueError):
             content = ""
         if not content or given.get(secret):
@@ -94,7 +115,35 @@ def _read_secrets(given: dict[str, Any]) -> list[str]:
     return wrong
 
 
+def _unreachable(given: Mapping[str, str]) -> list[str]:
+    """
+    The variable of the contact, if there is a mail server and no mail could be sent to the contact.
+    """
+    if not given.get("_APP_SMTP_HOST"):
+        return []
+    contact = next(filter(given.get, CONTACTS), None)
+    try:
+        mail_addresses(given[contact] if contact else "")
+    except ValueError:
+        return [str(contact)]
+    return []
+
+
 def _variable(place: str) -> str:
     # A default that does not fit is told by the name of its field.
     field = Settings.model_fields.get(place)
     return str(field.validation_alias) if field else place
+
+
+def _is_utf8(value: str) -> bool:
+    # A variable of other bytes has lone surrogates in their place.
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _reason(error: ErrorDetails) -> str:
+    cause = error.get("ctx", {}).get("error")
+    return str(cause) if isinstance(cause, Unusable) else ""

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, SecretStr
 
-from certworker.settings.readings import HostName, LowerCase, Port
+from certworker.settings.readings import EncodedLine, HostName, Line, LowerCase, MailAddress, Port, WebUrl
 
 
 class NoticeSettings(BaseModel):
@@ -26,22 +26,27 @@ class NoticeSettings(BaseModel):
     smtp_secure: Annotated[Literal["", "tls", "ssl"], LowerCase] = Field(
         "", validation_alias="_APP_SMTP_SECURE", description="tls (STARTTLS), ssl, or empty"
     )
-    smtp_username: str | None = Field(None, validation_alias="_APP_SMTP_USERNAME", description="a user name")
+    smtp_username: Line | None = Field(None, validation_alias="_APP_SMTP_USERNAME", description="a user name")
     smtp_password: SecretStr | None = Field(
         None, validation_alias="_APP_SMTP_PASSWORD", description="a password"
     )
     #: The sender of our mail.
-    mail_sender: str = Field(
-        "certworker@localhost", validation_alias="_APP_SYSTEM_EMAIL_ADDRESS", description="an e-mail address"
+    mail_sender: MailAddress = Field(
+        "certworker@localhost",
+        validation_alias="_APP_SYSTEM_EMAIL_ADDRESS",
+        description="one e-mail address, for example certworker@example.org",
     )
-    mail_sender_name: str = Field(
-        "certworker", validation_alias="_APP_SYSTEM_EMAIL_NAME", description="a name; it may be URL-encoded"
+    mail_sender_name: EncodedLine = Field(
+        "certworker",
+        validation_alias="_APP_SYSTEM_EMAIL_NAME",
+        description="a name on one line; it may be URL-encoded",
     )
     #: Gets the same as JSON; None: nobody.
-    notify_url: Annotated[str, Field(pattern=r"^https?://[^\s/]+")] | None = Field(
+    notify_url: WebUrl | None = Field(
         None,
         validation_alias="CERTWORKER_NOTIFY_URL",
-        description="a URL that begins with https:// or http://",
+        description="a URL that begins with https:// or http://, with a host of letters, digits, dots and "
+        "hyphens, or an IPv6 address in brackets",
     )
     notify_secret: SecretStr | None = Field(
         None,

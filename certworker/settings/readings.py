@@ -1,28 +1,85 @@
 """
 How the text of a variable becomes a setting.
 
-A reader gets the text without the spaces and quotes around it, and never an empty one.
+A reader gets the text without the spaces and quotes around it, and never an empty one. It raises nothing but
+ValueError; what :class:`Unusable` says is told to the operator.
 """
 
 from __future__ import annotations
 
 import re
+import ssl
+import stat
+import unicodedata
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ParamSpec, TypeVar
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
-from certworker.settings.choices import AuthorityChoice, HttpAddress
+from certworker.errors import CertworkerError
+from certworker.hosts import host_and_port_in, host_in
+from certworker.names import domain_name, is_address
+from certworker.settings.choices import AuthorityChoice, HttpAddress, web_url_in
+from certworker.settings.limits import grants_in
 
 #: Let's Encrypt in production, else the development CA.
 AUTO = "auto"
 
 DNS_PORT = 53
+DOCKER_PORT = 2375
+
+#: Control characters, lone surrogates, and the separators of lines and paragraphs.
+NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+#: Of an e-mail address they mean something else, or want quotes (RFC 5322, section 3.2.3).
+NOT_IN_A_MAILBOX = frozenset(' ()<>[]:;@\\,"')
+
+#: Bytes; Linux has no longer name for a Unix socket.
+LONGEST_SOCKET = 107
+
+Given = ParamSpec("Given")
+Read = TypeVar("Read")
+
+
+class Unusable(ValueError):
+    """
+    What is wrong with a value, in words for the operator that do not repeat it.
+    """
+
+
+def reader(read: Callable[Given, Read]) -> Callable[Given, Read]:
+    """
+    Make whatever *read* raises of the file system a ValueError: another exception would end all reading.
+    """
+
+    @wraps(read)
+    def reads(*values: Given.args, **named: Given.kwargs) -> Read:
+        try:
+            return read(*values, **named)
+        except OSError as error:
+            raise Unusable(f"it cannot be read: {error.strerror or type(error).__name__}") from error
+
+    return reads
 
 
 def _is_production(text: str) -> bool:
     return text.lower() == "production"
+
+
+def _line(text: str) -> str:
+    if not NOT_IN_A_LINE.isdisjoint(map(unicodedata.category, text)):
+        raise Unusable("it has a line feed or another control character")
+    return text
+
+
+def _encoded_line(text: str) -> str:
+    _line(unquote(text))
+    return _line(text)
 
 
 def _comma_list(text: str) -> tuple[str, ...]:
@@ -58,11 +115,93 @@ def _name_servers(text: str) -> tuple[tuple[str, int], ...]:
 
 
 def _name_server(text: str) -> tuple[str, int]:
+    bare = text.count(":") > 1 and not text.startswith("[")
+    host, port = (host_in(text), DNS_PORT) if bare else host_and_port_in(text, DNS_PORT)
+    if not port:
+        raise ValueError("not a port")
+    return str(ip_address(host)), port
+
+
+def _mail_address(text: str) -> str:
+    mailbox, at, domain = _line(text).rpartition("@")
+    if (
+        not (at and mailbox)
+        or not NOT_IN_A_MAILBOX.isdisjoint(mailbox)
+        or re.search(r"^\.|\.\.|\.$", mailbox)
+    ):
+        raise ValueError("not one plain address")
     try:
-        return str(ip_address(text)), DNS_PORT
-    except ValueError:
-        at = HttpAddress.parse(text)
-        return str(ip_address(at.host)), at.port
+        # In DNS's own form every mail server knows it.
+        name = domain_name(domain, private=True)
+    except CertworkerError as failure:
+        raise Unusable(f"its domain is none: {failure.message}") from None
+    if is_address(name):
+        raise ValueError("a domain, not an IP address")
+    return f"{mailbox}@{name}"
+
+
+def mail_addresses(text: str) -> tuple[str, ...]:
+    """
+    Return the e-mail addresses in *text*, which are separated by commas.
+
+    Raises:
+        ValueError: One of them is none.
+    """
+    return tuple(map(_mail_address, _comma_list(text)))
+
+
+def _web_url(text: str) -> str:
+    web_url_in(_line(text))
+    return text
+
+
+def _engine(text: str) -> str:
+    scheme, _, rest = _line(text).partition("://")
+    if scheme == "unix" and rest.startswith("/"):
+        if len(rest.encode()) > LONGEST_SOCKET:
+            raise Unusable(f"the path of a Unix socket has at most {LONGEST_SOCKET} bytes")
+        return text
+    _, port = host_and_port_in(rest.removesuffix("/"), DOCKER_PORT)
+    if scheme != "tcp" or not port:
+        raise ValueError("neither unix nor tcp")
+    return text
+
+
+@reader
+def _directory(path: Path) -> Path:
+    place = Path(_line(str(path))).absolute()
+    # One that is missing is made; one that belongs to another user is reported with its owner (fs.readonly).
+    with suppress(FileNotFoundError, PermissionError):
+        if not stat.S_ISDIR(place.stat().st_mode):
+            raise Unusable("there is something else at that path")
+    return place
+
+
+@reader
+def _file(path: Path) -> Path:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise Unusable("it is no regular file")
+    with path.open("rb"):
+        return path
+
+
+@reader
+def _ca_bundle(path: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=_file(path))
+    except ssl.SSLError:
+        # Windows saves UTF-16, and some CAs offer the same as DER.
+        pem = "openssl x509 -inform der -in FILE -out ca.pem"
+        raise Unusable(
+            f"the file has no certificate in PEM form; to convert one in DER form: {pem}"
+        ) from None
+    return path
+
+
+@reader
+def _limits(path: Path) -> Path:
+    grants_in(_file(path))
+    return path
 
 
 def _directory_or_off(text: str) -> Path | None:
@@ -70,14 +209,23 @@ def _directory_or_off(text: str) -> Path | None:
 
 
 Production = Annotated[bool, BeforeValidator(_is_production)]
+#: One line of any letters.
+Line = Annotated[str, AfterValidator(_line)]
+#: The same, which may be URL-encoded.
+EncodedLine = Annotated[str, AfterValidator(_encoded_line)]
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 AuthorityNames = Annotated[tuple[str, ...], BeforeValidator(_authorities)]
 AddressOrOff = Annotated[HttpAddress | None, BeforeValidator(_address_or_off)]
 NameServers = Annotated[tuple[tuple[str, int], ...], BeforeValidator(_name_servers)]
 Base64Url = Annotated[SecretStr, BeforeValidator(_base64url)]
-Directory = Annotated[Path, AfterValidator(Path.absolute)]
+Directory = Annotated[Path, AfterValidator(_directory)]
 DirectoryOrOff = Annotated[Directory | None, BeforeValidator(_directory_or_off)]
-HostName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:-]+$")]
+CaBundle = Annotated[Path, AfterValidator(_ca_bundle)]
+LimitsFile = Annotated[Path, AfterValidator(_limits)]
+HostName = Annotated[str, AfterValidator(host_in)]
+MailAddress = Annotated[str, AfterValidator(_mail_address)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+EngineAddress = Annotated[str, AfterValidator(_engine)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Slots = Annotated[int, Field(ge=1, le=1024)]
 Profile = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]

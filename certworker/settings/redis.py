@@ -4,19 +4,39 @@ Where Redis is: in Appwrite's variables, or in one URL, which can say more.
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Mapping
 from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
 from certworker.redis_address import RedisAddress
-from certworker.settings.readings import HostName, Port
+from certworker.settings.readings import HostName, Line, Port, Unusable, reader
 
 
+@reader
 def _redis_url(url: SecretStr) -> SecretStr:
-    for file in RedisAddress.parse(url.get_secret_value()).files:
-        if not file.is_file():
-            raise ValueError("a file that does not exist here")
+    address = RedisAddress.parse(url.get_secret_value())
+    for file in address.files:
+        with file.open("rb"):
+            pass
+    try:
+        _read_for_tls(address.tls or {})
+    except ssl.SSLError:
+        raise Unusable(
+            "one of its files has no certificate or no key in PEM form without a password"
+        ) from None
     return url
+
+
+def _read_for_tls(options: Mapping[str, str | bool]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if authorities := options.get("ssl_ca_certs"):
+        context.load_verify_locations(str(authorities))
+    if certificate := options.get("ssl_certfile"):
+        key = options.get("ssl_keyfile")
+        # Without a password of its own the library asks for one on the terminal.
+        context.load_cert_chain(str(certificate), str(key) if key else None, password="")
 
 
 class RedisSettings(BaseModel):
@@ -30,7 +50,7 @@ class RedisSettings(BaseModel):
     redis_port: Port = Field(
         6379, validation_alias="_APP_REDIS_PORT", description="a number from 1 to 65535, for example 6379"
     )
-    redis_user: str | None = Field(None, validation_alias="_APP_REDIS_USER", description="a user name")
+    redis_user: Line | None = Field(None, validation_alias="_APP_REDIS_USER", description="a user name")
     redis_password: SecretStr | None = Field(
         None, validation_alias="_APP_REDIS_PASS", description="a password"
     )

@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
+from certworker.settings.readings import EngineAddress
+
 #: What servers take as "read your files again"; none of them ends one that knows it.
 SIGNALS = ("HUP", "USR1", "USR2", "WINCH")
 
@@ -80,7 +82,7 @@ class ReloadSettings(BaseModel):
         False, validation_alias="CERTWORKER_DOCKER_LABELS", description="true or false"
     )
     #: Not DOCKER_HOST: compose would pass on the one of the operator's own shell.
-    docker_host: Annotated[str, Field(pattern=r"^(unix:///|tcp://)\S+$")] = Field(
+    docker_host: EngineAddress = Field(
         "unix:///var/run/docker.sock",
         validation_alias="CERTWORKER_DOCKER_HOST",
         description="an address that begins with tcp:// or unix:///, for example tcp://socket-proxy:2375",

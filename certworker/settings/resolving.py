@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, Field
 
-from certworker.settings.readings import NameServers
+from certworker.settings.readings import Line, NameServers
 
 #: What Appwrite passes where nothing was set.
 UNSET_TARGETS = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -25,26 +25,26 @@ class ResolvingSettings(BaseModel):
         validation_alias="_APP_DNS",
         description="addresses separated by commas, for example 8.8.8.8 or 127.0.0.1:5353",
     )
-    target_cname: str | None = Field(
+    target_cname: Line | None = Field(
         None,
         validation_alias="_APP_DOMAIN_TARGET_CNAME",
         description="a public name, for example api.example.org",
     )
     #: The same, under the name it had before Appwrite 1.7.
-    older_target: str | None = Field(
+    older_target: Line | None = Field(
         None, validation_alias="_APP_DOMAIN_TARGET", description="a public name, for example api.example.org"
     )
-    target_a: str | None = Field(
+    target_a: Line | None = Field(
         None,
         validation_alias="_APP_DOMAIN_TARGET_A",
         description="the public IPv4 address of this server",
     )
-    target_aaaa: str | None = Field(
+    target_aaaa: Line | None = Field(
         None,
         validation_alias="_APP_DOMAIN_TARGET_AAAA",
         description="the public IPv6 address of this server",
     )
-    target_caa: str | None = Field(
+    target_caa: Line | None = Field(
         None,
         validation_alias="_APP_DOMAIN_TARGET_CAA",
         description="the CA that CAA records are to allow, for example letsencrypt.org",

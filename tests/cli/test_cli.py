@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -65,3 +66,30 @@ class TestErrors:
 
         assert 2 == ended.returncode
         assert "CERTWORKER_LOG must be" in ended.stderr
+
+    @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "demo"])
+    def test_every_command_tells_all_wrong_settings_together(
+        self, worker: WorkerProcess, command: str, tmp_path: Path
+    ) -> None:
+        """
+        With what each allows; a traceback says that to nobody.
+        """
+        (tmp_path / "empty").touch()
+        wrong = {
+            "ALL_PROXY": "socks5h://127.0.0.1:1080",
+            "CERTWORKER_CA_BUNDLE": str(tmp_path / "empty"),
+            "CERTWORKER_LIMITS_FILE": str(tmp_path / "empty"),
+            "CERTWORKER_STATE_DIR": str(tmp_path / "empty"),
+            "CERTWORKER_NOTIFY_URL": "https://[2001:db8::a/",
+            "CERTWORKER_REDIS_URL": "redis://a..b/",
+            "_APP_SMTP_HOST": "x" * 64,
+            "_APP_SYSTEM_EMAIL_NAME": "A%0AB",
+        }
+        worker.environment |= wrong
+        arguments = {"account": ["show"], "status": [], "doctor": [], "work": [], "health": []}
+        ended = worker.command(command, *arguments.get(command, ["shop.localhost"]))
+        told = ended.stdout + ended.stderr
+
+        assert 2 == ended.returncode
+        assert [] == [name for name in wrong if f"{name} must be" not in told]
+        assert "Traceback" not in told

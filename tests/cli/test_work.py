@@ -6,6 +6,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+from redis import Redis
+
+from certworker.cli.work import work
+from certworker.settings import load
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
@@ -49,19 +54,50 @@ class TestStart:
         assert second.process is not None
         assert 2 == second.process.wait(10)
 
-    def test_the_embedded_ca_certifies_localhost_without_any_setting(self, worker: WorkerProcess) -> None:
+    def test_the_embedded_ca_certifies_localhost_with_hardly_any_setting(self, worker: WorkerProcess) -> None:
         """
-        What `docker compose up` does with an empty .env.
+        What Appwrite's own .env of a laptop leads to.
         """
         del worker.environment["CERTWORKER_AUTHORITY"]
         worker.environment |= {
             "CERTWORKER_PRIVATE_NETWORK": "",
-            "_APP_DOMAIN": "",
+            "_APP_DOMAIN": "localhost",
             "CERTWORKER_HTTP01_PORT": "",
         }
         worker.start()
 
         worker.wait_for_line("localhost: DONE")
+
+    @pytest.mark.parametrize("private", ["true", ""])
+    def test_without_a_domain_nothing_is_requested(
+        self, worker: WorkerProcess, private: str, connection: Redis
+    ) -> None:
+        """
+        In a private network, too, where the CA would certify `localhost`.
+        """
+        if not private:
+            del worker.environment["CERTWORKER_AUTHORITY"]
+        worker.environment |= {"CERTWORKER_PRIVATE_NETWORK": private, "_APP_DOMAIN": ""}
+        worker.start()
+        assert 0 == worker.command("request", "--wait", "shop.localhost").returncode
+
+        assert [b"shop.localhost"] == connection.zrange("certworker:agenda", 0, -1)
+
+    def test_directories_that_cannot_be_written_end_the_start_together(
+        self, forbidden: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        With the owner and the remedy of each. A container is started again until both are right.
+        """
+        directories = {
+            "CERTWORKER_CERTIFICATES_DIR": str(forbidden),
+            "CERTWORKER_CONFIG_DIR": str(forbidden / "config"),
+            "CERTWORKER_STATE_DIR": str(forbidden / "state"),
+            "CERTWORKER_WEBROOT": str(forbidden / "webroot"),
+        }
+
+        assert 2 == work(load(directories))
+        assert 4 == caplog.text.count("[fs.readonly]")
 
 
 class TestEnd:

@@ -30,6 +30,7 @@ class TestMachine:
             "clock",
             str(settings.certificates_dir),
             str(settings.config_dir),
+            str(settings.state_dir),
             "account key",
             "Traefik's files",
             "redis",

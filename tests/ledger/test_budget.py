@@ -15,8 +15,9 @@ from certworker.errors.authority import ServerInternal
 from certworker.errors.limits import AuthorityBusy, LocalGuard, Paused, TooManyOrders
 from certworker.errors.reach import HttpRefused
 from certworker.ledger.budget import BUDGET, Budget
-from certworker.ledger.limits import LETS_ENCRYPT, Limit, Limits
+from certworker.ledger.limits import LETS_ENCRYPT
 from certworker.settings import AuthorityChoice
+from certworker.settings.limits import Limit, Limits
 
 LETSENCRYPT = AuthorityChoice.named("letsencrypt")
 NAME = "shop.example.org"

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from certworker.errors.configuration import InvalidSettings
-from certworker.ledger.limits import LETS_ENCRYPT, TABLE, Limit, Limits, limits_of
+from certworker.ledger.limits import LETS_ENCRYPT, TABLE, limits_of
 from certworker.settings.choices import AUTHORITIES
+from certworker.settings.limits import Limit, Limits
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)

@@ -21,8 +21,9 @@ from certworker.errors.limits import (
 )
 from certworker.errors.machine import VolumeLocked
 from certworker.errors.reach import HttpTimeout, NoAddress
-from certworker.ledger.limits import LETS_ENCRYPT, Limits
+from certworker.ledger.limits import LETS_ENCRYPT
 from certworker.ledger.prices import Spending, prices, set_of
+from certworker.settings.limits import Limits
 
 NAMES = ("a.example.org", "b.example.net")
 LATER = datetime(2026, 11, 24, tzinfo=UTC)

@@ -37,7 +37,7 @@ def postbox(
     A postbox for a server on this machine.
     """
     server = MailServer("127.0.0.1", port, secure, username, password)
-    return Postbox(server, "core@example.org", "My%20Appwrite", "ops@example.org")
+    return Postbox(server, "core@example.org", "My%20Appwrite", ("ops@example.org",))
 
 
 class TestSend:
@@ -166,7 +166,7 @@ class TestSend:
         The address is as free as that of any mail.
         """
         with MailReceiver() as receiver:
-            replace(postbox(receiver.port), recipient="ops@example.org, dev@example.org").send([FAILED])
+            replace(postbox(receiver.port), recipients=("ops@example.org", "dev@example.org")).send([FAILED])
 
         assert "ops@example.org, dev@example.org" == receiver.mails[0]["To"]
 

@@ -7,10 +7,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
 from certworker.errors.configuration import InvalidSettings
 from certworker.redis_address import RedisAddress
 from certworker.settings import load
+from tests.serving.authority import Signer
 
 SECRET = "hunter2"
 APPWRITE = {
@@ -69,6 +71,32 @@ class TestRedis:
         url = f"rediss://redis?ssl_ca_certs={bundle}"
         with pytest.raises(InvalidSettings, match="CERTWORKER_REDIS_URL"):
             load({"CERTWORKER_REDIS_URL": url})
-        bundle.touch()
+        bundle.write_bytes(Signer().certificate("redis.internal").fullchain_pem)
 
         assert (bundle,) == load({"CERTWORKER_REDIS_URL": url}).redis.files
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"rubbish", b"-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n"]
+    )
+    def test_what_is_in_them_has_to_be_of_use(self, tmp_path: Path, content: bytes) -> None:
+        """
+        redis-py would say so with each connection, in OpenSSL's words.
+        """
+        (tmp_path / "ca.pem").write_bytes(content)
+        with pytest.raises(InvalidSettings, match="no certificate or no key in PEM form"):
+            load({"CERTWORKER_REDIS_URL": f"rediss://redis?ssl_ca_certs={tmp_path / 'ca.pem'}"})
+
+    def test_a_key_with_a_password_is_refused(self, tmp_path: Path) -> None:
+        """
+        OpenSSL would ask for the password on the terminal, with each connection.
+        """
+        certificate = Signer().certificate("worker.internal")
+        (tmp_path / "client.pem").write_bytes(certificate.fullchain_pem)
+        (tmp_path / "key.pem").write_bytes(
+            certificate.key.key.private_bytes(
+                Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+            )
+        )
+        query = f"ssl_certfile={tmp_path / 'client.pem'}&ssl_keyfile={tmp_path / 'key.pem'}"
+        with pytest.raises(InvalidSettings, match="without a password"):
+            load({"CERTWORKER_REDIS_URL": f"rediss://redis?{query}"})

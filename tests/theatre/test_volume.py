@@ -62,8 +62,10 @@ def a_file_in_the_way(stage: Stage) -> None:
     Where Traefik's directory should be, something else is.
     """
     stage.environ()
-    stage.settings["CERTWORKER_CONFIG_DIR"] = str(stage.place / "config" / "file")
-    (stage.place / "config" / "file").write_text("")
+    place = stage.place / "config" / "file"
+    stage.settings["CERTWORKER_CONFIG_DIR"] = str(place)
+    # Of one that is there at the start the settings would complain.
+    stage.before.append(lambda _: place.write_text(""))
 
 
 def of_a_newer_version(house: House) -> None:

@@ -1,0 +1,78 @@
+"""
+Hosts as people write them: names, and IP addresses with or without the brackets that a port wants.
+
+Only the standard library is needed: other programs import this together with the queue.
+"""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address
+
+#: RFC 1035, section 2.3.4; more is an error of the codec for host names, which no resolver gets to see.
+LONGEST_NAME = 253
+#: Container engines allow the underscore.
+_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}", re.ASCII)
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+_IPV6 = re.compile(r"[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?", re.ASCII)
+
+
+def host_in(text: str) -> str:
+    """
+    Return the host in *text* as a socket wants it: without brackets.
+
+    Raises:
+        ValueError: There is none; the message does not have the text.
+    """
+    if text.startswith("[") and text.endswith("]"):
+        return _ipv6(text[1:-1])
+    if ":" in text:
+        return _ipv6(text)
+    labels = text.removesuffix(".").split(".")
+    if len(text) > LONGEST_NAME or not all(map(_LABEL.fullmatch, labels)):
+        raise ValueError("not a host")
+    return text
+
+
+def host_and_port_in(text: str, otherwise: int | None = None) -> tuple[str, int]:
+    """
+    Return the host and the port in *text*: HOST:PORT, with an IPv6 host in brackets.
+
+    Args:
+        otherwise: The port of a text without one; None: it has to have one.
+
+    Raises:
+        ValueError: There is no host, or no port; the message does not have the text.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or port.endswith("]"):
+        if otherwise is None:
+            raise ValueError("no port")
+        return _of_a_port(text), otherwise
+    if not _PORT.fullmatch(port) or int(port) > 65535:
+        raise ValueError("not a port")
+    return _of_a_port(host), int(port)
+
+
+def with_port(host: str, port: int) -> str:
+    """
+    Return *host* and *port* as one text, with an IPv6 host in brackets.
+    """
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _of_a_port(text: str) -> str:
+    # Without brackets the last part of an IPv6 address would be taken for the port.
+    if ":" in text and not text.startswith("["):
+        raise ValueError("IPv6 without brackets")
+    return host_in(text)
+
+
+def _ipv6(text: str) -> str:
+    try:
+        # The zone behind the percent sign is any text for the library.
+        if _IPV6.fullmatch(text):
+            return str(IPv6Address(text))
+    except ValueError:
+        pass
+    raise ValueError("not an address of IPv6")

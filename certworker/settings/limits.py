@@ -1,0 +1,108 @@
+"""
+How often a CA may be asked, as values, and the file with what a CA has granted beyond its usual limits.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from certworker.settings.choices import AuthorityChoice
+
+_WRITTEN = re.compile(r"(?:([1-9][0-9]{0,8}) of )?([1-9][0-9]{0,8})/([1-9][0-9]{0,3})([mhd])")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+@dataclass(frozen=True)
+class Limit:
+    """
+    A bucket: *count* at once, refilled evenly within *period*.
+    """
+
+    count: int
+    period: timedelta
+    #: How many of them certworker takes by itself, where it leaves the rest to a person who insists.
+    ours: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Limit:
+        """
+        The limit in *text*, such as `300/3h`, `50/7d`, or `3 of 5/60m`.
+
+        Raises:
+            ValueError: It is none.
+        """
+        written = _WRITTEN.fullmatch(text)
+        if written is None:
+            raise ValueError("not a limit")
+        period = timedelta(**{_UNITS[written[4]]: int(written[3])})
+        return cls(int(written[2]), period, ours=int(written[1]) if written[1] else None)
+
+    @property
+    def interval(self) -> timedelta:
+        """
+        After how long one more is there.
+        """
+        return self.period / self.count
+
+    def taken(self, insisting: bool) -> int:
+        """
+        How many may be taken at once: all of them only by a person who is *insisting*.
+        """
+        return self.count if insisting or self.ours is None else min(self.ours, self.count)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """
+    The buckets of one CA; None: it has no such limit, or none that is known.
+    """
+
+    orders_per_account: Limit | None = None
+    #: All accounts of the CA share it.
+    certificates_per_domain: Limit | None = None
+    #: The very same names; all accounts share it, too.
+    certificates_per_set: Limit | None = None
+    failures_per_name: Limit | None = None
+    #: Failures of a name without a success in between, after which the CA pauses it.
+    failures_until_pause: Limit | None = None
+    #: Registered domains to which the CA grants another figure than to all.
+    domains: Mapping[str, Limit] = field(default_factory=dict)
+
+    def of_domain(self, domain: str) -> Limit | None:
+        """
+        How many certificates the registered *domain* may have.
+        """
+        return self.domains.get(domain, self.certificates_per_domain)
+
+
+def grants_in(file: Path) -> Mapping[str, Mapping[str, Any]]:
+    """
+    Return the fields of :class:`Limits` that *file* sets, by the label of the CA.
+
+    Raises:
+        OSError: It cannot be read.
+        ValueError: It is none of what CERTWORKER_LIMITS_FILE allows.
+    """
+    granted: dict[str, dict[str, Any]] = {}
+    try:
+        for name, limits in json.loads(file.read_bytes()).items():
+            # A CA may be named twice: by its label and by its URL.
+            known = granted.setdefault(AuthorityChoice.named(name).label, {})
+            known.update({key: _read(key, value) for key, value in limits.items()})
+    except (TypeError, AttributeError, RecursionError) as error:
+        raise ValueError("not an object of objects with limits") from error
+    return granted
+
+
+def _read(key: str, value: Any) -> object:
+    if key not in {field.name for field in fields(Limits)}:
+        raise ValueError("no such limit")
+    if key == "domains":
+        return {domain.lower(): Limit.parse(text) for domain, text in dict(value).items()}
+    return None if value is None else Limit.parse(value)

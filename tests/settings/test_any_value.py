@@ -1,0 +1,147 @@
+"""
+Whatever an operator writes into any variable: it is usable everywhere, or it is refused with a remedy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from email.policy import SMTP, SMTPUTF8
+from urllib.parse import urlsplit
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from certworker.acme.connections import connections_to
+from certworker.errors.configuration import InvalidSettings
+from certworker.reports import hooks
+from certworker.reports.mail import MailServer, Postbox
+from certworker.settings import Settings, load, variables
+from tests.reports.test_notice import FAILED
+
+#: Values that are right somewhere; each is tried, as it is and spoiled, in every variable.
+RIGHT = [
+    *(
+        "production",
+        "auto",
+        "off",
+        "true",
+        "json",
+        "ec256",
+        "tls",
+        "16",
+        "443",
+        "localhost",
+        "/etc",
+        "/dev/null",
+    ),
+    *("api.example.org", "a.org, b.org", "my_redis", "127.0.0.1", "[2001:db8::1]:8080", "traefik:443", "::1"),
+    *("https://ca.example.org/acme/directory", "http://me:w%C3%B6rd@[2001:db8::7]:8443/h\u00f6k?a=b#c"),
+    *("redis://me:word@redis:6380/1", "rediss://redis?ssl_ca_certs=/dev/null", "redis+sentinel://a,b:1/main"),
+    *(
+        "ops@example.org",
+        "b\u00fccher@b\u00fccher.example",
+        "My%20Appwrite",
+        "nginx:HUP,mail:exec:reload 'a b'",
+    ),
+    *("tcp://socket-proxy:2375", "unix:///var/run/docker.sock", "8.8.8.8, 127.0.0.1:5353", "v1-certificates"),
+]
+
+#: What slips in between: pasted, escaped, cut off, of another alphabet, of no alphabet.
+ODD = [
+    *(
+        "\n",
+        "\r\nBcc: a@b",
+        "%0A",
+        "%00",
+        "\t",
+        " ",
+        "\u2028",
+        "\u00a0",
+        "\x7f",
+        "\x1b[2J",
+        "\udcff",
+        "\ud800",
+    ),
+    *("..", "@", "%", ":", "[", "]", "//", "\\", "'", '"', ",", "#", "?", "\u0663", "\u00fc", "\U0001f600"),
+    *("x" * 64, "99999", "-1", "%zz", "%eth0", "{", "$HOME"),
+]
+
+
+#: What fits these variables; all others take some of the above as well.
+OWN = {
+    "_APP_EMAIL_CERTIFICATES": [
+        "ops@example.org",
+        "b\u00fccher@b\u00fccher.example, dev@example.org",
+        "nonsense",
+    ],
+    "_APP_SYSTEM_EMAIL_ADDRESS": ["certworker@localhost", "b\u00fccher@b\u00fccher.example"],
+    "_APP_SYSTEM_EMAIL_NAME": ["My%20Appwrite", "B\u00fccher, and more"],
+    "CERTWORKER_NOTIFY_URL": ["https://me:w%C3%B6rd@[2001:db8::7]:8443/h\u00f6k?a=b#c", "http://hooks/x"],
+    "CERTWORKER_REDIS_URL": ["redis://me:word@redis:6380/1", "redis+sentinel://a,[::1]:1/main/3"],
+    "CERTWORKER_DOCKER_HOST": ["tcp://socket-proxy:2375", "unix:///var/run/docker.sock"],
+    "CERTWORKER_RELOAD": ["nginx:HUP,mail:exec:reload 'a b'"],
+    "CERTWORKER_AUTHORITY": ["https://ca.example.org:14000/acme/directory, letsencrypt"],
+}
+
+
+@st.composite
+def environments(draw: st.DrawFn) -> dict[str, str]:
+    """
+    Some variables, each with a right value, a spoiled one, or any text.
+    """
+    environ = draw(st.sampled_from([{}, {"_APP_SMTP_HOST": "smtp.example.org"}])).copy()
+    for name in draw(st.lists(st.sampled_from(sorted(variables())), max_size=8, unique=True)):
+        value = draw(st.sampled_from(OWN.get(name, RIGHT)))
+        for odd in draw(st.lists(st.sampled_from(ODD), max_size=2)):
+            place = draw(st.integers(0, len(value)))
+            value = value[:place] + odd + value[place + draw(st.integers(0, 2)) :]
+        environ[name] = draw(st.just(value) | st.text(st.characters(exclude_characters="\0"), max_size=12))
+    return environ
+
+
+def used(loaded: Settings) -> Iterator[object]:
+    """
+    Everything that is made of settings before anything answers.
+    """
+    yield from (repr(loaded), loaded.authorities, loaded.redis, loaded.targets, loaded.email_remark)
+    yield str(loaded.redis).encode()
+    yield str(loaded.proxy_address).encode(), str(loaded.http_address).encode()
+    yield [str(reload).encode() for reload in loaded.reloads]
+    yield connections_to("https://ca.example.org/", loaded.ca_bundle, 1)
+    if loaded.smtp_host:
+        server = MailServer(loaded.smtp_host, 25, "", loaded.smtp_username, None)
+        sender, recipients = loaded.mail_sender, loaded.mail_recipients
+        mail = Postbox(server, sender, loaded.mail_sender_name, recipients)._mail([FAILED])
+        yield mail.as_bytes(policy=SMTP if "".join([sender, *recipients]).isascii() else SMTPUTF8)
+    if loaded.notify_url:
+        target = urlsplit(loaded.notify_url)
+        yield hooks._wanted(target).encode("ascii")
+        headers = hooks.Hook(loaded.notify_url, None, private=True)._headers(target, b"")
+        yield [value.encode("latin-1") for value in headers.values()]
+
+
+@given(environments())
+@settings(max_examples=300)
+def test_it_is_usable_or_refused_with_a_remedy(environ: dict[str, str]) -> None:
+    """
+    Never anything else: an exception of another kind would end a command with a traceback.
+    """
+    refused, loaded = attempt(environ)
+    if loaded:
+        assert list(used(loaded))
+    else:
+        assert refused
+        assert refused.findings
+        assert {finding.partition(" ")[0] for finding in refused.findings} <= variables().keys()
+        assert refused.remedy.endswith("docker compose up -d")
+        assert str(refused).isprintable()
+
+
+def attempt(environ: dict[str, str]) -> tuple[InvalidSettings | None, Settings | None]:
+    """
+    The failure or the settings.
+    """
+    try:
+        return None, load(environ)
+    except InvalidSettings as failure:
+        return failure, None

@@ -1,0 +1,57 @@
+"""
+The file with what a CA has granted.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from certworker.errors.configuration import InvalidSettings
+from certworker.settings import load
+from certworker.settings.limits import Limit, grants_in
+
+HOUR = timedelta(hours=1)
+
+
+class TestGrantsIn:
+    def test_a_ca_may_be_named_by_its_label_and_by_its_url(self, tmp_path: Path) -> None:
+        """
+        Both are the same CA, and what is said of it counts together.
+        """
+        url = "https://acme-v02.api.letsencrypt.org/directory"
+        written = {"letsencrypt": {"orders_per_account": "3000/3h"}, url: {"failures_per_name": None}}
+        (tmp_path / "limits.json").write_text(json.dumps(written))
+
+        assert {
+            "letsencrypt": {"orders_per_account": Limit(3_000, 3 * HOUR), "failures_per_name": None}
+        } == grants_in(tmp_path / "limits.json")
+
+
+class TestSetting:
+    @pytest.mark.parametrize(
+        "content", ["", "[]", '{"letsencrypt": []}', '{"letsencrypt": {"orders_per_week": "3000/7d"}}', "["]
+    )
+    def test_a_wrong_file_is_told_with_the_other_wrong_values(self, tmp_path: Path, content: str) -> None:
+        """
+        At the start of every command, not when the first order counts.
+        """
+        (tmp_path / "limits.json").write_text(content)
+        given = {"CERTWORKER_LIMITS_FILE": str(tmp_path / "limits.json"), "CERTWORKER_LOG": "xml"}
+        with pytest.raises(InvalidSettings) as refused:
+            load(given)
+
+        assert 2 == len(refused.value.findings)
+
+    def test_what_is_said_of_a_ca_that_is_not_used_is_read_as_well(self, tmp_path: Path) -> None:
+        """
+        A slip in it would be found only after a change of the CA.
+        """
+        (tmp_path / "limits.json").write_text(
+            '{"https://ca.example.org/dir": {"orders_per_account": "many"}}'
+        )
+        with pytest.raises(InvalidSettings, match="CERTWORKER_LIMITS_FILE"):
+            load({"CERTWORKER_LIMITS_FILE": str(tmp_path / "limits.json")})
