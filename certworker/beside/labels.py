@@ -8,16 +8,16 @@ until it answers; nothing else waits for it.
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 
 from certworker.errors import CertworkerError
-from certworker.errors.reloading import LabelUnusable
+from certworker.errors.reloading import EngineUnreachable, LabelUnusable, ListingRefused
 from certworker.names import domain_name
 from certworker.serving.container import Container
-from certworker.serving.containers import Containers, Starts
+from certworker.serving.containers import LONGEST_SILENCE_SECONDS, Containers, Starts
+from certworker.supervision import BEAT_SECONDS, Faults, Loop, beat, unexplained
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,10 @@ class Labels:
     Args:
         request: Puts a name on the queue; it is told who asks.
         private_names: Whether names are fine that only a private network knows.
+        explain: Returns the CertworkerError behind an error of *request*, or None.
+
+    Attributes:
+        loop: The loop and its heartbeat.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Labels:
         request: Callable[[str, str], object],
         *,
         private_names: bool,
+        explain: Callable[[BaseException], CertworkerError | None] = unexplained,
         first_pause_seconds: float = FIRST_PAUSE_SECONDS,
         seconds_between_starts: float = SECONDS_BETWEEN_STARTS,
     ) -> None:
@@ -60,35 +65,38 @@ class Labels:
         self._asked: dict[str, float] = {}
         self._said: str | None = None
         self._starts: Starts | None = None
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="labels", daemon=True)
+        self._pause = first_pause_seconds
+        self.loop = Loop(
+            "labels",
+            self._read,
+            seconds=LONGEST_SILENCE_SECONDS + BEAT_SECONDS,
+            faults=Faults("the reader of labels", explain),
+        )
 
     def start(self) -> None:
         """
         Begin.
         """
-        self._thread.start()
+        self.loop.start()
 
     def stop(self) -> None:
         """
         End it at once, although the engine has nothing to say.
         """
-        self._stopped.set()
+        self.loop.stopping.set()
         if starts := self._starts:
             starts.close()
-        if self._thread.ident:
-            self._thread.join(timeout=5)
+        self.loop.stop()
 
-    def _run(self) -> None:
-        pause = self._first_pause
-        while not self._stopped.is_set():
-            try:
-                self._follow()
-                pause = self._first_pause
-            except Exception as fault:
-                self._tell(fault)
-                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
-            self._stopped.wait(pause)
+    def _read(self) -> float:
+        try:
+            self._follow()
+            self._pause = self._first_pause
+        except (EngineUnreachable, ListingRefused) as failure:
+            # The engine is away, which is no fault of this loop: it beats, and asks again.
+            self._tell(failure)
+            self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        return self._pause
 
     def _follow(self) -> None:
         # Before the list is read: what starts meanwhile stands in one of them, or in both.
@@ -97,12 +105,14 @@ class Labels:
             running = self._containers.running(LABEL)
             self._forget_all_but(running)
             for container in running:
+                beat()
                 if container.id not in self._asked:
                     self._ask(container)
             self._answers()
-            if self._stopped.is_set():
+            if self.loop.stopping.is_set():
                 return
             for container in starts:
+                beat()
                 if time.monotonic() - self._asked.get(container.id, -self._between) >= self._between:
                     self._ask(container)
 
@@ -140,12 +150,10 @@ class Labels:
             if each in there or now - moment < self._between
         }
 
-    def _tell(self, fault: Exception) -> None:
-        said = fault.code if isinstance(fault, CertworkerError) else repr(fault)
-        if said != self._said:
-            told = fault if isinstance(fault, CertworkerError) else f"the reader of labels met {fault!r}."
-            logger.warning("%s It is tried again.", told, extra={"code": getattr(fault, "code", None)})
-        self._said = said
+    def _tell(self, failure: CertworkerError) -> None:
+        if failure.code != self._said:
+            logger.warning("%s certworker tries again.", failure, extra={"code": failure.code})
+        self._said = failure.code
 
     def _answers(self) -> None:
         if self._said:

@@ -10,6 +10,7 @@ too much, and `certworker doctor NAME` asks at any time.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -27,11 +28,13 @@ from certworker.serving.handshake import TIMEOUT_SECONDS, leaf_of, why_not_shown
 from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
 from certworker.settings import HttpAddress
+from certworker.supervision import Faults, Loop, Postponed, beat
 
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 30.0
 PAUSE_SECONDS = 1.0
+PAUSE_WITHOUT_ANY_SECONDS = 60.0
 PAUSE_AFTER_THAT_SECONDS = timedelta(hours=1).total_seconds()
 
 #: While a whole volume is issued anew, a sample says enough.
@@ -55,6 +58,8 @@ class _Awaited:
     told: float | None = None
     #: Whether somebody was written to about that.
     written: bool = False
+    #: Whether the last check of it ended with an unexpected error.
+    failing: bool = False
 
 
 class Padlock:
@@ -65,6 +70,9 @@ class Padlock:
         address: Where Traefik speaks TLS.
         demanded: An operator has named that address; otherwise it is a guess, which may be wrong.
         write: Called with a name and why its certificate is not shown; and with None when it is after all.
+
+    Attributes:
+        loop: The loop and its heartbeat.
     """
 
     def __init__(
@@ -90,26 +98,22 @@ class Padlock:
         self._pause_after_that = pause_after_that_seconds
         self._day_seconds = day.total_seconds()
         self._awaited: list[_Awaited] = []
-        self._changed = threading.Condition()
-        self._stopped = False
+        self._mutex = threading.Lock()
         self._nowhere_until = 0.0
-        self._thread = threading.Thread(target=self._run, name="padlock", daemon=True)
+        self._faults = Faults("the deployment check")
+        self.loop = Loop("deployment_check", self._step)
 
     def start(self) -> None:
         """
         Begin.
         """
-        self._thread.start()
+        self.loop.start()
 
     def stop(self) -> None:
         """
         End it; what was not seen until now is not waited for.
         """
-        with self._changed:
-            self._stopped = True
-            self._changed.notify()
-        if self._thread.is_alive():
-            self._thread.join(timeout=2 * TIMEOUT_SECONDS)
+        self.loop.stop(2 * TIMEOUT_SECONDS)
 
     def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         """
@@ -132,7 +136,7 @@ class Padlock:
         if time.monotonic() < self._nowhere_until:
             return
         stored = self._volume.current(names[0])
-        with self._changed:
+        with self._mutex:
             if stored is None or len(self._awaited) >= MOST_AWAITED:
                 return
             now = time.monotonic()
@@ -147,27 +151,36 @@ class Padlock:
                     at=now,
                 )
             )
-            self._changed.notify()
+        self.loop.wake()
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._stopped or self._due(), self._seconds_left())
-                if self._stopped:
-                    return
-                due = self._due()
-            for each in due:
-                if self._is_settled(each):
-                    with self._changed:
-                        self._awaited = [other for other in self._awaited if other is not each]
+    def _step(self) -> float:
+        for each in self._due():
+            if self.loop.stopping.is_set():
+                break
+            try:
+                settled = self._is_settled(each)
+                each.failing = False
+            except Exception as error:  # the others are none the worse for it
+                each.failing, settled = True, False
+                each.at = time.monotonic() + self._faults.failed(error)
+            else:
+                beat()
+            if settled:
+                with self._mutex:
+                    self._awaited = [other for other in self._awaited if other is not each]
+        with self._mutex:
+            earliest = min((each.at for each in self._awaited), default=math.inf)
+            failing = any(each.failing for each in self._awaited)
+        pause = min(PAUSE_WITHOUT_ANY_SECONDS, max(0.0, earliest - time.monotonic()))
+        if failing:
+            raise Postponed(min(pause, self._pause))
+        self._faults.over()
+        return pause
 
     def _due(self) -> list[_Awaited]:
         now = time.monotonic()
-        return [each for each in self._awaited if each.at <= now]
-
-    def _seconds_left(self) -> float | None:
-        earliest = min((each.at for each in self._awaited), default=None)
-        return None if earliest is None else max(0.0, earliest - time.monotonic())
+        with self._mutex:
+            return [each for each in self._awaited if each.at <= now]
 
     def _is_settled(self, awaited: _Awaited) -> bool:
         if awaited.told is not None and not self._is_still_wanted(awaited):
@@ -218,11 +231,12 @@ class Padlock:
         return True
 
     def _look(self, awaited: _Awaited) -> CertworkerError | None:
-        looks = (
-            why_not_shown(name, awaited.leaf, self._address, self._traefik.directory)
-            for name in awaited.names
-        )
+        looks = (self._reason(name, awaited) for name in awaited.names)
         return next(filter(None, looks), None)
+
+    def _reason(self, name: str, awaited: _Awaited) -> CertworkerError | None:
+        beat()  # a certificate has up to a hundred names, and each may take some seconds
+        return why_not_shown(name, awaited.leaf, self._address, self._traefik.directory)
 
     def _unreachable(self, error: OSError) -> CertworkerError:
         return ProxyUnreachable(proxy=self._address, reason=error.strerror or error)

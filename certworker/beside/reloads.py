@@ -19,6 +19,7 @@ from certworker.errors import CertworkerError
 from certworker.errors.reloading import LabelUnusable
 from certworker.serving.container import Container
 from certworker.settings.reloads import Reload
+from certworker.supervision import Faults, Loop, beat
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,10 @@ QUIET_SECONDS = 3.0
 LONGEST_BURST_SECONDS = 60.0
 
 PAUSE_AFTER_A_FAULT_SECONDS = 60.0
+PAUSE_WITHOUT_A_CHANGE_SECONDS = 60.0
+
+#: One reload makes up to three requests of the engine, and a restart waits for the container.
+LONGEST_RELOAD_SECONDS = 120.0
 
 #: A restart and the last words of a container take this long.
 PATIENCE_AT_THE_END_SECONDS = 15.0
@@ -42,6 +47,9 @@ class Reloads:
     Args:
         reload: Makes one of them; it raises CertworkerError if it cannot.
         labelled: The containers that run and have the label; it raises CertworkerError if it cannot tell.
+
+    Attributes:
+        loop: The loop and its heartbeat.
     """
 
     def __init__(
@@ -63,14 +71,16 @@ class Reloads:
         self._changes = 0
         self._stopped = False
         self._changed = threading.Condition()
+        self._made: set[Reload] = set()
+        self._owed = False
         self._told: set[tuple[object, str]] = set()
-        self._thread = threading.Thread(target=self._run, name="reloads", daemon=True)
+        self.loop = Loop("reloads", self._step, seconds=LONGEST_RELOAD_SECONDS, faults=Faults("the reloads"))
 
     def start(self) -> None:
         """
         Begin.
         """
-        self._thread.start()
+        self.loop.start()
 
     def stop(self) -> None:
         """
@@ -79,8 +89,7 @@ class Reloads:
         with self._changed:
             self._stopped = True
             self._changed.notify()
-        if self._thread.is_alive():
-            self._thread.join(timeout=PATIENCE_AT_THE_END_SECONDS)
+        self.loop.finish(PATIENCE_AT_THE_END_SECONDS)
 
     def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         """
@@ -103,18 +112,19 @@ class Reloads:
         with self._changed:
             self._changes += 1
             self._changed.notify()
+        self.loop.wake()
 
-    def _run(self) -> None:
-        made: set[Reload] = set()
-        owed = False
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._stopped or self._changes, self._pause if owed else None)
-            if changes := self._wait_for_quiet():
-                made.clear()
-            elif self._stopped:
-                return
-            owed = not self._make_all_but(made, changes)
+    def _step(self) -> float | None:
+        if changes := self._wait_for_quiet():
+            self._made.clear()
+            self._owed = True
+        elif self._stopped:
+            return None
+        if self._owed:
+            self._owed = not self._make_all_but(self._made, changes)
+        if self._stopped:
+            return None
+        return self._pause if self._owed else PAUSE_WITHOUT_A_CHANGE_SECONDS
 
     def _wait_for_quiet(self) -> int:
         """
@@ -125,6 +135,7 @@ class Reloads:
             seen = 0
             while not self._stopped and seen < self._changes and time.monotonic() < until:
                 seen = self._changes
+                beat()
                 self._changed.wait_for(lambda seen=seen: self._stopped or self._changes > seen, self._quiet)  # type: ignore[misc]
             changes, self._changes = self._changes, 0
             return changes
@@ -142,9 +153,16 @@ class Reloads:
             complete = False
         else:
             self._forget(LABEL)
+        unexpected: Exception | None = None
         for reload in dict.fromkeys(wanted):
-            if reload not in made and self._is_made(reload, changes):
-                made.add(reload)
+            beat()
+            try:
+                if reload not in made and self._is_made(reload, changes):
+                    made.add(reload)
+            except Exception as error:  # the others are made first
+                unexpected = error
+        if unexpected:
+            raise unexpected
         return complete and made.issuperset(wanted)
 
     def _of_labels(self, containers: Sequence[Container]) -> Iterator[Reload]:

@@ -6,21 +6,20 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from functools import partial
-
-from redis.exceptions import RedisError
 
 from certworker.answer import Answer
 from certworker.assembly import House
 from certworker.challenges.solver import present
 from certworker.errors import CertworkerError
+from certworker.ledger.faults import explainer
 from certworker.ledger.tokens import LIFETIME
 from certworker.locking import LEAST_AGE_SECONDS
 from certworker.names import domain_name, read_suffixes
+from certworker.supervision import Duties, Faults, Loop, Postponed, beat
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +33,9 @@ PAUSE_BETWEEN_KNOCKS_SECONDS = 1.0
 #: What happens within this time goes into one letter.
 PAUSE_BETWEEN_DELIVERIES_SECONDS = 30.0
 
+#: The longest legal time of one delivery.
+DELIVERY_SECONDS = 60.0
+
 LOOKS_FOR_THE_AGENDA_EVERY_SECONDS = 10.0
 
 #: What a killed worker left is gone after this time and a least age.
@@ -42,13 +44,16 @@ LEFTOVERS_EVERY_SECONDS = 30.0
 #: The wake-up of a moment may come a little late; after this nobody has come.
 MISSED_AFTER = timedelta(seconds=3)
 
-#: After Redis was away, a round is tried again before its hour is over.
+#: A round that failed is tried again after this time.
 PAUSE_AFTER_A_FAULT_SECONDS = 60.0
 
 
 class Watch:
     """
-    A thread beside the worker that makes the rounds until it is told to stop.
+    The loops beside the worker that maintain agenda, volume and notifications.
+
+    Attributes:
+        loops: Each with its heartbeat.
     """
 
     def __init__(
@@ -60,49 +65,82 @@ class Watch:
         self.house = house
         self.request = request
         self.knock = knock
-        self._stopped = threading.Event()
-        #: When leftovers were removed last.
-        self._swept = 0.0
-        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        explain = explainer(house.connection)
+        own_domains = Faults("the request of the own domains", explain)
+        self._own_domains = Loop("own_domains", self._request_own_domains, faults=own_domains)
+        self._leftovers = Duties(dict(self._removals_of_leftovers()), explain)
+        self._round = Duties(
+            {
+                # Not before the leftovers are removed.
+                "the request of the own domains": self._own_domains.start,
+                "the list of suffixes": read_suffixes,
+                "the reconciliation": house.rounds.reconcile,
+                "the check of what is due": house.rounds.look,
+                "the report of overdue certificates": house.overdue.tell,
+                "the removal of old certificates": self._prune,
+            },
+            explain,
+        )
+        self._between = Duties(
+            {
+                "the check of the agenda": self._see_to_the_agenda,
+                "the publication of stored certificates": house.repair.resume_publications,
+            },
+            explain,
+        )
+        self._daily = Duties({"the sign of life": self._sign_of_life}, explain)
+        self._next_round = self._next_sweep = 0.0
+        self._next_sign = time.monotonic() + SIGN_OF_LIFE_SECONDS
+        self._well = True
+        self._maintenance = Loop("maintenance", self._maintain, faults=Faults("the maintenance", explain))
+        self._notifications = [
+            Loop(
+                f"notifications_{channel}",
+                partial(self._deliver, channel),
+                seconds=DELIVERY_SECONDS,
+                faults=Faults(f"the delivery of notifications by {channel}", explain),
+            )
+            # A receiver that is slow does not hold up the others.
+            for channel in house.post_office.channels
+        ]
+        self.loops = (self._maintenance, self._own_domains, *self._notifications)
 
     def start(self) -> None:
         """
         Begin with the work of a start: leftovers away, own domains requested, volume and agenda compared.
         """
-        self._thread.start()
+        self._maintenance.start()
+        for loop in self._notifications:
+            loop.start()
 
     def stop(self) -> None:
         """
         End it, and wait until it has ended.
         """
-        self._stopped.set()
-        self._thread.join(timeout=5)
+        for loop in self.loops:
+            loop.stopping.set()
+        for loop in self.loops:
+            loop.stop()
 
-    def _run(self) -> None:
-        self._remove_leftovers()
-        retrigger = threading.Thread(target=self._guarded, args=(self._request_own_domains,), daemon=True)
-        retrigger.start()
-        for channel in self.house.post_office.channels:
-            # A receiver that is slow does not hold up the others.
-            name = f"post-{channel}"
-            threading.Thread(target=self._post, args=(channel,), name=name, daemon=True).start()
-        read_suffixes()
-        signed = time.monotonic()
-        while not self._stopped.is_set():
-            well = self._guarded(self._round)
-            if time.monotonic() - signed > SIGN_OF_LIFE_SECONDS:
-                self._guarded(self._sign_of_life)
-                signed = time.monotonic()
-            self._wait(self._pause() if well else PAUSE_AFTER_A_FAULT_SECONDS)
-
-    def _wait(self, seconds: float) -> None:
+    def _maintain(self) -> float:
+        now, well = time.monotonic(), True
+        if now >= self._next_sweep:
+            self._next_sweep = now + LEFTOVERS_EVERY_SECONDS
+            well &= not self._leftovers()
+        if now >= self._next_round:
+            self._well = not self._round()
+            # A round that failed is tried again before its hour is over.
+            pause = self._pause() if self._well else PAUSE_AFTER_A_FAULT_SECONDS
+            self._next_round = time.monotonic() + pause
+        else:
+            well &= not self._between()
+        if now >= self._next_sign:
+            self._next_sign = now + SIGN_OF_LIFE_SECONDS
+            well &= not self._daily()
+        if not (well and self._well):
+            raise Postponed(LOOKS_FOR_THE_AGENDA_EVERY_SECONDS)
         # A Redis that was emptied has no agenda: that is seen within the minute, not within the hour.
-        until = time.monotonic() + seconds
-        while time.monotonic() < until and not self._stopped.wait(LOOKS_FOR_THE_AGENDA_EVERY_SECONDS):
-            self._guarded(self._see_to_the_agenda)
-            self._guarded(self.house.repair.resume_publications)
-            if time.monotonic() - self._swept > LEFTOVERS_EVERY_SECONDS:
-                self._remove_leftovers()
+        return LOOKS_FOR_THE_AGENDA_EVERY_SECONDS
 
     def _see_to_the_agenda(self) -> None:
         earliest = self.house.agenda.earliest()
@@ -112,47 +150,31 @@ class Watch:
             # The scheduler of a worker that died keeps its lock for a minute, and no wake-up comes meanwhile.
             self.house.rounds.look()
 
-    def _guarded(self, step: Callable[[], object]) -> bool:
-        # A fault in one round must not end all the rounds to come.
-        try:
-            step()
-        except CertworkerError as failure:
-            logger.warning(
-                "[%s] %s %s", failure.code, failure.message, failure.remedy, extra={"code": failure.code}
-            )
-        except RedisError as fault:
-            logger.warning("the round stopped because Redis failed (%s); it is made again in a minute", fault)
-        else:
-            return True
-        return False
-
-    def _post(self, channel: str) -> None:
-        while not self._stopped.wait(PAUSE_BETWEEN_DELIVERIES_SECONDS):
-            self._guarded(partial(self.house.post_office.deliver, channel))
+    def _deliver(self, channel: str) -> float:
+        self.house.post_office.deliver(channel)
+        return PAUSE_BETWEEN_DELIVERIES_SECONDS
 
     def _pause(self) -> float:
         # Never on the hour: twenty workers that were started together should not look together.
         return ROUND_SECONDS * self.house.random.uniform(0.8, 1)
 
-    def _round(self) -> None:
-        self.house.rounds.reconcile()
-        self.house.rounds.look()
-        self.house.overdue.tell()
+    def _prune(self) -> None:
         self.house.volume.prune(self.house.traefik.served())
 
-    def _remove_leftovers(self) -> None:
+    def _removals_of_leftovers(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """
-        Remove what workers left behind that were killed; a fault with one place costs the others nothing.
+        Yield what removes the leftovers of killed workers, with a name for people.
         """
-        self._swept = time.monotonic()
-        self._guarded(self._forget_tokens)
+        yield "the removal of old tokens", self._forget_tokens
         for desk in self.house.desks:
-            self._guarded(desk.under_way.remove_stale)
-            self._guarded(desk.authority.remove_leftovers)
+            label = desk.choice.label
+            yield f"the removal of old orders at {label}", desk.under_way.remove_stale
+            yield f"the removal of unfinished files of {label}", desk.authority.remove_leftovers
             if desk.webroot:
-                self._guarded(partial(desk.webroot.remove_leftovers, self.house.tokens.all))
-        self._guarded(self.house.volume.remove_leftovers)
-        self._guarded(self.house.traefik.remove_leftovers)
+                remove = partial(desk.webroot.remove_leftovers, self.house.tokens.all)
+                yield f"the removal of old answers to {label}", remove
+        yield "the removal of unfinished certificates", self.house.volume.remove_leftovers
+        yield "the removal of unfinished files of Traefik", self.house.traefik.remove_leftovers
 
     def _forget_tokens(self) -> None:
         # A check of port 80 has a token for some seconds without the lock of its name.
@@ -196,7 +218,8 @@ class Watch:
                         extra={"domain": name},
                     )
                     return
-                if self._stopped.wait(PAUSE_BETWEEN_KNOCKS_SECONDS):
+                beat()
+                if self._own_domains.stopping.wait(PAUSE_BETWEEN_KNOCKS_SECONDS):
                     return
 
     def _sign_of_life(self) -> None:

@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
+import socket
 import sys
 
 import click
 
-from certworker.settings import load
+from certworker.intake.connection import connected
+from certworker.intake.health import reports
+from certworker.settings import HttpAddress, Settings, load
 
 TIMEOUT_SECONDS = 3
 
@@ -20,23 +24,37 @@ def command() -> None:
     """
     Ask the running worker whether it is well.
 
-    Exit code 0 if Redis answers and the scheduler lives, 1 if not.
+    Exit code 0 if Redis answers, the scheduler lives and each loop makes progress, 1 if not. With
+    CERTWORKER_HTTP_ADDRESS=off the answer is the last report, in Redis, of each worker on this host.
 
     \b
     Example:
       certworker health
     """
-    address = load(os.environ).http_address
-    if address is None:
-        click.echo("CERTWORKER_HTTP_ADDRESS is off, so the worker cannot be asked.", err=True)
-        sys.exit(1)
+    settings = load(os.environ)
+    address = settings.http_address
+    sys.exit(0 if (_asked(address) if address else _read(settings)) else 1)
+
+
+def _asked(address: HttpAddress) -> bool:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 (any address is ours)
     connection = http.client.HTTPConnection(host, address.port, timeout=TIMEOUT_SECONDS)
     try:
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
         click.echo(answer.read().decode())
-    except OSError as fault:
+    except (OSError, http.client.HTTPException) as fault:
         click.echo(f"The worker does not answer at {host}:{address.port} ({fault}).", err=True)
-        sys.exit(1)
-    sys.exit(0 if answer.status == http.client.OK else 1)
+        return False
+    return answer.status == http.client.OK
+
+
+def _read(settings: Settings) -> bool:
+    host = socket.gethostname()
+    with connected(settings) as connection:
+        ours = [report for report in reports(connection) if report.host == host]
+    for report in ours:
+        click.echo(json.dumps(report.as_json()))
+    if not ours:
+        click.echo(f"No worker on {host} has reported to Redis in the last seconds.", err=True)
+    return bool(ours) and all(report.healthy for report in ours)

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from functools import partial
 from random import Random
+from threading import Event
 
 import click
-from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.assembly import House, build, now_in_utc
@@ -34,12 +34,14 @@ from certworker.intake.appwrite.consumer import Consumer
 from certworker.intake.appwrite.translator import Translator
 from certworker.intake.connection import connect
 from certworker.intake.functions import functions_of
+from certworker.intake.health import Health
 from certworker.intake.processor import keep_to_one_processor
 from certworker.intake.queue import ISSUE, queue_length, request_certificate, wake_at
 from certworker.intake.redis_check import wait_for_redis
 from certworker.intake.scheduler import Scheduler
 from certworker.intake.signals import stop_on_signals
 from certworker.intake.worker import LEASE_SECONDS, run
+from certworker.ledger.faults import explainer
 from certworker.ledger.limits import SETTING
 from certworker.questions import verify, volume_checks
 from certworker.reports import log
@@ -47,12 +49,13 @@ from certworker.reports.narrator import Narrator
 from certworker.serving.containers import Containers
 from certworker.settings import AuthorityChoice, Settings, load
 from certworker.slot import MOST_WITHOUT_A_SLOT
+from certworker.supervision import Heartbeats, Loop, log_unexpected
 from certworker.version import __version__
 
 logger = logging.getLogger(__name__)
 
-#: Connections that are not a job's own: scheduler, watch, heartbeats, leases, the door.
-CONNECTIONS_BESIDE_THE_JOBS = 16
+#: Connections that are not a job's own: those of the loops and of the HTTP server.
+CONNECTIONS_BESIDE_THE_JOBS = 32
 
 
 @click.command()
@@ -80,7 +83,19 @@ def command(override_limits: str | None) -> None:
         _report_settings(failure)
         sys.exit(2)
     log.configure(settings.log, settings.log_level, sys.stdout)
-    sys.exit(work(settings))
+    # Whatever ends a thread is in the log, in its form.
+    threading.excepthook = lambda ended: log_unexpected(
+        f"the thread {ended.thread.name if ended.thread else ''}", ended.exc_value or ended.exc_type()
+    )
+    try:
+        code = work(settings)
+    except CertworkerError as failure:
+        _report(failure)
+        code = 2 if failure.code.startswith("config.") else 1
+    except Exception as error:
+        log_unexpected("the worker", error)
+        code = 1
+    sys.exit(code)
 
 
 def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
@@ -110,40 +125,54 @@ def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
             waiting=partial(queue_length, connection),
             lease_seconds=lease_seconds,
         )
-        stack.callback(house.locks.give_all_back)
-        chronicle = stack.enter_context(Chronicle(house.stories))
-        logging.getLogger("certworker").addHandler(Narrator(chronicle.tell))
-        scheduler = Scheduler(connection)
-        stack.callback(scheduler.stop)
-        _open_door(house, scheduler, stack)
-        knock = partial(answers, settings=settings)
-        watch = Watch(house, partial(request_certificate, connection=connection), knock)
-        stack.callback(watch.stop)
+        return _serve(house, stop, stack, lease_seconds)
 
-        consumer = _consumer_of(house)
-        stack.callback(consumer.stop)
-        labels = _labels_of(house)
-        stack.callback(labels.stop)
 
-        def ready() -> None:
-            scheduler.start()
-            consumer.start()
-            if settings.docker_labels:
-                labels.start()
-            watch.start()
-            _say_ready(house)
-            threading.Thread(target=_look_at_machine, args=(house,), name="machine", daemon=True).start()
+def _serve(house: House, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
+    settings, connection, heartbeats = house.settings, house.connection, Heartbeats()
+    stack.callback(house.locks.give_all_back)
+    chronicle = stack.enter_context(Chronicle(house.stories))
+    logging.getLogger("certworker").addHandler(Narrator(chronicle.tell))
+    scheduler = Scheduler(connection)
+    stack.callback(scheduler.stop)
+    health = Health(connection, heartbeats, scheduler.alive)
+    stack.callback(health.stop)
+    door = _opened_door(house, health, stack)
+    knock = partial(answers, settings=settings)
+    watch = Watch(house, partial(request_certificate, connection=connection), knock)
+    stack.callback(watch.stop)
+    consumer = _consumer_of(house)
+    stack.callback(consumer.stop)
+    labels = _labels_of(house)
+    stack.callback(labels.stop)
+    machine_check = Loop("machine_check", partial(_look_at_machine, house))
+    functions, loops = _functions(house, stack)
+    loops += [chronicle.loop, scheduler.loop, consumer.loop, labels.loop, machine_check, *watch.loops]
+    loops += [house.locks.loop, health.loop, *([door.loop] if door else [])]
+    heartbeats.add(*(loop.heartbeat for loop in loops))
+    house.metrics.watch_loops(heartbeats)
+    health.loop.start()
 
-        return run(
-            connection,
-            _functions(house, stack),
-            slots=settings.concurrency,
-            private_names=settings.authority.private_names,
-            clock=house.clock,
-            stop=stop,
-            lease_seconds=lease_seconds,
-            on_ready=ready,
-        )
+    def ready() -> None:
+        scheduler.start()
+        consumer.start()
+        if settings.docker_labels:
+            labels.start()
+        watch.start()
+        machine_check.start()
+        _say_ready(house)
+
+    return run(
+        connection,
+        functions,
+        slots=settings.concurrency,
+        heartbeats=heartbeats,
+        private_names=settings.authority.private_names,
+        clock=house.clock,
+        stop=stop,
+        lease_seconds=lease_seconds,
+        on_ready=ready,
+    )
 
 
 def _report_settings(failure: InvalidSettings) -> None:
@@ -191,6 +220,7 @@ def _labels_of(house: House) -> Labels:
         Containers(settings.docker_host),
         lambda name, by: request_certificate(name, by=by, connection=connection),
         private_names=settings.authority.private_names,
+        explain=explainer(connection),
     )
 
 
@@ -212,14 +242,15 @@ def _directory_url(settings: Settings, stack: ExitStack, choice: AuthorityChoice
     return authority.directory_url
 
 
-def _functions(house: House, stack: ExitStack) -> Mapping[str, Callable[..., object]]:
+def _functions(house: House, stack: ExitStack) -> tuple[Mapping[str, Callable[..., object]], list[Loop]]:
     functions, settings = functions_of(house), house.settings
-    issue = functions[ISSUE]
+    issue, loops = functions[ISSUE], list[Loop]()
     if settings.reloads or settings.docker_labels:
         containers = Containers(settings.docker_host)
         labelled = partial(containers.running, LABEL) if settings.docker_labels else list
         reloads = Reloads(settings.reloads, containers.reload, labelled)
         reloads.start()
+        loops.append(reloads.loop)
         stack.callback(reloads.stop)
         issue = reloads.after(issue)
     if settings.proxy_address:
@@ -232,9 +263,10 @@ def _functions(house: House, stack: ExitStack) -> Mapping[str, Callable[..., obj
             write=partial(_write_of_the_proxy, house),
         )
         padlock.start()
+        loops.append(padlock.loop)
         stack.callback(padlock.stop)
         issue = padlock.after(issue)
-    return {**functions, ISSUE: issue}
+    return {**functions, ISSUE: issue}, loops
 
 
 def _write_of_the_proxy(house: House, name: str, failure: CertworkerError | None) -> None:
@@ -251,22 +283,20 @@ def _look_at_machine(house: House) -> None:
     tell(machine(house.settings, reach([(desk.choice, desk.authority) for desk in house.desks])))
 
 
-def _open_door(house: House, scheduler: Scheduler, stack: ExitStack) -> None:
+def _opened_door(house: House, health: Health, stack: ExitStack) -> Door | None:
     address = house.settings.http_address
     if address is None:
-        return
+        return None
     door = Door(
         address,
         answer=house.responder.answer,
-        healthy=partial(_health, house.connection, scheduler),
+        healthy=health.report,
         metrics=house.metrics.render,
+        explain=explainer(house.connection),
     )
     door.start()
     stack.callback(door.stop)
-
-
-def _health(connection: Redis, scheduler: Scheduler) -> dict[str, object]:
-    return {"redis": bool(connection.ping()), "scheduler": scheduler.alive()}
+    return door
 
 
 def _say_ready(house: House) -> None:

@@ -18,7 +18,9 @@ from certworker.deadline import Deadline
 from certworker.doctor.findings import Finding, Verdict
 from certworker.doctor.storage import MACHINE
 from certworker.errors import CertworkerError
+from certworker.errors.machine import LoopStalled
 from certworker.intake.connection import connected
+from certworker.intake.health import reports
 from certworker.intake.redis_check import check_redis
 from certworker.intake.survey import Survey, survey
 from certworker.settings import AuthorityChoice, HttpAddress, Settings
@@ -81,12 +83,15 @@ def redis(settings: Settings) -> Iterator[Finding]:
     try:
         with connected(settings) as connection:
             check_redis(connection)
-            found = survey(connection)
+            found, reported = survey(connection), reports(connection)
     except CertworkerError as failure:
         yield MACHINE.told("redis", failure)
         return
     yield MACHINE.well("redis", f'{settings.redis}, queue "certificates": {found.waiting} waiting')
     yield from _queue(found)
+    for report in reported:
+        if report.stalled:
+            yield MACHINE.told("worker", LoopStalled(host=report.host, loops=", ".join(report.stalled)))
 
 
 def certificate_authority(reached: Reached) -> Finding:

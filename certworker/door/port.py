@@ -11,7 +11,6 @@ import errno
 import json
 import logging
 import socket
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -20,14 +19,19 @@ from waitress.wasyncore import close_all
 
 from certworker.answer import CHALLENGE_PATH, TOKEN
 from certworker.door.visitors import HEADERS, BoundedServer
-from certworker.errors import printable
+from certworker.errors import CertworkerError
 from certworker.errors.configuration import AddressNotUsable
 from certworker.settings import HttpAddress
+from certworker.supervision import Faults, Loop, Postponed, unexplained
 
 logger = logging.getLogger(__name__)
 
 #: An answer is computed in microseconds; more threads would only take memory.
 THREADS = 4
+
+#: Two of these without an answer, while requests wait, are a stall.
+BEAT_SECONDS = 15.0
+STOP_SECONDS = 10.0
 
 #: A request for a token has some hundred bytes, and no body. Whatever is read at once is parsed at once, too.
 READ_AT_ONCE = 1024
@@ -46,6 +50,9 @@ class Door:
 
     `GET /.well-known/acme-challenge/TOKEN` is answered as RFC 8555, section 8.3 wants it, whatever the Host;
     `GET /healthz` with 200 or 503; `GET /metrics` for Prometheus.
+
+    Attributes:
+        loop: The loop and its heartbeat.
     """
 
     def __init__(
@@ -55,22 +62,28 @@ class Door:
         answer: Callable[[str], str | None],
         healthy: Callable[[], Mapping[str, object]],
         metrics: Callable[[], bytes],
+        explain: Callable[[BaseException], CertworkerError | None] = unexplained,
     ) -> None:
         """
         Args:
             address: Where to listen. `::` takes IPv4, too; port 0 is a free port.
             answer: The key authorization for a token, or None.
-            healthy: The parts of the worker: True for one that is well, otherwise what is wrong with it.
+            healthy: Whether the worker is `healthy`, and its parts.
             metrics: The metrics in Prometheus' text format.
+            explain: Returns the CertworkerError behind an error of one of these, or None.
         """
         self._address = address
         self._answer = answer
         self._healthy = healthy
         self._metrics = metrics
+        self._explain = explain
         self._troubled = False
+        self._faults = Faults("an answer of the HTTP server")
         self._server: Any = None
         self._connections: dict[int, Any] = {}
-        self._thread = threading.Thread(target=self._serve, name="door", daemon=True)
+        self._answered = 0
+        self._seen = 0
+        self.loop = Loop("responder", self._serve, seconds=BEAT_SECONDS, faults=Faults("the HTTP server"))
 
     @property
     def port(self) -> int:
@@ -104,33 +117,46 @@ class Door:
             log_socket_errors=False,
             ident=None,
         )
-        self._thread.start()
+        self.loop.start()
 
     def stop(self) -> None:
         """
         Close it; stopping one that never started is no mistake.
         """
-        if self._server is not None and self._thread.is_alive():
+        if self._server is not None:
             # The loop ends when it has no connection left; only its own thread may close them.
             # If an answer wakes it first, the trigger is closed, too, before it is pulled.
             with suppress(OSError):
                 self._server.trigger.pull_trigger(lambda: close_all(self._connections))
-            self._thread.join()
+            self.loop.finish(STOP_SECONDS)
 
-    def _serve(self) -> None:
-        self._server.run()
-        self._server.task_dispatcher.shutdown()
+    def _serve(self) -> float | None:
+        """
+        Let the connections be read and written once; return None when none is left.
+        """
+        self._server.pass_once()
+        if not self._connections:
+            self._server.task_dispatcher.shutdown()
+            return None
+        answered, before = self._answered, self._seen
+        self._seen = answered
+        if self._server.task_dispatcher.queue and answered == before:
+            raise Postponed(0)  # requests wait, and no thread answers any: that is no progress
+        return 0
 
     def _respond(self, request: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         try:
             status, kind, body = self._reply(
                 request["REQUEST_METHOD"], request["PATH_INFO"], request["REQUEST_URI"]
             )
-        except Exception as error:  # Redis is away, or whatever else stands behind the door: ask again later
-            # Said once: while it lasts, whoever floods the port would also flood the log.
-            level = logging.DEBUG if self._troubled else logging.WARNING
-            logger.log(level, "challenges cannot be answered: %s", error)
-            self._troubled = True
+        except Exception as error:
+            # Logged once: while it lasts, a flood of the port would also flood the log.
+            if failure := self._explain(error):
+                level = logging.DEBUG if self._troubled else logging.WARNING
+                logger.log(level, "challenges cannot be answered: %s", failure.message)
+                self._troubled = True
+            else:
+                self._faults.failed(error)
             status, kind, body = NOT_NOW
         headers = [
             ("Content-Type", kind),
@@ -140,6 +166,7 @@ class Door:
         if status == NOT_ALLOWED[0]:
             headers.append(("Allow", "GET, HEAD"))
         start_response(status, headers)
+        self._answered += 1
         return [] if request["REQUEST_METHOD"] == "HEAD" else [body]
 
     def _reply(self, method: str, path: str, target: str) -> Reply:
@@ -162,13 +189,9 @@ class Door:
         return NOT_FOUND
 
     def _health(self) -> Reply:
-        try:
-            parts = self._healthy()
-        except Exception as error:  # whatever it is, it is the reason
-            parts = {"reason": printable(error)}
-        well = all(state is True for state in parts.values())
-        body = json.dumps({"healthy": well, **parts}, default=str).encode() + b"\n"
-        return ("200 OK" if well else "503 Service Unavailable", "application/json", body)
+        parts = self._healthy()
+        status = "200 OK" if parts["healthy"] is True else "503 Service Unavailable"
+        return (status, "application/json", json.dumps(parts, default=str).encode() + b"\n")
 
 
 def _bound(address: HttpAddress) -> socket.socket:

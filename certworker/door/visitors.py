@@ -117,16 +117,15 @@ class BoundedServer(TcpWSGIServer):
         super().__init__(*arguments, **options)
         self._full = False
 
-    def run(self) -> None:
+    def pass_once(self) -> None:
         """
-        Serve until all connections, the listening one included, are closed.
+        Read and write once what all connections, the listening one included, have to be read and written.
         """
-        while self._map:
-            # Between two passes: within one, the number of a closed socket may be that of a new one already.
-            self._close_the_slow(monotonic())
-            wasyncore.loop(timeout=1.0, use_poll=True, map=self._map, count=1)
-            if len(self.active_channels) > MANY:
-                sleep(REST_SECONDS)
+        # Between two passes: within one, the number of a closed socket may be that of a new one already.
+        self._close_the_slow(monotonic())
+        wasyncore.loop(timeout=1.0, use_poll=True, map=self._map, count=1)
+        if len(self.active_channels) > MANY:
+            sleep(REST_SECONDS)
 
     def readable(self) -> bool:
         """

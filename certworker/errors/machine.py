@@ -169,6 +169,16 @@ class Unexpected(CertworkerError):
     retry = Retry.CA
 
 
+class LoopStalled(CertworkerError):
+    code = "worker.stalled"
+    says = "The worker on {host} makes no progress in: {loops}."
+    cure = (
+        "See why in its log, then restart it: docker compose logs --tail 200 appwrite-worker-certificates; "
+        "docker compose restart appwrite-worker-certificates"
+    )
+    retry = Retry.SOON
+
+
 class NoticeUndelivered(CertworkerError):
     code = "notice.undelivered"
     says = "The notices by {channel} could not be delivered ({reason}); they are kept and sent later."

@@ -20,7 +20,7 @@ class RedisUnreachable(CertworkerError):
 
 class RedisRefusesUs(CertworkerError):
     code = "redis.auth"
-    says = "Redis at {address} refuses our user or password ({reason})."
+    says = "Redis at {address} rejects the user or the password ({reason})."
     cure = (
         "Set _APP_REDIS_USER and _APP_REDIS_PASS, or CERTWORKER_REDIS_URL, as in the service redis, "
         "then run: docker compose up -d"
@@ -67,6 +67,37 @@ class RedisTooOld(CertworkerError):
     code = "redis.too_old"
     says = "Redis at {address} is version {version}; 6.2 is the first that hands out jobs without losing any."
     cure = "Set image: redis:7-alpine for redis in docker-compose.yml, then run: docker compose up -d redis"
+    retry = Retry.CONFIG
+    severity = Severity.FATAL
+
+
+class RedisDenies(CertworkerError):
+    code = "redis.rights"
+    says = "Redis at {address} denies its user a command or a key that certworker needs ({reason})."
+    cure = (
+        "Give the user the rights that docs/guides/redis.md lists: "
+        "redis-cli ACL SETUSER certworker resetchannels resetkeys -@all RIGHTS"
+    )
+    retry = Retry.SOON
+
+
+class RedisLacksCommand(CertworkerError):
+    code = "redis.command"
+    says = "Redis at {address} lacks a command that certworker needs ({reason})."
+    cure = (
+        "Remove its rename-command line from redis.conf, or use a Redis or Valkey that has the commands in "
+        "docs/guides/redis.md, then run: docker compose up -d redis"
+    )
+    retry = Retry.SOON
+
+
+class RedisIsCluster(CertworkerError):
+    code = "redis.cluster"
+    says = "Redis at {address} is a Redis Cluster, which certworker does not support ({reason})."
+    cure = (
+        "Set CERTWORKER_REDIS_URL to a single Redis or Valkey, or to one with Sentinels: "
+        "redis://USER:PASSWORD@HOST:6379/0"
+    )
     retry = Retry.CONFIG
     severity = Severity.FATAL
 

@@ -6,6 +6,7 @@ In the order in which they may import each other::
     redis_check  a Redis that fails: said once, tried again with growing pauses
     client       the client of redis-py for an address
     connection   the client that the settings describe
+    health       what a worker reports of itself, and who reads it
     queue        puts requests and wake-ups on the queue; needs no RQ
     suspension   `rq suspend`: no job starts
     survey       how the queue stands, for a person who looks

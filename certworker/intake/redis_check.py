@@ -13,13 +13,16 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from certworker.errors.redis import RedisTooOld
+from certworker.errors.redis import RedisIsCluster, RedisTooOld, RedisUnreachable
 from certworker.ledger.faults import address_of, failure_of
 
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 60.0
+
+#: So many reasons are logged in one outage.
+MOST_REASONS = 20
 
 #: BLMOVE, which keeps a job safe while it changes hands, came with this version.
 OLDEST_VERSION = (6, 2)
@@ -38,7 +41,7 @@ class Outage:
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._said: str | None = None
+        self._said: set[str] = set()
         self._began = 0.0
         self._pause = 0.0
 
@@ -47,17 +50,19 @@ class Outage:
         """
         Whether Redis failed when it was last asked.
         """
-        return self._said is not None
+        return bool(self._said)
 
-    def failed(self, error: RedisError) -> float:
+    def failed(self, error: RedisError | RedisIsCluster) -> float:
         """
         Take note of *error*; return how many seconds to wait.
         """
-        failure = failure_of(error, self._address)
+        failure = error if isinstance(error, RedisIsCluster) else failure_of(error, self._address)
         self._began = self._began or time.monotonic()
-        if failure.code != self._said:
-            self._said = failure.code
-            logger.error("%s certworker goes on by itself.", failure, extra={"code": failure.code})
+        # A Redis that is away has a new reason every second; what it refuses is worth a line each.
+        said = failure.code if isinstance(failure, RedisUnreachable) else failure.message
+        if said not in self._said and len(self._said) < MOST_REASONS:
+            self._said.add(said)
+            logger.error("%s certworker tries again.", failure, extra={"code": failure.code})
         self._pause = min(self._pause * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         return self._pause
 
@@ -69,12 +74,13 @@ class Outage:
             logger.info(
                 "Redis at %s answers again after %.0f s", self._address, time.monotonic() - self._began
             )
-        self._said, self._began, self._pause = None, 0.0, 0.0
+        self._began, self._pause = 0.0, 0.0
+        self._said.clear()
 
 
 def wait_for_redis(connection: Redis, stop: Event | None = None) -> bool:
     """
-    Return when Redis answers and takes writes; False if *stop* was set before.
+    Return when Redis answers and takes writes and scripts; False if *stop* was set before.
 
     Raises:
         RedisTooOld: No waiting would help.
@@ -82,8 +88,8 @@ def wait_for_redis(connection: Redis, stop: Event | None = None) -> bool:
     outage, stop = Outage(address_of(connection)), stop or Event()
     while not stop.is_set():
         try:
-            _probe(connection)
-        except RedisError as error:
+            probe(connection)
+        except (RedisError, RedisIsCluster) as error:
             stop.wait(outage.failed(error))
         else:
             outage.over()
@@ -93,13 +99,13 @@ def wait_for_redis(connection: Redis, stop: Event | None = None) -> bool:
 
 def check_redis(connection: Redis) -> None:
     """
-    Make sure that Redis answers, is new enough and takes writes.
+    Make sure that Redis answers, is new enough, is no cluster, and takes writes and scripts.
 
     Raises:
         CertworkerError: What is wrong with it, with the remedy.
     """
     try:
-        _probe(connection)
+        probe(connection)
     except RedisError as error:
         raise failure_of(error, address_of(connection)) from None
 
@@ -116,7 +122,15 @@ def require_version(version: str, address: str) -> None:
         raise RedisTooOld(address=address, version=version)
 
 
-def _probe(connection: Redis) -> None:
+def probe(connection: Redis) -> None:
+    """
+    Ask Redis once, with the kinds of commands that the worker cannot do without.
+
+    Raises:
+        RedisError: It does not answer, or refuses one of them.
+        RedisIsCluster: It is a node of a cluster.
+        RedisTooOld: It could lose jobs.
+    """
     # Without the retries of redis-py, which keep quiet about a wrong password for seconds.
     pool = connection.connection_pool
     options = {
@@ -126,4 +140,7 @@ def _probe(connection: Redis) -> None:
     with Redis.from_pool(ConnectionPool(pool.connection_class, **options)) as impatient:
         facts = impatient.info("server")
         require_version(str(facts["redis_version"]), address_of(connection))
+        if facts.get("redis_mode") == "cluster":
+            raise RedisIsCluster(address=address_of(connection), reason="redis_mode:cluster")
         impatient.set(PROBE_KEY, "1", px=1000)
+        impatient.eval("return redis.call('EXISTS', KEYS[1])", 1, PROBE_KEY)

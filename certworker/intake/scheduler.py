@@ -8,18 +8,13 @@ programs see: its lock (one scheduler for all workers), its heartbeat, its regis
 
 from __future__ import annotations
 
-import logging
 import time
-from threading import Event, Thread
+from contextlib import suppress
 from typing import cast
 from uuid import uuid4
 
 from redis import Redis
-from redis.exceptions import (
-    ConnectionError,  # noqa: A004 (redis-py's own, which is not the built-in one)
-    ResponseError,
-    TimeoutError,  # noqa: A004
-)
+from redis.exceptions import RedisError, ResponseError
 from rq.job import JobStatus
 from rq.scheduler import RQScheduler
 from rq.utils import now, utcformat
@@ -28,13 +23,13 @@ from certworker.errors.machine import BadJob
 from certworker.intake.jobs import JOB_ID, mute_rq
 from certworker.intake.queue import QUEUE, QUEUE_KEY, SCHEDULED_KEY
 from certworker.intake.recovery import discard
-
-logger = logging.getLogger(__name__)
+from certworker.ledger.faults import explainer
+from certworker.supervision import Faults, Loop, beat
 
 INTERVAL_SECONDS = 1.0
 
-#: Without a pass for so long it is not well, whatever the reason.
-LONGEST_SILENCE_SECONDS = 30.0
+#: Two passes that are so late are a stall.
+BEAT_SECONDS = 15.0
 
 BATCH = 1_000
 STATUSES = {status.value.encode() for status in JobStatus}
@@ -50,63 +45,58 @@ return redis.call('HSET', KEYS[2], 'status', 'queued', 'enqueued_at', ARGV[2])
 
 class Scheduler:
     """
-    The scheduler's thread. It enters its work again after whatever may happen to it.
+    The scheduler's loop. It begins its work again after whatever may happen to it.
+
+    Attributes:
+        loop: The loop and its heartbeat.
     """
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
-        # The same name in every life, so that its own lock does not keep it out.
+        # The same name in every life, so that its own lock does not exclude it.
         self._name = uuid4().hex
-        self._stop = Event()
-        self._thread = Thread(target=self._supervise, name="scheduler", daemon=True)
-        self._last_pass = 0.0
-        self._said = ""
+        self._mover: _Mover | None = None
+        self.loop = Loop(
+            "scheduler",
+            self._pass,
+            seconds=BEAT_SECONDS,
+            faults=Faults("the scheduler", explainer(connection)),
+        )
 
     def start(self) -> None:
         """
         Begin; it takes the lock as soon as it is free.
         """
         mute_rq()
-        self._last_pass = time.monotonic()
-        self._thread.start()
+        self.loop.start()
 
     def stop(self) -> None:
         """
         End, and leave the lock to another worker.
         """
-        self._stop.set()
-        if self._thread.ident:
-            self._thread.join(timeout=5)
+        self.loop.stop()
+        if mover := self._mover:
+            with suppress(RedisError):  # a lock that cannot be released expires
+                mover.stop()
 
     def alive(self) -> bool:
         """
-        Whether it does its work: has the lock, or tries for it.
+        Return whether it does its work: has the lock, or tries for it.
         """
-        return self._thread.is_alive() and time.monotonic() - self._last_pass < LONGEST_SILENCE_SECONDS
+        return self.loop.heartbeat.silence() is not None and not self.loop.heartbeat.is_stalled()
 
-    def _supervise(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._work()
-            except (ConnectionError, TimeoutError):
-                self._stop.wait(INTERVAL_SECONDS)  # the worker has said so
-            except Exception as error:
-                if repr(error) != self._said:
-                    self._said = repr(error)
-                    logger.warning("the scheduler met %r and tries again until it can work", error)
-                self._stop.wait(INTERVAL_SECONDS)
-
-    def _work(self) -> None:
-        scheduler = _Mover(self._connection, self._name)
-        scheduler.register_birth()
-        while not self._stop.is_set():
-            if not scheduler.acquired_locks:
-                scheduler.acquire_locks()
-            scheduler.heartbeat()
-            scheduler.enqueue_scheduled_jobs()
-            self._last_pass = time.monotonic()
-            self._stop.wait(INTERVAL_SECONDS)
-        scheduler.stop()
+    def _pass(self) -> float:
+        mover, self._mover = self._mover, None
+        if mover is None:
+            mover = _Mover(self._connection, self._name)
+            mover.register_birth()
+        if not mover.acquired_locks:
+            mover.acquire_locks()
+        mover.heartbeat()
+        mover.enqueue_scheduled_jobs()
+        # Only one that did not fail is used again.
+        self._mover = mover
+        return INTERVAL_SECONDS
 
 
 class _Mover(RQScheduler):
@@ -131,6 +121,7 @@ class _Mover(RQScheduler):
         """
         while self.acquired_locks and (due := self._due()):
             for raw_id in due:
+                beat()
                 try:
                     self._move(raw_id)
                 except BadJob as failure:

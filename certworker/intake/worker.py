@@ -6,21 +6,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from threading import Event, Thread
+from threading import Event
 
 from redis import Redis
-from redis.exceptions import ConnectionError, RedisError, TimeoutError  # noqa: A004 (not the built-in ones)
+from redis.exceptions import RedisError
 
 from certworker.errors.machine import SchemaTooNew
+from certworker.errors.redis import RedisIsCluster, RedisTooOld
 from certworker.intake.jobs import mute_rq, registered
-from certworker.intake.pool import PATIENCE_SECONDS, PooledWorker
+from certworker.intake.pool import PooledWorker
 from certworker.intake.recovery import Recovery
-from certworker.intake.redis_check import Outage, wait_for_redis
+from certworker.intake.redis_check import Outage, probe
 from certworker.intake.signals import stop_on_signals
-from certworker.ledger.faults import address_of
+from certworker.ledger.faults import address_of, explainer
 from certworker.ledger.schema import check_schema
+from certworker.supervision import Duties, Faults, Heartbeats, Loop, Postponed
 
 logger = logging.getLogger(__name__)
 
@@ -28,12 +30,16 @@ logger = logging.getLogger(__name__)
 STOP_DEADLINE_SECONDS = 25.0
 LEASE_SECONDS = 90
 
+#: Two beats of the job loop that are so late are a stall.
+BEAT_SECONDS = 15.0
+
 
 def run(
     connection: Redis,
     functions: Mapping[str, Callable[..., object]],
     *,
     slots: int,
+    heartbeats: Heartbeats,
     stop: Event | None = None,
     stop_deadline_seconds: float = STOP_DEADLINE_SECONDS,
     lease_seconds: int = LEASE_SECONDS,
@@ -47,103 +53,159 @@ def run(
     Args:
         functions: What jobs may call, by name.
         slots: How many jobs run at a time. The pool of *connection* has to hold two for each, and some.
+        heartbeats: Get those of the job loop and of the leases of jobs.
         stop: Ends the worker when it is set. Without it SIGTERM and SIGINT do, in the main thread.
         stop_deadline_seconds: How long running jobs may take then; longer ones go back on the queue.
         lease_seconds: How long the jobs of a worker that died stay its own.
         private_names: Whether names are fine that only a private network knows.
         clock: The time in UTC.
-        on_ready: Called once, when the worker takes jobs.
+        on_ready: Called when the worker takes jobs; called again later if it raises.
 
     Raises:
         RedisTooOld: It could lose jobs.
         SchemaTooNew: A newer certworker keeps the ledger, or does so from some moment on.
     """
     mute_rq()
+
+    def open_pool() -> PooledWorker:
+        return PooledWorker(
+            connection,
+            registered(functions),
+            slots=slots,
+            lease_seconds=lease_seconds,
+            private_names=private_names,
+            clock=clock,
+        )
+
     with stop_on_signals() if stop is None else nullcontext(stop) as stopping:
-        pool = None
-        while pool is None and wait_for_redis(connection, stopping):
-            with suppress(RedisError):  # it may be gone again
-                check_schema(connection)
-                pool = PooledWorker(
-                    connection,
-                    registered(functions),
-                    slots=slots,
-                    lease_seconds=lease_seconds,
-                    private_names=private_names,
-                    clock=clock,
-                )
-        if pool:
-            Worker(pool, lease_seconds).serve(stopping, stop_deadline_seconds, on_ready)
+        Worker(connection, open_pool, lease_seconds, on_ready, heartbeats).serve(
+            stopping, stop_deadline_seconds
+        )
     return 0
 
 
 class Worker:
     """
     Keeps a pool of slots at work.
+
+    Args:
+        open_pool: Makes the pool; Redis may refuse that.
+        on_ready: Called when jobs are taken; called again later if it raises.
+        heartbeats: Get those of the job loop and of the leases of jobs.
     """
 
-    def __init__(self, pool: PooledWorker, lease_seconds: float) -> None:
-        self._pool = pool
-        self._pulse_seconds = lease_seconds / 3
-        self._recovery = Recovery(pool.queue, pool.find, lease_seconds)
-        self._outage = Outage(address_of(pool.connection))
-        self._ended = Event()
-        self._refused: SchemaTooNew | None = None
+    def __init__(
+        self,
+        connection: Redis,
+        open_pool: Callable[[], PooledWorker],
+        lease_seconds: float,
+        on_ready: Callable[[], None],
+        heartbeats: Heartbeats,
+    ) -> None:
+        self._connection = connection
+        self._open_pool = open_pool
+        self._lease_seconds = lease_seconds
+        self._on_ready = on_ready
+        self._heartbeats = heartbeats
+        self._keeper: _Keeper | None = None
+        self._ready = False
+        self._outage = Outage(address_of(connection))
+        self._refused: SchemaTooNew | RedisTooOld | None = None
 
-    def serve(self, stop: Event, stop_deadline_seconds: float, on_ready: Callable[[], None]) -> None:
+    def serve(self, stop: Event, stop_deadline_seconds: float) -> None:
         """
         Take jobs until *stop* is set, whatever happens; then finish what runs.
 
         Raises:
+            RedisTooOld: It could lose jobs.
             SchemaTooNew: Another worker is newer; what runs is finished all the same.
         """
-        Thread(target=self._keep_house, name="housekeeping", daemon=True).start()
-        ready = False
-        while not (stop.is_set() or self._refused):
-            try:
-                if not ready:
-                    self._pool.beat()
-                    ready = True
-                    on_ready()
-                self._pool.take_one()
-                self._outage.over()
-            except RedisError as error:
-                stop.wait(self._outage.failed(error))
-            except Exception:
-                logger.exception("unexpected error in the job loop; certworker continues")
-                stop.wait(PATIENCE_SECONDS)
-        self._finish(stop_deadline_seconds)
+        jobs = Loop("jobs", self._step, seconds=BEAT_SECONDS, faults=Faults("the job loop"), stopping=stop)
+        self._heartbeats.add(jobs.heartbeat)
+        jobs.run()
+        if self._keeper:
+            self._finish(self._keeper, stop_deadline_seconds)
         if self._refused:
             raise self._refused
 
-    def _keep_house(self) -> None:
-        while not self._ended.wait(self._pulse_seconds):
-            duties = (self._check_schema, self._pool.beat, self._recovery.sweep, self._pool.dependents.sweep)
-            for duty in duties:
-                try:
-                    duty()
-                except (ConnectionError, TimeoutError):
-                    break  # the loop that takes jobs has said so
-                except Exception:
-                    logger.exception("unexpected error in the job leases; certworker continues")
+    def _step(self) -> float | None:
+        if self._refused:
+            return None
+        try:
+            if self._keeper is None:
+                self._keeper = self._opened()
+            elif not self._ready:
+                self._keeper.start()
+                self._on_ready()
+                self._ready = True
+            else:
+                self._keeper.pool.take_one()
+        except (RedisTooOld, SchemaTooNew) as failure:
+            self._refused = failure
+            return None
+        except (RedisError, RedisIsCluster) as error:
+            raise Postponed(self._outage.failed(error)) from error
+        self._outage.over()
+        return 0
+
+    def _opened(self) -> _Keeper:
+        probe(self._connection)
+        check_schema(self._connection)
+        keeper = _Keeper(self._open_pool(), self._lease_seconds, self._check_schema)
+        self._heartbeats.add(keeper.loop.heartbeat)
+        return keeper
 
     def _check_schema(self) -> None:
         try:
-            check_schema(self._pool.connection)
+            check_schema(self._connection)
         except SchemaTooNew as failure:
             self._refused = failure
 
-    def _finish(self, deadline_seconds: float) -> None:
-        if running := len(self._pool.executions):
+    def _finish(self, keeper: _Keeper, deadline_seconds: float) -> None:
+        pool = keeper.pool
+        if running := len(pool.executions):
             logger.info("stopping: jobs under way are finished first (%d)", running)
-        self._pool.wait_until_idle(deadline_seconds)
-        self._ended.set()
+        pool.wait_until_idle(deadline_seconds)
+        keeper.loop.stop(0)
         if self._outage.lasts:
             return  # leases end by themselves
         try:
-            for execution in list(self._pool.executions.values()):
+            for execution in list(pool.executions.values()):
                 logger.warning("job %s was not done in time; it goes back on the queue", execution.job_id)
-                self._recovery.give_back(execution)
-            self._pool.register_death()
+                keeper.recovery.give_back(execution)
+            pool.register_death()
         except RedisError as error:
             self._outage.failed(error)
+
+
+class _Keeper:
+    """
+    What renews the leases of the jobs of *pool*, and recovers those of dead workers.
+    """
+
+    def __init__(self, pool: PooledWorker, lease_seconds: float, check_schema: Callable[[], None]) -> None:
+        self.pool = pool
+        self.recovery = Recovery(pool.queue, pool.find, lease_seconds)
+        self._pause = lease_seconds / 3
+        self._duties = Duties(
+            {
+                "the check of the schema": check_schema,
+                "the heartbeat of the worker": pool.beat,
+                "the recovery of jobs": self.recovery.sweep,
+                "the release of dependents": pool.dependents.sweep,
+            },
+            explainer(pool.connection),
+        )
+        self.loop = Loop("job_leases", self._step, seconds=max(self._pause, BEAT_SECONDS))
+
+    def start(self) -> None:
+        """
+        Register the worker, and begin.
+        """
+        self.pool.beat()
+        self.loop.start()
+
+    def _step(self) -> float:
+        if pause := self._duties():
+            raise Postponed(min(pause, self._pause))
+        return self._pause

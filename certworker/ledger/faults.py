@@ -4,10 +4,15 @@ What an error of Redis means for an operator, and where that Redis is.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from redis import Redis
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
+    ClusterError,
     ConnectionError,  # noqa: A004 (redis-py's own, which is not the built-in one)
+    MasterDownError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -18,8 +23,11 @@ from redis.sentinel import MasterNotFoundError, SentinelConnectionPool
 
 from certworker.errors import CertworkerError
 from certworker.errors.redis import (
+    RedisDenies,
     RedisFault,
     RedisFull,
+    RedisIsCluster,
+    RedisLacksCommand,
     RedisReadOnly,
     RedisRefusesUs,
     RedisUnreachable,
@@ -27,26 +35,46 @@ from certworker.errors.redis import (
 )
 from certworker.redis_address import RedisAddress
 
+#: Which failure an error is, by its class.
+CLASSES: tuple[tuple[type[CertworkerError], tuple[type[RedisError], ...]], ...] = (
+    (RedisRefusesUs, (AuthenticationError,)),
+    (RedisReadOnly, (ReadOnlyError, MasterDownError)),
+    (RedisIsCluster, (AskError, ClusterError)),
+    (RedisUnreachable, (ConnectionError, TimeoutError)),
+    (RedisFull, (OutOfMemoryError,)),
+    (RedisDenies, (NoPermissionError,)),
+)
+#: And by what Redis writes: an error in a script has lost its class.
+WORDS: tuple[tuple[type[CertworkerError], tuple[str, ...]], ...] = (
+    (RedisFull, ("OOM command not allowed",)),
+    (RedisReadOnly, ("READONLY", "read only replica", "MISCONF")),
+    (RedisDenies, ("NOPERM", "ACL failure", "can't run this command")),
+    (RedisIsCluster, ("to the same slot", "to same slot", "non local key")),
+    (RedisLacksCommand, ("unknown command", "Unknown Redis command")),
+)
+
 
 def failure_of(error: RedisError, address: str) -> CertworkerError:
     """
     What *error* of the Redis at *address* means for an operator.
     """
     reason = str(error) or type(error).__name__
-    kind: type[CertworkerError] = RedisFault
-    if isinstance(error, MasterNotFoundError):
-        kind = RedisRefusesUs if "AuthenticationError" in reason else RedisUnreachable
-    elif isinstance(error, (AuthenticationError, NoPermissionError)):
-        kind = RedisRefusesUs
-    elif isinstance(error, OutOfMemoryError) or "OOM command not allowed" in reason:
-        kind = RedisFull
-    elif isinstance(error, ReadOnlyError) or "READONLY" in reason or "MISCONF" in reason:
-        kind = RedisReadOnly
-    elif isinstance(error, (ConnectionError, TimeoutError)):
-        kind = RedisUnreachable
+    if isinstance(error, MasterNotFoundError) and "AuthenticationError" in reason:
+        return RedisRefusesUs(address=address, reason=reason)
+    kinds = [kind for kind, classes in CLASSES if isinstance(error, classes)]
+    kinds += [kind for kind, words in WORDS if any(word in reason for word in words)]
+    kind = kinds[0] if kinds else RedisFault
     if kind is RedisUnreachable and "[SSL" in reason:
         kind = RedisUntrusted
     return kind(address=address, reason=reason)
+
+
+def explainer(connection: Redis) -> Callable[[BaseException], CertworkerError | None]:
+    """
+    Return a function that explains the errors of the Redis of *connection*, and no others.
+    """
+    address = address_of(connection)
+    return lambda error: failure_of(error, address) if isinstance(error, RedisError) else None
 
 
 def address_of(connection: Redis) -> str:

@@ -25,6 +25,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.errors.machine import AlreadyUnderWay
+from certworker.ledger.faults import explainer
+from certworker.supervision import BEAT_SECONDS, Faults, Loop, Postponed, beat
 
 logger = logging.getLogger(__name__)
 
@@ -135,6 +137,9 @@ class NameLocks:
     The locks of the names, shared by all workers of one Redis.
 
     One thread renews all leases of this object when a third of them has passed.
+
+    Attributes:
+        loop: The loop of that thread and its heartbeat; it begins with the first lease.
     """
 
     def __init__(
@@ -160,7 +165,8 @@ class NameLocks:
         #: Each with what gives its names back.
         self._leases: dict[Lease, Callable[[], None]] = {}
         self._mutex = threading.Lock()
-        self._renewing = threading.Thread(target=self._keep_renewing, name="leases", daemon=True)
+        self._faults = Faults("the renewal of a lease", explainer(connection))
+        self.loop = Loop("leases", self._renew_all, seconds=max(lease_seconds / 3, BEAT_SECONDS))
 
     @contextmanager
     def hold(self, names: Iterable[str]) -> Iterator[Lease]:
@@ -176,8 +182,7 @@ class NameLocks:
         lease = self._taken(wanted, keys, mark)
         with self._mutex:
             self._leases[lease] = partial(self._given_back, keys, mark)
-            if self._renewing.ident is None:
-                self._renewing.start()
+        self.loop.start()
         try:
             yield lease
         finally:
@@ -226,14 +231,20 @@ class NameLocks:
         except RedisError as error:
             logger.debug("a lock was not given back and ends with its lease: %s", error)
 
-    def _keep_renewing(self) -> None:
-        while True:
-            time.sleep(self._duration.total_seconds() / 3)
-            with self._mutex:
-                leases = list(self._leases)
-            for lease in leases:
-                try:
-                    lease.still_held()
-                except Exception as fault:
-                    # Whatever a broken connection raises: all other leases hang on this one thread.
-                    logger.warning("a lease was not renewed and will be tried again: %r", fault)
+    def _renew_all(self) -> float:
+        with self._mutex:
+            leases = list(self._leases)
+        pauses = []
+        for lease in leases:
+            try:
+                lease.still_held()
+            except BaseException as error:
+                # Whatever a broken connection raises: all other leases depend on this one thread.
+                pauses.append(self._faults.failed(error))
+            else:
+                beat()
+        third = self._duration.total_seconds() / 3
+        if pauses:
+            raise Postponed(min(third, *pauses))
+        self._faults.over()
+        return third

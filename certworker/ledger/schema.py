@@ -1,34 +1,52 @@
 """
-Which version of the ledger stands in Redis, so that an older worker does not misread a newer one's.
+The version of the ledger in Redis, so that an older worker does not misread a newer one's.
 
 A change that older workers can live with needs no new version: they leave alone what they do not know.
 """
 
 from __future__ import annotations
 
+import logging
+
 from redis import Redis
 
+from certworker.errors import printable
 from certworker.errors.machine import SchemaTooNew
+from certworker.ledger.text import text_in
+
+logger = logging.getLogger(__name__)
 
 KEY = "certworker:schema"
 SCHEMA = 1
 
-#: KEYS: the version. ARGV: ours. The higher one, which stands there from now on.
+#: No certworker that is still in use is so many versions ahead; a higher number is nonsense.
+MOST_AHEAD = 20
+
+#: KEYS: the version. ARGV: ours, the highest that makes sense. The higher one of the two versions, which is
+#: the value of the key from now on; and the former value, if that made no sense.
 _RAISE = """
-local found = tonumber(redis.call('GET', KEYS[1])) or 0
-if found >= tonumber(ARGV[1]) then return found end
+local kind = redis.call('TYPE', KEYS[1])['ok']
+local value = kind == 'string' and redis.call('GETRANGE', KEYS[1], 0, 99) or nil
+local found = value and string.match(value, '^%d%d?%d?%d?$') and tonumber(value) or nil
+if found and found <= tonumber(ARGV[2]) and found >= tonumber(ARGV[1]) then return {found} end
 redis.call('SET', KEYS[1], ARGV[1])
-return tonumber(ARGV[1])
+if found and found < tonumber(ARGV[1]) or kind == 'none' then return {tonumber(ARGV[1])} end
+return {tonumber(ARGV[1]), value or kind}
 """
 
 
 def check_schema(connection: Redis) -> None:
     """
-    See that the ledger is one that we understand, and from now on none that older workers misread.
+    Make sure that this version understands the ledger, and that older workers notice if they do not.
+
+    A value that no certworker has written is replaced, with one line in the log.
 
     Raises:
-        SchemaTooNew: A newer certworker keeps it.
+        SchemaTooNew: A newer certworker writes the ledger.
     """
-    found = int(connection.eval(_RAISE, 1, KEY, SCHEMA))
+    found, *nonsense = connection.eval(_RAISE, 1, KEY, SCHEMA, SCHEMA + MOST_AHEAD)
+    if nonsense:
+        shown = printable(text_in(nonsense[0]), 100)
+        logger.warning("%s was %s, which is no version of the ledger; it is %d now", KEY, shown, SCHEMA)
     if found > SCHEMA:
         raise SchemaTooNew(where=f"The ledger in Redis ({KEY})", found=found, known=SCHEMA)

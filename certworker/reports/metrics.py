@@ -8,6 +8,8 @@ The metrics, as Prometheus reads them (https://prometheus.io/docs/practices/nami
     certworker_queue_jobs                              jobs that wait
     certworker_certificates{state}                     names by the state of their record
     certworker_certificate_remaining_ratio             names by the share of their certificate's life left
+    certworker_loop_silence_seconds{loop}              since a loop of the worker made progress
+    certworker_loop_stalled{loop}                      1: it makes no progress; 0: it does
     certworker_build_info{version}                     1
 """
 
@@ -26,6 +28,7 @@ from prometheus_client.core import (
     Metric,
 )
 
+from certworker.supervision import Heartbeats
 from certworker.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -87,11 +90,37 @@ class Metrics:
         """
         self._registry.register(_Standing(queue_jobs, certificates))
 
+    def watch_loops(self, heartbeats: Heartbeats) -> None:
+        """
+        Report at a scrape which loops run, and whether they make progress.
+        """
+        self._registry.register(_Loops(heartbeats))
+
     def render(self) -> bytes:
         """
         All of them in Prometheus' text format.
         """
         return generate_latest(self._registry)
+
+
+class _Loops:
+    def __init__(self, heartbeats: Heartbeats) -> None:
+        self._heartbeats = heartbeats
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        silence = GaugeMetricFamily(
+            "certworker_loop_silence_seconds", "Seconds since a loop made progress.", labels=["loop"]
+        )
+        stalled = GaugeMetricFamily(
+            "certworker_loop_stalled", "Whether a loop makes no progress: 1, or 0.", labels=["loop"]
+        )
+        for heartbeat, seconds in self._heartbeats.expected():
+            silence.add_metric([heartbeat.name], seconds)
+            stalled.add_metric([heartbeat.name], float(heartbeat.is_stalled()))
+        yield from (silence, stalled)
 
 
 class _Standing:

@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from certworker.beside.labels import LABEL, MOST_NAMES, Labels
+from certworker.errors import CertworkerError
+from certworker.errors.redis import RedisFault
 from certworker.serving.containers import Containers
 from tests.servers.engine import Engine, Listed
 from tests.servers.worker import wait_until
@@ -69,6 +71,14 @@ def queue() -> Queue:
     return Queue()
 
 
+def explain(error: BaseException) -> CertworkerError | None:
+    """
+    Explain what a queue that is away raises.
+    """
+    away = isinstance(error, ConnectionError)
+    return RedisFault(address="redis:6379", reason=error) if away else None
+
+
 @pytest.fixture
 def follow(place: Path, queue: Queue) -> Iterator[Callable[..., Labels]]:
     """
@@ -81,6 +91,7 @@ def follow(place: Path, queue: Queue) -> Iterator[Callable[..., Labels]]:
             Containers(f"unix://{place}"),
             queue,
             private_names=False,
+            explain=explain,
             first_pause_seconds=0.1,
             seconds_between_starts=between,
         )
@@ -217,7 +228,7 @@ class TestOutages:
             wait_until(lambda: "can be read again" in caplog.text or None, lambda: caplog.text)
 
         assert 1 == caplog.text.count("[reload.engine]")
-        assert "CERTWORKER_DOCKER_HOST=tcp://socket-proxy:2375 It is tried again." in caplog.text
+        assert "CERTWORKER_DOCKER_HOST=tcp://socket-proxy:2375 certworker tries again." in caplog.text
 
     def test_what_starts_while_it_is_away_is_found_and_nothing_else_asked_for_twice(
         self, engine: Engine, queue: Queue, follow: Callable[..., Labels]

@@ -79,11 +79,11 @@ class TestStart:
         later = house.clock() + timedelta(minutes=2)
         watching = watch(house, [], [])
         with house.locks.hold(["alive.localhost"]):
-            watching._remove_leftovers()
+            watching._leftovers()
             assert {"dead", "alive"} == set(house.tokens.all())
 
             watching.house = replace(house, clock=lambda: later)
-            watching._remove_leftovers()
+            watching._leftovers()
             assert {"alive"} == set(house.tokens.all())
 
     def test_a_place_that_cannot_be_cleaned_costs_the_others_nothing(
@@ -100,7 +100,7 @@ class TestStart:
         keys.parent.mkdir()
         keys.write_text("a file where a directory belongs")
 
-        watch(house, [], [])._remove_leftovers()
+        watch(house, [], [])._leftovers()
 
         assert "[fs.io]" in caplog.text
         assert not leftover.exists()

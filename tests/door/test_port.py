@@ -16,8 +16,11 @@ import pytest
 from certworker.door import Door
 from certworker.door.port import LONGEST_BODY, LONGEST_HEADER
 from certworker.door.visitors import CONNECTIONS
+from certworker.errors import CertworkerError
 from certworker.errors.configuration import AddressNotUsable
+from certworker.errors.redis import RedisUnreachable
 from certworker.settings import HttpAddress
+from certworker.supervision import unexplained
 
 TOKEN = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA"
 CHALLENGE = f"/.well-known/acme-challenge/{TOKEN}"
@@ -35,7 +38,15 @@ def well() -> Mapping[str, object]:
     """
     All parts are well.
     """
-    return {"redis": True, "scheduler": True}
+    return {"healthy": True, "redis": True, "scheduler": True, "stalled": []}
+
+
+def explain(error: BaseException) -> CertworkerError | None:
+    """
+    Explain what a Redis that is away raises.
+    """
+    away = isinstance(error, ConnectionError)
+    return RedisUnreachable(address="redis:6379", reason=error) if away else None
 
 
 @contextmanager
@@ -44,11 +55,18 @@ def opened(
     *,
     answer: Callable[[str], str | None] = answer,
     healthy: Callable[[], Mapping[str, object]] = well,
+    explain: Callable[[BaseException], CertworkerError | None] = unexplained,
 ) -> Iterator[Door]:
     """
     A door on a free port.
     """
-    door = Door(HttpAddress(host, 0), answer=answer, healthy=healthy, metrics=lambda: b"jobs_total 1\n")
+    door = Door(
+        HttpAddress(host, 0),
+        answer=answer,
+        healthy=healthy,
+        metrics=lambda: b"jobs_total 1\n",
+        explain=explain,
+    )
     door.start()
     try:
         yield door
@@ -209,13 +227,14 @@ class TestChallenge:
                 raise ConnectionError("Redis is away")
             return answer(token)
 
-        with opened(answer=sometimes) as door, caplog.at_level("WARNING", "certworker.door"):
+        with opened(answer=sometimes, explain=explain) as door, caplog.at_level("WARNING", "certworker.door"):
             statuses = []
             for away[0] in (True, True, False, True):
                 statuses.append(ask(door, CHALLENGE)[0].status)
 
         assert statuses == [503, 503, 200, 503]
-        assert caplog.messages == ["challenges cannot be answered: Redis is away"] * 2
+        failure = RedisUnreachable(address="redis:6379", reason="Redis is away")
+        assert caplog.messages == [f"challenges cannot be answered: {failure.message}"] * 2
 
     @pytest.mark.parametrize(
         ("request_text", "status"),
@@ -263,32 +282,34 @@ class TestHealth:
         response, body = ask(door, "/healthz")
 
         assert response.status == 200
-        assert json.loads(body) == {"healthy": True, "redis": True, "scheduler": True}
+        assert json.loads(body) == well()
 
-    @pytest.mark.parametrize("state", [False, "no answer for 12 s", None])
-    def test_an_unwell_part_with_its_reason(self, state: object) -> None:
+    def test_an_unwell_worker_with_its_parts(self) -> None:
         """
         "unhealthy" alone sends people searching.
         """
-        with opened(healthy=lambda: {"redis": True, "scheduler": state}) as door:
+        parts = {"healthy": False, "redis": True, "scheduler": True, "stalled": ["maintenance"]}
+        with opened(healthy=lambda: parts) as door:
             response, body = ask(door, "/healthz")
 
         assert response.status == 503
-        assert json.loads(body) == {"healthy": False, "redis": True, "scheduler": state}
+        assert json.loads(body) == parts
 
-    def test_a_check_that_fails_is_the_reason(self) -> None:
+    def test_a_check_that_fails_is_not_well(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        A Redis that is away raises where it is asked.
+        The reason is in the log, with its traceback, and once.
         """
 
-        def away() -> Mapping[str, object]:
-            raise ConnectionError("Connection refused")
+        def broken() -> Mapping[str, object]:
+            raise ValueError("odd")
 
-        with opened(healthy=away) as door:
-            response, body = ask(door, "/healthz")
+        with opened(healthy=broken) as door:
+            statuses = [ask(door, path)[0].status for path in ("/healthz", "/healthz", CHALLENGE)]
 
-        assert response.status == 503
-        assert json.loads(body) == {"healthy": False, "reason": "Connection refused"}
+        assert statuses == [503, 503, 200]
+        (line,) = caplog.records
+        assert "[worker.unexpected] unexpected error in an answer of the HTTP server" in line.message
+        assert line.exc_info
 
 
 class TestMetrics:

@@ -83,7 +83,7 @@ class TestCheckRedis:
             )
 
         with Redis(port=own_redis.port, username="producer", password="pw") as connection:
-            assert "redis.auth" == code_of(connection)
+            assert "redis.rights" == code_of(connection)
 
     def test_no_memory_left(self, own_redis: RedisServer) -> None:
         """

@@ -20,6 +20,7 @@ from certworker.errors.machine import SchemaTooNew
 from certworker.intake.queue import QUEUE_KEY, queue_length, request_certificate
 from certworker.intake.worker import run
 from certworker.ledger.schema import KEY, SCHEMA
+from certworker.supervision import Heartbeats
 from tests.intake.toys import end_of, eventually, push, toy_functions, worker_process, worker_thread
 from tests.servers.redis import RedisServer
 
@@ -251,6 +252,7 @@ class TestSchema:
                     connection,
                     toy_functions(connection),
                     slots=2,
+                    heartbeats=Heartbeats(),
                     stop=threading.Event(),
                     lease_seconds=1,
                     on_ready=ready.set,
@@ -269,4 +271,10 @@ class TestSchema:
         assert ["ledger.schema"] == ended
         assert ("finished", "slept") == end_of(connection, job)
         with pytest.raises(SchemaTooNew):
-            run(connection, toy_functions(connection), slots=1, stop=threading.Event())
+            run(
+                connection,
+                toy_functions(connection),
+                slots=1,
+                heartbeats=Heartbeats(),
+                stop=threading.Event(),
+            )

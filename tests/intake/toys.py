@@ -22,6 +22,7 @@ from certworker.errors.machine import VolumeFull
 from certworker.intake.queue import QUEUE_KEY
 from certworker.intake.scheduler import Scheduler
 from certworker.intake.worker import run
+from certworker.supervision import Heartbeats
 from tests.servers.redis import RedisServer
 
 PATIENCE_SECONDS = 30.0
@@ -93,6 +94,7 @@ def worker_thread(
     stop, ready = Event(), Event()
     options: dict[str, Any] = {
         "slots": slots,
+        "heartbeats": Heartbeats(),
         "stop": stop,
         "lease_seconds": lease_seconds,
         "stop_deadline_seconds": stop_deadline_seconds,
@@ -192,6 +194,7 @@ def main(port: str, slots: str, lease_seconds: str, stop_deadline_seconds: str) 
         connection,
         toy_functions(connection),
         slots=int(slots),
+        heartbeats=Heartbeats(),
         lease_seconds=int(lease_seconds),
         stop_deadline_seconds=float(stop_deadline_seconds),
         private_names=True,

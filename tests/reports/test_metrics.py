@@ -9,6 +9,7 @@ import time
 from prometheus_client.parser import text_string_to_metric_families
 
 from certworker.reports.metrics import Metrics
+from certworker.supervision import Heartbeat, Heartbeats
 from certworker.version import __version__
 
 
@@ -157,3 +158,31 @@ class TestNaming:
             assert family.documentation
             assert not family.name.endswith(("_ms", "_days", "_percent", "_created"))
             assert (family.type == "counter") == (family.name == "certworker_jobs")
+
+
+class TestLoops:
+    """
+    What the loops of this worker do.
+    """
+
+    def test_a_stalled_one_can_be_alerted_on(self) -> None:
+        """
+        A loop that is switched off is absent, and none has a value before a scrape.
+        """
+        now = [100.0]
+        heartbeats = Heartbeats()
+        jobs, maintenance, labels = (
+            Heartbeat(name, 30, clock=lambda: now[0]) for name in ("jobs", "maintenance", "labels")
+        )
+        heartbeats.add(jobs, maintenance, labels)
+        metrics = Metrics()
+        metrics.watch_loops(heartbeats)
+        maintenance.beat()
+        now[0] += 61
+        jobs.beat()
+        found = samples(metrics)
+
+        assert found["certworker_loop_stalled", (("loop", "maintenance"),)] == 1
+        assert found["certworker_loop_stalled", (("loop", "jobs"),)] == 0
+        assert found["certworker_loop_silence_seconds", (("loop", "maintenance"),)] == 61
+        assert ("certworker_loop_stalled", (("loop", "labels"),)) not in found

@@ -24,6 +24,7 @@ from certworker.doctor.examination import examine
 from certworker.errors import CertworkerError
 from certworker.intake.functions import functions_of
 from certworker.intake.worker import run
+from certworker.supervision import Heartbeats
 from tests.servers.worker import PATIENCE_SECONDS, wait_until
 from tests.theatre.worlds import Stage
 
@@ -203,6 +204,7 @@ def _worked(stage: Stage, house: House) -> None:
     stop = Event()
     options: dict[str, Any] = {
         "slots": 2,
+        "heartbeats": Heartbeats(),
         "stop": stop,
         "lease_seconds": LEASE_SECONDS,
         "stop_deadline_seconds": 5,

@@ -9,8 +9,11 @@ from datetime import timedelta
 import pytest
 
 from certworker.assembly import House
+from certworker.intake.health import Health, reports
+from certworker.supervision import Heartbeat, Heartbeats
 from tests.servers.ports import free_port
 from tests.servers.secure_redis import SecureRedis
+from tests.servers.worker import wait_until
 from tests.theatre.scenes import Scene, play, played
 from tests.theatre.worlds import HERE, NAME, Stage
 
@@ -31,6 +34,32 @@ def stranger(stage: Stage) -> None:
     server.start()
     stage.stack.callback(server.kill)
     stage.settings.update(CERTWORKER_REDIS_URL=f"rediss://{HERE}:{server.tls_port}/0")
+
+
+def few_rights(stage: Stage) -> None:
+    """
+    Redis has a user for certworker that may run no scripts.
+    """
+    with stage.own_redis().client() as connection:
+        connection.execute_command(
+            "ACL", "SETUSER", "worker", "on", ">pw", "~*", "&*", "+@all", "-@scripting"
+        )
+    stage.settings.update(_APP_REDIS_USER="worker", _APP_REDIS_PASS="pw")
+
+
+def stalled(stage: Stage) -> None:
+    """
+    The maintenance of a worker hangs.
+    """
+    now = [0.0]
+    heartbeats, maintenance = Heartbeats(), Heartbeat("maintenance", 30, clock=lambda: now[0])
+    maintenance.beat()
+    heartbeats.add(maintenance)
+    now[0] += 61
+    health = Health(stage.connection, heartbeats, lambda: True)
+    health.loop.start()
+    stage.stack.callback(health.stop)
+    wait_until(lambda: reports(stage.connection) or None, lambda: "no report")
 
 
 def another_queue(stage: Stage) -> None:
@@ -104,6 +133,9 @@ SCENES = [
         "no memory left", "redis.oom", "--maxmemory", "--maxmemory", "1", "--maxmemory-policy", "noeviction"
     ),
     redis("a replica", "redis.readonly", "_APP_REDIS_HOST", "--replicaof", HERE, "1"),
+    Scene("a user with few rights", "redis.rights", few_rights, "docs/guides/redis.md", shows="doctor"),
+    redis("a command that was renamed", "redis.command", "rename-command", "--rename-command", "EVAL", ""),
+    redis("a cluster", "redis.cluster", "CERTWORKER_REDIS_URL", "--cluster-enabled", "yes"),
     redis(
         "it forgets what it has no room for",
         "redis.evict",
@@ -131,6 +163,13 @@ SCENES = [
         "nobody brings delayed jobs",
         "queue.no_scheduler",
         nobody_brings_delayed_jobs,
+        "docker compose restart appwrite-worker-certificates",
+        shows="doctor",
+    ),
+    Scene(
+        "a loop that hangs",
+        "worker.stalled",
+        stalled,
         "docker compose restart appwrite-worker-certificates",
         shows="doctor",
     ),

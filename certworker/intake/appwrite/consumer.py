@@ -13,12 +13,11 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event, Lock, Thread
+from threading import Lock
 from typing import Literal
 from uuid import uuid4
 
 from redis import Redis
-from redis.exceptions import RedisError
 
 from certworker.errors import CertworkerError
 from certworker.errors.machine import AnotherConsumer, Unexpected
@@ -27,7 +26,8 @@ from certworker.intake.appwrite.messages import Message, read_resque, read_utopi
 from certworker.intake.appwrite.resque import ResqueQueue
 from certworker.intake.appwrite.translator import Translator
 from certworker.intake.appwrite.utopia import UtopiaQueue
-from certworker.ledger.faults import address_of, failure_of
+from certworker.ledger.faults import explainer
+from certworker.supervision import Faults, Loop, beat, log_unexpected
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,6 @@ Mode = Literal["auto", "on", "off"]
 PAUSE_SECONDS = 0.25
 #: How often `auto` looks whether a core has come.
 PAUSE_WITHOUT_A_CORE_SECONDS = 5.0
-PAUSE_AFTER_A_FAULT_SECONDS = 1.0
 
 #: Verifications at a time: they wait for DNS.
 VERIFICATIONS = 16
@@ -45,6 +44,9 @@ VERIFICATIONS = 16
 class Consumer:
     """
     Empties the queue *name* of the core, in whichever format it comes.
+
+    Attributes:
+        loop: The loop and its heartbeat.
     """
 
     def __init__(
@@ -56,7 +58,6 @@ class Consumer:
         *,
         seconds_between_counts: float = 10.0,
     ) -> None:
-        self._connection = connection
         self._name = name
         self._mode = mode
         self._translator = translator
@@ -73,37 +74,24 @@ class Consumer:
         self._counted = 0.0
         self._seconds_between_counts = seconds_between_counts
         self._said: set[str] = set()
-        self._stop = Event()
-        self._thread = Thread(target=self._run, name="appwrite", daemon=True)
+        explain = explainer(connection)
+        self._faults = Faults("the verification of names of Appwrite", explain)
+        reader = Faults(f"the reader of Appwrite's queue {name}", explain)
+        self.loop = Loop("appwrite", self._pass, faults=reader)
 
     def start(self) -> None:
         """
         Begin, unless it is switched off.
         """
         if self._mode != "off":
-            self._thread.start()
+            self.loop.start()
 
     def stop(self) -> None:
         """
         End it. What it has claimed and not settled is another worker's soon.
         """
-        self._stop.set()
-        if self._thread.ident:
-            self._thread.join(timeout=5)
+        self.loop.stop()
         self._verifications.shutdown(wait=False, cancel_futures=True)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._stop.wait(self._pass())
-                self._said.discard("fault")
-            except RedisError as error:
-                # The worker says so, too, if it is more than a key of another kind.
-                self._once("fault", failure_of(error, address_of(self._connection)))
-                self._stop.wait(PAUSE_AFTER_A_FAULT_SECONDS)
-            except Exception:
-                logger.exception("unexpected error in the reader of Appwrite's queue; certworker continues")
-                self._stop.wait(PAUSE_AFTER_A_FAULT_SECONDS)
 
     def _pass(self) -> float:
         """
@@ -115,7 +103,14 @@ class Consumer:
             logger.info("Appwrite's queue %s is served", self._name)
         if self._utopia in present:
             self._look_for_others()
-        taken = sum(self._empty(queue) for queue in present)
+        taken, failed = 0, None
+        for queue in present:
+            try:
+                taken += self._empty(queue)
+            except Exception as error:  # a key of another type at one queue does not stop the other
+                failed = error
+        if failed:
+            raise failed
         if taken:
             return 0
         return PAUSE_SECONDS if present else PAUSE_WITHOUT_A_CORE_SECONDS
@@ -127,6 +122,7 @@ class Consumer:
         new = list((Counter(queue.take()) - verifying).elements())
         for raw in new:
             self._handle(queue, raw)
+            beat()
         return len(new)
 
     def _handle(self, queue: AppwriteQueue, raw: bytes) -> None:
@@ -134,8 +130,10 @@ class Consumer:
             message = self._queues[queue](raw)
             name = self._translator.name_of(message)
         except Exception as fault:
-            # A fault of our own must not hold up what comes behind the message.
+            # An unexpected error must not hold up what comes behind the message.
             failure = fault if isinstance(fault, CertworkerError) else Unexpected(fault=repr(fault))
+            if isinstance(failure, Unexpected):
+                log_unexpected("a message of Appwrite", fault)
             logger.warning(
                 "a message on Appwrite's queue %s was refused: %s",
                 self._name,
@@ -162,9 +160,10 @@ class Consumer:
         try:
             self._translator.verify_and_generate(message)
             queue.settle(raw)
-        except Exception as error:
-            logger.warning("the verification of a message met %r; it is made again", error)
-            self._stop.wait(PAUSE_AFTER_A_FAULT_SECONDS)
+            self._faults.over()
+        except BaseException as error:
+            # The message is still claimed, so it is read and verified again.
+            self.loop.stopping.wait(self._faults.failed(error))
         finally:
             with self._lock:
                 self._verifying[raw] -= 1

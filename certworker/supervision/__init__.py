@@ -1,0 +1,34 @@
+"""
+Supervision of the worker's threads: no loop ends silently, and each shows that it makes progress.
+
+::
+
+    step returns ──► heartbeat ──► pause ─────────────────────► next step
+    step raises  ──► logged, once per kind ──► growing pause ──► next step
+
+A loop that is silent for two beats, or that fails for as long, is stalled; `/healthz`, `certworker health`,
+the metrics and `certworker doctor` name it. A step that takes long calls :func:`beat` with each progress.
+
+The files, in the order in which they may import each other::
+
+    heartbeats   the signs of progress
+    faults       what goes wrong is logged once per kind, with growing pauses
+    loops        ★ the loop, in a thread of its own or in the thread of its caller
+"""
+
+from certworker.supervision.faults import Faults, log_unexpected, unexplained
+from certworker.supervision.heartbeats import BEAT_SECONDS, Heartbeat, Heartbeats, beat
+from certworker.supervision.loops import Duties, Loop, Postponed
+
+__all__ = [
+    "BEAT_SECONDS",
+    "Duties",
+    "Faults",
+    "Heartbeat",
+    "Heartbeats",
+    "Loop",
+    "Postponed",
+    "beat",
+    "log_unexpected",
+    "unexplained",
+]

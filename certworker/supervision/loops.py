@@ -1,0 +1,181 @@
+"""
+Loops that continue after any error.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+from certworker.errors import CertworkerError
+from certworker.supervision.faults import LONGEST_PAUSE_SECONDS, Faults, unexplained
+from certworker.supervision.heartbeats import BEAT_SECONDS, Heartbeat, beat, beats_are_those_of
+
+#: A loop gets this long to end its step when the worker stops.
+STOP_SECONDS = 5.0
+
+
+class Postponed(Exception):
+    """
+    Ends a step without success and without a log line: its own code has logged why.
+
+    Attributes:
+        seconds: Until the next step.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class Loop:
+    """
+    A thread that repeats a step until it is stopped, whatever the step raises.
+
+    Args:
+        name: Of the thread and of its heartbeat.
+        step: Does the work; returns the seconds until the next step, or None when nothing is left to do.
+        seconds: The longest legal time between two signs of progress.
+        faults: Logs what the step raises and chooses the pause.
+        stopping: Ends the loop when it is set.
+
+    Attributes:
+        heartbeat: Beats with each step that succeeds, while the loop waits, and with each :func:`beat`.
+        stopping: Is set when the loop is to end; a step that waits waits for this.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        step: Callable[[], float | None],
+        *,
+        seconds: float = BEAT_SECONDS,
+        faults: Faults | None = None,
+        stopping: threading.Event | None = None,
+    ) -> None:
+        self.heartbeat = Heartbeat(name, seconds)
+        self.stopping = stopping or threading.Event()
+        self._step = step
+        self._faults = faults or Faults(name)
+        self._woken = threading.Event()
+        self._starting = threading.Lock()
+        self._thread = threading.Thread(target=self.run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """
+        Begin in a thread of its own; a loop that has begun is left alone.
+        """
+        with self._starting:
+            if self._thread.ident is None:
+                self.heartbeat.beat()
+                self._thread.start()
+
+    def run(self) -> None:
+        """
+        Repeat the step in this thread until the loop is stopped or the step returns None.
+        """
+        beats_are_those_of(self.heartbeat)
+        self.heartbeat.beat()
+        while not self.stopping.is_set():
+            self._woken.clear()
+            try:
+                pause = self._step()
+            except Postponed as postponed:
+                self._wait(postponed.seconds)
+                continue
+            except BaseException as error:
+                if _ends_the_program(error):
+                    raise
+                self._wait(self._pause_after(error))
+                continue
+            self.heartbeat.succeed()
+            self._faults.over()
+            if pause is None:
+                break
+            self._rest(pause)
+        self.heartbeat.end()
+        beats_are_those_of(None)
+
+    def wake(self) -> None:
+        """
+        End the pause after a step that succeeded.
+        """
+        self._woken.set()
+
+    def finish(self, seconds: float) -> None:
+        """
+        Wake the loop and wait at most *seconds* until its step returns None; then stop it.
+        """
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=seconds)
+        self.stopping.set()
+
+    def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """
+        End, and wait at most *seconds* for the step that runs. Stopping a loop that never began is harmless.
+        """
+        self.stopping.set()
+        self._woken.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=seconds)
+
+    def _pause_after(self, error: BaseException) -> float:
+        try:
+            return self._faults.failed(error)
+        except Exception:  # the log itself fails; the missing heartbeat shows it
+            return LONGEST_PAUSE_SECONDS
+
+    def _wait(self, seconds: float) -> None:
+        # Not woken: what comes in quickly would make a loop that fails a busy one.
+        self.heartbeat.fail()
+        self._beat_for(seconds, self.stopping)
+
+    def _rest(self, seconds: float) -> None:
+        self._beat_for(seconds, self._woken)
+
+    def _beat_for(self, seconds: float, end: threading.Event) -> None:
+        until = time.monotonic() + seconds
+        while not self.stopping.is_set() and (left := until - time.monotonic()) > 0:
+            if end.wait(min(left, self.heartbeat.seconds / 2)):
+                return
+            self.heartbeat.beat()
+
+
+class Duties:
+    """
+    Several duties of one loop, in their order: the failure of one does not cost the others.
+
+    Args:
+        duties: By name, for people.
+        explain: See :class:`Faults`.
+    """
+
+    def __init__(
+        self,
+        duties: Mapping[str, Callable[[], object]],
+        explain: Callable[[BaseException], CertworkerError | None] = unexplained,
+    ) -> None:
+        self._duties = [(duty, Faults(name, explain)) for name, duty in duties.items()]
+
+    def __call__(self) -> float:
+        """
+        Do all duties; return 0, or the seconds until another attempt if some failed.
+        """
+        pauses = [0.0]
+        for duty, faults in self._duties:
+            try:
+                duty()
+            except BaseException as error:
+                pauses.append(faults.failed(error))
+            else:
+                faults.over()
+                beat()
+        return max(pauses)
+
+
+def _ends_the_program(error: BaseException) -> bool:
+    # In any other thread these end that thread, without a word.
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and isinstance(error, KeyboardInterrupt | SystemExit)

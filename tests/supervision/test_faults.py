@@ -1,0 +1,160 @@
+"""
+What goes wrong is logged once per kind.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from certworker.errors import CertworkerError
+from certworker.errors.machine import VolumeFull
+from certworker.errors.redis import RedisUnreachable
+from certworker.supervision import Faults
+from certworker.supervision.faults import (
+    LONGEST_PAUSE_SECONDS,
+    MOST_KINDS,
+    REPEAT_SECONDS,
+    SHORTEST_REPEAT_SECONDS,
+)
+from tests.supervision.clock import Clock
+
+
+def raised_by(step: Callable[[], object]) -> BaseException:
+    """
+    What *step* raises.
+    """
+    try:
+        step()
+    except Exception as error:
+        return error
+    raise AssertionError("nothing")
+
+
+def failing(text: str = "odd") -> BaseException:
+    """
+    An error that was raised, always in the same place.
+    """
+    return raised_by(lambda: int(text))
+
+
+class TestFaults:
+    @pytest.fixture
+    def clock(self) -> Clock:
+        """
+        The time.
+        """
+        return Clock()
+
+    @pytest.fixture
+    def faults(self, clock: Clock) -> Faults:
+        """
+        Those of the maintenance, which knows what Redis means.
+        """
+
+        def explain(error: BaseException) -> CertworkerError | None:
+            return (
+                RedisUnreachable(address="redis:6379", reason=error) if isinstance(error, OSError) else None
+            )
+
+        return Faults("maintenance", explain, clock=clock)
+
+    def test_pauses_grow_to_a_minute_and_begin_again_after_a_success(self, faults: Faults) -> None:
+        """
+        What fails at once must not fail a thousand times a second.
+        """
+        pauses = [faults.failed(failing()) for _ in range(12)]
+
+        assert [0.25, 0.5, 1, 2] == pauses[:4]
+        assert [LONGEST_PAUSE_SECONDS] * 3 == pauses[-3:]
+        faults.over()
+        assert 0.25 == faults.failed(failing())
+
+    def test_a_kind_is_logged_once_until_it_is_over(
+        self, faults: Faults, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Whatever its text is; another place in the code is another kind. The recovery is logged, too.
+        """
+        caplog.set_level(logging.INFO)
+        for number in range(5):
+            faults.failed(failing(f"odd {number}"))
+        faults.failed(raised_by(lambda: float("odd")))
+        clock.now += SHORTEST_REPEAT_SECONDS
+        faults.over()
+        faults.over()
+        faults.failed(failing())
+
+        assert ["ERROR", "ERROR", "INFO", "ERROR"] == [line.levelname for line in caplog.records]
+        assert "maintenance works again after 60 s" in caplog.text
+
+    def test_what_lasts_is_logged_every_hour(
+        self, faults: Faults, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The log of yesterday may be gone.
+        """
+        for _ in range(6):
+            faults.failed(failing())
+            clock.now += REPEAT_SECONDS / 2
+
+        assert 3 == len(caplog.records)
+
+    def test_what_comes_and_goes_is_logged_once_a_minute(
+        self, faults: Faults, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A loop with four steps a second, of which every second one fails, must not fill the log.
+        """
+        for _ in range(100):
+            faults.failed(failing())
+            clock.now += 1
+            faults.over()
+
+        assert 2 == len(caplog.records)
+
+    def test_an_expected_failure_is_a_sentence(
+        self, faults: Faults, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        It has a code and a remedy, and needs no traceback.
+        """
+        failure = VolumeFull(path="/certificates", reason="No space left on device")
+        faults.failed(failure)
+        faults.failed(failure)
+
+        (line,) = caplog.records
+        assert f"{failure} certworker tries again." == line.message
+        assert ("fs.full", None) == (line.__dict__["code"], line.exc_info)
+
+    def test_a_redis_that_nobody_can_use_is_reported_by_the_job_loop_alone(
+        self, faults: Faults, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Ten loops would report the same ten times.
+        """
+        faults.failed(ConnectionError("refused"))
+        faults.over()
+
+        assert [] == caplog.records
+
+    def test_kinds_without_number_take_no_memory_without_bound(self, faults: Faults) -> None:
+        """
+        A worker runs for years.
+        """
+        for number in range(3 * MOST_KINDS):
+            faults.failed(type(f"Error{number}", (Exception,), {})())
+
+        assert len(faults._logged) <= MOST_KINDS
+
+
+def test_the_callable_of_a_loop_may_be_any(caplog: pytest.LogCaptureFixture) -> None:
+    """
+    An exception that was never raised has no traceback, and is logged all the same.
+    """
+    silent: Callable[[], BaseException] = ValueError
+    Faults("maintenance").failed(silent())
+
+    assert "unexpected error in maintenance" in caplog.text
