@@ -10,6 +10,7 @@ The CA's side: ACME (RFC 8555) from the connection to the certificate.
     resources      directory, order and authorization, as values
     validations    why a validation failed, as failures of certworker
     jws            messages, signed
+    sharing        requests that threads need at the same time, sent once
     network        the conversation: requests, nonces, the directory
     account        the account's key and URL on the volume
     binding        the account on a CA's web site that ours is bound to

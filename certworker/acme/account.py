@@ -23,6 +23,7 @@ from datetime import timedelta
 from functools import cached_property
 from itertools import chain, count
 from pathlib import Path
+from typing import BinaryIO
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
@@ -35,11 +36,15 @@ from certworker.acme.jws import Signer
 from certworker.acme.references import resolved
 from certworker.certificates import PrivateKey
 from certworker.errors.authority import AccountKeyUnreadable
+from certworker.errors.machine import VolumeLocked
 from certworker.locking import SharedDirectory
 
 #: The shape of account.json.
 SCHEMA = 1
 KEY_MODE = 0o600
+#: Longer than an exchange with the CA, during which another worker may hold the lock.
+LOCK_SECONDS = 60.0
+LOCK_PAUSE_SECONDS = 0.02
 DIRECTORY_MODE = 0o700
 
 
@@ -92,13 +97,22 @@ class AccountFiles:
     def locked(self) -> Iterator[None]:
         """
         Let only one thread of one worker on this volume change the account.
+
+        Raises:
+            VolumeLocked: Another one has held the lock for :data:`LOCK_SECONDS`, a frozen worker for example.
+            CertworkerError: The volume cannot be written.
         """
         durable.make_directory(self._directory, DIRECTORY_MODE)
-        with durable.told(self._directory):
-            file = (self._directory / "lock").open("ab")
+        path = self._directory / "lock"
+        with durable.told(path):
+            file = path.open("ab")
         with file:
-            with durable.told(self._directory):
-                fcntl.flock(file, fcntl.LOCK_EX)
+            end = time.monotonic() + LOCK_SECONDS
+            while not _is_taken(file, path):
+                if time.monotonic() > end:
+                    raise VolumeLocked(path=path, seconds=f"{LOCK_SECONDS:g}")
+                # Not in the kernel: the time limit of a job must be able to end it.
+                time.sleep(LOCK_PAUSE_SECONDS)
             # Closing it ends the lock, as the end of the process does.
             yield
 
@@ -225,6 +239,15 @@ class AccountFiles:
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             pass
         return None, None
+
+
+def _is_taken(file: BinaryIO, path: Path) -> bool:
+    with durable.told(path):
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

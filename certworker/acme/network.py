@@ -4,6 +4,7 @@ Signed requests to one CA: its directory, its nonces, and its refusals raised as
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import deque
 from collections.abc import Callable
@@ -18,11 +19,14 @@ from josepy.json_util import decode_b64jose
 from certworker.acme.jws import Signer
 from certworker.acme.refusals import passes, refusal
 from certworker.acme.resources import Directory
+from certworker.acme.sharing import Shared
 from certworker.acme.transport import Reply, Transport
 from certworker.acme.waiting import date_of
 from certworker.errors import CertworkerError
 from certworker.errors.authority import BadNonce
 from certworker.errors.configuration import WrongCaUrl
+
+logger = logging.getLogger(__name__)
 
 #: Servers of one CA may disagree for a moment on which nonces are good (RFC 8555, section 6.5).
 NONCE_RETRIES = 5
@@ -32,6 +36,10 @@ NONCE = re.compile(r"[A-Za-z0-9_-]+")
 NONCES_KEPT = 256
 #: A CA may change its terms or its profiles while the worker runs for years.
 DIRECTORY_AGE = timedelta(days=1)
+#: Until the next try where the CA does not let a known directory be read again.
+DIRECTORY_PAUSE = timedelta(minutes=5)
+#: With one of these a URL of the directory is of another time: it has moved, or takes other methods.
+GONE = (404, 405, 410)
 
 
 class Network:
@@ -54,22 +62,40 @@ class Network:
         #: How much the CA's clock was ahead of ours when it answered last; None: it has not said.
         self.clock_offset: timedelta | None = None
         self._nonces: deque[str] = deque(maxlen=NONCES_KEPT)
-        self._directory: tuple[Directory, datetime] | None = None
-        self._asking = Lock()
+        #: The directory, and when it is read again; None: it has to be read before the next request.
+        self._known: tuple[Directory, datetime] | None = None
+        self._lock = Lock()
+        self._reading: Shared[Directory] = Shared()
 
     def directory(self) -> Directory:
         """
-        The CA's directory, asked for once a day.
+        Return the CA's directory, which is read once a day.
+
+        Threads that need it at the same time share one request. A known one is used while it is read again,
+        and where that fails. One with a URL that cannot be used is read again before the next request.
 
         Raises:
             WrongCaUrl: The URL is not that of an ACME directory.
-            CertworkerError: The CA does not answer, or is busy.
+            CertworkerError: The CA does not answer, is busy, or names URLs that cannot be used.
         """
-        with self._asking:
-            now = self._clock()
-            if self._directory is None or now - self._directory[1] > DIRECTORY_AGE:
-                self._directory = self._ask_for_directory(), now
-            return self._directory[0]
+        now = self._clock()
+        with self._lock:
+            known = self._known
+            if known is not None:
+                if now < known[1]:
+                    return known[0]
+                self._known = known[0], now + DIRECTORY_PAUSE
+        try:
+            return self._reading(self._read_directory)
+        except CertworkerError as failure:
+            if known is None:
+                raise
+            logger.warning(
+                "%s: its directory could not be read again, the known one is used: %s",
+                self.title,
+                failure.message,
+            )
+            return known[0]
 
     def post(self, url: str, payload: dict[str, Any] | None, signer: Signer) -> Reply:
         """
@@ -80,13 +106,12 @@ class Network:
         """
         nonce, tries = self._nonce(), 1
         while True:
-            reply = self._transport.send("POST", url, signer.sign(payload, nonce, url))
-            self._compare_clocks(reply)
+            reply = self._send("POST", url, signer.sign(payload, nonce, url))
             fresh = _nonce_of(reply)
             if reply.status < 300:
                 self._keep(fresh)
                 return reply
-            refused = refusal(reply, self.title, self._clock())
+            refused = self._refusal(reply)
             if not isinstance(refused, BadNonce) or tries > NONCE_RETRIES:
                 self._keep(fresh)
                 raise refused
@@ -100,24 +125,47 @@ class Network:
         Raises:
             CertworkerError: The CA refuses, is busy, or does not answer.
         """
-        reply = self._transport.send("GET", url)
+        reply = self._send("GET", url)
         if reply.status >= 300:
-            raise refusal(reply, self.title, self._clock())
+            raise self._refusal(reply)
         return reply
 
-    def _ask_for_directory(self) -> Directory:
-        reply = self._transport.send("GET", self.directory_url)
-        self._compare_clocks(reply)
+    def _read_directory(self) -> Directory:
+        reply = self._send("GET", self.directory_url)
         if passes(reply.status):
-            raise refusal(reply, self.title, self._clock())
+            raise self._refusal(reply)
         try:
-            return Directory.read(reply)
+            directory = Directory.read(reply)
         except CertworkerError as error:
+            if reply.status < 300 and Directory.is_one(reply):
+                raise
             raise WrongCaUrl(url=self.directory_url, found=f"HTTP {reply.status}") from error
+        with self._lock:
+            self._known = directory, self._clock() + DIRECTORY_AGE
+        return directory
 
-    def _compare_clocks(self, reply: Reply) -> None:
+    def _send(self, method: str, url: str, body: bytes | None = None) -> Reply:
+        try:
+            reply = self._transport.send(method, url, body)
+        except CertworkerError:
+            self._doubt(url)
+            raise
         if (theirs := date_of(reply.headers)) is not None:
             self.clock_offset = theirs - self._clock()
+        return reply
+
+    def _refusal(self, reply: Reply) -> CertworkerError:
+        if reply.status in GONE:
+            self._doubt(reply.url)
+        return refusal(reply, self.title, self._clock())
+
+    def _doubt(self, url: str) -> None:
+        """
+        Read the directory again before the next request if *url*, which cannot be used, is one of its own.
+        """
+        with self._lock:
+            if self._known and url in self._known[0].urls:
+                self._known = None
 
     def _nonce(self) -> str:
         with suppress(IndexError):
@@ -126,13 +174,14 @@ class Network:
         url = self.directory().new_nonce
         # Both are possible (RFC 8555, section 7.2), and some CAs refuse HEAD.
         for method in ("HEAD", "GET"):
-            reply = self._transport.send(method, url)
+            reply = self._send(method, url)
             if passes(reply.status):
                 break
             if nonce := _nonce_of(reply):
                 return nonce
         if reply.status >= 300:
-            raise refusal(reply, self.title, self._clock())
+            raise self._refusal(reply)
+        self._doubt(url)
         raise reply.unusable("no nonce")
 
     def _keep(self, nonce: str | None) -> None:

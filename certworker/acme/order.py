@@ -188,7 +188,7 @@ class Order:
             # The page of a proxy: the CA has not seen the response, and would never decide.
             raise reply.unusable("no status")
         if status == "invalid":
-            read = Challenge.read({"type": "http-01", "url": proof.challenge.url, **reply.document})
+            read = Challenge.read({"type": "http-01", "url": proof.challenge.url, **reply.document}, reply)
             authorization = Authorization(proof.name, "invalid", (read,) if read else (), None)
             raise self._failure_of(authorization) or self._cause()
         return reply

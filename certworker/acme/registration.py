@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 
 from josepy.jwk import JWKEC
 
@@ -14,6 +15,7 @@ from certworker.acme.account import Account, AccountFiles
 from certworker.acme.binding import ExternalAccount
 from certworker.acme.jws import Signer
 from certworker.acme.network import Network
+from certworker.acme.sharing import Shared
 from certworker.acme.transport import Reply
 from certworker.errors.authority import (
     AccountBlocked,
@@ -50,6 +52,9 @@ class Registration:
         self._files = files
         self._contact = contact
         self._external_account = external_account
+        # The threads of this worker wait for the CA together, not one after the other.
+        self._making: Shared[Account] = Shared()
+        self._renewing: Shared[Account] = Shared()
 
     @property
     def thumbprint(self) -> str:
@@ -98,6 +103,9 @@ class Registration:
         account = self._files.read()
         if account is not None and self._is_current(account) and not self._files.changing:
             return account
+        return self._making(self._made)
+
+    def _made(self) -> Account:
         with self._files.locked():
             # Look again: another worker may have done it while we waited.
             account = self.settled(self._files.make_key())
@@ -115,6 +123,9 @@ class Registration:
         Raises:
             CertworkerError: As for :meth:`account`.
         """
+        return self._renewing(partial(self._renewed, lost))
+
+    def _renewed(self, lost: Account) -> Account:
         with self._files.locked():
             account = self._files.make_key()
             if account.url is not None and account.url != lost.url:

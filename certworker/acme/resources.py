@@ -7,13 +7,17 @@ ACME there is the failure `ca.not_json`.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from certworker.acme.transport import Reply
 from certworker.answer import TOKEN
+from certworker.errors import CertworkerError
+
+logger = logging.getLogger(__name__)
 
 Kind = TypeVar("Kind")
 
@@ -39,10 +43,40 @@ class Directory:
     #: What stands for it in CAA records; none: it does not say.
     caa_identities: tuple[str, ...]
 
+    @property
+    def urls(self) -> set[str]:
+        """
+        The URLs that requests go to.
+        """
+        urls = (
+            self.new_nonce,
+            self.new_account,
+            self.new_order,
+            self.revoke,
+            self.change_key,
+            self.renewal_info,
+        )
+        return set(filter(None, urls))
+
+    @staticmethod
+    def is_one(reply: Reply) -> bool:
+        """
+        Return whether *reply* has the members of a directory, whatever they are.
+        """
+        try:
+            return {"newNonce", "newAccount", "newOrder"} <= reply.document.keys()
+        except CertworkerError:
+            return False
+
     @classmethod
     def read(cls, reply: Reply) -> Directory:
         """
-        The directory in *reply*; raises NotAcme.
+        Return the directory in *reply*.
+
+        A member that a CA may leave out counts as left out if it is strange.
+
+        Raises:
+            NotAcme: One of the three URLs that each order needs is missing, or none that this CA may name.
         """
         document = reply.document
         meta = _optional(document, "meta", dict) or {}
@@ -50,12 +84,12 @@ class Directory:
             new_nonce=reply.url_of(document.get("newNonce"), "newNonce"),
             new_account=reply.url_of(document.get("newAccount"), "newAccount"),
             new_order=reply.url_of(document.get("newOrder"), "newOrder"),
-            revoke=_optional(document, "revokeCert", str),
-            change_key=_optional(document, "keyChange", str),
-            renewal_info=_optional(document, "renewalInfo", str),
+            revoke=_url(reply, document, "revokeCert"),
+            change_key=_url(reply, document, "keyChange"),
+            renewal_info=_url(reply, document, "renewalInfo"),
             terms_of_service=_optional(meta, "termsOfService", str),
             external_account_required=meta.get("externalAccountRequired") is True,
-            profiles=_optional(meta, "profiles", dict) or {},
+            profiles={name: str(text) for name, text in (_optional(meta, "profiles", dict) or {}).items()},
             caa_identities=tuple(each.lower() for each in _texts(meta.get("caaIdentities"))),
         )
 
@@ -90,7 +124,8 @@ class OrderState:
         """
         document = reply.document
         status = _field(reply, document, "status", str)
-        authorizations = tuple(dict.fromkeys(_texts(_field(reply, document, "authorizations", list))))
+        urls = _texts(_field(reply, document, "authorizations", list))
+        authorizations = tuple(dict.fromkeys(reply.url_of(each, "an authorization") for each in urls))
         if status == "pending" and not authorizations:
             raise reply.unusable("no authorizations")
         return cls(
@@ -98,8 +133,8 @@ class OrderState:
             names=tuple(_names(document.get("identifiers"))),
             expires=_moment(document.get("expires")),
             authorizations=authorizations,
-            finalize=_field(reply, document, "finalize", str),
-            certificate=_optional(document, "certificate", str),
+            finalize=reply.url_of(document.get("finalize"), "finalize"),
+            certificate=_url(reply, document, "certificate"),
             replaces=_optional(document, "replaces", str),
             error=document.get("error"),
         )
@@ -122,13 +157,14 @@ class Challenge:
     address: str | None
 
     @classmethod
-    def read(cls, document: object) -> Challenge | None:
+    def read(cls, document: object, reply: Reply) -> Challenge | None:
         """
-        Return the challenge in *document*; None if it has no type or no URL.
+        Return the challenge in *document*, a part of *reply*; None if it has no type or no URL.
         """
         members = document if isinstance(document, dict) else {}
-        kind, url, status, token = (members.get(name) for name in ("type", "url", "status", "token"))
-        if not isinstance(kind, str) or not isinstance(url, str):
+        kind, status, token = (members.get(name) for name in ("type", "status", "token"))
+        url = _url(reply, members, "url")
+        if not isinstance(kind, str) or url is None:
             return None
         return cls(
             kind=kind,
@@ -163,7 +199,7 @@ class Authorization:
             NotAcme: It has no identifier, no status or no list of challenges.
         """
         document = reply.document
-        found = map(Challenge.read, _field(reply, document, "challenges", list))
+        found = (Challenge.read(each, reply) for each in _field(reply, document, "challenges", list))
         return cls(
             name=_field(reply, _field(reply, document, "identifier", dict), "value", str),
             status=_field(reply, document, "status", str),
@@ -203,6 +239,16 @@ def _optional(document: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind 
     return value if isinstance(value, kind) else None
 
 
+def _url(reply: Reply, document: Mapping[str, Any], name: str) -> str | None:
+    # What a CA may leave out counts as left out where it is no URL that this CA may name.
+    try:
+        return reply.url_of(document.get(name), name)
+    except CertworkerError as failure:
+        if document.get(name) is not None:
+            logger.warning("%s", failure.message)
+        return None
+
+
 def _texts(values: object) -> list[str]:
     # One member of another type costs itself only.
     return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
@@ -218,9 +264,10 @@ def _names(identifiers: object) -> Iterator[str]:
 def _moment(text: object) -> datetime | None:
     try:
         moment = datetime.fromisoformat(str(text))
-    except ValueError:
+        # Without a zone it is none; in UTC it may be before the year 1.
+        return moment.astimezone(UTC) if moment.tzinfo else None
+    except (ValueError, OverflowError):
         return None
-    return moment if moment.tzinfo else None
 
 
 def _address(records: object) -> str | None:

@@ -12,9 +12,11 @@ from threading import Thread
 
 import pytest
 
+from certworker.acme import account as module
 from certworker.acme.account import AccountFiles
 from certworker.certificates import PrivateKey
 from certworker.errors.authority import AccountKeyUnreadable
+from certworker.errors.machine import VolumeLocked
 
 URL = "https://ca.example/directory"
 
@@ -142,6 +144,21 @@ class TestLock:
         thread.join()
 
         assert ["first", "other"] == order
+
+    def test_one_that_another_worker_holds_for_too_long_is_reported(
+        self, files: AccountFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A worker may be frozen with it. The kernel would make the others wait without an end.
+        """
+        monkeypatch.setattr(module, "LOCK_SECONDS", 0.1)
+        other = AccountFiles(tmp_path / "accounts" / "ca", URL)
+
+        with files.locked(), pytest.raises(VolumeLocked, match="locked for"), other.locked():
+            pass
+
+        with other.locked():
+            assert other.make_key()
 
 
 def _b64(number: int) -> str:

@@ -147,13 +147,13 @@ class TestWithTheDevelopmentAuthority:
         self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        Location and Link may be relative to the URL of the request.
+        Location, Link and the URLs of JSON objects may be relative to the URL of the request.
         """
         base = authority.directory_url.removesuffix("/directory")
 
         def relative(_: Request, reply: Reply) -> Reply:
             headers = {name: value.replace(base, "") for name, value in reply.headers.items()}
-            return replace(reply, headers=headers)
+            return replace(reply, headers=headers, body=reply.body.replace(base.encode(), b""))
 
         with tampered(authority, relative):
             client = client_of(authority.directory_url, tmp_path)

@@ -4,26 +4,30 @@ Nonces, the directory, and refusals.
 
 from __future__ import annotations
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from certworker.acme import transport
 from certworker.acme.jws import Signer
-from certworker.acme.network import DIRECTORY_AGE, Network
+from certworker.acme.network import DIRECTORY_AGE, DIRECTORY_PAUSE, Network
 from certworker.acme.transport import Transport
 from certworker.certificates import PrivateKey
 from certworker.development.authority import DevelopmentAuthority
 from certworker.development.misbehaviour import Fault
 from certworker.errors import CertworkerError
-from certworker.errors.authority import BadNonce, NotAcme, ServerInternal
+from certworker.errors.authority import AuthorityUnreachable, BadNonce, NotAcme, ServerInternal
 from certworker.errors.configuration import WrongCaUrl
 from certworker.errors.limits import AuthorityBusy
 from tests.acme.clients import client_of
 from tests.servers.development import ChallengeServer
 from tests.servers.oddities import Oddity, odd_server
 from tests.servers.pebble import Pebble
+from tests.servers.ports import free_port
+from tests.servers.tampering import only, tampered, with_members
 
 NAMES = ("demo.localhost",)
 
@@ -180,6 +184,102 @@ class TestDirectory:
             list(slots.map(lambda _: network.directory(), range(8)))
 
         assert 1 == len(authority.requests)
+
+    def test_threads_wait_together_for_a_ca_that_does_not_answer(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        One after the other they would wait for as many time-outs as there are jobs.
+        """
+        monkeypatch.setattr(transport, "REQUEST_SECONDS", 0.5)
+        with odd_server() as server:
+            server.answers["/directory"] = Oddity(directory(server.url), delay_seconds=2)
+            network = network_of(f"{server.url}/directory", [datetime.now(UTC)])
+
+            with ThreadPoolExecutor(8) as slots:
+                asked = [slots.submit(network.directory) for _ in range(8)]
+
+            assert {AuthorityUnreachable} == {type(each.exception()) for each in asked}
+            # A busy machine may begin a thread after the failure of the others.
+            assert server.connections <= 2
+
+    def test_a_known_one_is_used_while_the_ca_cannot_be_asked(
+        self, authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        It is read again later, with a warning each time, and no job fails for it.
+        """
+        clock = [datetime.now(UTC)]
+        network = network_of(authority.directory_url, clock)
+        known = network.directory()
+        authority.misbehaviour.fail("directory", Fault(200, problem=None), times=2)
+
+        for _ in range(2):
+            clock.append(clock[-1] + DIRECTORY_AGE)
+            assert known == network.directory()
+            assert known == network.directory()
+
+        assert 3 == len(authority.requests)
+        assert 2 == len(caplog.records)
+        clock.append(clock[-1] + DIRECTORY_PAUSE)
+        network.directory()
+        network.directory()
+        assert 4 == len(authority.requests)
+
+    @pytest.mark.parametrize("member", ["newNonce", "newAccount", "newOrder"])
+    @pytest.mark.parametrize("url", ["file:///etc/passwd", "http://[::1", "ftp://ca.example/", 5])
+    def test_one_that_names_no_usable_url_is_not_kept(
+        self, authority: DevelopmentAuthority, member: str, url: object
+    ) -> None:
+        """
+        A CA that is well again is asked again; the operator's setting is not to blame.
+        """
+        network = network_of(authority.directory_url, [datetime.now(UTC)])
+        odd = only("directory", lambda reply: with_members(reply, **{member: url}))
+
+        with tampered(authority, odd), pytest.raises(NotAcme, match=member):
+            network.directory()
+
+        assert network.directory()
+
+    @pytest.mark.parametrize(
+        "answer", [Oddity(status=404), Oddity(status=410), Oddity(), None], ids=["404", "410", "none", "cut"]
+    )
+    def test_one_with_a_url_that_cannot_be_used_is_read_again(self, answer: Oddity | None) -> None:
+        """
+        A CA moves, and the worker runs for years.
+        """
+        with odd_server() as server:
+            gone = f"http://127.0.0.1:{free_port()}"
+            server.answers["/directory"] = Oddity(directory(gone if answer is None else server.url))
+            server.answers["/nonce"] = answer or Oddity()
+            network = network_of(f"{server.url}/directory", [datetime.now(UTC)])
+            with pytest.raises(CertworkerError):
+                network._nonce()
+            server.answers["/directory"] = Oddity(directory(f"{server.url}/new"))
+            server.answers["/new/nonce"] = Oddity(headers={"Replay-Nonce": "AAAA"})
+
+            assert "AAAA" == network._nonce()
+
+    def test_strange_members_cost_themselves_only(self) -> None:
+        """
+        What a CA may leave out counts as left out.
+        """
+        strange = {
+            "revokeCert": "file:///x",
+            "keyChange": 5,
+            "renewalInfo": "",
+            "meta": {"caaIdentities": 5, "profiles": {"classic": 7}, "externalAccountRequired": "yes"},
+        }
+        with odd_server() as server:
+            members = json.loads(directory(server.url))
+            server.answers["/directory"] = Oddity(json.dumps(members | strange).encode())
+
+            found = network_of(f"{server.url}/directory", [datetime.now(UTC)]).directory()
+
+        assert (None, None, f"{server.url}/directory") == (found.revoke, found.change_key, found.renewal_info)
+        assert ((), {"classic": "7"}) == (found.caa_identities, found.profiles)
+        assert not found.external_account_required
 
     def test_a_busy_ca_is_no_wrong_url(self, authority: DevelopmentAuthority) -> None:
         """

@@ -14,10 +14,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from certworker.acme import transport
 from certworker.acme.authority import Authority
 from certworker.development.authority import DevelopmentAuthority
 from certworker.development.messages import Reply, Request
-from certworker.errors.authority import AccountKeyUnreadable, NotAcme
+from certworker.errors.authority import AccountKeyUnreadable, AuthorityUnreachable, NotAcme
 from certworker.errors.configuration import EmailInvalid
 from tests.acme.clients import client_of
 from tests.servers.pebble import Pebble
@@ -290,6 +291,24 @@ class TestTogether:
             list(slots.map(lambda _: client.order(NAMES), range(8)))
 
         assert 2 == kinds(authority).count("newAccount")
+
+    def test_threads_wait_together_for_a_ca_that_does_not_answer(
+        self, authority: DevelopmentAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        One after the other they would wait for as many time-outs as there are jobs.
+        """
+        client = client_of(authority.directory_url, tmp_path)
+        client.check()
+        authority.misbehaviour.slow_seconds = {"newAccount": 5}
+        monkeypatch.setattr(transport, "REQUEST_SECONDS", 1)
+
+        with ThreadPoolExecutor(8) as slots:
+            asked = [slots.submit(client.order, NAMES) for _ in range(8)]
+
+        assert {AuthorityUnreachable} == {type(each.exception()) for each in asked}
+        # A busy machine may begin a thread after the failure of the others.
+        assert kinds(authority).count("newAccount") <= 2
 
 
 def relative_location(_: Request, reply: Reply) -> Reply:
