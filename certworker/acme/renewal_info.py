@@ -89,7 +89,12 @@ class RenewalInfo:
         if silence and now < silence[0]:
             # A thousand names would else wait for a thousand time-outs, one after the other.
             return Suggestion(known.window if known else None, silence[0])
-        asked = self._ask(renewal_id, known, now)
+        try:
+            asked = self._ask(renewal_id, known, now)
+        except Exception:
+            # A fault of certworker: advice that is optional must not cost the certificate.
+            logger.exception("unexpected error in the renewal information", extra={"domain": name})
+            return Suggestion(known.window if known else None, now + LONGEST_BACKOFF)
         if asked is None:
             return None
         if asked.window and asked.window != (known.window if known else None):

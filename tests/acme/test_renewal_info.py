@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from certworker.acme import renewal_info
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
 from certworker.development.misbehaviour import Fault
@@ -48,6 +49,26 @@ def asked(authority: DevelopmentAuthority, kind: str) -> int:
     How often the CA was asked for *kind*.
     """
     return sum(each.kind == kind for each in authority.requests)
+
+
+class TestOptional:
+    def test_an_unexpected_error_costs_no_certificate(
+        self, house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The advice of a CA is optional: the certificate is in service, and the error is logged.
+        """
+
+        def fail(_reply: object) -> None:
+            raise RecursionError("a fault of certworker")
+
+        monkeypatch.setattr(renewal_info, "_window", fail)
+
+        outcome = house.issuer.issue((NAME,))
+
+        assert "issued" == outcome.state
+        assert outcome.next_look > house.clock()
+        assert "RecursionError: a fault of certworker" in caplog.text
 
 
 class TestSuggestion:
