@@ -5,7 +5,7 @@ One order, from the challenges to the certificate (RFC 8555, section 7.4).
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from josepy.json_util import encode_b64jose
@@ -14,7 +14,7 @@ from certworker.acme.chains import chain_from
 from certworker.acme.problem import Problem
 from certworker.acme.resources import Authorization, Challenge, OrderState
 from certworker.acme.transport import Reply
-from certworker.acme.validations import authorization_failure, order_failure
+from certworker.acme.validations import authorization_failure, order_failure, unexplained_failure
 from certworker.acme.waiting import LOOKING_SECONDS, SIGNING_SECONDS, pauses, retry_after
 from certworker.acme.world import UNKNOWN, World
 from certworker.answer import TOKEN, Answer
@@ -35,6 +35,9 @@ PATIENCE = timedelta(seconds=90)
 #: A challenge that stays `pending` with an error is not validated again before the client requests it: a CA
 #: that retries on its own leaves it `processing` (RFC 8555, section 8.2).
 PATIENCE_AFTER_AN_ERROR = timedelta(seconds=10)
+
+#: An authorization with another state has not failed in its challenge.
+OPEN_OR_INVALID = ("pending", "invalid")
 
 #: From this pause on the authorizations are polled as well: most CAs have decided by then.
 INSPECTED_FROM_SECONDS = 0.1
@@ -308,4 +311,18 @@ class Order:
         return order_failure(problem, name, self._world.authority)
 
     def _failure_of(self, authorization: Authorization) -> CertworkerError | None:
-        return authorization_failure(authorization, self._world.authority)
+        """
+        Return the failure that *authorization* or its challenge reports; None if neither has failed.
+        """
+        world, challenge = self._world, authorization.http01
+        if reported := authorization_failure(authorization, world.authority):
+            return reported
+        if challenge is None or challenge.status != "invalid" or authorization.status not in OPEN_OR_INVALID:
+            return None
+        # Some CAs show the error at the URL of the challenge alone. A request for a final one starts nothing.
+        with suppress(CertworkerError):
+            error = world.ask(challenge.url, None).document.get("error")
+            whole = replace(authorization, challenges=(replace(challenge, error=error),))
+            if reported := authorization_failure(whole, world.authority):
+                return reported
+        return unexplained_failure(authorization.name)

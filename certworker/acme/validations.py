@@ -19,6 +19,7 @@ from certworker.errors.reach import (
     DnssecBroken,
     HttpBasicAuth,
     HttpNotFound,
+    HttpNotValidated,
     HttpOn443,
     HttpRedirectBad,
     HttpRedirectClosed,
@@ -29,7 +30,6 @@ from certworker.errors.reach import (
     HttpSlow,
     HttpsOn80,
     HttpTimeout,
-    HttpUnreachable,
     HttpWrongBody,
     Ipv6Unreachable,
     NameServersFail,
@@ -62,7 +62,7 @@ CAUSES: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("connection", "time-?out|timed out|deadline exceeded|unreachable|no route", HttpTimeout),
     ("unauthorized|connection", r"(: |returned |status )404\b", HttpNotFound),
     ("unauthorized|connection", r"(: |returned |status )401\b", HttpBasicAuth),
-    ("connection", "", HttpUnreachable),
+    ("connection", "", HttpNotValidated),
     ("unauthorized|incorrectResponse", "", HttpWrongBody),
     # step-ca's words for a wrong key authorization. As an answer to an order the same type is a policy.
     (
@@ -77,7 +77,7 @@ CAUSES: tuple[tuple[str, str, type[CertworkerError]], ...] = (
 OF_VALIDATIONS = ("connection", "dns", "dnssec", "incorrectResponse", "tls", "unknownHost")
 
 #: What an address that belongs to another machine looks like.
-ELSEWHERE = (HttpTimeout, HttpRefused, HttpReset, HttpSlow, HttpNotFound, HttpUnreachable, HttpWrongBody)
+ELSEWHERE = (HttpTimeout, HttpRefused, HttpReset, HttpSlow, HttpNotFound, HttpNotValidated, HttpWrongBody)
 
 
 def validation_failure(problem: Problem, name: str, address: str | None, authority: str) -> CertworkerError:
@@ -110,6 +110,13 @@ def authorization_failure(authorization: Authorization, authority: str) -> Certw
     if authorization.error is None:
         return None
     return validation_failure(Problem.read(authorization.error), authorization.name, None, authority)
+
+
+def unexplained_failure(name: str) -> CertworkerError:
+    """
+    Return the failure of a validation of *name* for which the CA gives no reason.
+    """
+    return HttpNotValidated(name=name, address="no address known", detail="it gives no reason.")
 
 
 def order_failure(problem: Problem, name: str, authority: str) -> CertworkerError:

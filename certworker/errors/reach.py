@@ -98,9 +98,9 @@ class HttpRefused(ReachFailure):
     cure = "See that Traefik runs and publishes port 80: docker compose ps traefik"
 
 
-class HttpUnreachable(ReachFailure):
-    code = "http.unreachable"
-    says = "The CA could not fetch the answer to its challenge from port 80 of {name} ({address}): {detail}"
+class HttpNotValidated(ReachFailure):
+    code = "http.not_validated"
+    says = "The CA could not validate {name} over port 80 ({address}): {detail}"
     cure = (
         "Point the A record of {name} here, open TCP port 80, and route /.well-known/acme-challenge/ to "
         f"certworker. {TEST}"

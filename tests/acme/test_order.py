@@ -247,17 +247,57 @@ class TestValidate:
         assert "http.404" == caught.value.code
         assert time.now - began > timedelta(seconds=80)
 
-    def test_a_failed_authorization_without_a_reason_ends_the_order(
+    @pytest.mark.parametrize("aftermath", list(Aftermath)[:3])
+    def test_an_error_that_the_challenge_alone_has_is_found(
+        self,
+        client: Authority,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        aftermath: Aftermath,
+    ) -> None:
+        """
+        acme2certifier leaves it out of the authorization.
+        """
+        authority.misbehaviour.aftermath = aftermath
+        authority.misbehaviour.tells_at_the_challenge_only = True
+
+        with pytest.raises(CertworkerError) as caught:
+            client.order(NAMES).validate()
+
+        assert "http.404" == caught.value.code
+        assert 1 == sum(asked.kind == "challenge" for asked in authority.requests) - 1
+
+    @pytest.mark.parametrize("aftermath", list(Aftermath)[:3])
+    def test_a_failed_validation_without_a_reason_is_reported_as_one(
+        self,
+        client: Authority,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        aftermath: Aftermath,
+    ) -> None:
+        """
+        A CA need not say why; which name has failed is known.
+        """
+        authority.misbehaviour.aftermath = aftermath
+        authority.misbehaviour.tells_why = False
+
+        with pytest.raises(CertworkerError) as caught:
+            client.order(NAMES).validate()
+
+        assert ("http.not_validated", Retry.CA) == (caught.value.code, caught.value.retry)
+        assert "could not validate demo.localhost" in caught.value.message
+
+    def test_an_order_that_failed_without_a_reason_is_reported_as_one(
         self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
-        A CA need not say why.
+        No validation has failed.
         """
-        authority.misbehaviour.aftermath = Aftermath.ORDER_PENDING
+        authority.misbehaviour.order_failure = Problem("serverInternal", "Something is wrong.")
         authority.misbehaviour.tells_why = False
 
         with pytest.raises(OrderInvalid):
-            client.order(NAMES).validate()
+            issued(client, challenge_server, *NAMES)
 
 
 class TestRespond:

@@ -117,7 +117,7 @@ CAUSES = [
     ("caa.forbidden", "caa", f"While processing CAA for {NAME}: CAA record for shop.org prevents issuance"),
     ("name.policy", "rejectedIdentifier", "forbidden by policy"),
     # step-ca, and Caddy's acme_server, which uses its library
-    ("http.unreachable", "connection", "The server could not connect to validation target"),
+    ("http.not_validated", "connection", "The server could not connect to validation target"),
     ("http.wrong_body", "rejectedIdentifier", "The server will not issue certificates for the identifier"),
     (
         "http.wrong_body",
@@ -127,7 +127,7 @@ CAUSES = [
     ("http.wrong_body", "incorrectResponse", "Response received didn't match the challenge's requirements"),
     # acme2certifier
     ("http.404", "connection", "HTTP request failed: 404"),
-    ("http.unreachable", "connection", "HTTP request failed: 500"),
+    ("http.not_validated", "connection", "HTTP request failed: 500"),
     ("http.wrong_body", "incorrectResponse", "Keyauthorization mismatch"),
     # serles
     (
@@ -145,7 +145,7 @@ CAUSES = [
         "connection",
         f"HTTPConnectionPool(host='{NAME}', port=80): Read timed out. (read timeout=10)",
     ),
-    ("http.unreachable", "connection", "server did not send a proper response"),
+    ("http.not_validated", "connection", "server did not send a proper response"),
     ("http.wrong_body", "incorrectResponse", "expected T.x, got <html>"),
     ("ca.secondary_rpc", "serverInternal", "During secondary validation: Secondary validation RPC failed"),
     ("ca.server_internal", "serverInternal", "Could not communicate with VA"),

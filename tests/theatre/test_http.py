@@ -194,7 +194,7 @@ SCENES = [
     ),
     refused(
         "a CA that says only that it had no connection",
-        "http.unreachable",
+        "http.not_validated",
         "connection",
         "The server could not connect to validation target",
         "open TCP port 80, and route /.well-known/acme-challenge/ to certworker",
