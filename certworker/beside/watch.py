@@ -5,7 +5,7 @@ What the worker does between jobs: it asks for its own domains, makes its rounds
 from __future__ import annotations
 
 import logging
-import secrets
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -13,22 +13,17 @@ from functools import partial
 
 from certworker.answer import Answer
 from certworker.assembly import House
-from certworker.challenges.solver import present
-from certworker.errors import CertworkerError
+from certworker.beside.own_domains import OwnDomains
 from certworker.ledger.faults import explainer
 from certworker.ledger.tokens import LIFETIME
 from certworker.locking import LEAST_AGE_SECONDS
-from certworker.names import domain_name, read_suffixes
-from certworker.supervision import Duties, Faults, Loop, Postponed, beat
+from certworker.names import read_suffixes
+from certworker.supervision import Duties, Faults, Loop, Postponed
 
 logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = timedelta(hours=1).total_seconds()
 SIGN_OF_LIFE_SECONDS = timedelta(days=1).total_seconds()
-
-#: Traefik may need a moment to route the challenge path after `docker compose up`.
-PATIENCE_WITH_PORT_80_SECONDS = 60.0
-PAUSE_BETWEEN_KNOCKS_SECONDS = 1.0
 
 #: What happens within this time goes into one letter.
 PAUSE_BETWEEN_DELIVERIES_SECONDS = 30.0
@@ -63,11 +58,11 @@ class Watch:
         knock: Callable[[Answer], bool],
     ) -> None:
         self.house = house
-        self.request = request
-        self.knock = knock
         explain = explainer(house.connection)
-        own_domains = Faults("the request of the own domains", explain)
-        self._own_domains = Loop("own_domains", self._request_own_domains, faults=own_domains)
+        stopping = threading.Event()
+        own_domains = OwnDomains(house, request, knock, stopping)
+        faults = Faults("the request of the own domains", explain)
+        self._own_domains = Loop("own_domains", own_domains.step, faults=faults, stopping=stopping)
         self._leftovers = Duties(dict(self._removals_of_leftovers()), explain)
         self._round = Duties(
             {
@@ -186,41 +181,6 @@ class Watch:
         }
         held = {name for name in set(old.values()) if self.house.locks.is_held(name)}
         self.house.tokens.forget(*(token for token, name in old.items() if name not in held))
-
-    def _request_own_domains(self) -> None:
-        for given in self.house.settings.domains:
-            try:
-                name = domain_name(given, private=self.house.settings.authority.private_names)
-            except CertworkerError as failure:
-                logger.warning(
-                    "_APP_DOMAIN [%s] %s %s",
-                    failure.code,
-                    failure.message,
-                    failure.remedy,
-                    extra={"code": failure.code},
-                )
-                # No job will ever meet it.
-                self.house.post_office.failed(given, failure, None, None, self.house.clock())
-            else:
-                self._wait_for_port_80(name)
-                self.request((name,))
-
-    def _wait_for_port_80(self, name: str) -> None:
-        token = secrets.token_urlsafe(24)
-        desk = self.house.desks[0]
-        answer = Answer(name, token, f"{token}.{desk.authority.thumbprint}")
-        deadline = time.monotonic() + PATIENCE_WITH_PORT_80_SECONDS
-        with present([answer], desk.solvers):
-            while not self.knock(answer):
-                if time.monotonic() > deadline:
-                    logger.warning(
-                        "port 80 did not answer within a minute; the CA is asked all the same",
-                        extra={"domain": name},
-                    )
-                    return
-                beat()
-                if self._own_domains.stopping.wait(PAUSE_BETWEEN_KNOCKS_SECONDS):
-                    return
 
     def _sign_of_life(self) -> None:
         earliest = self.house.agenda.earliest()

@@ -22,6 +22,7 @@ from certworker.checks.addresses import Address, addresses_of, is_public, of_the
 from certworker.checks.diagnosis import APPWRITE, TRAEFIK, Station, diagnosis, is_certain
 from certworker.checks.exchange import Trouble
 from certworker.checks.probe import Journey, Probe
+from certworker.checks.records import Records
 from certworker.checks.stranger import CLOUDFLARE, intermediary
 from certworker.checks.target import elsewhere
 from certworker.checks.verdict import Question, Verdict
@@ -77,7 +78,7 @@ class Port80:
         Raises:
             CertworkerError: The answer cannot be laid where it would be looked for.
         """
-        addresses = self._addresses(question)
+        addresses = _addresses(self.settings, question.name, question.records)
         if not addresses:
             return Verdict.yes("port 80 not asked: no address")
         with self.standing(question.name) as answer, ThreadPoolExecutor(len(addresses)) as visitors:
@@ -90,15 +91,6 @@ class Port80:
                     stations = [station for station in asked if station]
             journeys = [visit.result() for visit in visits]
         return _verdict(answer, journeys, stations, self.ours)
-
-    def _addresses(self, question: Question) -> list[Address]:
-        found = [ip_address(address) for address in question.records.addresses]
-        if not found and self.settings.authority.private_names and of_the_loopback(question.name):
-            found = list(addresses_of(question.name))
-        chosen: list[Address] = []
-        for version in (6, 4):  # as a CA tries them
-            chosen += [address for address in found if address.version == version][:MOST_ADDRESSES]
-        return chosen
 
     def _visit(self, answer: Answer, address: Address) -> Journey:
         probe = probe_for(self.settings, answer.name)
@@ -135,15 +127,28 @@ def probe_for(settings: Settings, name: str) -> Probe:
     return Probe(port, public_only=not settings.authority.private_names, resolve=addresses_of)
 
 
-def answers(answer: Answer, settings: Settings) -> bool:
+def answers(answer: Answer, settings: Settings, look_up: Callable[[str], Records]) -> bool:
     """
     Whether any address of its name gives *answer*: is the way open yet? Nothing is said of what is wrong.
+
+    Args:
+        look_up: What DNS says of a name, as the check of port 80 hears it.
     """
     probe = probe_for(settings, answer.name)
     return any(
         probe.fetch(answer.name, CHALLENGE_PATH + answer.token, address).brings(answer.key_authorization)
-        for address in addresses_of(answer.name)
+        for address in _addresses(settings, answer.name, look_up(answer.name))
     )
+
+
+def _addresses(settings: Settings, name: str, records: Records) -> list[Address]:
+    found = [ip_address(address) for address in records.addresses]
+    if not found and settings.authority.private_names and of_the_loopback(name):
+        found = list(addresses_of(name))
+    chosen: list[Address] = []
+    for version in (6, 4):  # as a CA tries them
+        chosen += [address for address in found if address.version == version][:MOST_ADDRESSES]
+    return chosen
 
 
 def _is_bad(journey: Journey, answer: Answer) -> bool:

@@ -43,7 +43,7 @@ from certworker.intake.signals import stop_on_signals
 from certworker.intake.worker import LEASE_SECONDS, run
 from certworker.ledger.faults import explainer
 from certworker.ledger.limits import SETTING
-from certworker.questions import verify, volume_checks
+from certworker.questions import resolver_of, verify, volume_checks
 from certworker.reports import log
 from certworker.reports.narrator import Narrator
 from certworker.serving.containers import Containers
@@ -138,7 +138,7 @@ def _serve(house: House, stop: Event, stack: ExitStack, lease_seconds: int) -> i
     health = Health(connection, heartbeats, scheduler.alive)
     stack.callback(health.stop)
     door = _opened_door(house, health, stack)
-    knock = partial(answers, settings=settings)
+    knock = partial(answers, settings=settings, look_up=resolver_of(settings).look_up)
     watch = Watch(house, partial(request_certificate, connection=connection), knock)
     stack.callback(watch.stop)
     consumer = _consumer_of(house)

@@ -14,9 +14,6 @@ import pytest
 from certworker.answer import Answer
 from certworker.assembly import House
 from certworker.beside.watch import Watch
-from certworker.postoffice import PostOffice
-from certworker.settings import load
-from tests.servers.mail import MailReceiver
 from tests.servers.worker import wait_until
 
 
@@ -47,26 +44,6 @@ class TestStart:
 
         assert [("main.localhost",)] == asked
         assert ["main.localhost"] == [answer.name for answer in knocks]
-
-    def test_an_own_domain_that_cannot_be_certified_is_written_about_once(self, house: House) -> None:
-        """
-        No job is ever made of it, and whoever set the variable may not read the log.
-        """
-        with MailReceiver() as receiver:
-            environ = {
-                "_APP_EMAIL_CERTIFICATES": "ops@shop.dev",
-                "_APP_SMTP_HOST": "127.0.0.1",
-                "_APP_SMTP_PORT": str(receiver.port),
-            }
-            office = PostOffice.of(load(environ), house.connection)
-            settings = house.settings.model_copy(update={"domains": ("https://shop.dev/",)})
-            of_the_watch = replace(house, settings=settings, post_office=office)
-            for _ in range(2):
-                watch(of_the_watch, [], [])._request_own_domains()
-            office.deliver("mail")
-
-        (mail,) = receiver.mails
-        assert "https://shop.dev/: somebody has to do something" in mail["Subject"]
 
     def test_answers_of_a_dead_worker_are_taken_away_and_those_of_a_living_one_stay(
         self, house: House

@@ -14,6 +14,7 @@ import pytest
 from certworker.answer import Answer as Nonce
 from certworker.checks.port80 import Door, Port80, answers, doors_of
 from certworker.checks.records import Records, View
+from certworker.checks.resolver import Resolver
 from certworker.checks.verdict import Answer, Question, Verdict
 from certworker.errors import Retry
 from certworker.settings import load
@@ -29,6 +30,7 @@ from tests.servers.web import (
     says,
     silent,
 )
+from tests.servers.zones import World as Zones
 
 NAME = "shop.example.org"
 
@@ -386,7 +388,18 @@ class TestAnswers:
         """
         question = Nonce("shop.localhost", "nonce", "nonce.thumbprint")
 
-        assert not answers(question, world.settings)
+        assert not answers(question, world.settings, Records)
         world.serve("127.0.0.1", key_authorizations())
-        assert answers(question, world.settings)
-        assert not answers(Nonce("shop.localhost", "nonce", "nonce.other"), world.settings)
+        assert answers(question, world.settings, Records)
+        assert not answers(Nonce("shop.localhost", "nonce", "nonce.other"), world.settings, Records)
+
+    def test_a_name_that_only_our_own_resolver_knows_is_found(self, world: World, dns_world: Zones) -> None:
+        """
+        The resolver of this machine may know nothing of it, as in a private network.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"A": ["127.0.0.5"]}})
+        world.serve("127.0.0.5", key_authorizations())
+        resolver = Resolver([dns_world.resolver.address], private=True)
+        question = Nonce("shop.org", "nonce", "nonce.thumbprint")
+
+        assert answers(question, world.settings, resolver.look_up)
