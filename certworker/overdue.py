@@ -34,6 +34,17 @@ MOST_LINES = 100
 
 
 @dataclass(frozen=True)
+class Survey:
+    """
+    What was seen of all names.
+    """
+
+    overdue: int
+    #: The shortest life of a certificate in service; None without one.
+    shortest_life: timedelta | None
+
+
+@dataclass(frozen=True)
 class Overdue:
     """
     Tells which certificates are overdue.
@@ -45,13 +56,19 @@ class Overdue:
     first_today: Callable[[str], bool]
     clock: Callable[[], datetime]
 
-    def tell(self) -> int:
+    def tell(self) -> Survey:
         """
-        Tell of each name that is overdue once a day, and at once when it gets worse; return how many are.
+        Report each name that is overdue once a day, and at once when it gets worse.
+
+        Returns:
+            What was seen of all names.
         """
-        now, count, lines = self.clock(), 0, 0
+        now, count, lines, shortest = self.clock(), 0, 0, None
         for one in self.standings():
             level = _level(one, now)
+            if one.not_before and one.not_after:
+                life = one.not_after - one.not_before
+                shortest = min(life, shortest or life)
             if level is None:
                 continue
             count += 1
@@ -60,7 +77,7 @@ class Overdue:
                 _tell(one, level, now)
         if lines == MOST_LINES:
             logger.error("%d names are overdue in all; see them with: certworker status --due 1h", count)
-        return count
+        return Survey(count, shortest)
 
 
 def _level(one: Standing, now: datetime) -> str | None:

@@ -17,7 +17,7 @@ from itertools import islice, repeat
 from pathlib import Path
 from random import Random
 
-from certworker.errors import CertworkerError, printable
+from certworker.errors import CertworkerError, Retry, catalogue, printable
 from certworker.errors.machine import AlreadyUnderWay
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.lanes import UNTIL_A_LOST_LANE_IS_MISSED, Lane, Lanes, Request
@@ -150,6 +150,24 @@ class Rounds:
         if restored:
             logger.info("%d certificates were missing on the agenda and are back on it", restored)
         return restored
+
+    def retry_after_a_change(self) -> int:
+        """
+        Plan a check now for every name whose last failure only a person could end: the settings have changed.
+
+        Returns:
+            How many names that were.
+        """
+        codes = {kind.code for kind in catalogue() if kind.retry is Retry.CONFIG}
+        now, count = self.clock(), 0
+        for some in _batches(self.agenda.names(), NAMES_A_LOOK):
+            records = filter(None, self.records.read_many(some))
+            failed = [each.name for each in records if each.state == "failed" and each.code in codes]
+            self.agenda.put_many(dict.fromkeys(failed, now), at_the_latest=True)
+            count += len(failed)
+        if count:
+            logger.info("the settings have changed: %d names that need them are tried again now", count)
+        return count
 
     def _bring_back(self) -> None:
         """

@@ -64,6 +64,8 @@ def pauses_of(retry: Retry) -> str:
         return "not planned: send a correct request"
     if retry is Retry.UNTIL:
         return "at the moment that it names, within a day"
+    if retry is Retry.CONFIG:
+        return "daily, and at a start with other settings"
     words: list[str] = []
     for unit, group in groupby(map(_span, PATIENCE[retry].pauses), key=lambda span: span[1]):
         numbers = [number for number, _ in group]

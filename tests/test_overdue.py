@@ -204,7 +204,7 @@ class TestHouse:
             house.issuer.issue((name,), force=True)
 
         with caplog.at_level(logging.WARNING):
-            assert 0 == house.overdue.tell()
-            assert 1 == replace(house.overdue, clock=lambda: facts.not_after - 5 * DAY).tell()
+            assert 0 == house.overdue.tell().overdue
+            assert 1 == replace(house.overdue, clock=lambda: facts.not_after - 5 * DAY).tell().overdue
 
         assert "renew.gave_up" == caplog.records[-1].__dict__["code"]

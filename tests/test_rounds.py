@@ -13,6 +13,9 @@ import pytest
 
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
+from certworker.errors.authority import ServerInternal
+from certworker.errors.configuration import EmailMissing
+from certworker.errors.limits import Paused
 from certworker.errors.machine import SchemaTooNew
 from certworker.intake.batches import new_job
 from certworker.intake.queue import queue_length
@@ -275,6 +278,28 @@ class TestLook:
         house.agenda.put_many({"loop.localhost": moment, NAME: moment})
 
         assert {"looked": 2, "requested": 2} == house.rounds.look()
+
+
+class TestRetryAfterAChange:
+    def test_what_needs_a_person_is_tried_now_and_nothing_else(self, house: House) -> None:
+        """
+        The remedy ends with the command that starts the worker again, not with a day of waiting.
+        """
+        now = house.clock()
+        later = now + timedelta(hours=20)
+        failures = {
+            "mail.localhost": EmailMissing(),
+            "busy.localhost": ServerInternal(authority="the CA", detail="busy"),
+            "paused.localhost": Paused(
+                authority="the CA", name="paused.localhost", url="https://ca.example/"
+            ),
+        }
+        for name, failure in failures.items():
+            house.records.failed([name], failure, next_look=later, now=now)
+        house.agenda.put_many(dict.fromkeys([*failures, "unknown.localhost"], later))
+
+        assert 1 == house.rounds.retry_after_a_change()
+        assert ["mail.localhost"] == house.agenda.due(house.clock(), 9)
 
 
 class TestReconcile:

@@ -14,6 +14,7 @@ from functools import partial
 from certworker.answer import Answer
 from certworker.assembly import House
 from certworker.beside.own_domains import OwnDomains
+from certworker.ledger.configuration import has_changed
 from certworker.ledger.faults import explainer
 from certworker.ledger.tokens import LIFETIME
 from certworker.locking import LEAST_AGE_SECONDS
@@ -23,6 +24,10 @@ from certworker.supervision import Duties, Faults, Loop, Postponed
 logger = logging.getLogger(__name__)
 
 ROUND_SECONDS = timedelta(hours=1).total_seconds()
+#: A certificate that lives for less than 15 hours sees as many rounds as one of 15 hours.
+SHARE_OF_A_SHORT_LIFE = 1 / 15
+#: Rounds take no more than this share of the time, however many names there are.
+SHARE_OF_THE_TIME = 1 / 10
 SIGN_OF_LIFE_SECONDS = timedelta(days=1).total_seconds()
 
 #: What happens within this time goes into one letter.
@@ -69,9 +74,10 @@ class Watch:
                 # Not before the leftovers are removed.
                 "the request of the own domains": self._own_domains.start,
                 "the list of suffixes": read_suffixes,
+                "the retry after a change of the settings": self._retry_after_a_change,
                 "the reconciliation": house.rounds.reconcile,
                 "the check of what is due": house.rounds.look,
-                "the report of overdue certificates": house.overdue.tell,
+                "the report of overdue certificates": self._report_overdue,
                 "the removal of old certificates": self._prune,
             },
             explain,
@@ -84,6 +90,8 @@ class Watch:
             explain,
         )
         self._daily = Duties({"the sign of life": self._sign_of_life}, explain)
+        self._settings_compared = False
+        self._shortest_life: timedelta | None = None
         self._next_round = self._next_sweep = 0.0
         self._next_sign = time.monotonic() + SIGN_OF_LIFE_SECONDS
         self._well = True
@@ -125,7 +133,8 @@ class Watch:
         if now >= self._next_round:
             self._well = not self._round()
             # A round that failed is tried again before its hour is over.
-            pause = self._pause() if self._well else PAUSE_AFTER_A_FAULT_SECONDS
+            took = time.monotonic() - now
+            pause = self._pause(took) if self._well else PAUSE_AFTER_A_FAULT_SECONDS
             self._next_round = time.monotonic() + pause
         else:
             well &= not self._between()
@@ -136,6 +145,16 @@ class Watch:
             raise Postponed(LOOKS_FOR_THE_AGENDA_EVERY_SECONDS)
         # A Redis that was emptied has no agenda: that is seen within the minute, not within the hour.
         return LOOKS_FOR_THE_AGENDA_EVERY_SECONDS
+
+    def _retry_after_a_change(self) -> None:
+        if not self._settings_compared and has_changed(
+            self.house.connection, self.house.settings.fingerprint
+        ):
+            self.house.rounds.retry_after_a_change()
+        self._settings_compared = True
+
+    def _report_overdue(self) -> None:
+        self._shortest_life = self.house.overdue.tell().shortest_life
 
     def _see_to_the_agenda(self) -> None:
         earliest = self.house.agenda.earliest()
@@ -149,9 +168,15 @@ class Watch:
         self.house.post_office.deliver(channel)
         return PAUSE_BETWEEN_DELIVERIES_SECONDS
 
-    def _pause(self) -> float:
-        # Never on the hour: twenty workers that were started together should not look together.
-        return ROUND_SECONDS * self.house.random.uniform(0.8, 1)
+    def _pause(self, took_seconds: float) -> float:
+        """
+        Return the seconds until the next round, after one that took so long.
+        """
+        seconds = ROUND_SECONDS
+        if self._shortest_life is not None:
+            seconds = min(seconds, self._shortest_life.total_seconds() * SHARE_OF_A_SHORT_LIFE)
+        # Never on the hour: twenty workers that were started together should not check together.
+        return max(seconds, took_seconds / SHARE_OF_THE_TIME) * self.house.random.uniform(0.8, 1)
 
     def _prune(self) -> None:
         self.house.volume.prune(self.house.traefik.served())

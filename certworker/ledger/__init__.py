@@ -20,6 +20,7 @@ In the order in which they may import each other::
     record   what happened to a name last
     story    its last fifty events
     daily    what has been said today already
+    configuration   which settings a worker was last started with
     events   what other programs are told of it
     outbox   what people are to be told
     parked   the records of names that wait for a slot

@@ -4,6 +4,7 @@ Every setting, and the variable it comes from.
 
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -194,6 +195,13 @@ class Settings(CoreSettings, NoticeSettings, RedisSettings, ReloadSettings, Reso
         if (value is None) != (known.data.get("eab_kid") is None):
             raise ValueError("one is of no use without the other")
         return value
+
+    @property
+    def fingerprint(self) -> str:
+        """
+        A digest of all settings but the secrets: it tells one configuration from another.
+        """
+        return sha256(self.model_dump_json().encode()).hexdigest()
 
     @property
     def authorities(self) -> tuple[AuthorityChoice, ...]:

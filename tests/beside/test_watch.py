@@ -14,6 +14,8 @@ import pytest
 from certworker.answer import Answer
 from certworker.assembly import House
 from certworker.beside.watch import Watch
+from certworker.development.authority import DevelopmentAuthority
+from certworker.errors.configuration import EmailMissing
 from tests.servers.worker import wait_until
 
 
@@ -81,6 +83,36 @@ class TestStart:
 
         assert "[fs.io]" in caplog.text
         assert not leftover.exists()
+
+    def test_a_start_with_other_settings_tries_again_what_needs_them(self, house: House) -> None:
+        """
+        A person has followed the remedy, and the worker starts once more.
+        """
+        name, later = "shop.localhost", house.clock() + timedelta(hours=20)
+        house.records.failed([name], EmailMissing(), next_look=later, now=house.clock())
+        house.agenda.put(name, later)
+        changed = house.settings.model_copy(update={"newer_email": "ops@shop.dev"})
+        for settings, requested in ((house.settings, 0), (house.settings, 0), (changed, 1)):
+            watching = watch(replace(house, settings=settings), [], [])
+            watching._retry_after_a_change()
+
+            assert requested == house.rounds.look()["requested"]
+
+    def test_rounds_follow_the_shortest_life_and_the_work_that_they_are(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A certificate of 15 minutes is seen more than once in its life, but 50,000 names are not read all day.
+        """
+        watching = watch(house, [], [])
+        watching._report_overdue()
+        assert 0.8 * 3600 <= watching._pause(1) <= 3600
+
+        door_authority.lifetime = timedelta(minutes=15)
+        house.issuer.issue(("shop.localhost",))
+        watching._report_overdue()
+        assert 0.8 * 60 <= watching._pause(1) <= 60
+        assert 0.8 * 300 <= watching._pause(30) <= 300
 
     def test_volume_and_agenda_are_compared(self, house: House) -> None:
         """

@@ -253,6 +253,17 @@ class TestValues:
             settings.concurrency = 1
 
 
+class TestFingerprint:
+    def test_it_tells_configurations_apart_and_no_secrets(self) -> None:
+        """
+        Redis stores it, and a digest of a short password could be guessed.
+        """
+        first = load({"_APP_DOMAIN": "a.org", "_APP_SMTP_PASSWORD": "one"}).fingerprint
+
+        assert first == load({"_APP_DOMAIN": "a.org", "_APP_SMTP_PASSWORD": "two"}).fingerprint
+        assert first != load({"_APP_DOMAIN": "b.org", "_APP_SMTP_PASSWORD": "one"}).fingerprint
+
+
 class TestAuthority:
     @pytest.mark.parametrize(
         ("environ", "label", "kind"),
