@@ -28,6 +28,7 @@ from certworker.schedule import Plan
 from certworker.serving.generation import Facts
 from certworker.serving.traefik import Traefik
 from certworker.serving.volume import Volume
+from certworker.supervision import beat
 
 logger = logging.getLogger(__name__)
 
@@ -100,7 +101,10 @@ class Rounds:
         with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as questions:
             facts_of_first = map(known.get, first.values())
             asked = questions.map(self._finding, first, first.values(), facts_of_first, repeat(now))
-            findings = dict(zip(first, asked, strict=True))
+            findings = {}
+            for together, finding in zip(first, asked, strict=True):
+                findings[together] = finding
+                beat()
         for name, together in certificates.items():
             facts, found = known[name], findings[together]
             if found is None:
@@ -175,6 +179,7 @@ class Rounds:
         """
         count = 0
         while lost := self.agenda.beyond(self.clock() + LONGEST_PLAN, NAMES_A_LOOK):
+            beat()
             count += len(lost)
             now = self.clock()
             self.agenda.put_many({name: now + BACK_WITHIN * self.random.random() for name in lost})
@@ -182,6 +187,7 @@ class Rounds:
             logger.warning("%d names had no next check and get one now", count)
 
     def _adopt(self, name: str) -> None:
+        beat()
         try:
             facts = self.volume.adopt(name)
         except CertworkerError as failure:

@@ -15,6 +15,7 @@ Some share what stands above them::
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 
@@ -92,8 +93,14 @@ def main() -> None:
     """
     from certworker.errors import CertworkerError
 
-    # In a container we are process 1, for which the kernel ignores SIGTERM until somebody handles it.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # In a container this is process 1, for which the kernel ignores SIGTERM until a handler is there.
+    if sys.argv[1:2] == ["work"]:
+        # The worker has its own handlers as soon as it has something to finish. Until then an exception might
+        # be raised where none is expected, and be printed.
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    else:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         cli(standalone_mode=True)
     except CertworkerError as failure:

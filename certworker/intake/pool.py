@@ -33,6 +33,7 @@ from certworker.intake.queue import QUEUE, queue_length
 from certworker.intake.recovery import discard
 from certworker.intake.slots import Place, Slots
 from certworker.intake.suspension import Suspension
+from certworker.ledger.faults import explainer
 from certworker.reports import log
 from certworker.supervision import log_unexpected
 
@@ -164,7 +165,11 @@ class PooledWorker(SimpleWorker):
         """
         Log what went wrong, unless a failure with a sentence was logged where it happened.
         """
-        if not _failure_of(job):
+        if _failure_of(job):
+            return
+        if failure := explainer(self.connection)(exc_info[1]):
+            logger.warning("job %s: %s", job.id, failure, extra={"event": "failed", "code": failure.code})
+        else:
             log_unexpected(f"job {job.id}", exc_info[1])
 
     def handle_job_failure(
@@ -245,7 +250,7 @@ class PooledWorker(SimpleWorker):
                 self.perform_job(job, self.queue, execution)
             with suppress(RedisError):  # the next sweep releases them
                 self.dependents.release(job.id)
-        except Exception as error:
+        except BaseException as error:
             # Its lease ends, and whoever sees that runs it again: by then it finds its work done.
             logger.warning("job %s has ended, but Redis could not be told (%r); it runs again", job.id, error)
         finally:

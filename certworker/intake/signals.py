@@ -1,9 +1,12 @@
 """
 SIGTERM and SIGINT as an event: the first asks for an end in good order, the second ends the process.
+
+SIGHUP is ignored with a line in the log: a terminal that closes, or a habit of other servers, ends no worker.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import socket
@@ -13,11 +16,13 @@ from threading import Event, Thread
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
+logger = logging.getLogger(__name__)
+
 
 @contextmanager
 def stop_on_signals() -> Iterator[Event]:
     """
-    An event that the first SIGTERM or SIGINT sets; the second ends the process at once.
+    Return an event that the first SIGTERM or SIGINT sets; the second ends the process at once.
 
     It has to be entered in the main thread.
     """
@@ -25,7 +30,7 @@ def stop_on_signals() -> Iterator[Event]:
     # interpreter writes the number of the signal into a socket, and a thread of ours reads it there.
     stop, (reading, writing) = Event(), socket.socketpair()
     writing.setblocking(False)
-    former = {number: signal.signal(number, lambda *_: None) for number in SIGNALS}
+    former = {number: signal.signal(number, lambda *_: None) for number in (*SIGNALS, signal.SIGHUP)}
     former_socket = signal.set_wakeup_fd(writing.fileno())
     Thread(target=_watch, args=(reading, stop), name="signals", daemon=True).start()
     try:
@@ -40,6 +45,8 @@ def stop_on_signals() -> Iterator[Event]:
 def _watch(reading: socket.socket, stop: Event) -> None:
     with reading:
         while received := reading.recv(1):
+            if received[0] == signal.SIGHUP:
+                logger.info("SIGHUP is ignored. To read changed settings, restart certworker.")
             if received[0] not in SIGNALS:
                 continue
             if stop.is_set():

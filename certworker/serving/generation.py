@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from certworker import durable
 from certworker.errors.machine import SchemaTooNew
 from certworker.renewal import Life
+from certworker.supervision import beat
 
 if TYPE_CHECKING:  # the facts are read without loading cryptography
     from certworker.certificates import Certificate
@@ -93,6 +94,7 @@ class Facts:
         Raises:
             SchemaTooNew: A newer certworker wrote them.
         """
+        beat()  # a round over all certificates takes long, and this is its progress
         try:
             told = json.loads(durable.read(directory / META, LARGEST_META_BYTES))
             if (found := _whole(told.get("schema", SCHEMA))) > SCHEMA:

@@ -24,6 +24,7 @@ from certworker.names import is_address
 from certworker.serving.generation import GENERATIONS, Facts, token_of
 from certworker.serving.pair import Stored
 from certworker.serving.publication import Publication
+from certworker.supervision import beat
 
 #: What the provider loads.
 _LOADED = (".yml", ".yaml", ".toml")
@@ -247,6 +248,7 @@ def _reason_to_fail(kind: str, content: bytes) -> str | None:
 
 
 def _content(file: Path) -> bytes:
+    beat()  # a round over all files takes long, and this is its progress
     with durable.told(file):
         try:
             return durable.read(file, LARGEST_FILE_BYTES)

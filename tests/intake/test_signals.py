@@ -4,6 +4,7 @@ Signals as an event.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import sys
 import pytest
 
 from certworker.intake.signals import stop_on_signals
+from tests.servers.worker import wait_until
 
 WAITS_TWICE = """
 import threading
@@ -59,6 +61,21 @@ class TestStopOnSignals:
 
         assert before == [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
         assert -1 == signal.set_wakeup_fd(-1)
+
+    def test_sighup_is_ignored_with_a_line(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        A closed terminal does not end a worker, and who expects a reload reads what to do instead.
+        """
+        caplog.set_level(logging.INFO)
+        before = signal.getsignal(signal.SIGHUP)
+        with stop_on_signals() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            wait_until(lambda: caplog.records or None, lambda: "no line")
+
+            assert not stop.is_set()
+
+        assert "SIGHUP is ignored" in caplog.text
+        assert before == signal.getsignal(signal.SIGHUP)
 
     def test_other_signals_do_not_stop_it(self) -> None:
         """
