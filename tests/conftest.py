@@ -16,6 +16,8 @@ from hypothesis import HealthCheck, settings
 
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
+from certworker.intake.client import client_of
+from certworker.redis_address import RedisAddress
 from tests.houses import open_house
 from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.pebble import Pebble
@@ -50,9 +52,9 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 @pytest.fixture
 def connection(redis_server: RedisServer) -> Iterator[redis.Redis]:
     """
-    An empty Redis.
+    An empty Redis, by the client that the worker uses.
     """
-    with redis_server.client() as client:
+    with client_of(RedisAddress.parse(redis_server.url), connections=200) as client:
         client.flushall()
         yield client
 

@@ -5,19 +5,23 @@ The parts of README.md and docs that are made from the code: `make readme` write
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
 from certworker.errors import CertworkerError, Retry, catalogue
 from certworker.errors.reach import CheckFailure, ReachFailure
+from certworker.ledger import keys
 from certworker.renewal import PATIENCE
 from tests.theatre.scenes import all_scenes
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-
+REDIS_KEYS = ROOT / "docs" / "reference" / "redis-keys.md"
 RENEWAL = ROOT / "docs" / "concepts" / "renewal-and-retries.md"
+PAGES = (README, REDIS_KEYS, RENEWAL)
 
 #: Each kind of failure, for people.
 KINDS = {
@@ -106,11 +110,29 @@ def settings() -> str:
     return "\n".join(rows)
 
 
+def redis_keys(ours: bool) -> str:
+    """
+    Return one row for each kind of key in Redis.
+    """
+    rows = ["| key | type | content |", "|---|---|---|"]
+    rows += [
+        f"| `{kind.pattern}` | {kind.type} | {kind.content} |" for kind in keys.KINDS if kind.ours is ours
+    ]
+    return "\n".join(rows)
+
+
 def renewed(text: str) -> str:
     """
     *text*, the README or a page of docs, with those parts made from the code that it has.
     """
-    for part, make in (("settings", settings), ("failures", failures), ("retries", retries)):
+    parts: dict[str, Callable[[], str]] = {
+        "settings": settings,
+        "failures": failures,
+        "retries": retries,
+        "keys": partial(redis_keys, True),
+        "foreign keys": partial(redis_keys, False),
+    }
+    for part, make in parts.items():
         opening = f"<!-- {part}: made by `make readme` -->\n"
         before, found, rest = text.partition(opening)
         if found:
@@ -130,5 +152,5 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for page in (README, RENEWAL):
+    for page in PAGES:
         page.write_text(renewed(page.read_text()))

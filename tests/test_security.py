@@ -20,6 +20,7 @@ from redis.exceptions import NoPermissionError, ResponseError
 from certworker.development.authority import DevelopmentAuthority
 from certworker.intake.client import client_of
 from certworker.intake.queue import QUEUE_KEY, SCHEDULED_KEY, request_certificate, request_removal
+from certworker.ledger.keys import kind_of
 from certworker.redis_address import RedisAddress
 from tests.houses import environment
 from tests.intake.appwrite.core import payload, produce, stats
@@ -57,6 +58,15 @@ def refused_by(everything: Redis) -> set[str]:
     Return the commands and keys that Redis had to refuse.
     """
     return {str(refused["object"]) for refused in everything.acl_log()}
+
+
+def unknown_keys(everything: Any) -> dict[str, bytes]:
+    """
+    Return the keys that the table of all keys does not have, or has with another type; with their types.
+    """
+    types = {key.decode(): everything.type(key) for key in everything.scan_iter()}
+    kinds = {key: kind_of(key) for key in types}
+    return {key: of for key, of in types.items() if (kind := kinds[key]) is None or kind.type != of.decode()}
 
 
 def as_user(server: RedisServer, user: str) -> Redis:
@@ -134,6 +144,7 @@ class TestRights:
             assert 0 == worker.terminate()
 
             assert {"config|get"} >= refused_by(everything)
+            assert {} == unknown_keys(everything)
             everything.set("of:others", "1")
         with Redis(port=guarded.port, username="certworker", password=SECRET) as own:
             for refused in ("GET of:others", "FLUSHALL", "CONFIG GET dir", "ACL LIST", "KEYS *"):

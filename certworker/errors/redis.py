@@ -105,7 +105,14 @@ class RedisIsCluster(CertworkerError):
 class RedisFault(CertworkerError):
     code = "redis.fault"
     says = "Redis at {address} refused a command ({reason})."
-    cure = "See which key is of another kind than ours, and delete it: redis-cli --scan --pattern 'rq:*'"
+    cure = "Read the reason, and check Redis and the rights of the user: certworker doctor"
+    retry = Retry.SOON
+
+
+class RedisWrongType(CertworkerError):
+    code = "redis.wrong_type"
+    says = "The key {key} in Redis at {address} is a {found}, not a {wanted}."
+    cure = "Find out which program writes it, then remove it: redis-cli UNLINK {quoted}"
     retry = Retry.SOON
 
 

@@ -4,6 +4,7 @@ How work arrives: a Redis queue in RQ's format, and the worker that empties it.
 In the order in which they may import each other::
 
     redis_check  a Redis that fails: said once, tried again with growing pauses
+    guard        survives keys of another type and endless answers
     client       the client of redis-py for an address
     connection   the client that the settings describe
     health       what a worker reports of itself, and who reads it

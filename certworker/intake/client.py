@@ -12,6 +12,7 @@ from redis.exceptions import ConnectionError, TimeoutError  # noqa: A004 (redis-
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
+from certworker.intake.guard import GuardedRedis
 from certworker.redis_address import RedisAddress
 
 #: A host that does not answer, Redis or Sentinel, is given up after this.
@@ -42,7 +43,7 @@ def client_of(address: RedisAddress, *, connections: int = 8) -> Redis:
     }
     if address.service is None:
         ((host, port),) = address.hosts
-        return Redis(host=host, port=port, **options)
+        return GuardedRedis(host=host, port=port, **options)
     sentinels = _Sentinels(
         address.hosts,
         sentinel_kwargs={
@@ -54,7 +55,9 @@ def client_of(address: RedisAddress, *, connections: int = 8) -> Redis:
             **tls,
         },
     )
-    primary: Redis = sentinels.master_for(address.service, retry=_patience(), **options)
+    primary: Redis = sentinels.master_for(
+        address.service, redis_class=GuardedRedis, retry=_patience(), **options
+    )
     return primary
 
 

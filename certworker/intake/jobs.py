@@ -44,9 +44,6 @@ FORBIDDEN = (
 CHECKED_BY_RQ = ("status", "timeout", "result_ttl", "failure_ttl")
 READ = ("data", *CHECKED_BY_RQ, *FORBIDDEN)
 
-#: What RQ keeps beside the hash of a job; a key of another kind would stop it in its tracks.
-SIDE_KEYS = {"rq:executions:{}": b"zset", "rq:results:{}": b"stream", "rq:job:{}:dependents": b"set"}
-
 #: What RQ writes of the state of a job. Everything else in its hash is the producer's and stays as it was
 #: sent: `rq requeue` runs that, so a refused job has to be refused again for the same reason.
 WRITTEN = ("status", "origin", "started_at", "ended_at", "last_heartbeat", "worker_name")
@@ -119,15 +116,11 @@ class RegisteredJob(Job):
         Raises:
             NoSuchJobError: Redis has no such job.
         """
-        side_keys = {key.format(self.id): kind for key, kind in SIDE_KEYS.items()}
         try:
             with self.connection.pipeline(transaction=False) as pipeline:
                 for field in MEASURED:
                     pipeline.hstrlen(self.key, field)
-                for key in side_keys:
-                    pipeline.type(key)
-                answers = pipeline.execute()
-            sizes = dict(zip(MEASURED, answers, strict=False))
+                sizes = dict(zip(MEASURED, pipeline.execute(), strict=True))
             fields = [field for field in READ if sizes[field] <= LARGEST]
             if too_long := [field for field in READ if sizes[field] > LARGEST + 1]:
                 self.connection.eval(CUT, 1, self.key, str(LARGEST + 1), *too_long)
@@ -141,10 +134,6 @@ class RegisteredJob(Job):
         self._sent = frozenset(field for field in DEFAULTS if sizes[field])
         if len(fields) < len(READ):
             self._refuse(PayloadTooLarge(size=f"more than {LARGEST}", limit=LARGEST, beginning="…"))
-        for (key, kind), found in zip(side_keys.items(), answers[len(MEASURED) :], strict=True):
-            if found not in (kind, b"none"):
-                self.connection.delete(key)  # or its end could not be recorded
-                self._refuse(BadJob(reason=f"{key} is not a {kind.decode()}"))
 
     def restore(self, raw_data: Mapping[Any, bytes]) -> None:
         """

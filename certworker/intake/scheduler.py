@@ -137,8 +137,9 @@ class _Mover(RQScheduler):
             raise BadJob(reason=f"{job_id} is no id of a job")
         key = f"rq:job:{job_id}"
         try:
-            known = self.connection.exists(key)
+            # First this: a key of another type goes with it.
             status = cast("bytes | None", self.connection.hget(key, "status"))
+            known = self.connection.exists(key)
         except ResponseError:
             raise BadJob(reason=f"{key} is not a hash") from None
         if not known:

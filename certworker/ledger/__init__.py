@@ -6,8 +6,9 @@ The volume is; a missing key means "not known", never "nothing to do".
 
 In the order in which they may import each other::
 
+    text     reads values, whoever wrote them
+    keys     the keys, with their types; removes those of another type
     faults   what an error of Redis means
-    text     how values stand in Redis
     schema   which version of the ledger stands there
     limits   how often a CA may be asked
     buckets  token buckets, taken from by all workers

@@ -4,6 +4,7 @@ What an error of Redis means for an operator, and where that Redis is.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 from redis import Redis
@@ -32,7 +33,9 @@ from certworker.errors.redis import (
     RedisRefusesUs,
     RedisUnreachable,
     RedisUntrusted,
+    RedisWrongType,
 )
+from certworker.ledger.keys import WrongType
 from certworker.redis_address import RedisAddress
 
 #: Which failure an error is, by its class.
@@ -58,6 +61,14 @@ def failure_of(error: RedisError, address: str) -> CertworkerError:
     """
     What *error* of the Redis at *address* means for an operator.
     """
+    if isinstance(error, WrongType):
+        return RedisWrongType(
+            address=address,
+            key=error.key,
+            found=error.found,
+            wanted=error.wanted,
+            quoted=shlex.quote(error.key),
+        )
     reason = str(error) or type(error).__name__
     if isinstance(error, MasterNotFoundError) and "AuthenticationError" in reason:
         return RedisRefusesUs(address=address, reason=reason)

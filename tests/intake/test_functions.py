@@ -15,10 +15,9 @@ from certworker.development.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.errors.machine import AlreadyUnderWay
 from certworker.errors.naming import PayloadMissing, PayloadType, Wildcard
-from certworker.errors.redis import RedisFault
+from certworker.errors.redis import RedisDenies
 from certworker.intake.functions import functions_of
 from certworker.intake.parking import ARGUMENTS
-from certworker.ledger.tokens import TOKENS
 
 NAME = "shop.localhost"
 
@@ -129,15 +128,19 @@ class TestIssue:
         """
         In the log, in the ledger and to other programs; it is no fault of ours that asks to be reported.
         """
-        house.connection.set(TOKENS, "of another kind")
-        with caplog.at_level(logging.INFO, "certworker"), pytest.raises(RedisFault):
-            issue(house, domain=NAME)
-        house.connection.delete(TOKENS)
+        connection: Any = house.connection
+        # Only the challenges are refused.
+        connection.execute_command("ACL", "SETUSER", "default", "resetkeys", "~certworker:[^c]*", "~rq:*")
+        try:
+            with caplog.at_level(logging.INFO, "certworker"), pytest.raises(RedisDenies):
+                issue(house, domain=NAME)
+        finally:
+            connection.execute_command("ACL", "SETUSER", "default", "allkeys")
         record = house.records.read(NAME)
 
-        assert caplog.records[-1].getMessage().startswith("NOT ISSUED [redis.fault] Redis at 127.0.0.1:")
+        assert caplog.records[-1].getMessage().startswith("NOT ISSUED [redis.rights] Redis at 127.0.0.1:")
         assert record
-        assert ("failed", "redis.fault") == (record.state, record.code)
+        assert ("failed", "redis.rights") == (record.state, record.code)
         assert "issued" == issue(house, domain=NAME)["state"]
 
 

@@ -73,22 +73,37 @@ class TestRun:
 
         assert "finished" == status
 
-    def test_a_queue_of_another_kind_is_said_once(
-        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize(
+        "key",
+        [
+            QUEUE_KEY,
+            f"{QUEUE_KEY}:intermediate",
+            "rq:wip:certificates",
+            "rq:finished:certificates",
+            "rq:failed:certificates",
+            "rq:workers",
+            "rq:workers:certificates",
+            "rq:queues",
+            "certworker:lane:new",
+            "certworker:lane:expiring",
+        ],
+    )
+    def test_a_key_of_another_type_is_removed(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture, key: str
     ) -> None:
         """
-        A key that is no list must not fill the log, and the worker goes on when it is gone.
+        The worker removes the key, logs its name, and runs the job; nobody has to find the key.
         """
-        connection.set(QUEUE_KEY, "not a list")
+        with worker_thread(connection, lease_seconds=1):
+            connection.delete(key)
+            connection.xadd(key, {"planted": "1"})
+            request_certificate("a.org", connection=connection)
+            push(connection, "job", "toy.fail")
 
-        with worker_thread(connection):
-            time.sleep(1)
-            connection.delete(QUEUE_KEY)
-            end_of(connection, request_certificate("a.org", connection=connection))
+            assert "failed" == end_of(connection, "job")[0]
+            assert eventually(lambda: connection.type(key) != b"stream")
 
-        assert ["redis.fault"] == [
-            line.__dict__["code"] for line in caplog.records if line.levelname == "ERROR"
-        ]
+        assert 1 <= caplog.text.count(f"removed a key of another type from Redis: {key} was a stream")
 
     def test_rq_sees_queue_and_worker(self, redis_server: RedisServer, connection: Redis) -> None:
         """

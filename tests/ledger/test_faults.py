@@ -24,6 +24,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.sentinel import MasterNotFoundError, Sentinel
 
 from certworker.ledger.faults import address_of, failure_of
+from certworker.ledger.keys import WrongType
 
 
 class TestFailureOf:
@@ -54,6 +55,7 @@ class TestFailureOf:
             (ResponseError("script: -READONLY You can't write"), "redis.readonly"),
             (ResponseError("MISCONF Redis is configured to save RDB snapshots"), "redis.readonly"),
             (ResponseError("WRONGTYPE Operation against a key"), "redis.fault"),
+            (WrongType("utopia-queue.queue.v1", "string", "list"), "redis.wrong_type"),
             (RedisError(), "redis.fault"),
         ],
         ids=str,
@@ -66,6 +68,14 @@ class TestFailureOf:
 
         assert code == failure.code
         assert "redis:6379" in failure.message
+
+    def test_a_wrong_key_is_named_in_the_remedy(self) -> None:
+        """
+        The operator removes that key and no other; a shell reads the name as one word.
+        """
+        failure = failure_of(WrongType("utopia-queue.queue.$(x)", "string", "list"), "redis:6379")
+
+        assert failure.remedy.endswith("redis-cli UNLINK 'utopia-queue.queue.$(x)'")
 
 
 class TestAddressOf:

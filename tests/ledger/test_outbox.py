@@ -13,6 +13,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from certworker.ledger.outbox import LARGEST_LETTER, LETTERS_KEPT, OUTBOX, SENDING, Outbox, Told
+from tests.servers.redis import RedisServer
 
 NAME = "shop.example.org"
 
@@ -157,13 +158,13 @@ class TestTold:
         assert [1, 3, 4, 6] == delivered(outbox) == delivered(other)
 
     def test_a_letter_that_could_not_be_put_counts_as_not_told(
-        self, connection: Redis, outbox: Outbox
+        self, redis_server: RedisServer, connection: Redis, outbox: Outbox
     ) -> None:
         """
-        Otherwise it would be lost for three months.
+        Otherwise it would be lost for three months. A client that removes no wrong key shows it.
         """
         connection.set(OUTBOX + "mail", "of another type")
-        told = Told(connection)
+        told = Told(redis_server.client())
         with pytest.raises(ResponseError):
             told.tell_once(NAME, "failed", {"number": 1}, [outbox])
         connection.delete(OUTBOX + "mail")

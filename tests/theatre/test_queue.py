@@ -53,15 +53,14 @@ def left_behind(stage: Stage) -> None:
     stage.connection.zadd("rq:wip:certificates", {"scene:execution": 1})
 
 
-def a_key_of_another_kind(stage: Stage) -> None:
+def a_key_of_another_type(stage: Stage) -> None:
     """
-    Somebody keeps a list where our record is.
+    Another program keeps a list in the place of the record.
     """
 
     def plant(house: House) -> None:
         house.connection.lpush(f"certworker:name:{NAME}", "x")
 
-    stage.send(call(domain=NAME))
     stage.before.append(plant)
 
 
@@ -130,12 +129,12 @@ SCENES = [
         shows="queue",
     ),
     Scene(
-        "a key of another kind than ours",
-        "redis.fault",
-        a_key_of_another_kind,
-        "redis-cli --scan --pattern",
-        again=None,
-        shows="queue",
+        "a key of another type",
+        "redis.wrong_type",
+        a_key_of_another_type,
+        f"certworker:name:{NAME} was a list, not a hash",
+        asked=True,
+        shows="warning",
     ),
 ]
 

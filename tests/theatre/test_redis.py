@@ -136,6 +136,15 @@ SCENES = [
     Scene("a user with few rights", "redis.rights", few_rights, "docs/guides/redis.md", shows="doctor"),
     redis("a command that was renamed", "redis.command", "rename-command", "--rename-command", "EVAL", ""),
     redis("a cluster", "redis.cluster", "CERTWORKER_REDIS_URL", "--cluster-enabled", "yes"),
+    Scene(
+        "a database that Redis does not have",
+        "redis.fault",
+        lambda stage: stage.settings.update(
+            CERTWORKER_REDIS_URL=f"redis://{HERE}:{stage.own_redis().port}/99"
+        ),
+        "certworker doctor",
+        shows="doctor",
+    ),
     redis(
         "it forgets what it has no room for",
         "redis.evict",
