@@ -6,11 +6,12 @@ Identity is read from the subject alternative names only: certificates of today 
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64encode
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_address
-from itertools import pairwise
 from typing import Literal, get_args
 
 from cryptography import x509
@@ -32,6 +33,14 @@ KEY_TYPES: tuple[KeyType, ...] = get_args(KeyType)
 
 #: Clocks differ a little; a CA may also date a certificate at the second it signs it.
 CLOCK_TOLERANCE = timedelta(minutes=5)
+
+#: Of a public CA, whose intermediate certificate browsers do not know.
+NO_CHAIN = "the CA sent no chain, which only a CA with CERTWORKER_PRIVATE_NETWORK=true may leave out"
+
+#: A chain has two or three; what comes after so many certificates is not read.
+MOST_CERTIFICATES = 20
+
+_BLOCK = re.compile(rb"-----BEGIN ((?:X509 )?CERTIFICATE)-----.*?-----END \1-----", re.DOTALL)
 
 #: What `cryptography` raises for a damaged certificate; it reads most parts only when they are asked for.
 UNREADABLE = (
@@ -113,7 +122,7 @@ class Certificate:
     A certificate with its chain and its private key.
     """
 
-    #: The names it is valid for, in the order in which the certificate has them.
+    #: The names it is valid for, in lower case and in the order in which the certificate has them.
     names: tuple[str, ...]
     cert_pem: bytes = field(repr=False)
     chain_pem: bytes = field(repr=False)
@@ -137,13 +146,13 @@ class Certificate:
     @classmethod
     def from_pem(cls, fullchain: bytes, key: PrivateKey) -> Certificate:
         """
-        The certificate in *fullchain*: the leaf first, then each certificate that signed the one before.
+        Return the certificate in *fullchain*: the leaf first, then those that signed it (:func:`chain_of`).
 
         Raises:
-            BadCertificate: It cannot be read, has no chain, is out of order, or the key does not fit.
+            BadCertificate: It cannot be read, its chain is incomplete, or the key does not fit.
         """
         try:
-            leaf, *chain = x509.load_pem_x509_certificates(fullchain)
+            leaf, *chain = chain_of(fullchain)
             fits = key.fits(leaf)
             certificate = cls(
                 names=_names_of(leaf),
@@ -163,22 +172,22 @@ class Certificate:
             raise BadCertificate(name=shown, reason="it was issued for another key")
         if certificate.not_before >= certificate.not_after:
             raise BadCertificate(name=shown, reason="it ends before it begins")
-        if not chain:
-            raise BadCertificate(name=shown, reason="the CA sent no chain")
-        for issued, signer in pairwise([leaf, *chain]):
-            try:
-                issued.verify_directly_issued_by(signer)
-            except (*UNREADABLE, InvalidSignature) as error:
-                raise BadCertificate(name=shown, reason="its chain is out of order or incomplete") from error
+        if not chain and len(_blocks(fullchain)) > 1:
+            raise BadCertificate(name=shown, reason="its chain is incomplete")
         return certificate
 
-    def check(self, names: tuple[str, ...], now: datetime) -> None:
+    def check(self, names: tuple[str, ...], now: datetime, *, private: bool = False) -> None:
         """
-        Make sure that this is what was ordered: all of *names* and no others, valid at *now*.
+        Make sure that this is what was ordered: all of *names* and no others, valid at *now*, with a chain.
+
+        Args:
+            private: Whether the CA is a private one. Its root may sign certificates itself, without a chain.
 
         Raises:
             BadCertificate: It is not.
         """
+        if not self.chain_pem and not private:
+            raise BadCertificate(name=names[0], reason=NO_CHAIN)
         if set(self.names) != set(names):
             raise BadCertificate(
                 name=names[0], reason=f"it was issued for {', '.join(self.names)}, not for {', '.join(names)}"
@@ -189,15 +198,54 @@ class Certificate:
             raise BadCertificate(name=names[0], reason=f"it begins at {self.not_before:%Y-%m-%d %H:%M} UTC")
 
 
+def chain_of(fullchain: bytes) -> list[x509.Certificate]:
+    """
+    Return the chain in *fullchain* (PEM): the leaf, which is first, then each certificate's issuer.
+
+    The order of the others does not count. Repeated and superfluous ones, and those that cannot be read, are
+    left out. A chain ends at a self-signed certificate, or at one whose issuer is not there.
+
+    Raises:
+        ValueError: There is no certificate. A first one that cannot be read raises one of :data:`UNREADABLE`.
+    """
+    blocks = _blocks(fullchain)
+    if not blocks:
+        raise ValueError("no certificate in PEM")
+    chain, others = [x509.load_pem_x509_certificate(blocks[0])], []
+    for block in blocks[1:MOST_CERTIFICATES]:
+        with suppress(*UNREADABLE):
+            others.append(x509.load_pem_x509_certificate(block))
+    while chain[-1].issuer != chain[-1].subject:
+        signer = next((each for each in others if _is_signed_by(chain[-1], each)), None)
+        if signer is None or signer in chain:
+            break
+        chain.append(signer)
+    return chain
+
+
+def _blocks(pem: bytes) -> list[bytes]:
+    return list(dict.fromkeys(block[0] for block in _BLOCK.finditer(pem)))
+
+
+def _is_signed_by(issued: x509.Certificate, signer: x509.Certificate) -> bool:
+    try:
+        issued.verify_directly_issued_by(signer)
+    except (*UNREADABLE, InvalidSignature):
+        return False
+    return True
+
+
 def _names_of(certificate: x509.Certificate) -> tuple[str, ...]:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
-    return (
-        *names.get_values_for_type(x509.DNSName),
+    found = (
+        # They compare without case (RFC 4343).
+        *(name.lower() for name in names.get_values_for_type(x509.DNSName)),
         *(str(address) for address in names.get_values_for_type(x509.IPAddress)),
     )
+    return tuple(dict.fromkeys(found))
 
 
 def _issuer_of(certificate: x509.Certificate) -> str:

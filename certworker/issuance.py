@@ -153,7 +153,7 @@ class Issuer:
 
             key = desk.under_way.key(order)
             certificate = Certificate.from_pem(order.finalize(key.sign_request(names)), key)
-            certificate.check(names, self.clock())
+            certificate.check(names, self.clock(), private=desk.choice.kind == "private")
         _tell(
             names, "finalize", f"certificate received from {certificate.issuer}, serial {certificate.serial}"
         )

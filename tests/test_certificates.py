@@ -19,7 +19,15 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
-from certworker.certificates import CLOCK_TOLERANCE, KEY_TYPES, Certificate, KeyType, PrivateKey
+from certworker.certificates import (
+    CLOCK_TOLERANCE,
+    KEY_TYPES,
+    MOST_CERTIFICATES,
+    Certificate,
+    KeyType,
+    PrivateKey,
+    chain_of,
+)
 from certworker.development.signer import Signer
 from certworker.errors.authority import BadCertificate
 
@@ -210,17 +218,41 @@ class TestFromPem:
         """
         assert "another key" in reason(issued.leaf + issued.intermediate, PrivateKey.generate())
 
-    def test_a_leaf_alone_is_refused(self, issued: Issued) -> None:
+    def test_a_leaf_alone_is_for_private_cas_only(self, issued: Issued) -> None:
         """
-        Browsers that know the intermediate hide this for weeks; everything else fails.
+        Browsers that know the intermediate hide a missing chain for weeks; everything else fails.
         """
-        assert "no chain" in reason(issued.leaf, issued.key)
+        certificate = Certificate.from_pem(issued.leaf, issued.key)
 
-    def test_a_chain_out_of_order_is_refused(self, issued: Issued) -> None:
+        certificate.check(NAMES, NOW, private=True)
+        with pytest.raises(BadCertificate, match="the CA sent no chain"):
+            certificate.check(NAMES, NOW)
+
+    def test_repeated_superfluous_and_unreadable_certificates_are_left_out(self, issued: Issued) -> None:
         """
-        TLS wants each certificate to be signed by the next one.
+        What is served is the chain, in the order of TLS, whatever a CA sends with it.
         """
-        assert "out of order" in reason(issued.leaf + issued.root + issued.intermediate, issued.key)
+        good, other = issued.leaf + issued.intermediate, issue(PrivateKey.generate())
+        damaged = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+        for fullchain, expected in [
+            (issued.leaf + good, good),
+            (good + issued.intermediate, good),
+            (good + other.intermediate + other.root, good),
+            (issued.leaf + other.intermediate + issued.intermediate, good),
+            (issued.leaf + damaged + issued.intermediate + damaged, good),
+            (good + issued.key.pem, good),
+            (issued.leaf + issued.root + issued.intermediate, good + issued.root),
+            (good + issued.root + other.root, good + issued.root),
+        ]:
+            assert expected == Certificate.from_pem(fullchain, issued.key).fullchain_pem
+
+    def test_many_certificates_cost_no_more_than_some(self, issued: Issued) -> None:
+        """
+        A CA that sends thousands must not use up a slot.
+        """
+        others = b"".join(issue(issued.key).intermediate for _ in range(MOST_CERTIFICATES))
+
+        assert "incomplete" in reason(issued.leaf + others + issued.intermediate, issued.key)
 
     def test_a_chain_of_somebody_else_is_refused(self, issued: Issued) -> None:
         """
@@ -228,7 +260,20 @@ class TestFromPem:
         """
         other = issue(PrivateKey.generate())
 
-        assert "out of order" in reason(issued.leaf + other.intermediate, issued.key)
+        assert "incomplete" in reason(issued.leaf + other.intermediate, issued.key)
+
+    def test_names_are_read_in_lower_case_and_once(self) -> None:
+        """
+        Names compare without case (RFC 4343), and a CA may write them as it likes.
+        """
+        shouted = issue(
+            PrivateKey.generate(), ("Shop.Example.ORG", "shop.example.org", "www.shop.example.org")
+        )
+
+        certificate = Certificate.from_pem(shouted.leaf + shouted.intermediate, shouted.key)
+
+        assert certificate.names == NAMES
+        certificate.check(NAMES, NOW)
 
     @pytest.mark.parametrize("text", [b"", b"<html>502 Bad Gateway</html>", b"\xff\xfe\x00"])
     def test_what_is_no_certificate_is_refused(self, issued: Issued, text: bytes) -> None:
@@ -255,6 +300,25 @@ class TestFromPem:
         A value is printed when something goes wrong.
         """
         assert "BEGIN" not in repr(Certificate.from_pem(issued.leaf + issued.intermediate, issued.key))
+
+
+class TestChainOf:
+    def test_it_ends_at_a_root(self, issued: Issued) -> None:
+        """
+        The other certificates of a cross-signed root lead on to nowhere that counts.
+        """
+        root, elder = Signer.root("A root", NOW), Signer.root("An elder root", NOW)
+        cross = elder.cross_sign(root, NOW)
+
+        assert 1 == len(chain_of(root.pem + cross + elder.pem))
+        assert 2 == len(chain_of(cross + elder.pem))
+
+    def test_a_text_without_certificates_is_refused(self) -> None:
+        """
+        A proxy may answer with a page.
+        """
+        with pytest.raises(ValueError, match="no certificate"):
+            chain_of(b"<html>")
 
 
 class TestCheck:

@@ -6,14 +6,12 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
-from itertools import pairwise
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
 
 from certworker.acme.transport import Reply
 from certworker.acme.world import World
-from certworker.certificates import UNREADABLE
+from certworker.certificates import UNREADABLE, chain_of
 from certworker.errors import CertworkerError
 
 logger = logging.getLogger(__name__)
@@ -65,19 +63,15 @@ def _is_alternate(fullchain: bytes, default: bytes) -> bool:
     Return whether *fullchain* is a whole chain for the same leaf as *default*.
     """
     try:
-        chain = x509.load_pem_x509_certificates(fullchain)
-        if chain[0] != x509.load_pem_x509_certificates(default)[0]:
-            return False
-        for issued, signer in pairwise(chain):
-            issued.verify_directly_issued_by(signer)
-    except (*UNREADABLE, InvalidSignature):
+        chain = chain_of(fullchain)
+        return len(chain) > 1 and chain[0] == chain_of(default)[0]
+    except UNREADABLE:
         return False
-    return len(chain) > 1
 
 
 def _topmost_issuer(fullchain: bytes) -> str:
     try:
-        *_, topmost = x509.load_pem_x509_certificates(fullchain)
+        *_, topmost = chain_of(fullchain)
         names = topmost.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     except UNREADABLE:
         # Whether the chain is good at all is judged where the certificate is.

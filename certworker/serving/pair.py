@@ -55,13 +55,22 @@ def read_pair(directory: Path, name: str) -> Certificate:
     fullchain = _content(directory / "fullchain.pem", name)
     key = _content(directory / "privkey.pem", name)
     try:
-        return Certificate.from_pem(fullchain, PrivateKey.from_pem(key))
+        certificate = Certificate.from_pem(fullchain, PrivateKey.from_pem(key))
     except BadCertificate as failure:
         raise PairBroken(path=directory, name=name, reason=failure.message) from failure
     except ValueError as error:
         raise CertificateUnreadable(
             path=directory / "privkey.pem", name=name, reason="it is no private key"
         ) from error
+    if not certificate.chain_pem and not _has_private_issuer(directory):
+        raise PairBroken(path=directory, name=name, reason="fullchain.pem has no chain.")
+    return certificate
+
+
+def _has_private_issuer(directory: Path) -> bool:
+    # The root of a private CA may have signed it: its metadata says so.
+    facts = Facts.read(directory)
+    return facts is not None and facts.kind == "private"
 
 
 def stored_in(directory: Path, name: str) -> Stored | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -263,7 +264,11 @@ class TestOrders:
 
 
 class TestCertificates:
-    @pytest.mark.parametrize("flaw", list(Flaw), ids=lambda flaw: flaw.name.lower())
+    @pytest.mark.parametrize(
+        "flaw",
+        [flaw for flaw in Flaw if flaw is not Flaw.CHAIN_MISSING],
+        ids=lambda flaw: flaw.name.lower(),
+    )
     def test_a_wrong_one_is_never_installed(
         self, house: House, door_authority: DevelopmentAuthority, flaw: Flaw
     ) -> None:
@@ -274,6 +279,24 @@ class TestCertificates:
 
         check_failure(house, "acme.bad_cert")
         check_recovery(house, door_authority)
+
+    def test_a_chain_that_is_missing_is_the_business_of_a_private_ca(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Its root may sign certificates itself. A public CA has an intermediate, which browsers do not know.
+        """
+        door_authority.misbehaviour.flaws = frozenset({Flaw.CHAIN_MISSING})
+        (desk,) = house.desks
+        public = replace(desk, choice=replace(desk.choice, kind="public"), check_eligible=lambda: None)
+        issuer = replace(house.issuer, desks=[public])
+        assert "acme.bad_cert" == failure_of(lambda: issuer.issue((NAME,), force=True)).code
+
+        assert "issued" == house.issuer.issue((NAME,), force=True).state
+        stored = house.volume.current(NAME)
+        assert stored is not None
+        assert b"" == stored.certificate.chain_pem
+        assert "kept" == house.issuer.issue((NAME,)).state
 
     @pytest.mark.parametrize("hours", [-3, -1, 1, 3])
     def test_a_clock_that_is_hours_apart_installs_nothing_that_is_not_valid(

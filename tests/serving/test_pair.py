@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 
 import pytest
 
+from certworker.serving.pair import stored_in
 from certworker.serving.volume import Volume
 from tests.serving.authority import Signer
 from tests.serving.stored import NAME, lay_plain_files, store
@@ -80,3 +82,20 @@ class TestDamagedFiles:
         assert volume.current(NAME) is None
 
         assert ["fs.partial"] == [told.__dict__["code"] for told in caplog.records]
+
+
+class TestChain:
+    @pytest.mark.parametrize(
+        ("kind", "usable"), [("private", True), ("public", False), ("development", False)]
+    )
+    def test_only_a_private_ca_may_leave_it_out(
+        self, volume: Volume, signer: Signer, caplog: pytest.LogCaptureFixture, kind: str, usable: bool
+    ) -> None:
+        """
+        The metadata says which CA it was; without it a certificate counts as public.
+        """
+        certificate = replace(signer.certificate(NAME), chain_pem=b"")
+        stored = volume.store(certificate, authority="ca", kind=kind, token=1)
+
+        assert usable is (stored_in(stored.directory, NAME) is not None)
+        assert usable is not ("fullchain.pem has no chain" in caplog.text)
