@@ -1,0 +1,180 @@
+"""
+Each loop of a worker fails and hangs: the worker continues, says where, and is well again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from certworker.development.authority import DevelopmentAuthority
+from certworker.intake.health import Report, reports
+from tests.houses import environment
+from tests.servers.development import development_authority
+from tests.servers.engine import Engine
+from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
+from tests.servers.sabotage import STEPS
+from tests.servers.worker import WorkerProcess, wait_until
+
+LEASE_SECONDS = 2
+
+
+class Sabotage:
+    """
+    A worker with all of its loops, which fail or hang as long as the test wants.
+    """
+
+    def __init__(self, place: Path, worker: WorkerProcess, server: RedisServer) -> None:
+        self.place = place
+        self.worker = worker
+        self.server = server
+
+    def report(self) -> Report | None:
+        """
+        Return the last report in Redis.
+        """
+        with self.server.client() as connection:
+            return next(iter(reports(connection)), None)
+
+    @contextmanager
+    def kept(self, how: str, loop: str) -> Iterator[None]:
+        """
+        Let *loop* `raise` or `hang` for the length of the block.
+        """
+        file = self.place / f"{how}-{loop}"
+        file.touch()
+        try:
+            yield
+        finally:
+            file.unlink()
+
+    def wait_until_stalled(self, loop: str) -> None:
+        """
+        Wait until the worker is not well because of *loop*.
+
+        Its HTTP server answers, unless that is the loop; the report in Redis says the same, unless the loop
+        that writes it is the one.
+        """
+        if loop != "responder":
+            wait_until(
+                lambda: loop in self._health()[1]["stalled"] or None,
+                lambda: f"{self._health()}\n{self.worker.log[-3000:]}",
+            )
+            status, parts = self._health()
+            assert (503, False, True) == (status, parts["healthy"], parts["redis"])
+        if loop != "health":
+            wait_until(
+                lambda: ((found := self.report()) and loop in found.stalled) or None,
+                lambda: f"{self.report()}\n{self.worker.log[-3000:]}",
+            )
+
+    def wait_until_well(self) -> None:
+        """
+        Wait until all loops make progress.
+        """
+        wait_until(
+            lambda: self._health()[0] == 200 or None, lambda: f"{self._health()}\n{self.worker.log[-3000:]}"
+        )
+
+    def _health(self) -> tuple[int, dict[str, Any]]:
+        try:
+            status, body = self.worker.get("/healthz")
+        except OSError as error:
+            return 0, {"stalled": [], "error": str(error)}
+        return status, json.loads(body)
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DevelopmentAuthority, int]]:
+    """
+    A CA for the worker of this file, and the port at which it looks for answers.
+    """
+    port = free_port()
+    with development_authority(tmp_path_factory.mktemp("ca"), http01_port=port) as started:
+        yield started, port
+
+
+@pytest.fixture(scope="module")
+def sabotage(
+    tmp_path_factory: pytest.TempPathFactory, authority: tuple[DevelopmentAuthority, int]
+) -> Iterator[Sabotage]:
+    """
+    A worker with every loop that there is.
+    """
+    place = tmp_path_factory.mktemp("sabotage")
+    server = RedisServer(place / "redis")
+    server.start()
+    started, port = authority
+    with Engine({"web"}) as engine:
+        variables = environment(
+            place,
+            started.directory_url,
+            port,
+            _APP_REDIS_HOST="127.0.0.1",
+            _APP_REDIS_PORT=str(server.port),
+            _APP_DOMAIN="main.localhost",
+            CERTWORKER_APPWRITE="on",
+            CERTWORKER_RELOAD="web:HUP",
+            CERTWORKER_DOCKER_LABELS="true",
+            CERTWORKER_DOCKER_HOST=engine.address,
+            CERTWORKER_NOTIFY_URL=f"http://127.0.0.1:{free_port()}/",
+            CERTWORKER_PROXY_ADDRESS="nowhere.invalid:443",
+        )
+        worker = WorkerProcess(variables, place / "worker.log")
+        worker.program = ["-m", "tests.servers.sabotage", str(place), str(LEASE_SECONDS)]
+        with worker:
+            worker.wait_for_line("main.localhost: DONE")
+            yield Sabotage(place, worker, server)
+    server.kill()
+
+
+class TestEveryLoop:
+    def test_all_are_known(self, sabotage: Sabotage) -> None:
+        """
+        The metrics name each loop that runs, and the table of the documentation has them all.
+        """
+        sabotage.wait_until_well()
+        running = {
+            line.partition('loop="')[2].partition('"')[0]
+            for line in sabotage.worker.get("/metrics")[1].splitlines()
+            if line.startswith("certworker_loop_stalled{")
+        }
+        guide = (Path(__file__).parents[2] / "docs" / "guides" / "health.md").read_text()
+
+        assert set(STEPS) == running
+        for loop in running | {"own_domains", "machine_check"}:
+            assert f"| `{loop}` |" in guide, loop
+
+    @pytest.mark.parametrize("loop", STEPS)
+    def test_it_continues_after_an_unexpected_error(self, sabotage: Sabotage, loop: str) -> None:
+        """
+        The error is logged with its traceback and once, the loop is named, and the worker is well again.
+        """
+        sabotage.wait_until_well()
+        with sabotage.kept("raise", loop):
+            sabotage.wait_until_stalled(loop)
+        sabotage.wait_until_well()
+        log = sabotage.worker.log
+
+        assert 1 == log.count(f"ValueError: sabotage of {loop}\n")
+        assert "in wrapped\n" in log
+
+    @pytest.mark.parametrize("loop", STEPS)
+    def test_one_that_hangs_is_named_by_health_and_doctor(self, sabotage: Sabotage, loop: str) -> None:
+        """
+        Nothing is raised, so nothing but the missing beat shows it.
+        """
+        sabotage.wait_until_well()
+        with sabotage.kept("hang", loop):
+            sabotage.wait_until_stalled(loop)
+            health = sabotage.worker.command("health")
+        sabotage.wait_until_well()
+
+        assert 1 == health.returncode
+        assert loop == "responder" or loop in health.stdout

@@ -1,0 +1,93 @@
+"""
+`certworker work` whose loops fail or hang as long as a file says so, with beats quick enough for a test.
+
+Its arguments are the directory of those files and the seconds of a lease.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from certworker.cli.work import work
+from certworker.reports import log
+from certworker.settings import load
+from certworker.supervision import Heartbeat
+
+#: What each loop does in one step.
+STEPS = {
+    "jobs": "certworker.intake.pool PooledWorker.take_one",
+    "scheduler": "certworker.intake.scheduler _Mover.enqueue_scheduled_jobs",
+    "job_leases": "certworker.intake.recovery Recovery.sweep",
+    "leases": "certworker.ledger.lock NameLocks._renew_all",
+    "maintenance": "certworker.beside.watch Watch._see_to_the_agenda",
+    "appwrite": "certworker.intake.appwrite.consumer Consumer._pass",
+    "notifications_hook": "certworker.postoffice PostOffice.deliver",
+    "history": "certworker.ledger.story Stories.write",
+    "labels": "certworker.beside.labels Labels._follow",
+    "reloads": "certworker.beside.reloads Reloads._wait_for_quiet",
+    "deployment_check": "certworker.beside.padlock Padlock._due",
+    "responder": "certworker.door.visitors BoundedServer.pass_once",
+    "health": "certworker.intake.health Health._log_stalls",
+}
+
+#: Pauses between two steps, of which the production's are minutes.
+PAUSES = (
+    "certworker.beside.watch LOOKS_FOR_THE_AGENDA_EVERY_SECONDS",
+    "certworker.beside.watch PAUSE_BETWEEN_DELIVERIES_SECONDS",
+    "certworker.beside.chronicle PAUSE_SECONDS",
+    "certworker.beside.reloads PAUSE_WITHOUT_A_CHANGE_SECONDS",
+    "certworker.beside.padlock PAUSE_WITHOUT_ANY_SECONDS",
+    "certworker.intake.health REPORT_EVERY_SECONDS",
+    "certworker.serving.containers LONGEST_SILENCE_SECONDS",
+)
+PAUSE_SECONDS = 0.2
+BEAT_SECONDS = 1.0
+
+
+def sabotaged(place: Path, loop: str, step: Callable[..., Any]) -> Callable[..., Any]:
+    """
+    Return *step*, which raises or hangs while a file of that name is in *place*.
+    """
+
+    def wrapped(*arguments: Any, **options: Any) -> Any:
+        if (place / f"raise-{loop}").exists():
+            raise ValueError(f"sabotage of {loop}")
+        while (place / f"hang-{loop}").exists():
+            time.sleep(0.02)
+        return step(*arguments, **options)
+
+    return wrapped
+
+
+def main(place: str, lease_seconds: str) -> int:
+    """
+    Work with sabotaged loops.
+    """
+    for loop, target in STEPS.items():
+        module, _, path = target.partition(" ")
+        owner = getattr(import_module(module), path.partition(".")[0])
+        method = path.partition(".")[2]
+        setattr(owner, method, sabotaged(Path(place), loop, getattr(owner, method)))
+    for target in PAUSES:
+        module, _, name = target.partition(" ")
+        assert hasattr(import_module(module), name), target
+        setattr(import_module(module), name, PAUSE_SECONDS)
+    begin = Heartbeat.__init__
+
+    def quick(self: Heartbeat, name: str, seconds: float = 0, **options: Any) -> None:
+        begin(self, name, min(seconds, BEAT_SECONDS) or BEAT_SECONDS, **options)
+
+    Heartbeat.__init__ = quick  # type: ignore[method-assign]
+    settings = load(os.environ)
+    log.configure(settings.log, settings.log_level, sys.stdout)
+    return work(settings, lease_seconds=int(lease_seconds))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))
