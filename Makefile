@@ -22,8 +22,8 @@ GOBIN := $(CURDIR)/.venv/go
 REAL := PATH="$(GOBIN):$$PATH:/usr/sbin"
 ALSO_OURS := PATH="$(GOBIN):$$PATH:/usr/sbin:$(CURDIR)/$(BIN)"
 
-PROGRAMS := redis-server $(or $(PEBBLE),pebble) lego certbot unbound php
-PACKAGES := redis-server pebble lego certbot unbound php-cli php-redis
+PROGRAMS := redis-server $(or $(PEBBLE),pebble) lego certbot unbound php systemd-analyze
+PACKAGES := redis-server pebble lego certbot unbound php-cli php-redis systemd
 
 help: ## List what can be made
 	@echo "certworker gets TLS certificates for the domains on a Redis queue and hands them to Traefik."
@@ -63,9 +63,10 @@ tools: .venv/go/asked ## Install the servers and clients that the tests meet
 	export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -qq --yes --no-install-recommends $(PACKAGES) >/dev/null
 
-lint: .venv/tested ## Form, types, and the links and examples of the README
+lint: .venv/tested ## Form, spelling, types, and the links and examples of the README
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/codespell
 	@$(BIN)/mypy
 	@$(BIN)/python -m pytest --quiet tests/test_readme.py
 
