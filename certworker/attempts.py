@@ -64,7 +64,8 @@ class Attempts:
 
         Raises:
             WorkerDied: Two workers in a row have, and it is not yet time for the third.
-            CertworkerError: What was wrong with Redis, where the block ended with its error.
+            CertworkerError: What was wrong with Redis, where the block ended with its error; Unexpected for
+                any other exception that is none of certworker's.
         """
         pause = pause_after_deaths(self._deaths(names, force), self._life(names), self.clock())
         again = self.clock() + lease.duration + AFTER_THE_LEASE + pause
@@ -80,9 +81,23 @@ class Attempts:
         except Exception as fault:
             told = fault.failure if isinstance(fault, Interrupted) else fault
             # A fault of our own waits like a refusal of the CA, lest it asks the CA again and again.
-            known = told if isinstance(told, CertworkerError) else Unexpected(fault=repr(fault))
-            self._failed(names, lease, known)
-            raise
+            if isinstance(told, CertworkerError):
+                self._failed(names, lease, told)
+                raise
+            unexpected = Unexpected(fault=repr(fault))
+            with suppress(RedisError):
+                self._failed(names, lease, unexpected)
+            raise unexpected from fault
+
+    def not_begun(self, names: tuple[str, ...], failure: CertworkerError) -> None:
+        """
+        Record *failure*, which ended an attempt for *names* before it began, and plan the next attempt.
+        """
+        now = self.clock()
+        attempts = self.records.attempts(names[0]) + 1
+        again = next_attempt(failure, attempts, now, self.random, self._life(names))
+        self.records.failed(names, failure, next_look=again, now=now)
+        self.agenda.put_many(dict.fromkeys(names, again))
 
     def rehearse(self, names: tuple[str, ...], rehearsal: Callable[[tuple[str, ...]], None]) -> None:
         """

@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from redis.exceptions import RedisError
+
 from certworker.errors import CertworkerError
-from certworker.errors.machine import SchemaTooNew
 from certworker.ledger.events import Events
 from certworker.ledger.record import Records
 from certworker.ledger.story import Stories
@@ -42,6 +43,8 @@ class Results:
     ) -> dict[str, object]:
         """
         Tell whoever listens that *names* are in *state*, which *failure* led to; return what was told.
+
+        What Redis or the volume does not tell is left out: the outcome of a job does not depend on it.
         """
         result = self._compose(names, state, failure)
         self.events.tell(names, result)
@@ -50,8 +53,12 @@ class Results:
     def _compose(
         self, names: tuple[str, ...], state: str, failure: CertworkerError | None
     ) -> dict[str, object]:
-        record, facts = self.records.read(names[0]), None
-        with suppress(SchemaTooNew):
+        record, facts, logs = None, None, ""
+        with suppress(RedisError):
+            record = self.records.read(names[0])
+        with suppress(RedisError):
+            logs = self._logs(names[0])
+        with suppress(CertworkerError):
             facts = self.volume.facts(names[0])
         return {
             "state": state,
@@ -68,7 +75,7 @@ class Results:
             "serial": facts.serial if facts else "",
             "authority": facts.authority if facts else "",
             "next_look": _written(record.next_look if record else None),
-            "logs": self._logs(names[0]),
+            "logs": logs,
             "moment": _written(self.clock()),
         }
 

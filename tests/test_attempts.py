@@ -71,7 +71,8 @@ def fail(
     """
     Let an attempt end in *fault*; how long the next one is away.
     """
-    with suppress(type(fault)), locks.hold(NAMES) as lease, attempts.began(NAMES, lease, force=False):
+    suppressed = suppress(type(fault), Unexpected)
+    with suppressed, locks.hold(NAMES) as lease, attempts.began(NAMES, lease, force=False):
         before()
         raise fault
     again = attempts.agenda.moment(NAMES[0])
@@ -210,7 +211,7 @@ class TestFailures:
             (RedisConnectionError("Connection reset by peer"), "redis.unreachable"),
             (ReadOnlyError("You can't write against a read only replica."), "redis.readonly"),
             (OutOfMemoryError("command not allowed when used memory > 'maxmemory'."), "redis.oom"),
-            (NoPermissionError("no permissions to run the 'eval' command"), "redis.auth"),
+            (NoPermissionError("no permissions to run the 'eval' command"), "redis.rights"),
             (ResponseError("WRONGTYPE Operation against a key"), "redis.fault"),
         ],
         ids=lambda given: given if isinstance(given, str) else "",

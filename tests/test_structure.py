@@ -64,6 +64,7 @@ LIBRARIES = {
         "desks",
         "assembly",
         "postoffice",
+        "results",
         "beside.watch",
         "cli",
     },

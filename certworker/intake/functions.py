@@ -12,19 +12,26 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from functools import partial, wraps
+from typing import Any, TypeVar
+
+from redis.exceptions import RedisError
 
 from certworker.assembly import House
 from certworker.errors import CertworkerError, Interrupted, Retry, printable
-from certworker.errors.machine import AlreadyUnderWay, SchemaTooNew
+from certworker.errors.machine import AlreadyUnderWay, Unexpected
 from certworker.errors.naming import PayloadType
 from certworker.issuance import Outcome
+from certworker.ledger.faults import explainer
 from certworker.names import domain_name, remarks, requested_names, tenant_of
 from certworker.renewal import Life
+from certworker.supervision import log_unexpected, optional
 
 logger = logging.getLogger(__name__)
 
 MINUTE = timedelta(minutes=1)
+
+Result = TypeVar("Result")
 
 
 def functions_of(house: House) -> Mapping[str, Callable[..., dict[str, Any]]]:
@@ -48,7 +55,29 @@ def functions_of(house: House) -> Mapping[str, Callable[..., dict[str, Any]]]:
     def look() -> dict[str, Any]:
         return dict(house.rounds.look())
 
-    return {"certworker.issue": issue, "certworker.remove": remove, "certworker.look": look}
+    return {
+        "certworker.issue": issue,
+        "certworker.remove": _reported(remove),
+        "certworker.look": _reported(look),
+    }
+
+
+def _reported(function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+    """
+    Return *function*, changed so that an exception nobody expected is logged and becomes `worker.unexpected`.
+    """
+
+    @wraps(function)
+    def reported(*arguments: object, **keywords: object) -> dict[str, Any]:
+        try:
+            return function(*arguments, **keywords)
+        except (CertworkerError, RedisError, Interrupted):
+            raise
+        except Exception as fault:
+            log_unexpected(f"the function {function.__name__}", fault)
+            raise Unexpected(fault=repr(fault)) from fault
+
+    return reported
 
 
 class _Job:
@@ -56,6 +85,7 @@ class _Job:
         self.house = house
         self.by = by
         self.began = time.monotonic()
+        self.explain = explainer(house.connection)
 
     def issue(
         self, domain: object, domains: object, force: object, i_know: object, tenant: object
@@ -63,9 +93,8 @@ class _Job:
         names: tuple[str, ...] = ()
         try:
             names = requested_names(domain, domains, private=self.house.settings.authority.private_names)
-            for field, value in (("force", force), ("i_know", i_know)):
-                if not isinstance(value, bool):
-                    raise PayloadType(field=field, wanted="true or false")
+            _refuse_unless_bool("force", force)
+            _refuse_unless_bool("i_know", i_know)
             tenant_of(tenant, names)
             self._remark([domain] if domains is None else domains)
             logger.info("request received%s", " (forced)" if force else "", extra=_about(names[0], "job"))
@@ -85,11 +114,41 @@ class _Job:
         except CertworkerError as failure:
             if names and failure.retry is Retry.UNTIL:
                 return self._tell_waiting(names, failure)
+            if isinstance(failure, Unexpected) and failure.__cause__:
+                log_unexpected(f"the job for {', '.join(names)}", failure.__cause__)
             self._tell_failure(names, failure)
             raise
         except Interrupted as end:
             self._tell_failure(names, end.failure)
             raise end.failure from None
+        except RedisError as error:
+            # Outside of an attempt, which has a sentence for it.
+            if names:
+                self._plan(names, self.explain(error))
+            raise
+        except Exception as fault:
+            raise self._unexpected(names, fault) from fault
+
+    def _unexpected(self, names: tuple[str, ...], fault: Exception) -> Unexpected:
+        # Outside of an attempt, too: without a plan the name would wait until it is requested again.
+        log_unexpected(f"the job for {', '.join(names) or 'no name'}", fault)
+        failure = Unexpected(fault=repr(fault))
+        if names:
+            self._plan(names, failure)
+        self._tell_failure(names, failure)
+        return failure
+
+    def _plan(self, names: tuple[str, ...], failure: CertworkerError | None) -> None:
+        def plan() -> None:
+            # Whoever has the names knows more, and writes it down.
+            if failure and not self.house.locks.is_held(names[0]):
+                self.house.issuer.attempts.not_begun(names, failure)
+
+        self._optional("the plan of the next attempt", plan, None)
+
+    def _optional(self, what: str, step: Callable[[], Result], otherwise: Result) -> Result:
+        # What others are told of a job, and what is counted, does not decide how it ends.
+        return optional(what, step, otherwise, self.explain)
 
     def _remark(self, given: Any) -> None:
         # Each remark once: a hundred names of one shared domain have the same.
@@ -113,7 +172,7 @@ class _Job:
             self._count("failed", failure.code)
             raise
         self._count("removed", "")
-        return self.house.results.tell(names, "removed" if any(known) else "unknown")
+        return self._result(names, "removed" if any(known) else "unknown")
 
     def _tell_success(self, outcome: Outcome) -> dict[str, Any]:
         facts, seconds = outcome.facts, time.monotonic() - self.began
@@ -137,12 +196,15 @@ class _Job:
                 },
             ),
         )
-        self.house.post_office.succeeded(facts.names[0], facts.life, self.house.clock())
+        name = facts.names[0]
+        notify = partial(self.house.post_office.succeeded, name, facts.life, self.house.clock())
+        self._optional("the notification", notify, None)
         self._count(outcome.state, "")
-        return self.house.results.tell(facts.names, outcome.state)
+        return self._result(facts.names, outcome.state)
 
     def _tell_waiting(self, names: tuple[str, ...], failure: CertworkerError) -> dict[str, Any]:
-        again = self.house.agenda.moment(names[0])
+        moment = partial(self.house.agenda.moment, names[0])
+        again = self._optional("the moment of the next attempt", moment, None)
         logger.warning(
             "WAITING%s [%s] %s %s",
             f" until {again:%Y-%m-%d %H:%M} UTC" if again else "",
@@ -154,14 +216,17 @@ class _Job:
             ),
         )
         self._count("waiting", failure.code)
-        return self.house.results.tell(names, "waiting", failure)
+        return self._result(names, "waiting", failure)
 
     def _tell_failure(self, names: tuple[str, ...], failure: CertworkerError) -> None:
         # A request that was refused has no name that could be trusted on a line of its own.
-        record = self.house.records.read(names[0]) if names else None
+        read = partial(self.house.records.read, names[0] if names else "")
+        record = self._optional("the record", read, None) if names else None
         again = record.next_look if record else None
         if names:
-            self.house.post_office.failed(names[0], failure, self._life(names[0]), again, self.house.clock())
+            life = self._life(names[0])
+            tell = partial(self.house.post_office.failed, names[0], failure, life, again, self.house.clock())
+            self._optional("the notification", tell, None)
         level = logging.ERROR if failure.retry is Retry.CA else logging.WARNING
         if failure.problem:
             logger.log(
@@ -186,15 +251,23 @@ class _Job:
             ),
         )
         if names:
-            self.house.results.tell(names, "failed", failure)
+            self._result(names, "failed", failure)
         self._count("failed", failure.code)
 
     def _life(self, name: str) -> Life | None:
-        # What a newer version has written is the failure itself, perhaps.
-        with suppress(SchemaTooNew):
+        # What cannot be read is the failure itself, perhaps.
+        with suppress(CertworkerError):
             if facts := self.house.volume.facts(name):
                 return facts.life
         return None
+
+    def _result(
+        self, names: tuple[str, ...], state: str, failure: CertworkerError | None = None
+    ) -> dict[str, Any]:
+        least: dict[str, Any] = {"state": state, "name": names[0], "names": list(names)}
+        least |= failure.as_json() if failure else {"code": "", "message": "", "remedy": ""}
+        tell = partial(self.house.results.tell, names, state, failure)
+        return self._optional("the event", tell, least)
 
     def _audit(self, name: str, what: str) -> None:
         # Whoever may write to the queue may say who they are.
@@ -202,7 +275,13 @@ class _Job:
         logger.info("%s asked for through the queue by: %s", what, said, extra=_about(name, "audit"))
 
     def _count(self, outcome: str, code: str) -> None:
-        self.house.metrics.job(outcome, code, time.monotonic() - self.began)
+        count = partial(self.house.metrics.job, outcome, code, time.monotonic() - self.began)
+        self._optional("the metric", count, None)
+
+
+def _refuse_unless_bool(field: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise PayloadType(field=field, wanted="true or false")
 
 
 def _span(span: timedelta) -> str:

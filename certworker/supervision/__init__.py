@@ -16,7 +16,7 @@ The files, in the order in which they may import each other::
     loops        ★ the loop, in a thread of its own or in the thread of its caller
 """
 
-from certworker.supervision.faults import Faults, log_unexpected, unexplained
+from certworker.supervision.faults import Faults, log_unexpected, optional, unexplained
 from certworker.supervision.heartbeats import BEAT_SECONDS, Heartbeat, Heartbeats, beat
 from certworker.supervision.loops import Duties, Loop, Postponed
 
@@ -30,5 +30,6 @@ __all__ = [
     "Postponed",
     "beat",
     "log_unexpected",
+    "optional",
     "unexplained",
 ]

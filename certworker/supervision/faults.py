@@ -8,8 +8,9 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
+from typing import TypeVar
 
-from certworker.errors import CertworkerError, Severity
+from certworker.errors import CertworkerError, Interrupted, Severity
 from certworker.errors.machine import Unexpected
 
 logger = logging.getLogger(__name__)
@@ -23,6 +24,8 @@ REPEAT_SECONDS = 3600.0
 SHORTEST_REPEAT_SECONDS = 60.0
 #: So many kinds of faults are remembered.
 MOST_KINDS = 100
+
+Result = TypeVar("Result")
 
 
 def unexplained(_error: BaseException) -> None:
@@ -109,6 +112,35 @@ def log_unexpected(place: str, error: BaseException) -> None:
         extra={"code": Unexpected.code},
         exc_info=error,
     )
+
+
+def optional(
+    place: str,
+    step: Callable[[], Result],
+    otherwise: Result,
+    explain: Callable[[BaseException], CertworkerError | None] = unexplained,
+) -> Result:
+    """
+    Return the result of *step*, or *otherwise* if it fails: the failure is logged, and changes nothing else.
+
+    Args:
+        place: What is optional, for people.
+        explain: Returns the CertworkerError behind another library's exception, or None.
+    """
+    try:
+        return step()
+    except Interrupted as end:
+        _log_skipped(place, end.failure)
+    except Exception as error:
+        if failure := error if isinstance(error, CertworkerError) else explain(error):
+            _log_skipped(place, failure)
+        else:
+            log_unexpected(place, error)
+    return otherwise
+
+
+def _log_skipped(place: str, failure: CertworkerError) -> None:
+    logger.warning("%s failed, and nothing else: %s", place, failure, extra={"code": failure.code})
 
 
 def _is_reported_by_the_job_loop(failure: CertworkerError | None) -> bool:

@@ -6,6 +6,10 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,13 +17,24 @@ import pytest
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
-from certworker.errors.machine import AlreadyUnderWay
+from certworker.errors.machine import AlreadyUnderWay, Unexpected
 from certworker.errors.naming import PayloadMissing, PayloadType, Wildcard
 from certworker.errors.redis import RedisDenies
 from certworker.intake.functions import functions_of
 from certworker.intake.parking import ARGUMENTS
+from certworker.issuance import Issuer, Outcome
+from certworker.ledger.events import EVENTS
+from certworker.ledger.outbox import OUTBOX, TOLD
+from certworker.ledger.record import RECORDS
+from certworker.ledger.story import STORIES
+from certworker.postoffice import PostOffice
+from certworker.settings import load
+from tests.houses import open_house
+from tests.servers.redis import RedisServer
 
 NAME = "shop.localhost"
+MINUTE = timedelta(minutes=1)
+MAIL = {"_APP_SMTP_HOST": "127.0.0.1", "_APP_EMAIL_CERTIFICATES": "ops@shop.dev"}
 
 
 def issue(house: House, **arguments: object) -> dict[str, Any]:
@@ -142,6 +157,148 @@ class TestIssue:
         assert record
         assert ("failed", "redis.rights") == (record.state, record.code)
         assert "issued" == issue(house, domain=NAME)["state"]
+
+
+class TestAfterTheIssuance:
+    """
+    What others are told of a job does not decide how it ends.
+    """
+
+    def test_a_redis_that_is_gone_then_fails_no_job(
+        self, tmp_path: Path, own_redis: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        The certificate is in service, and the result says so.
+        """
+        url = door_authority.directory_url
+        with own_redis.client() as connection, open_house(tmp_path, connection, url, http_port) as house:
+            result = issue(followed(house, own_redis.kill), domain=NAME)
+
+        assert ("issued", NAME, [NAME]) == (result["state"], result["name"], result["names"])
+        assert house.volume.facts(NAME)
+
+    @pytest.mark.parametrize(
+        "key", [EVENTS, STORIES + NAME, TOLD + NAME, f"{OUTBOX}mail", RECORDS + NAME, "certworker:agenda"]
+    )
+    def test_a_key_of_another_type_fails_no_job(self, house: House, key: str) -> None:
+        """
+        Anyone who can write to Redis can make one.
+        """
+        office = PostOffice.of(load(MAIL), house.connection)
+
+        def spoil() -> None:
+            house.connection.delete(key)
+            house.connection.set(key, "of another type")
+
+        result = issue(followed(replace(house, post_office=office), spoil), domain=NAME)
+
+        assert "issued" == result["state"]
+
+    def test_nor_does_a_fault_of_our_own(self, house: House, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        It is logged with its traceback.
+        """
+
+        office: Any = PostOffice.of(load(MAIL), house.connection)
+        office.succeeded = Broken()
+        result = issue(replace(house, post_office=office), domain=NAME)
+
+        assert "issued" == result["state"]
+        assert ["worker.unexpected"] == [line.code for line in caplog.records if line.exc_info]  # type: ignore[attr-defined]
+
+
+class TestUnexpected:
+    @pytest.mark.parametrize("place", ["checks", "locks"])
+    def test_a_fault_of_our_own_fails_its_job_and_is_tried_again(
+        self, house: House, caplog: pytest.LogCaptureFixture, place: str
+    ) -> None:
+        """
+        With its traceback in the log, be it within an attempt or before one began; each time more patiently.
+        """
+        broken = replace(house, issuer=replace(house.issuer, **{place: Broken()}))  # type: ignore[arg-type]
+        pauses = []
+        for _ in range(3):
+            with pytest.raises(Unexpected):
+                issue(broken, domain=NAME)
+            record = house.records.read(NAME)
+            assert record
+            assert ("failed", Unexpected.code) == (record.state, record.code)
+            moment = house.agenda.moment(NAME)
+            assert moment
+            pauses.append(moment - house.clock())
+
+        assert [True, True, True] == [
+            pause < limit
+            for pause, limit in zip(pauses, (2 * MINUTE, 12 * MINUTE, 120 * MINUTE), strict=True)
+        ]
+        assert pauses == sorted(pauses)
+        traces = [line for line in caplog.records if line.exc_info]
+        assert 3 == len(traces)
+        assert all("a fault" in str(line.exc_info) for line in traces)
+        assert 3 == caplog.text.count("NOT ISSUED [worker.unexpected]")
+
+    def test_the_plan_of_another_worker_stays(self, house: House) -> None:
+        """
+        It has the name, and knows more.
+        """
+        broken = replace(house, issuer=replace(house.issuer, locks=Broken()))  # type: ignore[arg-type]
+        with house.locks.hold([NAME]), pytest.raises(Unexpected):
+            issue(broken, domain=NAME)
+
+        assert house.records.read(NAME) is None
+
+    def test_it_fails_the_other_functions_as_well(
+        self, house: House, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        With the same code, and a traceback.
+        """
+        functions = functions_of(replace(house, removal=Broken(), rounds=Broken()))  # type: ignore[arg-type]
+        for name, arguments in (("certworker.remove", {"domain": NAME}), ("certworker.look", {})):
+            with pytest.raises(Unexpected):
+                functions[name](**arguments)
+
+        assert 2 == sum(bool(line.exc_info) for line in caplog.records)
+
+
+class Broken:
+    """
+    A part of the house with a fault.
+    """
+
+    def __call__(self, *_: object, **__: object) -> Any:
+        """
+        Fail.
+        """
+        raise TypeError("a fault")
+
+    hold = remove = look = __call__
+
+
+class Followed:
+    """
+    An issuer after which something happens.
+    """
+
+    def __init__(self, issuer: Issuer, then: Callable[[], object]) -> None:
+        self.attempts = issuer.attempts
+        self._issuer = issuer
+        self._then = then
+
+    def issue(self, *names: Any, **options: Any) -> Outcome:
+        """
+        Issue, then let it happen.
+        """
+        outcome = self._issuer.issue(*names, **options)
+        self._then()
+        return outcome
+
+
+def followed(house: House, then: Callable[[], object]) -> House:
+    """
+    *house*, in which *then* is called after each issuance.
+    """
+    return replace(house, issuer=Followed(house.issuer, then))  # type: ignore[arg-type]
 
 
 class TestAudit:

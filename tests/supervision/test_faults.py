@@ -10,9 +10,9 @@ from collections.abc import Callable
 import pytest
 
 from certworker.errors import CertworkerError
-from certworker.errors.machine import VolumeFull
+from certworker.errors.machine import VolumeFault, VolumeFull
 from certworker.errors.redis import RedisUnreachable
-from certworker.supervision import Faults
+from certworker.supervision import Faults, optional
 from certworker.supervision.faults import (
     LONGEST_PAUSE_SECONDS,
     MOST_KINDS,
@@ -158,3 +158,43 @@ def test_the_callable_of_a_loop_may_be_any(caplog: pytest.LogCaptureFixture) -> 
     Faults("maintenance").failed(silent())
 
     assert "unexpected error in maintenance" in caplog.text
+
+
+class TestOptional:
+    def test_its_result_is_returned(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        Nothing is logged.
+        """
+        assert 5 == optional("the sum", lambda: 5, 0)
+        assert "" == caplog.text
+
+    def test_an_expected_failure_is_one_line(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        With its code, and without a traceback.
+        """
+
+        def fail() -> int:
+            raise VolumeFault(path="/storage", reason="I/O error")
+
+        assert 0 == optional("the sum", fail, 0)
+        (line,) = caplog.records
+        assert line.getMessage().startswith("the sum failed, and nothing else: [fs.io]")
+        assert not line.exc_info
+
+    def test_an_error_of_a_library_may_be_explained(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        It is no fault of certworker.
+        """
+        failure = VolumeFault(path="/storage", reason="I/O error")
+
+        assert 0 == optional("the sum", lambda: 1 // 0, 0, lambda _: failure)
+        assert "[fs.io]" in caplog.text
+
+    def test_a_fault_has_its_traceback(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        It is to be reported.
+        """
+        assert 0 == optional("the sum", lambda: 1 // 0, 0)
+        (line,) = caplog.records
+        assert line.exc_info
+        assert "unexpected error in the sum" in line.getMessage()
