@@ -49,6 +49,8 @@ class Removal:
             known = facts is not None or name in self.agenda or record is not None
             self.traefik.remove(name)
             self.volume.remove(name)
+            # Once more: a repair may have read the volume before, and have written the file after.
+            self.traefik.remove(name)
             self.agenda.remove(name)
             self.records.forget(name)
             for names in {(name,), *(each.names for each in (facts, record) if each)}:

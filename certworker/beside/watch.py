@@ -71,6 +71,8 @@ class Watch:
         self._leftovers = Duties(dict(self._removals_of_leftovers()), explain)
         self._round = Duties(
             {
+                # First, because sites without a certificate wait for it, and it needs neither CA nor Redis.
+                "the repair of what is in service": house.repair.repair,
                 # Not before the leftovers are removed.
                 "the request of the own domains": self._own_domains.start,
                 "the list of suffixes": read_suffixes,

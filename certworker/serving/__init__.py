@@ -8,6 +8,7 @@ The files of this wing, each building on those above it::
     links           how readers find it, and the rename that switches it
     unpublished     what is stored and not yet in service
     volume          the certificates in service, and how a new one takes the place of an old one
+    inventory       what the volume has for each name, and the repair of links that lead nowhere
     publication     changes of the directory that Traefik watches, gathered into bursts
     traefik         the proxy's configuration, which names one generation per domain
     handshake       which certificate a name is shown with

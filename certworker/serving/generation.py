@@ -157,6 +157,13 @@ def build(directory: Path, certificate: Certificate, facts: Facts) -> None:
     durable.write_directory(directory, files | {META: (facts.as_json(), _mode(META))})
 
 
+def is_generation(identifier: str) -> bool:
+    """
+    Return whether *identifier* is the name of a complete generation; what is being written has another one.
+    """
+    return _ID.fullmatch(identifier) is not None
+
+
 def token_of(identifier: str) -> int:
     """
     The fencing token in the *identifier* of a generation; 0 if it is none.

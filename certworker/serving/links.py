@@ -92,35 +92,45 @@ class Links:
             except FileNotFoundError:
                 return None
 
-    def targets(self) -> set[str]:
+    def live(self) -> list[str]:
         """
-        Return the identifiers of all generations that a link leads to.
+        Return the names whose generation is linked, deserted or not, in alphabetical order.
         """
         with durable.told(self._live):
             try:
                 with os.scandir(self._live) as entries:
-                    names = [entry.name for entry in entries if NAME.fullmatch(entry.name)]
+                    return sorted(entry.name for entry in entries if NAME.fullmatch(entry.name))
             except FileNotFoundError:
-                return set()
-        return {found.name for name in names if (found := self.generation(name))}
+                return []
+
+    def targets(self) -> set[str]:
+        """
+        Return the identifiers of all generations that a link leads to.
+        """
+        return {found.name for name in self.live() if (found := self.generation(name))}
 
     def deserted(self) -> Iterator[str]:
         """
         The names whose generation is linked, but whose `DOMAIN/` somebody deleted.
         """
-        with durable.told(self._live):
-            try:
-                with os.scandir(self._live) as entries:
-                    names = sorted(entry.name for entry in entries if NAME.fullmatch(entry.name))
-            except FileNotFoundError:
-                return
-        yield from filter(self.is_deserted, names)
+        yield from filter(self.is_deserted, self.live())
 
     def is_deserted(self, name: str) -> bool:
         """
         Whether *name* is one of them. A worker lays `DOMAIN/` first and removes it first.
         """
         return not os.path.lexists(self._place(name)) and os.path.lexists(self._live / name)
+
+    def is_laid(self, name: str) -> bool:
+        """
+        Return whether `DOMAIN/` has all its links.
+        """
+        place = self._place(name)
+        with durable.told(place):
+            try:
+                return all(_is_link(f"{place}/{file}", _route(name, file)) for file in PEM_FILES)
+            except (FileNotFoundError, NotADirectoryError):
+                return False
 
     def lay(self, name: str) -> None:
         """

@@ -89,6 +89,24 @@ class Publication:
                 durable.remove(ready)
             raise
 
+    def publish_at_once(self, files: Mapping[str, bytes]) -> None:
+        """
+        Put *files* into the directory as one burst, however many they are, with all others that wait.
+
+        Raises:
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each file is the old one or the new one.
+        """
+        ready = self._workshop.path / f"{secrets.token_hex(8)}{READY}"
+        with self._workshop.writing():
+            durable.write_directory(ready, {name: (content, _MODE) for name, content in files.items()})
+        try:
+            with self._lock.held():
+                self._move_all(ready)
+        except BaseException:
+            with suppress(CertworkerError):
+                durable.remove(ready)
+            raise
+
     def withdraw(self, name: str) -> None:
         """
         Forget what is ready for the file *name*; the lock is held.
@@ -145,14 +163,15 @@ class Publication:
         """
         moved: list[Path] = []
         fault: CertworkerError | None = None
-        for ready in sorted(self._workshop.path.glob(f"*{READY}")):
+        found = sorted(self._workshop.path.glob(f"*{READY}"))
+        for ready in found:
             try:
                 with durable.told(ready):
                     self._move(ready)
                 moved.append(ready)
             except CertworkerError as failure:
                 fault = failure if ready == own else fault
-        if moved:
+        if found:
             durable.sync_directory(self._directory)
         for ready in moved:
             durable.remove(ready)
@@ -161,8 +180,18 @@ class Publication:
             raise fault
 
     def _move(self, ready: Path) -> None:
+        """
+        Move each file of *ready*; one that cannot be moved does not stop the others.
+        """
+        fault: CertworkerError | None = None
         for file in sorted(ready.iterdir()):
-            if self._is_outdated(file.read_bytes(), self._directory / file.name):
-                durable.remove(file)
-            else:
-                durable.move(file, self._directory / file.name)
+            target = self._directory / file.name
+            try:
+                with durable.told(file):
+                    content = file.read_bytes()
+                if not self._is_outdated(content, target):
+                    durable.move(file, target)
+            except CertworkerError as failure:
+                fault = failure
+        if fault:
+            raise fault

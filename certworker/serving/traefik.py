@@ -9,14 +9,18 @@ the same already is left alone.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import yaml
 
 from certworker import durable
+from certworker.errors import CertworkerError
 from certworker.errors.checks import ProxyYamlBroken
 from certworker.errors.machine import Fenced
 from certworker.locking import LEAST_AGE_SECONDS, PATIENCE_SECONDS, SharedDirectory, WriteLock
@@ -25,6 +29,8 @@ from certworker.serving.generation import GENERATIONS, Facts, token_of
 from certworker.serving.pair import Stored
 from certworker.serving.publication import Publication
 from certworker.supervision import beat
+
+logger = logging.getLogger(__name__)
 
 #: What the provider loads.
 _LOADED = (".yml", ".yaml", ".toml")
@@ -48,6 +54,10 @@ _UNREADABLE = (
 
 #: The same text ten times as fast, where PyYAML was built with libyaml.
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+#: What may be wrong with the file of a name: it is missing, Traefik cannot read it, it leads to another
+#: certificate, or it leads to the right one and has been changed.
+Damage = Literal["missing", "unreadable", "elsewhere", "changed"]
 
 #: What we write ourselves: with 50,000 names nobody parses it all.
 _OURS = re.compile(rb"tls:\n  certificates:\n  - certFile: ([\w/.-]+)\n    keyFile: [\w/.-]+\n")
@@ -110,6 +120,40 @@ class Traefik:
             if _content(self._file(name)) != contents[name]:
                 raise Fenced(name=name)
         return bool(changed)
+
+    def repair(self, directories: Mapping[str, Path]) -> dict[str, Damage]:
+        """
+        Write the file of each name of *directories* that does not lead to its generation, all in one burst.
+
+        A file that leads to a later generation stays. A file that cannot be written costs the others nothing.
+
+        Returns:
+            What was wrong with the files that were written, by name.
+
+        Raises:
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: No file could be written.
+            ValueError: The path of the volume is a template to Traefik.
+        """
+        wrong, wanted = dict[str, Damage](), dict[str, bytes]()
+        for name, directory in directories.items():
+            file, content = self._file(name), _configuration(directory, address=is_address(name))
+            if (found := _content(file)) != content and not _is_outdated(content, file):
+                wrong[name], wanted[name] = _damage(found, content), content
+        if not wanted:
+            return {}
+        failure: CertworkerError | None = None
+        try:
+            self._publication.publish_at_once(
+                {self._file(name).name: content for name, content in wanted.items()}
+            )
+        except CertworkerError as fault:
+            failure = fault
+        written = {name: wrong[name] for name in wanted if _content(self._file(name)) == wanted[name]}
+        if failure and not written:
+            raise failure
+        if failure:
+            logger.warning("%s", failure, extra={"code": failure.code})
+        return written
 
     def serves(self, name: str, facts: Facts) -> bool:
         """
@@ -188,13 +232,30 @@ class Traefik:
         durable.check_permitted(self.directory)
 
     def _loaded(self) -> list[Path]:
-        return sorted(file for file in self.directory.glob("*") if file.suffix in _LOADED)
+        with durable.told(self.directory):
+            try:
+                with os.scandir(self.directory) as entries:
+                    files = [Path(entry.path) for entry in entries]
+            except FileNotFoundError:
+                return []
+        return sorted(file for file in files if file.suffix in _LOADED)
 
     def _file(self, name: str) -> Path:
         stem = name
         if len(name) > _LONGEST_STEM:
             stem = f"{name[:180]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         return self.directory / f"{stem}.yml"
+
+
+def _damage(found: bytes, content: bytes) -> Damage:
+    """
+    Return what is wrong with a file that has *found* in the place of *content*.
+    """
+    if not found:
+        return "missing"
+    if _reason_to_fail(".yml", found):
+        return "unreadable"
+    return "changed" if _directory_in(found) == _directory_in(content) else "elsewhere"
 
 
 def _is_outdated(content: bytes, file: Path) -> bool:

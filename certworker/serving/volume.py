@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from certworker import durable
 from certworker.errors.machine import Fenced, VolumeLocked
 from certworker.locking import LEAST_AGE_SECONDS, PATIENCE_SECONDS, SharedDirectory, WriteLock
-from certworker.serving.generation import Facts, build, new_directory, token_of
+from certworker.serving.generation import Facts, build, is_generation, new_directory, token_of
 from certworker.serving.links import Links
 from certworker.serving.pair import Stored, renewable, stored_in
 from certworker.serving.unpublished import Unpublished
@@ -136,6 +136,25 @@ class Volume:
                         self.links.switch([other], generation)
         return self.facts(name)
 
+    def generations(self) -> list[Path]:
+        """
+        Return the directories of all generations, be they linked or not.
+        """
+        return [
+            self._generations / identifier for identifier in self._identifiers() if is_generation(identifier)
+        ]
+
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """
+        Change links, for the length of a `with` block, while no other worker changes or removes anything.
+
+        Raises:
+            VolumeLocked: Another worker has been at it for the whole patience.
+        """
+        with self._building.writing(), self._linking.held():
+            yield
+
     def last_facts(self, name: str) -> Facts | None:
         """
         What is known of the certificate that :meth:`store` linked last for *name*, deserted or not.
@@ -192,7 +211,7 @@ class Volume:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: As for :meth:`store`.
         """
         names = stored.facts.names
-        with self._building.writing(), self._linking.held():
+        with self.changing():
             try:
                 # Only here no other worker can come between the check and the link.
                 self._refuse_if_newer(names, token_of(stored.directory.name))
