@@ -3,7 +3,7 @@
 # Everything is installed into .venv. Stamp files in it say what is there, so that a second run asks no network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-containers tools lint bench lock readme clean
+.PHONY: help setup demo test test-containers test-interop tools lint bench lock readme clean
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # The first Python that runs and is recent enough. Another one: make setup PYTHON=/path/to/python3
@@ -17,6 +17,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # Where Go is there, this release is preferred to the distribution's. Another one: make test PEBBLE=/path/to/pebble
 PEBBLE_RELEASE := v2.10.1
 GOBIN := $(CURDIR)/.venv/go
+
+# The CAs that `make test-interop` meets; a stamp of this name says that one is there.
+STEP_CA := step-ca@v0.30.2
+CADDY := caddy@v2.11.9
+ACME2CERTIFIER := acme2certifier==0.46.3
+# A build that hangs must not hang CI. step-ca and Caddy take a minute and a half each on two processors.
+BUILD := CGO_ENABLED=0 GOBIN="$(GOBIN)" $(shell command -v timeout >/dev/null && echo timeout 1200) go install
 
 # .venv/bin comes last: it may hold the demo's redis-server, and the tests are to meet the system's.
 REAL := PATH="$(GOBIN):$$PATH:/usr/sbin"
@@ -45,6 +52,9 @@ test: .venv/tested tools ## The whole suite, against real servers
 # Making an engine and images where there are none takes minutes, and is nobody's test.
 test-containers: .venv/tested ## The project's own containers; brings an engine along where there is none
 	@$(REAL) $(BIN)/python -m pytest --quiet --override-ini=timeout_func_only=true --timeout=240 tests/containers
+
+test-interop: .venv/tested tools .venv/go/$(STEP_CA) .venv/go/$(CADDY) .venv/$(ACME2CERTIFIER) ## CAs of other projects; builds them once, with Go
+	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet tests/interop
 
 tools: .venv/go/asked ## Install the servers and clients that the tests meet
 	@missing=; \
@@ -114,4 +124,25 @@ clean: ## Remove .venv and everything that was made
 	    GOBIN="$(GOBIN)" go install github.com/letsencrypt/pebble/v2/cmd/pebble@$(PEBBLE_RELEASE) \
 	        || echo "Pebble could not be built; the distribution's is used."; \
 	fi
+	@touch $@
+
+.venv/go/$(STEP_CA): .venv/created
+	$(call build,github.com/smallstep/certificates/cmd/$(@F))
+
+.venv/go/$(CADDY): .venv/created
+	$(call build,github.com/caddyserver/caddy/v2/cmd/$(@F))
+
+define build
+	@command -v go >/dev/null || { echo "$(@F) is built with Go. Install it: https://go.dev/dl/"; exit 1; }
+	@mkdir -p $(@D)
+	@echo "Building $(@F)"
+	@$(BUILD) $(1)
+	@touch $@
+endef
+
+# Its dependencies are not those of certworker.
+.venv/$(ACME2CERTIFIER): .venv/created
+	@echo "Installing $(@F) into .venv/acme2certifier"
+	@$(PYTHON) -m venv --clear .venv/acme2certifier
+	@.venv/acme2certifier/bin/python -m pip --disable-pip-version-check --quiet install $(@F)
 	@touch $@

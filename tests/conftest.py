@@ -25,8 +25,8 @@ from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.zones import World
 
-#: They need a container engine: `make test-containers`.
-collect_ignore = ["containers"]
+#: They need a container engine or CAs of other projects: `make test-containers`, `make test-interop`.
+collect_ignore = ["containers", "interop"]
 
 # As in the worker: how many visitors wait at the door is nobody's news.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)

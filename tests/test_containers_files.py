@@ -294,5 +294,15 @@ class TestTheMakefile:
         """
         shown = subprocess.run(["make"], cwd=TOP, capture_output=True, text=True, check=True).stdout
 
-        for target in ("setup", "demo", "test", "test-containers", "lint", "bench", "lock", "clean"):
+        for target in (
+            "setup",
+            "demo",
+            "test",
+            "test-containers",
+            "test-interop",
+            "lint",
+            "bench",
+            "lock",
+            "clean",
+        ):
             assert f"make {target} " in shown

@@ -5,7 +5,7 @@ One order, from the challenges to the certificate (RFC 8555, section 7.4).
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from josepy.json_util import encode_b64jose
@@ -314,15 +314,9 @@ class Order:
         """
         Return the failure that *authorization* or its challenge reports; None if neither has failed.
         """
-        world, challenge = self._world, authorization.http01
-        if reported := authorization_failure(authorization, world.authority):
+        if reported := authorization_failure(authorization, self._world.authority):
             return reported
+        challenge = authorization.http01
         if challenge is None or challenge.status != "invalid" or authorization.status not in OPEN_OR_INVALID:
             return None
-        # Some CAs show the error at the URL of the challenge alone. A request for a final one starts nothing.
-        with suppress(CertworkerError):
-            error = world.ask(challenge.url, None).document.get("error")
-            whole = replace(authorization, challenges=(replace(challenge, error=error),))
-            if reported := authorization_failure(whole, world.authority):
-                return reported
         return unexplained_failure(authorization.name)

@@ -99,8 +99,6 @@ class Misbehaviour:
     order_failure: Problem | None = None
     #: Whether it says why a validation or an order ended badly.
     tells_why: bool = True
-    #: The error of a validation is shown at the URL of the challenge, and not in the authorization.
-    tells_at_the_challenge_only: bool = False
     #: The only kind of challenge that it offers.
     challenge: str = "http-01"
     #: Each alternate chain begins with the first certificate that the CA has issued.

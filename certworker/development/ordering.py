@@ -107,8 +107,6 @@ class Ordering:
             authorization.state = "deactivated"
         status = authorization.status(self._clock())
         challenge = self._challenge(authorization, call.url("challenge", authorization.id))
-        if self._misbehaviour.tells_at_the_challenge_only:
-            challenge.pop("error", None)
         if self._misbehaviour.stale_authorizations > 0:
             self._misbehaviour.stale_authorizations -= 1
             status = challenge["status"] = "pending"

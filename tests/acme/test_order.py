@@ -248,26 +248,6 @@ class TestValidate:
         assert time.now - began > timedelta(seconds=80)
 
     @pytest.mark.parametrize("aftermath", list(Aftermath)[:3])
-    def test_an_error_that_the_challenge_alone_has_is_found(
-        self,
-        client: Authority,
-        authority: DevelopmentAuthority,
-        challenge_server: ChallengeServer,
-        aftermath: Aftermath,
-    ) -> None:
-        """
-        acme2certifier leaves it out of the authorization.
-        """
-        authority.misbehaviour.aftermath = aftermath
-        authority.misbehaviour.tells_at_the_challenge_only = True
-
-        with pytest.raises(CertworkerError) as caught:
-            client.order(NAMES).validate()
-
-        assert "http.404" == caught.value.code
-        assert 1 == sum(asked.kind == "challenge" for asked in authority.requests) - 1
-
-    @pytest.mark.parametrize("aftermath", list(Aftermath)[:3])
     def test_a_failed_validation_without_a_reason_is_reported_as_one(
         self,
         client: Authority,

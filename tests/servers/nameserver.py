@@ -1,5 +1,7 @@
 """
-A name server on the loopback interface: each name is 127.0.0.1, unless its first label says otherwise.
+A name server on the loopback interface.
+
+Each name is 127.0.0.1, unless its first label or a test says otherwise.
 """
 
 from __future__ import annotations
@@ -7,6 +9,10 @@ from __future__ import annotations
 import socketserver
 import struct
 import threading
+from collections.abc import Mapping
+from functools import partial
+from ipaddress import ip_address
+from typing import Any
 
 from tests.servers.listening import TcpServer
 from tests.servers.ports import free_port
@@ -21,11 +27,17 @@ CODES = {b"servfail": SERVER_FAILURE, b"nxdomain": NO_SUCH_NAME}
 class NameServer:
     """
     Answers over UDP and TCP (RFC 1035), on one port, in threads of the test run.
+
+    Attributes:
+        addresses: Name → its IPv4 address, where that is not 127.0.0.1.
     """
 
     def __init__(self) -> None:
-        self._tcp = TcpServer(("127.0.0.1", free_port()), _TcpHandler)
-        self._udp = socketserver.ThreadingUDPServer(self._tcp.server_address[:2], _UdpHandler)
+        self.addresses: dict[str, str] = {}
+        self._tcp = TcpServer(("127.0.0.1", free_port()), partial(_TcpHandler, self.addresses))
+        self._udp = socketserver.ThreadingUDPServer(
+            self._tcp.server_address[:2], partial(_UdpHandler, self.addresses)
+        )
         for server in (self._tcp, self._udp):
             server.daemon_threads = True
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
@@ -47,26 +59,43 @@ class NameServer:
 
 
 class _UdpHandler(socketserver.BaseRequestHandler):
+    def __init__(self, addresses: Mapping[str, str], *arguments: Any) -> None:
+        self._addresses = addresses
+        super().__init__(*arguments)
+
     def handle(self) -> None:
         query, connection = self.request
-        connection.sendto(_answer(query), self.client_address)
+        connection.sendto(_answer(query, self._addresses), self.client_address)
 
 
 class _TcpHandler(socketserver.StreamRequestHandler):
+    def __init__(self, addresses: Mapping[str, str], *arguments: Any) -> None:
+        self._addresses = addresses
+        super().__init__(*arguments)
+
     def handle(self) -> None:
         # Each message is preceded by its length (section 4.2.2).
         while length := self.rfile.read(2):
-            answer = _answer(self.rfile.read(struct.unpack("!H", length)[0]))
+            answer = _answer(self.rfile.read(struct.unpack("!H", length)[0]), self._addresses)
             self.wfile.write(struct.pack("!H", len(answer)) + answer)
 
 
-def _answer(query: bytes) -> bytes:
+def _answer(query: bytes, addresses: Mapping[str, str]) -> bytes:
     end = query.index(b"\0", 12) + 5
     question = query[12:end]
-    first_label = question[1 : 1 + question[0]].lower()
-    code = CODES.get(first_label, NO_ERROR)
+    labels = _labels(question)
+    code = CODES.get(labels[0], NO_ERROR)
     found = code == NO_ERROR and struct.unpack("!H", question[-4:-2])[0] == A
     # Response, recursion desired and available; one question, perhaps one answer.
     header = query[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, int(found), 0, 0)
-    address = struct.pack("!HHHIH", 0xC00C, A, 1, 60, 4) + bytes([127, 0, 0, 1])
-    return header + question + (address if found else b"")
+    record = struct.pack("!HHHIH", 0xC00C, A, 1, 0, 4)
+    address = ip_address(addresses.get(b".".join(labels).decode("latin-1"), "127.0.0.1"))
+    return header + question + (record + address.packed if found else b"")
+
+
+def _labels(question: bytes) -> list[bytes]:
+    labels, position = [], 0
+    while length := question[position]:
+        labels.append(question[position + 1 : position + 1 + length].lower())
+        position += 1 + length
+    return labels or [b""]

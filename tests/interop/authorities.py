@@ -1,0 +1,172 @@
+"""
+What the CAs of this stage have in common: a process, a name server of its own, and how each is found.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+from urllib.request import urlopen
+
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from certworker.development.root import Hierarchy
+from tests.interop.relay import Relay
+from tests.servers.nameserver import NameServer
+from tests.servers.ports import free_port
+
+#: A process that uses all of a busy processor may take long to start.
+PATIENCE_SECONDS = 60
+
+#: What else is needed to run this stage.
+INSTALL = "{program} is missing. Install it and run the tests: make test-interop"
+
+
+class ForeignAuthority:
+    """
+    A CA in a process of its own; a context manager that starts and ends it.
+
+    Attributes:
+        names: The name server that it uses: each name is 127.0.0.1, unless a test says otherwise.
+        http_port: Where it fetches the answers to HTTP-01 challenges.
+        ca_bundle: The root of its TLS certificate; None: it speaks HTTP.
+    """
+
+    #: How tests call it.
+    title: ClassVar[str]
+    #: Whether it says why a validation has failed.
+    tells_why: ClassVar[bool] = True
+    #: Whether it can change the key of an account (RFC 8555, section 7.3.5).
+    changes_keys: ClassVar[bool] = False
+    #: Whether the key of a certificate is a proof for its revocation (section 7.6).
+    takes_the_key_of_a_certificate: ClassVar[bool] = True
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.port = free_port()
+        self.http_port = free_port()
+        self.ca_bundle: Path | None = None
+        self.log = directory / "log"
+        self.names = NameServer()
+        self._process: subprocess.Popen[bytes] | None = None
+        #: For those that know neither another resolver than the system's nor another port than 80.
+        self.relay = Relay(self.names.addresses, self.http_port)
+
+    @property
+    def directory_url(self) -> str:
+        """
+        Where an ACME client begins.
+        """
+        raise NotImplementedError
+
+    def command(self) -> list[str | Path]:
+        """
+        Write the files of this CA and return the command that starts it.
+        """
+        raise NotImplementedError
+
+    def environment(self) -> Mapping[str, str]:
+        """
+        Return the variables that it needs beside those of this process.
+        """
+        return {"HOME": str(self.directory), "HTTP_PROXY": "", "http_proxy": ""}
+
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """
+        End the process for the length of the block; its files stay.
+        """
+        self._end()
+        yield
+        self._start()
+
+    def __enter__(self) -> Self:
+        self.relay.__enter__()
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._end()
+        self.relay.__exit__(None, None, None)
+        self.names.stop()
+
+    def hierarchy(self) -> tuple[Path, Path, Path]:
+        """
+        Return the files of a new root, of an intermediate, and of the key of that.
+        """
+        made = Hierarchy.open(self.directory / "hierarchy", datetime.now(UTC))
+        openssl = PrivateFormat.TraditionalOpenSSL
+        key = made.intermediate.key.private_bytes(Encoding.PEM, openssl, NoEncryption())
+        files = [self.directory / name for name in ("root.pem", "intermediate.pem", "intermediate.key")]
+        for file, content in zip(files, (made.root.pem, made.intermediate.pem, key), strict=True):
+            file.write_bytes(content)
+        return files[0], files[1], files[2]
+
+    def _start(self) -> None:
+        command = self.command()
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command,
+                cwd=self.directory,
+                env={**os.environ, **self.environment()},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        self._wait()
+
+    def _end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+    def _wait(self) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while time.monotonic() < deadline:
+            if self._process is not None and self._process.poll() is not None:
+                break
+            # Its root may not be there yet.
+            with suppress(OSError, ValueError):
+                context = ssl.create_default_context(cafile=self.ca_bundle) if self.ca_bundle else None
+                with urlopen(self.directory_url, timeout=5, context=context) as answer:  # noqa: S310
+                    json.load(answer)
+                    return
+            time.sleep(0.05)
+        raise RuntimeError(f"{self.title} does not answer:\n{self.log.read_text()[-4000:]}")
+
+
+def program(name: str) -> str:
+    """
+    Return the path of the program *name*.
+
+    Raises:
+        RuntimeError: It is missing; the text says how to install it.
+    """
+    if found := shutil.which(name):
+        return found
+    raise RuntimeError(INSTALL.format(program=name))
+
+
+def interpreter_of(name: str) -> str:
+    """
+    Return the interpreter of the virtual environment *name*, which is in that of the tests.
+
+    Raises:
+        RuntimeError: It is missing; the text says how to install it.
+    """
+    place = os.environ.get(f"{name.upper()}_PYTHON") or Path(sys.prefix) / name / "bin" / "python"
+    if found := shutil.which(place):
+        return found
+    raise RuntimeError(INSTALL.format(program=name))

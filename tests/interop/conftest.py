@@ -1,0 +1,48 @@
+"""
+The CAs of this stage, each started once, and a house that orders from one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.assembly import House
+from tests.houses import open_house
+from tests.interop.acme2certifier import Acme2certifier
+from tests.interop.authorities import ForeignAuthority
+from tests.interop.caddy import Caddy
+from tests.interop.step_ca import StepCa
+
+AUTHORITIES: list[type[ForeignAuthority]] = [StepCa, Caddy, Acme2certifier]
+
+
+@pytest.fixture(scope="session", params=AUTHORITIES, ids=lambda kind: kind.title)
+def authority(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ForeignAuthority]:
+    """
+    Each of the CAs, one after the other.
+    """
+    with request.param(tmp_path_factory.mktemp("authority")) as started:
+        yield started
+
+
+@pytest.fixture
+def house(tmp_path: Path, connection: Redis, authority: ForeignAuthority) -> Iterator[House]:
+    """
+    A house with a new account at the CA.
+    """
+    bundle = str(authority.ca_bundle) if authority.ca_bundle else ""
+    with open_house(
+        tmp_path,
+        connection,
+        authority.directory_url,
+        authority.http_port,
+        CERTWORKER_CA_BUNDLE=bundle,
+        _APP_EMAIL_CERTIFICATES="ops@certworker.dev",
+    ) as opened:
+        yield opened

@@ -1,0 +1,49 @@
+"""
+step-ca, the CA of Smallstep.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.interop.authorities import ForeignAuthority, program
+
+
+class StepCa(ForeignAuthority):
+    """
+    A step-ca with one ACME provisioner. It does not certify `refused.localhost`.
+    """
+
+    title = "step-ca"
+
+    @property
+    def directory_url(self) -> str:
+        """
+        Where an ACME client begins.
+        """
+        return f"https://127.0.0.1:{self.port}/acme/acme/directory"
+
+    def command(self) -> list[str | Path]:
+        """
+        Write the configuration and return the command.
+        """
+        root, intermediate, key = self.hierarchy()
+        self.ca_bundle = root
+        config = {
+            "root": str(root),
+            "crt": str(intermediate),
+            "key": str(key),
+            "address": f"127.0.0.1:{self.port}",
+            "dnsNames": ["127.0.0.1"],
+            "logger": {"format": "text"},
+            "db": {"type": "badgerv2", "dataSource": str(self.directory / "db")},
+            "authority": {
+                "provisioners": [{"type": "ACME", "name": "acme"}],
+                "policy": {"x509": {"deny": {"dns": ["refused.localhost"]}}},
+            },
+        }
+        file = self.directory / "ca.json"
+        file.write_text(json.dumps(config))
+        ports = ["--insecure", "--acme-http-port", str(self.http_port)]
+        return [program("step-ca"), file, "--resolver", self.names.address, *ports]
