@@ -54,6 +54,18 @@ def host_and_port_in(text: str, otherwise: int | None = None) -> tuple[str, int]
     return _of_a_port(host), int(port)
 
 
+def port_in(text: str) -> int:
+    """
+    Return the port in *text*, from 1 to 65535.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if not _PORT.fullmatch(text) or not 1 <= int(text) <= 65535:
+        raise ValueError("not a port")
+    return int(text)
+
+
 def with_port(host: str, port: int) -> str:
     """
     Return *host* and *port* as one text, with an IPv6 host in brackets.

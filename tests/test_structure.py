@@ -22,7 +22,7 @@ MODULES = sorted(HOUSE.rglob("*.py"))
 
 #: From the ground up. A room knows the floors below it, neither its neighbours nor those above.
 FLOORS = [
-    {"errors", "hosts"},
+    {"errors", "hosts", "variables"},
     {"names", "durable", "redis_address", "supervision", "deadline"},
     {"settings", "certificates", "answer", "slot", "renewal", "locking"},
     {"checks", "challenges", "acme", "serving", "ledger", "reports"},

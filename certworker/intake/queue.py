@@ -12,7 +12,7 @@ import json
 import os
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -23,8 +23,10 @@ from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import WatchError
 
+from certworker.hosts import host_in, port_in
 from certworker.intake.client import client_of
 from certworker.redis_address import PORT, RedisAddress
+from certworker.variables import is_line, value_in
 
 QUEUE = "certificates"
 ISSUE = "certworker.issue"
@@ -76,12 +78,12 @@ def request_certificate(
         i_know: Together with *force*, as often as the CA allows, and not only three times a week.
         tenant: Whose request it is: a share of the slots is for each. By default the registered domain.
         by: Who asks, for the record; nobody checks it.
-        connection: The Redis of the worker; the one of `CERTWORKER_REDIS_URL`, or of the `_APP_REDIS_*`
-            variables, if none is given.
+        connection: The Redis of the worker; by default the one of `CERTWORKER_REDIS_URL` or of the
+            `_APP_REDIS_*` variables, with the files and rules of the worker's own settings.
 
     Raises:
         redis.RedisError: Redis did not take the request.
-        ValueError: `CERTWORKER_REDIS_URL` is not the URL of a Redis.
+        ValueError: One of these variables is wrong.
     """
     names = [domain] if isinstance(domain, str) else list(domain)
     what: dict[str, Any] = {"domain": names[0]} if len(names) == 1 else {"domains": names}
@@ -200,9 +202,26 @@ def _is_under_way(pipe: Pipeline, job_id: str) -> bool:
 
 
 def _connection_of_environment() -> Redis:
-    # The same variables and defaults as certworker.settings, whose import would cost a web server dear.
-    if url := os.environ.get("CERTWORKER_REDIS_URL"):
-        return client_of(RedisAddress.parse(url))
-    host, port = os.environ.get("_APP_REDIS_HOST") or "redis", int(os.environ.get("_APP_REDIS_PORT") or PORT)
-    user, password = os.environ.get("_APP_REDIS_USER"), os.environ.get("_APP_REDIS_PASS")
-    return client_of(RedisAddress(((host, port),), user or None, password or None))
+    # The import of certworker.settings would cost a web server dear; a test compares the two.
+    return client_of(address_in(os.environ))
+
+
+def address_in(environ: Mapping[str, str]) -> RedisAddress:
+    """
+    Return where *environ* says that Redis is, by the variables, files and rules of the worker's settings.
+
+    Raises:
+        ValueError: A variable is wrong; the message has its name and not its value.
+    """
+    if url := value_in(environ, "CERTWORKER_REDIS_URL", secret=True):
+        return RedisAddress.parse(url)
+    try:
+        host = host_in(value_in(environ, "_APP_REDIS_HOST") or "redis")
+        port = port_in(value_in(environ, "_APP_REDIS_PORT") or str(PORT))
+    except ValueError as error:
+        raise ValueError(f"_APP_REDIS_HOST and _APP_REDIS_PORT: {error}") from None
+    user = value_in(environ, "_APP_REDIS_USER")
+    if not is_line(user):
+        raise ValueError("_APP_REDIS_USER has a line feed or another control character")
+    password = value_in(environ, "_APP_REDIS_PASS", secret=True)
+    return RedisAddress(((host, port),), user or None, password or None)

@@ -8,25 +8,19 @@ environment holds passwords, and logs are shown around.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from certworker import durable
 from certworker.errors.configuration import InvalidSettings
 from certworker.settings.environment import Settings
 from certworker.settings.proxies import wrong_proxies
 from certworker.settings.readings import Unusable, mail_addresses
+from certworker.variables import IN_A_FILE, bare, content_of, is_utf8
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-
-#: Bytes. No secret is longer.
-LARGEST_SECRET = 65_536
-
-#: Taken as they are: quotes and spaces may belong to them.
-VERBATIM = frozenset({"_APP_REDIS_PASS", "_APP_SMTP_PASSWORD"})
 
 #: The contact; the first one that is set counts.
 CONTACTS = ("_APP_EMAIL_CERTIFICATES", "_APP_SYSTEM_SECURITY_EMAIL_ADDRESS")
@@ -52,9 +46,9 @@ def load(environ: Mapping[str, str]) -> Settings:
         InvalidSettings: Names every wrong variable with what it allows.
     """
     allowed = variables()
-    given: dict[str, Any] = {name: _bare(name, value) for name, value in environ.items() if name in allowed}
+    given: dict[str, Any] = {name: bare(name, value) for name, value in environ.items() if name in allowed}
     wrong = dict.fromkeys(_read_secrets(given), "")
-    for name in [name for name, value in given.items() if not _is_utf8(value)]:
+    for name in [name for name, value in given.items() if not is_utf8(value)]:
         # What it means in bytes is not known; nothing could be sent, printed or stored.
         wrong[name] = "it is not UTF-8"
         del given[name]
@@ -87,12 +81,8 @@ def variables() -> dict[str, str]:
         name = str(field.validation_alias)
         told[name] = str(field.description)
         if name in SECRETS:
-            told[f"{name}_FILE"] = f"the path of a file that this user can read, and {name} empty"
+            told[f"{name}{IN_A_FILE}"] = f"the path of a file that this user can read, and {name} empty"
     return told
-
-
-def _bare(name: str, value: str) -> str:
-    return value if name in VERBATIM else value.strip().strip("\"'").strip()
 
 
 def _read_secrets(given: dict[str, Any]) -> list[str]:
@@ -101,17 +91,15 @@ def _read_secrets(given: dict[str, Any]) -> list[str]:
     """
     wrong = []
     for secret in SECRETS:
-        path = given.pop(f"{secret}_FILE", "")
+        path = given.pop(f"{secret}{IN_A_FILE}", "")
         if not path:
             continue
-        try:
-            # An editor ends the last line of a file; a password does not end so.
-            content = durable.read(Path(path), LARGEST_SECRET).decode().removesuffix("\n")
-        except (OSError, ValueError):
-            content = ""
+        content = ""
+        with suppress(ValueError):
+            content = content_of(path)
         if not content or given.get(secret):
-            wrong.append(f"{secret}_FILE")
-        given[secret] = _bare(secret, content)
+            wrong.append(f"{secret}{IN_A_FILE}")
+        given[secret] = bare(secret, content)
     return wrong
 
 
@@ -133,15 +121,6 @@ def _variable(place: str) -> str:
     # A default that does not fit is told by the name of its field.
     field = Settings.model_fields.get(place)
     return str(field.validation_alias) if field else place
-
-
-def _is_utf8(value: str) -> bool:
-    # A variable of other bytes has lone surrogates in their place.
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _reason(error: ErrorDetails) -> str:

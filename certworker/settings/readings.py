@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import ssl
 import stat
-import unicodedata
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
@@ -22,19 +21,17 @@ from urllib.parse import unquote
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from certworker.errors import CertworkerError
-from certworker.hosts import host_and_port_in, host_in
+from certworker.hosts import host_and_port_in, host_in, port_in
 from certworker.names import domain_name, is_address
 from certworker.settings.choices import AuthorityChoice, HttpAddress, web_url_in
 from certworker.settings.limits import grants_in
+from certworker.variables import is_line
 
 #: Let's Encrypt in production, else the development CA.
 AUTO = "auto"
 
 DNS_PORT = 53
 DOCKER_PORT = 2375
-
-#: Control characters, lone surrogates, and the separators of lines and paragraphs.
-NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 #: Of an e-mail address they mean something else, or want quotes (RFC 5322, section 3.2.3).
 NOT_IN_A_MAILBOX = frozenset(' ()<>[]:;@\\,"')
@@ -72,7 +69,7 @@ def _is_production(text: str) -> bool:
 
 
 def _line(text: str) -> str:
-    if not NOT_IN_A_LINE.isdisjoint(map(unicodedata.category, text)):
+    if not is_line(text):
         raise Unusable("it has a line feed or another control character")
     return text
 
@@ -226,7 +223,7 @@ HostName = Annotated[str, AfterValidator(host_in)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 EngineAddress = Annotated[str, AfterValidator(_engine)]
-Port = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[int, BeforeValidator(port_in)]
 Slots = Annotated[int, Field(ge=1, le=1024)]
 Profile = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
 LowerCase = BeforeValidator(str.lower)

@@ -15,14 +15,54 @@ from datetime import UTC, datetime, timedelta
 from typing import cast
 
 import pytest
+from hypothesis import given, strategies
 from redis import Redis
 from rq import Queue
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from certworker import request_certificate
-from certworker.intake.queue import QUEUE_KEY, SCHEDULED_KEY, queue_length, wake_at
+from certworker.errors.configuration import InvalidSettings
+from certworker.intake.queue import QUEUE_KEY, SCHEDULED_KEY, address_in, queue_length, wake_at
+from certworker.settings import load
 from tests.servers.redis import RedisServer
+
+REDIS_VARIABLES = (
+    "_APP_REDIS_HOST",
+    "_APP_REDIS_PORT",
+    "_APP_REDIS_USER",
+    "_APP_REDIS_PASS",
+    "CERTWORKER_REDIS_URL",
+)
+FILES = frozenset({"_APP_REDIS_PASS_FILE", "CERTWORKER_REDIS_URL_FILE"})
+#: Right for one variable or another, with what surrounds values.
+VALUES = (
+    *(
+        "",
+        "redis",
+        ' "redis" ',
+        "'[::1]'",
+        "10.0.0.7",
+        "6380",
+        " 6380 ",
+        "6_380",
+        "+1",
+        "1.0",
+        "0",
+        "99999",
+        "\u0663",
+    ),
+    *(
+        "me",
+        "p\u00e4ss",
+        ' "a b" ',
+        "a\nb",
+        "redis://me:p%40ss@other:1/2",
+        "'rediss://other'",
+        "redis://a..b",
+    ),
+    *("redis+sentinel://a,[::1]:1/main/3", "x" * 64, "\udcff"),
+)
 
 
 def call_of(connection: Redis, job_id: str) -> list[object]:
@@ -287,3 +327,50 @@ class TestWakeAt:
         wake_at(connection, datetime.now(UTC) - timedelta(days=1))
 
         assert (1, 0) == (queue_length(connection), connection.zcard(SCHEDULED_KEY))
+
+
+class TestAddressIn:
+    @given(
+        strategies.dictionaries(
+            strategies.sampled_from([*REDIS_VARIABLES, *FILES]), strategies.sampled_from(VALUES), max_size=5
+        )
+    )
+    def test_a_producer_finds_the_redis_of_the_worker(
+        self, tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str]
+    ) -> None:
+        """
+        By the same variables, files, quotes and defaults. What the worker refuses may be refused here, too.
+        """
+        place = tmp_path_factory.getbasetemp() / "secrets"
+        place.mkdir(exist_ok=True)
+        for number, value in enumerate(VALUES):
+            (place / str(number)).write_text(f"{value}\n", errors="surrogateescape")
+        for name in FILES & environ.keys():
+            environ[name] = str(place / str(VALUES.index(environ[name])))
+        try:
+            expected = load(environ).redis
+        except InvalidSettings:
+            return
+
+        assert expected == address_in(environ)
+
+    @pytest.mark.parametrize(
+        "environ",
+        [
+            {"CERTWORKER_REDIS_URL": "redis://me:hunter2@a..b"},
+            {"_APP_REDIS_PORT": "hunter2"},
+            {"_APP_REDIS_HOST": "hunter2/"},
+            {"_APP_REDIS_USER": "hunter2\n"},
+            {"_APP_REDIS_PASS": "hunter2", "_APP_REDIS_PASS_FILE": "/etc/hostname"},
+            {"_APP_REDIS_PASS_FILE": "/no/hunter2"},
+        ],
+    )
+    def test_a_wrong_one_is_a_value_error_without_its_value(self, environ: dict[str, str]) -> None:
+        """
+        Producers are web servers, and their logs are shown around.
+        """
+        environ = {name: value if value != "hunter2\n" else "hunter2\nx" for name, value in environ.items()}
+        with pytest.raises(ValueError) as refused:  # noqa: PT011 (each has words of its own)
+            address_in(environ)
+
+        assert "hunter2" not in str(refused.value)

@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from certworker import certificates
 from certworker.errors.configuration import InvalidSettings
 from certworker.settings import KeyType, load, variables
-from certworker.settings.loading import VERBATIM
+from certworker.variables import VERBATIM
 
 ROOT = Path(__file__).parents[2]
 
