@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 
@@ -16,6 +17,9 @@ from certworker.assembly import House
 from certworker.beside.watch import Watch
 from certworker.development.authority import DevelopmentAuthority
 from certworker.errors.configuration import EmailMissing
+from certworker.serving.links import Links
+from certworker.supervision import Heartbeat, Postponed
+from certworker.supervision.heartbeats import beats_are_those_of
 from tests.servers.worker import wait_until
 
 
@@ -145,3 +149,61 @@ class TestForgotten:
         watch(house, [], [])._see_to_the_agenda()
 
         assert 1 == len(house.lanes)
+
+
+class TestRound:
+    def test_an_error_in_one_duty_does_not_cost_the_others(
+        self, house: House, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A reconciliation that fails does not keep what is due from its renewal, and is tried again.
+        """
+        house.agenda.put("shop.localhost", house.clock() - timedelta(seconds=10))
+        broken = [True]
+
+        class BrokenLinks(Links):
+            def deserted(self) -> Iterator[str]:
+                if broken[0]:
+                    raise ValueError("odd")
+                return super().deserted()
+
+        house.volume.links.__class__ = BrokenLinks
+        watching = watch(house, [], [])
+        with pytest.raises(Postponed):
+            watching._maintain()
+        assert 1 == len(house.lanes)
+        assert "unexpected error in the reconciliation" in caplog.text
+
+        with pytest.raises(Postponed):
+            watching._maintain()
+        broken[0], watching._next_round = False, 0.0
+        assert watching._maintain() > 0
+
+    def test_long_rounds_beat_with_each_certificate(self, house: House) -> None:
+        """
+        100,000 names take minutes, which is no stall.
+        """
+        beats: list[str] = []
+
+        class Counting(Heartbeat):
+            def beat(self) -> None:
+                beats.append(self.name)
+
+        names = [f"shop{number}.localhost" for number in range(5)]
+        for name in names:
+            house.issuer.issue((name,))
+        beats_are_those_of(Counting("maintenance"))
+        try:
+            counts = []
+            for duty in (
+                house.rounds.reconcile,
+                house.overdue.tell,
+                lambda: house.volume.prune(house.traefik.served()),
+            ):
+                beats.clear()
+                duty()
+                counts.append(len(beats))
+        finally:
+            beats_are_those_of(None)
+
+        assert min(counts) >= len(names), counts

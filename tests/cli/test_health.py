@@ -4,7 +4,14 @@ The container's health check.
 
 from __future__ import annotations
 
-from tests.servers.worker import WorkerProcess
+import json
+import socket
+
+from redis import Redis
+
+from certworker.intake.health import REPORTS
+from tests.servers.ports import free_port
+from tests.servers.worker import WorkerProcess, wait_until
 
 
 class TestHealth:
@@ -25,3 +32,50 @@ class TestHealth:
         worker.wait_for_line("ready")
 
         assert 0 == worker.command("health").returncode
+
+
+class TestWithoutHttp:
+    """
+    CERTWORKER_HTTP_ADDRESS=off.
+    """
+
+    def test_the_report_in_redis_answers(self, worker: WorkerProcess) -> None:
+        """
+        A container without an HTTP port is healthy as well, with the same fields.
+        """
+        worker.environment["CERTWORKER_HTTP_ADDRESS"] = "off"
+        before = worker.command("health")
+        worker.start()
+        worker.wait_for_line("ready")
+
+        ended = wait_until(
+            lambda: found if (found := worker.command("health")).returncode == 0 else None,
+            lambda: worker.log,
+        )
+        assert 1 == before.returncode
+        assert "No worker on" in before.stderr
+        assert {"healthy": True, "redis": True, "scheduler": True, "stalled": []} == json.loads(ended.stdout)
+
+    def test_a_worker_that_is_not_well_is_not(self, worker: WorkerProcess, connection: Redis) -> None:
+        """
+        The report names what is stalled; that of another host does not count.
+        """
+        worker.environment["CERTWORKER_HTTP_ADDRESS"] = "off"
+        report = {"healthy": False, "redis": True, "scheduler": True, "stalled": ["maintenance"]}
+        for host, said in ((socket.gethostname(), report), ("elsewhere", {**report, "healthy": True})):
+            connection.sadd(REPORTS, host)
+            connection.set(f"{REPORTS}:{host}", json.dumps({"host": host, **said}))
+        ended = worker.command("health")
+
+        assert 1 == ended.returncode
+        assert report == json.loads(ended.stdout)
+
+    def test_a_redis_that_is_away_is_told_with_its_remedy(self, worker: WorkerProcess) -> None:
+        """
+        Without it the worker is not well either.
+        """
+        worker.environment |= {"CERTWORKER_HTTP_ADDRESS": "off", "_APP_REDIS_PORT": str(free_port())}
+        ended = worker.command("health")
+
+        assert 1 == ended.returncode
+        assert "redis.unreachable" in ended.stderr

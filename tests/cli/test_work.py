@@ -4,16 +4,19 @@ The worker's start and end.
 
 from __future__ import annotations
 
+import signal
+import time
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
 from certworker.cli.work import work
+from certworker.ledger.schema import KEY, SCHEMA
 from certworker.settings import load
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
-from tests.servers.worker import WorkerProcess, wait_until
+from tests.servers.worker import PATIENCE_SECONDS, WorkerProcess, wait_until
 
 
 class TestStart:
@@ -142,3 +145,145 @@ class TestEnd:
 def _handles_sigterm(pid: int) -> bool:
     caught = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "SigCgt" in line)
     return bool(int(caught.split()[1], 16) & 1 << 14)
+
+
+def handles(worker: WorkerProcess, number: signal.Signals) -> bool:
+    """
+    Return whether the process of *worker* has a handler for the signal *number*.
+    """
+    assert worker.process is not None
+    status = Path(f"/proc/{worker.process.pid}/status").read_text()
+    caught = int(status.partition("SigCgt:")[2].split()[0], 16)
+    return bool(caught >> (number - 1) & 1)
+
+
+def ignores_or_handles(worker: WorkerProcess, number: signal.Signals) -> bool:
+    """
+    Return whether the signal *number* does not end the process of *worker*.
+    """
+    assert worker.process is not None
+    status = Path(f"/proc/{worker.process.pid}/status").read_text()
+    ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
+    return handles(worker, number) or bool(ignored >> (number - 1) & 1)
+
+
+class TestSignals:
+    @pytest.mark.parametrize("seconds", [0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.3, 1.7, 2.5])
+    def test_sigterm_at_any_moment_ends_it_with_0_and_no_traceback(
+        self, worker: WorkerProcess, seconds: float
+    ) -> None:
+        """
+        From the moment of its first handler on, whatever it has begun.
+        """
+        worker.start()
+        wait_until(lambda: handles(worker, signal.SIGTERM) or None, lambda: worker.log)
+        time.sleep(seconds)
+
+        assert 0 == worker.terminate()
+        assert "Traceback" not in worker.log
+
+    def test_sigterm_while_redis_refuses_the_start(
+        self, own_redis: RedisServer, worker: WorkerProcess
+    ) -> None:
+        """
+        Nothing has been started by then that would have to be stopped.
+        """
+        with own_redis.client() as everything:
+            everything.execute_command(
+                "ACL", "SETUSER", "few", "on", ">pw", "~*", "&*", "+@all", "-@scripting"
+            )
+        access = {"_APP_REDIS_USER": "few", "_APP_REDIS_PASS": "pw"}
+        worker.environment |= {"_APP_REDIS_PORT": str(own_redis.port), **access}
+        worker.start()
+        worker.wait_for_line("redis.rights")
+
+        assert 0 == worker.terminate()
+        assert "Traceback" not in worker.log
+
+    def test_sighup_ends_nothing(self, worker: WorkerProcess) -> None:
+        """
+        Before it is ready and afterwards.
+        """
+        worker.start()
+        wait_until(lambda: handles(worker, signal.SIGTERM) or None, lambda: worker.log)
+        assert worker.process is not None
+        wait_until(lambda: ignores_or_handles(worker, signal.SIGHUP) or None, lambda: worker.log)
+        worker.process.send_signal(signal.SIGHUP)
+        worker.wait_for_line("ready")
+        worker.process.send_signal(signal.SIGHUP)
+        worker.wait_for_line("SIGHUP is ignored")
+
+        assert 0 == worker.terminate()
+
+
+class TestRefusedStart:
+    @pytest.mark.parametrize(
+        ("code", "options", "rules"),
+        [
+            ("redis.rights", (), ("-@scripting",)),
+            ("redis.rights", (), ("-info",)),
+            ("redis.command", ("--rename-command", "EVAL", ""), ()),
+            ("redis.cluster", ("--cluster-enabled", "yes"), ()),
+            ("redis.readonly", ("--replicaof", "127.0.0.1", "1"), ()),
+        ],
+    )
+    def test_the_reason_is_logged_once_and_the_pauses_grow(
+        self,
+        tmp_path: Path,
+        worker: WorkerProcess,
+        code: str,
+        options: tuple[str, ...],
+        rules: tuple[str, ...],
+    ) -> None:
+        """
+        The worker spun 800 times a second without a line; now some attempts in seconds are all.
+        """
+        server = RedisServer(tmp_path / "refusing")
+        server.start(*options)
+        try:
+            with server.client() as everything:
+                acl = ("ACL", "SETUSER", "worker", "on", ">pw", "~*", "&*", "+@all", *rules)
+                everything.execute_command(*acl)
+                worker.environment |= {
+                    "_APP_REDIS_PORT": str(server.port),
+                    "_APP_REDIS_USER": "worker",
+                    "_APP_REDIS_PASS": "pw",
+                }
+                worker.start()
+                worker.wait_for_line(code)
+                before = everything.info("stats")["total_connections_received"]
+                time.sleep(3)
+                attempts = everything.info("stats")["total_connections_received"] - before
+
+            assert attempts <= 10
+            assert 1 == worker.log.count(f"[{code}]")
+            assert 0 == worker.terminate()
+        finally:
+            worker.kill()
+            server.kill()
+
+    def test_it_starts_when_the_obstacle_is_gone(self, own_redis: RedisServer, worker: WorkerProcess) -> None:
+        """
+        Whoever grants the rights need not restart the worker.
+        """
+        with own_redis.client() as everything:
+            acl = ("ACL", "SETUSER", "worker", "on", ">pw", "~*", "&*", "+@all")
+            everything.execute_command(*acl, "-@scripting")
+            access = {"_APP_REDIS_USER": "worker", "_APP_REDIS_PASS": "pw"}
+            worker.environment |= {"_APP_REDIS_PORT": str(own_redis.port), **access}
+            worker.start()
+            worker.wait_for_line("redis.rights")
+            everything.execute_command(*acl)
+            worker.wait_for_line("ready")
+
+    def test_a_newer_ledger_ends_it_with_a_sentence(self, connection: Redis, worker: WorkerProcess) -> None:
+        """
+        Exit code 1, the remedy in the log, no traceback.
+        """
+        connection.set(KEY, SCHEMA + 1)
+        worker.start()
+        assert worker.process is not None
+
+        assert 1 == worker.process.wait(PATIENCE_SECONDS)
+        assert 1 == worker.log.count("[ledger.schema]")
+        assert "Traceback" not in worker.log
