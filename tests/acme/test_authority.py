@@ -18,7 +18,7 @@ from certworker.development.messages import Reply, Request
 from certworker.errors import CertworkerError
 from certworker.errors.authority import AuthorityUnreachable, ExternalAccountRequired, InvalidProfile, NotAcme
 from certworker.errors.configuration import WrongCaUrl
-from tests.acme.clients import client_of, issued
+from tests.acme.clients import client_of, issued, presented
 from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.pebble import Pebble
 from tests.servers.ports import free_port
@@ -81,6 +81,34 @@ class TestWithPebble:
             pebble.close()
 
         assert [(f"n{number}.example.test",) for number in range(8)] == names
+
+    def test_a_challenge_that_pebble_is_validating_is_waited_for(self, tmp_path: Path) -> None:
+        """
+        A worker was killed after its response: Pebble refuses a second one while it validates.
+        """
+
+        class Killed(BaseException):
+            pass
+
+        def killed(_seconds: float) -> None:
+            raise Killed
+
+        pebble = Pebble(tmp_path / "pebble")
+        pebble.start(PEBBLE_VA_NOSLEEP="0", PEBBLE_VA_SLEEPTIME="3")
+        try:
+            victim = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle, sleep=killed)
+            other = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle)
+            with ChallengeServer(port=pebble.http_port) as site:
+                first = presented(victim.order(("killed.example.test",)), site)
+                with pytest.raises(Killed):
+                    first.validate()
+                again = other.resume(first.url, ("killed.example.test",))
+                assert again is not None
+                again.validate()
+        finally:
+            pebble.close()
+
+        assert 1 == pebble.requests().count("POST /chalZ/")
 
     def test_four_threads_order_at_once(self, pebble: Pebble, tmp_path: Path) -> None:
         """
