@@ -25,7 +25,7 @@ from certworker.ledger.doubts import Doubts
 from certworker.ledger.events import Events
 from certworker.ledger.faults import address_of
 from certworker.ledger.lanes import Lanes
-from certworker.ledger.lock import NameLocks
+from certworker.ledger.lock import LEASE_SECONDS, NameLocks
 from certworker.ledger.record import Records
 from certworker.ledger.story import Stories
 from certworker.ledger.tokens import ChallengeTokens
@@ -86,7 +86,7 @@ def build(
     request: Callable[[tuple[str, ...]], object],
     wake: Callable[[datetime], None],
     waiting: Callable[[], int],
-    lease_seconds: float = 90,
+    lease_seconds: float = LEASE_SECONDS,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> House:
     """

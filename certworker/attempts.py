@@ -34,7 +34,7 @@ from certworker.serving.generation import Facts
 logger = logging.getLogger(__name__)
 
 #: An attempt that nobody finished is looked at again this long after its lease has ended.
-AFTER_THE_LEASE = timedelta(seconds=5)
+AFTER_THE_LEASE = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)

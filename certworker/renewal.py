@@ -44,6 +44,10 @@ DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 #: After the CA refused a validation: patient at first, then once a day (integration guide).
 CA_PAUSES = (MINUTE, 10 * MINUTE, 100 * MINUTE, DAY)
 
+#: After the second, the third … worker in a row that died of the same names. What kills many workers at once,
+#: a deployment or a machine without memory, blames names that are innocent: the first pauses are short.
+CRASH_PAUSES = (timedelta(seconds=5), timedelta(seconds=30), *CA_PAUSES)
+
 
 @dataclass(frozen=True)
 class Patience:
@@ -209,7 +213,7 @@ def pause_after_deaths(deaths: int, life: Life | None, now: datetime) -> timedel
     """
     if not deaths:
         return timedelta(0)
-    return shortened(CA_PAUSES[min(deaths, len(CA_PAUSES)) - 1], life, now, PATIENCE[Retry.CA].least)
+    return shortened(CRASH_PAUSES[min(deaths, len(CRASH_PAUSES)) - 1], life, now, PATIENCE[Retry.CA].least)
 
 
 def next_attempt(

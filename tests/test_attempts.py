@@ -124,13 +124,15 @@ class TestDeaths:
         A name that kills workers must neither hammer the CA nor keep the others from theirs.
         """
         waits, now = [], NOW
-        for _ in range(6):
+        for _ in range(8):
             wait = die(later(attempts, now), locks)
             waits.append(wait - LEASE - AFTER_THE_LEASE)
             now += wait
 
         assert [
             timedelta(0),
+            timedelta(seconds=5),
+            timedelta(seconds=30),
             MINUTE,
             10 * MINUTE,
             100 * MINUTE,

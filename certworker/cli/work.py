@@ -40,9 +40,10 @@ from certworker.intake.queue import ISSUE, queue_length, request_certificate, wa
 from certworker.intake.redis_check import wait_for_redis
 from certworker.intake.scheduler import Scheduler
 from certworker.intake.signals import stop_on_signals
-from certworker.intake.worker import LEASE_SECONDS, run
+from certworker.intake.worker import run
 from certworker.ledger.faults import explainer
 from certworker.ledger.limits import SETTING
+from certworker.ledger.lock import LEASE_SECONDS
 from certworker.questions import resolver_of, verify, volume_checks
 from certworker.reports import log
 from certworker.reports.narrator import Narrator

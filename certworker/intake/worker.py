@@ -21,6 +21,7 @@ from certworker.intake.recovery import Recovery
 from certworker.intake.redis_check import Outage, probe
 from certworker.intake.signals import stop_on_signals
 from certworker.ledger.faults import address_of, explainer
+from certworker.ledger.lock import LEASE_SECONDS, RENEWAL_SHARE
 from certworker.ledger.schema import check_schema
 from certworker.supervision import Duties, Faults, Heartbeats, Loop, Postponed
 
@@ -28,7 +29,6 @@ logger = logging.getLogger(__name__)
 
 #: docker stop kills after 10 seconds by default; the compose file allows 30.
 STOP_DEADLINE_SECONDS = 25.0
-LEASE_SECONDS = 90
 
 #: Two beats of the job loop that are so late are a stall.
 BEAT_SECONDS = 15.0
@@ -186,7 +186,7 @@ class _Keeper:
     def __init__(self, pool: PooledWorker, lease_seconds: float, check_schema: Callable[[], None]) -> None:
         self.pool = pool
         self.recovery = Recovery(pool.queue, pool.find, lease_seconds)
-        self._pause = lease_seconds / 3
+        self._pause = lease_seconds * RENEWAL_SHARE
         self._duties = Duties(
             {
                 "the check of the schema": check_schema,

@@ -33,8 +33,12 @@ logger = logging.getLogger(__name__)
 FENCE = "certworker:fence"
 LOCKS = "certworker:lock:"
 
-#: How long a worker that died keeps its names.
-LEASE_SECONDS = 90.0
+#: How long the names and jobs of a worker that died stay its own. The worker renews each lease several times
+#: meanwhile, so a short lease costs nothing, and a name is issued again soon after a crash.
+LEASE_SECONDS = 20
+
+#: A lease is renewed when this share of it has passed: three renewals in a row may fail.
+RENEWAL_SHARE = 1 / 4
 
 #: KEYS: the counter, then the locks. ARGV: our mark, the lease in milliseconds, the highest token known.
 #: The token; or, below zero, which of the locks somebody else holds. Without effect in that case.
@@ -136,7 +140,7 @@ class NameLocks:
     """
     The locks of the names, shared by all workers of one Redis.
 
-    One thread renews all leases of this object when a third of them has passed.
+    One thread renews all leases of this object, see :data:`RENEWAL_SHARE`.
 
     Attributes:
         loop: The loop of that thread and its heartbeat; it begins with the first lease.
@@ -166,7 +170,7 @@ class NameLocks:
         self._leases: dict[Lease, Callable[[], None]] = {}
         self._mutex = threading.Lock()
         self._faults = Faults("the renewal of a lease", explainer(connection))
-        self.loop = Loop("leases", self._renew_all, seconds=max(lease_seconds / 3, BEAT_SECONDS))
+        self.loop = Loop("leases", self._renew_all, seconds=max(lease_seconds * RENEWAL_SHARE, BEAT_SECONDS))
 
     @contextmanager
     def hold(self, names: Iterable[str]) -> Iterator[Lease]:
@@ -243,8 +247,8 @@ class NameLocks:
                 pauses.append(self._faults.failed(error))
             else:
                 beat()
-        third = self._duration.total_seconds() / 3
+        pause = self._duration.total_seconds() * RENEWAL_SHARE
         if pauses:
-            raise Postponed(min(third, *pauses))
+            raise Postponed(min(pause, *pauses))
         self._faults.over()
-        return third
+        return pause

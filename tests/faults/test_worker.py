@@ -29,7 +29,7 @@ PATIENCE_SECONDS = 200.0
 #: It keeps its jobs when it is killed.
 PERSISTENT = ("--appendonly", "yes")
 
-#: Production has 90.
+#: Shorter than in production, so that the test does not wait for it.
 LEASE_SECONDS = 5
 
 

@@ -1,0 +1,156 @@
+"""
+Workers that are killed: how soon their names are issued by another one.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import cycle, islice
+from pathlib import Path
+
+from redis import Redis
+
+from bench.figures import Figure, progress
+from bench.worlds import redis_server
+from certworker.answer import CHALLENGE_PATH
+from certworker.development.authority import DevelopmentAuthority
+from certworker.intake.queue import request_certificate
+from certworker.ledger.lock import LOCKS
+from certworker.ledger.tokens import TOKENS
+from tests.houses import environment
+from tests.servers.development import ChallengeServer, development_authority
+from tests.servers.ports import free_port
+from tests.servers.worker import WorkerProcess, wait_until
+
+TITLE = "killed workers"
+NOTE = (
+    "killed workers: two workers with one Redis and one volume; the CA needs a second for each certificate, so "
+    "that each kill -9 meets a job. Leftovers are challenge files, challenge tokens and locks of names."
+)
+
+KILLS = 20
+SECONDS_BETWEEN_KILLS = 1.5
+NAMES = [f"killed{number}.localhost" for number in range(12)]
+ONE = "one.localhost"
+SIGNING_SECONDS = 1.0
+PATIENCE_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class Site:
+    """
+    Two workers, and what they share.
+    """
+
+    directory: Path
+    webroot: Path
+    connection: Redis
+    authority: DevelopmentAuthority
+    workers: Sequence[WorkerProcess]
+
+    def is_served(self, name: str) -> bool:
+        """
+        Return whether the proxy has the certificate of *name*.
+        """
+        return (self.directory / "config" / f"{name}.yml").exists()
+
+    def holder_of(self, name: str) -> WorkerProcess | None:
+        """
+        Return the worker that asks the CA about *name*; None: none does yet.
+        """
+        return next((each for each in self.workers if f"{name}: asking" in each.log), None)
+
+    def leftovers(self) -> int:
+        """
+        Return how many challenge files, challenge tokens and locks there are.
+        """
+        files = [path for path in (self.webroot / CHALLENGE_PATH.strip("/")).glob("*") if path.is_file()]
+        locks = list(self.connection.scan_iter(f"{LOCKS}*", count=1_000))
+        return len(files) + self.connection.hlen(TOKENS) + len(locks)
+
+
+def measure(place: Path) -> list[Figure]:
+    """
+    The seconds after one kill, and after the last of many.
+    """
+    with _site(place) as site:
+        for worker in site.workers:
+            worker.wait_for_line("ready")
+        return [
+            Figure(TITLE, "one kill: issued by the other worker after", _one(site), "s", 30),
+            *_many(site),
+        ]
+
+
+def _one(site: Site) -> float:
+    progress(f"{TITLE}: one")
+    request_certificate(ONE, connection=site.connection)
+    victim = wait_until(lambda: site.holder_of(ONE), lambda: _logs(site))
+    victim.kill()
+    killed = time.monotonic()
+    wait_until(lambda: site.is_served(ONE) or None, lambda: _logs(site), PATIENCE_SECONDS)
+    seconds = time.monotonic() - killed
+    victim.start()
+    return seconds
+
+
+def _many(site: Site) -> list[Figure]:
+    progress(f"{TITLE}: {KILLS} in {KILLS * SECONDS_BETWEEN_KILLS:.0f} s")
+    for name in NAMES:
+        request_certificate(name, connection=site.connection)
+    for victim in islice(cycle(site.workers), KILLS):
+        time.sleep(SECONDS_BETWEEN_KILLS)
+        victim.kill()
+        victim.start()
+    last = time.monotonic()
+    wait_until(
+        lambda: all(map(site.is_served, NAMES)) or None,
+        lambda: _logs(site),
+        PATIENCE_SECONDS,
+        pause_seconds=0.2,
+    )
+    served = time.monotonic() - last
+    wait_until(
+        lambda: None if site.leftovers() else True,
+        lambda: f"{site.leftovers()} leftovers in {site.webroot}",
+        PATIENCE_SECONDS,
+        pause_seconds=0.5,
+    )
+    return [
+        Figure(TITLE, f"{KILLS} kills: all {len(NAMES)} names in service after the last", served, "s", 45),
+        Figure(TITLE, "  no leftover after the last", time.monotonic() - last, "s", 120),
+    ]
+
+
+@contextmanager
+def _site(place: Path) -> Iterator[Site]:
+    webroot = place / "webroot"
+    webroot.mkdir()
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_server(place / "redis"))
+        challenges = stack.enter_context(ChallengeServer(webroot))
+        authority = stack.enter_context(development_authority(place, http01_port=challenges.port))
+        authority.misbehaviour.slow_seconds = {"finalize": SIGNING_SECONDS}
+        connection = stack.enter_context(redis.client())
+        workers = []
+        for number in range(2):
+            variables = environment(
+                place,
+                authority.directory_url,
+                free_port(),
+                _APP_REDIS_HOST="127.0.0.1",
+                _APP_REDIS_PORT=str(redis.port),
+                CERTWORKER_WEBROOT=str(webroot),
+                CERTWORKER_HTTP01_PORT=str(challenges.port),
+                CERTWORKER_CONCURRENCY="4",
+            )
+            worker = WorkerProcess(variables, place / f"worker{number}.log")
+            workers.append(stack.enter_context(worker))
+        yield Site(place, webroot, connection, authority, workers)
+
+
+def _logs(site: Site) -> str:
+    return "\n".join(worker.log[-2_000:] for worker in site.workers)
