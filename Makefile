@@ -3,7 +3,7 @@
 # Everything is installed into .venv. Stamp files in it say what is there, so that a second run asks no network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-containers test-interop tools lint bench lock readme clean
+.PHONY: help setup demo test test-containers test-interop tools lint bench soak lock readme clean
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # The first Python that runs and is recent enough. Another one: make setup PYTHON=/path/to/python3
@@ -82,6 +82,9 @@ lint: .venv/tested ## Form, spelling, types, and the links and examples of the R
 
 bench: .venv/tested tools ## Measure certworker beside certbot, lego and a bare client
 	@$(ALSO_OURS) $(BIN)/python -m bench
+
+soak: .venv/tested tools ## Short certificates and one accident after the other, for MINUTES=5
+	@$(ALSO_OURS) $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5)
 
 lock: ## Pin requirements.lock anew; newer versions with UPGRADE=--upgrade
 	@$(PYTHON_OF_THE_IMAGE) -m venv build/lock

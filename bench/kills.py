@@ -36,7 +36,7 @@ SECONDS_BETWEEN_KILLS = 1.5
 NAMES = [f"killed{number}.localhost" for number in range(12)]
 ONE = "one.localhost"
 SIGNING_SECONDS = 1.0
-PATIENCE_SECONDS = 300.0
+PATIENCE_SECONDS = 200.0
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,15 @@ class Site:
         """
         return next((each for each in self.workers if f"{name}: asking" in each.log), None)
 
-    def leftovers(self) -> int:
+    def leftovers(self) -> list[str]:
         """
-        Return how many challenge files, challenge tokens and locks there are.
+        Return the challenge files, challenge tokens and locks that there are.
         """
-        files = [path for path in (self.webroot / CHALLENGE_PATH.strip("/")).glob("*") if path.is_file()]
-        locks = list(self.connection.scan_iter(f"{LOCKS}*", count=1_000))
-        return len(files) + self.connection.hlen(TOKENS) + len(locks)
+        directory = self.webroot / CHALLENGE_PATH.strip("/")
+        # The lock of the directory stays; its name is no token.
+        files = [path for path in directory.glob("*") if path.is_file() and path.name != "lock"]
+        locks = self.connection.scan_iter(f"{LOCKS}*", count=1_000)
+        return [*map(str, files), *map(repr, self.connection.hgetall(TOKENS).items()), *map(repr, locks)]
 
 
 def measure(place: Path) -> list[Figure]:
@@ -115,7 +117,7 @@ def _many(site: Site) -> list[Figure]:
     served = time.monotonic() - last
     wait_until(
         lambda: None if site.leftovers() else True,
-        lambda: f"{site.leftovers()} leftovers in {site.webroot}",
+        lambda: f"left over: {site.leftovers()}\n{_logs(site)}",
         PATIENCE_SECONDS,
         pause_seconds=0.5,
     )

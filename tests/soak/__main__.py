@@ -1,0 +1,230 @@
+"""
+`python -m tests.soak`: certificates that live for some minutes, and accidents all the time.
+
+The accidents are those of a bad month: kill -9, terminations, frozen workers, a Redis that restarts or is
+emptied, a CA that is away. The exit code is 0 if no certificate expired in service, no key and certificate
+in service differed, and no error was unexpected.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import count
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+
+from certworker.development.authority import DevelopmentAuthority
+from certworker.intake.queue import request_certificate
+from tests.houses import environment
+from tests.servers.development import ChallengeServer, development_authority
+from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
+from tests.servers.worker import WorkerProcess, wait_until
+from tests.soak.served import Served
+
+#: 15 minutes in a soak of 22, as the first one had.
+SHARE_OF_THE_SOAK = 15 / 22
+SHORTEST_LIFE_SECONDS = 120.0
+NAMES = [f"soak{number}.tenant{number % 6}.localhost" for number in range(60)]
+ACCIDENTS_A_MINUTE = 3.2
+FROZEN_SECONDS = 25.0
+AWAY_SECONDS = 12.0
+FIRST_ISSUANCE_SECONDS = 120.0
+
+#: Less than this share of a life left means that a renewal came late.
+LATE_SHARE = 0.1
+
+
+@dataclass
+class Site:
+    """
+    Two workers, their Redis and their CA.
+    """
+
+    redis: RedisServer
+    authority: DevelopmentAuthority
+    workers: list[WorkerProcess]
+    served: Served
+    random: Random
+
+    def kill(self) -> None:
+        """
+        End a worker at once, and start it again.
+        """
+        worker = self.random.choice(self.workers)
+        worker.kill()
+        worker.start()
+
+    def terminate(self) -> None:
+        """
+        Ask a worker to end, and start it again.
+        """
+        worker = self.random.choice(self.workers)
+        if code := worker.terminate(60):
+            self.served.faults.append(f"SIGTERM ended a worker with exit code {code}")
+        worker.start()
+
+    def freeze(self) -> None:
+        """
+        Stop a worker beyond its leases, and let it continue.
+        """
+        process = self.random.choice(self.workers).process
+        assert process
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(FROZEN_SECONDS)
+        process.send_signal(signal.SIGCONT)
+
+    def restart_redis(self) -> None:
+        """
+        End Redis at once, with all that it has, and start an empty one.
+        """
+        self.redis.kill()
+        time.sleep(self.random.uniform(0, AWAY_SECONDS))
+        self.redis.start()
+
+    def flush(self) -> None:
+        """
+        Empty Redis.
+        """
+        with self.redis.client() as client:
+            client.flushall()
+
+    def silence_ca(self) -> None:
+        """
+        Let the CA be away for some seconds.
+        """
+        self.authority.stop()
+        time.sleep(AWAY_SECONDS)
+        self.authority.start()
+
+    def accidents(self) -> dict[Callable[[], None], int]:
+        """
+        Return the accidents, and how often each happens among 63.
+        """
+        return {
+            self.kill: 18,
+            self.terminate: 13,
+            self.freeze: 8,
+            self.restart_redis: 10,
+            self.flush: 9,
+            self.silence_ca: 5,
+        }
+
+
+def main() -> int:
+    """
+    Soak for as long as the command line says; return the exit code.
+    """
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5, help="how long (default: 5)")
+    parser.add_argument("--seed", type=int, default=1, help="another seed has other accidents")
+    asked = parser.parse_args()
+    lifetime = max(SHORTEST_LIFE_SECONDS, asked.minutes * 60 * SHARE_OF_THE_SOAK)
+    print(
+        f"{asked.minutes:g} minutes, {len(NAMES)} certificates of {lifetime:.0f} s, seed {asked.seed}",
+        flush=True,
+    )
+    with (
+        TemporaryDirectory(prefix="certworker-soak-") as place,
+        _site(Path(place), timedelta(seconds=lifetime), Random(asked.seed)) as site,
+    ):
+        happened = _soak(site, asked.minutes * 60)
+        faults = [*site.served.faults, *_unexpected(site)]
+        if faults and (kept := os.environ.get("SOAK_LOGS")):
+            for number, worker in enumerate(site.workers):
+                Path(kept, f"worker{number}.log").write_text(worker.log)
+    return _report(site.served, happened, faults)
+
+
+def _soak(site: Site, seconds: float) -> Counter[str]:
+    with site.redis.client() as client:
+        for name in NAMES:
+            request_certificate(name, connection=client)
+    wait_until(
+        lambda: None if site.served.missing() else True,
+        lambda: (
+            f"never served: {site.served.missing()}\n" + "\n".join(each.log[-3000:] for each in site.workers)
+        ),
+        FIRST_ISSUANCE_SECONDS,
+        pause_seconds=0.5,
+    )
+    site.served.start()
+    accidents = site.accidents()
+    happened = Counter[str]()
+    begin = time.monotonic()
+    for number in count(1):
+        left = begin + number * 60 / ACCIDENTS_A_MINUTE - time.monotonic()
+        if time.monotonic() + left > begin + seconds:
+            break
+        time.sleep(max(left, 0))
+        (accident,) = site.random.choices(list(accidents), list(accidents.values()))
+        print(f"{time.monotonic() - begin:6.0f} s  {accident.__name__}", flush=True)
+        accident()
+        happened[accident.__name__] += 1
+    time.sleep(max(begin + seconds - time.monotonic(), 0))
+    site.served.stop()
+    return happened
+
+
+def _unexpected(site: Site) -> Iterator[str]:
+    for worker in site.workers:
+        for line in sorted(set(re.findall(r".*(?:worker\.unexpected|Traceback).*", worker.log)))[:5]:
+            yield f"in the log: {line}"
+
+
+def _report(served: Served, happened: Counter[str], faults: list[str]) -> int:
+    renewals = sum(len(serials) - 1 for serials in served.serials.values())
+    latest = min(served.least_left, key=served.least_left.__getitem__)
+    least = served.least_left[latest]
+    print(f"{happened.total()} accidents: {dict(happened)}")
+    print(f"{renewals} renewals; the latest one left {least:.0%} of the life of {latest}")
+    if least < LATE_SHARE:
+        faults.append(f"{latest} was renewed late")
+    for fault in faults:
+        print(f"FAULT {fault}")
+    print("failed" if faults else "passed: 0 expired, 0 torn")
+    return 1 if faults else 0
+
+
+@contextmanager
+def _site(place: Path, lifetime: timedelta, random: Random) -> Iterator[Site]:
+    webroot = place / "webroot"
+    webroot.mkdir()
+    redis = RedisServer(place / "redis")
+    redis.start()
+    with ExitStack() as stack:
+        stack.callback(redis.kill)
+        challenges = stack.enter_context(ChallengeServer(webroot))
+        authority = stack.enter_context(
+            development_authority(place, http01_port=challenges.port, lifetime=lifetime)
+        )
+        workers = []
+        for number in range(2):
+            variables = environment(
+                place,
+                authority.directory_url,
+                free_port(),
+                _APP_REDIS_HOST="127.0.0.1",
+                _APP_REDIS_PORT=str(redis.port),
+                CERTWORKER_WEBROOT=str(webroot),
+                CERTWORKER_HTTP01_PORT=str(challenges.port),
+                CERTWORKER_CONCURRENCY="4",
+            )
+            worker = WorkerProcess(variables, place / f"worker{number}.log")
+            workers.append(stack.enter_context(worker))
+        yield Site(redis, authority, workers, Served(place / "config", NAMES), random)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
