@@ -27,8 +27,8 @@ from tests.servers.worker import WorkerProcess, wait_until
 
 TITLE = "killed workers"
 NOTE = (
-    "killed workers: two workers with one Redis and one volume; the CA needs a second for each certificate, so "
-    "that each kill -9 meets a job. Leftovers are challenge files, challenge tokens and locks of names."
+    "killed workers: two workers with one Redis and one volume; the CA needs a second for each certificate, "
+    "so that each kill -9 meets a job. Leftovers are challenge files, challenge tokens and locks of names."
 )
 
 KILLS = 20
