@@ -42,7 +42,8 @@ class Schedule:
         """
         The plan, at *now*, for the certificate with these *facts*.
         """
-        suggestion = self.advice(facts)
+        # Of an expired certificate the CA must not be asked (RFC 9773, section 4.3).
+        suggestion = self.advice(facts) if now < facts.not_after else None
         window = suggestion.window if suggestion else None
         due = due_moment(facts.life, window)
         look = next_look(facts.life, due, now, self.random)

@@ -4,7 +4,7 @@ Keys, signing requests and certificates, signed by the development CA's own hand
 
 from __future__ import annotations
 
-from base64 import encodebytes
+from base64 import encodebytes, urlsafe_b64decode
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -201,6 +201,24 @@ class TestFromPem:
 
         assert int(serial, 16) == leaf.serial_number
         assert len(serial) % 2 == 0
+
+    @pytest.mark.parametrize("key", range(4))
+    def test_its_renewal_id_is_that_of_rfc_9773(self, key: int) -> None:
+        """
+        The authority key identifier and the serial number as in DER, in base64url without padding.
+        """
+        made = issue(PrivateKey.generate())
+        leaf = x509.load_pem_x509_certificate(made.leaf)
+        identifier = leaf.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value.key_identifier
+
+        authority, _, serial = Certificate.from_pem(
+            made.leaf + made.intermediate, made.key
+        ).renewal_id.partition(".")
+
+        assert identifier == urlsafe_b64decode(authority + "=" * (-len(authority) % 4))
+        der = urlsafe_b64decode(serial + "=" * (-len(serial) % 4))
+        assert leaf.serial_number == int.from_bytes(der, "big", signed=True)
+        assert "=" not in authority + serial
 
     def test_an_address_is_a_name(self) -> None:
         """

@@ -44,6 +44,15 @@ class TestPlan:
         """
         assert plan(Window(NOW - 2 * DAY, NOW - DAY), age=DAY).due
 
+    def test_nobody_is_asked_about_a_certificate_that_has_expired(self) -> None:
+        """
+        RFC 9773, section 4.3; it is due without advice.
+        """
+        ahead = Window(NOW + 95 * DAY, NOW + 96 * DAY)
+
+        assert plan(ahead, age=91 * DAY).due
+        assert not plan(ahead, age=91 * DAY).advised
+
     def test_a_window_ahead_means_not_yet_whatever_the_age(self) -> None:
         """
         The CA knows better than our arithmetic, until the safety net.

@@ -107,7 +107,8 @@ def connections_to(url: str, ca_bundle: Path | None, connections: int) -> PoolMa
         "maxsize": connections,
         "ssl_context": _context(ca_bundle),
         "socket_options": KEEPALIVE,
-        "headers": {"User-Agent": f"certworker/{__version__}"},
+        # The words of a CA end in logs and remedies, which are in English (RFC 8555, section 6.1).
+        "headers": {"User-Agent": f"certworker/{__version__}", "Accept-Language": "en"},
     }
     pools = _proxied(url, ca_bundle, options) or PoolManager(**options)
     pools.pool_classes_by_scheme = _pool_classes(Reach(urlsplit(url).hostname or ""))

@@ -61,6 +61,7 @@ class TestSession:
 
         assert server.requests[0]["User-Agent"].startswith("certworker/")
         assert "application/jose+json" == server.requests[0]["Content-Type"]
+        assert "en" == server.requests[0]["Accept-Language"]
 
     def test_cookies_are_not_kept(self, server: OddServer) -> None:
         """

@@ -18,11 +18,11 @@ from certworker.acme import transport
 from certworker.acme.authority import Authority
 from certworker.development.authority import DevelopmentAuthority
 from certworker.development.messages import Reply, Request
-from certworker.errors.authority import AccountKeyUnreadable, AuthorityUnreachable, NotAcme
+from certworker.errors.authority import AccountBlocked, AccountKeyUnreadable, AuthorityUnreachable, NotAcme
 from certworker.errors.configuration import EmailInvalid
 from tests.acme.clients import client_of
 from tests.servers.pebble import Pebble
-from tests.servers.tampering import only, tampered, with_headers
+from tests.servers.tampering import only, tampered, with_headers, with_members
 
 NAMES = ("demo.localhost",)
 ROOT = Path(__file__).parents[2]
@@ -222,6 +222,24 @@ class TestDeactivated:
         client.order(NAMES)
 
         assert old != client.thumbprint
+
+
+class TestRevoked:
+    def test_one_that_the_ca_has_revoked_is_not_replaced(
+        self, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        The CA has ended it (RFC 8555, section 7.1.2); another account would only evade that.
+        """
+        client_of(authority.directory_url, tmp_path).order(NAMES)
+        (files(tmp_path) / "account.json").unlink()
+        revoked = only("newAccount", lambda reply: with_members(reply, status="revoked"))
+        key = (files(tmp_path) / "key.pem").read_bytes()
+
+        with tampered(authority, revoked), pytest.raises(AccountBlocked, match="has revoked"):
+            client_of(authority.directory_url, tmp_path).order(NAMES)
+
+        assert key == (files(tmp_path) / "key.pem").read_bytes()
 
 
 class TestDamagedKey:

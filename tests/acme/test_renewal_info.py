@@ -15,11 +15,13 @@ import pytest
 from certworker.acme import renewal_info
 from certworker.assembly import House
 from certworker.development.authority import DevelopmentAuthority
+from certworker.development.messages import Request
 from certworker.development.misbehaviour import Fault
 from certworker.development.policy import Window
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer
 from tests.servers.oddities import Oddity, odd_server
+from tests.servers.tampering import refusing
 
 NAME = "shop.localhost"
 
@@ -308,6 +310,32 @@ REFUSED = [
     (400, "malformed", "invalid replaces field"),
     (500, "serverInternal", "could not find an order for the given certificate"),
 ]
+
+
+class TestReplaced:
+    def test_a_certificate_that_was_replaced_is_asked_about_no_more(
+        self, house: House, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        RFC 9773, section 4.3: only what is in service is looked at.
+        """
+        former = house.issuer.issue((NAME,)).facts
+        asked_for: list[str] = []
+
+        def note(request: Request, _header: dict[str, object]) -> None:
+            if request.kind == "renewalInfo":
+                asked_for.append(request.id)
+
+        with refusing(door_authority, note):
+            present = house.issuer.issue((NAME,), force=True).facts
+            house.desks[0].authority._renewal_info._known.clear()
+            house.rounds.reconcile()
+            house.issuer.issue((NAME,))
+
+        # At the latest from the first request for the new one on.
+        begins = asked_for.index(present.renewal_id)
+        assert {present.renewal_id} == set(asked_for[begins:])
+        assert former.renewal_id != present.renewal_id
 
 
 class TestReplaces:
