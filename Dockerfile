@@ -1,5 +1,5 @@
 # The product and what it needs, in a virtual environment of its own.
-FROM python:3.13-slim AS build
+FROM python:3.13.15-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b AS build
 
 WORKDIR /build
 RUN python3 -m venv --without-pip /opt/certworker
@@ -27,7 +27,7 @@ RUN find /opt/certworker -depth -type d \( -name tests -o -name test \) -exec rm
         /opt/certworker/lib
 
 
-FROM python:3.13-slim
+FROM python:3.13.15-slim@sha256:7c61056e61ac89e852de05f3dc6fa51a6dd2181797bceed46aa725dd7cb2cd3b
 
 LABEL org.opencontainers.image.title="certworker" \
       org.opencontainers.image.description="Gets TLS certificates for the domains on a Redis queue and hands them to Traefik." \

@@ -3,7 +3,7 @@
 # Everything is installed into .venv. Stamp files in it say what is there, so that a second run asks no network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-containers test-interop tools lint bench soak lock readme clean
+.PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak lock images audit readme clean
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # The first Python that runs and is recent enough. Another one: make setup PYTHON=/path/to/python3
@@ -49,6 +49,11 @@ demo: .venv/installed ## A queue, a CA, a certificate and its renewal on this ma
 test: .venv/tested tools ## The whole suite, against real servers
 	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=4 --maxschedchunk=1 $(TESTS)
 
+# The bounds of pyproject.toml promise these versions. uv can choose the lowest ones, pip cannot.
+test-lowest: .venv/lowest/installed tools ## The suite with the lowest versions that pyproject.toml allows
+	@PATH="$(GOBIN):$$PATH:/usr/sbin:$(CURDIR)/.venv/lowest/bin" \
+	    .venv/lowest/bin/python -m pytest --quiet --numprocesses=4 --maxschedchunk=1 $(TESTS)
+
 # Making an engine and images where there are none takes minutes, and is nobody's test.
 test-containers: .venv/tested ## The project's own containers; brings an engine along where there is none
 	@$(REAL) $(BIN)/python -m pytest --quiet --override-ini=timeout_func_only=true --timeout=240 tests/containers
@@ -93,6 +98,13 @@ lock: ## Pin requirements.lock anew; newer versions with UPGRADE=--upgrade
 	    --generate-hashes --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
 	    --strip-extras --build-deps-for=wheel --allow-unsafe --output-file=requirements.lock pyproject.toml
 
+images: ## Pin the images at the digests of their tags; other tags with IMAGES="redis:8.10.2 traefik:v3.7.15"
+	@$(PYTHON) image/digests.py $(IMAGES) Dockerfile docker-compose.yml
+
+audit: .venv/created ## Look up known weaknesses of the packages in requirements.lock
+	@$(PIP) install 'pip-audit>=2.9,<3'
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
+
 readme: .venv/installed ## Make the tables of the README from the code
 	@$(BIN)/python -m tests.readme
 
@@ -117,6 +129,14 @@ clean: ## Remove .venv and everything that was made
 .venv/tested: .venv/installed
 	@echo "Installing what the tests need into .venv"
 	@$(PIP) install --group test --group lint
+	@touch $@
+
+.venv/lowest/installed: .venv/created pyproject.toml
+	@echo "Installing the lowest allowed versions into .venv/lowest"
+	@$(PIP) install 'uv>=0.9,<1'
+	@$(PYTHON) -m venv --clear .venv/lowest
+	@$(BIN)/uv pip install --quiet --python .venv/lowest --resolution lowest-direct --editable .
+	@$(BIN)/uv pip install --quiet --python .venv/lowest --group test
 	@touch $@
 
 # Without Go, or without a network, the distribution's Pebble serves as well.

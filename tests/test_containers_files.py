@@ -7,13 +7,19 @@ from __future__ import annotations
 import re
 import subprocess
 import tomllib
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from itertools import pairwise
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 import yaml
 
 from certworker.version import __version__
+from image import digests
+from tests.test_structure import LIBRARIES
 
 TOP = Path(__file__).parent.parent
 
@@ -103,7 +109,50 @@ class TestTheWorker:
         assert {"container_name", "ports"}.isdisjoint(compose["services"][WORKER])
 
 
+class TestTheNetworks:
+    def test_redis_has_one_of_its_own(self, compose: Any) -> None:
+        """
+        It has no password, and Traefik speaks with the whole Internet.
+        """
+        members = {
+            name for name, service in compose["services"].items() if "redis" in service.get("networks", [])
+        }
+
+        assert members == {"redis", WORKER}
+        assert compose["services"]["redis"]["networks"] == ["redis"]
+        assert compose["networks"]["redis"] == {"internal": True}
+
+    def test_metrics_stay_in_the_container(self, compose: Any) -> None:
+        """
+        A program that shares a network with the worker reaches its other port.
+        """
+        environment = compose["services"][WORKER]["environment"]
+
+        assert "CERTWORKER_METRICS_ADDRESS=${CERTWORKER_METRICS_ADDRESS:-127.0.0.1:8081}" in environment
+
+
 class TestTheCompany:
+    def test_each_may_do_and_take_no_more_than_it_needs(self, compose: Any) -> None:
+        """
+        Whatever a service turns into, the machine and its neighbors stay.
+        """
+        for service in compose["services"].values():
+            assert service["cap_drop"] == ["ALL"]
+            assert service["security_opt"] == ["no-new-privileges:true"]
+            assert service["read_only"] is True
+            assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
+            assert 0 < service["pids_limit"] <= 2048
+
+    def test_redis_refuses_before_the_kernel_kills_it(self, compose: Any) -> None:
+        """
+        A full Redis is a failure with a remedy; one that is killed forgets the last second.
+        """
+        redis = compose["services"]["redis"]
+        options = dict(pairwise(redis["command"]))
+
+        assert (options["--maxmemory"], redis["mem_limit"]) == ("512mb", "1g")
+        assert options["--maxmemory-policy"] == "noeviction"
+
     def test_nobody_holds_the_engine(self, compose: Any) -> None:
         """
         The engine's socket is root on the host.
@@ -287,6 +336,195 @@ class TestTheLock:
         assert names <= set(re.findall(r"^([a-z0-9.-]+)==", lock, re.MULTILINE))
 
 
+class TestTheGuide:
+    """
+    docs/guides/docker.md.
+    """
+
+    PAGE = TOP / "docs" / "guides" / "docker.md"
+
+    def test_its_limits_are_those_of_the_file(self, compose: Any) -> None:
+        """
+        An operator plans a machine with them.
+        """
+        rows = dict(
+            re.findall(r"^\| (Redis|Traefik|certworker) \| (\d+ GiB.*) \|$", self.PAGE.read_text(), re.M)
+        )
+        for title, name in (("Redis", "redis"), ("Traefik", "traefik"), ("certworker", WORKER)):
+            service = compose["services"][name]
+            memory, _, processes = rows[title].rpartition(" | ")
+
+            assert memory.startswith(service["mem_limit"].replace("g", " GiB"))
+            assert processes == str(service["pids_limit"])
+
+    def test_its_network_is_that_of_the_file(self, compose: Any) -> None:
+        """
+        A program of another project finds Redis by this name.
+        """
+        assert f"name: {compose['name']}_redis\n" in self.PAGE.read_text()
+
+    def test_its_commands_are_targets_of_the_makefile(self) -> None:
+        """
+        They ask registries, so that no test can run them everywhere; what they run is tested below.
+        """
+        targets = set(re.findall(r"^make ([a-z-]+)", self.PAGE.read_text(), re.M))
+        makefile = (TOP / "Makefile").read_text()
+
+        assert targets == {"images", "audit", "lock"}
+        assert [] == [each for each in targets if f"\n{each}: " not in makefile]
+        assert "image/digests.py $(IMAGES) Dockerfile docker-compose.yml" in makefile
+
+    def test_each_link_leads_to_a_file(self) -> None:
+        """
+        A dead link is a broken promise.
+        """
+        targets = re.findall(r"\]\((?!https?://)([^)#]+)", self.PAGE.read_text())
+
+        assert [] == [target for target in targets if not (self.PAGE.parent / target).exists()]
+
+
+class TestTheBounds:
+    def test_every_package_has_a_lowest_and_a_highest_version(self) -> None:
+        """
+        `make test-lowest` runs the suite at the lower end, the image and the suite at the upper one.
+        """
+        project = tomllib.loads((TOP / "pyproject.toml").read_text())
+        asked = project["project"]["dependencies"] + project["dependency-groups"]["test"]
+
+        assert [] == [each for each in asked if not re.search(r">=[\d.]+,<\d", each)]
+
+    def test_every_package_that_is_imported_is_asked_for(self) -> None:
+        """
+        What comes with another package has no bounds of ours.
+        """
+        project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
+        asked = {re.split(r"[\[<>=]", each)[0].lower() for each in project["dependencies"]}
+        names = {"dns": "dnspython", "yaml": "pyyaml"}
+
+        assert {names.get(each, each.replace("_", "-")) for each in LIBRARIES} == asked
+
+
+class TestTheDigests:
+    DIGEST = "sha256:" + "a" * 64
+
+    def test_every_image_has_one(self, compose: Any) -> None:
+        """
+        A tag may lead to another image tomorrow.
+        """
+        dockerfile = re.findall(r"^FROM (\S+)", (TOP / "Dockerfile").read_text(), re.MULTILINE)
+        named = {service["image"] for service in compose["services"].values()} - {"certworker"}
+
+        assert len(set(dockerfile)) == 1
+        assert [] == [each for each in (*dockerfile, *named) if not digests.PINNED.fullmatch(each)]
+
+    def test_every_action_has_one(self) -> None:
+        """
+        So may the tag of an action, which runs with the rights of the workflow.
+        """
+        workflows = [path.read_text() for path in (TOP / ".github" / "workflows").glob("*.yml")]
+        used = [each for text in workflows for each in re.findall(r"uses: (\S+)", text)]
+
+        assert used
+        assert [] == [each for each in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", each)]
+
+    def test_all_of_them_are_raised_by_a_machine(self) -> None:
+        """
+        What is pinned and never raised keeps its weaknesses.
+        """
+        wanted = yaml.safe_load((TOP / ".github" / "dependabot.yml").read_text())["updates"]
+
+        assert {"docker", "docker-compose", "github-actions", "pip"} <= {
+            each["package-ecosystem"] for each in wanted
+        }
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> list[str]:
+        """
+        Two files that pin images.
+        """
+        (tmp_path / "Dockerfile").write_text(
+            f"FROM python:3.13.1-slim@{self.DIGEST} AS build\nFROM scratch\n"
+        )
+        (tmp_path / "compose.yml").write_text(
+            f"image: redis:8.1@{self.DIGEST}\nimage: quay.io/x/y:1@{self.DIGEST}\n"
+        )
+        return [str(tmp_path / name) for name in ("Dockerfile", "compose.yml")]
+
+    def test_they_are_raised_to_what_the_registry_says(
+        self, files: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """
+        `make images` keeps the tags, but those that it is given.
+        """
+
+        def resolve(image: str, tag: str) -> str:
+            return "sha256:" + sha256(f"{image}:{tag}".encode()).hexdigest()
+
+        assert 0 == digests.main(["redis:8.2", *files], resolve)
+        first, second = (Path(file).read_text() for file in files)
+        assert first == f"FROM python:3.13.1-slim@{resolve('python', '3.13.1-slim')} AS build\nFROM scratch\n"
+        assert f"redis:8.2@{resolve('redis', '8.2')}\n" in second
+        assert 3 == capsys.readouterr().out.count("(changed)")
+        assert 0 == digests.main(files, resolve)
+        assert 0 == capsys.readouterr().out.count("(changed)")
+
+    def test_a_slip_or_an_outage_changes_nothing(
+        self, files: list[str], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """
+        Half of the files at new digests would be worse than none.
+        """
+
+        def away(image: str, tag: str) -> str:
+            if image == "redis":
+                raise OSError("no route to host")
+            return "sha256:" + "b" * 64
+
+        before = [Path(file).read_text() for file in files]
+        assert 1 == digests.main(files, away)
+        assert 1 == digests.main(["radis:8.2", *files], away)
+
+        assert before == [Path(file).read_text() for file in files]
+        told = capsys.readouterr().err
+        assert "nothing is changed: no route to host" in told
+        assert "no file has radis; they have python, quay.io/x/y, redis" in told
+
+    def test_a_registry_is_asked_as_docker_asks_it(self) -> None:
+        """
+        A token first, then the digest of the index, which has the image of each kind of processor.
+        """
+
+        digest, asked = self.DIGEST, []
+
+        class Registry(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b'{"token": "secret"}')
+
+            def do_HEAD(self) -> None:
+                asked.append(f"{self.path} {self.headers['Authorization']} {self.headers['Accept']}")
+                self.send_response(200)
+                self.send_header("Docker-Content-Digest", digest)
+                self.end_headers()
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        with HTTPServer(("127.0.0.1", 0), Registry) as server:
+            Thread(target=server.serve_forever, daemon=True).start()
+            here = f"http://127.0.0.1:{server.server_port}"
+            found = digests.digest_of("redis", "8.1", here, f"{here}/token?service=x")
+            server.shutdown()
+
+        assert digest == found
+        assert asked == [
+            "/token?service=x&scope=repository:library/redis:pull",
+            f"/v2/library/redis/manifests/8.1 Bearer secret {', '.join(digests.INDEX)}",
+        ]
+
+
 class TestTheMakefile:
     def test_make_alone_teaches(self) -> None:
         """
@@ -303,6 +541,7 @@ class TestTheMakefile:
             "lint",
             "bench",
             "lock",
+            "images",
             "clean",
         ):
             assert f"make {target} " in shown

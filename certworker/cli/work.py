@@ -138,7 +138,7 @@ def _serve(house: House, stop: Event, stack: ExitStack, lease_seconds: int) -> i
     stack.callback(scheduler.stop)
     health = Health(connection, heartbeats, scheduler.alive)
     stack.callback(health.stop)
-    door = _opened_door(house, health, stack)
+    doors = _opened_doors(house, health, stack)
     knock = partial(answers, settings=settings, look_up=resolver_of(settings).look_up)
     watch = Watch(house, partial(request_certificate, connection=connection), knock)
     stack.callback(watch.stop)
@@ -149,7 +149,7 @@ def _serve(house: House, stop: Event, stack: ExitStack, lease_seconds: int) -> i
     machine_check = Loop("machine_check", partial(_look_at_machine, house))
     functions, loops = _functions(house, stack)
     loops += [chronicle.loop, scheduler.loop, consumer.loop, labels.loop, machine_check, *watch.loops]
-    loops += [house.locks.loop, health.loop, *([door.loop] if door else [])]
+    loops += [house.locks.loop, health.loop, *(door.loop for door in doors)]
     heartbeats.add(*(loop.heartbeat for loop in loops))
     house.metrics.watch_loops(heartbeats)
     health.loop.start()
@@ -284,20 +284,22 @@ def _look_at_machine(house: House) -> None:
     tell(machine(house.settings, reach([(desk.choice, desk.authority) for desk in house.desks])))
 
 
-def _opened_door(house: House, health: Health, stack: ExitStack) -> Door | None:
-    address = house.settings.http_address
-    if address is None:
-        return None
-    door = Door(
-        address,
-        answer=house.responder.answer,
-        healthy=health.report,
-        metrics=house.metrics.render,
-        explain=explainer(house.connection),
-    )
-    door.start()
-    stack.callback(door.stop)
-    return door
+def _opened_doors(house: House, health: Health, stack: ExitStack) -> list[Door]:
+    challenges, metrics = house.settings.http_address, house.settings.metrics_address
+    doors = []
+    for address in filter(None, dict.fromkeys((challenges, metrics))):
+        door = Door(
+            address,
+            answer=house.responder.answer if address == challenges else None,
+            healthy=health.report,
+            metrics=house.metrics.render if address == metrics else None,
+            explain=explainer(house.connection),
+            name="responder" if address == challenges else "metrics",
+        )
+        door.start()
+        stack.callback(door.stop)
+        doors.append(door)
+    return doors
 
 
 def _say_ready(house: House) -> None:

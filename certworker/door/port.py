@@ -59,17 +59,19 @@ class Door:
         self,
         address: HttpAddress,
         *,
-        answer: Callable[[str], str | None],
+        answer: Callable[[str], str | None] | None,
         healthy: Callable[[], Mapping[str, object]],
-        metrics: Callable[[], bytes],
+        metrics: Callable[[], bytes] | None,
         explain: Callable[[BaseException], CertworkerError | None] = unexplained,
+        name: str = "responder",
     ) -> None:
         """
         Args:
             address: Where to listen. `::` takes IPv4, too; port 0 is a free port.
-            answer: The key authorization for a token, or None.
+            answer: The key authorization for a token, or None. None: no challenge is answered here.
             healthy: Whether the worker is `healthy`, and its parts.
-            metrics: The metrics in Prometheus' text format.
+            metrics: The metrics in Prometheus' text format; None: they are not here.
+            name: That of its loop.
             explain: Returns the CertworkerError behind an error of one of these, or None.
         """
         self._address = address
@@ -83,7 +85,7 @@ class Door:
         self._connections: dict[int, Any] = {}
         self._answered = 0
         self._seen = 0
-        self.loop = Loop("responder", self._serve, seconds=BEAT_SECONDS, faults=Faults("the HTTP server"))
+        self.loop = Loop(name, self._serve, seconds=BEAT_SECONDS, faults=Faults("the HTTP server"))
 
     @property
     def port(self) -> int:
@@ -172,7 +174,7 @@ class Door:
     def _reply(self, method: str, path: str, target: str) -> Reply:
         if method not in ("GET", "HEAD"):
             return NOT_ALLOWED
-        if path.startswith(CHALLENGE_PATH):
+        if path.startswith(CHALLENGE_PATH) and self._answer:
             token = path.removeprefix(CHALLENGE_PATH)
             if not TOKEN.fullmatch(token):
                 return NOT_FOUND
@@ -184,7 +186,7 @@ class Door:
         literal = target.partition("?")[0]
         if literal == "/healthz":
             return self._health()
-        if literal == "/metrics":
+        if literal == "/metrics" and self._metrics:
             return ("200 OK", "text/plain; version=0.0.4; charset=utf-8", self._metrics())
         return NOT_FOUND
 

@@ -81,5 +81,8 @@ class WrongCaUrl(ConfigurationFailure):
 class AddressNotUsable(ConfigurationFailure):
     code = "config.http_address"
     says = "Cannot listen on {address}: {reason}."
-    cure = "End the other program, or set CERTWORKER_HTTP_ADDRESS to another address, such as 0.0.0.0:8081."
+    cure = (
+        "End the other program, or set CERTWORKER_HTTP_ADDRESS or CERTWORKER_METRICS_ADDRESS to another "
+        "address, such as 0.0.0.0:8081."
+    )
     severity = Severity.FATAL

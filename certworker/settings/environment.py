@@ -100,6 +100,12 @@ class Settings(CoreSettings, NoticeSettings, RedisSettings, ReloadSettings, Reso
         validation_alias="CERTWORKER_HTTP_ADDRESS",
         description="an address with a port, for example 0.0.0.0:8080 or [::]:8080; or off",
     )
+    #: Where metrics are served instead, so that whoever reaches the challenges does not reach them.
+    metrics_address: AddressOrOff = Field(
+        default_factory=lambda known: known["http_address"],
+        validation_alias="CERTWORKER_METRICS_ADDRESS",
+        description="an address with a port, for example 127.0.0.1:8081; or off",
+    )
     #: Who shows the certificates; None: nobody is asked whether they are shown.
     proxy_address: AddressOrOff = Field(
         HttpAddress("traefik", 443),

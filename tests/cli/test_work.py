@@ -57,6 +57,35 @@ class TestStart:
         assert second.process is not None
         assert 2 == second.process.wait(10)
 
+    def test_metrics_may_have_an_address_of_their_own(self, worker: WorkerProcess) -> None:
+        """
+        Whoever reaches the challenge answers does not reach the metrics there, and the other way round.
+        """
+        metrics_port = free_port()
+        worker.environment["CERTWORKER_METRICS_ADDRESS"] = f"127.0.0.1:{metrics_port}"
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+
+        assert [404, 200] == [worker.get(path)[0] for path in ("/metrics", "/healthz")]
+        assert 0 == worker.command("health").returncode
+        worker.http_port = metrics_port
+        assert "certworker_queue_jobs" in worker.get("/metrics")[1]
+        assert 200 == worker.get("/healthz")[0]
+        assert 404 == worker.get("/.well-known/acme-challenge/token")[0]
+
+    @pytest.mark.parametrize(("http", "metrics"), [("", "off"), ("off", "")])
+    def test_one_of_the_two_may_be_off(self, worker: WorkerProcess, http: str, metrics: str) -> None:
+        """
+        A host with a web server of its own needs no port for challenges, and not everyone has a Prometheus.
+        """
+        address = f"127.0.0.1:{worker.http_port}"
+        worker.environment["CERTWORKER_HTTP_ADDRESS"] = http or address
+        worker.environment["CERTWORKER_METRICS_ADDRESS"] = metrics or address
+        worker.start()
+        worker.wait_for_line("ready")
+
+        assert (404 if metrics else 200) == worker.get("/metrics")[0]
+
     def test_the_embedded_ca_certifies_localhost_with_hardly_any_setting(self, worker: WorkerProcess) -> None:
         """
         What Appwrite's own .env of a laptop leads to.

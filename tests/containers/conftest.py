@@ -14,6 +14,7 @@ from tests.containers.certification import ContainedPebble
 from tests.containers.core import ContainedCore
 from tests.containers.docker import Docker
 from tests.containers.engine import engine
+from tests.containers.images import PINNED
 from tests.containers.project import TOP, Project
 
 #: As in override.yml.
@@ -47,9 +48,12 @@ def docker(tell: Callable[[str], None]) -> Iterator[Docker]:
 @pytest.fixture(scope="session")
 def image(docker: Docker) -> str:
     """
-    The image that the project's Dockerfile makes.
+    The image that the project's Dockerfile makes, of the base image that the engine has under its tag.
     """
-    docker("build", "--quiet", "--tag", IMAGE, str(TOP))
+    instructions = (TOP / "Dockerfile").read_text()
+    for tag, pinned in PINNED.items():
+        instructions = instructions.replace(pinned, tag)
+    docker("build", "--quiet", "--tag", IMAGE, "--file", "-", str(TOP), stdin=instructions)
     return IMAGE
 
 
@@ -89,6 +93,6 @@ def project(
 @pytest.fixture
 def core(docker: Docker, network: str) -> ContainedCore:
     """
-    Who asks for certificates, in PHP.
+    A program that requests certificates, in PHP, on the network of Redis.
     """
-    return ContainedCore(docker, network)
+    return ContainedCore(docker, f"{network}_redis")

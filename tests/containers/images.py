@@ -13,12 +13,21 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from image import digests
 from tests.containers.docker import Docker
 from tests.containers.packages import Packages
 
-PYTHON = "python:3.13-slim"
-REDIS = "redis:8"
-TRAEFIK = "traefik:v3.7"
+TOP = Path(__file__).parents[2]
+
+#: The images of the project by their tags, with their pinned references.
+PINNED = {
+    found[0].partition("@")[0]: found[0]
+    for name in ("Dockerfile", "docker-compose.yml")
+    for found in digests.PINNED.finditer((TOP / name).read_text())
+}
+PYTHON, REDIS, TRAEFIK = (
+    next(tag for tag in PINNED if tag.startswith(image)) for image in ("python:", "redis:", "traefik:")
+)
 PEBBLE = "ghcr.io/letsencrypt/pebble:latest"
 OFFICIAL = (PYTHON, REDIS, TRAEFIK, PEBBLE)
 
@@ -27,6 +36,14 @@ PHP = "certworker-php"
 PHP_OF_DEBIAN = f"""\
 FROM {PYTHON}
 RUN apt-get update && apt-get install --yes --no-install-recommends php-cli php-redis
+"""
+
+#: The official image of Redis has a directory for its data that belongs to its user.
+REDIS_OF_DEBIAN = f"""\
+FROM {PYTHON}
+RUN install --directory --owner=999 --group=999 /data
+VOLUME /data
+WORKDIR /data
 """
 
 #: Traefik's own release, which somebody packed into a wheel; the hashes keep it the one that was looked at.
@@ -42,11 +59,14 @@ def pull(docker: Docker, say: Callable[[str], None]) -> str | None:
     Have the official images on the engine, and PHP; returns what is wrong if that cannot be.
     """
     for image in OFFICIAL:
-        if docker.attempt("image", "inspect", image).returncode:
-            say(f"Pulling {image}.")
-            pulled = docker.attempt("pull", "--quiet", image)
+        pinned = PINNED.get(image, image)
+        if docker.attempt("image", "inspect", pinned).returncode:
+            say(f"Pulling {pinned}.")
+            pulled = docker.attempt("pull", "--quiet", pinned)
             if pulled.returncode:
                 return pulled.stderr.strip().splitlines()[-1]
+        if pinned != image:
+            docker("tag", pinned, image)
     docker("build", "--quiet", "--tag", PHP, "-", stdin=PHP_OF_DEBIAN)
     return None
 
@@ -60,7 +80,7 @@ def imitate(docker: Docker, packages: Packages, cache: Path, say: Callable[[str]
     archive = packages.root_file_system()
     docker("import", str(archive), PYTHON)
     archive.unlink()
-    docker("tag", PYTHON, REDIS)
+    docker("build", "--quiet", "--tag", REDIS, "-", stdin=REDIS_OF_DEBIAN)
     docker("tag", PYTHON, PHP)
     say("Fetching Traefik (50 MB).")
     with TemporaryDirectory(dir=cache) as context:

@@ -15,7 +15,7 @@ from pathlib import Path
 from certworker.development.proxy import handshake
 from tests.containers.certification import ContainedPebble
 from tests.containers.docker import Docker
-from tests.containers.images import PYTHON
+from tests.containers.images import PYTHON, REDIS, TRAEFIK
 from tests.servers.ports import free_port
 from tests.servers.worker import wait_until
 
@@ -64,6 +64,8 @@ class Project:
             "CERTWORKER_PRIVATE_NETWORK": "true",
             "TEST_PROJECT": name,
             "TEST_CA_BUNDLE": str(pebble.ca_bundle),
+            "TEST_REDIS": REDIS,
+            "TEST_TRAEFIK": TRAEFIK,
         }
 
     def also(self, override: Path) -> None:

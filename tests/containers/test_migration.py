@@ -138,6 +138,14 @@ def operator(
 
 
 @pytest.fixture
+def core(docker: Docker, network: str) -> ContainedCore:
+    """
+    Appwrite's core, on the network of its Redis.
+    """
+    return ContainedCore(docker, network)
+
+
+@pytest.fixture
 def ask(operator: Operator, core: ContainedCore) -> Callable[..., None]:
     """
     Sends messages as the core of that release does.

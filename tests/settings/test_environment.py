@@ -67,6 +67,7 @@ WRONG = {
         "[x]:80",
         "a..b:80",
     ],
+    "CERTWORKER_METRICS_ADDRESS": ["8081", "127.0.0.1", "[x]:80"],
     "CERTWORKER_PROXY_ADDRESS": ["traefik", "traefik:https", "x" * 64 + ":443", "::1:443"],
     "CERTWORKER_CONCURRENCY": ["0", "1025", "many", "1.5"],
     "CERTWORKER_KEY_TYPE": ["rsa1024", "ed25519"],
@@ -190,7 +191,12 @@ class TestValues:
         """
         An empty variable cannot, because it means the default.
         """
-        variables = ("CERTWORKER_HTTP_ADDRESS", "CERTWORKER_PROXY_ADDRESS", "CERTWORKER_WEBROOT")
+        variables = (
+            "CERTWORKER_HTTP_ADDRESS",
+            "CERTWORKER_METRICS_ADDRESS",
+            "CERTWORKER_PROXY_ADDRESS",
+            "CERTWORKER_WEBROOT",
+        )
         settings = load(dict.fromkeys(variables, off))
 
         assert (settings.http_address, settings.proxy_address, settings.webroot) == (None, None, None)
