@@ -66,6 +66,7 @@ LIBRARIES = {
         "postoffice",
         "results",
         "beside.watch",
+        "doctor.report",
         "cli",
     },
     "requests": {"acme", "development"},

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from certworker.doctor.examination import examine
 from certworker.doctor.findings import Finding, Verdict
+from certworker.doctor.report import report, write
 from certworker.version import __version__
 
 MARKS = {
@@ -36,7 +37,14 @@ MARKS = {
     is_flag=True,
     help="Also order a certificate at the staging CA; it is never installed.",
 )
-def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bool) -> None:
+@click.option(
+    "--report",
+    "file",
+    type=click.Path(dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Also write FILE, to be attached to a report of a bug; it has no secret. - is the standard output.",
+)
+def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bool, file: str | None) -> None:
     """
     Check settings, volumes, Redis, the CA and each NAME, and say what to change.
 
@@ -51,22 +59,37 @@ def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bo
     """
     # Whatever a room would log has a line of the report.
     logging.getLogger("certworker").addHandler(logging.NullHandler())
-    console = Console(highlight=False, soft_wrap=True)
+    # With the file at the standard output nothing else goes there.
+    console = Console(highlight=False, soft_wrap=True, quiet=file == "-")
     findings: list[Finding] = []
     if not as_json:
         console.print(f"certworker {__version__} · {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
     for finding in examine(os.environ, names, staging_order=staging_order):
-        if as_json:
+        if as_json and file != "-":
             click.echo(json.dumps(_as_json(finding)))
         else:
             _show(console, finding, first=not findings or findings[-1].section != finding.section)
         findings.append(finding)
+    if file:
+        _write(findings, file)
     failures = sum(finding.verdict is Verdict.FAIL for finding in findings)
     warnings = sum(finding.verdict is Verdict.WARN for finding in findings)
     if not as_json:
         told = f"{_counted(failures, 'problem')}, {_counted(warnings, 'warning')}."
         console.print(f"\n{told}{' Mend them; certworker looks again by itself.' if failures else ''}")
     sys.exit(2 if failures else 1 if warnings and strict else 0)
+
+
+def _write(findings: Sequence[Finding], file: str) -> None:
+    content = json.dumps(report(os.environ, findings, datetime.now(UTC)), indent=2)
+    if file == "-":
+        click.echo(content)
+        return
+    try:
+        write(f"{content}\n".encode(), file)
+    except OSError as error:
+        raise click.FileError(file, error.strerror or str(error)) from error
+    click.echo(f"Wrote {file}. Read it before you attach it: it has your domains.", err=True)
 
 
 def _show(console: Console, finding: Finding, first: bool) -> None:

@@ -15,4 +15,5 @@ The files, in the order in which they may import each other::
     domains          one name: DNS, CAA, port 80, its certificate, the CA's limits
     rehearsal        a real order at the staging CA, which is never installed
     examination      ★ the whole report
+    report           the same as a file, with settings and history, and without secrets
 """

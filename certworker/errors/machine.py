@@ -165,7 +165,10 @@ class WorkerDied(CertworkerError):
 class Unexpected(CertworkerError):
     code = "worker.unexpected"
     says = "An unexpected error occurred in certworker: {fault}."
-    cure = "Report it with its traceback: docker compose logs appwrite-worker-certificates"
+    cure = (
+        "Report it with its traceback (docker compose logs appwrite-worker-certificates) and the file of: "
+        "certworker doctor --report certworker-report.json"
+    )
     retry = Retry.CA
 
 

@@ -7,13 +7,17 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from tests.servers.worker import WorkerProcess
+
+GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "troubleshooting.md"
 
 
 def on_a_terminal(worker: WorkerProcess, **environ: str) -> str:
@@ -118,3 +122,48 @@ class TestDoctor:
 
         assert {"well", "warn", "skipped"} == {finding["verdict"] for finding in findings}
         assert ["worker"] == [each["subject"] for each in findings if each["verdict"] == "warn"]
+
+
+class TestReport:
+    def test_the_file_is_written_beside_the_findings(self, worker: WorkerProcess, tmp_path: Path) -> None:
+        """
+        The exit code is that of the findings; standard output stays as it is.
+        """
+        file = tmp_path / "report.json"
+        ended = worker.command("doctor", "--json", "--report", str(file))
+        shown = [json.loads(line) for line in ended.stdout.splitlines()]
+
+        assert f"Wrote {file}." in ended.stderr
+        assert shown == json.loads(file.read_text())["findings"]
+
+    @pytest.mark.parametrize("options", [[], ["--json"]])
+    def test_it_may_go_to_the_standard_output_alone(self, worker: WorkerProcess, options: list[str]) -> None:
+        """
+        Out of a container whose file system is read-only.
+        """
+        ended = worker.command("doctor", *options, "--report", "-")
+
+        assert {"versions", "settings", "findings", "redis"} <= json.loads(ended.stdout).keys()
+
+    def test_a_place_where_it_cannot_be_written_is_said(self, worker: WorkerProcess) -> None:
+        """
+        In one line.
+        """
+        ended = worker.command("doctor", "--report", "/no/such/directory/report.json")
+
+        assert 1 == ended.returncode
+        assert "Traceback" not in ended.stderr
+        assert "/no/such/directory/report.json" in ended.stderr
+
+    def test_the_commands_of_the_guide_run(self, worker: WorkerProcess, tmp_path: Path) -> None:
+        """
+        As they are written, but for the directory.
+        """
+        commands = re.findall(r"^certworker (.*)$", GUIDE.read_text(), re.M)
+        assert commands
+        for command in commands:
+            words = command.replace("certworker-report.json", str(tmp_path / "report.json")).split()
+            ended = worker.command(*words)
+            assert "Usage:" not in ended.stderr
+
+        assert json.loads((tmp_path / "report.json").read_text())["versions"]
