@@ -37,6 +37,16 @@ GUIDE = (TOP / "docs" / "guides" / "redis.md").read_text()
 #: redis-py ignores that Redis refuses it; Redis before 7.2 does not know it.
 UNNEEDED = {"client|setinfo"}
 
+#: The names of redis-py for commands that have another name there, or none.
+RENAMED = {
+    "delete": "del",
+    "hscan_iter": "hscan",
+    "sscan_iter": "sscan",
+    "zscan_iter": "zscan",
+    "scan_iter": "scan",
+    "config_get": "config",
+}
+
 #: A second producer.
 SHOP = "shop"
 
@@ -150,6 +160,22 @@ class TestRights:
             for refused in ("GET of:others", "FLUSHALL", "CONFIG GET dir", "ACL LIST", "KEYS *"):
                 with pytest.raises(NoPermissionError):
                     own.execute_command(*refused.split())
+
+    def test_each_command_of_the_code_is_among_them(self, connection: Redis) -> None:
+        """
+        Those of rare moments, too, which no run of a worker meets: in scripts and as methods of the client.
+        """
+        granted = {right[1:].partition("|")[0] for right in rights("certworker") if right.startswith("+")}
+        commands = {str(name).lower() for name in connection.command()}
+        for path in (TOP / "certworker").rglob("*.py"):
+            if "development" in path.parts:
+                continue
+            text = path.read_text()
+            used = {name.lower() for name in re.findall(r"redis\.p?call\('(\w+)'", text)}
+            methods = re.findall(r"\b_?(?:connection|pipe|pipeline|impatient)\.([a-z_]+)\(", text)
+            used |= {RENAMED.get(name, name) for name in methods} & commands
+
+            assert used - granted <= {"config"}, path
 
     def test_over_tls_they_are_enough_as_well(
         self, tmp_path: Path, door_authority: DevelopmentAuthority, http_port: int

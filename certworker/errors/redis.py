@@ -76,7 +76,7 @@ class RedisDenies(CertworkerError):
     says = "Redis at {address} denies its user a command or a key that certworker needs ({reason})."
     cure = (
         "Give the user the rights that docs/guides/redis.md lists: "
-        "redis-cli ACL SETUSER certworker resetchannels resetkeys -@all RIGHTS"
+        "redis-cli ACL SETUSER certworker on ~certworker:* ~rq:* …"
     )
     retry = Retry.SOON
 
