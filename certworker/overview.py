@@ -4,16 +4,21 @@ How each name stands: what the volume serves, what the ledger remembers, what th
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from certworker.errors import CertworkerError
+from certworker.errors.machine import Unexpected
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.budget import Budget
 from certworker.ledger.record import Record, Records
 from certworker.renewal import due_moment
 from certworker.serving.generation import Facts
 from certworker.serving.volume import Volume
+
+logger = logging.getLogger(__name__)
 
 #: Where a certificate comes from that others put on the volume.
 ADOPTED = "adopted"
@@ -57,7 +62,8 @@ class Standing:
         """
         if self.not_before is None or self.not_after is None:
             return None
-        return (self.not_after - now) / (self.not_after - self.not_before)
+        length = self.not_after - self.not_before
+        return (self.not_after - now) / length if length else 0.0
 
 
 def standings(agenda: Agenda, records: Records, volume: Volume, now: datetime) -> Iterator[Standing]:
@@ -69,14 +75,14 @@ def standings(agenda: Agenda, records: Records, volume: Volume, now: datetime) -
         some = names[start : start + PORTION]
         moments = agenda.moments(some)
         for name, record in zip(some, records.read_many(some), strict=True):
-            yield _standing(name, moments[name], record, volume.facts(name), now)
+            yield _guarded(name, moments[name], record, volume, now)
 
 
 def standing(name: str, agenda: Agenda, records: Records, volume: Volume, now: datetime) -> Standing:
     """
     How *name* stands.
     """
-    return _standing(name, agenda.moment(name), records.read(name), volume.facts(name), now)
+    return _guarded(name, agenda.moment(name), records.read(name), volume, now)
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,28 @@ def backfill(agenda: Agenda, volume: Volume, budget: Budget) -> Backfill:
         return Backfill(count, max(missing, 0), None)
     without = sorted(set(agenda.names()) - set(volume.names()))
     return Backfill(count, len(without), budget.ends(without))
+
+
+def _guarded(
+    name: str, next_look: datetime | None, record: Record | None, volume: Volume, now: datetime
+) -> Standing:
+    """
+    Return how *name* stands. Files that cannot be read are the failure of that name, and of no other.
+    """
+    try:
+        return _standing(name, next_look, record, volume.facts(name), now)
+    except CertworkerError as error:
+        failure = error
+    except Exception as error:
+        logger.exception("the state of this name cannot be read", extra={"domain": name})
+        failure = Unexpected(fault=repr(error))
+    return replace(
+        _standing(name, next_look, None, None, now),
+        state="failed",
+        code=failure.code,
+        message=failure.message,
+        remedy=failure.remedy,
+    )
 
 
 def _standing(

@@ -22,7 +22,7 @@ from certworker.errors.machine import AlreadyUnderWay
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.lanes import UNTIL_A_LOST_LANE_IS_MISSED, Lane, Lanes, Request
 from certworker.ledger.record import Records
-from certworker.names import registered_domain
+from certworker.names import is_name, registered_domain
 from certworker.renewal import due_moment, next_attempt, next_look, shortened
 from certworker.schedule import Plan
 from certworker.serving.generation import Facts
@@ -100,7 +100,7 @@ class Rounds:
         first = {together: name for name, together in reversed(certificates.items())}
         with ThreadPoolExecutor(QUESTIONS_AT_ONCE) as questions:
             facts_of_first = map(known.get, first.values())
-            asked = questions.map(self._finding, first, first.values(), facts_of_first, repeat(now))
+            asked = questions.map(self._guarded, first, first.values(), facts_of_first, repeat(now))
             findings = {}
             for together, finding in zip(first, asked, strict=True):
                 findings[together] = finding
@@ -140,7 +140,7 @@ class Rounds:
         self._remove_deserted()
         self._bring_back()
         seen = restored = 0
-        for some in _batches(self.volume.names(), 500):
+        for some in _batches(filter(is_name, self.volume.names()), 500):
             for name in some:
                 self._adopt(name)
             missing = self.agenda.missing(some)
@@ -210,6 +210,18 @@ class Rounds:
         for name in list(self.volume.links.deserted()):
             with suppress(AlreadyUnderWay):
                 self.remove(name)
+
+    def _guarded(
+        self, names: tuple[str, ...], name: str, facts: Facts | None, now: datetime
+    ) -> Due | datetime | None:
+        """
+        Return what :meth:`_finding` returns. An error postpones these names, and no others.
+        """
+        try:
+            return self._finding(names, name, facts, now)
+        except Exception:
+            logger.exception("the check of this name failed and is made again later", extra={"domain": name})
+            return now + UNTIL_A_LOST_LANE_IS_MISSED
 
     def _finding(
         self, names: tuple[str, ...], name: str, facts: Facts | None, now: datetime

@@ -4,12 +4,16 @@ How each name stands, from three sources that may each know nothing.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from certworker.assembly import House
 from certworker.errors import CertworkerError
+from certworker.ledger.agenda import AGENDA
+from certworker.ledger.record import RECORDS
 from certworker.overview import Standing, standing, standings
 
 NAME = "shop.localhost"
@@ -77,3 +81,36 @@ class TestStandings:
         rows = standings(house.agenda, house.records, house.volume, house.clock())
 
         assert ["a.localhost", "b.localhost"] == [row.name for row in rows]
+
+    def test_one_name_that_cannot_be_read_hides_no_other(self, house: House) -> None:
+        """
+        A record that another program wrote and files of a newer certworker are the failure of their name.
+        """
+        for name in ("a.localhost", "b.localhost", "c.localhost"):
+            house.issuer.issue((name,))
+        record: dict[Any, Any] = {
+            "state": "failed",
+            "updated": "2026-01-01T00:00:00Z",
+            "attempts": "9" * 5_000,
+        }
+        house.connection.hset(RECORDS + "a.localhost", mapping=record)
+        house.connection.zadd(AGENDA, dict.fromkeys(["../../etc/passwd", "", "x" * 300, "a\nb.org"], 9e9))
+        directory = house.volume.links.leads_to("b.localhost")
+        assert directory
+        (directory / "meta.json").write_text('{"schema": 99}')
+
+        rows = list(standings(house.agenda, house.records, house.volume, house.clock()))
+
+        assert [("a.localhost", "failed", 0), ("b.localhost", "failed", 0), ("c.localhost", "valid", 0)] == [
+            (row.name, row.state, row.attempts) for row in rows
+        ]
+        assert "ledger.schema" == rows[1].code
+
+    def test_a_life_of_no_length_has_nothing_left(self, house: House) -> None:
+        """
+        A certificate may begin when it ends; somebody else put it on the volume.
+        """
+        house.issuer.issue((NAME,))
+        one = stand(house, NAME)
+
+        assert 0.0 == replace(one, not_before=one.not_after).share_left(house.clock())

@@ -8,6 +8,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -267,7 +268,48 @@ class TestLook:
 
         assert {"looked": 1, "requested": 1} == house.rounds.look()
         assert planted not in house.agenda
-        assert "it is no name" in caplog.text
+        assert "removed 1 entries from the agenda that are no names" in caplog.text
+
+    def test_an_error_with_one_name_postpones_that_name_alone(
+        self, house: House, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The error is logged with its traceback, and the other name is requested.
+        """
+        house.issuer.issue((NAME,))
+        house.agenda.put_many(dict.fromkeys((NAME, "new.localhost"), house.clock() - timedelta(seconds=1)))
+
+        def divide(facts: Facts, now: datetime) -> Plan:
+            raise ZeroDivisionError(facts.names)
+
+        before = house.clock()
+        assert {"looked": 2, "requested": 1} == replace(house.rounds, plan=divide).look()
+
+        assert (house.agenda.moment(NAME) or before) > before
+        assert [NAME] == [line.__dict__["domain"] for line in caplog.records if line.exc_info]
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"attempts": "9" * 5_000},
+            {"names": '["\\ud800", "planted.localhost"]'},
+            {"names": '["planted.localhost", "../x"]', "not_after": "9999-12-31T23:59:59-23:59"},
+            {"message": "x" * 5_000_000, "unfinished": "-inf"},
+        ],
+    )
+    def test_a_planted_record_costs_no_other_name_its_check(
+        self, house: House, fields: dict[str, str]
+    ) -> None:
+        """
+        One HSET stopped every check of every name, in every worker, over restarts.
+        """
+        planted: dict[Any, Any] = {"state": "failed", "updated": "2026-01-01T00:00:00Z", **fields}
+        house.connection.hset(RECORDS + "planted.localhost", mapping=planted)
+        names = ["planted.localhost", *(f"{number}.localhost" for number in range(5))]
+        house.agenda.put_many(dict.fromkeys(names, house.clock() - timedelta(days=1)))
+
+        assert {"looked": 6, "requested": 6} == house.rounds.look()
+        assert 6 == len(house.lanes)
 
     def test_files_that_cannot_be_read_stop_no_look_at_others(self, house: House) -> None:
         """

@@ -14,7 +14,7 @@ from typing import Any
 
 from redis import Redis
 
-from certworker.ledger.text import moment_of
+from certworker.ledger.text import moment_of, name_in, shown_in
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Agenda:
         members: list[Any] = self._connection.zrangebyscore(
             AGENDA, "-inf", now.timestamp(), start=0, num=limit
         )
-        return [name for _, name in self._named(members)]
+        return self._named(members)
 
     def earliest(self) -> datetime | None:
         """
@@ -96,7 +96,7 @@ class Agenda:
         members: list[Any] = self._connection.zrevrangebyscore(
             AGENDA, "+inf", f"({moment.timestamp()}", start=0, num=limit
         )
-        return [name for _, name in self._named(members)]
+        return self._named(members)
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """
@@ -121,7 +121,7 @@ class Agenda:
         while some := self._connection.zrange(AGENDA, first, first + NAMES_A_READING - 1, desc=True):
             members.update(some)
             first += NAMES_A_READING - NAMES_READ_TWICE
-        return [name for _, name in self._named(members)]
+        return self._named(members)
 
     def moments(self, names: Sequence[str]) -> dict[str, datetime | None]:
         """
@@ -139,14 +139,25 @@ class Agenda:
     def __len__(self) -> int:
         return int(self._connection.zcard(AGENDA))
 
-    def _named(self, members: Iterable[bytes | str]) -> Iterator[tuple[bytes | str, str]]:
+    def _named(self, members: Iterable[bytes | str]) -> list[str]:
+        """
+        Return the names among *members*; what is no name is removed, or it would be due for ever.
+        """
+        names, others = [], []
         for member in members:
-            try:
-                yield member, member if isinstance(member, str) else member.decode()
-            except UnicodeDecodeError:
-                # Written by somebody else; due for ever, if it stayed.
-                self._connection.zrem(AGENDA, member)
-                logger.warning("removed %r from the agenda: it is not UTF-8 and no name", member)
+            if (name := name_in(member)) is not None:
+                names.append(name)
+            else:
+                others.append(member)
+        for start in range(0, len(others), NAMES_A_COMMAND):
+            self._connection.zrem(AGENDA, *others[start : start + NAMES_A_COMMAND])
+        if others:
+            logger.warning(
+                "removed %d entries from the agenda that are no names, among them %s",
+                len(others),
+                shown_in(others[0], 100),
+            )
+        return names
 
 
 def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:

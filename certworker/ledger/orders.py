@@ -15,9 +15,20 @@ from datetime import datetime, timedelta
 from redis import Redis
 
 from certworker.ledger.prices import set_of
-from certworker.ledger.text import moment_in, text_in, written
+from certworker.ledger.text import (
+    LARGEST_JSON,
+    count_in,
+    fields_in,
+    moment_in,
+    names_in,
+    shown_in,
+    written,
+)
 
 ORDERS = "certworker:order:"
+
+#: Characters.
+LONGEST_URL = 2_000
 
 #: Let's Encrypt keeps an order for 7 days; of a CA that does not say, or says more, the same is assumed.
 LONGEST = timedelta(days=7)
@@ -78,7 +89,7 @@ class OrdersUnderWay:
         """
         The order for the very same *names*, in any order of them; None if there is none.
         """
-        return self._read(names, self._connection.get(self._key(names)))
+        return self._read(names, self._connection.getrange(self._key(names), 0, LARGEST_JSON))
 
     def take_away(self, names: Sequence[str]) -> OrderUnderWay | None:
         """
@@ -87,16 +98,17 @@ class OrdersUnderWay:
         return self._read(names, self._connection.getdel(self._key(names)))
 
     def _read(self, names: Sequence[str], text: bytes | str | None) -> OrderUnderWay | None:
-        try:
-            kept = json.loads(text_in(text))
-            url, expires = kept["url"], moment_in(kept["expires"])
-            others = set(kept["names"]) != set(names)
-            reserved, resumed = kept["reserved"] is True, kept.get("resumed", 0)
-        except (ValueError, LookupError, TypeError, RecursionError):
+        stored = fields_in(text)
+        url, expires = shown_in(stored.get("url"), LONGEST_URL), moment_in(stored.get("expires"))
+        known = names_in(stored.get("names"))
+        if known is None or set(known) != set(names) or expires is None or not _is_url(url):
             return None
-        if others or expires is None or not isinstance(url, str) or not isinstance(resumed, int):
-            return None
+        reserved, resumed = stored.get("reserved") is True, count_in(stored.get("resumed"))
         return OrderUnderWay(url, tuple(names), self._authority, expires, reserved, resumed)
 
     def _key(self, names: Sequence[str]) -> str:
         return f"{ORDERS}{self._authority}:{set_of(names)}"
+
+
+def _is_url(text: str) -> bool:
+    return len(text) < LONGEST_URL and text.startswith(("https://", "http://"))

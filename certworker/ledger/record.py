@@ -25,7 +25,15 @@ from redis import Redis
 
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.limits import Paused
-from certworker.ledger.text import moment_in, text_in, written
+from certworker.ledger.text import (
+    count_in,
+    json_in,
+    moment_in,
+    names_in,
+    shown_in,
+    text_in,
+    written,
+)
 
 RECORDS = "certworker:name:"
 
@@ -38,16 +46,32 @@ STATES: tuple[State, ...] = get_args(State)
 #: So many records are read in one command; Redis serves others between two of them.
 RECORDS_A_COMMAND = 500
 
-#: KEYS: records. All their fields as one JSON text: a pipeline of as many HGETALL takes redis-py three times
-#: as long (2.2 s for 50,000 names), for it reads each field of each answer by itself.
+#: Characters of a code, a serial number or a label.
+LONGEST_WORD = 100
+
+#: KEYS: records. ARGV: how many fields and bytes a record may have, and all of them. The fields of the first
+#: records as one JSON text: a pipeline of as many HGETALL takes redis-py three times as long (2.2 s for
+#: 50,000 names), for it reads each field of each answer by itself. A record that is too large counts as lost.
 _READ = """
-local records = {}
+local records, most, longest, left = {}, tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 for i, key in ipairs(KEYS) do
-    local fields = redis.pcall('HGETALL', key)
-    records[i] = #fields > 0 and fields
+    records[i] = false
+    local count = redis.pcall('HLEN', key)
+    if type(count) == 'number' and count > 0 and count <= most then
+        local fields, size = redis.call('HGETALL', key), 0
+        for _, part in ipairs(fields) do size = size + #part end
+        if size <= longest then records[i], left = fields, left - size end
+    end
+    if left <= 0 then break end
 end
 return cjson.encode(records)
 """
+
+#: Fields of a record, with those that other programs may have added.
+MOST_FIELDS = 64
+#: Bytes of a record, and of the records in one answer.
+LARGEST_RECORD = 64 * 1024
+LARGEST_ANSWER = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -97,12 +121,14 @@ class Records:
         """
         The record of each of *names*, in their order.
         """
-        for start in range(0, len(names), RECORDS_A_COMMAND):
-            some = names[start : start + RECORDS_A_COMMAND]
-            answer = self._read([RECORDS + name for name in some])
-            for name, stored in zip(some, json.loads(text_in(answer)), strict=True):
+        limits = [MOST_FIELDS, LARGEST_RECORD, LARGEST_ANSWER]
+        first = 0
+        while some := names[first : first + RECORDS_A_COMMAND]:
+            answer = json.loads(text_in(self._read([RECORDS + name for name in some], limits)))
+            for name, stored in zip(some, answer, strict=False):
                 fields = iter(stored or ())
                 yield _record(name, dict(zip(fields, fields, strict=True)))
+            first += len(answer)
 
     def began(self, names: Sequence[str], *, next_look: datetime, now: datetime) -> None:
         """
@@ -154,7 +180,7 @@ class Records:
         """
         How often issuing for *name* has failed since the last success.
         """
-        return _number(text_in(self._connection.hget(RECORDS + name, "attempts")))
+        return count_in(self._connection.hget(RECORDS + name, "attempts"))
 
     def wants_rehearsal(self, name: str) -> bool:
         """
@@ -222,28 +248,20 @@ def _record(name: str, fields: Mapping[str, str]) -> Record | None:
         name=name,
         names=_names(fields.get("names", ""), name),
         state=state,
-        code=fields.get("code", ""),
-        message=fields.get("message", ""),
-        remedy=fields.get("remedy", ""),
-        attempts=_number(fields.get("attempts", "")),
-        unfinished=_number(fields.get("unfinished", "")),
+        code=shown_in(fields.get("code"), LONGEST_WORD),
+        message=shown_in(fields.get("message")),
+        remedy=shown_in(fields.get("remedy")),
+        attempts=count_in(fields.get("attempts")),
+        unfinished=count_in(fields.get("unfinished")),
         not_before=moment_in(fields.get("not_before")),
         not_after=moment_in(fields.get("not_after")),
-        serial=fields.get("serial", ""),
-        authority=fields.get("authority", ""),
+        serial=shown_in(fields.get("serial"), LONGEST_WORD),
+        authority=shown_in(fields.get("authority"), LONGEST_WORD),
         next_look=moment_in(fields.get("next_look")),
         updated=updated,
     )
 
 
 def _names(text: str, name: str) -> tuple[str, ...]:
-    try:
-        names = json.loads(text)
-    except (ValueError, RecursionError):
-        return (name,)
-    well_formed = isinstance(names, list) and all(isinstance(each, str) for each in names) and name in names
-    return tuple(names) if well_formed else (name,)
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isdecimal() else 0
+    names = names_in(json_in(text))
+    return names if names and name in names else (name,)

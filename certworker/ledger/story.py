@@ -15,7 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.errors import printable
-from certworker.ledger.text import moment_in, text_in, written
+from certworker.ledger.text import json_in, moment_in, shown_in, written
 
 STORIES = "certworker:story:"
 
@@ -79,15 +79,13 @@ class Stories:
         What happened to *name*, oldest first.
         """
         self.write()
-        lines = self._connection.lrange(STORIES + name, 0, -1)
-        return [event for line in reversed(lines) if (event := _event(text_in(line)))]
+        lines = self._connection.lrange(STORIES + name, 0, EVENTS_KEPT - 1)
+        return [event for line in reversed(lines) if (event := _event(line))]
 
 
-def _event(line: str) -> Event | None:
-    # Others can write to Redis, too.
-    try:
-        moment, level, text = json.loads(line)
-    except (ValueError, TypeError, RecursionError):
+def _event(line: bytes | str) -> Event | None:
+    found = json_in(line)
+    if not isinstance(found, list) or len(found) != 3:
         return None
-    read = moment_in(moment) if isinstance(moment, str) else None
-    return Event(read, printable(level), printable(text)) if read else None
+    moment, level, text = moment_in(found[0]), shown_in(found[1], 10), shown_in(found[2])
+    return Event(moment, level, text) if moment else None

@@ -17,7 +17,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.answer import TOKEN
-from certworker.ledger.text import moment_in, text_in, written
+from certworker.ledger.text import fields_in, moment_in, name_in, shown_in, text_in, written
 
 logger = logging.getLogger(__name__)
 
@@ -117,11 +117,7 @@ class ChallengeTokens:
 
 
 def _remembered(stored: bytes | str | None) -> Remembered | None:
-    try:
-        fields = json.loads(text_in(stored))
-        authority, name, expires = fields["authority"], fields["name"], moment_in(fields["expires"])
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return None
-    if isinstance(authority, str) and isinstance(name, str) and expires:
-        return Remembered(authority, name, expires)
-    return None
+    fields = fields_in(stored)
+    name, expires = name_in(fields.get("name")), moment_in(fields.get("expires"))
+    authority = shown_in(fields.get("authority"), 100)
+    return Remembered(authority, name, expires) if authority and name and expires else None

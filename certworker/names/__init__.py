@@ -12,7 +12,7 @@ The files, in the order in which they may import each other::
 """
 
 from certworker.names.address import is_address
-from certworker.names.domain import domain_name, requested_names
+from certworker.names.domain import domain_name, is_name, requested_names
 from certworker.names.remarks import remarks
 from certworker.names.suffixes import read_suffixes, registered_domain
 from certworker.names.tenant import tenant_of
@@ -20,6 +20,7 @@ from certworker.names.tenant import tenant_of
 __all__ = [
     "domain_name",
     "is_address",
+    "is_name",
     "read_suffixes",
     "registered_domain",
     "remarks",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from certworker.errors import CertworkerError
 from certworker.errors.naming import (
     EmptyLabel,
     InvalidCharacter,
@@ -48,6 +49,10 @@ _FORBIDDEN = re.compile(r"(?![a-z0-9-])[\x00-\x7f]")
 _HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9a-f:.]+\]):[0-9]{1,5}")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?(?P<host>[^/?#:]*).*")
 _PASTED_PATH = re.compile(r"(?P<host>\w[\w-]*(?:\.[\w-]+)+)\.?(?::[0-9]+)?[/?].*")
+# Most names. The few others take a hundred times as long to check.
+_PLAIN = re.compile(
+    r"(?:[a-z0-9](?!.--)(?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,9}[a-z](?!.--)(?:[a-z0-9-]{0,61}[a-z0-9])?"
+)
 # Resolvers read 127.1, 0x7f.1 and 3405803783 as IPv4 addresses, too (inet_aton).
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
@@ -84,6 +89,20 @@ def domain_name(value: object, *, private: bool = False) -> str:
     if not private:
         refuse_private(name)
     return name
+
+
+def is_name(text: str) -> bool:
+    """
+    Return whether *text* is a name as :func:`domain_name` returns it, for a public or a private CA.
+    """
+    if len(text) > LONGEST_NAME:
+        return False
+    if _PLAIN.fullmatch(text):
+        return True
+    try:
+        return domain_name(text, private=True) == text
+    except CertworkerError:
+        return False
 
 
 def requested_names(domain: object, domains: object, *, private: bool) -> tuple[str, ...]:

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 import redis
@@ -95,6 +97,22 @@ class TestDue:
         assert len(agenda) == 1
 
 
+#: What other programs may write.
+NO_NAMES: list[Any] = [
+    *("", ".", "..", "UPPER.com", "a b.com", "../../etc/passwd", "x\ny.com", "x" * 300, "y" * 1_000_000),
+    *(
+        b"\xff\xfe",
+        "-a.com",
+        "a..com",
+        "*.a.com",
+        "a.com.",
+        "\N{RIGHT-TO-LEFT OVERRIDE}moc.a",
+        "a.com\x1b[2J",
+    ),
+    *(f"{number} .com" for number in range(2_500)),
+]
+
+
 class TestMoments:
     """
     What it knows of a name.
@@ -124,7 +142,7 @@ class TestMoments:
         assert agenda.moment("unknown.org") is None
         assert "unknown.org" not in agenda
 
-    @pytest.mark.parametrize("score", ["inf", "-inf", "1e300", "-1e300"])
+    @pytest.mark.parametrize("score", ["inf", "1e300"])
     def test_a_score_that_is_no_moment_is_none(
         self, agenda: Agenda, connection: redis.Redis, score: str
     ) -> None:
@@ -134,6 +152,40 @@ class TestMoments:
         connection.zadd(AGENDA, {"odd.org": float(score)})
 
         assert agenda.moments(agenda.names()) == {"odd.org": None}
+
+    @pytest.mark.parametrize("score", ["-inf", "-1e300", "-1"])
+    def test_a_score_before_all_time_is_due(
+        self, agenda: Agenda, connection: redis.Redis, score: str
+    ) -> None:
+        """
+        The watch sees that something is due; otherwise that one name would hide all others.
+        """
+        connection.zadd(AGENDA, {"odd.org": float(score), "a.org": NOW.timestamp()})
+
+        assert agenda.earliest() == datetime(1970, 1, 1, tzinfo=UTC)
+        assert agenda.due(NOW, 10) == ["odd.org", "a.org"]
+
+    @pytest.mark.parametrize("read", ["due", "names", "beyond"])
+    def test_what_is_no_name_is_removed_wherever_it_is_read(
+        self, agenda: Agenda, connection: redis.Redis, caplog: pytest.LogCaptureFixture, read: str
+    ) -> None:
+        """
+        One line says how many; the names beside it stay.
+        """
+        score = NOW.timestamp()
+        connection.zadd(AGENDA, dict.fromkeys([*NO_NAMES, "a.org", "2001:db8::1"], score))
+        reading: dict[str, Callable[[], list[str]]] = {
+            "due": lambda: agenda.due(NOW, 3_000),
+            "names": agenda.names,
+            "beyond": lambda: agenda.beyond(NOW - MINUTE, 3_000),
+        }
+
+        assert {"a.org", "2001:db8::1"} == set(reading[read]())
+
+        assert 2 == len(agenda)
+        assert [f"removed {len(NO_NAMES)} entries from the agenda that are no names"] == [
+            line.getMessage().partition(",")[0] for line in caplog.records
+        ]
 
     def test_the_earliest_of_all(self, agenda: Agenda) -> None:
         """

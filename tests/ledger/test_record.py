@@ -13,6 +13,7 @@ import redis
 from certworker.errors.authority import BadCertificate
 from certworker.errors.limits import AuthorityBusy, Paused
 from certworker.ledger.record import RECORDS, Record, Records
+from certworker.ledger.text import LONGEST_TEXT
 
 NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -225,7 +226,9 @@ class TestRead:
 
         assert [bool(record) for record in records.read_many(["a.org", "b.org"])] == [False, True]
 
-    @pytest.mark.parametrize("names", ["", "{", "[1]", '["b.org"]', "[" * 100_000])
+    @pytest.mark.parametrize(
+        "names", ["", "{", "[1]", '["b.org"]', "[" * 50_000, '["a.org", "A b"]', '["a.org", "\\ud800"]']
+    )
     def test_a_damaged_list_of_names_is_the_name_itself(
         self, records: Records, connection: redis.Redis, names: str
     ) -> None:
@@ -233,8 +236,59 @@ class TestRead:
         A record must never make us order a certificate for a name that it invented.
         """
         issue(records, "a.org")
-        connection.hset(RECORDS + "a.org", mapping={"names": names, "attempts": "many"})
+        connection.hset(RECORDS + "a.org", mapping={"names": names, "attempts": "9" * 5_000})
         record = record_of(records, "a.org")
 
         assert record.names == ("a.org",)
         assert record.attempts == 0
+
+    def test_what_is_read_is_printable_and_bounded(self, records: Records, connection: redis.Redis) -> None:
+        """
+        A terminal shows the record; nothing in it moves the cursor, hides text or adds a line.
+        """
+        hostile = "m\x1b[2J\x1b]0;pwn\a\r\nfake\N{RIGHT-TO-LEFT OVERRIDE}\N{LINE SEPARATOR}" + "x" * 10_000
+        issue(records, "a.org")
+        fields: dict[Any, Any] = dict.fromkeys(("code", "message", "remedy", "serial", "authority"), hostile)
+        connection.hset(RECORDS + "a.org", mapping=fields)
+        record = record_of(records, "a.org")
+
+        for text in (record.code, record.message, record.remedy, record.serial, record.authority):
+            assert text.isprintable()
+            assert text.startswith("m\\x1b[2J")
+            assert len(text) <= LONGEST_TEXT
+
+    @pytest.mark.parametrize(
+        "moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z"]
+    )
+    def test_a_moment_at_the_end_of_time_can_be_reckoned_with(
+        self, records: Records, connection: redis.Redis, moment: str
+    ) -> None:
+        """
+        A day is added to it somewhere, and it is compared with others.
+        """
+        issue(records, "a.org")
+        connection.hset(RECORDS + "a.org", mapping={"not_after": moment, "next_look": moment})
+        record = record_of(records, "a.org")
+
+        for each in (record.not_after, record.next_look):
+            assert each is None or each - 400 * DAY < each + DAY
+
+    def test_a_record_of_any_size_costs_no_other_its_place(
+        self, records: Records, connection: redis.Redis
+    ) -> None:
+        """
+        Values of megabytes and thousands of fields are not read; the others are, each in its place.
+        """
+        names = [f"{number}.org" for number in range(700)]
+        for name in names:
+            issue(records, name)
+        for name in names[::50]:
+            connection.hset(RECORDS + name, "message", "x" * 10_000_000)
+        connection.hset(RECORDS + "1.org", mapping={f"field {number}": "x" for number in range(5_000)})
+        for name in names[2::50]:
+            connection.hset(RECORDS + name, "logs", "\x01" * 60_000)
+
+        found = list(records.read_many(names))
+
+        lost = {*names[::50], "1.org"}
+        assert [None if name in lost else name for name in names] == [each and each.name for each in found]
