@@ -129,6 +129,7 @@ def filled(life: Life, lifetime: timedelta, counted: Counted) -> dict[tuple[str,
             leaf = signer.sign(key.key.public_key(), names, begins, begins + lifetime)
             certificate = Certificate.from_pem(leaf.public_bytes(Encoding.PEM) + signer.pem, key)
             stored = life.house.volume.store(certificate, authority=label, kind="private", token=token)
+            life.house.volume.published(stored)
             counted.issued_before(names, begins)
         life.house.traefik.serve(stored)
         serving[names] = stored.facts
