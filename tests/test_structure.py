@@ -49,7 +49,6 @@ LIBRARIES = {
     "click": {"cli"},
     "cryptography": {"certificates", "acme", "development"},
     "dns": {"checks.dns"},
-    "docker": {"serving.containers"},
     "idna": {"names"},
     "josepy": {"acme", "development"},
     "prometheus_client": {"reports.metrics"},
