@@ -18,6 +18,7 @@ from certworker.challenges.responder import Responder
 from certworker.checks.preflight import Preflight
 from certworker.desks.desk import Desk
 from certworker.desks.opening import Opening
+from certworker.errors import CertworkerError
 from certworker.issuance import Issuer
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.daily import Daily
@@ -29,7 +30,7 @@ from certworker.ledger.lock import LEASE_SECONDS, NameLocks
 from certworker.ledger.record import Records
 from certworker.ledger.story import Stories
 from certworker.ledger.tokens import ChallengeTokens
-from certworker.names import requested_names
+from certworker.names import domain_name, requested_names
 from certworker.overdue import Overdue
 from certworker.overview import standings
 from certworker.postoffice import PostOffice
@@ -101,7 +102,7 @@ def build(
         clock: The time; a year may be over in a minute.
     """
     random = SystemRandom()
-    volume, traefik = Volume(settings.certificates_dir), Traefik(settings.config_dir)
+    volume, traefik = _volume(settings), Traefik(settings.config_dir)
     records, tokens = Records(connection), ChallengeTokens(connection, clock)
     agenda, lanes, stories = Agenda(connection, wake), Lanes(connection), Stories(connection)
     locks = NameLocks(connection, lease_seconds, highest_token=volume.highest_token)
@@ -149,6 +150,17 @@ def build(
         clock=clock,
         random=random,
     )
+
+
+def _volume(settings: Settings) -> Volume:
+    def is_renewable(name: str) -> bool:
+        try:
+            domain_name(name, private=settings.authority.private_names)
+        except CertworkerError:
+            return False
+        return True
+
+    return Volume(settings.certificates_dir, renewable=is_renewable)
 
 
 def _preflight(

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from typing import Literal
@@ -64,13 +65,15 @@ class Issuer:
         Put a certificate for *names* into service.
 
         The one that is in service stays if it is not due, unless *force* is given; with *insisting* as often
-        as the CA allows.
+        as the CA allows. One that is for more names is renewed for all of them; *force* orders *names* only.
 
         Raises:
             AlreadyUnderWay: Another worker is at it.
             CertworkerError: What went wrong, with its remedy. The ledger has it, too, with the moment
                 of the next attempt; Traefik serves what it served before.
         """
+        beside = () if force else self._beside(names)
+        names += beside
         with self.locks.hold(names) as lease:
             unpublished = self._unpublished(names)
             with self.attempts.began(names, lease, force=force or unpublished is not None):
@@ -78,14 +81,19 @@ class Issuer:
                     # An earlier attempt got it: whatever failed then, nothing has to be ordered for it.
                     self.volume.link(unpublished)
                     return self._done("issued", unpublished, lease)
-                return self._issue(names, lease, force=force, insisting=insisting)
+                return self._issue(names, beside, lease, force=force, insisting=insisting)
 
-    def _issue(self, names: tuple[str, ...], lease: Lease, *, force: bool, insisting: bool) -> Outcome:
+    def _issue(
+        self, names: tuple[str, ...], beside: tuple[str, ...], lease: Lease, *, force: bool, insisting: bool
+    ) -> Outcome:
         standing = self.volume.standing(names)
         current = _for_all(names, standing)
-        if current and not force and not self._is_due(current):
+        if current and not force and not self._is_due(current, standing):
             return self._done("kept", current, lease)
 
+        if beside:
+            others = ", ".join(beside)
+            _tell(names, "validate", f"its certificate is also for {others}: they are renewed together")
         self.checks(names, renewing=current is not None)
 
         order = partial(self._ordered, names, standing, force=force, insisting=insisting)
@@ -95,6 +103,21 @@ class Issuer:
             certificate, authority=desk.choice.label, kind=desk.choice.kind, token=lease.token
         )
         return self._done("issued", stored, lease)
+
+    def _beside(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """
+        Return the other names that the valid certificate for all of *names* still serves.
+        """
+        leads_to = self.volume.links.leads_to
+        with suppress(CertworkerError):  # the attempt meets the same fault, and records it
+            # The files of another program may be for more names, too.
+            self.volume.adopt(names[0])
+            directory, facts = leads_to(names[0]), self.volume.facts(names[0])
+            if facts and self.clock() < facts.not_after and set(names) < set(facts.names):
+                served = {name for name in facts.names if leads_to(name) == directory}
+                if served.issuperset(names):
+                    return tuple(name for name in facts.names if name in served and name not in names)
+        return ()
 
     def _unpublished(self, names: tuple[str, ...]) -> Stored | None:
         """
@@ -159,7 +182,11 @@ class Issuer:
         )
         return certificate
 
-    def _is_due(self, current: Stored) -> bool:
+    def _is_due(self, current: Stored, standing: Sequence[Stored | None]) -> bool:
+        # A name that was removed is not to come back with the next renewal of the others.
+        named = standing[0].facts.names if standing[0] else ()
+        if any(self.volume.links.leads_to(name) is None for name in named):
+            return True
         # An order that somebody insisted on and a crash interrupted is still wanted.
         names = current.facts.names
         return self.plan(current.facts, self.clock()).due or any(
@@ -184,8 +211,13 @@ def _tell(names: tuple[str, ...], event: str, text: str) -> None:
 
 
 def _for_all(names: tuple[str, ...], standing: Sequence[Stored | None]) -> Stored | None:
+    """
+    Return the certificate that serves all of *names*, as if it were for no others; None if there is none.
+    """
     # A name that joined the set, or lost its files, makes the certificate incomplete.
     first = standing[0]
-    if first is None or set(first.facts.names) != set(names):
+    if first is None or not set(names) <= set(first.facts.names):
         return None
-    return first if all(other and other.directory == first.directory for other in standing) else None
+    if not all(other and other.directory == first.directory for other in standing):
+        return None
+    return replace(first, facts=replace(first.facts, names=names))

@@ -8,7 +8,7 @@ lane for a slot, a reconciliation gives back to the agenda what only the volume 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
@@ -141,19 +141,34 @@ class Rounds:
         self._bring_back()
         seen = restored = 0
         for some in _batches(filter(is_name, self.volume.names()), 500):
+            adopted: dict[str, Path] = {}
             for name in some:
-                self._adopt(name)
-            missing = self.agenda.missing(some)
-            now = self.clock()
-            known = self._known(missing)
-            self.agenda.put_many({name: self._look_by_age(facts, now) for name, facts in known.items()})
-            restored += len(known)
+                adopted |= self._adopt(name)
+            self._publish(adopted)
+            # The other names of what was adopted had no files until now.
+            restored += self._restore(list(dict.fromkeys([*some, *adopted])))
             before, seen = seen, seen + len(some)
             if seen // PROGRESS_EVERY > before // PROGRESS_EVERY:
                 logger.info("%d certificates of the volume compared with the agenda so far", seen)
         if restored:
             logger.info("%d certificates were missing on the agenda and are back on it", restored)
         return restored
+
+    def _restore(self, names: Sequence[str]) -> int:
+        """
+        Put those of *names* that the agenda does not know back onto it, and return how many these are.
+        """
+        now = self.clock()
+        known = self._known(self.agenda.missing(names))
+        self.agenda.put_many({name: self._look_by_age(facts, now) for name, facts in known.items()})
+        return len(known)
+
+    def _publish(self, adopted: Mapping[str, Path]) -> None:
+        try:
+            self.traefik.repair(adopted)
+        except CertworkerError as failure:
+            # The next repair of what is in service tries it again.
+            logger.warning("%s", failure, extra={"code": failure.code})
 
     def retry_after_a_change(self) -> int:
         """
@@ -186,30 +201,42 @@ class Rounds:
         if count:
             logger.warning("%d names had no next check and get one now", count)
 
-    def _adopt(self, name: str) -> None:
+    def _adopt(self, name: str) -> dict[str, Path]:
+        """
+        Make the files of another program ours, and return all names that they serve, with their generation.
+        """
         beat()
+        links = self.volume.links
         try:
-            facts = self.volume.adopt(name)
+            facts, directory = self.volume.adopt(name), links.generation(name)
+            if facts is None or directory is None:
+                return {}
+            served = {each: directory for each in facts.names if links.leads_to(each) == directory}
         except CertworkerError as failure:
             # The others are no worse for it, and its own job reports it again.
             logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
-            return
+            return {}
         except Exception:
             # Anybody may have written the files; one odd pair does not stop the round for the others.
             logger.exception("the files of this name could not be adopted", extra={"domain": name})
-            return
-        if facts:
-            logger.info(
-                "adopted: issued by %s, valid until %s",
-                facts.issuer,
-                f"{facts.not_after:%Y-%m-%d %H:%M} UTC",
-                extra={"domain": name, "event": "adopted"},
-            )
+            return {}
+        logger.info(
+            "adopted: issued by %s, valid until %s",
+            facts.issuer,
+            f"{facts.not_after:%Y-%m-%d %H:%M} UTC",
+            extra={"domain": name, "event": "adopted"},
+        )
+        return served
 
     def _remove_deserted(self) -> None:
         for name in list(self.volume.links.deserted()):
-            with suppress(AlreadyUnderWay):
+            beat()
+            try:
                 self.remove(name)
+            except AlreadyUnderWay:
+                continue  # it is being issued again
+            except CertworkerError as failure:
+                logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
 
     def _guarded(
         self, names: tuple[str, ...], name: str, facts: Facts | None, now: datetime

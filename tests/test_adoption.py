@@ -20,6 +20,7 @@ from certworker.overview import standing, standings
 from certworker.serving.generation import PEM_FILES
 from tests.serving.authority import Signer
 from tests.serving.oddities import pair
+from tests.serving.reader import followed
 
 NAME = "shop.localhost"
 
@@ -67,13 +68,15 @@ class TestAdoption:
         """
         place = left_by_appwrite(house)
         before = {file: (place / file).read_bytes() for file in PEM_FILES}
-        proxy_file = (house.traefik.directory / f"{NAME}.yml").read_text()
 
         with caplog.at_level(logging.INFO, "certworker"):
             assert 1 == house.rounds.reconcile()
 
         assert before == {file: (place / file).read_bytes() for file in PEM_FILES}
-        assert proxy_file == (house.traefik.directory / f"{NAME}.yml").read_text()
+        # Traefik's file names the generation, which never changes, instead of the four files, which do.
+        served = followed(house.traefik.directory, NAME)
+        assert served
+        assert before["fullchain.pem"] == served.fullchain_pem
         moment = house.agenda.moment(NAME)
         assert moment is not None
         assert moment > house.clock()
@@ -167,6 +170,51 @@ class TestAdoption:
 
         assert "kept" == house.issuer.issue((NAME, f"www.{NAME}")).state
         assert 0 == orders(door_authority)
+
+    def test_each_of_them_is_published_and_on_the_agenda_at_once(self, house: House) -> None:
+        """
+        The other program had a file of Traefik for one of the names only.
+        """
+        left_by_appwrite(house, NAME, f"www.{NAME}")
+
+        assert 2 == house.rounds.reconcile()
+
+        certificates = {name: followed(house.traefik.directory, name) for name in (NAME, f"www.{NAME}")}
+        assert {NAME, f"www.{NAME}"} == set(house.agenda.names())
+        assert all(certificates.values())
+        assert 1 == len({certificate.serial for certificate in certificates.values() if certificate})
+
+    @pytest.mark.parametrize("adopted", [False, True], ids=["request first", "adopted first"])
+    def test_a_request_for_one_of_its_names_is_kept_and_takes_nothing_away(
+        self, house: House, door_authority: DevelopmentAuthority, adopted: bool
+    ) -> None:
+        """
+        The certificate is valid for the name; the other name is served on, too.
+        """
+        left_by_appwrite(house, NAME, f"www.{NAME}")
+        if adopted:
+            house.rounds.reconcile()
+
+        assert "kept" == house.issuer.issue((NAME,)).state
+        house.rounds.reconcile()
+
+        assert all(followed(house.traefik.directory, name) for name in (NAME, f"www.{NAME}"))
+        assert 0 == orders(door_authority)
+
+    def test_a_name_that_no_ca_of_ours_certifies_is_left_out_of_the_renewal(
+        self, house: House, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A request with such a name is refused, and the others would expire with it.
+        """
+        left_by_appwrite(house, NAME, f"_x.{NAME}")
+
+        house.rounds.reconcile()
+
+        assert f"also for _x.{NAME}, which certworker cannot renew" in caplog.text
+        facts = house.volume.facts(NAME)
+        assert facts
+        assert (NAME,) == facts.names
 
     def test_adopting_twice_changes_nothing(self, house: House) -> None:
         """

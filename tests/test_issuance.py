@@ -4,6 +4,8 @@ The page that tells the story, with real rooms on every side.
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -118,6 +120,66 @@ class TestIssue:
 
         assert "issued" == outcome.state
         assert 2 == orders(authority)
+
+    @pytest.mark.parametrize("asked", [(NAME,), (f"WWW.{NAME}".lower(),), (f"www.{NAME}", NAME)])
+    def test_a_request_for_some_names_of_a_valid_certificate_keeps_it(
+        self, house: House, authority: DevelopmentAuthority, asked: tuple[str, ...]
+    ) -> None:
+        """
+        It serves them; nothing is ordered, and no name loses anything.
+        """
+        first = house.issuer.issue((NAME, f"www.{NAME}", f"shop.{NAME}"))
+        outcome = house.issuer.issue(asked)
+
+        assert ("kept", asked[0]) == (outcome.state, outcome.facts.names[0])
+        assert first.facts.serial == outcome.facts.serial
+        assert {served(house, name).serial for name in first.facts.names} == {first.facts.serial}
+        assert 1 == orders(authority)
+
+    def test_when_it_is_due_it_is_renewed_for_all_its_names(
+        self, house: House, authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The log says for which names, besides the one that was requested.
+        """
+        names = (NAME, f"www.{NAME}")
+        house.issuer.issue(names)
+        due = replace(house.issuer, plan=lambda facts, now: replace(house.issuer.plan(facts, now), due=True))
+        with caplog.at_level(logging.INFO, "certworker"):
+            outcome = due.issue((f"www.{NAME}",))
+
+        assert ("issued", set(names)) == (outcome.state, set(outcome.facts.names))
+        assert {served(house, name).serial for name in names} == {outcome.facts.serial}
+        assert f"also for {NAME}: they are renewed together" in caplog.text
+        assert 2 == orders(authority)
+
+    def test_force_orders_exactly_the_names_of_the_request(self, house: House) -> None:
+        """
+        So a name leaves a certificate; the other one is served as before.
+        """
+        first = house.issuer.issue((NAME, f"www.{NAME}"))
+        outcome = house.issuer.issue((NAME,), force=True)
+
+        assert (NAME,) == outcome.facts.names
+        assert (outcome.facts.serial, first.facts.serial) == (
+            served(house, NAME).serial,
+            served(house, f"www.{NAME}").serial,
+        )
+
+    def test_a_name_that_has_left_is_not_renewed_with_the_others(
+        self, house: House, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        It has a certificate of its own, and the valid one of the others is kept for them.
+        """
+        first = house.issuer.issue((NAME, f"www.{NAME}"))
+        house.issuer.issue((f"www.{NAME}",), force=True)
+
+        outcome = house.issuer.issue((NAME,))
+        assert ("kept", first.facts.serial) == (outcome.state, outcome.facts.serial)
+        due = replace(house.issuer, plan=lambda facts, now: replace(house.issuer.plan(facts, now), due=True))
+        assert (NAME,) == due.issue((NAME,)).facts.names
+        assert 3 == sum(asked.kind == "finalize" for asked in authority.requests)
 
     def test_a_lost_file_of_the_proxy_is_written_again_without_an_order(
         self, house: House, authority: DevelopmentAuthority

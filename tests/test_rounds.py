@@ -83,7 +83,7 @@ class TestLook:
         """
         www = f"www.{NAME}"
         house.issuer.issue((NAME, www))
-        house.issuer.issue((www,))
+        house.issuer.issue((www,), force=True)
         later = house.clock() + timedelta(days=80)
         rounds = replace(house.rounds, clock=lambda: later)
 

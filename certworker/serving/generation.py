@@ -124,6 +124,13 @@ class Facts:
         """
         return Life(self.not_before, self.not_after, self.serial)
 
+    @property
+    def certificate(self) -> tuple[str, str, datetime]:
+        """
+        What tells the certificate from every other one: no CA gives a serial number twice, another CA may.
+        """
+        return self.serial, self.issuer, self.not_before
+
     def as_json(self) -> bytes:
         """
         The content of `meta.json`.

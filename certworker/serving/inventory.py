@@ -19,6 +19,7 @@ from certworker.locking import LEAST_AGE_SECONDS
 from certworker.serving.generation import Facts
 from certworker.serving.pair import stored_in
 from certworker.serving.volume import Volume
+from certworker.supervision import beat
 
 #: Links are made for so many names under one lock; jobs wait for it.
 NAMES_A_LOCK = 20
@@ -51,6 +52,7 @@ def take_inventory(volume: Volume, now: datetime) -> Inventory:
     """
     found, complete, broken = Inventory(), dict[Path, bool](), list[str]()
     for name in sorted({*volume.links.live(), *volume.names()}):
+        beat()
         try:
             directory = _generation(volume, name, found)
         except CertworkerError:
@@ -77,6 +79,7 @@ def complete_links(volume: Volume, names: Iterable[str]) -> None:
     """
     iterator = iter(names)
     while some := list(islice(iterator, NAMES_A_LOCK)):
+        beat()
         with volume.changing():
             for name in some:
                 # Under the lock once more: the name may have been removed since.
@@ -132,6 +135,7 @@ def _relink(volume: Volume, missing: set[str], now: datetime, found: Inventory) 
 
 def _newest_first(volume: Volume) -> Iterator[tuple[Path, Facts]]:
     for directory in sorted(volume.generations(), reverse=True):
+        beat()
         try:
             facts = Facts.read(directory)
         except CertworkerError:

@@ -100,25 +100,28 @@ def facts_found(certificate: Certificate, directory: Path) -> Facts:
     return replace(facts, names=tuple(name for name in facts.names if NAME.fullmatch(name)))
 
 
-def renewable(stored: Stored, name: str) -> bool:
+def fits(stored: Stored, name: str) -> bool:
     """
-    Return whether certworker could renew *stored* for *name*; if not, log a warning that says why.
+    Return whether *stored* is for *name*; if not, log a warning that says for which names it is.
+    """
+    if name in stored.facts.names:
+        return True
+    reason = f"the certificate is for {_shown(stored.certificate.names)}, which cannot be renewed for {name}."
+    failure = PairBroken(path=stored.directory, name=name, reason=reason)
+    logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
+    return False
 
-    Names that certworker cannot renew, a wildcard for example, are in another warning.
+
+def report_left_out(stored: Stored, name: str, names: Sequence[str]) -> None:
     """
-    in_certificate = comparable(stored.certificate.names)
-    if name not in stored.facts.names:
-        reason = f"the certificate is for {_shown(in_certificate)}, which cannot be renewed for {name}."
-        failure = PairBroken(path=stored.directory, name=name, reason=reason)
-        logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
-        return False
-    if left_out := [each for each in in_certificate if each not in stored.facts.names]:
+    Log which names of *stored*, the certificate of *name*, are not among the *names* that can be renewed.
+    """
+    if left_out := [each for each in comparable(stored.certificate.names) if each not in names]:
         logger.warning(
             "the certificate is also for %s, which certworker cannot renew; the next one is without it",
             _shown(left_out),
             extra={"domain": name},
         )
-    return True
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ from certworker.errors.machine import Fenced, VolumeLocked
 from certworker.locking import LEAST_AGE_SECONDS, PATIENCE_SECONDS, SharedDirectory, WriteLock
 from certworker.serving.generation import Facts, build, is_generation, new_directory, token_of
 from certworker.serving.links import Links
-from certworker.serving.pair import Stored, renewable, stored_in
+from certworker.serving.pair import Stored, fits, report_left_out, stored_in
 from certworker.serving.unpublished import Unpublished
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Volume:
     The certificates under *certificates_dir*, one directory per name.
 
     Args:
+        renewable: Whether certworker could renew a certificate for a name that another program put there.
         least_age_seconds: What is younger was not left behind by a crash.
     """
 
@@ -40,26 +42,23 @@ class Volume:
         certificates_dir: Path,
         *,
         keep: int = 3,
+        renewable: Callable[[str], bool] = lambda _name: True,
         patience_seconds: float = PATIENCE_SECONDS,
         least_age_seconds: float = LEAST_AGE_SECONDS,
     ) -> None:
         self.directory = certificates_dir.absolute()
         self.keep = keep
+        self._renewable = renewable
         self.links = Links(self.directory)
         self._generations = self.links.generations
         self._unpublished = Unpublished(self._generations)
         # A link to it, so that each lock that is taken in Redis costs no scan of all generations.
         self._highest = self._generations.parent / "highest"
         own = self.directory / ".certworker"
-        #: Written to while a generation is built and not yet linked; alone while old ones are removed. In the
-        #: directory of the names only trials leave something behind.
+        #: Where generations are built, and where trials of the directory of the names leave something behind.
+        patience = {"patience_seconds": patience_seconds, "least_age_seconds": least_age_seconds}
         self._building, self._trials = (
-            SharedDirectory(
-                directory,
-                own / "building.lock",
-                patience_seconds=patience_seconds,
-                least_age_seconds=least_age_seconds,
-            )
+            SharedDirectory(directory, own / "building.lock", **patience)
             for directory in (self._generations, self.directory)
         )
         #: Held from the look at what is linked to the last new link.
@@ -123,14 +122,16 @@ class Volume:
             The facts; None if there are no such files, or if they are of no use, which a warning tells.
         """
         others = self.current(name) if self.links.leads_to(name) == self.links.place(name) else None
-        if others is None or not renewable(others, name):
+        if others is None or not fits(others, name):
             return None
+        names = tuple(each for each in others.facts.names if each == name or self._renewable(each))
+        report_left_out(others, name, names)
         with self._building.writing():
             durable.make_directory(self._generations)
             with self._linking.held():
-                self._adopt(name)
+                self._adopt(name, names)
                 generation = self.links.generation(name)
-                for other in others.facts.names:
+                for other in names:
                     if generation and self.links.leads_to(other) is None:
                         self.links.lay(other)
                         self.links.switch([other], generation)
@@ -327,7 +328,11 @@ class Volume:
         linked = map(self.links.generation, facts.names)
         for directory in dict.fromkeys(filter(None, (self._unpublished.find(facts.names), *linked))):
             known = Facts.read(directory)
-            if known and _is_same(known, facts) and (stored := stored_in(directory, facts.names[0])):
+            if (
+                known
+                and known.certificate == facts.certificate
+                and (stored := stored_in(directory, facts.names[0]))
+            ):
                 return stored
         return None
 
@@ -353,15 +358,16 @@ class Volume:
             self._adopt(name)
         self.links.switch(names, generation)
 
-    def _adopt(self, name: str) -> None:
+    def _adopt(self, name: str, names: tuple[str, ...] = ()) -> None:
         # The files of others become a generation of their own before links replace them, one after the
         # other: so there is no moment at which the four do not fit each other.
         if self.links.leads_to(name) == self.links.place(name) and (others := self.current(name)):
-            if stored := self._stored_before(others.facts):
+            facts = replace(others.facts, names=names or others.facts.names)
+            if stored := self._stored_before(facts):
                 generation = stored.directory
             else:
-                generation = new_directory(self._generations, others.facts.generation)
-                build(generation, others.certificate, others.facts)
+                generation = new_directory(self._generations, facts.generation)
+                build(generation, others.certificate, facts)
             self.links.switch([name], generation)
         self.links.lay(name)
 
@@ -390,8 +396,3 @@ class Volume:
                     return [entry.name for entry in entries]
             except FileNotFoundError:
                 return []
-
-
-def _is_same(one: Facts, other: Facts) -> bool:
-    # No CA gives a serial number twice; another CA may.
-    return (one.serial, one.issuer, one.not_before) == (other.serial, other.issuer, other.not_before)
