@@ -25,7 +25,8 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.errors.machine import AlreadyUnderWay
-from certworker.ledger.faults import explainer
+from certworker.errors.redis import RedisFault
+from certworker.ledger.faults import address_of, explainer
 from certworker.supervision import BEAT_SECONDS, Faults, Loop, Postponed, beat
 
 logger = logging.getLogger(__name__)
@@ -40,18 +41,34 @@ LEASE_SECONDS = 20
 #: A lease is renewed when this share of it has passed: three renewals in a row may fail.
 RENEWAL_SHARE = 1 / 4
 
+#: The name of a generation has twelve digits for it.
+HIGHEST_TOKEN = 10**12 - 1
+
+#: A counter in Redis that is further ahead of the volume was not counted: that would be 30 locks a second for
+#: a year, and no certificate stored.
+LONGEST_LEAP = 10**9
+
+#: Milliseconds. No worker takes a longer lease, so a lock that lasts longer, or for ever, is not a worker's.
+LONGEST_LEASE = 3_600_000
+
 #: KEYS: the counter, then the locks. ARGV: our mark, the lease in milliseconds, the highest token known.
 #: The token; or, below zero, which of the locks somebody else holds. Without effect in that case.
-_TAKE = """
+#: A counter that makes no sense counts as lost.
+_TAKE = f"""
 for i = 2, #KEYS do
     local holder = redis.call('GET', KEYS[i])
-    if holder and holder ~= ARGV[1] then return 1 - i end
+    if holder and holder ~= ARGV[1] then
+        local left = redis.call('PTTL', KEYS[i])
+        if left >= 0 and left <= {LONGEST_LEASE} then return 1 - i end
+    end
 end
 for i = 2, #KEYS do
     redis.call('SET', KEYS[i], ARGV[1], 'PX', ARGV[2])
 end
-local counted = tonumber(redis.call('GET', KEYS[1]) or 0) or 0
-local token = math.max(counted, tonumber(ARGV[3])) + 1
+local counted, highest = redis.call('GET', KEYS[1]) or '', tonumber(ARGV[3])
+counted = #counted <= 12 and string.match(counted, '^%d+$') and tonumber(counted) or 0
+if counted > highest + {LONGEST_LEAP} then counted = 0 end
+local token = math.max(counted, highest) + 1
 redis.call('SET', KEYS[1], string.format('%.0f', token))
 return token
 """
@@ -214,7 +231,7 @@ class NameLocks:
     def _taken(self, names: tuple[str, ...], keys: list[str], mark: str) -> Lease:
         asked = time.monotonic()
         try:
-            token = int(self._take([FENCE, *keys], [mark, self._milliseconds, self._highest_token()]))
+            token = self._token(keys, mark)
         except BaseException:
             # The command may have arrived although its answer did not.
             self._given_back(keys, mark)
@@ -228,6 +245,14 @@ class NameLocks:
             asked,
             renew=lambda: bool(self._renew(keys, [mark, self._milliseconds])),
         )
+
+    def _token(self, keys: list[str], mark: str) -> int:
+        highest = min(max(self._highest_token(), 0), HIGHEST_TOKEN)
+        token = int(self._take([FENCE, *keys], [mark, self._milliseconds, highest]))
+        if not (0 < token <= HIGHEST_TOKEN or -len(keys) <= token < 0):
+            reason = f"the fencing token {token} is out of bounds"
+            raise RedisFault(address=address_of(self._connection), reason=reason)
+        return token
 
     def _given_back(self, keys: list[str], mark: str) -> None:
         try:

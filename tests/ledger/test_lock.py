@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from certworker.errors.machine import AlreadyUnderWay
+from certworker.errors.redis import RedisFault
 from certworker.ledger.lock import FENCE, LOCKS, NameLocks
 from tests.servers.redis import RedisServer
 
@@ -53,6 +54,70 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     server.start()
     yield server
     server.kill()
+
+
+class TestFence:
+    @pytest.mark.parametrize(
+        "planted",
+        [
+            *("inf", "-inf", "nan", "1e300", "-5", "1.5", "0x10", "", "abc", " 7", "7\n"),
+            *(str(2**63 - 1), str(10**12), "9" * 12, "9" * 5_000),
+        ],
+    )
+    def test_a_counter_that_makes_no_sense_is_taken_from_the_volume(
+        self, connection: redis.Redis, planted: str
+    ) -> None:
+        """
+        One SET stopped every issuance of every name. The next token is the one after the volume's.
+        """
+        connection.set(FENCE, planted)
+        locks = locks_of(connection, highest=41)
+
+        with locks.hold(["a.org"]) as first, locks.hold(["b.org"]) as second:
+            assert (42, 43) == (first.token, second.token)
+
+    def test_a_counter_of_another_type_is_taken_from_the_volume(self, connection: redis.Redis) -> None:
+        """
+        The client removes the key.
+        """
+        connection.rpush(FENCE, "7")
+
+        with locks_of(connection, highest=41).hold(["a.org"]) as lease:
+            assert 42 == lease.token
+
+    def test_a_counter_ahead_of_the_volume_counts(self, connection: redis.Redis) -> None:
+        """
+        Most leases store no certificate.
+        """
+        connection.set(FENCE, 1_000_000)
+
+        with locks_of(connection, highest=41).hold(["a.org"]) as lease:
+            assert 1_000_001 == lease.token
+
+    @pytest.mark.parametrize("highest", [10**12 - 1, 10**15])
+    def test_a_token_that_no_generation_can_have_is_refused(
+        self, connection: redis.Redis, highest: int
+    ) -> None:
+        """
+        A generation with thirteen digits would be read as the oldest; the lock is free again.
+        """
+        locks = locks_of(connection, highest=highest)
+        with pytest.raises(RedisFault, match="out of bounds"), locks.hold(["a.org"]):
+            pass
+
+        assert not locks.is_held("a.org")
+
+    @pytest.mark.parametrize("milliseconds", [None, 10**12])
+    def test_a_lock_that_no_worker_took_is_free(
+        self, connection: redis.Redis, milliseconds: int | None
+    ) -> None:
+        """
+        A lock without an end would keep a name from its renewal until it expires.
+        """
+        connection.set(LOCKS + "a.org", "planted", px=milliseconds)
+
+        with locks_of(connection).hold(["a.org"]) as lease:
+            assert lease.still_held()
 
 
 class TestHold:
