@@ -127,7 +127,10 @@ class CertworkerError(Exception):
         return Exception.__new__, (type(self), self.message), self.__dict__
 
     def __str__(self) -> str:
-        return f"[{self.code}] {self.message} {self.remedy}"
+        # The words of a CA may end without a full stop; after a link one would be taken for a part of it.
+        words = self.message.split()
+        complete = self.message.endswith((".", "!", "?", "…")) or (words and "://" in words[-1])
+        return f"[{self.code}] {self.message}{'' if complete else '.'} {self.remedy}"
 
     def as_json(self) -> dict[str, Any]:
         """

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from certworker import errors
 from certworker.acme.refusals import REFUSALS
 from certworker.errors import CertworkerError, Retry, Severity, catalogue, printable
+from certworker.errors.authority import UserActionRequired
 from certworker.errors.configuration import InvalidSettings
 from certworker.errors.machine import BadJob, FunctionNotRegistered
 from certworker.errors.naming import ForbiddenByPolicy, NameFailure, NotRegistered, PayloadFailure
@@ -106,6 +107,23 @@ class TestCertworkerError:
             "[config.invalid] The configuration has wrong values (2). A must be 1. B must be 2. "
             "Correct them in .env, then run: docker compose up -d"
         )
+
+    @pytest.mark.parametrize(
+        ("detail", "end"),
+        [
+            ("confirm first", "confirm first. Open"),
+            ("confirm first.", "confirm first. Open"),
+            ("Confirm!", "Confirm! Open"),
+            ("see https://ca.example/42", "see https://ca.example/42 Open"),
+        ],
+    )
+    def test_the_remedy_begins_a_new_sentence(self, detail: str, end: str) -> None:
+        """
+        The words of a CA may end without a full stop.
+        """
+        failure = UserActionRequired(authority="The CA", detail=detail, url="https://ca.example/42")
+
+        assert end in str(failure)
 
     def test_it_is_json_with_the_words_of_the_ca(self) -> None:
         """
