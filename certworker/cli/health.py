@@ -12,6 +12,7 @@ import sys
 
 import click
 
+from certworker.deadline import Deadline
 from certworker.intake.connection import connected
 from certworker.intake.health import reports
 from certworker.settings import HttpAddress, Settings, load
@@ -38,11 +39,12 @@ def command() -> None:
 
 def _asked(address: HttpAddress) -> bool:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 (any address is ours)
-    connection = http.client.HTTPConnection(host, address.port, timeout=TIMEOUT_SECONDS)
+    connection = http.client.HTTPConnection(host, address.port)
     try:
+        connection.sock = Deadline(TIMEOUT_SECONDS).connect_to(host, address.port)
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
-        click.echo(answer.read().decode())
+        click.echo(answer.read().decode("utf-8", "replace"))
     except (OSError, http.client.HTTPException) as fault:
         click.echo(f"The worker does not answer at {host}:{address.port} ({fault}).", err=True)
         return False

@@ -11,6 +11,7 @@ from redis import Redis
 
 from certworker.intake.health import REPORTS
 from tests.servers.ports import free_port
+from tests.servers.web import WebServer, trickling
 from tests.servers.worker import WorkerProcess, wait_until
 
 
@@ -32,6 +33,17 @@ class TestHealth:
         worker.wait_for_line("ready")
 
         assert 0 == worker.command("health").returncode
+
+    def test_an_answer_that_never_ends_is_not_well(self, worker: WorkerProcess) -> None:
+        """
+        Each of its lines comes in time, all of them together do not.
+        """
+        with WebServer(trickling) as server:
+            worker.environment["CERTWORKER_HTTP_ADDRESS"] = f"127.0.0.1:{server.port}"
+            ended = worker.command("health")
+
+        assert 1 == ended.returncode
+        assert "no complete answer within 3 s" in ended.stderr
 
 
 class TestWithoutHttp:
