@@ -1,9 +1,9 @@
 """
 The links by which readers find a certificate, and the one rename that switches it.
 
-`DOMAIN/` is a real directory, since the core deletes only such; its four files are relative links through
+`DOMAIN/` is a real directory, since the core deletes only such; its files are relative links through
 `.certworker/live/DOMAIN` into a generation. They are laid once. Afterwards only the link in the middle is
-replaced, which switches all four at once.
+replaced, which switches all of them at once.
 """
 
 from __future__ import annotations
@@ -16,6 +16,10 @@ from pathlib import Path
 
 from certworker import durable
 from certworker.serving.generation import GENERATIONS, LIVE, NAME, PEM_FILES
+
+#: The links in `DOMAIN/`, and the file of a generation to which each leads. HAProxy before 3.0 looks for the
+#: key of `fullchain.pem` in `fullchain.pem.key`.
+READERS = {**{file: file for file in PEM_FILES}, "fullchain.pem.key": "privkey.pem"}
 
 
 class Links:
@@ -128,19 +132,19 @@ class Links:
         place = self._place(name)
         with durable.told(place):
             try:
-                return all(_is_link(f"{place}/{file}", _route(name, file)) for file in PEM_FILES)
+                return all(_is_link(f"{place}/{link}", _route(name, file)) for link, file in READERS.items())
             except (FileNotFoundError, NotADirectoryError):
                 return False
 
     def lay(self, name: str) -> None:
         """
-        Make `DOMAIN/` and its four links, whatever stands there.
+        Make `DOMAIN/` and its links, whatever is there.
         """
         directory = self.place(name)
         if directory.is_symlink():
             durable.remove(directory)
         durable.make_directory(directory)
-        routes = {file: _route(name, file) for file in PEM_FILES}
+        routes = {link: _route(name, file) for link, file in READERS.items()}
         missing = {
             file: route
             for file, route in routes.items()

@@ -1,0 +1,206 @@
+"""
+Real servers read the volume with the configuration of docs/guides/reload-other-servers.md.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from certworker.serving.handshake import shown
+from certworker.serving.volume import Volume
+from certworker.settings import HttpAddress
+from certworker.settings.reloads import Reload
+from tests.servers.ports import free_port
+from tests.servers.worker import wait_until
+from tests.serving.authority import Signer
+from tests.serving.stored import store
+
+GUIDE = Path(__file__).parents[1] / "docs/guides/reload-other-servers.md"
+NAME, OTHER = "shop.example.com", "blog.example.com"
+
+#: The place of the volume on the page.
+VOLUME = "/storage/certificates"
+
+
+def blocks(language: str) -> list[str]:
+    """
+    Return the blocks of the guide that are written in *language*.
+    """
+    return re.findall(rf"^```{language}\n(.*?)^```$", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def program(name: str) -> str:
+    """
+    Return where the program *name* is.
+    """
+    found = shutil.which(name)
+    if found is None:
+        raise RuntimeError(f"{name} is missing; install it: apt-get install {name}")
+    return found
+
+
+@contextmanager
+def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """
+    Run *command*, and end it with its children.
+    """
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+class Server:
+    """
+    A server on a free port, with its log and the files of a volume.
+    """
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.port = free_port()
+        self.volume = Volume(place / "certificates")
+        self.log = place / "server.log"
+
+    def adapted(self, text: str) -> str:
+        """
+        Return *text* of the guide with the paths and the port of this server.
+        """
+        return (
+            text.replace(VOLUME, str(self.volume.directory))
+            .replace("/etc/haproxy", str(self.place))
+            .replace("443", str(self.port))
+        )
+
+    def serial(self, name: str) -> str | None:
+        """
+        Return the serial number of the certificate that a visitor of *name* sees; None: there is no answer.
+        """
+        try:
+            leaf = x509.load_der_x509_certificate(shown(name, HttpAddress("127.0.0.1", self.port)))
+        except OSError:
+            return None
+        return f"{leaf.serial_number:x}"
+
+    def wait_for(self, name: str, serial: str) -> None:
+        """
+        Return when a visitor of *name* sees the certificate with *serial*.
+        """
+        wanted = serial.lstrip("0")
+        wait_until(lambda: self.serial(name) == wanted or None, self.log.read_text)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    """
+    Return a server that is not started, and a volume with a certificate.
+    """
+    return Server(tmp_path)
+
+
+def nginx(server: Server) -> list[str]:
+    """
+    Write the configuration of the guide with what every nginx needs, and return the command.
+    """
+    (site,) = blocks("nginx")
+    configuration = server.place / "nginx.conf"
+    configuration.write_text(
+        f"daemon off; pid {server.place}/pid; error_log stderr; events {{}}\n"
+        f"http {{ access_log off; {_places(server.place)}\n{server.adapted(site)} }}\n"
+    )
+    return [program("nginx"), "-p", str(server.place), "-c", str(configuration), "-e", "stderr"]
+
+
+def _places(place: Path) -> str:
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    return " ".join(f"{kind}_temp_path {place}/{kind};" for kind in kinds)
+
+
+def haproxy(server: Server, site: str) -> list[str]:
+    """
+    Write the configuration *site* with what every HAProxy needs, and return the command.
+    """
+    configuration = server.place / "haproxy.cfg"
+    timeouts = "".join(f"    timeout {kind} 5s\n" for kind in ("client", "server", "connect"))
+    configuration.write_text(f"defaults\n{timeouts}{server.adapted(site)}")
+    return [program("haproxy"), "-W", "-f", str(configuration)]
+
+
+class TestReload:
+    @pytest.mark.parametrize(("kind", "told"), [("nginx", signal.SIGHUP), ("haproxy", signal.SIGUSR2)])
+    def test_a_server_shows_a_new_certificate_after_its_reload(
+        self, server: Server, signer: Signer, kind: str, told: signal.Signals
+    ) -> None:
+        """
+        It finds chain and key where the guide says, for the first certificate and for its renewals.
+        """
+        first = store(server.volume, signer.certificate(NAME), token=1)
+        command = nginx(server) if kind == "nginx" else haproxy(server, blocks("haproxy")[0])
+        with running(command, server.log) as process:
+            server.wait_for(NAME, first.facts.serial)
+            for token in (2, 3):
+                renewed = store(server.volume, signer.certificate(NAME), token=token)
+                process.send_signal(told)
+                server.wait_for(NAME, renewed.facts.serial)
+
+    def test_haproxy_takes_a_list_of_all_certificates(self, server: Server, signer: Signer) -> None:
+        """
+        The command of the guide writes the list; HAProxy selects by name.
+        """
+        stored = {
+            name: store(server.volume, signer.certificate(name), token=token)
+            for token, name in enumerate((NAME, OTHER), start=1)
+        }
+        (command,) = [block for block in blocks("sh") if block.startswith("ls ")]
+        subprocess.run(["/bin/sh", "-ec", server.adapted(command)], check=True)
+        one = f"crt {VOLUME}/{NAME}/fullchain.pem"
+        site = blocks("haproxy")[0]
+        assert one in site
+        assert "crt-list\n/etc/haproxy/certificates.txt" in GUIDE.read_text()
+        with running(
+            haproxy(server, site.replace(one, "crt-list /etc/haproxy/certificates.txt")), server.log
+        ):
+            for name, each in stored.items():
+                server.wait_for(name, each.facts.serial)
+
+
+class TestGuide:
+    def test_each_reload_of_the_guide_is_one_that_the_worker_takes(self) -> None:
+        """
+        Each server has one, and the last line has several.
+        """
+        lines = [line for block in blocks("sh") for line in block.splitlines() if "CERTWORKER_RELOAD" in line]
+        reloads = [Reload.parse(each) for line in lines for each in line.partition("=")[2].split(",")]
+
+        containers = [reload.container for reload in reloads]
+        assert {"nginx", "haproxy", "httpd", "postfix", "dovecot"} == set(containers)
+        assert 6 == len(lines)
+
+    def test_each_file_of_the_guide_is_one_that_the_volume_has(self, server: Server, signer: Signer) -> None:
+        """
+        Also those of the servers that are not part of the tests.
+        """
+        store(server.volume, signer.certificate(NAME, "mail.example.com"))
+        text = GUIDE.read_text().replace("/NAME/", f"/{NAME}/")
+        files = set(re.findall(r"/storage/certificates/([\w.]+/[\w.]+)", text))
+
+        assert len(files) > 5
+        assert not [file for file in files if not (server.volume.directory / file).is_file()]
+
+
+@pytest.fixture(scope="module")
+def signer() -> Signer:
+    """
+    Return the CA that signs what is stored.
+    """
+    return Signer()
