@@ -139,6 +139,7 @@ class Rounds:
         """
         self._remove_deserted()
         self._bring_back()
+        self.agenda.comparing()
         seen = restored = 0
         for some in _batches(filter(is_name, self.volume.names()), 500):
             adopted: dict[str, Path] = {}
@@ -147,9 +148,11 @@ class Rounds:
             self._publish(adopted)
             # The other names of what was adopted had no files until now.
             restored += self._restore(list(dict.fromkeys([*some, *adopted])))
+            self.agenda.still_comparing()
             before, seen = seen, seen + len(some)
             if seen // PROGRESS_EVERY > before // PROGRESS_EVERY:
                 logger.info("%d certificates of the volume compared with the agenda so far", seen)
+        self.agenda.compared()
         if restored:
             logger.info("%d certificates were missing on the agenda and are back on it", restored)
         return restored

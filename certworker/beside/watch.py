@@ -94,6 +94,8 @@ class Watch:
         self._daily = Duties({"the sign of life": self._sign_of_life}, explain)
         self._settings_compared = False
         self._shortest_life: timedelta | None = None
+        #: How many names more the volume had than the agenda after the last comparison.
+        self._shortfall = 0
         self._next_round = self._next_sweep = 0.0
         self._next_sign = time.monotonic() + SIGN_OF_LIFE_SECONDS
         self._well = True
@@ -159,12 +161,22 @@ class Watch:
         self._shortest_life = self.house.overdue.tell().shortest_life
 
     def _see_to_the_agenda(self) -> None:
-        earliest = self.house.agenda.earliest()
-        if earliest is None and not len(self.house.agenda):
+        if self._is_incomplete():
             self.house.rounds.reconcile()
-        elif earliest and earliest + MISSED_AFTER < self.house.clock():
+            self._shortfall = self._short()
+        earliest = self.house.agenda.earliest()
+        if earliest and earliest + MISSED_AFTER < self.house.clock():
             # The scheduler of a worker that died keeps its lock for a minute, and no wake-up comes meanwhile.
             self.house.rounds.look()
+
+    def _is_incomplete(self) -> bool:
+        """
+        Return whether Redis was emptied or lost the agenda, whatever was written to it since.
+        """
+        return not self.house.agenda.is_compared() or self._short() > self._shortfall
+
+    def _short(self) -> int:
+        return max(0, self.house.volume.links.count() - len(self.house.agenda))
 
     def _deliver(self, channel: str) -> float:
         self.house.post_office.deliver(channel)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from redis import Redis
@@ -19,6 +19,13 @@ from certworker.ledger.text import moment_of, name_in, shown_in
 logger = logging.getLogger(__name__)
 
 AGENDA = "certworker:agenda"
+
+#: Exists while the agenda has every name of the volume, as far as is known. It goes when Redis is emptied,
+#: whatever is written to the agenda afterwards.
+COMPARED = "certworker:compared"
+
+#: A comparison of the agenda and the volume that makes no progress for so long was interrupted.
+LONGEST_STANDSTILL = timedelta(minutes=10)
 
 #: So many names go in one command; Redis serves others between two of them.
 NAMES_A_COMMAND = 1_000
@@ -107,6 +114,30 @@ class Agenda:
             scores = self._connection.zmscore(AGENDA, list(some))
             unknown += [name for name, score in zip(some, scores, strict=True) if score is None]
         return unknown
+
+    def comparing(self) -> None:
+        """
+        Note that a comparison with the volume begins.
+        """
+        self._connection.set(COMPARED, "", ex=LONGEST_STANDSTILL)
+
+    def still_comparing(self) -> None:
+        """
+        Note its progress. Where Redis was emptied meanwhile, that changes nothing.
+        """
+        self._connection.expire(COMPARED, LONGEST_STANDSTILL)
+
+    def compared(self) -> None:
+        """
+        Note its end: the agenda has every name of the volume, unless Redis was emptied meanwhile.
+        """
+        self._connection.persist(COMPARED)
+
+    def is_compared(self) -> bool:
+        """
+        Return whether the agenda has every name of the volume, or will have when a comparison ends.
+        """
+        return bool(self._connection.exists(COMPARED))
 
     def names(self) -> list[str]:
         """

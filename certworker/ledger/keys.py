@@ -60,6 +60,7 @@ KINDS = (
     Kind("certworker:budget:AUTHORITY", "zset", "Token buckets, with the time when each is full again."),
     Kind("certworker:challenges", "hash", "Challenge tokens that any worker answers."),
     Kind("certworker:configuration", "string", "A digest of the settings of the last start."),
+    Kind("certworker:compared", "string", "The agenda has every name of the volume."),
     Kind("certworker:doubt:NAME", "string", "The CA was asked today in spite of a doubt; expires."),
     Kind("certworker:events", "stream", "The last outcomes, for other programs."),
     Kind("certworker:fence", "string", "The last fencing token."),

@@ -17,6 +17,7 @@ from certworker.assembly import House
 from certworker.beside.watch import Watch
 from certworker.development.authority import DevelopmentAuthority
 from certworker.errors.configuration import EmailMissing
+from certworker.ledger.agenda import AGENDA, COMPARED
 from certworker.serving.links import Links
 from certworker.supervision import Heartbeat, Postponed
 from certworker.supervision.heartbeats import beats_are_those_of
@@ -140,6 +141,54 @@ class TestForgotten:
         watch(house, [], [])._see_to_the_agenda()
 
         assert "shop.localhost" in house.agenda
+
+    @pytest.mark.parametrize("lost", ["everything", "the agenda"])
+    def test_a_loss_is_noticed_whatever_was_written_since(self, house: House, lost: str) -> None:
+        """
+        A request may come first. The names that the volume has are back with the next check, not in an hour.
+        """
+        names = [f"{number}.localhost" for number in range(3)]
+        for name in names:
+            house.issuer.issue((name,))
+        observed = watch(house, [], [])
+        observed._see_to_the_agenda()
+        if lost == "everything":
+            house.connection.flushall()
+            written = 5
+        else:
+            house.connection.delete(AGENDA)
+            written = 1
+        moment = house.clock() + timedelta(hours=1)
+        house.agenda.put_many({f"new{number}.localhost": moment for number in range(written)})
+        observed._see_to_the_agenda()
+
+        assert [] == house.agenda.missing(names)
+
+    def test_an_interrupted_comparison_is_made_again(self, house: House) -> None:
+        """
+        Redis is emptied while the volume is read: the end of that comparison proves nothing.
+        """
+        house.agenda.comparing()
+        house.connection.flushall()
+        house.agenda.still_comparing()
+        house.agenda.compared()
+
+        assert not house.agenda.is_compared()
+
+    def test_a_comparison_that_ended_is_not_repeated(self, house: House) -> None:
+        """
+        The check is made every ten seconds; it reads the volume only after a loss.
+        """
+        house.issuer.issue(("shop.localhost",))
+        observed = watch(house, [], [])
+        observed._see_to_the_agenda()
+        # Not on the agenda, but not lost: only a comparison would bring it back.
+        house.agenda.remove("shop.localhost")
+        house.agenda.put("other.localhost", house.clock() + timedelta(hours=1))
+        observed._see_to_the_agenda()
+
+        assert "shop.localhost" not in house.agenda
+        assert -1 == house.connection.ttl(COMPARED)
 
     def test_a_moment_that_nobody_came_for_is_seen_to(self, house: House) -> None:
         """
