@@ -49,6 +49,7 @@ LIBRARIES = {
     "click": {"cli"},
     "cryptography": {"certificates", "acme", "development"},
     "dns": {"checks.dns"},
+    "docker": {"serving.containers"},
     "idna": {"names"},
     "josepy": {"acme", "development"},
     "prometheus_client": {"reports.metrics"},

@@ -13,6 +13,5 @@ The files of this wing, each building on those above it::
     traefik         the proxy's configuration, which names one generation per domain
     handshake       which certificate a name is shown with
     container       one container, as the engine shows it
-    engine          one request to the engine that runs the containers
     containers      those who read their certificates once, told to read them again; and who is there
 """

@@ -50,7 +50,7 @@ class Container:
         return cls(
             id=told["Id"],
             name=next((name for name in names if "/" not in name), told["Id"][:12]),
-            labels=_texts(told.get("Labels") or {}),
+            labels=told.get("Labels") or {},
             image=told.get("Image") or "",
             state=told.get("State") or "",
             published=tuple(
@@ -73,7 +73,7 @@ class Container:
         The one whose start GET /events tells; its labels stand among the attributes.
         """
         attributes = event["Actor"]["Attributes"]
-        return cls(id=event["Actor"]["ID"], name=attributes["name"], labels=_texts(attributes))
+        return cls(id=event["Actor"]["ID"], name=attributes["name"], labels=attributes)
 
     def lies_at(self, path: PurePath) -> str | None:
         """
@@ -84,7 +84,3 @@ class Container:
             return None
         point = max(around, key=lambda each: len(each.parts))
         return str(PurePath(self.mounts[str(point)]) / path.relative_to(point))
-
-
-def _texts(told: Mapping[Any, Any]) -> Mapping[str, str]:
-    return {str(name): str(text) for name, text in told.items()}

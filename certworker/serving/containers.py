@@ -1,5 +1,5 @@
 """
-Docker, asked to make containers read their certificates again, and which containers there are.
+Docker, asked to tell containers to read their certificates again, and which containers there are.
 
 A reload is one request by name: a socket proxy need not allow more than that. Lists are asked for only where
 an operator wants labels to be read, and by the doctor.
@@ -8,29 +8,25 @@ an operator wants labels to be read, and by the doctor.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
-from typing import Any
-from urllib.parse import quote
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
-from certworker.deadline import Deadline
+from certworker.errors import printable
 from certworker.errors.reloading import EngineUnreachable, ListingRefused, ReloadFailed, ReloadRefused
 from certworker.serving.container import Container
-from certworker.serving.engine import EngineFailed, Lines, Session
 from certworker.settings.reloads import Reload
+
+if TYPE_CHECKING:
+    from docker import APIClient
+    from docker.types import CancellableStream
 
 #: A restart waits this long for the container to end by itself.
 GRACE_SECONDS = 10
-#: For a list, or for the beginning of the events.
-LIST_SECONDS = 30.0
-#: For a reload as a whole, be it a command of the container that takes its time.
-RELOAD_SECONDS = 120.0
+TIMEOUT_SECONDS = 30
 
 #: After so much silence the engine may be gone without a word.
-LONGEST_SILENCE_SECONDS = 60.0
-
-#: What an entry of an engine, or of something that takes itself for one, may lack.
-ODD = (KeyError, TypeError, AttributeError, ValueError)
+LONGEST_SILENCE_SECONDS = 60
 
 
 class Containers:
@@ -39,16 +35,10 @@ class Containers:
 
     Args:
         engine: Its address, or that of a proxy before it.
-        list_seconds: The deadline of a list.
-        reload_seconds: The deadline of a reload.
     """
 
-    def __init__(
-        self, engine: str, *, list_seconds: float = LIST_SECONDS, reload_seconds: float = RELOAD_SECONDS
-    ) -> None:
+    def __init__(self, engine: str) -> None:
         self._engine = engine
-        self._list_seconds = list_seconds
-        self._reload_seconds = reload_seconds
 
     def reload(self, reload: Reload) -> None:
         """
@@ -57,11 +47,12 @@ class Containers:
         Raises:
             ReloadFailed: There is no such container, it does not run, or its command failed.
             ReloadRefused: A proxy does not allow it.
-            EngineUnreachable: Nobody answers in time, or nobody whom we may ask.
+            EngineUnreachable: Nobody answers, or nobody whom we may ask.
         """
         try:
-            exit_code = _done(Session(self._engine, Deadline(self._reload_seconds)), reload)
-        except EngineFailed as failed:
+            with self._client() as client:
+                exit_code = _done(client, reload)
+        except _Failed as failed:
             if failed.status is None:
                 raise self._unreachable(str(reload), failed) from failed
             if failed.refused:
@@ -80,7 +71,7 @@ class Containers:
             ListingRefused: A proxy does not allow it.
             EngineUnreachable: Nobody answers as an engine does.
         """
-        return self._listed(all=0, filters=json.dumps({"label": [label]}))
+        return self._listed({"label": [label]})
 
     def all(self) -> list[Container]:
         """
@@ -90,7 +81,7 @@ class Containers:
             ListingRefused: A proxy does not allow it.
             EngineUnreachable: Nobody answers as an engine does.
         """
-        return self._listed(all=1)
+        return self._listed(None)
 
     def starts(self, label: str) -> Starts:
         """
@@ -100,26 +91,59 @@ class Containers:
             ListingRefused: A proxy does not allow it.
             EngineUnreachable: Nobody answers as an engine does.
         """
-        filters = {"type": ["container"], "event": ["start"], "label": [label]}
-        follow = self._asked(lambda session: session.follow("/events", filters=json.dumps(filters)))
-        return Starts(follow)
-
-    def _listed(self, **query: object) -> list[Container]:
-        found = self._asked(lambda session: session.ask("GET", "/containers/json", **query))
-        if not isinstance(found, list):
-            raise self._unreachable("its containers", "no list")
-        return [container for each in found if (container := _read(Container.listed, each))]
-
-    def _asked(self, question: Callable[[Session], Any]) -> Any:
         try:
-            return question(Session(self._engine, Deadline(self._list_seconds)))
-        except EngineFailed as failed:
-            if failed.refused:
-                raise ListingRefused(engine=self._engine, reason=f"HTTP {failed.status}") from failed
-            raise self._unreachable("its containers", failed) from failed
+            return self._starts({"type": ["container"], "event": ["start"], "label": [label]})
+        except _Failed as failed:
+            raise self._of_listing(failed) from failed
 
-    def _unreachable(self, wish: str, reason: object) -> EngineUnreachable:
-        return EngineUnreachable(engine=self._engine, wish=wish, reason=reason)
+    def _listed(self, filters: dict[str, list[str]] | None) -> list[Container]:
+        try:
+            with self._client() as client:
+                found = client.containers(all=filters is None, filters=filters)
+        except _Failed as failed:
+            raise self._of_listing(failed) from failed
+        return [Container.listed(each) for each in found]
+
+    def _starts(self, filters: dict[str, list[str]]) -> Starts:
+        from docker.errors import APIError
+        from docker.types import CancellableStream
+
+        with _told():
+            client = self._open()
+            # The library's own call never looks at the status: one that was refused is but silent.
+            answer = client.get(
+                f"{client.base_url}/v{client.api_version}/events",
+                params={"filters": json.dumps(filters)},
+                stream=True,
+                timeout=(TIMEOUT_SECONDS, LONGEST_SILENCE_SECONDS),
+            )
+            if answer.status_code != 200:
+                client.close()
+                raise APIError(answer.reason, answer)
+            return Starts(client, CancellableStream(answer.iter_lines(chunk_size=None), answer))
+
+    @contextmanager
+    def _client(self) -> Iterator[APIClient]:
+        with _told():
+            client = self._open()
+            try:
+                yield client
+            finally:
+                client.close()
+
+    def _open(self) -> APIClient:
+        # Most workers never need it, and it takes its time to import.
+        from docker import APIClient
+
+        return APIClient(self._engine, timeout=TIMEOUT_SECONDS)
+
+    def _of_listing(self, failed: _Failed) -> EngineUnreachable | ListingRefused:
+        if failed.refused:
+            return ListingRefused(engine=self._engine, reason=f"HTTP {failed.status}")
+        return self._unreachable("its containers", failed)
+
+    def _unreachable(self, wish: str, failed: _Failed) -> EngineUnreachable:
+        return EngineUnreachable(engine=self._engine, wish=wish, reason=failed)
 
 
 class Starts:
@@ -127,52 +151,62 @@ class Starts:
     Containers, each when it starts; it ends when the engine goes away or says nothing for long.
     """
 
-    def __init__(self, lines: Lines) -> None:
+    def __init__(self, client: APIClient, lines: CancellableStream) -> None:
+        self._client = client
         self._lines = lines
 
     def __iter__(self) -> Iterator[Container]:
-        while line := self._lines.next(LONGEST_SILENCE_SECONDS):
+        for line in self._lines:
             try:
                 event = json.loads(line)
-            except (ValueError, RecursionError):
+            except ValueError:
                 return  # cut off in the middle
-            if container := _read(Container.started, event):
-                yield container
+            yield Container.started(event)
 
     def close(self) -> None:
         """
         End it, also while another thread waits for the next one.
         """
-        self._lines.close()
+        with suppress(OSError, AttributeError):  # the engine has closed it before us
+            self._lines.close()
+        self._client.close()
 
 
-def _read(read: Callable[[Mapping[str, Any]], Container], told: Any) -> Container | None:
-    # One that is odd costs the others nothing.
-    with suppress(*ODD):
-        return read(told)
-    return None
+class _Failed(Exception):
+    """
+    What the engine said, or why it said nothing.
+    """
+
+    def __init__(self, status: int | None, said: object) -> None:
+        super().__init__(printable(said, 200))
+        self.status = status
+        self.refused = status in (401, 403)
 
 
-def _done(session: Session, reload: Reload) -> int:
+@contextmanager
+def _told() -> Iterator[None]:
+    from docker.errors import APIError, DockerException
+
+    try:
+        yield
+    except (DockerException, OSError) as error:
+        # A question for the engine's version comes first, and what went wrong there is wrapped.
+        cause = error if isinstance(error, APIError) else error.__cause__ or error
+        if not isinstance(cause, APIError):
+            raise _Failed(None, cause) from error
+        raise _Failed(cause.status_code, cause.explanation or cause.response.reason) from error
+
+
+def _done(client: APIClient, reload: Reload) -> int:
     """
     Do it, and return the exit code of the command, if it is one.
     """
-    place = f"/containers/{quote(reload.container, '')}"
     if reload.action == "kill":
-        session.ask("POST", f"{place}/kill", signal=reload.signal)
+        client.kill(reload.container, reload.signal)
     elif reload.action == "restart":
-        session.ask("POST", f"{place}/restart", t=GRACE_SECONDS)
+        client.restart(reload.container, timeout=GRACE_SECONDS)
     else:
-        wanted = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(reload.command)}
-        command = _field(session.ask("POST", f"{place}/exec", wanted), "Id", str)
-        # The answer ends with the command.
-        session.ask("POST", f"/exec/{quote(command, '')}/start", {"Detach": False, "Tty": False})
-        return int(_field(session.ask("GET", f"/exec/{quote(command, '')}/json"), "ExitCode", int))
+        prepared = client.exec_create(reload.container, list(reload.command))
+        client.exec_start(prepared["Id"])
+        return int(client.exec_inspect(prepared["Id"])["ExitCode"])
     return 0
-
-
-def _field(document: Any, name: str, kind: type) -> Any:
-    found = document.get(name) if isinstance(document, dict) else None
-    if not isinstance(found, kind):
-        raise EngineFailed(None, f"an answer without {name}")
-    return found

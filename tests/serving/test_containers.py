@@ -4,6 +4,8 @@ What is asked of Docker, and what an operator is told when it says no.
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -17,7 +19,7 @@ from certworker.serving.containers import Containers, Starts
 from certworker.settings.reloads import Reload
 from tests.servers.engine import Engine, Listed
 from tests.servers.ports import free_port
-from tests.servers.web import WebServer, always, trickling
+from tests.servers.web import WebServer, always
 from tests.servers.worker import wait_until
 
 
@@ -198,30 +200,12 @@ class TestFailures:
                 with pytest.raises(EngineUnreachable):
                     ask()
 
-    def test_one_odd_container_costs_the_others_nothing(self, engine: Engine) -> None:
-        """
-        A list is what some program says.
-        """
-        engine.listed += [
-            Listed("odd", more={"Id": None}),
-            Listed("odder", more={"Names": [5]}),
-            Listed("web"),
-        ]
 
-        assert ["web"] == [each.name for each in Containers(engine.address).all()]
-
-
-class TestDeadlines:
-    def test_an_engine_that_never_ends_its_answer_is_given_up(self) -> None:
+class TestImport:
+    def test_the_library_is_loaded_by_those_who_use_it_only(self) -> None:
         """
-        Each of its lines comes in time, all of them together do not.
+        It costs every start a tenth of a second otherwise.
         """
-        with WebServer(trickling) as server:
-            containers = Containers(f"tcp://127.0.0.1:{server.port}", list_seconds=0.3, reload_seconds=0.3)
-            for ask in (
-                containers.all,
-                lambda: containers.starts("any"),
-                lambda: containers.reload(Reload.parse("web:HUP")),
-            ):
-                with pytest.raises(EngineUnreachable, match=r"no complete answer within 0\.3 s"):
-                    ask()
+        program = "import sys, certworker.cli.work; assert 'docker' not in sys.modules"
+
+        subprocess.run([sys.executable, "-c", program], check=True)
