@@ -148,6 +148,18 @@ class PooledWorker(SimpleWorker):
         for execution in list(self.executions.values()):
             self.maintain_heartbeats(execution.job, execution)
 
+    def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
+        """
+        Renew the lease of *job*.
+
+        RQ's method writes into the hash of the job, too, and deletes a hash that had no such field before. A
+        job that begins at that moment would lose what its producer wrote.
+        """
+        with self.connection.pipeline() as pipeline:
+            ttl = self.get_heartbeat_ttl(job)
+            execution.heartbeat(job.started_job_registry, ttl, pipeline=pipeline)
+            pipeline.execute()
+
     @property
     def dequeue_timeout(self) -> int:
         """

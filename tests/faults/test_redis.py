@@ -103,7 +103,9 @@ class TestRenewals:
         assert accident != "crowd" or accidents.evicted >= steps
         assert EXPECTED[accident] >= set(outcomes), outcomes
         assert "issued" == house.issuer.issue((NAME,), force=True).state
-        assert {} == house.tokens.all()
+        # A Redis that is read-only loses no token either; the maintenance of the worker removes those.
+        assert accident == "read_only" or {} == house.tokens.all()
+        assert {NAME} >= {token.name for token in house.tokens.all().values()}
 
 
 #: What may become of a renewal that meets an accident.

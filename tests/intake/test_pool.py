@@ -5,12 +5,16 @@ The slots: how jobs run in them, and what is left of a job when it has ended.
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 from redis import Redis
+from rq.executions import Execution
 
+from certworker.intake.jobs import registered
+from certworker.intake.pool import PooledWorker
 from certworker.intake.queue import QUEUE_KEY, queue_length, request_certificate
-from tests.intake.toys import end_of, eventually, push, worker_thread
+from tests.intake.toys import end_of, eventually, push, toy_functions, worker_thread
 
 LEASES = "rq:wip:certificates"
 
@@ -112,6 +116,29 @@ class TestPooledWorker:
             end_of(connection, push(connection, "long", "toy.sleep", 7))
 
         assert 1 == connection.llen("toy:began")
+
+    def test_a_heartbeat_at_the_start_of_a_job_leaves_its_hash_alone(self, connection: Redis) -> None:
+        """
+        The lease is renewed, and the hash has what its producer wrote, whatever RQ has not yet added.
+        """
+        push(connection, "job", "toy.sleep", 1)
+        pool = PooledWorker(
+            connection,
+            registered(toy_functions(connection)),
+            slots=1,
+            lease_seconds=30,
+            private_names=True,
+            clock=lambda: datetime.now(UTC),
+        )
+        job = pool.find(b"job", connection)
+        with connection.pipeline() as pipeline:
+            execution = Execution.create(job, 1, pipeline)
+            pipeline.execute()
+        before = connection.hgetall("rq:job:job")
+        pool.maintain_heartbeats(job, execution)
+
+        assert before == connection.hgetall("rq:job:job")
+        assert (connection.zscore(LEASES, execution.composite_key) or 0) > time.time() + 20
 
     def test_it_is_idle_when_it_is(self, connection: Redis) -> None:
         """

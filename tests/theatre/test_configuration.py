@@ -42,7 +42,10 @@ def issued_by_a_public_ca(stage: Stage) -> None:
     """
 
     def store(house: House) -> None:
-        house.volume.store(Signer().certificate(NAME), authority="letsencrypt", kind="public", token=1)
+        stored = house.volume.store(
+            Signer().certificate(NAME), authority="letsencrypt", kind="public", token=1
+        )
+        house.volume.published(stored)
 
     stage.settings["CERTWORKER_AUTHORITY"] = "development"
     stage.arguments["force"] = True
