@@ -17,13 +17,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import click
-from redis import Redis
 
 from certworker.assembly import now_in_utc
 from certworker.development.authority import DevelopmentAuthority
 from certworker.development.proxy import DevelopmentProxy, handshake
 from certworker.development.redis import EmbeddedRedis, free_port
+from certworker.intake.client import client_of
 from certworker.intake.queue import request_certificate
+from certworker.redis_address import RedisAddress
 from certworker.serving.traefik import Traefik
 
 NAME = "demo.localhost"
@@ -56,7 +57,7 @@ def command(keep: bool) -> None:
         _say(2, f"Redis is on port {redis.port}, a CA of our own at {authority.directory_url}")
         stack.enter_context(_worker(_environment(place, redis.port, http_port, authority.directory_url)))
 
-        connection = stack.enter_context(Redis(port=redis.port))
+        connection = stack.enter_context(client_of(RedisAddress((("127.0.0.1", redis.port),))))
         job = request_certificate(NAME, connection=connection)
         _say(3, f"job {job} for {NAME} is on the queue; now the worker's own log:")
         traefik = Traefik(place / "config")

@@ -124,7 +124,13 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # which on
         Read one answer.
         """
         self._bounded.length = 0
-        return super().read_response(*arguments, **options)
+        try:
+            return super().read_response(*arguments, **options)
+        except AnswerTooLong:
+            # The rest of the answer is on its way. Behind Sentinels redis-py before 8 keeps the connection;
+            # without its parser the pool makes a new one.
+            self.on_disconnect()
+            raise
 
 
 class _BoundedReader:

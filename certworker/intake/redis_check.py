@@ -30,8 +30,19 @@ OLDEST_VERSION = (6, 2)
 #: Written to find out whether Redis takes writes; it lives for a second.
 PROBE_KEY = "certworker:probe"
 
-#: How the options of redis-py begin that say where to go; behind Sentinels it is the pool that knows.
-OF_THE_CONNECTION = ("host", "port", "path", "db", "username", "password", "ssl_", "connection_pool")
+#: How the options of redis-py begin that say where to go, and how long to wait; behind Sentinels it is the
+#: pool that knows. Without its time-outs a handshake with a silent server would never end.
+OF_THE_CONNECTION = (
+    "host",
+    "port",
+    "path",
+    "db",
+    "username",
+    "password",
+    "ssl_",
+    "socket_",
+    "connection_pool",
+)
 
 
 class Outage:
