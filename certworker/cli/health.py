@@ -46,7 +46,8 @@ def _asked(address: HttpAddress) -> bool:
         answer = connection.getresponse()
         click.echo(answer.read().decode("utf-8", "replace"))
     except (OSError, http.client.HTTPException) as fault:
-        click.echo(f"The worker does not answer at {host}:{address.port} ({fault}).", err=True)
+        place = f"{host}:{address.port}"
+        click.echo(f"The responder of the worker does not answer at {place} ({fault}).", err=True)
         return False
     return answer.status == http.client.OK
 

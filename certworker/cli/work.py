@@ -27,7 +27,7 @@ from certworker.checks.port80 import answers
 from certworker.doctor.machine import machine, tell
 from certworker.doctor.network import reach
 from certworker.door import Door
-from certworker.errors import CertworkerError
+from certworker.errors import CertworkerError, Interrupted
 from certworker.errors.configuration import InvalidSettings
 from certworker.errors.machine import VolumeReadOnly
 from certworker.intake.appwrite.consumer import Consumer
@@ -84,10 +84,7 @@ def command(override_limits: str | None) -> None:
         _report_settings(failure)
         sys.exit(2)
     log.configure(settings.log, settings.log_level, sys.stdout)
-    # Whatever ends a thread is in the log, in its form.
-    threading.excepthook = lambda ended: log_unexpected(
-        f"the thread {ended.thread.name if ended.thread else ''}", ended.exc_value or ended.exc_type()
-    )
+    threading.excepthook = report_thread
     try:
         code = work(settings)
     except CertworkerError as failure:
@@ -97,6 +94,17 @@ def command(override_limits: str | None) -> None:
         log_unexpected("the worker", error)
         code = 1
     sys.exit(code)
+
+
+def report_thread(ended: threading.ExceptHookArgs) -> None:
+    """
+    Log the exception that ended a thread, in the form of the log.
+
+    A time limit may strike when its job has just ended. Then it ends the thread, and nothing is lost.
+    """
+    error = ended.exc_value or ended.exc_type()
+    if not isinstance(error, Interrupted):
+        log_unexpected(f"the thread {ended.thread.name if ended.thread else 'unknown'}", error)
 
 
 def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:

@@ -5,13 +5,15 @@ The worker's start and end.
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from pathlib import Path
 
 import pytest
 from redis import Redis
 
-from certworker.cli.work import work
+from certworker.cli.work import report_thread, work
+from certworker.errors import Interrupted
 from certworker.ledger.schema import KEY, SCHEMA
 from certworker.settings import load
 from tests.servers.ports import free_port
@@ -194,6 +196,34 @@ def ignores_or_handles(worker: WorkerProcess, number: signal.Signals) -> bool:
     status = Path(f"/proc/{worker.process.pid}/status").read_text()
     ignored = int(status.partition("SigIgn:")[2].split()[0], 16)
     return handles(worker, number) or bool(ignored >> (number - 1) & 1)
+
+
+class TestThreads:
+    @pytest.mark.parametrize(
+        ("error", "lines"), [(ValueError("odd"), 1), (type("OutOfTime", (Interrupted,), {})("late"), 0)]
+    )
+    def test_whatever_ends_one_is_in_the_log(
+        self,
+        error: Exception,
+        lines: int,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """
+        With its traceback; a time limit that strikes after the end of its job is no news.
+        """
+
+        def fail() -> None:
+            raise error
+
+        monkeypatch.setattr(threading, "excepthook", report_thread)
+        thread = threading.Thread(target=fail, name="the-job")
+        thread.start()
+        thread.join()
+
+        assert lines == len(caplog.records)
+        assert lines == caplog.text.count("unexpected error in the thread the-job")
+        assert lines == caplog.text.count("ValueError: odd")
 
 
 class TestSignals:
