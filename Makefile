@@ -47,7 +47,7 @@ demo: .venv/installed ## A queue, a CA, a certificate and its renewal on this ma
 
 # One test at a time to each process: in larger portions one of them would get all the long ones.
 test: .venv/tested tools ## The whole suite, against real servers
-	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=4 --maxschedchunk=1 $(TESTS)
+	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet $(or $(AGAIN),--numprocesses=4 --maxschedchunk=1) $(TESTS)
 
 # The bounds of pyproject.toml promise these versions. uv can choose the lowest ones, pip cannot.
 test-lowest: .venv/lowest/installed tools ## The suite with the lowest versions that pyproject.toml allows
@@ -56,10 +56,10 @@ test-lowest: .venv/lowest/installed tools ## The suite with the lowest versions 
 
 # Making an engine and images where there are none takes minutes, and is nobody's test.
 test-containers: .venv/tested ## The project's own containers; brings an engine along where there is none
-	@$(REAL) $(BIN)/python -m pytest --quiet --override-ini=timeout_func_only=true --timeout=240 tests/containers
+	@$(REAL) $(BIN)/python -m pytest --quiet $(AGAIN) --override-ini=timeout_func_only=true --timeout=240 tests/containers
 
 test-interop: .venv/tested tools .venv/go/$(STEP_CA) .venv/go/$(CADDY) .venv/$(ACME2CERTIFIER) ## CAs of other projects; builds them once, with Go
-	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet tests/interop
+	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet $(AGAIN) tests/interop
 
 tools: .venv/go/asked ## Install the servers and clients that the tests meet
 	@missing=; \

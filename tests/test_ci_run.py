@@ -1,0 +1,90 @@
+"""
+`.ci/run`: what it does about a test that fails.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / ".ci" / "run"
+
+MAKEFILE = """
+lint:
+test:
+\t@.venv/bin/python -m pytest --quiet $(AGAIN) test_project.py
+"""
+
+#: Fails once, and leaves a file that lets it pass from then on.
+FLAKY = """
+from pathlib import Path
+
+def test_flaky():
+    file = Path("passed_by")
+    passed_by = file.exists()
+    file.touch()
+    assert passed_by
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """
+    A project with the script and a Makefile, and this Python.
+    """
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(SCRIPT, tmp_path / ".ci" / "run")
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "Makefile").write_text(MAKEFILE)
+    return tmp_path
+
+
+def run(project: Path, tests: str) -> subprocess.CompletedProcess[str]:
+    """
+    Run the stage `suite` of *project* with these *tests*.
+    """
+    (project / "test_project.py").write_text(tests)
+    return subprocess.run(
+        ["bash", ".ci/run", "suite"], cwd=project, capture_output=True, text=True, check=False
+    )
+
+
+class TestSecondTry:
+    def test_a_test_that_passes_alone_is_named_as_unstable(self, project: Path) -> None:
+        """
+        The run passes, and the race has a name.
+        """
+        ran = run(project, FLAKY)
+
+        assert (0, True) == (ran.returncode, "UNSTABLE test_project.py::test_flaky" in ran.stdout)
+
+    def test_a_test_that_fails_again_fails_the_run(self, project: Path) -> None:
+        """
+        A second try is no excuse for a fault.
+        """
+        ran = run(project, "def test_wrong():\n    assert False\n")
+
+        assert ran.returncode
+        assert "UNSTABLE" not in ran.stdout
+
+    def test_more_than_ten_failures_get_no_second_try(self, project: Path) -> None:
+        """
+        So many at once are no race.
+        """
+        many = "".join(f"def test_{number}():\n    assert False\n" for number in range(11))
+        ran = run(project, many)
+
+        assert ran.returncode
+        assert 1 == ran.stdout.count("11 failed")
+
+    def test_a_run_without_failures_has_no_second_try(self, project: Path) -> None:
+        """
+        What passes at once is not run again.
+        """
+        ran = run(project, "def test_right():\n    pass\n")
+
+        assert (0, 1) == (ran.returncode, ran.stdout.count("1 passed"))
