@@ -3,6 +3,7 @@ The commands a person types. Each lives in its own module, imported when it is c
 
 Some share what stands above them::
 
+    output       what commands print: one line each, printable
     given        names, typed or in a file, and who types
     request      asks for certificates
     remove       takes names out of service
@@ -91,6 +92,7 @@ def main() -> None:
     """
     The entry point: errors become sentences and exit codes, never stack traces.
     """
+    from certworker.cli.output import say
     from certworker.errors import CertworkerError
 
     # In a container this is process 1, for which the kernel ignores SIGTERM until a handler is there.
@@ -104,5 +106,5 @@ def main() -> None:
     try:
         cli(standalone_mode=True)
     except CertworkerError as failure:
-        click.echo(f"certworker: {failure}", err=True)
+        say(f"certworker: {failure}", err=True)
         sys.exit(2 if failure.code.startswith("config.") else 1)

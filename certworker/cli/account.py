@@ -11,6 +11,7 @@ import click
 
 from certworker.acme.custody import AccountSheet
 from certworker.cli.authority import choice_of, opened
+from certworker.cli.output import say
 from certworker.settings import AuthorityChoice, Settings, load
 
 
@@ -52,7 +53,7 @@ def show(chosen: tuple[Settings, AuthorityChoice]) -> None:
         "key": sheet.key_path,
     }
     for label, value in facts.items():
-        click.echo(f"{label:<12} {value}")
+        say(f"{label:<12} {value}")
 
 
 @command.command()
@@ -66,7 +67,7 @@ def rotate_key(chosen: tuple[Settings, AuthorityChoice]) -> None:
     _sheet(*chosen)
     with opened(*chosen) as authority:
         authority.custody.change_key()
-    click.echo(f"The account at {chosen[1].title} has a new key; its URL stays the same.")
+    say(f"The account at {chosen[1].title} has a new key; its URL stays the same.")
 
 
 @command.command()
@@ -81,13 +82,13 @@ def deactivate(chosen: tuple[Settings, AuthorityChoice], yes: bool) -> None:
         click.confirm(f"End the account {sheet.url} at {chosen[1].title} for ever?", abort=True)
     with opened(*chosen) as authority:
         kept = authority.custody.deactivate()
-    click.echo(f"The account at {chosen[1].title} has been ended; its key is kept in {kept}")
+    say(f"The account at {chosen[1].title} has been ended; its key is kept in {kept}")
 
 
 def _sheet(settings: Settings, choice: AuthorityChoice) -> AccountSheet:
     with opened(settings, choice) as authority:
         sheet = authority.custody.show()
     if sheet is None:
-        click.echo(f"There is no account at {choice.title} yet; the first order makes one.", err=True)
+        say(f"There is no account at {choice.title} yet; the first order makes one.", err=True)
         sys.exit(1)
     return sheet

@@ -15,9 +15,11 @@ import click
 from rich.console import Console
 from rich.text import Text
 
+from certworker.cli.output import LONGEST_LINE, say, say_json
 from certworker.doctor.examination import examine
 from certworker.doctor.findings import Finding, Verdict
 from certworker.doctor.report import report, write
+from certworker.errors import printable
 from certworker.version import __version__
 
 MARKS = {
@@ -66,7 +68,7 @@ def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bo
         console.print(f"certworker {__version__} · {datetime.now(UTC):%Y-%m-%d %H:%M} UTC")
     for finding in examine(os.environ, names, staging_order=staging_order):
         if as_json and file != "-":
-            click.echo(json.dumps(_as_json(finding)))
+            say_json(_as_json(finding))
         else:
             _show(console, finding, first=not findings or findings[-1].section != finding.section)
         findings.append(finding)
@@ -89,18 +91,19 @@ def _write(findings: Sequence[Finding], file: str) -> None:
         write(f"{content}\n".encode(), file)
     except OSError as error:
         raise click.FileError(file, error.strerror or str(error)) from error
-    click.echo(f"Wrote {file}. Read it before you attach it: it has your domains.", err=True)
+    say(f"Wrote {file}. Read it before you attach it: it has your domains.", err=True)
 
 
 def _show(console: Console, finding: Finding, first: bool) -> None:
     if first:
-        console.print(f"\n{finding.section}", markup=False)
+        console.print(Text(f"\n{printable(finding.section)}"))
     symbol, colour = MARKS[finding.verdict]
     rich = _is_rich(console)
     mark = f"{symbol} " if rich else f"{finding.verdict.value:<4} "
-    console.print(Text.assemble("  ", (mark, colour), f"{finding.subject:<24} {finding.text}"))
-    if finding.remedy:
-        console.print(Text(f"{'':>{29 if rich else 32}}{'→' if rich else '->'} {finding.remedy}"))
+    text, remedy = (printable(each, LONGEST_LINE) for each in (finding.text, finding.remedy))
+    console.print(Text.assemble("  ", (mark, colour), f"{printable(finding.subject):<24} {text}"))
+    if remedy:
+        console.print(Text(f"{'':>{29 if rich else 32}}{'→' if rich else '->'} {remedy}"))
 
 
 def _is_rich(console: Console) -> bool:

@@ -4,12 +4,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
 import click
 
+from certworker.cli.output import say, say_json
 from certworker.intake.connection import connected
 from certworker.ledger.record import Record, Records
 from certworker.ledger.story import Event, Stories
@@ -37,25 +37,25 @@ def command(name: str, as_json: bool) -> None:
         if record and record.names[0] != wanted and not story:
             story = Stories(connection).read(record.names[0])
     if record is None and not story:
-        click.echo(f"Nothing is known of {wanted}. To ask for it: certworker request {wanted}", err=True)
+        say(f"Nothing is known of {wanted}. To ask for it: certworker request {wanted}", err=True)
         sys.exit(1)
     if as_json:
-        click.echo(json.dumps(_as_json(wanted, record, story)))
+        say_json(_as_json(wanted, record, story))
     else:
         _show(wanted, record, story)
 
 
 def _show(name: str, record: Record | None, story: list[Event]) -> None:
     if record and record.code:
-        click.echo(f"{name}: {record.message} [{record.code}]")
-        click.echo(f"→ {record.remedy}")
+        say(f"{name}: {record.message} [{record.code}]")
+        say(f"→ {record.remedy}")
         if record.next_look:
-            click.echo(f"  tried {record.attempts} times; next try {record.next_look:%Y-%m-%d %H:%M} UTC")
+            say(f"  tried {record.attempts} times; next try {record.next_look:%Y-%m-%d %H:%M} UTC")
     elif record and record.not_after:
-        click.echo(f"{name}: in service, valid until {record.not_after:%Y-%m-%d %H:%M} UTC")
-    click.echo()
+        say(f"{name}: in service, valid until {record.not_after:%Y-%m-%d %H:%M} UTC")
+    say()
     for event in story:
-        click.echo(f"{event.moment:%Y-%m-%d %H:%M:%S} {event.level:<5} {event.text}")
+        say(f"{event.moment:%Y-%m-%d %H:%M:%S} {event.level:<5} {event.text}")
 
 
 def _as_json(name: str, record: Record | None, story: list[Event]) -> dict[str, object]:

@@ -12,6 +12,7 @@ from typing import TextIO
 
 import click
 
+from certworker.cli.output import say
 from certworker.errors import CertworkerError
 from certworker.names import domain_name
 
@@ -58,7 +59,7 @@ def normalised(names: Iterable[str], file: TextIO | None, *, private: bool) -> l
         except CertworkerError as failure:
             wrong.append(f"line {number}: {failure}")
     for complaint in wrong:
-        click.echo(complaint, err=True)
+        say(complaint, err=True)
     if wrong:
         sys.exit(1)
     if not wanted:

@@ -5,13 +5,13 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 import socket
 import sys
 
 import click
 
+from certworker.cli.output import say, say_json
 from certworker.deadline import Deadline
 from certworker.intake.connection import connected
 from certworker.intake.health import reports
@@ -44,10 +44,10 @@ def _asked(address: HttpAddress) -> bool:
         connection.sock = Deadline(TIMEOUT_SECONDS).connect_to(host, address.port)
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
-        click.echo(answer.read().decode("utf-8", "replace"))
+        say(answer.read().decode("utf-8", "replace"))
     except (OSError, http.client.HTTPException) as fault:
         place = f"{host}:{address.port}"
-        click.echo(f"The responder of the worker does not answer at {place} ({fault}).", err=True)
+        say(f"The responder of the worker does not answer at {place} ({fault}).", err=True)
         return False
     return answer.status == http.client.OK
 
@@ -57,7 +57,7 @@ def _read(settings: Settings) -> bool:
     with connected(settings) as connection:
         ours = [report for report in reports(connection) if report.host == host]
     for report in ours:
-        click.echo(json.dumps(report.as_json()))
+        say_json(report.as_json())
     if not ours:
-        click.echo(f"No worker on {host} has reported to Redis in the last seconds.", err=True)
+        say(f"No worker on {host} has reported to Redis in the last seconds.", err=True)
     return bool(ours) and all(report.healthy for report in ours)

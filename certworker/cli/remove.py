@@ -11,6 +11,7 @@ from typing import TextIO
 import click
 
 from certworker.cli.given import asker, file_option, names_argument, normalised, timeout_option
+from certworker.cli.output import say
 from certworker.intake.connection import connected
 from certworker.intake.following import follow
 from certworker.intake.queue import request_removal
@@ -43,11 +44,9 @@ def command(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: in
         ]
         if not wait:
             for name in wanted:
-                click.echo(
-                    f"{name}: its removal is requested; to see how it stands: certworker status {name}"
-                )
+                say(f"{name}: its removal is requested; to see how it stands: certworker status {name}")
             return
         ended = follow(connection, jobs, timeout_seconds=timeout)
     for name, end in zip(wanted, ended, strict=True):
-        click.echo(f"{name}: {end.told}")
+        say(f"{name}: {end.told}")
     sys.exit(0 if all(end.well for end in ended) else 1)

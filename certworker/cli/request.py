@@ -11,6 +11,7 @@ from typing import TextIO
 import click
 
 from certworker.cli.given import asker, file_option, names_argument, normalised, timeout_option
+from certworker.cli.output import say
 from certworker.intake.connection import connected
 from certworker.intake.following import follow
 from certworker.intake.queue import request_certificate
@@ -57,9 +58,9 @@ def command(
         ]
         if not wait:
             for _, each in jobs:
-                click.echo(f"{', '.join(each)}: requested; to see how it stands: certworker status {each[0]}")
+                say(f"{', '.join(each)}: requested; to see how it stands: certworker status {each[0]}")
             return
         ended = follow(connection, jobs, timeout_seconds=timeout)
     for (_, each), end in zip(jobs, ended, strict=True):
-        click.echo(f"{', '.join(each)}: {end.told}")
+        say(f"{', '.join(each)}: {end.told}")
     sys.exit(0 if all(end.well for end in ended) else 1)

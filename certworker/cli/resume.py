@@ -10,6 +10,7 @@ import click
 
 from certworker.allowance import budget_of
 from certworker.cli.given import asker
+from certworker.cli.output import say
 from certworker.desks.opening import forget_pending_order
 from certworker.intake.connection import connected
 from certworker.intake.queue import request_certificate
@@ -40,9 +41,9 @@ def command(name: str) -> None:
         budgets = [budget_of(settings, choice, connection, volume) for choice in settings.authorities]
         resumed = [budget.resume(names) for budget in budgets]
         if not any(resumed):
-            click.echo(f"{name} is not paused. To see how it stands: certworker status {name}")
+            say(f"{name} is not paused. To see how it stands: certworker status {name}")
             return
         for choice in settings.authorities:
             forget_pending_order(settings, choice, connection, names)
         request_certificate(names, by=asker("resume"), connection=connection)
-    click.echo(f"{', '.join(names)}: requested; to see how it stands: certworker status {name}")
+    say(f"{', '.join(names)}: requested; to see how it stands: certworker status {name}")

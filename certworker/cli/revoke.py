@@ -13,6 +13,7 @@ from redis import Redis
 from certworker.acme.custody import REASONS
 from certworker.cli.authority import choice_of, opened
 from certworker.cli.given import asker
+from certworker.cli.output import say
 from certworker.intake.connection import connected
 from certworker.intake.queue import request_certificate, request_removal
 from certworker.names import domain_name
@@ -44,7 +45,7 @@ def command(name: str, reason: str, remove: bool) -> None:
     name = domain_name(name, private=True)
     stored = Volume(settings.certificates_dir).current(name)
     if stored is None:
-        click.echo(f"{name} has no certificate here. See what has one: certworker status", err=True)
+        say(f"{name} has no certificate here. See what has one: certworker status", err=True)
         sys.exit(1)
     choice = choice_of(settings, stored.facts.authority)
     with connected(settings) as connection:
@@ -52,7 +53,7 @@ def command(name: str, reason: str, remove: bool) -> None:
         connection.ping()
         with opened(settings, choice) as authority:
             first = authority.custody.revoke(stored.certificate, reason)
-        click.echo(
+        say(
             f"{', '.join(stored.facts.names)}: {'' if first else 'already '}revoked at {choice.title}, "
             f"serial {stored.facts.serial}"
         )
@@ -66,4 +67,4 @@ def _follow_up(connection: Redis, names: tuple[str, ...], remove: bool) -> None:
     else:
         request_certificate(names, force=True, by=asker("revoke"), connection=connection)
     what = "removal" if remove else "a new certificate"
-    click.echo(f"{what} requested; to see how it stands: certworker status {names[0]}")
+    say(f"{what} requested; to see how it stands: certworker status {names[0]}")

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -17,6 +16,7 @@ from itertools import islice
 import click
 
 from certworker.allowance import budget_of
+from certworker.cli.output import say, say_json
 from certworker.intake.connection import connected
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.record import Records
@@ -104,20 +104,20 @@ def command(
     more = not everything and len(shown) > page_size
     _show_many(shown[:page_size] if more else shown, now, as_json)
     if more and not as_json:
-        click.echo(f"… and more: certworker status --page {page + 1}")
+        say(f"… and more: certworker status --page {page + 1}")
     if not as_json:
-        click.echo(_told(progress), nl=progress.missing > 0)
+        _say_progress(progress)
 
 
 def _show_one(one: Standing, now: datetime, as_json: bool) -> None:
     if one.state == "missing" and one.next_look is None:
-        click.echo(f"{one.name} is unknown here. To ask for it: certworker request {one.name}", err=True)
+        say(f"{one.name} is unknown here. To ask for it: certworker request {one.name}", err=True)
         sys.exit(1)
     if as_json:
-        click.echo(_json(one, now))
+        say_json(_json(one, now))
         return
     for label, value in _facts(one, now):
-        click.echo(f"{label:<12} {value}")
+        say(f"{label:<12} {value}")
 
 
 def _facts(one: Standing, now: datetime) -> Iterator[tuple[str, str]]:
@@ -138,34 +138,37 @@ def _facts(one: Standing, now: datetime) -> Iterator[tuple[str, str]]:
 def _show_many(shown: list[Standing], now: datetime, as_json: bool) -> None:
     if as_json:
         for one in shown:
-            click.echo(_json(one, now))
+            say_json(_json(one, now))
         return
     if not shown:
-        click.echo("No names. To ask for one: certworker request api.example.org")
+        say("No names. To ask for one: certworker request api.example.org")
         return
     width = max(len(one.name) for one in shown)
-    click.echo(f"{'NAME':<{width}}  {'STATE':<8} {'DAYS':>5}  {'NEXT LOOK':<20}  LAST ERROR")
+    say(f"{'NAME':<{width}}  {'STATE':<8} {'DAYS':>5}  {'NEXT LOOK':<20}  LAST ERROR")
     for one in shown:
         error = f"[{one.code}] {one.remedy}" if one.code else ""
         line = (
             f"{one.name:<{width}}  {one.state:<8} {_days(one, now):>5}  {_moment(one.next_look):<20}  {error}"
         )
-        click.echo(line.rstrip())
+        say(line.rstrip())
 
 
 def _show_summary(states: Mapping[str, int], progress: Backfill, as_json: bool) -> None:
     if as_json:
         told = {name: _iso(value) for name, value in asdict(progress).items()}
-        click.echo(json.dumps(told | {"states": {state: states[state] for state in STATES}}))
+        say_json(told | {"states": {state: states[state] for state in STATES}})
         return
     for state in filter(states.get, STATES):
-        click.echo(f"{state:<8} {states[state]:>9,}")
-    click.echo(_told(progress), nl=progress.missing > 0)
+        say(f"{state:<8} {states[state]:>9,}")
+    _say_progress(progress)
+
+
+def _say_progress(progress: Backfill) -> None:
+    if progress.missing:
+        say(_told(progress))
 
 
 def _told(progress: Backfill) -> str:
-    if not progress.missing:
-        return ""
     so_far = f"{progress.missing:,} of {progress.names:,} names have no certificate yet"
     return (
         f"{so_far}; at the CA's rate the last one is ordered at {_moment(progress.ends)}."
@@ -174,10 +177,10 @@ def _told(progress: Backfill) -> str:
     )
 
 
-def _json(one: Standing, now: datetime) -> str:
+def _json(one: Standing, now: datetime) -> dict[str, object]:
     days = one.days_left(now)
     told = {name: _iso(value) for name, value in asdict(one).items()}
-    return json.dumps(told | {"days_left": None if days is None else round(days, 2)})
+    return told | {"days_left": None if days is None else round(days, 2)}
 
 
 def _iso(value: object) -> object:

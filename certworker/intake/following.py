@@ -5,15 +5,21 @@ Follows a request to its end, for the person who waits for it.
 from __future__ import annotations
 
 import time
+import zlib
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from redis import Redis
-from rq.exceptions import NoSuchJobError
-from rq.job import Job, JobStatus
-from rq.serializers import JSONSerializer
+from rq.job import JobStatus
 
-from certworker.ledger.record import Records
+from certworker.ledger.record import LONGEST_WORD, Records
+from certworker.ledger.text import LARGEST_JSON, fields_in, shown_in, text_in
+
+UNDER_WAY = {
+    status.value for status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.STARTED, JobStatus.DEFERRED)
+}
 
 PAUSE_SECONDS = 0.1
 
@@ -72,19 +78,37 @@ def _followed(
 
 
 def _end_of_job(connection: Redis, job_id: str) -> str | None:
-    try:
-        job = Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
-        status = job.get_status(refresh=False)
-    except NoSuchJobError:
-        return "waiting"  # Redis has forgotten it; the ledger may know more
-    if status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.STARTED, JobStatus.DEFERRED):
+    # Not by RQ's own class: it unpacks whatever is there, and fails on what it does not expect.
+    status = shown_in(connection.hget(f"rq:job:{job_id}", "status"), LONGEST_WORD)
+    if status in UNDER_WAY:
         return None
-    result = job.latest_result()
-    if result is None:
-        return "waiting"
-    if status is JobStatus.FINISHED and isinstance(result.return_value, dict):
-        return str(result.return_value.get("state"))
-    return str(result.exc_string)
+    results: Any = connection.xrevrange(f"rq:results:{job_id}", count=1)
+    if not (status and results):
+        return "waiting"  # Redis has forgotten it; the ledger may know more
+    _, fields = results[0]
+    if status == JobStatus.FINISHED.value:
+        state = fields_in(_decoded(fields.get(b"return_value"))).get("state")
+        return shown_in(state, LONGEST_WORD) or "waiting"
+    return _last_line(fields.get(b"exc_string"))
+
+
+def _last_line(packed: bytes | None) -> str:
+    """
+    Return the sentence in *packed*; of a traceback that is the last line.
+    """
+    try:
+        text = zlib.decompressobj().decompress(_decoded(packed), LARGEST_JSON)
+    except zlib.error:
+        text = b""
+    lines = text_in(text).strip().splitlines()
+    return shown_in(lines[-1]) if lines else "the job failed without a reason"
+
+
+def _decoded(value: bytes | None) -> bytes:
+    try:
+        return b64decode(value or b"")
+    except ValueError:
+        return b""
 
 
 def _end_of_record(connection: Redis, name: str) -> str | None:

@@ -1,0 +1,207 @@
+"""
+What commands print on a real terminal, whoever wrote it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import time
+import zlib
+from base64 import b64encode
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from certworker.cli.output import LONGEST_LINE, say, say_json
+from certworker.intake.queue import QUEUE_KEY, request_certificate
+from certworker.ledger.agenda import AGENDA
+from certworker.ledger.record import RECORDS
+from certworker.ledger.story import STORIES
+from tests.servers.worker import PATIENCE_SECONDS, WorkerProcess
+
+NAME = "shop.localhost"
+CLI = Path(__file__).parents[2] / "certworker" / "cli"
+
+#: Clears the screen, changes the title, adds a line, writes from right to left, and ends no text.
+HOSTILE = (
+    "m\x1b[2J\x1b]0;pwn\a\r\nfake\x9b31m\N{RIGHT-TO-LEFT OVERRIDE}\N{LINE SEPARATOR}\x7f\x00" + "x" * 3_000
+)
+
+#: Colors, which are the command's own.
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def shown(worker: WorkerProcess, *arguments: str) -> tuple[int, str]:
+    """
+    Run a command on a terminal; return its exit code and everything that the terminal got.
+    """
+    terminal, side = pty.openpty()
+    environment = {**worker.environment, "TERM": "xterm-256color", "LANG": "C.UTF-8"}
+    command = [sys.executable, "-m", "certworker", *arguments]
+    process = subprocess.Popen(command, env=environment, stdin=side, stdout=side, stderr=side)
+    os.close(side)
+    got, deadline = b"", time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if not select.select([terminal], [], [], 0.2)[0]:
+            continue
+        try:
+            some = os.read(terminal, 65_536)
+        except OSError:  # the other side is closed
+            break
+        if not some:
+            break
+        got += some
+    os.close(terminal)
+    return process.wait(PATIENCE_SECONDS), got.decode()
+
+
+def plant(connection: Any) -> None:
+    """
+    Write hostile values wherever a command reads.
+    """
+    fields = dict.fromkeys(("code", "message", "remedy", "serial", "authority", "names"), HOSTILE)
+    record = {"state": "failed", "updated": "2026-01-01T00:00:00Z", "attempts": "9" * 5_000}
+    connection.hset(RECORDS + NAME, mapping=fields | record)
+    connection.hset(RECORDS + "large.localhost", mapping=record | {"message": "x" * 20_000_000})
+    names = [NAME, "large.localhost", HOSTILE, "..", "x" * 1_000_000, b"\xff\xfe"]
+    connection.zadd(AGENDA, dict.fromkeys(names, 9e9))
+    for line in ([HOSTILE] * 3, ["2026-01-01T00:00:00Z", HOSTILE, HOSTILE], HOSTILE):
+        connection.rpush(STORIES + NAME, json.dumps(line))
+    connection.rpush(STORIES + NAME, HOSTILE, "x" * 1_000_000)
+    connection.sadd("rq:queues", "rq:queue:" + HOSTILE[:200], "rq:queue:other")
+    connection.rpush("rq:queue:" + HOSTILE[:200], "x")
+    connection.rpush("rq:queue:other", "x")
+    connection.zadd("certworker:budget:custom", {"stop": float("inf"), HOSTILE[:100]: 1e300})
+
+
+def is_clean(text: str) -> bool:
+    """
+    Return whether *text* has nothing but printable lines and colors.
+    """
+    return all(line.isprintable() for line in COLOR.sub("", text).replace("\r\n", "\n").split("\n"))
+
+
+class TestTerminal:
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("status",),
+            ("status", "--summary"),
+            ("status", "--json"),
+            ("status", NAME),
+            ("status", "--json", NAME),
+            ("explain", NAME),
+            ("explain", "--json", NAME),
+            ("explain", "large.localhost"),
+            ("doctor", NAME),
+            ("doctor", "--json", NAME),
+            ("status", HOSTILE[:50].replace("\x00", "")),
+            ("explain", "a\x1b[2J.org"),
+        ],
+        ids=lambda command: " ".join(command).encode("ascii", "backslashreplace").decode()[:40],
+    )
+    def test_it_is_printable_whoever_wrote_it(
+        self, worker: WorkerProcess, connection: Redis, command: tuple[str, ...]
+    ) -> None:
+        """
+        Nothing moves the cursor, hides text or adds a line, and nothing ends in a traceback.
+        """
+        plant(connection)
+
+        code, text = shown(worker, *command)
+
+        assert is_clean(text), text
+        assert "Traceback" not in text
+        assert code in (0, 1, 2)
+        assert len(text) < 200_000
+        if command[0] != "doctor" and "\x1b" not in command[-1]:
+            assert "localhost" in text
+
+    @pytest.mark.parametrize("status", ["finished", "failed", "x\x1b[2J", "\xff"])
+    @pytest.mark.parametrize("pack", [zlib.compress, bytes])
+    def test_the_result_of_a_request_is_printable(
+        self, worker: WorkerProcess, connection: Any, status: str, pack: Any
+    ) -> None:
+        """
+        A planted result with a compressed gigabyte, an odd hash and control characters is one short line.
+        """
+        job_id = request_certificate(NAME, connection=connection)
+        connection.delete(QUEUE_KEY)
+        odd = {"status": status, "created_at": "x", "timeout": "1e400", "data": b"\xff" * 100_000}
+        bomb = zlib.compress(b"[x] " + HOSTILE.encode() + b"\n" + b"y" * 300_000_000)
+        packed = b64encode(bomb if pack is zlib.compress else HOSTILE.encode())
+        connection.hset(f"rq:job:{job_id}", mapping=odd)
+        state = b64encode(json.dumps({"state": HOSTILE}).encode())
+        connection.xadd(f"rq:results:{job_id}", {"exc_string": packed, "return_value": state, "type": "9"})
+        connection.rpush(QUEUE_KEY, job_id)
+        before = children_kilobytes()
+        # The request is on the queue, so the command follows this job and makes no other.
+        connection.hset(f"rq:job:{job_id}", "status", "queued")
+        process = follow_later(worker)
+        connection.hset(f"rq:job:{job_id}", "status", status)
+
+        text, _ = process.communicate(timeout=PATIENCE_SECONDS)
+
+        assert is_clean(text), text
+        assert "Traceback" not in text
+        assert len(text) < 20_000
+        assert children_kilobytes() - before < 200_000
+
+
+class TestSay:
+    def test_a_line_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """
+        What it holds is shown, not obeyed, and it ends somewhere.
+        """
+        say(HOSTILE + "x" * 1_000_000)
+        out = capsys.readouterr().out
+
+        assert out.startswith("m\\x1b[2J")
+        assert (1, LONGEST_LINE + 1) == (out.count("\n"), len(out))
+
+    def test_json_is_ascii(self, capsys: pytest.CaptureFixture[str]) -> None:
+        """
+        Another program reads the very same text from it.
+        """
+        say_json({"message": HOSTILE})
+        out = capsys.readouterr().out
+
+        assert out.isascii()
+        assert out.strip().isprintable()
+        assert {"message": HOSTILE} == json.loads(out)
+
+    def test_commands_print_in_no_other_way(self) -> None:
+        """
+        The demo prints what it made, and the doctor its report, which is JSON.
+        """
+        others = {path.stem: path.read_text().count("click.echo(") for path in CLI.glob("*.py")}
+
+        assert {"output", "demo", "doctor"} == {name for name, count in others.items() if count}
+        assert 1 == others["doctor"]
+
+
+def children_kilobytes() -> int:
+    """
+    Return the most memory that any ended child of this process had.
+    """
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+
+
+def follow_later(worker: WorkerProcess) -> subprocess.Popen[str]:
+    """
+    Begin to follow a request, as a person does.
+    """
+    command = [sys.executable, "-m", "certworker", "request", "--wait", "--timeout", "2", NAME]
+    return subprocess.Popen(
+        command, env=worker.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
