@@ -89,6 +89,17 @@ def is_clean(text: str) -> bool:
     return all(line.isprintable() for line in COLOR.sub("", text).replace("\r\n", "\n").split("\n"))
 
 
+def compressed_bomb() -> bytes:
+    """
+    Return 300 MB that begin with a hostile line, compressed piece by piece.
+
+    A child counts the memory of this process as its own for a moment, so this process stays small.
+    """
+    packer = zlib.compressobj()
+    begin = packer.compress(b"[x] " + HOSTILE.encode() + b"\n")
+    return begin + b"".join(packer.compress(b"y" * 1_000_000) for _ in range(300)) + packer.flush()
+
+
 class TestTerminal:
     @pytest.mark.parametrize(
         "command",
@@ -122,7 +133,7 @@ class TestTerminal:
         assert "Traceback" not in text
         assert code in (0, 1, 2)
         assert len(text) < 200_000
-        if command[0] != "doctor" and "\x1b" not in command[-1]:
+        if command[0] != "doctor" and "\x1b" not in command[-1] and "--summary" not in command:
             assert "localhost" in text
 
     @pytest.mark.parametrize("status", ["finished", "failed", "x\x1b[2J", "\xff"])
@@ -136,8 +147,7 @@ class TestTerminal:
         job_id = request_certificate(NAME, connection=connection)
         connection.delete(QUEUE_KEY)
         odd = {"status": status, "created_at": "x", "timeout": "1e400", "data": b"\xff" * 100_000}
-        bomb = zlib.compress(b"[x] " + HOSTILE.encode() + b"\n" + b"y" * 300_000_000)
-        packed = b64encode(bomb if pack is zlib.compress else HOSTILE.encode())
+        packed = b64encode(compressed_bomb() if pack is zlib.compress else HOSTILE.encode())
         connection.hset(f"rq:job:{job_id}", mapping=odd)
         state = b64encode(json.dumps({"state": HOSTILE}).encode())
         connection.xadd(f"rq:results:{job_id}", {"exc_string": packed, "return_value": state, "type": "9"})
