@@ -12,12 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from redis import Redis
 
 from certworker.ledger.text import moment_of
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: Stands in each set. A set without it was lost, and what is in it now is not all there was.
 ALIVE = "alive"
@@ -247,4 +249,5 @@ def _milliseconds(span: timedelta) -> int:
 
 
 def _score(moment: datetime | None) -> float:
-    return round(moment.timestamp() * 1000) if moment else math.inf
+    # Rounded down, as the scripts round the time of Redis: what is free now must not be free only later.
+    return (moment - EPOCH) // timedelta(milliseconds=1) if moment else math.inf

@@ -225,6 +225,21 @@ class TestSettle:
 
 
 class TestLoss:
+    def test_what_is_free_at_the_moment_of_the_loss_is_granted(self, connection: Redis) -> None:
+        """
+        Redis counts whole milliseconds, and a loss and the next order may be in the same one.
+        """
+        bucket = Bucket("orders", MINUTE, most=2)
+        refused = []
+        for _ in range(300):
+            connection.flushall()
+            buckets = Buckets(
+                connection, KEY, known=lambda now: {bucket.name: now + MINUTE}, doubt=60 * MINUTE
+            )
+            refused.append(buckets.take([bucket]))
+
+        assert [None] * 300 == refused
+
     def test_what_is_known_elsewhere_is_remembered(self, connection: Redis, clock: Clock) -> None:
         """
         An emptied Redis grants no second helping.
