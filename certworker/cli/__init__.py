@@ -11,6 +11,10 @@ Some share what stands above them::
     authority    the CA that a command speaks to by itself
     account      our account there, in the hands of a person
     revoke       ends a certificate before its time
+    status       what is in service
+    explain      what happened to a name
+    doctor       what is wrong, and how to fix it
+    health       whether the running worker is well
 """
 
 from __future__ import annotations
