@@ -20,10 +20,8 @@ from certworker.development.authority import DevelopmentAuthority
 from certworker.intake.queue import request_certificate
 from certworker.ledger.lock import LOCKS
 from certworker.ledger.tokens import TOKENS
-from tests.houses import environment
 from tests.servers.development import ChallengeServer, development_authority
-from tests.servers.ports import free_port
-from tests.servers.worker import WorkerProcess, wait_until
+from tests.servers.worker import WorkerProcess, two_workers, wait_until
 
 TITLE = "killed workers"
 NOTE = (
@@ -137,20 +135,15 @@ def _site(place: Path) -> Iterator[Site]:
         authority = stack.enter_context(development_authority(place, http01_port=challenges.port))
         authority.misbehaviour.slow_seconds = {"finalize": SIGNING_SECONDS}
         connection = stack.enter_context(redis.client())
-        workers = []
-        for number in range(2):
-            variables = environment(
+        workers = stack.enter_context(
+            two_workers(
                 place,
                 authority.directory_url,
-                free_port(),
-                _APP_REDIS_HOST="127.0.0.1",
-                _APP_REDIS_PORT=str(redis.port),
-                CERTWORKER_WEBROOT=str(webroot),
-                CERTWORKER_HTTP01_PORT=str(challenges.port),
-                CERTWORKER_CONCURRENCY="4",
+                redis_port=redis.port,
+                webroot=webroot,
+                http01_port=challenges.port,
             )
-            worker = WorkerProcess(variables, place / f"worker{number}.log")
-            workers.append(stack.enter_context(worker))
+        )
         yield Site(place, webroot, connection, authority, workers)
 
 

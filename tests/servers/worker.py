@@ -11,10 +11,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
+
+from tests.houses import environment
+from tests.servers.ports import free_port
 
 PATIENCE_SECONDS = 30.0
 
@@ -113,6 +117,31 @@ class WorkerProcess:
 
     def _line(self, pattern: str) -> str | None:
         return next((line for line in self.log.splitlines() if re.search(pattern, line)), None)
+
+
+@contextmanager
+def two_workers(
+    place: Path, directory_url: str, *, redis_port: int, webroot: Path, http01_port: int
+) -> Iterator[list[WorkerProcess]]:
+    """
+    Two workers with one volume under *place*; the CA finds the answers of both in *webroot*.
+    """
+    with ExitStack() as stack:
+        workers = []
+        for number in range(2):
+            variables = environment(
+                place,
+                directory_url,
+                free_port(),
+                _APP_REDIS_HOST="127.0.0.1",
+                _APP_REDIS_PORT=str(redis_port),
+                CERTWORKER_WEBROOT=str(webroot),
+                CERTWORKER_HTTP01_PORT=str(http01_port),
+                CERTWORKER_CONCURRENCY="4",
+            )
+            worker = WorkerProcess(variables, place / f"worker{number}.log")
+            workers.append(stack.enter_context(worker))
+        yield workers
 
 
 def wait_until(

@@ -26,11 +26,9 @@ from tempfile import TemporaryDirectory
 
 from certworker.development.authority import DevelopmentAuthority
 from certworker.intake.queue import request_certificate
-from tests.houses import environment
 from tests.servers.development import ChallengeServer, development_authority
-from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
-from tests.servers.worker import WorkerProcess, wait_until
+from tests.servers.worker import WorkerProcess, two_workers, wait_until
 from tests.soak.served import Served
 
 #: 15 minutes in a soak of 22, as the first one had.
@@ -209,20 +207,15 @@ def _site(place: Path, lifetime: timedelta, random: Random) -> Iterator[Site]:
         authority = stack.enter_context(
             development_authority(place, http01_port=challenges.port, lifetime=lifetime)
         )
-        workers = []
-        for number in range(2):
-            variables = environment(
+        workers = stack.enter_context(
+            two_workers(
                 place,
                 authority.directory_url,
-                free_port(),
-                _APP_REDIS_HOST="127.0.0.1",
-                _APP_REDIS_PORT=str(redis.port),
-                CERTWORKER_WEBROOT=str(webroot),
-                CERTWORKER_HTTP01_PORT=str(challenges.port),
-                CERTWORKER_CONCURRENCY="4",
+                redis_port=redis.port,
+                webroot=webroot,
+                http01_port=challenges.port,
             )
-            worker = WorkerProcess(variables, place / f"worker{number}.log")
-            workers.append(stack.enter_context(worker))
+        )
         yield Site(redis, authority, workers, Served(place / "config", NAMES), random)
 
 
