@@ -5,14 +5,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,22 +32,33 @@ NAME = "demo.localhost"
 
 #: So short that a renewal can be watched; it is due when half of it is left.
 LIFETIME = timedelta(seconds=16)
+#: With `--keep`, of what is issued after the renewal.
+LIFETIME_AFTERWARDS = timedelta(days=90)
 PATIENCE_SECONDS = 60.0
+
+#: How the names of all settings begin.
+OWN = ("_APP_", "CERTWORKER_")
 
 
 @click.command()
-@click.option("--keep", is_flag=True, help="Stay up afterwards, until Ctrl-C.")
+@click.option("--keep", is_flag=True, help="Keep running afterwards, until Ctrl-C, and print what to try.")
 def command(keep: bool) -> None:
     """
-    Show the whole of it on this machine: no domain, no Docker, no Internet.
+    Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.
+
+    It starts a Redis, a CA, a worker and a TLS server, and removes all their files when it ends. With --keep
+    it also writes a file of settings, with which every other command works while the demo runs.
 
     \b
     Example:
       certworker demo
+      certworker demo --keep
     """
-    place = Path(tempfile.mkdtemp(prefix="certworker-demo-"))
+    # A terminal that closes ends the demo as Ctrl-C does, so that no keys remain.
+    signal.signal(signal.SIGHUP, lambda *_: sys.exit(1))
     with ExitStack() as stack:
-        _say(1, f"everything lies in {place}")
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="certworker-demo-")))
+        _say(1, f"all files are in {place} until the demo ends")
         redis = stack.enter_context(EmbeddedRedis(place / "redis"))
         http_port = free_port()
         authority = stack.enter_context(
@@ -54,12 +66,13 @@ def command(keep: bool) -> None:
                 place / "authority", lifetime=LIFETIME, http01_port=http_port, clock=now_in_utc
             )
         )
-        _say(2, f"Redis is on port {redis.port}, a CA of our own at {authority.directory_url}")
-        stack.enter_context(_worker(_environment(place, redis.port, http_port, authority.directory_url)))
+        _say(2, f"Redis listens on port {redis.port}, the development CA at {authority.directory_url}")
+        settings = _settings(place, redis.port, http_port, authority.directory_url)
+        stack.enter_context(_worker(settings))
 
         connection = stack.enter_context(client_of(RedisAddress((("127.0.0.1", redis.port),))))
         job = request_certificate(NAME, connection=connection)
-        _say(3, f"job {job} for {NAME} is on the queue; now the worker's own log:")
+        _say(3, f"job {job} requests {NAME}; the log of the worker follows:")
         traefik = Traefik(place / "config")
         proxy = DevelopmentProxy(traefik.files)
         proxy.start()
@@ -67,16 +80,18 @@ def command(keep: bool) -> None:
 
         root = authority.root_path
         first = _served(proxy.port, root, unlike=None)
-        _say(4, f"https://{NAME}:{proxy.port} has a padlock: serial {first}, checked against {root}")
-        _say(5, f"it lives {LIFETIME.seconds} seconds; watch it being renewed when half of them are over")
+        _say(4, f"https://{NAME}:{proxy.port} serves serial {first}; {root} verifies it")
+        _say(5, f"it is valid for {LIFETIME.seconds} seconds; the worker renews it after half of them")
         second = _served(proxy.port, root, unlike=first)
-        _say(6, f"renewed by itself: serial {second} is served now")
-        click.echo(f"\nYours to look at: {place}/certificates/{NAME}/ and {place}/config/{NAME}.yml")
+        _say(6, f"renewed: serial {second} is in service")
         if keep:
-            click.echo(
-                f"Try: curl --cacert {authority.root_path} https://{NAME}:{proxy.port}   (Ctrl-C ends it)"
-            )
+            # Nobody explores while a certificate is renewed every eight seconds.
+            authority.lifetime = LIFETIME_AFTERWARDS
+            _invite(place, settings, proxy.port, root)
             _until_interrupted()
+    click.echo(
+        f"{place} is removed." if keep else "All files are removed. To explore: certworker demo --keep"
+    )
 
 
 def _say(step: int, text: str) -> None:
@@ -84,11 +99,49 @@ def _say(step: int, text: str) -> None:
     sys.stdout.flush()
 
 
-def _environment(place: Path, redis_port: int, http_port: int, directory_url: str) -> dict[str, str]:
-    inherited = {
-        name: value for name, value in os.environ.items() if not name.startswith(("_APP_", "CERTWORKER_"))
-    }
-    return inherited | {
+def _invite(place: Path, settings: Mapping[str, str], proxy_port: int, root: Path) -> None:
+    environment = place / "env"
+    environment.write_text(_exports(settings))
+    http = f"http://{settings['CERTWORKER_HTTP_ADDRESS']}"
+    click.echo(
+        f"""
+In another terminal:
+  . {environment}
+  certworker status
+  certworker explain {NAME}
+  certworker doctor
+  certworker request --wait shop.localhost
+  curl --cacert {root} https://{NAME}:{proxy_port}
+
+To open in a browser:
+  {http}/healthz
+  {http}/metrics
+
+Settings: {environment}
+Certificate: {place}/certificates/{NAME}/
+Configuration of Traefik: {place}/config/{NAME}.yml
+
+Ctrl-C ends the demo and removes all of this.
+"""
+    )
+
+
+def _exports(settings: Mapping[str, str]) -> str:
+    """
+    Return *settings* as a file for a shell, which removes all other settings and finds this `certworker`.
+    """
+    program = Path(sys.argv[0] if Path(sys.argv[0]).name == "certworker" else sys.executable).absolute()
+    others = sorted(name for name in os.environ if name.startswith(OWN) and name not in settings)
+    lines = [
+        *(f"unset {name}" for name in others),
+        *(f"export {name}={shlex.quote(value)}" for name, value in settings.items()),
+        f'export PATH={shlex.quote(str(program.parent))}:"$PATH"',
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _settings(place: Path, redis_port: int, http_port: int, directory_url: str) -> dict[str, str]:
+    return {
         "_APP_REDIS_HOST": "127.0.0.1",
         "_APP_REDIS_PORT": str(redis_port),
         "_APP_DOMAIN": NAME,
@@ -99,20 +152,25 @@ def _environment(place: Path, redis_port: int, http_port: int, directory_url: st
         "CERTWORKER_STATE_DIR": str(place / "state"),
         "CERTWORKER_HTTP_ADDRESS": f"127.0.0.1:{http_port}",
         "CERTWORKER_HTTP01_PORT": str(http_port),
-        "PYTHONUNBUFFERED": "1",
     }
 
 
 @contextmanager
-def _worker(environment: dict[str, str]) -> Iterator[None]:
+def _worker(settings: Mapping[str, str]) -> Iterator[None]:
     for directory in ("CERTWORKER_CERTIFICATES_DIR", "CERTWORKER_CONFIG_DIR", "CERTWORKER_STATE_DIR"):
-        Path(environment[directory]).mkdir()
+        Path(settings[directory]).mkdir()
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
+    environment = {**inherited, **settings, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen([sys.executable, "-m", "certworker", "work"], env=environment)
     try:
         yield
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(timeout=30)
+        try:
+            process.wait(timeout=30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _served(port: int, root: Path, unlike: str | None) -> str:
@@ -132,8 +190,7 @@ def _served(port: int, root: Path, unlike: str | None) -> str:
 
 
 def _until_interrupted() -> None:
-    try:
+    with suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)
-    except KeyboardInterrupt:
-        click.echo()
+    click.echo()

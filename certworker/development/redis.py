@@ -102,7 +102,7 @@ class EmbeddedRedis:
         while not self._answers():
             if time.monotonic() > deadline:
                 self.stop()
-                reason = f"see {self._directory / 'redis.log'}"
+                reason = f"the last line of its log: {self._last_line()}"
                 raise RedisUnreachable(address=f"{self.host}:{self.port}", reason=reason)
             time.sleep(0.01)
 
@@ -129,6 +129,14 @@ class EmbeddedRedis:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _last_line(self) -> str:
+        # The log itself is removed with the demo.
+        try:
+            *_, line = (self._directory / "redis.log").read_text(errors="replace").split("\n")[:-1]
+        except (OSError, ValueError):
+            return "it wrote none"
+        return line
 
     def _answers(self) -> bool:
         # The redis library belongs to other rooms; one word needs none.

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from certworker.development.redis import EmbeddedRedis, redis_server
-from certworker.errors.redis import RedisMissing
+from certworker.errors.redis import RedisMissing, RedisUnreachable
 
 OWNER = """
 import sys, time
@@ -71,6 +71,22 @@ class TestEmbeddedRedis:
             port = int(owner.stdout.readline())
             owner.send_signal(end)
         assert is_gone(port)
+
+    def test_one_that_does_not_start_is_named_with_its_last_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Its log is removed with the demo, so the failure itself has the reason.
+        """
+        program = tmp_path / "redis-server"
+        program.write_text("#!/bin/sh\necho begins > redis.log\necho no memory >> redis.log\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        monkeypatch.setattr("certworker.development.redis.START_SECONDS", 1.0)
+        monkeypatch.chdir(tmp_path)
+
+        with pytest.raises(RedisUnreachable, match="the last line of its log: no memory"):
+            EmbeddedRedis(tmp_path).start()
 
 
 class TestRedisServer:
