@@ -152,9 +152,10 @@ class Pebble:
         while True:
             try:
                 requests.get(self.directory_url, verify=str(self.ca_bundle), timeout=5)
-            except requests.ConnectionError:
-                if time.monotonic() > deadline:
-                    raise
+            except requests.ConnectionError as error:
+                if time.monotonic() > deadline or (self._process and self._process.poll() is not None):
+                    log = self.log.read_text(errors="replace")[-4000:]
+                    raise RuntimeError(f"{self._program} does not answer:\n{log}") from error
                 time.sleep(0.02)
             else:
                 return

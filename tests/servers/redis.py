@@ -27,7 +27,8 @@ class RedisServer:
         self.program = program
         self.directory = directory
         self.port = free_port()
-        self._said = directory / "stderr"
+        #: What it wrote: Redis gives the reason of its end on standard output.
+        self.log = directory / "redis.log"
         #: What it is started to ask for.
         self.password: str | None = None
         self.process: subprocess.Popen[bytes] | None = None
@@ -51,10 +52,8 @@ class RedisServer:
         Start it, with *options* of redis-server, and return when it answers.
         """
         command = [self.program, *self.listening, "--bind", "127.0.0.1", "--save", "", *options]
-        with self._said.open("wb") as said:
-            self.process = subprocess.Popen(
-                command, cwd=self.directory, stdout=subprocess.DEVNULL, stderr=said
-            )
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(command, cwd=self.directory, stdout=log, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + 20
         with self.client() as client:
             while True:
@@ -85,7 +84,7 @@ class RedisServer:
         return redis.Redis(host="127.0.0.1", port=self.port, password=self.password)
 
     def _why_it_ended(self) -> str:
-        said = self._said.read_text()
-        if ">>> 'tls-port" in said:
+        log = self.log.read_text(errors="replace")
+        if ">>> 'tls-port" in log:
             return f"{self.program} has no TLS; install one that has: apt-get install redis-server"
-        return f"{self.program} ended before it answered: {said}"
+        return f"{self.program} ended before it answered:\n{log[-4000:]}"

@@ -123,7 +123,7 @@ class Sentinels:
             self._start_sentinel(first, port)
         wait_until(
             lambda: all(map(self._complete, self.ports)) or None,
-            lambda: f"not all know each other: {[self._state(port) for port in self.ports]}",
+            lambda: f"not all know each other: {[self._state(port) for port in self.ports]}\n{self._logs()}",
             PATIENCE_SECONDS,
         )
 
@@ -151,9 +151,13 @@ class Sentinels:
             settings.append(f"requirepass {self._sentinel_password}")
         place = _made(self._directory / str(port))
         (place / "sentinel.conf").write_text("\n".join([*settings, ""]))
-        self._processes[port] = subprocess.Popen(
-            [primary.program, "sentinel.conf", "--sentinel"], cwd=place, stdout=subprocess.DEVNULL
-        )
+        with (place / "sentinel.log").open("wb") as log:
+            self._processes[port] = subprocess.Popen(
+                [primary.program, "sentinel.conf", "--sentinel"],
+                cwd=place,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def _complete(self, port: int) -> bool:
         state = self._state(port)
@@ -164,6 +168,10 @@ class Sentinels:
             state: dict[str, object] = asked.sentinel_master(SERVICE)
             return state
         return {}
+
+    def _logs(self) -> str:
+        files = [self._directory / str(port) / "sentinel.log" for port in self.ports]
+        return "\n".join(file.read_text(errors="replace")[-2000:] for file in files)
 
     def _end(self, port: int) -> None:
         if process := self._processes.pop(port, None):
