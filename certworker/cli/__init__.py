@@ -42,6 +42,9 @@ COMMANDS = {
     "demo": "Show the whole of it on this machine: no domain, no Docker, no Internet.",
 }
 
+#: They report suspicious variables in their own form, or have settings of their own.
+WITHOUT_WARNINGS = {"work", "doctor", "demo"}
+
 
 class LazyGroup(click.Group):
     """
@@ -75,7 +78,8 @@ class LazyGroup(click.Group):
     cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
 )
 @click.version_option(__version__, prog_name="certworker", message="%(prog)s %(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(ctx: click.Context) -> None:
     """
     Gets TLS certificates for the domains on a Redis queue and hands them to Traefik.
 
@@ -90,6 +94,19 @@ def cli() -> None:
       1  failed, or warnings only (doctor)
       2  wrong usage or settings, or failures found (doctor)
     """
+    if ctx.invoked_subcommand in COMMANDS and ctx.invoked_subcommand not in WITHOUT_WARNINGS:
+        _warn_about_the_environment()
+
+
+def _warn_about_the_environment() -> None:
+    # Settings take a while to import, and `--help` needs none.
+    if not {"-h", "--help"}.isdisjoint(sys.argv):
+        return
+    from certworker.cli.output import say
+    from certworker.settings import environment_warnings
+
+    for warning in environment_warnings(os.environ):
+        say(f"Warning: {warning}", err=True)
 
 
 def main() -> None:

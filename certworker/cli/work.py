@@ -48,7 +48,7 @@ from certworker.questions import resolver_of, verify, volume_checks
 from certworker.reports import log
 from certworker.reports.narrator import Narrator
 from certworker.serving.containers import Containers
-from certworker.settings import AuthorityChoice, Settings, load
+from certworker.settings import AuthorityChoice, Settings, environment_warnings, load
 from certworker.slot import MOST_WITHOUT_A_SLOT
 from certworker.supervision import Heartbeats, Loop, log_unexpected
 from certworker.version import __version__
@@ -81,9 +81,11 @@ def command(override_limits: str | None) -> None:
         settings = load({**os.environ, **overridden})
     except InvalidSettings as failure:
         log.configure("human", "info", sys.stdout)
+        _report_warnings()
         _report_settings(failure)
         sys.exit(2)
     log.configure(settings.log, settings.log_level, sys.stdout)
+    _report_warnings()
     threading.excepthook = report_thread
     try:
         code = work(settings)
@@ -182,6 +184,11 @@ def _serve(house: House, stop: Event, stack: ExitStack, lease_seconds: int) -> i
         lease_seconds=lease_seconds,
         on_ready=ready,
     )
+
+
+def _report_warnings() -> None:
+    for warning in environment_warnings(os.environ):
+        logger.warning("%s", warning, extra={"event": "start"})
 
 
 def _report_settings(failure: InvalidSettings) -> None:

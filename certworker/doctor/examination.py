@@ -34,7 +34,7 @@ from certworker.ledger.record import Record, Records
 from certworker.ledger.tokens import ChallengeTokens
 from certworker.names import domain_name
 from certworker.serving.volume import Volume
-from certworker.settings import AuthorityChoice, Settings, load
+from certworker.settings import AuthorityChoice, Settings, environment_warnings, load
 
 #: So many names with failures are looked at unasked.
 MOST_UNASKED = 5
@@ -55,6 +55,8 @@ def examine(
         names: Which names are looked at; none: those of `_APP_DOMAIN`, and some that have failed.
         staging_order: Also order a certificate for each at the staging CA.
     """
+    for warning in environment_warnings(environ):
+        yield SETTINGS.warned(warning.variable, warning.message, warning.remedy)
     try:
         settings = load(environ)
     except CertworkerError as failure:

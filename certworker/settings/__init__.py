@@ -15,11 +15,22 @@ The files, in the order in which they may import each other::
     resolving      whom to ask in DNS, and where custom domains are to point
     environment    every setting, and the variable it comes from
     loading        ★ the settings, read from an environment and from files with secrets
+    warnings       variables that no program reads, and values that are suspicious
 """
 
 from certworker.settings.choices import AuthorityChoice, HttpAddress
 from certworker.settings.contact import contact_problem
 from certworker.settings.environment import KeyType, Settings
 from certworker.settings.loading import load, variables
+from certworker.settings.warnings import environment_warnings
 
-__all__ = ["AuthorityChoice", "HttpAddress", "KeyType", "Settings", "contact_problem", "load", "variables"]
+__all__ = [
+    "AuthorityChoice",
+    "HttpAddress",
+    "KeyType",
+    "Settings",
+    "contact_problem",
+    "environment_warnings",
+    "load",
+    "variables",
+]

@@ -93,3 +93,22 @@ class TestErrors:
         assert 2 == ended.returncode
         assert [] == [name for name in wrong if f"{name} must be" not in told]
         assert "Traceback" not in told
+
+
+class TestSuspiciousEnvironment:
+    def test_the_worker_the_doctor_and_other_commands_warn_once(self, worker: WorkerProcess) -> None:
+        """
+        Whatever an operator starts first shows the warning, and shows it once.
+        """
+        worker.environment |= {"_APP_ENV": "prod", "CERTWORKER_AUTHORTY": "letsencrypt"}
+        expected = ("Did you mean production?", "Did you mean CERTWORKER_AUTHORITY?")
+        worker.start()
+        worker.wait_for_line("ready")
+        doctor = worker.command("doctor").stdout
+        asked, helped = worker.command("status"), worker.command("status", "--help")
+
+        for text in expected:
+            assert 1 == worker.log.count(text)
+            assert 1 == doctor.count(text)
+            assert 1 == asked.stderr.count(text)
+            assert text not in asked.stdout + helped.stderr
