@@ -16,6 +16,7 @@ from certworker.acme.renewal_info import Suggestion
 from certworker.attempts import Attempts
 from certworker.challenges.responder import Responder
 from certworker.checks.preflight import Preflight
+from certworker.checks.settling import Settling
 from certworker.desks.desk import Desk
 from certworker.desks.opening import Opening
 from certworker.errors import CertworkerError
@@ -88,6 +89,7 @@ def build(
     wake: Callable[[datetime], None],
     waiting: Callable[[], int],
     lease_seconds: float = LEASE_SECONDS,
+    settling: Settling | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> House:
     """
@@ -99,16 +101,16 @@ def build(
         wake: Sees that a look takes place at a moment.
         waiting: How many jobs are on the queue.
         lease_seconds: How long a worker that died keeps its names.
+        settling: The first moments of a worker; None: what leads to it is there.
         clock: The time; a year may be over in a minute.
     """
-    random = SystemRandom()
-    volume, traefik = _volume(settings), Traefik(settings.config_dir)
+    random, volume, traefik = SystemRandom(), _volume(settings), Traefik(settings.config_dir)
     records, tokens = Records(connection), ChallengeTokens(connection, clock)
     agenda, lanes, stories = Agenda(connection, wake), Lanes(connection), Stories(connection)
     locks = NameLocks(connection, lease_seconds, highest_token=volume.highest_token)
     desks = Opening(settings, connection, volume, tokens, directory_of, clock).desks()
     schedule = Schedule(partial(_advice, desks), random)
-    preflight = _preflight(settings, desks, connection, clock)
+    preflight = _preflight(settings, desks, connection, clock, settling or Settling.over())
     issuer = Issuer(
         desks=desks,
         checks=preflight,
@@ -164,11 +166,17 @@ def _volume(settings: Settings) -> Volume:
 
 
 def _preflight(
-    settings: Settings, desks: Sequence[Desk], connection: Redis, clock: Callable[[], datetime]
+    settings: Settings,
+    desks: Sequence[Desk],
+    connection: Redis,
+    clock: Callable[[], datetime],
+    settling: Settling,
 ) -> Preflight:
     authorities = [desk.authority for desk in desks]
     may_ask = Doubts(connection).may_ask
-    return preflight_of(settings, authorities, desks[0].solvers, may_ask=may_ask, clock=clock)
+    return preflight_of(
+        settings, authorities, desks[0].solvers, may_ask=may_ask, clock=clock, settling=settling
+    )
 
 
 def _responder(tokens: ChallengeTokens, desks: Iterable[Desk]) -> Responder:

@@ -25,6 +25,7 @@ from certworker.checks.port80 import Port80, doors_of
 from certworker.checks.preflight import Preflight
 from certworker.checks.resolution import check_resolution
 from certworker.checks.resolver import Resolver, own_servers
+from certworker.checks.settling import Settling
 from certworker.checks.target import CAA, check_target, target_of
 from certworker.checks.verdict import Check, Inspection, Verdict
 from certworker.errors import CertworkerError
@@ -45,6 +46,7 @@ def preflight_of(
     *,
     may_ask: Callable[[str], bool],
     clock: Callable[[], datetime],
+    settling: Settling,
 ) -> Preflight:
     """
     All checks of a worker with *settings*.
@@ -54,6 +56,7 @@ def preflight_of(
         solvers: Where the preferred one finds answers to its challenges.
         may_ask: Whether the CA may be asked about a name although it would probably say no.
         clock: That of this machine, which is compared with the CA's.
+        settling: Of the worker that runs them.
     """
     preferred = authorities[0]
     _, wrong = target_of(settings.targets, private=settings.authority.private_names)
@@ -71,6 +74,7 @@ def preflight_of(
         checks_of(settings, authorities, solvers, resolver),
         resolver.look_up,
         may_ask,
+        settling,
     )
 
 
@@ -130,6 +134,7 @@ def checks_of(
                 settings, partial(_standing, authorities[0], solvers), doors_of(settings), target.addresses
             ),
             12,
+            settles=True,
         ),
     ]
 

@@ -19,6 +19,7 @@ from certworker.allowance import budget_of
 from certworker.assembly import House
 from certworker.checks.preflight import Preflight
 from certworker.checks.resolver import Resolver
+from certworker.checks.settling import Settling
 from certworker.checks.verdict import Inspection, Verdict
 from certworker.development.authority import DevelopmentAuthority
 from certworker.development.certification import WINDOW
@@ -184,7 +185,7 @@ def simulated(directory: Path, connection: Redis, limits: Mapping[str, str] | No
             CERTWORKER_LIMITS_FILE=str(_limits_file(place, authority.directory_url, limits or {})),
         ) as house,
     ):
-        checks = Preflight([NOTHING], [], Resolver([]).look_up, lambda _: True)
+        checks = Preflight([NOTHING], [], Resolver([]).look_up, lambda _: True, Settling.over())
         desks = tuple(
             replace(each, budget=budget_of(house.settings, each.choice, connection, house.volume, clock))
             for each in house.desks

@@ -7,6 +7,7 @@ The files, in the order in which they may import each other::
     addresses      which addresses a public CA connects to
     records        what DNS says of a name, as values
     verdict        what a check is asked, and what it may answer
+    settling       the first moments of a worker
     kept           what was found a moment ago
     machine        what outlives the container
     inspections    the time, the volumes

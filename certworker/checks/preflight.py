@@ -20,8 +20,10 @@ from dataclasses import dataclass
 
 from certworker.checks.kept import Kept
 from certworker.checks.records import Records
+from certworker.checks.settling import Settling
 from certworker.checks.verdict import Answer, Check, Inspection, Question, Verdict
 from certworker.errors import CertworkerError
+from certworker.slot import current
 from certworker.supervision import log_unexpected
 
 logger = logging.getLogger(__name__)
@@ -65,6 +67,7 @@ class Preflight:
         checks: The checks of a name, cheapest first: of several failures the first one is raised.
         look_up: What DNS says of a name; it ends by itself.
         may_ask: Whether the CA may be asked about a name although it would probably say no: once a day.
+        settling: Until its end the failures of some checks are checked again before they count.
     """
 
     def __init__(
@@ -73,11 +76,14 @@ class Preflight:
         checks: Sequence[Check],
         look_up: Callable[[str], Records],
         may_ask: Callable[[str], bool],
+        settling: Settling,
     ) -> None:
         self._inspections = inspections
         self._checks = checks
         self._look_up = look_up
         self._may_ask = may_ask
+        self._settling = settling
+        self._settles = {check.name for check in checks if check.settles}
         threads = NAMES_AT_A_TIME * len(checks) + len(inspections)
         self._names = ThreadPoolExecutor(NAMES_AT_A_TIME, thread_name_prefix="names")
         self._answers = ThreadPoolExecutor(threads, thread_name_prefix="checks")
@@ -94,7 +100,7 @@ class Preflight:
             CertworkerError: It would say no; or probably, and was asked within the day.
         """
         self._decide(names[0], self.examine_machine(), renewing=False)
-        about_names = self.examine(names, renewing=renewing)
+        about_names = self._examine_settled(names, renewing)
         for name, found in zip(names, about_names, strict=True):
             self._decide(name, found, renewing=renewing)
         logger.info(
@@ -119,6 +125,33 @@ class Preflight:
         deadline = time.monotonic() + RENEWAL_SECONDS if renewing else math.inf
         under_way = [self._names.submit(self._examine_name, name, renewing, deadline) for name in names]
         return [_in_time(each, deadline) for each in under_way]
+
+    def _examine_settled(self, names: Sequence[str], renewing: bool) -> list[tuple[Found, ...]]:
+        """
+        Return what each check found of each of *names*; just after the start once it has settled.
+        """
+        about_names = self.examine(names, renewing=renewing)
+        failure, seconds = self._unsettled(*about_names), self._settling.seconds_left()
+        if failure and seconds:
+            logger.info(
+                "the worker has just started: port 80 is checked again for up to %.0f s (%s)",
+                seconds,
+                failure.message,
+                extra={"domain": names[0], "event": "preflight"},
+            )
+            # Names that nothing leads to must not fill the slots of a start.
+            current().give_back()
+            for _ in self._settling.pauses():
+                about_names = self.examine(names, renewing=renewing)
+                if not self._unsettled(*about_names):
+                    break
+        return about_names
+
+    def _unsettled(self, *about_names: Sequence[Found]) -> CertworkerError | None:
+        failures = (
+            each.verdict.failure for found in about_names for each in found if each.check in self._settles
+        )
+        return next(filter(None, failures), None)
 
     def _examine_name(self, name: str, renewing: bool, deadline: float) -> tuple[Found, ...]:
         if found := self._kept.get((name, renewing)):
@@ -149,6 +182,8 @@ class Preflight:
         )
 
     def _keep(self, key: tuple[str, bool], found: tuple[Found, ...]) -> tuple[Found, ...]:
+        if self._settling.seconds_left() and self._unsettled(found):
+            return found
         well = all(each.verdict.answer is Answer.YES for each in found)
         self._kept.put(key, found, YES_IS_KEPT_SECONDS if well else NO_IS_KEPT_SECONDS)
         return found

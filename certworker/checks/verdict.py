@@ -98,6 +98,8 @@ class Check:
     ask: Callable[[Question], Verdict]
     #: It is not waited for any longer.
     deadline_seconds: float
+    #: Whether what it asks may start later than the worker. A failure is checked again at first.
+    settles: bool = False
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from certworker.beside.padlock import Padlock
 from certworker.beside.reloads import LABEL, Reloads
 from certworker.beside.watch import Watch
 from certworker.checks.port80 import answers
+from certworker.checks.settling import Settling
 from certworker.doctor.machine import machine, tell
 from certworker.doctor.network import reach
 from certworker.door import Door
@@ -135,6 +136,7 @@ def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
             wake=partial(wake_at, connection),
             waiting=partial(queue_length, connection),
             lease_seconds=lease_seconds,
+            settling=Settling(stop),
         )
         return _serve(house, stop, stack, lease_seconds)
 

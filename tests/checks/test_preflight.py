@@ -10,14 +10,17 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from itertools import count
 
 import pytest
 
 from certworker.checks.preflight import NAMES_AT_A_TIME, Preflight
 from certworker.checks.records import Records
+from certworker.checks.settling import Settling
 from certworker.checks.verdict import Check, Inspection, Question, Verdict
 from certworker.errors.machine import VolumeFull
 from certworker.errors.reach import CaaForbids, HttpRefused, NoAddress
+from certworker.slot import Slot, occupied
 
 NAME = "shop.org"
 NO_ADDRESS = NoAddress(name=NAME, detail="none")
@@ -56,6 +59,7 @@ class Questions:
             [Check(f"check {number}", "this test", check(each), 0.5) for number, each in enumerate(answers)],
             self._look_up,
             lambda _name: self.may.pop(0) if self.may else False,
+            Settling.over(),
         )
 
     def _look_up(self, name: str) -> Records:
@@ -253,7 +257,8 @@ class TestDeadlines:
             answered.wait(60)
             return Records(name)
 
-        preflight = Preflight([], [Check("DNS", "this test", lambda _: NO, 1)], look_up, lambda _: False)
+        checks = [Check("DNS", "this test", lambda _: NO, 1)]
+        preflight = Preflight([], checks, look_up, lambda _: False, Settling.over())
         with caplog.at_level(logging.INFO):
             preflight([NAME, "www.shop.org"], renewing=True)
         answered.set()
@@ -301,7 +306,8 @@ class TestDeadlines:
             seen.append(question.records)
             return YES
 
-        Preflight([], [Check("check", "this test", ask, 1)], look_up, lambda _name: False)([NAME])
+        checks = [Check("check", "this test", ask, 1)]
+        Preflight([], checks, look_up, lambda _name: False, Settling.over())([NAME])
         assert [Records(NAME)] == seen
 
     def test_slow_checks_do_not_make_others_late(self, questions: Questions) -> None:
@@ -319,6 +325,83 @@ class TestDeadlines:
         release.set()
 
         assert all(each[-1].verdict == NO for each in found)
+
+
+def started(
+    check: Callable[[], Verdict], *, settles: bool = True, seconds: float = 3600, pause_seconds: float = 0
+) -> Preflight:
+    """
+    The checks of a worker that has just started; one that *settles* asks what may start later.
+    """
+    return Preflight(
+        [],
+        [Check("port 80", "this test", lambda _: check(), 10, settles=settles)],
+        Records,
+        lambda _name: False,
+        Settling(threading.Event(), seconds, first_pause_seconds=pause_seconds),
+    )
+
+
+class TestStart:
+    """
+    Traefik loads its routes while the worker already checks its first names.
+    """
+
+    @pytest.mark.parametrize("renewing", [False, True])
+    def test_what_starts_later_is_checked_again(
+        self, renewing: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Nothing has failed then, and nothing is logged as if it had.
+        """
+        answers = iter([Verdict.no(REFUSED), LIKELY_NO, YES])
+        with caplog.at_level(logging.INFO):
+            started(lambda: next(answers))([NAME], renewing=renewing)
+
+        assert ["the worker has just started", "preflight ok (all is well)"] == [
+            each.split(":")[0] for each in caplog.messages
+        ]
+        assert all(each.levelno < logging.WARNING for each in caplog.records)
+
+    def test_one_name_that_has_not_settled_is_enough(self) -> None:
+        """
+        A certificate for several names needs all of them.
+        """
+        numbers = count()
+
+        def check() -> Verdict:
+            return Verdict.no(REFUSED) if next(numbers) == 1 else YES
+
+        started(check)([NAME, "www.shop.org"])
+
+        assert 4 > next(numbers) > 2
+
+    def test_the_slot_is_given_back_meanwhile(self) -> None:
+        """
+        Eight names that lead nowhere must not hold up all others of a start.
+        """
+        given_back: list[str] = []
+        answers = iter([Verdict.no(REFUSED), YES, YES])
+        with occupied(Slot(lambda: given_back.append("slot"), lambda: True)):
+            started(lambda: next(answers))([NAME])
+            assert ["slot"] == given_back
+            started(lambda: YES)([NAME])
+
+        assert ["slot"] == given_back
+
+    def test_in_the_end_it_counts(self, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        What still does not lead here is reported, with its remedy.
+        """
+        with pytest.raises(HttpRefused):
+            started(lambda: Verdict.no(REFUSED), seconds=0.1, pause_seconds=0.01)([NAME])
+
+    def test_what_no_start_changes_counts_at_once(self) -> None:
+        """
+        The records of a name do not wait for a proxy.
+        """
+        with pytest.raises(NoAddress):
+            started(lambda: NO, settles=False)([NAME])
 
 
 class TestMemory:

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from certworker.checks.settling import SETTLING_SECONDS
 from certworker.cli.work import report_thread, work
 from certworker.errors import Interrupted
+from certworker.intake.queue import request_certificate
 from certworker.ledger.schema import KEY, SCHEMA
 from certworker.settings import load
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
+from tests.servers.web import WebServer, response
 from tests.servers.worker import PATIENCE_SECONDS, WorkerProcess, wait_until
 
 
@@ -132,6 +135,52 @@ class TestStart:
 
         assert 2 == work(load(directories))
         assert 4 == caplog.text.count("[fs.readonly]")
+
+
+class TestFirstJobs:
+    """
+    `docker compose up` starts worker and proxy together, and the proxy loads its routes when it can.
+    """
+
+    def test_a_job_waits_for_the_proxy_that_starts_with_the_worker(
+        self, worker: WorkerProcess, connection: Redis, http_port: int
+    ) -> None:
+        """
+        It has not failed, and nothing warns of a route that is there a moment later.
+        """
+        worker.http_port = free_port()
+        worker.environment["CERTWORKER_HTTP_ADDRESS"] = f"127.0.0.1:{worker.http_port}"
+        worker.environment["_APP_DOMAIN"] = ""
+        request_certificate("backlog.localhost", connection=connection)
+        routes = threading.Event()
+
+        def proxy(path: str, _visitor: object) -> bytes:
+            return response(*worker.get(path)) if routes.is_set() else response(404, "404 page not found\n")
+
+        with WebServer(proxy, port=http_port) as server:
+            worker.start()
+            worker.wait_for_line("backlog.localhost: the worker has just started")
+            assert server.requests
+            routes.set()
+            worker.wait_for_line("backlog.localhost: DONE")
+
+        assert " WARN" not in worker.log
+        assert " ERROR" not in worker.log
+
+    def test_sigterm_does_not_wait_for_the_proxy(
+        self, worker: WorkerProcess, connection: Redis, http_port: int
+    ) -> None:
+        """
+        The job ends with what its checks found.
+        """
+        worker.environment["CERTWORKER_HTTP_ADDRESS"] = f"127.0.0.1:{free_port()}"
+        worker.environment["_APP_DOMAIN"] = ""
+        request_certificate("backlog.localhost", connection=connection)
+        worker.start()
+        worker.wait_for_line("backlog.localhost: the worker has just started")
+
+        assert 0 == worker.terminate(SETTLING_SECONDS / 2)
+        assert "NOT ISSUED [http.refused]" in worker.log
 
 
 class TestEnd:
