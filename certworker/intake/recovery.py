@@ -42,7 +42,8 @@ if redis.call('HGET', job, 'status') ~= 'started' then
     redis.call('ZREM', leases, lease)
     return 'over'
 end
-local times = (tonumber(redis.call('HGET', job, 'abandoned') or 0) or 0) + count
+local found = redis.call('HGET', job, 'abandoned') or ''
+local times = (string.match(found, '^%d%d?%d?$') and tonumber(found) or 0) + count
 if times > tonumber(most) then return 'hopeless' end
 redis.call('LPUSH', list, id)
 redis.call('ZREM', leases, lease)

@@ -9,6 +9,7 @@ eviction takes all of them or none: what has no moment is full, unless the set i
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,10 @@ from typing import Any, Literal
 
 from redis import Redis
 
-from certworker.ledger.text import moment_of
+from certworker.errors import printable
+from certworker.ledger.text import moment_of, text_in
+
+logger = logging.getLogger(__name__)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -30,50 +34,77 @@ DOUBT = "doubt"
 LONGEST_WAIT_MS = 86_400_000
 REMEMBERED_MS = 604_800_000
 
+#: The longest window that a CA documents. No bucket is shut for longer, see :attr:`Bucket.longest`.
+LONGEST_WINDOW = timedelta(days=7)
+#: A hundred years: a line of a million names at one certificate an hour.
+LONGEST_LINE_MS = 3_155_760_000_000
+
 #: ARGV[1]: whose time counts, in milliseconds since 1970; empty: that of Redis, which all workers share.
+#: A moment further ahead than `furthest` milliseconds is nonsense: it counts as lost, and is listed in `odd`.
+#: Below zero only infinity makes sense.
 _NOW = """
 local now = tonumber(ARGV[1])
 if not now then
     local time = redis.call('TIME')
     now = time[1] * 1000 + math.floor(time[2] / 1000)
 end
-local function score(member)
-    local found = redis.call('ZSCORE', KEYS[1], member)
-    return found == 'inf' and math.huge or tonumber(found or nil)
+local odd = {}
+local function score(member, furthest)
+    local text = redis.call('ZSCORE', KEYS[1], member)
+    local found = text == 'inf' and math.huge or tonumber(text or nil)
+    if not found then return nil end
+    if furthest < 0 and found == math.huge then return found end
+    if furthest >= 0 and found <= now + furthest then return found end
+    odd[#odd + 1] = member
+    return nil
 end
 """
 
-#: ARGV[2]: who asks. ARGV[3...]: member, interval, room, doubt, what is kept for newcomers (below zero: no
-#: line) of each bucket. {}: taken. {0}: the set was lost. Else which bucket has room last, and when.
-#: Whoever is refused gets a place in the bucket's line, and keeps it however often they ask. Far places
-#: are spread over half of the longest wait: so the line moves on even if many in it do not come.
+#: ARGV[2]: who asks. ARGV[3]: how long a doubt lasts at most. ARGV[4...]: member, interval, room, doubt, what
+#: is kept for newcomers (below zero: no line), and the longest block (below zero: until a person ends it) of
+#: each bucket. {}: taken. {0, ...}: the set was lost, or these members made no sense. Else which bucket has
+#: room last, and when. Whoever is refused gets a place in the bucket's line, and keeps it however often they
+#: ask. Far places are spread over half of the longest wait: so the line moves on even if many in it do not
+#: come. A member that makes no sense goes, and so does the mark of life: what else is known is remembered.
 _TAKE = f"""{_NOW}
-if not score('{ALIVE}') then return {{0}} end
+if not redis.call('ZSCORE', KEYS[1], '{ALIVE}') then return {{0}} end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-local doubt, turn = score('{DOUBT}'), 'turn ' .. ARGV[2]
-local promised = score(turn)
+local turn, longest, far = 'turn ' .. ARGV[2], {{}}, 0
+for i = 4, #ARGV, 6 do
+    longest[i] = tonumber(ARGV[i + 5])
+    far = math.max(far, longest[i])
+end
+local doubt = score('{DOUBT}', tonumber(ARGV[3]))
+local promised = score(turn, 2 * math.max(far, {LONGEST_WAIT_MS}) + {REMEMBERED_MS})
 local full, last, latest = {{}}, nil, now
-for i = 3, #ARGV, 5 do
-    full[i] = score(ARGV[i]) or (doubt and now + tonumber(ARGV[i + 3])) or now
-    local free = full[i] + tonumber(ARGV[i + 1]) - tonumber(ARGV[i + 2])
+for i = 4, #ARGV, 6 do
+    local interval, room, forever = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), longest[i] < 0
+    local found = score(ARGV[i], forever and -1 or longest[i] + room - interval)
+    full[i] = found or (doubt and now + tonumber(ARGV[i + 3])) or now
+    local free = full[i] + interval - room
     if promised then free = free + math.max(tonumber(ARGV[i + 4]), 0) end
     if free > latest then last, latest = i, free end
 end
+local kept = last and tonumber(ARGV[last + 4]) or -1
+local line = last and 'line ' .. ARGV[last]
+local place = kept >= 0 and score(line, {LONGEST_LINE_MS}) or now
+if #odd > 0 then
+    redis.call('ZREM', KEYS[1], '{ALIVE}', unpack(odd))
+    return {{0, unpack(odd)}}
+end
 if not last then
-    for i = 3, #ARGV, 5 do
+    for i = 4, #ARGV, 6 do
         local interval = tonumber(ARGV[i + 1])
         if interval > 0 then redis.call('ZADD', KEYS[1], full[i] + interval, ARGV[i]) end
     end
     if promised then redis.call('ZREM', KEYS[1], turn) end
     return {{}}
 end
-local kept = tonumber(ARGV[last + 4])
 if kept >= 0 then
     if not promised then latest = latest + kept end
     promised = (promised or 0) - {REMEMBERED_MS}
     if promised < latest then
-        local line = 'line ' .. ARGV[last]
-        local place = math.max(score(line) or now, latest)
+        place = math.max(place, latest)
         redis.call('ZADD', KEYS[1], place + tonumber(ARGV[last + 1]), line)
         local wait = place - now
         if wait > {LONGEST_WAIT_MS} then wait = ({LONGEST_WAIT_MS} + wait % {LONGEST_WAIT_MS}) / 2 end
@@ -82,23 +113,28 @@ if kept >= 0 then
     end
     latest = promised
 end
-return {{(last + 2) / 5, latest == math.huge and 'inf' or string.format('%.0f', latest)}}
+return {{(last + 2) / 6, latest == math.huge and 'inf' or string.format('%.0f', latest)}}
 """
 
-#: ARGV[2...]: what to do, to which bucket, by how many milliseconds or until when.
+#: ARGV[2...]: what to do, to which bucket, by how many milliseconds or until when, and how far ahead the
+#: moment of the bucket may be. The members that made no sense, which go.
 _SETTLE = f"""{_NOW}
-for i = 2, #ARGV, 3 do
+for i = 2, #ARGV, 4 do
     local what, member, amount = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+    local before = #odd
+    local found = score(member, tonumber(ARGV[i + 3]))
+    if #odd > before then redis.call('ZREM', KEYS[1], member) end
     if what == 'forget' then
         redis.call('ZREM', KEYS[1], member)
     elseif what == 'shut' then
         redis.call('ZADD', KEYS[1], 'GT', amount, member)
     elseif what == 'take' then
-        redis.call('ZADD', KEYS[1], math.max(score(member) or now, now) + tonumber(amount), member)
-    elseif score(member) then
-        redis.call('ZADD', KEYS[1], score(member) - tonumber(amount), member)
+        redis.call('ZADD', KEYS[1], math.max(found or now, now) + tonumber(amount), member)
+    elseif found then
+        redis.call('ZADD', KEYS[1], found - tonumber(amount), member)
     end
 end
+return odd
 """
 
 #: So many moments go in one command; Redis serves others between two of them.
@@ -121,6 +157,17 @@ class Bucket:
     #: Whoever is refused stands in line, and those who ask for the first time have so many for themselves:
     #: one person with one name does not wait behind thousands. None: there is no line.
     for_newcomers: int | None = None
+    #: For so long it may be shut; what Redis has beyond that is nonsense. None: until a person ends it.
+    longest: timedelta | None = LONGEST_WINDOW
+
+    @property
+    def furthest(self) -> int:
+        """
+        How far ahead the moment of the bucket may be, in milliseconds; below zero: only infinitely far.
+        """
+        if self.longest is None:
+            return -1
+        return _milliseconds(self.longest) + _milliseconds(self.interval) * max(self.most - 1, 0)
 
 
 @dataclass(frozen=True)
@@ -186,10 +233,13 @@ class Buckets:
             interval = _milliseconds(each.interval)
             room = interval * each.most
             kept = -1 if each.for_newcomers is None else interval * each.for_newcomers
-            arguments += [each.name, interval, room, room // 2 * each.doubtful, kept]
-        while answer := self._take([self._key], [self._now(), who, *arguments]):
+            longest = -1 if each.longest is None else _milliseconds(each.longest)
+            arguments += [each.name, interval, room, room // 2 * each.doubtful, kept, longest]
+        doubt = _milliseconds(self._doubt)
+        while answer := self._take([self._key], [self._now(), who, doubt, *arguments]):
             if answer[0]:
                 return Full(buckets[answer[0] - 1], moment_of(float(answer[1]) / 1000))
+            self._report(answer[1:])
             self._remember()
         return None
 
@@ -204,16 +254,21 @@ class Buckets:
                 # So that the next one is granted then, not only the first after the bucket was full.
                 ahead = each.bucket.interval * (each.bucket.most - 1)
                 amount = _score(each.until + ahead if each.until else None)
-            arguments += [each.what, each.bucket.name, amount]
+            arguments += [each.what, each.bucket.name, amount, each.bucket.furthest]
         if arguments:
-            self._settle([self._key], [self._now(), *arguments])
+            self._report(self._settle([self._key], [self._now(), *arguments]))
 
-    def full_again(self, names: Sequence[str]) -> list[datetime | None]:
+    def full_again(self, buckets: Sequence[Bucket]) -> list[datetime | None]:
         """
-        When each of the buckets with these *names* is full again; None: it is.
+        When each of *buckets* is full again; None: it is, or Redis has a moment that makes no sense.
         """
-        scores = self._connection.zmscore(self._key, list(names)) if names else []
-        return [moment_of(score / 1000) if score is not None else None for score in scores]
+        names = [each.name for each in buckets]
+        scores = self._connection.zmscore(self._key, names) if names else []
+        now = _score(self.now())
+        return [
+            moment_of(score / 1000) if score is not None and score <= now + each.furthest else None
+            for each, score in zip(buckets, scores, strict=True)
+        ]
 
     def is_shut(self, bucket: Bucket) -> bool:
         """
@@ -239,6 +294,15 @@ class Buckets:
         for start in range(0, len(known), MOMENTS_A_COMMAND):
             self._connection.zadd(self._key, dict(known[start : start + MOMENTS_A_COMMAND]), gt=True)
         self._connection.zadd(self._key, {DOUBT: _score(now + self._doubt), ALIVE: math.inf})
+
+    def _report(self, odd: Iterable[bytes]) -> None:
+        for member in odd:
+            logger.warning(
+                "removed a moment that is none from Redis: %s %s",
+                self._key,
+                printable(text_in(member), 200),
+                extra={"code": "redis.wrong_type"},
+            )
 
     def _now(self) -> float | str:
         return _score(self._clock()) if self._clock else ""

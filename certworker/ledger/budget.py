@@ -18,10 +18,11 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.errors import CertworkerError
+from certworker.errors.failure import LONGEST_LINK
 from certworker.errors.limits import LocalGuard, Paused
-from certworker.ledger.buckets import Buckets, Change, Full
+from certworker.ledger.buckets import Bucket, Buckets, Change, Full
 from certworker.ledger.prices import Price, Spending, bucket_of, prices, set_of
-from certworker.ledger.text import text_in
+from certworker.ledger.text import name_in, shown_in
 from certworker.names import registered_domain
 from certworker.settings import AuthorityChoice
 from certworker.settings.limits import Limit, Limits
@@ -32,12 +33,28 @@ BUDGET = "certworker:budget:"
 #: Beside it, the pages on which pauses are ended.
 PAUSES = "certworker:paused:"
 
-#: A CA that does not say what it has had enough of may mean one name only.
-LONGEST_STOP = timedelta(hours=1)
-
 #: For so long nobody asks after a limit of which the CA did not say when it ends. The name that met it waits
 #: longer; the certificates of other names may live for minutes.
 UNSAID_STOP = timedelta(minutes=1)
+
+#: So many paused names are read after a loss; of any other one the CA says itself that it is paused.
+MOST_PAUSED = 10_000
+#: Bytes.
+LONGEST_NAME = 253
+
+# KEYS: the paused names with their pages. ARGV: how many are read, the longest name. The names, and how many
+# longer ones were removed.
+_PAUSED = """
+local names, removed = {}, 0
+for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
+    if #name > tonumber(ARGV[2]) then
+        removed = removed + redis.call('HDEL', KEYS[1], name)
+    elseif #names < tonumber(ARGV[1]) then
+        names[#names + 1] = name
+    end
+end
+return {names, removed}
+"""
 
 REASONS = {
     "orders": "its limit of {count} orders within {period} is used up",
@@ -75,6 +92,7 @@ class Budget:
         self._limits = limits
         self._issued = issued
         self._pauses = PAUSES + authority.label
+        self._read_paused = connection.register_script(_PAUSED)
         failures = limits.failures_per_name
         self._buckets = Buckets(
             connection,
@@ -149,12 +167,12 @@ class Budget:
         """
         When the last of *names*, which have no certificate yet, may be ordered; None: no limit is known.
         """
-        counts: dict[str, tuple[Limit, int]] = {}
-        if names and self._limits.orders_per_account:
-            counts["orders"] = self._limits.orders_per_account, len(names)
+        counts: dict[Bucket, tuple[Limit, int]] = {}
+        if names and (orders := self._limits.orders_per_account):
+            counts[bucket_of("orders", "", orders)] = orders, len(names)
         for domain, count in Counter(map(registered_domain, names)).items():
             if limit := self._limits.of_domain(domain):
-                counts[f"domain {domain}"] = limit, count
+                counts[bucket_of("domain", domain, limit)] = limit, count
         now, full_again = self._buckets.now(), self._buckets.full_again(list(counts))
         moments = [
             max(now, max(full or now, now) + limit.interval * (count - limit.count))
@@ -168,7 +186,7 @@ class Budget:
         """
         every = [price for price in prices(names, self._limits, insisting=True) if price.limit]
         now = self._buckets.now()
-        moments = self._buckets.full_again([price.bucket.name for price in every])
+        moments = self._buckets.full_again([price.bucket for price in every])
         for price, full in zip(every, moments, strict=True):
             if price.limit:
                 yield price, ceil(max(full - now, timedelta(0)) / price.limit.interval) if full else 0
@@ -176,7 +194,7 @@ class Budget:
     def _refusal(self, names: Sequence[str], full: Full, asked: Sequence[Price]) -> CertworkerError:
         price = next(price for price in asked if price.bucket == full.bucket)
         if full.until is None:
-            url = text_in(self._connection.hget(self._pauses, price.whose)) or "the web site of the CA"
+            url = self._page(price.whose) or "the web site of the CA"
             return Paused(authority=self._authority.title, name=price.whose, url=url)
         reason = "it wants us to wait"
         if price.limit:
@@ -204,20 +222,19 @@ class Budget:
             logger.debug("the budget was not settled: %s", error, extra={"domain": names[0]})
 
     def _bounded(self, change: Change) -> Change:
-        if change.what != "shut" or change.bucket.name.startswith("pause "):
+        if change.what != "shut" or change.bucket.longest is None:
             return change
-        until = change.until or self._buckets.now() + UNSAID_STOP
-        if change.bucket == bucket_of("stop", "", None):
-            until = min(until, self._buckets.now() + LONGEST_STOP)
-        return Change("shut", change.bucket, until)
+        now = self._buckets.now()
+        return Change(
+            "shut", change.bucket, min(change.until or now + UNSAID_STOP, now + change.bucket.longest)
+        )
 
     def _known(self, now: datetime) -> Mapping[str, datetime | None]:
         """
         When the buckets are full again, as far as the volume and the list of pauses know.
         """
         known: dict[str, datetime | None] = {
-            bucket_of("pause", text_in(name), None).name: None
-            for name in self._connection.hkeys(self._pauses)
+            bucket_of("pause", name, None).name: None for name in self._paused_names()
         }
         orders, moments = self._limits.orders_per_account, defaultdict[str, list[datetime]](list)
         if orders:
@@ -235,6 +252,22 @@ class Budget:
             if limit and (full := _full_again(limit, issued, now)) > now:
                 known[bucket] = full
         return known
+
+    def _paused_names(self) -> list[str]:
+        members, count = self._read_paused([self._pauses], [MOST_PAUSED, LONGEST_NAME])
+        names = [name for member in members if (name := name_in(member))]
+        others = [member for member in members if not name_in(member)]
+        if others:
+            self._connection.hdel(self._pauses, *others)
+        if removed := count + len(others):
+            logger.warning("removed %d entries from %s that are no names", removed, self._pauses)
+        return names
+
+    def _page(self, name: str) -> str:
+        if self._connection.hstrlen(self._pauses, name) > LONGEST_LINK:
+            return ""
+        page = shown_in(self._connection.hget(self._pauses, name), LONGEST_LINK)
+        return page if page.startswith(("https://", "http://")) else ""
 
 
 def _full_again(limit: Limit, taken: Iterable[datetime], now: datetime) -> datetime:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from hashlib import sha256
 from typing import Literal
 
@@ -27,7 +28,7 @@ from certworker.errors.limits import (
     RegisteredDomainLimit,
     TooManyOrders,
 )
-from certworker.ledger.buckets import Bucket, Change
+from certworker.ledger.buckets import LONGEST_WINDOW, Bucket, Change
 from certworker.names import registered_domain
 from certworker.settings.limits import Limit, Limits
 
@@ -41,6 +42,10 @@ Kind = Literal["stop", "pause", "orders", "domain", "set", "failures", "streak"]
 #: ignores the limit of failures for the former, but certworker does not.
 REPLACING: frozenset[Kind] = frozenset({"orders", "domain", "set"})
 RENEWING: frozenset[Kind] = frozenset({"orders", "domain"})
+
+#: How long a bucket may be shut at most, where that is not the usual: a CA that does not say what it has had
+#: enough of may mean one name only, and a pause has no end of its own.
+LONGEST: dict[Kind, timedelta | None] = {"stop": timedelta(hours=1), "pause": None}
 
 #: Which bucket a refusal speaks of.
 REFUSALS: dict[type[BaseException], Kind] = {
@@ -73,13 +78,16 @@ def bucket_of(kind: Kind, whose: str, limit: Limit | None, *, insisting: bool = 
     """
     name = f"{kind} {whose}".rstrip()
     if limit is None:
-        return Bucket(name)
+        return Bucket(name, longest=LONGEST.get(kind, LONGEST_WINDOW))
+    most = limit.taken(insisting)
     return Bucket(
         name,
         limit.interval,
-        limit.taken(insisting),
+        most,
         doubtful=kind == "failures",
         for_newcomers={"orders": limit.count // 10, "domain": 0}.get(kind),
+        # Without a word of the CA, a bucket from which a person has taken all is shut the longest.
+        longest=max(LONGEST_WINDOW, limit.interval * (limit.count - most + 1)),
     )
 
 

@@ -51,16 +51,17 @@ class TestSweep:
         assert not connection.exists("toy:issued")
         assert 0 < connection.ttl("rq:job:job") <= 86_400
 
-    def test_a_count_that_is_none_counts_as_none(self, connection: Redis) -> None:
+    @pytest.mark.parametrize("count", ["often", "nan", "inf", "1e300", "-5", "9" * 400])
+    def test_a_count_that_is_none_counts_as_none(self, connection: Redis, count: str) -> None:
         """
-        Whatever stands in the hash, the sweep gets to its end.
+        The job runs again, and the count is a number from then on.
         """
-        leave_behind(connection, "job", abandoned="often")
+        leave_behind(connection, "job", abandoned=count)
 
         with worker_thread(connection, lease_seconds=1):
             status, _ = end_of(connection, "job")
 
-        assert "finished" == status
+        assert ("finished", b"1") == (status, connection.hget("rq:job:job", "abandoned"))
 
     def test_many_workers_recover_a_job_once(self, connection: Redis) -> None:
         """

@@ -6,17 +6,22 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 
 import pytest
 from redis import Redis
 
-from certworker.ledger.buckets import Bucket, Buckets, Change
+from certworker.ledger.buckets import LONGEST_WINDOW, Bucket, Buckets, Change
 from tests.servers.redis import RedisServer
 
 KEY = "certworker:budget:test"
 MINUTE = timedelta(minutes=1)
 BUCKET = Bucket("orders", MINUTE, 3)
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+
+
+#: Scores that no worker writes: without end, and beyond any window of a CA.
+NONSENSE = ["inf", "1e300", f"{(NOW + timedelta(days=3_650)).timestamp() * 1_000 * 50:.0f}"]
 
 
 class Clock:
@@ -212,7 +217,7 @@ class TestSettle:
         """
         A pause has no end of its own.
         """
-        pause = Bucket("pause a.org")
+        pause = Bucket("pause a.org", longest=None)
         buckets.settle([Change("shut", pause)])
         clock.now += timedelta(days=3650)
         full = buckets.take([pause])
@@ -245,7 +250,7 @@ class TestLoss:
         An emptied Redis grants no second helping.
         """
         buckets = buckets_of(connection, clock, {"orders": NOW + 2 * MINUTE, "pause a.org": None})
-        assert buckets.take([Bucket("pause a.org")])
+        assert buckets.take([Bucket("pause a.org", longest=None)])
 
         assert 1 == room(buckets)
 
@@ -270,6 +275,88 @@ class TestLoss:
         assert 2 == room(buckets, failures[0])
         clock.now += 61 * MINUTE
         assert 4 == room(buckets, failures[1])
+
+    @pytest.mark.parametrize("odd", NONSENSE)
+    def test_a_moment_that_makes_no_sense_counts_as_lost(
+        self, connection: Redis, clock: Clock, caplog: pytest.LogCaptureFixture, odd: str
+    ) -> None:
+        """
+        The bucket gets what is known elsewhere, and the other buckets keep what they have.
+        """
+        buckets = buckets_of(connection, clock, {"orders": NOW + 2 * MINUTE})
+        other = Bucket("set x", MINUTE, 3)
+        room(buckets)
+        room(buckets, other)
+        connection.zadd(KEY, {"orders": float(odd)})
+
+        assert 1 == room(buckets)
+        assert 0 == room(buckets, other)
+        assert [f"removed a moment that is none from Redis: {KEY} orders"] == [
+            line.getMessage() for line in caplog.records
+        ]
+
+    @pytest.mark.parametrize("odd", NONSENSE)
+    @pytest.mark.parametrize("member", ["doubt", "turn me", "line orders", "pause a.org"])
+    def test_no_other_member_shuts_a_bucket_either(
+        self, connection: Redis, clock: Clock, odd: str, member: str
+    ) -> None:
+        """
+        Lines, turns and doubts are moments as well.
+        """
+        buckets = buckets_of(connection, clock)
+        line = Bucket("orders", MINUTE, 3, for_newcomers=0)
+        pause = Bucket("pause a.org", longest=None)
+        taken = [buckets.take([line, pause], who="me") for _ in range(3)]
+        connection.zadd(KEY, {member: 1e300 if member.startswith("pause") else float(odd)})
+
+        full = buckets.take([line, pause], who="me")
+
+        assert [None] * 3 == taken
+        assert full
+        assert full.until == NOW + MINUTE
+
+    def test_a_moment_within_the_longest_window_is_obeyed(
+        self, buckets: Buckets, connection: Redis, clock: Clock
+    ) -> None:
+        """
+        Another worker may have shut the bucket for as long as a CA asks for.
+        """
+        room(buckets)
+        until = NOW + LONGEST_WINDOW - MINUTE
+        connection.zadd(KEY, {"orders": until.timestamp() * 1_000 + 2 * 60_000})
+
+        full = buckets.take([BUCKET])
+
+        assert full
+        assert full.until == until
+
+    @pytest.mark.parametrize("odd", NONSENSE)
+    @pytest.mark.parametrize("what", ["take", "give back", "shut"])
+    def test_a_change_does_not_begin_with_nonsense(
+        self, connection: Redis, clock: Clock, odd: str, what: Literal["take", "give back", "shut"]
+    ) -> None:
+        """
+        The end of an order may be what meets it first.
+        """
+        buckets = buckets_of(connection, clock)
+        room(buckets)
+        connection.zadd(KEY, {"orders": float(odd)})
+
+        buckets.settle([Change(what, BUCKET, NOW + MINUTE)])
+
+        (full,) = buckets.full_again([BUCKET])
+        assert full is None or full <= NOW + 3 * MINUTE
+
+    @pytest.mark.parametrize("odd", NONSENSE)
+    def test_nonsense_is_not_reported_as_a_moment(
+        self, buckets: Buckets, connection: Redis, odd: str
+    ) -> None:
+        """
+        A report calculates with it.
+        """
+        connection.zadd(KEY, {"orders": float(odd)})
+
+        assert [None] == buckets.full_again([BUCKET])
 
     def test_thousands_are_remembered_in_portions(self, connection: Redis, clock: Clock) -> None:
         """

@@ -14,7 +14,7 @@ from certworker.errors import CertworkerError
 from certworker.errors.authority import ServerInternal
 from certworker.errors.limits import AuthorityBusy, LocalGuard, Paused, TooManyOrders
 from certworker.errors.reach import HttpRefused
-from certworker.ledger.budget import BUDGET, Budget
+from certworker.ledger.budget import BUDGET, PAUSES, Budget
 from certworker.ledger.limits import LETS_ENCRYPT
 from certworker.settings import AuthorityChoice
 from certworker.settings.limits import Limit, Limits
@@ -314,6 +314,86 @@ class TestPause:
 
         with pytest.raises(Paused):
             world.until(NAME)
+
+
+class TestForeign:
+    """
+    Moments and pauses that another program wrote.
+    """
+
+    @pytest.mark.parametrize("score", ["inf", "1e300", "1e15"])
+    @pytest.mark.parametrize(
+        "member", ["stop", "orders", f"failures {NAME}", f"streak {NAME}", "domain example.org"]
+    )
+    def test_no_moment_blocks_the_ca_for_ever(
+        self, world: World, connection: Redis, member: str, score: str
+    ) -> None:
+        """
+        Whatever one member of the budget is, the name is ordered.
+        """
+        connection.zadd(f"{BUDGET}letsencrypt", {member: float(score)})
+
+        world.order(NAME)
+
+        assert (connection.zscore(f"{BUDGET}letsencrypt", member) or 0) < 1e14
+
+    def test_a_plausible_stop_is_obeyed_and_a_long_one_is_not(self, world: World, connection: Redis) -> None:
+        """
+        certworker never stops for more than an hour for a CA that is busy.
+        """
+        soon = world.now + HOUR
+        connection.zadd(f"{BUDGET}letsencrypt", {"stop": soon.timestamp() * 1_000})
+        assert soon == world.until(NAME)
+
+        connection.zadd(f"{BUDGET}letsencrypt", {"stop": (soon + MINUTE).timestamp() * 1_000})
+        assert world.until(NAME) is None
+
+    def test_a_ca_that_asks_for_years_waits_a_week(self, world: World) -> None:
+        """
+        Its next answer may be another one.
+        """
+        world.refused(TooManyOrders(authority="the CA", detail="years", until=world.now + 3_650 * DAY), NAME)
+
+        until = world.until(NAME)
+        assert until
+        assert until <= world.now + 7 * DAY + HOUR
+
+    def test_the_list_of_pauses_holds_names_only(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        It is read when the budget is lost; what is no name goes, with one line.
+        """
+        pauses: dict[str | bytes, str] = {
+            "x" * 100_000: "",
+            b"\xff": "",
+            "a b": "",
+            NAME: "https://ca.example/",
+        }
+        connection.hset(f"{PAUSES}letsencrypt", mapping=pauses)  # type: ignore[arg-type]
+        world = World(connection)
+
+        world.order("a.other.com")
+
+        assert [NAME.encode()] == connection.hkeys(f"{PAUSES}letsencrypt")
+        assert [f"removed 3 entries from {PAUSES}letsencrypt that are no names"] == [
+            line.getMessage() for line in caplog.records
+        ]
+        with pytest.raises(Paused, match=r"https://ca\.example/"):
+            world.order(NAME)
+
+    @pytest.mark.parametrize("page", ["x" * 5_000_000, "javascript:alert(1)", "", b"\xff\x1b[2J"])
+    def test_a_page_that_is_no_link_is_not_shown(self, world: World, connection: Redis, page: str) -> None:
+        """
+        The remedy names the web site of the CA instead.
+        """
+        connection.zadd(f"{BUDGET}letsencrypt", {f"pause {NAME}": "inf"})
+        connection.hset(f"{PAUSES}letsencrypt", NAME, page)
+
+        with pytest.raises(Paused) as caught:
+            world.order(NAME)
+
+        assert caught.value.url == "the web site of the CA"
 
 
 class TestLoss:
