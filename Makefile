@@ -3,7 +3,7 @@
 # Everything is installed into .venv. Stamp files in it say what is there, so that a second run asks no network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak lock images audit readme clean
+.PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak lock images audit docs-generated clean
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # The first Python that runs and is recent enough. Another one: make setup PYTHON=/path/to/python3
@@ -78,12 +78,12 @@ tools: .venv/go/asked ## Install the servers and clients that the tests meet
 	export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -qq --yes --no-install-recommends $(PACKAGES) >/dev/null
 
-lint: .venv/tested ## Form, spelling, types, and the links and examples of the README
+lint: .venv/tested ## Form, spelling, types, and the links and examples of the documentation
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/codespell
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest --quiet tests/test_readme.py
+	@$(BIN)/python -m pytest --quiet tests/test_readme.py tests/test_documentation.py
 
 bench: .venv/tested tools ## Measure certworker beside certbot, lego and a bare client
 	@$(ALSO_OURS) $(BIN)/python -m bench
@@ -105,8 +105,8 @@ audit: .venv/created ## Look up known weaknesses of the packages in requirements
 	@$(PIP) install 'pip-audit>=2.9,<3'
 	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
-readme: .venv/installed ## Make the tables of the README from the code
-	@$(BIN)/python -m tests.readme
+docs-generated: .venv/tested ## Generate the tables and pictures of the documentation from the code
+	@$(BIN)/python -m tests.documentation
 
 clean: ## Remove .venv and everything that was made
 	@rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .cache

@@ -1,5 +1,5 @@
 """
-The three directories as a backup: what the README says to type, and what is there again afterwards.
+The three directories as a backup, with the commands of docs/guides/backup-restore.md.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from certworker.development.authority import DevelopmentAuthority
 from certworker.serving.generation import PEM_FILES, Facts
 from tests.houses import open_house
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+GUIDE = (Path(__file__).parents[1] / "docs" / "guides" / "backup-restore.md").read_text()
 DIRECTORIES = ("certificates", "config", "state")
 NAMES = ("shop.localhost", "www.shop.localhost", "blog.localhost")
 
-#: In the README tar runs in the worker's container.
+#: In the guide tar runs in the worker's container.
 IN_THE_CONTAINER = "docker compose run --rm --no-deps -T --entrypoint tar appwrite-worker-certificates"
 
 
 def type_in(what: str, place: Path) -> None:
     """
-    Run tar as the README's block *what* has it, with *place* for /storage.
+    Run the tar command of the guide's block *what*, with *place* for /storage.
     """
-    block = re.search(rf"^```sh {what}\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+    block = re.search(rf"^```sh {what}\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
     assert block
     (line,) = (each for each in block[1].replace("\\\n ", "").splitlines() if IN_THE_CONTAINER in each)
     command = line.replace(IN_THE_CONTAINER, "tar").replace("-C /storage", f"-C {place}")
@@ -172,7 +172,7 @@ class TestRestore:
         http_port: int,
     ) -> None:
         """
-        As the README says of half a backup.
+        As docs/guides/backup-restore.md describes it.
         """
         type_in("restore", tmp_path)
         shutil.rmtree(tmp_path / "state")

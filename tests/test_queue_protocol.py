@@ -28,7 +28,7 @@ from tests.servers.development import development_authority
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
-from tests.test_readme import variables
+from tests.test_documentation import variables
 
 TOP = Path(__file__).parents[1]
 PAGE = TOP / "docs" / "reference" / "queue-protocol.md"

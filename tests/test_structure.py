@@ -288,7 +288,7 @@ class TestFailures:
     @pytest.mark.parametrize("kind", FAILURES.values(), ids=lambda kind: kind.code)
     def test_each_failure_of_the_catalogue_happens(self, kind: type[CertworkerError]) -> None:
         """
-        The README's table is made from it, and promises no more than the code keeps.
+        The table of errors is generated from it.
         """
         assert kind.__name__ in words()
 

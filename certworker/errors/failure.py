@@ -155,7 +155,7 @@ class Interrupted(Exception):
 
 def catalogue() -> list[type[CertworkerError]]:
     """
-    Every failure class that has a code, by code. The README's table is made from it.
+    Return each failure class that has a code, sorted by code. The documentation is generated from it.
     """
     for room in ROOMS:
         importlib.import_module(f"certworker.errors.{room}")

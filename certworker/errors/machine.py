@@ -131,7 +131,7 @@ class JobTimedOut(CertworkerError):
 class BadJob(CertworkerError):
     code = "queue.bad_payload"
     says = "The job was refused: {reason}."
-    cure = "See the wire format in the README, or send it with: certworker request NAME"
+    cure = "See the wire format in docs/reference/queue-protocol.md, or send it with: certworker request NAME"
     retry = Retry.NEVER
     severity = Severity.WARNING
 

@@ -148,7 +148,10 @@ class PayloadMissing(PayloadFailure):
 class PayloadNotJson(PayloadFailure):
     code = "payload.json"
     says = "The job's data is not the JSON of a request ({reason})."
-    cure = 'Send JSON as in the README: ["certworker.issue", null, [], {{"domain": "api.example.org"}}]'
+    cure = (
+        "Send JSON as in docs/reference/queue-protocol.md: "
+        '["certworker.issue", null, [], {{"domain": "api.example.org"}}]'
+    )
 
 
 class PayloadPickled(PayloadFailure):

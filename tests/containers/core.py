@@ -20,7 +20,7 @@ MESSAGES = Path(core.__file__).with_name("utopia.php")
 #: The same in that of php-resque, in releases of 2021.
 JOBS_OF_RESQUE = MESSAGES.with_name("resque.php")
 
-#: The wire format of RQ, as the README shows it.
+#: The wire format of RQ, as docs/reference/queue-protocol.md shows it.
 JOBS = TOP / "examples" / "producer.php"
 
 

@@ -167,7 +167,7 @@ class Project:
 
     def request(self, *domains: str, force: bool = False) -> None:
         """
-        Put *domains* on the queue in the wire format of the README, as a producer in any language may.
+        Put *domains* on the queue, in the wire format of docs/reference/queue-protocol.md.
         """
         for domain in domains:
             job = secrets.token_hex(8)

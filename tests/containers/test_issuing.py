@@ -42,7 +42,7 @@ class TestTheMainJob:
         self, project: Project, pebble: ContainedPebble, core: ContainedCore
     ) -> None:
         """
-        Appwrite's own message, and the job that the README shows to everybody else.
+        Appwrite's own message, and the job of docs/reference/queue-protocol.md.
         """
         pebble.start()
         project.up()

@@ -18,10 +18,10 @@ from tests.containers.project import TOP, WORKER, Project
 from tests.containers.test_reloads import SERVER
 from tests.servers.worker import wait_until
 
-#: What the README lets a socket proxy allow, and the part of it that is there without labels.
+#: What a socket proxy allows in docs/guides/reload-other-servers.md: lists, and reloads.
+GUIDE = TOP / "docs" / "guides" / "reload-other-servers.md"
 LISTS, RELOADS = (
-    f"{method} {pattern}"
-    for method, pattern in re.findall(r"-allow(GET|POST)=(\S+)", (TOP / "README.md").read_text())
+    f"{method} {pattern}" for method, pattern in re.findall(r"-allow(GET|POST)=(\S+)", GUIDE.read_text())
 )
 VERSION = "GET /version"
 
@@ -62,7 +62,7 @@ def start(docker: Docker, network: str) -> Iterator[Start]:
 @pytest.fixture
 def allow(docker: Docker, project: Project, tmp_path: Path) -> Callable[..., None]:
     """
-    Lays a socket proxy into the project that allows some requests, as the README has it.
+    Lays a socket proxy into the project that allows some requests, as the guide has it.
     """
 
     def allow(*allowed: str) -> None:

@@ -1,5 +1,5 @@
 """
-In place of Appwrite's worker, and back again: what the README says, typed as it stands there.
+Replace Appwrite's worker and switch back, with the commands of docs/guides/replace-appwrite-worker.md.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BREAK = ("cp", *(f"/storage/certificates/{name}/privkey.pem" for name in (KEPT[0
 
 class Operator:
     """
-    Who runs an Appwrite of *layout* and follows the README.
+    An operator of an Appwrite of *layout* who follows the guide.
     """
 
     def __init__(self, docker: Docker, project: Project, layout: Layout, directory: Path) -> None:

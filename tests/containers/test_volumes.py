@@ -103,18 +103,16 @@ class TestForgottenVolumes:
 
 
 class TestBackup:
-    def test_it_comes_back_by_what_the_readme_says_to_type(
+    def test_the_commands_of_the_guide_restore_it(
         self, project: Project, pebble: ContainedPebble, tmp_path: Path
     ) -> None:
         """
         On a machine that had nothing, without Redis, and without another order.
         """
-        readme = (TOP / "README.md").read_text()
+        guide = (TOP / "docs" / "guides" / "backup-restore.md").read_text()
         backup, restore = (
             block
-            for _, block in re.findall(
-                r"^```sh (backup|restore)\n(.*?)^```", readme, re.DOTALL | re.MULTILINE
-            )
+            for _, block in re.findall(r"^```sh (backup|restore)\n(.*?)^```", guide, re.DOTALL | re.MULTILINE)
         )
         pebble.start()
         project.up()

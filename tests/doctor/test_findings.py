@@ -24,7 +24,7 @@ def fail() -> None:
 class TestSection:
     def test_a_failure_has_its_words_and_its_code(self) -> None:
         """
-        The same as in the log and in the README.
+        The same as in the log and in docs/reference/errors.
         """
         expected = Finding("Machine", "redis", Verdict.FAIL, DOWN.message, DOWN.remedy, "redis.unreachable")
 

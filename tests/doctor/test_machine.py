@@ -42,7 +42,7 @@ class TestMachine:
 class TestTell:
     def test_what_is_wrong_is_a_line_each(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        With its code, so that it can be found in the README.
+        With its code, so that a reader finds it in docs/reference/errors.
         """
         findings = [
             MACHINE.well("redis", "answers"),

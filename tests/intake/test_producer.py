@@ -1,5 +1,5 @@
 """
-The example in PHP that the README shows.
+The examples in PHP of examples and of the documentation.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
 from redis import Redis
 
 from certworker.intake.queue import queue_length
+from tests.documentation import blocks
 from tests.intake.toys import end_of, worker_thread
 from tests.servers.redis import RedisServer
 from tests.test_security import SECRET, refused_by, rights
@@ -84,6 +86,26 @@ class TestProducer:
 
         with worker_thread(connection):
             end = end_of(connection, "plain-1")
+
+        assert ("finished", {"state": "issued", "names": ["a.example.org"]}) == end
+
+    @pytest.mark.parametrize(("page", "block"), blocks("php"))
+    def test_each_example_of_the_documentation_is_enough(
+        self, page: str, block: str, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        A copied example requests a certificate.
+        """
+        program = f"""
+            $redis = new Redis();
+            $redis->connect('127.0.0.1', {redis_server.port});
+            [$id, $domain] = ['example-1', 'a.example.org'];
+            {block}
+        """
+        subprocess.run(["php", "-r", program], check=True)
+
+        with worker_thread(connection):
+            end = end_of(connection, "example-1")
 
         assert ("finished", {"state": "issued", "names": ["a.example.org"]}) == end
 

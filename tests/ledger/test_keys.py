@@ -27,7 +27,7 @@ from certworker.ledger import (
     tokens,
 )
 from certworker.ledger.keys import KINDS, Kind, WrongType, kind_of, remove_wrong
-from tests import readme
+from tests import documentation
 
 WRONG = ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
 
@@ -95,11 +95,13 @@ class TestKinds:
 
     def test_the_reference_has_the_table(self) -> None:
         """
-        docs/reference/redis-keys.md is made by `make readme`.
+        `make docs-generated` writes docs/reference/redis-keys.md.
         """
-        text = readme.REDIS_KEYS.read_text()
+        text = (documentation.DOCS / "reference" / "redis-keys.md").read_text()
 
-        assert readme.renewed(text) == text
+        assert documentation.redis_keys(ours=True) in text
+        assert documentation.redis_keys(ours=False) in text
+        assert documentation.renewed(text) == text
 
 
 class TestRemoveWrong:

@@ -79,7 +79,7 @@ class TestHuman:
 
     def test_a_failure_ends_with_code_message_and_remedy(self) -> None:
         """
-        What happened and what to change stand on one line, under the code of the README.
+        What happened and what to change stand on one line, under the code of docs/reference/errors.
         """
         stream = logging_to("human")
         logger.warning(

@@ -78,7 +78,7 @@ SCENES = [
         call("os.system", domain=NAME),
         "certworker.issue",
     ),
-    refused("half a request", "payload.json", call()[:-3], "Send JSON as in the README"),
+    refused("half a request", "payload.json", call()[:-3], "Send JSON as in docs/reference/queue"),
     refused("Latin-1", "payload.encoding", call(domain="x").replace(b"x", b"\xfc"), "UTF-8"),
     refused(
         "a pickle",

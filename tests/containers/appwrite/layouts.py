@@ -1,5 +1,5 @@
 """
-Appwrite's docker-compose.yml in both of its layouts, and the changes that the README asks for in it.
+Appwrite's docker-compose.yml in both layouts, and the changes of docs/guides/replace-appwrite-worker.md.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tests.containers.project import TOP, WORKER
 
 HERE = Path(__file__).parent
 
-#: Laid over it by the tests, and over the service that the README puts there.
+#: Laid over it by the tests, and over the service of the guide.
 NAMES, AUTHORITY = HERE / "names.yml", HERE / "authority.yml"
 
 #: The image in it, which is made of what lies here.
@@ -59,9 +59,9 @@ COMBINED = Layout(
 
 def block(kind: str) -> str:
     """
-    What stands in the README between fences that are marked with *kind*, of which there is one.
+    Return the only block of the guide that is marked with *kind*.
     """
-    text = (TOP / "README.md").read_text()
+    text = (TOP / "docs" / "guides" / "replace-appwrite-worker.md").read_text()
     [found] = re.findall(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     return str(found)
 

@@ -1,5 +1,5 @@
 """
-The parts of README.md and docs that are made from the code: `make readme` writes them, a test compares them.
+The parts of the documentation that are generated from the code. `make docs-generated` writes them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ from certworker.errors import CertworkerError, Retry, catalogue
 from certworker.errors.reach import CheckFailure, ReachFailure
 from certworker.ledger import keys
 from certworker.renewal import PATIENCE
+from tests import pictures
 from tests.theatre.scenes import all_scenes
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
-REDIS_KEYS = ROOT / "docs" / "reference" / "redis-keys.md"
-RENEWAL = ROOT / "docs" / "concepts" / "renewal-and-retries.md"
-PAGES = (README, REDIS_KEYS, RENEWAL)
+DOCS = ROOT / "docs"
+
+#: The examples of this page build on each other; tests/test_queue_protocol.py runs them in order.
+WITH_A_TEST_OF_ITS_OWN = DOCS / "reference" / "queue-protocol.md"
 
 #: Each kind of failure, for people.
 KINDS = {
@@ -121,19 +123,48 @@ def redis_keys(ours: bool) -> str:
     return "\n".join(rows)
 
 
+#: What generates each part, by the name in its marker.
+PARTS: dict[str, Callable[[], str]] = {
+    "settings": settings,
+    "failures": failures,
+    "retries": retries,
+    "keys": partial(redis_keys, True),
+    "foreign keys": partial(redis_keys, False),
+}
+
+
+def pages() -> list[Path]:
+    """
+    Return the pages of the documentation, the README first.
+    """
+    return [README, *sorted(DOCS.rglob("*.md"))]
+
+
+def short(page: Path) -> str:
+    """
+    Return the path of *page* in the project.
+    """
+    return str(page.relative_to(ROOT))
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """
+    Return the fenced blocks of *language* in all pages, each with its page.
+    """
+    return [
+        (short(page), block)
+        for page in pages()
+        if page != WITH_A_TEST_OF_ITS_OWN
+        for block in re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+    ]
+
+
 def renewed(text: str) -> str:
     """
-    *text*, the README or a page of docs, with those parts made from the code that it has.
+    Return *text*, a page of the documentation, with its generated parts as the code has them now.
     """
-    parts: dict[str, Callable[[], str]] = {
-        "settings": settings,
-        "failures": failures,
-        "retries": retries,
-        "keys": partial(redis_keys, True),
-        "foreign keys": partial(redis_keys, False),
-    }
-    for part, make in parts.items():
-        opening = f"<!-- {part}: made by `make readme` -->\n"
+    for part, make in PARTS.items():
+        opening = f"<!-- {part}: made by `make docs-generated` -->\n"
         before, found, rest = text.partition(opening)
         if found:
             text = f"{before}{opening}{make()}\n{rest[rest.index('<!-- end -->') :]}"
@@ -152,5 +183,6 @@ def _cell(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for page in PAGES:
+    for page in pages():
         page.write_text(renewed(page.read_text()))
+    pictures.write()

@@ -1,0 +1,218 @@
+"""
+README.md and docs: the generated parts are those of the code, links lead to a heading, examples run.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from certworker.cli import COMMANDS, cli
+from certworker.development.authority import DevelopmentAuthority
+from certworker.errors.reach import HttpNotFound
+from certworker.errors.zones import WrongAddress
+from tests import documentation, pictures
+from tests.documentation import DOCS, README, blocks, short
+from tests.houses import environment
+from tests.servers.development import development_authority
+from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
+from tests.servers.worker import WorkerProcess
+
+#: Commands whose example needs a certificate.
+NEEDS_A_CERTIFICATE = {"revoke", "explain"}
+
+PAGES = documentation.pages()
+
+#: Where each generated part is.
+PLACES = {
+    "settings": "reference/configuration.md",
+    "failures": "reference/errors/index.md",
+    "retries": "concepts/renewal-and-retries.md",
+    "keys": "reference/redis-keys.md",
+    "foreign keys": "reference/redis-keys.md",
+}
+
+
+def anchors(page: Path) -> set[str]:
+    """
+    Return the anchors of the headings of *page*, as GitHub and MkDocs make them.
+    """
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+class TestGeneratedParts:
+    @pytest.mark.parametrize("page", PAGES, ids=short)
+    def test_they_are_those_of_the_code(self, page: Path) -> None:
+        """
+        After a change of the code `make docs-generated` writes them.
+        """
+        assert documentation.renewed(page.read_text()) == page.read_text(), "run: make docs-generated"
+
+    @pytest.mark.parametrize("part", documentation.PARTS)
+    def test_each_is_on_its_page(self, part: str) -> None:
+        """
+        A page without its markers would be compared with itself.
+        """
+        assert documentation.PARTS[part]() in (DOCS / PLACES[part]).read_text()
+
+    def test_each_picture_is_that_of_its_text(self) -> None:
+        """
+        After a change of a text `make docs-generated` draws its picture.
+        """
+        sources = sorted(pictures.IMAGES.glob("*.txt"))
+
+        assert sources
+        for source in sources:
+            drawn = source.with_suffix(".svg").read_text()
+            assert pictures.picture(source.read_text()) == drawn, "run: make docs-generated"
+
+    def test_a_failure_that_only_a_check_finds_has_the_pauses_of_a_check(self) -> None:
+        """
+        The CA is not asked, so its pauses do not apply.
+        """
+        by_a_check, by_either = map(documentation.tried_again, (WrongAddress, HttpNotFound))
+
+        assert by_a_check == "after 1, 5, 10, 30 minutes, then hourly, then daily"
+        assert by_either.startswith("after 1, 10, 100 minutes, then daily; if a check")
+
+    def test_each_command_is_in_the_reference(self) -> None:
+        """
+        The page lists every command of the program.
+        """
+        text = (DOCS / "reference" / "cli.md").read_text()
+
+        assert [] == [name for name in COMMANDS if f"| `certworker {name}" not in text]
+
+
+class TestLinks:
+    @pytest.mark.parametrize("page", [page for page in PAGES if page != README], ids=short)
+    def test_each_link_leads_to_a_file_and_a_heading(self, page: Path) -> None:
+        """
+        Every relative link resolves from its page, its anchor included.
+        """
+        text = page.read_text()
+        for target, _, anchor in re.findall(r"\]\((?!https?://)([^)#]*)(#([^)]+))?\)", text):
+            found = (page.parent / target).resolve() if target else page
+            assert found.exists(), target
+            assert not anchor or anchor in anchors(found), f"{target}#{anchor}"
+
+    def test_the_index_lists_each_page(self) -> None:
+        """
+        A reader finds every page from docs/index.md.
+        """
+        index = DOCS / "index.md"
+        listed = re.findall(r"\]\(([^)]+\.md)\)", index.read_text())
+
+        assert {short(page) for page in PAGES} - {"README.md", "docs/index.md"} == {
+            f"docs/{target}" for target in listed
+        }
+
+
+class TestPython:
+    @pytest.mark.parametrize(("page", "block"), blocks("python"))
+    def test_examples_are_python_that_imports_what_exists(self, page: str, block: str) -> None:
+        """
+        A copied example runs.
+        """
+        imports = [line for line in block.splitlines() if line.startswith(("from ", "import "))]
+
+        ast.parse(block)
+        exec("\n".join(imports), {})  # noqa: S102 (our own documentation)
+
+
+class TestCommands:
+    def test_the_pages_have_commands_that_run(self) -> None:
+        """
+        The README and the guides begin with commands that a test runs.
+        """
+        pages = {page for page, _ in blocks("sh run")}
+
+        assert pages >= {
+            "README.md",
+            "docs/guides/request-certificates.md",
+            "docs/guides/troubleshooting.md",
+            "docs/reference/cli.md",
+        }
+
+    @pytest.mark.parametrize(("page", "block"), blocks("sh run"))
+    def test_each_block_that_says_run_runs(
+        self, page: str, block: str, tmp_path: Path, redis_server: RedisServer
+    ) -> None:
+        """
+        Each block runs as it is, beside a worker.
+        """
+        run(block, tmp_path, redis_server)
+
+    @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("work", "demo")])
+    def test_the_example_in_each_help_runs(
+        self, name: str, tmp_path: Path, redis_server: RedisServer
+    ) -> None:
+        """
+        `--help` has one example. `work` and `demo` have tests of their own.
+        """
+        before = "certworker request --wait api.example.org\n" if name in NEEDS_A_CERTIFICATE else ""
+        example = (before + example_of(name)).replace("api.example.org", "api.localhost")
+        run(example, tmp_path, redis_server)
+
+    def test_each_help_has_one_example(self) -> None:
+        """
+        The help of every command has an example.
+        """
+        assert [] == [name for name in COMMANDS if "certworker" not in example_of(name)]
+
+
+def example_of(name: str) -> str:
+    """
+    The example in the help of the command *name*.
+    """
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.help is not None
+    return command.help.partition("Example:\n")[2].strip().splitlines()[0]
+
+
+def run(block: str, place: Path, server: RedisServer) -> None:
+    """
+    Run the shell commands in *block* beside a worker with a development CA.
+    """
+    http_port = free_port()
+    with server.client() as connection, development_authority(place, http01_port=http_port) as authority:
+        connection.flushall()
+        with WorkerProcess(variables(place, server, authority, http_port), place / "log") as worker:
+            worker.wait_for_line("main.localhost: ")
+            paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
+            ended = subprocess.run(
+                ["sh", "-e", "-c", block],
+                env={**worker.environment, "PATH": os.pathsep.join(paths)},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+    assert 0 == ended.returncode, ended.stdout + ended.stderr
+
+
+def variables(
+    place: Path, server: RedisServer, authority: DevelopmentAuthority, http_port: int
+) -> dict[str, str]:
+    """
+    The settings of that worker.
+    """
+    return environment(
+        place,
+        authority.directory_url,
+        http_port,
+        _APP_REDIS_HOST="127.0.0.1",
+        _APP_REDIS_PORT=str(server.port),
+        _APP_DOMAIN="main.localhost",
+    )
