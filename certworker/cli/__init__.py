@@ -5,6 +5,8 @@ Some share what stands above them::
 
     output       what commands print: one line each, printable
     given        names, typed or in a file, and who types
+    progress     one line on the terminal for work that takes long
+    outcome      that requests wait, or how they ended
     request      asks for certificates
     remove       takes names out of service
     resume       orders again for a name that the CA has paused
@@ -30,7 +32,7 @@ from certworker.version import __version__
 
 COMMANDS = {
     "work": "Take requests from the queue and keep their certificates.",
-    "request": "Ask for a certificate.",
+    "request": "Request certificates.",
     "remove": "Take names out of service.",
     "resume": "Order again for a name that the CA has paused.",
     "revoke": "Revoke a certificate before its time, and have a new one issued.",

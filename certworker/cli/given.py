@@ -42,7 +42,7 @@ def normalised(names: Iterable[str], file: TextIO | None, *, private: bool) -> l
     """
     The *names* and those in *file* as they stand in certificates, each once.
 
-    Ends the program, telling every line that cannot be certified, before anything is done for the others.
+    Ends the program if lines of the file are wrong: it prints each of them, and nothing is requested.
 
     Args:
         private: The CA is one's own: private suffixes are allowed.
@@ -61,6 +61,8 @@ def normalised(names: Iterable[str], file: TextIO | None, *, private: bool) -> l
     for complaint in wrong:
         say(complaint, err=True)
     if wrong:
+        lines = "1 line is" if len(wrong) == 1 else f"{len(wrong):,} lines are"
+        say(f"Nothing is requested: {lines} wrong. Correct the file, then run the command again.", err=True)
         sys.exit(1)
     if not wanted:
         raise click.UsageError("Give a NAME, or a --file with names in it.")

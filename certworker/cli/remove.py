@@ -11,9 +11,8 @@ from typing import TextIO
 import click
 
 from certworker.cli.given import asker, file_option, names_argument, normalised, timeout_option
-from certworker.cli.output import say
+from certworker.cli.outcome import json_option, show_requested, wait_for
 from certworker.intake.connection import connected
-from certworker.intake.following import follow
 from certworker.intake.queue import request_removal
 from certworker.settings import load
 
@@ -21,11 +20,10 @@ from certworker.settings import load
 @click.command()
 @names_argument
 @file_option
-@click.option(
-    "--wait", is_flag=True, help="Follow the jobs: exit code 0 if all are removed, 1 if one is not."
-)
+@click.option("--wait", is_flag=True, help="Wait for the end: exit code 0 if all are removed, 1 if not.")
 @timeout_option
-def command(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: int) -> None:
+@json_option
+def command(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: int, as_json: bool) -> None:
     """
     Take each NAME out of service: out of the proxy, off the volume, and renew it no more.
 
@@ -42,11 +40,6 @@ def command(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: in
         jobs = [
             (request_removal(name, by=asker("remove"), connection=connection), (name,)) for name in wanted
         ]
-        if not wait:
-            for name in wanted:
-                say(f"{name}: its removal is requested; to see how it stands: certworker status {name}")
-            return
-        ended = follow(connection, jobs, timeout_seconds=timeout)
-    for name, end in zip(wanted, ended, strict=True):
-        say(f"{name}: {end.told}")
-    sys.exit(0 if all(end.well for end in ended) else 1)
+        if wait:
+            sys.exit(0 if wait_for(connection, jobs, timeout, as_json=as_json) else 1)
+        show_requested(connection, jobs, "removal requested", as_json=as_json)

@@ -1,5 +1,5 @@
 """
-`certworker request`: puts names on the queue, and waits for the answer if asked to.
+`certworker request`: puts names on the queue, and waits for their certificates with `--wait`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from typing import TextIO
 import click
 
 from certworker.cli.given import asker, file_option, names_argument, normalised, timeout_option
-from certworker.cli.output import say
+from certworker.cli.outcome import json_option, show_requested, wait_for
 from certworker.intake.connection import connected
-from certworker.intake.following import follow
 from certworker.intake.queue import request_certificate
 from certworker.names import requested_names
 from certworker.settings import load
@@ -22,13 +21,16 @@ from certworker.settings import load
 @click.command()
 @names_argument
 @file_option
-@click.option("--force", is_flag=True, help="Issue anew even if the certificate in service is not due.")
+@click.option("--force", is_flag=True, help="Issue even if the certificate in service is not due.")
 @click.option(
     "--i-know", is_flag=True, help="With --force: as often as the CA allows, not three times a week."
 )
 @click.option("--together", is_flag=True, help="One certificate for all names instead of one for each.")
-@click.option("--wait", is_flag=True, help="Follow the job: exit code 0 if issued or kept, 1 if it failed.")
+@click.option(
+    "--wait", is_flag=True, help="Wait for the end: exit code 0 if all are issued or kept, 1 if not."
+)
 @timeout_option
+@json_option
 def command(
     names: tuple[str, ...],
     file: TextIO | None,
@@ -37,13 +39,15 @@ def command(
     together: bool,
     wait: bool,
     timeout: int,
+    as_json: bool,
 ) -> None:
     """
-    Ask for a certificate for each NAME.
+    Request a certificate for each NAME.
 
     \b
     Example:
       certworker request --wait api.example.org
+      certworker request --file names.txt
     """
     settings = load(os.environ)
     private = settings.authority.private_names
@@ -56,11 +60,6 @@ def command(
             (request_certificate(each, force=force, i_know=i_know, by=by, connection=connection), each)
             for each in requests
         ]
-        if not wait:
-            for _, each in jobs:
-                say(f"{', '.join(each)}: requested; to see how it stands: certworker status {each[0]}")
-            return
-        ended = follow(connection, jobs, timeout_seconds=timeout)
-    for (_, each), end in zip(jobs, ended, strict=True):
-        say(f"{', '.join(each)}: {end.told}")
-    sys.exit(0 if all(end.well for end in ended) else 1)
+        if wait:
+            sys.exit(0 if wait_for(connection, jobs, timeout, as_json=as_json) else 1)
+        show_requested(connection, jobs, "requested", as_json=as_json)

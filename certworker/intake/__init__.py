@@ -9,9 +9,10 @@ In the order in which they may import each other::
     connection   the client that the settings describe
     health       what a worker reports of itself, and who reads it
     queue        puts requests and wake-ups on the queue; needs no RQ
+    payload      reads the data of a job
+    queued       the position of a request on the queue, and whether any worker runs
     suspension   `rq suspend`: no job starts
     survey       how the queue stands, for a person who looks
-    payload      reads the data of a job
     jobs         what a job may ask for; everything else fails it
     dependents   jobs that wait for another job (`depends_on`)
     recovery     what a dead worker left behind
@@ -23,7 +24,7 @@ In the order in which they may import each other::
     parking      lets requests wait in their lanes
     pool         RQ's worker with slots: takes a job and runs it in a thread
     worker       keeps the pool at work until it is told to stop
-    following    follows one job to its end
+    following    follows requests to their ends
     functions    what the registered names do
     appwrite/    the messages of Appwrite's core, as requests of ours
 """

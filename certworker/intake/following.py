@@ -1,27 +1,41 @@
 """
-Follows a request to its end, for the person who waits for it.
+Follows requests to their ends, for the person who waits for them.
 """
 
 from __future__ import annotations
 
+import re
 import time
 import zlib
 from base64 import b64decode
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from redis import Redis
 from rq.job import JobStatus
 
-from certworker.ledger.record import LONGEST_WORD, Records
+from certworker.ledger.record import LONGEST_WORD, Record, Records
 from certworker.ledger.text import LARGEST_JSON, fields_in, shown_in, text_in
 
 UNDER_WAY = {
     status.value for status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.STARTED, JobStatus.DEFERRED)
 }
 
+#: Between two rounds; longer after a round over many jobs, so that Redis has time for its other clients.
 PAUSE_SECONDS = 0.1
+SHARE_OF_TIME_TO_ASK = 1 / 5
+
+#: Jobs in one command.
+PORTION = 500
+
+WELL = ("issued", "kept", "removed")
+
+#: The states of a request that has not ended, and of one that has ended with a failure.
+NOT_ENDED = "not_ended"
+FAILED = "failed"
+
+CODE = re.compile(r"\[([a-z0-9_.]+)\]")
 
 
 @dataclass(frozen=True)
@@ -30,8 +44,25 @@ class Ended:
     How a request ended.
     """
 
-    well: bool
+    #: `issued`, `kept`, `removed`, `unknown`, another word of the worker, or one of the two above.
+    state: str
+    #: For people: the state, or the failure with its remedy.
     told: str
+
+    @property
+    def well(self) -> bool:
+        """
+        Whether the request was fulfilled.
+        """
+        return self.state in WELL
+
+    @property
+    def code(self) -> str:
+        """
+        The code of the failure; empty without one.
+        """
+        code = CODE.match(self.told) if self.state == FAILED else None
+        return code[1] if code else ""
 
 
 def follow(
@@ -39,6 +70,7 @@ def follow(
     jobs: Sequence[tuple[str, tuple[str, ...]]],
     *,
     timeout_seconds: float,
+    report: Callable[[Ended], object] = lambda _: None,
     clock: Callable[[], float] = time.monotonic,
 ) -> list[Ended]:
     """
@@ -48,48 +80,88 @@ def follow(
 
     Args:
         timeout_seconds: For all jobs together. What has ended by then is reported, whatever its place.
+        report: Is called with each end as soon as it is known.
         clock: Seconds that only grow.
 
     Raises:
         redis.RedisError: Redis does not answer.
     """
-    deadline = clock() + timeout_seconds
-    late = f"not ended after {timeout_seconds:.0f} s; to see how it stands: certworker status"
+    began = clock()
+    following = _Following(connection, jobs)
+    while True:
+        asked = clock()
+        for end in following.ask():
+            report(end)
+        now = clock()
+        if not following.pending or now - began >= timeout_seconds:
+            break
+        time.sleep(max(PAUSE_SECONDS, (now - asked) / SHARE_OF_TIME_TO_ASK))
+    late = f"not ended after {timeout_seconds:.0f} s; see its state: certworker status"
     return [
-        _followed(connection, job_id, names, deadline, clock) or Ended(False, f"{late} {names[0]}")
-        for job_id, names in jobs
+        following.ended.get(number) or Ended(NOT_ENDED, f"{late} {names[0]}")
+        for number, (_, names) in enumerate(jobs)
     ]
 
 
-def _followed(
-    connection: Redis, job_id: str, names: tuple[str, ...], deadline: float, clock: Callable[[], float]
-) -> Ended | None:
-    elsewhere = False
-    while True:
-        told = _end_of_record(connection, names[0]) if elsewhere else _end_of_job(connection, job_id)
-        if told == "waiting" and not elsewhere:
-            elsewhere = True
-            continue
-        if told not in (None, "waiting"):
-            return Ended(told in ("issued", "kept", "removed"), str(told))
-        if clock() >= deadline:
-            return None
-        time.sleep(PAUSE_SECONDS)
+class _Following:
+    """
+    Requests by their numbers: those that have ended, and those that have not.
+    """
 
+    def __init__(self, connection: Redis, jobs: Sequence[tuple[str, tuple[str, ...]]]) -> None:
+        self._connection = connection
+        self._jobs = jobs
+        self._records = Records(connection)
+        #: Whose job has ended while the issuance goes on elsewhere.
+        self._elsewhere: set[int] = set()
+        self.pending = list(range(len(jobs)))
+        self.ended: dict[int, Ended] = {}
 
-def _end_of_job(connection: Redis, job_id: str) -> str | None:
-    # Not by RQ's own class: it unpacks whatever is there, and fails on what it does not expect.
-    status = shown_in(connection.hget(f"rq:job:{job_id}", "status"), LONGEST_WORD)
-    if status in UNDER_WAY:
-        return None
-    results: Any = connection.xrevrange(f"rq:results:{job_id}", count=1)
-    if not (status and results):
-        return "waiting"  # Redis has forgotten it; the ledger may know more
-    _, fields = results[0]
-    if status == JobStatus.FINISHED.value:
-        state = fields_in(_decoded(fields.get(b"return_value"))).get("state")
-        return shown_in(state, LONGEST_WORD) or "waiting"
-    return _last_line(fields.get(b"exc_string"))
+    def ask(self) -> Iterator[Ended]:
+        """
+        Ask once for everything that has not ended; yield what has ended since.
+        """
+        for start in range(0, len(self.pending), PORTION):
+            some = self.pending[start : start + PORTION]
+            self._elsewhere.update(
+                number
+                for number, status in self._statuses([each for each in some if each not in self._elsewhere])
+                if status not in UNDER_WAY and not self._end_of_job(number, status)
+            )
+            self._ask_records([each for each in some if each in self._elsewhere])
+            yield from (self.ended[number] for number in some if number in self.ended)
+        self.pending = [number for number in self.pending if number not in self.ended]
+
+    def _statuses(self, numbers: Sequence[int]) -> Iterator[tuple[int, str]]:
+        with self._connection.pipeline(transaction=False) as pipe:
+            for number in numbers:
+                pipe.hget(f"rq:job:{self._jobs[number][0]}", "status")
+            answers = pipe.execute()
+        # Not by RQ's own class: it unpacks whatever is there, and fails on what it does not expect.
+        yield from zip(numbers, (shown_in(each, LONGEST_WORD) for each in answers), strict=True)
+
+    def _end_of_job(self, number: int, status: str) -> bool:
+        """
+        Find out how the job with this *status* ended; return False if the records may say more.
+        """
+        results: Any = self._connection.xrevrange(f"rq:results:{self._jobs[number][0]}", count=1)
+        if not (status and results):
+            return False  # Redis has forgotten the job
+        _, fields = results[0]
+        if status != JobStatus.FINISHED.value:
+            self.ended[number] = Ended(FAILED, _last_line(fields.get(b"exc_string")))
+            return True
+        state = shown_in(fields_in(_decoded(fields.get(b"return_value"))).get("state"), LONGEST_WORD)
+        if state in ("", "waiting"):
+            return False
+        self.ended[number] = Ended(state, state)
+        return True
+
+    def _ask_records(self, numbers: Sequence[int]) -> None:
+        records = self._records.read_many([self._jobs[number][1][0] for number in numbers])
+        for number, record in zip(numbers, records, strict=True):
+            if end := _end_of_record(record):
+                self.ended[number] = end
 
 
 def _last_line(packed: bytes | None) -> str:
@@ -111,8 +183,9 @@ def _decoded(value: bytes | None) -> bytes:
         return b""
 
 
-def _end_of_record(connection: Redis, name: str) -> str | None:
-    record = Records(connection).read(name)
+def _end_of_record(record: Record | None) -> Ended | None:
     if record is None or record.state == "issuing" or (record.state == "waiting" and not record.code):
         return None  # it is under way, or has yet to get a slot
-    return record.state if record.state == "issued" else f"[{record.code}] {record.message} {record.remedy}"
+    if record.state == "issued":
+        return Ended("issued", "issued")
+    return Ended(FAILED, f"[{record.code}] {record.message} {record.remedy}")

@@ -13,6 +13,7 @@ from redis.exceptions import ResponseError
 from certworker.errors.machine import QueueForeign
 from certworker.errors.redis import RedisEvicts
 from certworker.intake.queue import QUEUE, queue_length
+from certworker.intake.queued import members, registered_workers
 from certworker.intake.suspension import is_suspended
 
 
@@ -43,7 +44,7 @@ def survey(connection: Redis) -> Survey:
     """
     return Survey(
         waiting=queue_length(connection),
-        workers=_workers(connection, QUEUE),
+        workers=registered_workers(connection, QUEUE),
         scheduler=bool(connection.exists(f"rq:scheduler-lock:{QUEUE}")),
         suspended=is_suspended(connection),
         foreign=tuple(_foreign(connection)),
@@ -51,16 +52,11 @@ def survey(connection: Redis) -> Survey:
     )
 
 
-def _workers(connection: Redis, queue: str) -> int:
-    # The set outlives those who are killed; what they say of themselves does not.
-    return sum(bool(connection.exists(worker)) for worker in _members(connection, f"rq:workers:{queue}"))
-
-
 def _foreign(connection: Redis) -> Iterator[QueueForeign]:
-    queues = (key.removeprefix("rq:queue:") for key in _members(connection, "rq:queues"))
+    queues = (key.removeprefix("rq:queue:") for key in members(connection, "rq:queues"))
     for name in queues:
         waiting = 0 if name == QUEUE else connection.llen(f"rq:queue:{name}")
-        if waiting and not _workers(connection, name):
+        if waiting and not registered_workers(connection, name):
             yield QueueForeign(queue=name, waiting=waiting, own=QUEUE)
 
 
@@ -73,9 +69,3 @@ def _evicts(connection: Redis) -> RedisEvicts | None:
     if said.get("maxmemory") in (None, "0") or not policy.startswith("allkeys"):
         return None
     return RedisEvicts(policy=policy)
-
-
-def _members(connection: Redis, key: str) -> list[str]:
-    return sorted(
-        member.decode() if isinstance(member, bytes) else str(member) for member in connection.smembers(key)
-    )

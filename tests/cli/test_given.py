@@ -40,13 +40,16 @@ class TestNormalised:
         with pytest.raises(SystemExit) as ended:
             normalised([], file, private=False)
 
-        told = capsys.readouterr().err.splitlines()
+        *told, last = capsys.readouterr().err.splitlines()
         assert 1 == ended.value.code
         assert [
             "line 2: [name.wildcard]",
             "line 3: [name.no_public_suffix]",
             "line 4: [name.invalid_char]",
         ] == [line.partition("]")[0] + "]" for line in told]
+        assert (
+            "Nothing is requested: 3 lines are wrong. Correct the file, then run the command again." == last
+        )
 
     def test_a_typed_name_is_refused_with_its_failure(self) -> None:
         """

@@ -5,11 +5,13 @@ Following a request to its end.
 from __future__ import annotations
 
 from itertools import count
+from typing import Any
 
 from redis import Redis
 
-from certworker.intake.following import Ended, follow
+from certworker.intake.following import NOT_ENDED, Ended, follow
 from certworker.intake.queue import request_certificate
+from certworker.ledger.record import RECORDS
 from tests.intake.toys import push, worker_thread
 
 NAMES = ("a.example.org",)
@@ -23,7 +25,7 @@ class TestFollow:
         job_id = request_certificate(NAMES, connection=connection)
 
         with worker_thread(connection):
-            assert [Ended(True, "issued")] == follow(connection, [(job_id, NAMES)], timeout_seconds=10)
+            assert [Ended("issued", "issued")] == follow(connection, [(job_id, NAMES)], timeout_seconds=10)
 
     def test_a_request_that_fails(self, connection: Redis) -> None:
         """
@@ -35,6 +37,7 @@ class TestFollow:
             (ended,) = follow(connection, [("job", NAMES)], timeout_seconds=10)
 
         assert not ended.well
+        assert ("failed", "fs.full") == (ended.state, ended.code)
         assert ended.told.startswith("[fs.full] The disk of")
 
     def test_a_request_that_nobody_takes(self, connection: Redis) -> None:
@@ -69,10 +72,58 @@ class TestFollow:
         with worker_thread(connection):
             follow(connection, [last], timeout_seconds=10)
         waiting = [(request_certificate(name, connection=connection), (name,)) for name in ("a.org", "b.org")]
-        seconds = count(step=10)
+        seconds = count(step=20)
         ended = follow(connection, [*waiting, last], timeout_seconds=45, clock=lambda: next(seconds))
 
-        # Each look at a job takes ten seconds here: the first job uses up the time, the last one has ended.
-        late = "not ended after 45 s; to see how it stands: certworker status"
-        assert [Ended(False, f"{late} a.org"), Ended(False, f"{late} b.org"), Ended(True, "issued")] == ended
-        assert 100 > next(seconds)
+        # Each round takes 20 seconds here: two rounds use up the time.
+        late = "not ended after 45 s; see its state: certworker status"
+        assert [
+            Ended(NOT_ENDED, f"{late} a.org"),
+            Ended(NOT_ENDED, f"{late} b.org"),
+            Ended("issued", "issued"),
+        ] == ended
+        assert 160 > next(seconds)
+
+    def test_each_end_is_reported_as_soon_as_it_is_known(self, connection: Any) -> None:
+        """
+        A job behind one that waits is counted at once; a job that Redis forgot ends as its record says.
+        """
+        first = (request_certificate("a.org", connection=connection), ("a.org",))
+        with worker_thread(connection):
+            follow(connection, [first], timeout_seconds=10)
+        never = (request_certificate("b.org", connection=connection), ("b.org",))
+        forgotten, gone = ("job-1", ("c.org",)), ("job-2", ("d.org",))
+        updated = {"updated": "2026-01-01T00:00:00Z"}
+        connection.hset(RECORDS + "c.org", mapping={"state": "issued", **updated})
+        failed = {"state": "failed", "code": "dns.no_record", "message": "m.", "remedy": "r.", **updated}
+        connection.hset(RECORDS + "d.org", mapping=failed)
+        reported: list[Ended] = []
+
+        follow(connection, [never, first, forgotten, gone], timeout_seconds=0.3, report=reported.append)
+
+        failure = Ended("failed", "[dns.no_record] m. r.")
+        assert [Ended("issued", "issued"), Ended("issued", "issued"), failure] == reported
+        assert "dns.no_record" == failure.code
+
+    def test_thousands_of_jobs_are_asked_for_together(self, connection: Redis) -> None:
+        """
+        A round over 3,000 jobs is a few commands, and ends in time.
+        """
+        jobs = [(f"job-{number}", (f"shop{number}.org",)) for number in range(3_000)]
+        with connection.pipeline() as pipe:
+            for job_id, _ in jobs:
+                pipe.hset(f"rq:job:{job_id}", "status", "queued")
+            pipe.execute()
+        before = commands(connection)
+
+        ended = follow(connection, jobs, timeout_seconds=0)
+
+        assert {NOT_ENDED} == {end.state for end in ended}
+        assert commands(connection) - before < 3_100
+
+
+def commands(connection: Redis) -> int:
+    """
+    Return how many commands Redis has processed.
+    """
+    return int(connection.info("stats")["total_commands_processed"])

@@ -1,0 +1,93 @@
+"""
+What a person or a program reads of the requests that a command made: that they wait, or how they ended.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import click
+from redis import Redis
+
+from certworker.cli.output import say, say_json
+from certworker.cli.progress import progress_line
+from certworker.intake.queued import queued_job, running_workers
+
+#: The id of a job and its names.
+Job = tuple[str, tuple[str, ...]]
+
+#: More requests than this get one line together.
+MOST_LINES = 10
+
+NO_WORKER = "No worker is running. Start one, which takes the requests from the queue: certworker work"
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each request.")
+
+
+def show_requested(connection: Redis, jobs: Sequence[Job], what: str, *, as_json: bool) -> None:
+    """
+    Print that *jobs* are on the queue, and that no worker runs if so.
+
+    Args:
+        what: What is requested, for people: `requested` or `removal requested`.
+    """
+    workers = running_workers(connection)
+    few = len(jobs) <= MOST_LINES
+    for job_id, names in jobs if few or as_json else ():
+        # Each question about a position costs Redis a walk along the queue.
+        position = queued_job(connection, job_id).position if few else None
+        if as_json:
+            say_json(_about(job_id, names) | {"state": "requested", "position": position, "workers": workers})
+        else:
+            place = f", {ordinal(position)} in the queue" if position else ""
+            say(f"{', '.join(names)}: {what}{place}; see its state: certworker status {names[0]}")
+    if not (few or as_json):
+        say(f"{len(jobs):,} requests are in the queue; see their progress: certworker status --watch")
+    if workers == 0:
+        say(NO_WORKER, err=True)
+
+
+def wait_for(connection: Redis, jobs: Sequence[Job], timeout_seconds: float, *, as_json: bool) -> bool:
+    """
+    Wait for the ends of *jobs* and print them; return whether all were fulfilled.
+    """
+    # RQ is imported by those who wait, and by nobody else.
+    from certworker.intake.following import Ended, follow
+
+    if running_workers(connection) == 0:
+        say(f"{NO_WORKER} (waiting {timeout_seconds:.0f} s)", err=True)
+    done: Counter[bool] = Counter()
+    with progress_line(len(jobs)) as update:
+
+        def report(end: Ended) -> None:
+            done[end.well] += 1
+            update(done.total(), done[False])
+
+        ended = follow(connection, jobs, timeout_seconds=timeout_seconds, report=report)
+    for (job_id, names), end in zip(jobs, ended, strict=True):
+        if as_json:
+            known = {"ok": end.well, "state": end.state, "code": end.code, "text": end.told}
+            say_json(_about(job_id, names) | known)
+        elif len(jobs) <= MOST_LINES or not end.well:
+            say(f"{', '.join(names)}: {end.told}")
+    if len(jobs) > 1 and not as_json:
+        say(_summary(end.state for end in ended))
+    return all(end.well for end in ended)
+
+
+def ordinal(number: int) -> str:
+    """
+    Return *number* as people count: 1st, 2nd, 3rd, 4th.
+    """
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number:,}{ending}"
+
+
+def _about(job_id: str, names: tuple[str, ...]) -> dict[str, object]:
+    return {"job": job_id, "name": names[0], "names": list(names)}
+
+
+def _summary(states: Iterable[str]) -> str:
+    counted = Counter(states)
+    return ", ".join(f"{count:,} {state.replace('_', ' ')}" for state, count in counted.most_common()) + "."

@@ -1,0 +1,65 @@
+"""
+docs/reference/json-output.md: its tables have the fields that the commands print, and its examples run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.servers.worker import WorkerProcess
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json-output.md"
+
+
+def fields(heading: str) -> set[str]:
+    """
+    Return the fields in the tables of the section *heading*.
+    """
+    section = PAGE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+    return set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+
+
+def printed(worker: WorkerProcess, *arguments: str) -> set[str]:
+    """
+    Return the fields of the first object that the command prints.
+    """
+    return set(json.loads(worker.command(*arguments).stdout.splitlines()[0]))
+
+
+class TestPage:
+    def test_the_fields_of_requests(self, worker: WorkerProcess) -> None:
+        """
+        Each field is documented, and each documented field is there.
+        """
+        asked = printed(worker, "request", "--json", "a.localhost")
+        ended = printed(worker, "remove", "--json", "--wait", "--timeout", "1", "a.localhost")
+
+        assert asked | ended == fields("`certworker request` and `certworker remove`")
+
+    def test_the_examples_run(self, worker: WorkerProcess) -> None:
+        """
+        Word for word, beside a worker.
+        """
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+        paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
+        blocks = re.findall(r"^```sh run\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+
+        assert blocks
+        for block in blocks:
+            ended = subprocess.run(
+                ["sh", "-e", "-c", block],
+                env={**worker.environment, "PATH": os.pathsep.join(paths)},
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            assert 0 == ended.returncode, ended.stdout + ended.stderr
+            assert [] == [
+                line for line in ended.stdout.splitlines() if not isinstance(json.loads(line), dict)
+            ]

@@ -1,0 +1,132 @@
+"""
+What a command prints of the requests that it made.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.cli.outcome import ordinal
+from tests.cli.test_output import shown
+from tests.servers.worker import WorkerProcess
+
+
+def names_file(place: Path, count: int) -> str:
+    """
+    Write a file of *count* names; return its path.
+    """
+    file = place / "names"
+    file.write_text("".join(f"shop{number}.localhost\n" for number in range(count)))
+    return str(file)
+
+
+class TestShowRequested:
+    def test_a_request_has_its_position_and_the_lack_of_a_worker_is_reported(
+        self, worker: WorkerProcess, connection: Redis
+    ) -> None:
+        """
+        Without a worker the command says at once that the request waits for one.
+        """
+        worker.command("request", "a.localhost", "b.localhost")
+        ended = worker.command("request", "c.localhost")
+
+        assert "c.localhost: requested, 3rd in the queue; see its state: certworker status c.localhost\n" == (
+            ended.stdout
+        )
+        assert ended.stderr.startswith("No worker is running. ")
+
+    def test_many_requests_are_one_line(self, worker: WorkerProcess, tmp_path: Path) -> None:
+        """
+        Two hundred lines with the same words hide the one that matters.
+        """
+        for command in ("request", "remove"):
+            ended = worker.command(command, "--file", names_file(tmp_path, 199))
+
+            assert ["199 requests are in the queue; see their progress: certworker status --watch"] == (
+                ended.stdout.splitlines()
+            )
+
+    def test_each_request_is_an_object_as_json(self, worker: WorkerProcess, connection: Redis) -> None:
+        """
+        A program reads the id of the job, its position, and how many workers there are.
+        """
+        ended = worker.command("request", "--json", "--together", "a.localhost", "b.localhost")
+        (line,) = ended.stdout.splitlines()
+        asked = json.loads(line)
+
+        assert connection.exists(f"rq:job:{asked.pop('job')}")
+        assert {
+            "name": "a.localhost",
+            "names": ["a.localhost", "b.localhost"],
+            "state": "requested",
+            "position": 1,
+            "workers": 0,
+        } == asked
+
+
+class TestWaitFor:
+    def test_the_lack_of_a_worker_is_reported_before_the_wait(self, worker: WorkerProcess) -> None:
+        """
+        Nobody wants to learn it after five minutes.
+        """
+        ended = worker.command("request", "--wait", "--timeout", "1", "a.localhost")
+
+        assert 1 == ended.returncode
+        assert ended.stderr.startswith("No worker is running. ")
+        assert ended.stderr.rstrip().endswith("(waiting 1 s)")
+
+    def test_a_summary_ends_the_wait_for_several(self, worker: WorkerProcess) -> None:
+        """
+        Each failure has its line, and the last line has the counts.
+        """
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+        ended = worker.command("request", "--wait", "a.localhost", "main.localhost", "b.localhost")
+
+        assert ["a.localhost: issued", "main.localhost: kept", "b.localhost: issued"] == (
+            ended.stdout.splitlines()[:3]
+        )
+        assert "2 issued, 1 kept." == ended.stdout.splitlines()[-1]
+        assert "" == ended.stderr
+
+    def test_each_end_is_an_object_as_json(self, worker: WorkerProcess) -> None:
+        """
+        A program reads whether it went well, and the code of a failure.
+        """
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+        ended = worker.command("request", "--wait", "--json", "a.localhost", "nowhere.internal")
+        well, failed = map(json.loads, ended.stdout.splitlines())
+
+        assert 1 == ended.returncode
+        assert {"name": "a.localhost", "ok": True, "state": "issued", "code": ""}.items() <= well.items()
+        assert {"name": "nowhere.internal", "ok": False, "state": "failed"}.items() <= failed.items()
+        assert failed["text"].startswith(f"[{failed['code']}] ")
+        assert failed["code"]
+
+    def test_a_terminal_sees_the_progress_of_many(self, worker: WorkerProcess, tmp_path: Path) -> None:
+        """
+        One line counts while the worker issues, and only the summary remains.
+        """
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+        code, text = shown(worker, "request", "--wait", "--file", names_file(tmp_path, 40))
+
+        assert 0 == code, text
+        assert "40 of 40 done, 0 failed" in text
+        assert text.rstrip().endswith("40 issued.")
+        assert "shop1.localhost" not in text
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(1, "1st"), (2, "2nd"), (3, "3rd"), (4, "4th"), (11, "11th"), (1_022, "1,022nd")]
+)
+def test_ordinal_is_how_people_count(number: int, text: str) -> None:
+    """
+    The teens are all alike.
+    """
+    assert text == ordinal(number)
