@@ -17,6 +17,7 @@ Redis may evict any of it. So each name that waits stands on the agenda, too, wi
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,8 +25,11 @@ from typing import Literal, get_args
 
 from redis import Redis
 
+from certworker.errors import printable
 from certworker.ledger.text import text_in
 from certworker.names import tenant_of
+
+logger = logging.getLogger(__name__)
 
 LANE = "certworker:lane:"
 
@@ -38,26 +42,52 @@ UNTIL_A_LOST_LANE_IS_MISSED = timedelta(minutes=15)
 #: So many requests go in one command; Redis serves others between two of them.
 REQUESTS_A_COMMAND = 500
 
-#: KEYS: the tenants of a lane by their turns. ARGV: the tenant, then each score and request.
-_PUT = """
-local turns, tenant = KEYS[1], ARGV[1]
-redis.call('ZADD', turns .. ':' .. tenant, 'NX', unpack(ARGV, 2))
-local last = redis.call('ZREVRANGE', turns, 0, 0, 'WITHSCORES')
-redis.call('ZADD', turns, 'NX', (tonumber(last[2]) or 0) + 1, tenant)
+#: Turns in a lane count from one. A turn beyond this one was not counted: behind an infinite one all tenants
+#: would have the same turn. It becomes the first one.
+HIGHEST_TURN = 10**12
+
+#: Bytes of a request that waits, and of a tenant.
+LARGEST_REQUEST = 64 * 1024
+LONGEST_TENANT = 1_024
+#: So many removed keys are logged for one command.
+MOST_NAMED = 50
+
+_TURNS = f"""
+local function last_turn(turns)
+    for _, each in ipairs(redis.call('ZRANGEBYSCORE', turns, '({HIGHEST_TURN}', '+inf', 'LIMIT', 0, 1000)) do
+        redis.call('ZADD', turns, 0, each)
+    end
+    local last = redis.call('ZREVRANGE', turns, 0, 0, 'WITHSCORES')
+    return math.max(tonumber(last[2]) or 0, 0)
+end
+"""
+
+#: KEYS: the tenants of a lane by their turns, the lane of the tenant. ARGV: the tenant, then each score and
+#: request.
+_PUT = f"""{_TURNS}
+redis.call('ZADD', KEYS[2], 'NX', unpack(ARGV, 2))
+redis.call('ZADD', KEYS[1], 'NX', last_turn(KEYS[1]) + 1, ARGV[1])
 """
 
 #: KEYS: the list and the hash of the job that is made, then the lanes. ARGV: the job's id, what stands before
 #: and behind the arguments in its data, how many fields it has, these, then the tenants beyond their share.
-#: The request leaves its lane and becomes a job in one step, so that it is never nowhere.
-_TAKE = """
+#: The request leaves its lane and becomes a job in one step, so that it is never nowhere. What may fail comes
+#: first. The answer: the tenant, whether it has more, and the request; then the keys that were removed, each
+#: with what it was. A tenant with such a key loses its place, and the others keep theirs. A job that is there
+#: already was made by the same command, which redis-py repeats after a lost answer: it is the answer.
+_TAKE = f"""{_TURNS}
 local list, hash = KEYS[1], KEYS[2]
 local fields = tonumber(ARGV[4])
-local beyond = {}
+local beyond, removed = {{}}, {{}}
 for i = 5 + fields, #ARGV do beyond[ARGV[i]] = true end
 local most = #ARGV - 4 - fields
+local made = redis.call('HMGET', hash, 'tenant', 'data')
+if made[1] and made[2] then return {{made[1], 1, string.sub(made[2], #ARGV[2] + 1, -#ARGV[3] - 1)}} end
+redis.call('LLEN', list)
 
 for i = 3, #KEYS do
     local turns = KEYS[i]
+    local last = last_turn(turns)
     while true do
         local tenants = redis.call('ZRANGE', turns, 0, most)
         local tenant = tenants[1]
@@ -66,22 +96,35 @@ for i = 3, #KEYS do
             if not beyond[each] then tenant = each break end
         end
         local lane = turns .. ':' .. tenant
-        local request = redis.call('ZPOPMIN', lane)[1]
+        local kind, request = redis.call('TYPE', lane).ok, nil
+        if #tenant > {LONGEST_TENANT} then kind = 'lane with too long a name' end
+        if kind == 'zset' then
+            request = redis.call('ZPOPMIN', lane)[1]
+            if #request > {LARGEST_REQUEST} then
+                kind, request = 'lane with too large a request', nil
+            end
+        elseif kind ~= 'none' then
+            redis.call('UNLINK', lane)
+        end
+        if not request and kind ~= 'none' and #removed < {MOST_NAMED} then
+            removed[#removed + 1] = {{string.sub(lane, 1, {LONGEST_TENANT}), kind}}
+        end
         local more = redis.call('EXISTS', lane)
         if more == 1 then
-            local last = redis.call('ZREVRANGE', turns, 0, 0, 'WITHSCORES')
-            redis.call('ZADD', turns, tonumber(last[2]) + 1, tenant)
+            last = last + 1
+            redis.call('ZADD', turns, last, tenant)
         else
             redis.call('ZREM', turns, tenant)
         end
         if request then
-            redis.call('HSET', hash, 'data', ARGV[2] .. request .. ARGV[3], unpack(ARGV, 5, 4 + fields))
+            redis.call('HSET', hash, 'tenant', tenant, 'data', ARGV[2] .. request .. ARGV[3],
+                unpack(ARGV, 5, 4 + fields))
             redis.call('LPUSH', list, ARGV[1])
-            return {tenant, more, request}
+            return {{tenant, more, request, unpack(removed)}}
         end
     end
 end
-return false
+return {{false, 0, false, unpack(removed)}}
 """
 
 #: KEYS: the lanes. How many requests wait in all of them.
@@ -89,7 +132,8 @@ _COUNT = """
 local waiting = 0
 for _, turns in ipairs(KEYS) do
     for _, tenant in ipairs(redis.call('ZRANGE', turns, 0, -1)) do
-        waiting = waiting + redis.call('ZCARD', turns .. ':' .. tenant)
+        local count = redis.pcall('ZCARD', turns .. ':' .. tenant)
+        waiting = waiting + (tonumber(count) or 0)
     end
 end
 return waiting
@@ -173,7 +217,8 @@ class Lanes:
             tenants.setdefault(request.tenant, []).extend((number, request.as_json()))
         for tenant, flat in tenants.items():
             for start in range(0, len(flat), 2 * REQUESTS_A_COMMAND):
-                self._put([LANE + lane], [tenant, *flat[start : start + 2 * REQUESTS_A_COMMAND]])
+                some = flat[start : start + 2 * REQUESTS_A_COMMAND]
+                self._put([LANE + lane, f"{LANE}{lane}:{tenant}"], [tenant, *some])
 
     def take(self, job: NewJob, beyond_their_share: Sequence[str]) -> Taken | None:
         """
@@ -187,9 +232,16 @@ class Lanes:
             [job.list, job.hash, *(LANE + lane for lane in LANES)],
             [job.id, job.before, job.behind, len(fields), *fields, *beyond_their_share],
         )
-        if not taken:
+        tenant, more, request, *removed = taken
+        for key, was in removed:
+            logger.warning(
+                "removed what is no request from Redis: %s was a %s",
+                printable(text_in(key), 200),
+                text_in(was),
+                extra={"code": "redis.wrong_type"},
+            )
+        if not request:
             return None
-        tenant, more, request = taken
         data = f"{job.before}{text_in(request)}{job.behind}"
         return Taken(text_in(tenant), bool(more), {**job.fields, "data": data})
 

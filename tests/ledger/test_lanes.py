@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from certworker.ledger.lanes import LANE, Lane, Lanes, NewJob, Request
+from tests.ledger.test_keys import PLANT
 
 JOB = NewJob("job", "list", "hash", "[", "]", {"status": "queued", "origin": "here"})
 
@@ -28,6 +31,7 @@ def order(connection: Redis, lanes: Lanes, *beyond_their_share: str) -> list[str
     while lanes.take(JOB, beyond_their_share):
         ((arguments,),) = [json.loads(connection.hget("hash", "data") or b"")]
         names.append(arguments["domain"])
+        connection.delete("hash")
     return names
 
 
@@ -101,6 +105,90 @@ class TestLanes:
         connection.delete(f"{LANE}new:a")
 
         assert ["1.b"] == order(connection, lanes)
+
+    @pytest.mark.parametrize("kind", ["string", "list", "hash", "set", "stream"])
+    def test_a_key_of_another_type_costs_its_tenant_only(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture, kind: str
+    ) -> None:
+        """
+        The key goes, and one line names it.
+        """
+        lanes = Lanes(connection)
+        put(lanes, "expiring", "1.a", "1.b", "1.c")
+        connection.delete(f"{LANE}expiring:a")
+        PLANT[kind](connection, f"{LANE}expiring:a")
+
+        assert 2 == len(lanes)
+        assert ["1.b", "1.c"] == order(connection, lanes)
+        assert not connection.exists(f"{LANE}expiring:a")
+        assert [f"removed what is no request from Redis: {LANE}expiring:a was a {kind}"] == [
+            line.getMessage() for line in caplog.records
+        ]
+
+    def test_what_waits_replaces_a_key_of_another_type(self, connection: Redis) -> None:
+        """
+        The tenant of that key gets its certificate.
+        """
+        lanes = Lanes(connection)
+        connection.set(f"{LANE}new:a", "x")
+
+        put(lanes, "new", "1.a", "1.b")
+
+        assert ["1.a", "1.b"] == order(connection, lanes)
+
+    def test_a_request_that_is_too_large_costs_itself_only(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Redis allows 512 MB, which no worker has to read.
+        """
+        lanes = Lanes(connection)
+        put(lanes, "new", "1.a", "1.b")
+        connection.zadd(f"{LANE}new:a", {"x" * 5_000_000: -1})
+        connection.zadd(f"{LANE}new", {"y" * 5_000_000: -1})
+
+        assert {"1.a", "1.b"} == set(order(connection, lanes))
+        assert [f"{LANE}new:yyy", f"{LANE}new:a w"] == [
+            line.getMessage().partition("Redis: ")[2][: len(LANE) + 7] for line in caplog.records
+        ]
+
+    @pytest.mark.parametrize("turn", ["inf", "1e300", "-inf", "9007199254740993"])
+    def test_a_turn_beyond_all_bounds_does_not_end_the_turns(self, connection: Redis, turn: str) -> None:
+        """
+        Behind an infinite turn all tenants would have the same one, and the first by name would go first.
+        """
+        lanes = Lanes(connection)
+        put(lanes, "new", "1.b")
+        connection.zadd(f"{LANE}new", {"b": float(turn)})
+        put(lanes, "new", "2.b", "1.a", "2.a", "1.c", "2.c")
+
+        taken = order(connection, lanes)
+        assert ["1.a", "1.b", "1.c"] == sorted(taken[:3])
+
+    def test_a_request_stays_where_its_job_cannot_be_made(self, connection: Redis) -> None:
+        """
+        A script that fails has done nothing before.
+        """
+        lanes = Lanes(connection)
+        put(lanes, "new", "1.a")
+        connection.set("list", "no list")
+
+        with pytest.raises(ResponseError, match="WRONGTYPE"):
+            lanes.take(JOB, [])
+
+        assert 1 == len(lanes)
+
+    def test_a_command_that_is_repeated_takes_one_request(self, connection: Redis) -> None:
+        """
+        redis-py sends a command again whose answer was lost; the second request would replace the first.
+        """
+        lanes = Lanes(connection)
+        put(lanes, "new", "1.a", "2.a")
+
+        first, again = lanes.take(JOB, []), lanes.take(JOB, [])
+
+        assert first == again
+        assert (1, 1) == (len(lanes), connection.llen("list"))
 
     def test_a_thousand_names_are_put_in_two_commands(self, connection: Redis) -> None:
         """
