@@ -14,6 +14,7 @@ import os
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import cast
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ from redis.exceptions import RedisError
 from certworker.errors import printable
 from certworker.errors.machine import LoopStalled
 from certworker.ledger.faults import explainer
+from certworker.ledger.once import bound_expiry
 from certworker.ledger.text import text_in
 from certworker.supervision import Faults, Heartbeats, Loop
 
@@ -33,7 +35,7 @@ REPORTS = "certworker:health"
 
 REPORT_EVERY_SECONDS = 10.0
 #: Two reports may be missed.
-FRESH_SECONDS = 30
+FRESH = timedelta(seconds=30)
 
 #: Whoever may write to Redis may write anything there; of more than this nothing is read.
 MOST_WORKERS = 1_000
@@ -90,10 +92,10 @@ class Health:
         self._log_stalls()
         said = {"host": socket.gethostname(), "pid": os.getpid(), **self.report()}
         with self._connection.pipeline(transaction=False) as pipeline:
-            pipeline.set(_key(self._id), json.dumps(said), ex=FRESH_SECONDS)
+            pipeline.set(_key(self._id), json.dumps(said), ex=FRESH)
             pipeline.sadd(REPORTS, self._id)
             for worker in _ids(self._connection):
-                if not self._connection.exists(_key(worker)):
+                if not bound_expiry(self._connection, _key(worker), FRESH):
                     pipeline.srem(REPORTS, worker)
             pipeline.execute()
         return REPORT_EVERY_SECONDS

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from datetime import timedelta
 from typing import cast
 from uuid import uuid4
 
@@ -24,12 +25,17 @@ from certworker.intake.jobs import JOB_ID, mute_rq
 from certworker.intake.queue import QUEUE, QUEUE_KEY, SCHEDULED_KEY
 from certworker.intake.recovery import discard
 from certworker.ledger.faults import explainer
+from certworker.ledger.once import bound_expiry
 from certworker.supervision import Faults, Loop, beat
 
 INTERVAL_SECONDS = 1.0
 
 #: Two passes that are so late are a stall.
 BEAT_SECONDS = 15.0
+
+LOCK = f"rq:scheduler-lock:{QUEUE}"
+#: RQ locks for a minute, and renews each second. A lock without end would be the last one.
+LONGEST_LOCK = timedelta(minutes=5)
 
 BATCH = 1_000
 STATUSES = {status.value.encode() for status in JobStatus}
@@ -92,6 +98,8 @@ class Scheduler:
             mover.register_birth()
         if not mover.acquired_locks:
             mover.acquire_locks()
+            if not mover.acquired_locks:
+                bound_expiry(self._connection, LOCK, LONGEST_LOCK)
         mover.heartbeat()
         mover.enqueue_scheduled_jobs()
         # Only one that did not fail is used again.

@@ -8,6 +8,7 @@ In the order in which they may import each other::
 
     text     reads values, whoever wrote them
     keys     the keys, with their types; removes those of another type
+    once     the first of all workers within a time
     faults   what an error of Redis means
     schema   which version of the ledger stands there
     limits   how often a CA may be asked
@@ -20,7 +21,8 @@ In the order in which they may import each other::
     agenda   when to look at each name again
     record   what happened to a name last
     story    its last fifty events
-    daily    what has been said today already
+    daily    what the log has today already
+    doubts   which names the CA was asked about today in spite of a doubt
     configuration   which settings a worker was last started with
     events   what other programs are told of it
     outbox   what people are to be told

@@ -8,6 +8,8 @@ from datetime import timedelta
 
 from redis import Redis
 
+from certworker.ledger.once import Once
+
 SAID = "certworker:said:"
 
 #: A little less than a day, or what is looked for every hour would be said an hour later each day.
@@ -20,10 +22,10 @@ class Daily:
     """
 
     def __init__(self, connection: Redis) -> None:
-        self._connection = connection
+        self._once = Once(connection, DAY)
 
     def first(self, what: str) -> bool:
         """
         Whether *what* was not said within the last day; it counts as said from here on.
         """
-        return bool(self._connection.set(SAID + what, "", nx=True, ex=DAY))
+        return self._once.first(SAID + what)

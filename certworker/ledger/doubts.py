@@ -11,6 +11,8 @@ from datetime import timedelta
 
 from redis import Redis
 
+from certworker.ledger.once import Once
+
 DOUBTS = "certworker:doubt:"
 
 ONCE_IN = timedelta(days=1)
@@ -22,10 +24,10 @@ class Doubts:
     """
 
     def __init__(self, connection: Redis) -> None:
-        self._connection = connection
+        self._once = Once(connection, ONCE_IN)
 
     def may_ask(self, name: str) -> bool:
         """
         Whether the CA may be asked about *name* in spite of a doubt. A yes is given once a day.
         """
-        return bool(self._connection.set(DOUBTS + name, 1, nx=True, ex=ONCE_IN))
+        return self._once.first(DOUBTS + name)

@@ -224,9 +224,9 @@ class NameLocks:
 
     def is_held(self, name: str) -> bool:
         """
-        Whether anybody has *name*.
+        Whether a worker has *name*. A lock without end is not a worker's.
         """
-        return bool(self._connection.exists(LOCKS + name))
+        return 0 <= self._connection.pttl(LOCKS + name) <= LONGEST_LEASE
 
     def _taken(self, names: tuple[str, ...], keys: list[str], mark: str) -> Lease:
         asked = time.monotonic()

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from redis import Redis
 
+from certworker.ledger.once import Once
 from certworker.ledger.text import text_in
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,10 @@ _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL
 # KEYS: what has been told of a name, then an outbox for each channel.
 # ARGV: what is to be told, for how many seconds it counts as told, how many letters are stored, the letter.
 # The letter comes first, or a failure between the two would lose it.
+# What has been told without end, or for longer, counts as told for our time.
 _TELL_ONCE = """
+local left = redis.call('PTTL', KEYS[1])
+if left == -1 or left > 1000 * ARGV[2] then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
 if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then return 0 end
 for i = 2, #KEYS do
     redis.call('RPUSH', KEYS[i], ARGV[4])
@@ -90,6 +94,7 @@ class Outbox:
         self._connection = connection
         self.key = OUTBOX + channel
         self._sending = SENDING + channel
+        self._once = Once(connection, LONGEST_DELIVERY)
         self._read = connection.register_script(_READ)
         self._release = connection.register_script(_RELEASE)
 
@@ -118,7 +123,7 @@ class Outbox:
             How many letters were delivered.
         """
         owner = secrets.token_hex(8)
-        if not self._connection.set(self._sending, owner, nx=True, px=LONGEST_DELIVERY):
+        if not self._once.first(self._sending, owner):
             return 0
         try:
             lines: list[bytes] = self._read([self.key], [LETTERS_KEPT, LARGEST_LETTER])

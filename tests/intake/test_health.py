@@ -15,7 +15,7 @@ import pytest
 from redis import Redis
 
 from certworker.intake.health import (
-    FRESH_SECONDS,
+    FRESH,
     LONGEST_REPORT,
     REPORTS,
     Health,
@@ -121,7 +121,7 @@ class TestReports:
 
             assert socket.gethostname() == report.host
             assert health.report() == report.as_json()
-            assert 0 < connection.ttl(key) <= FRESH_SECONDS
+            assert 0 < connection.ttl(key) <= FRESH.total_seconds()
 
     def test_that_of_a_worker_that_ended_is_gone(self, connection: Redis, worker: Worker) -> None:
         """
@@ -136,6 +136,16 @@ class TestReports:
 
         with reporting(worker.health(connection), connection):
             wait_until(lambda: connection.scard(REPORTS) == 1 or None, lambda: "still two")
+
+    def test_a_report_without_end_ends(self, connection: Redis, worker: Worker) -> None:
+        """
+        A worker that has ended would be healthy for good.
+        """
+        connection.sadd(REPORTS, "planted")
+        connection.set(f"{REPORTS}:planted", "{}")
+
+        with reporting(worker.health(connection), connection):
+            wait_until(lambda: connection.ttl(f"{REPORTS}:planted") != -1 or None, lambda: "without end")
 
     @pytest.mark.parametrize(
         "planted",

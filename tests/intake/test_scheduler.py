@@ -17,7 +17,7 @@ from rq import Queue
 from rq.scheduler import RQScheduler
 
 from certworker.intake.queue import QUEUE_KEY, SCHEDULED_KEY, queue_length, wake_at
-from certworker.intake.scheduler import Scheduler
+from certworker.intake.scheduler import LONGEST_LOCK, Scheduler
 from tests.intake.toys import eventually, worker_thread
 from tests.servers.redis import RedisServer
 
@@ -114,6 +114,16 @@ class TestScheduler:
             time.sleep(0.8)
             assert 0 == queue_length(connection)
             assert eventually(lambda: queue_length(connection) == 1, seconds=4)
+
+    @pytest.mark.parametrize("seconds", [None, 10**9])
+    def test_a_lock_without_end_ends(self, connection: Redis, seconds: int | None) -> None:
+        """
+        No delayed job would ever come, and no name be renewed.
+        """
+        connection.set(LOCK, "planted", ex=seconds)
+
+        with scheduling(connection):
+            assert eventually(lambda: 0 < connection.ttl(LOCK) <= LONGEST_LOCK.total_seconds())
 
     def test_it_leaves_the_lock_to_others(self, connection: Redis) -> None:
         """

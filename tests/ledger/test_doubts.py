@@ -21,6 +21,14 @@ class TestDoubts:
         assert [True, False, False] == [doubts.may_ask("shop.org") for _ in range(3)]
         assert doubts.may_ask("other.org")
 
+    def test_a_key_without_end_blocks_nothing(self, connection: Redis) -> None:
+        """
+        The name would have no certificate for as long as the key is there.
+        """
+        connection.set(f"{DOUBTS}shop.org", "x")
+
+        assert [True, False] == [Doubts(connection).may_ask("shop.org") for _ in range(2)]
+
     def test_the_next_day_it_may_be_asked_again(self, connection: Redis) -> None:
         """
         What we see from here need not be what the CA sees.

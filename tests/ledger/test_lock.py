@@ -115,6 +115,7 @@ class TestFence:
         A lock without an end would keep a name from its renewal until it expires.
         """
         connection.set(LOCKS + "a.org", "planted", px=milliseconds)
+        assert not locks_of(connection).is_held("a.org")
 
         with locks_of(connection).hold(["a.org"]) as lease:
             assert lease.still_held()

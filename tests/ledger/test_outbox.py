@@ -7,12 +7,22 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from datetime import timedelta
 
 import pytest
 from redis import Redis
 from redis.exceptions import ResponseError
 
-from certworker.ledger.outbox import LARGEST_LETTER, LETTERS_KEPT, OUTBOX, SENDING, Outbox, Told
+from certworker.ledger.outbox import (
+    LARGEST_LETTER,
+    LETTERS_KEPT,
+    OUTBOX,
+    SENDING,
+    TOLD,
+    TOLD_FOR,
+    Outbox,
+    Told,
+)
 from tests.servers.redis import RedisServer
 
 NAME = "shop.example.org"
@@ -92,6 +102,15 @@ class TestOutbox:
 
         assert b"the second worker" == connection.get(SENDING + "mail")
 
+    def test_a_lock_without_end_holds_up_nothing(self, connection: Redis, outbox: Outbox) -> None:
+        """
+        No worker delivers for longer than two minutes.
+        """
+        outbox.put({"number": 1})
+        connection.set(SENDING + "mail", "planted")
+
+        assert [1] == delivered(outbox)
+
     def test_a_letter_that_is_put_meanwhile_waits_for_the_next_delivery(self, outbox: Outbox) -> None:
         """
         It was not in the one that went out.
@@ -156,6 +175,21 @@ class TestTold:
         assert not told.take_back(NAME, {"number": 5}, [outbox, other])
         assert told.tell_once(NAME, "failed", {"number": 6}, [outbox, other])
         assert [1, 3, 4, 6] == delivered(outbox) == delivered(other)
+
+    @pytest.mark.parametrize("days", [None, 10_000])
+    def test_what_has_been_told_without_end_is_told_again_some_day(
+        self, connection: Redis, outbox: Outbox, days: int | None
+    ) -> None:
+        """
+        Another program wrote it, or took its expiry away.
+        """
+        connection.sadd(f"{TOLD}{NAME}", "failed")
+        if days:
+            connection.expire(f"{TOLD}{NAME}", timedelta(days=days))
+
+        assert not Told(connection).tell_once(NAME, "failed", {"number": 1}, [outbox])
+
+        assert 0 < connection.ttl(f"{TOLD}{NAME}") <= TOLD_FOR.total_seconds()
 
     def test_a_letter_that_could_not_be_put_counts_as_not_told(
         self, redis_server: RedisServer, connection: Redis, outbox: Outbox
