@@ -322,14 +322,28 @@ class Rounds:
         records = dict(zip(without, self.records.read_many(without), strict=True))
         wanted = {record.names for record in records.values() if record and len(record.names) > 1}
         agreed = {names for names in wanted if self._agreed(names)}
+        together = {facts: self._still_together(facts) for facts in set(filter(None, known.values()))}
         return {
-            name: facts.names
+            name: together[facts]
             if facts
             else record.names
             if (record := records[name]) and record.names in agreed
             else (name,)
             for name, facts in known.items()
         }
+
+    def _still_together(self, facts: Facts) -> tuple[str, ...]:
+        """
+        Return the names for which the certificate with these *facts* is renewed.
+
+        A name that got another certificate for fewer or other names has left the set. A renewal with the
+        others would undo that request, and the other certificate would undo the renewal.
+        """
+        names = set(facts.names)
+        served_by = {name: _facts_in(self._directory(name)) for name in names if is_name(name)}
+        # A certificate for all of them is their next one, which is not yet in service for each.
+        left = {name for name, other in served_by.items() if other and not names <= set(other.names)}
+        return tuple(name for name in facts.names if name not in left) or facts.names
 
     def _agreed(self, names: tuple[str, ...]) -> bool:
         """

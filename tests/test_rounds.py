@@ -37,6 +37,16 @@ def always_due(_: Facts, now: datetime) -> Plan:
     return Plan(due=True, next_look=now, advised=False)
 
 
+def requested_together(house: House) -> tuple[str, ...]:
+    """
+    The names of the next request that waits for a slot.
+    """
+    taken = house.lanes.take(new_job("certworker.issue", datetime.now(UTC)), [])
+    assert taken
+    given = json.loads(taken.fields["data"])[3]
+    return tuple(given.get("domains") or [given["domain"]])
+
+
 class TestLook:
     def test_a_certificate_that_is_not_due_gets_its_next_look(self, house: House) -> None:
         """
@@ -212,6 +222,46 @@ class TestLook:
         house.agenda.put_many(dict.fromkeys(names, now))
 
         assert {"looked": 2, "requested": 1} == house.rounds.look()
+
+    @pytest.mark.parametrize("asked", [(NAME,), (NAME, f"shop.{NAME}")])
+    def test_a_name_that_left_a_certificate_is_not_renewed_with_it(
+        self, house: House, asked: tuple[str, ...]
+    ) -> None:
+        """
+        A request for fewer or for other names defines the new set; the names that stay get one of their own.
+        """
+        stays = (f"api.{NAME}", f"www.{NAME}")
+        house.issuer.issue((NAME, *stays))
+        forced = house.issuer.issue(asked, force=True).facts.serial
+        house.agenda.put_many(dict.fromkeys((*asked, *stays), house.clock()))
+        due = replace(house.issuer, plan=always_due)
+
+        assert 2 == replace(house.rounds, plan=always_due).look()["requested"]
+        requested = {requested_together(house), requested_together(house)}
+        assert {asked, stays} == {tuple(sorted(names, key=[*asked, *stays].index)) for names in requested}
+
+        assert set(stays) == set(due.issue(stays).facts.names)
+        facts = house.volume.facts(NAME)
+        assert facts
+        assert forced == facts.serial
+
+    def test_a_certificate_that_is_not_yet_in_service_for_all_names_splits_nothing(
+        self, house: House
+    ) -> None:
+        """
+        A worker died while it put the new one into service.
+        """
+        names = (NAME, f"www.{NAME}")
+        house.issuer.issue(names)
+        before = house.volume.links.leads_to(NAME)
+        assert before
+        house.issuer.issue(names, force=True)
+        house.volume.links.switch([NAME], before)
+        house.agenda.put(NAME, house.clock())
+
+        replace(house.rounds, plan=always_due).look()
+
+        assert set(names) == set(requested_together(house))
 
     @pytest.mark.parametrize("served", [True, False])
     def test_a_record_is_not_a_request(self, house: House, served: bool) -> None:
