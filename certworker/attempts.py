@@ -99,6 +99,15 @@ class Attempts:
         self.records.failed(names, failure, next_look=again, now=now)
         self.agenda.put_many(dict.fromkeys(names, again))
 
+    def held_elsewhere(self, names: tuple[str, ...], lease: timedelta) -> None:
+        """
+        Plan a check of *names* after the *lease* of another job, which has one of them.
+
+        That job plans a later one when it ends. It may have died before it planned any.
+        """
+        again = self.clock() + lease + AFTER_THE_LEASE
+        self.agenda.put_many(dict.fromkeys(names, again), at_the_latest=True)
+
     def rehearse(self, names: tuple[str, ...], rehearsal: Callable[[tuple[str, ...]], None]) -> None:
         """
         Let *rehearsal* show that *names* can be validated, if they could not the last time.

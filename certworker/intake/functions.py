@@ -109,6 +109,8 @@ class _Job:
             )
         except AlreadyUnderWay as busy:
             logger.info("%s", busy.message, extra=_about(names[0], "skipped", code=busy.code))
+            plan = partial(self.house.issuer.attempts.held_elsewhere, names, self.house.locks.duration)
+            self._optional("the plan of the next attempt", plan, None)
             self._count("skipped", busy.code)
             return {"state": "waiting", "names": names, **busy.as_json()}
         except CertworkerError as failure:

@@ -160,6 +160,7 @@ class NameLocks:
     One thread renews all leases of this object, see :data:`RENEWAL_SHARE`.
 
     Attributes:
+        duration: How long names stay locked after their worker died.
         loop: The loop of that thread and its heartbeat; it begins with the first lease.
     """
 
@@ -177,7 +178,7 @@ class NameLocks:
             highest_token: The highest token on the volume. An emptied Redis counts on from there.
         """
         self._connection = connection
-        self._duration = timedelta(seconds=lease_seconds)
+        self.duration = timedelta(seconds=lease_seconds)
         self._milliseconds = max(1, int(lease_seconds * 1000))
         self._highest_token = highest_token
         self._take = connection.register_script(_TAKE)
@@ -241,7 +242,7 @@ class NameLocks:
         return Lease(
             names,
             token,
-            self._duration,
+            self.duration,
             asked,
             renew=lambda: bool(self._renew(keys, [mark, self._milliseconds])),
         )
@@ -272,7 +273,7 @@ class NameLocks:
                 pauses.append(self._faults.failed(error))
             else:
                 beat()
-        pause = self._duration.total_seconds() * RENEWAL_SHARE
+        pause = self.duration.total_seconds() * RENEWAL_SHARE
         if pauses:
             raise Postponed(min(pause, *pauses))
         self._faults.over()

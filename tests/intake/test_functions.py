@@ -24,6 +24,7 @@ from certworker.intake.functions import functions_of
 from certworker.intake.parking import ARGUMENTS
 from certworker.issuance import Issuer, Outcome
 from certworker.ledger.events import EVENTS
+from certworker.ledger.lock import LOCKS
 from certworker.ledger.outbox import OUTBOX, TOLD
 from certworker.ledger.record import RECORDS
 from certworker.ledger.story import STORIES
@@ -122,6 +123,31 @@ class TestIssue:
             result = issue(house, domain=NAME)
 
         assert ("waiting", AlreadyUnderWay.code) == (result["state"], result["code"])
+
+    def test_a_name_whose_lock_has_no_worker_is_tried_after_the_lease(self, house: House) -> None:
+        """
+        Redis took no writes when its job failed: neither the plan of an attempt nor the release of the lock.
+        """
+        house.connection.set(LOCKS + NAME, "a job that ended", px=10_000)
+        before = house.clock()
+
+        assert "waiting" == issue(house, domain=NAME)["state"]
+        moment = house.agenda.moment(NAME)
+        assert moment
+        assert house.locks.duration < moment - before < 2 * house.locks.duration
+
+    def test_an_earlier_check_of_a_name_that_another_worker_has_stays_planned(self, house: House) -> None:
+        """
+        A later one would cost a renewal that is urgent.
+        """
+        soon = house.clock() + timedelta(seconds=1)
+        house.agenda.put(NAME, soon)
+        with house.locks.hold([NAME]):
+            issue(house, domain=NAME)
+
+        moment = house.agenda.moment(NAME)
+        assert moment
+        assert abs(moment - soon) < timedelta(milliseconds=1)
 
     def test_the_last_line_of_a_failure_has_code_remedy_and_the_next_attempt(
         self, house: House, caplog: pytest.LogCaptureFixture

@@ -10,6 +10,7 @@ import pytest
 
 from certworker.assembly import House
 from certworker.intake.health import Health, reports
+from certworker.ledger.lock import LEASE_SECONDS
 from certworker.supervision import Heartbeat, Heartbeats
 from tests.servers.ports import free_port
 from tests.servers.secure_redis import SecureRedis
@@ -85,6 +86,7 @@ def another_worker(stage: Stage) -> None:
 
     def hold(house: House) -> None:
         stage.stack.enter_context(house.locks.hold((NAME,)))
+        house.records.began((NAME,), next_look=house.clock(), now=house.clock())
 
     stage.before.append(hold)
 
@@ -182,7 +184,13 @@ SCENES = [
         "docker compose restart appwrite-worker-certificates",
         shows="doctor",
     ),
-    Scene("another worker", "queue.two_workers", another_worker, "certworker status shop.org", again=None),
+    Scene(
+        "another worker",
+        "queue.two_workers",
+        another_worker,
+        "certworker status shop.org",
+        again=timedelta(seconds=LEASE_SECONDS),
+    ),
     Scene(
         "two workers died of it",
         "queue.horse_killed",
