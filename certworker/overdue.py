@@ -14,20 +14,13 @@ from datetime import datetime, timedelta
 
 from certworker.errors.renewal import RenewalGaveUp
 from certworker.overview import Standing
-from certworker.renewal import SHARE_LEFT_AT_LAST
+from certworker.renewal import SHARE_LEFT_AT_LAST, in_words
 
 logger = logging.getLogger(__name__)
 
 #: With less of its life left a certificate is overdue; the shares are of its own life, not days.
 OVERDUE_SHARE = 1 / 5
 ALARMING_SHARE = 1 / 10
-
-UNITS = (
-    ("days", timedelta(days=1)),
-    ("hours", timedelta(hours=1)),
-    ("minutes", timedelta(minutes=1)),
-    ("seconds", timedelta(seconds=1)),
-)
 
 #: Where thousands are overdue the cause is one, and the first lines tell it.
 MOST_LINES = 100
@@ -111,8 +104,7 @@ def _tell(one: Standing, level: str, now: datetime) -> None:
 
 def _ends(one: Standing, now: datetime) -> str:
     left = one.not_after - now if one.not_after else timedelta(0)
-    unit, length = next((each for each in UNITS if abs(left) >= 2 * each[1]), UNITS[-1])
-    span = f"{abs(left) / length:.0f} {unit}"
+    span = in_words(abs(left))
     return f"expired {span} ago" if left <= timedelta(0) else f"ends in {span}"
 
 

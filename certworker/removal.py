@@ -59,7 +59,7 @@ class Removal:
         if others := tuple(other for other in others if self.volume.facts(other) == facts):
             self.request(others)
         logger.info(
-            "taken out of service%s",
+            "taken out of service%s" if known else "unknown; there was nothing to take out of service%s",
             f"; {', '.join(others)} get a certificate of their own" if others else "",
             extra={"domain": name, "event": "audit"},
         )

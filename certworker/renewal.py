@@ -238,3 +238,22 @@ def next_attempt(
         # A limit of the CA is obeyed, but its end may come early: the budget knows it and costs no request.
         pause = max(failure.until - now, timedelta(0)) + wait_within(life, MINUTE) * random.random()
     return now + min(pause, LONGEST_PAUSE_AFTER_A_FAILURE * (1 + JITTER * random.random()))
+
+
+def in_words(span: timedelta) -> str:
+    """
+    Return *span*, which is not negative, rounded down to its largest unit of which it has two: `89 days`.
+    """
+    units = (("days", DAY), ("hours", HOUR), ("minutes", MINUTE), ("seconds", timedelta(seconds=1)))
+    unit, length = next((each for each in units if span >= 2 * each[1]), units[-1])
+    return f"{span // length} {unit}"
+
+
+def detail_of(state: str, not_after: datetime | None, now: datetime) -> str:
+    """
+    Return *state*, where `failed` is `failing` while the certificate in service is valid until *not_after*,
+    and `no_certificate` otherwise.
+    """
+    if state != "failed":
+        return state
+    return "failing" if not_after and now < not_after else "no_certificate"

@@ -18,7 +18,7 @@ from certworker.errors import CertworkerError
 from certworker.ledger.events import Events
 from certworker.ledger.record import Records
 from certworker.ledger.story import Stories
-from certworker.renewal import due_moment
+from certworker.renewal import detail_of, due_moment
 from certworker.serving.volume import Volume
 
 #: The end of the story that goes with a result, in lines and in characters.
@@ -62,6 +62,7 @@ class Results:
             facts = self.volume.facts(names[0])
         return {
             "state": state,
+            "detail": detail_of(state, facts.not_after if facts else None, self.clock()),
             "name": names[0],
             "names": list(names),
             "code": "",

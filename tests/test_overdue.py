@@ -88,7 +88,7 @@ class TestLoudness:
         ((_, line),) = told(caplog, standing(0.15), connection=connection)
 
         assert (
-            "[renew.gave_up] The certificate of shop.org ends in 14 days; 6 attempts to renew it failed. "
+            "[renew.gave_up] The certificate of shop.org ends in 13 days; 6 attempts to renew it failed. "
             "The last cause: Nobody answers at port 80. Next step: Open TCP port 80." == line
         )
 
@@ -114,7 +114,7 @@ class TestLoudness:
 
         assert words in line
 
-    @pytest.mark.parametrize(("seconds", "words"), [(43, "ends in 43 seconds;"), (179, "ends in 3 minutes;")])
+    @pytest.mark.parametrize(("seconds", "words"), [(43, "ends in 43 seconds;"), (179, "ends in 2 minutes;")])
     def test_a_short_life_is_told_in_seconds(
         self, caplog: pytest.LogCaptureFixture, connection: Redis, seconds: int, words: str
     ) -> None:
@@ -128,7 +128,7 @@ class TestLoudness:
 
     @pytest.mark.parametrize(
         ("left", "words"),
-        [(0.01, "ends in 22 hours"), (-0.01, "expired 22 hours ago"), (-0.1, "expired 9 days ago")],
+        [(0.01, "ends in 21 hours"), (-0.01, "expired 21 hours ago"), (-0.1, "expired 9 days ago")],
     )
     def test_the_time_is_told_in_words(
         self, caplog: pytest.LogCaptureFixture, connection: Redis, left: float, words: str

@@ -41,6 +41,11 @@ class TestRemove:
             house.removal.remove(NAME)
 
         assert [(NAME, "audit")] == [(line.domain, line.event) for line in caplog.records]  # type: ignore[attr-defined]
+        assert "unknown; there was nothing to take out of service" == caplog.messages[-1]
+        house.issuer.issue((NAME,))
+        with caplog.at_level(logging.INFO, "certworker"):
+            house.removal.remove(NAME)
+        assert "taken out of service" == caplog.messages[-1]
 
     def test_what_is_unknown_is_no_failure(self, house: House) -> None:
         """

@@ -20,7 +20,9 @@ from certworker.renewal import (
     Life,
     Window,
     after_issuance,
+    detail_of,
     due_moment,
+    in_words,
     next_attempt,
     next_look,
     shortened,
@@ -396,3 +398,34 @@ class TestEveryFailure:
         assert {"ca", "net", "rate", "redis"} <= alone
         assert {"config", "acct", "proxy"} <= person
         assert set(PATIENCE) == set(Retry)
+
+
+@pytest.mark.parametrize(
+    ("span", "words"),
+    [
+        (timedelta(days=90) - timedelta(seconds=1), "89 days"),
+        (timedelta(days=2), "2 days"),
+        (timedelta(days=2) - timedelta(seconds=1), "47 hours"),
+        (timedelta(hours=2) - timedelta(seconds=1), "119 minutes"),
+        (timedelta(seconds=119.9), "119 seconds"),
+        (timedelta(0), "0 seconds"),
+    ],
+)
+def test_a_span_in_words_is_rounded_down(span: timedelta, words: str) -> None:
+    """
+    Log, status and doctor show the same number for the same certificate, and never more than is left.
+    """
+    assert words == in_words(span)
+
+
+def test_only_a_failure_has_a_finer_state() -> None:
+    """
+    A failure is an alarm if no valid certificate is in service.
+    """
+    now = datetime(2026, 11, 28, tzinfo=UTC)
+    later = now + timedelta(days=1)
+
+    assert "failing" == detail_of("failed", later, now)
+    assert "no_certificate" == detail_of("failed", now, now)
+    assert "no_certificate" == detail_of("failed", None, now)
+    assert "waiting" == detail_of("waiting", None, now)

@@ -61,8 +61,9 @@ class TestResults:
         assert ("failed", "nowhere.invalid", 1) == (told["state"], told["name"], told["attempts"])
         assert (caught.value.code, caught.value.remedy) == (told["code"], told["remedy"])
         assert (None, "") == (told["issue_date"], told["serial"])
+        assert "no_certificate" == told["detail"]
         house.results.tell((NAME,), "failed", caught.value)
-        assert serial == last_event(connection)["serial"]
+        assert (serial, "failing") == tuple(last_event(connection)[field] for field in ("serial", "detail"))
 
     def test_a_removal_is_told_too(self, house: House, connection: Redis) -> None:
         """

@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from certworker.acme.authority import Authority
 from certworker.challenges.solver import Solver
@@ -18,7 +18,7 @@ from certworker.errors import CertworkerError
 from certworker.ledger.budget import Budget
 from certworker.ledger.record import Record
 from certworker.questions import checks_of, resolver_of
-from certworker.renewal import due_moment
+from certworker.renewal import due_moment, in_words
 from certworker.serving.generation import Facts
 from certworker.serving.handshake import leaf_of, why_not_seen, why_not_shown
 from certworker.serving.links import Links
@@ -92,7 +92,7 @@ def certificate(settings: Settings, name: str, record: Record | None, now: datet
         why = f"; the last attempt failed with {record.code}" if record and record.code else ""
         yield section.skipped(CERTIFICATE, f"none yet{why}")
         return
-    told = f"valid until {stored.not_after:%Y-%m-%d} ({(stored.not_after - now).days} days)"
+    told = f"valid until {stored.not_after:%Y-%m-%d} ({in_words(max(stored.not_after - now, timedelta(0)))})"
     facts = Facts.read(directory)
     if now >= stored.not_after:
         remedy = f"Ask for a new one and see what is in its way: certworker request --wait {name}"

@@ -24,12 +24,10 @@ from certworker.errors.naming import PayloadType
 from certworker.issuance import Outcome
 from certworker.ledger.faults import explainer
 from certworker.names import domain_name, remarks, requested_names, tenant_of
-from certworker.renewal import Life
+from certworker.renewal import Life, in_words
 from certworker.supervision import log_unexpected, optional
 
 logger = logging.getLogger(__name__)
-
-MINUTE = timedelta(minutes=1)
 
 Result = TypeVar("Result")
 
@@ -183,7 +181,7 @@ class _Job:
             said + " · valid until %s (%s) · next look %s",
             seconds,
             f"{facts.not_after:%Y-%m-%d %H:%M} UTC",
-            _span(facts.not_after - self.house.clock()),
+            in_words(max(facts.not_after - self.house.clock(), timedelta(0))),
             f"{outcome.next_look:%Y-%m-%d %H:%M} UTC",
             extra=_about(
                 facts.names[0],
@@ -284,13 +282,6 @@ class _Job:
 def _refuse_unless_bool(field: str, value: object) -> None:
     if not isinstance(value, bool):
         raise PayloadType(field=field, wanted="true or false")
-
-
-def _span(span: timedelta) -> str:
-    for unit, length in (("days", timedelta(days=1)), ("hours", timedelta(hours=1)), ("minutes", MINUTE)):
-        if span >= 2 * length:
-            return f"{span // length} {unit}"
-    return f"{max(0, int(span.total_seconds()))} seconds"
 
 
 def _about(name: str | None, event: str, **more: object) -> dict[str, object]:

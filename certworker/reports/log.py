@@ -151,7 +151,9 @@ def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
 def _subject(record: logging.LogRecord) -> str:
     if domain := getattr(record, "domain", None):
         return f"{domain}: "
-    return "" if record.name.startswith("certworker") else f"{record.name.partition('.')[0]}: "
+    if not record.name.startswith("certworker"):
+        return f"{record.name.partition('.')[0]}: "
+    return f"job {job_id}: " if (job_id := _job.get()) else ""
 
 
 def sentence(record: logging.LogRecord) -> str:

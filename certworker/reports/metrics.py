@@ -7,6 +7,7 @@ The metrics, as Prometheus reads them (https://prometheus.io/docs/practices/nami
     certworker_job_duration_seconds                    how long they took
     certworker_queue_jobs                              jobs that wait
     certworker_certificates{state}                     names by the state of their record
+    certworker_failed_certificates{certificate}        names whose last attempt failed: `valid` or `none`
     certworker_certificate_remaining_ratio             names by the share of their certificate's life left
     certworker_loop_silence_seconds{loop}              since a loop of the worker made progress
     certworker_loop_stalled{loop}                      1: it makes no progress; 0: it does
@@ -159,9 +160,12 @@ class _Standing:
 
     def _count(self) -> list[Metric]:
         states: Tally[str] = Tally()
+        failed = {"valid": 0, "none": 0}
         shares: list[float] = []
         for state, share in self._certificates():
             states[state] += 1
+            if state == "failed":
+                failed["valid" if share is not None and share > 0 else "none"] += 1
             if share is not None:
                 shares.append(share)
         by_state = GaugeMetricFamily(
@@ -169,6 +173,13 @@ class _Standing:
         )
         for state, count in sorted(states.items()):
             by_state.add_metric([state], count)
+        by_certificate = GaugeMetricFamily(
+            "certworker_failed_certificates",
+            "Names whose last attempt failed, by the certificate in service: valid, or none that is valid.",
+            labels=["certificate"],
+        )
+        for certificate, count in failed.items():
+            by_certificate.add_metric([certificate], count)
         buckets = [(str(limit), sum(share <= limit for share in shares)) for limit in SHARES_LEFT]
         remaining = GaugeHistogramMetricFamily(
             "certworker_certificate_remaining_ratio",
@@ -176,4 +187,4 @@ class _Standing:
             buckets=[*buckets, ("+Inf", len(shares))],
             gsum_value=sum(shares),
         )
-        return [by_state, remaining]
+        return [by_state, by_certificate, remaining]

@@ -58,6 +58,21 @@ class TestHuman:
     Lines for people.
     """
 
+    def test_a_line_of_a_job_without_a_name_begins_with_the_job(self) -> None:
+        """
+        A request that has no name that can be trusted is found by the id of its job.
+        """
+        stream = logging_to("human")
+        with log.job("issue-7"):
+            logger.warning("NOT ISSUED [payload.missing] …", extra={"domain": None})
+            logger.info("checked", extra={"domain": "shop.example.org"})
+        logger.info("ready")
+        first, second, third = stream.getvalue().splitlines()
+
+        assert first.endswith("WARN  job issue-7: NOT ISSUED [payload.missing] …")
+        assert second.endswith("INFO  shop.example.org: checked")
+        assert third.endswith("INFO  ready")
+
     def test_moment_level_name_sentence(self) -> None:
         """
         With the name in front, `grep` finds all that happened to it.

@@ -70,6 +70,20 @@ class TestStanding:
     What it finds when it is asked.
     """
 
+    def test_a_failure_is_counted_by_the_certificate_in_service(self) -> None:
+        """
+        Only a failure without a valid certificate is an alarm; both series are there from the start.
+        """
+        states = [("failed", 0.4), ("failed", -0.1), ("failed", None), ("valid", 0.9), ("expired", -1.0)]
+        metrics, nothing = Metrics(), Metrics()
+        metrics.watch(queue_jobs=lambda: 0, certificates=lambda: states)
+        nothing.watch(queue_jobs=lambda: 0, certificates=list)
+
+        for found, valid, none in ((samples(metrics), 1, 2), (samples(nothing), 0, 0)):
+            assert valid == found["certworker_failed_certificates", (("certificate", "valid"),)]
+            assert none == found["certworker_failed_certificates", (("certificate", "none"),)]
+        assert 3 == samples(metrics)["certworker_certificates", (("state", "failed"),)]
+
     def test_asked_at_every_scrape(self) -> None:
         """
         A gauge that is set now and then is wrong in between.
