@@ -11,8 +11,8 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from certworker.errors import CertworkerError, Retry, catalogue
-from certworker.errors.reach import CheckFailure, ReachFailure
+from certworker.errors import Retry, catalogue
+from certworker.errors.pages import page_of, remedy_of, template
 from certworker.ledger import keys
 from certworker.renewal import PATIENCE
 from tests import pictures
@@ -21,6 +21,7 @@ from tests.theatre.scenes import all_scenes
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DOCS = ROOT / "docs"
+ERRORS = DOCS / "reference" / "errors"
 
 #: The examples of this page build on each other; tests/test_queue_protocol.py runs them in order.
 WITH_A_TEST_OF_ITS_OWN = DOCS / "reference" / "queue-protocol.md"
@@ -41,25 +42,39 @@ REPEATED = {"day": "daily", "hour": "hourly"}
 
 def failures() -> str:
     """
-    One row for each code of the catalogue, in the words of the log; ✓ where a scene proves it.
+    Return one row for each code of the catalogue, with a link to its page; ✓ where a scene proves it.
     """
-    proven = {scene.code for scene in all_scenes()}
-    rows = ["| code | what it says | what to do | tried again | proven |", "|---|---|---|---|---|"]
+    rows = ["| code | message | remedy | proved |", "|---|---|---|---|"]
     for kind in catalogue():
-        said, cure = (_cell(text) for text in (kind.says, kind.cure))
-        mark = "✓" if kind.code in proven else ""
-        rows.append(f"| `{kind.code}` | {said} | {cure} | {tried_again(kind)} | {mark} |")
+        message, remedy = (_cell(text) for text in (template(kind.says), remedy_of(kind)))
+        mark = "✓" if scenes_of(kind.code) else ""
+        rows.append(f"| [`{kind.code}`]({kind.code}.md) | {message} | {remedy} | {mark} |")
     return "\n".join(rows)
 
 
-def tried_again(kind: type[CertworkerError]) -> str:
+def scenes_of(code: str) -> list[str]:
     """
-    Return when certworker tries again after a failure of this *kind*.
+    Return the titles of the scenes that end with *code*.
     """
-    pauses = pauses_of(kind.retry)
-    if issubclass(kind, ReachFailure) and not issubclass(kind, CheckFailure):
-        return f"{pauses}; if a check finds it first: {pauses_of(Retry.PREFLIGHT)}"
-    return pauses
+    return sorted({scene.title for scene in all_scenes() if scene.code == code})
+
+
+def error_pages() -> dict[Path, str]:
+    """
+    Return the page of each failure, by its path.
+    """
+    return {ERRORS / f"{kind.code}.md": error_page(kind.code) for kind in catalogue()}
+
+
+def error_page(code: str) -> str:
+    """
+    Return the page of the failure with *code*: what the program shows, and the scenes that prove it.
+    """
+    page = page_of(code)
+    if titles := scenes_of(code):
+        page += "\n## Tests\n\nThese scenes of `tests/theatre` cause the failure:\n\n"
+        page += "".join(f"* {title}\n" for title in titles)
+    return page
 
 
 def pauses_of(retry: Retry) -> str:
@@ -179,10 +194,14 @@ def _span(span: timedelta) -> tuple[str, str]:
 
 
 def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("{", "‹").replace("}", "›").replace("<", "&lt;")
+    return text.replace("|", "\\|")
 
 
 if __name__ == "__main__":
+    for stale in set(ERRORS.glob("*.*.md")) - set(error_pages()):
+        stale.unlink()
+    for path, generated in error_pages().items():
+        path.write_text(generated)
     for page in pages():
         page.write_text(renewed(page.read_text()))
     pictures.write()

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -16,8 +17,6 @@ import pytest
 
 from certworker.cli import COMMANDS, cli
 from certworker.development.authority import DevelopmentAuthority
-from certworker.errors.reach import HttpNotFound
-from certworker.errors.zones import WrongAddress
 from tests import documentation, pictures
 from tests.documentation import DOCS, README, blocks, short
 from tests.houses import environment
@@ -76,14 +75,13 @@ class TestGeneratedParts:
             drawn = source.with_suffix(".svg").read_text()
             assert pictures.picture(source.read_text()) == drawn, "run: make docs-generated"
 
-    def test_a_failure_that_only_a_check_finds_has_the_pauses_of_a_check(self) -> None:
+    def test_each_failure_has_its_page(self) -> None:
         """
-        The CA is not asked, so its pauses do not apply.
+        After a change of a failure or of a scene `make docs-generated` writes its page.
         """
-        by_a_check, by_either = map(documentation.tried_again, (WrongAddress, HttpNotFound))
+        written = {path: path.read_text() for path in documentation.ERRORS.glob("*.*.md")}
 
-        assert by_a_check == "after 1, 5, 10, 30 minutes, then hourly, then daily"
-        assert by_either.startswith("after 1, 10, 100 minutes, then daily; if a check")
+        assert documentation.error_pages() == written, "run: make docs-generated"
 
     def test_each_command_is_in_the_reference(self) -> None:
         """
@@ -108,14 +106,13 @@ class TestLinks:
 
     def test_the_index_lists_each_page(self) -> None:
         """
-        A reader finds every page from docs/index.md.
+        A reader finds every page from docs/index.md, those of failures from their table.
         """
         index = DOCS / "index.md"
-        listed = re.findall(r"\]\(([^)]+\.md)\)", index.read_text())
+        listed = {f"docs/{target}" for target in re.findall(r"\]\(([^)]+\.md)\)", index.read_text())}
+        failures = {short(page) for page in documentation.error_pages()}
 
-        assert {short(page) for page in PAGES} - {"README.md", "docs/index.md"} == {
-            f"docs/{target}" for target in listed
-        }
+        assert {short(page) for page in PAGES} - {"README.md", "docs/index.md"} - failures == listed
 
 
 class TestPython:
@@ -153,6 +150,21 @@ class TestCommands:
         """
         run(block, tmp_path, redis_server)
 
+    @pytest.mark.parametrize("page", PAGES, ids=short)
+    def test_each_command_of_certworker_has_this_syntax(self, page: Path) -> None:
+        """
+        Commands that no test can run, for want of a public name, are at least valid.
+        """
+        for line in commands_of_certworker(page):
+            _, name, *words = shlex.split(line, comments=True)
+            command = cli.get_command(click.Context(cli), name)
+            assert command is not None or name in ("--help", "--version"), line
+            while isinstance(command, click.Group) and words:
+                command = command.get_command(click.Context(command), words[0]) or command
+                words = words[1:]
+            known = {option for param in command.params for option in param.opts} if command else set()
+            assert {word.partition("=")[0] for word in words if word.startswith("--")} <= known, line
+
     @pytest.mark.parametrize("name", [name for name in COMMANDS if name not in ("work", "demo")])
     def test_the_example_in_each_help_runs(
         self, name: str, tmp_path: Path, redis_server: RedisServer
@@ -169,6 +181,20 @@ class TestCommands:
         The help of every command has an example.
         """
         assert [] == [name for name in COMMANDS if "certworker" not in example_of(name)]
+
+
+def commands_of_certworker(page: Path) -> list[str]:
+    """
+    Return the command lines of certworker in *page*, in blocks and in sentences.
+    """
+    text = page.read_text()
+    fences = re.findall(r"^```(\w*).*?\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    shell = [block for language, block in fences if language == "sh"]
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    indented = re.findall(r"^ {4}(.*)$", prose, re.MULTILINE)
+    lines = "\n".join(shell + indented).splitlines()
+    commands = [re.match(r"(?:.* exec .*?|\s*)\b(certworker [a-z-].*)", line) for line in lines]
+    return [found[1] for found in commands if found] + re.findall(r"`(certworker [a-z-][^`|…\[]*)`", prose)
 
 
 def example_of(name: str) -> str:

@@ -15,6 +15,7 @@ The first part of a code says in which file its class stands::
     zones           dns.* caa.*                what our own questions to DNS can tell
     renewal         renew.*
     reloading       reload.* label.*
+    pages           the page of each failure, for the documentation and the terminal
 """
 
 from certworker.errors.failure import CertworkerError, Interrupted, Retry, Severity, catalogue, printable

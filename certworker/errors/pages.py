@@ -1,0 +1,125 @@
+"""
+The page of each failure: message, cause, how to check, remedy, and when certworker tries again.
+
+The documentation and the terminal show the same page. Causes and checks are in the files of `explanations`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from textwrap import fill
+
+from certworker.errors.failure import CertworkerError, Retry, catalogue
+from certworker.errors.reach import CheckFailure, ReachFailure
+
+#: What certworker does after a failure of each kind. A test compares the pauses with those of the policy.
+RETRIES = {
+    Retry.NEVER: "certworker does not try again. Send a correct request.",
+    Retry.CONFIG: "certworker tries again daily, and at a start with other settings.",
+    Retry.PREFLIGHT: "certworker tries again after 1, 5, 10, 30 minutes, then hourly, then daily.",
+    Retry.CA: "certworker tries again after 1, 10, 100 minutes, then daily.",
+    Retry.UNTIL: "certworker tries again at the moment that the message names, within a day.",
+    Retry.SOON: "certworker tries again after 10, 30 seconds, then after 1, 5, 10, 100 minutes, then daily.",
+}
+
+#: The first words of the commands in remedies.
+PROGRAMS = "apt-get|certworker|curl|date|dig|dmesg|docker|getent|ls|mv|redis-cli|timedatectl"
+COMMAND = re.compile(rf"(?:(?<=: )(?:{PROGRAMS})|(?<=; )docker) [^;]*?(?=; |\. [A-Z]|$)")
+#: Variables and options, which Markdown would take for emphasis, and addresses other than those of web pages.
+LITERAL = re.compile(
+    r"(?<![\w`])(?:_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|--[a-z][\w.-]*)(?:=[^\s,;)]*[^\s,;).])?"
+    r"|\bredis\S*://[^\s;,]+"
+)
+LINK = re.compile(r"https?://[^\s;,]*[^\s;,.]")
+
+WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """
+    What a person reads about a failure besides its message and its remedy.
+
+    Attributes:
+        cause: What leads to the failure, as Markdown.
+        check: How a person verifies the cause, as Markdown. Commands are indented by four spaces.
+    """
+
+    cause: str
+    check: str
+
+
+@cache
+def explanations() -> dict[str, Explanation]:
+    """
+    Return the explanation of each code.
+    """
+    sources = files("certworker.errors").joinpath("explanations").iterdir()
+    text = "\n".join(source.read_text("utf-8") for source in sources if source.name.endswith(".md"))
+    sections = re.findall(r"^## (\S+)\n(.*?)^### Check\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    return {code: Explanation(cause.strip(), check.strip("\n")) for code, cause, check in sections}
+
+
+def page_of(code: str) -> str:
+    """
+    Return the page of the failure with *code*, as Markdown.
+
+    Raises:
+        KeyError: No failure has this code.
+    """
+    failure = {kind.code: kind for kind in catalogue()}[code]
+    explanation = explanations()[code]
+    sections = {
+        "Cause": explanation.cause,
+        "How to check": explanation.check,
+        "Remedy": remedy_of(failure),
+        "When certworker tries again": retry_of(failure),
+    }
+    message = fill(f"[{code}] {template(failure.says)}", WIDTH, break_long_words=False)
+    parts = [f"# {code}", f"```text\n{message}\n```"]
+    parts += [f"## {title}\n\n{text}" for title, text in sections.items()]
+    return "\n\n".join(parts) + "\n"
+
+
+def remedy_of(failure: type[CertworkerError]) -> str:
+    """
+    Return the remedy of *failure* as Markdown, its commands and variables as code.
+    """
+    parts: list[str] = []
+    end = 0
+    text = template(failure.cure)
+    for command in COMMAND.finditer(text):
+        parts += [_literal(text[end : command.start()]), f"`{command[0]}`"]
+        end = command.end()
+    return "".join([*parts, _literal(text[end:])])
+
+
+def retry_of(failure: type[CertworkerError]) -> str:
+    """
+    Return when certworker tries again after *failure*.
+    """
+    retry = RETRIES[failure.retry]
+    if issubclass(failure, ReachFailure) and not issubclass(failure, CheckFailure):
+        by_a_check = RETRIES[Retry.PREFLIGHT].removeprefix("certworker tries again ")
+        return f"{retry} If a check of certworker finds the failure first: {by_a_check}"
+    return retry
+
+
+def template(text: str) -> str:
+    """
+    Return the template *text* of a message with a word in capitals for each value.
+    """
+    return text.format_map(_Placeholders(quoted="KEY"))
+
+
+class _Placeholders(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        return name.upper()
+
+
+def _literal(text: str) -> str:
+    code = LITERAL.sub(lambda found: f"`{found[0]}`", text)
+    return LINK.sub(lambda found: f"<{found[0]}>", code.replace("/*", "/\\*"))

@@ -1,0 +1,102 @@
+"""
+The pages of the failures.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from certworker.errors import CertworkerError, Retry, catalogue
+from certworker.errors.pages import RETRIES, explanations, page_of, remedy_of, retry_of
+from certworker.errors.reach import HttpNotFound
+from certworker.errors.zones import WrongAddress
+from tests.documentation import pauses_of
+
+FAILURES = {kind.code: kind for kind in catalogue()}
+SECTIONS = ["Cause", "How to check", "Remedy", "When certworker tries again"]
+
+
+class TestExplanations:
+    def test_each_failure_has_one_and_there_is_no_other(self) -> None:
+        """
+        A new failure needs a cause and a check in certworker/errors/explanations.
+        """
+        assert set(FAILURES) == set(explanations())
+
+    @pytest.mark.parametrize("code", FAILURES)
+    def test_it_has_a_cause_and_a_check(self, code: str) -> None:
+        """
+        Both are sentences, on lines that fit a terminal and a diff.
+        """
+        explanation = explanations()[code]
+        lines = f"{explanation.cause}\n{explanation.check}".splitlines()
+
+        assert "." in explanation.cause
+        assert explanation.check
+        assert [] == [line for line in lines if len(line) > 120]
+
+
+class TestPage:
+    @pytest.mark.parametrize("code", FAILURES)
+    def test_it_has_all_sections(self, code: str) -> None:
+        """
+        Every page has the same sections, and none of them is empty.
+        """
+        page = page_of(code)
+
+        assert page.startswith(f"# {code}\n\n```text\n[{code}] ")
+        assert SECTIONS == re.findall(r"^## (.+)\n\n\S", page.replace("\n\n    ", "\n\n"), re.MULTILINE)
+
+    def test_an_unknown_code_has_none(self) -> None:
+        """
+        The caller reports which codes exist.
+        """
+        with pytest.raises(KeyError):
+            page_of("http.teapot")
+
+    @pytest.mark.parametrize(
+        ("cure", "remedy"),
+        [
+            ("See why: docker ps; docker logs x", "See why: `docker ps`; `docker logs x`"),
+            ("Wait; certworker retries", "Wait; certworker retries"),
+            ("See: dig NAME. Then wait.", "See: `dig NAME`. Then wait."),
+            ("Set _APP_ENV=production.", "Set `_APP_ENV=production`."),
+            ("Start it with --port=80; then wait", "Start it with `--port=80`; then wait"),
+            ("See https://example.org/a_b.", "See <https://example.org/a_b>."),
+            ("Set it to redis://HOST:6379/0", "Set it to `redis://HOST:6379/0`"),
+            ("Exclude {name}/*", "Exclude NAME/\\*"),
+        ],
+    )
+    def test_commands_and_variables_of_a_remedy_are_code(self, cure: str, remedy: str) -> None:
+        """
+        Markdown shows them as they are, and does not take an underscore for emphasis.
+        """
+        failure = type("Failure", (CertworkerError,), {"cure": cure})
+
+        assert remedy == remedy_of(failure)
+
+
+class TestRetries:
+    @pytest.mark.parametrize("retry", [Retry.PREFLIGHT, Retry.CA, Retry.SOON])
+    def test_the_pauses_are_those_of_the_policy(self, retry: Retry) -> None:
+        """
+        The page and the program agree.
+        """
+        assert RETRIES[retry] == f"certworker tries again {pauses_of(retry)}."
+
+    def test_a_failure_that_only_a_check_finds_has_the_pauses_of_a_check(self) -> None:
+        """
+        The CA is not asked, so its pauses do not apply.
+        """
+        assert retry_of(WrongAddress) == RETRIES[Retry.PREFLIGHT]
+
+    def test_a_failure_that_a_check_or_the_ca_finds_has_both(self) -> None:
+        """
+        The first sentence has the pauses after a refusal of the CA.
+        """
+        text = retry_of(HttpNotFound)
+
+        assert text.startswith(RETRIES[Retry.CA])
+        assert text.endswith("first: after 1, 5, 10, 30 minutes, then hourly, then daily.")
