@@ -1,11 +1,12 @@
 """
 A client of Redis that survives what other programs write there.
 
-Two things are done for every command, here and nowhere else:
+Three things are done for every command, here and nowhere else:
 
 * A key of another type is removed, and the command is sent again. See :mod:`certworker.ledger.keys`.
 * An answer of more than :data:`LONGEST_ANSWER` bytes is not read. Redis allows values of 512 MB, and one of
   them would end a worker that has less memory.
+* What made an answer so long is removed: the command fails once, and not at each pass of a loop.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from redis.client import Pipeline
 from redis.connection import DefaultParser
 from redis.exceptions import RedisError, ResponseError
 
-from certworker.ledger.keys import remove_wrong
+from certworker.ledger.keys import remove_large, remove_wrong
 
 #: Bytes. The longest answers of ours are the data of 500 jobs, of at most 64 KiB each.
 LONGEST_ANSWER = 64 * 1024 * 1024
@@ -51,6 +52,9 @@ class GuardedRedis(Redis):
         for _ in range(MOST_REPETITIONS):
             try:
                 return super().execute_command(*args, **options)
+            except AnswerTooLong:
+                remove_large(self, args)
+                raise
             except ResponseError as error:
                 if not remove_wrong(self, args, error):
                     raise
@@ -77,7 +81,12 @@ class GuardedPipeline(Pipeline):
         Send the commands and return their answers.
         """
         commands = list(self.command_stack)
-        answers = super().execute(raise_on_error=False)
+        try:
+            answers = super().execute(raise_on_error=False)
+        except AnswerTooLong:
+            for arguments, _ in commands:
+                remove_large(self._client, arguments)
+            raise
         for place, answer in enumerate(answers):
             if isinstance(answer, ResponseError):
                 arguments, options = commands[place]
@@ -92,6 +101,9 @@ class GuardedPipeline(Pipeline):
         """
         try:
             return super().immediate_execute_command(*args, **options)
+        except AnswerTooLong:
+            remove_large(self._client, args)
+            raise
         except ResponseError as error:
             if not remove_wrong(self._client, args, error):
                 raise

@@ -43,6 +43,13 @@ class Kind:
     #: Whether the key is removed if it has another type. The keys of Appwrite's core are only reported.
     ours: bool = True
 
+    @property
+    def largest(self) -> int:
+        """
+        How many bytes a member, a field or a value may have.
+        """
+        return LONGEST_KEY if self.pattern.startswith("rq:") and self.type != "hash" else LARGEST_MEMBER
+
     def matches(self, key: str) -> bool:
         """
         Return whether *key* has this pattern.
@@ -147,6 +154,36 @@ return removed
 """
 
 
+#: Bytes of a member, a field or a value. RQ's lists and sets hold ids and keys.
+LARGEST_MEMBER = 64 * 1024
+
+#: KEYS: keys. ARGV: the largest member of each. Removes larger ones, and counts them.
+_REMOVE_LARGE = """
+local removed = {}
+for i, key in ipairs(KEYS) do
+    local kind, most, large, members = redis.call('TYPE', key).ok, tonumber(ARGV[i]), {}, {}
+    if kind == 'string' and #redis.call('GET', key) > most then redis.call('UNLINK', key) removed[i] = 1 end
+    if kind == 'list' then members = redis.call('LRANGE', key, 0, -1) end
+    if kind == 'set' then members = redis.call('SMEMBERS', key) end
+    if kind == 'zset' then members = redis.call('ZRANGE', key, 0, -1) end
+    if kind == 'hash' then members = redis.call('HKEYS', key) end
+    for _, member in ipairs(members) do
+        local size = #member
+        if kind == 'hash' then size = math.max(size, redis.call('HSTRLEN', key, member)) end
+        if size > most then large[#large + 1] = member end
+    end
+    for _, member in ipairs(large) do
+        if kind == 'list' then redis.call('LREM', key, 0, member) end
+        if kind == 'set' then redis.call('SREM', key, member) end
+        if kind == 'zset' then redis.call('ZREM', key, member) end
+        if kind == 'hash' then redis.call('HDEL', key, member) end
+    end
+    removed[i] = removed[i] or #large
+end
+return removed
+"""
+
+
 class WrongType(ResponseError):
     """
     A key has another type than certworker needs, and certworker may not remove it.
@@ -203,6 +240,34 @@ def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError
         _name_wrong(connection, found)
     # Another thread or worker may have removed it between the two commands.
     return bool(ours)
+
+
+def remove_large(connection: Redis, command: Sequence[Any]) -> None:
+    """
+    Remove what is too large from the keys of *command*, whose answer was too long to be read.
+
+    A key of :data:`KINDS` loses the members, fields or values that certworker and RQ never write. Each key is
+    logged by its name.
+
+    Args:
+        connection: To Redis.
+        command: The name of the command and its arguments.
+    """
+    kinds = {key: kind for part in command[1:] if (key := _key(part)) and (kind := kind_of(key))}
+    most = {key: kind.largest for key, kind in kinds.items() if kind.ours}
+    try:
+        removed: Any = connection.eval(_REMOVE_LARGE, len(most), *most, *most.values()) if most else []
+    except NoPermissionError:
+        return
+    for key, count in zip(most, removed, strict=True):
+        if count:
+            logger.warning(
+                "removed entries of more than %d bytes from Redis: %d of %s",
+                most[key],
+                count,
+                printable(key, 200),
+                extra={"code": "redis.wrong_type"},
+            )
 
 
 def _remove_number(connection: Redis, command: Sequence[Any]) -> bool:

@@ -5,6 +5,7 @@ A client of Redis that survives what other programs write there.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from redis.exceptions import ResponseError, WatchError
 from certworker.intake import guard
 from certworker.intake.client import client_of
 from certworker.intake.guard import AnswerTooLong
+from certworker.ledger.keys import kind_of
 from certworker.redis_address import RedisAddress
 from tests.servers.redis import RedisServer
 from tests.servers.sentinels import SERVICE, Sentinels
@@ -31,6 +33,36 @@ def narrow(redis_server: RedisServer, connection: Redis, monkeypatch: pytest.Mon
     monkeypatch.setattr(guard, "LONGEST_ANSWER", 100_000)
     with client_of(RedisAddress.parse(redis_server.url)) as client:
         yield client
+
+
+def plant_members(connection: Redis, key: str, members: list[str]) -> None:
+    """
+    Write *members* to *key*, as what it has to be; a value is the last one.
+    """
+    kind = kind_of(key)
+    assert kind
+    for member in members:
+        if kind.type == "list":
+            connection.rpush(key, member)
+        elif kind.type == "set":
+            connection.sadd(key, member)
+        elif kind.type == "zset":
+            connection.zadd(key, {member: 1})
+        elif kind.type == "hash":
+            connection.hset(key, member[:5], member)
+        else:
+            connection.set(key, member * 2)
+
+
+def run(connection: Redis, command: tuple[Any, ...], how: str) -> Any:
+    """
+    The answer to *command*, alone or in a pipeline.
+    """
+    if how == "alone":
+        return connection.execute_command(*command)  # type: ignore[no-untyped-call]
+    with connection.pipeline() as pipe:
+        pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+        return pipe.execute()[0]
 
 
 class TestGuardedRedis:
@@ -149,6 +181,47 @@ class TestBoundedParser:
 
         statistics: Any = narrow.info("commandstats")
         assert 1 == statistics["cmdstat_get"]["calls"]
+
+    @pytest.mark.parametrize(
+        "command",
+        [
+            ("LRANGE", "rq:queue:certificates:intermediate", 0, -1),
+            ("SMEMBERS", "rq:workers"),
+            ("ZRANGE", "rq:wip:certificates", 0, -1),
+            ("HGETALL", "certworker:challenges"),
+            ("GET", "certworker:configuration"),
+        ],
+        ids=lambda command: command[0],
+    )
+    @pytest.mark.parametrize("how", ["alone", "in a pipeline"])
+    def test_what_made_it_long_is_removed_and_named_once(
+        self, narrow: Redis, caplog: pytest.LogCaptureFixture, command: tuple[Any, ...], how: str
+    ) -> None:
+        """
+        A loop fails once, and what else the key holds stays.
+        """
+        key, large = command[1], [f"{number}{'x' * 70_000}" for number in range(3)]
+        plant_members(narrow, key, ["small", *large])
+
+        for _ in range(2):
+            with suppress(AnswerTooLong):
+                found = run(narrow, command, how)
+
+        assert b"small" in (found or [b"small"])
+        assert bool(found) == bool(narrow.exists(key))
+        assert len(str(found)) < 1_000
+        assert [key] == [line.getMessage().rpartition(" ")[2] for line in caplog.records]
+
+    def test_a_large_value_of_another_program_stays(self, narrow: Redis) -> None:
+        """
+        Only keys of the table are changed.
+        """
+        narrow.rpush("of:others", "x" * 200_000)
+
+        with pytest.raises(AnswerTooLong):
+            narrow.lrange("of:others", 0, -1)
+
+        assert 1 == narrow.llen("of:others")
 
     def test_many_answers_are_not_one(self, narrow: Redis) -> None:
         """

@@ -124,6 +124,31 @@ class TestSweep:
 
         assert not connection.exists("toy:issued")
 
+    @pytest.mark.parametrize("key", [LEASES, IN_BETWEEN, "rq:workers", "rq:workers:certificates"])
+    def test_members_beyond_all_bounds_do_not_end_the_sweep(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture, key: str
+    ) -> None:
+        """
+        A hundred megabytes in one key; the abandoned job is found nevertheless, and one line names the key.
+        """
+        leave_behind(connection, "job")
+        for number in range(100):
+            member = f"{number}{'x' * 1_000_000}"
+            if key == LEASES:
+                connection.zadd(key, {member: 1})
+            elif key == IN_BETWEEN:
+                connection.rpush(key, member)
+            else:
+                connection.sadd(key, member)
+
+        with worker_thread(connection, lease_seconds=1):
+            status, _ = end_of(connection, "job")
+            assert eventually(lambda: (connection.memory_usage(key) or 0) < 1_000_000)
+
+        assert "finished" == status
+        lines = [line.getMessage() for line in caplog.records]
+        assert 1 == sum(line.startswith("removed entries") and line.endswith(f" {key}") for line in lines)
+
     def test_dead_workers_are_forgotten(self, connection: Redis) -> None:
         """
         `rq info` lists who lives; a name that is no text would end it.
