@@ -204,7 +204,7 @@ def _lives(volume: Volume, names: Iterable[str]) -> Iterator[Life]:
 def _advice(desks: Iterable[Desk], facts: Facts) -> Suggestion | None:
     # Another CA knows nothing of it.
     own = next((desk for desk in desks if desk.choice.label == facts.authority), None)
-    return own.authority.suggestion(facts.renewal_id, facts.names[0]) if own else None
+    return own.authority.suggestion(facts.renewal_id, facts.names[0], facts.life) if own else None
 
 
 def _forget_orders(desks: Iterable[Desk], names: tuple[str, ...]) -> None:

@@ -36,6 +36,7 @@ from certworker.errors.authority import (
     UnknownProblem,
 )
 from certworker.names import is_address
+from certworker.renewal import Life
 
 #: After these an order is placed once more, as one that replaces nothing. A predecessor of another account,
 #: or one that the CA has forgotten, must not end all renewals. Nor must one over which the CA stumbles, as
@@ -152,11 +153,14 @@ class Authority:
         self._registration.check()
         return self._network.clock_offset
 
-    def suggestion(self, renewal_id: str, name: str) -> Suggestion | None:
+    def suggestion(self, renewal_id: str, name: str, life: Life | None = None) -> Suggestion | None:
         """
         When the CA suggests to renew the certificate *renewal_id* of *name*; None if it has no advice.
+
+        Args:
+            life: Of the certificate; None: unknown.
         """
-        return self._renewal_info.suggestion(renewal_id, name) if renewal_id else None
+        return self._renewal_info.suggestion(renewal_id, name, life) if renewal_id else None
 
     def order(
         self,

@@ -30,7 +30,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError
 
 from certworker.deadline import Deadline, Place, kept
-from certworker.names.address import is_public, read_address
+from certworker.names.address import is_loopback, is_public, read_address
 from certworker.version import __version__
 
 #: For one address of a host; a CA may have several.
@@ -99,8 +99,9 @@ def connections_to(url: str, ca_bundle: Path | None, connections: int) -> PoolMa
     """
     Return connections that any number of threads may share; the arguments are those of the transport.
 
-    They lead through the proxy that the environment names for *url*, if any (HTTPS_PROXY, NO_PROXY). Each
-    request is made within :meth:`~certworker.deadline.Deadline.begun`.
+    They lead through the proxy that the environment names for *url*, if any (HTTPS_PROXY, NO_PROXY), unless
+    its host is on the loopback interface. Each request is made within
+    :meth:`~certworker.deadline.Deadline.begun`.
     """
     options: dict[str, Any] = {
         "num_pools": 4,
@@ -116,7 +117,8 @@ def connections_to(url: str, ca_bundle: Path | None, connections: int) -> PoolMa
 
 
 def _proxied(url: str, ca_bundle: Path | None, options: dict[str, Any]) -> ProxyManager | None:
-    proxy = select_proxy(url, get_environ_proxies(url))
+    # A proxy would take the loopback interface for its own.
+    proxy = None if is_loopback(urlsplit(url).hostname or "") else select_proxy(url, get_environ_proxies(url))
     if not proxy:
         return None
     address = proxy if "://" in proxy else f"http://{proxy}"

@@ -23,11 +23,12 @@ from certworker.errors.authority import (
 from certworker.errors.configuration import WrongCaUrl
 from certworker.errors.limits import AuthorityBusy
 from certworker.errors.reach import ContainerResolver
-from certworker.renewal import Window
+from certworker.renewal import Life, Window, wait_within
 
 logger = logging.getLogger(__name__)
 
-#: What a CA says about the next question is kept within these limits (RFC 9773, section 4.3.1).
+#: What a CA says about the next question is kept within these limits (RFC 9773, section 4.3.1). All pauses
+#: that are not the CA's own are shorter for a certificate with a short life.
 SHORTEST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(days=1)
 #: Without an answer: longer each time, up to the pause for a fault that lasts (section 4.3.3).
@@ -72,7 +73,7 @@ class RenewalInfo:
         #: Until when nobody asks a CA that did not answer, and how often in a row that was.
         self._silence: tuple[datetime, int] | None = None
 
-    def suggestion(self, renewal_id: str, name: str) -> Suggestion | None:
+    def suggestion(self, renewal_id: str, name: str, life: Life | None = None) -> Suggestion | None:
         """
         The window for the certificate *renewal_id* (section 4.1); None where the CA suggests none at all.
 
@@ -80,6 +81,7 @@ class RenewalInfo:
 
         Args:
             name: A name of the certificate, for the log.
+            life: Of the certificate; None: unknown.
         """
         with self._lock:
             known, silence = self._known.get(renewal_id), self._silence
@@ -90,11 +92,11 @@ class RenewalInfo:
             # A thousand names would else wait for a thousand time-outs, one after the other.
             return Suggestion(known.window if known else None, silence[0])
         try:
-            asked = self._ask(renewal_id, known, now)
+            asked = self._ask(renewal_id, known, now, life)
         except Exception:
             # A fault of certworker: advice that is optional must not cost the certificate.
             logger.exception("unexpected error in the renewal information", extra={"domain": name})
-            return Suggestion(known.window if known else None, now + LONGEST_BACKOFF)
+            return Suggestion(known.window if known else None, now + wait_within(life, LONGEST_BACKOFF))
         if asked is None:
             return None
         if asked.window and asked.window != (known.window if known else None):
@@ -105,7 +107,9 @@ class RenewalInfo:
             self._known[renewal_id] = asked
         return asked
 
-    def _ask(self, renewal_id: str, known: Suggestion | None, now: datetime) -> Suggestion | None:
+    def _ask(
+        self, renewal_id: str, known: Suggestion | None, now: datetime, life: Life | None
+    ) -> Suggestion | None:
         try:
             base = self._network.directory().renewal_info
             if base is None:
@@ -115,27 +119,28 @@ class RenewalInfo:
         except CertworkerError as failure:
             logger.debug("no renewal information: %s", failure)
             faults = known.faults + 1 if known else 1
-            again = _again(failure, faults, now)
+            again = _again(failure, faults, now, life)
             if isinstance(failure, UNANSWERED):
-                again = self._fell_silent(failure, now)
+                again = self._fell_silent(failure, now, life)
             return Suggestion(known.window if known else None, again, faults)
         with self._lock:
             self._silence = None
-        wanted = (retry_after(reply.headers, now) or now + LONGEST_BACKOFF) - now
-        return Suggestion(window, now + min(max(wanted, SHORTEST_PAUSE), LONGEST_PAUSE))
+        wanted = (retry_after(reply.headers, now) or now + wait_within(life, LONGEST_BACKOFF)) - now
+        return Suggestion(window, now + min(max(wanted, wait_within(life, SHORTEST_PAUSE)), LONGEST_PAUSE))
 
-    def _fell_silent(self, failure: CertworkerError, now: datetime) -> datetime:
+    def _fell_silent(self, failure: CertworkerError, now: datetime, life: Life | None) -> datetime:
         with self._lock:
             until, faults = self._silence or (now, 0)
             # Those that asked at the same time count as one.
             if until <= now:
-                until, faults = _again(failure, faults + 1, now), faults + 1
+                until, faults = _again(failure, faults + 1, now, life), faults + 1
                 self._silence = until, faults
             return until
 
 
-def _again(failure: CertworkerError, faults: int, now: datetime) -> datetime:
-    pause: timedelta = min(SHORTEST_PAUSE * 2 ** min(faults - 1, 16), LONGEST_BACKOFF)
+def _again(failure: CertworkerError, faults: int, now: datetime, life: Life | None) -> datetime:
+    pause: timedelta = wait_within(life, SHORTEST_PAUSE) * 2 ** min(faults - 1, 16)
+    pause = min(pause, wait_within(life, LONGEST_BACKOFF))
     return min(max(now + pause, failure.until or now), now + LONGEST_PAUSE)
 
 

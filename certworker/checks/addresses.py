@@ -8,18 +8,11 @@ import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from certworker.names.address import is_public
+from certworker.names.address import is_public, of_the_loopback
 
 __all__ = ["Address", "addresses_of", "is_public", "of_the_loopback"]
 
 Address = IPv4Address | IPv6Address
-
-
-def of_the_loopback(name: str) -> bool:
-    """
-    Whether *name* is this machine by definition (RFC 6761, section 6.3).
-    """
-    return name == "localhost" or name.endswith(".localhost")
 
 
 def addresses_of(host: str) -> Sequence[Address]:

@@ -29,6 +29,24 @@ def read_address(text: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
+def of_the_loopback(name: str) -> bool:
+    """
+    Whether *name* is this machine by definition (RFC 6761, section 6.3).
+    """
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def is_loopback(host: str) -> bool:
+    """
+    Return whether *host*, a name or an address, is on the loopback interface.
+    """
+    address = read_address(host)
+    if address is None:
+        return of_the_loopback(host.lower().removesuffix("."))
+    inner = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (inner or address).is_loopback
+
+
 def is_public(address: IPv4Address | IPv6Address) -> bool:
     """
     Return whether *address* is one of the public Internet: a public CA connects to no other.

@@ -135,7 +135,11 @@ class Containers:
         # Most workers never need it, and it takes its time to import.
         from docker import APIClient
 
-        return APIClient(self._engine, timeout=TIMEOUT_SECONDS)
+        class Direct(APIClient):  # type: ignore[misc]
+            # A proxy of the environment is for the CA; requests would use it for an engine behind TCP, too.
+            trust_env = property(lambda _self: False, lambda _self, _value: None)
+
+        return Direct(self._engine, timeout=TIMEOUT_SECONDS)
 
     def _of_listing(self, failed: _Failed) -> EngineUnreachable | ListingRefused:
         if failed.refused:

@@ -7,8 +7,9 @@ from __future__ import annotations
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -122,24 +123,37 @@ class TestProxy:
         """
         Some networks let nothing out but through it; TLS goes through it to the CA itself.
         """
+        directory_url = pebble.directory_url.replace("127.0.0.1", "pebble")
         with connect_proxy() as (url, asked):
             monkeypatch.setenv("HTTPS_PROXY", url)
-            transport = transport_to(pebble.directory_url, pebble.ca_bundle)
+            transport = transport_to(directory_url, pebble.ca_bundle)
 
-            assert 200 == transport.send("GET", pebble.directory_url).status
-            assert 200 == transport.send("GET", pebble.directory_url).status
+            assert 200 == transport.send("GET", directory_url).status
+            assert 200 == transport.send("GET", directory_url).status
 
-        assert [pebble.directory_url.split("/")[2]] == asked
+        assert [directory_url.split("/")[2]] == asked
 
     def test_not_for_what_is_excepted_from_it(self, pebble: Pebble, monkeypatch: pytest.MonkeyPatch) -> None:
         """
         A CA of one's own stands on this side of the proxy.
         """
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        transport = transport_to(pebble.directory_url, pebble.ca_bundle)
+        monkeypatch.setenv("NO_PROXY", "pebble")
+        monkeypatch.setattr(socket, "getaddrinfo", partial(at_this_machine, socket.getaddrinfo))
+        directory_url = pebble.directory_url.replace("127.0.0.1", "pebble")
+        transport = transport_to(directory_url, pebble.ca_bundle)
 
-        assert 200 == transport.send("GET", pebble.directory_url).status
+        assert 200 == transport.send("GET", directory_url).status
+
+    def test_not_for_the_loopback_interface(self, server: OddServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        The embedded CA is there, and a proxy would take the loopback interface for its own.
+        """
+        server.answers["/"] = Oddity()
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+        monkeypatch.delenv("NO_PROXY", raising=False)
+
+        assert 200 == transport_to(server.url).send("GET", server.url).status
 
 
 class TestReach:
@@ -205,6 +219,13 @@ class TestReach:
         assert [] == asked
 
 
+def at_this_machine(real: Callable[..., object], host: str, *given: object, **more: object) -> object:
+    """
+    Resolve `pebble` to the loopback interface, and each other name as usual.
+    """
+    return real("127.0.0.1" if host == "pebble" else host, *given, **more)
+
+
 def public_and_private(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Let `ca.example` have an address of the Internet, and each other name that of this machine.
@@ -220,7 +241,7 @@ def public_and_private(monkeypatch: pytest.MonkeyPatch) -> None:
 @contextmanager
 def connect_proxy() -> Iterator[tuple[str, list[str]]]:
     """
-    A proxy for TLS: its URL, and where it was asked to connect to.
+    A proxy for TLS, for which every host is this machine: its URL, and where it was asked to connect to.
     """
     asked: list[str] = []
 
@@ -229,8 +250,8 @@ def connect_proxy() -> Iterator[tuple[str, list[str]]]:
             asked.append(self.rfile.readline().decode().split()[1])
             while self.rfile.readline().strip():
                 pass
-            host, _, port = asked[-1].partition(":")
-            with socket.create_connection((host, int(port))) as target:
+            _, _, port = asked[-1].partition(":")
+            with socket.create_connection(("127.0.0.1", int(port))) as target:
                 self.wfile.write(b"HTTP/1.1 200 OK\r\n\r\n")
                 back = threading.Thread(target=_copy, args=(target, self.connection), daemon=True)
                 back.start()

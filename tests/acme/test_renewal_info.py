@@ -18,6 +18,7 @@ from certworker.development.authority import DevelopmentAuthority
 from certworker.development.messages import Request
 from certworker.development.misbehaviour import Fault
 from certworker.development.policy import Window
+from certworker.renewal import Life
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer
 from tests.servers.oddities import Oddity, odd_server
@@ -227,6 +228,28 @@ class TestSilence:
         assert before is not None
         assert after is not None
         assert before.window == after.window
+
+
+class TestShortLife:
+    @pytest.mark.parametrize("answers", [True, False])
+    def test_the_next_question_comes_within_a_share_of_the_life(
+        self, answers: bool, clock: SteppedClock, tmp_path: Path
+    ) -> None:
+        """
+        A pause of six hours is longer than some certificates live.
+        """
+        life = Life(clock.now, clock.now + timedelta(minutes=15), "01")
+        with odd_server() as server:
+            urls = {kind: f"{server.url}/{kind}" for kind in ("newNonce", "newAccount", "newOrder")}
+            server.answers["/"] = Oddity(json.dumps(urls | {"renewalInfo": f"{server.url}/ari"}).encode())
+            window = {"start": "2026-12-01T00:00:00Z", "end": "2026-12-02T00:00:00Z"}
+            answer = Oddity(json.dumps({"suggestedWindow": window}).encode()) if answers else Oddity(b"{}")
+            server.answers["/ari/aki.serial"] = answer
+            client = client_of(f"{server.url}/", tmp_path, clock=clock)
+            suggestion = client.suggestion("aki.serial", NAME, life)
+
+        assert suggestion
+        assert timedelta(seconds=15) == suggestion.ask_again - clock.now
 
 
 class TestOddWindows:

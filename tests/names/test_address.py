@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from certworker.errors.naming import IpAddress
 from certworker.names import domain_name, is_address
-from certworker.names.address import accepted_address, is_public, read_address
+from certworker.names.address import accepted_address, is_loopback, is_public, read_address
 
 
 class TestReadAddress:
@@ -33,6 +33,27 @@ class TestReadAddress:
         """
         assert read_address(text) is None
         assert not is_address(text)
+
+
+class TestIsLoopback:
+    @pytest.mark.parametrize(
+        "host",
+        ["localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"],
+    )
+    def test_names_and_addresses_of_this_machine_are(self, host: str) -> None:
+        """
+        By definition, without a question to a resolver.
+        """
+        assert is_loopback(host)
+
+    @pytest.mark.parametrize(
+        "host", ["", "localhost.org", "notlocalhost", "10.0.0.1", "::2", "::ffff:8.8.8.8"]
+    )
+    def test_no_other_host_is(self, host: str) -> None:
+        """
+        What a resolver says of a name may change.
+        """
+        assert not is_loopback(host)
 
 
 class TestIsPublic:

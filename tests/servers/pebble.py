@@ -90,7 +90,7 @@ class Pebble:
         its environment: PEBBLE_WFE_NONCEREJECT="20" refuses every fifth nonce.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        certificate, key = make_tls(self._directory, "localhost")
+        certificate, key = make_tls(self._directory, "pebble")
         config = self._directory / "pebble.json"
         config.write_text(
             json.dumps(

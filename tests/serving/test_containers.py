@@ -65,6 +65,17 @@ class TestReload:
 
             assert ["POST /containers/web/kill?signal=USR2"] == engine.asked
 
+    def test_the_proxy_of_the_environment_is_for_the_ca(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        It could read the list of containers, and does not know their network.
+        """
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        with Engine({"web"}) as engine:
+            Containers(engine.address).reload(Reload.parse("web:USR2"))
+
+            assert ["POST /containers/web/kill?signal=USR2"] == engine.asked
+
 
 class TestLists:
     def test_those_with_the_label_that_run_are_found(self, engine: Engine) -> None:
