@@ -148,7 +148,7 @@ def build(
         metrics=_metrics(agenda, records, volume, waiting),
         stories=stories,
         results=Results(Events(connection), records, stories, volume, clock),
-        post_office=PostOffice.of(settings, connection),
+        post_office=PostOffice.of(settings, connection, partial(life_in_service, volume)),
         clock=clock,
         random=random,
     )
@@ -195,6 +195,22 @@ def _responder(tokens: ChallengeTokens, desks: Iterable[Desk]) -> Responder:
         authority_of=tokens.authority_of,
         thumbprints=thumbprints,
     )
+
+
+def life_in_service(volume: Volume, given: str) -> Life | None:
+    """
+    Return the life of the certificate in service for *given*, a name as a person wrote it; None without one.
+
+    Raises:
+        CertworkerError: The volume cannot be read.
+    """
+    # A name that today's CA does not certify may still have a certificate of an earlier one.
+    try:
+        name = domain_name(given, private=True)
+    except CertworkerError:
+        return None
+    facts = volume.facts(name)
+    return facts.life if facts else None
 
 
 def _lives(volume: Volume, names: Iterable[str]) -> Iterator[Life]:

@@ -8,6 +8,8 @@ without a human, and when it has recovered. What happens within half a minute go
 from __future__ import annotations
 
 import logging
+import secrets
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +23,7 @@ from certworker.ledger.outbox import Outbox, Told
 from certworker.renewal import Life
 from certworker.reports.hooks import Hook
 from certworker.reports.mail import MailServer, Postbox
-from certworker.reports.notice import Kind, Notice, read, sort
+from certworker.reports.notice import InService, Kind, Notice, iso, read, sort
 from certworker.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -50,32 +52,35 @@ class PostOffice:
     Args:
         told: What has been written already.
         channels: By name, `mail` and `hook`; without any of them nothing is written.
+        life_of: Returns the life of the certificate in service for a name, or None; raises a CertworkerError
+            where the volume cannot be read.
+        instance: The installation, for people.
     """
 
-    def __init__(self, told: Told, channels: Mapping[str, Channel]) -> None:
+    def __init__(
+        self,
+        told: Told,
+        channels: Mapping[str, Channel],
+        life_of: Callable[[str], Life | None],
+        *,
+        instance: str,
+    ) -> None:
         self._told = told
         self._channels = channels
+        self._life_of = life_of
+        self._instance = instance
         self._silent: set[str] = set()
 
     @classmethod
-    def of(cls, settings: Settings, connection: Redis) -> PostOffice:
+    def of(cls, settings: Settings, connection: Redis, life_of: Callable[[str], Life | None]) -> PostOffice:
         """
-        The post office that *settings* describe.
+        The post office that *settings* describe; *life_of* is that of :class:`PostOffice`.
         """
-        senders: dict[str, Callable[[Sequence[Notice]], None]] = {}
-        if settings.smtp_host and settings.email:
-            password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
-            server = MailServer(
-                settings.smtp_host, settings.smtp_port, settings.smtp_secure, settings.smtp_username, password
-            )
-            sender, recipients = settings.mail_sender, settings.mail_recipients
-            postbox = Postbox(server, sender, settings.mail_sender_name, recipients)
-            senders["mail"] = postbox.send
-        if settings.notify_url:
-            secret = settings.notify_secret.get_secret_value() if settings.notify_secret else None
-            senders["hook"] = Hook(settings.notify_url, secret, settings.private_network).send
-        channels = {name: Channel(Outbox(connection, name), send) for name, send in senders.items()}
-        return cls(Told(connection), channels)
+        channels = {
+            name: Channel(Outbox(connection, name), receiver.send)
+            for name, receiver in receivers(settings).items()
+        }
+        return cls(Told(connection), channels, life_of, instance=instance_of(settings))
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -84,37 +89,63 @@ class PostOffice:
         """
         return tuple(self._channels)
 
-    def failed(
-        self, name: str, failure: CertworkerError, life: Life | None, again: datetime | None, now: datetime
-    ) -> None:
+    def failed(self, name: str, failure: CertworkerError, again: datetime | None, now: datetime) -> None:
         """
-        An attempt for *name* failed; *life* is that of the certificate in service, *again* the next attempt.
+        An attempt for *name* failed; *again* is the next one.
         """
         if not self._channels:
             return
         kinds: list[Kind] = ["action" if failure.retry in NOT_BY_ITSELF else "failed"]
+        in_service, life = self._in_service(name, now)
         if life and life.left(now) < OVERDUE_SHARE:
             kinds.append("overdue")
         for kind in kinds:
-            notice = Notice(
-                kind=kind,
-                name=name,
-                code=failure.code,
-                message=failure.message,
-                remedy=failure.remedy,
-                days_left=(life.not_after - now).days if life else None,
-                next_attempt=f"{again:%Y-%m-%d %H:%M} UTC" if again else "",
-            )
             what = f"{kind} {failure.code}" if kind == "action" else kind
+            notice = self._notice(kind, name, failure, in_service, life, again, now)
             self._told.tell_once(name, what, notice.as_json(), self._outboxes)
 
-    def succeeded(self, name: str, life: Life, now: datetime) -> None:
+    def succeeded(self, name: str, now: datetime) -> None:
         """
         *name* has a certificate that is valid and not due.
         """
         if self._channels:
-            notice = Notice("recovered", name, "", "", "", (life.not_after - now).days, "")
+            notice = self._notice("recovered", name, None, *self._in_service(name, now), None, now)
             self._told.take_back(name, notice.as_json(), self._outboxes)
+
+    def _in_service(self, name: str, now: datetime) -> tuple[InService, Life | None]:
+        # Where it cannot be read, nothing is claimed about it.
+        try:
+            life = self._life_of(name)
+        except CertworkerError:
+            return "unknown", None
+        if life is None:
+            return "none", None
+        return "valid" if now < life.not_after else "expired", life
+
+    def _notice(
+        self,
+        kind: Kind,
+        name: str,
+        failure: CertworkerError | None,
+        in_service: InService,
+        life: Life | None,
+        again: datetime | None,
+        now: datetime,
+    ) -> Notice:
+        return Notice(
+            kind=kind,
+            name=name,
+            code=failure.code if failure else "",
+            message=failure.message if failure else "",
+            remedy=failure.remedy if failure else "",
+            in_service=in_service,
+            days_left=(life.not_after - now).days if life and in_service == "valid" else None,
+            next_attempt=iso(again) if again else "",
+            moment=iso(now),
+            id=secrets.token_hex(8),
+            instance=self._instance,
+            host=socket.gethostname(),
+        )
 
     def deliver(self, channel: str) -> None:
         """
@@ -128,8 +159,8 @@ class PostOffice:
         outbox, send = self._channels[channel].outbox, self._channels[channel].send
         try:
             count = outbox.deliver(read, partial(_send, send))
-        except _Undelivered as undelivered:
-            self._report(channel, undelivered)
+        except _Undelivered as failed:
+            self._report(channel, failed.fault)
             return
         if count and channel in self._silent:
             self._silent.discard(channel)
@@ -139,15 +170,66 @@ class PostOffice:
     def _outboxes(self) -> list[Outbox]:
         return [channel.outbox for channel in self._channels.values()]
 
-    def _report(self, channel: str, undelivered: _Undelivered) -> None:
+    def _report(self, channel: str, fault: Exception) -> None:
         if channel in self._silent:
             return
         self._silent.add(channel)
-        fault = undelivered.fault
-        failure = NoticeUndelivered(channel=channel, reason=printable(fault) or type(fault).__name__)
+        failure = undelivered(channel, fault)
         # A network or a server that fails is expected; anything else is a fault of this program.
         trace = None if isinstance(fault, OSError) else fault
         logger.warning("%s", failure, extra={"code": failure.code}, exc_info=trace)
+
+
+def receivers(settings: Settings) -> dict[str, Postbox | Hook]:
+    """
+    Return by channel, `mail` and `hook`, who is notified by *settings*.
+    """
+    found: dict[str, Postbox | Hook] = {}
+    if settings.smtp_host and settings.email:
+        password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
+        server = MailServer(
+            settings.smtp_host, settings.smtp_port, settings.smtp_secure, settings.smtp_username, password
+        )
+        sender, recipients = settings.mail_sender, settings.mail_recipients
+        found["mail"] = Postbox(server, sender, settings.mail_sender_name, recipients)
+    if settings.notify_url:
+        secret = settings.notify_secret.get_secret_value() if settings.notify_secret else None
+        found["hook"] = Hook(settings.notify_url, secret, settings.private_network)
+    return found
+
+
+def instance_of(settings: Settings) -> str:
+    """
+    Return the name of the installation for people: its first main domain, else its Redis.
+    """
+    return next(iter(settings.domains), str(settings.redis))
+
+
+def trial_notice(settings: Settings, now: datetime) -> Notice:
+    """
+    Return a notice for a person who tries the channels.
+    """
+    return Notice(
+        kind="test",
+        name=instance_of(settings),
+        code="",
+        message="This message was requested with: certworker notify test",
+        remedy="",
+        in_service="unknown",
+        days_left=None,
+        next_attempt="",
+        moment=iso(now),
+        id=secrets.token_hex(8),
+        instance=instance_of(settings),
+        host=socket.gethostname(),
+    )
+
+
+def undelivered(channel: str, fault: Exception) -> NoticeUndelivered:
+    """
+    Return the failure of a delivery by *channel* that ended with *fault*.
+    """
+    return NoticeUndelivered(channel=channel, reason=printable(fault) or type(fault).__name__)
 
 
 class _Undelivered(Exception):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import http.client
 import logging
+import socket
 import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from certworker.errors import CertworkerError
 from certworker.errors.authority import AccountBlocked
 from certworker.errors.configuration import EmailMissing
 from certworker.errors.limits import Paused
+from certworker.errors.machine import VolumeFault
 from certworker.errors.reach import HttpTimeout
 from certworker.ledger.outbox import LONGEST_DELIVERY, OUTBOX, Outbox, Told
 from certworker.postoffice import Channel, PostOffice
@@ -30,6 +32,7 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LIFE = Life(NOW, NOW + timedelta(days=90), "04ab")
 FAILURE = HttpTimeout(name="shop.example.org", address="203.0.113.7", detail="time-out")
 NAME = "shop.example.org"
+UNREADABLE = "broken.example.org"
 
 
 class Receiver:
@@ -59,12 +62,22 @@ def receiver() -> Receiver:
     return Receiver()
 
 
+def life_of(name: str) -> Life | None:
+    """
+    What the volume has for *name*.
+    """
+    if name == UNREADABLE:
+        raise VolumeFault(path="/storage", reason="input/output error")
+    return LIFE if name == NAME else None
+
+
 @pytest.fixture
 def office(connection: Redis, receiver: Receiver) -> PostOffice:
     """
     A post office with one channel.
     """
-    return PostOffice(Told(connection), {"mail": Channel(Outbox(connection, "mail"), receiver)})
+    channels = {"mail": Channel(Outbox(connection, "mail"), receiver)}
+    return PostOffice(Told(connection), channels, life_of, instance="example.org")
 
 
 class TestFailed:
@@ -75,7 +88,7 @@ class TestFailed:
         Never one letter per attempt.
         """
         for _ in range(10):
-            office.failed(NAME, FAILURE, LIFE, NOW, NOW)
+            office.failed(NAME, FAILURE, NOW, NOW)
             office.deliver("mail")
 
         assert [["failed"]] == [[notice.kind for notice in letter] for letter in receiver.letters]
@@ -85,7 +98,7 @@ class TestFailed:
         When the firewall closes, every name fails.
         """
         for number in range(30):
-            office.failed(f"shop{number}.example.org", FAILURE, None, NOW, NOW)
+            office.failed(f"shop{number}.example.org", FAILURE, NOW, NOW)
         office.deliver("mail")
 
         assert [30] == [len(letter) for letter in receiver.letters]
@@ -96,12 +109,12 @@ class TestFailed:
         """
         It is getting late, and that is news.
         """
-        office.failed(NAME, FAILURE, LIFE, NOW, NOW + timedelta(days=61))
-        office.failed(NAME, FAILURE, LIFE, NOW, NOW + timedelta(days=80))
+        office.failed(NAME, FAILURE, NOW, NOW + timedelta(days=61))
+        office.failed(NAME, FAILURE, NOW, NOW + timedelta(days=80))
         office.deliver("mail")
 
-        assert ["overdue", "failed"] == [notice.kind for notice in receiver.letters[0]]
-        assert 10 == receiver.letters[0][0].days_left
+        assert ["failed", "overdue"] == [notice.kind for notice in receiver.letters[0]]
+        assert 10 == receiver.letters[0][1].days_left
 
     @pytest.mark.parametrize(
         "failure",
@@ -118,14 +131,58 @@ class TestFailed:
         """
         Nothing goes on by itself, be it tried again every day or never; that it had failed before is no news.
         """
-        office.failed(NAME, FAILURE, None, NOW, NOW)
+        office.failed(NAME, FAILURE, NOW, NOW)
         for _ in range(3):
-            office.failed(NAME, failure, None, None, NOW)
+            office.failed(NAME, failure, None, NOW)
         office.deliver("mail")
 
-        assert [[("action", failure.code), ("failed", FAILURE.code)]] == [
+        assert [[("failed", FAILURE.code), ("action", failure.code)]] == [
             [(notice.kind, notice.code) for notice in letter] for letter in receiver.letters
         ]
+
+
+class TestInService:
+    @pytest.mark.parametrize(
+        ("name", "after", "expected"),
+        [
+            (NAME, timedelta(days=1), ("valid", 89)),
+            (NAME, timedelta(days=90), ("expired", None)),
+            ("new.example.org", timedelta(), ("none", None)),
+            (UNREADABLE, timedelta(), ("unknown", None)),
+        ],
+    )
+    def test_a_notice_says_what_the_volume_has(
+        self,
+        office: PostOffice,
+        receiver: Receiver,
+        name: str,
+        after: timedelta,
+        expected: tuple[str, int | None],
+    ) -> None:
+        """
+        A notice never contradicts what is in service, and claims nothing where that is not known.
+        """
+        office.failed(name, FAILURE, None, NOW + after)
+        office.deliver("mail")
+        notice = receiver.letters[0][0]
+
+        assert expected == (notice.in_service, notice.days_left)
+
+    def test_it_has_moment_host_instance_and_an_id_of_its_own(
+        self, office: PostOffice, receiver: Receiver
+    ) -> None:
+        """
+        A reader with several installations knows which one writes; a program recognizes a second delivery.
+        """
+        office.failed(NAME, FAILURE, NOW + timedelta(hours=1), NOW)
+        office.failed("other.example.org", FAILURE, None, NOW)
+        office.deliver("mail")
+        (letter,) = receiver.letters
+        notice = next(each for each in letter if each.name == NAME)
+
+        assert ("2026-11-23T12:00:00Z", "2026-11-23T13:00:00Z") == (notice.moment, notice.next_attempt)
+        assert (socket.gethostname(), "example.org") == (notice.host, notice.instance)
+        assert 2 == len({each.id for each in letter})
 
 
 class TestSucceeded:
@@ -135,10 +192,10 @@ class TestSucceeded:
         """
         Ordinary renewals are no news.
         """
-        office.succeeded(NAME, LIFE, NOW)
-        office.failed(NAME, FAILURE, LIFE, NOW, NOW)
-        office.succeeded(NAME, LIFE, NOW)
-        office.succeeded(NAME, LIFE, NOW)
+        office.succeeded(NAME, NOW)
+        office.failed(NAME, FAILURE, NOW, NOW)
+        office.succeeded(NAME, NOW)
+        office.succeeded(NAME, NOW)
         office.deliver("mail")
 
         assert [["failed", "recovered"]] == [
@@ -154,7 +211,7 @@ class TestDeliver:
         A broken mail server harms no job, and is itself in the log.
         """
         receiver.fault = OSError("away")
-        office.failed(NAME, FAILURE, LIFE, NOW, NOW)
+        office.failed(NAME, FAILURE, NOW, NOW)
         with caplog.at_level(logging.WARNING, "certworker"):
             office.deliver("mail")
             office.deliver("mail")
@@ -181,7 +238,7 @@ class TestTrouble:
         It is logged once, with its traceback where it is a fault of this program, and the letter stays.
         """
         receiver.fault = fault
-        office.failed(NAME, FAILURE, LIFE, NOW, NOW)
+        office.failed(NAME, FAILURE, NOW, NOW)
         with caplog.at_level(logging.WARNING, "certworker"):
             office.deliver("mail")
             office.deliver("mail")
@@ -200,7 +257,7 @@ class TestTrouble:
         So the line about its absence does not stay the last one.
         """
         receiver.fault = OSError("away")
-        office.failed(NAME, FAILURE, LIFE, NOW, NOW)
+        office.failed(NAME, FAILURE, NOW, NOW)
         with caplog.at_level(logging.INFO, "certworker"):
             office.deliver("mail")
             receiver.fault = None
@@ -216,7 +273,7 @@ class TestTrouble:
         Anyone who can write to Redis can put anything in front of them.
         """
         connection.rpush(f"{OUTBOX}mail", '{"kind": ["a"], "name": "x", "code": "", "message": ""}')
-        office.failed(NAME, FAILURE, LIFE, NOW, NOW)
+        office.failed(NAME, FAILURE, NOW, NOW)
         office.deliver("mail")
 
         assert [[NAME]] == [[notice.name for notice in letter] for letter in receiver.letters]
@@ -238,8 +295,8 @@ class TestChannels:
             "mail": Channel(Outbox(connection, "mail"), slow),
             "hook": Channel(Outbox(connection, "hook"), quick),
         }
-        office = PostOffice(Told(connection), channels)
-        office.failed(NAME, FAILURE, LIFE, NOW, NOW)
+        office = PostOffice(Told(connection), channels, life_of, instance="example.org")
+        office.failed(NAME, FAILURE, NOW, NOW)
         waiting = threading.Thread(target=office.deliver, args=("mail",))
         waiting.start()
         inside.wait(30)
@@ -256,8 +313,8 @@ class TestOf:
         """
         An empty host means that mail is switched off, as in Appwrite.
         """
-        office = PostOffice.of(load({"_APP_EMAIL_CERTIFICATES": "ops@shop.dev"}), connection)
-        office.failed(NAME, FAILURE, None, None, NOW)
+        office = PostOffice.of(load({"_APP_EMAIL_CERTIFICATES": "ops@shop.dev"}), connection, life_of)
+        office.failed(NAME, FAILURE, None, NOW)
 
         assert [] == connection.keys("certworker:*")
 
@@ -271,8 +328,8 @@ class TestOf:
                 "_APP_SMTP_HOST": "127.0.0.1",
                 "_APP_SMTP_PORT": str(receiver.port),
             }
-            office = PostOffice.of(load(environ), connection)
-            office.failed(NAME, FAILURE, None, NOW, NOW)
+            office = PostOffice.of(load(environ), connection, life_of)
+            office.failed(NAME, FAILURE, NOW, NOW)
             office.deliver("mail")
 
         assert ["ops@shop.dev"] == [mail["To"] for mail in receiver.mails]

@@ -98,7 +98,7 @@ class OwnDomains:
             name = domain_name(given, private=self._house.settings.authority.private_names)
         except CertworkerError as failure:
             # No job will ever meet it.
-            self._house.post_office.failed(given, failure, None, None, self._house.clock())
+            self._house.post_office.failed(given, failure, None, self._house.clock())
             logger.warning("_APP_DOMAIN %s", failure, extra={"code": failure.code})
         else:
             if name not in self._waiting:

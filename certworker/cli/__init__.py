@@ -16,6 +16,7 @@ Some share what stands above them::
     status       what is in service
     explain      what happened to a name
     doctor       what is wrong, and how to fix it
+    notify       the ways by which people are notified
     health       whether the running worker is well
 """
 
@@ -40,6 +41,7 @@ COMMANDS = {
     "status": "Show what is in service, until when, and what went wrong.",
     "explain": "Tell what happened to a name, and what to do.",
     "doctor": "Check settings, volumes, Redis and the CA, and say what to change.",
+    "notify": "Try the notifications by mail and by webhook.",
     "health": "Ask the running worker whether it is well (for the container).",
     "demo": "Show the whole of it on this machine: no domain, no Docker, no Internet.",
 }

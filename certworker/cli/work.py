@@ -290,11 +290,12 @@ def _functions(house: House, stack: ExitStack) -> tuple[Mapping[str, Callable[..
 def _write_of_the_proxy(house: House, name: str, failure: CertworkerError | None) -> None:
     # Where it cannot be written the log has it, and tells it again tomorrow.
     with suppress(CertworkerError, RedisError):
-        facts = house.volume.facts(name)
-        if facts and failure:
-            house.post_office.failed(name, failure, facts.life, None, house.clock())
-        elif facts:
-            house.post_office.succeeded(name, facts.life, house.clock())
+        if not house.volume.facts(name):
+            return
+        if failure:
+            house.post_office.failed(name, failure, None, house.clock())
+        else:
+            house.post_office.succeeded(name, house.clock())
 
 
 def _look_at_machine(house: House) -> None:

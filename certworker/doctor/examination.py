@@ -23,7 +23,7 @@ from certworker.doctor.domains import LIMITS, PORT_80, Way, certificate, limits
 from certworker.doctor.engine import engine
 from certworker.doctor.findings import Finding, Section
 from certworker.doctor.machine import machine
-from certworker.doctor.network import Reached, proxy, reach
+from certworker.doctor.network import Reached, notifications, proxy, reach
 from certworker.doctor.rehearsal import rehearsal
 from certworker.doctor.storage import is_there
 from certworker.errors import CertworkerError, printable
@@ -66,6 +66,7 @@ def examine(
     reached = reach([(choice, _authority(settings, choice)) for choice in settings.authorities])
     yield from machine(settings, reached)
     yield from proxy(settings)
+    yield from notifications(settings)
     yield from engine(settings, socket.gethostname())
     examination = _Examination(settings, reached)
     for given in names or examination.names():

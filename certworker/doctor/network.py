@@ -23,6 +23,7 @@ from certworker.intake.connection import connected
 from certworker.intake.health import reports
 from certworker.intake.redis_check import check_redis
 from certworker.intake.survey import Survey, survey
+from certworker.postoffice import receivers, undelivered
 from certworker.settings import AuthorityChoice, HttpAddress, Settings
 
 #: A CA that takes longer makes jobs slow.
@@ -122,6 +123,23 @@ def proxy(settings: Settings) -> Iterator[Finding]:
     ports = [80, 443] if address.port == 443 else [address.port]
     for port in ports:
         yield _port(HttpAddress(address.host, port))
+
+
+def notifications(settings: Settings) -> Iterator[Finding]:
+    """
+    Whether mail server and webhook can be reached; nothing is sent there.
+    """
+    channels = receivers(settings)
+    if not channels:
+        yield MACHINE.skipped("notifications", "neither _APP_SMTP_HOST nor CERTWORKER_NOTIFY_URL is set")
+    for name, receiver in channels.items():
+        subject = f"notifications, {name}"
+        try:
+            receiver.check()
+        except OSError as fault:
+            yield MACHINE.told(subject, undelivered(name, fault))
+        else:
+            yield MACHINE.well(subject, f"{receiver.place} accepts connections; test: certworker notify test")
 
 
 def _reach(asked: tuple[AuthorityChoice, Authority | None]) -> Reached:

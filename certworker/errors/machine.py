@@ -184,7 +184,10 @@ class LoopStalled(CertworkerError):
 
 class NoticeUndelivered(CertworkerError):
     code = "notice.undelivered"
-    says = "The notices by {channel} could not be delivered ({reason}); they are kept and sent later."
-    cure = "Correct _APP_SMTP_HOST and what belongs to it (mail) or CERTWORKER_NOTIFY_URL (hook)."
+    says = "The notices by {channel} could not be delivered ({reason}); they are stored and sent later."
+    cure = (
+        "Correct _APP_SMTP_HOST and the other _APP_SMTP settings (mail), or CERTWORKER_NOTIFY_URL (hook). "
+        "Test: certworker notify test"
+    )
     retry = Retry.SOON
     severity = Severity.WARNING

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from functools import partial, wraps
 from typing import Any, TypeVar
@@ -24,7 +23,7 @@ from certworker.errors.naming import PayloadType
 from certworker.issuance import Outcome
 from certworker.ledger.faults import explainer
 from certworker.names import domain_name, remarks, requested_names, tenant_of
-from certworker.renewal import Life, in_words
+from certworker.renewal import in_words
 from certworker.supervision import log_unexpected, optional
 
 logger = logging.getLogger(__name__)
@@ -197,7 +196,7 @@ class _Job:
             ),
         )
         name = facts.names[0]
-        notify = partial(self.house.post_office.succeeded, name, facts.life, self.house.clock())
+        notify = partial(self.house.post_office.succeeded, name, self.house.clock())
         self._optional("the notification", notify, None)
         self._count(outcome.state, "")
         return self._result(facts.names, outcome.state)
@@ -224,8 +223,7 @@ class _Job:
         record = self._optional("the record", read, None) if names else None
         again = record.next_look if record else None
         if names:
-            life = self._life(names[0])
-            tell = partial(self.house.post_office.failed, names[0], failure, life, again, self.house.clock())
+            tell = partial(self.house.post_office.failed, names[0], failure, again, self.house.clock())
             self._optional("the notification", tell, None)
         level = logging.ERROR if failure.retry is Retry.CA else logging.WARNING
         if failure.problem:
@@ -253,13 +251,6 @@ class _Job:
         if names:
             self._result(names, "failed", failure)
         self._count("failed", failure.code)
-
-    def _life(self, name: str) -> Life | None:
-        # What cannot be read is the failure itself, perhaps.
-        with suppress(CertworkerError):
-            if facts := self.house.volume.facts(name):
-                return facts.life
-        return None
 
     def _result(
         self, names: tuple[str, ...], state: str, failure: CertworkerError | None = None

@@ -12,14 +12,18 @@ import ssl
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 from certworker.deadline import Deadline
-from certworker.reports.notice import Notice
+from certworker.reports.notice import Notice, short
 from certworker.version import __version__
 
 #: For a whole request and its answer.
 LONGEST_SECONDS = 20.0
+
+#: Characters: what Discord accepts. Mattermost accepts 16,383, Slack 40,000, and ntfy 4,096 bytes.
+LONGEST_CHAT_TEXT = 2_000
 
 #: GitHub's and others' form: the algorithm, an equals sign, the digest of the body in hexadecimal.
 SIGNATURE = "X-Certworker-Signature"
@@ -36,6 +40,16 @@ class HookRefused(OSError):
     """
 
 
+def payload(notices: Sequence[Notice]) -> dict[str, Any]:
+    """
+    Return the body of a request about *notices*.
+
+    Slack and Mattermost show `text`, Discord shows `content`; each ignores the fields that it does not know.
+    """
+    text = short(notices, LONGEST_CHAT_TEXT)
+    return {"text": text, "content": text, "notices": [notice.as_json() for notice in notices]}
+
+
 @dataclass(frozen=True)
 class Hook:
     """
@@ -50,6 +64,23 @@ class Hook:
     #: For one delivery.
     seconds: float = LONGEST_SECONDS
 
+    @property
+    def place(self) -> str:
+        """
+        The host and the port; the rest of the URL may be a secret.
+        """
+        target = urlsplit(self.url)
+        return f"{target.hostname}:{target.port or PORTS[target.scheme]}"
+
+    def check(self) -> None:
+        """
+        Connect, with TLS where the URL says so, and send nothing.
+
+        Raises:
+            OSError: As :meth:`send`.
+        """
+        self._connected(urlsplit(self.url), Deadline(self.seconds)).close()
+
     def send(self, notices: Sequence[Notice]) -> None:
         """
         Send one request with all *notices*. Redirects are not followed.
@@ -59,7 +90,7 @@ class Hook:
                 is not allowed.
         """
         target = urlsplit(self.url)
-        body = json.dumps({"notices": [notice.as_json() for notice in notices]}).encode()
+        body = json.dumps(payload(notices)).encode()
         connection = http.client.HTTPConnection(target.hostname or "")
         connection.sock = self._connected(target, Deadline(self.seconds))
         try:
@@ -78,7 +109,8 @@ class Hook:
         places = deadline.places(host, target.port or PORTS[target.scheme])
         allowed = [place for place in places if self.private or place.ip.is_global]
         if not allowed:
-            raise HookRefused(f"{host} has the private address {places[0].ip}")
+            found = f"{host} has the private address {places[0].ip}"
+            raise HookRefused(f"{found}; to allow it set CERTWORKER_PRIVATE_NETWORK=true")
         connection = deadline.connect(allowed)
         if target.scheme == "http":
             return connection

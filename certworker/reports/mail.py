@@ -9,8 +9,8 @@ import hmac
 import smtplib
 import socket
 import ssl
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -67,13 +67,35 @@ class Postbox:
         Raises:
             OSError: The server did not take it within *seconds* (smtplib's errors are such, too).
         """
-        mail, deadline = self._mail(notices), Deadline(self.seconds)
-        server = _Session(self.server, deadline)
+        mail = self._mail(notices)
+        with self._session() as server:
+            server.send_message(mail, self.sender, self.recipients)
+
+    @property
+    def place(self) -> str:
+        """
+        The host and the port of the server.
+        """
+        return f"{self.server.host}:{self.server.port}"
+
+    def check(self) -> None:
+        """
+        Log in to the server as for a mail, and send none.
+
+        Raises:
+            OSError: As :meth:`send`.
+        """
+        with self._session():
+            pass
+
+    @contextmanager
+    def _session(self) -> Iterator[_Session]:
+        server = _Session(self.server, Deadline(self.seconds))
         try:
             server.greet()
             if self.server.username:
                 server.authenticate(self.server.username, self.server.password or "")
-            server.send_message(mail, self.sender, self.recipients)
+            yield server
         finally:
             # The mail is taken by now, or it is not: how the server says goodbye does not matter.
             with suppress(OSError):

@@ -5,15 +5,17 @@ The names of `_APP_DOMAIN`, requested at the start.
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from redis.exceptions import ConnectionError as RedisAway
 
 from certworker.answer import Answer
-from certworker.assembly import House
+from certworker.assembly import House, life_in_service
 from certworker.beside.own_domains import MOST_NAMES_SHOWN, OwnDomains
 from certworker.postoffice import PostOffice
 from certworker.settings import load
@@ -180,7 +182,7 @@ class TestFaults:
                 "_APP_SMTP_HOST": "127.0.0.1",
                 "_APP_SMTP_PORT": str(receiver.port),
             }
-            office = PostOffice.of(load(environ), house.connection)
+            office = PostOffice.of(load(environ), house.connection, lambda _: None)
             for _ in range(2):
                 start = Start(replace(house, post_office=office), "https://shop.dev/", "a.localhost")
                 start.own_domains.step()
@@ -188,7 +190,31 @@ class TestFaults:
             office.deliver("mail")
 
         (mail,) = receiver.mails
-        assert "https://shop.dev/: somebody has to do something" in mail["Subject"]
+        assert "https://shop.dev/: action required" in mail["Subject"]
+
+    def test_the_notice_knows_the_certificate_that_is_in_service(self, house: House) -> None:
+        """
+        After a change of the CA a name may be refused while its certificate is valid.
+        """
+        house.issuer.issue(("a.localhost",))
+        with MailReceiver() as receiver:
+            environ = {
+                "_APP_EMAIL_CERTIFICATES": "ops@shop.dev",
+                "_APP_SMTP_HOST": "127.0.0.1",
+                "_APP_SMTP_PORT": str(receiver.port),
+            }
+            in_service = partial(life_in_service, house.volume)
+            office = PostOffice.of(load(environ), house.connection, in_service)
+            public = house.settings.model_copy(update={"authority_names": ("letsencrypt",)})
+            Start(replace(house, settings=public, post_office=office), "a.localhost").own_domains.step()
+            office.deliver("mail")
+
+        (mail,) = receiver.mails
+        part = mail.get_body(("plain",))
+        assert part
+        text = part.get_content()
+        assert "a.localhost: action required" in text
+        assert re.search(r"The certificate in service is valid for \d+ more days\.", text)
 
     def test_the_end_of_the_worker_ends_the_wait(self, house: House) -> None:
         """

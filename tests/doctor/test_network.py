@@ -17,12 +17,14 @@ from certworker.doctor.network import (
     Reached,
     certificate_authority,
     clock,
+    notifications,
     proxy,
     reach,
     redis,
 )
 from certworker.errors.authority import AuthorityUnreachable
 from certworker.settings import Settings, load
+from tests.servers.mail import MailReceiver
 from tests.servers.ports import free_port
 from tests.servers.web import WebServer, always
 
@@ -165,3 +167,49 @@ class TestProxy:
 
         assert (2, 1) == (len(away), len(off))
         assert {Verdict.SKIPPED} == {finding.verdict for finding in (*away, *off)}
+
+
+class TestNotifications:
+    def test_both_channels_are_tried_and_nothing_is_sent(self, environ: dict[str, str]) -> None:
+        """
+        A wrong password or a closed port is found before the first failure of a certificate.
+        """
+        with MailReceiver(password="word") as mail, WebServer(always(200)) as web:
+            environ |= {
+                "_APP_EMAIL_CERTIFICATES": "ops@shop.dev",
+                "_APP_SMTP_HOST": "127.0.0.1",
+                "_APP_SMTP_PORT": str(mail.port),
+                "_APP_SMTP_USERNAME": "user",
+                "_APP_SMTP_PASSWORD": "word",
+                "CERTWORKER_NOTIFY_URL": f"http://127.0.0.1:{web.port}/secret",
+                "CERTWORKER_PRIVATE_NETWORK": "true",
+            }
+            found = list(notifications(load(environ)))
+            wrong = next(iter(notifications(load(environ | {"_APP_SMTP_PASSWORD": "wrong"}))))
+
+        assert [("notifications, mail", Verdict.WELL), ("notifications, hook", Verdict.WELL)] == [
+            (each.subject, each.verdict) for each in found
+        ]
+        assert "secret" not in found[1].text
+        assert (Verdict.WARN, "notice.undelivered") == (wrong.verdict, wrong.code)
+        assert [] == mail.mails
+
+    def test_a_receiver_that_is_away_is_a_warning(self, environ: dict[str, str]) -> None:
+        """
+        Certificates are issued all the same.
+        """
+        environ |= {
+            "CERTWORKER_NOTIFY_URL": f"http://127.0.0.1:{free_port()}/",
+            "CERTWORKER_PRIVATE_NETWORK": "true",
+        }
+
+        assert Verdict.WARN is only(notifications(load(environ))).verdict
+
+    def test_without_any_there_is_a_line(self, settings: Settings) -> None:
+        """
+        The operator learns which settings switch them on.
+        """
+        finding = only(notifications(settings))
+
+        assert Verdict.SKIPPED is finding.verdict
+        assert "CERTWORKER_NOTIFY_URL" in finding.text

@@ -210,7 +210,7 @@ class TestAfterTheIssuance:
         """
         Anyone who can write to Redis can make one.
         """
-        office = PostOffice.of(load(MAIL), house.connection)
+        office = PostOffice.of(load(MAIL), house.connection, lambda _: None)
 
         def spoil() -> None:
             house.connection.delete(key)
@@ -225,7 +225,7 @@ class TestAfterTheIssuance:
         It is logged with its traceback.
         """
 
-        office: Any = PostOffice.of(load(MAIL), house.connection)
+        office: Any = PostOffice.of(load(MAIL), house.connection, lambda _: None)
         office.succeeded = Broken()
         result = issue(replace(house, post_office=office), domain=NAME)
 

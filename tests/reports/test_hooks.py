@@ -8,6 +8,7 @@ import hmac
 import json
 from base64 import b64decode
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler
 from threading import Thread
 
@@ -76,6 +77,44 @@ class TestSend:
         assert "/hook?a=b" == path
         assert [FAILED.as_json()] == json.loads(body)["notices"]
         assert f"sha256={hmac.new(b'secret', body, 'sha256').hexdigest()}" == headers[SIGNATURE]
+
+    def test_the_body_suits_programs_and_chats(self, receiver: Receiver) -> None:
+        """
+        Slack and Mattermost show `text`, Discord `content`, and ntfy what `{{.text}}` in the URL selects.
+        """
+        many = [replace(FAILED, name=f"shop{number}.example.org") for number in range(1_000)]
+        Hook(f"http://127.0.0.1:{receiver.server_port}/t?tpl=1&m={{{{.text}}}}", None, private=True).send(
+            many
+        )
+        ((path, headers, body),) = receiver.received
+        sent = json.loads(body)
+
+        assert "/t?tpl=1&m=%7B%7B.text%7D%7D" == path
+        assert "application/json" == headers["Content-Type"]
+        assert {"text", "content", "notices"} == set(sent)
+        assert sent["text"] == sent["content"]
+        assert sent["text"].startswith("shop0.example.org: issuance failed\n")
+        assert len(sent["content"]) <= 2_000
+        assert 1_000 == len(sent["notices"])
+
+    def test_a_check_sends_nothing(self, receiver: Receiver) -> None:
+        """
+        The doctor connects, and no chat shows anything.
+        """
+        hook = Hook(f"http://user:word@127.0.0.1:{receiver.server_port}/secret", None, private=True)
+        hook.check()
+
+        assert [] == receiver.received
+        assert f"127.0.0.1:{receiver.server_port}" == hook.place
+
+    def test_a_check_has_the_failures_of_a_delivery(self) -> None:
+        """
+        A closed port, and an address that is not allowed; the remedy names the setting.
+        """
+        with pytest.raises(OSError, match="refused"):
+            Hook(f"http://127.0.0.1:{free_port()}/", None, private=True).check()
+        with pytest.raises(HookRefused, match="CERTWORKER_PRIVATE_NETWORK=true"):
+            Hook("https://127.0.0.1/", None, private=False).check()
 
     def test_a_private_address_is_not_asked_unless_allowed(self, receiver: Receiver) -> None:
         """

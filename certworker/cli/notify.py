@@ -1,0 +1,54 @@
+"""
+`certworker notify`: the ways by which people are notified.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from certworker.cli.output import say
+from certworker.postoffice import receivers, trial_notice, undelivered
+from certworker.settings import load
+
+
+@click.group()
+def command() -> None:
+    """
+    Try the notifications by mail and by webhook.
+
+    \b
+    Example:
+      certworker notify test
+    """
+
+
+@command.command("test")
+def test() -> None:
+    """
+    Send a test notification by each channel that is set.
+
+    It needs neither Redis nor a running worker. Exit code 1 if a channel fails, 2 if none is set.
+
+    \b
+    Example:
+      certworker notify test
+    """
+    settings = load(os.environ)
+    channels = receivers(settings)
+    if not channels:
+        say("No channel is set. Set _APP_SMTP_HOST or CERTWORKER_NOTIFY_URL.", err=True)
+        sys.exit(2)
+    notice, failed = trial_notice(settings, datetime.now(UTC)), False
+    for name, receiver in channels.items():
+        try:
+            receiver.send([notice])
+        except OSError as fault:
+            failed = True
+            say(f"{name}: {undelivered(name, fault)}", err=True)
+        else:
+            say(f"{name}: {receiver.place} accepted the test notification {notice.id}")
+    sys.exit(1 if failed else 0)
