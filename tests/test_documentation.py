@@ -21,6 +21,7 @@ from tests import documentation, pictures
 from tests.documentation import DOCS, README, blocks, short
 from tests.houses import environment
 from tests.servers.development import development_authority
+from tests.servers.mail import MailReceiver
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess
@@ -212,9 +213,14 @@ def run(block: str, place: Path, server: RedisServer) -> None:
     Run the shell commands in *block* beside a worker with a development CA.
     """
     http_port = free_port()
-    with server.client() as connection, development_authority(place, http01_port=http_port) as authority:
+    with (
+        server.client() as connection,
+        development_authority(place, http01_port=http_port) as authority,
+        MailReceiver() as mail,
+    ):
         connection.flushall()
-        with WorkerProcess(variables(place, server, authority, http_port), place / "log") as worker:
+        mailing = {"_APP_SMTP_HOST": "127.0.0.1", "_APP_SMTP_PORT": str(mail.port)}
+        with WorkerProcess(variables(place, server, authority, http_port) | mailing, place / "log") as worker:
             worker.wait_for_line("main.localhost: ")
             paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
             ended = subprocess.run(
