@@ -219,7 +219,11 @@ def run(block: str, place: Path, server: RedisServer) -> None:
         MailReceiver() as mail,
     ):
         connection.flushall()
-        mailing = {"_APP_SMTP_HOST": "127.0.0.1", "_APP_SMTP_PORT": str(mail.port)}
+        mailing = {
+            "_APP_EMAIL_CERTIFICATES": "ops@shop.dev",
+            "_APP_SMTP_HOST": "127.0.0.1",
+            "_APP_SMTP_PORT": str(mail.port),
+        }
         with WorkerProcess(variables(place, server, authority, http_port) | mailing, place / "log") as worker:
             worker.wait_for_line("main.localhost: ")
             paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
