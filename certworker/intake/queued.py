@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from redis import Redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, ResponseError
 
 from certworker.errors import CertworkerError
 from certworker.intake.health import reports
@@ -23,6 +23,10 @@ from certworker.names import domain_name
 #: Jobs in one command, and in all of them. Reading 20,000 jobs takes about a second.
 PORTION = 500
 MOST_JOBS = 20_000
+
+#: Queues, or workers of a queue, and the bytes of a key of RQ.
+MOST_MEMBERS = 1_000
+LONGEST_MEMBER = 300
 
 #: KEYS: the queue. ARGV: the first and the last position, the largest data. The data of these jobs; an empty
 #: text for each that is no plain job.
@@ -91,14 +95,22 @@ def registered_workers(connection: Redis, queue: str) -> int:
     Return how many workers of *queue* are registered. The set has those that were killed, too; their hashes
     expire.
     """
-    return sum(bool(connection.exists(worker)) for worker in members(connection, f"rq:workers:{queue}"))
+    workers = members(connection, f"rq:workers:{queue}")
+    return int(connection.exists(*workers)) if workers else 0
 
 
 def members(connection: Redis, key: str) -> list[str]:
     """
-    Return the members of the set *key*, sorted.
+    Return the keys in the set *key*, sorted: at most 1,000 of them, by chance; none if it is no set.
     """
-    return sorted(text_in(member) for member in connection.smembers(key))
+    try:
+        found = cast("list[bytes]", connection.srandmember(key, MOST_MEMBERS))
+    except NoPermissionError:
+        raise
+    except ResponseError:
+        return []  # the key of another program has another type
+    texts = {text_in(member) for member in found if len(member) <= LONGEST_MEMBER}
+    return sorted(text for text in texts if text.isprintable())
 
 
 def _permitted(question: Callable[[], Found]) -> Found | None:

@@ -12,9 +12,12 @@ from redis.exceptions import ResponseError
 
 from certworker.errors.machine import QueueForeign
 from certworker.errors.redis import RedisEvicts
-from certworker.intake.queue import QUEUE, queue_length
+from certworker.intake.queue import QUEUE, QUEUE_KEY, queue_length
 from certworker.intake.queued import members, registered_workers
 from certworker.intake.suspension import is_suspended
+
+#: So many queues without a worker are reported.
+MOST_FOREIGN = 20
 
 
 @dataclass(frozen=True)
@@ -53,10 +56,16 @@ def survey(connection: Redis) -> Survey:
 
 
 def _foreign(connection: Redis) -> Iterator[QueueForeign]:
-    queues = (key.removeprefix("rq:queue:") for key in members(connection, "rq:queues"))
-    for name in queues:
-        waiting = 0 if name == QUEUE else connection.llen(f"rq:queue:{name}")
-        if waiting and not registered_workers(connection, name):
+    queues = [key for key in members(connection, "rq:queues") if key != QUEUE_KEY]
+    with connection.pipeline(transaction=False) as pipe:
+        for key in queues:
+            pipe.llen(key)
+        # A key of another type has an error in its place.
+        lengths = pipe.execute(raise_on_error=False)
+    found = [(key, length) for key, length in zip(queues, lengths, strict=True) if isinstance(length, int)]
+    for key, waiting in [each for each in found if each[1]][:MOST_FOREIGN]:
+        name = key.removeprefix("rq:queue:")
+        if not registered_workers(connection, name):
             yield QueueForeign(queue=name, waiting=waiting, own=QUEUE)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from redis import Redis
 
 from certworker.intake.queue import request_certificate
-from certworker.intake.survey import survey
+from certworker.intake.survey import MOST_FOREIGN, survey
 
 
 class TestSurvey:
@@ -49,6 +49,35 @@ class TestSurvey:
 
         (foreign,) = survey(connection).foreign
         assert "The queue v1-certificates has 2 waiting jobs and no worker" in foreign.message
+
+    def test_what_others_wrote_costs_itself_only(self, connection: Redis) -> None:
+        """
+        Names that are no text, too long, or keys of another type hide no other queue.
+        """
+        members = [b"\xff\xfe", "", "x" * 1_000_000, "rq:queue:\x1b[2J", "rq:queue:string", "rq:queue:lost"]
+        connection.sadd("rq:queues", *members)
+        connection.set("rq:queue:string", "x")
+        connection.set("rq:workers:lost", "x")
+        connection.sadd("rq:workers:certificates", b"\xff", "x" * 1_000_000)
+        for key in ("rq:queue:\x1b[2J", "rq:queue:lost"):
+            connection.rpush(key, "a")
+
+        found = survey(connection)
+
+        assert ["lost"] == [each.message.split()[2] for each in found.foreign]
+        assert 0 == found.workers
+
+    def test_thousands_of_queues_are_not_all_reported(self, connection: Redis) -> None:
+        """
+        A person reads some, and the command ends soon.
+        """
+        with connection.pipeline(transaction=False) as pipe:
+            for number in range(2_000):
+                pipe.sadd("rq:queues", f"rq:queue:{number}")
+                pipe.rpush(f"rq:queue:{number}", "a")
+            pipe.execute()
+
+        assert MOST_FOREIGN == len(survey(connection).foreign)
 
     def test_a_redis_that_forgets_is_told(self, connection: Redis) -> None:
         """
