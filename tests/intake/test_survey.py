@@ -54,7 +54,14 @@ class TestSurvey:
         """
         Names that are no text, too long, or keys of another type hide no other queue.
         """
-        members = [b"\xff\xfe", "", "x" * 1_000_000, "rq:queue:\x1b[2J", "rq:queue:string", "rq:queue:lost"]
+        members: list[bytes | str] = [
+            b"\xff\xfe",
+            "",
+            "x" * 1_000_000,
+            "rq:queue:\x1b[2J",
+            "rq:queue:string",
+            "rq:queue:lost",
+        ]
         connection.sadd("rq:queues", *members)
         connection.set("rq:queue:string", "x")
         connection.set("rq:workers:lost", "x")

@@ -5,16 +5,56 @@ What other programs are told.
 from __future__ import annotations
 
 import json
+import socket
+import threading
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import cast
+from typing import Self, cast
 
 from redis import Redis
 
+from certworker.intake.client import client_of
 from certworker.ledger.events import EVENTS, EVENTS_KEPT, Events
 from certworker.ledger.record import RECORDS, Records
+from certworker.redis_address import RedisAddress
+from tests.servers.redis import RedisServer
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 EVENT = {"state": "failed", "issue_date": "2026-11-23T12:00:00Z", "renew_date": None, "logs": "told"}
+
+
+class LosesAnswers:
+    """
+    A relay to Redis. It breaks one connection after a command has reached Redis, and before its answer.
+    """
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.address = RedisAddress.parse(f"redis://127.0.0.1:{self._listening.getsockname()[1]}/0")
+        self.lose_next = False
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=self._serve, args=(self._listening.accept()[0],), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.create_connection(("127.0.0.1", self._port)) as server, suppress(OSError):
+            while command := client.recv(65_536):
+                server.sendall(command)
+                answer = server.recv(65_536)
+                if self.lose_next:
+                    self.lose_next = False
+                    return
+                client.sendall(answer)
 
 
 class TestEvents:
@@ -39,6 +79,28 @@ class TestEvents:
         assert (b"told", b"") == (stored[b"logs"], stored[b"renew_date"])
         assert b"issuing" == stored[b"state"]
         assert not connection.exists(f"{RECORDS}b.org")
+
+    def test_a_repeated_command_adds_nothing(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        The connection breaks behind the command, and redis-py sends it again.
+        """
+        with LosesAnswers(redis_server.port) as relay, client_of(relay.address) as client:
+            events = Events(client)
+            events.tell(["a.org"], EVENT)
+            relay.lose_next = True
+            events.tell(["a.org"], EVENT)
+
+            assert not relay.lose_next
+        assert 2 == connection.xlen(EVENTS)
+
+    def test_equal_events_are_two(self, connection: Redis) -> None:
+        """
+        A request that is there already may be answered twice in a second.
+        """
+        for _ in range(2):
+            Events(connection).tell(["a.org"], EVENT)
+
+        assert 2 == connection.xlen(EVENTS)
 
     def test_the_stream_does_not_grow_for_ever(self, connection: Redis) -> None:
         """
