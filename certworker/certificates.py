@@ -223,6 +223,16 @@ def chain_of(fullchain: bytes) -> list[x509.Certificate]:
     return chain
 
 
+def issuers_in(fullchain: bytes) -> list[str]:
+    """
+    Return who signed each certificate of the chain in *fullchain* (PEM), the leaf's issuer first.
+
+    Raises:
+        ValueError: There is no certificate. A first one that cannot be read raises one of :data:`UNREADABLE`.
+    """
+    return list(dict.fromkeys(_issuer_of(each) for each in chain_of(fullchain)))
+
+
 def _blocks(pem: bytes) -> list[bytes]:
     return list(dict.fromkeys(block[0] for block in _BLOCK.finditer(pem)))
 

@@ -14,7 +14,7 @@ from certworker.errors.machine import Unexpected
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.budget import Budget
 from certworker.ledger.record import Record, Records
-from certworker.renewal import due_moment
+from certworker.renewal import detail_of, due_moment
 from certworker.serving.generation import Facts
 from certworker.serving.volume import Volume
 
@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 ADOPTED = "adopted"
 
 STATES = ("valid", "due", "expired", "failed", "waiting", "paused", "issuing", "missing")
+
+#: `failed` in detail: the certificate in service is valid, or none is. Only the second is an alarm.
+FAILURES = ("failing", "no_certificate")
 
 #: Records are read from Redis in portions of this size.
 PORTION = 100
@@ -38,6 +41,11 @@ class Standing:
     name: str
     #: One of :data:`STATES`; a failure is told even while an older certificate is still valid.
     state: str
+    #: The same, except that `failed` is one of :data:`FAILURES`.
+    detail: str
+    #: Of the certificate in service; empty without one.
+    names: tuple[str, ...]
+    serial: str
     not_before: datetime | None
     not_after: datetime | None
     renewal: datetime | None
@@ -127,6 +135,7 @@ def _guarded(
     return replace(
         _standing(name, next_look, None, None, now),
         state="failed",
+        detail=detail_of("failed", None, now),
         code=failure.code,
         message=failure.message,
         remedy=failure.remedy,
@@ -137,9 +146,13 @@ def _standing(
     name: str, next_look: datetime | None, record: Record | None, facts: Facts | None, now: datetime
 ) -> Standing:
     troubled = record is not None and record.state != "issued"
+    state = record.state if record and troubled else _state(facts, now)
     return Standing(
         name=name,
-        state=record.state if record and troubled else _state(facts, now),
+        state=state,
+        detail=detail_of(state, facts.not_after if facts else None, now),
+        names=facts.names if facts else (),
+        serial=facts.serial if facts else "",
         not_before=facts.not_before if facts else None,
         not_after=facts.not_after if facts else None,
         renewal=due_moment(facts.life) if facts else None,

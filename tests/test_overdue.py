@@ -34,6 +34,9 @@ def standing(
     return Standing(
         name=name,
         state="failed" if failed else "due",
+        detail="failing" if failed else "due",
+        names=(name,),
+        serial="01",
         not_before=not_after - life,
         not_after=not_after,
         renewal=NOW,

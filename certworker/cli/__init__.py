@@ -7,6 +7,8 @@ Some share what stands above them::
     given        names, typed or in a file, and who types
     progress     one line on the terminal for work that takes long
     outcome      that requests wait, or how they ended
+    names_table  names and their states as text
+    watching     the progress of many names
     request      asks for certificates
     remove       takes names out of service
     resume       orders again for a name that the CA has paused
@@ -38,7 +40,7 @@ COMMANDS = {
     "resume": "Order again for a name that the CA has paused.",
     "revoke": "Revoke a certificate before its time, and have a new one issued.",
     "account": "Show the account at the CA, change its key, or end it.",
-    "status": "Show what is in service, until when, and what went wrong.",
+    "status": "Show which certificates are in service, until when, and what failed.",
     "explain": "Tell what happened to a name, and what to do.",
     "doctor": "Check settings, volumes, Redis and the CA, and say what to change.",
     "notify": "Try the notifications by mail and by webhook.",

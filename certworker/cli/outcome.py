@@ -58,11 +58,11 @@ def wait_for(connection: Redis, jobs: Sequence[Job], timeout_seconds: float, *, 
     if running_workers(connection) == 0:
         say(f"{NO_WORKER} (waiting {timeout_seconds:.0f} s)", err=True)
     done: Counter[bool] = Counter()
-    with progress_line(len(jobs)) as update:
+    with progress_line() as update:
 
         def report(end: Ended) -> None:
             done[end.well] += 1
-            update(done.total(), done[False])
+            update(done.total(), done[False], len(jobs))
 
         ended = follow(connection, jobs, timeout_seconds=timeout_seconds, report=report)
     for (job_id, names), end in zip(jobs, ended, strict=True):

@@ -8,6 +8,7 @@ characters would move the cursor, hide text or change the title of the terminal.
 from __future__ import annotations
 
 import json
+import os
 
 import click
 
@@ -17,15 +18,17 @@ from certworker.errors import printable
 LONGEST_LINE = 50_000
 
 
-def say(text: str = "", *, err: bool = False) -> None:
+def say(text: str = "", *, err: bool = False, color: str | None = None) -> None:
     """
     Print *text* as one line.
 
     Args:
         text: Whatever it holds, what is not printable is shown as an escape sequence.
         err: Print it to the standard error.
+        color: One of click's names. Only a terminal shows it, unless NO_COLOR (https://no-color.org) is set.
     """
-    click.echo(printable(text, LONGEST_LINE), err=err)
+    shown = printable(text, LONGEST_LINE)
+    click.echo(click.style(shown, fg=color) if color and not os.environ.get("NO_COLOR") else shown, err=err)
 
 
 def say_json(value: object) -> None:

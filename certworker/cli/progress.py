@@ -12,14 +12,14 @@ from contextlib import contextmanager
 
 BAR_WIDTH = 20
 
-#: Called with how many are done, those that failed included, and how many of them failed.
-Update = Callable[[int, int], None]
+#: Called with how many are done, those that failed included, how many of them failed, and how many there are.
+Update = Callable[[int, int, int], None]
 
 
 @contextmanager
-def progress_line(total: int) -> Iterator[Update]:
+def progress_line() -> Iterator[Update]:
     """
-    Show the progress of *total* things for the length of the block; yield the function that updates it.
+    Show a line of progress for the length of the block; yield the function that updates it.
     """
     if not sys.stderr.isatty():
         yield lambda *_: None
@@ -31,16 +31,19 @@ def progress_line(total: int) -> Iterator[Update]:
 
     class Numbers(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(_numbers(int(task.completed), total, task.fields["failed"], task.speed))
+            return Text(numbers(int(task.completed), task.fields["failed"], int(task.total or 0), task.speed))
 
     with Progress(
         BarColumn(BAR_WIDTH), Numbers(), console=Console(stderr=True), transient=True, expand=False
     ) as progress:
-        task = progress.add_task("", total=total, failed=0)
-        yield lambda done, failed: progress.update(task, completed=done, failed=failed)
+        task = progress.add_task("", total=None, failed=0)
+        yield lambda done, failed, total: progress.update(task, completed=done, failed=failed, total=total)
 
 
-def _numbers(done: int, total: int, failed: int, rate: float | None) -> str:
+def numbers(done: int, failed: int, total: int, rate: float | None = None) -> str:
+    """
+    Return the progress as text; the *rate* in things a second gives the time left.
+    """
     parts = [f"{done:,} of {total:,} done", f"{failed:,} failed"]
     if rate:
         parts += [f"{rate:.1f}/s", f"{_seconds((total - done) / rate)} left"]

@@ -1,5 +1,5 @@
 """
-`certworker status`: how each name stands, for people and for machines.
+`certworker status`: the state of each name, for people and for programs.
 """
 
 from __future__ import annotations
@@ -8,22 +8,35 @@ import os
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
 import click
+from redis import Redis
 
+from certworker import durable
 from certworker.allowance import budget_of
+from certworker.certificates import UNREADABLE, issuers_in
+from certworker.cli.names_table import COLORS, Files, moment, show_one, show_table, urgency
+from certworker.cli.outcome import NO_WORKER
 from certworker.cli.output import say, say_json
+from certworker.cli.watching import Rooms, watch_names
 from certworker.intake.connection import connected
+from certworker.intake.queue import queue_length
+from certworker.intake.queued import queued_name, running_workers
 from certworker.ledger.agenda import Agenda
 from certworker.ledger.record import Records
 from certworker.names import domain_name
-from certworker.overview import STATES, Backfill, Standing, backfill, standing, standings
+from certworker.overview import FAILURES, STATES, Backfill, Standing, backfill, standing, standings
+from certworker.serving.generation import PEM_FILES
 from certworker.serving.volume import Volume
-from certworker.settings import load
+from certworker.settings import Settings, load
+
+PAGE_SIZE = 50
+
+#: Bytes. A chain of ten large certificates has a tenth of this.
+LARGEST_CHAIN = 1024 * 1024
 
 
 class Duration(click.ParamType[timedelta]):
@@ -51,15 +64,20 @@ class Duration(click.ParamType[timedelta]):
 @click.command()
 @click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@click.option("--state", type=click.Choice(STATES), help="Only names in this state.")
+@click.option("--state", type=click.Choice([*STATES, *FAILURES]), help="Only names in this state.")
 @click.option(
-    "--due", type=Duration(), metavar="SPAN", help="Only what is to be renewed within SPAN, such as 7d."
+    "--due", type=Duration(), metavar="SPAN", help="Only names to be renewed within SPAN, such as 7d."
 )
 @click.option("--page", type=click.IntRange(1), default=1, show_default=True, help="Which page to show.")
-@click.option("--page-size", type=click.IntRange(1), default=50, show_default=True, help="Names on a page.")
+@click.option(
+    "--page-size", type=click.IntRange(1), default=PAGE_SIZE, show_default=True, help="Names a page."
+)
 @click.option("--all", "everything", is_flag=True, help="No pages.")
 @click.option(
-    "--summary", is_flag=True, help="How many names are in which state, and how far the backfill is."
+    "--summary", is_flag=True, help="How many names are in which state, and when the last is ordered."
+)
+@click.option(
+    "--watch", is_flag=True, help="Show the progress until each name has a certificate or has failed."
 )
 def command(
     name: str | None,
@@ -70,111 +88,141 @@ def command(
     page_size: int,
     everything: bool,
     summary: bool,
+    watch: bool,
 ) -> None:
     """
-    Show what is in service, until when, and what went wrong.
+    Show which certificates are in service, until when, and what failed.
 
-    With NAME, everything that is known of it. Exit code 1 if NAME is unknown.
+    With NAME, all that is known of it; exit code 1 if NAME is unknown. Names that need a person come first.
 
     \b
     Example:
       certworker status --due 7d
+      certworker status --state no_certificate
     """
     settings = load(os.environ)
     now = datetime.now(UTC)
     with connected(settings) as connection:
-        rooms = agenda, _, volume = Agenda(connection), Records(connection), Volume(settings.certificates_dir)
-        if name is None and (summary or not as_json):
-            progress = backfill(agenda, volume, budget_of(settings, settings.authority, connection, volume))
-        if name is None and summary:
-            _show_summary(Counter(each.state for each in standings(*rooms, now)), progress, as_json)
-            return
+        rooms = Agenda(connection), Records(connection), Volume(settings.certificates_dir)
         if name is not None:
             # What is there may have come from another CA than today's.
-            _show_one(standing(domain_name(name, private=True), *rooms, now), now, as_json)
+            _show_name(domain_name(name, private=True), connection, settings, now, as_json)
             return
-        chosen = (
-            each
-            for each in standings(*rooms, now)
-            if (state is None or each.state == state)
-            and (due is None or (each.renewal is not None and each.renewal <= now + due))
+        _require_directory(settings)
+        if watch:
+            watch_names(connection, rooms, as_json=as_json)
+        elif summary:
+            _show_summary(connection, settings, rooms, now, as_json)
+        else:
+            chosen = (each for each in standings(*rooms, now) if _is_chosen(each, state, due, now))
+            # Sorting needs all of them; a program reads the first line at once.
+            ordered = iter(chosen if as_json else sorted(chosen, key=urgency))
+            first = 0 if everything else (page - 1) * page_size
+            shown = list(islice(ordered, first, None if everything else first + page_size))
+            _show_page(shown, now, as_json)
+            if not as_json:
+                if next(ordered, None):
+                    say(f"More: certworker status --page {page + 1}{_options(page_size, state, due)}")
+                _show_queue(connection)
+                _show_backfill(_backfill(connection, settings, rooms))
+
+
+def _require_directory(settings: Settings) -> None:
+    if not settings.certificates_dir.is_dir():
+        say(
+            f"There is no directory {settings.certificates_dir}. Set CERTWORKER_CERTIFICATES_DIR to the "
+            "directory of the worker, or start the worker, which creates it: certworker work",
+            err=True,
         )
-        first = 0 if everything else (page - 1) * page_size
-        shown = list(islice(chosen, first, None if everything else first + page_size + 1))
-    more = not everything and len(shown) > page_size
-    _show_many(shown[:page_size] if more else shown, now, as_json)
-    if more and not as_json:
-        say(f"… and more: certworker status --page {page + 1}")
-    if not as_json:
-        _say_progress(progress)
-
-
-def _show_one(one: Standing, now: datetime, as_json: bool) -> None:
-    if one.state == "missing" and one.next_look is None:
-        say(f"{one.name} is unknown here. To ask for it: certworker request {one.name}", err=True)
         sys.exit(1)
+
+
+def _show_name(name: str, connection: Redis, settings: Settings, now: datetime, as_json: bool) -> None:
+    volume = Volume(settings.certificates_dir)
+    one = standing(name, Agenda(connection), Records(connection), volume, now)
+    queued = queued_name(connection, name)
+    if one.state == "missing" and one.next_look is None and queued.position is None:
+        _require_directory(settings)
+        say(f"{name} is unknown here. To request it: certworker request {name}", err=True)
+        sys.exit(1)
+    files = _files(volume, name) if one.not_after else None
     if as_json:
-        say_json(_json(one, now))
+        known: dict[str, object] = {"queue_position": queued.position, "workers": queued.workers}
+        known |= {"chain": files.issuers if files else [], "files": files.paths if files else {}}
+        say_json(_json(one, now) | known)
         return
-    for label, value in _facts(one, now):
-        say(f"{label:<12} {value}")
+    show_one(one, files, queued, now)
+    if queued.position and queued.workers == 0:
+        say(NO_WORKER, err=True)
 
 
-def _facts(one: Standing, now: datetime) -> Iterator[tuple[str, str]]:
-    yield "name", one.name
-    yield "state", one.state
-    if one.not_after:
-        yield "valid until", f"{_moment(one.not_after)} ({_days(one, now)} days left)"
-        yield "issuer", one.issuer
-        yield "authority", one.authority
-        yield "renewal", f"from {_moment(one.renewal)}"
-    yield "next look", _moment(one.next_look)
-    if one.code:
-        yield "attempts", str(one.attempts)
-        yield "last error", f"[{one.code}] {one.message}"
-        yield "remedy", one.remedy
+def _files(volume: Volume, name: str) -> Files:
+    place = volume.links.place(name)
+    try:
+        issuers = issuers_in(durable.read(place / "fullchain.pem", LARGEST_CHAIN))
+    except (OSError, *UNREADABLE):
+        issuers = []
+    return Files({file.removesuffix(".pem"): str(place / file) for file in PEM_FILES}, issuers)
 
 
-def _show_many(shown: list[Standing], now: datetime, as_json: bool) -> None:
+def _is_chosen(one: Standing, state: str | None, due: timedelta | None, now: datetime) -> bool:
+    return (state is None or state in (one.state, one.detail)) and (
+        due is None or (one.renewal is not None and one.renewal <= now + due)
+    )
+
+
+def _options(page_size: int, state: str | None, due: timedelta | None) -> str:
+    options = f" --page-size {page_size}" if page_size != PAGE_SIZE else ""
+    options += f" --state {state}" if state else ""
+    return options + (f" --due {due // timedelta(minutes=1)}m" if due is not None else "")
+
+
+def _show_page(shown: list[Standing], now: datetime, as_json: bool) -> None:
     if as_json:
         for one in shown:
             say_json(_json(one, now))
-        return
-    if not shown:
-        say("No names. To ask for one: certworker request api.example.org")
-        return
-    width = max(len(one.name) for one in shown)
-    say(f"{'NAME':<{width}}  {'STATE':<8} {'DAYS':>5}  {'NEXT LOOK':<20}  LAST ERROR")
-    for one in shown:
-        error = f"[{one.code}] {one.remedy}" if one.code else ""
-        line = (
-            f"{one.name:<{width}}  {one.state:<8} {_days(one, now):>5}  {_moment(one.next_look):<20}  {error}"
-        )
-        say(line.rstrip())
+    elif shown:
+        show_table(shown, now)
+    else:
+        say("No names. To request one: certworker request api.example.org")
 
 
-def _show_summary(states: Mapping[str, int], progress: Backfill, as_json: bool) -> None:
+def _backfill(connection: Redis, settings: Settings, rooms: Rooms) -> Backfill:
+    agenda, _, volume = rooms
+    return backfill(agenda, volume, budget_of(settings, settings.authority, connection, volume))
+
+
+def _show_summary(connection: Redis, settings: Settings, rooms: Rooms, now: datetime, as_json: bool) -> None:
+    all_of_them = [(each.state, each.detail) for each in standings(*rooms, now)]
+    states, details = Counter(state for state, _ in all_of_them), Counter(detail for _, detail in all_of_them)
+    progress = _backfill(connection, settings, rooms)
     if as_json:
         told = {name: _iso(value) for name, value in asdict(progress).items()}
-        say_json(told | {"states": {state: states[state] for state in STATES}})
+        told |= {"states": {state: states[state] for state in STATES}}
+        told |= {"failures": {detail: details[detail] for detail in FAILURES}}
+        say_json(told | {"queue": queue_length(connection), "workers": running_workers(connection)})
         return
-    for state in filter(states.get, STATES):
-        say(f"{state:<8} {states[state]:>9,}")
-    _say_progress(progress)
+    for detail in [*COLORS, *(state for state in STATES if state not in COLORS)]:
+        if details[detail]:
+            say(f"{detail.replace('_', ' '):<14} {details[detail]:>9,}", color=COLORS.get(detail))
+    _show_queue(connection)
+    _show_backfill(progress)
 
 
-def _say_progress(progress: Backfill) -> None:
+def _show_queue(connection: Redis) -> None:
+    if waiting := queue_length(connection):
+        say(f"{waiting:,} {'request is' if waiting == 1 else 'requests are'} in the queue.")
+    if running_workers(connection) == 0:
+        say(NO_WORKER, err=True)
+
+
+def _show_backfill(progress: Backfill) -> None:
     if progress.missing:
-        say(_told(progress))
-
-
-def _told(progress: Backfill) -> str:
-    so_far = f"{progress.missing:,} of {progress.names:,} names have no certificate yet"
-    return (
-        f"{so_far}; at the CA's rate the last one is ordered at {_moment(progress.ends)}."
-        if progress.ends
-        else f"{so_far}."
-    )
+        so_far = f"{progress.missing:,} of {progress.names:,} names have no certificate yet"
+        ends = (
+            f"; at the CA's rate the last one is ordered at {moment(progress.ends)}" if progress.ends else ""
+        )
+        say(f"{so_far}{ends}.")
 
 
 def _json(one: Standing, now: datetime) -> dict[str, object]:
@@ -185,12 +233,3 @@ def _json(one: Standing, now: datetime) -> dict[str, object]:
 
 def _iso(value: object) -> object:
     return f"{value:%Y-%m-%dT%H:%M:%SZ}" if isinstance(value, datetime) else value
-
-
-def _moment(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "not planned"
-
-
-def _days(one: Standing, now: datetime) -> str:
-    days = one.days_left(now)
-    return "-" if days is None else f"{days:.0f}" if abs(days) >= 10 else f"{days:.1f}"

@@ -21,7 +21,8 @@ def fields(heading: str) -> set[str]:
     Return the fields in the tables of the section *heading*.
     """
     section = PAGE.read_text().partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    return set(re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE))
+    rows = re.findall(r"^\| (`[^|]+`) \|", section, re.MULTILINE)
+    return {field for row in rows for field in re.findall(r"`(\w+)`", row)}
 
 
 def printed(worker: WorkerProcess, *arguments: str) -> set[str]:
@@ -40,6 +41,19 @@ class TestPage:
         ended = printed(worker, "remove", "--json", "--wait", "--timeout", "1", "a.localhost")
 
         assert asked | ended == fields("`certworker request` and `certworker remove`")
+
+    def test_the_fields_of_states(self, worker: WorkerProcess) -> None:
+        """
+        Of a name, of the summary, and of the progress.
+        """
+        worker.command("request", "a.localhost")
+
+        assert printed(worker, "status", "--json", "a.localhost") == fields("`certworker status`")
+        assert printed(worker, "status", "--json", "--summary") == fields("`certworker status --summary`")
+        worker.start()
+        worker.wait_for_line("a.localhost: DONE")
+        assert printed(worker, "status", "--json", "--watch") == fields("`certworker status --watch`")
+        assert printed(worker, "explain", "--json", "a.localhost") == fields("`certworker explain`")
 
     def test_the_examples_run(self, worker: WorkerProcess) -> None:
         """

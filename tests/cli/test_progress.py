@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from certworker.cli.progress import _numbers, progress_line
+from certworker.cli.progress import numbers, progress_line
 
 
 class Terminal(io.StringIO):
@@ -32,8 +32,8 @@ class TestProgressLine:
         terminal = Terminal()
         monkeypatch.setattr(sys, "stderr", terminal)
         monkeypatch.setenv("TERM", "xterm")
-        with progress_line(1_200) as update:
-            update(1_100, 3)
+        with progress_line() as update:
+            update(1_100, 3, 1_200)
         text = terminal.getvalue()
 
         assert "1,100 of 1,200 done, 3 failed" in text
@@ -46,8 +46,8 @@ class TestProgressLine:
         file = io.StringIO()
         monkeypatch.setattr(sys, "stderr", file)
         monkeypatch.delitem(sys.modules, "rich.progress", raising=False)
-        with progress_line(2) as update:
-            update(1, 0)
+        with progress_line() as update:
+            update(1, 0, 2)
 
         assert "" == file.getvalue()
         assert "rich.progress" not in sys.modules
@@ -65,5 +65,5 @@ class TestProgressLine:
         """
         Without a rate there is no forecast.
         """
-        assert _numbers(112, 200, 0, rate).startswith("112 of 200 done")
-        assert _numbers(112, 200, 0, rate).endswith(ending)
+        assert numbers(112, 0, 200, rate).startswith("112 of 200 done")
+        assert numbers(112, 0, 200, rate).endswith(ending)

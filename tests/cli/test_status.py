@@ -10,7 +10,10 @@ import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import pytest
+
 from certworker.assembly import House
+from certworker.errors import CertworkerError
 from tests.servers.worker import WorkerProcess
 
 NAMES = [f"shop{number}.localhost" for number in range(5)]
@@ -27,8 +30,19 @@ class TestStatus:
         second = worker.command("status", "--page-size", "3", "--page", "2").stdout
 
         assert all(name in first for name in NAMES[:3])
-        assert "certworker status --page 2" in first
+        assert "More: certworker status --page 2 --page-size 3\n" in first
         assert all(name in second for name in NAMES[3:])
+        assert "More:" not in second
+
+    def test_the_next_page_has_the_filters_of_this_one(self, worker: WorkerProcess, house: House) -> None:
+        """
+        Without them it would be the next page of another list.
+        """
+        for name in NAMES[:2]:
+            house.issuer.issue((name,))
+        text = worker.command("status", "--page-size", "1", "--state", "valid", "--due", "90d").stdout
+
+        assert "More: certworker status --page 2 --page-size 1 --state valid --due 129600m\n" in text
 
     def test_filters_narrow_it_down(self, worker: WorkerProcess, house: House) -> None:
         """
@@ -55,8 +69,8 @@ class TestStatus:
         assert worker.command("status").stdout.endswith("4 of 5 names have no certificate yet.\n")
 
         worker.environment["CERTWORKER_LIMITS_FILE"] = str(tmp_path / "limits.json")
-        shown = worker.command("status").stdout.splitlines()[-1]
-        assert "4 of 5 names have no certificate yet; at the CA's rate the last one is ordered at 20" in shown
+        last = worker.command("status").stdout.splitlines()[-1]
+        assert "4 of 5 names have no certificate yet; at the CA's rate the last one is ordered at 20" in last
 
         summary = json.loads(worker.command("status", "--summary", "--json").stdout)
         ends = datetime.fromisoformat(summary["ends"])
@@ -67,7 +81,7 @@ class TestStatus:
             summary["states"]["missing"],
         )
         assert timedelta(hours=2.9) < ends - house.clock() < timedelta(hours=3.1)
-        assert "valid            1" in worker.command("status", "--summary").stdout
+        assert "valid                  1" in worker.command("status", "--summary").stdout
 
     def test_a_name_may_be_written_as_people_write_it(self, worker: WorkerProcess, house: House) -> None:
         """
@@ -99,10 +113,88 @@ class TestStatus:
         """
         house.issuer.issue((NAMES[0],))
         told = json.loads(worker.command("status", NAMES[0], "--json").stdout)
+        text = worker.command("status", NAMES[0].upper()).stdout
+        place = house.settings.certificates_dir / NAMES[0]
 
-        assert "valid until" in worker.command("status", NAMES[0].upper()).stdout
         assert "valid" == told["state"]
         assert told["next_look"].endswith("Z")
+        assert [NAMES[0]] == told["names"]
+        assert (None, 0) == (told["queue_position"], told["workers"])
+        assert 2 == len(told["chain"])
+        assert {file: str(place / f"{file}.pem") for file in ("cert", "chain", "fullchain", "privkey")} == (
+            told["files"]
+        )
+        assert "89 days left" in text
+        for value in (told["serial"], told["issuer"], " < ".join(told["chain"]), *told["files"].values()):
+            assert value in text
+
+    def test_a_failure_says_whether_the_certificate_is_still_valid(
+        self, worker: WorkerProcess, house: House
+    ) -> None:
+        """
+        Only one of the two failures is an alarm; it comes first.
+        """
+        house.issuer.issue((NAMES[0],))
+        house.issuer.issue((NAMES[1],))
+        for names in ((NAMES[1], "nowhere.invalid"), ("zzz.invalid",)):
+            with pytest.raises(CertworkerError):
+                house.issuer.issue(names)
+        lines = worker.command("status").stdout.splitlines()
+        told = json.loads(worker.command("status", "--summary", "--json").stdout)
+
+        assert ["no", "no", "failing", "valid"] == [line.split()[1] for line in lines[1:5]]
+        assert NAMES[1] in lines[3]
+        assert {"failing": 1, "no_certificate": 2} == told["failures"]
+        assert 3 == told["states"]["failed"]
+        assert NAMES[1] in worker.command("status", "--state", "failing").stdout
+        assert NAMES[1] in worker.command("status", "--state", "failed").stdout
+        assert NAMES[1] not in worker.command("status", "--state", "no_certificate").stdout
+        assert (
+            "failing; the certificate in service is still valid" in worker.command("status", NAMES[1]).stdout
+        )
+
+
+class TestQueue:
+    def test_a_request_that_no_worker_took_is_known(self, worker: WorkerProcess) -> None:
+        """
+        A person who just requested the name sees its position, and why nothing happens.
+        """
+        worker.command("request", *NAMES[:3])
+        ended = worker.command("status", NAMES[2])
+        told = json.loads(worker.command("status", NAMES[2], "--json").stdout)
+
+        assert 0 == ended.returncode
+        assert "state        requested, 3rd in the queue\n" in ended.stdout
+        assert ended.stderr.startswith("No worker is running. ")
+        assert ("missing", 3, 0) == (told["state"], told["queue_position"], told["workers"])
+        assert "3 requests are in the queue." in worker.command("status").stdout
+        assert "3 requests are in the queue." in worker.command("status", "--summary").stdout
+
+    def test_an_unknown_name_is_still_unknown(self, worker: WorkerProcess) -> None:
+        """
+        The queue has requests for other names.
+        """
+        worker.command("request", NAMES[0])
+        ended = worker.command("status", NAMES[1])
+
+        assert 1 == ended.returncode
+        assert f"To request it: certworker request {NAMES[1]}" in ended.stderr
+
+
+class TestDirectory:
+    @pytest.mark.parametrize("arguments", [(), ("--summary",), ("--json",), ("--watch",), (NAMES[0],)])
+    def test_a_missing_directory_is_reported_instead_of_missing_names(
+        self, worker: WorkerProcess, arguments: tuple[str, ...]
+    ) -> None:
+        """
+        A shell without the settings of the worker sees no certificate, though all are in service.
+        """
+        worker.environment["CERTWORKER_CERTIFICATES_DIR"] = "/nonexistent/certificates"
+        ended = worker.command("status", *arguments)
+
+        assert 1 == ended.returncode
+        assert ended.stderr.startswith("There is no directory /nonexistent/certificates. Set CERTWORKER_CERT")
+        assert "" == ended.stdout
 
 
 def test_it_loads_nothing_that_only_checks_and_jobs_need() -> None:

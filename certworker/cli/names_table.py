@@ -1,0 +1,121 @@
+"""
+Names and their states as text: one by one, or as a table that fits the terminal.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from certworker.cli.outcome import ordinal
+from certworker.cli.output import say
+from certworker.intake.queued import Queued
+from certworker.overview import Standing
+from certworker.renewal import in_words
+
+#: States that need a person, and what they look like on a terminal. The first ones come first in a table.
+COLORS = {"no_certificate": "red", "expired": "red", "paused": "yellow", "failing": "yellow"}
+
+#: What a state means, where its word does not say it.
+MEANINGS = {
+    "failing": "failing; the certificate in service is still valid",
+    "no_certificate": "no certificate; the last attempt failed",
+    "missing": "no certificate yet",
+}
+
+#: Columns. Whatever the terminal, a cell has so many.
+LEAST_WIDTH = 12
+
+
+@dataclass(frozen=True)
+class Files:
+    """
+    Where the certificate of a name is.
+    """
+
+    #: The four files by `cert`, `chain`, `fullchain` and `privkey`.
+    paths: dict[str, str]
+    #: Who signed the certificate, who signed that one, and so on.
+    issuers: list[str]
+
+
+def urgency(one: Standing) -> tuple[int, str]:
+    """
+    Return the place of *one* in a table: what needs a person is first, then names in alphabetical order.
+    """
+    order = list(COLORS)
+    return order.index(one.detail) if one.detail in COLORS else len(order), one.name
+
+
+def show_one(one: Standing, files: Files | None, queued: Queued, now: datetime) -> None:
+    """
+    Print all that is known of *one*.
+    """
+    for label, value in _facts(one, files, queued, now):
+        say(f"{label:<12} {value}", color=COLORS.get(one.detail) if label == "state" else None)
+
+
+def _facts(one: Standing, files: Files | None, queued: Queued, now: datetime) -> Iterator[tuple[str, str]]:
+    place = f"requested, {ordinal(queued.position)} in the queue" if queued.position else ""
+    yield "name", one.name
+    yield "state", place if place and one.detail == "missing" else MEANINGS.get(one.detail, one.detail)
+    if one.not_after:
+        yield "names", ", ".join(one.names)
+        yield "valid until", f"{moment(one.not_after)} ({_left(one, now)})"
+        yield "issuer", one.issuer
+        if files and len(files.issuers) > 1:
+            yield "chain", " < ".join(files.issuers)
+        yield "serial", one.serial
+        yield "authority", one.authority
+        yield "renewal", f"from {moment(one.renewal)}"
+    yield "next check", moment(one.next_look)
+    if place and one.detail != "missing":
+        yield "queue", place
+    if one.code:
+        yield "attempts", str(one.attempts)
+        yield "last error", f"[{one.code}] {one.message}"
+        yield "remedy", one.remedy
+    if files:
+        yield from files.paths.items()
+
+
+def show_table(shown: Sequence[Standing], now: datetime) -> None:
+    """
+    Print a line for each of *shown*, cut at the width of the terminal.
+    """
+    lines = [("NAME", "STATE", "VALID FOR", "NEXT CHECK", "LAST ERROR"), *(_cells(one, now) for one in shown)]
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    if columns:
+        widths[0] = min(widths[0], max(LEAST_WIDTH, columns // 3))
+    colors = [None, *(COLORS.get(one.detail) for one in shown)]
+    for cells, color in zip(lines, colors, strict=True):
+        padded = (f"{_cut(cell, width):<{width}}" for cell, width in zip(cells, widths, strict=True))
+        say(_cut("  ".join(padded).rstrip(), columns), color=color)
+
+
+def moment(when: datetime | None) -> str:
+    """
+    Return *when* for people.
+    """
+    return f"{when:%Y-%m-%d %H:%M} UTC" if when else "not planned"
+
+
+def _cells(one: Standing, now: datetime) -> tuple[str, ...]:
+    error = f"[{one.code}] {one.message}" if one.code else ""
+    state = one.detail.replace("_", " ")
+    return one.name, state, _left(one, now).removesuffix(" left"), moment(one.next_look), error
+
+
+def _left(one: Standing, now: datetime) -> str:
+    if one.not_after is None:
+        return "-"
+    left = one.not_after - now
+    return f"{in_words(left)} left" if one.not_after > now else f"expired {in_words(-left)} ago"
+
+
+def _cut(text: str, width: int | None) -> str:
+    return text if width is None or len(text) <= width else text[: width - 1] + "…"
