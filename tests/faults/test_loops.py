@@ -19,7 +19,7 @@ from tests.servers.development import development_authority
 from tests.servers.engine import Engine
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
-from tests.servers.sabotage import STEPS
+from tests.servers.sabotage import STEPS, STEPS_AT_THE_START
 from tests.servers.worker import WorkerProcess, wait_until
 
 LEASE_SECONDS = 2
@@ -35,12 +35,12 @@ class Sabotage:
         self.worker = worker
         self.server = server
 
-    def report(self) -> Report | None:
+    def reports(self) -> list[Report]:
         """
-        Return the last report in Redis.
+        Return the reports in Redis: the one of a worker that has ended expires after a while.
         """
         with self.server.client() as connection:
-            return next(iter(reports(connection)), None)
+            return reports(connection)
 
     @contextmanager
     def kept(self, how: str, loop: str) -> Iterator[None]:
@@ -53,6 +53,16 @@ class Sabotage:
             yield
         finally:
             file.unlink()
+
+    @contextmanager
+    def kept_from_the_start(self, how: str, loop: str) -> Iterator[None]:
+        """
+        Start the worker again, and let *loop* `raise` or `hang` from its start to the end of the block.
+        """
+        self.worker.terminate()
+        with self.kept(how, loop):
+            self.worker.start()
+            yield
 
     def wait_until_stalled(self, loop: str) -> None:
         """
@@ -70,8 +80,8 @@ class Sabotage:
             assert (503, False, True) == (status, parts["healthy"], parts["redis"])
         if loop != "health":
             wait_until(
-                lambda: ((found := self.report()) and loop in found.stalled) or None,
-                lambda: f"{self.report()}\n{self.worker.log[-3000:]}",
+                lambda: any(loop in report.stalled for report in self.reports()) or None,
+                lambda: f"{self.reports()}\n{self.worker.log[-3000:]}",
             )
 
     def wait_until_well(self) -> None:
@@ -148,7 +158,7 @@ class TestEveryLoop:
         guide = (Path(__file__).parents[2] / "docs" / "guides" / "health.md").read_text()
 
         assert set(STEPS) == running
-        for loop in running | {"own_domains", "machine_check"}:
+        for loop in running | set(STEPS_AT_THE_START):
             assert f"| `{loop}` |" in guide, loop
 
     @pytest.mark.parametrize("loop", STEPS)
@@ -172,6 +182,38 @@ class TestEveryLoop:
         """
         sabotage.wait_until_well()
         with sabotage.kept("hang", loop):
+            sabotage.wait_until_stalled(loop)
+            health = sabotage.worker.command("health")
+        sabotage.wait_until_well()
+
+        assert 1 == health.returncode
+        assert loop in health.stdout + health.stderr
+
+
+class TestEveryLoopOfTheStart:
+    """
+    Loops that end when their work at the start is done.
+    """
+
+    @pytest.mark.parametrize("loop", STEPS_AT_THE_START)
+    def test_it_continues_after_an_unexpected_error(self, sabotage: Sabotage, loop: str) -> None:
+        """
+        The error is logged with its traceback and once, the loop is named, and its work is done in the end.
+        """
+        with sabotage.kept_from_the_start("raise", loop):
+            sabotage.wait_until_stalled(loop)
+        sabotage.wait_until_well()
+        log = sabotage.worker.log
+
+        assert 1 == log.count(f"ValueError: sabotage of {loop}\n")
+        assert "in wrapped\n" in log
+
+    @pytest.mark.parametrize("loop", STEPS_AT_THE_START)
+    def test_one_that_hangs_is_named_by_health_and_doctor(self, sabotage: Sabotage, loop: str) -> None:
+        """
+        A step that never returns is known by the missing beat only.
+        """
+        with sabotage.kept_from_the_start("hang", loop):
             sabotage.wait_until_stalled(loop)
             health = sabotage.worker.command("health")
         sabotage.wait_until_well()

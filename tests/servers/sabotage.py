@@ -36,6 +36,12 @@ STEPS = {
     "health": "certworker.intake.health Health._log_stalls",
 }
 
+#: The same of the loops that end when their work at the start is done.
+STEPS_AT_THE_START = {
+    "own_domains": "certworker.beside.own_domains OwnDomains.step",
+    "machine_check": "certworker.cli.work _look_at_machine",
+}
+
 #: Pauses between two steps, of which the production's are minutes.
 PAUSES = (
     "certworker.beside.watch LOOKS_FOR_THE_AGENDA_EVERY_SECONDS",
@@ -69,11 +75,12 @@ def main(place: str, lease_seconds: str) -> int:
     """
     Work with sabotaged loops.
     """
-    for loop, target in STEPS.items():
+    for loop, target in {**STEPS, **STEPS_AT_THE_START}.items():
         module, _, path = target.partition(" ")
-        owner = getattr(import_module(module), path.partition(".")[0])
-        method = path.partition(".")[2]
-        setattr(owner, method, sabotaged(Path(place), loop, getattr(owner, method)))
+        owner_path, _, function = path.rpartition(".")
+        owner = import_module(module)
+        owner = getattr(owner, owner_path) if owner_path else owner
+        setattr(owner, function, sabotaged(Path(place), loop, getattr(owner, function)))
     for target in PAUSES:
         module, _, name = target.partition(" ")
         assert hasattr(import_module(module), name), target
