@@ -18,6 +18,24 @@ The first part of a code says in which file its class stands::
     pages           the page of each failure, for the documentation and the terminal
 """
 
-from certworker.errors.failure import CertworkerError, Interrupted, Retry, Severity, catalogue, printable
+from certworker.errors.failure import (
+    LONGEST_SENTENCE,
+    LONGEST_TEXT,
+    CertworkerError,
+    Interrupted,
+    Retry,
+    Severity,
+    catalogue,
+    printable,
+)
 
-__all__ = ["CertworkerError", "Interrupted", "Retry", "Severity", "catalogue", "printable"]
+__all__ = [
+    "LONGEST_SENTENCE",
+    "LONGEST_TEXT",
+    "CertworkerError",
+    "Interrupted",
+    "Retry",
+    "Severity",
+    "catalogue",
+    "printable",
+]

@@ -29,6 +29,12 @@ ROOMS = (
 LONGEST_TEXT = 500
 #: A link is of use as a whole only; those that end a pause carry a signed list of names.
 LONGEST_LINK = 4_000
+#: A remedy can be the value of another failure. The longest one has such a link and two texts.
+LONGEST_REMEDY = LONGEST_LINK + 800
+#: A whole sentence: message and remedy of a failure, with values of these lengths.
+LONGEST_SENTENCE = 10_000
+
+_LONGEST = {"url": LONGEST_LINK, "remedy": LONGEST_REMEDY}
 
 
 class Retry(Enum):
@@ -104,10 +110,7 @@ class CertworkerError(Exception):
     def __init__(
         self, *, until: datetime | None = None, problem: dict[str, Any] | None = None, **values: object
     ) -> None:
-        shown = {
-            name: printable(value, LONGEST_LINK if name == "url" else LONGEST_TEXT)
-            for name, value in values.items()
-        }
+        shown = {name: printable(value, _LONGEST.get(name, LONGEST_TEXT)) for name, value in values.items()}
         self.message = self.says.format(**shown)
         self.remedy = self.cure.format(**shown)
         self.until = until

@@ -230,8 +230,8 @@ class _Job:
             logger.log(
                 level,
                 'the CA said: %s "%s"',
-                failure.problem.get("type"),
-                failure.problem.get("detail"),
+                printable(failure.problem.get("type")),
+                printable(failure.problem.get("detail")),
                 extra=_about(names[0] if names else None, "failed", code=failure.code),
             )
         logger.log(

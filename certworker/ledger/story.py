@@ -14,7 +14,7 @@ from threading import Lock
 from redis import Redis
 from redis.exceptions import RedisError
 
-from certworker.errors import printable
+from certworker.errors import LONGEST_SENTENCE, printable
 from certworker.ledger.text import json_in, moment_in, shown_in, written
 
 STORIES = "certworker:story:"
@@ -55,7 +55,9 @@ class Stories:
         """
         Add *event* to the story of *name*, with the next :meth:`write`.
         """
-        line = json.dumps([written(event.moment), event.level, printable(event.text)], ensure_ascii=False)
+        line = json.dumps(
+            [written(event.moment), event.level, printable(event.text, LONGEST_SENTENCE)], ensure_ascii=False
+        )
         self._told.append((STORIES + name, line))
 
     def write(self) -> None:
@@ -87,5 +89,5 @@ def _event(line: bytes | str) -> Event | None:
     found = json_in(line)
     if not isinstance(found, list) or len(found) != 3:
         return None
-    moment, level, text = moment_in(found[0]), shown_in(found[1], 10), shown_in(found[2])
+    moment, level, text = moment_in(found[0]), shown_in(found[1], 10), shown_in(found[2], LONGEST_SENTENCE)
     return Event(moment, level, text) if moment else None

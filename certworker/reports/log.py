@@ -10,8 +10,9 @@ For machines, one JSON object per line, with these fields always under these nam
 ts, level, event, code, stage, domain, job, attempt, message, remedy, next_attempt, problem; then what else
 there is to say. Whoever logs passes `extra` with any of `domain`, `event`, `code` and `fields`.
 
-A line stays one line, whatever a job or a CA wrote into it. The traceback of an unexpected error follows its
-sentence at every level, one line per step; for machines it is the field `trace`.
+A line stays one line, whatever a job or a CA wrote into it. Each value of a failure has a bound of its own so
+that the remedy is whole; a line of a library ends after 500 characters. The traceback of an unexpected error
+follows its sentence at every level, one line per step; for machines it is the field `trace`.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, TextIO
 
-from certworker.errors import printable
+from certworker.errors import LONGEST_SENTENCE, LONGEST_TEXT, printable
 
 LEVELS = {
     logging.DEBUG: "DEBUG",
@@ -40,6 +41,8 @@ FIXED_FIELDS = (
     *("ts", "level", "event", "code", "stage", "domain", "job", "attempt"),
     *("message", "remedy", "next_attempt", "problem"),
 )
+#: Their values have bounds of their own.
+SENTENCES = ("message", "remedy")
 
 #: ECMA-48, "select graphic rendition": yellow, red, red.
 COLOURS = {"WARN": "\x1b[33m", "ERROR": "\x1b[31m", "FATAL": "\x1b[31m"}
@@ -101,14 +104,14 @@ class HumanLines(logging.Formatter):
         Return the line of *record*, and the lines of its traceback behind it.
         """
         level, place = LEVELS.get(record.levelno, record.levelname), _subject(record)
-        lines = [sentence(record) + _fault(record), *_trace(record)]
+        lines = [printable(sentence(record) + _fault(record), _longest(record)), *_trace(record)]
         return "\n".join(self._line(record.created, level, place, line) for line in lines)
 
     def _line(self, created: float, level: str, subject: str, said: str) -> str:
         shown = f"{level:5}"
         if self.colour and level in COLOURS:
             shown = f"{COLOURS[level]}{shown}{NO_COLOUR}"
-        return f"{_moment(created):%Y-%m-%dT%H:%M:%SZ} {shown} {printable(subject)}{printable(said)}"
+        return f"{_moment(created):%Y-%m-%dT%H:%M:%SZ} {shown} {printable(subject)}{said}"
 
 
 class JsonLines(logging.Formatter):
@@ -136,7 +139,8 @@ class JsonLines(logging.Formatter):
             said["trace"] = trace
         ordered = [name for name in FIXED_FIELDS if said.get(name) is not None]
         ordered += [name for name in said if name not in FIXED_FIELDS]
-        return json.dumps({name: _json(said[name]) for name in ordered}, ensure_ascii=False)
+        shown = {name: _json(said[name], _longest(record, name)) for name in ordered}
+        return json.dumps(shown, ensure_ascii=False)
 
 
 def _moment(created: float) -> datetime:
@@ -169,6 +173,11 @@ def sentence(record: logging.LogRecord) -> str:
     )
 
 
+def _longest(record: logging.LogRecord, field: str = "message") -> int:
+    is_ours = record.name.startswith("certworker") and field in SENTENCES
+    return LONGEST_SENTENCE if is_ours else LONGEST_TEXT
+
+
 def _fault(record: logging.LogRecord) -> str:
     if not record.exc_info or record.exc_info[1] is None:
         return ""
@@ -180,7 +189,7 @@ def _fault(record: logging.LogRecord) -> str:
 
 def _text_of(error: BaseException) -> str:
     try:
-        return str(error)
+        return printable(error)
     except Exception:
         return "no text"
 
@@ -197,13 +206,13 @@ def _trace(record: logging.LogRecord) -> list[str]:
     return [*lines[:half], f"… {len(lines) - 2 * half} lines left out …", *lines[-half:]]
 
 
-def _json(value: object) -> object:
+def _json(value: object, longest: int) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, datetime):
         return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
     if isinstance(value, Mapping):
-        return {printable(key): _json(each) for key, each in value.items()}
+        return {printable(key): _json(each, LONGEST_TEXT) for key, each in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [_json(each) for each in value]
-    return printable(value)
+        return [_json(each, LONGEST_TEXT) for each in value]
+    return printable(value, longest)

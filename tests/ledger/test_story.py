@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from redis import Redis
 
+from certworker.errors import LONGEST_SENTENCE
 from certworker.ledger.story import EVENTS_KEPT, STORIES, Event, Stories
 from tests.servers.ports import free_port
 
@@ -26,6 +27,16 @@ class TestStories:
             stories.tell(NAME, event)
 
         assert events == stories.read(NAME)
+
+    def test_a_sentence_with_the_longest_remedy_is_whole(self, connection: Redis) -> None:
+        """
+        The end of a sentence is the command to type or the link to open.
+        """
+        stories = Stories(connection)
+        event = Event(NOW, "ERROR", "x" * (LONGEST_SENTENCE - 1) + "!")
+        stories.tell(NAME, event)
+
+        assert [event] == stories.read(NAME)
 
     def test_the_last_fifty_are_kept(self, connection: Redis) -> None:
         """

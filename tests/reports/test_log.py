@@ -11,11 +11,17 @@ import os
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from string import Formatter
 from typing import Any, Literal
 
 import pytest
 
-from certworker.reports import log
+from certworker.errors import LONGEST_SENTENCE, CertworkerError, catalogue
+from certworker.errors.configuration import InvalidSettings
+from certworker.errors.renewal import RenewalGaveUp
+from certworker.ledger.text import LONGEST_TEXT
+from certworker.reports import log, notice
+from certworker.reports.narrator import Narrator
 
 logger = logging.getLogger("certworker.issuance")
 stranger = logging.getLogger("urllib3.connectionpool")
@@ -44,6 +50,16 @@ def logging_to(form: Literal["human", "json"], level: str = "info") -> io.String
     stream = io.StringIO()
     log.configure(form, level, stream)
     return stream
+
+
+def longest(kind: type[CertworkerError]) -> CertworkerError:
+    """
+    Return a failure of *kind*, each of whose values is longer than allowed.
+    """
+    if kind is InvalidSettings:
+        return InvalidSettings(["x" * 500] * 8)
+    parts = [part for template in (kind.says, kind.cure) for part in Formatter().parse(template)]
+    return kind(**{name: "x" * 10_000 for _, name, _, _ in parts if name})
 
 
 def objects(stream: io.StringIO) -> list[dict[str, Any]]:
@@ -137,10 +153,24 @@ class TestHuman:
         A CA's detail may have a megabyte.
         """
         stream = logging_to("human")
+        stranger.warning("x" * 1_000_000)
+        strange = stream.getvalue()
         logger.warning("x" * 1_000_000)
+        own = stream.getvalue().removeprefix(strange)
 
-        assert len(stream.getvalue()) < 600
-        assert stream.getvalue().endswith("…\n")
+        assert len(strange) < 600
+        assert len(own) < LONGEST_SENTENCE + 100
+        assert strange.endswith("…\n")
+        assert own.endswith("…\n")
+
+    def test_the_text_of_an_unexpected_error_is_cut(self) -> None:
+        """
+        The library that raises it may quote a megabyte.
+        """
+        stream = logging_to("human")
+        logger.error("failed", exc_info=ValueError("x" * 1_000_000))
+
+        assert len(stream.getvalue().splitlines()[0]) < 600
 
     @pytest.mark.parametrize(
         ("level", "word"), [(logging.WARNING, "WARN "), (logging.ERROR, "ERROR"), (logging.CRITICAL, "FATAL")]
@@ -153,6 +183,47 @@ class TestHuman:
         logger.log(level, "x", extra={"domain": "a.org"})
 
         assert f"Z {word} a.org: x" in stream.getvalue()
+
+
+class TestRemedies:
+    """
+    Each failure with the longest values that it can have.
+    """
+
+    @pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.code)
+    def test_a_remedy_is_whole(self, kind: type[CertworkerError]) -> None:
+        """
+        For people and for machines, and in the history of the name.
+        """
+        failure = longest(kind)
+        told: list[str] = []
+        narrator = Narrator(lambda _name, _moment, _level, text: told.append(text))
+        logger.addHandler(narrator)
+        human = logging_to("human")
+        for_people = ("NOT ISSUED [%s] %s %s", failure.code, failure.message, failure.remedy)
+        extra = {"domain": "a.org", "code": failure.code, "fields": failure.as_json()}
+        logger.warning(*for_people, extra=extra)
+        machine = logging_to("json")
+        logger.warning(*for_people, extra=extra)
+        logger.removeHandler(narrator)
+        (found,) = objects(machine)
+
+        assert human.getvalue().endswith(f" {failure.remedy}\n")
+        assert [failure.message, failure.remedy] == [found["message"], found["remedy"]]
+        assert told[0].endswith(f" {failure.remedy}")
+        assert len(told[0]) < LONGEST_SENTENCE
+        assert max(len(failure.message), len(failure.remedy)) <= notice.LONGEST_TEXT <= LONGEST_TEXT
+
+    def test_the_remedy_of_another_failure_is_whole(self) -> None:
+        """
+        A renewal that never succeeds names the last remedy.
+        """
+        remedies = [longest(kind).remedy for kind in catalogue() if kind is not RenewalGaveUp]
+
+        assert all(
+            RenewalGaveUp(name="a.org", ends="ends", history="x", remedy=remedy).remedy.endswith(remedy)
+            for remedy in remedies
+        )
 
 
 class TestUnexpected:
