@@ -35,6 +35,15 @@ HOSTILE = (
     "m\x1b[2J\x1b]0;pwn\a\r\nfake\x9b31m\N{RIGHT-TO-LEFT OVERRIDE}\N{LINE SEPARATOR}\x7f\x00" + "x" * 3_000
 )
 
+#: The same, as an argument or the name of a file can be.
+PLAIN = HOSTILE.replace("\x00", "")
+
+#: How its beginning is shown.
+MARK = "m\\x1b[2J"
+
+#: Of a finding of the doctor, as JSON.
+FIELDS = {"section", "subject", "verdict", "text", "remedy", "code"}
+
 #: Colors, which are the command's own.
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -80,6 +89,20 @@ def plant(connection: Any) -> None:
     connection.rpush("rq:queue:" + HOSTILE[:200], "x")
     connection.rpush("rq:queue:other", "x")
     connection.zadd("certworker:budget:custom", {"stop": float("inf"), HOSTILE[:100]: 1e300})
+
+
+def plant_for_the_doctor(worker: WorkerProcess, connection: Any) -> None:
+    """
+    Write hostile values wherever the doctor reads beside Redis's records.
+    """
+    said = {"host": HOSTILE[:90], "healthy": False, "scheduler": False, "stalled": [HOSTILE[:90]]}
+    connection.set("certworker:health:odd", json.dumps({**said, "reason": HOSTILE[:90]}))
+    connection.sadd("certworker:health", "odd")
+    for directory in ("CERTWORKER_CONFIG_DIR", "CERTWORKER_CERTIFICATES_DIR"):
+        file = Path(worker.environment[directory]) / f"{PLAIN[:30]}.yml"
+        file.write_text(PLAIN)
+    # The code of what blocks a name has a field of its own.
+    connection.hset(RECORDS + NAME, "state", "waiting")
 
 
 def is_clean(text: str) -> bool:
@@ -135,6 +158,30 @@ class TestTerminal:
         assert len(text) < 200_000
         if command[0] != "doctor" and "\x1b" not in command[-1] and "--summary" not in command:
             assert "localhost" in text
+
+    def test_each_field_of_the_doctor_can_be_hostile(self, worker: WorkerProcess, connection: Redis) -> None:
+        """
+        Foreign text reaches every field but two, for people and for machines, and is printable there.
+
+        The verdict is one of four. The subject is a word of certworker or a setting, and the settings refuse
+        control characters.
+        """
+        plant(connection)
+        plant_for_the_doctor(worker, connection)
+        names = NAME, PLAIN[:60]
+
+        code, text = shown(worker, "doctor", "--json", *names)
+        findings = [json.loads(line) for line in text.splitlines()]
+        _, for_people = shown(worker, "doctor", *names)
+
+        assert 2 == code
+        assert FIELDS == {field for finding in findings for field in finding}
+        assert FIELDS - {"verdict", "subject"} == {
+            field for finding in findings for field, value in finding.items() if MARK in value
+        }
+        assert all(value.isprintable() for finding in findings for value in finding.values())
+        assert is_clean(for_people), for_people
+        assert MARK in for_people
 
     @pytest.mark.parametrize("status", ["finished", "failed", "x\x1b[2J", "\xff"])
     @pytest.mark.parametrize("pack", [zlib.compress, bytes])
