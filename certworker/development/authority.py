@@ -100,6 +100,18 @@ class DevelopmentAuthority:
         return list(self._front.asked)
 
     @property
+    def serials(self) -> dict[str, list[int]]:
+        """
+        Return the serial numbers of all certificates so far by name, oldest first.
+        """
+        found: dict[str, list[int]] = {}
+        with self._lock:
+            for issued in self._memory.issued.values():
+                for name in issued.names:
+                    found.setdefault(name, []).append(issued.serial)
+        return found
+
+    @property
     def lifetime(self) -> timedelta:
         """
         How long the certificates live that are issued from here on.
