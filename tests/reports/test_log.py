@@ -59,7 +59,8 @@ def longest(kind: type[CertworkerError]) -> CertworkerError:
     if kind is InvalidSettings:
         return InvalidSettings(["x" * 500] * 8)
     parts = [part for template in (kind.says, kind.cure) for part in Formatter().parse(template)]
-    return kind(**{name: "x" * 10_000 for _, name, _, _ in parts if name})
+    values: dict[str, Any] = {name: "x" * 10_000 for _, name, _, _ in parts if name}
+    return kind(**values)
 
 
 def objects(stream: io.StringIO) -> list[dict[str, Any]]:
