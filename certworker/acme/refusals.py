@@ -24,6 +24,7 @@ from certworker.errors.authority import (
     BadCsr,
     BadNonce,
     Conflict,
+    ContactRequired,
     ExternalAccountRequired,
     InvalidProfile,
     Maintenance,
@@ -68,6 +69,9 @@ REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("userActionRequired", "terms", TermsChanged),
     ("userActionRequired", "", UserActionRequired),
     ("malformed", "terms of service", TermsChanged),
+    # acme2certifier
+    ("malformed", "contact information", ContactRequired),
+    ("unauthorized", "eab credentials", ExternalAccountRequired),
     ("malformed", "", Malformed),
     ("unauthorized", "deactivated", AccountDeactivated),
     ("unauthorized", "account blocked", AccountBlocked),

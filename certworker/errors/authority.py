@@ -53,6 +53,14 @@ class UserActionRequired(CertworkerError):
     elsewhere = True
 
 
+class ContactRequired(CertworkerError):
+    code = "acct.contact"
+    says = "{authority} requires an e-mail address for its accounts: {detail}"
+    cure = "Set _APP_EMAIL_CERTIFICATES to a mailbox that you read, then run: docker compose up -d"
+    retry = Retry.CONFIG
+    elsewhere = True
+
+
 class ExternalAccountRequired(CertworkerError):
     code = "acct.eab"
     says = "{authority} takes only accounts that are bound to one on its web site: {detail}."

@@ -64,6 +64,8 @@ REFUSALS = [
     ("acct.tos", "userActionRequired", "Terms of service have changed"),
     ("acct.user_action", "userActionRequired", "Please confirm your organisation"),
     ("acct.eab", "externalAccountRequired", "External account binding is required"),
+    ("acct.eab", "unauthorized", "invalid eab credentials"),
+    ("acct.contact", "malformed", "Contact information is missing"),
     ("config.email_invalid", "invalidContact", 'contact email has forbidden domain "example.com"'),
     ("config.email_invalid", "unsupportedContact", "only contact scheme 'mailto:' is supported"),
     (

@@ -74,6 +74,15 @@ SCENES = [
         again=DAY,
     ),
     refused_by_the_ca(
+        "it needs a contact",
+        "acct.contact",
+        "newAccount",
+        Fault(400, "malformed", detail="Contact information is missing"),
+        "_APP_EMAIL_CERTIFICATES",
+        asked=False,
+        again=DAY,
+    ),
+    refused_by_the_ca(
         "it must be bound to one on the web site",
         "acct.eab",
         "newAccount",
