@@ -152,7 +152,7 @@ class Labels:
 
     def _tell(self, failure: CertworkerError) -> None:
         if failure.code != self._said:
-            logger.warning("%s certworker tries again.", failure, extra={"code": failure.code})
+            logger.warning("%s · certworker tries again", failure, extra={"code": failure.code})
         self._said = failure.code
 
     def _answers(self) -> None:

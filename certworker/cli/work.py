@@ -90,6 +90,7 @@ def command(override_limits: str | None) -> None:
     threading.excepthook = report_thread
     try:
         code = work(settings)
+        logger.info("stopped", extra={"event": "stop"})
     except CertworkerError as failure:
         _report(failure)
         code = 2 if failure.code.startswith("config.") else 1

@@ -111,7 +111,7 @@ class CertworkerError(Exception):
         self, *, until: datetime | None = None, problem: dict[str, Any] | None = None, **values: object
     ) -> None:
         shown = {name: printable(value, _LONGEST.get(name, LONGEST_TEXT)) for name, value in values.items()}
-        self.message = self.says.format(**shown)
+        self.message = _complete(self.says.format(**shown))
         self.remedy = self.cure.format(**shown)
         self.until = until
         self.problem = problem
@@ -130,10 +130,7 @@ class CertworkerError(Exception):
         return Exception.__new__, (type(self), self.message), self.__dict__
 
     def __str__(self) -> str:
-        # The words of a CA may end without a full stop; after a link one would be taken for a part of it.
-        words = self.message.split()
-        complete = self.message.endswith((".", "!", "?", "…")) or (words and "://" in words[-1])
-        return f"[{self.code}] {self.message}{'' if complete else '.'} {self.remedy}"
+        return f"[{self.code}] {self.message} {self.remedy}"
 
     def as_json(self) -> dict[str, Any]:
         """
@@ -143,6 +140,16 @@ class CertworkerError(Exception):
         if self.problem:
             told["problem"] = self.problem
         return told
+
+
+def _complete(text: str) -> str:
+    """
+    Return *text* with a full stop where its end, the words of a CA perhaps, has none: a remedy follows it.
+    """
+    # After a link a full stop would be taken for a part of it.
+    words = text.split()
+    complete = text.endswith((".", "!", "?", "…")) or (words and "://" in words[-1])
+    return text if complete else f"{text}."
 
 
 class Interrupted(Exception):

@@ -73,7 +73,7 @@ class Outage:
         said = failure.code if isinstance(failure, RedisUnreachable) else failure.message
         if said not in self._said and len(self._said) < MOST_REASONS:
             self._said.add(said)
-            logger.error("%s certworker tries again.", failure, extra={"code": failure.code})
+            logger.error("%s · certworker tries again", failure, extra={"code": failure.code})
         self._pause = min(self._pause * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         return self._pause
 

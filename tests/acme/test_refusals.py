@@ -242,7 +242,7 @@ class TestRefusal:
         failure = refusal(answered(outer), "The CA", NOW)
 
         assert "name.policy" == failure.code
-        assert "The CA does not certify b.example.org: forbidden by policy" == failure.message
+        assert "The CA does not certify b.example.org: forbidden by policy." == failure.message
 
     @pytest.mark.parametrize(
         ("code", "status", "headers"),

@@ -228,7 +228,7 @@ class TestOutages:
             wait_until(lambda: "can be read again" in caplog.text or None, lambda: caplog.text)
 
         assert 1 == caplog.text.count("[reload.engine]")
-        assert "CERTWORKER_DOCKER_HOST=tcp://socket-proxy:2375 certworker tries again." in caplog.text
+        assert "CERTWORKER_DOCKER_HOST=tcp://socket-proxy:2375 · certworker tries again" in caplog.text
 
     def test_what_starts_while_it_is_away_is_found_and_nothing_else_asked_for_twice(
         self, engine: Engine, queue: Queue, follow: Callable[..., Labels]

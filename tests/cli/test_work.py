@@ -276,6 +276,17 @@ class TestThreads:
 
 
 class TestSignals:
+    def test_the_last_line_says_that_it_has_stopped(self, worker: WorkerProcess) -> None:
+        """
+        An end by SIGTERM is no crash, and the log tells the two apart.
+        """
+        worker.start()
+        worker.wait_for_line("main.localhost: ")
+        worker.wait_for_line("ready")
+
+        assert 0 == worker.terminate()
+        assert worker.log.splitlines()[-1].endswith("INFO  stopped")
+
     @pytest.mark.parametrize("seconds", [0, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1, 1.3, 1.7, 2.5])
     def test_sigterm_at_any_moment_ends_it_with_0_and_no_traceback(
         self, worker: WorkerProcess, seconds: float
