@@ -27,6 +27,7 @@ from certworker.certificates import (
     KeyType,
     PrivateKey,
     chain_of,
+    issuers_in,
 )
 from certworker.development.signer import Signer
 from certworker.errors.authority import BadCertificate
@@ -330,6 +331,7 @@ class TestChainOf:
 
         assert 1 == len(chain_of(root.pem + cross + elder.pem))
         assert 2 == len(chain_of(cross + elder.pem))
+        assert 1 == len(set(issuers_in(cross + elder.pem)))
 
     def test_a_text_without_certificates_is_refused(self) -> None:
         """

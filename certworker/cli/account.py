@@ -42,6 +42,10 @@ def command(context: click.Context, label: str | None) -> None:
 def show(chosen: tuple[Settings, AuthorityChoice]) -> None:
     """
     Show the account as the CA knows it.
+
+    \b
+    Example:
+      certworker account show
     """
     sheet = _sheet(*chosen)
     facts = {
@@ -60,9 +64,13 @@ def show(chosen: tuple[Settings, AuthorityChoice]) -> None:
 @click.pass_obj
 def rotate_key(chosen: tuple[Settings, AuthorityChoice]) -> None:
     """
-    Give the account a new key; the old one is of no use afterwards.
+    Give the account a new key; the old key is invalid afterwards.
 
-    Whatever happens on the way, the account goes on with one of the two.
+    If the command is interrupted, the account continues with one of the two keys.
+
+    \b
+    Example:
+      certworker account rotate-key
     """
     _sheet(*chosen)
     with opened(*chosen) as authority:
@@ -71,15 +79,21 @@ def rotate_key(chosen: tuple[Settings, AuthorityChoice]) -> None:
 
 
 @command.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
 @click.pass_obj
 def deactivate(chosen: tuple[Settings, AuthorityChoice], yes: bool) -> None:
     """
-    End the account for ever. Its certificates stay valid, and the next order makes another account.
+    End the account; this cannot be undone.
+
+    Its certificates stay valid, and the next order creates another account.
+
+    \b
+    Example:
+      certworker account deactivate --yes
     """
     sheet = _sheet(*chosen)
     if not yes:
-        click.confirm(f"End the account {sheet.url} at {chosen[1].title} for ever?", abort=True)
+        click.confirm(f"End the account {sheet.url} at {chosen[1].title} permanently?", abort=True)
     with opened(*chosen) as authority:
         kept = authority.custody.deactivate()
     say(f"The account at {chosen[1].title} has been ended; its key is kept in {kept}")

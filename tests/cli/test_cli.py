@@ -6,13 +6,26 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from certworker.cli import COMMANDS, cli
 from tests.servers.worker import WorkerProcess
+
+
+def all_commands(group: click.Group, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """
+    Yield the words of each command, and of the commands in it.
+    """
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        yield (*above, name)
+        if isinstance(command := group.get_command(context, name), click.Group):
+            yield from all_commands(command, (*above, name))
 
 
 class TestHelp:
@@ -37,6 +50,28 @@ class TestHelp:
 
         assert 0 == shown.exit_code
         assert COMMANDS[name].split()[0] in shown.output
+
+    @pytest.mark.parametrize("path", list(all_commands(cli, ())), ids=" ".join)
+    def test_each_command_has_examples_with_options_that_it_takes(self, path: tuple[str, ...]) -> None:
+        """
+        Also a command of a command has one: a person copies it.
+        """
+        text = CliRunner().invoke(cli, [*path, "--help"], terminal_width=200).output
+        examples = [
+            line.split() for line in text.partition("Example:\n")[2].partition("\n\n")[0].splitlines()
+        ]
+        command: click.Command = cli
+        for name in path:
+            assert isinstance(command, click.Group)
+            command = command.get_command(click.Context(cli), name) or cli
+        parser = command.make_parser(click.Context(command))
+
+        assert examples
+        for example in examples:
+            if not isinstance(command, click.Group):
+                words = example[example.index("certworker") :]  # settings of this call may come first
+                assert ["certworker", *path] == words[: len(path) + 1]
+                parser.parse_args(words[len(path) + 1 :])
 
     def test_an_unknown_command_is_wrong_usage(self) -> None:
         """
