@@ -13,11 +13,16 @@ another worker has taken over meanwhile counts nothing.
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol
 
 from redis import Redis
 
 from certworker.errors import CertworkerError, printable
+from certworker.intake.payload import LARGEST
+from certworker.ledger.text import text_in
+
+logger = logging.getLogger(__name__)
 
 OURS = "certworker:appwrite"
 
@@ -31,16 +36,30 @@ MOST_CLAIMS = 100
 LONGEST_SHOWN = 200
 
 # KEYS: the queue, our claims, the workers. ARGV: our id, the beginnings of the keys of claims and of signs of
-# life, milliseconds until one counts as dead, how many claims, from which end the queue is emptied.
+# life, milliseconds until one counts as dead, how many claims, from which end the queue is emptied, bytes of
+# the largest message. The claims, and the keys that were removed because they are no lists. Of a larger
+# message the beginning stays, which is too large as well, so that it is refused. A sign of life without end
+# is none.
 _TAKE = """
 local queue, claims, workers = unpack(KEYS)
-local us, claims_of, life_of, dead_after, most, out = unpack(ARGV)
+local us, claims_of, life_of, dead_after, most, out, largest = unpack(ARGV)
+local removed = {}
+largest = tonumber(largest)
 redis.call('SET', life_of .. us, '1', 'PX', dead_after)
 redis.call('SADD', workers, us)
-for _, other in ipairs(redis.call('SMEMBERS', workers)) do
-    if redis.call('EXISTS', life_of .. other) == 0 then
-        while redis.call('LMOVE', claims_of .. other, claims, 'RIGHT', 'LEFT') do end
-        redis.call('SREM', workers, other)
+for _, other in ipairs(redis.call('SRANDMEMBER', workers, most)) do
+    local left = redis.call('PTTL', life_of .. other)
+    if left < 0 or left > tonumber(dead_after) then
+        local theirs = claims_of .. other
+        local kind = redis.call('TYPE', theirs).ok
+        if kind ~= 'list' and kind ~= 'none' then
+            redis.call('UNLINK', theirs)
+            removed[#removed + 1] = string.sub(theirs, 1, 1000)
+        end
+        while redis.call('LLEN', claims) < tonumber(most) do
+            if not redis.call('LMOVE', theirs, claims, 'RIGHT', 'LEFT') then break end
+        end
+        if redis.call('EXISTS', theirs) == 0 then redis.call('SREM', workers, other) end
     end
 end
 for _ = redis.call('LLEN', claims) + 1, most do
@@ -48,7 +67,14 @@ for _ = redis.call('LLEN', claims) + 1, most do
     if not raw then break end
     taken(raw)
 end
-return redis.call('LRANGE', claims, 0, -1)
+local found = redis.call('LRANGE', claims, -most, -1)
+for i, raw in ipairs(found) do
+    if #raw > largest + 1 then
+        found[i] = string.sub(raw, 1, largest + 1)
+        redis.call('LSET', claims, i - 1 - #found, found[i])
+    end
+end
+return {found, removed}
 """
 
 
@@ -87,6 +113,7 @@ class Claims:
             DEAD_AFTER,
             MOST_CLAIMS,
             out,
+            LARGEST,
         ]
         self._take = connection.register_script(told + _TAKE)
         self.key = self._keys[1]
@@ -95,7 +122,14 @@ class Claims:
         """
         The claims, oldest first.
         """
-        claims: list[bytes] = self._take(self._keys, [*self._arguments, *more])
+        claims: list[bytes]
+        claims, removed = self._take(self._keys, [*self._arguments, *more])
+        for key in removed:
+            logger.warning(
+                "removed a key of another type from Redis: %s is no list of claims",
+                printable(text_in(key), 200),
+                extra={"code": "redis.wrong_type"},
+            )
         return claims[::-1]
 
 

@@ -5,8 +5,8 @@ The queue of utopia-php/queue (Appwrite 1.3 and later), counted as its own consu
 from __future__ import annotations
 
 import json
+import re
 import time
-from typing import cast
 from uuid import uuid4
 
 from redis import Redis
@@ -14,6 +14,10 @@ from redis import Redis
 from certworker.errors import CertworkerError
 from certworker.intake.appwrite.claims import OURS, Claims, shown
 from certworker.intake.payload import LARGEST
+from certworker.ledger.text import text_in
+
+#: Digits of a count of messages.
+MOST_DIGITS = 15
 
 # The id of a message that Appwrite's retry command can read; of any other it would stop.
 _UTOPIA = f"""
@@ -27,10 +31,13 @@ local function pid_of(raw)
         and type(message.timestamp) == 'number' and type(message.pid) == 'string'
     return whole and #message.pid <= 100 and string.match(message.pid, '^[%w._-]+$')
 end
+-- A count that is no number costs no message: the core's stays as it is, and ours begins again.
+local function count(command, counter) return type(redis.pcall(command, counter)) == 'number' end
 local function taken(raw)
-    redis.call('INCR', key('stats', 'total'))
-    redis.call('INCR', '{OURS}:taken:' .. name)
-    redis.call('INCR', key('stats', 'processing'))
+    local ours = '{OURS}:taken:' .. name
+    count('INCR', key('stats', 'total'))
+    if not count('INCR', ours) then redis.call('SET', ours, 1) end
+    count('INCR', key('stats', 'processing'))
     local pid = pid_of(raw)
     if pid then
         redis.call('SET', key('jobs', pid), raw)
@@ -54,8 +61,8 @@ else
     end
     redis.call('LPUSH', key('failed'), pid)
 end
-redis.call('INCR', key('stats', how))
-redis.call('DECR', key('stats', 'processing'))
+count('INCR', key('stats', how))
+count('DECR', key('stats', 'processing'))
 return 1
 """
 
@@ -107,6 +114,11 @@ class UtopiaQueue:
         ours = f"{OURS}:taken:{self._name}"
         if self._connection.set(ours, 0, nx=True):
             return None
-        counts = self._connection.mget(f"utopia-queue.stats.{self._name}.total", ours)
-        total, taken = (int(count or 0) for count in cast("list[bytes | None]", counts))
-        return total - taken
+        keys = (f"utopia-queue.stats.{self._name}.total", ours)
+        total, taken = (_count(self._connection.getrange(key, 0, MOST_DIGITS)) for key in keys)
+        return None if total is None or taken is None else total - taken
+
+
+def _count(value: bytes | str) -> int | None:
+    text = text_in(value) or "0"
+    return int(text) if re.fullmatch(f"[0-9]{{1,{MOST_DIGITS}}}", text) else None

@@ -4,11 +4,13 @@ Messages between Appwrite's queue and ours.
 
 from __future__ import annotations
 
+import pytest
 from redis import Redis
 
 from certworker.intake.appwrite import claims
 from certworker.intake.appwrite.claims import shown
 from certworker.intake.appwrite.utopia import UtopiaQueue
+from certworker.intake.payload import LARGEST
 from tests.intake.appwrite.core import NAME, UTOPIA, stats
 
 
@@ -58,6 +60,84 @@ class TestClaims:
         assert (0, 1) == (stats(connection)["success"], stats(connection)["processing"])
         other.settle(raw)
         assert (1, 0) == (stats(connection)["success"], stats(connection)["processing"])
+
+    def test_a_message_beyond_all_bounds_costs_itself_only(self, connection: Redis) -> None:
+        """
+        A hundred of them are more than any worker reads; each is settled by its beginning.
+        """
+        queue = UtopiaQueue(connection, NAME, "one")
+        connection.lpush(UTOPIA, "first", *(f"{number}{'x' * 1_000_000}" for number in range(80)), "last")
+
+        found = queue.take()
+
+        assert (82, b"first", b"last") == (len(found), found[0], found[-1])
+        assert {5, LARGEST + 1, 4} == {len(raw) for raw in found}
+        for raw in found:
+            queue.settle(raw)
+        assert 0 == connection.exists(f"{claims.OURS}:utopia:claims:one")
+
+    @pytest.mark.parametrize("seconds", [None, 10**6])
+    def test_a_sign_of_life_without_end_is_none(self, connection: Redis, seconds: int | None) -> None:
+        """
+        The claims of that worker would never be taken over.
+        """
+        one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
+        connection.lpush(UTOPIA, "first")
+        one.take()
+        connection.set(f"{claims.OURS}:utopia:alive:one", "1", ex=seconds)
+
+        assert [b"first"] == other.take()
+
+    def test_claims_that_are_no_list_end_nothing(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The key is made inside the script; it goes, and one line names it.
+        """
+        key = f"{claims.OURS}:utopia:claims:planted"
+        connection.sadd(f"{claims.OURS}:utopia:workers", "planted")
+        connection.set(key, "x")
+        connection.lpush(UTOPIA, "first")
+        queue = UtopiaQueue(connection, NAME, "one")
+
+        assert [b"first"] == queue.take() == queue.take()
+        assert not connection.exists(key)
+        assert [f"removed a key of another type from Redis: {key} is no list of claims"] == [
+            line.getMessage() for line in caplog.records
+        ]
+
+    def test_claims_by_the_million_are_taken_over_in_portions(self, connection: Redis) -> None:
+        """
+        Those that wait stay with the dead worker.
+        """
+        connection.sadd(f"{claims.OURS}:utopia:workers", "dead")
+        connection.lpush(f"{claims.OURS}:utopia:claims:dead", *range(250))
+        queue = UtopiaQueue(connection, NAME, "one")
+
+        settled = 0
+        while found := queue.take():
+            assert len(found) <= claims.MOST_CLAIMS
+            for raw in found:
+                queue.settle(raw)
+            settled += len(found)
+        assert 250 == settled
+
+    @pytest.mark.parametrize("value", ["x", "1e300", str(2**63 - 1), "1" * 1_000_000])
+    def test_a_count_that_is_none_costs_no_message(self, connection: Redis, value: str) -> None:
+        """
+        Counts are for people; the other consumers are not counted then.
+        """
+        queue = UtopiaQueue(connection, NAME, "one")
+        for kind in ("total", "processing", "success"):
+            connection.set(f"utopia-queue.stats.{NAME}.{kind}", value)
+        connection.set(f"{claims.OURS}:taken:{NAME}", value)
+        connection.lpush(UTOPIA, "first")
+
+        (raw,) = queue.take()
+        queue.settle(raw)
+
+        assert queue.taken_by_others() is None
+        assert [] == queue.take()
 
     def test_so_many_are_claimed_and_no_more(self, connection: Redis) -> None:
         """
