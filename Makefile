@@ -3,7 +3,7 @@
 # Everything is installed into .venv. Stamp files in it say what is there, so that a second run asks no network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak lock images audit docs-generated clean
+.PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak lock images audit docs docs-serve docs-generated clean
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # The first Python that runs and is recent enough. Another one: make setup PYTHON=/path/to/python3
@@ -105,6 +105,13 @@ audit: .venv/created ## Look up known weaknesses of the packages in requirements
 	@$(PIP) install 'pip-audit>=2.9,<3'
 	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
+docs: .venv/documented ## Build the documentation as a site, in build/site
+	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --quiet --strict --site-dir build/site
+	@$(PYTHON) -m tests.site build/site
+
+docs-serve: .venv/documented ## Serve the documentation at http://127.0.0.1:8000 while you write
+	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs serve
+
 docs-generated: .venv/tested ## Generate the tables and pictures of the documentation from the code
 	@$(BIN)/python -m tests.documentation
 
@@ -129,6 +136,14 @@ clean: ## Remove .venv and everything that was made
 .venv/tested: .venv/installed
 	@echo "Installing what the tests need into .venv"
 	@$(PIP) install --group test --group lint
+	@touch $@
+
+# Apart from the packages of certworker, so that neither limits the versions of the other.
+.venv/documented: .venv/created pyproject.toml
+	@echo "Installing what builds the documentation into .venv/docs"
+	@$(PYTHON) -m venv .venv/docs
+	@.venv/docs/bin/python -m pip --disable-pip-version-check --quiet install --upgrade 'pip>=25.1'
+	@.venv/docs/bin/python -m pip --disable-pip-version-check --quiet install --group docs
 	@touch $@
 
 .venv/lowest/installed: .venv/created pyproject.toml

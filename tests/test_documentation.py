@@ -14,11 +14,12 @@ from pathlib import Path
 
 import click
 import pytest
+import yaml
 
 from certworker.cli import COMMANDS, cli
 from certworker.development.authority import DevelopmentAuthority
 from tests import documentation, pictures
-from tests.documentation import DOCS, README, blocks, short
+from tests.documentation import DOCS, README, ROOT, blocks, short
 from tests.houses import environment
 from tests.servers.development import development_authority
 from tests.servers.mail import MailReceiver
@@ -114,6 +115,19 @@ class TestLinks:
         failures = {short(page) for page in documentation.error_pages()}
 
         assert {short(page) for page in PAGES} - {"README.md", "docs/index.md"} - failures == listed
+
+    def test_the_site_has_each_page(self) -> None:
+        """
+        mkdocs.yml lists the same pages as docs/index.md.
+        """
+        navigation = str(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])
+        listed = set(re.findall(r"[\w./-]+\.md", navigation))
+
+        assert listed == {
+            str(page.relative_to(DOCS))
+            for page in PAGES
+            if page != README and page not in documentation.error_pages()
+        }
 
 
 class TestPython:
