@@ -14,11 +14,13 @@ from certworker.errors import CertworkerError
 from certworker.intake.appwrite.claims import Claims, shown
 from certworker.intake.payload import LARGEST, read_json
 
-# KEYS: the queue, the delayed moments. ARGV: now, the queue's name. Delayed jobs of other queues stay.
+# KEYS: the queue, the delayed moments. ARGV: now, the queue's name. Delayed jobs of other queues stay, and so
+# does a key of the core that is no list.
 _BRING_DELAYED = """
 for _, moment in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, 100)) do
     local list = 'resque:delayed:' .. moment
-    for _, raw in ipairs(redis.call('LRANGE', list, 0, 999)) do
+    local jobs = redis.call('TYPE', list).ok == 'list' and redis.call('LRANGE', list, 0, 999) or {}
+    for _, raw in ipairs(jobs) do
         local read, item = pcall(cjson.decode, raw)
         if read and type(item) == 'table' and item.queue == ARGV[2] then
             redis.call('RPUSH', KEYS[1], raw)

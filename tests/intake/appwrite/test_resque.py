@@ -46,3 +46,15 @@ class TestResqueQueue:
 
         assert b"1" == connection.get("resque:stat:processed")
         assert [] == queue.take()
+
+    def test_a_delayed_moment_that_is_no_list_holds_up_nothing(self, connection: Redis) -> None:
+        """
+        The key is the core's and stays; the jobs of other moments come.
+        """
+        job = f'{{"queue": "{NAME}"}}'
+        connection.zadd(ResqueQueue.DELAYED, {"1": 1, "2": 2})
+        connection.set("resque:delayed:1", "x")
+        connection.rpush("resque:delayed:2", job)
+
+        assert [job.encode()] == ResqueQueue(connection, NAME, "one").take()
+        assert connection.exists("resque:delayed:1")
