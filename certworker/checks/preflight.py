@@ -99,12 +99,13 @@ class Preflight:
         Raises:
             CertworkerError: It would say no; or probably, and was asked within the day.
         """
-        self._decide(names[0], self.examine_machine(), renewing=False)
+        warnings = self._decide(names[0], self.examine_machine(), renewing=False)
         about_names = self._examine_settled(names, renewing)
         for name, found in zip(names, about_names, strict=True):
-            self._decide(name, found, renewing=renewing)
+            warnings += self._decide(name, found, renewing=renewing)
         logger.info(
-            "preflight ok (%s)",
+            "preflight %s (%s)",
+            f"passed with {warnings} {'warning' if warnings == 1 else 'warnings'}" if warnings else "ok",
             ", ".join(each.verdict.seen for each in about_names[0] if each.verdict.seen),
             extra={"domain": names[0], "event": "preflight"},
         )
@@ -188,9 +189,13 @@ class Preflight:
         self._kept.put(key, found, YES_IS_KEPT_SECONDS if well else NO_IS_KEPT_SECONDS)
         return found
 
-    def _decide(self, name: str, found: Sequence[Found], *, renewing: bool) -> None:
+    def _decide(self, name: str, found: Sequence[Found], *, renewing: bool) -> int:
+        """
+        Raise why the CA is not asked, or return how many warnings were logged.
+        """
         verdicts = [each.verdict for each in found]
-        for remark in (remark for verdict in verdicts for remark in verdict.remarks):
+        remarked = [remark for verdict in verdicts for remark in verdict.remarks]
+        for remark in remarked:
             _warn(name, remark, "")
         certain = [verdict.failure for verdict in verdicts if verdict.answer is Answer.NO and verdict.failure]
         # A copy each time: a failure that is raised holds the frames of its job, and this one is cached.
@@ -202,6 +207,7 @@ class Preflight:
             raise copy([*certain, *doubts][0])
         for doubt in doubts:
             _warn(name, doubt, "" if proven else " · the CA is asked all the same, once a day")
+        return len(remarked) + len(doubts)
 
 
 def _in_time(examined: Future[tuple[Found, ...]], deadline: float) -> tuple[Found, ...]:

@@ -89,11 +89,14 @@ class Section:
 
     def of_check(self, subject: str, answered: Answered, well: str = "") -> Iterator[Finding]:
         """
-        What one of the checks before an order says, with its remarks as warnings.
+        What one of the checks before an order says: its failure and its remarks, or else that all is well.
         """
+        seen = (answered.seen or well).removeprefix(f"{subject} ")
         if answered.failure:
             yield self.told(subject, answered.failure)
-        elif answered.seen or well:
-            yield self.well(subject, (answered.seen or well).removeprefix(f"{subject} "))
-        for remark in answered.remarks:
-            yield self.warned(subject, remark.message, remark.remedy, remark.code)
+        elif seen and not answered.remarks:
+            yield self.well(subject, seen)
+        for number, remark in enumerate(answered.remarks):
+            # A line that all is well beside a warning about the same subject would contradict it.
+            first = f"{seen}; " if seen and not number and not answered.failure else ""
+            yield self.warned(subject, first + remark.message, remark.remedy, remark.code)

@@ -210,11 +210,13 @@ class TestDecision:
 
     def test_a_remark_stops_nothing(self, questions: Questions, caplog: pytest.LogCaptureFixture) -> None:
         """
-        It is told, with its code.
+        It is told, with its code, and the summary counts it: a preflight with a warning is not ok.
         """
-        questions.preflight(lambda: Verdict.yes("CAA", CaaForbids(name=NAME, detail="odd")))([NAME])
+        with caplog.at_level(logging.INFO):
+            questions.preflight(lambda: Verdict.yes("CAA", CaaForbids(name=NAME, detail="odd")))([NAME])
 
         assert "[caa.forbidden]" in caplog.text
+        assert "preflight passed with 1 warning (CAA)" == caplog.messages[-1]
 
 
 class TestDeadlines:

@@ -47,13 +47,16 @@ class TestSection:
 
     def test_a_check_is_told_with_its_remarks(self) -> None:
         """
-        The subject is not said twice.
+        A subject with a warning has no line that it is well.
         """
-        findings = list(SECTION.of_check("port 80", Answered.yes("port 80 answers in 3 ms", CLOUDFLARE)))
+        findings = list(
+            SECTION.of_check("port 80", Answered.yes("port 80 answers in 3 ms", CLOUDFLARE, CLOUDFLARE))
+        )
 
-        assert [(Verdict.WELL, "answers in 3 ms"), (Verdict.WARN, CLOUDFLARE.message)] == [
-            (finding.verdict, finding.text) for finding in findings
-        ]
+        assert [
+            (Verdict.WARN, f"answers in 3 ms; {CLOUDFLARE.message}"),
+            (Verdict.WARN, CLOUDFLARE.message),
+        ] == [(finding.verdict, finding.text) for finding in findings]
 
     def test_a_check_that_says_nothing_has_no_line(self) -> None:
         """
