@@ -3,7 +3,7 @@
 # Everything is installed into .venv. Stamp files in it say what is there, so that a second run asks no network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak lock images audit docs docs-serve docs-generated clean
+.PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak fuzz lock images audit docs docs-serve docs-generated clean
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # The first Python that runs and is recent enough. Another one: make setup PYTHON=/path/to/python3
@@ -90,6 +90,10 @@ bench: .venv/tested tools ## Measure certworker beside certbot, lego and a bare 
 
 soak: .venv/tested tools ## Short certificates and one accident after the other, for MINUTES=5
 	@$(ALSO_OURS) $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5)
+
+fuzz: .venv/tested tools ## Hostile values for every reader, for MINUTES=5
+	@MINUTES=$(or $(MINUTES),5) $(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=2 --maxschedchunk=1 \
+	    --show-capture=no tests/fuzz
 
 lock: ## Pin requirements.lock anew; newer versions with UPGRADE=--upgrade
 	@$(PYTHON_OF_THE_IMAGE) -m venv build/lock

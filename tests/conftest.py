@@ -25,8 +25,9 @@ from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.zones import World
 
-#: They need a container engine or CAs of other projects: `make test-containers`, `make test-interop`.
-collect_ignore = ["containers", "interop"]
+#: They need a container engine, CAs of other projects, or more time: `make test-containers`,
+#: `make test-interop`, `make fuzz`.
+collect_ignore = ["containers", "fuzz", "interop"]
 
 # As in the worker: how many visitors wait at the door is nobody's news.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)

@@ -14,7 +14,9 @@ import pytest
 SCRIPT = Path(__file__).parents[1] / ".ci" / "run"
 
 MAKEFILE = """
-lint:
+lint docs test-containers test-interop:
+fuzz:
+\t@echo fuzzed for $(MINUTES) minutes
 test:
 \t@.venv/bin/python -m pytest --quiet $(AGAIN) test_project.py
 """
@@ -43,13 +45,13 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(project: Path, tests: str) -> subprocess.CompletedProcess[str]:
+def run(project: Path, tests: str, stage: str = "suite") -> subprocess.CompletedProcess[str]:
     """
-    Run the stage `suite` of *project* with these *tests*.
+    Run the *stage* of *project* with these *tests*.
     """
     (project / "test_project.py").write_text(tests)
     return subprocess.run(
-        ["bash", ".ci/run", "suite"], cwd=project, capture_output=True, text=True, check=False
+        ["bash", ".ci/run", stage], cwd=project, capture_output=True, text=True, check=False
     )
 
 
@@ -88,3 +90,22 @@ class TestSecondTry:
         ran = run(project, "def test_right():\n    pass\n")
 
         assert (0, 1) == (ran.returncode, ran.stdout.count("1 passed"))
+
+
+class TestStages:
+    @pytest.mark.parametrize("stage", ["fuzz", "all"])
+    def test_the_fuzz_tests_run_for_a_minute(self, project: Path, stage: str) -> None:
+        """
+        On their own, and with everything else.
+        """
+        ran = run(project, "def test_right():\n    pass\n", stage)
+
+        assert (0, 1) == (ran.returncode, ran.stdout.count("fuzzed for 1 minutes"))
+
+    def test_an_unknown_stage_is_refused(self, project: Path) -> None:
+        """
+        With the names of all stages.
+        """
+        ran = run(project, "", "fuzzy")
+
+        assert (2, True) == (ran.returncode, "interop, fuzz, or all" in ran.stderr)

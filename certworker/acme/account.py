@@ -25,6 +25,7 @@ from itertools import chain, count
 from pathlib import Path
 from typing import BinaryIO
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
@@ -42,6 +43,8 @@ from certworker.locking import SharedDirectory
 #: The shape of account.json.
 SCHEMA = 1
 KEY_MODE = 0o600
+#: A key has some hundred bytes, and a URL is shorter.
+LARGEST_FILE_BYTES = 64 * 1024
 #: Longer than an exchange with the CA, during which another worker may hold the lock.
 LOCK_SECONDS = 60.0
 LOCK_PAUSE_SECONDS = 0.02
@@ -232,7 +235,7 @@ class AccountFiles:
         The account's URL and contact; what is damaged, or of another CA under the same label, is unknown.
         """
         try:
-            known = json.loads(self._account_path.read_bytes())
+            known = json.loads(durable.read(self._account_path, LARGEST_FILE_BYTES))
             if known["directory"] == self._directory_url:
                 # Raises where the URL is none: the key finds the right one.
                 return resolved(known["url"], ""), _text(known["contact"])
@@ -261,12 +264,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _read_key(path: Path) -> JWKEC | None:
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
+        key = load_pem_private_key(durable.read(path, LARGEST_FILE_BYTES), password=None)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise AccountKeyUnreadable(path=path, reason=error.strerror) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise AccountKeyUnreadable(path=path, reason="it is damaged") from error
     if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
         raise AccountKeyUnreadable(path=path, reason="it is not a P-256 key")

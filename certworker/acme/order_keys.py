@@ -19,6 +19,8 @@ from certworker.certificates import KeyType, PrivateKey
 from certworker.locking import LEAST_AGE_SECONDS, SharedDirectory
 
 KEY_MODE = 0o600
+#: An RSA key of 4,096 bits has some three kilobytes.
+LARGEST_KEY_BYTES = 64 * 1024
 DIRECTORY_MODE = 0o700
 
 #: No CA keeps an order for so long (Let's Encrypt: 7 days).
@@ -49,8 +51,8 @@ class OrderKeys:
         path = self._path(order_url)
         with durable.told(path):
             try:
-                return PrivateKey.from_pem(path.read_bytes())
-            except (FileNotFoundError, ValueError):
+                return PrivateKey.from_pem(durable.read(path, LARGEST_KEY_BYTES))
+            except (FileNotFoundError, ValueError, durable.UnsuitableFile):
                 return None
 
     def make(self, order_url: str) -> PrivateKey:

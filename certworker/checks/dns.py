@@ -15,6 +15,7 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdataclass
 import dns.rdatatype
 from dns.message import Message
 from dns.rdtypes.ANY.CAA import CAA
@@ -161,7 +162,9 @@ def _heard(reply: Message | None) -> Heard:
         return Heard(code + _explained(reply))
     values: dict[tuple[str, str], tuple[str, ...]] = {}
     caa: dict[str, tuple[Caa, ...]] = {}
-    for records in reply.answer:
+    # A record of another class has the type, but not the form, of one of the Internet.
+    answer = [records for records in reply.answer if records.rdclass == dns.rdataclass.IN]
+    for records in answer:
         owner, kind = _name(records.name.to_text()), dns.rdatatype.to_text(records.rdtype)
         if kind == "CAA":
             caa[owner] = tuple(_caa(each) for each in records if isinstance(each, CAA))
@@ -169,7 +172,7 @@ def _heard(reply: Message | None) -> Heard:
     return Heard(
         missing=code == MISSING,
         authoritative=bool(reply.flags & dns.flags.AA),
-        ttl=min((records.ttl for records in reply.answer), default=0),
+        ttl=min((records.ttl for records in answer), default=0),
         values=values,
         caa=caa,
     )

@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from pathlib import Path
 
+from certworker import durable
 from certworker.checks.addresses import addresses_of, is_public, of_the_loopback
 from certworker.checks.datagrams import Server
 from certworker.checks.dns import MOST_ALIASES, SILENT, Ask, Heard, ask
@@ -38,6 +39,8 @@ PATIENCE_SECONDS = 6.0
 #: What a resolver says of wrong signatures (RFC 4035, section 5.5), and of much else.
 REFUSED_BY_A_CHECK = "SERVFAIL"
 LAME = "not responsible"
+#: resolv.conf has some lines.
+LARGEST_FILE_BYTES = 64 * 1024
 THIS_MACHINE = "the resolver of this machine"
 
 
@@ -207,8 +210,9 @@ def own_servers(file: Path = Path("/etc/resolv.conf")) -> tuple[Server, ...]:
     The first resolver of this machine; none if *file* names none (resolv.conf(5)).
     """
     try:
-        fields = [line.split() for line in file.read_text().splitlines()]
-    except OSError:
+        content = durable.read(file, LARGEST_FILE_BYTES).decode()
+    except (OSError, UnicodeDecodeError):
         return ()
+    fields = [line.split() for line in content.splitlines()]
     named = [field[1] for field in fields if len(field) > 1 and field[0] == "nameserver"]
     return ((named[0], PORT),) if named and "%" not in named[0] else ()

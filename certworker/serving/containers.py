@@ -28,6 +28,9 @@ TIMEOUT_SECONDS = 30
 #: After so much silence the engine may be gone without a word.
 LONGEST_SILENCE_SECONDS = 60
 
+#: What the library raises for an answer that is none of Docker's.
+UNUSABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
 
 class Containers:
     """
@@ -102,7 +105,9 @@ class Containers:
                 found = client.containers(all=filters is None, filters=filters)
         except _Failed as failed:
             raise self._of_listing(failed) from failed
-        return [Container.listed(each) for each in found]
+        if not isinstance(found, list):
+            raise self._unreachable("its containers", "its answer is no list")
+        return list(filter(None, map(Container.listed, found)))
 
     def _starts(self, filters: dict[str, list[str]]) -> Starts:
         from docker.errors import APIError
@@ -146,7 +151,7 @@ class Containers:
             return ListingRefused(engine=self._engine, reason=f"HTTP {failed.status}")
         return self._unreachable("its containers", failed)
 
-    def _unreachable(self, wish: str, failed: _Failed) -> EngineUnreachable:
+    def _unreachable(self, wish: str, failed: object) -> EngineUnreachable:
         return EngineUnreachable(engine=self._engine, wish=wish, reason=failed)
 
 
@@ -163,9 +168,10 @@ class Starts:
         for line in self._lines:
             try:
                 event = json.loads(line)
-            except ValueError:
-                return  # cut off in the middle
-            yield Container.started(event)
+            except (ValueError, RecursionError):
+                continue  # cut off in the middle, or no event
+            if container := Container.started(event):
+                yield container
 
     def close(self) -> None:
         """
@@ -193,7 +199,7 @@ def _told() -> Iterator[None]:
 
     try:
         yield
-    except (DockerException, OSError) as error:
+    except (DockerException, OSError, *UNUSABLE) as error:
         # A question for the engine's version comes first, and what went wrong there is wrapped.
         cause = error if isinstance(error, APIError) else error.__cause__ or error
         if not isinstance(cause, APIError):

@@ -12,9 +12,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from certworker import durable
 from certworker.settings.choices import AuthorityChoice
 
 _WRITTEN = re.compile(r"(?:([1-9][0-9]{0,8}) of )?([1-9][0-9]{0,8})/([1-9][0-9]{0,3})([mhd])")
+#: A limit for each of ten thousand domains takes a tenth of this.
+LARGEST_FILE_BYTES = 4 * 1024 * 1024
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -91,7 +94,7 @@ def grants_in(file: Path) -> Mapping[str, Mapping[str, Any]]:
     """
     granted: dict[str, dict[str, Any]] = {}
     try:
-        for name, limits in json.loads(file.read_bytes()).items():
+        for name, limits in json.loads(durable.read(file, LARGEST_FILE_BYTES)).items():
             # A CA may be named twice: by its label and by its URL.
             known = granted.setdefault(AuthorityChoice.named(name).label, {})
             known.update({key: _read(key, value) for key, value in limits.items()})

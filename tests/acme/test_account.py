@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from base64 import urlsafe_b64encode
 from pathlib import Path
 from threading import Thread
@@ -30,6 +31,16 @@ def files(tmp_path: Path) -> AccountFiles:
 
 
 class TestKey:
+    def test_a_pipe_in_its_place_stops_nobody(self, files: AccountFiles) -> None:
+        """
+        To open one waits until another program opens it, too.
+        """
+        with files.locked():
+            os.mkfifo(files.key_path)
+
+        with pytest.raises(AccountKeyUnreadable, match="no regular file"):
+            files.read()
+
     def test_there_is_none_at_first(self, files: AccountFiles) -> None:
         """
         Whoever only reads makes nothing: the doctor looks at volumes that nobody has used yet.

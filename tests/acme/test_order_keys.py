@@ -34,6 +34,15 @@ def keys(directory: Path) -> OrderKeys:
 
 
 class TestKeys:
+    def test_a_pipe_in_its_place_is_no_key(self, keys: OrderKeys, directory: Path) -> None:
+        """
+        To open one waits until another program opens it, too.
+        """
+        directory.mkdir(parents=True)
+        os.mkfifo(keys._path(URL))
+
+        assert keys.find(URL) is None
+
     def test_a_key_is_found_again_after_a_crash(self, keys: OrderKeys, directory: Path) -> None:
         """
         Without it the CA's certificate would be of no use.

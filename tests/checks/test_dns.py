@@ -5,6 +5,8 @@ Questions to real name servers, and what their answers become.
 from __future__ import annotations
 
 import pytest
+from dns import rrset
+from dns.message import make_query, make_response
 
 from certworker.checks import dns
 from certworker.checks.dns import MOST_ALIASES, SILENT, Ask, Heard, ask
@@ -145,3 +147,17 @@ class TestAsk:
         shop.servers[0].reason = (7, "signature expired")
 
         assert "SERVFAIL (7 (Signature Expired): signature expired)" == heard(shop, "shop.org", "A").trouble
+
+
+class TestClasses:
+    def test_a_record_of_another_class_is_left_out(self) -> None:
+        """
+        An address of CHAOS is a name and a number (RFC 1035, section 3.4.1 has those of the Internet).
+        """
+        query = make_query("shop.org", "A")
+        reply = make_response(query)
+        for text in ("shop.org. 60 CH A ns.shop.org. 7", "shop.org. 60 IN A 203.0.113.7"):
+            owner, ttl, of_class, kind, *data = text.split()
+            reply.answer.append(rrset.from_text(owner, int(ttl), of_class, kind, " ".join(data)))
+
+        assert ("203.0.113.7",) == dns._heard(reply).of("shop.org", "A")

@@ -299,3 +299,12 @@ class TestOwnServers:
 
         assert () == own_servers(file)
         assert () == own_servers(tmp_path / "missing")
+
+    def test_a_file_of_another_kind_names_none(self, tmp_path: Path) -> None:
+        """
+        Neither one that is not text, nor one without an end.
+        """
+        (tmp_path / "resolv.conf").write_bytes(b"nameserver \xff\n")
+
+        assert () == own_servers(tmp_path / "resolv.conf")
+        assert () == own_servers(Path("/dev/zero"))

@@ -38,6 +38,7 @@ class TestListed:
         """
         container = Container.listed(ENTRY)
 
+        assert container
         assert ("traefik-1", "traefik:v3.7", "running") == (container.name, container.image, container.state)
         assert {"com.docker.compose.service": "traefik"} == container.labels
         assert (Published("0.0.0.0", 80),) == container.published  # noqa: S104
@@ -50,7 +51,35 @@ class TestListed:
         """
         container = Container.listed({"Id": ENTRY["Id"]} | empty)
 
+        assert container
         assert ("8dfafdbc3a40", {}, ()) == (container.name, container.labels, container.published)
+
+    @pytest.mark.parametrize("odd", [7, "text", {"a": 7}, [7, None, {"a": None}], {"PublicPort": "80"}])
+    @pytest.mark.parametrize("member", sorted(set(ENTRY) - {"Id"}))
+    def test_a_member_of_another_type_counts_as_left_out(self, member: str, odd: object) -> None:
+        """
+        What answers at the engine's address may be anything.
+        """
+        container = Container.listed({**ENTRY, member: odd})
+
+        assert container
+        assert all(isinstance(text, str) for text in (container.name, container.image, container.state))
+
+    @pytest.mark.parametrize("entry", [None, 7, [], {}, {"Id": None}, {"Id": ""}])
+    def test_an_entry_without_an_id_is_no_container(self, entry: object) -> None:
+        """
+        Nothing could be done with it.
+        """
+        assert Container.listed(entry) is None
+
+    def test_a_name_is_printable(self) -> None:
+        """
+        It is written to the log and to terminals.
+        """
+        container = Container.listed({**ENTRY, "Names": ["/\x1b[2J"]})
+
+        assert container
+        assert container.name.isprintable()
 
     @pytest.mark.parametrize(
         ("path", "found"),
@@ -67,7 +96,10 @@ class TestListed:
         """
         Two containers see the same files where this is the same.
         """
-        assert found == Container.listed(ENTRY).lies_at(Path(path))
+        container = Container.listed(ENTRY)
+
+        assert container
+        assert found == container.lies_at(Path(path))
 
 
 class TestStarted:
@@ -78,5 +110,16 @@ class TestStarted:
         attributes = {"name": "web", "image": "nginx", "certworker.domains": "shop.example.org"}
         container = Container.started({"Actor": {"ID": "8dfa", "Attributes": attributes}})
 
+        assert container
         assert ("8dfa", "web") == (container.id, container.name)
         assert "shop.example.org" == container.labels["certworker.domains"]
+
+    @pytest.mark.parametrize(
+        "event",
+        [None, [], {}, {"Actor": None}, {"Actor": {"ID": "1", "Attributes": [1]}}, {"Actor": {"ID": 1}}],
+    )
+    def test_an_event_without_an_id_and_a_name_is_no_start(self, event: object) -> None:
+        """
+        The reader of labels waits for the next one.
+        """
+        assert Container.started(event) is None

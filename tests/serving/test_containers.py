@@ -19,7 +19,7 @@ from certworker.serving.containers import Containers, Starts
 from certworker.settings.reloads import Reload
 from tests.servers.engine import Engine, Listed
 from tests.servers.ports import free_port
-from tests.servers.web import WebServer, always
+from tests.servers.web import WebServer, always, response
 from tests.servers.worker import wait_until
 
 
@@ -220,3 +220,52 @@ class TestImport:
         program = "import sys, certworker.cli.work; assert 'docker' not in sys.modules"
 
         subprocess.run([sys.executable, "-c", program], check=True)
+
+
+class TestOddAnswers:
+    """
+    Whatever answers at the engine's address.
+    """
+
+    @pytest.mark.parametrize("body", ["null", "7", "{}", "[" * 20_000, '"text"'])
+    def test_a_list_that_is_none_is_no_engine(self, body: str) -> None:
+        """
+        The remedy is about the address of the engine.
+        """
+        with odd_engine(body) as server, pytest.raises(EngineUnreachable):
+            Containers(f"tcp://127.0.0.1:{server.port}").all()
+
+    def test_an_odd_entry_hides_no_container(self) -> None:
+        """
+        Each of them has its own label.
+        """
+        with odd_engine('[null, 7, {"Id": null}, {"Id": "1", "Names": ["/web"]}]') as server:
+            (container,) = Containers(f"tcp://127.0.0.1:{server.port}").all()
+
+        assert container.name == "web"
+
+    def test_an_odd_event_hides_no_start(self) -> None:
+        """
+        The stream goes on behind it.
+        """
+        start = '{"Actor": {"ID": "1", "Attributes": {"name": "web"}}}'
+        with odd_engine(f"null\n{{\n\n7\n{start}\n") as server:
+            starts = Containers(f"tcp://127.0.0.1:{server.port}").starts("label")
+            assert ["web"] == [container.name for container in starts]
+            starts.close()
+
+    @pytest.mark.parametrize("body", ["null", "{}", '{"Id": 7, "ExitCode": "none"}', "7"])
+    def test_a_command_of_an_odd_engine_fails(self, body: str) -> None:
+        """
+        With the failure that names the engine.
+        """
+        with odd_engine(body) as server, pytest.raises((EngineUnreachable, ReloadFailed)):
+            Containers(f"tcp://127.0.0.1:{server.port}").reload(Reload.parse("web:exec:reload"))
+
+
+def odd_engine(body: str) -> WebServer:
+    """
+    Return a server that knows its version, and answers everything else with *body*.
+    """
+    version = '{"ApiVersion": "1.45", "MinAPIVersion": "1.24"}'
+    return WebServer(lambda path, _visitor: response(200, version if path == "/version" else body))

@@ -30,6 +30,13 @@ class TestGrantsIn:
             "letsencrypt": {"orders_per_account": Limit(3_000, 3 * HOUR), "failures_per_name": None}
         } == grants_in(tmp_path / "limits.json")
 
+    def test_a_file_without_an_end_is_refused(self) -> None:
+        """
+        It would fill the memory.
+        """
+        with pytest.raises(OSError, match="no regular file"):
+            grants_in(Path("/dev/zero"))
+
 
 class TestSetting:
     @pytest.mark.parametrize(

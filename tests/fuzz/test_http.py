@@ -1,0 +1,238 @@
+"""
+HTTP: the answers of web servers and of a container engine, and requests to the worker's own server.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from ipaddress import IPv4Address, ip_address
+from pathlib import PurePath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certworker.answer import CHALLENGE_PATH
+from certworker.checks.addresses import Address
+from certworker.checks.diagnosis import diagnosis
+from certworker.checks.probe import Probe
+from certworker.door import Door
+from certworker.errors import CertworkerError
+from certworker.serving.containers import Containers
+from certworker.settings import HttpAddress
+from certworker.settings.reloads import Reload
+from tests.fuzz.strategies import as_bytes, documents, raw, spoiled, texts, written
+from tests.servers.web import Respond, WebServer, response, says
+
+NAME, TOKEN = "shop.example.org", "a" * 43
+HOME = IPv4Address("127.0.0.1")
+
+lines = st.sampled_from(
+    [b"HTTP/1.1 200 OK", b"HTTP/1.1 302 Found", b"HTTP/1.0 404", b"HTTP/1.1 100 Continue", b"HTTP/9.9 999 x"]
+) | raw.map(lambda text: text[:100])
+names = st.sampled_from(
+    [
+        "Location",
+        "Content-Length",
+        "Transfer-Encoding",
+        "Content-Encoding",
+        "Server",
+        "CF-RAY",
+        "Via",
+        "",
+        "a b",
+    ]
+)
+headers = st.lists(
+    st.tuples(
+        names, texts | st.sampled_from(["chunked", "-1", "http://other/", "//[::1", "https:", "/again"])
+    ),
+    max_size=4,
+)
+bodies = (
+    st.sampled_from([b"", b"token.thumbprint", b"5\r\nhello\r\nzz\r\n", b"<html>\0\xff", b"x" * 70_000]) | raw
+)
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> bytes:
+    """
+    The answer of a web server, from its first byte to its last.
+    """
+    if not draw(st.integers(0, 5)):
+        return draw(raw)
+    head = [draw(lines), *(as_bytes(f"{name}: {value}") for name, value in draw(headers))]
+    return b"\r\n".join(head) + b"\r\n\r\n" + draw(bodies)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[WebServer]:
+    """
+    A web server whose answer each example sets.
+    """
+    with WebServer(says(b"")) as started:
+        yield started
+
+
+@given(answer=answers())
+def test_probe(server: WebServer, answer: bytes) -> None:
+    """
+    Whatever comes is a journey, and its diagnosis is printable.
+    """
+
+    def resolve(_name: str) -> Sequence[Address]:
+        return [ip_address("127.0.0.1")]
+
+    server.respond = says(answer)
+    journey = Probe(server.port, False, resolve, 2).fetch(NAME, CHALLENGE_PATH + TOKEN, HOME)
+
+    assert not journey.brings(f"{TOKEN}.other")
+    assert str(diagnosis(NAME, journey, [])).isprintable()
+
+
+def in_good_order(content_of: Callable[[str], bytes]) -> Respond:
+    """
+    Return what sends the whole answer to a path, and waits until the client has read it.
+    """
+
+    def respond(path: str, visitor: socket.socket) -> bytes:
+        visitor.sendall(content_of(path))
+        visitor.shutdown(socket.SHUT_WR)
+        visitor.settimeout(2)
+        while visitor.recv(4_096):
+            pass
+        return b""
+
+    return respond
+
+
+def engine_with(content: bytes, version: bytes) -> Respond:
+    """
+    Return an engine that answers with *content*, and says *version* of itself.
+    """
+    return in_good_order(
+        lambda path: response(200, version if path.startswith("/version") else content, Connection="close")
+    )
+
+
+CONTAINER = {
+    "Id": "0123456789abcdef",
+    "Names": ["/web", "/other/alias"],
+    "Image": "nginx:1",
+    "State": "running",
+    "Labels": {"certworker.domains": "shop.example.org"},
+    "Ports": [{"IP": "127.0.0.1", "PrivatePort": 80, "PublicPort": 80, "Type": "tcp"}],
+    "Mounts": [{"Type": "volume", "Name": "certificates", "Source": "/var/lib", "Destination": "/storage"}],
+    "HostConfig": {"NetworkMode": "default"},
+}
+NEIGHBOR = {
+    "Id": "fedcba9876543210",
+    "Names": ["/neighbor"],
+    "Labels": {"certworker.domains": "a.example.net"},
+}
+EVENT = {
+    "Type": "container",
+    "Action": "start",
+    "Actor": {
+        "ID": "0123456789abcdef",
+        "Attributes": {"name": "web", "certworker.domains": "shop.example.org"},
+    },
+}
+VERSION = b'{"ApiVersion": "1.45", "MinAPIVersion": "1.24", "Version": "27.0"}'
+
+
+@given(
+    listed=spoiled(CONTAINER),
+    answer=documents([CONTAINER]),
+    version=st.just(VERSION) | documents(json.loads(VERSION)),
+)
+def test_containers(server: WebServer, listed: object, answer: bytes, version: bytes) -> None:
+    """
+    A container of which the engine says odd things hides no other.
+    """
+    engine = Containers(f"tcp://127.0.0.1:{server.port}")
+    both = written([listed, NEIGHBOR])
+    server.respond = engine_with(both, VERSION)
+    with suppress(CertworkerError):
+        found = engine.running("certworker.domains")
+        assert "neighbor" in [each.name for each in found]
+        for each in found:
+            each.lies_at(PurePath("/storage/certificates"))
+            assert all(isinstance(text, str) for text in (each.id, each.name, each.image, each.state))
+            assert all(isinstance(text, str) for text in each.labels.values())
+    server.respond = engine_with(answer, version)
+    with suppress(CertworkerError):
+        engine.all()
+    with suppress(CertworkerError):
+        engine.reload(Reload.parse("web:exec:reload"))
+
+
+@given(lines=st.lists(documents(EVENT), max_size=3))
+def test_starts(server: WebServer, lines: list[bytes]) -> None:
+    """
+    An event that is none hides no other.
+    """
+    neighbor = json.dumps({**EVENT, "Actor": {"ID": "1", "Attributes": {"name": "neighbor"}}}).encode()
+    events = b"\n".join([*(line.replace(b"\n", b" ").replace(b"\r", b" ") for line in lines), neighbor, b""])
+    server.respond = engine_with(events, VERSION)
+    starts = Containers(f"tcp://127.0.0.1:{server.port}").starts("certworker.domains")
+    try:
+        assert "neighbor" in [each.name for each in starts]
+    finally:
+        starts.close()
+
+
+@pytest.fixture(scope="module")
+def door() -> Iterator[Door]:
+    """
+    The worker's server, with one token.
+    """
+    door = Door(
+        HttpAddress("127.0.0.1", 0),
+        answer={TOKEN: f"{TOKEN}.thumbprint"}.get,
+        healthy=lambda: {"healthy": True},
+        metrics=lambda: b"",
+    )
+    door.start()
+    yield door
+    door.stop()
+
+
+starts = st.sampled_from(
+    [
+        b"GET / HTTP/1.1",
+        b"POST /healthz HTTP/1.1",
+        b"GET //metrics HTTP/1.0",
+        b"PRI * HTTP/2.0",
+        b"GET http://[ HTTP/1.1",
+    ]
+) | raw.map(lambda text: text[:9_000])
+sent = st.lists(
+    st.tuples(
+        st.sampled_from(["Host", "Content-Length", "Transfer-Encoding", "Expect", "Connection", "X"]),
+        texts | st.sampled_from(["chunked", "-1", "5", "100-continue", "close, keep-alive", "chunked, gzip"]),
+    ),
+    max_size=4,
+)
+
+
+@given(start=starts, sent=sent, body=bodies, path=texts)
+def test_door(door: Door, start: bytes, sent: list[tuple[str, str]], body: bytes, path: str) -> None:
+    """
+    No request ends the server: the next one is answered.
+    """
+    head = [start, *(as_bytes(f"{name}: {value}") for name, value in sent)]
+    for request in (b"\r\n".join(head) + b"\r\n\r\n" + body, b"GET " + as_bytes(path) + b" HTTP/1.1\r\n\r\n"):
+        with suppress(OSError), socket.create_connection(("127.0.0.1", door.port), timeout=5) as visitor:
+            visitor.sendall(request)
+            visitor.shutdown(socket.SHUT_WR)
+            visitor.settimeout(0.05)
+            visitor.recv(4_096)
+    connection = http.client.HTTPConnection("127.0.0.1", door.port, timeout=10)
+    connection.request("GET", CHALLENGE_PATH + TOKEN)
+    assert connection.getresponse().read() == f"{TOKEN}.thumbprint".encode()
+    connection.close()

@@ -1,0 +1,489 @@
+"""
+Redis: each program that has access to it can write any value to any key.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis import Redis
+
+from certworker.errors import CertworkerError
+from certworker.errors.limits import LocalGuard, Paused
+from certworker.errors.machine import AlreadyUnderWay, BadJob, SchemaTooNew
+from certworker.errors.naming import PayloadFailure
+from certworker.errors.redis import RedisFault
+from certworker.intake.appwrite.messages import Message, read_resque, read_utopia
+from certworker.intake.following import follow
+from certworker.intake.health import REPORTS, Health, reports
+from certworker.intake.jobs import READ, registered
+from certworker.intake.payload import read_call
+from certworker.intake.queue import QUEUE, request_certificate
+from certworker.intake.survey import survey
+from certworker.ledger.agenda import AGENDA, Agenda
+from certworker.ledger.budget import BUDGET, PAUSES, Budget
+from certworker.ledger.configuration import has_changed
+from certworker.ledger.daily import Daily
+from certworker.ledger.doubts import Doubts
+from certworker.ledger.events import EVENTS, Events
+from certworker.ledger.lanes import LANE, LANES, Lanes, NewJob, Request
+from certworker.ledger.limits import LETS_ENCRYPT
+from certworker.ledger.lock import FENCE, LOCKS, NameLocks
+from certworker.ledger.orders import OrdersUnderWay
+from certworker.ledger.outbox import Outbox, Told
+from certworker.ledger.prices import set_of
+from certworker.ledger.record import RECORDS, Records
+from certworker.ledger.schema import KEY, check_schema
+from certworker.ledger.story import STORIES, Event, Stories
+from certworker.ledger.tokens import TOKENS, ChallengeTokens
+from certworker.reports.notice import Notice, plain, read, sort
+from certworker.settings import AuthorityChoice
+from certworker.supervision import Heartbeats
+from tests.fuzz.strategies import anything, as_bytes, documents, numbers, raw, spoiled, texts, written
+
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+#: The name whose values are hostile, and the one that loses nothing.
+NAME, NEIGHBOR = "shop.example.org", "neighbor.example.net"
+
+#: What Redis holds: a text is written as it is.
+values = texts.map(as_bytes) | numbers.map(as_bytes) | anything.map(written) | raw
+scores = st.sampled_from([0, -1, 1e300, float("inf"), float("-inf"), NOW.timestamp()]) | st.floats(
+    allow_nan=False
+)
+
+
+@dataclass(frozen=True)
+class Value:
+    """
+    The value of a key.
+    """
+
+    type: str
+    content: Any
+
+    def write(self, connection: Redis, key: str) -> None:
+        """
+        Put it in the place of whatever *key* has.
+        """
+        connection.delete(key)
+        if self.type == "string":
+            connection.set(key, self.content)
+        elif self.type == "list":
+            connection.rpush(key, *self.content)
+        elif self.type == "set":
+            connection.sadd(key, *self.content)
+        elif self.type == "hash":
+            connection.hset(key, mapping=self.content)
+        elif self.type == "zset":
+            connection.zadd(key, self.content)
+        else:
+            connection.xadd(key, self.content)
+
+
+def of_type(name: str, content: st.SearchStrategy[Any]) -> st.SearchStrategy[Value]:
+    """
+    Values of one type; Redis has no empty ones.
+    """
+    return content.filter(bool).map(partial(Value, name))
+
+
+some = st.lists(values, min_size=1, max_size=3)
+mappings = st.dictionaries(values, values, min_size=1, max_size=3)
+#: A key of any type.
+keys = st.one_of(
+    of_type("string", values),
+    of_type("list", some),
+    of_type("set", some),
+    of_type("hash", mappings),
+    of_type("zset", st.dictionaries(values, scores, min_size=1, max_size=3)),
+    of_type("stream", mappings),
+)
+
+
+def of_hash(valid: dict[str, Any]) -> st.SearchStrategy[Value]:
+    """
+    A hash like *valid*, or a key of any type.
+    """
+
+    def in_bytes(fields: dict[str, Any]) -> dict[str, bytes]:
+        return {name: as_bytes(value) for name, value in fields.items()}
+
+    like = of_type("hash", spoiled(valid, by=values).map(in_bytes))
+    return like | like | keys
+
+
+def of_list(valid: Any) -> st.SearchStrategy[Value]:
+    """
+    A list with texts like *valid*, or a key of any type.
+    """
+    like = of_type("list", st.lists(documents(valid), min_size=1, max_size=3))
+    return like | like | keys
+
+
+def of_string(valid: Any) -> st.SearchStrategy[Value]:
+    """
+    A text like *valid*, or a key of any type.
+    """
+    like = of_type("string", documents(valid))
+    return like | like | keys
+
+
+@pytest.fixture
+def emptied(connection: Redis) -> Callable[[], Redis]:
+    """
+    Return what empties Redis for each example.
+    """
+
+    def empty() -> Redis:
+        connection.flushall()
+        return connection
+
+    return empty
+
+
+Emptied = Callable[[], Redis]
+
+
+@given(members=st.dictionaries(values, scores, max_size=5), write=st.none() | keys)
+def test_agenda(emptied: Emptied, members: dict[bytes, float], write: Value | None) -> None:
+    """
+    A member that is no name hides none that is.
+    """
+    connection = emptied()
+    agenda = Agenda(connection)
+    if write:
+        write.write(connection, AGENDA)
+    with suppress(Exception):
+        connection.zadd(AGENDA, members)
+    agenda.put(NEIGHBOR, NOW - HOUR)
+
+    agenda.earliest(), agenda.moment(NAME), agenda.missing([NAME]), len(agenda), NAME in agenda
+    agenda.moments([NAME, NEIGHBOR])
+    assert NEIGHBOR in agenda.due(NOW, 1_000)
+    assert NEIGHBOR in agenda.names()
+    for name in agenda.beyond(NOW, 1_000):
+        agenda.moment(name)
+    assert NOW - HOUR == agenda.moment(NEIGHBOR)
+
+
+RECORD = {
+    "names": json.dumps([NAME]),
+    "state": "failed",
+    "code": "http.not_found",
+    "message": "The answer is missing.",
+    "remedy": "Route port 80.",
+    "attempts": "3",
+    "unfinished": "1",
+    "not_before": "2026-11-01T00:00:00Z",
+    "not_after": "2027-01-01T00:00:00Z",
+    "serial": "0123",
+    "authority": "letsencrypt",
+    "next_look": "2026-11-29T00:00:00Z",
+    "updated": "2026-11-28T00:00:00Z",
+}
+
+
+@given(write=of_hash(RECORD))
+def test_record(emptied: Emptied, write: Value) -> None:
+    """
+    A record that cannot be read counts as lost, and is written again.
+    """
+    connection = emptied()
+    records = Records(connection)
+    records.began([NEIGHBOR], next_look=NOW, now=NOW)
+    neighbor = records.read(NEIGHBOR)
+    write.write(connection, RECORDS + NAME)
+
+    _, found = records.read_many([NAME, NEIGHBOR])
+    assert found == neighbor
+    records.attempts(NAME), records.wants_rehearsal(NAME)
+    records.failed([NAME, NEIGHBOR], AlreadyUnderWay(name=NAME), next_look=NOW, now=NOW)
+    read = records.read(NAME)
+    assert read
+    assert read.state == "failed"
+    assert read.message.isprintable()
+
+
+@given(write=of_list(["2026-11-28T00:00:00Z", "INFO", "It began."]))
+def test_story(emptied: Emptied, write: Value) -> None:
+    """
+    A line that cannot be read is left out.
+    """
+    connection = emptied()
+    stories = Stories(connection)
+    write.write(connection, STORIES + NAME)
+    stories.tell(NAME, Event(NOW, "INFO", "It began."))
+    stories.tell(NEIGHBOR, Event(NOW, "INFO", "It began."))
+
+    assert all(event.text.isprintable() for event in stories.read(NAME))
+    assert [Event(NOW, "INFO", "It began.")] == stories.read(NEIGHBOR)
+
+
+TOKEN = "a" * 43
+
+
+@given(
+    write=of_hash({TOKEN: '{"authority": "ca", "name": "a.org", "expires": "2026-11-28T12:30:00Z"}'}),
+    stored=values,
+)
+def test_tokens(emptied: Emptied, write: Value, stored: bytes) -> None:
+    """
+    A token that cannot be read is not answered; the others are.
+    """
+    connection = emptied()
+    write.write(connection, TOKENS)
+    tokens = ChallengeTokens(connection, clock=lambda: NOW)
+    tokens.remember("b" * 43, authority="ca", name=NEIGHBOR)
+    connection.hset(TOKENS, TOKEN, stored)
+    others = ChallengeTokens(connection, clock=lambda: NOW)
+
+    others.authority_of(TOKEN), others.authority_of("c" * 43)
+    assert "b" * 43 in others.all()
+    assert others.authority_of("b" * 43) == "ca"
+
+
+ORDER = {
+    "url": "https://ca/order/1",
+    "names": [NAME],
+    "expires": "2026-12-01T00:00:00Z",
+    "reserved": True,
+    "resumed": 2,
+}
+
+
+@given(write=of_string(ORDER))
+def test_orders(emptied: Emptied, write: Value) -> None:
+    """
+    An order that cannot be read is not resumed.
+    """
+    connection = emptied()
+    orders = OrdersUnderWay(connection, "ca")
+    orders.keep([NEIGHBOR], "https://ca/order/2", expires=None, reserved=False, now=datetime.now(UTC))
+    write.write(connection, f"certworker:order:ca:{set_of([NAME])}")
+
+    if found := orders.find([NAME]):
+        assert found.names == (NAME,)
+        assert found.expires.tzinfo
+    orders.take_away([NAME])
+    assert orders.find([NAME]) is None
+    assert orders.find([NEIGHBOR])
+
+
+NOTICE = Notice(
+    "failed", NAME, "http.not_found", "It is missing.", "Route port 80.", 3, "2026-11-29 00:00 UTC"
+)
+
+
+@given(write=of_list(NOTICE.as_json()), told=keys)
+def test_outbox(emptied: Emptied, write: Value, told: Value) -> None:
+    """
+    An entry that is no notice costs the notices beside it nothing.
+    """
+    connection = emptied()
+    outbox = Outbox(connection, "mail")
+    write.write(connection, outbox.key)
+    told.write(connection, f"certworker:told:{NAME}")
+    outbox.put(Notice("recovered", NEIGHBOR, "", "", "", 80, "").as_json())
+    Told(connection).tell_once(NAME, "failed", NOTICE.as_json(), [outbox])
+    Told(connection).take_back(NAME, NOTICE.as_json(), [outbox])
+    sent: list[Notice] = []
+
+    assert outbox.deliver(read, lambda notices: sent.extend(sort(notices)))
+    assert NEIGHBOR in [notice.name for notice in sent]
+    plain(sent).encode()
+
+
+JOB = NewJob("job", "list", "hash", "[", "]", {"status": "queued"})
+
+
+@given(lane=st.sampled_from(LANES), write=keys, own=keys)
+def test_lanes(emptied: Emptied, lane: str, write: Value, own: Value) -> None:
+    """
+    A request of no form does not keep the others waiting.
+    """
+    connection = emptied()
+    lanes = Lanes(connection)
+    write.write(connection, LANE + lane)
+    own.write(connection, f"{LANE}{lane}:example.org")
+    lanes.put("new", {Request((NAME,), "example.org"): 1, Request((NEIGHBOR,), "example.net"): 1})
+
+    taken = []
+    for _ in range(30):
+        if one := lanes.take(JOB, ["example.org"]):
+            taken.append(one.fields["data"])
+    len(lanes)
+    assert any(NEIGHBOR in data for data in taken)
+
+
+@given(write=keys, pauses=keys)
+def test_budget(emptied: Emptied, write: Value, pauses: Value) -> None:
+    """
+    Without sense in the buckets there is still an answer: room, or a moment.
+    """
+    connection = emptied()
+    choice = AuthorityChoice.named("letsencrypt")
+    write.write(connection, BUDGET + choice.label)
+    pauses.write(connection, PAUSES + choice.label)
+    budget = Budget(connection, choice, LETS_ENCRYPT, issued=list, clock=lambda: NOW)
+
+    with suppress(LocalGuard, Paused), budget.spend([NAME], exempt=False, renewal=False) as spending:
+        spending.placed(replaces=False)
+    list(budget.used([NAME])), budget.ends([NAME]), budget.resume([NAME])
+    with suppress(LocalGuard), budget.spend([NEIGHBOR], exempt=False, renewal=True):
+        pass
+
+
+@given(fence=of_type("string", values) | keys, lock=values, write=st.booleans())
+def test_locks(emptied: Emptied, fence: Value, lock: bytes, write: bool) -> None:
+    """
+    A fence that makes no sense counts as lost, and a lock without an end is nobody's.
+    """
+    connection = emptied()
+    fence.write(connection, FENCE)
+    if write:
+        connection.set(LOCKS + NAME, lock)
+    locks = NameLocks(connection, highest_token=lambda: 5)
+    with suppress(RedisFault), locks.hold([NAME]) as lease:
+        assert lease.token > 5
+        assert lease.still_held()
+    with locks.hold([NEIGHBOR]) as lease:
+        assert lease.token > 5
+    locks.loop.stop(0)
+
+
+@given(schema=of_type("string", values) | keys, digest=keys, others=keys)
+def test_single_values(emptied: Emptied, schema: Value, digest: Value, others: Value) -> None:
+    """
+    A value of no sense is replaced; only a plausible version of a newer worker is obeyed.
+    """
+    connection = emptied()
+    schema.write(connection, KEY)
+    with suppress(SchemaTooNew):
+        check_schema(connection)
+    digest.write(connection, "certworker:configuration")
+    others.write(connection, "certworker:said:what")
+    others.write(connection, f"certworker:doubt:{NAME}")
+    others.write(connection, EVENTS)
+    has_changed(connection, "fingerprint")
+    Daily(connection).first("what")
+    Doubts(connection).may_ask(NAME)
+    Events(connection).tell([NAME], {"name": NAME})
+
+
+@given(text=documents(["certworker.issue", None, [], {"domain": NAME, "force": True}]), packed=st.booleans())
+def test_call(text: bytes, packed: bool) -> None:
+    """
+    What is no call is refused with a reason.
+    """
+    with suppress(PayloadFailure, BadJob):
+        assert isinstance(read_call(zlib.compress(text) if packed else text).keywords, dict)
+
+
+HASH = {"status": "queued", "timeout": "900", "result_ttl": "500", "failure_ttl": "500", "origin": QUEUE}
+
+
+@given(
+    write=of_hash({**HASH, "data": '["certworker.issue", null, [], {"domain": "a.org"}]'}),
+    more=st.dictionaries(st.sampled_from(READ), values, max_size=3),
+    job_id=values,
+)
+def test_job(emptied: Emptied, write: Value, more: dict[str, bytes], job_id: bytes) -> None:
+    """
+    A job is run or refused, and both are recorded.
+    """
+    connection = emptied()
+
+    def issue(
+        domain: object = None, force: object = None, i_know: object = None, by: object = None
+    ) -> dict[str, object]:
+        return {"state": "issued"}
+
+    kind = registered({"certworker.issue": issue})
+    write.write(connection, "rq:job:hostile")
+    for field, value in more.items():
+        connection.hset("rq:job:hostile", field, value)
+    with suppress(BadJob):
+        kind.find(job_id, connection)
+    with suppress(BadJob):
+        job = kind.find(b"hostile", connection)
+        job.to_dict()
+        with suppress(CertworkerError):
+            job.perform()
+    job_id_of_neighbor = request_certificate((NEIGHBOR,), connection=connection)
+    assert kind.find(job_id_of_neighbor.encode(), connection).failure is None
+
+
+UTOPIA = {
+    "pid": "6748",
+    "queue": "v1-certificates",
+    "timestamp": 1_790_000_000,
+    "payload": {"domain": {"domain": NAME}, "action": "generation", "skipRenewCheck": False},
+}
+RESQUE = {"class": "CertificatesV1", "args": [{"domain": NAME, "skipRenewCheck": True}], "id": "1"}
+
+
+@given(text=documents(UTOPIA) | documents(RESQUE), reader=st.sampled_from([read_utopia, read_resque]))
+def test_message(text: bytes, reader: Callable[[bytes], Message]) -> None:
+    """
+    A message of Appwrite is a request, or is refused with a reason.
+    """
+    with suppress(PayloadFailure):
+        assert isinstance(reader(text).domain, str)
+
+
+@given(
+    job=of_hash(HASH), result=of_hash({"return_value": "e30=", "exc_string": "eJwDAAAAAAE="}), ended=values
+)
+def test_follow(emptied: Emptied, job: Value, result: Value, ended: bytes) -> None:
+    """
+    Who waits for a job gets one printable line.
+    """
+    connection = emptied()
+    job.write(connection, "rq:job:one")
+    result.write(connection, "rq:results:one")
+    with suppress(Exception):
+        connection.xadd("rq:results:one", {"return_value": ended, "exc_string": ended})
+        connection.hset("rq:job:one", "status", "failed")
+
+    ends = follow(connection, [("one", (NAME,)), ("two", (NEIGHBOR,))], timeout_seconds=0)
+    assert all(each.told.isprintable() for each in ends)
+
+
+@given(
+    index=keys,
+    report=of_string({"host": "here", "pid": 1, "healthy": True, "scheduler": True, "stalled": ["jobs"]}),
+    queues=st.lists(values, min_size=1, max_size=3),
+    other=keys,
+)
+def test_reports(
+    emptied: Emptied, index: Value, report: Value, queues: Sequence[bytes], other: Value
+) -> None:
+    """
+    What other workers report of themselves is printable, and a report that is none is left out.
+    """
+    connection = emptied()
+    index.write(connection, REPORTS)
+    with suppress(Exception):
+        connection.sadd(REPORTS, "one")
+    report.write(connection, f"{REPORTS}:one")
+    Health(connection, Heartbeats(), lambda: True)._step()
+    for each in reports(connection):
+        assert f"{each.host}{each.reason}{''.join(each.stalled)}".isprintable()
+    connection.sadd("rq:queues", *queues)
+    other.write(connection, f"rq:workers:{QUEUE}")
+    for queue in queues:
+        other.write(connection, f"rq:queue:{queue.decode(errors='replace')}"[:200])
+    for foreign in survey(connection).foreign:
+        assert str(foreign).isprintable()
