@@ -8,7 +8,7 @@ import json
 import zlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -282,7 +282,18 @@ def test_orders(emptied: Emptied, write: Value) -> None:
 
 
 NOTICE = Notice(
-    "failed", NAME, "http.not_found", "It is missing.", "Route port 80.", 3, "2026-11-29 00:00 UTC"
+    kind="failed",
+    name=NAME,
+    code="http.not_found",
+    message="It is missing.",
+    remedy="Route port 80.",
+    in_service="valid",
+    days_left=3,
+    next_attempt="2026-11-29T00:00:00Z",
+    moment="2026-11-28T00:00:00Z",
+    id="1",
+    instance="example.org",
+    host="worker",
 )
 
 
@@ -295,7 +306,7 @@ def test_outbox(emptied: Emptied, write: Value, told: Value) -> None:
     outbox = Outbox(connection, "mail")
     write.write(connection, outbox.key)
     told.write(connection, f"certworker:told:{NAME}")
-    outbox.put(Notice("recovered", NEIGHBOR, "", "", "", 80, "").as_json())
+    outbox.put(replace(NOTICE, name=NEIGHBOR).as_json())
     Told(connection).tell_once(NAME, "failed", NOTICE.as_json(), [outbox])
     Told(connection).take_back(NAME, NOTICE.as_json(), [outbox])
     sent: list[Notice] = []
