@@ -9,13 +9,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from certworker.certificates import Certificate, PrivateKey
-from certworker.serving.pair import Stored
-from certworker.serving.volume import Volume
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.keypair import StoredCertificate
 
 LIFETIME = timedelta(days=90)
 
 
-def stored(volume: Volume, names: Iterable[str], now: datetime) -> Iterator[Stored]:
+def stored(volume: CertificateStore, names: Iterable[str], now: datetime) -> Iterator[StoredCertificate]:
     """
     Store one for each of *names*, issued just now.
     """

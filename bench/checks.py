@@ -12,7 +12,7 @@ from statistics import median
 
 from bench.figures import Figure, progress
 from bench.worlds import environment, redis_server, worker
-from tests.houses import open_house
+from tests.app_fixture import open_app
 from tests.servers.development import development_authority
 from tests.servers.ports import free_port
 from tests.servers.unbound import Unbound
@@ -56,11 +56,11 @@ def _of_a_job(place: Path, dns: tuple[str, int]) -> float:
         redis_server(place / "redis") as redis,
         redis.client() as connection,
         development_authority(place, http01_port=port, resolve=_here) as ca,
-        open_house(place, connection, ca.directory_url, port, _APP_DNS="{}:{}".format(*dns)) as house,
+        open_app(place, connection, ca.directory_url, port, _APP_DNS="{}:{}".format(*dns)) as app,
     ):
         for number in range(WARM_UP + ROUNDS):
             began = time.perf_counter()
-            house.preflight([_name(number)])
+            app.preflight([_name(number)])
             took.append(time.perf_counter() - began)
     return median(took[WARM_UP:])
 

@@ -15,11 +15,11 @@ from redis import Redis
 
 from bench.figures import Figure, progress
 from bench.worlds import redis_server
-from certworker.answer import CHALLENGE_PATH
-from certworker.development.authority import DevelopmentAuthority
-from certworker.intake.queue import request_certificate
-from certworker.ledger.lock import LOCKS
-from certworker.ledger.tokens import TOKENS
+from certworker.challenges.challenge import CHALLENGE_PATH
+from certworker.challenges.tokens import TOKENS
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.state.locks import LOCKS
+from certworker.worker.producer import request_certificate
 from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.worker import WorkerProcess, two_workers, wait_until
 

@@ -17,18 +17,18 @@ from redis import Redis
 from bench.certificates import stored
 from bench.figures import Figure, progress
 from bench.worlds import redis_server
-from certworker.ledger.agenda import AGENDA, Agenda
-from certworker.ledger.budget import BUDGET, Budget
-from certworker.ledger.lanes import Lanes
-from certworker.ledger.limits import LETS_ENCRYPT
-from certworker.ledger.lock import NameLocks
-from certworker.ledger.record import Records
-from certworker.rounds import Rounds
-from certworker.schedule import Schedule
-from certworker.serving.traefik import Traefik
-from certworker.serving.volume import Volume
-from certworker.settings import AuthorityChoice
+from certworker.ratelimits.budget import BUDGET, Budget
+from certworker.ratelimits.limits import LETS_ENCRYPT
+from certworker.renewal.agenda import AGENDA, Agenda
+from certworker.renewal.policy import RenewalPolicy
+from certworker.renewal.reconciler import Reconciler
+from certworker.settings import CaChoice
 from certworker.settings.limits import Limit, Limits
+from certworker.state.domain_records import DomainRecords
+from certworker.state.locks import DomainLocks
+from certworker.state.priority_queues import PriorityQueues
+from certworker.storage.certificate_store import CertificateStore
+from certworker.traefik.config import TraefikConfig
 
 TITLE = "the ledger"
 NOTE = (
@@ -61,7 +61,7 @@ def measure(place: Path) -> list[Figure]:
     with redis_server(place / "redis") as redis, redis.client() as connection:
         agenda, bytes_a_name = _agenda(connection)
         due = _milliseconds(lambda _: agenda.due(datetime.now(UTC), DUE), rounds=50)
-        locked = _milliseconds(_guarded(connection, Volume(place / "certificates")))
+        locked = _milliseconds(_guarded(connection, CertificateStore(place / "certificates")))
         looked = _look(connection, place)
         remembered = connection.memory_usage(BUDGET + "letsencrypt", samples=0) or 0
     return [
@@ -90,17 +90,17 @@ def _look(connection: Redis, place: Path) -> float:
     """
     progress(f"{TITLE}: storing {DUE} certificates")
     random, agenda = Random(3), Agenda(connection)
-    volume, traefik = Volume(place / "certificates"), Traefik(place / "config")
+    volume, traefik = CertificateStore(place / "certificates"), TraefikConfig(place / "config")
     names = [f"look{number:04}.example.org" for number in range(DUE)]
     for each in stored(volume, names, datetime.now(UTC)):
         traefik.serve(each)
-    rounds = Rounds(
+    rounds = Reconciler(
         volume,
         traefik,
-        Records(connection),
+        DomainRecords(connection),
         agenda,
-        Lanes(connection),
-        Schedule(lambda _facts: None, random).plan,
+        PriorityQueues(connection),
+        RenewalPolicy(lambda _facts: None, random).decide,
         remove=lambda _name: False,
         check_request=lambda _names: None,
         clock=lambda: datetime.now(UTC),
@@ -111,20 +111,20 @@ def _look(connection: Redis, place: Path) -> float:
     for _ in range(LOOKS):
         agenda.put_many(dict.fromkeys(names, datetime.now(UTC)))
         began = time.perf_counter()
-        rounds.look()
+        rounds.enqueue_due()
         took.append(time.perf_counter() - began)
     return 1000 * median(took) / DUE
 
 
-def _guarded(connection: Redis, volume: Volume) -> Callable[[int], None]:
-    locks = NameLocks(connection, highest_token=volume.highest_token)
-    budget = Budget(connection, AuthorityChoice.named("letsencrypt"), ROOMY, issued=list)
+def _guarded(connection: Redis, volume: CertificateStore) -> Callable[[int], None]:
+    locks = DomainLocks(connection, highest_token=volume.highest_token)
+    budget = Budget(connection, CaChoice.named("letsencrypt"), ROOMY, issued=list)
 
     def job(number: int) -> None:
         names = (f"shop{number:06}.example.org",)
         with ExitStack() as stack:
             stack.enter_context(locks.hold(names))
-            spending = stack.enter_context(budget.spend(names, exempt=False, renewal=False))
+            spending = stack.enter_context(budget.reserve(names, exempt=False, renewal=False))
             spending.placed(replaces=False)
             spending.validated()
 

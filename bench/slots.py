@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.figures import Figure, progress
 from bench.memory import tree_bytes
 from bench.worlds import PATIENCE_SECONDS, worker
-from certworker.development.authority import DevelopmentAuthority
+from certworker.devca.authority import DevelopmentAuthority
 from tests.servers.ports import free_port
 
 TITLE = "64 slots at a slow CA"

@@ -19,9 +19,9 @@ from redis import Redis
 from bench.certificates import LIFETIME, stored
 from bench.figures import Figure, progress
 from bench.worlds import environment, redis_server, settings
-from certworker.ledger.agenda import Agenda
-from certworker.ledger.record import RECORDS, Records
-from certworker.serving.volume import Volume
+from certworker.renewal.agenda import Agenda
+from certworker.state.domain_records import RECORDS, DomainRecords
+from certworker.storage.certificate_store import CertificateStore
 
 TITLE = "from start to exit"
 NOTE = (
@@ -72,13 +72,13 @@ def _populate(connection: Redis, certificates_dir: Path) -> None:
     Agenda(connection, lambda _: None).put_many({name: now + random.random() * LIFETIME for name in names})
 
     # One record is written as the worker does it and copied, which is quicker by far.
-    Records(connection).issued(
+    DomainRecords(connection).record_issued(
         names[:1],
         not_before=now,
         not_after=now + LIFETIME,
         serial="1",
         authority="bench",
-        next_look=now + LIFETIME / 3,
+        next_check=now + LIFETIME / 3,
         now=now,
     )
     for start in range(1, NAMES, NAMES_A_PIPELINE):
@@ -88,5 +88,5 @@ def _populate(connection: Redis, certificates_dir: Path) -> None:
                 pipe.hset(RECORDS + name, "names", json.dumps([name]))
             pipe.execute()
 
-    for _ in stored(Volume(certificates_dir), names[:NAMES_ON_VOLUME], now):
+    for _ in stored(CertificateStore(certificates_dir), names[:NAMES_ON_VOLUME], now):
         pass

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from certworker.intake.queue import request_certificate
+from certworker.worker.producer import request_certificate
 from tests.servers.pebble import Pebble
 from tests.servers.redis import RedisServer
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from certworker.intake.queue import request_certificate
+    from certworker.worker.producer import request_certificate
 
 __all__ = ["request_certificate"]
 
@@ -21,7 +21,7 @@ __all__ = ["request_certificate"]
 def __getattr__(name: str) -> Any:
     # Most who import this package need no Redis client; it is imported by the first who asks.
     if name == "request_certificate":
-        from certworker.intake.queue import request_certificate
+        from certworker.worker.producer import request_certificate
 
         return request_certificate
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from certworker.errors.authority import BadCertificate
+from certworker.errors.acme import BadCertificate
 
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
 KEY_TYPES: tuple[KeyType, ...] = get_args(KeyType)

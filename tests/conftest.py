@@ -14,11 +14,11 @@ import pytest
 import redis
 from hypothesis import HealthCheck, settings
 
-from certworker.assembly import House
-from certworker.development.authority import DevelopmentAuthority
-from certworker.intake.client import client_of
-from certworker.redis_address import RedisAddress
-from tests.houses import open_house
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.redis.client import connect
+from certworker.redis.url import RedisURL
+from tests.app_fixture import open_app
 from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.pebble import Pebble
 from tests.servers.ports import free_port
@@ -55,7 +55,7 @@ def connection(redis_server: RedisServer) -> Iterator[redis.Redis]:
     """
     An empty Redis, by the client that the worker uses.
     """
-    with client_of(RedisAddress.parse(redis_server.url), connections=200) as client:
+    with connect(RedisURL.parse(redis_server.url), connections=200) as client:
         client.flushall()
         yield client
 
@@ -129,13 +129,13 @@ def door_authority(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthor
 
 
 @pytest.fixture
-def house(
+def app(
     tmp_path: Path, connection: redis.Redis, door_authority: DevelopmentAuthority, http_port: int
-) -> Iterator[House]:
+) -> Iterator[App]:
     """
     A whole house that orders from `door_authority`.
     """
-    with open_house(tmp_path, connection, door_authority.directory_url, http_port) as opened:
+    with open_app(tmp_path, connection, door_authority.directory_url, http_port) as opened:
         yield opened
 
 

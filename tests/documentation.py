@@ -13,10 +13,10 @@ from pathlib import Path
 
 from certworker.errors import Retry, catalogue
 from certworker.errors.pages import page_of, remedy_of, template
-from certworker.ledger import keys
-from certworker.renewal import PATIENCE
+from certworker.redis import keys
+from certworker.renewal.timing import PATIENCE
 from tests import pictures
-from tests.theatre.scenes import all_scenes
+from tests.scenarios.scenario import all_scenes
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -46,7 +46,7 @@ def failures() -> str:
     """
     rows = ["| code | message | remedy | proved |", "|---|---|---|---|"]
     for kind in catalogue():
-        message, remedy = (_cell(text) for text in (template(kind.says), remedy_of(kind)))
+        message, remedy = (_cell(text) for text in (template(kind.message_template), remedy_of(kind)))
         mark = "✓" if scenes_of(kind.code) else ""
         rows.append(f"| [`{kind.code}`]({kind.code}.md) | {message} | {remedy} | {mark} |")
     return "\n".join(rows)
@@ -72,7 +72,7 @@ def error_page(code: str) -> str:
     """
     page = page_of(code)
     if titles := scenes_of(code):
-        page += "\n## Tests\n\nThese scenes of `tests/theatre` cause the failure:\n\n"
+        page += "\n## Tests\n\nThese scenes of `tests/scenarios` cause the failure:\n\n"
         page += "".join(f"* {title}\n" for title in titles)
     return page
 

@@ -15,18 +15,18 @@ from random import Random
 
 from redis import Redis
 
-from certworker.allowance import budget_of
-from certworker.assembly import House
-from certworker.checks.preflight import Preflight
-from certworker.checks.resolver import Resolver
-from certworker.checks.settling import Settling
-from certworker.checks.verdict import Inspection, Verdict
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.certification import WINDOW
-from certworker.development.misbehaviour import Fault
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.certification import WINDOW
+from certworker.devca.faults import Fault
 from certworker.errors import CertworkerError
-from certworker.ledger.lanes import NewJob
-from tests.houses import open_house
+from certworker.preflight.dns.resolver import Resolver
+from certworker.preflight.result import CheckResult, MachineCheck
+from certworker.preflight.runner import PreflightRunner
+from certworker.preflight.settling import Settling
+from certworker.ratelimits.issuer_budget import budget_for
+from certworker.state.priority_queues import NewJob
+from tests.app_fixture import open_app
 from tests.memory import in_memory
 from tests.servers.development import development_authority
 from tests.servers.ports import free_port
@@ -48,7 +48,7 @@ BUSY = 1 / 50
 AT_ONCE = timedelta(seconds=1)
 
 #: The checks look at the real world, in which no time passes.
-NOTHING = Inspection("nothing", "nothing", lambda: Verdict.yes(""), 1)
+NOTHING = MachineCheck("nothing", "nothing", lambda: CheckResult.passed(""), 1)
 
 #: Where the next request of a lane is put, to be read at once.
 TAKEN = NewJob("taken", "simulation:list", "simulation:job", "", "", {})
@@ -75,7 +75,7 @@ class Life:
     What happened in a simulated life.
     """
 
-    house: House
+    app: App
     authority: DevelopmentAuthority
     clock: Clock
     random: Random = field(default_factory=lambda: Random(1))
@@ -93,7 +93,7 @@ class Life:
         self.authority.lifetime = lifetime
         self.authority.policy.authorization_reuse = timedelta(days=1000)
         for names in certificates:
-            self.house.issuer.issue(names)
+            self.app.issuance.issue(names)
 
     def live(self, lifetime: timedelta, length: timedelta, outage: timedelta) -> None:
         """
@@ -114,16 +114,16 @@ class Life:
         self._until(end, lifetime * BUSY)
 
     def _next_renewal(self) -> datetime:
-        facts = filter(None, map(self.house.volume.facts, self.house.volume.names()))
-        windows = (each.not_after - each.life.length * WINDOW[0] for each in facts)
+        facts = filter(None, map(self.app.certificates.metadata, self.app.certificates.names()))
+        windows = (each.not_after - each.validity.length * WINDOW[0] for each in facts)
         return min(begin for begin in windows if begin > self.clock.now)
 
     def _until(self, end: datetime, busy: timedelta) -> None:
         pause = timedelta(0)
-        while (moment := self.house.agenda.earliest()) and moment < end:
+        while (moment := self.app.agenda.earliest()) and moment < end:
             self.clock.now = max(moment + AT_ONCE, min(self.clock.now + pause, end))
             failed = self.failed.total()
-            self.house.rounds.look()
+            self.app.reconciler.enqueue_due()
             for names in self.requests():
                 if self.random.random() >= SHARE_OF_LOST_REQUESTS:
                     self.attempt(names)
@@ -134,8 +134,8 @@ class Life:
         """
         What waits for a slot, in the order in which slots take it.
         """
-        connection = self.house.connection
-        while self.house.lanes.take(TAKEN, []):
+        connection = self.app.connection
+        while self.app.priority_queues.take(TAKEN, []):
             wanted = json.loads(str(connection.hget(TAKEN.hash, "data"), "utf-8"))  # type: ignore[arg-type]
             connection.delete(TAKEN.list, TAKEN.hash)
             yield tuple(wanted["domains"]) if "domains" in wanted else (wanted["domain"],)
@@ -144,18 +144,18 @@ class Life:
         """
         Let a job for *names* meet the CA, which fails at times.
         """
-        current = self.house.volume.facts(names[0])
+        current = self.app.certificates.metadata(names[0])
         if current and current.not_after <= self.clock.now:
             self.expired.append(names[0])
         if self.random.random() < SHARE_OF_FAULTS:
             kind, times = self.random.choice(list(FAULTS.items()))
             self.authority.misbehaviour.fail(kind, Fault(), times=times)
         try:
-            self.house.issuer.issue(names)
+            self.app.issuance.issue(names)
             self.orders.setdefault(names, []).append(self.clock.now)
         except CertworkerError as failure:
             self.failed[failure.code] += 1
-        self.authority.misbehaviour.behave()
+        self.authority.misbehaviour.reset()
 
     def most_issued(self, span: timedelta) -> int:
         """
@@ -176,21 +176,23 @@ def simulated(directory: Path, connection: Redis, limits: Mapping[str, str] | No
     with (
         in_memory(directory) as place,
         development_authority(place, http01_port=http_port, clock=clock) as authority,
-        open_house(
+        open_app(
             place,
             connection,
             authority.directory_url,
             http_port,
             clock=clock,
             CERTWORKER_LIMITS_FILE=str(_limits_file(place, authority.directory_url, limits or {})),
-        ) as house,
+        ) as app,
     ):
-        checks = Preflight([NOTHING], [], Resolver([]).look_up, lambda _: True, Settling.over())
-        desks = tuple(
-            replace(each, budget=budget_of(house.settings, each.choice, connection, house.volume, clock))
-            for each in house.desks
+        checks = PreflightRunner([NOTHING], [], Resolver([]).look_up, lambda _: True, Settling.over())
+        issuers = tuple(
+            replace(each, budget=budget_for(app.settings, each.ca, connection, app.certificates, clock))
+            for each in app.issuers
         )
-        quick = replace(house, desks=desks, issuer=replace(house.issuer, checks=checks, desks=desks))
+        quick = replace(
+            app, issuers=issuers, issuance=replace(app.issuance, preflight=checks, issuers=issuers)
+        )
         yield Life(quick, authority, clock)
 
 

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 from cryptography import x509
 
-from certworker.assembly import House
-from certworker.development.authority import DevelopmentAuthority
-from certworker.overview import standing, standings
-from certworker.serving.generation import PEM_FILES
-from tests.serving.authority import Signer
-from tests.serving.oddities import pair
-from tests.serving.reader import followed
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.renewal.domain_status import list_status, status_of
+from certworker.storage.metadata import PEM_FILES
+from tests.storage.authority import Signer
+from tests.storage.oddities import pair
+from tests.storage.reader import followed
 
 NAME = "shop.localhost"
 
@@ -33,12 +33,12 @@ YAML = """tls:
 """
 
 
-def left_by_appwrite(house: House, *names: str, directory: str = NAME) -> Path:
+def left_by_appwrite(app: App, *names: str, directory: str = NAME) -> Path:
     """
     The files that the original worker moves from certbot's directory, and Traefik's file.
     """
     certificate = Signer("R11").certificate(*names or (NAME,))
-    place = house.volume.directory / directory
+    place = app.certificates.directory / directory
     place.mkdir(mode=0o755)
     contents = (
         certificate.cert_pem,
@@ -48,7 +48,7 @@ def left_by_appwrite(house: House, *names: str, directory: str = NAME) -> Path:
     )
     for file, content in zip(PEM_FILES, contents, strict=True):
         (place / file).write_bytes(content)
-    (house.traefik.directory / f"{directory}.yml").write_text(YAML.format(place))
+    (app.traefik.directory / f"{directory}.yml").write_text(YAML.format(place))
     return place
 
 
@@ -61,171 +61,171 @@ def orders(authority: DevelopmentAuthority) -> int:
 
 class TestAdoption:
     def test_what_is_valid_is_served_on_and_on_the_agenda(
-        self, house: House, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+        self, app: App, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         A CA signs the same names five times a week: nothing that works is ordered again.
         """
-        place = left_by_appwrite(house)
+        place = left_by_appwrite(app)
         before = {file: (place / file).read_bytes() for file in PEM_FILES}
 
         with caplog.at_level(logging.INFO, "certworker"):
-            assert 1 == house.rounds.reconcile()
+            assert 1 == app.reconciler.reconcile()
 
         assert before == {file: (place / file).read_bytes() for file in PEM_FILES}
         # Traefik's file names the generation, which never changes, instead of the four files, which do.
-        served = followed(house.traefik.directory, NAME)
+        served = followed(app.traefik.directory, NAME)
         assert served
         assert before["fullchain.pem"] == served.fullchain_pem
-        moment = house.agenda.moment(NAME)
+        moment = app.agenda.moment(NAME)
         assert moment is not None
-        assert moment > house.clock()
+        assert moment > app.clock()
         assert "adopted: issued by R11, valid until 20" in caplog.text
-        assert "kept" == house.issuer.issue((NAME,)).state
+        assert "kept" == app.issuance.issue((NAME,)).state
         assert 0 == orders(door_authority)
 
-    def test_status_says_where_it_comes_from(self, house: House) -> None:
+    def test_status_says_where_it_comes_from(self, app: App) -> None:
         """
         Until it is renewed.
         """
-        left_by_appwrite(house)
-        house.rounds.reconcile()
+        left_by_appwrite(app)
+        app.reconciler.reconcile()
 
-        found = standing(NAME, house.agenda, house.records, house.volume, house.clock())
+        found = status_of(NAME, app.agenda, app.records, app.certificates, app.clock())
 
         assert ("valid", "R11", "adopted") == (found.state, found.issuer, found.authority)
 
-    def test_it_is_renewed_when_it_is_due(self, house: House, door_authority: DevelopmentAuthority) -> None:
+    def test_it_is_renewed_when_it_is_due(self, app: App, door_authority: DevelopmentAuthority) -> None:
         """
         By us, into the same directory, whose reader notices nothing else.
         """
-        place = left_by_appwrite(house)
-        house.rounds.reconcile()
-        later = house.clock() + timedelta(days=80)
-        rounds = replace(house.rounds, clock=lambda: later)
+        place = left_by_appwrite(app)
+        app.reconciler.reconcile()
+        later = app.clock() + timedelta(days=80)
+        rounds = replace(app.reconciler, clock=lambda: later)
 
-        assert {"looked": 1, "requested": 1} == rounds.look()
-        assert 1 == len(house.lanes)
+        assert {"looked": 1, "requested": 1} == rounds.enqueue_due()
+        assert 1 == len(app.priority_queues)
         renewed = replace(
-            house.issuer, plan=lambda facts, now: replace(house.issuer.plan(facts, now), due=True)
+            app.issuance, decide=lambda facts, now: replace(app.issuance.decide(facts, now), due=True)
         )
         assert "issued" == renewed.issue((NAME,)).state
-        current = house.volume.current(NAME)
+        current = app.certificates.current(NAME)
         assert current is not None
         assert (place / "fullchain.pem").read_bytes() == current.certificate.fullchain_pem
         assert 1 == orders(door_authority)
 
     def test_a_broken_pair_is_told_and_issued_anew(
-        self, house: House, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+        self, app: App, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         The original worker moves four files, one after the other, and died between two of them.
         """
-        place = left_by_appwrite(house)
+        place = left_by_appwrite(app)
         (place / "privkey.pem").write_bytes(Signer().certificate(NAME).key.pem)
 
-        house.rounds.reconcile()
+        app.reconciler.reconcile()
         assert "[fs.partial]" in caplog.text
-        assert {"looked": 1, "requested": 1} == house.rounds.look()
+        assert {"looked": 1, "requested": 1} == app.reconciler.enqueue_due()
 
-        assert "issued" == house.issuer.issue((NAME,)).state
+        assert "issued" == app.issuance.issue((NAME,)).state
         assert 1 == orders(door_authority)
 
     def test_a_name_that_certworker_cannot_renew_is_reported_and_served_until_then(
-        self, house: House, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+        self, app: App, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         A valid certificate with a wildcard stays in service; the warning names what its renewal lacks.
         """
-        left_by_appwrite(house, NAME, f"*.{NAME}")
+        left_by_appwrite(app, NAME, f"*.{NAME}")
 
-        house.rounds.reconcile()
+        app.reconciler.reconcile()
 
         assert f"also for *.{NAME}, which certworker cannot renew" in caplog.text
-        assert "kept" == house.issuer.issue((NAME,)).state
+        assert "kept" == app.issuance.issue((NAME,)).state
         assert 0 == orders(door_authority)
 
     def test_the_certificate_of_another_name_is_replaced(
-        self, house: House, caplog: pytest.LogCaptureFixture
+        self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         A pair in the wrong directory is reported, and the name gets a certificate of its own.
         """
-        left_by_appwrite(house, "other.localhost")
+        left_by_appwrite(app, "other.localhost")
 
-        house.rounds.reconcile()
+        app.reconciler.reconcile()
 
         assert "[fs.partial]" in caplog.text
-        assert "issued" == house.issuer.issue((NAME,)).state
+        assert "issued" == app.issuance.issue((NAME,)).state
 
     def test_all_names_of_a_certificate_lead_to_it(
-        self, house: House, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         Or it would be incomplete, and ordered again.
         """
-        left_by_appwrite(house, NAME, f"www.{NAME}")
+        left_by_appwrite(app, NAME, f"www.{NAME}")
 
-        house.rounds.reconcile()
+        app.reconciler.reconcile()
 
-        assert "kept" == house.issuer.issue((NAME, f"www.{NAME}")).state
+        assert "kept" == app.issuance.issue((NAME, f"www.{NAME}")).state
         assert 0 == orders(door_authority)
 
-    def test_each_of_them_is_published_and_on_the_agenda_at_once(self, house: House) -> None:
+    def test_each_of_them_is_published_and_on_the_agenda_at_once(self, app: App) -> None:
         """
         The other program had a file of Traefik for one of the names only.
         """
-        left_by_appwrite(house, NAME, f"www.{NAME}")
+        left_by_appwrite(app, NAME, f"www.{NAME}")
 
-        assert 2 == house.rounds.reconcile()
+        assert 2 == app.reconciler.reconcile()
 
-        certificates = {name: followed(house.traefik.directory, name) for name in (NAME, f"www.{NAME}")}
-        assert {NAME, f"www.{NAME}"} == set(house.agenda.names())
+        certificates = {name: followed(app.traefik.directory, name) for name in (NAME, f"www.{NAME}")}
+        assert {NAME, f"www.{NAME}"} == set(app.agenda.names())
         assert all(certificates.values())
         assert 1 == len({certificate.serial for certificate in certificates.values() if certificate})
 
     @pytest.mark.parametrize("adopted", [False, True], ids=["request first", "adopted first"])
     def test_a_request_for_one_of_its_names_is_kept_and_takes_nothing_away(
-        self, house: House, door_authority: DevelopmentAuthority, adopted: bool
+        self, app: App, door_authority: DevelopmentAuthority, adopted: bool
     ) -> None:
         """
         The certificate is valid for the name; the other name is served on, too.
         """
-        left_by_appwrite(house, NAME, f"www.{NAME}")
+        left_by_appwrite(app, NAME, f"www.{NAME}")
         if adopted:
-            house.rounds.reconcile()
+            app.reconciler.reconcile()
 
-        assert "kept" == house.issuer.issue((NAME,)).state
-        house.rounds.reconcile()
+        assert "kept" == app.issuance.issue((NAME,)).state
+        app.reconciler.reconcile()
 
-        assert all(followed(house.traefik.directory, name) for name in (NAME, f"www.{NAME}"))
+        assert all(followed(app.traefik.directory, name) for name in (NAME, f"www.{NAME}"))
         assert 0 == orders(door_authority)
 
     def test_a_name_that_no_ca_of_ours_certifies_is_left_out_of_the_renewal(
-        self, house: House, caplog: pytest.LogCaptureFixture
+        self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         A request with such a name is refused, and the others would expire with it.
         """
-        left_by_appwrite(house, NAME, f"_x.{NAME}")
+        left_by_appwrite(app, NAME, f"_x.{NAME}")
 
-        house.rounds.reconcile()
+        app.reconciler.reconcile()
 
         assert f"also for _x.{NAME}, which certworker cannot renew" in caplog.text
-        facts = house.volume.facts(NAME)
+        facts = app.certificates.metadata(NAME)
         assert facts
         assert (NAME,) == facts.names
 
-    def test_adopting_twice_changes_nothing(self, house: House) -> None:
+    def test_adopting_twice_changes_nothing(self, app: App) -> None:
         """
         It happens at every start.
         """
-        left_by_appwrite(house)
-        house.rounds.reconcile()
-        generation = house.volume.links.generation(NAME)
+        left_by_appwrite(app)
+        app.reconciler.reconcile()
+        generation = app.certificates.links.generation(NAME)
 
-        assert 0 == house.rounds.reconcile()
-        assert generation == house.volume.links.generation(NAME)
+        assert 0 == app.reconciler.reconcile()
+        assert generation == app.certificates.links.generation(NAME)
 
 
 D = x509.DNSName
@@ -255,7 +255,7 @@ ODD: dict[str, tuple[list[x509.GeneralName], dict[str, Any]]] = {
 class TestOddPairs:
     @pytest.mark.parametrize("kind", ODD)
     def test_one_odd_pair_never_stops_the_others(
-        self, house: House, kind: str, caplog: pytest.LogCaptureFixture
+        self, app: App, kind: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         The names before and behind it are adopted, every name is on the agenda, and every view shows all.
@@ -263,99 +263,99 @@ class TestOddPairs:
         names, how = ODD[kind]
         for name in ("a.localhost", "odd.localhost", "z.localhost"):
             files = pair(names, **how) if name == "odd.localhost" else pair([D(name)])
-            (house.volume.directory / name).mkdir()
+            (app.certificates.directory / name).mkdir()
             for file, content in files.items():
-                (house.volume.directory / name / file).write_bytes(content)
+                (app.certificates.directory / name / file).write_bytes(content)
 
-        house.rounds.reconcile()
-        house.rounds.look()
-        house.overdue.tell()
-        house.volume.prune(house.traefik.served())
+        app.reconciler.reconcile()
+        app.reconciler.enqueue_due()
+        app.expiry_alerts.log()
+        app.certificates.prune(app.traefik.served())
 
-        assert {"a.localhost", "odd.localhost", "z.localhost"} <= set(house.agenda.names())
-        shown = {one.name: one for one in standings(house.agenda, house.records, house.volume, house.clock())}
+        assert {"a.localhost", "odd.localhost", "z.localhost"} <= set(app.agenda.names())
+        shown = {one.name: one for one in list_status(app.agenda, app.records, app.certificates, app.clock())}
         assert ("adopted", "adopted") == (shown["a.localhost"].authority, shown["z.localhost"].authority)
         assert not [record for record in caplog.records if record.exc_info]
 
     @pytest.mark.parametrize("meta", ["[" * 100_000, '{"names": 5}', ""], ids=["deep", "typed", "empty"])
-    def test_nor_does_one_odd_generation(self, house: House, meta: str) -> None:
+    def test_nor_does_one_odd_generation(self, app: App, meta: str) -> None:
         """
         What is known of a certificate can be read from the certificate, too: nothing is ordered.
         """
         for name in ("a.localhost", NAME, "z.localhost"):
-            house.issuer.issue((name,))
-        odd = house.volume.links.generation(NAME)
+            app.issuance.issue((name,))
+        odd = app.certificates.links.generation(NAME)
         assert odd
         (odd / "meta.json").write_text(meta)
-        house.connection.flushall()
+        app.connection.flushall()
 
-        house.rounds.reconcile()
-        house.rounds.look()
-        house.volume.prune(house.traefik.served())
+        app.reconciler.reconcile()
+        app.reconciler.enqueue_due()
+        app.certificates.prune(app.traefik.served())
 
-        assert {"a.localhost", NAME, "z.localhost"} == set(house.agenda.names())
-        assert "kept" == house.issuer.issue((NAME,)).state
+        assert {"a.localhost", NAME, "z.localhost"} == set(app.agenda.names())
+        assert "kept" == app.issuance.issue((NAME,)).state
 
     @pytest.mark.parametrize(
         "capitals", [(NAME.title(),), (NAME, f"WWW.{NAME}"), (NAME.upper(), f"www.{NAME}")]
     )
     def test_names_compare_without_case(
-        self, house: House, door_authority: DevelopmentAuthority, capitals: tuple[str, ...]
+        self, app: App, door_authority: DevelopmentAuthority, capitals: tuple[str, ...]
     ) -> None:
         """
         A valid certificate is adopted for its names in any spelling (RFC 4343), and nothing is ordered.
         """
-        left_by_appwrite(house, *capitals)
+        left_by_appwrite(app, *capitals)
 
-        house.rounds.reconcile()
+        app.reconciler.reconcile()
 
-        assert "kept" == house.issuer.issue(tuple(name.lower() for name in capitals)).state
+        assert "kept" == app.issuance.issue(tuple(name.lower() for name in capitals)).state
         assert 0 == orders(door_authority)
 
 
 class TestDeserted:
-    def deleted_by_the_core(self, house: House) -> None:
+    def deleted_by_the_core(self, app: App) -> None:
         """
         As it does it: what the directory has, then the directory.
         """
-        house.issuer.issue((NAME,))
-        for file in (house.volume.directory / NAME).glob("*.*"):
+        app.issuance.issue((NAME,))
+        for file in (app.certificates.directory / NAME).glob("*.*"):
             file.unlink()
-        (house.volume.directory / NAME).rmdir()
+        (app.certificates.directory / NAME).rmdir()
 
-    def test_everything_of_it_goes(self, house: House) -> None:
+    def test_everything_of_it_goes(self, app: App) -> None:
         """
         The core leaves Traefik's file behind, and the certificate would be renewed for ever.
         """
-        self.deleted_by_the_core(house)
+        self.deleted_by_the_core(app)
 
-        house.rounds.reconcile()
-        house.volume.prune(house.traefik.served())
+        app.reconciler.reconcile()
+        app.certificates.prune(app.traefik.served())
 
-        assert house.traefik.files(NAME) is None
-        assert NAME not in house.agenda
-        assert house.records.read(NAME) is None
-        assert [] == list((house.volume.directory / ".certworker" / "generations").iterdir())
-        assert [] == list((house.volume.directory / ".certworker" / "live").iterdir())
+        assert app.traefik.files(NAME) is None
+        assert NAME not in app.agenda
+        assert app.records.read(NAME) is None
+        assert [] == list((app.certificates.directory / ".certworker" / "generations").iterdir())
+        assert [] == list((app.certificates.directory / ".certworker" / "live").iterdir())
 
-    def test_a_look_before_the_next_round_does_not_bring_it_back(self, house: House) -> None:
+    def test_a_look_before_the_next_round_does_not_bring_it_back(self, app: App) -> None:
         """
         A customer who left must not be asked about at the CA.
         """
-        self.deleted_by_the_core(house)
-        house.agenda.put(NAME, house.clock())
+        self.deleted_by_the_core(app)
+        app.agenda.put(NAME, app.clock())
 
-        assert {"looked": 1, "requested": 0} == house.rounds.look()
+        assert {"looked": 1, "requested": 0} == app.reconciler.enqueue_due()
 
-    def test_what_is_being_issued_again_stays(self, house: House) -> None:
+    def test_what_is_being_issued_again_stays(self, app: App) -> None:
         """
         Deleted and added again within the minute.
         """
-        self.deleted_by_the_core(house)
-        with house.locks.hold([NAME]):
-            house.rounds.reconcile()
-        assert NAME in house.agenda
+        self.deleted_by_the_core(app)
+        with app.locks.hold([NAME]):
+            app.reconciler.reconcile()
+        assert NAME in app.agenda
 
-        assert "issued" == house.issuer.issue((NAME,)).state
-        house.rounds.reconcile()
-        assert house.traefik.files(NAME) is not None
+        assert "issued" == app.issuance.issue((NAME,)).state
+        app.reconciler.reconcile()
+        assert app.traefik.files(NAME) is not None

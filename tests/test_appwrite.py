@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.proxy import DevelopmentProxy, handshake
-from certworker.serving.generation import PEM_FILES
-from certworker.serving.traefik import Traefik
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.proxy import DevelopmentProxy, handshake
+from certworker.storage.metadata import PEM_FILES
+from certworker.traefik.config import TraefikConfig
+from tests.app_fixture import environment
 from tests.contrib.test_follow import followed
-from tests.houses import environment
-from tests.intake.appwrite.core import payload, php, produce, stats
+from tests.integrations.appwrite.core import payload, php, produce, stats
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
-from tests.serving.authority import Signer
+from tests.storage.authority import Signer
 
 NAME = "shop.localhost"
 
@@ -66,7 +66,7 @@ class TestInPlaceOfAppwritesWorker:
                 )
                 told = {name: status for name, _, status in followed(redis_server, connection)}
 
-        proxy = DevelopmentProxy(Traefik(tmp_path / "config").files)
+        proxy = DevelopmentProxy(TraefikConfig(tmp_path / "config").files)
         proxy.start()
         shown = handshake(NAME, proxy.port, door_authority.root_path)
         proxy.stop()

@@ -16,10 +16,10 @@ import pytest
 from redis import Redis
 
 from certworker.acme.account import AccountFiles
-from certworker.assembly import House
-from certworker.development.authority import DevelopmentAuthority
-from certworker.serving.generation import PEM_FILES, Facts
-from tests.houses import open_house
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.storage.metadata import PEM_FILES, CertificateMetadata
+from tests.app_fixture import open_app
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "guides" / "backup-restore.md").read_text()
 DIRECTORIES = ("certificates", "config", "state")
@@ -40,12 +40,12 @@ def type_in(what: str, place: Path) -> None:
     subprocess.run(["sh", "-c", command], cwd=place, check=True)
 
 
-def account(house: House, authority: DevelopmentAuthority) -> str | None:
+def account(app: App, authority: DevelopmentAuthority) -> str | None:
     """
     The URL of the account that lies in the state directory.
     """
-    label = house.settings.authority.label
-    files = AccountFiles(house.settings.state_dir / "accounts" / label, authority.directory_url)
+    label = app.settings.authority.label
+    files = AccountFiles(app.settings.state_dir / "accounts" / label, authority.directory_url)
     found = files.read()
     return found.url if found else None
 
@@ -77,7 +77,7 @@ class Before:
     What was there when the backup was made.
     """
 
-    facts: list[Facts | None]
+    facts: list[CertificateMetadata | None]
     on_the_agenda: set[str]
     account: str | None
     modes: dict[str, tuple[int, str]]
@@ -90,13 +90,13 @@ def before(tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthori
     """
     A house with two certificates, all of which is lost but the backup.
     """
-    with open_house(tmp_path, connection, door_authority.directory_url, http_port) as house:
-        house.issuer.issue(NAMES[:2])
-        house.issuer.issue(NAMES[2:])
+    with open_app(tmp_path, connection, door_authority.directory_url, http_port) as app:
+        app.issuance.issue(NAMES[:2])
+        app.issuance.issue(NAMES[2:])
         there = Before(
-            [house.volume.facts(name) for name in NAMES],
-            set(house.agenda.names()),
-            account(house, door_authority),
+            [app.certificates.metadata(name) for name in NAMES],
+            set(app.agenda.names()),
+            account(app, door_authority),
             modes(tmp_path),
             asked(door_authority, "newOrder"),
             asked(door_authority, "newAccount"),
@@ -116,36 +116,36 @@ def restored(
     connection: Redis,
     door_authority: DevelopmentAuthority,
     http_port: int,
-) -> Iterator[House]:
+) -> Iterator[App]:
     """
     The house on the new machine, after the first round of its worker.
     """
     type_in("restore", tmp_path)
-    with open_house(tmp_path, connection, door_authority.directory_url, http_port) as house:
-        house.rounds.reconcile()
-        yield house
+    with open_app(tmp_path, connection, door_authority.directory_url, http_port) as app:
+        app.reconciler.reconcile()
+        yield app
 
 
 class TestRestore:
     def test_nothing_is_ordered_and_everything_is_there(
-        self, before: Before, restored: House, tmp_path: Path, door_authority: DevelopmentAuthority
+        self, before: Before, restored: App, tmp_path: Path, door_authority: DevelopmentAuthority
     ) -> None:
         """
         A CA signs the same names five times a week: a restore that orders anew may come too late.
         """
         assert before.modes.items() <= modes(tmp_path).items()
-        assert before.facts == [restored.volume.facts(name) for name in NAMES]
+        assert before.facts == [restored.certificates.metadata(name) for name in NAMES]
         assert before.on_the_agenda == set(restored.agenda.names()) == set(NAMES)
         assert all(moment and moment > restored.clock() for moment in map(restored.agenda.moment, NAMES))
-        assert ["kept", "kept"] == [restored.issuer.issue(names).state for names in (NAMES[:2], NAMES[2:])]
+        assert ["kept", "kept"] == [restored.issuance.issue(names).state for names in (NAMES[:2], NAMES[2:])]
         assert before.orders == asked(door_authority, "newOrder")
 
-    def test_traefik_and_all_other_readers_find_whole_pairs(self, restored: House) -> None:
+    def test_traefik_and_all_other_readers_find_whole_pairs(self, restored: App) -> None:
         """
         By the paths in Traefik's files, and by the links that Appwrite's core knows.
         """
         for name in NAMES:
-            files, links = restored.traefik.files(name), restored.volume.directory / name
+            files, links = restored.traefik.files(name), restored.certificates.directory / name
 
             assert files
             assert all((links / file).is_symlink() for file in PEM_FILES)
@@ -154,12 +154,12 @@ class TestRestore:
                 assert key.stat().st_mode & 0o077 == 0
 
     def test_the_account_is_the_one_that_it_was(
-        self, before: Before, restored: House, door_authority: DevelopmentAuthority
+        self, before: Before, restored: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         Limits, external bindings and pauses hang on it.
         """
-        assert "issued" == restored.issuer.issue(NAMES[:2], force=True).state
+        assert "issued" == restored.issuance.issue(NAMES[:2], force=True).state
         assert before.account == account(restored, door_authority)
         assert before.accounts == asked(door_authority, "newAccount")
 
@@ -176,7 +176,7 @@ class TestRestore:
         """
         type_in("restore", tmp_path)
         shutil.rmtree(tmp_path / "state")
-        with open_house(tmp_path, connection, door_authority.directory_url, http_port) as house:
-            assert "kept" == house.issuer.issue(NAMES[:2]).state
-            assert "issued" == house.issuer.issue(NAMES[:2], force=True).state
-            assert account(house, door_authority) not in (None, before.account)
+        with open_app(tmp_path, connection, door_authority.directory_url, http_port) as app:
+            assert "kept" == app.issuance.issue(NAMES[:2]).state
+            assert "issued" == app.issuance.issue(NAMES[:2], force=True).state
+            assert account(app, door_authority) not in (None, before.account)

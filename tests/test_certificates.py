@@ -29,8 +29,8 @@ from certworker.certificates import (
     chain_of,
     issuers_in,
 )
-from certworker.development.signer import Signer
-from certworker.errors.authority import BadCertificate
+from certworker.devca.signer import Signer
+from certworker.errors.acme import BadCertificate
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LIFE = timedelta(days=90)

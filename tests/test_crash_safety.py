@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from certworker.acme.order_keys import OLDEST
-from certworker.beside.watch import LEFTOVERS_EVERY_SECONDS
-from certworker.ledger.lock import LEASE_SECONDS
-from certworker.locking import LEAST_AGE_SECONDS
+from certworker.state.locks import LEASE_SECONDS
+from certworker.storage.shared_directory import LEAST_AGE_SECONDS
+from certworker.worker.maintenance import LEFTOVERS_EVERY_SECONDS
 
 TOP = Path(__file__).parents[1]
 TEXT = (TOP / "docs" / "concepts" / "crash-safety.md").read_text()

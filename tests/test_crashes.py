@@ -21,15 +21,16 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from certworker.assembly import House, build
-from certworker.development.authority import DevelopmentAuthority
+from certworker.app import App, build_app
+from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
-from certworker.errors.machine import Fenced, VolumeLocked
+from certworker.errors.fs import Fenced, VolumeLocked
+from certworker.job_slot import current_slot
 from certworker.settings import load
-from tests.houses import environment
+from tests.app_fixture import environment
+from tests.crash_worker import place_of
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
-from tests.victims import place_of
 
 #: On a quiet machine a tenth of it is enough.
 pytestmark = pytest.mark.timeout(400)
@@ -121,7 +122,7 @@ class Site:
         One process for each step, each struck by a signal at its own.
         """
         with subprocess.Popen(
-            [sys.executable, "-m", "tests.victims", "n", str(int(struck_by)), str(LEASE_SECONDS)],
+            [sys.executable, "-m", "tests.crash_worker", "n", str(int(struck_by)), str(LEASE_SECONDS)],
             cwd=ROOT,
             env={**os.environ, **self.environ},
             stdin=subprocess.PIPE,
@@ -137,17 +138,18 @@ class Site:
                         os.kill(pid, signal.SIGKILL)
                 process.kill()
 
-    def house(self, name: str) -> House:
+    def app(self, name: str) -> App:
         """
         The house of another worker, which meets what was left for *name*.
         """
-        return build(
+        return build_app(
             load(place_of(name, self.environ)),
             self.connection,
             directory_of=lambda choice: str(choice.directory_url),
             request=lambda _names: None,
             wake=lambda _moment: None,
             waiting=lambda: 0,
+            slot=current_slot,
             lease_seconds=LEASE_SECONDS,
         )
 
@@ -156,7 +158,7 @@ class Site:
         Issue for *name*; the serial number of the certificate, or the code of what went wrong.
         """
         try:
-            return self.house(name).issuer.issue((name,), force=force).facts.serial
+            return self.app(name).issuance.issue((name,), force=force).facts.serial
         except CertworkerError as failure:
             return failure.code
 
@@ -168,20 +170,20 @@ def orders(authority: DevelopmentAuthority, kind: str = "newOrder") -> Counter[s
     return Counter(name for asked in authority.requests if asked.kind == kind for name in asked.names)
 
 
-def in_service(house: House, name: str) -> str:
+def in_service(app: App, name: str) -> str:
     """
     The serial number of what Traefik serves for *name*; the pair is whole.
     """
-    files, stored = house.traefik.files(name), house.volume.current(name)
+    files, stored = app.traefik.files(name), app.certificates.current(name)
     assert files is not None
     assert stored is not None
     assert files == (stored.directory / "fullchain.pem", stored.directory / "privkey.pem")
-    return stored.facts.serial
+    return stored.metadata.serial
 
 
 @pytest.fixture
 def site(
-    house: House,
+    app: App,
     tmp_path: Path,
     redis_server: RedisServer,
     door_authority: DevelopmentAuthority,
@@ -190,9 +192,9 @@ def site(
     """
     A site with a door and an account, so that each victim has the steps of an issuance and no others.
     """
-    house.issuer.issue(("first.localhost",))
+    app.issuance.issue(("first.localhost",))
     redis = {"_APP_REDIS_HOST": "127.0.0.1", "_APP_REDIS_PORT": str(redis_server.port)}
-    return Site(environment(tmp_path, door_authority.directory_url, http_port) | redis, house.connection)
+    return Site(environment(tmp_path, door_authority.directory_url, http_port) | redis, app.connection)
 
 
 class TestKilled:
@@ -212,14 +214,14 @@ class TestKilled:
 
         after, signed = orders(door_authority), orders(door_authority, "finalize")
         assert len(killed.names) >= FEWEST_STEPS
-        assert serials == [in_service(site.house(name), name) for name in killed.names]
+        assert serials == [in_service(site.app(name), name) for name in killed.names]
         # Lost are only those whose address had not yet arrived in Redis.
         lost = [name for name in killed.names if (before[name], after[name]) == (1, 2)]
         assert len(lost) <= MOST_LOST, lost
         assert {1, 2} >= {after[name] for name in killed.names}
         assert {1} == {signed[name] for name in killed.names}
         for name in killed.names:
-            volume = site.house(name).volume
+            volume = site.app(name).certificates
             generations = list(volume.directory.glob(".certworker/generations/*-*"))
             assert 1 == len(generations), f"{name} was stored twice: {generations}"
             assert [] == volume.unpublished_sets()
@@ -247,7 +249,7 @@ class TestFrozen:
         assert len(frozen.names) >= FEWEST_STEPS
         assert [0] * len(frozen.names) == statuses
         assert Fenced.code in frozen.codes
-        assert serials == [in_service(site.house(name), name) for name in frozen.names]
+        assert serials == [in_service(site.app(name), name) for name in frozen.names]
 
 
 class TestRestarted:
@@ -279,7 +281,7 @@ class TestRestarted:
         with worker:
             wait_until(lambda: orders(door_authority, kind)[NAME] or None, lambda: worker.log)
             worker.kill()
-            door_authority.misbehaviour.behave()
+            door_authority.misbehaviour.reset()
             died = time.monotonic()
             worker.start()
             worker.wait_for_line(f"{NAME}: DONE")

@@ -18,7 +18,7 @@ from certworker import deadline as module
 from certworker.deadline import Deadline, Place
 from tests.servers.ports import free_port
 from tests.servers.trickling import MOST_PIECES, trickling
-from tests.serving.authority import Signer
+from tests.storage.authority import Signer
 
 HOME = ip_address("127.0.0.1")
 

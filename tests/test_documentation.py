@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 from certworker.cli import COMMANDS, cli
-from certworker.development.authority import DevelopmentAuthority
+from certworker.devca.authority import DevelopmentAuthority
 from tests import documentation, pictures
+from tests.app_fixture import environment
 from tests.documentation import DOCS, README, ROOT, blocks, short
-from tests.houses import environment
 from tests.servers.development import development_authority
 from tests.servers.mail import MailReceiver
 from tests.servers.ports import free_port

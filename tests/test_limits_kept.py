@@ -14,22 +14,22 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from certworker.assembly import House
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.misbehaviour import Fault
-from certworker.development.policy import Window
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.faults import Fault
+from certworker.devca.policy import Window
 from certworker.errors import CertworkerError
-from certworker.errors.limits import Paused
-from certworker.intake.functions import functions_of
-from certworker.ledger.record import Record
-from tests.houses import open_house
+from certworker.errors.rate import Paused
+from certworker.state.domain_records import DomainRecord
+from certworker.worker.tasks import build_tasks
+from tests.app_fixture import open_app
 
 HOUR = timedelta(hours=1)
 NAME, OTHER, LOST = "shop.localhost", "blog.localhost", "nowhere.invalid"
 LINK = "https://ca.example/unpause?jwt=abc.def"
 PAUSED = f"Your account is temporarily prevented from requesting certificates for x. Please visit: {LINK}"
 
-Opened = Callable[..., AbstractContextManager[House]]
+Opened = Callable[..., AbstractContextManager[App]]
 
 
 @pytest.fixture
@@ -38,10 +38,10 @@ def opened(tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthori
     Opens a house that keeps these limits of its CA.
     """
 
-    def with_limits(**limits: str) -> AbstractContextManager[House]:
+    def with_limits(**limits: str) -> AbstractContextManager[App]:
         file = tmp_path / "limits.json"
         file.write_text(json.dumps({door_authority.directory_url: limits}))
-        return open_house(
+        return open_app(
             tmp_path, connection, door_authority.directory_url, http_port, CERTWORKER_LIMITS_FILE=str(file)
         )
 
@@ -49,29 +49,29 @@ def opened(tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthori
 
 
 @pytest.fixture
-def house(opened: Opened) -> Iterator[House]:
+def app(opened: Opened) -> Iterator[App]:
     """
     A house whose CA has no limits that are known.
     """
-    with opened() as house:
-        yield house
+    with opened() as app:
+        yield app
 
 
-def issue(house: House, name: str, **arguments: object) -> dict[str, Any]:
+def issue(app: App, name: str, **arguments: object) -> dict[str, Any]:
     """
     Run the job for *name*, whose failures are its result.
     """
     try:
-        return functions_of(house)["certworker.issue"](domain=name, **arguments)
+        return build_tasks(app)["certworker.issue"](domain=name, **arguments)
     except CertworkerError as failure:
         return {"state": "failed", **failure.as_json()}
 
 
-def record(house: House, name: str) -> Record:
+def record(app: App, name: str) -> DomainRecord:
     """
     What the ledger says of *name*.
     """
-    found = house.records.read(name)
+    found = app.records.read(name)
     assert found
     return found
 
@@ -98,10 +98,10 @@ class TestReplacing:
         """
         Outside of it an order that replaces a certificate counts against the exact set of names.
         """
-        with opened(certificates_per_set="2/7d") as house:
-            now = house.clock()
+        with opened(certificates_per_set="2/7d") as app:
+            now = app.clock()
             door_authority.policy.windows[NAME] = Window(now + begins, now + ends)
-            states = [issue(house, NAME, force=True)["state"] for _ in range(5)]
+            states = [issue(app, NAME, force=True)["state"] for _ in range(5)]
 
             assert states == ["issued"] * (1 + renewals) + ["waiting"] * (4 - renewals)
 
@@ -111,54 +111,54 @@ class TestWaiting:
         """
         A slot never sleeps, and nobody has to ask again.
         """
-        with opened(orders_per_account="2/3h") as house:
-            assert "issued" == issue(house, NAME)["state"]
-            told = issue(house, OTHER)
-            moment = house.agenda.moment(OTHER)
+        with opened(orders_per_account="2/3h") as app:
+            assert "issued" == issue(app, NAME)["state"]
+            told = issue(app, OTHER)
+            moment = app.agenda.moment(OTHER)
 
             assert ("waiting", "rate.local_guard") == (told["state"], told["code"])
-            assert ("waiting", 0) == (record(house, OTHER).state, record(house, OTHER).attempts)
+            assert ("waiting", 0) == (record(app, OTHER).state, record(app, OTHER).attempts)
             assert moment
-            assert 0.6 < (moment - house.clock()).total_seconds() / 3600 < 1.6
+            assert 0.6 < (moment - app.clock()).total_seconds() / 3600 < 1.6
 
     def test_the_limit_of_the_ca_itself_is_waited_for_by_all_of_the_account(
-        self, house: House, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         It said so to one; the others need not ask.
         """
         door_authority.misbehaviour.rate_limit(600, "too many new orders (300) from this account")
-        assert "rate.new_orders" == issue(house, NAME)["code"]
-        told = issue(house, OTHER)
+        assert "rate.new_orders" == issue(app, NAME)["code"]
+        told = issue(app, OTHER)
 
         assert ("waiting", "rate.local_guard") == (told["state"], told["code"])
         assert 1 == count(door_authority, "newOrder")
         for name in (NAME, OTHER):
-            moment = house.agenda.moment(name)
+            moment = app.agenda.moment(name)
             assert moment
-            assert 590 < (moment - house.clock()).total_seconds() < 661
+            assert 590 < (moment - app.clock()).total_seconds() < 661
 
     def test_a_busy_load_balancer_is_left_alone_by_everybody(
-        self, house: House, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         503 and Retry-After, in HTML.
         """
         door_authority.misbehaviour.fail("newOrder", Fault(503, None, retry_after_seconds=120))
-        assert "rate.busy" == issue(house, NAME)["code"]
-        assert "rate.local_guard" == issue(house, OTHER)["code"]
+        assert "rate.busy" == issue(app, NAME)["code"]
+        assert "rate.local_guard" == issue(app, OTHER)["code"]
 
         assert 1 == count(door_authority, "newOrder")
 
     def test_when_the_time_has_come_it_goes_on_by_itself(
-        self, house: House, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         The wait is as long as the CA wanted it, and no longer.
         """
         door_authority.misbehaviour.rate_limit(1)
-        assert "waiting" == issue(house, NAME)["state"]
-        states = iter(lambda: issue(house, NAME)["state"], "issued")
+        assert "waiting" == issue(app, NAME)["state"]
+        states = iter(lambda: issue(app, NAME)["state"], "issued")
 
         assert {"waiting"} >= set(states)
 
@@ -170,8 +170,8 @@ class TestWaiting:
         """
         states = []
         for _ in range(50):
-            with opened(failures_per_name="3 of 5/1h") as house:
-                states.append(issue(house, LOST)["state"])
+            with opened(failures_per_name="3 of 5/1h") as app:
+                states.append(issue(app, LOST)["state"])
 
         assert count(door_authority, "challenge") <= 3
         assert "waiting" == states[-1]
@@ -182,73 +182,73 @@ class TestWaiting:
         """
         Three of the same names by force, then only by somebody who knows what they do.
         """
-        with opened(certificates_per_set="3 of 5/7d") as house:
-            forced = [issue(house, NAME, force=True)["state"] for _ in range(4)]
-            assert "somebody insists" not in caplog.text
-            insisted = [issue(house, NAME, force=True, i_know=True)["state"] for _ in range(3)]
+        with opened(certificates_per_set="3 of 5/7d") as app:
+            forced = [issue(app, NAME, force=True)["state"] for _ in range(4)]
+            assert "using the CA's full rate limit" not in caplog.text
+            insisted = [issue(app, NAME, force=True, use_full_quota=True)["state"] for _ in range(3)]
 
         assert ["issued", "issued", "issued", "waiting"] == forced
         assert ["issued", "issued", "waiting"] == insisted
-        assert "somebody insists" in caplog.text
+        assert "using the CA's full rate limit" in caplog.text
 
 
 class TestPaused:
     @pytest.fixture
-    def house(self, house: House, door_authority: DevelopmentAuthority) -> House:
+    def app(self, app: App, door_authority: DevelopmentAuthority) -> App:
         """
         A house whose CA has paused a name.
         """
         fault = Fault(429, "rateLimited", 60, PAUSED)
         door_authority.misbehaviour.fail("newOrder", fault)
-        assert "rate.paused" == issue(house, NAME)["code"]
-        return house
+        assert "rate.paused" == issue(app, NAME)["code"]
+        return app
 
     def test_the_link_is_shown_and_the_ca_is_asked_no_more(
-        self, house: House, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         Neither at the next look nor after a restart: Redis remembers it.
         """
-        assert "paused" == record(house, NAME).state
-        assert LINK in record(house, NAME).remedy
-        told = issue(house, NAME)
+        assert "paused" == record(app, NAME).state
+        assert LINK in record(app, NAME).remedy
+        told = issue(app, NAME)
 
         assert "rate.paused" == told["code"]
         assert told["remedy"].endswith(f"{LINK} and then run: certworker resume {NAME}")
         assert 1 == count(door_authority, "newOrder")
 
-    def test_it_is_said_again_once_a_day(self, house: House) -> None:
+    def test_it_is_said_again_once_a_day(self, app: App) -> None:
         """
         Nothing is given up in silence.
         """
-        moment = house.agenda.moment(NAME)
+        moment = app.agenda.moment(NAME)
         assert moment
 
-        assert 86_000 < (moment - house.clock()).total_seconds() < 1.1 * 86_400
+        assert 86_000 < (moment - app.clock()).total_seconds() < 1.1 * 86_400
 
-    def test_others_get_their_certificates(self, house: House) -> None:
+    def test_others_get_their_certificates(self, app: App) -> None:
         """
         The pause is for one name.
         """
-        assert "issued" == issue(house, OTHER)["state"]
+        assert "issued" == issue(app, OTHER)["state"]
 
-    def test_a_person_ends_it(self, house: House) -> None:
+    def test_a_person_ends_it(self, app: App) -> None:
         """
         After the cause was mended and the link opened.
         """
-        assert house.desks[0].budget.resume([NAME])
+        assert app.issuers[0].budget.resume([NAME])
 
-        assert "issued" == issue(house, NAME)["state"]
+        assert "issued" == issue(app, NAME)["state"]
 
     def test_a_pause_that_was_not_ended_at_the_ca_is_one_again(
-        self, house: House, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         Somebody forgot the link.
         """
-        house.desks[0].budget.resume([NAME])
+        app.issuers[0].budget.resume([NAME])
         door_authority.misbehaviour.fail("newOrder", Fault(429, "rateLimited", 60, PAUSED))
         with pytest.raises(Paused):
-            house.issuer.issue((NAME,))
+            app.issuance.issue((NAME,))
 
-        assert "paused" == record(house, NAME).state
+        assert "paused" == record(app, NAME).state

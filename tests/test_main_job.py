@@ -14,11 +14,11 @@ import pytest
 import yaml
 from redis import Redis
 
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.proxy import DevelopmentProxy, handshake
-from certworker.intake.queue import queue_length, request_certificate
-from certworker.serving.traefik import Traefik
-from tests.houses import environment
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.proxy import DevelopmentProxy, handshake
+from certworker.traefik.config import TraefikConfig
+from certworker.worker.producer import queue_length, request_certificate
+from tests.app_fixture import environment
 from tests.servers.development import development_authority
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
@@ -84,7 +84,7 @@ class TestPadlock:
             request_certificate(NAME, connection=connection)
         worker.wait_for_line(f"{NAME}: DONE")
 
-        proxy = DevelopmentProxy(Traefik(tmp_path / "config").files)
+        proxy = DevelopmentProxy(TraefikConfig(tmp_path / "config").files)
         proxy.start()
         shown = handshake(NAME, proxy.port, authority.root_path)
         proxy.stop()

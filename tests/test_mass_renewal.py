@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from redis import Redis
 
 from certworker.certificates import Certificate, PrivateKey
-from certworker.development.root import Hierarchy
-from certworker.errors.authority import ServerInternal
-from certworker.errors.limits import LocalGuard
-from certworker.ledger.limits import RENEWAL_WITHIN
-from certworker.names import registered_domain
-from certworker.serving.generation import Facts
+from certworker.devca.root import Hierarchy
+from certworker.domains import registered_domain
+from certworker.errors.ca import ServerInternal
+from certworker.errors.rate import LocalGuard
+from certworker.ratelimits.limits import RENEWAL_WITHIN
 from certworker.settings.limits import Limit
+from certworker.storage.metadata import CertificateMetadata
 from tests.simulation import AT_ONCE, BEGIN, Life, simulated
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -115,24 +115,24 @@ def certificates() -> Iterator[tuple[str, ...]]:
         number += size
 
 
-def filled(life: Life, lifetime: timedelta, counted: Counted) -> dict[tuple[str, ...], Facts]:
+def filled(life: Life, lifetime: timedelta, counted: Counted) -> dict[tuple[str, ...], CertificateMetadata]:
     """
     Put certificates of *lifetime* and of all ages on the volume, as a restart of the worker and of the CA
     finds them. Return what is in service.
     """
     signer = Hierarchy.open(life.authority.root_path.parent, BEGIN).intermediate
-    label, key, token = life.house.desks[0].choice.label, PrivateKey.generate(), 0
-    serving: dict[tuple[str, ...], Facts] = {}
+    label, key, token = life.app.issuers[0].ca.label, PrivateKey.generate(), 0
+    serving: dict[tuple[str, ...], CertificateMetadata] = {}
     for number, names in enumerate(certificates()):
         for age in ages(number, lifetime):
             begins, token = (BEGIN - age).replace(microsecond=0), token + 1
             leaf = signer.sign(key.key.public_key(), names, begins, begins + lifetime)
             certificate = Certificate.from_pem(leaf.public_bytes(Encoding.PEM) + signer.pem, key)
-            stored = life.house.volume.store(certificate, authority=label, kind="private", token=token)
-            life.house.volume.published(stored)
+            stored = life.app.certificates.store(certificate, authority=label, kind="private", token=token)
+            life.app.certificates.published(stored)
             counted.issued_before(names, begins)
-        life.house.traefik.serve(stored)
-        serving[names] = stored.facts
+        life.app.traefik.serve(stored)
+        serving[names] = stored.metadata
     return serving
 
 
@@ -162,7 +162,7 @@ class Drill:
     """
 
     life: Life
-    serving: dict[tuple[str, ...], Facts]
+    serving: dict[tuple[str, ...], CertificateMetadata]
     counted: Counted
     #: In the order in which a job ran for them for the first time.
     tried: dict[tuple[str, ...], None] = field(default_factory=dict)
@@ -177,15 +177,15 @@ class Drill:
         """
         Go on until everything has a new certificate, or until *latest*.
         """
-        house, clock = self.life.house, self.life.clock
+        app, clock = self.life.app, self.life.clock
         while len(self.renewed) < len(self.serving) or len(self.new) < NEWCOMERS:
-            moment = house.agenda.earliest()
+            moment = app.agenda.earliest()
             if moment is None or moment > latest:
                 return
             clock.now = max(clock.now, moment + AT_ONCE)
-            house.rounds.look()
+            app.reconciler.enqueue_due()
             # While names are due there is a check every five seconds. The slots take requests in between.
-            few = SLOTS if house.agenda.due(clock.now, 1) else None
+            few = SLOTS if app.agenda.due(clock.now, 1) else None
             for names in islice(self.life.requests(), few):
                 self.attempt(names)
 
@@ -196,7 +196,7 @@ class Drill:
         clock, before = self.life.clock, self.serving.get(names)
         self.tried.setdefault(names)
         self.life.attempt(names)
-        after = self.life.house.volume.facts(names[0])
+        after = self.life.app.certificates.metadata(names[0])
         if after and after != before and names not in self.renewed and names not in self.new:
             (self.renewed if before else self.new)[names] = clock.now
             self.exceeded += self.counted.issued(names, clock.now)
@@ -219,11 +219,9 @@ def test_all_are_renewed_within_the_limits_the_most_urgent_first(
         life.authority.policy.trusts_every_name = True
         life.authority.lifetime = lifetime
         serving = filled(life, lifetime, counted)
-        life.house.rounds.reconcile()
+        life.app.reconciler.reconcile()
         life.authority.policy.recalled_before = BEGIN
-        life.house.agenda.put_many(
-            {f"new{each}.newcomer{each}.localhost": BEGIN for each in range(NEWCOMERS)}
-        )
+        life.app.agenda.put_many({f"new{each}.newcomer{each}.localhost": BEGIN for each in range(NEWCOMERS)})
         drill = Drill(life, serving, counted)
         drill.run(BEGIN + 40 * HOUR)
 

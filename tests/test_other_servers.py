@@ -16,14 +16,14 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from certworker.serving.handshake import shown
-from certworker.serving.volume import Volume
 from certworker.settings import HttpAddress
-from certworker.settings.reloads import Reload
+from certworker.settings.reload import Reload
+from certworker.storage.certificate_store import CertificateStore
+from certworker.traefik.tls_probe import served_certificate
 from tests.servers.ports import free_port
 from tests.servers.worker import wait_until
-from tests.serving.authority import Signer
-from tests.serving.stored import store
+from tests.storage.authority import Signer
+from tests.storage.stored import store
 
 GUIDE = Path(__file__).parents[1] / "docs/guides/reload-other-servers.md"
 NAME, OTHER = "shop.example.com", "blog.example.com"
@@ -70,7 +70,7 @@ class Server:
     def __init__(self, place: Path) -> None:
         self.place = place
         self.port = free_port()
-        self.volume = Volume(place / "certificates")
+        self.volume = CertificateStore(place / "certificates")
         self.log = place / "server.log"
 
     def adapted(self, text: str) -> str:
@@ -88,7 +88,9 @@ class Server:
         Return the serial number of the certificate that a visitor of *name* sees; None: there is no answer.
         """
         try:
-            leaf = x509.load_der_x509_certificate(shown(name, HttpAddress("127.0.0.1", self.port)))
+            leaf = x509.load_der_x509_certificate(
+                served_certificate(name, HttpAddress("127.0.0.1", self.port))
+            )
         except OSError:
             return None
         return f"{leaf.serial_number:x}"
@@ -165,10 +167,10 @@ class TestReload:
         first = store(server.volume, signer.certificate(NAME), token=1)
         command = nginx(server) if kind == "nginx" else haproxy(server, blocks("haproxy")[0])
         with running(command, server.log) as process:
-            server.wait_for(NAME, first.facts.serial)
+            server.wait_for(NAME, first.metadata.serial)
             for token in (2, 3):
                 renewed = store(server.volume, signer.certificate(NAME), token=token)
-                server.reload(process, told, NAME, renewed.facts.serial)
+                server.reload(process, told, NAME, renewed.metadata.serial)
 
     def test_haproxy_takes_a_list_of_all_certificates(self, server: Server, signer: Signer) -> None:
         """
@@ -188,7 +190,7 @@ class TestReload:
             haproxy(server, site.replace(one, "crt-list /etc/haproxy/certificates.txt")), server.log
         ):
             for name, each in stored.items():
-                server.wait_for(name, each.facts.serial)
+                server.wait_for(name, each.metadata.serial)
 
 
 class TestGuide:

@@ -18,17 +18,17 @@ from redis import Redis
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from certworker.assembly import House
-from certworker.intake.functions import functions_of
-from certworker.intake.jobs import FORBIDDEN, SHORTEST_TTL
-from certworker.intake.payload import LARGEST
-from certworker.intake.queue import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_TTL
-from tests.intake.toys import end_of, push, worker_thread
+from certworker.app import App
+from certworker.worker.job_class import FORBIDDEN_FIELDS, SHORTEST_TTL
+from certworker.worker.payload import LARGEST
+from certworker.worker.producer import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_TTL
+from certworker.worker.tasks import build_tasks
 from tests.servers.development import development_authority
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
 from tests.test_documentation import variables
+from tests.worker.sample_tasks import end_of, push, worker_thread
 
 TOP = Path(__file__).parents[1]
 PAGE = TOP / "docs" / "reference" / "queue-protocol.md"
@@ -66,14 +66,14 @@ def tools(tmp_path: Path, redis_server: RedisServer) -> Mapping[str, str]:
 
 
 class TestTables:
-    def test_functions_and_arguments_are_those_of_the_code(self, house: House) -> None:
+    def test_functions_and_arguments_are_those_of_the_code(self, app: App) -> None:
         """
         A producer may send these and no others.
         """
         functions = rows("function | arguments")
         known = {
             f"`{name}`": ", ".join(f"`{each}`" for each in inspect.signature(function).parameters)
-            for name, function in functions_of(house).items()
+            for name, function in build_tasks(app).items()
         }
 
         assert known == functions
@@ -89,14 +89,14 @@ class TestTables:
         assert f"1 to {JOB_TIMEOUT}, {JOB_TIMEOUT} by default" in fields["`timeout`"]
         assert f"{SHORTEST_TTL} to {FAILURE_TTL:,}, {RESULT_TTL:,} by default" in fields["`result_ttl`"]
         assert f"{SHORTEST_TTL} to {FAILURE_TTL:,}, {FAILURE_TTL:,} by default" in fields["`failure_ttl`"]
-        assert [] == [field for field in FORBIDDEN if f"`{field}`" not in TEXT]
+        assert [] == [field for field in FORBIDDEN_FIELDS if f"`{field}`" not in TEXT]
 
-    def test_the_refusal_is_word_for_word(self, house: House, connection: Redis) -> None:
+    def test_the_refusal_is_word_for_word(self, app: App, connection: Redis) -> None:
         """
         People search for what their log says.
         """
         data = b'["certworker.issue", null, [], {"domain": "a.org", "forse": true}]'
-        with worker_thread(connection, functions=functions_of(house)):
+        with worker_thread(connection, functions=build_tasks(app)):
             _, told = end_of(connection, push(connection, "job", data=data))
 
         assert f"\n{told}\n" in TEXT

@@ -17,18 +17,18 @@ import yaml
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from certworker.development.authority import DevelopmentAuthority
-from certworker.intake.client import client_of
-from certworker.intake.queue import QUEUE_KEY, SCHEDULED_KEY, request_certificate, request_removal
-from certworker.ledger.keys import kind_of
-from certworker.redis_address import RedisAddress
-from tests.houses import environment
-from tests.intake.appwrite.core import payload, produce, stats
-from tests.intake.toys import end_of, eventually, worker_thread
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.redis.client import connect
+from certworker.redis.keys import kind_of
+from certworker.redis.url import RedisURL
+from certworker.worker.producer import QUEUE_KEY, SCHEDULED_KEY, request_certificate, request_removal
+from tests.app_fixture import environment
+from tests.integrations.appwrite.core import payload, produce, stats
 from tests.servers.redis import RedisServer
 from tests.servers.secure_redis import SecureRedis
 from tests.servers.sentinels import SERVICE, Sentinels
 from tests.servers.worker import WorkerProcess, wait_until
+from tests.worker.sample_tasks import end_of, eventually, worker_thread
 
 TOP = Path(__file__).parents[1]
 TEXT = (TOP / "SECURITY.md").read_text()
@@ -222,7 +222,7 @@ class TestRights:
                     administrator.execute_command("ACL", "SETUSER", *rights("certworker-asks"))
             access = f"sentinel_username=certworker-asks&sentinel_password={SECRET}"
             url = f"redis+sentinel://{sentinels.hosts}/{SERVICE}?{access}"
-            with client_of(RedisAddress.parse(url)) as connection:
+            with connect(RedisURL.parse(url)) as connection:
                 assert sentinels.primary.port == connection.info("server")["tcp_port"]
             with Redis(port=sentinels.ports[0], username="certworker-asks", password=SECRET) as own:
                 for refused in (f"SENTINEL FAILOVER {SERVICE}", "SENTINEL RESET *", "ACL LIST", "INFO"):

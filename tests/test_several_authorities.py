@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from certworker.assembly import House
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.misbehaviour import Fault
-from certworker.development.problems import Problem
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.faults import Fault
+from certworker.devca.problems import Problem
 from certworker.errors import CertworkerError
-from certworker.errors.authority import ServerInternal
-from certworker.errors.configuration import WouldReplacePublic
-from certworker.errors.reach import HttpNotFound
-from tests.houses import open_house
+from certworker.errors.ca import ServerInternal
+from certworker.errors.config import WouldReplacePublic
+from certworker.errors.http import HttpNotFound
+from tests.app_fixture import open_app
 from tests.servers.development import development_authority
 from tests.servers.ports import free_port
 
@@ -53,13 +53,13 @@ def second(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthority]:
 
 
 @pytest.fixture
-def house(
+def app(
     tmp_path: Path,
     connection: Redis,
     first: DevelopmentAuthority,
     second: DevelopmentAuthority,
     http_port: int,
-) -> Iterator[House]:
+) -> Iterator[App]:
     """
     A house with both of them in its list.
     """
@@ -71,18 +71,18 @@ def house(
 @contextmanager
 def house_of(
     place: Path, connection: Redis, http_port: int, urls: dict[str, str], **more: str
-) -> Iterator[House]:
+) -> Iterator[App]:
     """
     A house whose CAs are where their names say, or at *urls*.
     """
-    with open_house(place, connection, "", http_port, urls=urls, variables=more) as opened:
+    with open_app(place, connection, "", http_port, urls=urls, variables=more) as opened:
         yield opened
 
 
 @contextmanager
 def lets_encrypt(
     place: Path, connection: Redis, http_port: int, first: DevelopmentAuthority, second: DevelopmentAuthority
-) -> Iterator[House]:
+) -> Iterator[App]:
     """
     A house for which *first* is Let's Encrypt, without its limit of failures, and *second* its staging.
     """
@@ -102,42 +102,40 @@ def orders(authority: DevelopmentAuthority) -> int:
 
 
 class TestTheNextOne:
-    def test_it_is_left_alone_while_the_first_one_works(
-        self, house: House, second: DevelopmentAuthority
-    ) -> None:
+    def test_it_is_left_alone_while_the_first_one_works(self, app: App, second: DevelopmentAuthority) -> None:
         """
         A list is an order of preference.
         """
-        outcome = house.issuer.issue((NAME,))
+        outcome = app.issuance.issue((NAME,))
 
-        assert house.desks[0].choice.label == outcome.facts.authority
+        assert app.issuers[0].ca.label == outcome.facts.authority
         assert [] == second.requests
 
     def test_an_outage_is_bridged_at_once(
-        self, house: House, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
     ) -> None:
         """
         Its certificate carries its name, so that a renewal is told to the right CA.
         """
         first.stop()
-        outcome = house.issuer.issue((NAME,))
+        outcome = app.issuance.issue((NAME,))
 
-        assert house.desks[1].choice.label == outcome.facts.authority
+        assert app.issuers[1].ca.label == outcome.facts.authority
         assert 1 == orders(second)
 
     def test_a_refusal_by_policy_is_one_ca_s_own(
-        self, house: House, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
     ) -> None:
         """
         What one CA never certifies another one may.
         """
         first.misbehaviour.fail("newOrder", Fault(403, "rejectedIdentifier"))
 
-        assert house.desks[1].choice.label == house.issuer.issue((NAME,)).facts.authority
+        assert app.issuers[1].ca.label == app.issuance.issue((NAME,)).facts.authority
 
     @pytest.mark.parametrize(("seconds", "label"), [(30, None), (86_400, 1)])
     def test_a_limit_is_worth_another_ca_only_if_it_is_long(
-        self, house: House, first: DevelopmentAuthority, seconds: int, label: int | None
+        self, app: App, first: DevelopmentAuthority, seconds: int, label: int | None
     ) -> None:
         """
         Half a minute is waited for; a week without a renewal would be an outage.
@@ -145,24 +143,24 @@ class TestTheNextOne:
         first.misbehaviour.rate_limit(seconds)
         if label is None:
             with pytest.raises(CertworkerError):
-                house.issuer.issue((NAME,))
+                app.issuance.issue((NAME,))
         else:
-            assert house.desks[label].choice.label == house.issuer.issue((NAME,)).facts.authority
+            assert app.issuers[label].ca.label == app.issuance.issue((NAME,)).facts.authority
 
     def test_a_failed_validation_is_not_repeated_elsewhere(
-        self, house: House, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
     ) -> None:
         """
         It would fail there, too, and be counted.
         """
         first.misbehaviour.refusal = NOT_FOUND
         with pytest.raises(HttpNotFound):
-            house.issuer.issue((NAME,))
+            app.issuance.issue((NAME,))
 
         assert 0 == orders(second)
 
     def test_when_nobody_can_the_reason_that_passes_first_counts(
-        self, house: House, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
     ) -> None:
         """
         The next attempt is soon, not in the week that the second CA names.
@@ -170,36 +168,36 @@ class TestTheNextOne:
         first.misbehaviour.fail("newOrder", Fault(500, "serverInternal"), times=None)
         second.misbehaviour.rate_limit(86_400)
         with pytest.raises(ServerInternal):
-            house.issuer.issue((NAME,))
+            app.issuance.issue((NAME,))
 
-        again = house.agenda.moment(NAME)
+        again = app.agenda.moment(NAME)
         assert again is not None
-        assert (again - house.clock()).total_seconds() < 60
+        assert (again - app.clock()).total_seconds() < 60
 
     def test_each_is_told_of_the_replacement_of_its_own_certificates_only(
-        self, house: House, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
     ) -> None:
         """
         RFC 9773, section 5: a CA refuses what it did not issue.
         """
         first.stop()
-        house.issuer.issue((NAME,))
+        app.issuance.issue((NAME,))
         first.start()
 
-        current = house.volume.current(NAME)
-        assert [None, current and current.facts.renewal_id] == [
-            desk.predecessor(current) for desk in house.desks
+        current = app.certificates.current(NAME)
+        assert [None, current and current.metadata.renewal_id] == [
+            issuer.replaces_id(current) for issuer in app.issuers
         ]
 
-    def test_each_has_an_account_of_its_own(self, house: House, first: DevelopmentAuthority) -> None:
+    def test_each_has_an_account_of_its_own(self, app: App, first: DevelopmentAuthority) -> None:
         """
         A key that two CAs know links what they know.
         """
-        house.issuer.issue((NAME,))
+        app.issuance.issue((NAME,))
         first.stop()
-        house.issuer.issue((f"www.{NAME}",))
+        app.issuance.issue((f"www.{NAME}",))
 
-        assert len({desk.authority.thumbprint for desk in house.desks}) == 2
+        assert len({issuer.client.thumbprint for issuer in app.issuers}) == 2
 
     def test_a_development_certificate_is_no_stopgap_for_a_public_one(
         self,
@@ -214,38 +212,38 @@ class TestTheNextOne:
         """
         urls = {"letsencrypt": first.directory_url, "development": second.directory_url}
         wanted = {"CERTWORKER_AUTHORITY": "letsencrypt,development", **PUBLIC}
-        with house_of(tmp_path, connection, http_port, urls, **wanted) as house:
-            before = house.issuer.issue((NAME,))
+        with house_of(tmp_path, connection, http_port, urls, **wanted) as app:
+            before = app.issuance.issue((NAME,))
             first.stop()
             with pytest.raises(CertworkerError) as caught:
-                house.issuer.issue((NAME,), force=True)
+                app.issuance.issue((NAME,), force=True)
 
             assert not isinstance(caught.value, WouldReplacePublic)
-            assert before.facts == house.volume.facts(NAME)
-            assert "development" == house.issuer.issue(("new.localhost",)).facts.authority
+            assert before.facts == app.certificates.metadata(NAME)
+            assert "development" == app.issuance.issue(("new.localhost",)).facts.authority
 
 
 class TestStagingFirst:
     @pytest.fixture
-    def house(
+    def app(
         self,
         tmp_path: Path,
         connection: Redis,
         first: DevelopmentAuthority,
         second: DevelopmentAuthority,
         http_port: int,
-    ) -> Iterator[House]:
+    ) -> Iterator[App]:
         """
         A house whose last attempt was a failed validation in production.
         """
         with lets_encrypt(tmp_path, connection, http_port, first, second) as opened:
             first.misbehaviour.refusal = NOT_FOUND
             with pytest.raises(HttpNotFound):
-                opened.issuer.issue((NAME,))
+                opened.issuance.issue((NAME,))
             yield opened
 
     def test_the_first_attempt_does_not_need_it(
-        self, house: House, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
     ) -> None:
         """
         Most validations succeed, and are quicker without.
@@ -253,7 +251,7 @@ class TestStagingFirst:
         assert (1, 0) == (orders(first), orders(second))
 
     def test_production_is_not_asked_while_staging_says_no(
-        self, house: House, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
     ) -> None:
         """
         Five failures an hour are few; staging allows two hundred.
@@ -261,18 +259,18 @@ class TestStagingFirst:
         second.misbehaviour.refusal = NOT_FOUND
         for _ in range(2):
             with pytest.raises(HttpNotFound):
-                house.issuer.issue((NAME,))
+                app.issuance.issue((NAME,))
 
         assert (1, 2) == (orders(first), orders(second))
 
     def test_production_is_asked_at_once_when_staging_says_yes(
-        self, house: House, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
     ) -> None:
         """
         What staging signs is never installed; it is not even asked to sign.
         """
-        first.misbehaviour.behave()
-        outcome = house.issuer.issue((NAME,))
+        first.misbehaviour.reset()
+        outcome = app.issuance.issue((NAME,))
 
         assert "letsencrypt" == outcome.facts.authority
         assert (2, 1) == (orders(first), orders(second))
@@ -280,7 +278,7 @@ class TestStagingFirst:
 
     def test_it_is_remembered_over_a_restart(
         self,
-        house: House,
+        app: App,
         tmp_path: Path,
         connection: Redis,
         first: DevelopmentAuthority,
@@ -292,54 +290,54 @@ class TestStagingFirst:
         with lets_encrypt(tmp_path, connection, free_port(), first, second) as restarted:
             second.misbehaviour.refusal = NOT_FOUND
             with pytest.raises(HttpNotFound):
-                restarted.issuer.issue((NAME,))
+                restarted.issuance.issue((NAME,))
 
         assert (1, 1) == (orders(first), orders(second))
 
     def test_each_rehearsal_is_a_real_one(
-        self, house: House, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
     ) -> None:
         """
         A CA that counts a name as ours for 30 days would say yes without a look.
         """
         with pytest.raises(HttpNotFound):
-            house.issuer.issue((NAME,))
+            app.issuance.issue((NAME,))
         second.misbehaviour.refusal = NOT_FOUND
         with pytest.raises(HttpNotFound):
-            house.issuer.issue((NAME,))
+            app.issuance.issue((NAME,))
 
         assert (2, 2) == (orders(first), orders(second))
 
     def test_a_person_who_insists_asks_production(
-        self, house: House, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
     ) -> None:
         """
         They have mended it, and know.
         """
-        first.misbehaviour.behave()
-        house.issuer.issue((NAME,), force=True)
+        first.misbehaviour.reset()
+        app.issuance.issue((NAME,), force=True)
 
         assert (2, 0) == (orders(first), orders(second))
 
     def test_an_outage_of_staging_keeps_nobody_from_production(
-        self, house: House, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
     ) -> None:
         """
         It has no promise of being there; a certificate must not expire because of it.
         """
-        first.misbehaviour.behave()
+        first.misbehaviour.reset()
         second.stop()
 
-        assert "issued" == house.issuer.issue((NAME,)).state
+        assert "issued" == app.issuance.issue((NAME,)).state
 
     def test_after_a_success_there_is_none(
-        self, house: House, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
     ) -> None:
         """
         The failure is mended and forgotten.
         """
-        first.misbehaviour.behave()
-        house.issuer.issue((NAME,))
-        house.issuer.issue((NAME,))
+        first.misbehaviour.reset()
+        app.issuance.issue((NAME,))
+        app.issuance.issue((NAME,))
 
         assert 1 == orders(second)

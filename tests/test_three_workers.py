@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from certworker.assembly import House
-from certworker.development.authority import DevelopmentAuthority
-from certworker.intake.queue import QUEUE_KEY
-from certworker.ledger.story import Event, Stories
-from certworker.serving.generation import Facts
-from certworker.serving.publication import PAUSE_SECONDS
-from certworker.serving.volume import Volume
-from tests.houses import environment
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.state.history import History, HistoryEntry
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.metadata import CertificateMetadata
+from certworker.traefik.batching import PAUSE_SECONDS
+from certworker.worker.producer import QUEUE_KEY
+from tests.app_fixture import environment
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
@@ -111,13 +111,13 @@ def tallies(authority: DevelopmentAuthority, place: Path) -> dict[str, Tally]:
     Return what the CA and the volume under *place* have of each name.
     """
     asked = Counter((each.kind, name) for each in authority.requests for name in each.names)
-    volume, signed = Volume(place / "certificates"), authority.serials
+    volume, signed = CertificateStore(place / "certificates"), authority.serials
     stored: dict[str, list[int]] = {}
     for directory in volume.generations():
-        facts = Facts.read(directory)
+        facts = CertificateMetadata.read(directory)
         for name in facts.names if facts else ():
             stored.setdefault(name, []).append(int(facts.serial, 16) if facts else 0)
-    served = {name: volume.facts(name) for name in signed}
+    served = {name: volume.metadata(name) for name in signed}
     return {
         name: Tally(
             asked["newOrder", name],
@@ -140,7 +140,7 @@ def report(
     """
     Return what differs for each of *names*, its history, and its lines in the logs of all *workers*.
     """
-    found, stories, lines = tallies(authority, place), Stories(connection), []
+    found, stories, lines = tallies(authority, place), History(connection), []
     for name in sorted(names):
         lines += [f"{name}: {found.get(name)}"]
         lines += [f"  {event.moment:%H:%M:%S} {event.level} {event.text}" for event in stories.read(name)]
@@ -190,16 +190,16 @@ class TestThreeWorkers:
 
 
 def test_a_second_order_is_reported_with_the_history(
-    house: House, door_authority: DevelopmentAuthority, tmp_path: Path, connection: Redis
+    app: App, door_authority: DevelopmentAuthority, tmp_path: Path, connection: Redis
 ) -> None:
     """
     The comparison sees a name that was ordered and stored twice.
     """
     once, twice = NAMES[:2]
     for name, force in ((once, False), (twice, False), (twice, True)):
-        house.issuer.issue((name,), force=force)
-    house.stories.tell(twice, Event(datetime.now(UTC), "INFO", "DONE in 2.0 s"))
-    house.stories.write()
+        app.issuance.issue((name,), force=force)
+    app.history.append(twice, HistoryEntry(datetime.now(UTC), "INFO", "DONE in 2.0 s"))
+    app.history.flush()
 
     found = tallies(door_authority, tmp_path)
     assert (True, False) == (found[once].is_single, found[twice].is_single)

@@ -14,9 +14,10 @@ from random import Random
 import pytest
 from redis import Redis
 
-from certworker.errors.authority import AuthorityUnreachable, ServerInternal
-from certworker.renewal import Life as Dates
-from certworker.renewal import Window, due_moment, next_attempt
+from certworker.errors.ca import AuthorityUnreachable, ServerInternal
+from certworker.renewal.timing import next_attempt, renewal_time
+from certworker.validity import Validity as Dates
+from certworker.validity import Window
 from tests.simulation import BEGIN, Life, simulated
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -46,7 +47,7 @@ def nothing_has_expired(life: Life, sizes: Sequence[int], renewals: int) -> None
     """
     Assert it, after at least so many *renewals* of each certificate, and that it was no easy life.
     """
-    facts = [life.house.volume.facts(name) for name in NAMES]
+    facts = [life.app.certificates.metadata(name) for name in NAMES]
 
     assert [] == life.expired
     assert min(each.not_after for each in facts if each) > life.clock.now
@@ -118,7 +119,7 @@ class TestSpread:
             begin = BEGIN + DAY * random.random()
             dates = Dates(begin, begin + lifetime, f"{number:x}")
             window = Window(begin + lifetime * 0.64, begin + lifetime * 0.68) if advised else None
-            dues.append(due_moment(dates, window) - BEGIN)
+            dues.append(renewal_time(dates, window) - BEGIN)
         hours = self.hours(dues)
         share = self.NAMES / (max(hours) - min(hours) + 1)
 

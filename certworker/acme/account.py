@@ -32,13 +32,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from josepy.json_util import encode_b64jose
 from josepy.jwk import JWKEC
 
-from certworker import durable
 from certworker.acme.jws import Signer
 from certworker.acme.references import resolved
 from certworker.certificates import PrivateKey
-from certworker.errors.authority import AccountKeyUnreadable
-from certworker.errors.machine import VolumeLocked
-from certworker.locking import SharedDirectory
+from certworker.errors.acct import AccountKeyUnreadable
+from certworker.errors.fs import VolumeLocked
+from certworker.storage import durable
+from certworker.storage.shared_directory import SharedDirectory
 
 #: The shape of account.json.
 SCHEMA = 1
@@ -107,7 +107,7 @@ class AccountFiles:
         """
         durable.make_directory(self._directory, DIRECTORY_MODE)
         path = self._directory / "lock"
-        with durable.told(path):
+        with durable.translate_os_errors(path):
             file = path.open("ab")
         with file:
             end = time.monotonic() + LOCK_SECONDS
@@ -166,7 +166,7 @@ class AccountFiles:
         """
         Return how long ago the next key was made; zero if there is none.
         """
-        with durable.told(self._next_key_path):
+        with durable.translate_os_errors(self._next_key_path):
             try:
                 made = self._next_key_path.stat().st_mtime
             except FileNotFoundError:
@@ -185,7 +185,7 @@ class AccountFiles:
         """
         Let the next key be the key: the CA knows it. To be called under the lock.
         """
-        with durable.told(self.key_path):
+        with durable.translate_os_errors(self.key_path):
             self._next_key_path.replace(self.key_path)
         durable.sync_directory(self._directory)
 
@@ -216,7 +216,7 @@ class AccountFiles:
         Put the key aside, keeping it, and return where it is. To be called under the lock.
         """
         kept = self._backup_path()
-        with durable.told(kept):
+        with durable.translate_os_errors(kept):
             self._account_path.unlink(missing_ok=True)
             self.key_path.replace(kept)
         durable.sync_directory(self._directory)
@@ -245,7 +245,7 @@ class AccountFiles:
 
 
 def _is_taken(file: BinaryIO, path: Path) -> bool:
-    with durable.told(path):
+    with durable.translate_os_errors(path):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

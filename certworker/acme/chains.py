@@ -9,8 +9,8 @@ from datetime import timedelta
 
 from cryptography import x509
 
+from certworker.acme.order_context import OrderContext
 from certworker.acme.transport import Reply
-from certworker.acme.world import World
 from certworker.certificates import UNREADABLE, chain_of
 from certworker.errors import CertworkerError
 
@@ -23,7 +23,7 @@ MOST_CHAINS = 10
 PATIENCE = timedelta(seconds=30)
 
 
-def chain_from(root: str, default: Reply, world: World, name: str) -> bytes:
+def chain_from(root: str, default: Reply, world: OrderContext, name: str) -> bytes:
     """
     Return the chain whose topmost certificate was issued by *root* (a common name), else the *default*.
 

@@ -45,7 +45,7 @@ class Signer:
         header = {"url": url} if nonce is None else {"nonce": nonce, "url": url}
         who = {"kid": self.url} if self.url else {"jwk": self.key.public_key().to_json()}
         content = b"" if payload is None else json.dumps(payload).encode()
-        return json.dumps(signed(content, {**header, **who}, self.key, self._algorithm)).encode()
+        return json.dumps(sign_jws(content, {**header, **who}, self.key, self._algorithm)).encode()
 
     @property
     def _algorithm(self) -> JWASignature:
@@ -54,7 +54,7 @@ class Signer:
         return ES384 if self.key.key.curve.name == "secp384r1" else ES256
 
 
-def signed(content: bytes, header: Mapping[str, Any], key: JWK, algorithm: JWASignature) -> dict[str, str]:
+def sign_jws(content: bytes, header: Mapping[str, Any], key: JWK, algorithm: JWASignature) -> dict[str, str]:
     """
     *content*, signed with *key* together with the *header*, to which the *algorithm* is added.
     """

@@ -11,23 +11,23 @@ from datetime import datetime, timedelta
 from josepy.json_util import encode_b64jose
 
 from certworker.acme.chains import chain_from
+from certworker.acme.order_context import UNKNOWN, OrderContext
+from certworker.acme.polling import ISSUANCE_POLL_SECONDS, VALIDATION_POLL_SECONDS, intervals, retry_after
 from certworker.acme.problem import Problem
 from certworker.acme.resources import Authorization, Challenge, OrderState
 from certworker.acme.transport import Reply
-from certworker.acme.validations import authorization_failure, order_failure, unexplained_failure
-from certworker.acme.waiting import LOOKING_SECONDS, SIGNING_SECONDS, pauses, retry_after
-from certworker.acme.world import UNKNOWN, World
-from certworker.answer import TOKEN, Answer
+from certworker.acme.validation_mapping import authorization_failure, order_failure, unexplained_failure
+from certworker.challenges.challenge import TOKEN, Http01Challenge
 from certworker.errors import CertworkerError
-from certworker.errors.authority import (
+from certworker.errors.acme import (
     Conflict,
     NoHttp01,
-    NotAcme,
     OrderInvalid,
     OrderNotReady,
     PendingTimeout,
     UnknownProblem,
 )
+from certworker.errors.ca import NotAcme
 
 #: For the validation, and again for the certificate: a slot does not wait longer for a CA.
 PATIENCE = timedelta(seconds=90)
@@ -75,7 +75,7 @@ class Order:
         answers: What the CA fetches; none for a name whose authorization is valid already.
     """
 
-    def __init__(self, names: tuple[str, ...], url: str, state: OrderState, world: World) -> None:
+    def __init__(self, names: tuple[str, ...], url: str, state: OrderState, world: OrderContext) -> None:
         """
         Read the authorizations of the order at *url*, if it is pending.
 
@@ -92,12 +92,12 @@ class Order:
         pending = state.authorizations if state.status == "pending" else ()
         self._proofs = list(filter(None, map(self._proof, pending)))
         self.answers = tuple(
-            Answer(proof.name, proof.challenge.token, f"{proof.challenge.token}.{world.thumbprint}")
+            Http01Challenge(proof.name, proof.challenge.token, f"{proof.challenge.token}.{world.thumbprint}")
             for proof in self._proofs
         )
 
     @property
-    def has_its_key(self) -> bool:
+    def is_finalized(self) -> bool:
         """
         Whether the CA has the signing request already: only the key of that one fits the certificate.
         """
@@ -129,13 +129,13 @@ class Order:
         Raises:
             CertworkerError: The CA refuses, gives the order up, or takes too long.
         """
-        reply = None if self.has_its_key else self._request(csr_der)
+        reply = None if self.is_finalized else self._request(csr_der)
         certificate = self._await_certificate(reply)
         reply = self._world.fetch(certificate)
         root = self._world.preferred_chain
         return chain_from(root, reply, self._world, self.names[0]) if root else reply.body
 
-    def give_up(self) -> None:
+    def deactivate_authorizations(self) -> None:
         """
         Deactivate the authorizations: the next order is validated again (section 7.5.2).
 
@@ -153,7 +153,7 @@ class Order:
         if authorization.status == "valid":
             return None
         if authorization.failed:
-            raise self._failure_of(authorization) or self._cause()
+            raise self._failure_of(authorization) or self._failure_reason()
         challenge = authorization.http01
         if challenge is None:
             offered = ", ".join(each.kind for each in authorization.challenges)
@@ -193,7 +193,7 @@ class Order:
         if status == "invalid":
             read = Challenge.read({"type": "http-01", "url": proof.challenge.url, **reply.document}, reply)
             authorization = Authorization(proof.name, "invalid", (read,) if read else (), None)
-            raise self._failure_of(authorization) or self._cause()
+            raise self._failure_of(authorization) or self._failure_reason()
         return reply
 
     def _request(self, csr_der: bytes) -> Reply:
@@ -207,7 +207,7 @@ class Order:
                 # Another of its servers has not heard of the validation, or an earlier request has arrived.
                 retry(refused)
                 reply = self._poll()
-                if self.has_its_key:
+                if self.is_finalized:
                     return reply
             else:
                 self._state = OrderState.read(reply)
@@ -215,7 +215,7 @@ class Order:
 
     def _await_validation(self, reply: Reply | None) -> None:
         deadline = self._world.clock() + PATIENCE
-        for pause in pauses(LOOKING_SECONDS, self._world.random):
+        for pause in intervals(VALIDATION_POLL_SECONDS, self._world.random):
             self._wait(reply, pause, deadline)
             reply = self._poll()
             if self._state.status != "pending":
@@ -228,9 +228,9 @@ class Order:
         Poll the order until it names the URL of its certificate; *reply* is the CA's last answer.
         """
         deadline = self._world.clock() + PATIENCE
-        for pause in pauses(SIGNING_SECONDS, self._world.random):
+        for pause in intervals(ISSUANCE_POLL_SECONDS, self._world.random):
             if self._state.status == "invalid":
-                raise self._cause()
+                raise self._failure_reason()
             if self._state.status == "valid" and self._state.certificate:
                 return self._state.certificate
             self._wait(reply, pause, deadline)
@@ -241,7 +241,7 @@ class Order:
         reply = self._world.fetch(self.url)
         self._state = OrderState.read(reply)
         if self._state.status == "invalid":
-            raise self._cause()
+            raise self._failure_reason()
         return reply
 
     def _inspect(self) -> None:
@@ -255,7 +255,7 @@ class Order:
     def _is_valid(self, proof: Proof) -> bool:
         authorization = Authorization.read(self._world.fetch(proof.url))
         if authorization.failed:
-            raise self._failure_of(authorization) or self._cause()
+            raise self._failure_of(authorization) or self._failure_reason()
         if authorization.status == "valid":
             return True
         challenge, now = authorization.http01, self._world.clock()
@@ -285,7 +285,7 @@ class Order:
             seconds=round(PATIENCE.total_seconds()),
         )
 
-    def _cause(self) -> CertworkerError:
+    def _failure_reason(self) -> CertworkerError:
         """
         Return why the CA gave the order up: the error of a challenge, else that of the order.
         """

@@ -14,9 +14,9 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from certworker import durable
 from certworker.certificates import KeyType, PrivateKey
-from certworker.locking import LEAST_AGE_SECONDS, SharedDirectory
+from certworker.storage import durable
+from certworker.storage.shared_directory import LEAST_AGE_SECONDS, SharedDirectory
 
 KEY_MODE = 0o600
 #: An RSA key of 4,096 bits has some three kilobytes.
@@ -49,7 +49,7 @@ class OrderKeys:
         The key of the order at *order_url*; None if there is none that can be used.
         """
         path = self._path(order_url)
-        with durable.told(path):
+        with durable.translate_os_errors(path):
             try:
                 return PrivateKey.from_pem(durable.read(path, LARGEST_KEY_BYTES))
             except (FileNotFoundError, ValueError, durable.UnsuitableFile):
@@ -73,7 +73,7 @@ class OrderKeys:
         Remove the key of the order at *order_url*, if there is one.
         """
         path = self._path(order_url)
-        with durable.told(path):
+        with durable.translate_os_errors(path):
             # Should a power cut bring it back, the next start removes it.
             path.unlink(missing_ok=True)
 
@@ -83,7 +83,7 @@ class OrderKeys:
         """
         self._shared.remove_leftovers()
         before = time.time() - OLDEST.total_seconds()
-        with durable.told(self._directory):
+        with durable.translate_os_errors(self._directory):
             if not self._directory.is_dir():
                 return
             for path in self._directory.glob("*.pem"):

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from certworker.errors.authority import InvalidProfile
-from certworker.errors.naming import TooManyNames
-from certworker.names import is_address
+from certworker.domains import is_address
+from certworker.errors.acme import InvalidProfile
+from certworker.errors.payload import TooManyNames
 
 #: The one in which Let's Encrypt certifies IP addresses.
 FOR_ADDRESSES = "shortlived"

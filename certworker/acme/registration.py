@@ -12,19 +12,18 @@ from functools import partial
 from josepy.jwk import JWKEC
 
 from certworker.acme.account import Account, AccountFiles
-from certworker.acme.binding import ExternalAccount
+from certworker.acme.eab import ExternalAccountBinding
 from certworker.acme.jws import Signer
-from certworker.acme.network import Network
+from certworker.acme.session import Session
 from certworker.acme.sharing import Shared
 from certworker.acme.transport import Reply
-from certworker.errors.authority import (
+from certworker.errors.acct import (
     AccountBlocked,
     AccountDeactivated,
     AccountGone,
     ExternalAccountRequired,
-    Malformed,
-    UnknownProblem,
 )
+from certworker.errors.acme import Malformed, UnknownProblem
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +31,7 @@ logger = logging.getLogger(__name__)
 KEY_CHANGE_LAG = timedelta(minutes=1)
 
 
-class Registration:
+class AccountRegistration:
     """
     Our account at one CA.
 
@@ -43,10 +42,10 @@ class Registration:
 
     def __init__(
         self,
-        network: Network,
+        network: Session,
         files: AccountFiles,
         contact: str | None,
-        external_account: ExternalAccount | None,
+        external_account: ExternalAccountBinding | None,
     ) -> None:
         self._network = network
         self._files = files
@@ -93,7 +92,7 @@ class Registration:
         if self._files.read() is None:
             self._refuse_unbound()
 
-    def account(self) -> Account:
+    def ensure(self) -> Account:
         """
         The account, known to the CA and with the contact that is set.
 
@@ -116,7 +115,7 @@ class Registration:
                     return self._update(account, account.url)
             return self._find_or_register(account)
 
-    def renewed(self, lost: Account) -> Account:
+    def reregister(self, lost: Account) -> Account:
         """
         The account, after the CA did not know *lost* or had deactivated it.
 

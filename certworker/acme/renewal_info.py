@@ -10,20 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 
-from certworker.acme.network import Network
+from certworker.acme.polling import retry_after
+from certworker.acme.session import Session
 from certworker.acme.transport import Reply
-from certworker.acme.waiting import retry_after
 from certworker.errors import CertworkerError
-from certworker.errors.authority import (
-    AuthorityUnreachable,
-    Maintenance,
-    ServerInternal,
-    TlsIntercepted,
-)
-from certworker.errors.configuration import WrongCaUrl
-from certworker.errors.limits import AuthorityBusy
-from certworker.errors.reach import ContainerResolver
-from certworker.renewal import Life, Window, wait_within
+from certworker.errors.ca import AuthorityUnreachable, Maintenance, ServerInternal, TlsIntercepted
+from certworker.errors.config import WrongCaUrl
+from certworker.errors.dns import ContainerResolver
+from certworker.errors.rate import AuthorityBusy
+from certworker.validity import Validity, Window, wait_within
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +30,7 @@ LONGEST_PAUSE = timedelta(days=1)
 LONGEST_BACKOFF = timedelta(hours=6)
 
 #: What says more of the CA than of one certificate: nobody asks it for another one for a while.
-UNANSWERED = (
+UNAVAILABLE = (
     AuthorityUnreachable,
     AuthorityBusy,
     ContainerResolver,
@@ -46,17 +41,17 @@ UNANSWERED = (
 )
 
 #: So many answers are kept in memory; one is some 300 bytes.
-ANSWERS_KEPT = 100_000
+CACHED_ANSWERS = 100_000
 
 
 @dataclass(frozen=True)
-class Suggestion:
+class RenewalSuggestion:
     """
     What the CA said last.
     """
 
     window: Window | None
-    ask_again: datetime
+    retry_after: datetime
     faults: int = 0
 
 
@@ -65,15 +60,17 @@ class RenewalInfo:
     The windows that one CA suggests, asked for when they are needed and its Retry-After has passed.
     """
 
-    def __init__(self, network: Network, clock: Callable[[], datetime]) -> None:
+    def __init__(self, network: Session, clock: Callable[[], datetime]) -> None:
         self._network = network
         self._clock = clock
-        self._known: dict[str, Suggestion] = {}
+        self._known: dict[str, RenewalSuggestion] = {}
         self._lock = Lock()
         #: Until when nobody asks a CA that did not answer, and how often in a row that was.
         self._silence: tuple[datetime, int] | None = None
 
-    def suggestion(self, renewal_id: str, name: str, life: Life | None = None) -> Suggestion | None:
+    def suggestion(
+        self, renewal_id: str, name: str, life: Validity | None = None
+    ) -> RenewalSuggestion | None:
         """
         The window for the certificate *renewal_id* (section 4.1); None where the CA suggests none at all.
 
@@ -86,30 +83,32 @@ class RenewalInfo:
         with self._lock:
             known, silence = self._known.get(renewal_id), self._silence
         now = self._clock()
-        if known and now < known.ask_again:
+        if known and now < known.retry_after:
             return known
         if silence and now < silence[0]:
             # A thousand names would else wait for a thousand time-outs, one after the other.
-            return Suggestion(known.window if known else None, silence[0])
+            return RenewalSuggestion(known.window if known else None, silence[0])
         try:
             asked = self._ask(renewal_id, known, now, life)
         except Exception:
             # A fault of certworker: advice that is optional must not cost the certificate.
             logger.exception("unexpected error in the renewal information", extra={"domain": name})
-            return Suggestion(known.window if known else None, now + wait_within(life, LONGEST_BACKOFF))
+            return RenewalSuggestion(
+                known.window if known else None, now + wait_within(life, LONGEST_BACKOFF)
+            )
         if asked is None:
             return None
         if asked.window and asked.window != (known.window if known else None):
             _tell(name, asked.window, moved=bool(known and known.window))
         with self._lock:
-            if len(self._known) >= ANSWERS_KEPT:
+            if len(self._known) >= CACHED_ANSWERS:
                 self._known.clear()
             self._known[renewal_id] = asked
         return asked
 
     def _ask(
-        self, renewal_id: str, known: Suggestion | None, now: datetime, life: Life | None
-    ) -> Suggestion | None:
+        self, renewal_id: str, known: RenewalSuggestion | None, now: datetime, life: Validity | None
+    ) -> RenewalSuggestion | None:
         try:
             base = self._network.directory().renewal_info
             if base is None:
@@ -120,15 +119,17 @@ class RenewalInfo:
             logger.debug("no renewal information: %s", failure)
             faults = known.faults + 1 if known else 1
             again = _again(failure, faults, now, life)
-            if isinstance(failure, UNANSWERED):
+            if isinstance(failure, UNAVAILABLE):
                 again = self._fell_silent(failure, now, life)
-            return Suggestion(known.window if known else None, again, faults)
+            return RenewalSuggestion(known.window if known else None, again, faults)
         with self._lock:
             self._silence = None
         wanted = (retry_after(reply.headers, now) or now + wait_within(life, LONGEST_BACKOFF)) - now
-        return Suggestion(window, now + min(max(wanted, wait_within(life, SHORTEST_PAUSE)), LONGEST_PAUSE))
+        return RenewalSuggestion(
+            window, now + min(max(wanted, wait_within(life, SHORTEST_PAUSE)), LONGEST_PAUSE)
+        )
 
-    def _fell_silent(self, failure: CertworkerError, now: datetime, life: Life | None) -> datetime:
+    def _fell_silent(self, failure: CertworkerError, now: datetime, life: Validity | None) -> datetime:
         with self._lock:
             until, faults = self._silence or (now, 0)
             # Those that asked at the same time count as one.
@@ -138,7 +139,7 @@ class RenewalInfo:
             return until
 
 
-def _again(failure: CertworkerError, faults: int, now: datetime, life: Life | None) -> datetime:
+def _again(failure: CertworkerError, faults: int, now: datetime, life: Validity | None) -> datetime:
     pause: timedelta = wait_within(life, SHORTEST_PAUSE) * 2 ** min(faults - 1, 16)
     pause = min(pause, wait_within(life, LONGEST_BACKOFF))
     return min(max(now + pause, failure.until or now), now + LONGEST_PAUSE)

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from certworker.acme.transport import Reply
-from certworker.answer import TOKEN
+from certworker.challenges.challenge import TOKEN
 from certworker.errors import CertworkerError
 
 logger = logging.getLogger(__name__)

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError, NameResolutionError, ReadTimeoutError, SSLError
 
-from certworker.acme.connections import PrivateAddress, connections_to
+from certworker.acme.http_pool import PrivateAddress, pool_for
 from certworker.acme.references import is_secure, links_of, resolved
 from certworker.deadline import Deadline
 from certworker.errors import CertworkerError
-from certworker.errors.authority import AuthorityUnreachable, NotAcme, TlsIntercepted
-from certworker.errors.reach import ContainerResolver
+from certworker.errors.ca import AuthorityUnreachable, NotAcme, TlsIntercepted
+from certworker.errors.dns import ContainerResolver
 
 #: For one whole request: name, connection, TLS, redirects, headers and body. Some CAs take half a minute.
 REQUEST_SECONDS = 45
@@ -128,7 +128,7 @@ class Transport:
     def __init__(self, url: str, *, ca_bundle: Path | None, connections: int) -> None:
         self._host = _host(url)
         self._secure = is_secure(url)
-        self._connections = connections_to(url, ca_bundle, connections)
+        self._connections = pool_for(url, ca_bundle, connections)
 
     def send(self, method: str, url: str, body: bytes | None = None) -> Reply:
         """

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from certworker.answer import TOKEN, Answer
+from certworker.challenges.challenge import TOKEN, Http01Challenge
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Responder:
     #: By the label of a CA: what gives the thumbprint of our account there.
     thumbprints: Callable[[str], Callable[[], str] | None]
 
-    def present(self, answer: Answer) -> None:
+    def present(self, answer: Http01Challenge) -> None:
         """
         Let every replica answer for *answer*.
         """
         self.remember(answer.token, name=answer.name)
 
-    def clean_up(self, answer: Answer) -> None:
+    def clean_up(self, answer: Http01Challenge) -> None:
         """
         Let no replica answer for it any longer.
         """

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol
 
-from certworker.answer import Answer
+from certworker.challenges.challenge import Http01Challenge
 from certworker.errors import CertworkerError
 
 logger = logging.getLogger(__name__)
@@ -20,19 +20,19 @@ class Solver(Protocol):
     A place where the CA may find an answer.
     """
 
-    def present(self, answer: Answer) -> None:
+    def present(self, answer: Http01Challenge) -> None:
         """
         Put *answer* there; when this returns, the CA may look.
         """
 
-    def clean_up(self, answer: Answer) -> None:
+    def clean_up(self, answer: Http01Challenge) -> None:
         """
         Take *answer* away; nothing happens if it is not there.
         """
 
 
 @contextmanager
-def present(answers: Sequence[Answer], solvers: Sequence[Solver]) -> Iterator[None]:
+def present(answers: Sequence[Http01Challenge], solvers: Sequence[Solver]) -> Iterator[None]:
     """
     Let all *answers* stand at all *solvers* for the length of the block.
 
@@ -50,7 +50,7 @@ def present(answers: Sequence[Answer], solvers: Sequence[Solver]) -> Iterator[No
                 _clean_up(solver, answer)
 
 
-def _clean_up(solver: Solver, answer: Answer) -> None:
+def _clean_up(solver: Solver, answer: Http01Challenge) -> None:
     try:
         solver.clean_up(answer)
     except CertworkerError as failure:

@@ -8,14 +8,14 @@ import secrets
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from certworker import durable
-from certworker.answer import CHALLENGE_PATH, TOKEN, Answer
-from certworker.locking import LEAST_AGE_SECONDS, SharedDirectory
+from certworker.challenges.challenge import CHALLENGE_PATH, TOKEN, Http01Challenge
+from certworker.storage import durable
+from certworker.storage.shared_directory import LEAST_AGE_SECONDS, SharedDirectory
 
 #: The web server mostly runs as another user.
 FILE_MODE = 0o644
 #: A token, a dot and a thumbprint (RFC 8555, section 8.1) are shorter.
-LONGEST_ANSWER = 256
+MAX_RESPONSE_BYTES = 256
 #: A file that is not complete is hidden; no other program names its files like this.
 TEMPORARY = ".certworker-"
 
@@ -45,7 +45,7 @@ class Webroot:
         )
         self._thumbprint = thumbprint
 
-    def present(self, answer: Answer) -> None:
+    def present(self, answer: Http01Challenge) -> None:
         """
         Write the file, complete from its first moment.
 
@@ -57,7 +57,7 @@ class Webroot:
         durable.make_directory(self._directory)
         # Hidden, and renamed when it is complete. After a power cut no order waits for it: it is not fsynced.
         temporary = self._directory / f"{TEMPORARY}{secrets.token_hex(8)}"
-        with self._shared.writing(), durable.told(path):
+        with self._shared.writing(), durable.translate_os_errors(path):
             try:
                 temporary.write_text(answer.key_authorization, encoding="ascii")
                 temporary.chmod(FILE_MODE)
@@ -66,12 +66,12 @@ class Webroot:
                 temporary.unlink(missing_ok=True)
                 raise
 
-    def clean_up(self, answer: Answer) -> None:
+    def clean_up(self, answer: Http01Challenge) -> None:
         """
         Remove the file; raises as :meth:`present`.
         """
         path = self._path(answer)
-        with durable.told(path):
+        with durable.translate_os_errors(path):
             path.unlink(missing_ok=True)
 
     def remove_leftovers(self, live_tokens: Callable[[], Collection[str]]) -> None:
@@ -93,7 +93,7 @@ class Webroot:
 
         self._shared.remove_leftovers(ours)
 
-    def _path(self, answer: Answer) -> Path:
+    def _path(self, answer: Http01Challenge) -> Path:
         if not TOKEN.fullmatch(answer.token):
             raise ValueError("not a token of a challenge")
         return self._directory / answer.token
@@ -106,6 +106,6 @@ def _is_ours(path: Path, ending: bytes) -> bool:
         if path.is_symlink() or not path.is_file():
             return False
         with path.open("rb") as file:
-            return file.read(LONGEST_ANSWER).endswith(ending)
+            return file.read(MAX_RESPONSE_BYTES).endswith(ending)
     except FileNotFoundError:
         return False

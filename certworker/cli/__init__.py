@@ -1,25 +1,27 @@
 """
-The commands a person types. Each lives in its own module, imported when it is called.
+The commands. Each has its module, which is imported when the command runs.
 
-Some share what stands above them::
+In the order in which they may import each other::
 
-    output       what commands print: one line each, printable
-    given        names, typed or in a file, and who types
-    progress     one line on the terminal for work that takes long
-    outcome      that requests wait, or how they ended
-    names_table  names and their states as text
-    watching     the progress of many names
-    request      asks for certificates
-    remove       takes names out of service
-    resume       orders again for a name that the CA has paused
-    authority    the CA that a command speaks to by itself
-    account      our account there, in the hands of a person
-    revoke       ends a certificate before its time
-    status       what is in service
-    explain      what happened to a name
-    doctor       what is wrong, and how to fix it
-    notify       the ways by which people are notified
-    health       whether the running worker is well
+    ca           The CA that a command speaks to by itself, without the worker
+    demo         `certworker demo`: Redis, a CA, the worker and a TLS server on one machine, in one …
+    output       What commands print: text on one line each, printable, and JSON
+    progress     One line on the terminal for work that takes long: how much is done, what failed, the …
+    work         ★ `certworker work`: the worker, from the first line of its log to the last
+    account      `certworker account`: the account at the CA, in the hands of a person
+    arguments    The names that a command is given: typed, or in a file
+    doctor       `certworker doctor`: what is wrong, and what to change
+    explain      `certworker explain`: what happened to a name, as a timeline with the remedy on top
+    health       `certworker health`: the container's health check, without a shell and without curl
+    notify       `certworker notify`: the ways by which people are notified
+    outcome      What a person or a program reads of the requests that a command made: that they wait, …
+    watching     `certworker status --watch`: the progress of many names until nothing is left to wait …
+    names_table  Names and their states as text: one by one, or as a table that fits the terminal
+    remove       `certworker remove`: takes names out of service
+    request      `certworker request`: puts names on the queue, and waits for their certificates with …
+    resume       `certworker resume`: orders again for a name that the CA has paused
+    revoke       `certworker revoke`: ends a certificate before its time
+    status       `certworker status`: the state of each name, for people and for programs
 """
 
 from __future__ import annotations

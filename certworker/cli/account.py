@@ -9,10 +9,10 @@ import sys
 
 import click
 
-from certworker.acme.custody import AccountSheet
-from certworker.cli.authority import choice_of, opened
+from certworker.acme.account_admin import AccountInfo
+from certworker.cli.ca import ca_choice, connect_to_ca
 from certworker.cli.output import say
-from certworker.settings import AuthorityChoice, Settings, load
+from certworker.settings import CaChoice, Settings, load
 
 
 @click.group()
@@ -34,12 +34,12 @@ def command(context: click.Context, label: str | None) -> None:
       certworker account show
     """
     settings = load(os.environ)
-    context.obj = settings, choice_of(settings, label)
+    context.obj = settings, ca_choice(settings, label)
 
 
 @command.command()
 @click.pass_obj
-def show(chosen: tuple[Settings, AuthorityChoice]) -> None:
+def show(chosen: tuple[Settings, CaChoice]) -> None:
     """
     Show the account as the CA knows it.
 
@@ -47,7 +47,7 @@ def show(chosen: tuple[Settings, AuthorityChoice]) -> None:
     Example:
       certworker account show
     """
-    sheet = _sheet(*chosen)
+    sheet = _info(*chosen)
     facts = {
         "CA": chosen[1].title,
         "account": sheet.url,
@@ -62,7 +62,7 @@ def show(chosen: tuple[Settings, AuthorityChoice]) -> None:
 
 @command.command()
 @click.pass_obj
-def rotate_key(chosen: tuple[Settings, AuthorityChoice]) -> None:
+def rotate_key(chosen: tuple[Settings, CaChoice]) -> None:
     """
     Give the account a new key; the old key is invalid afterwards.
 
@@ -72,16 +72,16 @@ def rotate_key(chosen: tuple[Settings, AuthorityChoice]) -> None:
     Example:
       certworker account rotate-key
     """
-    _sheet(*chosen)
-    with opened(*chosen) as authority:
-        authority.custody.change_key()
+    _info(*chosen)
+    with connect_to_ca(*chosen) as authority:
+        authority.custody.rotate_key()
     say(f"The account at {chosen[1].title} has a new key; its URL stays the same.")
 
 
 @command.command()
 @click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
 @click.pass_obj
-def deactivate(chosen: tuple[Settings, AuthorityChoice], yes: bool) -> None:
+def deactivate(chosen: tuple[Settings, CaChoice], yes: bool) -> None:
     """
     End the account; this cannot be undone.
 
@@ -91,17 +91,17 @@ def deactivate(chosen: tuple[Settings, AuthorityChoice], yes: bool) -> None:
     Example:
       certworker account deactivate --yes
     """
-    sheet = _sheet(*chosen)
+    sheet = _info(*chosen)
     if not yes:
         click.confirm(f"End the account {sheet.url} at {chosen[1].title} permanently?", abort=True)
-    with opened(*chosen) as authority:
+    with connect_to_ca(*chosen) as authority:
         kept = authority.custody.deactivate()
     say(f"The account at {chosen[1].title} has been ended; its key is kept in {kept}")
 
 
-def _sheet(settings: Settings, choice: AuthorityChoice) -> AccountSheet:
-    with opened(settings, choice) as authority:
-        sheet = authority.custody.show()
+def _info(settings: Settings, choice: CaChoice) -> AccountInfo:
+    with connect_to_ca(settings, choice) as authority:
+        sheet = authority.custody.info()
     if sheet is None:
         say(f"There is no account at {choice.title} yet; the first order makes one.", err=True)
         sys.exit(1)

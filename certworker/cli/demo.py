@@ -19,14 +19,14 @@ from pathlib import Path
 
 import click
 
-from certworker.assembly import now_in_utc
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.proxy import DevelopmentProxy, handshake
-from certworker.development.redis import EmbeddedRedis, free_port
-from certworker.intake.client import client_of
-from certworker.intake.queue import request_certificate
-from certworker.redis_address import RedisAddress
-from certworker.serving.traefik import Traefik
+from certworker.app import now_in_utc
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.proxy import DevelopmentProxy, handshake
+from certworker.devca.redis import EmbeddedRedis, free_port
+from certworker.redis.client import connect
+from certworker.redis.url import RedisURL
+from certworker.traefik.config import TraefikConfig
+from certworker.worker.producer import request_certificate
 
 NAME = "demo.localhost"
 
@@ -58,7 +58,7 @@ def command(keep: bool) -> None:
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(1))
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="certworker-demo-")))
-        _say(1, f"all files are in {place} until the demo ends")
+        _print_step(1, f"all files are in {place} until the demo ends")
         redis = stack.enter_context(EmbeddedRedis(place / "redis"))
         http_port = free_port()
         authority = stack.enter_context(
@@ -66,35 +66,35 @@ def command(keep: bool) -> None:
                 place / "authority", lifetime=LIFETIME, http01_port=http_port, clock=now_in_utc
             )
         )
-        _say(2, f"Redis listens on port {redis.port}, the development CA at {authority.directory_url}")
+        _print_step(2, f"Redis listens on port {redis.port}, the development CA at {authority.directory_url}")
         settings = _settings(place, redis.port, http_port, authority.directory_url)
         stack.enter_context(_worker(settings))
 
-        connection = stack.enter_context(client_of(RedisAddress((("127.0.0.1", redis.port),))))
+        connection = stack.enter_context(connect(RedisURL((("127.0.0.1", redis.port),))))
         job = request_certificate(NAME, connection=connection)
-        _say(3, f"job {job} requests {NAME}; the log of the worker follows:")
-        traefik = Traefik(place / "config")
+        _print_step(3, f"job {job} requests {NAME}; the log of the worker follows:")
+        traefik = TraefikConfig(place / "config")
         proxy = DevelopmentProxy(traefik.files)
         proxy.start()
         stack.callback(proxy.stop)
 
         root = authority.root_path
         first = _served(proxy.port, root, unlike=None)
-        _say(4, f"https://{NAME}:{proxy.port} serves serial {first}; {root} verifies it")
-        _say(5, f"it is valid for {LIFETIME.seconds} seconds; the worker renews it after half of them")
+        _print_step(4, f"https://{NAME}:{proxy.port} serves serial {first}; {root} verifies it")
+        _print_step(5, f"it is valid for {LIFETIME.seconds} seconds; the worker renews it after half of them")
         second = _served(proxy.port, root, unlike=first)
-        _say(6, f"renewed: serial {second} is in service")
+        _print_step(6, f"renewed: serial {second} is in service")
         if keep:
             # Nobody explores while a certificate is renewed every eight seconds.
             authority.lifetime = LIFETIME_AFTERWARDS
             _invite(place, settings, proxy.port, root)
-            _until_interrupted()
+            _wait_for_interrupt()
     click.echo(
         f"{place} is removed." if keep else "All files are removed. To explore: certworker demo --keep"
     )
 
 
-def _say(step: int, text: str) -> None:
+def _print_step(step: int, text: str) -> None:
     click.secho(f"{step}. {text}", bold=True)
     sys.stdout.flush()
 
@@ -189,7 +189,7 @@ def _served(port: int, root: Path, unlike: str | None) -> str:
         time.sleep(0.1)
 
 
-def _until_interrupted() -> None:
+def _wait_for_interrupt() -> None:
     with suppress(KeyboardInterrupt):
         while True:
             time.sleep(3600)

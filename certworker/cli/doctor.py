@@ -16,9 +16,9 @@ from rich.console import Console
 from rich.text import Text
 
 from certworker.cli.output import LONGEST_LINE, say, say_json
-from certworker.doctor.examination import examine
+from certworker.doctor.attachment import report, write
 from certworker.doctor.findings import Finding, Verdict
-from certworker.doctor.report import report, write
+from certworker.doctor.report import examine
 from certworker.errors import printable
 from certworker.version import __version__
 

@@ -10,11 +10,11 @@ import sys
 import click
 
 from certworker.cli.output import say, say_json
-from certworker.intake.connection import connected
-from certworker.ledger.record import Record, Records
-from certworker.ledger.story import Event, Stories
-from certworker.names import domain_name
+from certworker.domains import normalize
+from certworker.redis.client import connected
 from certworker.settings import load
+from certworker.state.domain_records import DomainRecord, DomainRecords
+from certworker.state.history import History, HistoryEntry
 
 
 @click.command()
@@ -31,11 +31,11 @@ def command(name: str, as_json: bool) -> None:
       certworker explain api.example.org
     """
     settings = load(os.environ)
-    wanted = domain_name(name, private=True)
-    with connected(settings) as connection:
-        record, story = Records(connection).read(wanted), Stories(connection).read(wanted)
+    wanted = normalize(name, private=True)
+    with connected(settings.redis) as connection:
+        record, story = DomainRecords(connection).read(wanted), History(connection).read(wanted)
         if record and record.names[0] != wanted and not story:
-            story = Stories(connection).read(record.names[0])
+            story = History(connection).read(record.names[0])
     if record is None and not story:
         say(f"Nothing is known of {wanted}. To ask for it: certworker request {wanted}", err=True)
         sys.exit(1)
@@ -45,12 +45,12 @@ def command(name: str, as_json: bool) -> None:
         _show(wanted, record, story)
 
 
-def _show(name: str, record: Record | None, story: list[Event]) -> None:
+def _show(name: str, record: DomainRecord | None, story: list[HistoryEntry]) -> None:
     if record and record.code:
         say(f"{name}: {record.message} [{record.code}]")
         say(f"→ {record.remedy}")
-        if record.next_look:
-            say(f"  tried {record.attempts} times; next try {record.next_look:%Y-%m-%d %H:%M} UTC")
+        if record.next_check:
+            say(f"  tried {record.attempts} times; next try {record.next_check:%Y-%m-%d %H:%M} UTC")
     elif record and record.not_after:
         say(f"{name}: in service, valid until {record.not_after:%Y-%m-%d %H:%M} UTC")
     say()
@@ -58,7 +58,7 @@ def _show(name: str, record: Record | None, story: list[Event]) -> None:
         say(f"{event.moment:%Y-%m-%d %H:%M:%S} {event.level:<5} {event.text}")
 
 
-def _as_json(name: str, record: Record | None, story: list[Event]) -> dict[str, object]:
+def _as_json(name: str, record: DomainRecord | None, story: list[HistoryEntry]) -> dict[str, object]:
     return {
         "name": name,
         "state": record.state if record else "",

@@ -13,9 +13,9 @@ import click
 
 from certworker.cli.output import say, say_json
 from certworker.deadline import Deadline
-from certworker.intake.connection import connected
-from certworker.intake.health import reports
+from certworker.redis.client import connected
 from certworker.settings import HttpAddress, Settings, load
+from certworker.worker.health import reports
 
 TIMEOUT_SECONDS = 3
 
@@ -54,7 +54,7 @@ def _asked(address: HttpAddress) -> bool:
 
 def _read(settings: Settings) -> bool:
     host = socket.gethostname()
-    with connected(settings) as connection:
+    with connected(settings.redis) as connection:
         ours = [report for report in reports(connection) if report.host == host]
     for report in ours:
         say_json(report.as_json())

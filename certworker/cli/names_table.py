@@ -12,9 +12,9 @@ from datetime import datetime
 
 from certworker.cli.outcome import ordinal
 from certworker.cli.output import say
-from certworker.intake.queued import Queued
-from certworker.overview import Standing
-from certworker.renewal import in_words
+from certworker.renewal.domain_status import DomainStatus
+from certworker.renewal.timing import in_words
+from certworker.worker.queued import Queued
 
 #: States that need a person, and what they look like on a terminal. The first ones come first in a table.
 COLORS = {"no_certificate": "red", "expired": "red", "paused": "yellow", "failing": "yellow"}
@@ -42,7 +42,7 @@ class Files:
     issuers: list[str]
 
 
-def urgency(one: Standing) -> tuple[int, str]:
+def urgency(one: DomainStatus) -> tuple[int, str]:
     """
     Return the place of *one* in a table: what needs a person is first, then names in alphabetical order.
     """
@@ -50,7 +50,7 @@ def urgency(one: Standing) -> tuple[int, str]:
     return order.index(one.detail) if one.detail in COLORS else len(order), one.name
 
 
-def show_one(one: Standing, files: Files | None, queued: Queued, now: datetime) -> None:
+def show_one(one: DomainStatus, files: Files | None, queued: Queued, now: datetime) -> None:
     """
     Print all that is known of *one*.
     """
@@ -58,7 +58,9 @@ def show_one(one: Standing, files: Files | None, queued: Queued, now: datetime) 
         say(f"{label:<12} {value}", color=COLORS.get(one.detail) if label == "state" else None)
 
 
-def _facts(one: Standing, files: Files | None, queued: Queued, now: datetime) -> Iterator[tuple[str, str]]:
+def _facts(
+    one: DomainStatus, files: Files | None, queued: Queued, now: datetime
+) -> Iterator[tuple[str, str]]:
     place = f"requested, {ordinal(queued.position)} in the queue" if queued.position else ""
     yield "name", one.name
     yield "state", place if place and one.detail == "missing" else MEANINGS.get(one.detail, one.detail)
@@ -71,7 +73,7 @@ def _facts(one: Standing, files: Files | None, queued: Queued, now: datetime) ->
         yield "serial", one.serial
         yield "authority", one.authority
         yield "renewal", f"from {moment(one.renewal)}"
-    yield "next check", moment(one.next_look)
+    yield "next check", moment(one.next_check)
     if place and one.detail != "missing":
         yield "queue", place
     if one.code:
@@ -82,7 +84,7 @@ def _facts(one: Standing, files: Files | None, queued: Queued, now: datetime) ->
         yield from files.paths.items()
 
 
-def show_table(shown: Sequence[Standing], now: datetime) -> None:
+def show_table(shown: Sequence[DomainStatus], now: datetime) -> None:
     """
     Print a line for each of *shown*, cut at the width of the terminal.
     """
@@ -104,13 +106,13 @@ def moment(when: datetime | None) -> str:
     return f"{when:%Y-%m-%d %H:%M} UTC" if when else "not planned"
 
 
-def _cells(one: Standing, now: datetime) -> tuple[str, ...]:
+def _cells(one: DomainStatus, now: datetime) -> tuple[str, ...]:
     error = f"[{one.code}] {one.message}" if one.code else ""
     state = one.detail.replace("_", " ")
-    return one.name, state, _left(one, now).removesuffix(" left"), moment(one.next_look), error
+    return one.name, state, _left(one, now).removesuffix(" left"), moment(one.next_check), error
 
 
-def _left(one: Standing, now: datetime) -> str:
+def _left(one: DomainStatus, now: datetime) -> str:
     if one.not_after is None:
         return "-"
     left = one.not_after - now

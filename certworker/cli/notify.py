@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import click
 
 from certworker.cli.output import say
-from certworker.postoffice import receivers, trial_notice, undelivered
+from certworker.notify.notifier import receivers, trial_notice, undelivered
 from certworker.settings import load
 
 

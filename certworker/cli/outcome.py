@@ -12,7 +12,7 @@ from redis import Redis
 
 from certworker.cli.output import say, say_json
 from certworker.cli.progress import progress_line
-from certworker.intake.queued import queued_job, running_workers
+from certworker.worker.queued import queued_job, running_workers
 
 #: The id of a job and its names.
 Job = tuple[str, tuple[str, ...]]
@@ -48,32 +48,32 @@ def show_requested(connection: Redis, jobs: Sequence[Job], what: str, *, as_json
         say(NO_WORKER, err=True)
 
 
-def wait_for(connection: Redis, jobs: Sequence[Job], timeout_seconds: float, *, as_json: bool) -> bool:
+def show_outcomes(connection: Redis, jobs: Sequence[Job], timeout_seconds: float, *, as_json: bool) -> bool:
     """
     Wait for the ends of *jobs* and print them; return whether all were fulfilled.
     """
-    # RQ is imported by those who wait, and by nobody else.
-    from certworker.intake.following import Ended, follow
+    # Only commands that wait import RQ.
+    from certworker.worker.wait import JobOutcome, wait_for
 
     if running_workers(connection) == 0:
         say(f"{NO_WORKER} (waiting {timeout_seconds:.0f} s)", err=True)
     done: Counter[bool] = Counter()
     with progress_line() as update:
 
-        def report(end: Ended) -> None:
-            done[end.well] += 1
+        def report(end: JobOutcome) -> None:
+            done[end.ok] += 1
             update(done.total(), done[False], len(jobs))
 
-        ended = follow(connection, jobs, timeout_seconds=timeout_seconds, report=report)
+        ended = wait_for(connection, jobs, timeout_seconds=timeout_seconds, report=report)
     for (job_id, names), end in zip(jobs, ended, strict=True):
         if as_json:
-            known = {"ok": end.well, "state": end.state, "code": end.code, "text": end.told}
+            known = {"ok": end.ok, "state": end.state, "code": end.code, "text": end.text}
             say_json(_about(job_id, names) | known)
-        elif len(jobs) <= MOST_LINES or not end.well:
-            say(f"{', '.join(names)}: {end.told}")
+        elif len(jobs) <= MOST_LINES or not end.ok:
+            say(f"{', '.join(names)}: {end.text}")
     if len(jobs) > 1 and not as_json:
         say(_summary(end.state for end in ended))
-    return all(end.well for end in ended)
+    return all(end.ok for end in ended)
 
 
 def ordinal(number: int) -> str:

@@ -10,11 +10,11 @@ from typing import TextIO
 
 import click
 
-from certworker.cli.given import asker, file_option, names_argument, normalised, timeout_option
-from certworker.cli.outcome import json_option, show_requested, wait_for
-from certworker.intake.connection import connected
-from certworker.intake.queue import request_removal
+from certworker.cli.arguments import caller_identity, file_option, names_argument, parse_names, timeout_option
+from certworker.cli.outcome import json_option, show_outcomes, show_requested
+from certworker.redis.client import connected
 from certworker.settings import load
+from certworker.worker.producer import request_removal
 
 
 @click.command()
@@ -35,11 +35,12 @@ def command(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: in
     """
     settings = load(os.environ)
     # What is there may have come from another CA than today's.
-    wanted = normalised(names, file, private=True)
-    with connected(settings) as connection:
+    wanted = parse_names(names, file, private=True)
+    with connected(settings.redis) as connection:
         jobs = [
-            (request_removal(name, by=asker("remove"), connection=connection), (name,)) for name in wanted
+            (request_removal(name, by=caller_identity("remove"), connection=connection), (name,))
+            for name in wanted
         ]
         if wait:
-            sys.exit(0 if wait_for(connection, jobs, timeout, as_json=as_json) else 1)
+            sys.exit(0 if show_outcomes(connection, jobs, timeout, as_json=as_json) else 1)
         show_requested(connection, jobs, "removal requested", as_json=as_json)

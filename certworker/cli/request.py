@@ -10,12 +10,12 @@ from typing import TextIO
 
 import click
 
-from certworker.cli.given import asker, file_option, names_argument, normalised, timeout_option
-from certworker.cli.outcome import json_option, show_requested, wait_for
-from certworker.intake.connection import connected
-from certworker.intake.queue import request_certificate
-from certworker.names import requested_names
+from certworker.cli.arguments import caller_identity, file_option, names_argument, parse_names, timeout_option
+from certworker.cli.outcome import json_option, show_outcomes, show_requested
+from certworker.domains import requested_names
+from certworker.redis.client import connected
 from certworker.settings import load
+from certworker.worker.producer import request_certificate
 
 
 @click.command()
@@ -23,7 +23,7 @@ from certworker.settings import load
 @file_option
 @click.option("--force", is_flag=True, help="Issue even if the certificate in service is not due.")
 @click.option(
-    "--i-know", is_flag=True, help="With --force: as often as the CA allows, not three times a week."
+    "--use-full-quota", is_flag=True, help="With --force: as often as the CA allows, not three times a week."
 )
 @click.option("--together", is_flag=True, help="One certificate for all names instead of one for each.")
 @click.option(
@@ -35,7 +35,7 @@ def command(
     names: tuple[str, ...],
     file: TextIO | None,
     force: bool,
-    i_know: bool,
+    use_full_quota: bool,
     together: bool,
     wait: bool,
     timeout: int,
@@ -51,15 +51,20 @@ def command(
     """
     settings = load(os.environ)
     private = settings.authority.private_names
-    wanted = normalised(names, file, private=private)
+    wanted = parse_names(names, file, private=private)
     packed = [requested_names(None, wanted, private=private)] if together else None
     requests = packed or [(name,) for name in wanted]
-    by = asker("request") if force else None
-    with connected(settings) as connection:
+    by = caller_identity("request") if force else None
+    with connected(settings.redis) as connection:
         jobs = [
-            (request_certificate(each, force=force, i_know=i_know, by=by, connection=connection), each)
+            (
+                request_certificate(
+                    each, force=force, use_full_quota=use_full_quota, by=by, connection=connection
+                ),
+                each,
+            )
             for each in requests
         ]
         if wait:
-            sys.exit(0 if wait_for(connection, jobs, timeout, as_json=as_json) else 1)
+            sys.exit(0 if show_outcomes(connection, jobs, timeout, as_json=as_json) else 1)
         show_requested(connection, jobs, "requested", as_json=as_json)

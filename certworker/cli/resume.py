@@ -8,16 +8,16 @@ import os
 
 import click
 
-from certworker.allowance import budget_of
-from certworker.cli.given import asker
+from certworker.cli.arguments import caller_identity
 from certworker.cli.output import say
-from certworker.desks.opening import forget_pending_order
-from certworker.intake.connection import connected
-from certworker.intake.queue import request_certificate
-from certworker.ledger.record import Records
-from certworker.names import domain_name
-from certworker.serving.volume import Volume
+from certworker.domains import normalize
+from certworker.issuance.issuer_factory import forget_pending_order
+from certworker.ratelimits.issuer_budget import budget_for
+from certworker.redis.client import connected
 from certworker.settings import load
+from certworker.state.domain_records import DomainRecords
+from certworker.storage.certificate_store import CertificateStore
+from certworker.worker.producer import request_certificate
 
 
 @click.command()
@@ -33,17 +33,17 @@ def command(name: str) -> None:
       certworker resume api.example.org
     """
     settings = load(os.environ)
-    name = domain_name(name, private=True)
-    with connected(settings) as connection:
-        record = Records(connection).read(name)
+    name = normalize(name, private=True)
+    with connected(settings.redis) as connection:
+        record = DomainRecords(connection).read(name)
         names = record.names if record else (name,)
-        volume = Volume(settings.certificates_dir)
-        budgets = [budget_of(settings, choice, connection, volume) for choice in settings.authorities]
+        volume = CertificateStore(settings.certificates_dir)
+        budgets = [budget_for(settings, choice, connection, volume) for choice in settings.authorities]
         resumed = [budget.resume(names) for budget in budgets]
         if not any(resumed):
             say(f"{name} is not paused. To see how it stands: certworker status {name}")
             return
         for choice in settings.authorities:
             forget_pending_order(settings, choice, connection, names)
-        request_certificate(names, by=asker("resume"), connection=connection)
+        request_certificate(names, by=caller_identity("resume"), connection=connection)
     say(f"{', '.join(names)}: requested; to see how it stands: certworker status {name}")

@@ -10,15 +10,15 @@ import sys
 import click
 from redis import Redis
 
-from certworker.acme.custody import REASONS
-from certworker.cli.authority import choice_of, opened
-from certworker.cli.given import asker
+from certworker.acme.account_admin import REASONS
+from certworker.cli.arguments import caller_identity
+from certworker.cli.ca import ca_choice, connect_to_ca
 from certworker.cli.output import say
-from certworker.intake.connection import connected
-from certworker.intake.queue import request_certificate, request_removal
-from certworker.names import domain_name
-from certworker.serving.volume import Volume
+from certworker.domains import normalize
+from certworker.redis.client import connected
 from certworker.settings import load
+from certworker.storage.certificate_store import CertificateStore
+from certworker.worker.producer import request_certificate, request_removal
 
 
 @click.command()
@@ -42,29 +42,29 @@ def command(name: str, reason: str, remove: bool) -> None:
     """
     settings = load(os.environ)
     # What is there may have come from another CA than today's.
-    name = domain_name(name, private=True)
-    stored = Volume(settings.certificates_dir).current(name)
+    name = normalize(name, private=True)
+    stored = CertificateStore(settings.certificates_dir).current(name)
     if stored is None:
         say(f"{name} has no certificate here. See what has one: certworker status", err=True)
         sys.exit(1)
-    choice = choice_of(settings, stored.facts.authority)
-    with connected(settings) as connection:
+    choice = ca_choice(settings, stored.metadata.authority)
+    with connected(settings.redis) as connection:
         # Without Redis nothing would follow the revocation.
         connection.ping()
-        with opened(settings, choice) as authority:
+        with connect_to_ca(settings, choice) as authority:
             first = authority.custody.revoke(stored.certificate, reason)
         say(
-            f"{', '.join(stored.facts.names)}: {'' if first else 'already '}revoked at {choice.title}, "
-            f"serial {stored.facts.serial}"
+            f"{', '.join(stored.metadata.names)}: {'' if first else 'already '}revoked at {choice.title}, "
+            f"serial {stored.metadata.serial}"
         )
-        _follow_up(connection, stored.facts.names, remove)
+        _follow_up(connection, stored.metadata.names, remove)
 
 
 def _follow_up(connection: Redis, names: tuple[str, ...], remove: bool) -> None:
     if remove:
         for name in names:
-            request_removal(name, by=asker("revoke"), connection=connection)
+            request_removal(name, by=caller_identity("revoke"), connection=connection)
     else:
-        request_certificate(names, force=True, by=asker("revoke"), connection=connection)
+        request_certificate(names, force=True, by=caller_identity("revoke"), connection=connection)
     what = "removal" if remove else "a new certificate"
     say(f"{what} requested; to see how it stands: certworker status {names[0]}")

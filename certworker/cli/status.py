@@ -15,23 +15,31 @@ from itertools import islice
 import click
 from redis import Redis
 
-from certworker import durable
-from certworker.allowance import budget_of
 from certworker.certificates import UNREADABLE, issuers_in
 from certworker.cli.names_table import COLORS, Files, moment, show_one, show_table, urgency
 from certworker.cli.outcome import NO_WORKER
 from certworker.cli.output import say, say_json
 from certworker.cli.watching import Rooms, watch_names
-from certworker.intake.connection import connected
-from certworker.intake.queue import queue_length
-from certworker.intake.queued import queued_name, running_workers
-from certworker.ledger.agenda import Agenda
-from certworker.ledger.record import Records
-from certworker.names import domain_name
-from certworker.overview import FAILURES, STATES, Backfill, Standing, backfill, standing, standings
-from certworker.serving.generation import PEM_FILES
-from certworker.serving.volume import Volume
+from certworker.domains import normalize
+from certworker.ratelimits.issuer_budget import budget_for
+from certworker.redis.client import connected
+from certworker.renewal.agenda import Agenda
+from certworker.renewal.domain_status import (
+    FAILURES,
+    STATES,
+    BackfillProgress,
+    DomainStatus,
+    backfill_progress,
+    list_status,
+    status_of,
+)
 from certworker.settings import Settings, load
+from certworker.state.domain_records import DomainRecords
+from certworker.storage import durable
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.metadata import PEM_FILES
+from certworker.worker.producer import queue_length
+from certworker.worker.queued import queued_name, running_workers
 
 PAGE_SIZE = 50
 
@@ -102,11 +110,11 @@ def command(
     """
     settings = load(os.environ)
     now = datetime.now(UTC)
-    with connected(settings) as connection:
-        rooms = Agenda(connection), Records(connection), Volume(settings.certificates_dir)
+    with connected(settings.redis) as connection:
+        rooms = Agenda(connection), DomainRecords(connection), CertificateStore(settings.certificates_dir)
         if name is not None:
             # What is there may have come from another CA than today's.
-            _show_name(domain_name(name, private=True), connection, settings, now, as_json)
+            _show_name(normalize(name, private=True), connection, settings, now, as_json)
             return
         _require_directory(settings)
         if watch:
@@ -114,7 +122,7 @@ def command(
         elif summary:
             _show_summary(connection, settings, rooms, now, as_json)
         else:
-            chosen = (each for each in standings(*rooms, now) if _is_chosen(each, state, due, now))
+            chosen = (each for each in list_status(*rooms, now) if _is_chosen(each, state, due, now))
             # Sorting needs all of them; a program reads the first line at once.
             ordered = iter(chosen if as_json else sorted(chosen, key=urgency))
             first = 0 if everything else (page - 1) * page_size
@@ -138,10 +146,10 @@ def _require_directory(settings: Settings) -> None:
 
 
 def _show_name(name: str, connection: Redis, settings: Settings, now: datetime, as_json: bool) -> None:
-    volume = Volume(settings.certificates_dir)
-    one = standing(name, Agenda(connection), Records(connection), volume, now)
+    volume = CertificateStore(settings.certificates_dir)
+    one = status_of(name, Agenda(connection), DomainRecords(connection), volume, now)
     queued = queued_name(connection, name)
-    if one.state == "missing" and one.next_look is None and queued.position is None:
+    if one.state == "missing" and one.next_check is None and queued.position is None:
         _require_directory(settings)
         say(f"{name} is unknown here. To request it: certworker request {name}", err=True)
         sys.exit(1)
@@ -156,8 +164,8 @@ def _show_name(name: str, connection: Redis, settings: Settings, now: datetime, 
         say(NO_WORKER, err=True)
 
 
-def _files(volume: Volume, name: str) -> Files:
-    place = volume.links.place(name)
+def _files(volume: CertificateStore, name: str) -> Files:
+    place = volume.links.domain_dir(name)
     try:
         issuers = issuers_in(durable.read(place / "fullchain.pem", LARGEST_CHAIN))
     except (OSError, *UNREADABLE):
@@ -165,7 +173,7 @@ def _files(volume: Volume, name: str) -> Files:
     return Files({file.removesuffix(".pem"): str(place / file) for file in PEM_FILES}, issuers)
 
 
-def _is_chosen(one: Standing, state: str | None, due: timedelta | None, now: datetime) -> bool:
+def _is_chosen(one: DomainStatus, state: str | None, due: timedelta | None, now: datetime) -> bool:
     return (state is None or state in (one.state, one.detail)) and (
         due is None or (one.renewal is not None and one.renewal <= now + due)
     )
@@ -177,7 +185,7 @@ def _options(page_size: int, state: str | None, due: timedelta | None) -> str:
     return options + (f" --due {due // timedelta(minutes=1)}m" if due is not None else "")
 
 
-def _show_page(shown: list[Standing], now: datetime, as_json: bool) -> None:
+def _show_page(shown: list[DomainStatus], now: datetime, as_json: bool) -> None:
     if as_json:
         for one in shown:
             say_json(_json(one, now))
@@ -187,13 +195,13 @@ def _show_page(shown: list[Standing], now: datetime, as_json: bool) -> None:
         say("No names. To request one: certworker request api.example.org")
 
 
-def _backfill(connection: Redis, settings: Settings, rooms: Rooms) -> Backfill:
+def _backfill(connection: Redis, settings: Settings, rooms: Rooms) -> BackfillProgress:
     agenda, _, volume = rooms
-    return backfill(agenda, volume, budget_of(settings, settings.authority, connection, volume))
+    return backfill_progress(agenda, volume, budget_for(settings, settings.authority, connection, volume))
 
 
 def _show_summary(connection: Redis, settings: Settings, rooms: Rooms, now: datetime, as_json: bool) -> None:
-    all_of_them = [(each.state, each.detail) for each in standings(*rooms, now)]
+    all_of_them = [(each.state, each.detail) for each in list_status(*rooms, now)]
     states, details = Counter(state for state, _ in all_of_them), Counter(detail for _, detail in all_of_them)
     progress = _backfill(connection, settings, rooms)
     if as_json:
@@ -216,7 +224,7 @@ def _show_queue(connection: Redis) -> None:
         say(NO_WORKER, err=True)
 
 
-def _show_backfill(progress: Backfill) -> None:
+def _show_backfill(progress: BackfillProgress) -> None:
     if progress.missing:
         so_far = f"{progress.missing:,} of {progress.names:,} names have no certificate yet"
         ends = (
@@ -225,7 +233,7 @@ def _show_backfill(progress: Backfill) -> None:
         say(f"{so_far}{ends}.")
 
 
-def _json(one: Standing, now: datetime) -> dict[str, object]:
+def _json(one: DomainStatus, now: datetime) -> dict[str, object]:
     days = one.days_left(now)
     told = {name: _iso(value) for name, value in asdict(one).items()}
     return told | {"days_left": None if days is None else round(days, 2)}

@@ -15,13 +15,13 @@ from redis import Redis
 
 from certworker.cli.output import say, say_json
 from certworker.cli.progress import numbers, progress_line
-from certworker.intake.queue import queue_length
-from certworker.ledger.agenda import Agenda
-from certworker.ledger.record import Records
-from certworker.overview import Standing, standings
-from certworker.serving.volume import Volume
+from certworker.renewal.agenda import Agenda
+from certworker.renewal.domain_status import DomainStatus, list_status
+from certworker.state.domain_records import DomainRecords
+from certworker.storage.certificate_store import CertificateStore
+from certworker.worker.producer import queue_length
 
-Rooms = tuple[Agenda, Records, Volume]
+Rooms = tuple[Agenda, DomainRecords, CertificateStore]
 
 PAUSE_SECONDS = 1.0
 
@@ -60,7 +60,7 @@ def watch_names(
         while True:
             began, now = time.monotonic(), datetime.now(UTC)
             queued = queue_length(connection)
-            counts = _counts(standings(*rooms, now), queued)
+            counts = _counts(list_status(*rooms, now), queued)
             if counts != shown and lines:
                 _print(counts, now, as_json)
             update(counts.done, counts.failed, counts.names)
@@ -73,7 +73,7 @@ def watch_names(
         _print(shown, datetime.now(UTC), as_json)
 
 
-def _counts(names: Iterable[Standing], queued: int) -> Counts:
+def _counts(names: Iterable[DomainStatus], queued: int) -> Counts:
     total = open_names = failed = 0
     for one in names:
         total += 1

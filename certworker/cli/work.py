@@ -17,42 +17,42 @@ from threading import Event
 import click
 from redis.exceptions import RedisError
 
-from certworker.assembly import House, build, now_in_utc
-from certworker.beside.chronicle import Chronicle
-from certworker.beside.labels import Labels
-from certworker.beside.padlock import Padlock
-from certworker.beside.reloads import LABEL, Reloads
-from certworker.beside.watch import Watch
-from certworker.checks.port80 import answers
-from certworker.checks.settling import Settling
-from certworker.doctor.machine import machine, tell
-from certworker.doctor.network import reach
-from certworker.door import Door
+from certworker.app import App, build_app, now_in_utc
+from certworker.doctor.machine import log_findings, machine
+from certworker.doctor.network import probe_directories
 from certworker.errors import CertworkerError, Interrupted
-from certworker.errors.configuration import InvalidSettings
-from certworker.errors.machine import VolumeReadOnly
-from certworker.intake.appwrite.consumer import Consumer
-from certworker.intake.appwrite.translator import Translator
-from certworker.intake.connection import connect
-from certworker.intake.functions import functions_of
-from certworker.intake.health import Health
-from certworker.intake.processor import keep_to_one_processor
-from certworker.intake.queue import ISSUE, queue_length, request_certificate, wake_at
-from certworker.intake.redis_check import wait_for_redis
-from certworker.intake.scheduler import Scheduler
-from certworker.intake.signals import stop_on_signals
-from certworker.intake.worker import run
-from certworker.ledger.faults import explainer
-from certworker.ledger.limits import SETTING
-from certworker.ledger.lock import LEASE_SECONDS
-from certworker.questions import resolver_of, verify, volume_checks
-from certworker.reports import log
-from certworker.reports.narrator import Narrator
-from certworker.serving.containers import Containers
-from certworker.settings import AuthorityChoice, Settings, environment_warnings, load
-from certworker.slot import MOST_WITHOUT_A_SLOT
+from certworker.errors.config import InvalidSettings
+from certworker.errors.fs import VolumeReadOnly
+from certworker.http import HttpServer
+from certworker.integrations.appwrite.consumer import Consumer
+from certworker.integrations.appwrite.translator import Translator
+from certworker.integrations.docker.client import DockerClient
+from certworker.integrations.docker.label_watcher import LabelWatcher
+from certworker.integrations.docker.reloader import LABEL, Reloader
+from certworker.job_slot import MAX_RELEASED, current_slot
+from certworker.observability import log
+from certworker.observability.history_handler import HistoryLogHandler
+from certworker.observability.history_writer import HistoryWriter
+from certworker.preflight.checkers import build_resolver, verify, volume_checks
+from certworker.preflight.port80.check import answers
+from certworker.preflight.settling import Settling
+from certworker.ratelimits.limits import SETTING
+from certworker.redis.client import connect
+from certworker.redis.failures import explainer
+from certworker.redis.health import wait_for_redis
+from certworker.settings import CaChoice, Settings, environment_warnings, load
+from certworker.state.locks import LEASE_SECONDS
 from certworker.supervision import Heartbeats, Loop, log_unexpected
+from certworker.traefik.deployment_check import DeploymentCheck
 from certworker.version import __version__
+from certworker.worker.cpu_affinity import pin_to_one_cpu
+from certworker.worker.health import Health
+from certworker.worker.maintenance import MaintenanceLoop
+from certworker.worker.producer import ISSUE, queue_length, request_certificate, wake_at
+from certworker.worker.scheduler import Scheduler
+from certworker.worker.signals import stop_on_signals
+from certworker.worker.tasks import build_tasks
+from certworker.worker.worker import run
 
 logger = logging.getLogger(__name__)
 
@@ -122,49 +122,50 @@ def work(settings: Settings, *, lease_seconds: int = LEASE_SECONDS) -> int:
         for failure in unwritable:
             _report(failure)
         return 2
-    keep_to_one_processor(Random())
-    jobs = settings.concurrency + MOST_WITHOUT_A_SLOT
-    connection = connect(settings, connections=2 * jobs + CONNECTIONS_BESIDE_THE_JOBS)
+    pin_to_one_cpu(Random())
+    jobs = settings.concurrency + MAX_RELEASED
+    connection = connect(settings.redis, connections=2 * jobs + CONNECTIONS_BESIDE_THE_JOBS)
     with ExitStack() as stack:
         stop = stack.enter_context(stop_on_signals())
         if not wait_for_redis(connection, stop):
             return 0
-        house = build(
+        app = build_app(
             settings,
             connection,
             directory_of=partial(_directory_url, settings, stack),
             request=partial(request_certificate, connection=connection),
             wake=partial(wake_at, connection),
             waiting=partial(queue_length, connection),
+            slot=current_slot,
             lease_seconds=lease_seconds,
             settling=Settling(stop),
         )
-        return _serve(house, stop, stack, lease_seconds)
+        return _serve(app, stop, stack, lease_seconds)
 
 
-def _serve(house: House, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
-    settings, connection, heartbeats = house.settings, house.connection, Heartbeats()
-    stack.callback(house.locks.give_all_back)
-    chronicle = stack.enter_context(Chronicle(house.stories))
-    logging.getLogger("certworker").addHandler(Narrator(chronicle.tell))
+def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
+    settings, connection, heartbeats = app.settings, app.connection, Heartbeats()
+    stack.callback(app.locks.release_all)
+    history_writer = stack.enter_context(HistoryWriter(app.history))
+    logging.getLogger("certworker").addHandler(HistoryLogHandler(history_writer.append))
     scheduler = Scheduler(connection)
     stack.callback(scheduler.stop)
     health = Health(connection, heartbeats, scheduler.alive)
     stack.callback(health.stop)
-    doors = _opened_doors(house, health, stack)
-    knock = partial(answers, settings=settings, look_up=resolver_of(settings).look_up)
-    watch = Watch(house, partial(request_certificate, connection=connection), knock)
+    doors = _opened_doors(app, health, stack)
+    knock = partial(answers, settings=settings, look_up=build_resolver(settings).look_up)
+    watch = MaintenanceLoop(app, partial(request_certificate, connection=connection), knock)
     stack.callback(watch.stop)
-    consumer = _consumer_of(house)
+    consumer = _build_consumer(app)
     stack.callback(consumer.stop)
-    labels = _labels_of(house)
+    labels = _build_label_watcher(app)
     stack.callback(labels.stop)
-    machine_check = Loop("machine_check", partial(_look_at_machine, house))
-    functions, loops = _functions(house, stack)
-    loops += [chronicle.loop, scheduler.loop, consumer.loop, labels.loop, machine_check, *watch.loops]
-    loops += [house.locks.loop, health.loop, *(door.loop for door in doors)]
+    machine_check = Loop("machine_check", partial(_check_machine, app))
+    functions, loops = _build_tasks(app, stack)
+    loops += [history_writer.loop, scheduler.loop, consumer.loop, labels.loop, machine_check, *watch.loops]
+    loops += [app.locks.loop, health.loop, *(door.loop for door in doors)]
     heartbeats.add(*(loop.heartbeat for loop in loops))
-    house.metrics.watch_loops(heartbeats)
+    app.metrics.watch_loops(heartbeats)
     health.loop.start()
 
     def ready() -> None:
@@ -174,7 +175,7 @@ def _serve(house: House, stop: Event, stack: ExitStack, lease_seconds: int) -> i
             labels.start()
         watch.start()
         machine_check.start()
-        _say_ready(house)
+        _log_ready(app)
 
     return run(
         connection,
@@ -182,7 +183,7 @@ def _serve(house: House, stop: Event, stack: ExitStack, lease_seconds: int) -> i
         slots=settings.concurrency,
         heartbeats=heartbeats,
         private_names=settings.authority.private_names,
-        clock=house.clock,
+        clock=app.clock,
         stop=stop,
         lease_seconds=lease_seconds,
         on_ready=ready,
@@ -220,33 +221,33 @@ def _unwritable(settings: Settings) -> list[VolumeReadOnly]:
     return found
 
 
-def _consumer_of(house: House) -> Consumer:
-    settings, connection = house.settings, house.connection
+def _build_consumer(app: App) -> Consumer:
+    settings, connection = app.settings, app.connection
     translator = Translator(
         request=lambda name, force: request_certificate(
             name, force=force, by="Appwrite's core" if force else None, connection=connection
         ),
-        verify=partial(verify, house.preflight),
-        unverified=lambda name, failure: house.results.tell((name,), "failed", failure),
+        verify=partial(verify, app.preflight),
+        unverified=lambda name, failure: app.events.publish((name,), "failed", failure),
         private_names=settings.authority.private_names,
     )
     return Consumer(connection, settings.appwrite_queue, settings.appwrite, translator)
 
 
-def _labels_of(house: House) -> Labels:
-    settings, connection = house.settings, house.connection
-    return Labels(
-        Containers(settings.docker_host),
+def _build_label_watcher(app: App) -> LabelWatcher:
+    settings, connection = app.settings, app.connection
+    return LabelWatcher(
+        DockerClient(settings.docker_host),
         lambda name, by: request_certificate(name, by=by, connection=connection),
         private_names=settings.authority.private_names,
         explain=explainer(connection),
     )
 
 
-def _directory_url(settings: Settings, stack: ExitStack, choice: AuthorityChoice) -> str:
+def _directory_url(settings: Settings, stack: ExitStack, choice: CaChoice) -> str:
     if choice.directory_url:
         return choice.directory_url
-    from certworker.development.authority import DevelopmentAuthority
+    from certworker.devca.authority import DevelopmentAuthority
 
     authority = stack.enter_context(
         DevelopmentAuthority(
@@ -261,58 +262,60 @@ def _directory_url(settings: Settings, stack: ExitStack, choice: AuthorityChoice
     return authority.directory_url
 
 
-def _functions(house: House, stack: ExitStack) -> tuple[Mapping[str, Callable[..., object]], list[Loop]]:
-    functions, settings = functions_of(house), house.settings
+def _build_tasks(app: App, stack: ExitStack) -> tuple[Mapping[str, Callable[..., object]], list[Loop]]:
+    functions, settings = build_tasks(app), app.settings
     issue, loops = functions[ISSUE], list[Loop]()
     if settings.reloads or settings.docker_labels:
-        containers = Containers(settings.docker_host)
+        containers = DockerClient(settings.docker_host)
         labelled = partial(containers.running, LABEL) if settings.docker_labels else list
-        reloads = Reloads(settings.reloads, containers.reload, labelled)
+        reloads = Reloader(settings.reloads, containers.reload, labelled)
         reloads.start()
         loops.append(reloads.loop)
         stack.callback(reloads.stop)
         issue = reloads.after(issue)
     if settings.proxy_address:
         named = "proxy_address" in settings.model_fields_set
-        padlock = Padlock(
-            house.volume,
-            house.traefik,
+        deployment_check = DeploymentCheck(
+            app.certificates,
+            app.traefik,
             settings.proxy_address,
             demanded=named,
-            write=partial(_write_of_the_proxy, house),
+            write=partial(_record_deployment, app),
         )
-        padlock.start()
-        loops.append(padlock.loop)
-        stack.callback(padlock.stop)
-        issue = padlock.after(issue)
+        deployment_check.start()
+        loops.append(deployment_check.loop)
+        stack.callback(deployment_check.stop)
+        issue = deployment_check.after(issue)
     return {**functions, ISSUE: issue}, loops
 
 
-def _write_of_the_proxy(house: House, name: str, failure: CertworkerError | None) -> None:
+def _record_deployment(app: App, name: str, failure: CertworkerError | None) -> None:
     # Where it cannot be written the log has it, and tells it again tomorrow.
     with suppress(CertworkerError, RedisError):
-        if not house.volume.facts(name):
+        if not app.certificates.metadata(name):
             return
         if failure:
-            house.post_office.failed(name, failure, None, house.clock())
+            app.notifier.notify_failed(name, failure, None, app.clock())
         else:
-            house.post_office.succeeded(name, house.clock())
+            app.notifier.notify_recovered(name, app.clock())
 
 
-def _look_at_machine(house: House) -> None:
-    tell(machine(house.settings, reach([(desk.choice, desk.authority) for desk in house.desks])))
+def _check_machine(app: App) -> None:
+    log_findings(
+        machine(app.settings, probe_directories([(issuer.ca, issuer.client) for issuer in app.issuers]))
+    )
 
 
-def _opened_doors(house: House, health: Health, stack: ExitStack) -> list[Door]:
-    challenges, metrics = house.settings.http_address, house.settings.metrics_address
+def _opened_doors(app: App, health: Health, stack: ExitStack) -> list[HttpServer]:
+    challenges, metrics = app.settings.http_address, app.settings.metrics_address
     doors = []
     for address in filter(None, dict.fromkeys((challenges, metrics))):
-        door = Door(
+        door = HttpServer(
             address,
-            answer=house.responder.answer if address == challenges else None,
+            answer=app.responder.answer if address == challenges else None,
             healthy=health.report,
-            metrics=house.metrics.render if address == metrics else None,
-            explain=explainer(house.connection),
+            metrics=app.metrics.render if address == metrics else None,
+            explain=explainer(app.connection),
             name="responder" if address == challenges else "metrics",
         )
         door.start()
@@ -321,13 +324,13 @@ def _opened_doors(house: House, health: Health, stack: ExitStack) -> list[Door]:
     return doors
 
 
-def _say_ready(house: House) -> None:
-    earliest = house.agenda.earliest()
+def _log_ready(app: App) -> None:
+    earliest = app.agenda.earliest()
     logger.info(
         'certworker %s ready · %s · queue "certificates" (%d waiting) · %s',
         __version__,
-        ", then ".join(choice.title for choice in house.settings.authorities),
-        queue_length(house.connection),
+        ", then ".join(choice.title for choice in app.settings.authorities),
+        queue_length(app.connection),
         f"next look {earliest:%Y-%m-%d %H:%M} UTC" if earliest else "waiting for requests",
         extra={"event": "start"},
     )

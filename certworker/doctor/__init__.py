@@ -1,19 +1,16 @@
 """
-What is wrong, and what to change: every room is asked how it is, cheap and local first, the CA last.
+Checks of a running installation: each problem with its remedy.
 
-It runs without Redis, without a volume and without a CA: each missing thing is a finding, not a crash, and
-only what depends on it is skipped.
+In the order in which they may import each other::
 
-The files, in the order in which they may import each other::
-
-    findings         one line of the report
-    configuration    what the environment says
-    storage          the directories, the account's key, Traefik's files
-    network          Redis, the CA, the clock, the proxy
-    machine          all of that, in its order; also asked by the worker at its start
-    engine           what Docker knows of Traefik, where the worker may ask it
-    domains          one name: DNS, CAA, port 80, its certificate, the CA's limits
-    rehearsal        a real order at the staging CA, which is never installed
-    examination      ★ the whole report
-    report           the same as a file, with settings and history, and without secrets
+    findings       One line of the report
+    attachment     The file that `certworker doctor --report` writes, to be attached to a report of a bug
+    domain         One name: what DNS says of it, whether a CA would find the answer, its certificate, …
+    settings       What the environment says
+    staging_order  A real order at the staging CA: what no check of our own can tell. Its certificate is …
+    storage        The directories, the account's key, and the files that Traefik reads
+    docker         Docker, where the worker may ask it: whether Traefik runs, is reached from outside, …
+    network        Redis, the CA, the clock, and the proxy: whatever answers over a network
+    machine        Whether this machine can do its work, in the order of the report
+    report         ★ The whole report: settings, machine, then each name
 """

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from certworker.checks.verdict import Verdict as Answered
 from certworker.errors import CertworkerError, Severity
+from certworker.preflight.result import CheckResult as Answered
 
 
 class Verdict(Enum):
@@ -46,57 +46,57 @@ class Section:
 
     title: str
 
-    def well(self, subject: str, text: str) -> Finding:
+    def ok(self, subject: str, text: str) -> Finding:
         """
         Nothing is to be done.
         """
         return Finding(self.title, subject, Verdict.WELL, text)
 
-    def warned(self, subject: str, text: str, remedy: str, code: str = "") -> Finding:
+    def warn(self, subject: str, text: str, remedy: str, code: str = "") -> Finding:
         """
         It works, and may not work for long.
         """
         return Finding(self.title, subject, Verdict.WARN, text, remedy, code)
 
-    def failed(self, subject: str, text: str, remedy: str, code: str = "") -> Finding:
+    def fail(self, subject: str, text: str, remedy: str, code: str = "") -> Finding:
         """
         It does not work.
         """
         return Finding(self.title, subject, Verdict.FAIL, text, remedy, code)
 
-    def skipped(self, subject: str, text: str) -> Finding:
+    def skip(self, subject: str, text: str) -> Finding:
         """
         It was not asked, because of *text*.
         """
         return Finding(self.title, subject, Verdict.SKIPPED, text)
 
-    def told(self, subject: str, failure: CertworkerError) -> Finding:
+    def failure(self, subject: str, failure: CertworkerError) -> Finding:
         """
         The line of *failure*.
         """
-        tell = self.warned if failure.severity is Severity.WARNING else self.failed
+        tell = self.warn if failure.severity is Severity.WARNING else self.fail
         return tell(subject, failure.message, failure.remedy, failure.code)
 
-    def asked(self, subject: str, question: Callable[[], object], well: str) -> Finding:
+    def run_check(self, subject: str, question: Callable[[], object], well: str) -> Finding:
         """
         *well*, or the failure that *question* raises.
         """
         try:
             question()
         except CertworkerError as failure:
-            return self.told(subject, failure)
-        return self.well(subject, well)
+            return self.failure(subject, failure)
+        return self.ok(subject, well)
 
-    def of_check(self, subject: str, answered: Answered, well: str = "") -> Iterator[Finding]:
+    def from_check(self, subject: str, answered: Answered, well: str = "") -> Iterator[Finding]:
         """
         What one of the checks before an order says: its failure and its remarks, or else that all is well.
         """
-        seen = (answered.seen or well).removeprefix(f"{subject} ")
+        seen = (answered.evidence or well).removeprefix(f"{subject} ")
         if answered.failure:
-            yield self.told(subject, answered.failure)
-        elif seen and not answered.remarks:
-            yield self.well(subject, seen)
-        for number, remark in enumerate(answered.remarks):
+            yield self.failure(subject, answered.failure)
+        elif seen and not answered.warnings:
+            yield self.ok(subject, seen)
+        for number, remark in enumerate(answered.warnings):
             # A line that all is well beside a warning about the same subject would contradict it.
             first = f"{seen}; " if seen and not number and not answered.failure else ""
-            yield self.warned(subject, first + remark.message, remark.remedy, remark.code)
+            yield self.warn(subject, first + remark.message, remark.remedy, remark.code)

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterator, Sequence
 
 from certworker.doctor.findings import Finding, Verdict
-from certworker.doctor.network import Reached, certificate_authority, clock, redis
+from certworker.doctor.network import DirectoryProbe, certificate_authority, clock, redis
 from certworker.doctor.storage import storage
 from certworker.settings import Settings
 from certworker.supervision import log_unexpected
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 OF_THE_WORKER = ("worker",)
 
 
-def machine(settings: Settings, reached: Sequence[Reached]) -> Iterator[Finding]:
+def machine(settings: Settings, reached: Sequence[DirectoryProbe]) -> Iterator[Finding]:
     """
     Clock, directories, keys, Traefik's files, Redis, the CAs.
     """
@@ -29,7 +29,7 @@ def machine(settings: Settings, reached: Sequence[Reached]) -> Iterator[Finding]
     yield from map(certificate_authority, reached)
 
 
-def tell(findings: Iterator[Finding]) -> None:
+def log_findings(findings: Iterator[Finding]) -> None:
     """
     Put what is wrong into the log, each as a line; one line if nothing is.
     """

@@ -11,20 +11,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 
-from certworker.acme.authority import Authority
-from certworker.assembly import now_in_utc
-from certworker.checks.inspections import check_clock
+from certworker.acme.client import AcmeClient
+from certworker.app import now_in_utc
 from certworker.deadline import Deadline
 from certworker.doctor.findings import Finding, Verdict
 from certworker.doctor.storage import MACHINE
 from certworker.errors import CertworkerError
-from certworker.errors.machine import LoopStalled
-from certworker.intake.connection import connected
-from certworker.intake.health import reports
-from certworker.intake.redis_check import check_redis
-from certworker.intake.survey import Survey, survey
-from certworker.postoffice import receivers, undelivered
-from certworker.settings import AuthorityChoice, HttpAddress, Settings
+from certworker.errors.worker import LoopStalled
+from certworker.notify.notifier import receivers, undelivered
+from certworker.preflight.machine import check_clock
+from certworker.redis.client import connected
+from certworker.redis.health import check_redis
+from certworker.settings import CaChoice, HttpAddress, Settings
+from certworker.worker.health import reports
+from certworker.worker.queue_stats import QueueStats, queue_stats
 
 #: A CA that takes longer makes jobs slow.
 SLOW_SECONDS = 3.0
@@ -36,21 +36,21 @@ TO_START = "Start it: docker compose up -d appwrite-worker-certificates"
 
 
 @dataclass(frozen=True)
-class Reached:
+class DirectoryProbe:
     """
     What came of asking a CA for its directory.
     """
 
-    choice: AuthorityChoice
+    choice: CaChoice
     #: None: the CA is embedded in the worker, and nobody else can ask it.
-    authority: Authority | None
+    authority: AcmeClient | None
     failure: CertworkerError | None
     seconds: float
     #: How much its clock was ahead of ours; None: it does not say.
     offset: timedelta | None
 
 
-def reach(authorities: Sequence[tuple[AuthorityChoice, Authority | None]]) -> list[Reached]:
+def probe_directories(authorities: Sequence[tuple[CaChoice, AcmeClient | None]]) -> list[DirectoryProbe]:
     """
     Ask all *authorities* at the same time.
 
@@ -61,20 +61,20 @@ def reach(authorities: Sequence[tuple[AuthorityChoice, Authority | None]]) -> li
         return list(questions.map(_reach, authorities))
 
 
-def clock(reached: Reached) -> Iterator[Finding]:
+def clock(reached: DirectoryProbe) -> Iterator[Finding]:
     """
     Whether this machine has the time that the CA has.
     """
     if reached.authority is None:
-        yield MACHINE.well("clock", "that of the embedded CA is the same")
+        yield MACHINE.ok("clock", "that of the embedded CA is the same")
     elif reached.failure:
-        yield MACHINE.skipped("clock", "the CA did not tell its time")
+        yield MACHINE.skip("clock", "the CA did not tell its time")
     else:
         offset = reached.offset
         well = (
             "the CA tells no time" if offset is None else f"{abs(offset.total_seconds()):.0f} s from the CA"
         )
-        yield from MACHINE.of_check("clock", check_clock(lambda: offset, now_in_utc), well)
+        yield from MACHINE.from_check("clock", check_clock(lambda: offset, now_in_utc), well)
 
 
 def redis(settings: Settings) -> Iterator[Finding]:
@@ -82,33 +82,33 @@ def redis(settings: Settings) -> Iterator[Finding]:
     Whether jobs can arrive, and whether somebody takes them.
     """
     try:
-        with connected(settings) as connection:
+        with connected(settings.redis) as connection:
             check_redis(connection)
-            found, reported = survey(connection), reports(connection)
+            found, reported = queue_stats(connection), reports(connection)
     except CertworkerError as failure:
-        yield MACHINE.told("redis", failure)
+        yield MACHINE.failure("redis", failure)
         return
-    yield MACHINE.well("redis", f'{settings.redis}, queue "certificates": {found.waiting} waiting')
+    yield MACHINE.ok("redis", f'{settings.redis}, queue "certificates": {found.waiting} waiting')
     yield from _queue(found)
     for report in reported:
         if report.stalled:
-            yield MACHINE.told("worker", LoopStalled(host=report.host, loops=", ".join(report.stalled)))
+            yield MACHINE.failure("worker", LoopStalled(host=report.host, loops=", ".join(report.stalled)))
 
 
-def certificate_authority(reached: Reached) -> Finding:
+def certificate_authority(reached: DirectoryProbe) -> Finding:
     """
     Whether the CA can be reached.
     """
     if reached.authority is None:
-        return MACHINE.well("CA", "embedded; it runs inside the worker")
+        return MACHINE.ok("CA", "embedded; it runs inside the worker")
     if failure := reached.failure:
         # For a job it may pass; here it is what stands in the way of every one.
-        return MACHINE.failed("CA", failure.message, failure.remedy, failure.code)
+        return MACHINE.fail("CA", failure.message, failure.remedy, failure.code)
     told = f"{reached.choice.title} answers in {reached.seconds * 1000:.0f} ms"
     if reached.seconds <= SLOW_SECONDS:
-        return MACHINE.well("CA", told)
+        return MACHINE.ok("CA", told)
     remedy = f"See where the time goes: curl -sv -o /dev/null {reached.choice.directory_url}"
-    return MACHINE.warned("CA", told, remedy)
+    return MACHINE.warn("CA", told, remedy)
 
 
 def proxy(settings: Settings) -> Iterator[Finding]:
@@ -117,7 +117,7 @@ def proxy(settings: Settings) -> Iterator[Finding]:
     """
     address = settings.proxy_address
     if address is None:
-        yield MACHINE.skipped("proxy", "CERTWORKER_PROXY_ADDRESS is off")
+        yield MACHINE.skip("proxy", "CERTWORKER_PROXY_ADDRESS is off")
         return
     # Where a person has named another port, nobody knows which one is that of plain HTTP.
     ports = [80, 443] if address.port == 443 else [address.port]
@@ -131,49 +131,49 @@ def notifications(settings: Settings) -> Iterator[Finding]:
     """
     channels = receivers(settings)
     if not channels:
-        yield MACHINE.skipped("notifications", "neither _APP_SMTP_HOST nor CERTWORKER_NOTIFY_URL is set")
+        yield MACHINE.skip("notifications", "neither _APP_SMTP_HOST nor CERTWORKER_NOTIFY_URL is set")
     for name, receiver in channels.items():
         subject = f"notifications, {name}"
         try:
             receiver.check()
         except OSError as fault:
-            yield MACHINE.told(subject, undelivered(name, fault))
+            yield MACHINE.failure(subject, undelivered(name, fault))
         else:
-            yield MACHINE.well(subject, f"{receiver.place} accepts connections; test: certworker notify test")
+            yield MACHINE.ok(subject, f"{receiver.place} accepts connections; test: certworker notify test")
 
 
-def _reach(asked: tuple[AuthorityChoice, Authority | None]) -> Reached:
+def _reach(asked: tuple[CaChoice, AcmeClient | None]) -> DirectoryProbe:
     choice, authority = asked
     if authority is None:
-        return Reached(choice, None, None, 0, None)
+        return DirectoryProbe(choice, None, None, 0, None)
     began = time.monotonic()
     try:
         offset = authority.check()
     except CertworkerError as failure:
-        return Reached(choice, authority, failure, time.monotonic() - began, None)
-    return Reached(choice, authority, None, time.monotonic() - began, offset)
+        return DirectoryProbe(choice, authority, failure, time.monotonic() - began, None)
+    return DirectoryProbe(choice, authority, None, time.monotonic() - began, offset)
 
 
-def _queue(found: Survey) -> Iterator[Finding]:
+def _queue(found: QueueStats) -> Iterator[Finding]:
     if not found.workers:
-        yield MACHINE.warned("worker", "None takes jobs from the queue.", TO_START)
+        yield MACHINE.warn("worker", "None takes jobs from the queue.", TO_START)
     elif not found.scheduler:
-        yield MACHINE.warned(
+        yield MACHINE.warn(
             "worker",
             f"{found.workers} at work, but none brings delayed jobs: nothing is renewed.",
             "Start it anew: docker compose restart appwrite-worker-certificates",
             "queue.no_scheduler",
         )
     else:
-        yield MACHINE.well("worker", f"{found.workers} at work")
+        yield MACHINE.ok("worker", f"{found.workers} at work")
     if found.suspended:
-        yield MACHINE.warned(
+        yield MACHINE.warn(
             "queue",
             "Suspended by `rq suspend`: no job starts and no certificate is renewed.",
             "Resume it with `rq resume`, or: docker compose exec redis redis-cli DEL rq:suspended",
         )
     for remark in (*found.foreign, *([found.evicts] if found.evicts else ())):
-        yield MACHINE.told("queue", remark)
+        yield MACHINE.failure("queue", remark)
 
 
 def _port(address: HttpAddress) -> Finding:
@@ -181,9 +181,9 @@ def _port(address: HttpAddress) -> Finding:
     try:
         Deadline(PATIENCE_SECONDS).connect_to(address.host, address.port).close()
     except socket.gaierror:
-        return MACHINE.skipped(subject, f"there is no {address.host} here")
+        return MACHINE.skip(subject, f"there is no {address.host} here")
     except OSError as error:
-        tell = MACHINE.failed if address.port == 80 else MACHINE.warned
+        tell = MACHINE.fail if address.port == 80 else MACHINE.warn
         return tell(
             subject,
             f"Nobody takes connections there ({error.strerror or error}).",

@@ -1,225 +1,196 @@
 """
-The file that `certworker doctor --report` writes, to be attached to a report of a bug.
-
-It has versions, settings, findings and recent history, and no secret. Twice: what may hold a secret is masked
-where it is read, and whatever secret is known is removed from all other texts.
+The whole report: settings, machine, then each name.
 """
 
 from __future__ import annotations
 
-import os
-import platform
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import asdict
-from datetime import datetime
-from importlib import metadata
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from redis import Redis
-from redis.exceptions import RedisError
+from certworker.acme.account import AccountFiles
+from certworker.acme.client import AcmeClient
+from certworker.app import now_in_utc
+from certworker.challenges.responder import Responder
+from certworker.challenges.solver import Solver
+from certworker.challenges.tokens import ChallengeTokens
+from certworker.challenges.webroot import Webroot
+from certworker.doctor.docker import docker_findings
+from certworker.doctor.domain import LIMITS, PORT_80, DomainReport, certificate_findings, limit_findings
+from certworker.doctor.findings import Finding, Section
+from certworker.doctor.machine import machine
+from certworker.doctor.network import DirectoryProbe, notifications, probe_directories, proxy
+from certworker.doctor.settings import SETTINGS, configuration
+from certworker.doctor.staging_order import place_staging_order
+from certworker.doctor.storage import exists
+from certworker.domains import normalize
+from certworker.errors import CertworkerError, printable
+from certworker.issuance.issuer_factory import acme_client_for
+from certworker.ratelimits.issuer_budget import budget_for
+from certworker.redis.client import connect, connected
+from certworker.redis.health import check_redis
+from certworker.renewal.agenda import Agenda
+from certworker.settings import CaChoice, Settings, environment_warnings, load
+from certworker.state.domain_records import DomainRecord, DomainRecords
+from certworker.storage.certificate_store import CertificateStore
 
-from certworker.doctor.findings import Finding
-from certworker.errors import CertworkerError
-from certworker.intake.connection import connected
-from certworker.ledger.agenda import Agenda
-from certworker.ledger.record import Record, Records
-from certworker.ledger.story import Stories
-from certworker.settings import Settings, load, variables
-from certworker.settings.loading import SECRETS
-from certworker.variables import IN_A_FILE, bare, content_of
-from certworker.version import __version__
-
-LIBRARIES = (
-    *("click", "cryptography", "dnspython", "josepy", "pydantic", "pydantic-settings", "PyYAML", "redis"),
-    *("requests", "rq", "urllib3", "waitress"),
-)
-
-#: In the place of a value that may be a secret.
-MASK = "(set)"
-#: In the place of a secret within a text.
-REMOVED = "(secret)"
-#: Characters. What is shorter is part of too many words.
-SHORTEST_SECRET = 4
-SHORTEST_TOKEN = 8
-
-#: Shown as they are, where all settings are right: in any other variable, or in a wrong one, a secret may be.
-SHOWN = frozenset(
-    {
-        *("_APP_ENV", "_APP_DOMAIN", "_APP_REDIS_HOST", "_APP_REDIS_PORT", "_APP_DNS", "_APP_SMTP_HOST"),
-        *("_APP_SMTP_PORT", "_APP_SMTP_SECURE", "_APP_DOMAIN_TARGET", "_APP_DOMAIN_TARGET_CNAME"),
-        *("_APP_DOMAIN_TARGET_A", "_APP_DOMAIN_TARGET_AAAA", "_APP_DOMAIN_TARGET_CAA"),
-        *("_APP_CERTIFICATES_QUEUE_NAME", "CERTWORKER_AUTHORITY", "CERTWORKER_CA_BUNDLE"),
-        *("CERTWORKER_CERTIFICATES_DIR", "CERTWORKER_CONFIG_DIR", "CERTWORKER_STATE_DIR"),
-        *("CERTWORKER_HTTP_ADDRESS", "CERTWORKER_PROXY_ADDRESS", "CERTWORKER_WEBROOT"),
-        *("CERTWORKER_CONCURRENCY", "CERTWORKER_KEY_TYPE", "CERTWORKER_PROFILE", "CERTWORKER_LIMITS_FILE"),
-        *("CERTWORKER_PREFERRED_CHAIN", "CERTWORKER_PRIVATE_NETWORK", "CERTWORKER_HTTP01_PORT"),
-        *("CERTWORKER_LOG", "CERTWORKER_LOG_LEVEL", "CERTWORKER_APPWRITE", "CERTWORKER_DOCKER_LABELS"),
-        "CERTWORKER_DOCKER_HOST",
-    }
-)
-
-#: Of these URLs the scheme and the host are shown.
-URLS = ("CERTWORKER_NOTIFY_URL", "http_proxy", "https_proxy", "all_proxy")
-
-#: The history of so many names is included, those with failures first.
-MOST_NAMES = 30
+#: So many names with failures are looked at unasked.
+MOST_UNASKED = 5
 #: Among so many at most.
 MOST_ON_THE_AGENDA = 2_000
 
+#: Nobody answers there, and nobody is asked: the embedded CA has a port only inside the worker.
+NOWHERE = "http://localhost:9/directory"
 
-def report(environ: Mapping[str, str], findings: Iterable[Finding], now: datetime) -> dict[str, Any]:
+
+def examine(
+    environ: Mapping[str, str], names: Sequence[str] = (), *, staging_order: bool = False
+) -> Iterator[Finding]:
     """
-    Return the content of the file, as JSON has it.
+    Every finding, one after the other, as soon as it is made.
 
     Args:
-        findings: Those of the doctor.
+        names: Which names are looked at; none: those of `_APP_DOMAIN`, and some that have failed.
+        staging_order: Also order a certificate for each at the staging CA.
     """
-    settings = None
-    with suppress(CertworkerError):
+    for warning in environment_warnings(environ):
+        yield SETTINGS.warn(warning.variable, warning.message, warning.remedy)
+    try:
         settings = load(environ)
-    content = {
-        "made": f"{now:%Y-%m-%dT%H:%M:%SZ}",
-        "versions": _versions(),
-        "settings": _settings(environ, settings),
-        "findings": [{**asdict(each), "verdict": each.verdict.name.lower()} for each in findings],
-        "redis": _of_redis(settings) if settings else {},
-    }
-    secrets = sorted(_secrets(environ, settings), key=len, reverse=True)
-    cleaned: dict[str, Any] = _without(content, secrets)
-    return cleaned
-
-
-def _versions() -> dict[str, str]:
-    versions = {"certworker": __version__, "Python": platform.python_version(), "system": platform.platform()}
-    for library in LIBRARIES:
-        with suppress(metadata.PackageNotFoundError):
-            versions[library] = metadata.version(library)
-    return versions
-
-
-def _settings(environ: Mapping[str, str], settings: Settings | None) -> dict[str, str]:
-    known = variables()
-    shown = {}
-    for name, value in sorted(environ.items()):
-        if value and name in SHOWN and settings:
-            shown[name] = value
-        elif value and (name in URLS or name.lower() in URLS) and settings:
-            shown[name] = _origin(value)
-        elif value and (name in known or name.lower() in URLS):
-            shown[name] = MASK
-    return shown
-
-
-def _origin(value: str) -> str:
-    try:
-        url = urlsplit(value if "://" in value else f"http://{value}")
-    except ValueError:
-        return MASK  # another variable overrides it, so nothing is said against it
-    more = "/…" if url.path.strip("/") or url.query else ""
-    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{more}"
-
-
-def _of_redis(settings: Settings) -> dict[str, Any]:
-    try:
-        with connected(settings) as connection:
-            return {
-                "address": str(settings.redis),
-                "version": _version_of(connection),
-                "names": [_history(record, connection) for record in _records(connection)],
-            }
     except CertworkerError as failure:
-        return {"address": str(settings.redis), "failure": failure.as_json()}
+        yield SETTINGS.failure("environment", failure)
+        return
+    yield from configuration(settings)
+    reached = probe_directories([(choice, _authority(settings, choice)) for choice in settings.authorities])
+    yield from machine(settings, reached)
+    yield from proxy(settings)
+    yield from notifications(settings)
+    yield from docker_findings(settings, socket.gethostname())
+    examination = _Examination(settings, reached)
+    for given in names or examination.names():
+        yield from examination.findings(given, staging_order)
 
 
-def _version_of(connection: Redis) -> str:
-    # A user of Redis may lack the right to know it.
-    with suppress(RedisError):
-        server: Any = connection.info("server")
-        return str(server.get("redis_version"))
-    return "unknown"
+@dataclass(frozen=True)
+class _Examination:
+    settings: Settings
+    reached: Sequence[DirectoryProbe]
+
+    def names(self) -> list[str]:
+        """
+        The names that are looked at unasked; what is wrong with others stands under the settings.
+        """
+        found = []
+        for given in self.settings.domains:
+            try:
+                found.append(self._name(given))
+            except CertworkerError:
+                continue
+        return list(dict.fromkeys([*found, *islice(self._failed(), MOST_UNASKED)]))
+
+    def findings(self, given: str, staging_order: bool) -> Iterator[Finding]:
+        """
+        All about one name.
+        """
+        try:
+            name = self._name(given)
+        except CertworkerError as failure:
+            yield Section(printable(given)).fail("name", failure.message, failure.remedy, failure.code)
+            return
+        try:
+            yield from self._findings(name, staging_order)
+        except CertworkerError as failure:
+            # It went away while it was asked.
+            yield Section(name).failure("examination", failure)
+
+    def _findings(self, name: str, staging_order: bool) -> Iterator[Finding]:
+        section, has_redis = Section(name), self._has_redis()
+        way = DomainReport(
+            self.settings,
+            [self._authority(reached.choice) for reached in self.reached],
+            self._solvers(has_redis, self._authority(self.settings.authority)),
+            self._impossible(has_redis),
+        )
+        yield from way.findings(name)
+        yield from certificate_findings(
+            self.settings, name, self._record(name) if has_redis else None, now_in_utc()
+        )
+        yield self._limits(name) if has_redis else section.skip(LIMITS, "Redis is not there")
+        if staging_order:
+            staging = self.settings.authority.staging
+            yield place_staging_order(
+                name, self._authority(staging) if staging else None, partial(self._solvers, has_redis)
+            )
+
+    def _name(self, given: str) -> str:
+        return normalize(given, private=self.settings.authority.private_names)
+
+    def _failed(self) -> Iterator[str]:
+        if not self._has_redis():
+            return
+        with connected(self.settings.redis) as connection:
+            agenda = Agenda(connection, lambda _moment: None)
+            if len(agenda) <= MOST_ON_THE_AGENDA:
+                for record in DomainRecords(connection).read_many(sorted(agenda.names())):
+                    if record and record.code:
+                        yield record.name
+
+    def _record(self, name: str) -> DomainRecord | None:
+        with connected(self.settings.redis) as connection:
+            return DomainRecords(connection).read(name)
+
+    def _limits(self, name: str) -> Finding:
+        with connected(self.settings.redis) as connection:
+            volume = CertificateStore(self.settings.certificates_dir)
+            budget = budget_for(self.settings, self.settings.authority, connection, volume)
+            return limit_findings(name, budget, DomainRecords(connection).read(name))
+
+    def _has_redis(self) -> bool:
+        try:
+            with connect(self.settings.redis) as connection:
+                check_redis(connection)
+        except CertworkerError:
+            return False
+        return True
+
+    def _authority(self, choice: CaChoice) -> AcmeClient:
+        known = next((each.authority for each in self.reached if each.choice == choice), None)
+        return known or acme_client_for(self.settings, choice, choice.directory_url or NOWHERE, now_in_utc)
+
+    def _solvers(self, has_redis: bool, authority: AcmeClient) -> list[Solver]:
+        solvers: list[Solver] = []
+        if has_redis:
+            tokens = ChallengeTokens(connect(self.settings.redis))
+            solvers.append(
+                Responder(
+                    remember=partial(tokens.remember, authority=authority.label),
+                    forget=tokens.forget,
+                    authority_of=tokens.authority_of,
+                    thumbprints={authority.label: lambda: authority.thumbprint}.get,
+                )
+            )
+        if self.settings.webroot and exists(self.settings.webroot):
+            solvers.append(Webroot(self.settings.webroot, lambda: authority.thumbprint))
+        return solvers
+
+    def _impossible(self, has_redis: bool) -> Mapping[str, str]:
+        impossible = {}
+        preferred = self.reached[0]
+        if preferred.authority is None:
+            impossible["CAA"] = "the embedded CA reads none"
+        elif preferred.failure:
+            impossible["CAA"] = "the CA did not say what it is called there"
+        files = AccountFiles(self.settings.state_dir / "accounts" / preferred.choice.label, "")
+        if not self._solvers(has_redis, self._authority(preferred.choice)):
+            impossible[PORT_80] = "neither Redis nor the webroot takes an answer that could be looked for"
+        elif not exists(files.key_path):
+            # Made here, it might belong to the wrong user.
+            impossible[PORT_80] = "there is no account key yet; the worker makes one at its start"
+        return impossible
 
 
-def _records(connection: Redis) -> Iterator[Record]:
-    agenda = Agenda(connection, lambda _moment: None)
-    names = sorted(agenda.names()) if len(agenda) <= MOST_ON_THE_AGENDA else []
-    known = [record for record in Records(connection).read_many(names) if record]
-    return islice(sorted(known, key=lambda record: (not record.code, record.name)), MOST_NAMES)
-
-
-def _history(record: Record, connection: Redis) -> dict[str, Any]:
-    return {
-        "name": record.name,
-        "state": record.state,
-        "code": record.code,
-        "message": record.message,
-        "attempts": record.attempts,
-        "next_look": _written(record.next_look),
-        "not_after": _written(record.not_after),
-        "story": [
-            f"{_written(event.moment)} {event.level} {event.text}"
-            for event in Stories(connection).read(record.name)
-        ],
-    }
-
-
-def _written(moment: datetime | None) -> str | None:
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else None
-
-
-def _secrets(environ: Mapping[str, str], settings: Settings | None) -> set[str]:
-    """
-    Return every secret in *environ*, in each form in which a text may have it.
-    """
-    found = {bare(name, environ.get(name, "")) for name in SECRETS}
-    for name in SECRETS:
-        with suppress(ValueError):
-            found.add(bare(name, content_of(environ.get(f"{name}{IN_A_FILE}", ""))))
-    for name, value in environ.items():
-        if name in URLS or name.lower() in URLS or name == "CERTWORKER_REDIS_URL":
-            found |= _secrets_in_url(value)
-    if settings:
-        found |= _secrets_in_settings(settings)
-    return {each for each in found if len(each) >= SHORTEST_SECRET}
-
-
-def _secrets_in_url(value: str) -> set[str]:
-    place, _, tokens = value.partition("://")[2].partition("/")
-    user, _, password = place.rpartition("@")[0].partition(":")
-    # Many receivers have a token in the path, or in the place of a user.
-    parts = {password or user, tokens if len(tokens) >= SHORTEST_TOKEN else ""}
-    return parts | set(map(unquote, parts))
-
-
-def _secrets_in_settings(settings: Settings) -> set[str]:
-    # As they are used: without the padding of a key, the characters of a password decoded.
-    used = {settings.redis.password or "", *settings.redis.sentinel_access.values()}
-    for name in ("eab_hmac_key", "smtp_password", "notify_secret", "redis_password", "redis_url"):
-        if secret := getattr(settings, name):
-            used.add(secret.get_secret_value())
-    return used
-
-
-def _without(content: Any, secrets: Sequence[str]) -> Any:
-    if isinstance(content, str):
-        for secret in secrets:
-            content = content.replace(secret, REMOVED)
-        return content
-    if isinstance(content, Mapping):
-        return {_without(key, secrets): _without(value, secrets) for key, value in content.items()}
-    if isinstance(content, list):
-        return [_without(each, secrets) for each in content]
-    return content
-
-
-def write(content: bytes, path: str) -> None:
-    """
-    Write the file, which nobody but its owner may read.
-
-    Raises:
-        OSError: It cannot be written.
-    """
-    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
-        file.write(content)
+def _authority(settings: Settings, choice: CaChoice) -> AcmeClient | None:
+    url = choice.directory_url
+    return acme_client_for(settings, choice, url, now_in_utc) if url else None

@@ -1,26 +1,30 @@
 """
-Every failure certworker knows: what happened, what to change, and when to try again.
+Every failure certworker knows: what happened, what to change, and when it tries again.
 
-The first part of a code says in which file its class stands::
+One module per family of codes::
 
-    failure         CertworkerError, Interrupted, Retry, Severity, catalogue()
-    configuration   config.*
-    naming          name.* payload.*
-    authority       acct.* acme.* ca.* net.*
-    limits          rate.*
-    redis           redis.*
-    machine         fs.* clock.* queue.* worker.* ledger.* notice.*
-    reach           http.* dns.* caa.*         why the CA could not see that the domain is ours
-    checks          http.* dns.* fs.* clock.* proxy.*   what only a check of our own can tell
-    zones           dns.* caa.*                what our own questions to DNS can tell
-    renewal         renew.*
-    reloading       reload.* label.*
-    pages           the page of each failure, for the documentation and the terminal
+    failure  CertworkerError, Retry, Severity, catalogue()
+    config   config.*
+    name     name.*
+    payload  payload.*
+    acct     acct.*
+    acme     acme.*
+    ca       ca.* net.*
+    rate     rate.*
+    caa      caa.*
+    dns      dns.*
+    http     http.*
+    redis    redis.*
+    fs       fs.* clock.*
+    worker   queue.* worker.* lock.* state.* renew.* notice.*
+    proxy    proxy.*
+    reload   reload.* label.*
+    pages    the page of each code
 """
 
 from certworker.errors.failure import (
     LONGEST_SENTENCE,
-    LONGEST_TEXT,
+    MAX_TEXT,
     CertworkerError,
     Interrupted,
     Retry,
@@ -31,7 +35,7 @@ from certworker.errors.failure import (
 
 __all__ = [
     "LONGEST_SENTENCE",
-    "LONGEST_TEXT",
+    "MAX_TEXT",
     "CertworkerError",
     "Interrupted",
     "Retry",

@@ -11,35 +11,39 @@ from enum import Enum
 from typing import Any, ClassVar, Self
 
 #: The files of the catalogue.
-ROOMS = (
-    "configuration",
-    "naming",
-    "authority",
-    "limits",
-    "reach",
-    "checks",
-    "zones",
+MODULES = (
+    "config",
+    "name",
+    "payload",
+    "acct",
+    "acme",
+    "ca",
+    "rate",
+    "caa",
+    "dns",
+    "http",
     "redis",
-    "machine",
-    "renewal",
-    "reloading",
+    "fs",
+    "worker",
+    "proxy",
+    "reload",
 )
 
 #: Longer texts come from a CA or a job, and nobody reads the rest.
-LONGEST_TEXT = 500
+MAX_TEXT = 500
 #: A link is of use as a whole only; those that end a pause carry a signed list of names.
-LONGEST_LINK = 4_000
+MAX_URL = 4_000
 #: A remedy can be the value of another failure. The longest one has such a link and two texts.
-LONGEST_REMEDY = LONGEST_LINK + 800
+LONGEST_REMEDY = MAX_URL + 800
 #: A whole sentence: message and remedy of a failure, with values of these lengths.
 LONGEST_SENTENCE = 10_000
 
-_LONGEST = {"url": LONGEST_LINK, "remedy": LONGEST_REMEDY}
+_LONGEST = {"url": MAX_URL, "remedy": LONGEST_REMEDY}
 
 
 class Retry(Enum):
     """
-    When a failed request is tried again; :mod:`certworker.renewal` has the pauses of each kind.
+    When a failed request is tried again; :mod:`certworker.renewal.timing` has the pauses of each kind.
 
     Only the request itself can be wrong for good. Whatever a CA answers, the next attempt is planned.
     """
@@ -69,7 +73,7 @@ class Severity(Enum):
     FATAL = "fatal"
 
 
-def printable(text: object, longest: int = LONGEST_TEXT) -> str:
+def printable(text: object, longest: int = MAX_TEXT) -> str:
     """
     *text* on one line, without control characters, at most *longest* characters long.
 
@@ -99,8 +103,8 @@ class CertworkerError(Exception):
     """
 
     code: ClassVar[str]
-    says: ClassVar[str]
-    cure: ClassVar[str]
+    message_template: ClassVar[str]
+    remedy_template: ClassVar[str]
     #: Each class states it, or inherits it from its family. The instance may differ from its class.
     retry: Retry
     severity: ClassVar[Severity] = Severity.ERROR
@@ -110,14 +114,14 @@ class CertworkerError(Exception):
     def __init__(
         self, *, until: datetime | None = None, problem: dict[str, Any] | None = None, **values: object
     ) -> None:
-        shown = {name: printable(value, _LONGEST.get(name, LONGEST_TEXT)) for name, value in values.items()}
-        self.message = _complete(self.says.format(**shown))
-        self.remedy = self.cure.format(**shown)
+        shown = {name: printable(value, _LONGEST.get(name, MAX_TEXT)) for name, value in values.items()}
+        self.message = _complete(self.message_template.format(**shown))
+        self.remedy = self.remedy_template.format(**shown)
         self.until = until
         self.problem = problem
         super().__init__(self.message)
 
-    def found_by_us(self) -> Self:
+    def from_preflight(self) -> Self:
         """
         The same failure, found by a check of our own: the CA was not asked, and counts nothing.
         """
@@ -152,6 +156,22 @@ def _complete(text: str) -> str:
     return text if complete else f"{text}."
 
 
+class ReachFailure(CertworkerError):
+    """
+    The answer was looked for and not found.
+    """
+
+    retry = Retry.CA
+
+
+class CheckFailure(ReachFailure):
+    """
+    Only a check of certworker can recognize this cause. The CA is not asked and counts nothing.
+    """
+
+    retry = Retry.PREFLIGHT
+
+
 class Interrupted(Exception):
     """
     Work was ended from outside, wherever it was, and nobody on its way handles that.
@@ -167,7 +187,7 @@ def catalogue() -> list[type[CertworkerError]]:
     """
     Return each failure class that has a code, sorted by code. The documentation is generated from it.
     """
-    for room in ROOMS:
+    for room in MODULES:
         importlib.import_module(f"certworker.errors.{room}")
     return sorted(
         (kind for kind in _descendants(CertworkerError) if "code" in vars(kind)), key=lambda kind: kind.code

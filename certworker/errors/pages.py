@@ -12,8 +12,7 @@ from functools import cache
 from importlib.resources import files
 from textwrap import fill
 
-from certworker.errors.failure import CertworkerError, Retry, catalogue
-from certworker.errors.reach import CheckFailure, ReachFailure
+from certworker.errors.failure import CertworkerError, CheckFailure, ReachFailure, Retry, catalogue
 
 #: What certworker does after a failure of each kind. A test compares the pauses with those of the policy.
 RETRIES = {
@@ -78,7 +77,7 @@ def page_of(code: str) -> str:
         "Remedy": remedy_of(failure),
         "When certworker tries again": retry_of(failure),
     }
-    message = fill(f"[{code}] {template(failure.says)}", WIDTH, break_long_words=False)
+    message = fill(f"[{code}] {template(failure.message_template)}", WIDTH, break_long_words=False)
     parts = [f"# {code}", f"```text\n{message}\n```"]
     parts += [f"## {title}\n\n{text}" for title, text in sections.items()]
     return "\n\n".join(parts) + "\n"
@@ -90,7 +89,7 @@ def remedy_of(failure: type[CertworkerError]) -> str:
     """
     parts: list[str] = []
     end = 0
-    text = template(failure.cure)
+    text = template(failure.remedy_template)
     for command in COMMAND.finditer(text):
         parts += [_literal(text[end : command.start()]), f"`{command[0]}`"]
         end = command.end()

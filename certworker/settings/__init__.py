@@ -1,31 +1,31 @@
 """
 What an operator may set.
 
-The files, in the order in which they may import each other::
+In the order in which they may import each other::
 
-    choices        the CA and the HTTP port, as values
-    contact        whether a CA would take an e-mail address
-    limits         how often a CA may be asked, and the file with what it has granted
-    proxies        the proxies of the environment
-    readings       how a text becomes one of them, or a number, or a path
-    notices        how people are reached
-    redis          where Redis is
-    reloads        which containers are told that a certificate has changed, and whether labels are read
-    core           how we get along with Appwrite's core
-    resolving      whom to ask in DNS, and where custom domains are to point
-    environment    every setting, and the variable it comes from
-    loading        ★ the settings, read from an environment and from files with secrets
-    warnings       variables that no program reads, and values that are suspicious
+    ca        What an operator chose, as values: the CA and the HTTP port
+    contact   The contact of the account: whether a CA would take it
+    limits    How often a CA may be asked, as values, and the file with what a CA has granted …
+    proxies   The proxies of the environment: HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, in capitals or …
+    parsers   How the text of a variable becomes a setting
+    appwrite  How we get along with Appwrite's core
+    dns       The settings of our own questions to DNS: whom to ask, and where custom domains are …
+    notify    How people are reached: the mail server, and a URL for machines
+    redis     Where Redis is: in Appwrite's variables, or in one URL, which can say more
+    reload    Which containers are told that a certificate has changed, and how; and whether their …
+    settings  Every setting, and the variable it comes from
+    loading   ★ The settings, read from an environment once, and frozen
+    warnings  What is suspicious in an environment: variables that no program reads, and an …
 """
 
-from certworker.settings.choices import AuthorityChoice, HttpAddress
+from certworker.settings.ca import CaChoice, HttpAddress
 from certworker.settings.contact import contact_problem
-from certworker.settings.environment import KeyType, Settings
 from certworker.settings.loading import load, variables
+from certworker.settings.settings import KeyType, Settings
 from certworker.settings.warnings import environment_warnings
 
 __all__ = [
-    "AuthorityChoice",
+    "CaChoice",
     "HttpAddress",
     "KeyType",
     "Settings",

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 import re
 
+from certworker.domains import is_address, normalize
 from certworker.errors import CertworkerError
-from certworker.names import domain_name, is_address
 
 
 def contact_problem(email: str | None) -> str | None:
@@ -26,7 +26,7 @@ def contact_problem(email: str | None) -> str | None:
     if re.search(r"(^|\.)example\.(com|net|org)$", domain.lower()):
         return "example.com, example.net and example.org are placeholders"
     try:
-        known = not is_address(domain_name(domain))
+        known = not is_address(normalize(domain))
     except CertworkerError:
         known = False
     return None if known else "its domain is not a public name"

@@ -12,8 +12,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from certworker import durable
-from certworker.settings.choices import AuthorityChoice
+from certworker.settings.ca import CaChoice
+from certworker.storage import durable
 
 _WRITTEN = re.compile(r"(?:([1-9][0-9]{0,8}) of )?([1-9][0-9]{0,8})/([1-9][0-9]{0,3})([mhd])")
 #: A limit for each of ten thousand domains takes a tenth of this.
@@ -53,11 +53,11 @@ class Limit:
         """
         return self.period / self.count
 
-    def taken(self, insisting: bool) -> int:
+    def taken(self, use_full_quota: bool) -> int:
         """
-        How many may be taken at once: all of them only by a person who is *insisting*.
+        How many may be taken at once: all of them only by a person who is *use_full_quota*.
         """
-        return self.count if insisting or self.ours is None else min(self.ours, self.count)
+        return self.count if use_full_quota or self.ours is None else min(self.ours, self.count)
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def grants_in(file: Path) -> Mapping[str, Mapping[str, Any]]:
     try:
         for name, limits in json.loads(durable.read(file, LARGEST_FILE_BYTES)).items():
             # A CA may be named twice: by its label and by its URL.
-            known = granted.setdefault(AuthorityChoice.named(name).label, {})
+            known = granted.setdefault(CaChoice.named(name).label, {})
             known.update({key: _read(key, value) for key, value in limits.items()})
     except (TypeError, AttributeError, RecursionError) as error:
         raise ValueError("not an object of objects with limits") from error

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from certworker.errors.configuration import InvalidSettings
-from certworker.settings.environment import Settings
+from certworker.errors.config import InvalidSettings
+from certworker.settings.parsers import Unusable, mail_addresses
 from certworker.settings.proxies import wrong_proxies
-from certworker.settings.readings import Unusable, mail_addresses
+from certworker.settings.settings import Settings
 from certworker.variables import IN_A_FILE, bare, content_of, is_utf8
 
 if TYPE_CHECKING:

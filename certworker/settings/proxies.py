@@ -1,7 +1,7 @@
 """
 The proxies of the environment: HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, in capitals or not.
 
-The connections to a CA read them (:mod:`certworker.acme.connections`), by the rules of urllib and requests: a
+The connections to a CA read them (:mod:`certworker.acme.http_pool`), by the rules of urllib and requests: a
 name without capitals wins, even if its value is empty, and ALL_PROXY replaces a missing one of the other two.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from certworker.settings.choices import PORTS, web_url_in
+from certworker.settings.ca import PORTS, web_url_in
 
 SUFFIX = "_proxy"
 

@@ -10,13 +10,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr
 
-from certworker.redis_address import RedisAddress
-from certworker.settings.readings import HostName, Line, Port, Unusable, reader
+from certworker.redis.url import RedisURL
+from certworker.settings.parsers import HostName, Line, Port, Unusable, reader
 
 
 @reader
 def _redis_url(url: SecretStr) -> SecretStr:
-    address = RedisAddress.parse(url.get_secret_value())
+    address = RedisURL.parse(url.get_secret_value())
     for file in address.files:
         with file.open("rb"):
             pass
@@ -64,11 +64,11 @@ class RedisSettings(BaseModel):
     )
 
     @property
-    def redis(self) -> RedisAddress:
+    def redis(self) -> RedisURL:
         """
         Where it is, and who we are to it.
         """
         if self.redis_url:
-            return RedisAddress.parse(self.redis_url.get_secret_value())
+            return RedisURL.parse(self.redis_url.get_secret_value())
         password = self.redis_password.get_secret_value() if self.redis_password else None
-        return RedisAddress(((self.redis_host, self.redis_port),), self.redis_user, password)
+        return RedisURL(((self.redis_host, self.redis_port),), self.redis_user, password)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from certworker.errors import CertworkerError, Interrupted, Severity
-from certworker.errors.machine import Unexpected
+from certworker.errors.worker import Unexpected
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def log_unexpected(place: str, error: BaseException) -> None:
         "[%s] unexpected error in %s; certworker continues. %s",
         Unexpected.code,
         place,
-        Unexpected.cure,
+        Unexpected.remedy_template,
         extra={"code": Unexpected.code},
         exc_info=error,
     )

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from certworker.acme.authority import Authority
+from certworker.acme.client import AcmeClient
 from certworker.acme.order import Order
 from certworker.certificates import Certificate, PrivateKey
 from tests.servers.development import ChallengeServer
 
 
-def client_of(directory_url: str, place: Path, **options: Any) -> Authority:
+def client_of(directory_url: str, place: Path, **options: Any) -> AcmeClient:
     """
     A client with its state in *place*, and otherwise as in production.
     """
@@ -25,7 +25,7 @@ def client_of(directory_url: str, place: Path, **options: Any) -> Authority:
         "connections": 4,
         "clock": lambda: datetime.now(UTC),
     }
-    return Authority("ca", "The CA", directory_url, state_directory=place, **usual | options)
+    return AcmeClient("ca", "The CA", directory_url, state_directory=place, **usual | options)
 
 
 def presented(order: Order, site: ChallengeServer) -> Order:
@@ -36,7 +36,7 @@ def presented(order: Order, site: ChallengeServer) -> Order:
     return order
 
 
-def issued(client: Authority, site: ChallengeServer, *names: str) -> Certificate:
+def issued(client: AcmeClient, site: ChallengeServer, *names: str) -> Certificate:
     """
     A certificate for *names*, checked as before an installation.
     """

@@ -16,8 +16,8 @@ import pytest
 from certworker.acme import account as module
 from certworker.acme.account import AccountFiles
 from certworker.certificates import PrivateKey
-from certworker.errors.authority import AccountKeyUnreadable
-from certworker.errors.machine import VolumeLocked
+from certworker.errors.acct import AccountKeyUnreadable
+from certworker.errors.fs import VolumeLocked
 
 URL = "https://ca.example/directory"
 

@@ -14,8 +14,8 @@ import pytest
 from cryptography import x509
 
 from certworker.certificates import Certificate
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.misbehaviour import Fault
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.faults import Fault
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer
 from tests.servers.pebble import Pebble, programs

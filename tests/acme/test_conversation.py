@@ -15,8 +15,8 @@ import pytest
 from cryptography import x509
 from josepy.json_util import decode_b64jose
 
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.messages import Request
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.messages import Request
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer
 from tests.servers.tampering import refusing
@@ -70,12 +70,12 @@ def life(
     client = client_of(authority.directory_url, tmp_path)
     with recorded(authority) as sent:
         first = issued(client, challenge_server, *NAMES)
-        client.suggestion(first.renewal_id, NAMES[0])
-        client.custody.change_key()
+        client.renewal_suggestion(first.renewal_id, NAMES[0])
+        client.custody.rotate_key()
         second = issued(client, challenge_server, *NAMES)
         client.custody.revoke(first, "superseded")
         client.custody.revoke(second, "keyCompromise")
-        client.custody.show()
+        client.custody.info()
         client.custody.deactivate()
         yield sent
 

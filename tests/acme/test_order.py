@@ -11,21 +11,15 @@ from time import sleep
 
 import pytest
 
-from certworker.acme.authority import Authority
+from certworker.acme.client import AcmeClient
 from certworker.certificates import PrivateKey
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.misbehaviour import Aftermath, Fault
-from certworker.development.problems import Problem
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.faults import Aftermath, Fault
+from certworker.devca.problems import Problem
 from certworker.errors import CertworkerError, Retry
-from certworker.errors.authority import (
-    AuthorityUnreachable,
-    NotAcme,
-    OrderInvalid,
-    PendingTimeout,
-    ResourceNotFound,
-    ServerInternal,
-)
-from certworker.errors.limits import AuthorityBusy
+from certworker.errors.acme import OrderInvalid, PendingTimeout, ResourceNotFound
+from certworker.errors.ca import AuthorityUnreachable, NotAcme, ServerInternal
+from certworker.errors.rate import AuthorityBusy
 from tests.acme.clients import client_of, issued, presented
 from tests.servers.development import ChallengeServer
 
@@ -65,7 +59,7 @@ def time() -> Time:
 
 
 @pytest.fixture
-def client(authority: DevelopmentAuthority, tmp_path: Path, time: Time) -> Authority:
+def client(authority: DevelopmentAuthority, tmp_path: Path, time: Time) -> AcmeClient:
     """
     A client of the development CA.
     """
@@ -73,7 +67,7 @@ def client(authority: DevelopmentAuthority, tmp_path: Path, time: Time) -> Autho
 
 
 class TestAnswers:
-    def test_each_name_that_is_not_ours_yet_has_one(self, client: Authority) -> None:
+    def test_each_name_that_is_not_ours_yet_has_one(self, client: AcmeClient) -> None:
         """
         Whoever presents them needs the name, the token and the whole answer, and nothing of ACME.
         """
@@ -100,7 +94,7 @@ class TestValidate:
 
     def test_a_ca_that_never_decides_is_left_after_90_seconds(
         self,
-        client: Authority,
+        client: AcmeClient,
         authority: DevelopmentAuthority,
         challenge_server: ChallengeServer,
         time: Time,
@@ -121,7 +115,7 @@ class TestValidate:
 
     def test_a_wait_beyond_our_patience_ends_at_once(
         self,
-        client: Authority,
+        client: AcmeClient,
         authority: DevelopmentAuthority,
         challenge_server: ChallengeServer,
         time: Time,
@@ -139,7 +133,7 @@ class TestValidate:
         assert sum(time.slept) < 1
 
     def test_a_failed_validation_tells_the_ca_s_own_words(
-        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         Our words may be wrong; the CA's are the last resort.
@@ -157,7 +151,7 @@ class TestValidate:
         assert "DNS problem: SERVFAIL looking up A for demo.localhost" == caught.value.problem["detail"]
 
     def test_the_failed_one_of_several_names_is_told(
-        self, client: Authority, challenge_server: ChallengeServer
+        self, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
         One wrong record of twenty must be found without asking the CA again.
@@ -177,7 +171,7 @@ class TestValidate:
     )
     def test_the_cause_is_reported_whatever_the_ca_leaves_unfinished(
         self,
-        client: Authority,
+        client: AcmeClient,
         authority: DevelopmentAuthority,
         challenge_server: ChallengeServer,
         time: Time,
@@ -204,7 +198,7 @@ class TestValidate:
     @pytest.mark.parametrize("aftermath", [Aftermath.ORDER_PENDING, Aftermath.AUTHORIZATION_PENDING])
     def test_one_failed_name_of_many_is_found_although_the_order_stays_pending(
         self,
-        client: Authority,
+        client: AcmeClient,
         authority: DevelopmentAuthority,
         challenge_server: ChallengeServer,
         time: Time,
@@ -228,7 +222,7 @@ class TestValidate:
 
     def test_an_error_that_the_ca_reports_while_it_retries_is_reported_at_the_end(
         self,
-        client: Authority,
+        client: AcmeClient,
         authority: DevelopmentAuthority,
         challenge_server: ChallengeServer,
         time: Time,
@@ -250,7 +244,7 @@ class TestValidate:
     @pytest.mark.parametrize("aftermath", list(Aftermath)[:3])
     def test_a_failed_validation_without_a_reason_is_reported_as_one(
         self,
-        client: Authority,
+        client: AcmeClient,
         authority: DevelopmentAuthority,
         challenge_server: ChallengeServer,
         aftermath: Aftermath,
@@ -268,7 +262,7 @@ class TestValidate:
         assert "could not validate demo.localhost" in caught.value.message
 
     def test_an_order_that_failed_without_a_reason_is_reported_as_one(
-        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         No validation has failed.
@@ -284,7 +278,7 @@ class TestRespond:
     @pytest.mark.parametrize("kind", ["malformed", "conflict"])
     def test_a_challenge_that_is_being_validated_already_is_waited_for(
         self,
-        client: Authority,
+        client: AcmeClient,
         authority: DevelopmentAuthority,
         challenge_server: ChallengeServer,
         kind: str,
@@ -309,7 +303,7 @@ class TestRespond:
     @pytest.mark.parametrize("seconds", [0.3, 0.0])
     def test_a_challenge_is_answered_only_while_it_is_pending(
         self,
-        client: Authority,
+        client: AcmeClient,
         authority: DevelopmentAuthority,
         challenge_server: ChallengeServer,
         seconds: float,
@@ -330,7 +324,7 @@ class TestRespond:
         assert 1 == [asked.kind for asked in authority.requests].count("challenge")
 
     def test_a_response_that_was_carried_out_and_refused_is_not_repeated(
-        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         A 404 of one server does not say that no other server has heard the response.
@@ -342,7 +336,7 @@ class TestRespond:
         assert 1 == [asked.kind for asked in authority.requests].count("challenge")
 
     def test_strange_challenges_beside_ours_do_no_harm(
-        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         One bad member of a list costs itself only.
@@ -364,7 +358,7 @@ class TestRespond:
 
 class TestFinalize:
     def test_processing_is_waited_for(
-        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         Let's Encrypt answers a finalization before the certificate exists.
@@ -377,7 +371,7 @@ class TestFinalize:
 
     def test_retry_after_is_honoured_while_polling(
         self,
-        client: Authority,
+        client: AcmeClient,
         authority: DevelopmentAuthority,
         challenge_server: ChallengeServer,
         time: Time,
@@ -392,7 +386,7 @@ class TestFinalize:
         assert [7, 7, 7, 7] == [round(seconds) for seconds in time.slept if seconds > 1][-4:]
 
     def test_processing_without_end_is_left(
-        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         The same patience as for the validation, and the same failure.
@@ -405,7 +399,7 @@ class TestFinalize:
         assert "still processing" in caught.value.message
 
     def test_an_order_that_ends_invalid_tells_its_own_reason(
-        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         After the validation no challenge has an error: the order has (CAA is looked up twice, for example).
@@ -418,7 +412,7 @@ class TestFinalize:
         assert "caa.forbidden" == caught.value.code
 
     def test_an_order_that_is_not_ready_yet_is_finalized_a_little_later(
-        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         One of the CA's servers may not have heard of the validation.
@@ -429,7 +423,11 @@ class TestFinalize:
 
     @pytest.mark.parametrize("kind", ["conflict", "malformed", "orderNotReady"])
     def test_a_request_that_has_arrived_before_is_not_repeated(
-        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer, kind: str
+        self,
+        client: AcmeClient,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        kind: str,
     ) -> None:
         """
         An order that is `processing` or `valid` is polled, whatever the answer to the request was.
@@ -442,7 +440,7 @@ class TestFinalize:
         assert 1 == [asked.kind for asked in authority.requests].count("finalize")
 
     def test_a_certificate_url_that_comes_late_is_waited_for(
-        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         The order is valid before the CA can say where its certificate is.
@@ -453,7 +451,7 @@ class TestFinalize:
         assert 1 == [asked.kind for asked in authority.requests].count("finalize")
 
     def test_a_certificate_url_that_never_comes_is_reported(
-        self, client: Authority, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         After the usual patience that is no longer ACME.
@@ -464,7 +462,7 @@ class TestFinalize:
             issued(client, challenge_server, *NAMES)
 
     def test_a_signing_request_for_other_names_is_refused(
-        self, client: Authority, challenge_server: ChallengeServer
+        self, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
         Our own mistakes are told from the CA's.
@@ -486,7 +484,7 @@ class TestNotFoundYet:
     @pytest.mark.parametrize("status", [404, 400])
     def test_what_the_ca_has_just_made_is_requested_again(
         self,
-        client: Authority,
+        client: AcmeClient,
         authority: DevelopmentAuthority,
         challenge_server: ChallengeServer,
         kind: str,
@@ -503,7 +501,7 @@ class TestNotFoundYet:
     @pytest.mark.parametrize("kind", KINDS[1:])
     def test_what_stays_unknown_is_tried_again_soon(
         self,
-        client: Authority,
+        client: AcmeClient,
         authority: DevelopmentAuthority,
         challenge_server: ChallengeServer,
         time: Time,
@@ -536,7 +534,7 @@ class TestFaults:
     )
     def test_each_fault_at_each_request_is_classified(
         self,
-        client: Authority,
+        client: AcmeClient,
         authority: DevelopmentAuthority,
         challenge_server: ChallengeServer,
         kind: str,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from certworker.acme.order_keys import OLDEST, OrderKeys
-from certworker.errors.machine import VolumeReadOnly
+from certworker.errors.fs import VolumeReadOnly
 
 URL = "https://ca/order/1"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from certworker.acme.profiles import profile_for
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.validation import Validator
-from certworker.errors.authority import InvalidProfile
-from certworker.errors.naming import TooManyNames
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.validation import Validator
+from certworker.errors.acme import InvalidProfile
+from certworker.errors.payload import TooManyNames
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer
 from tests.servers.pebble import Pebble

@@ -15,11 +15,12 @@ from urllib.parse import urlsplit
 import pytest
 
 from certworker.acme import transport
-from certworker.acme.authority import Authority
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.messages import Reply, Request
-from certworker.errors.authority import AccountBlocked, AccountKeyUnreadable, AuthorityUnreachable, NotAcme
-from certworker.errors.configuration import EmailInvalid
+from certworker.acme.client import AcmeClient
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.messages import Reply, Request
+from certworker.errors.acct import AccountBlocked, AccountKeyUnreadable
+from certworker.errors.ca import AuthorityUnreachable, NotAcme
+from certworker.errors.config import EmailInvalid
 from tests.acme.clients import client_of
 from tests.servers.pebble import Pebble
 from tests.servers.tampering import only, tampered, with_headers, with_members
@@ -337,10 +338,10 @@ def relative_location(_: Request, reply: Reply) -> Reply:
     return with_headers(reply, Location=urlsplit(location).path) if location else reply
 
 
-def deactivate(client: Authority) -> None:
+def deactivate(client: AcmeClient) -> None:
     """
     End the account of *client* at its CA, as a person with its key may (RFC 8555, section 7.3.6).
     """
-    account = client._registration.account()
+    account = client._registration.ensure()
     assert account.url is not None
     client._network.post(account.url, {"status": "deactivated"}, account.signer)

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from certworker.acme import renewal_info
-from certworker.assembly import House
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.messages import Request
-from certworker.development.misbehaviour import Fault
-from certworker.development.policy import Window
-from certworker.renewal import Life
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.faults import Fault
+from certworker.devca.messages import Request
+from certworker.devca.policy import Window
+from certworker.validity import Validity
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer
 from tests.servers.oddities import Oddity, odd_server
@@ -56,7 +56,7 @@ def asked(authority: DevelopmentAuthority, kind: str) -> int:
 
 class TestOptional:
     def test_an_unexpected_error_costs_no_certificate(
-        self, house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+        self, app: App, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         The advice of a CA is optional: the certificate is in service, and the error is logged.
@@ -67,45 +67,45 @@ class TestOptional:
 
         monkeypatch.setattr(renewal_info, "_window", fail)
 
-        outcome = house.issuer.issue((NAME,))
+        outcome = app.issuance.issue((NAME,))
 
         assert "issued" == outcome.state
-        assert outcome.next_look > house.clock()
+        assert outcome.next_check > app.clock()
         assert "RecursionError: a fault of certworker" in caplog.text
 
 
 class TestSuggestion:
     def test_it_is_asked_for_right_after_issuance_and_kept_until_retry_after(
-        self, house: House, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         RFC 9773, section 4.3: neither less often nor more.
         """
-        facts = house.issuer.issue((NAME,)).facts
-        first = house.desks[0].authority.suggestion(facts.renewal_id, NAME)
-        second = house.desks[0].authority.suggestion(facts.renewal_id, NAME)
+        facts = app.issuance.issue((NAME,)).facts
+        first = app.issuers[0].client.renewal_suggestion(facts.renewal_id, NAME)
+        second = app.issuers[0].client.renewal_suggestion(facts.renewal_id, NAME)
 
         assert first is not None
         assert first is second
         assert first.window is not None
         assert facts.not_before < first.window.start < first.window.end < facts.not_after
         assert 1 == asked(door_authority, "renewalInfo")
-        assert timedelta(seconds=50) < first.ask_again - house.clock() <= timedelta(days=1)
+        assert timedelta(seconds=50) < first.retry_after - app.clock() <= timedelta(days=1)
 
     def test_a_ca_that_does_not_answer_is_asked_again_later(
-        self, house: House, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         Without advice the arithmetic decides; nobody fails for want of advice.
         """
-        facts = house.issuer.issue((NAME,)).facts
+        facts = app.issuance.issue((NAME,)).facts
         door_authority.stop()
-        told = house.desks[0].authority.suggestion("unknown.certificate", NAME)
+        told = app.issuers[0].client.renewal_suggestion("unknown.certificate", NAME)
 
         assert told is not None
         assert told.window is None
-        assert told.ask_again > house.clock()
-        assert not house.issuer.plan(facts, house.clock()).due
+        assert told.retry_after > app.clock()
+        assert not app.issuance.decide(facts, app.clock()).due
 
 
 class TestMovedWindow:
@@ -122,16 +122,16 @@ class TestMovedWindow:
         """
         client = client_of(authority.directory_url, tmp_path, clock=clock)
         certificate = issued(client, challenge_server, NAME)
-        first = client.suggestion(certificate.renewal_id, NAME)
+        first = client.renewal_suggestion(certificate.renewal_id, NAME)
         start = clock.now - timedelta(hours=2)
         moved = Window(start, start + timedelta(hours=1), "https://ca.example.org/incident")
         authority.policy.windows[NAME] = moved
 
         clock.now += timedelta(days=1)
         with caplog.at_level(logging.WARNING):
-            second = client.suggestion(certificate.renewal_id, NAME)
+            second = client.renewal_suggestion(certificate.renewal_id, NAME)
             clock.now += timedelta(days=1)
-            client.suggestion(certificate.renewal_id, NAME)
+            client.renewal_suggestion(certificate.renewal_id, NAME)
 
         assert first is not None
         assert second is not None
@@ -157,7 +157,7 @@ class TestMovedWindow:
         authority.policy.windows[""] = Window(start, start + timedelta(days=1), "https://ca.example.org/why")
 
         with caplog.at_level(logging.WARNING):
-            client.suggestion(certificate.renewal_id, NAME)
+            client.renewal_suggestion(certificate.renewal_id, NAME)
 
         assert ["https://ca.example.org/why"] == [
             record.getMessage().rpartition(" ")[2] for record in caplog.records
@@ -175,7 +175,7 @@ class TestSilence:
         authority.misbehaviour.fail("renewalInfo", Fault(503, None), times=None)
 
         for _ in range(3):
-            told = [client.suggestion(f"aki.{each}", NAME) for each in range(100)]
+            told = [client.renewal_suggestion(f"aki.{each}", NAME) for each in range(100)]
             assert {None} == {suggestion.window for suggestion in told if suggestion}
             clock.now += timedelta(seconds=61)
 
@@ -196,12 +196,12 @@ class TestSilence:
         authority.misbehaviour.fail("renewalInfo", Fault(), times=12)
         pauses = []
         for _ in range(12):
-            suggestion = client.suggestion(certificate.renewal_id, NAME)
+            suggestion = client.renewal_suggestion(certificate.renewal_id, NAME)
             assert suggestion is not None
-            pauses.append((suggestion.ask_again - clock.now) / timedelta(minutes=1))
-            clock.now = suggestion.ask_again
+            pauses.append((suggestion.retry_after - clock.now) / timedelta(minutes=1))
+            clock.now = suggestion.retry_after
 
-        answered = client.suggestion(certificate.renewal_id, NAME)
+        answered = client.renewal_suggestion(certificate.renewal_id, NAME)
 
         assert [1, 2, 4, 8, 16, 32, 64, 128, 256, 360, 360, 360] == pauses
         assert answered is not None
@@ -219,11 +219,11 @@ class TestSilence:
         """
         client = client_of(authority.directory_url, tmp_path, clock=clock)
         certificate = issued(client, challenge_server, NAME)
-        before = client.suggestion(certificate.renewal_id, NAME)
+        before = client.renewal_suggestion(certificate.renewal_id, NAME)
         authority.stop()
         clock.now += timedelta(days=2)
 
-        after = client.suggestion(certificate.renewal_id, NAME)
+        after = client.renewal_suggestion(certificate.renewal_id, NAME)
 
         assert before is not None
         assert after is not None
@@ -238,7 +238,7 @@ class TestShortLife:
         """
         A pause of six hours is longer than some certificates live.
         """
-        life = Life(clock.now, clock.now + timedelta(minutes=15), "01")
+        life = Validity(clock.now, clock.now + timedelta(minutes=15), "01")
         with odd_server() as server:
             urls = {kind: f"{server.url}/{kind}" for kind in ("newNonce", "newAccount", "newOrder")}
             server.answers["/"] = Oddity(json.dumps(urls | {"renewalInfo": f"{server.url}/ari"}).encode())
@@ -246,10 +246,10 @@ class TestShortLife:
             answer = Oddity(json.dumps({"suggestedWindow": window}).encode()) if answers else Oddity(b"{}")
             server.answers["/ari/aki.serial"] = answer
             client = client_of(f"{server.url}/", tmp_path, clock=clock)
-            suggestion = client.suggestion("aki.serial", NAME, life)
+            suggestion = client.renewal_suggestion("aki.serial", NAME, life)
 
         assert suggestion
-        assert timedelta(seconds=15) == suggestion.ask_again - clock.now
+        assert timedelta(seconds=15) == suggestion.retry_after - clock.now
 
 
 class TestOddWindows:
@@ -276,7 +276,7 @@ class TestOddWindows:
             server.answers["/"] = Oddity(json.dumps(urls).encode())
             server.answers["/renewalInfo/aki.serial"] = Oddity(json.dumps(window).encode())
 
-            suggestion = client_of(f"{server.url}/", tmp_path).suggestion("aki.serial", NAME)
+            suggestion = client_of(f"{server.url}/", tmp_path).renewal_suggestion("aki.serial", NAME)
 
         assert suggestion is not None
         assert suggestion.window is None
@@ -305,10 +305,12 @@ class TestRetryAfter:
             server.answers["/"] = Oddity(json.dumps(urls).encode())
             server.answers["/renewalInfo/aki.serial"] = Oddity(json.dumps(window).encode(), headers=told)
 
-            suggestion = client_of(f"{server.url}/", tmp_path, clock=clock).suggestion("aki.serial", NAME)
+            suggestion = client_of(f"{server.url}/", tmp_path, clock=clock).renewal_suggestion(
+                "aki.serial", NAME
+            )
 
         assert suggestion is not None
-        assert clock.now + pause == suggestion.ask_again
+        assert clock.now + pause == suggestion.retry_after
 
 
 #: How CAs refuse `replaces`: Boulder today and before its own type for that, Pebble, Actalis, and others.
@@ -337,12 +339,12 @@ REFUSED = [
 
 class TestReplaced:
     def test_a_certificate_that_was_replaced_is_asked_about_no_more(
-        self, house: House, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         RFC 9773, section 4.3: only what is in service is looked at.
         """
-        former = house.issuer.issue((NAME,)).facts
+        former = app.issuance.issue((NAME,)).facts
         asked_for: list[str] = []
 
         def note(request: Request, _header: dict[str, object]) -> None:
@@ -350,10 +352,10 @@ class TestReplaced:
                 asked_for.append(request.id)
 
         with refusing(door_authority, note):
-            present = house.issuer.issue((NAME,), force=True).facts
-            house.desks[0].authority._renewal_info._known.clear()
-            house.rounds.reconcile()
-            house.issuer.issue((NAME,))
+            present = app.issuance.issue((NAME,), force=True).facts
+            app.issuers[0].client._renewal_info._known.clear()
+            app.reconciler.reconcile()
+            app.issuance.issue((NAME,))
 
         # At the latest from the first request for the new one on.
         begins = asked_for.index(present.renewal_id)
@@ -394,7 +396,7 @@ class TestReplaces:
     @pytest.mark.parametrize(("status", "problem", "detail"), REFUSED)
     def test_a_refused_predecessor_costs_one_more_order_and_nothing_else(
         self,
-        house: House,
+        app: App,
         door_authority: DevelopmentAuthority,
         status: int,
         problem: str,
@@ -403,24 +405,24 @@ class TestReplaces:
         """
         Every adopted certificate of another account meets such a refusal at its first renewal.
         """
-        house.issuer.issue((NAME,))
+        app.issuance.issue((NAME,))
         door_authority.misbehaviour.fail("newOrder", Fault(status, problem, detail=detail))
 
-        renewed = house.issuer.issue((NAME,), force=True)
+        renewed = app.issuance.issue((NAME,), force=True)
 
         assert "issued" == renewed.state
         assert 3 == asked(door_authority, "newOrder")
 
     def test_a_renewal_says_what_it_replaces_unless_the_ca_has_seen_it_replaced(
-        self, house: House, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         Such orders are exempt from the CA's limits; a 409 must not stop a renewal until it is too late.
         """
-        first = house.issuer.issue((NAME,)).facts
-        house.issuer.issue((NAME,), force=True)
+        first = app.issuance.issue((NAME,)).facts
+        app.issuance.issue((NAME,), force=True)
         before = asked(door_authority, "newOrder")
-        order = house.desks[0].authority.order((NAME,), replaces=first.renewal_id)
+        order = app.issuers[0].client.order((NAME,), replaces=first.renewal_id)
 
         assert order.answers
         assert 2 == before

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from certworker.acme.resources import Authorization, Directory, OrderState
 from certworker.acme.transport import Reply
-from certworker.errors.authority import NotAcme
+from certworker.errors.ca import NotAcme
 
 ORDER = {"status": "pending", "authorizations": ["https://ca/authz/1"], "finalize": "https://ca/finalize/1"}
 #: What a CA may leave out; without it an order is only not resumed after a crash.

@@ -13,7 +13,7 @@ import pytest
 from certworker.acme import sharing as module
 from certworker.acme.sharing import LONGEST_REPETITION_SECONDS, Shared
 from certworker.errors import CertworkerError
-from certworker.errors.authority import AuthorityUnreachable
+from certworker.errors.ca import AuthorityUnreachable
 from tests.servers.worker import wait_until
 
 THREADS = 8

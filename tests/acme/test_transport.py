@@ -13,8 +13,8 @@ import pytest
 
 from certworker.acme import transport as module
 from certworker.acme.transport import LARGEST_ANSWER, MOST_REDIRECTS, Reply, Transport
-from certworker.errors.authority import AuthorityUnreachable, NotAcme
-from certworker.errors.reach import ContainerResolver
+from certworker.errors.ca import AuthorityUnreachable, NotAcme
+from certworker.errors.dns import ContainerResolver
 from tests.servers.oddities import Oddity, OddServer, odd_server
 from tests.servers.ports import free_port
 from tests.servers.trickling import trickling

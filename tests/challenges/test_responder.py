@@ -9,11 +9,11 @@ from functools import partial
 import pytest
 from redis import Redis
 
-from certworker.answer import Answer
+from certworker.challenges.challenge import Http01Challenge
 from certworker.challenges.responder import Responder
-from certworker.ledger.tokens import ChallengeTokens
+from certworker.challenges.tokens import ChallengeTokens
 
-ANSWER = Answer("api.shop.org", "token_1-A", "token_1-A.OUR-THUMBPRINT")
+ANSWER = Http01Challenge("api.shop.org", "token_1-A", "token_1-A.OUR-THUMBPRINT")
 
 
 def replica(connection: Redis, **thumbprints: str) -> Responder:

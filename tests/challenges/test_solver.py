@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from certworker.answer import Answer
+from certworker.challenges.challenge import Http01Challenge
 from certworker.challenges.solver import present
-from certworker.errors.authority import NotAcme
-from certworker.errors.machine import VolumeFault
+from certworker.errors.ca import NotAcme
+from certworker.errors.fs import VolumeFault
 
-ANSWERS = (Answer("one.shop.org", "t1", "t1.x"), Answer("two.shop.org", "t2", "t2.x"))
+ANSWERS = (Http01Challenge("one.shop.org", "t1", "t1.x"), Http01Challenge("two.shop.org", "t2", "t2.x"))
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Board:
     full_at: int = 10
     sticks: bool = False
 
-    def present(self, answer: Answer) -> None:
+    def present(self, answer: Http01Challenge) -> None:
         """
         Write it down.
         """
@@ -35,7 +35,7 @@ class Board:
             raise VolumeFault(path="board", reason="no chalk")
         self.standing.append(answer.token)
 
-    def clean_up(self, answer: Answer) -> None:
+    def clean_up(self, answer: Http01Challenge) -> None:
         """
         Wipe it off.
         """

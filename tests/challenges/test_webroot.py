@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from certworker.answer import Answer
+from certworker.challenges.challenge import Http01Challenge
 from certworker.challenges.webroot import Webroot
 
 THUMBPRINT = "i2Ed-XPuG23bvlj7tLJwpPW6iYXE4LmLDe7jkBnPGzc"
 
 
-def answer_to(token: str) -> Answer:
+def answer_to(token: str) -> Http01Challenge:
     """
     The answer of our account.
     """
-    return Answer("api.shop.org", token, f"{token}.{THUMBPRINT}")
+    return Http01Challenge("api.shop.org", token, f"{token}.{THUMBPRINT}")
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from certworker.development.authority import DevelopmentAuthority
-from tests.houses import environment
+from certworker.devca.authority import DevelopmentAuthority
+from tests.app_fixture import environment
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess
 

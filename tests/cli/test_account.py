@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from certworker.development.authority import DevelopmentAuthority
+from certworker.devca.authority import DevelopmentAuthority
 from tests.servers.worker import WorkerProcess
 
 NAME = "main.localhost"

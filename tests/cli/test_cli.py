@@ -121,7 +121,14 @@ class TestErrors:
             "_APP_SYSTEM_EMAIL_NAME": "A%0AB",
         }
         worker.environment |= wrong
-        arguments = {"account": ["show"], "status": [], "doctor": [], "work": [], "health": []}
+        arguments = {
+            "account": ["show"],
+            "notify": ["test"],
+            "status": [],
+            "doctor": [],
+            "work": [],
+            "health": [],
+        }
         ended = worker.command(command, *arguments.get(command, ["shop.localhost"]))
         told = ended.stdout + ended.stderr
 

@@ -9,7 +9,7 @@ import socket
 
 from redis import Redis
 
-from certworker.intake.health import REPORTS
+from certworker.worker.health import REPORTS
 from tests.servers.ports import free_port
 from tests.servers.web import WebServer, trickling
 from tests.servers.worker import WorkerProcess, wait_until

@@ -9,15 +9,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from certworker.assembly import House
+from certworker.app import App
 from certworker.cli.names_table import show_table, urgency
 from certworker.errors import CertworkerError
-from certworker.overview import Standing
+from certworker.renewal.domain_status import DomainStatus
 from tests.cli.test_output import shown
 from tests.servers.worker import WorkerProcess
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
-ONE = Standing(
+ONE = DomainStatus(
     name="a.org",
     state="valid",
     detail="valid",
@@ -26,7 +26,7 @@ ONE = Standing(
     not_before=NOW - timedelta(days=1),
     not_after=NOW + timedelta(days=89, hours=23),
     renewal=NOW + timedelta(days=60),
-    next_look=NOW + timedelta(hours=12),
+    next_check=NOW + timedelta(hours=12),
     attempts=0,
     code="",
     message="",
@@ -73,12 +73,12 @@ class TestUrgency:
 
 
 class TestTerminal:
-    def test_a_table_fits_the_terminal_and_has_colors(self, worker: WorkerProcess, house: House) -> None:
+    def test_a_table_fits_the_terminal_and_has_colors(self, worker: WorkerProcess, app: App) -> None:
         """
         No line is wider than the terminal, and what needs a person is red.
         """
         with pytest.raises(CertworkerError):
-            house.issuer.issue(("a-very-long-name-of-a-shop-that-nobody-can-remember.invalid",))
+            app.issuance.issue(("a-very-long-name-of-a-shop-that-nobody-can-remember.invalid",))
         _, text = shown(worker, "status")
         worker.environment["NO_COLOR"] = "1"
         _, plain = shown(worker, "status")

@@ -21,10 +21,10 @@ import pytest
 from redis import Redis
 
 from certworker.cli.output import LONGEST_LINE, say, say_json
-from certworker.intake.queue import QUEUE_KEY, request_certificate
-from certworker.ledger.agenda import AGENDA
-from certworker.ledger.record import RECORDS
-from certworker.ledger.story import STORIES
+from certworker.renewal.agenda import AGENDA
+from certworker.state.domain_records import RECORDS
+from certworker.state.history import HISTORY
+from certworker.worker.producer import QUEUE_KEY, request_certificate
 from tests.servers.worker import PATIENCE_SECONDS, WorkerProcess
 
 NAME = "shop.localhost"
@@ -83,8 +83,8 @@ def plant(connection: Any) -> None:
     names = [NAME, "large.localhost", HOSTILE, "..", "x" * 1_000_000, b"\xff\xfe"]
     connection.zadd(AGENDA, dict.fromkeys(names, 9e9))
     for line in ([HOSTILE] * 3, ["2026-01-01T00:00:00Z", HOSTILE, HOSTILE], HOSTILE):
-        connection.rpush(STORIES + NAME, json.dumps(line))
-    connection.rpush(STORIES + NAME, HOSTILE, "x" * 1_000_000)
+        connection.rpush(HISTORY + NAME, json.dumps(line))
+    connection.rpush(HISTORY + NAME, HOSTILE, "x" * 1_000_000)
     connection.sadd("rq:queues", "rq:queue:" + HOSTILE[:200], "rq:queue:other")
     connection.rpush("rq:queue:" + HOSTILE[:200], "x")
     connection.rpush("rq:queue:other", "x")

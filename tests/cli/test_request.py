@@ -8,7 +8,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from certworker.intake.queue import queue_length
+from certworker.worker.producer import queue_length
 from tests.servers.worker import WorkerProcess
 
 

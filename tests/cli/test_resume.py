@@ -7,12 +7,12 @@ from __future__ import annotations
 import pytest
 from redis import Redis
 
-from certworker.assembly import House
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.misbehaviour import Fault
-from certworker.errors.authority import ServerInternal
-from certworker.errors.limits import Paused
-from certworker.intake.queue import queue_length
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.faults import Fault
+from certworker.errors.ca import ServerInternal
+from certworker.errors.rate import Paused
+from certworker.worker.producer import queue_length
 from tests.servers.worker import WorkerProcess, wait_until
 
 NAME = "main.localhost"
@@ -45,34 +45,34 @@ class TestResume:
     def test_a_pending_order_is_dropped(
         self,
         worker: WorkerProcess,
-        house: House,
+        app: App,
         door_authority: DevelopmentAuthority,
         connection: Redis,
     ) -> None:
         """
         After a pause the name begins with a new order.
         """
-        (desk,) = house.desks
+        (issuer,) = app.issuers
         door_authority.misbehaviour.fail("certificate", Fault())
         with pytest.raises(ServerInternal):
-            house.issuer.issue((NAME,))
+            app.issuance.issue((NAME,))
         paused = Fault(429, "rateLimited", 60, f"temporarily prevented from requesting. Please visit: {LINK}")
         door_authority.misbehaviour.fail("newOrder", paused)
-        with pytest.raises(Paused), desk.budget.spend([NAME], exempt=False, renewal=False):
-            desk.authority.order((NAME,))
+        with pytest.raises(Paused), issuer.budget.reserve([NAME], exempt=False, renewal=False):
+            issuer.client.order((NAME,))
 
         assert 0 == worker.command("resume", NAME).returncode
-        assert desk.under_way.find((NAME,)) is None
-        assert [] == list(house.settings.state_dir.glob("orders/*/*.pem"))
+        assert issuer.pending_orders.find((NAME,)) is None
+        assert [] == list(app.settings.state_dir.glob("orders/*/*.pem"))
         assert 1 == queue_length(connection)
 
     def test_a_name_that_is_not_paused_is_left_alone(
-        self, worker: WorkerProcess, house: House, connection: Redis
+        self, worker: WorkerProcess, app: App, connection: Redis
     ) -> None:
         """
         No order is placed for the sake of it.
         """
-        house.issuer.issue((NAME,))
+        app.issuance.issue((NAME,))
         ended = worker.command("resume", NAME)
 
         assert 0 == ended.returncode

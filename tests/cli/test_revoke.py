@@ -8,22 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from certworker.development.authority import DevelopmentAuthority
-from certworker.serving.pair import Stored
-from certworker.serving.volume import Volume
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.keypair import StoredCertificate
 from tests.servers.worker import WorkerProcess, wait_until
 
 NAME = "main.localhost"
 
 
 @pytest.fixture
-def volume(worker: WorkerProcess) -> Volume:
+def volume(worker: WorkerProcess) -> CertificateStore:
     """
     The volume of a worker that has issued for NAME.
     """
     worker.start()
     worker.wait_for_line(f"{NAME}.*DONE")
-    return Volume(Path(worker.environment["CERTWORKER_CERTIFICATES_DIR"]))
+    return CertificateStore(Path(worker.environment["CERTWORKER_CERTIFICATES_DIR"]))
 
 
 def revocations(authority: DevelopmentAuthority) -> list[tuple[str, ...]]:
@@ -33,17 +33,17 @@ def revocations(authority: DevelopmentAuthority) -> list[tuple[str, ...]]:
     return [asked.names for asked in authority.requests if asked.kind == "revokeCert" and asked.status == 200]
 
 
-def another(volume: Volume, than: Stored) -> Stored | None:
+def another(volume: CertificateStore, than: StoredCertificate) -> StoredCertificate | None:
     """
     The certificate in service, if it is another one.
     """
     found = volume.current(NAME)
-    return found if found and found.facts.serial != than.facts.serial else None
+    return found if found and found.metadata.serial != than.metadata.serial else None
 
 
 class TestRevoke:
     def test_a_new_one_with_another_key_follows(
-        self, worker: WorkerProcess, volume: Volume, door_authority: DevelopmentAuthority
+        self, worker: WorkerProcess, volume: CertificateStore, door_authority: DevelopmentAuthority
     ) -> None:
         """
         After a key was found elsewhere, that is what a person wants.
@@ -61,7 +61,7 @@ class TestRevoke:
         worker.wait_for_line(r"force asked for through the queue by: certworker revoke \(uid \d+ on ")
 
     def test_or_the_name_is_taken_out_of_service(
-        self, worker: WorkerProcess, volume: Volume, door_authority: DevelopmentAuthority
+        self, worker: WorkerProcess, volume: CertificateStore, door_authority: DevelopmentAuthority
     ) -> None:
         """
         A domain that was sold.
@@ -84,7 +84,7 @@ class TestRevoke:
         assert "has no certificate here" in ended.stderr
 
     def test_a_certificate_of_another_ca_wants_that_ca(
-        self, worker: WorkerProcess, volume: Volume, door_authority: DevelopmentAuthority
+        self, worker: WorkerProcess, volume: CertificateStore, door_authority: DevelopmentAuthority
     ) -> None:
         """
         Only the one that issued it can revoke it.
@@ -97,7 +97,7 @@ class TestRevoke:
         assert [] == revocations(door_authority)
 
     def test_without_redis_nothing_is_revoked(
-        self, worker: WorkerProcess, volume: Volume, door_authority: DevelopmentAuthority
+        self, worker: WorkerProcess, volume: CertificateStore, door_authority: DevelopmentAuthority
     ) -> None:
         """
         Nobody would issue anew.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from certworker.assembly import House
+from certworker.app import App
 from certworker.errors import CertworkerError
 from tests.servers.worker import WorkerProcess
 
@@ -20,12 +20,12 @@ NAMES = [f"shop{number}.localhost" for number in range(5)]
 
 
 class TestStatus:
-    def test_pages_follow_one_another(self, worker: WorkerProcess, house: House) -> None:
+    def test_pages_follow_one_another(self, worker: WorkerProcess, app: App) -> None:
         """
         With 50,000 names nobody wants all of them.
         """
         for name in NAMES:
-            house.issuer.issue((name,))
+            app.issuance.issue((name,))
         first = worker.command("status", "--page-size", "3").stdout
         second = worker.command("status", "--page-size", "3", "--page", "2").stdout
 
@@ -34,38 +34,36 @@ class TestStatus:
         assert all(name in second for name in NAMES[3:])
         assert "More:" not in second
 
-    def test_the_next_page_has_the_filters_of_this_one(self, worker: WorkerProcess, house: House) -> None:
+    def test_the_next_page_has_the_filters_of_this_one(self, worker: WorkerProcess, app: App) -> None:
         """
         Without them it would be the next page of another list.
         """
         for name in NAMES[:2]:
-            house.issuer.issue((name,))
+            app.issuance.issue((name,))
         text = worker.command("status", "--page-size", "1", "--state", "valid", "--due", "90d").stdout
 
         assert "More: certworker status --page 2 --page-size 1 --state valid --due 129600m\n" in text
 
-    def test_filters_narrow_it_down(self, worker: WorkerProcess, house: House) -> None:
+    def test_filters_narrow_it_down(self, worker: WorkerProcess, app: App) -> None:
         """
         What is due soon, and what is in which state.
         """
-        house.issuer.issue((NAMES[0],))
+        app.issuance.issue((NAMES[0],))
 
         assert "No names" in worker.command("status", "--due", "7d").stdout
         assert NAMES[0] in worker.command("status", "--due", "90d").stdout
         assert "No names" in worker.command("status", "--state", "failed").stdout
         assert 2 == worker.command("status", "--due", "soon").returncode
 
-    def test_the_backfill_is_told_with_its_end(
-        self, worker: WorkerProcess, house: House, tmp_path: Path
-    ) -> None:
+    def test_the_backfill_is_told_with_its_end(self, worker: WorkerProcess, app: App, tmp_path: Path) -> None:
         """
         How long it takes is known on the first day, because the CA's rate decides.
         """
         (tmp_path / "limits.json").write_text(
             json.dumps({worker.environment["CERTWORKER_AUTHORITY"]: {"orders_per_account": "1/1h"}})
         )
-        house.issuer.issue((NAMES[0],))
-        house.agenda.put_many(dict.fromkeys(NAMES, house.clock()))
+        app.issuance.issue((NAMES[0],))
+        app.agenda.put_many(dict.fromkeys(NAMES, app.clock()))
         assert worker.command("status").stdout.endswith("4 of 5 names have no certificate yet.\n")
 
         worker.environment["CERTWORKER_LIMITS_FILE"] = str(tmp_path / "limits.json")
@@ -80,14 +78,14 @@ class TestStatus:
             summary["states"]["valid"],
             summary["states"]["missing"],
         )
-        assert timedelta(hours=2.9) < ends - house.clock() < timedelta(hours=3.1)
+        assert timedelta(hours=2.9) < ends - app.clock() < timedelta(hours=3.1)
         assert "valid                  1" in worker.command("status", "--summary").stdout
 
-    def test_a_name_may_be_written_as_people_write_it(self, worker: WorkerProcess, house: House) -> None:
+    def test_a_name_may_be_written_as_people_write_it(self, worker: WorkerProcess, app: App) -> None:
         """
         Every other command takes international letters, capitals and a dot at the end.
         """
-        house.issuer.issue(("xn--mnchen-3ya.localhost",))
+        app.issuance.issue(("xn--mnchen-3ya.localhost",))
 
         for spelling in ("München.localhost", "xn--mnchen-3ya.localhost.", " MÜNCHEN.LOCALHOST "):
             assert "valid until" in worker.command("status", spelling).stdout
@@ -107,17 +105,17 @@ class TestStatus:
             assert f"[{code}" in ended.stderr
             assert 1 == len(ended.stderr.splitlines())
 
-    def test_one_name_is_shown_with_all_that_is_known(self, worker: WorkerProcess, house: House) -> None:
+    def test_one_name_is_shown_with_all_that_is_known(self, worker: WorkerProcess, app: App) -> None:
         """
         For people by lines, for machines as JSON.
         """
-        house.issuer.issue((NAMES[0],))
+        app.issuance.issue((NAMES[0],))
         told = json.loads(worker.command("status", NAMES[0], "--json").stdout)
         text = worker.command("status", NAMES[0].upper()).stdout
-        place = house.settings.certificates_dir / NAMES[0]
+        place = app.settings.certificates_dir / NAMES[0]
 
         assert "valid" == told["state"]
-        assert told["next_look"].endswith("Z")
+        assert told["next_check"].endswith("Z")
         assert [NAMES[0]] == told["names"]
         assert (None, 0) == (told["queue_position"], told["workers"])
         assert 2 == len(told["chain"])
@@ -129,16 +127,16 @@ class TestStatus:
             assert value in text
 
     def test_a_failure_says_whether_the_certificate_is_still_valid(
-        self, worker: WorkerProcess, house: House
+        self, worker: WorkerProcess, app: App
     ) -> None:
         """
         Only one of the two failures is an alarm; it comes first.
         """
-        house.issuer.issue((NAMES[0],))
-        house.issuer.issue((NAMES[1],))
+        app.issuance.issue((NAMES[0],))
+        app.issuance.issue((NAMES[1],))
         for names in ((NAMES[1], "nowhere.invalid"), ("zzz.invalid",)):
             with pytest.raises(CertworkerError):
-                house.issuer.issue(names)
+                app.issuance.issue(names)
         lines = worker.command("status").stdout.splitlines()
         told = json.loads(worker.command("status", "--summary", "--json").stdout)
 

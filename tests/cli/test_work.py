@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from certworker.checks.settling import SETTLING_SECONDS
 from certworker.cli.work import report_thread, work
 from certworker.errors import Interrupted
-from certworker.intake.queue import request_certificate
-from certworker.ledger.schema import KEY, SCHEMA
+from certworker.preflight.settling import SETTLING_SECONDS
 from certworker.settings import load
+from certworker.state.schema import KEY, SCHEMA
+from certworker.worker.producer import request_certificate
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.web import WebServer, response
@@ -404,5 +404,5 @@ class TestRefusedStart:
         assert worker.process is not None
 
         assert 1 == worker.process.wait(PATIENCE_SECONDS)
-        assert 1 == worker.log.count("[ledger.schema]")
+        assert 1 == worker.log.count("[state.schema_too_new]")
         assert "Traceback" not in worker.log

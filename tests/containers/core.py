@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.containers.docker import Docker
 from tests.containers.images import PHP
-from tests.intake.appwrite import core
+from tests.integrations.appwrite import core
 
 TOP = Path(__file__).parents[2]
 

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from certworker.development.proxy import handshake
+from certworker.devca.proxy import handshake
 from tests.containers.certification import ContainedPebble
 from tests.containers.docker import Docker
 from tests.containers.images import PYTHON, REDIS, TRAEFIK

@@ -8,9 +8,9 @@ import secrets
 
 import pytest
 
-from certworker.errors.reloading import ReloadFailed
-from certworker.serving.containers import Containers
-from certworker.settings.reloads import Reload
+from certworker.errors.reload import ReloadFailed
+from certworker.integrations.docker.client import DockerClient
+from certworker.settings.reload import Reload
 from tests.containers.docker import Docker
 from tests.containers.images import PYTHON
 from tests.servers.worker import wait_until
@@ -31,7 +31,7 @@ class TestReload:
         What the engine of the tests plays, the real one does, too.
         """
         name = f"certworker-{secrets.token_hex(4)}"
-        containers = Containers(docker.variables.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
+        containers = DockerClient(docker.variables.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
 
         def wait_for(word: str, times: int) -> None:
             logs = docker("logs", name)

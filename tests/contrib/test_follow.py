@@ -12,11 +12,11 @@ from typing import Any, cast
 
 from redis import Redis
 
-from certworker.assembly import House
-from certworker.errors.machine import VolumeLocked
-from certworker.intake.functions import functions_of
-from tests.intake.toys import eventually
+from certworker.app import App
+from certworker.errors.fs import VolumeLocked
+from certworker.worker.tasks import build_tasks
 from tests.servers.redis import RedisServer
+from tests.worker.sample_tasks import eventually
 
 ROOT = Path(__file__).parents[2]
 NAME = "shop.localhost"
@@ -61,12 +61,12 @@ def followed(server: RedisServer, connection: Redis) -> list[tuple[str, dict[str
 
 class TestFollow:
     def test_an_issued_certificate_is_a_verified_rule(
-        self, house: House, redis_server: RedisServer, connection: Redis
+        self, app: App, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
         With the attributes that Appwrite's own worker would have written.
         """
-        result = functions_of(house)["certworker.issue"](domain=NAME)
+        result = build_tasks(app)["certworker.issue"](domain=NAME)
 
         ((name, certificate, status),) = followed(redis_server, connection)
 
@@ -80,47 +80,45 @@ class TestFollow:
         }
 
     def test_a_failure_says_why_and_is_one_only_without_a_certificate(
-        self, house: House, redis_server: RedisServer, connection: Redis
+        self, app: App, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
         A site that works is not shown as broken because its renewal has to be tried again.
         """
-        house.results.tell((NAME,), "failed", FAILURE)
-        house.issuer.issue((NAME,))
-        house.results.tell((NAME,), "failed", FAILURE)
+        app.events.publish((NAME,), "failed", FAILURE)
+        app.issuance.issue((NAME,))
+        app.events.publish((NAME,), "failed", FAILURE)
 
         told = followed(redis_server, connection)
 
         assert ["unverified", "verified"] == [status for _, _, status in told]
         assert told[0][1]["logs"].startswith("[fs.locked] Another worker has kept")
 
-    def test_it_goes_on_where_it_was(
-        self, house: House, redis_server: RedisServer, connection: Redis
-    ) -> None:
+    def test_it_goes_on_where_it_was(self, app: App, redis_server: RedisServer, connection: Redis) -> None:
         """
         A restart tells nothing twice, and what is no event ends nothing.
         """
-        house.results.tell((NAME, f"www.{NAME}"), "waiting", FAILURE)
+        app.events.publish((NAME, f"www.{NAME}"), "waiting", FAILURE)
         assert [NAME, f"www.{NAME}"] == [name for name, _, _ in followed(redis_server, connection)]
 
         connection.xadd("certworker:events", {"event": "no JSON"})
-        house.results.tell(("third.localhost",), "removed")
-        house.results.tell(("fourth.localhost",), "kept")
+        app.events.publish(("third.localhost",), "removed")
+        app.events.publish(("fourth.localhost",), "kept")
 
         names = [name for name, _, _ in followed(redis_server, connection)]
         assert [NAME, f"www.{NAME}", "fourth.localhost"] == names
 
     def test_it_follows_until_it_is_ended(
-        self, house: House, redis_server: RedisServer, connection: Redis
+        self, app: App, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
         As a service does.
         """
         process = subprocess.Popen(command(), env=environment(redis_server))
         try:
-            house.results.tell((NAME,), "kept")
+            app.events.publish((NAME,), "kept")
             assert eventually(lambda: connection.llen("test:documents") == 1)
-            house.results.tell((NAME,), "kept")
+            app.events.publish((NAME,), "kept")
             assert eventually(lambda: connection.llen("test:documents") == 2)
         finally:
             process.kill()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from certworker.intake.worker import STOP_DEADLINE_SECONDS
+from certworker.worker.worker import STOP_DEADLINE_SECONDS
 
 UNIT = Path(__file__).parents[2] / "contrib" / "systemd" / "certworker.service"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from certworker.assembly import House
-from certworker.development.authority import DevelopmentAuthority
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
 from certworker.settings import Settings, load
-from tests.houses import environment
+from tests.app_fixture import environment
 from tests.servers.redis import RedisServer
 
 NAME = "shop.localhost"
@@ -43,9 +43,9 @@ def settings(environ: dict[str, str]) -> Settings:
 
 
 @pytest.fixture
-def issued(house: House) -> House:
+def issued(app: App) -> App:
     """
     The house, with a certificate for `shop.localhost`.
     """
-    house.issuer.issue((NAME,))
-    return house
+    app.issuance.issue((NAME,))
+    return app

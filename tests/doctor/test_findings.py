@@ -4,10 +4,10 @@ One line of the report.
 
 from __future__ import annotations
 
-from certworker.checks.verdict import Verdict as Answered
 from certworker.doctor.findings import Finding, Section, Verdict
-from certworker.errors.checks import BehindCloudflare
+from certworker.errors.http import BehindCloudflare
 from certworker.errors.redis import RedisUnreachable
+from certworker.preflight.result import CheckResult as Answered
 
 SECTION = Section("Machine")
 DOWN = RedisUnreachable(address="redis:6379", reason="refused")
@@ -28,20 +28,20 @@ class TestSection:
         """
         expected = Finding("Machine", "redis", Verdict.FAIL, DOWN.message, DOWN.remedy, "redis.unreachable")
 
-        assert expected == SECTION.told("redis", DOWN)
-        assert expected == SECTION.asked("redis", fail, "well")
+        assert expected == SECTION.failure("redis", DOWN)
+        assert expected == SECTION.run_check("redis", fail, "well")
 
     def test_what_is_but_a_warning_stays_one(self) -> None:
         """
         The exit code depends on it.
         """
-        assert Verdict.WARN is SECTION.told("port 80", CLOUDFLARE).verdict
+        assert Verdict.WARN is SECTION.failure("port 80", CLOUDFLARE).verdict
 
     def test_a_question_without_a_failure_is_well(self) -> None:
         """
         With what there is to say of it.
         """
-        assert Finding("Machine", "redis", Verdict.WELL, "answers") == SECTION.asked(
+        assert Finding("Machine", "redis", Verdict.WELL, "answers") == SECTION.run_check(
             "redis", lambda: None, "answers"
         )
 
@@ -50,7 +50,7 @@ class TestSection:
         A subject with a warning has no line that it is well.
         """
         findings = list(
-            SECTION.of_check("port 80", Answered.yes("port 80 answers in 3 ms", CLOUDFLARE, CLOUDFLARE))
+            SECTION.from_check("port 80", Answered.passed("port 80 answers in 3 ms", CLOUDFLARE, CLOUDFLARE))
         )
 
         assert [
@@ -62,7 +62,7 @@ class TestSection:
         """
         It did not apply.
         """
-        assert [] == list(SECTION.of_check("target", Answered.yes("")))
+        assert [] == list(SECTION.from_check("target", Answered.passed("")))
         assert [Verdict.FAIL] == [
-            finding.verdict for finding in SECTION.of_check("port 80", Answered.likely_no(DOWN))
+            finding.verdict for finding in SECTION.from_check("port 80", Answered.warn(DOWN))
         ]

@@ -8,23 +8,21 @@ import logging
 
 import pytest
 
-from certworker.assembly import House
+from certworker.app import App
 from certworker.doctor.findings import Section
-from certworker.doctor.machine import machine, tell
-from certworker.doctor.network import reach
+from certworker.doctor.machine import log_findings, machine
+from certworker.doctor.network import probe_directories
 from certworker.settings import Settings
 
 MACHINE = Section("Machine")
 
 
 class TestMachine:
-    def test_everything_has_a_line_in_the_order_of_the_report(
-        self, settings: Settings, issued: House
-    ) -> None:
+    def test_everything_has_a_line_in_the_order_of_the_report(self, settings: Settings, issued: App) -> None:
         """
         Cheap and local first, the CA last.
         """
-        reached = reach([(desk.choice, desk.authority) for desk in issued.desks])
+        reached = probe_directories([(issuer.ca, issuer.client) for issuer in issued.issuers])
 
         assert [
             "clock",
@@ -45,11 +43,11 @@ class TestTell:
         With its code, so that a reader finds it in docs/reference/errors.
         """
         findings = [
-            MACHINE.well("redis", "answers"),
-            MACHINE.failed("/storage/config", "Full.", "Free some space.", "fs.full"),
-            MACHINE.skipped("account key", "none yet"),
+            MACHINE.ok("redis", "answers"),
+            MACHINE.fail("/storage/config", "Full.", "Free some space.", "fs.full"),
+            MACHINE.skip("account key", "none yet"),
         ]
-        tell(iter(findings))
+        log_findings(iter(findings))
 
         (record,) = caplog.records
         assert "machine: /storage/config: [fs.full] Full. Free some space." == record.getMessage()
@@ -60,7 +58,7 @@ class TestTell:
         That no worker is at work is no news to one that starts.
         """
         caplog.set_level(logging.INFO)
-        tell(iter([MACHINE.warned("worker", "None takes jobs.", "Start it.")]))
+        log_findings(iter([MACHINE.warn("worker", "None takes jobs.", "Start it.")]))
 
         assert ["machine: all well"] == [record.getMessage() for record in caplog.records]
 
@@ -72,7 +70,7 @@ class TestTell:
         def broken() -> object:
             raise ZeroDivisionError
 
-        tell(broken() for _ in range(1))  # type: ignore[misc]
+        log_findings(broken() for _ in range(1))  # type: ignore[misc]
 
         assert "[worker.unexpected]" in caplog.text
         assert "Traceback" in caplog.text

@@ -10,19 +10,19 @@ from datetime import timedelta
 
 import pytest
 
-from certworker.assembly import House
+from certworker.app import App
 from certworker.doctor.findings import Finding, Verdict
 from certworker.doctor.network import (
     SLOW_SECONDS,
-    Reached,
+    DirectoryProbe,
     certificate_authority,
     clock,
     notifications,
+    probe_directories,
     proxy,
-    reach,
     redis,
 )
-from certworker.errors.authority import AuthorityUnreachable
+from certworker.errors.ca import AuthorityUnreachable
 from certworker.settings import Settings, load
 from tests.servers.mail import MailReceiver
 from tests.servers.ports import free_port
@@ -30,11 +30,11 @@ from tests.servers.web import WebServer, always
 
 
 @pytest.fixture
-def reached(house: House) -> Reached:
+def reached(app: App) -> DirectoryProbe:
     """
     What comes of asking the CA of a healthy machine.
     """
-    (found,) = reach([(desk.choice, desk.authority) for desk in house.desks])
+    (found,) = probe_directories([(issuer.ca, issuer.client) for issuer in app.issuers])
     return found
 
 
@@ -47,7 +47,7 @@ def only(findings: Iterable[Finding]) -> Finding:
 
 
 class TestAuthority:
-    def test_one_that_answers_is_well(self, reached: Reached) -> None:
+    def test_one_that_answers_is_well(self, reached: DirectoryProbe) -> None:
         """
         With the time that it took.
         """
@@ -56,27 +56,27 @@ class TestAuthority:
         assert Verdict.WELL is finding.verdict
         assert " answers in " in finding.text
 
-    def test_one_that_is_slow_is_a_warning(self, reached: Reached) -> None:
+    def test_one_that_is_slow_is_a_warning(self, reached: DirectoryProbe) -> None:
         """
         Each job asks it several times.
         """
         assert Verdict.WARN is certificate_authority(replace(reached, seconds=SLOW_SECONDS + 1)).verdict
 
-    def test_one_that_does_not_answer_is_told(self, environ: dict[str, str], house: House) -> None:
+    def test_one_that_does_not_answer_is_told(self, environ: dict[str, str], app: App) -> None:
         """
         In the words of the log.
         """
         failure = AuthorityUnreachable(host="ca.example.org", reason="time-out")
-        desk = house.desks[0]
+        issuer = app.issuers[0]
 
-        finding = certificate_authority(Reached(desk.choice, desk.authority, failure, 1, None))
+        finding = certificate_authority(DirectoryProbe(issuer.ca, issuer.client, failure, 1, None))
         assert (Verdict.FAIL, "ca.unreachable") == (finding.verdict, finding.code)
 
-    def test_the_embedded_one_is_well_as_long_as_the_worker_is(self, house: House) -> None:
+    def test_the_embedded_one_is_well_as_long_as_the_worker_is(self, app: App) -> None:
         """
         Nobody else can ask it.
         """
-        (embedded,) = reach([(house.desks[0].choice, None)])
+        (embedded,) = probe_directories([(app.issuers[0].ca, None)])
 
         assert Verdict.WELL is certificate_authority(embedded).verdict
         assert Verdict.WELL is only(clock(embedded)).verdict
@@ -93,7 +93,7 @@ class TestClock:
         ],
     )
     def test_it_is_compared_with_that_of_the_ca(
-        self, reached: Reached, offset: timedelta | None, verdict: Verdict
+        self, reached: DirectoryProbe, offset: timedelta | None, verdict: Verdict
     ) -> None:
         """
         Certificates are valid from a moment to another one.
@@ -102,7 +102,7 @@ class TestClock:
 
         assert verdict is findings[-1].verdict
 
-    def test_without_the_ca_it_is_skipped(self, reached: Reached) -> None:
+    def test_without_the_ca_it_is_skipped(self, reached: DirectoryProbe) -> None:
         """
         That one has a line of its own.
         """
@@ -120,7 +120,7 @@ class TestRedis:
 
         assert (Verdict.FAIL, "redis.unreachable") == (finding.verdict, finding.code)
 
-    def test_without_a_worker_nobody_takes_jobs(self, settings: Settings, house: House) -> None:
+    def test_without_a_worker_nobody_takes_jobs(self, settings: Settings, app: App) -> None:
         """
         The log would say nothing of it, for there is none.
         """
@@ -129,20 +129,20 @@ class TestRedis:
         assert 'queue "certificates": 0 waiting' in well.text
         assert (Verdict.WARN, "worker") == (worker.verdict, worker.subject)
 
-    def test_a_worker_whose_scheduler_died_is_told(self, settings: Settings, house: House) -> None:
+    def test_a_worker_whose_scheduler_died_is_told(self, settings: Settings, app: App) -> None:
         """
         Requests are served, but nothing is renewed.
         """
-        house.connection.sadd("rq:workers:certificates", "rq:worker:a")
-        house.connection.hset("rq:worker:a", "birth", "1")
+        app.connection.sadd("rq:workers:certificates", "rq:worker:a")
+        app.connection.hset("rq:worker:a", "birth", "1")
         _, worker = redis(settings)
         assert (Verdict.WARN, "queue.no_scheduler") == (worker.verdict, worker.code)
 
-        house.connection.set("rq:scheduler-lock:certificates", "a")
+        app.connection.set("rq:scheduler-lock:certificates", "a")
         _, worker = redis(settings)
         assert Verdict.WELL is worker.verdict
 
-        house.connection.set("rq:suspended", "1")
+        app.connection.set("rq:suspended", "1")
         *_, queue = redis(settings)
         assert Verdict.WARN is queue.verdict
         assert "rq resume" in queue.remedy

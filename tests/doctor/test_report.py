@@ -1,124 +1,121 @@
 """
-The file that is attached to a report of a bug.
+The whole report; it crashes on nothing.
 """
 
 from __future__ import annotations
 
-import json
-import stat
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 
 import pytest
 
-from certworker.assembly import House
-from certworker.doctor.examination import examine
-from certworker.doctor.report import MASK, SHOWN, report, write
-from certworker.errors.machine import Unexpected
-from certworker.ledger.story import Event
-from certworker.settings import variables
-from certworker.settings.loading import SECRETS
+from certworker.app import App
+from certworker.doctor.findings import Finding, Verdict
+from certworker.doctor.report import examine
+from certworker.errors import CertworkerError
 from tests.doctor.conftest import NAME
-
-NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
-
-
-def secret(number: int) -> str:
-    """
-    A secret that is no other one.
-    """
-    return f"zebra{number}quagga"
+from tests.servers.ports import free_port
 
 
 @pytest.fixture
-def hostile(environ: dict[str, str], tmp_path: Path, house: House) -> dict[str, str]:
+def visited(environ: dict[str, str]) -> dict[str, str]:
     """
-    An environment with a secret in each place that takes one, and a history that repeats some.
+    A machine on which the doctor has been before: whatever it imports late is there.
     """
-    port = environ["_APP_REDIS_PORT"]
-    for name in ("_APP_SMTP_PASSWORD", "CERTWORKER_NOTIFY_SECRET"):
-        (tmp_path / name).write_text(secret(len(name)))
-    house.records.failed([NAME], Unexpected(fault=f"{secret(1)} and {secret(10)}"), next_look=NOW, now=NOW)
-    house.agenda.put(NAME, NOW)
-    house.stories.tell(NAME, Event(NOW, "WARN", f"a story of {secret(3)}"))
-    house.stories.write()
-    return environ | {
-        "_APP_REDIS_PASS": secret(1),
-        "CERTWORKER_REDIS_URL": f"redis://127.0.0.1:{port}/0",
-        "CERTWORKER_EAB_KID": secret(2),
-        "CERTWORKER_EAB_HMAC_KEY": f"{secret(3)}==",
-        "_APP_SMTP_PASSWORD_FILE": str(tmp_path / "_APP_SMTP_PASSWORD"),
-        "CERTWORKER_NOTIFY_SECRET_FILE": str(tmp_path / "CERTWORKER_NOTIFY_SECRET"),
-        "CERTWORKER_NOTIFY_URL": f"https://{secret(4)}:{secret(5)}@hooks.example.org/{secret(6)}?{secret(7)}",
-        "_APP_SMTP_USERNAME": secret(8),
-        "_APP_REDIS_USER": secret(9),
-        "https_proxy": f"http://me:{secret(10)}@proxy.example.org:3128",
-        "HTTPS_PROXY": "http://[::1",
-        "NO_PROXY": "127.0.0.1",
-        "CERTWORKER_RELOAD": f"nginx:exec:reload --token {secret(11)}",
-        "_APP_OPENSSL_KEY_V1": secret(12),
-    }
+    list(examine(environ))
+    return environ
 
 
-class TestReport:
-    def test_no_secret_is_in_it(self, hostile: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+def failed(environ: dict[str, str], *names: str) -> list[Finding]:
+    """
+    What the doctor complains of.
+    """
+    return [finding for finding in examine(environ, names) if finding.verdict is Verdict.FAIL]
+
+
+class TestExamine:
+    def test_a_healthy_machine_has_no_complaints(self, environ: dict[str, str], issued: App) -> None:
         """
-        Neither where it was set nor where a message or a story repeats it.
+        False alarms are defects, too. And it takes no longer than a person likes to wait.
         """
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-        text = json.dumps(report(hostile, examine(hostile, [NAME]), NOW), ensure_ascii=False)
+        began = time.monotonic()
+        findings = list(examine(environ))
 
-        assert [] == [number for number in range(30) if secret(number) in text]
-        assert "http://proxy.example.org:3128" in text
-        assert "https://hooks.example.org/…" in text
-        assert "a story of (secret)" in text
+        assert ["worker"] == [finding.subject for finding in findings if finding.verdict is Verdict.WARN]
+        assert [] == [finding for finding in findings if finding.verdict is Verdict.FAIL]
+        assert ["Settings", "Machine", NAME] == list(dict.fromkeys(finding.section for finding in findings))
+        assert time.monotonic() - began < 3
 
-    def test_versions_settings_findings_and_history_are_in_it(
-        self, environ: dict[str, str], issued: House
+    def test_each_missing_thing_is_a_line_with_a_remedy(
+        self, environ: dict[str, str], app: App, tmp_path: Path
     ) -> None:
         """
-        What whoever reads the report asks for first.
+        No Redis, no volume and no CA at once: all of it is told, and what depends on it is skipped.
         """
-        content = json.loads(json.dumps(report(environ, examine(environ, [NAME]), NOW)))
-        (name,) = content["redis"]["names"]
+        environ |= {
+            "_APP_REDIS_PORT": str(free_port()),
+            "CERTWORKER_CERTIFICATES_DIR": str(tmp_path / "nowhere"),
+            "CERTWORKER_AUTHORITY": f"http://127.0.0.1:{free_port()}/directory",
+        }
+        findings = list(examine(environ))
+        wrong = [finding for finding in findings if finding.verdict is Verdict.FAIL]
 
-        assert {"certworker", "Python", "redis", "rq"} <= content["versions"].keys()
-        assert NAME == content["settings"]["_APP_DOMAIN"]
-        assert "certificate" in {finding["subject"] for finding in content["findings"]}
-        assert (NAME, "issued") == (name["name"], name["state"])
+        assert [str(tmp_path / "nowhere"), "redis", "CA"] == [finding.subject for finding in wrong]
+        assert all(finding.remedy for finding in wrong)
+        assert not (tmp_path / "nowhere").exists()
+        skipped = {finding.subject for finding in findings if finding.verdict is Verdict.SKIPPED}
+        assert {"clock", "CAA", "port 80", "certificate", "CA limits"} <= skipped
 
-    def test_of_wrong_settings_only_the_names_are_in_it(self, environ: dict[str, str]) -> None:
+    def test_wrong_settings_end_the_examination_with_all_of_them(self) -> None:
         """
-        A password may be in the wrong line.
+        Without settings nobody knows where to look.
         """
-        wrong = environ | {"CERTWORKER_LOG": secret(1), "_APP_DOMAIN": secret(2)}
-        content = report(wrong, examine(wrong), NOW)
+        findings = failed({"CERTWORKER_KEY_TYPE": "dsa", "CERTWORKER_LOG": "loud"})
 
-        assert {MASK} == set(content["settings"].values())
-        assert "zebra" not in json.dumps(content)
-        assert ["config.invalid"] == [finding["code"] for finding in content["findings"]]
+        assert ["config.invalid"] == [finding.code for finding in findings]
+        assert "CERTWORKER_LOG must be" in findings[0].text
 
-    def test_a_redis_that_is_away_is_said(self, environ: dict[str, str]) -> None:
+    def test_a_directory_that_may_not_be_looked_into_is_told(
+        self, visited: dict[str, str], forbidden: Path
+    ) -> None:
         """
-        The rest of the file is as useful.
+        The worker is mostly somebody else than the owner of a volume.
         """
-        content = report(environ | {"_APP_REDIS_PORT": "1"}, [], NOW)
+        findings = failed(visited)
 
-        assert "redis.unreachable" == content["redis"]["failure"]["code"]
-
-    def test_a_variable_that_may_have_a_secret_is_never_shown(self) -> None:
-        """
-        A new variable is masked until somebody has thought about it.
-        """
-        assert SHOWN <= variables().keys()
-        assert set() == SHOWN & set(SECRETS)
+        assert {"fs.readonly"} <= {finding.code for finding in findings}
 
 
-class TestWrite:
-    def test_nobody_else_can_read_it(self, tmp_path: Path) -> None:
+class TestNames:
+    def test_those_with_failures_are_looked_at_unasked(self, environ: dict[str, str], app: App) -> None:
         """
-        It has domains and addresses.
+        Whoever calls the doctor wants to know about them.
         """
-        write(b"{}", str(tmp_path / "report.json"))
+        with pytest.raises(CertworkerError):
+            app.issuance.issue(("nowhere.invalid",))
 
-        assert 0o600 == stat.S_IMODE((tmp_path / "report.json").stat().st_mode)
+        assert "nowhere.invalid" in {finding.section for finding in examine(environ)}
+
+    def test_one_that_was_asked_for_is_looked_at_alone(self, environ: dict[str, str], app: App) -> None:
+        """
+        It need not be known here.
+        """
+        sections = {finding.section for finding in examine(environ, ["other.localhost"])}
+
+        assert {"Settings", "Machine", "other.localhost"} == sections
+
+    def test_what_is_no_name_is_told(self, environ: dict[str, str], app: App) -> None:
+        """
+        Whatever it is, it is one line.
+        """
+        (finding,) = failed(environ, "https://shop.localhost/\n")
+
+        assert ("name.is_url", "https://shop.localhost/\\n") == (finding.code, finding.section)
+
+    def test_a_staging_order_needs_a_staging_ca(self, environ: dict[str, str], issued: App) -> None:
+        """
+        This one has none.
+        """
+        *_, last = examine(environ, [NAME], staging_order=True)
+
+        assert ("staging order", Verdict.SKIPPED) == (last.subject, last.verdict)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from certworker.assembly import House
+from certworker.app import App
 from certworker.doctor.findings import Finding, Verdict
 from certworker.doctor.storage import storage
 from certworker.settings import Settings, load
@@ -24,7 +24,7 @@ def found(settings: Settings, subject: str) -> Finding:
 
 
 class TestDirectories:
-    def test_those_of_a_healthy_machine_are_well(self, settings: Settings, issued: House) -> None:
+    def test_those_of_a_healthy_machine_are_well(self, settings: Settings, issued: App) -> None:
         """
         With the space that is left.
         """
@@ -67,7 +67,7 @@ class TestAccountKey:
         ],
     )
     def test_a_bad_one_is_told(
-        self, settings: Settings, issued: House, mode: int, content: str | None, verdict: Verdict, code: str
+        self, settings: Settings, issued: App, mode: int, content: str | None, verdict: Verdict, code: str
     ) -> None:
         """
         Whoever reads it can order in our name.
@@ -84,7 +84,7 @@ class TestAccountKey:
 
 
 class TestTraefik:
-    def test_a_file_that_cannot_be_read_is_told(self, settings: Settings, issued: House) -> None:
+    def test_a_file_that_cannot_be_read_is_told(self, settings: Settings, issued: App) -> None:
         """
         It stops all others.
         """
@@ -92,7 +92,7 @@ class TestTraefik:
 
         assert "proxy.yaml_broken" == found(settings, "Traefik's files").code
 
-    def test_a_file_whose_certificate_is_gone_is_a_warning(self, settings: Settings, issued: House) -> None:
+    def test_a_file_whose_certificate_is_gone_is_a_warning(self, settings: Settings, issued: App) -> None:
         """
         Traefik leaves that name out.
         """

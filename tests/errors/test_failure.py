@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certworker import errors
-from certworker.acme.refusals import REFUSALS
+from certworker.acme.problem_mapping import REFUSALS
 from certworker.errors import CertworkerError, Retry, Severity, catalogue, printable
-from certworker.errors.authority import UserActionRequired
-from certworker.errors.configuration import InvalidSettings
-from certworker.errors.machine import BadJob, FunctionNotRegistered
-from certworker.errors.naming import ForbiddenByPolicy, NameFailure, NotRegistered, PayloadFailure
+from certworker.errors.acct import UserActionRequired
+from certworker.errors.config import InvalidSettings
+from certworker.errors.name import ForbiddenByPolicy, NameFailure, NotRegistered
+from certworker.errors.payload import PayloadFailure
+from certworker.errors.worker import BadJob, FunctionNotRegistered
 
 KINDS = catalogue()
 
@@ -31,8 +32,8 @@ class Broken(CertworkerError):
     A failure for these tests; it has a code only where one is looked at.
     """
 
-    says = "{name} is broken: {reason}."
-    cure = "Mend {name}: mend {name}"
+    message_template = "{name} is broken: {reason}."
+    remedy_template = "Mend {name}: mend {name}"
     retry = Retry.SOON
 
 
@@ -173,12 +174,12 @@ class TestCatalogue:
         """
         Both are sentences; the remedy may end with the thing to type, and then without a full stop.
         """
-        assert kind.says
-        assert kind.says[-1] in ".)}"
-        assert kind.cure
-        assert kind.cure[0].isupper() or kind.cure.startswith("certworker ")
-        assert kind.says.isprintable()
-        assert kind.cure.isprintable()
+        assert kind.message_template
+        assert kind.message_template[-1] in ".)}"
+        assert kind.remedy_template
+        assert kind.remedy_template[0].isupper() or kind.remedy_template.startswith("certworker ")
+        assert kind.message_template.isprintable()
+        assert kind.remedy_template.isprintable()
         assert isinstance(kind.retry, Retry)
         assert isinstance(kind.severity, Severity)
 
@@ -198,7 +199,11 @@ class TestCatalogue:
         """
         An index or an attribute in a template would fail when the failure is told, and hide it.
         """
-        fields = [field for _, field, _, _ in Formatter().parse(kind.says + kind.cure) if field]
+        fields = [
+            field
+            for _, field, _, _ in Formatter().parse(kind.message_template + kind.remedy_template)
+            if field
+        ]
 
         assert all(field.isidentifier() for field in fields)
 

@@ -9,9 +9,9 @@ import re
 import pytest
 
 from certworker.errors import CertworkerError, Retry, catalogue
+from certworker.errors.dns import WrongAddress
+from certworker.errors.http import HttpNotFound
 from certworker.errors.pages import RETRIES, explanations, page_of, remedy_of, retry_of
-from certworker.errors.reach import HttpNotFound
-from certworker.errors.zones import WrongAddress
 from tests.documentation import pauses_of
 
 FAILURES = {kind.code: kind for kind in catalogue()}
@@ -57,7 +57,7 @@ class TestPage:
             page_of("http.teapot")
 
     @pytest.mark.parametrize(
-        ("cure", "remedy"),
+        ("remedy_template", "remedy"),
         [
             ("See why: docker ps; docker logs x", "See why: `docker ps`; `docker logs x`"),
             ("Wait; certworker retries", "Wait; certworker retries"),
@@ -69,11 +69,11 @@ class TestPage:
             ("Exclude {name}/*", "Exclude NAME/\\*"),
         ],
     )
-    def test_commands_and_variables_of_a_remedy_are_code(self, cure: str, remedy: str) -> None:
+    def test_commands_and_variables_of_a_remedy_are_code(self, remedy_template: str, remedy: str) -> None:
         """
         Markdown shows them as they are, and does not take an underscore for emphasis.
         """
-        failure = type("Failure", (CertworkerError,), {"cure": cure})
+        failure = type("Failure", (CertworkerError,), {"remedy_template": remedy_template})
 
         assert remedy == remedy_of(failure)
 

@@ -14,13 +14,13 @@ import pytest
 from redis import Redis
 
 from certworker.acme import transport
-from certworker.assembly import House
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.misbehaviour import Fault, Flaw
-from certworker.development.problems import Problem
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.faults import Fault, Flaw
+from certworker.devca.problems import Problem
 from certworker.errors import CertworkerError, Retry
+from tests.app_fixture import open_app
 from tests.faults.service import NAME, in_service
-from tests.houses import open_house
 
 SIGNED = ("newAccount", "newOrder", "authorization", "challenge", "order", "finalize", "certificate")
 #: What a first issuance asks a CA for.
@@ -34,18 +34,18 @@ PATIENCE_SECONDS = 0.5
 
 
 @pytest.fixture
-def house(
+def app(
     tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
-) -> Iterator[House]:
+) -> Iterator[App]:
     """
     A house that has a certificate for NAME in service, and has yet to meet its CA.
     """
-    with open_house(tmp_path, connection, door_authority.directory_url, http_port) as former:
-        former.issuer.issue((NAME,))
+    with open_app(tmp_path, connection, door_authority.directory_url, http_port) as former:
+        former.issuance.issue((NAME,))
     for file in (tmp_path / "state").rglob("*"):
         if file.is_file():
             file.unlink()
-    with open_house(tmp_path, connection, door_authority.directory_url, http_port) as opened:
+    with open_app(tmp_path, connection, door_authority.directory_url, http_port) as opened:
         yield opened
 
 
@@ -58,35 +58,35 @@ def failure_of(renewal: Callable[[], object]) -> CertworkerError:
     return caught.value
 
 
-def check_failure(house: House, code: str | None = None, within: timedelta = SOON) -> None:
+def check_failure(app: App, code: str | None = None, within: timedelta = SOON) -> None:
     """
     A renewal for NAME fails with *code*: the old certificate serves on, and the next attempt is soon.
     """
-    before = in_service(house, NAME)
-    failure = failure_of(lambda: house.issuer.issue((NAME,), force=True))
-    record = house.records.read(NAME)
+    before = in_service(app, NAME)
+    failure = failure_of(lambda: app.issuance.issue((NAME,), force=True))
+    record = app.records.read(NAME)
 
     assert code in (None, failure.code), failure
-    assert before == in_service(house, NAME)
+    assert before == in_service(app, NAME)
     assert record is not None
     state = "waiting" if failure.retry is Retry.UNTIL else "failed"
     assert (state, failure.code) == (record.state, record.code)
-    again = house.agenda.moment(NAME)
+    again = app.agenda.moment(NAME)
     assert again is not None
     # It may come within seconds: this machine may have been slower.
-    assert -SOON < again - house.clock() < within
+    assert -SOON < again - app.clock() < within
 
 
-def check_recovery(house: House, authority: DevelopmentAuthority) -> None:
+def check_recovery(app: App, authority: DevelopmentAuthority) -> None:
     """
     Once the CA behaves, the next attempt renews.
     """
-    before = in_service(house, NAME)
-    authority.misbehaviour.behave()
-    outcome = house.issuer.issue((NAME,), force=True)
+    before = in_service(app, NAME)
+    authority.misbehaviour.reset()
+    outcome = app.issuance.issue((NAME,), force=True)
 
     assert "issued" == outcome.state
-    assert before != in_service(house, NAME) == outcome.facts.serial
+    assert before != in_service(app, NAME) == outcome.facts.serial
 
 
 def ordered(authority: DevelopmentAuthority) -> int:
@@ -109,21 +109,21 @@ class TestOutages:
         ids=["500", "503", "503-retry-after", "cut"],
     )
     def test_each_at_each_request_is_classified_and_gone_on_from(
-        self, house: House, door_authority: DevelopmentAuthority, kind: str, fault: Fault, code: str
+        self, app: App, door_authority: DevelopmentAuthority, kind: str, fault: Fault, code: str
     ) -> None:
         """
         Every CA has a bad hour; whoever orders within it must not lose anything by it.
         """
         door_authority.misbehaviour.fail(kind, fault, times=None)
 
-        check_failure(house, code)
+        check_failure(app, code)
         # Before the end of a limit nobody asks.
         time.sleep(1.5 * (fault.retry_after_seconds or 0))
-        check_recovery(house, door_authority)
+        check_recovery(app, door_authority)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_web_page_in_the_place_of_an_answer_is_not_taken_for_one(
-        self, house: House, door_authority: DevelopmentAuthority, kind: str
+        self, app: App, door_authority: DevelopmentAuthority, kind: str
     ) -> None:
         """
         A captive portal says 200 to everything.
@@ -132,13 +132,13 @@ class TestOutages:
         door_authority.misbehaviour.fail(kind, Fault(200, problem=None), times=None)
 
         within = timedelta(days=1, hours=6) if kind == "directory" else SOON
-        check_failure(house, codes.get(kind, "ca.not_json"), within)
-        check_recovery(house, door_authority)
+        check_failure(app, codes.get(kind, "ca.not_json"), within)
+        check_recovery(app, door_authority)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_ca_that_does_not_answer_in_time_is_unreachable(
         self,
-        house: House,
+        app: App,
         door_authority: DevelopmentAuthority,
         kind: str,
         monkeypatch: pytest.MonkeyPatch,
@@ -149,48 +149,48 @@ class TestOutages:
         door_authority.misbehaviour.slow_seconds = {kind: 4 * PATIENCE_SECONDS}
         with monkeypatch.context() as shorter:
             shorter.setattr(transport, "REQUEST_SECONDS", PATIENCE_SECONDS)
-            check_failure(house, "ca.unreachable")
-        check_recovery(house, door_authority)
+            check_failure(app, "ca.unreachable")
+        check_recovery(app, door_authority)
 
 
 class TestNonces:
     @pytest.mark.parametrize("kind", SIGNED)
     def test_five_bad_ones_in_a_row_are_no_failure(
-        self, house: House, door_authority: DevelopmentAuthority, kind: str
+        self, app: App, door_authority: DevelopmentAuthority, kind: str
     ) -> None:
         """
         Servers of one CA may disagree for a moment on which nonces are good.
         """
         door_authority.misbehaviour.fail(kind, Fault(400, "badNonce"), times=5)
 
-        check_recovery(house, door_authority)
+        check_recovery(app, door_authority)
 
     @pytest.mark.parametrize("kind", SIGNED)
     def test_without_end_they_are_told(
-        self, house: House, door_authority: DevelopmentAuthority, kind: str
+        self, app: App, door_authority: DevelopmentAuthority, kind: str
     ) -> None:
         """
         Nobody asks for ever.
         """
         door_authority.misbehaviour.fail(kind, Fault(400, "badNonce"), times=None)
 
-        check_failure(house, "acme.bad_nonce")
-        check_recovery(house, door_authority)
+        check_failure(app, "acme.bad_nonce")
+        check_recovery(app, door_authority)
 
 
 class TestOrders:
     def test_processing_for_a_while_is_waited_for(
-        self, house: House, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         A CA with a queue of its own.
         """
-        before = in_service(house, NAME)
+        before = in_service(app, NAME)
         door_authority.misbehaviour.processing_polls = 5
         door_authority.misbehaviour.processing_seconds = 0.5
-        house.issuer.issue((NAME,), force=True)
+        app.issuance.issue((NAME,), force=True)
 
-        assert before != in_service(house, NAME)
+        assert before != in_service(app, NAME)
 
     def test_processing_for_minutes_is_left_and_gone_on_with(
         self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
@@ -204,39 +204,39 @@ class TestOrders:
             return origin + 60 * timedelta(seconds=time.monotonic() - began)
 
         url = door_authority.directory_url
-        with open_house(tmp_path, connection, url, http_port, clock=fast) as house:
-            house.issuer.issue((NAME,))
+        with open_app(tmp_path, connection, url, http_port, clock=fast) as app:
+            app.issuance.issue((NAME,))
             door_authority.misbehaviour.processing_seconds = 3.0
-            check_failure(house, "acme.pending_timeout", timedelta(hours=1))
+            check_failure(app, "acme.pending_timeout", timedelta(hours=1))
             before = ordered(door_authority)
-        door_authority.misbehaviour.behave()
-        with open_house(tmp_path, connection, url, http_port) as house:
-            outcome = house.issuer.issue((NAME,), force=True)
+        door_authority.misbehaviour.reset()
+        with open_app(tmp_path, connection, url, http_port) as app:
+            outcome = app.issuance.issue((NAME,), force=True)
 
         assert "issued" == outcome.state
         assert ordered(door_authority) <= before + 1
 
     def test_an_invalid_order_tells_its_reason_and_is_ordered_again(
-        self, house: House, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         Nothing becomes of it any more, whatever the CA's reason is.
         """
         door_authority.misbehaviour.order_failure = Problem("badCSR", "The key is on a list.")
 
-        check_failure_without_next(house, "acme.bad_csr")
-        check_recovery(house, door_authority)
+        check_failure_without_next(app, "acme.bad_csr")
+        check_recovery(app, door_authority)
 
     def test_a_refused_validation_is_tried_again_by_its_policy(
-        self, house: House, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         A CA counts failed validations: the second try is minutes later.
         """
         door_authority.misbehaviour.refusal = Problem("unauthorized", "Invalid response from …: 404")
 
-        check_failure(house, "http.404")
-        check_recovery(house, door_authority)
+        check_failure(app, "http.404")
+        check_recovery(app, door_authority)
 
     @pytest.mark.parametrize(
         ("kind", "fault"),
@@ -247,17 +247,17 @@ class TestOrders:
         ids=["expired", "foreign"],
     )
     def test_an_order_that_has_ended_meanwhile_is_placed_anew(
-        self, house: House, door_authority: DevelopmentAuthority, kind: str, fault: Fault
+        self, app: App, door_authority: DevelopmentAuthority, kind: str, fault: Fault
     ) -> None:
         """
         An order lives for a week at most; an outage may last longer.
         """
         door_authority.misbehaviour.fail("finalize", Fault(503), times=None)
-        check_failure(house, "ca.maintenance")
+        check_failure(app, "ca.maintenance")
         before = ordered(door_authority)
-        door_authority.misbehaviour.behave()
+        door_authority.misbehaviour.reset()
         door_authority.misbehaviour.fail(kind, fault)
-        outcome = house.issuer.issue((NAME,))
+        outcome = app.issuance.issue((NAME,))
 
         assert "issued" == outcome.state
         assert before + 1 == ordered(door_authority)
@@ -270,33 +270,33 @@ class TestCertificates:
         ids=lambda flaw: flaw.name.lower(),
     )
     def test_a_wrong_one_is_never_installed(
-        self, house: House, door_authority: DevelopmentAuthority, flaw: Flaw
+        self, app: App, door_authority: DevelopmentAuthority, flaw: Flaw
     ) -> None:
         """
         Names, key, chain, dates: what does not fit is not shown to visitors.
         """
         door_authority.misbehaviour.flaws = frozenset({flaw})
 
-        check_failure(house, "acme.bad_cert")
-        check_recovery(house, door_authority)
+        check_failure(app, "acme.bad_cert")
+        check_recovery(app, door_authority)
 
     def test_a_chain_that_is_missing_is_the_business_of_a_private_ca(
-        self, house: House, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         Its root may sign certificates itself. A public CA has an intermediate, which browsers do not know.
         """
         door_authority.misbehaviour.flaws = frozenset({Flaw.CHAIN_MISSING})
-        (desk,) = house.desks
-        public = replace(desk, choice=replace(desk.choice, kind="public"), check_eligible=lambda: None)
-        issuer = replace(house.issuer, desks=[public])
-        assert "acme.bad_cert" == failure_of(lambda: issuer.issue((NAME,), force=True)).code
+        (issuer,) = app.issuers
+        public = replace(issuer, ca=replace(issuer.ca, kind="public"), check_eligible=lambda: None)
+        issuance = replace(app.issuance, issuers=[public])
+        assert "acme.bad_cert" == failure_of(lambda: issuance.issue((NAME,), force=True)).code
 
-        assert "issued" == house.issuer.issue((NAME,), force=True).state
-        stored = house.volume.current(NAME)
+        assert "issued" == app.issuance.issue((NAME,), force=True).state
+        stored = app.certificates.current(NAME)
         assert stored is not None
         assert b"" == stored.certificate.chain_pem
-        assert "kept" == house.issuer.issue((NAME,)).state
+        assert "kept" == app.issuance.issue((NAME,)).state
 
     @pytest.mark.parametrize("hours", [-3, -1, 1, 3])
     def test_a_clock_that_is_hours_apart_installs_nothing_that_is_not_valid(
@@ -316,22 +316,22 @@ class TestCertificates:
             return datetime.now(UTC) + apart - timedelta(seconds=5 * (apart > timedelta()))
 
         url = door_authority.directory_url
-        with open_house(tmp_path, connection, url, http_port, clock=clock) as house:
+        with open_app(tmp_path, connection, url, http_port, clock=clock) as app:
             if abs(hours) == 3:
-                failure = failure_of(lambda: house.issuer.issue((NAME,)))
+                failure = failure_of(lambda: app.issuance.issue((NAME,)))
                 assert "clock.skew" == failure.code
-                assert house.traefik.files(NAME) is None
+                assert app.traefik.files(NAME) is None
                 assert 0 == ordered(door_authority)
             else:
-                assert "issued" == house.issuer.issue((NAME,)).state
+                assert "issued" == app.issuance.issue((NAME,)).state
 
 
-def check_failure_without_next(house: House, code: str) -> None:
+def check_failure_without_next(app: App, code: str) -> None:
     """
     A renewal fails with a *code* after which the same request would get the same answer.
     """
-    before = in_service(house, NAME)
-    failure = failure_of(lambda: house.issuer.issue((NAME,), force=True))
+    before = in_service(app, NAME)
+    failure = failure_of(lambda: app.issuance.issue((NAME,), force=True))
 
     assert code == failure.code
-    assert before == in_service(house, NAME)
+    assert before == in_service(app, NAME)

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from certworker.development.authority import DevelopmentAuthority
-from certworker.intake.queue import SCHEDULED_KEY, wake_at
-from certworker.intake.survey import survey
-from tests.houses import environment
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.worker.producer import SCHEDULED_KEY, wake_at
+from certworker.worker.queue_stats import queue_stats
+from tests.app_fixture import environment
 from tests.servers.redis import RedisServer
 from tests.servers.secure_sentinels import SecureSentinels
 from tests.servers.sentinels import PATIENCE_SECONDS, SERVICE, Sentinels
@@ -70,7 +70,9 @@ class TestFailover:
             with promote(sentinels).client() as promoted:
                 asked = worker.command("request", "--wait", "second.localhost")
                 assert 0 == asked.returncode, f"{asked.stdout}{asked.stderr}\n{worker.log}"
-                wait_until(lambda: survey(promoted).scheduler or None, lambda: worker.log, PATIENCE_SECONDS)
+                wait_until(
+                    lambda: queue_stats(promoted).scheduler or None, lambda: worker.log, PATIENCE_SECONDS
+                )
                 moment = datetime.now(UTC) + timedelta(seconds=1)
                 wake_at(promoted, moment)
                 look = f"look-{ceil(moment.timestamp())}"

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from certworker.development.authority import DevelopmentAuthority
-from certworker.intake.health import Report, reports
-from tests.houses import environment
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.worker.health import Report, reports
+from tests.app_fixture import environment
 from tests.servers.development import development_authority
 from tests.servers.engine import Engine
 from tests.servers.ports import free_port

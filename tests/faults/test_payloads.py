@@ -20,19 +20,19 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from certworker.acme.network import Network
 from certworker.acme.order import Order
-from certworker.acme.refusals import refusal
+from certworker.acme.order_context import OrderContext
+from certworker.acme.problem_mapping import failure_from_reply
 from certworker.acme.renewal_info import RenewalInfo
 from certworker.acme.resources import OrderState
+from certworker.acme.session import Session
 from certworker.acme.transport import Reply, Transport
-from certworker.acme.world import World
 from certworker.certificates import Certificate, PrivateKey
-from certworker.development.authority import DevelopmentAuthority
+from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
-from certworker.intake.functions import functions_of
-from certworker.intake.jobs import registered
-from tests.houses import open_house
+from certworker.worker.job_class import job_class_for
+from certworker.worker.tasks import build_tasks
+from tests.app_fixture import open_app
 
 COUNT = 10_000
 
@@ -62,7 +62,7 @@ WORDS = (
     "domain",
     "domains",
     "force",
-    "i_know",
+    "use_full_quota",
     "tenant",
     "certworker.issue",
     "certworker.remove",
@@ -160,8 +160,8 @@ class TestJobs:
         random, refused = Random(1), 0
         caplog.set_level(logging.WARNING, "certworker")
         url = door_authority.directory_url
-        with open_house(tmp_path, connection, url, http_port, CERTWORKER_PRIVATE_NETWORK="false") as house:
-            kind, before = registered(functions_of(house)), everything(tmp_path.parent)
+        with open_app(tmp_path, connection, url, http_port, CERTWORKER_PRIVATE_NETWORK="false") as app:
+            kind, before = job_class_for(build_tasks(app)), everything(tmp_path.parent)
             for number in range(COUNT):
                 caplog.clear()
                 data = job(random)
@@ -295,10 +295,10 @@ class TestAnswers:
         def ask(url: str, _payload: dict[str, Any] | None = None) -> Reply:
             told["answers"] += 1
             if (reply := answer(random, url)).status >= 400:
-                raise refusal(reply, "The CA", clock())
+                raise failure_from_reply(reply, "The CA", clock())
             return reply
 
-        world = World("The CA", ask, "thumbprint", "Root", clock, clock.sleep, random)
+        world = OrderContext("The CA", ask, "thumbprint", "Root", clock, clock.sleep, random)
 
         def order() -> object:
             placed = Order(
@@ -309,7 +309,7 @@ class TestAnswers:
 
         def advice() -> object:
             told["answers"] += 2
-            network = Network("The CA", f"{base}/directory", Parrot(random), clock)
+            network = Session("The CA", f"{base}/directory", Parrot(random), clock)
             return RenewalInfo(network, clock).suggestion("an.id", "shop.localhost")
 
         while told["answers"] < COUNT:

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from certworker.assembly import House
-from certworker.errors.authority import BadNonce
-from certworker.issuance import Outcome
-from tests.houses import open_house
+from certworker.app import App
+from certworker.errors.acme import BadNonce
+from certworker.issuance.service import Outcome
+from tests.app_fixture import open_app
 from tests.servers.pebble import Pebble
 
 #: It waits for up to 15 s before each validation otherwise.
@@ -54,27 +54,27 @@ class TestUnpleasant:
         """
         names = [f"shop{number}.localhost" for number in range(COUNT // 2)]
         with (
-            open_house(
+            open_app(
                 tmp_path,
                 connection,
                 unpleasant.directory_url,
                 unpleasant.http_port,
                 CERTWORKER_CA_BUNDLE=str(unpleasant.ca_bundle),
-            ) as house,
+            ) as app,
             ThreadPoolExecutor(AT_ONCE) as pool,
         ):
             outcomes = [
-                *pool.map(lambda name: _issued(house, name), names),
-                *pool.map(lambda name: _issued(house, name, force=True), names),
+                *pool.map(lambda name: _issued(app, name), names),
+                *pool.map(lambda name: _issued(app, name, force=True), names),
             ]
 
         assert ["issued"] * COUNT == [outcome.state for outcome in outcomes]
         assert COUNT == len({outcome.facts.serial for outcome in outcomes})
 
 
-def _issued(house: House, name: str, *, force: bool = False) -> Outcome:
+def _issued(app: App, name: str, *, force: bool = False) -> Outcome:
     # Six refusals in a row end an attempt, not the order: the agenda has the next attempt in ten seconds.
     for _ in range(ATTEMPTS):
         with suppress(BadNonce):
-            return house.issuer.issue((name,), force=force)
+            return app.issuance.issue((name,), force=force)
     raise AssertionError(f"{name} has met {ATTEMPTS} times six bad nonces in a row")

@@ -16,19 +16,19 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from certworker.assembly import House
-from certworker.development.authority import DevelopmentAuthority
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
-from certworker.intake.functions import functions_of
-from certworker.ledger.budget import BUDGET
-from certworker.serving.traefik import Traefik
-from certworker.serving.volume import Volume
+from certworker.ratelimits.budget import BUDGET
+from certworker.storage.certificate_store import CertificateStore
+from certworker.traefik.config import TraefikConfig
+from certworker.worker.tasks import build_tasks
+from tests.app_fixture import environment, open_app
 from tests.faults.service import NAME, in_service
-from tests.houses import environment, open_house
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
-from tests.serving.authority import Signer
-from tests.serving.trace import Effect, Trace
+from tests.storage.authority import Signer
+from tests.storage.trace import Effect, Trace
 
 #: Limits that no test reaches, so that the budget keeps books.
 LIMITS = {
@@ -47,7 +47,7 @@ class World:
     A house whose Redis may be harmed, and what is in the way of a publication.
     """
 
-    house: House
+    app: App
     place: Path
     redis: RedisServer
     authority: DevelopmentAuthority
@@ -105,12 +105,12 @@ def world(
     limits.write_text(json.dumps({url: LIMITS}))
     with (
         own_redis.client() as connection,
-        open_house(tmp_path, connection, url, http_port, CERTWORKER_LIMITS_FILE=str(limits)) as house,
+        open_app(tmp_path, connection, url, http_port, CERTWORKER_LIMITS_FILE=str(limits)) as app,
         ExitStack() as stack,
     ):
-        house.volume._linking.patience_seconds = house.traefik._lock.patience_seconds = 0.2
-        house.issuer.issue(("first.localhost",))
-        yield World(house, tmp_path, own_redis, door_authority, stack)
+        app.certificates._linking.patience_seconds = app.traefik._lock.patience_seconds = 0.2
+        app.issuance.issue(("first.localhost",))
+        yield World(app, tmp_path, own_redis, door_authority, stack)
 
 
 def fail(number: int) -> None:
@@ -153,13 +153,13 @@ def file_in_the_way(world: World) -> None:
 #: Each fails the attempt after the CA has signed.
 OBSTACLES: dict[str, Obstacle] = {
     "the volume is locked": lambda world: world.stack.enter_context(
-        Volume(world.place / "certificates")._linking.held()
+        CertificateStore(world.place / "certificates")._linking.held()
     ),
     "the disk is full for the links": lambda world: world.on(
         "rename", "certificates/.certworker/live", lambda: fail(errno.ENOSPC)
     ),
     "Traefik's directory is locked": lambda world: world.stack.enter_context(
-        Traefik(world.place / "config")._lock.held()
+        TraefikConfig(world.place / "config")._lock.held()
     ),
     "the disk of Traefik's files is full": lambda world: world.on(
         "create", "config/.certworker", lambda: fail(errno.ENOSPC)
@@ -183,7 +183,7 @@ class TestFailures:
         """
         OBSTACLES[kind](world)
         with pytest.raises(CertworkerError):
-            world.house.issuer.issue((NAME,))
+            world.app.issuance.issue((NAME,))
         (generation,) = world.generations
         world.stack.close()
         asked, books = world.asked, world.books
@@ -192,16 +192,16 @@ class TestFailures:
         def no_check(*_: object, **__: object) -> None:
             raise AssertionError("a check costs time, and may refuse what is there already")
 
-        house = replace(world.house, issuer=replace(world.house.issuer, checks=no_check))
-        told = functions_of(house)["certworker.issue"](domain=NAME)
+        app = replace(world.app, issuance=replace(world.app.issuance, preflight=no_check))
+        told = build_tasks(app)["certworker.issue"](domain=NAME)
 
         assert ("issued", [NAME]) == (told["state"], told["names"])
-        assert in_service(house, NAME) == told["serial"]
+        assert in_service(app, NAME) == told["serial"]
         assert [generation] == world.generations
         assert (asked, books) == (world.asked, world.books)
         assert 1 == asked.count("finalize") - 1
-        assert "kept" == house.issuer.issue((NAME,)).state
-        assert [] == house.volume.unpublished_sets()
+        assert "kept" == app.issuance.issue((NAME,)).state
+        assert [] == app.certificates.unpublished_sets()
 
     def test_a_full_disk_before_the_certificate_is_stored_costs_one_order(self, world: World) -> None:
         """
@@ -209,13 +209,13 @@ class TestFailures:
         """
         world.on("create", "certificates/.certworker/generations", lambda: fail(errno.ENOSPC))
         with pytest.raises(CertworkerError):
-            world.house.issuer.issue((NAME,))
+            world.app.issuance.issue((NAME,))
         assert [] == world.generations
         world.stack.close()
         books = world.books
         assert books
 
-        assert "issued" == world.house.issuer.issue((NAME,)).state
+        assert "issued" == world.app.issuance.issue((NAME,)).state
         assert 1 == len(world.generations)
         assert (2, 2) == (world.asked.count("newOrder"), world.asked.count("finalize"))
         assert books == world.books
@@ -225,35 +225,35 @@ class TestFailures:
         The certificate is in service and recorded; the next attempt forgets what it needed.
         """
         refuse(world, "getdel")
-        assert "issued" == world.house.issuer.issue((NAME,)).state
+        assert "issued" == world.app.issuance.issue((NAME,)).state
         world.stack.close()
         asked = world.asked
 
-        assert "kept" == world.house.issuer.issue((NAME,)).state
+        assert "kept" == world.app.issuance.issue((NAME,)).state
         assert asked == world.asked
         assert 1 == len(world.generations)
-        assert [] == world.house.volume.unpublished_sets()
-        assert world.house.desks[0].under_way.find((NAME,)) is None
+        assert [] == world.app.certificates.unpublished_sets()
+        assert world.app.issuers[0].pending_orders.find((NAME,)) is None
 
     def test_force_after_a_failed_publication_publishes(self, world: World) -> None:
         """
         RQ runs the very same job again after a worker died, and that job may be a forced one.
         """
-        first = world.house.issuer.issue((NAME,))
+        first = world.app.issuance.issue((NAME,))
         file = world.place / f"config/{NAME}.yml"
         file.unlink()
         file.mkdir()
         with pytest.raises(CertworkerError):
-            world.house.issuer.issue((NAME,), force=True)
+            world.app.issuance.issue((NAME,), force=True)
         file.rmdir()
-        again = world.house.issuer.issue((NAME,), force=True)
+        again = world.app.issuance.issue((NAME,), force=True)
 
         assert "issued" == again.state
         assert first.facts.serial != again.facts.serial
-        assert again.facts.serial == in_service(world.house, NAME)
+        assert again.facts.serial == in_service(world.app, NAME)
         assert 3 == world.asked.count("newOrder")
 
-        assert again.facts.serial != world.house.issuer.issue((NAME,), force=True).facts.serial
+        assert again.facts.serial != world.app.issuance.issue((NAME,), force=True).facts.serial
 
     def test_workers_that_died_at_it_are_no_reason_to_wait(self, world: World) -> None:
         """
@@ -261,13 +261,13 @@ class TestFailures:
         """
         file_in_the_way(world)
         with pytest.raises(CertworkerError):
-            world.house.issuer.issue((NAME,))
+            world.app.issuance.issue((NAME,))
         world.stack.close()
-        now = world.house.clock()
+        now = world.app.clock()
         for _ in range(3):
-            world.house.records.began((NAME,), next_look=now + timedelta(days=1), now=now)
+            world.app.records.start_attempt((NAME,), next_check=now + timedelta(days=1), now=now)
 
-        assert "issued" == world.house.issuer.issue((NAME,)).state
+        assert "issued" == world.app.issuance.issue((NAME,)).state
 
     def test_what_a_later_worker_has_replaced_is_not_published(self, world: World) -> None:
         """
@@ -275,15 +275,15 @@ class TestFailures:
         """
         file_in_the_way(world)
         with pytest.raises(CertworkerError):
-            world.house.issuer.issue((NAME,))
+            world.app.issuance.issue((NAME,))
         world.stack.close()
-        with world.house.locks.hold([NAME]) as lease:
+        with world.app.locks.hold([NAME]) as lease:
             newer = Signer().certificate(NAME)
-            world.house.volume.store(newer, authority="a", kind="private", token=lease.token)
+            world.app.certificates.store(newer, authority="a", kind="private", token=lease.token)
 
-        assert "issued" == world.house.issuer.issue((NAME,)).state
-        assert newer.serial == in_service(world.house, NAME)
-        assert [] == world.house.volume.unpublished_sets()
+        assert "issued" == world.app.issuance.issue((NAME,)).state
+        assert newer.serial == in_service(world.app, NAME)
+        assert [] == world.app.certificates.unpublished_sets()
 
     def test_a_name_that_is_removed_meanwhile_stays_removed(self, world: World) -> None:
         """
@@ -291,12 +291,12 @@ class TestFailures:
         """
         file_in_the_way(world)
         with pytest.raises(CertworkerError):
-            world.house.issuer.issue((NAME,))
+            world.app.issuance.issue((NAME,))
         world.stack.close()
-        world.house.removal.remove(NAME)
+        world.app.removal.remove(NAME)
 
-        assert [] == world.house.volume.unpublished_sets()
-        assert 0 == world.house.repair.resume_publications()
+        assert [] == world.app.certificates.unpublished_sets()
+        assert 0 == world.app.repair.resume_publications()
 
     def test_what_waits_for_its_publication_is_never_pruned(self, world: World) -> None:
         """
@@ -304,12 +304,12 @@ class TestFailures:
         """
         OBSTACLES["the volume is locked"](world)
         with pytest.raises(CertworkerError):
-            world.house.issuer.issue((NAME,))
-        world.house.volume.prune(world.house.traefik.served())
+            world.app.issuance.issue((NAME,))
+        world.app.certificates.prune(world.app.traefik.served())
         world.stack.close()
 
         assert 1 == len(world.generations)
-        assert "issued" == world.house.issuer.issue((NAME,)).state
+        assert "issued" == world.app.issuance.issue((NAME,)).state
 
 
 class TestWorker:

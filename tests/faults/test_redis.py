@@ -17,33 +17,33 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from certworker.assembly import House
-from certworker.development.authority import DevelopmentAuthority
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
-from certworker.ledger.faults import failure_of
-from certworker.ledger.lock import LOCKS
+from certworker.redis.failures import to_failure
+from certworker.state.locks import LOCKS
+from tests.app_fixture import open_app
 from tests.faults.accidents import Accidents
 from tests.faults.service import NAME, in_service
-from tests.houses import open_house
 from tests.servers.redis import RedisServer
 
 
 @pytest.fixture
-def house(
+def app(
     tmp_path: Path, own_redis: RedisServer, door_authority: DevelopmentAuthority, http_port: int
-) -> Iterator[House]:
+) -> Iterator[App]:
     """
     A house at `server` with a certificate for NAME in service.
     """
     with (
         Redis(host="127.0.0.1", port=own_redis.port, retry=Retry(NoBackoff(), 3)) as connection,
-        open_house(tmp_path, connection, door_authority.directory_url, http_port) as opened,
+        open_app(tmp_path, connection, door_authority.directory_url, http_port) as opened,
     ):
-        opened.issuer.issue((NAME,))
+        opened.issuance.issue((NAME,))
         yield opened
 
 
-def renewed(house: House, number: int | None, accident: Callable[[], object]) -> tuple[str, int]:
+def renewed(app: App, number: int | None, accident: Callable[[], object]) -> tuple[str, int]:
     """
     Renew with an *accident* before the command *number* (from 0; None: without).
 
@@ -66,9 +66,9 @@ def renewed(house: House, number: int | None, accident: Callable[[], object]) ->
 
     kind.send_packed_command = counting
     try:
-        outcome: str = house.issuer.issue((NAME,), force=True).state
+        outcome: str = app.issuance.issue((NAME,), force=True).state
     except RedisError as error:
-        outcome = failure_of(error, "here").code
+        outcome = to_failure(error, "here").code
     except CertworkerError as failure:
         outcome = failure.code
     finally:
@@ -82,30 +82,30 @@ class TestRenewals:
         "accident", ["cut", "empty", "evict", "crowd", "hang", "read_only", "fill", "kill"]
     )
     def test_an_accident_at_each_command_loses_nothing_that_is_in_service(
-        self, house: House, own_redis: RedisServer, accident: str
+        self, app: App, own_redis: RedisServer, accident: str
     ) -> None:
         """
         Redis is the memory that may be lost; the volume is the one that counts.
         """
         accidents, outcomes = Accidents(own_redis), Counter[str]()
-        _, steps = renewed(house, None, accidents.repair)
+        _, steps = renewed(app, None, accidents.repair)
         for number in range(steps):
-            outcome, _ = renewed(house, number, getattr(accidents, accident))
+            outcome, _ = renewed(app, number, getattr(accidents, accident))
             outcomes[outcome] += 1
-            assert in_service(house, NAME)
+            assert in_service(app, NAME)
             accidents.repair()
             # Nobody could give it back; in production its lease ends.
-            house.connection.delete(LOCKS + NAME)
-            house.rounds.reconcile()
-            assert NAME in house.agenda
+            app.connection.delete(LOCKS + NAME)
+            app.reconciler.reconcile()
+            assert NAME in app.agenda
 
         assert steps >= 12
         assert accident != "crowd" or accidents.evicted >= steps
         assert EXPECTED[accident] >= set(outcomes), outcomes
-        assert "issued" == house.issuer.issue((NAME,), force=True).state
+        assert "issued" == app.issuance.issue((NAME,), force=True).state
         # A Redis that is read-only loses no token either; the maintenance of the worker removes those.
-        assert accident == "read_only" or {} == house.tokens.all()
-        assert {NAME} >= {token.name for token in house.tokens.all().values()}
+        assert accident == "read_only" or {} == app.tokens.all()
+        assert {NAME} >= {token.name for token in app.tokens.all().values()}
 
 
 #: What may become of a renewal that meets an accident.

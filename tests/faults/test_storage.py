@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from certworker.assembly import House
-from certworker.development.authority import DevelopmentAuthority
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
+from tests.app_fixture import open_app
 from tests.faults.service import NAME, in_service
-from tests.houses import open_house
-from tests.serving.trace import Trace, fault
+from tests.storage.trace import Trace, fault
 
 DISKS = pytest.mark.parametrize(
     ("number", "code"),
@@ -34,12 +34,12 @@ DISKS = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def renewable(house: House) -> House:
+def renewable(app: App) -> App:
     """
     A house with a certificate for NAME in service.
     """
-    house.issuer.issue((NAME,))
-    return house
+    app.issuance.issue((NAME,))
+    return app
 
 
 def ordered(authority: DevelopmentAuthority, kind: str = "newOrder") -> int:
@@ -49,12 +49,12 @@ def ordered(authority: DevelopmentAuthority, kind: str = "newOrder") -> int:
     return sum(asked.kind == kind for asked in authority.requests)
 
 
-def failure_of(house: House) -> CertworkerError | None:
+def failure_of(app: App) -> CertworkerError | None:
     """
     How a renewal for NAME fails; None: it does not.
     """
     try:
-        house.issuer.issue((NAME,), force=True)
+        app.issuance.issue((NAME,), force=True)
     except CertworkerError as failure:
         return failure
     return None
@@ -63,7 +63,7 @@ def failure_of(house: House) -> CertworkerError | None:
 class TestFailingDisks:
     @DISKS
     def test_the_old_certificate_serves_on_from_each_change_of_a_renewal(
-        self, renewable: House, tmp_path: Path, number: int, code: str
+        self, renewable: App, tmp_path: Path, number: int, code: str
     ) -> None:
         """
         The disk fails from the n-th change on, and is well again for the next n.
@@ -95,7 +95,7 @@ class TestFailingDisks:
 class TestKnownBefore:
     @DISKS
     def test_a_disk_that_has_failed_is_told_and_nothing_is_ordered(
-        self, house: House, door_authority: DevelopmentAuthority, tmp_path: Path, number: int, code: str
+        self, app: App, door_authority: DevelopmentAuthority, tmp_path: Path, number: int, code: str
     ) -> None:
         """
         An order for a certificate that cannot be stored costs a limit and helps nobody.
@@ -103,7 +103,7 @@ class TestKnownBefore:
         trace = Trace(tmp_path)
         trace.before = fault(0, number)
         with trace.recording():
-            failure = failure_of(house)
+            failure = failure_of(app)
 
         assert failure is not None
         assert code == failure.code
@@ -122,20 +122,20 @@ class TestKnownBefore:
         After a restore from a backup, most often.
         """
         url = door_authority.directory_url
-        with open_house(reachable, connection, url, http_port) as former:
-            former.issuer.issue((NAME,))
+        with open_app(reachable, connection, url, http_port) as former:
+            former.issuance.issue((NAME,))
         # What was well is not looked at again for a minute, but by another worker.
-        with open_house(reachable, connection, url, http_port) as house:
-            before, serial = ordered(door_authority), in_service(house, NAME)
+        with open_app(reachable, connection, url, http_port) as app:
+            before, serial = ordered(door_authority), in_service(app, NAME)
             with nobody(reachable, reachable / place):
-                failure = failure_of(house)
+                failure = failure_of(app)
 
             assert failure is not None
             assert "fs.readonly" == failure.code
             assert f"{reachable / place} belongs to " in failure.message
             assert f"-R {65534 if os.geteuid() == 0 else os.geteuid()} " in failure.remedy
             assert before == ordered(door_authority)
-            assert serial == in_service(house, NAME)
+            assert serial == in_service(app, NAME)
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from certworker.development.authority import DevelopmentAuthority
-from certworker.intake.queue import request_certificate
-from certworker.intake.worker import STOP_DEADLINE_SECONDS
-from certworker.serving.traefik import Traefik
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.traefik.config import TraefikConfig
+from certworker.worker.producer import request_certificate
+from certworker.worker.worker import STOP_DEADLINE_SECONDS
+from tests.app_fixture import environment
 from tests.faults.accidents import Accidents
-from tests.houses import environment
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
 
@@ -77,7 +77,7 @@ def wait_until_served(place: Path, names: list[str], worker: WorkerProcess) -> N
     """
     Return when each of *names* is in service.
     """
-    traefik = Traefik(place / "config")
+    traefik = TraefikConfig(place / "config")
     wait_until(
         lambda: all(traefik.files(name) for name in names) or None,
         lambda: f"{[name for name in names if not traefik.files(name)]}\n{worker.log[-5000:]}",
@@ -112,7 +112,7 @@ class TestTerminated:
         began = time.monotonic()
         assert 0 == worker.terminate(STOP_DEADLINE_SECONDS + 30)
         took = time.monotonic() - began
-        door_authority.misbehaviour.behave()
+        door_authority.misbehaviour.reset()
         worker.start()
         wait_until_served(tmp_path, names, worker)
 

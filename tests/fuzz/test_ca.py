@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certworker.acme.authority import Authority
+from certworker.acme.client import AcmeClient
 from certworker.certificates import Certificate, PrivateKey
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.messages import Reply, Request
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.messages import Reply, Request
 from certworker.errors import CertworkerError
 from tests.acme.clients import client_of, presented
 from tests.fuzz.strategies import anything, places, raw, texts, written
@@ -132,12 +132,12 @@ class Clock:
 
 
 @pytest.fixture
-def issue(challenge_server: ChallengeServer) -> Callable[[Authority, str], Certificate]:
+def issue(challenge_server: ChallengeServer) -> Callable[[AcmeClient, str], Certificate]:
     """
     Return what orders a certificate, from the order to the check of the chain.
     """
 
-    def ordered(client: Authority, name: str) -> Certificate:
+    def ordered(client: AcmeClient, name: str) -> Certificate:
         order = presented(client.order((name,)), challenge_server)
         order.validate()
         key = PrivateKey.generate()
@@ -151,7 +151,7 @@ def issue(challenge_server: ChallengeServer) -> Callable[[Authority, str], Certi
 @given(told=st.dictionaries(st.sampled_from(KINDS), lies, min_size=1, max_size=3), fresh=st.booleans())
 def test_order(
     authority: DevelopmentAuthority,
-    issue: Callable[[Authority, str], Certificate],
+    issue: Callable[[AcmeClient, str], Certificate],
     tmp_path_factory: pytest.TempPathFactory,
     told: dict[str, Lie],
     fresh: bool,
@@ -174,8 +174,8 @@ def test_order(
         attempts: list[Callable[[], object]] = [
             client.check,
             lambda: issue(client, NAME),
-            lambda: client.suggestion("aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE", NAME),
-            client.custody.show,
+            lambda: client.renewal_suggestion("aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE", NAME),
+            client.custody.info,
         ]
         for attempt in attempts:
             failure = _failure_of(attempt)
@@ -193,7 +193,7 @@ def _failure_of(attempt: Callable[[], object]) -> CertworkerError | None:
 
 
 def _issued_at_last(
-    client: Authority, issue: Callable[[Authority, str], Certificate], clock: Clock
+    client: AcmeClient, issue: Callable[[AcmeClient, str], Certificate], clock: Clock
 ) -> Certificate:
     for _ in range(2):
         with suppress(CertworkerError):

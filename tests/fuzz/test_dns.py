@@ -17,10 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certworker.checks.caa import Issuer, check_caa
-from certworker.checks.dns import Ask, ask
-from certworker.checks.resolver import Resolver
-from certworker.checks.verdict import Question
+from certworker.preflight.caa import CaaIssuer, check_caa
+from certworker.preflight.dns.query import DnsQuestion, query_servers
+from certworker.preflight.dns.resolver import Resolver
+from certworker.preflight.result import CheckContext
 from tests.servers.listening import TcpServer
 from tests.servers.ports import free_port
 
@@ -193,9 +193,9 @@ def test_question(hostile: HostileServer, answer: Answer, kind: str) -> None:
     The answer about one name is what it is, and the neighbor has its address.
     """
     hostile.answer = answer
-    neighbor, own = Ask(hostile.address, NEIGHBOR, "A"), Ask(hostile.address, NAME, kind)
+    neighbor, own = DnsQuestion(hostile.address, NEIGHBOR, "A"), DnsQuestion(hostile.address, NAME, kind)
 
-    heard = ask([own, neighbor])
+    heard = query_servers([own, neighbor])
 
     heard[own].of(NAME, kind), heard[own].aliases(NAME)
     assert (ADDRESS,) == heard[neighbor].of(NEIGHBOR, "A")
@@ -207,10 +207,10 @@ def test_walk(hostile: HostileServer, answer: Answer) -> None:
     The walk through DNS ends with records that the checks can judge.
     """
     hostile.answer = answer
-    issuers = [Issuer("Let's Encrypt", ("letsencrypt.org",), None)]
+    issuers = [CaaIssuer("Let's Encrypt", ("letsencrypt.org",), None)]
 
     found = Resolver([hostile.address]).look_up(NAME)
 
     assert found.name == NAME
-    verdict = check_caa(Question(NAME, found), lambda: issuers)
-    assert all(str(each).isprintable() for each in (verdict.failure, *verdict.remarks) if each)
+    verdict = check_caa(CheckContext(NAME, found), lambda: issuers)
+    assert all(str(each).isprintable() for each in (verdict.failure, *verdict.warnings) if each)

@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certworker.answer import CHALLENGE_PATH
-from certworker.checks.addresses import Address
-from certworker.checks.diagnosis import diagnosis
-from certworker.checks.probe import Probe
-from certworker.door import Door
+from certworker.challenges.challenge import CHALLENGE_PATH
 from certworker.errors import CertworkerError
-from certworker.serving.containers import Containers
+from certworker.http import HttpServer
+from certworker.integrations.docker.client import DockerClient
+from certworker.preflight.addresses import Address
+from certworker.preflight.port80.diagnosis import diagnosis
+from certworker.preflight.port80.probe import Probe
 from certworker.settings import HttpAddress
-from certworker.settings.reloads import Reload
+from certworker.settings.reload import Reload
 from tests.fuzz.strategies import as_bytes, documents, raw, spoiled, texts, written
 from tests.servers.web import Respond, WebServer, response, says
 
@@ -90,7 +90,7 @@ def test_probe(server: WebServer, answer: bytes) -> None:
     server.respond = says(answer)
     journey = Probe(server.port, False, resolve, 2).fetch(NAME, CHALLENGE_PATH + TOKEN, HOME)
 
-    assert not journey.brings(f"{TOKEN}.other")
+    assert not journey.matches(f"{TOKEN}.other")
     assert str(diagnosis(NAME, journey, [])).isprintable()
 
 
@@ -154,7 +154,7 @@ def test_containers(server: WebServer, listed: object, answer: bytes, version: b
     """
     A container of which the engine says odd things hides no other.
     """
-    engine = Containers(f"tcp://127.0.0.1:{server.port}")
+    engine = DockerClient(f"tcp://127.0.0.1:{server.port}")
     both = written([listed, NEIGHBOR])
     server.respond = engine_with(both, VERSION)
     with suppress(CertworkerError):
@@ -179,7 +179,7 @@ def test_starts(server: WebServer, lines: list[bytes]) -> None:
     neighbor = json.dumps({**EVENT, "Actor": {"ID": "1", "Attributes": {"name": "neighbor"}}}).encode()
     events = b"\n".join([*(line.replace(b"\n", b" ").replace(b"\r", b" ") for line in lines), neighbor, b""])
     server.respond = engine_with(events, VERSION)
-    starts = Containers(f"tcp://127.0.0.1:{server.port}").starts("certworker.domains")
+    starts = DockerClient(f"tcp://127.0.0.1:{server.port}").starts("certworker.domains")
     try:
         assert "neighbor" in [each.name for each in starts]
     finally:
@@ -187,11 +187,11 @@ def test_starts(server: WebServer, lines: list[bytes]) -> None:
 
 
 @pytest.fixture(scope="module")
-def door() -> Iterator[Door]:
+def door() -> Iterator[HttpServer]:
     """
     The worker's server, with one token.
     """
-    door = Door(
+    door = HttpServer(
         HttpAddress("127.0.0.1", 0),
         answer={TOKEN: f"{TOKEN}.thumbprint"}.get,
         healthy=lambda: {"healthy": True},
@@ -221,7 +221,7 @@ sent = st.lists(
 
 
 @given(start=starts, sent=sent, body=bodies, path=texts)
-def test_door(door: Door, start: bytes, sent: list[tuple[str, str]], body: bytes, path: str) -> None:
+def test_door(door: HttpServer, start: bytes, sent: list[tuple[str, str]], body: bytes, path: str) -> None:
     """
     No request ends the server: the next one is answered.
     """

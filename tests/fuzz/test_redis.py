@@ -18,37 +18,37 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis import Redis
 
+from certworker.challenges.tokens import TOKENS, ChallengeTokens
 from certworker.errors import CertworkerError
-from certworker.errors.limits import LocalGuard, Paused
-from certworker.errors.machine import AlreadyUnderWay, BadJob, SchemaTooNew
-from certworker.errors.naming import PayloadFailure
+from certworker.errors.payload import PayloadFailure
+from certworker.errors.rate import LocalGuard, Paused
 from certworker.errors.redis import RedisFault
-from certworker.intake.appwrite.messages import Message, read_resque, read_utopia
-from certworker.intake.following import follow
-from certworker.intake.health import REPORTS, Health, reports
-from certworker.intake.jobs import READ, registered
-from certworker.intake.payload import read_call
-from certworker.intake.queue import QUEUE, request_certificate
-from certworker.intake.survey import survey
-from certworker.ledger.agenda import AGENDA, Agenda
-from certworker.ledger.budget import BUDGET, PAUSES, Budget
-from certworker.ledger.configuration import has_changed
-from certworker.ledger.daily import Daily
-from certworker.ledger.doubts import Doubts
-from certworker.ledger.events import EVENTS, Events
-from certworker.ledger.lanes import LANE, LANES, Lanes, NewJob, Request
-from certworker.ledger.limits import LETS_ENCRYPT
-from certworker.ledger.lock import FENCE, LOCKS, NameLocks
-from certworker.ledger.orders import OrdersUnderWay
-from certworker.ledger.outbox import Outbox, Told
-from certworker.ledger.prices import set_of
-from certworker.ledger.record import RECORDS, Records
-from certworker.ledger.schema import KEY, check_schema
-from certworker.ledger.story import STORIES, Event, Stories
-from certworker.ledger.tokens import TOKENS, ChallengeTokens
-from certworker.reports.notice import Notice, plain, read, sort
-from certworker.settings import AuthorityChoice
+from certworker.errors.worker import AlreadyUnderWay, BadJob, SchemaTooNew
+from certworker.integrations.appwrite.messages import Message, read_resque, read_utopia
+from certworker.issuance.pending_orders import PendingOrderStore
+from certworker.notify.message import Notification, plain, read, sort
+from certworker.ratelimits.budget import BUDGET, PAUSES, Budget
+from certworker.ratelimits.charges import set_of
+from certworker.ratelimits.limits import LETS_ENCRYPT
+from certworker.renewal.agenda import AGENDA, Agenda
+from certworker.settings import CaChoice
+from certworker.state.configuration import has_changed
+from certworker.state.domain_records import RECORDS, DomainRecords
+from certworker.state.doubts import OncePerDay
+from certworker.state.events import EVENTS, EventStream
+from certworker.state.history import HISTORY, History, HistoryEntry
+from certworker.state.locks import FENCE, LOCKS, DomainLocks
+from certworker.state.once_a_day import Daily
+from certworker.state.outbox import NotificationLog, Outbox
+from certworker.state.priority_queues import LANES, PRIORITY_QUEUE, NewJob, PriorityQueues, Request
+from certworker.state.schema import KEY, check_schema
 from certworker.supervision import Heartbeats
+from certworker.worker.health import REPORTS, Health, reports
+from certworker.worker.job_class import READ_FIELDS, job_class_for
+from certworker.worker.payload import read_call
+from certworker.worker.producer import QUEUE, request_certificate
+from certworker.worker.queue_stats import queue_stats
+from certworker.worker.wait import wait_for
 from tests.fuzz.strategies import anything, as_bytes, documents, numbers, raw, spoiled, texts, written
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
@@ -190,7 +190,7 @@ RECORD = {
     "not_after": "2027-01-01T00:00:00Z",
     "serial": "0123",
     "authority": "letsencrypt",
-    "next_look": "2026-11-29T00:00:00Z",
+    "next_check": "2026-11-29T00:00:00Z",
     "updated": "2026-11-28T00:00:00Z",
 }
 
@@ -201,15 +201,15 @@ def test_record(emptied: Emptied, write: Value) -> None:
     A record that cannot be read counts as lost, and is written again.
     """
     connection = emptied()
-    records = Records(connection)
-    records.began([NEIGHBOR], next_look=NOW, now=NOW)
+    records = DomainRecords(connection)
+    records.start_attempt([NEIGHBOR], next_check=NOW, now=NOW)
     neighbor = records.read(NEIGHBOR)
     write.write(connection, RECORDS + NAME)
 
     _, found = records.read_many([NAME, NEIGHBOR])
     assert found == neighbor
-    records.attempts(NAME), records.wants_rehearsal(NAME)
-    records.failed([NAME, NEIGHBOR], AlreadyUnderWay(name=NAME), next_look=NOW, now=NOW)
+    records.attempts(NAME), records.needs_dry_run(NAME)
+    records.record_failed([NAME, NEIGHBOR], AlreadyUnderWay(name=NAME), next_check=NOW, now=NOW)
     read = records.read(NAME)
     assert read
     assert read.state == "failed"
@@ -222,13 +222,13 @@ def test_story(emptied: Emptied, write: Value) -> None:
     A line that cannot be read is left out.
     """
     connection = emptied()
-    stories = Stories(connection)
-    write.write(connection, STORIES + NAME)
-    stories.tell(NAME, Event(NOW, "INFO", "It began."))
-    stories.tell(NEIGHBOR, Event(NOW, "INFO", "It began."))
+    stories = History(connection)
+    write.write(connection, HISTORY + NAME)
+    stories.append(NAME, HistoryEntry(NOW, "INFO", "It began."))
+    stories.append(NEIGHBOR, HistoryEntry(NOW, "INFO", "It began."))
 
     assert all(event.text.isprintable() for event in stories.read(NAME))
-    assert [Event(NOW, "INFO", "It began.")] == stories.read(NEIGHBOR)
+    assert [HistoryEntry(NOW, "INFO", "It began.")] == stories.read(NEIGHBOR)
 
 
 TOKEN = "a" * 43
@@ -269,19 +269,19 @@ def test_orders(emptied: Emptied, write: Value) -> None:
     An order that cannot be read is not resumed.
     """
     connection = emptied()
-    orders = OrdersUnderWay(connection, "ca")
-    orders.keep([NEIGHBOR], "https://ca/order/2", expires=None, reserved=False, now=datetime.now(UTC))
+    orders = PendingOrderStore(connection, "ca")
+    orders.save([NEIGHBOR], "https://ca/order/2", expires=None, reserved=False, now=datetime.now(UTC))
     write.write(connection, f"certworker:order:ca:{set_of([NAME])}")
 
     if found := orders.find([NAME]):
         assert found.names == (NAME,)
         assert found.expires.tzinfo
-    orders.take_away([NAME])
+    orders.delete([NAME])
     assert orders.find([NAME]) is None
     assert orders.find([NEIGHBOR])
 
 
-NOTICE = Notice(
+NOTICE = Notification(
     kind="failed",
     name=NAME,
     code="http.not_found",
@@ -307,9 +307,9 @@ def test_outbox(emptied: Emptied, write: Value, told: Value) -> None:
     write.write(connection, outbox.key)
     told.write(connection, f"certworker:told:{NAME}")
     outbox.put(replace(NOTICE, name=NEIGHBOR).as_json())
-    Told(connection).tell_once(NAME, "failed", NOTICE.as_json(), [outbox])
-    Told(connection).take_back(NAME, NOTICE.as_json(), [outbox])
-    sent: list[Notice] = []
+    NotificationLog(connection).tell_once(NAME, "failed", NOTICE.as_json(), [outbox])
+    NotificationLog(connection).forget(NAME, NOTICE.as_json(), [outbox])
+    sent: list[Notification] = []
 
     assert outbox.deliver(read, lambda notices: sent.extend(sort(notices)))
     assert NEIGHBOR in [notice.name for notice in sent]
@@ -325,16 +325,16 @@ def test_lanes(emptied: Emptied, lane: str, write: Value, own: Value) -> None:
     A request of no form does not keep the others waiting.
     """
     connection = emptied()
-    lanes = Lanes(connection)
-    write.write(connection, LANE + lane)
-    own.write(connection, f"{LANE}{lane}:example.org")
-    lanes.put("new", {Request((NAME,), "example.org"): 1, Request((NEIGHBOR,), "example.net"): 1})
+    priority_queues = PriorityQueues(connection)
+    write.write(connection, PRIORITY_QUEUE + lane)
+    own.write(connection, f"{PRIORITY_QUEUE}{lane}:example.org")
+    priority_queues.put("new", {Request((NAME,), "example.org"): 1, Request((NEIGHBOR,), "example.net"): 1})
 
     taken = []
     for _ in range(30):
-        if one := lanes.take(JOB, ["example.org"]):
+        if one := priority_queues.take(JOB, ["example.org"]):
             taken.append(one.fields["data"])
-    len(lanes)
+    len(priority_queues)
     assert any(NEIGHBOR in data for data in taken)
 
 
@@ -344,15 +344,15 @@ def test_budget(emptied: Emptied, write: Value, pauses: Value) -> None:
     Without sense in the buckets there is still an answer: room, or a moment.
     """
     connection = emptied()
-    choice = AuthorityChoice.named("letsencrypt")
+    choice = CaChoice.named("letsencrypt")
     write.write(connection, BUDGET + choice.label)
     pauses.write(connection, PAUSES + choice.label)
     budget = Budget(connection, choice, LETS_ENCRYPT, issued=list, clock=lambda: NOW)
 
-    with suppress(LocalGuard, Paused), budget.spend([NAME], exempt=False, renewal=False) as spending:
+    with suppress(LocalGuard, Paused), budget.reserve([NAME], exempt=False, renewal=False) as spending:
         spending.placed(replaces=False)
     list(budget.used([NAME])), budget.ends([NAME]), budget.resume([NAME])
-    with suppress(LocalGuard), budget.spend([NEIGHBOR], exempt=False, renewal=True):
+    with suppress(LocalGuard), budget.reserve([NEIGHBOR], exempt=False, renewal=True):
         pass
 
 
@@ -365,7 +365,7 @@ def test_locks(emptied: Emptied, fence: Value, lock: bytes, write: bool) -> None
     fence.write(connection, FENCE)
     if write:
         connection.set(LOCKS + NAME, lock)
-    locks = NameLocks(connection, highest_token=lambda: 5)
+    locks = DomainLocks(connection, highest_token=lambda: 5)
     with suppress(RedisFault), locks.hold([NAME]) as lease:
         assert lease.token > 5
         assert lease.still_held()
@@ -389,8 +389,8 @@ def test_single_values(emptied: Emptied, schema: Value, digest: Value, others: V
     others.write(connection, EVENTS)
     has_changed(connection, "fingerprint")
     Daily(connection).first("what")
-    Doubts(connection).may_ask(NAME)
-    Events(connection).tell([NAME], {"name": NAME})
+    OncePerDay(connection).may_ask(NAME)
+    EventStream(connection).append([NAME], {"name": NAME})
 
 
 @given(text=documents(["certworker.issue", None, [], {"domain": NAME, "force": True}]), packed=st.booleans())
@@ -407,7 +407,7 @@ HASH = {"status": "queued", "timeout": "900", "result_ttl": "500", "failure_ttl"
 
 @given(
     write=of_hash({**HASH, "data": '["certworker.issue", null, [], {"domain": "a.org"}]'}),
-    more=st.dictionaries(st.sampled_from(READ), values, max_size=3),
+    more=st.dictionaries(st.sampled_from(READ_FIELDS), values, max_size=3),
     job_id=values,
 )
 def test_job(emptied: Emptied, write: Value, more: dict[str, bytes], job_id: bytes) -> None:
@@ -417,11 +417,11 @@ def test_job(emptied: Emptied, write: Value, more: dict[str, bytes], job_id: byt
     connection = emptied()
 
     def issue(
-        domain: object = None, force: object = None, i_know: object = None, by: object = None
+        domain: object = None, force: object = None, use_full_quota: object = None, by: object = None
     ) -> dict[str, object]:
         return {"state": "issued"}
 
-    kind = registered({"certworker.issue": issue})
+    kind = job_class_for({"certworker.issue": issue})
     write.write(connection, "rq:job:hostile")
     for field, value in more.items():
         connection.hset("rq:job:hostile", field, value)
@@ -468,8 +468,8 @@ def test_follow(emptied: Emptied, job: Value, result: Value, ended: bytes) -> No
         connection.xadd("rq:results:one", {"return_value": ended, "exc_string": ended})
         connection.hset("rq:job:one", "status", "failed")
 
-    ends = follow(connection, [("one", (NAME,)), ("two", (NEIGHBOR,))], timeout_seconds=0)
-    assert all(each.told.isprintable() for each in ends)
+    ends = wait_for(connection, [("one", (NAME,)), ("two", (NEIGHBOR,))], timeout_seconds=0)
+    assert all(each.text.isprintable() for each in ends)
 
 
 @given(
@@ -496,5 +496,5 @@ def test_reports(
     other.write(connection, f"rq:workers:{QUEUE}")
     for queue in queues:
         other.write(connection, f"rq:queue:{queue.decode(errors='replace')}"[:200])
-    for foreign in survey(connection).foreign:
+    for foreign in queue_stats(connection).foreign:
         assert str(foreign).isprintable()

@@ -19,18 +19,18 @@ from hypothesis import strategies as st
 
 from certworker.acme.account import AccountFiles
 from certworker.acme.order_keys import OrderKeys
-from certworker.assembly import House
-from certworker.checks.resolver import own_servers
+from certworker.app import App
 from certworker.errors import CertworkerError
-from certworker.errors.authority import AccountKeyUnreadable
-from certworker.errors.configuration import InvalidSettings
-from certworker.errors.machine import VolumeFault, VolumeReadOnly
-from certworker.overview import standings
+from certworker.errors.acct import AccountKeyUnreadable
+from certworker.errors.config import InvalidSettings
+from certworker.errors.fs import VolumeFault, VolumeReadOnly
+from certworker.preflight.dns.resolver import system_name_servers
+from certworker.renewal.domain_status import list_status
 from certworker.settings import load, variables
 from certworker.settings.limits import grants_in
 from tests.fuzz.strategies import as_bytes, documents, raw, texts
-from tests.serving.authority import Signer
-from tests.serving.stored import content, store
+from tests.storage.authority import Signer
+from tests.storage.stored import content, store
 
 NAME, NEIGHBOR = "shop.localhost", "neighbor.localhost"
 SIGNER = Signer()
@@ -147,35 +147,35 @@ PLACES = [
 
 
 @pytest.fixture
-def restored(house: House) -> Callable[[], tuple[House, str]]:
+def restored(app: App) -> Callable[[], tuple[App, str]]:
     """
     Return what puts the volume as it was, and returns the generation of the name.
     """
     for token, name in enumerate((NAME, NEIGHBOR), start=1):
-        house.traefik.serve(store(house.volume, SIGNER.certificate(name), token))
-    place = house.volume.directory.parent
+        app.traefik.serve(store(app.certificates, SIGNER.certificate(name), token))
+    place = app.certificates.directory.parent
     for name in ("certificates", "config"):
         shutil.copytree(place / name, place / "kept" / name, symlinks=True)
-    generation = house.volume.links.generation(NAME)
+    generation = app.certificates.links.generation(NAME)
     assert generation
 
-    def restore() -> tuple[House, str]:
+    def restore() -> tuple[App, str]:
         for name in ("certificates", "config"):
             shutil.rmtree(place / name)
             shutil.copytree(place / "kept" / name, place / name, symlinks=True)
-        house.connection.flushall()
-        return house, generation.name
+        app.connection.flushall()
+        return app, generation.name
 
     return restore
 
 
 @given(spoiled=st.dictionaries(st.sampled_from(PLACES), entries, min_size=1, max_size=4))
-def test_volume(restored: Callable[[], tuple[House, str]], spoiled: dict[str, Entry]) -> None:
+def test_volume(restored: Callable[[], tuple[App, str]], spoiled: dict[str, Entry]) -> None:
     """
     Each reader ends with a documented failure at most, and the neighbor is served as before.
     """
-    house, generation = restored()
-    volume, traefik = house.volume, house.traefik
+    app, generation = restored()
+    volume, traefik = app.certificates, app.traefik
     before = content(volume.current(NEIGHBOR))
     for place, entry in spoiled.items():
         # What was put there before may be no directory.
@@ -187,8 +187,8 @@ def test_volume(restored: Callable[[], tuple[House, str]], spoiled: dict[str, En
 
     steps: list[Callable[[], object]] = [
         lambda: volume.current(NAME),
-        lambda: volume.facts(NAME),
-        lambda: volume.last_facts(NAME),
+        lambda: volume.metadata(NAME),
+        lambda: volume.last_metadata(NAME),
         lambda: volume.adopt("foreign.localhost"),
         lambda: volume.adopt(NAME),
         lambda: list(volume.issued("letsencrypt")),
@@ -199,18 +199,18 @@ def test_volume(restored: Callable[[], tuple[House, str]], spoiled: dict[str, En
         traefik.broken,
         traefik.dangling,
         prune,
-        house.rounds.reconcile,
-        house.repair.repair,
-        house.repair.resume_publications,
-        house.rounds.look,
+        app.reconciler.reconcile,
+        app.repair.repair,
+        app.repair.resume_publications,
+        app.reconciler.enqueue_due,
     ]
     for step in steps:
         with suppress(CertworkerError):
             step()
-    found = {each.name: each for each in standings(house.agenda, house.records, volume, house.clock())}
+    found = {each.name: each for each in list_status(app.agenda, app.records, volume, app.clock())}
     assert NEIGHBOR in found
     assert before == content(volume.current(NEIGHBOR))
-    facts = volume.facts(NEIGHBOR)
+    facts = volume.metadata(NEIGHBOR)
     assert facts
     assert traefik.serves(NEIGHBOR, facts)
 
@@ -268,7 +268,7 @@ def test_files_of_an_operator(
     resolvers.put(place / "resolv.conf")
     with suppress(OSError, ValueError):
         json.dumps(sorted(grants_in(place / "limits.json")))
-    own_servers(place / "resolv.conf")
+    system_name_servers(place / "resolv.conf")
     shutil.rmtree(place)
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from certworker.assembly import House
-from tests.houses import open_house
+from certworker.app import App
+from tests.app_fixture import open_app
 from tests.interop.acme2certifier import Acme2certifier
 from tests.interop.authorities import ForeignAuthority
 from tests.interop.caddy import Caddy
@@ -32,12 +32,12 @@ def authority(
 
 
 @pytest.fixture
-def house(tmp_path: Path, connection: Redis, authority: ForeignAuthority) -> Iterator[House]:
+def app(tmp_path: Path, connection: Redis, authority: ForeignAuthority) -> Iterator[App]:
     """
     A house with a new account at the CA.
     """
     bundle = str(authority.ca_bundle) if authority.ca_bundle else ""
-    with open_house(
+    with open_app(
         tmp_path,
         connection,
         authority.directory_url,

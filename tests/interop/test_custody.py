@@ -8,10 +8,11 @@ from itertools import count
 
 import pytest
 
-from certworker.acme.custody import Custody
-from certworker.assembly import House
+from certworker.acme.account_admin import AccountAdmin
+from certworker.app import App
 from certworker.certificates import Certificate
-from certworker.errors.authority import KeyChangeRefused, RevocationRefused
+from certworker.errors.acct import KeyChangeRefused
+from certworker.errors.acme import RevocationRefused
 from tests.interop.authorities import ForeignAuthority
 
 NUMBERS = count(1)
@@ -26,20 +27,20 @@ def name() -> str:
 
 
 @pytest.fixture
-def custody(house: House) -> Custody:
+def custody(app: App) -> AccountAdmin:
     """
     The account at the CA, in the hands of a person.
     """
-    (desk,) = house.desks
-    return desk.authority.custody
+    (issuer,) = app.issuers
+    return issuer.client.custody
 
 
-def issued(house: House, name: str) -> Certificate:
+def issued(app: App, name: str) -> Certificate:
     """
     A certificate for *name*, in service.
     """
-    house.issuer.issue((name,), force=True)
-    stored = house.volume.current(name)
+    app.issuance.issue((name,), force=True)
+    stored = app.certificates.current(name)
     assert stored is not None
     return stored.certificate
 
@@ -47,23 +48,23 @@ def issued(house: House, name: str) -> Certificate:
 class TestRevoke:
     @pytest.mark.parametrize("reason", ["unspecified", "keyCompromise", "superseded"])
     def test_a_certificate_is_revoked_once(
-        self, house: House, custody: Custody, name: str, reason: str
+        self, app: App, custody: AccountAdmin, name: str, reason: str
     ) -> None:
         """
         Whichever of the two proofs the CA takes: the key of the account, or that of the certificate.
         """
-        certificate = issued(house, name)
+        certificate = issued(app, name)
 
         assert custody.revoke(certificate, reason)
         assert not custody.revoke(certificate, reason)
 
     def test_the_key_of_the_certificate_will_do_where_the_account_has_ended(
-        self, house: House, custody: Custody, authority: ForeignAuthority, name: str
+        self, app: App, custody: AccountAdmin, authority: ForeignAuthority, name: str
     ) -> None:
         """
         An account was deactivated, or its volume lost.
         """
-        certificate = issued(house, name)
+        certificate = issued(app, name)
         custody.deactivate()
 
         if authority.takes_the_key_of_a_certificate:
@@ -75,37 +76,37 @@ class TestRevoke:
 
 class TestAccount:
     def test_its_key_is_changed_or_the_ca_is_reported_as_unable_to(
-        self, house: House, custody: Custody, authority: ForeignAuthority, name: str
+        self, app: App, custody: AccountAdmin, authority: ForeignAuthority, name: str
     ) -> None:
         """
         The account works on either way.
         """
-        issued(house, name)
-        before = custody.show()
+        issued(app, name)
+        before = custody.info()
         if authority.changes_keys:
-            custody.change_key()
+            custody.rotate_key()
         else:
             with pytest.raises(KeyChangeRefused):
-                custody.change_key()
-        after = custody.show()
+                custody.rotate_key()
+        after = custody.info()
 
         assert before is not None
         assert after is not None
         assert before.url == after.url
         assert authority.changes_keys is (before.thumbprint != after.thumbprint)
-        assert issued(house, name)
+        assert issued(app, name)
 
     def test_after_its_end_the_next_order_makes_another_one(
-        self, house: House, custody: Custody, name: str
+        self, app: App, custody: AccountAdmin, name: str
     ) -> None:
         """
         A deactivated account never comes back.
         """
-        issued(house, name)
-        before = custody.show()
+        issued(app, name)
+        before = custody.info()
         custody.deactivate()
-        issued(house, name)
-        after = custody.show()
+        issued(app, name)
+        after = custody.info()
 
         assert before is not None
         assert after is not None

@@ -17,7 +17,7 @@ from josepy.jwa import ES256, JWASignature
 from josepy.jwk import JWK, JWKEC
 
 from certworker.certificates import Certificate, PrivateKey
-from certworker.development.accounts import thumbprint
+from certworker.devca.accounts import thumbprint
 from tests.servers.development import ChallengeServer
 
 PATIENCE_SECONDS = 10

@@ -10,8 +10,8 @@ from threading import Thread
 from types import TracebackType
 from typing import Any, Self
 
-from certworker.answer import CHALLENGE_PATH
-from certworker.development.authority import DevelopmentAuthority
+from certworker.challenges.challenge import CHALLENGE_PATH
+from certworker.devca.authority import DevelopmentAuthority
 from tests.servers.listening import HttpServer
 from tests.servers.ports import free_port
 

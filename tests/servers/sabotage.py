@@ -15,42 +15,42 @@ from pathlib import Path
 from typing import Any
 
 from certworker.cli.work import work
-from certworker.reports import log
+from certworker.observability import log
 from certworker.settings import load
 from certworker.supervision import Heartbeat
 
 #: What each loop does in one step.
 STEPS = {
-    "jobs": "certworker.intake.pool PooledWorker.take_one",
-    "scheduler": "certworker.intake.scheduler _Mover.enqueue_scheduled_jobs",
-    "job_leases": "certworker.intake.recovery Recovery.sweep",
-    "leases": "certworker.ledger.lock NameLocks._renew_all",
-    "maintenance": "certworker.beside.watch Watch._see_to_the_agenda",
-    "appwrite": "certworker.intake.appwrite.consumer Consumer._pass",
-    "notifications_hook": "certworker.postoffice PostOffice.deliver",
-    "history": "certworker.ledger.story Stories.write",
-    "labels": "certworker.beside.labels Labels._follow",
-    "reloads": "certworker.beside.reloads Reloads._wait_for_quiet",
-    "deployment_check": "certworker.beside.padlock Padlock._due",
-    "responder": "certworker.door.visitors BoundedServer.pass_once",
-    "health": "certworker.intake.health Health._log_stalls",
+    "jobs": "certworker.worker.threaded_worker PooledWorker.take_one",
+    "scheduler": "certworker.worker.scheduler _Mover.enqueue_scheduled_jobs",
+    "job_leases": "certworker.worker.recovery Recovery.sweep",
+    "leases": "certworker.state.locks NameLocks._renew_all",
+    "maintenance": "certworker.worker.maintenance Watch._see_to_the_agenda",
+    "appwrite": "certworker.integrations.appwrite.consumer Consumer._pass",
+    "notifications_hook": "certworker.notify.notifier PostOffice.deliver",
+    "history": "certworker.state.history Stories.write",
+    "labels": "certworker.integrations.docker.label_watcher Labels._follow",
+    "reloads": "certworker.integrations.docker.reloader Reloads._wait_for_quiet",
+    "deployment_check": "certworker.traefik.deployment_check Padlock._due",
+    "responder": "certworker.http.throttle BoundedServer.pass_once",
+    "health": "certworker.worker.health Health._log_stalls",
 }
 
 #: The same of the loops that end when their work at the start is done.
 STEPS_AT_THE_START = {
-    "own_domains": "certworker.beside.own_domains OwnDomains.step",
+    "own_domains": "certworker.worker.own_domains OwnDomains.step",
     "machine_check": "certworker.cli.work _look_at_machine",
 }
 
 #: Pauses between two steps, of which the production's are minutes.
 PAUSES = (
-    "certworker.beside.watch LOOKS_FOR_THE_AGENDA_EVERY_SECONDS",
-    "certworker.beside.watch PAUSE_BETWEEN_DELIVERIES_SECONDS",
-    "certworker.beside.chronicle PAUSE_SECONDS",
-    "certworker.beside.reloads PAUSE_WITHOUT_A_CHANGE_SECONDS",
-    "certworker.beside.padlock PAUSE_WITHOUT_ANY_SECONDS",
-    "certworker.intake.health REPORT_EVERY_SECONDS",
-    "certworker.serving.containers LONGEST_SILENCE_SECONDS",
+    "certworker.worker.maintenance LOOKS_FOR_THE_AGENDA_EVERY_SECONDS",
+    "certworker.worker.maintenance PAUSE_BETWEEN_DELIVERIES_SECONDS",
+    "certworker.observability.history_writer PAUSE_SECONDS",
+    "certworker.integrations.docker.reloader PAUSE_WITHOUT_A_CHANGE_SECONDS",
+    "certworker.traefik.deployment_check PAUSE_WITHOUT_ANY_SECONDS",
+    "certworker.worker.health REPORT_EVERY_SECONDS",
+    "certworker.integrations.docker.client LONGEST_SILENCE_SECONDS",
 )
 PAUSE_SECONDS = 0.2
 BEAT_SECONDS = 1.0

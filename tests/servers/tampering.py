@@ -12,9 +12,9 @@ from typing import Any
 
 from josepy.json_util import decode_b64jose
 
-from certworker.development.authority import DevelopmentAuthority
-from certworker.development.messages import Reply, Request, refusal
-from certworker.development.problems import Problem
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.messages import Reply, Request, refusal
+from certworker.devca.problems import Problem
 
 Change = Callable[[Request, Reply], Reply]
 

@@ -14,7 +14,7 @@ from threading import Thread
 from types import TracebackType
 from typing import Self
 
-from certworker.answer import CHALLENGE_PATH
+from certworker.challenges.challenge import CHALLENGE_PATH
 
 #: What a server does with a request: the bytes that it sends, or something it does with the connection.
 Respond = Callable[[str, socket.socket], bytes]

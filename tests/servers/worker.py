@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from tests.houses import environment
+from tests.app_fixture import environment
 from tests.servers.ports import free_port
 
 PATIENCE_SECONDS = 30.0

@@ -8,7 +8,7 @@ import os
 import sys
 
 from certworker.cli.work import work
-from certworker.reports import log
+from certworker.observability import log
 from certworker.settings import load
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ from urllib.parse import urlsplit
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from certworker.acme.connections import connections_to
-from certworker.errors.configuration import InvalidSettings
-from certworker.reports import hooks
-from certworker.reports.mail import MailServer, Postbox
+from certworker.acme.http_pool import pool_for
+from certworker.errors.config import InvalidSettings
+from certworker.notify import webhook
+from certworker.notify.email import Mailer, MailServer
 from certworker.settings import Settings, load, variables
-from tests.reports.test_notice import FAILED
+from tests.notify.test_message import FAILED
 
 #: Values that are right somewhere; each is tried, as it is and spoiled, in every variable.
 RIGHT = [
@@ -107,16 +107,16 @@ def used(loaded: Settings) -> Iterator[object]:
     yield str(loaded.redis).encode()
     yield str(loaded.proxy_address).encode(), str(loaded.http_address).encode()
     yield [str(reload).encode() for reload in loaded.reloads]
-    yield connections_to("https://ca.example.org/", loaded.ca_bundle, 1)
+    yield pool_for("https://ca.example.org/", loaded.ca_bundle, 1)
     if loaded.smtp_host:
         server = MailServer(loaded.smtp_host, 25, "", loaded.smtp_username, None)
         sender, recipients = loaded.mail_sender, loaded.mail_recipients
-        mail = Postbox(server, sender, loaded.mail_sender_name, recipients)._mail([FAILED])
+        mail = Mailer(server, sender, loaded.mail_sender_name, recipients)._message([FAILED])
         yield mail.as_bytes(policy=SMTP if "".join([sender, *recipients]).isascii() else SMTPUTF8)
     if loaded.notify_url:
         target = urlsplit(loaded.notify_url)
-        yield hooks._wanted(target).encode("ascii")
-        headers = hooks.Hook(loaded.notify_url, None, private=True)._headers(target, b"")
+        yield webhook._wanted(target).encode("ascii")
+        headers = webhook.Webhook(loaded.notify_url, None, private=True)._headers(target, b"")
         yield [value.encode("latin-1") for value in headers.values()]
 
 

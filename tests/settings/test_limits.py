@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from certworker.errors.configuration import InvalidSettings
+from certworker.errors.config import InvalidSettings
 from certworker.settings import load
 from certworker.settings.limits import Limit, grants_in
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from certworker.errors.configuration import InvalidSettings
+from certworker.errors.config import InvalidSettings
 from certworker.settings import Settings, load
 from certworker.settings.loading import SECRETS
 

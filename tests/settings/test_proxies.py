@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certworker.acme.connections import connections_to
-from certworker.errors.configuration import InvalidSettings
+from certworker.acme.http_pool import pool_for
+from certworker.errors.config import InvalidSettings
 from certworker.settings import load
 from certworker.settings.proxies import wrong_proxies
 
@@ -65,7 +65,7 @@ def connected(environ: Mapping[str, str]) -> None:
     """
     with mock.patch.dict(os.environ, dict(environ), clear=True):
         for url in ("https://ca.example.org/dir", "http://ca.example.org:14000/dir"):
-            connections_to(url, None, 1)
+            pool_for(url, None, 1)
 
 
 class TestWrongProxies:

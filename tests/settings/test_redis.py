@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
-from certworker.errors.configuration import InvalidSettings
-from certworker.redis_address import RedisAddress
+from certworker.errors.config import InvalidSettings
+from certworker.redis.url import RedisURL
 from certworker.settings import load
-from tests.serving.authority import Signer
+from tests.storage.authority import Signer
 
 SECRET = "hunter2"
 APPWRITE = {
@@ -28,7 +28,7 @@ class TestRedis:
         """
         As Appwrite has them.
         """
-        assert load(APPWRITE).redis == RedisAddress((("redis", 6380),), "me", SECRET)
+        assert load(APPWRITE).redis == RedisURL((("redis", 6380),), "me", SECRET)
 
     def test_the_url_wins(self) -> None:
         """
@@ -36,7 +36,7 @@ class TestRedis:
         """
         settings = load({**APPWRITE, "CERTWORKER_REDIS_URL": "rediss://you:pw@other/1"})
 
-        assert settings.redis == RedisAddress((("other", 6379),), "you", "pw", 1, tls={})
+        assert settings.redis == RedisURL((("other", 6379),), "you", "pw", 1, tls={})
 
     def test_it_shows_nowhere(self) -> None:
         """

@@ -24,8 +24,8 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from certworker.development.authority import DevelopmentAuthority
-from certworker.intake.queue import request_certificate
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.worker.producer import request_certificate
 from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, two_workers, wait_until

@@ -10,8 +10,8 @@ import yaml
 
 from certworker.certificates import PrivateKey
 from tests.servers.worker import wait_until
-from tests.serving.authority import Signer
 from tests.soak.served import Served
+from tests.storage.authority import Signer
 
 NAME = "shop.localhost"
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from certworker.errors import CertworkerError
-from certworker.errors.machine import VolumeFault, VolumeFull
+from certworker.errors.fs import VolumeFault, VolumeFull
 from certworker.errors.redis import RedisUnreachable
 from certworker.supervision import Faults, optional
 from certworker.supervision.faults import (

@@ -1,0 +1,199 @@
+"""
+What a person may do with the account, and with its certificates: look, change the key, revoke, end it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from josepy.json_util import encode_b64jose
+from josepy.jwk import JWKEC
+
+from certworker.acme.account import Account, AccountFiles
+from certworker.acme.jws import Signer
+from certworker.acme.problem_mapping import decides, was_conflict, words
+from certworker.acme.registration import AccountRegistration
+from certworker.acme.session import Session
+from certworker.certificates import Certificate
+from certworker.errors import CertworkerError, printable
+from certworker.errors.acct import (
+    AccountBlocked,
+    AccountDeactivated,
+    AccountGone,
+    AccountKeyUnreadable,
+    KeyChangeRefused,
+)
+from certworker.errors.acme import RevocationRefused
+from certworker.errors.ca import NotAcme
+
+#: Why a certificate is revoked, as far as its owner may say so (RFC 5280, section 5.3.1).
+REASONS = {
+    "unspecified": 0,
+    "keyCompromise": 1,
+    "affiliationChanged": 3,
+    "superseded": 4,
+    "cessationOfOperation": 5,
+}
+KEY_COMPROMISE = "keyCompromise"
+
+#: The CA refuses the account itself, whatever it is asked for.
+LOST = (AccountBlocked, AccountDeactivated, AccountGone)
+
+
+@dataclass(frozen=True)
+class AccountInfo:
+    """
+    An account as its CA knows it.
+    """
+
+    url: str
+    #: valid, deactivated or revoked.
+    status: str
+    contacts: tuple[str, ...]
+    #: The fingerprint of its key (RFC 7638).
+    thumbprint: str
+    key_path: Path
+
+
+class AccountAdmin:
+    """
+    The account, in the hands of a person.
+    """
+
+    def __init__(self, network: Session, files: AccountFiles, registration: AccountRegistration) -> None:
+        self._network = network
+        self._files = files
+        self._registration = registration
+
+    def info(self) -> AccountInfo | None:
+        """
+        The account as the CA knows it; None if there is none yet, and none is made.
+
+        Raises:
+            CertworkerError: The key is damaged, or the CA refuses or does not answer.
+        """
+        if self._files.read() is None:
+            return None
+        account = self._registration.ensure()
+        known = self._network.post(str(account.url), None, account.signer).document
+        contacts = known.get("contact")
+        return AccountInfo(
+            url=str(account.url),
+            status=printable(known.get("status", "unknown")),
+            contacts=tuple(map(printable, contacts)) if isinstance(contacts, list) else (),
+            thumbprint=account.thumbprint,
+            key_path=self._files.key_path,
+        )
+
+    def rotate_key(self) -> None:
+        """
+        Give the account a new key (RFC 8555, section 7.3.5).
+
+        The new key is durable before the request. Wherever the change is cut off, the next request finds out
+        which of the two keys the CA knows.
+
+        Raises:
+            KeyChangeRefused: The CA does not change keys; the account keeps its key.
+            CertworkerError: As for :meth:`show`; the next request finds out which key the CA knows.
+        """
+        self._registration.ensure()
+        with self._files.locked():
+            account = self._files.make_key()
+            url = self._network.directory().change_key
+            if url is None:
+                raise KeyChangeRefused(
+                    authority=self._network.title, detail="its directory has no keyChange."
+                )
+            resumed = self._files.changing
+            next_key = self._files.make_next_key()
+            try:
+                self._change_key(url, account, next_key)
+            except CertworkerError as refused:
+                if was_conflict(refused) and self._registration.settled(account).key == next_key:
+                    return
+                # A key of an earlier attempt may be the account's already: the next request finds out.
+                if resumed or not decides(refused) or isinstance(refused, LOST):
+                    raise
+                self._files.drop_next_key()
+                raise KeyChangeRefused(
+                    authority=self._network.title, detail=words(refused), problem=refused.problem
+                ) from refused
+            self._files.promote_next_key()
+
+    def _change_key(self, url: str, account: Account, next_key: JWKEC) -> None:
+        inner = {"account": account.url, "oldKey": account.key.public_key().to_partial_json()}
+        signed = Signer(next_key).sign(inner, None, url)
+        self._network.post(url, json.loads(signed), account.signer)
+
+    def deactivate(self) -> Path | None:
+        """
+        End the account for ever; return where its key is kept, or None if there was no account.
+
+        The next order makes another account.
+        """
+        if self._files.read() is None:
+            return None
+        account = self._registration.ensure()
+        self._network.post(str(account.url), {"status": "deactivated"}, account.signer)
+        with self._files.locked():
+            return self._files.retire_key()
+
+    def revoke(self, certificate: Certificate, reason: str) -> bool:
+        """
+        Revoke *certificate* (RFC 8555, section 7.6); return whether it was not revoked before.
+
+        The signature of the account is one proof, that of the certificate's key the other. A CA may take only
+        one of them, so the second is sent after any refusal of the first. A compromised key comes first: by
+        its own signature the CA learns never to certify it again.
+
+        Args:
+            reason: One of :data:`REASONS`.
+
+        Raises:
+            RevocationRefused: The CA takes neither proof.
+            CertworkerError: The CA is busy or does not answer.
+        """
+        leaf = x509.load_pem_x509_certificate(certificate.cert_pem).public_bytes(Encoding.DER)
+        wanted: dict[str, Any] = {"certificate": encode_b64jose(leaf), "reason": REASONS[reason]}
+        own_key = partial(Signer.of_certificate, certificate.key)
+        proofs: list[Callable[[], Signer | None]] = [self._account_signer, own_key]
+        refusals: list[CertworkerError] = []
+        for proof in reversed(proofs) if reason == KEY_COMPROMISE else proofs:
+            try:
+                if signer := proof():
+                    return self._revoke(wanted, signer)
+            except CertworkerError as failure:
+                if failure.problem is None and not isinstance(failure, (AccountKeyUnreadable, NotAcme)):
+                    raise  # The CA has not answered.
+                refusals.append(failure)
+        for refused in refusals:
+            if refused.problem and not decides(refused):
+                raise refused
+        raise RevocationRefused(
+            authority=self._network.title,
+            detail=" ".join(dict.fromkeys(map(words, refusals))),
+            serial=certificate.serial,
+            problem=refusals[-1].problem,
+        ) from refusals[-1]
+
+    def _account_signer(self) -> Signer | None:
+        return self._registration.ensure().signer if self._files.read() else None
+
+    def _revoke(self, wanted: dict[str, Any], signer: Signer) -> bool:
+        url = self._network.directory().revoke
+        if url is None:
+            raise NotAcme(host=self._network.title, found="no revokeCert in its directory")
+        try:
+            self._network.post(url, wanted, signer)
+        except CertworkerError as refused:
+            if refused.problem and refused.problem["type"].endswith(":alreadyRevoked"):
+                return False
+            raise
+        return True

@@ -1,0 +1,189 @@
+"""
+The connections to a CA, kept for the life of the worker.
+
+A new connection costs more than the rest of an order together, and reading the system's trusted roots
+costs 38 ms each time; so connections are kept, and the roots are read once, into one TLS context that
+all of them share. It is urllib3 that keeps them: the session of `requests` around it costs a millisecond for
+each request, and has a jar of cookies that changes with the answers.
+
+Each connection is opened here: its name lookup, its TLS handshake and all of its bytes are bound to the
+:class:`~certworker.deadline.Deadline` of the exchange, and a CA of the Internet leads to no private address.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from requests.utils import (
+    DEFAULT_CA_BUNDLE_PATH,
+    get_auth_from_url,
+    get_environ_proxies,
+    select_proxy,
+)
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, make_headers
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, HTTPError, NameResolutionError, NewConnectionError
+
+from certworker.deadline import Deadline, Place, kept
+from certworker.domains.address import is_loopback, is_public, read_address
+from certworker.version import __version__
+
+#: For one address of a host; a CA may have several.
+CONNECT_SECONDS = 10
+
+#: A firewall may forget a connection in silence while we are idle: the kernel asks after a minute.
+KEEPALIVE = (
+    *HTTPConnection.default_socket_options,
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+)
+
+
+class PrivateAddress(HTTPError):
+    """
+    A host that a CA of the Internet names has an address of a private network.
+    """
+
+
+class Reach:
+    """
+    Where the answers of a CA may send requests.
+
+    A CA whose directory is at a private address may name other private addresses. Any other CA may not: its
+    answers would reach the networks behind this machine. The host of the directory is the operator's choice.
+
+    Args:
+        home: The host of the CA's directory.
+    """
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        #: Whether it has a private address; None: not resolved yet.
+        self._is_private: bool | None = None
+
+    def check(self, host: str, places: Sequence[Place], deadline: Deadline) -> None:
+        """
+        Make sure that a request may go to *host*, which has the addresses *places*.
+
+        Raises:
+            PrivateAddress: It may not.
+            OSError: The host of the directory cannot be resolved.
+        """
+        private = [place.ip for place in places if not is_public(place.ip)]
+        if host == self._home:
+            self._is_private = bool(private)
+        if not private or host == self._home:
+            return
+        if self._is_private is None:
+            self.check(self._home, deadline.places(self._home, 0), deadline)
+        if not self._is_private:
+            raise PrivateAddress(f"{host} has the private address {private[0]}")
+
+    def check_behind_proxy(self, host: str) -> None:
+        """
+        The same where a proxy resolves names: an address in place of a name is checked.
+        """
+        address, home = read_address(host), read_address(self._home)
+        if address and host != self._home and not is_public(address) and (home is None or is_public(home)):
+            raise PrivateAddress(f"{host} is a private address")
+
+
+def pool_for(url: str, ca_bundle: Path | None, connections: int) -> PoolManager:
+    """
+    Return connections that any number of threads may share; the arguments are those of the transport.
+
+    They lead through the proxy that the environment names for *url*, if any (HTTPS_PROXY, NO_PROXY), unless
+    its host is on the loopback interface. Each request is made within
+    :meth:`~certworker.deadline.Deadline.begun`.
+    """
+    options: dict[str, Any] = {
+        "num_pools": 4,
+        "maxsize": connections,
+        "ssl_context": _context(ca_bundle),
+        "socket_options": KEEPALIVE,
+        # The words of a CA end in logs and remedies, which are in English (RFC 8555, section 6.1).
+        "headers": {"User-Agent": f"certworker/{__version__}", "Accept-Language": "en"},
+    }
+    pools = _proxied(url, ca_bundle, options) or PoolManager(**options)
+    pools.pool_classes_by_scheme = _pool_classes(Reach(urlsplit(url).hostname or ""))
+    return pools
+
+
+def _proxied(url: str, ca_bundle: Path | None, options: dict[str, Any]) -> ProxyManager | None:
+    # A proxy would take the loopback interface for its own.
+    proxy = None if is_loopback(urlsplit(url).hostname or "") else select_proxy(url, get_environ_proxies(url))
+    if not proxy:
+        return None
+    address = proxy if "://" in proxy else f"http://{proxy}"
+    access = _access(*get_auth_from_url(address))
+    context = _context_to_proxy(ca_bundle)
+    return ProxyManager(address, proxy_headers=access, proxy_ssl_context=context, **options)
+
+
+def _access(user: str, password: str) -> dict[str, str] | None:
+    # The library encodes it in Latin-1, which has not all letters; in UTF-8 it has (RFC 7617, section 2.1).
+    access = f"{user}:{password}".encode().decode("latin-1")
+    return make_headers(proxy_basic_auth=access) if user else None
+
+
+def _pool_classes(reach: Reach) -> dict[str, type[HTTPConnectionPool]]:
+    class Plain(HTTPConnection):
+        def _new_conn(self) -> socket.socket:
+            return _opened(self, reach)
+
+    class Secure(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _opened(self, reach)
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
+
+
+def _opened(connection: HTTPConnection, reach: Reach) -> socket.socket:
+    deadline = Deadline.present()
+    try:
+        places = deadline.places(connection.host, connection.port)
+    except OSError as error:
+        raise NameResolutionError(connection.host, connection, socket.gaierror(str(error))) from error
+    if connection.proxy is None:
+        reach.check(connection.host, places, deadline)
+    elif connection._tunnel_host:
+        reach.check_behind_proxy(connection._tunnel_host)
+    try:
+        opened = deadline.connect(places, most_seconds=CONNECT_SECONDS)
+    except TimeoutError as error:
+        raise ConnectTimeoutError(connection, f"Connection to {connection.host} timed out") from error
+    except OSError as error:
+        raise NewConnectionError(connection, f"Failed to establish a new connection: {error}") from error
+    for option in connection.socket_options or ():
+        opened.setsockopt(*option)
+    return opened
+
+
+def _context(ca_bundle: Path | None) -> ssl.SSLContext:
+    if ca_bundle is not None:
+        return kept(ssl.create_default_context(cafile=ca_bundle))
+    context = ssl.create_default_context()
+    # A slim image may have no roots of its own.
+    context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
+    return kept(context)
+
+
+def _context_to_proxy(ca_bundle: Path | None) -> ssl.SSLContext:
+    # The operator's root, or one of the system: a proxy need not have the CA's.
+    context = _context(None)
+    if ca_bundle is not None:
+        context.load_verify_locations(ca_bundle)
+    return context

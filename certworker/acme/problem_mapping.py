@@ -1,0 +1,210 @@
+"""
+The CA's refusals, as our failures.
+
+A CA says what is wrong in a problem document (RFC 7807; its types: RFC 8555, section 6.7). The type decides
+which failure it is; the text only tells apart what shares a type, such as the limits of Let's Encrypt.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from certworker.acme.polling import rate_limit_end
+from certworker.acme.problem import Problem
+from certworker.acme.references import resolved
+from certworker.acme.transport import Reply
+from certworker.errors import CertworkerError
+from certworker.errors.acct import (
+    AccountBlocked,
+    AccountDeactivated,
+    AccountGone,
+    ContactRequired,
+    ExternalAccountRequired,
+    TermsChanged,
+    TooManyAccounts,
+    UserActionRequired,
+)
+from certworker.errors.acme import (
+    AlreadyReplaced,
+    AuthorizationGone,
+    BadCsr,
+    BadNonce,
+    Conflict,
+    InvalidProfile,
+    Malformed,
+    NotOffered,
+    OrderNotReady,
+    ResourceNotFound,
+    UnknownProblem,
+)
+from certworker.errors.ca import Maintenance, SecondaryRpcFailed, ServerInternal
+from certworker.errors.caa import CaaForbids
+from certworker.errors.config import EmailInvalid
+from certworker.errors.name import ForbiddenByPolicy
+from certworker.errors.rate import (
+    AuthorityBusy,
+    DuplicateCertificates,
+    FailedValidations,
+    Paused,
+    RegisteredDomainLimit,
+    TooManyOrders,
+)
+
+CONFLICT = 409
+
+#: Type, what the text must contain, failure; the first row that fits.
+REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
+    ("badNonce", "", BadNonce),
+    ("rateLimited", "too many failed authorizations", FailedValidations),
+    ("rateLimited", "exact set of", DuplicateCertificates),
+    ("rateLimited", "already issued for", RegisteredDomainLimit),
+    ("rateLimited", "too many new orders", TooManyOrders),
+    ("rateLimited", "too many new registrations", TooManyAccounts),
+    ("rateLimited", "temporarily prevented from requesting", Paused),
+    ("rateLimited", "", AuthorityBusy),
+    ("alreadyReplaced", "", AlreadyReplaced),
+    ("accountDoesNotExist", "", AccountGone),
+    ("externalAccountRequired", "", ExternalAccountRequired),
+    ("userActionRequired", "terms", TermsChanged),
+    ("userActionRequired", "", UserActionRequired),
+    ("malformed", "terms of service", TermsChanged),
+    # acme2certifier
+    ("malformed", "contact information", ContactRequired),
+    ("unauthorized", "eab credentials", ExternalAccountRequired),
+    ("malformed", "", Malformed),
+    ("unauthorized", "deactivated", AccountDeactivated),
+    ("unauthorized", "account blocked", AccountBlocked),
+    ("unauthorized", "authoriz", AuthorizationGone),
+    ("invalidContact", "", EmailInvalid),
+    ("invalidEmail", "", EmailInvalid),
+    ("unsupportedContact", "", EmailInvalid),
+    ("rejectedIdentifier", "", ForbiddenByPolicy),
+    ("unsupportedIdentifier", "", ForbiddenByPolicy),
+    ("caa", "", CaaForbids),
+    ("invalidProfile", "", InvalidProfile),
+    ("orderNotReady", "", OrderNotReady),
+    ("conflict", "", Conflict),
+    ("badCSR", "", BadCsr),
+    ("serverInternal", "secondary validation rpc", SecondaryRpcFailed),
+    ("serverInternal", "maintenance", Maintenance),
+    ("serverInternal", "", ServerInternal),
+)
+
+#: Failures by HTTP status, where the type decides nothing.
+UNTYPED: dict[int, type[CertworkerError]] = {404: ResourceNotFound, 409: Conflict, 429: AuthorityBusy}
+
+
+def passes(status: int) -> bool:
+    """
+    Return whether an answer with this HTTP *status* is about the state of the CA, not about the request.
+    """
+    return status == 429 or (status >= 500 and status != 501)
+
+
+def decides(failure: CertworkerError) -> bool:
+    """
+    Return whether *failure* is the CA's decision about a request: it has not been carried out, and never is.
+    """
+    if failure.problem is None or isinstance(failure, BadNonce):
+        return False
+    return not passes(failure.problem["status"]) and not was_conflict(failure)
+
+
+def was_conflict(failure: CertworkerError) -> bool:
+    """
+    Return whether the CA says that it does already what it is asked for (409).
+    """
+    return failure.problem is not None and failure.problem["status"] == CONFLICT
+
+
+def words(failure: CertworkerError) -> str:
+    """
+    Return what the CA said, else the message of *failure*; it ends as a sentence.
+    """
+    text = str(failure.problem["detail"]) if failure.problem else failure.message
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def failure_from_reply(reply: Reply, authority: str, now: datetime) -> CertworkerError:
+    """
+    The failure in an answer of *authority* (its title) whose status is an error.
+    """
+    try:
+        problem = Problem.read(reply.document, reply.status)
+    except CertworkerError as not_json:
+        problem = Problem("about:blank", f"HTTP {reply.status}", reply.status)
+        if not passes(reply.status) and reply.status != 501:
+            return not_json
+    terms = reply.links("terms-of-service")
+    return to_failure(
+        problem,
+        authority,
+        # The link says so where the text does not (section 7.3.3).
+        kind=TermsChanged if terms and problem.kind == "userActionRequired" else None,
+        url=next(iter((*_instance(problem, reply.url), *terms)), None),
+        until=rate_limit_end(reply.headers, problem.detail, now),
+    )
+
+
+def to_failure(
+    problem: Problem,
+    authority: str,
+    *,
+    name: str | None = None,
+    url: str | None = None,
+    until: datetime | None = None,
+    kind: type[CertworkerError] | None = None,
+) -> CertworkerError:
+    """
+    Return the failure that *problem* is.
+
+    Args:
+        authority: The CA's name for people.
+        name: What the problem is about, where it does not say.
+        url: A page that a person has to open.
+        until: When the CA allows the next attempt.
+        kind: The class of the failure, where it is known; otherwise status, type and text decide.
+    """
+    kind = kind or _kind(problem, until)
+    return kind(
+        until=until,
+        problem=problem.as_json(),
+        authority=authority,
+        name=problem.name or name or "the domain",
+        detail=problem.detail,
+        reason=problem.detail,
+        type=problem.type,
+        url=url or _first_url(problem.detail) or "the web site of the CA",
+    )
+
+
+def _kind(problem: Problem, until: datetime | None) -> type[CertworkerError]:
+    # Whatever else it says: Let's Encrypt's load balancer speaks no ACME, and sends 503 with Retry-After.
+    if problem.status == 503:
+        return Maintenance if until is None else AuthorityBusy
+    # step-ca and Caddy send 501 with the type `rejectedIdentifier`.
+    if problem.status == 501:
+        return NotOffered
+    for kind, text, found in REFUSALS:
+        if problem.says(kind, text):
+            # RFC 9110, section 15.5.5: a 404 says nothing about the request, whatever its type is called.
+            return ResourceNotFound if found is Malformed and problem.status == 404 else found
+    if problem.status >= 500:
+        return ServerInternal
+    return UNTYPED.get(problem.status, UnknownProblem)
+
+
+def _instance(problem: Problem, base: str) -> list[str]:
+    """
+    Return the page of this problem (RFC 7807, section 3.1), if it is a page.
+    """
+    try:
+        return [resolved(problem.instance, base)] if problem.instance else []
+    except ValueError:
+        return []
+
+
+def _first_url(text: str) -> str | None:
+    found = re.search(r"https?://\S+", text)
+    return found[0].rstrip(".,") if found else None

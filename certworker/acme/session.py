@@ -1,0 +1,200 @@
+"""
+Signed requests to one CA: its directory, its nonces, and its refusals raised as failures.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta
+from threading import Lock
+from typing import Any
+
+from josepy.errors import DeserializationError
+from josepy.json_util import decode_b64jose
+
+from certworker.acme.jws import Signer
+from certworker.acme.polling import response_date
+from certworker.acme.problem_mapping import failure_from_reply, passes
+from certworker.acme.resources import Directory
+from certworker.acme.sharing import Shared
+from certworker.acme.transport import Reply, Transport
+from certworker.errors import CertworkerError
+from certworker.errors.acme import BadNonce
+from certworker.errors.config import WrongCaUrl
+
+logger = logging.getLogger(__name__)
+
+#: Servers of one CA may disagree for a moment on which nonces are good (RFC 8555, section 6.5).
+NONCE_RETRIES = 5
+#: Whatever else is called one has to be ignored (section 6.5.1).
+NONCE = re.compile(r"[A-Za-z0-9_-]+")
+#: Nonces kept for later; each answer brings another one.
+MAX_CACHED_NONCES = 256
+#: A CA may change its terms or its profiles while the worker runs for years.
+DIRECTORY_MAX_AGE = timedelta(days=1)
+#: Until the next try where the CA does not let a known directory be read again.
+DIRECTORY_PAUSE = timedelta(minutes=5)
+#: With one of these a URL of the directory is of another time: it has moved, or takes other methods.
+GONE = (404, 405, 410)
+
+
+class Session:
+    """
+    The conversation with one CA, shared by all threads.
+
+    Args:
+        title: The CA's name for people.
+        directory_url: Where it says what it offers where.
+        clock: The time; for Retry-After.
+    """
+
+    def __init__(
+        self, title: str, directory_url: str, transport: Transport, clock: Callable[[], datetime]
+    ) -> None:
+        self.title = title
+        self.directory_url = directory_url
+        self._transport = transport
+        self._clock = clock
+        #: How much the CA's clock was ahead of ours when it answered last; None: it has not said.
+        self.clock_offset: timedelta | None = None
+        self._nonces: deque[str] = deque(maxlen=MAX_CACHED_NONCES)
+        #: The directory, and when it is read again; None: it has to be read before the next request.
+        self._known: tuple[Directory, datetime] | None = None
+        self._lock = Lock()
+        self._reading: Shared[Directory] = Shared()
+
+    def directory(self) -> Directory:
+        """
+        Return the CA's directory, which is read once a day.
+
+        Threads that need it at the same time share one request. A known one is used while it is read again,
+        and where that fails. One with a URL that cannot be used is read again before the next request.
+
+        Raises:
+            WrongCaUrl: The URL is not that of an ACME directory.
+            CertworkerError: The CA does not answer, is busy, or names URLs that cannot be used.
+        """
+        now = self._clock()
+        with self._lock:
+            known = self._known
+            if known is not None:
+                if now < known[1]:
+                    return known[0]
+                self._known = known[0], now + DIRECTORY_PAUSE
+        try:
+            return self._reading(self._read_directory)
+        except CertworkerError as failure:
+            if known is None:
+                raise
+            logger.warning(
+                "%s: its directory could not be read again, the known one is used: %s",
+                self.title,
+                failure.message,
+            )
+            return known[0]
+
+    def post(self, url: str, payload: dict[str, Any] | None, signer: Signer) -> Reply:
+        """
+        Send *payload* (None: POST-as-GET), signed, and return the answer, whose status is a success.
+
+        Raises:
+            CertworkerError: The CA refuses, is busy, or does not answer.
+        """
+        nonce, tries = self._nonce(), 1
+        while True:
+            reply = self._send("POST", url, signer.sign(payload, nonce, url))
+            fresh = _nonce_of(reply)
+            if reply.status < 300:
+                self._cache_nonce(fresh)
+                return reply
+            refused = self._refusal(reply)
+            if not isinstance(refused, BadNonce) or tries > NONCE_RETRIES:
+                self._cache_nonce(fresh)
+                raise refused
+            # The refusal brings a nonce from the server that refused: the best to try next.
+            nonce, tries = fresh or self._nonce(), tries + 1
+
+    def get(self, url: str) -> Reply:
+        """
+        An unsigned GET of *url*, for what anybody may know; its status is a success.
+
+        Raises:
+            CertworkerError: The CA refuses, is busy, or does not answer.
+        """
+        reply = self._send("GET", url)
+        if reply.status >= 300:
+            raise self._refusal(reply)
+        return reply
+
+    def _read_directory(self) -> Directory:
+        reply = self._send("GET", self.directory_url)
+        if passes(reply.status):
+            raise self._refusal(reply)
+        try:
+            directory = Directory.read(reply)
+        except CertworkerError as error:
+            if reply.status < 300 and Directory.is_one(reply):
+                raise
+            raise WrongCaUrl(url=self.directory_url, found=f"HTTP {reply.status}") from error
+        with self._lock:
+            self._known = directory, self._clock() + DIRECTORY_MAX_AGE
+        return directory
+
+    def _send(self, method: str, url: str, body: bytes | None = None) -> Reply:
+        try:
+            reply = self._transport.send(method, url, body)
+        except CertworkerError:
+            self._doubt(url)
+            raise
+        if (theirs := response_date(reply.headers)) is not None:
+            self.clock_offset = theirs - self._clock()
+        return reply
+
+    def _refusal(self, reply: Reply) -> CertworkerError:
+        if reply.status in GONE:
+            self._doubt(reply.url)
+        return failure_from_reply(reply, self.title, self._clock())
+
+    def _doubt(self, url: str) -> None:
+        """
+        Read the directory again before the next request if *url*, which cannot be used, is one of its own.
+        """
+        with self._lock:
+            if self._known and url in self._known[0].urls:
+                self._known = None
+
+    def _nonce(self) -> str:
+        with suppress(IndexError):
+            # The newest: the CA has forgotten the old ones first.
+            return self._nonces.pop()
+        url = self.directory().new_nonce
+        # Both are possible (RFC 8555, section 7.2), and some CAs refuse HEAD.
+        for method in ("HEAD", "GET"):
+            reply = self._send(method, url)
+            if passes(reply.status):
+                break
+            if nonce := _nonce_of(reply):
+                return nonce
+        if reply.status >= 300:
+            raise self._refusal(reply)
+        self._doubt(url)
+        raise reply.unusable("no nonce")
+
+    def _cache_nonce(self, nonce: str | None) -> None:
+        if nonce:
+            self._nonces.append(nonce)
+
+
+def _nonce_of(reply: Reply) -> str | None:
+    nonce = reply.headers.get("Replay-Nonce", "")
+    if not NONCE.fullmatch(nonce):
+        return None
+    try:
+        decode_b64jose(nonce)
+    except DeserializationError:
+        return None
+    return nonce

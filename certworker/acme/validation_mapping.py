@@ -1,0 +1,141 @@
+"""
+Why a validation failed, as failures of certworker.
+
+The reason is in the error of the challenge, not in that of the order (RFC 8555, section 8). The texts are
+those of Boulder (Let's Encrypt), Pebble, the development CA, step-ca (and Caddy, which uses its library),
+acme2certifier and serles.
+"""
+
+from __future__ import annotations
+
+from certworker.acme.problem import Problem
+from certworker.acme.problem_mapping import to_failure
+from certworker.acme.resources import Authorization
+from certworker.domains import registered_domain
+from certworker.errors import CertworkerError
+from certworker.errors.acme import TlsProblem
+from certworker.errors.caa import CaaForbids, CaaLookupFailed
+from certworker.errors.dns import (
+    DnssecBroken,
+    Ipv6Unreachable,
+    NameServersFail,
+    NameServersSilent,
+    NoAddress,
+)
+from certworker.errors.http import (
+    HttpBasicAuth,
+    HttpNotFound,
+    HttpNotValidated,
+    HttpOn443,
+    HttpRedirectBad,
+    HttpRedirectClosed,
+    HttpRedirectLoop,
+    HttpRefused,
+    HttpReset,
+    HttpSecondary,
+    HttpSlow,
+    HttpsOn80,
+    HttpTimeout,
+    HttpWrongBody,
+)
+
+#: Type, what the text must match, failure; the first row that fits.
+CAUSES: tuple[tuple[str, str, type[CertworkerError]], ...] = (
+    ("dns|caa", r"(SERVFAIL|REFUSED|NOTIMP|timed out|truncated|networking error).*\bCAA\b", CaaLookupFailed),
+    ("dns|caa", r"\bCAA\b.*(SERVFAIL|REFUSED|NOTIMP|timed out|truncated)", CaaLookupFailed),
+    ("caa", "", CaaForbids),
+    ("connection|unauthorized|dns|tls|malformed", "^During secondary validation", HttpSecondary),
+    ("dnssec", "", DnssecBroken),
+    ("dns", "DNSSEC", DnssecBroken),
+    ("dns", "NXDOMAIN|no valid A+ records|no such host", NoAddress),
+    ("dns", "timed out|timeout", NameServersSilent),
+    ("dns", "", NameServersFail),
+    ("unknownHost", "", NoAddress),
+    ("connection", "no such host|could not resolve|failed to resolve|getaddrinfo", NoAddress),
+    (".*", "redirect loop|too many redirects", HttpRedirectLoop),
+    (".*", "redirect target|invalid protocol scheme|disallowed redirect", HttpRedirectBad),
+    (".*", "server only speaks HTTP|HTTP response to HTTPS client", HttpOn443),
+    ("connection|malformed", r"HTTP/2 over HTTP|malformed HTTP response", HttpsOn80),
+    ("connection", r"fetching https://.*(refused|time-?out|deadline)", HttpRedirectClosed),
+    ("connection", "refused", HttpRefused),
+    ("connection", r"timeout (after connect|during read)|read timed out", HttpSlow),
+    ("connection", "reset by peer|EOF", HttpReset),
+    ("connection", "time-?out|timed out|deadline exceeded|unreachable|no route", HttpTimeout),
+    ("unauthorized|connection", r"(: |returned |status )404\b", HttpNotFound),
+    ("unauthorized|connection", r"(: |returned |status )401\b", HttpBasicAuth),
+    ("connection", "", HttpNotValidated),
+    ("unauthorized|incorrectResponse", "", HttpWrongBody),
+    # step-ca's words for a wrong key authorization. As an answer to an order the same type is a policy.
+    (
+        "rejectedIdentifier",
+        "will not issue certificates for the identifier|key ?authorization",
+        HttpWrongBody,
+    ),
+    ("tls", "", TlsProblem),
+)
+
+#: The types of problems that only a validation has (RFC 8555, section 6.7).
+OF_VALIDATIONS = ("connection", "dns", "dnssec", "incorrectResponse", "tls", "unknownHost")
+
+#: What an address that belongs to another machine looks like.
+ELSEWHERE = (HttpTimeout, HttpRefused, HttpReset, HttpSlow, HttpNotFound, HttpNotValidated, HttpWrongBody)
+
+
+def validation_failure(problem: Problem, name: str, address: str | None, authority: str) -> CertworkerError:
+    """
+    Return the failure that *problem*, the error of a challenge for *name*, is.
+
+    *address* is the one the CA connected to, where it says so.
+    """
+    kind = _cause(problem, address)
+    if kind is None:
+        return to_failure(problem, authority, name=name)
+    return kind(
+        problem=problem.as_json(),
+        name=name,
+        zone=registered_domain(name),
+        address=address or "no address known",
+        detail=problem.detail,
+    )
+
+
+def authorization_failure(authorization: Authorization, authority: str) -> CertworkerError | None:
+    """
+    Return the failure that *authorization* reports in a challenge, else in itself; None if it reports none.
+    """
+    ordered = sorted(authorization.challenges, key=lambda challenge: challenge.kind != "http-01")
+    for challenge in ordered:
+        if challenge.error is not None:
+            problem = Problem.read(challenge.error)
+            return validation_failure(problem, authorization.name, challenge.address, authority)
+    if authorization.error is None:
+        return None
+    return validation_failure(Problem.read(authorization.error), authorization.name, None, authority)
+
+
+def unexplained_failure(name: str) -> CertworkerError:
+    """
+    Return the failure of a validation of *name* for which the CA gives no reason.
+    """
+    return HttpNotValidated(name=name, address="no address known", detail="it gives no reason.")
+
+
+def order_failure(problem: Problem, name: str, authority: str) -> CertworkerError:
+    """
+    Return the failure that *problem*, the error of an order for *name*, is.
+    """
+    if problem.kind in OF_VALIDATIONS:
+        return validation_failure(problem, problem.name or name, None, authority)
+    return to_failure(problem, authority, name=name)
+
+
+def _cause(problem: Problem, address: str | None) -> type[CertworkerError] | None:
+    for kind, text, found in CAUSES:
+        if problem.says(kind, text):
+            # An old AAAA record is what mostly makes a site look well to its owner and not to the CA.
+            return Ipv6Unreachable if found in ELSEWHERE and _is_ipv6(address) else found
+    return None
+
+
+def _is_ipv6(address: str | None) -> bool:
+    return address is not None and ":" in address

@@ -1,0 +1,75 @@
+"""
+The names that a command is given: typed, or in a file.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TextIO
+
+import click
+
+from certworker.cli.output import say
+from certworker.domains import normalize
+from certworker.errors import CertworkerError
+
+names_argument = click.argument("names", nargs=-1, metavar="[NAME]...")
+file_option = click.option(
+    "--file",
+    type=click.File(encoding="utf-8", errors="replace"),
+    help="Names from FILE, one a line; # begins a comment; - is the standard input.",
+)
+timeout_option = click.option(
+    "--timeout",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="Seconds to --wait, for all names together.",
+)
+
+
+def caller_identity(command: str) -> str:
+    """
+    Who types *command*, for the record.
+    """
+    return f"certworker {command} (uid {os.getuid()} on {socket.gethostname()})"
+
+
+def parse_names(names: Iterable[str], file: TextIO | None, *, private: bool) -> list[str]:
+    """
+    The *names* and those in *file* as they stand in certificates, each once.
+
+    Ends the program if lines of the file are wrong: it prints each of them, and nothing is requested.
+
+    Args:
+        private: The CA is one's own: private suffixes are allowed.
+
+    Raises:
+        click.UsageError: There are none.
+        NameFailure: A name that was typed cannot be certified.
+    """
+    wanted = dict.fromkeys(normalize(name, private=private) for name in names)
+    wrong = []
+    for number, line in _lines(file):
+        try:
+            wanted[normalize(line, private=private)] = None
+        except CertworkerError as failure:
+            wrong.append(f"line {number}: {failure}")
+    for complaint in wrong:
+        say(complaint, err=True)
+    if wrong:
+        lines = "1 line is" if len(wrong) == 1 else f"{len(wrong):,} lines are"
+        say(f"Nothing is requested: {lines} wrong. Correct the file, then run the command again.", err=True)
+        sys.exit(1)
+    if not wanted:
+        raise click.UsageError("Give a NAME, or a --file with names in it.")
+    return list(wanted)
+
+
+def _lines(file: TextIO | None) -> Iterator[tuple[int, str]]:
+    for number, line in enumerate(file or (), start=1):
+        if name := line.partition("#")[0].strip():
+            yield number, name

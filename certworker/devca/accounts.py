@@ -1,0 +1,126 @@
+"""
+The accounts of the CA's clients, kept in the state directory.
+
+One file per account: a client that registered before a restart is still known after it.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from josepy import b64
+from josepy.jwk import JWK
+
+from certworker.storage import durable
+
+
+@dataclass(frozen=True)
+class Account:
+    """
+    One account; a change makes a new value under the same id.
+    """
+
+    id: str
+    key: JWK
+    contact: tuple[str, ...] = ()
+    status: str = "valid"
+
+    def as_json(self) -> dict[str, Any]:
+        """
+        The account object of RFC 8555, section 7.1.2.
+        """
+        return {"status": self.status, "contact": list(self.contact), "termsOfServiceAgreed": True}
+
+
+def thumbprint(key: JWK) -> str:
+    """
+    The SHA-256 thumbprint of *key* (RFC 7638), as the key authorization has it.
+    """
+    return b64.b64encode(key.thumbprint()).decode()
+
+
+def read_key(content: Any) -> JWK:
+    """
+    The key in the JSON object *content* (RFC 7517).
+
+    Raises:
+        josepy.errors.Error: It is none.
+    """
+    key = JWK.from_json(content)
+    assert isinstance(key, JWK)  # noqa: S101 (josepy states a wider type)
+    return key
+
+
+class Accounts:
+    """
+    All accounts, by id and by key.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        durable.make_directory(directory, 0o700)
+        self._known: dict[str, Account] = {}
+        self._by_key: dict[str, str] = {}
+
+    def get(self, identifier: str) -> Account | None:
+        """
+        The account *identifier*, also if another replica made it.
+        """
+        if identifier not in self._known:
+            self._read_all()
+        return self._known.get(identifier)
+
+    def with_key(self, key: JWK) -> Account | None:
+        """
+        The account that *key* signs for.
+        """
+        if thumbprint(key) not in self._by_key:
+            self._read_all()
+        return self._known.get(self._by_key.get(thumbprint(key), ""))
+
+    def add(self, key: JWK, contact: tuple[str, ...]) -> Account:
+        """
+        A new account for *key*.
+        """
+        return self._save(Account(secrets.token_hex(8), key, contact))
+
+    def change(self, account: Account, **changes: Any) -> Account:
+        """
+        Keep *account* with *changes*.
+        """
+        self._by_key.pop(thumbprint(account.key), None)
+        return self._save(replace(account, **changes))
+
+    def forget(self) -> None:
+        """
+        Lose them all, as a CA does that was set up anew.
+        """
+        for file in self._directory.glob("*.json"):
+            file.unlink(missing_ok=True)
+        self._known.clear()
+        self._by_key.clear()
+
+    def _save(self, account: Account) -> Account:
+        kept = {
+            "id": account.id,
+            "key": account.key.to_json(),
+            "contact": list(account.contact),
+            "status": account.status,
+        }
+        durable.write(self._directory / f"{account.id}.json", json.dumps(kept).encode(), 0o600)
+        self._remember(account)
+        return account
+
+    def _read_all(self) -> None:
+        # Another replica may have written some; there are few of them.
+        for file in self._directory.glob("*.json"):
+            kept = json.loads(file.read_bytes())
+            self._remember(Account(kept["id"], read_key(kept["key"]), tuple(kept["contact"]), kept["status"]))
+
+    def _remember(self, account: Account) -> None:
+        self._known[account.id] = account
+        self._by_key[thumbprint(account.key)] = account.id

@@ -1,0 +1,216 @@
+"""
+A small real ACME CA on the loopback interface: for a laptop, the demo and the tests.
+
+It keeps RFC 8555 and RFC 9773 as a public CA does, with HTTP-01 as its only challenge, over plain http.
+Its root stands in a file that a browser can be told to trust. Whoever opens this page sees all its
+resources in `_routes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from threading import Event, Lock, Thread
+from types import TracebackType
+from typing import Self
+
+from certworker.devca.accounts import Accounts
+from certworker.devca.certification import Certification
+from certworker.devca.dispatch import Dispatcher, LoggedRequest, Route
+from certworker.devca.faults import FaultInjection
+from certworker.devca.messages import Call, Reply, document
+from certworker.devca.ordering import Ordering
+from certworker.devca.policy import Policy
+from certworker.devca.problems import Problem
+from certworker.devca.registration import Registration
+from certworker.devca.resources import Authorization, Memory
+from certworker.devca.root import ROOT_FILE, Hierarchy
+from certworker.devca.server import Server
+from certworker.devca.signer import Signer
+from certworker.devca.signing import Signing
+from certworker.devca.validation import Validator, resolve
+
+TERMS = b"Certificates of this CA are for development. Do not trust them anywhere else.\n"
+
+
+class DevelopmentAuthority:
+    """
+    The CA; a context manager that starts and stops it.
+
+    Args:
+        state_directory: Its root and its accounts; replicas may share it.
+        port: 0 means any free one; it stays the same over `stop` and `start`.
+        lifetime: Of its certificates.
+        http01_port: Where HTTP-01 is looked for, instead of port 80.
+        local_port: The same for `localhost` and the names under it, where that is another port.
+        clock: The time that its certificates and orders go by.
+        resolve: The host to connect to for a name under validation.
+    """
+
+    def __init__(
+        self,
+        state_directory: Path,
+        *,
+        port: int = 0,
+        host: str = "127.0.0.1",
+        lifetime: timedelta = timedelta(days=90),
+        http01_port: int = 80,
+        local_port: int | None = None,
+        misbehaviour: FaultInjection | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        resolve: Callable[[str], str] = resolve,
+    ) -> None:
+        self.host = host
+        self.port = port
+        self.policy = Policy(lifetime=lifetime)
+        self.misbehaviour = misbehaviour or FaultInjection()
+        self.validator = Validator(http01_port, resolve, local_port)
+        self.root_path = state_directory / ROOT_FILE
+        self._hierarchy = Hierarchy.open(state_directory, clock())
+        self._accounts = Accounts(state_directory / "accounts")
+        self._server: Server | None = None
+        self._stopped = Event()
+        # Everything is read and changed under it: the CA does one thing at a time, and none takes long.
+        self._lock = Lock()
+        self._clock = clock
+        self._memory = memory = Memory()
+        registration = Registration(self._accounts, self.policy)
+        intermediate = self._hierarchy.intermediate
+        certification = Certification(intermediate, self.policy, self.misbehaviour, memory, clock)
+        signing = Signing(intermediate, self.policy, self.misbehaviour, clock)
+        self._ordering = Ordering(
+            certification, signing, self._validate, self._look, self.policy, self.misbehaviour, memory, clock
+        )
+        routes = self._routes(registration, certification, self._ordering)
+        self._front = Dispatcher(routes, self._accounts, self.misbehaviour, self._lock, self._stopped)
+
+    @property
+    def directory_url(self) -> str:
+        """
+        Where a client begins.
+        """
+        return f"http://{self.host}:{self.port}/directory"
+
+    @property
+    def requests(self) -> list[LoggedRequest]:
+        """
+        What was asked so far, oldest first.
+        """
+        return list(self._front.asked)
+
+    @property
+    def serials(self) -> dict[str, list[int]]:
+        """
+        Return the serial numbers of all certificates so far by name, oldest first.
+        """
+        found: dict[str, list[int]] = {}
+        with self._lock:
+            for issued in self._memory.issued.values():
+                for name in issued.names:
+                    found.setdefault(name, []).append(issued.serial)
+        return found
+
+    @property
+    def lifetime(self) -> timedelta:
+        """
+        How long the certificates live that are issued from here on.
+        """
+        return self.policy.lifetime
+
+    @lifetime.setter
+    def lifetime(self, lifetime: timedelta) -> None:
+        """
+        Let the next certificates live for *lifetime*.
+        """
+        self.policy.lifetime = lifetime
+
+    def add_root(self, name: str) -> bytes:
+        """
+        Offer a second chain from here on, to a root called *name*, whose certificate is returned (PEM).
+        """
+        root = Signer.root(name, self._clock())
+        self._memory.cross_signed.append(root.cross_sign(self._hierarchy.intermediate, self._clock()))
+        return root.pem
+
+    def forget_accounts(self) -> None:
+        """
+        Know no account any more: their requests meet ``accountDoesNotExist``.
+        """
+        with self._lock:
+            self._accounts.forget()
+
+    def start(self) -> None:
+        """
+        Listen.
+        """
+        self._stopped.clear()
+        self._server = Server(self.host, self.port, self._front.answer)
+        self.port = self._server.server_port
+
+    def stop(self) -> None:
+        """
+        End every connection and be gone, as in an outage; what it knows stays for the next `start`.
+        """
+        if self._server is not None:
+            self._stopped.set()
+            self._server.end()
+            self._server = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _routes(
+        self, registration: Registration, certification: Certification, ordering: Ordering
+    ) -> dict[str, Route]:
+        return {
+            "directory": Route(self._directory, signed=False),
+            "terms": Route(lambda _: Reply(body=TERMS, content_type="text/plain"), signed=False),
+            "newNonce": Route(self._new_nonce, signed=False),
+            "newAccount": Route(registration.register, brings_key=True),
+            "account": Route(registration.account),
+            "keyChange": Route(registration.change_key),
+            "newOrder": Route(ordering.order),
+            "order": Route(ordering.show_order),
+            "authorization": Route(ordering.authorization),
+            "challenge": Route(ordering.challenge),
+            "finalize": Route(ordering.finalize),
+            "certificate": Route(certification.certificate),
+            "revokeCert": Route(certification.revoke, brings_key=None),
+            "renewalInfo": Route(certification.renewal_info, signed=False),
+        }
+
+    def _directory(self, call: Call) -> Reply:
+        base = call.request.base
+        kinds = ("newNonce", "newAccount", "newOrder", "revokeCert", "keyChange", "renewalInfo")
+        meta = {
+            "termsOfService": f"{base}/terms",
+            "website": f"{base}/terms",
+            "caaIdentities": ["localhost"],
+            "externalAccountRequired": bool(self.policy.external_accounts),
+            "profiles": {name: each.description for name, each in self.policy.profiles.items()},
+        }
+        return document({**{kind: f"{base}/{kind}" for kind in kinds}, "meta": meta})
+
+    def _new_nonce(self, call: Call) -> Reply:
+        return Reply(200 if call.request.method == "HEAD" else 204)
+
+    def _validate(self, authorization: Authorization, key_authorization: str) -> None:
+        Thread(target=self._decide, args=(authorization, key_authorization), daemon=True).start()
+
+    def _decide(self, authorization: Authorization, key_authorization: str) -> None:
+        problem = self._look(authorization, key_authorization)
+        with self._lock:
+            self._ordering.decide(authorization, problem)
+
+    def _look(self, authorization: Authorization, key_authorization: str) -> Problem | None:
+        self._stopped.wait(self.misbehaviour.validation_seconds)
+        return self.misbehaviour.refusal or self.validator.validate(
+            authorization.name, authorization.token, key_authorization
+        )

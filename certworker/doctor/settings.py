@@ -1,0 +1,78 @@
+"""
+What the environment says.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+
+from certworker.doctor.findings import Finding, Section
+from certworker.domains import normalize, warnings_for
+from certworker.errors import CertworkerError, printable
+from certworker.errors.config import DomainIsLocalhost, EmailInvalid, EmailMissing, NotProduction
+from certworker.settings import Settings, contact_problem
+from certworker.version import __version__
+
+SETTINGS = Section("Settings")
+
+
+def configuration(settings: Settings) -> Iterator[Finding]:
+    """
+    Version, environment, CA, e-mail and domains.
+    """
+    yield SETTINGS.ok(
+        "version", f"certworker {__version__}, Python {platform.python_version()}, uid {os.geteuid()}"
+    )
+    yield _environment(settings)
+    yield SETTINGS.ok("CA", ", then ".join(choice.title for choice in settings.authorities))
+    yield from _email(settings)
+    if not settings.domains:
+        yield SETTINGS.skip("_APP_DOMAIN", "none; no name is requested at the start")
+    for given in settings.domains:
+        yield from _domain(settings, given)
+
+
+def _environment(settings: Settings) -> Finding:
+    public = [choice for choice in settings.authorities if choice.kind == "public"]
+    if settings.production:
+        return SETTINGS.ok("_APP_ENV", "production")
+    if public:
+        return SETTINGS.failure("_APP_ENV", NotProduction(authority=public[0].title))
+    if settings.authority.kind == "private":
+        return SETTINGS.ok("_APP_ENV", "not production, which a CA of your own does not mind")
+    return SETTINGS.warn(
+        "_APP_ENV",
+        f"not production: certificates come from {settings.authority.title}, which no browser trusts",
+        "For trusted ones set _APP_ENV=production in .env, then run: docker compose up -d",
+    )
+
+
+def _email(settings: Settings) -> Iterator[Finding]:
+    wanted = any(choice.kind == "public" for choice in settings.authorities)
+    reason = contact_problem(settings.email) if settings.email else None
+    if settings.email is None:
+        missing = SETTINGS.failure("e-mail", EmailMissing())
+        yield missing if wanted else SETTINGS.ok("e-mail", "none; this CA does not want one")
+    elif reason and wanted:
+        yield SETTINGS.failure("e-mail", EmailInvalid(reason=reason))
+    else:
+        yield SETTINGS.ok("e-mail", printable(settings.email))
+    if settings.email_remark:
+        yield SETTINGS.warn("e-mail", *settings.email_remark)
+
+
+def _domain(settings: Settings, given: str) -> Iterator[Finding]:
+    try:
+        name = normalize(given, private=settings.authority.private_names)
+    except DomainIsLocalhost as this_machine:
+        yield SETTINGS.failure("_APP_DOMAIN", this_machine)
+        return
+    except CertworkerError as failure:
+        # In a job it is a tenant's mistake and a warning; here it is the operator's own.
+        yield SETTINGS.fail("_APP_DOMAIN", failure.message, failure.remedy, failure.code)
+        return
+    yield SETTINGS.ok("_APP_DOMAIN", name)
+    for remark in warnings_for(given, name):
+        yield SETTINGS.warn("_APP_DOMAIN", f"{name}: {remark}", "")

@@ -1,0 +1,190 @@
+"""
+The name itself, and the names of a job.
+
+Only the result of :func:`normalize` is ever used for paths, YAML, logs and keys in Redis. It consists of
+``[a-z0-9.-]``, with ``:`` in an address of IPv6, and it is what Let's Encrypt's own policy accepts (boulder,
+policy/pa.go).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from certworker.domains.address import accepted_address, read_address
+from certworker.domains.idna import PREFIX, a_label, to_ascii_labels
+from certworker.domains.suffixes import refuse_private
+from certworker.errors import CertworkerError
+from certworker.errors.name import (
+    EmptyLabel,
+    InvalidCharacter,
+    IpAddress,
+    NameEmpty,
+    NameHasPort,
+    NameIsUrl,
+    NameTooLong,
+    TooManyLabels,
+    Wildcard,
+)
+from certworker.errors.payload import (
+    PayloadEncoding,
+    PayloadMissing,
+    PayloadTooLarge,
+    PayloadType,
+    TooManyNames,
+)
+
+#: Characters; what is longer is no job of ours.
+MAX_TEXT_LENGTH = 64 * 1024
+#: Characters; no spelling of a name is longer, and no work is done on one that is.
+MAX_UNICODE_LENGTH = 1024
+#: RFC 1035, section 2.3.4: 255 bytes in DNS's own form.
+MAX_NAME_LENGTH = 253
+#: Let's Encrypt's limits.
+MAX_LABELS = 10
+MAX_NAMES = 100
+
+#: What may surround a name without being an attack.
+WHITESPACE = " \t\n\r\f\v"
+
+_FORBIDDEN = re.compile(r"(?![a-z0-9-])[\x00-\x7f]")
+_HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9a-f:.]+\]):[0-9]{1,5}")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?(?P<host>[^/?#:]*).*")
+_PASTED_PATH = re.compile(r"(?P<host>\w[\w-]*(?:\.[\w-]+)+)\.?(?::[0-9]+)?[/?].*")
+# Most names. The few others take a hundred times as long to check.
+_PLAIN = re.compile(
+    r"(?:[a-z0-9](?!.--)(?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,9}[a-z](?!.--)(?:[a-z0-9-]{0,61}[a-z0-9])?"
+)
+# Resolvers read 127.1, 0x7f.1 and 3405803783 as IPv4 addresses, too (inet_aton).
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+
+def normalize(value: object, *, private: bool = False) -> str:
+    """
+    *value* as the name that stands in a certificate: lower case, A-labels (RFC 5890), no dot at the end;
+    or an IP address (RFC 8738) in its shortest form, without the brackets it may have come with.
+
+    Args:
+        value: What a job or an operator wrote.
+        private: The CA is one's own: private suffixes and addresses, `localhost` and names without a dot are
+            allowed.
+
+    Raises:
+        NameFailure: No CA would certify it.
+        PayloadFailure: It is not even a text.
+        DomainIsLocalhost: It is this machine.
+    """
+    given = _text(value)
+    text = to_ascii_labels(given)
+    address = read_address(_unbracketed(text))
+    if address is not None:
+        return accepted_address(given, address, private=private)
+    _refuse_urls(given, text)
+    labels = _labels(given, text)
+    name = ".".join(labels)
+    if _NUMBER.fullmatch(labels[-1]):
+        raise IpAddress(name=given, reason="programs would take it for one, each in its own way")
+    if len(name) > MAX_NAME_LENGTH:
+        raise NameTooLong(name=given, what="it", length=len(name), limit=MAX_NAME_LENGTH)
+    if len(labels) > MAX_LABELS:
+        raise TooManyLabels(name=name, count=len(labels), limit=MAX_LABELS)
+    if not private:
+        refuse_private(name)
+    return name
+
+
+def is_name(text: str) -> bool:
+    """
+    Return whether *text* is a name as :func:`normalize` returns it, for a public or a private CA.
+    """
+    if len(text) > MAX_NAME_LENGTH:
+        return False
+    if _PLAIN.fullmatch(text):
+        return True
+    try:
+        return normalize(text, private=True) == text
+    except CertworkerError:
+        return False
+
+
+def requested_names(domain: object, domains: object, *, private: bool) -> tuple[str, ...]:
+    """
+    The names that a job asks for, normalised, each once, in the order in which it gave them.
+
+    Args:
+        domain: One name; None if the job gave *domains*.
+        domains: A list of names for one certificate; None if the job gave *domain*.
+        private: As for :func:`normalize`.
+
+    Raises:
+        PayloadFailure: None or both are given; *domains* is no list, is empty or has more than 100 names.
+        NameFailure: The first name that no CA would certify.
+    """
+    if domains is None:
+        if domain is None:
+            raise PayloadMissing
+        return (normalize(domain, private=private),)
+    if domain is not None:
+        raise PayloadType(field="domain", wanted="left out where domains is given")
+    if not isinstance(domains, (list, tuple)):
+        raise PayloadType(field="domains", wanted="a list of names")
+    if not domains:
+        raise PayloadMissing
+    if len(domains) > MAX_NAMES:
+        raise TooManyNames(count=len(domains), limit=MAX_NAMES)
+    return tuple(dict.fromkeys(normalize(each, private=private) for each in domains))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise PayloadType(field="domain", wanted="one name as a text; several go into domains, as a list")
+    if len(value) > MAX_TEXT_LENGTH:
+        raise PayloadTooLarge(size=len(value), limit=MAX_TEXT_LENGTH, beginning=value[:80])
+    if len(value) > MAX_UNICODE_LENGTH:
+        raise NameTooLong(name=f"{value[:80]}…", what="it", length=len(value), limit=MAX_NAME_LENGTH)
+    text = value.strip(WHITESPACE)
+    if not text.strip("."):
+        raise NameEmpty
+    categories = {unicodedata.category(character) for character in text}
+    if "Cs" in categories:
+        raise PayloadEncoding
+    if "Cc" in categories:
+        raise InvalidCharacter(name=text, reason="it contains a control character")
+    return text
+
+
+def _refuse_urls(given: str, text: str) -> None:
+    """
+    Ports and URLs: what people paste instead of a name.
+    """
+    with_port = _HOST_AND_PORT.fullmatch(text)
+    if with_port:
+        raise NameHasPort(name=given, suggestion=_unbracketed(with_port[1]))
+    url = _URL.fullmatch(text) or _PASTED_PATH.fullmatch(text)
+    if url:
+        raise NameIsUrl(name=given, suggestion=url["host"] or "the bare name, for example api.example.org")
+
+
+def _unbracketed(text: str) -> str:
+    # As IPv6 stands in URLs (RFC 3986, section 3.2.2).
+    return text[1:-1] if text.startswith("[") and text.endswith("]") and ":" in text else text
+
+
+def _labels(given: str, text: str) -> list[str]:
+    labels = text.removesuffix(".").split(".")
+    for label in labels:
+        _refuse_characters(given, label)
+    plain = ".".join(label for label in labels if label not in ("", "*"))
+    if "" in labels:
+        raise EmptyLabel(name=given, suggestion=plain)
+    if "*" in labels:
+        raise Wildcard(name=given, suggestion=f"www.{plain}" if plain else "www.example.org")
+    return [a_label(given, label) for label in labels]
+
+
+def _refuse_characters(given: str, label: str) -> None:
+    forbidden = _FORBIDDEN.search(label)
+    if forbidden and label != "*":
+        raise InvalidCharacter(name=given, reason=f'it contains "{forbidden[0]}"')
+    if label.startswith("-") or (label.endswith("-") and not label.startswith(PREFIX)):
+        raise InvalidCharacter(name=given, reason="a part of it begins or ends with a hyphen")

@@ -1,0 +1,210 @@
+"""
+What is answered at the door: challenges, the health of the worker, its metrics.
+
+Whoever can reach port 80 of a domain can knock here, so it reads little, answers little, and says nothing
+of itself.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import socket
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from typing import Any
+
+from waitress.wasyncore import close_all
+
+from certworker.challenges.challenge import CHALLENGE_PATH, TOKEN
+from certworker.errors import CertworkerError
+from certworker.errors.config import AddressNotUsable
+from certworker.http.throttle import HEADERS, BoundedServer
+from certworker.settings import HttpAddress
+from certworker.supervision import Faults, Loop, Postponed, unexplained
+
+logger = logging.getLogger(__name__)
+
+#: An answer is computed in microseconds; more threads would only take memory.
+THREADS = 4
+
+#: Two of these without an answer, while requests wait, are a stall.
+BEAT_SECONDS = 15.0
+STOP_SECONDS = 10.0
+
+#: A request for a token has some hundred bytes, and no body. Whatever is read at once is parsed at once, too.
+READ_AT_ONCE = 1024
+LONGEST_HEADER = 8 * 1024
+LONGEST_BODY = 1024
+
+Reply = tuple[str, str, bytes]
+NOT_FOUND: Reply = ("404 Not Found", "text/plain", b"not found\n")
+NOT_ALLOWED: Reply = ("405 Method Not Allowed", "text/plain", b"only GET and HEAD\n")
+NOT_NOW: Reply = ("503 Service Unavailable", "text/plain", b"not now\n")
+
+
+class HttpServer:
+    """
+    The HTTP server of the worker, in a thread of its own.
+
+    `GET /.well-known/acme-challenge/TOKEN` is answered as RFC 8555, section 8.3 wants it, whatever the Host;
+    `GET /healthz` with 200 or 503; `GET /metrics` for Prometheus.
+
+    Attributes:
+        loop: The loop and its heartbeat.
+    """
+
+    def __init__(
+        self,
+        address: HttpAddress,
+        *,
+        answer: Callable[[str], str | None] | None,
+        healthy: Callable[[], Mapping[str, object]],
+        metrics: Callable[[], bytes] | None,
+        explain: Callable[[BaseException], CertworkerError | None] = unexplained,
+        name: str = "responder",
+    ) -> None:
+        """
+        Args:
+            address: Where to listen. `::` takes IPv4, too; port 0 is a free port.
+            answer: The key authorization for a token, or None. None: no challenge is answered here.
+            healthy: Whether the worker is `healthy`, and its parts.
+            metrics: The metrics in Prometheus' text format; None: they are not here.
+            name: That of its loop.
+            explain: Returns the CertworkerError behind an error of one of these, or None.
+        """
+        self._address = address
+        self._answer = answer
+        self._healthy = healthy
+        self._metrics = metrics
+        self._explain = explain
+        self._troubled = False
+        self._faults = Faults("an answer of the HTTP server")
+        self._server: Any = None
+        self._connections: dict[int, Any] = {}
+        self._answered = 0
+        self._seen = 0
+        self.loop = Loop(name, self._serve, seconds=BEAT_SECONDS, faults=Faults("the HTTP server"))
+
+    @property
+    def port(self) -> int:
+        """
+        The port it listens on.
+        """
+        return int(self._server.effective_port)
+
+    def start(self) -> None:
+        """
+        Listen; it answers when this returns.
+
+        Raises:
+            AddressNotUsable: Another program has the port, or the address is none of this machine.
+        """
+        try:
+            listening = _bound(self._address)
+        except OSError as error:
+            reason = "another program has it" if error.errno == errno.EADDRINUSE else error.strerror
+            raise AddressNotUsable(address=self._address, reason=reason) from error
+        self._server = BoundedServer(
+            self._respond,
+            map=self._connections,
+            _sock=listening,
+            bind_socket=False,
+            sockinfo=(listening.family, listening.type, listening.proto, listening.getsockname()),
+            threads=THREADS,
+            recv_bytes=READ_AT_ONCE,
+            max_request_header_size=LONGEST_HEADER,
+            max_request_body_size=LONGEST_BODY,
+            log_socket_errors=False,
+            ident=None,
+        )
+        self.loop.start()
+
+    def stop(self) -> None:
+        """
+        Close it; stopping one that never started is no mistake.
+        """
+        if self._server is not None:
+            # The loop ends when it has no connection left; only its own thread may close them.
+            # If an answer wakes it first, the trigger is closed, too, before it is pulled.
+            with suppress(OSError):
+                self._server.trigger.pull_trigger(lambda: close_all(self._connections))
+            self.loop.finish(STOP_SECONDS)
+
+    def _serve(self) -> float | None:
+        """
+        Let the connections be read and written once; return None when none is left.
+        """
+        self._server.pass_once()
+        if not self._connections:
+            self._server.task_dispatcher.shutdown()
+            return None
+        answered, before = self._answered, self._seen
+        self._seen = answered
+        if self._server.task_dispatcher.queue and answered == before:
+            raise Postponed(0)  # requests wait, and no thread answers any: that is no progress
+        return 0
+
+    def _respond(self, request: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
+        try:
+            status, kind, body = self._reply(
+                request["REQUEST_METHOD"], request["PATH_INFO"], request["REQUEST_URI"]
+            )
+        except Exception as error:
+            # Logged once: while it lasts, a flood of the port would also flood the log.
+            if failure := self._explain(error):
+                level = logging.DEBUG if self._troubled else logging.WARNING
+                logger.log(level, "challenges cannot be answered: %s", failure.message)
+                self._troubled = True
+            else:
+                self._faults.failed(error)
+            status, kind, body = NOT_NOW
+        headers = [
+            ("Content-Type", kind),
+            ("Content-Length", str(len(body))),
+            *HEADERS,
+        ]
+        if status == NOT_ALLOWED[0]:
+            headers.append(("Allow", "GET, HEAD"))
+        start_response(status, headers)
+        self._answered += 1
+        return [] if request["REQUEST_METHOD"] == "HEAD" else [body]
+
+    def _reply(self, method: str, path: str, target: str) -> Reply:
+        if method not in ("GET", "HEAD"):
+            return NOT_ALLOWED
+        if path.startswith(CHALLENGE_PATH) and self._answer:
+            token = path.removeprefix(CHALLENGE_PATH)
+            if not TOKEN.fullmatch(token):
+                return NOT_FOUND
+            answer = self._answer(token)
+            self._troubled = False
+            return ("200 OK", "text/plain", answer.encode("ascii")) if answer else NOT_FOUND
+        # As the request line has them: a proxy that forbids these two may compare its text alone, and the
+        # path of //metrics, /%6Detrics and http://x/metrics (RFC 9112, section 3.2.2) is /metrics as well.
+        literal = target.partition("?")[0]
+        if literal == "/healthz":
+            return self._health()
+        if literal == "/metrics" and self._metrics:
+            return ("200 OK", "text/plain; version=0.0.4; charset=utf-8", self._metrics())
+        return NOT_FOUND
+
+    def _health(self) -> Reply:
+        parts = self._healthy()
+        status = "200 OK" if parts["healthy"] is True else "503 Service Unavailable"
+        return (status, "application/json", json.dumps(parts, default=str).encode() + b"\n")
+
+
+def _bound(address: HttpAddress) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.bind((address.host, address.port))
+    except OSError:
+        listening.close()
+        raise
+    return listening

@@ -1,0 +1,3 @@
+"""
+Other programs: Appwrite and Docker.
+"""

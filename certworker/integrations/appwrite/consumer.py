@@ -1,0 +1,183 @@
+"""
+A thread beside the worker that empties the queues of Appwrite's core.
+
+A message leaves its queue for our claims, and our claims when the request it stands for is on our queue.
+So a worker may die at any instant: another one finds the claim and asks again, and what is on the queue
+already is not queued twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
+from typing import Literal
+from uuid import uuid4
+
+from redis import Redis
+
+from certworker.errors import CertworkerError
+from certworker.errors.worker import AnotherConsumer, Unexpected
+from certworker.integrations.appwrite.claims import AppwriteQueue
+from certworker.integrations.appwrite.messages import Message, read_resque, read_utopia
+from certworker.integrations.appwrite.resque import ResqueQueue
+from certworker.integrations.appwrite.translator import Translator
+from certworker.integrations.appwrite.utopia import UtopiaQueue
+from certworker.redis.failures import explainer
+from certworker.supervision import Faults, Loop, beat, log_unexpected
+
+logger = logging.getLogger(__name__)
+
+Mode = Literal["auto", "on", "off"]
+
+PAUSE_SECONDS = 0.25
+#: How often `auto` looks whether a core has come.
+IDLE_PAUSE_SECONDS = 5.0
+
+#: Verifications at a time: they wait for DNS.
+VERIFICATIONS = 16
+
+
+class Consumer:
+    """
+    Empties the queue *name* of the core, in whichever format it comes.
+
+    Attributes:
+        loop: The loop and its heartbeat.
+    """
+
+    def __init__(
+        self,
+        connection: Redis,
+        name: str,
+        mode: Mode,
+        translator: Translator,
+        *,
+        seconds_between_counts: float = 10.0,
+    ) -> None:
+        self._name = name
+        self._mode = mode
+        self._translator = translator
+        worker = uuid4().hex
+        self._utopia = UtopiaQueue(connection, name, worker)
+        self._queues: Mapping[AppwriteQueue, Callable[[bytes], Message]] = {
+            self._utopia: read_utopia,
+            ResqueQueue(connection, name, worker): read_resque,
+        }
+        self._verifying: Counter[bytes] = Counter()
+        self._lock = Lock()
+        self._verifications = ThreadPoolExecutor(VERIFICATIONS, thread_name_prefix="verification")
+        self._taken_by_others: int | None = None
+        self._counted = 0.0
+        self._seconds_between_counts = seconds_between_counts
+        self._said: set[str] = set()
+        explain = explainer(connection)
+        self._faults = Faults("the verification of names of Appwrite", explain)
+        reader = Faults(f"the reader of Appwrite's queue {name}", explain)
+        self.loop = Loop("appwrite", self._pass, faults=reader)
+
+    def start(self) -> None:
+        """
+        Begin, unless it is switched off.
+        """
+        if self._mode != "off":
+            self.loop.start()
+
+    def stop(self) -> None:
+        """
+        End it. What it has claimed and not settled is another worker's soon.
+        """
+        self.loop.stop()
+        self._verifications.shutdown(wait=False, cancel_futures=True)
+
+    def _pass(self) -> float:
+        """
+        Empty each queue that there is; return how many seconds to wait.
+        """
+        present = [queue for queue in self._queues if self._mode == "on" or queue.exists()]
+        if present and "present" not in self._said:
+            self._said.add("present")
+            logger.info("Appwrite's queue %s is served", self._name)
+        if self._utopia in present:
+            self._check_for_others()
+        taken, failed = 0, None
+        for queue in present:
+            try:
+                taken += self._empty(queue)
+            except Exception as error:  # a key of another type at one queue does not stop the other
+                failed = error
+        if failed:
+            raise failed
+        if taken:
+            return 0
+        return PAUSE_SECONDS if present else IDLE_PAUSE_SECONDS
+
+    def _empty(self, queue: AppwriteQueue) -> int:
+        with self._lock:
+            # Before the claims are read: what is settled in between is in neither.
+            verifying = self._verifying.copy()
+        new = list((Counter(queue.take()) - verifying).elements())
+        for raw in new:
+            self._handle(queue, raw)
+            beat()
+        return len(new)
+
+    def _handle(self, queue: AppwriteQueue, raw: bytes) -> None:
+        try:
+            message = self._queues[queue](raw)
+            name = self._translator.name_of(message)
+        except Exception as fault:
+            # An unexpected error must not hold up what comes behind the message.
+            failure = fault if isinstance(fault, CertworkerError) else Unexpected(fault=repr(fault))
+            if isinstance(failure, Unexpected):
+                log_unexpected("a message of Appwrite", fault)
+            logger.warning(
+                "a message on Appwrite's queue %s was refused: %s",
+                self._name,
+                failure,
+                extra={"event": "failed", "code": failure.code},
+            )
+            queue.settle(raw, failure)
+            return
+        logger.info(
+            "%s asked for by Appwrite%s",
+            message.action,
+            " (forced)" if message.force else "",
+            extra={"domain": name, "event": "job"},
+        )
+        if self._translator.needs_verification(message):
+            with self._lock:
+                self._verifying[raw] += 1
+            self._verifications.submit(self._verify, queue, raw, message)
+        else:
+            self._translator.generate(message)
+            queue.settle(raw)
+
+    def _verify(self, queue: AppwriteQueue, raw: bytes, message: Message) -> None:
+        try:
+            self._translator.verify_and_generate(message)
+            queue.settle(raw)
+            self._faults.over()
+        except BaseException as error:
+            # The message is still claimed, so it is read and verified again.
+            self.loop.stopping.wait(self._faults.failed(error))
+        finally:
+            with self._lock:
+                self._verifying[raw] -= 1
+
+    def _check_for_others(self) -> None:
+        # Each consumer counts what it takes. What nobody of ours has counted, somebody else has taken.
+        if time.monotonic() - self._counted < self._seconds_between_counts:
+            return
+        self._counted = time.monotonic()
+        before, self._taken_by_others = self._taken_by_others, self._utopia.taken_by_others()
+        if before is not None and self._taken_by_others is not None and self._taken_by_others > before:
+            self._once("others", AnotherConsumer(queue=self._name, count=self._taken_by_others - before))
+
+    def _once(self, what: str, failure: CertworkerError) -> None:
+        if what not in self._said:
+            self._said.add(what)
+            logger.warning("%s", failure, extra={"code": failure.code})

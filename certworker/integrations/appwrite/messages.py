@@ -1,0 +1,113 @@
+"""
+What a message of Appwrite's core says, in the format of utopia-php/queue and in that of php-resque.
+
+A message comes from whoever can write to Redis. It is measured before it is parsed, and each part that
+counts has to be of its type: the text "false" is true to a language that does not look twice.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from certworker.errors.payload import (
+    PayloadAction,
+    PayloadMissing,
+    PayloadNotJson,
+    PayloadTooLarge,
+    PayloadType,
+)
+from certworker.worker.payload import LARGEST, read_json
+
+Action = Literal["generation", "verification"]
+ACTIONS: tuple[Action, ...] = ("generation", "verification")
+
+#: The class of the worker that php-resque would have called.
+RESQUE_CLASS = "CertificatesV1"
+
+
+@dataclass(frozen=True)
+class Message:
+    """
+    A request of the core.
+    """
+
+    #: As it was written; nobody has checked it yet.
+    domain: str
+    action: Action = "generation"
+    #: Issue even if the certificate in service is not due.
+    force: bool = False
+    #: Stands in for the main domain: a domain that equals it needs not point anywhere in particular.
+    validation_domain: str | None = None
+
+
+def read_utopia(raw: bytes) -> Message:
+    """
+    The request in *raw*, a message of utopia-php/queue (Appwrite 1.3 and later).
+
+    Raises:
+        PayloadFailure: It is none.
+    """
+    payload = _object(_parsed(raw), "payload")
+    if payload is None:
+        raise PayloadMissing
+    return _request(payload, _domain_of(payload))
+
+
+def read_resque(raw: bytes) -> Message:
+    """
+    The request in *raw*, a message of php-resque (Appwrite until 1.2).
+
+    Raises:
+        PayloadFailure: It is none.
+    """
+    told = _parsed(raw)
+    if told.get("class") != RESQUE_CLASS:
+        raise PayloadType(field="class", wanted=RESQUE_CLASS)
+    arguments = told.get("args")
+    if not (isinstance(arguments, list) and len(arguments) == 1 and isinstance(arguments[0], dict)):
+        raise PayloadType(field="args", wanted="a list with one object")
+    return _request(arguments[0], arguments[0].get("domain"))
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    if len(raw) > LARGEST:
+        raise PayloadTooLarge(size=len(raw), limit=LARGEST, beginning=raw[:80])
+    told = read_json(raw)
+    if not isinstance(told, dict):
+        raise PayloadNotJson(reason="it is no object")
+    return cast("dict[str, Any]", told)
+
+
+def _domain_of(payload: Mapping[str, Any]) -> object:
+    # A whole document of Appwrite's, of which one attribute counts.
+    document = _object(payload, "domain")
+    return document.get("domain") if document is not None else None
+
+
+def _request(payload: Mapping[str, Any], domain: object) -> Message:
+    if domain is None or domain == "":
+        raise PayloadMissing
+    if not isinstance(domain, str):
+        raise PayloadType(field="domain", wanted="a text")
+    # Releases until 1.7 know neither action nor validationDomain; null stands for the default, too.
+    action = payload.get("action")
+    known = next((each for each in ACTIONS if action in (each, None)), None)
+    if known is None:
+        raise PayloadAction(action=json.dumps(action), known=", ".join(ACTIONS))
+    force = payload.get("skipRenewCheck")
+    if not isinstance(force, bool | None):
+        raise PayloadType(field="skipRenewCheck", wanted="true or false")
+    validation_domain = payload.get("validationDomain")
+    if not isinstance(validation_domain, str | None):
+        raise PayloadType(field="validationDomain", wanted="a text or null")
+    return Message(domain, known, force is True, validation_domain)
+
+
+def _object(parent: Mapping[str, Any], field: str) -> dict[str, Any] | None:
+    value = parent.get(field)
+    if not isinstance(value, dict | None):
+        raise PayloadType(field=field, wanted="an object")
+    return value

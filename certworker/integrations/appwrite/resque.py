@@ -1,0 +1,100 @@
+"""
+The queue of php-resque (Appwrite until 1.2), with the delayed jobs of its scheduler.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+
+from redis import Redis
+
+from certworker.errors import CertworkerError
+from certworker.integrations.appwrite.claims import Claims, displayed
+from certworker.worker.payload import LARGEST, read_json
+
+# KEYS: the queue, the delayed moments. ARGV: now, the queue's name. Delayed jobs of other queues stay, and so
+# does a key of the core that is no list.
+_BRING_DELAYED = """
+for _, moment in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, 100)) do
+    local list = 'resque:delayed:' .. moment
+    local jobs = redis.call('TYPE', list).ok == 'list' and redis.call('LRANGE', list, 0, 999) or {}
+    for _, raw in ipairs(jobs) do
+        local read, item = pcall(cjson.decode, raw)
+        if read and type(item) == 'table' and item.queue == ARGV[2] then
+            redis.call('RPUSH', KEYS[1], raw)
+            redis.call('LREM', list, 1, raw)
+        end
+    end
+    if redis.call('EXISTS', list) == 0 then redis.call('ZREM', KEYS[2], moment) end
+end
+"""
+
+# KEYS: our claims. ARGV: the message, the entry for the list of failures; empty if it has not failed.
+_SETTLE_RESQUE = """
+if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 0 then return 0 end
+redis.call('INCR', 'resque:stat:processed')
+if ARGV[2] ~= '' then
+    redis.call('INCR', 'resque:stat:failed')
+    redis.call('RPUSH', 'resque:failed', ARGV[2])
+end
+return 1
+"""
+
+
+class ResqueQueue:
+    """
+    The queue *name* of php-resque, with its delayed jobs, and what its worker keeps in Redis.
+    """
+
+    DELAYED = "resque:delayed_queue_schedule"
+
+    def __init__(self, connection: Redis, name: str, worker: str) -> None:
+        self._connection = connection
+        self._name = name
+        self._queue = f"resque:queue:{name}"
+        told = "local function taken() end\n"
+        self._claims = Claims(connection, "resque", self._queue, worker, "LEFT", told)
+        self._bring_delayed = connection.register_script(_BRING_DELAYED)
+        self._settle = connection.register_script(_SETTLE_RESQUE)
+
+    def exists(self) -> bool:
+        """
+        Whether a core has ever used it.
+        """
+        known = self._connection.sismember("resque:queues", self._name)
+        return bool(known) or self._connection.exists(self._queue, self.DELAYED) > 0
+
+    def take(self) -> list[bytes]:
+        """
+        The messages that this worker has claimed, oldest first, after it has claimed what there is; delayed
+        ones when their moment has come.
+        """
+        self._bring_delayed([self._queue, self.DELAYED], [int(time.time()), self._name])
+        return self._claims.take()
+
+    def settle(self, raw: bytes, failure: CertworkerError | None = None) -> None:
+        """
+        The message *raw* is done with, well or with *failure*, which php-resque's tools show.
+        """
+        entry = "" if failure is None else json.dumps(self._failed(raw, failure))
+        self._settle([self._claims.key], [raw, entry])
+
+    def _failed(self, raw: bytes, failure: CertworkerError) -> dict[str, object]:
+        return {
+            "failed_at": f"{datetime.now(UTC):%a %b %d %H:%M:%S UTC %Y}",
+            "payload": _payload(raw),
+            "exception": failure.code,
+            "error": f"{failure.message} {failure.remedy}",
+            "backtrace": [],
+            "worker": "certworker",
+            "queue": self._name,
+        }
+
+
+def _payload(raw: bytes) -> object:
+    try:
+        return read_json(raw) if len(raw) <= LARGEST else {"malformed": displayed(raw)}
+    except CertworkerError:
+        return {"malformed": displayed(raw)}

@@ -1,0 +1,222 @@
+"""
+Docker, asked to tell containers to read their certificates again, and which containers there are.
+
+A reload is one request by name: a socket proxy need not allow more than that. Lists are asked for only where
+an operator wants labels to be read, and by the doctor.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from certworker.errors import printable
+from certworker.errors.reload import EngineUnreachable, ListingRefused, ReloadFailed, ReloadRefused
+from certworker.integrations.docker.container import Container
+from certworker.settings.reload import Reload
+
+if TYPE_CHECKING:
+    from docker import APIClient
+    from docker.types import CancellableStream
+
+#: A restart waits this long for the container to end by itself.
+GRACE_SECONDS = 10
+TIMEOUT_SECONDS = 30
+
+#: After so much silence the engine may be gone without a word.
+MAX_SILENCE_SECONDS = 60
+
+#: What the library raises for an answer that is none of Docker's.
+UNUSABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
+
+class DockerClient:
+    """
+    The containers of one engine.
+
+    Args:
+        engine: Its address, or that of a proxy before it.
+    """
+
+    def __init__(self, engine: str) -> None:
+        self._engine = engine
+
+    def reload(self, reload: Reload) -> None:
+        """
+        Do what *reload* says; returns when the engine has done it.
+
+        Raises:
+            ReloadFailed: There is no such container, it does not run, or its command failed.
+            ReloadRefused: A proxy does not allow it.
+            EngineUnreachable: Nobody answers, or nobody whom we may ask.
+        """
+        try:
+            with self._client() as client:
+                exit_code = _done(client, reload)
+        except _Failed as failed:
+            if failed.status is None:
+                raise self._unreachable(str(reload), failed) from failed
+            if failed.refused:
+                raise ReloadRefused(
+                    engine=self._engine, reload=reload, reason=f"HTTP {failed.status}"
+                ) from failed
+            raise ReloadFailed(reload=reload, container=reload.container, reason=failed) from failed
+        if exit_code:
+            raise ReloadFailed(reload=reload, container=reload.container, reason=f"exit code {exit_code}")
+
+    def running(self, label: str) -> list[Container]:
+        """
+        Those that run and have *label*.
+
+        Raises:
+            ListingRefused: A proxy does not allow it.
+            EngineUnreachable: Nobody answers as an engine does.
+        """
+        return self._listed({"label": [label]})
+
+    def all(self) -> list[Container]:
+        """
+        Every one, whether it runs or not.
+
+        Raises:
+            ListingRefused: A proxy does not allow it.
+            EngineUnreachable: Nobody answers as an engine does.
+        """
+        return self._listed(None)
+
+    def starts(self, label: str) -> ContainerStarts:
+        """
+        Those with *label* that start from now on; the caller closes it.
+
+        Raises:
+            ListingRefused: A proxy does not allow it.
+            EngineUnreachable: Nobody answers as an engine does.
+        """
+        try:
+            return self._starts({"type": ["container"], "event": ["start"], "label": [label]})
+        except _Failed as failed:
+            raise self._of_listing(failed) from failed
+
+    def _listed(self, filters: dict[str, list[str]] | None) -> list[Container]:
+        try:
+            with self._client() as client:
+                found = client.containers(all=filters is None, filters=filters)
+        except _Failed as failed:
+            raise self._of_listing(failed) from failed
+        if not isinstance(found, list):
+            raise self._unreachable("its containers", "its answer is no list")
+        return list(filter(None, map(Container.listed, found)))
+
+    def _starts(self, filters: dict[str, list[str]]) -> ContainerStarts:
+        from docker.errors import APIError
+        from docker.types import CancellableStream
+
+        with _translate_errors():
+            client = self._open()
+            # The library's own call never looks at the status: one that was refused is but silent.
+            answer = client.get(
+                f"{client.base_url}/v{client.api_version}/events",
+                params={"filters": json.dumps(filters)},
+                stream=True,
+                timeout=(TIMEOUT_SECONDS, MAX_SILENCE_SECONDS),
+            )
+            if answer.status_code != 200:
+                client.close()
+                raise APIError(answer.reason, answer)
+            return ContainerStarts(client, CancellableStream(answer.iter_lines(chunk_size=None), answer))
+
+    @contextmanager
+    def _client(self) -> Iterator[APIClient]:
+        with _translate_errors():
+            client = self._open()
+            try:
+                yield client
+            finally:
+                client.close()
+
+    def _open(self) -> APIClient:
+        # Most workers never need it, and it takes its time to import.
+        from docker import APIClient
+
+        class Direct(APIClient):  # type: ignore[misc]
+            # A proxy of the environment is for the CA; requests would use it for an engine behind TCP, too.
+            trust_env = property(lambda _self: False, lambda _self, _value: None)
+
+        return Direct(self._engine, timeout=TIMEOUT_SECONDS)
+
+    def _of_listing(self, failed: _Failed) -> EngineUnreachable | ListingRefused:
+        if failed.refused:
+            return ListingRefused(engine=self._engine, reason=f"HTTP {failed.status}")
+        return self._unreachable("its containers", failed)
+
+    def _unreachable(self, wish: str, failed: object) -> EngineUnreachable:
+        return EngineUnreachable(engine=self._engine, wish=wish, reason=failed)
+
+
+class ContainerStarts:
+    """
+    Containers, each when it starts; it ends when the engine goes away or says nothing for long.
+    """
+
+    def __init__(self, client: APIClient, lines: CancellableStream) -> None:
+        self._client = client
+        self._lines = lines
+
+    def __iter__(self) -> Iterator[Container]:
+        for line in self._lines:
+            try:
+                event = json.loads(line)
+            except (ValueError, RecursionError):
+                continue  # cut off in the middle, or no event
+            if container := Container.started(event):
+                yield container
+
+    def close(self) -> None:
+        """
+        End it, also while another thread waits for the next one.
+        """
+        with suppress(OSError, AttributeError):  # the engine has closed it before us
+            self._lines.close()
+        self._client.close()
+
+
+class _Failed(Exception):
+    """
+    What the engine said, or why it said nothing.
+    """
+
+    def __init__(self, status: int | None, said: object) -> None:
+        super().__init__(printable(said, 200))
+        self.status = status
+        self.refused = status in (401, 403)
+
+
+@contextmanager
+def _translate_errors() -> Iterator[None]:
+    from docker.errors import APIError, DockerException
+
+    try:
+        yield
+    except (DockerException, OSError, *UNUSABLE) as error:
+        # A question for the engine's version comes first, and what went wrong there is wrapped.
+        cause = error if isinstance(error, APIError) else error.__cause__ or error
+        if not isinstance(cause, APIError):
+            raise _Failed(None, cause) from error
+        raise _Failed(cause.status_code, cause.explanation or cause.response.reason) from error
+
+
+def _done(client: APIClient, reload: Reload) -> int:
+    """
+    Do it, and return the exit code of the command, if it is one.
+    """
+    if reload.action == "kill":
+        client.kill(reload.container, reload.signal)
+    elif reload.action == "restart":
+        client.restart(reload.container, timeout=GRACE_SECONDS)
+    else:
+        prepared = client.exec_create(reload.container, list(reload.command))
+        client.exec_start(prepared["Id"])
+        return int(client.exec_inspect(prepared["Id"])["ExitCode"])
+    return 0

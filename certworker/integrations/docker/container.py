@@ -1,0 +1,125 @@
+"""
+A container, as the engine lists it or tells of its start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+from typing import Any, Self
+
+from certworker.errors import printable
+
+#: Characters. Docker's own names are shorter.
+LONGEST_NAME = 255
+
+
+@dataclass(frozen=True)
+class PublishedPort:
+    """
+    A port of the machine that leads into a container.
+    """
+
+    address: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Container:
+    """
+    What is known of one container.
+
+    Attributes:
+        state: As Docker calls it: running, exited, restarting, …
+        mounts: What lies where: a volume by its name, a directory of the machine by its path.
+        on_host_network: Each of its ports is one of the machine.
+    """
+
+    id: str
+    name: str
+    labels: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+    state: str = "running"
+    published: tuple[PublishedPort, ...] = ()
+    mounts: Mapping[str, str] = field(default_factory=dict)
+    on_host_network: bool = False
+
+    @classmethod
+    def listed(cls, entry: object) -> Self | None:
+        """
+        Return the container of one entry of GET /containers/json; None if the entry is none.
+
+        A member of another type than Docker's counts as left out.
+        """
+        told = _object(entry)
+        if not (identifier := _text(told.get("Id"))):
+            return None
+        # Links of old give it further names, of the form /other/alias.
+        names = [_text(name).removeprefix("/") for name in _list(told.get("Names"))]
+        return cls(
+            id=identifier,
+            name=_shown(next((name for name in names if name and "/" not in name), identifier[:12])),
+            labels=_texts(told.get("Labels")),
+            image=_text(told.get("Image")),
+            state=_text(told.get("State")),
+            published=tuple(filter(None, map(_published, _list(told.get("Ports"))))),
+            mounts={
+                point: _text(mount.get("Name"))
+                or _text(mount.get("Source"))
+                or f"memory of {_shown(identifier[:12])}"
+                for mount in map(_object, _list(told.get("Mounts")))
+                if (point := _text(mount.get("Destination")))
+            },
+            on_host_network=_object(told.get("HostConfig")).get("NetworkMode") == "host",
+        )
+
+    @classmethod
+    def started(cls, event: object) -> Self | None:
+        """
+        Return the container whose start *event* of GET /events reports; None if it reports none.
+
+        The labels are among the attributes.
+        """
+        actor = _object(_object(event).get("Actor"))
+        attributes = _texts(actor.get("Attributes"))
+        identifier, name = _text(actor.get("ID")), attributes.get("name")
+        return cls(id=identifier, name=_shown(name), labels=attributes) if identifier and name else None
+
+    def lies_at(self, path: PurePath) -> str | None:
+        """
+        What is mounted at *path*, or around it with the way to it; None: nothing.
+        """
+        around = [point for point in map(PurePath, self.mounts) if path.is_relative_to(point)]
+        if not around:
+            return None
+        point = max(around, key=lambda each: len(each.parts))
+        return str(PurePath(self.mounts[str(point)]) / path.relative_to(point))
+
+
+def _published(entry: object) -> PublishedPort | None:
+    port = _object(entry)
+    number = port.get("PublicPort")
+    if port.get("Type") != "tcp" or not isinstance(number, int) or not 0 < number < 1 << 16:
+        return None
+    return PublishedPort(_text(port.get("IP")) or "0.0.0.0", number)  # noqa: S104 (what Docker means)
+
+
+def _object(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _texts(value: object) -> Mapping[str, str]:
+    return {key: text for key, text in _object(value).items() if isinstance(text, str)}
+
+
+def _shown(name: str) -> str:
+    return printable(name, LONGEST_NAME)

@@ -1,0 +1,118 @@
+"""
+Opens the desks that the settings ask for. Nothing is asked of a CA yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from redis import Redis
+
+from certworker.acme.client import AcmeClient
+from certworker.acme.eab import ExternalAccountBinding
+from certworker.acme.order_keys import OrderKeys
+from certworker.challenges.responder import Responder
+from certworker.challenges.tokens import ChallengeTokens
+from certworker.challenges.webroot import Webroot
+from certworker.issuance.issuer import Issuer
+from certworker.issuance.pending_orders import PendingOrders, PendingOrderStore
+from certworker.job_slot import MAX_RELEASED
+from certworker.preflight.eligibility import check_eligibility
+from certworker.ratelimits.issuer_budget import budget_for
+from certworker.settings import CaChoice, Settings, contact_problem
+from certworker.storage.certificate_store import CertificateStore
+
+
+@dataclass(frozen=True)
+class IssuerFactory:
+    """
+    What all desks have in common.
+    """
+
+    settings: Settings
+    connection: Redis
+    volume: CertificateStore
+    tokens: ChallengeTokens
+    #: Where the directory of a CA is.
+    directory_of: Callable[[CaChoice], str]
+    clock: Callable[[], datetime]
+
+    def build_issuers(self) -> tuple[Issuer, ...]:
+        """
+        A desk for each CA of the settings, in their order, and behind it that of its staging.
+        """
+        return tuple(
+            self._issuer(choice, self._issuer(choice.staging, None) if choice.staging else None)
+            for choice in self.settings.authorities
+        )
+
+    def _issuer(self, choice: CaChoice, staging: Issuer | None) -> Issuer:
+        authority = acme_client_for(self.settings, choice, self.directory_of(choice), self.clock)
+        responder = Responder(
+            remember=partial(self.tokens.remember, authority=choice.label),
+            forget=self.tokens.forget,
+            authority_of=self.tokens.authority_of,
+            thumbprints={choice.label: lambda: authority.thumbprint}.get,
+        )
+        files = self.settings.webroot
+        keys = _keys_of(self.settings, choice)
+        orders = PendingOrderStore(self.connection, choice.label)
+        return Issuer(
+            ca=choice,
+            client=authority,
+            check_eligible=partial(check_eligibility, self.settings, choice),
+            budget=budget_for(self.settings, choice, self.connection, self.volume),
+            responder=responder,
+            webroot=Webroot(files, lambda: authority.thumbprint) if files else None,
+            pending_orders=PendingOrders(authority, orders, keys, self.clock),
+            staging=staging,
+            clock=self.clock,
+        )
+
+
+def forget_pending_order(
+    settings: Settings, choice: CaChoice, connection: Redis, names: tuple[str, ...]
+) -> None:
+    """
+    Forget the pending order for *names* at the CA *choice*, and its key: the next request places a new one.
+
+    Raises:
+        VolumeFault: The key could not be removed.
+    """
+    if found := PendingOrderStore(connection, choice.label).delete(names):
+        _keys_of(settings, choice).forget(found.url)
+
+
+def acme_client_for(
+    settings: Settings, choice: CaChoice, directory_url: str, clock: Callable[[], datetime]
+) -> AcmeClient:
+    """
+    The CA *choice*, whose directory is at *directory_url*.
+    """
+    acceptable = settings.email and contact_problem(settings.email) is None
+    return AcmeClient(
+        choice.label,
+        choice.title,
+        directory_url,
+        state_directory=settings.state_dir,
+        contact=settings.email if acceptable else None,
+        ca_bundle=settings.ca_bundle,
+        profile=settings.profile,
+        preferred_chain=settings.preferred_chain,
+        external_account=_external_account(settings),
+        connections=settings.concurrency + MAX_RELEASED,
+        clock=clock,
+    )
+
+
+def _keys_of(settings: Settings, choice: CaChoice) -> OrderKeys:
+    return OrderKeys(settings.state_dir / "orders" / choice.label, settings.key_type)
+
+
+def _external_account(settings: Settings) -> ExternalAccountBinding | None:
+    if settings.eab_kid is None or settings.eab_hmac_key is None:
+        return None
+    return ExternalAccountBinding(settings.eab_kid, settings.eab_hmac_key.get_secret_value())

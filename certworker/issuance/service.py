@@ -1,0 +1,244 @@
+"""
+The issuance of one certificate, from the request to the padlock.
+
+Start reading here. Each step is one call into the room of the same name, and none of those rooms
+calls another.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import Literal
+
+from certworker.certificates import Certificate
+from certworker.challenges.solver import present
+from certworker.errors import CertworkerError
+from certworker.issuance.attempts import Attempts
+from certworker.issuance.failover import Failover
+from certworker.issuance.issuer import Issuer
+from certworker.job_slot import JobSlot
+from certworker.renewal.policy import RenewalDecision
+from certworker.renewal.timing import after_issuance
+from certworker.state.locks import DomainLocks, Lease
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.keypair import StoredCertificate
+from certworker.storage.metadata import CertificateMetadata
+from certworker.traefik.config import TraefikConfig
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """
+    What is in service after a request, and when it is looked at again.
+    """
+
+    state: Literal["issued", "kept"]
+    facts: CertificateMetadata
+    next_check: datetime
+
+
+@dataclass(frozen=True)
+class CertificateIssuance:
+    """
+    Orders certificates, from the first CA that can, and puts them into service.
+    """
+
+    issuers: Sequence[Issuer]
+    #: Called with the names, `renewing` and `slot`, it raises why the CA would refuse.
+    preflight: Callable[..., None]
+    #: When a certificate is renewed, and looked at next.
+    decide: Callable[[CertificateMetadata, datetime], RenewalDecision]
+    certificates: CertificateStore
+    traefik: TraefikConfig
+    locks: DomainLocks
+    attempts: Attempts
+    #: Returns the slot of the job that runs; it is released while the job only waits.
+    slot: Callable[[], JobSlot]
+    clock: Callable[[], datetime]
+
+    def issue(self, names: tuple[str, ...], *, force: bool = False, use_full_quota: bool = False) -> Outcome:
+        """
+        Put a certificate for *names* into service.
+
+        The one that is in service stays if it is not due, unless *force* is given; with *use_full_quota* as
+        often as the CA allows. One that is for more names is renewed for all of them; *force* orders only
+        *names*.
+
+        Raises:
+            AlreadyUnderWay: Another worker is at it.
+            CertworkerError: What went wrong, with its remedy. The ledger has it, too, with the moment
+                of the next attempt; Traefik serves what it served before.
+        """
+        beside = () if force else self._beside(names)
+        names += beside
+        with self.locks.hold(names) as lease:
+            unpublished = self._unpublished(names)
+            with self.attempts.recording(names, lease, force=force or unpublished is not None):
+                if unpublished:
+                    # An earlier attempt got it: whatever failed then, nothing has to be ordered for it.
+                    self.certificates.link(unpublished)
+                    return self._put_into_service("issued", unpublished, lease)
+                return self._issue(names, beside, lease, force=force, use_full_quota=use_full_quota)
+
+    def _issue(
+        self,
+        names: tuple[str, ...],
+        beside: tuple[str, ...],
+        lease: Lease,
+        *,
+        force: bool,
+        use_full_quota: bool,
+    ) -> Outcome:
+        standing = self.certificates.current_many(names)
+        current = _covering_all(names, standing)
+        if current and not force and not self._is_due(current, standing):
+            return self._put_into_service("kept", current, lease)
+
+        if beside:
+            others = ", ".join(beside)
+            _log_step(names, "validate", f"its certificate is also for {others}: they are renewed together")
+        self.preflight(names, renewing=current is not None, slot=self.slot())
+
+        validity = current.metadata.validity if current else None
+        failover = Failover(self.issuers, names, self.clock(), validity)
+        for issuer in failover:
+            with failover.attempt():
+                certificate = self._obtain(
+                    names, standing, issuer, force=force, use_full_quota=use_full_quota
+                )
+                break
+        stored = self.certificates.store(
+            certificate, authority=issuer.ca.label, kind=issuer.ca.kind, token=lease.token
+        )
+        return self._put_into_service("issued", stored, lease)
+
+    def _beside(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """
+        Return the other names that the valid certificate for all of *names* still serves.
+        """
+        leads_to = self.certificates.links.target_of
+        with suppress(CertworkerError):  # the attempt meets the same fault, and records it
+            # The files of another program may be for more names, too.
+            self.certificates.adopt(names[0])
+            directory, facts = leads_to(names[0]), self.certificates.metadata(names[0])
+            if facts and self.clock() < facts.not_after and set(names) < set(facts.names):
+                served = {name for name in facts.names if leads_to(name) == directory}
+                if served.issuperset(names):
+                    return tuple(name for name in facts.names if name in served and name not in names)
+        return ()
+
+    def _unpublished(self, names: tuple[str, ...]) -> StoredCertificate | None:
+        """
+        Return the certificate for *names* that an earlier attempt stored, but did not put into service or did
+        not record.
+        """
+        try:
+            stored = self.certificates.unpublished(names)
+        except CertworkerError:
+            return None  # the attempt meets the same fault, and records it
+        if stored and self.attempts.has_succeeded(stored.metadata):
+            self.attempts.tidy(partial(self._forget, stored))
+            return None
+        return stored if stored and self.clock() < stored.metadata.not_after else None
+
+    def _forget(self, stored: StoredCertificate) -> None:
+        # In this order: an order that is still known leads to the certificate that is already there.
+        for each in self.issuers:
+            each.pending_orders.forget(stored.metadata.names)
+        self.certificates.published(stored)
+
+    def _obtain(
+        self,
+        names: tuple[str, ...],
+        standing: Sequence[StoredCertificate | None],
+        issuer: Issuer,
+        *,
+        force: bool,
+        use_full_quota: bool,
+    ) -> Certificate:
+        issuer.check(standing)
+        if not force:
+            self.attempts.dry_run(names, issuer.dry_run)
+        current = _covering_all(names, standing)
+        replaces = issuer.replaces_id(current)
+        # Outside the suggested window the CA counts an order that replaces a certificate like any renewal.
+        exempt = (
+            current is not None and bool(replaces) and self.decide(current.metadata, self.clock()).window_open
+        )
+        resumed, reserved = issuer.pending_orders.resume(names, force=force)
+        with (
+            issuer.budget.reserve(
+                names,
+                exempt=exempt,
+                renewal=issuer.renews(current),
+                use_full_quota=use_full_quota,
+                reserved=reserved,
+            ) as spending,
+            issuer.pending_orders.keeping(names, resumed),
+        ):
+            _log_step(names, "validate", f"asking {issuer.ca.title} (HTTP-01)")
+            order = resumed or issuer.pending_orders.place(names, replaces)
+            spending.placed(replaces=order.replaces)
+            with present(order.answers, issuer.solvers):
+                order.validate()
+            spending.validated()
+            _log_step(names, "validate", "ownership confirmed by the CA")
+
+            key = issuer.pending_orders.key(order)
+            certificate = Certificate.from_pem(order.finalize(key.sign_request(names)), key)
+            certificate.check(names, self.clock(), private=issuer.ca.kind == "private")
+        _log_step(
+            names, "finalize", f"certificate received from {certificate.issuer}, serial {certificate.serial}"
+        )
+        return certificate
+
+    def _is_due(self, current: StoredCertificate, standing: Sequence[StoredCertificate | None]) -> bool:
+        # A name that was removed is not to come back with the next renewal of the others.
+        named = standing[0].metadata.names if standing[0] else ()
+        if any(self.certificates.links.target_of(name) is None for name in named):
+            return True
+        # An order that somebody insisted on and a crash interrupted is still wanted.
+        names = current.metadata.names
+        return self.decide(current.metadata, self.clock()).due or any(
+            issuer.pending_orders.find(names) for issuer in self.issuers
+        )
+
+    def _put_into_service(
+        self, state: Literal["issued", "kept"], stored: StoredCertificate, lease: Lease
+    ) -> Outcome:
+        facts = stored.metadata
+        if self.traefik.serve(stored, slot=self.slot()):
+            _log_step(facts.names, "installed", f"in service: {stored.directory}")
+        now = self.clock()
+        next_check = self.decide(facts, now).next_check
+        if state == "issued":
+            next_check = after_issuance(facts.validity, next_check, now)
+        if self.attempts.succeeded(facts, lease, next_check) and state == "issued":
+            self.attempts.tidy(partial(self._forget, stored))
+        return Outcome(state, facts, next_check)
+
+
+def _log_step(names: tuple[str, ...], event: str, text: str) -> None:
+    logger.info("%s", text, extra={"domain": names[0], "event": event})
+
+
+def _covering_all(
+    names: tuple[str, ...], standing: Sequence[StoredCertificate | None]
+) -> StoredCertificate | None:
+    """
+    Return the certificate that serves all of *names*, as if it were for no others; None if there is none.
+    """
+    # A name that joined the set, or lost its files, makes the certificate incomplete.
+    first = standing[0]
+    if first is None or not set(names) <= set(first.metadata.names):
+        return None
+    if not all(other and other.directory == first.directory for other in standing):
+        return None
+    return replace(first, metadata=replace(first.metadata, names=names))

@@ -1,0 +1,183 @@
+"""
+Mail to the people who run it, by the `_APP_SMTP_*` variables as Appwrite has them.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import smtplib
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid
+from typing import Literal
+from urllib.parse import unquote
+
+from certworker.deadline import Deadline
+from certworker.notify.message import Notification, html, plain, subject
+
+#: For a whole delivery. A server may be slow on purpose before it takes a mail from a stranger.
+LONGEST_SECONDS = 60.0
+
+#: The server asks for the next part of a proof (RFC 4954, section 4).
+CHALLENGE = 334
+#: It knows who the sender is, since now or already.
+KNOWN = (235, 503)
+
+
+@dataclass(frozen=True)
+class MailServer:
+    """
+    Where mail is handed in.
+    """
+
+    host: str
+    port: int
+    #: `tls`: STARTTLS; `ssl`: TLS from the first byte; empty: TLS if the server offers it.
+    secure: Literal["", "tls", "ssl"]
+    username: str | None
+    password: str | None
+
+
+@dataclass(frozen=True)
+class Mailer:
+    """
+    Writes to one address, or to several.
+    """
+
+    server: MailServer
+    sender: str
+    #: May be URL-encoded, as in Appwrite's own files.
+    sender_name: str
+    recipients: tuple[str, ...]
+    #: For one delivery.
+    seconds: float = LONGEST_SECONDS
+
+    def send(self, notices: Sequence[Notification]) -> None:
+        """
+        Send one mail about all *notices*.
+
+        An address with letters beyond ASCII before the @ needs a server with SMTPUTF8 (RFC 6531).
+
+        Raises:
+            OSError: The server did not take it within *seconds* (smtplib's errors are such, too).
+        """
+        mail = self._message(notices)
+        with self._session() as server:
+            server.send_message(mail, self.sender, self.recipients)
+
+    @property
+    def place(self) -> str:
+        """
+        The host and the port of the server.
+        """
+        return f"{self.server.host}:{self.server.port}"
+
+    def check(self) -> None:
+        """
+        Log in to the server as for a mail, and send none.
+
+        Raises:
+            OSError: As :meth:`send`.
+        """
+        with self._session():
+            pass
+
+    @contextmanager
+    def _session(self) -> Iterator[_Session]:
+        server = _Session(self.server, Deadline(self.seconds))
+        try:
+            server.greet()
+            if self.server.username:
+                server.authenticate(self.server.username, self.server.password or "")
+            yield server
+        finally:
+            # The mail is taken by now, or it is not: how the server says goodbye does not matter.
+            with suppress(OSError):
+                server.quit()
+            server.close()
+
+    def _message(self, notices: Sequence[Notification]) -> EmailMessage:
+        mailbox, _, domain = self.sender.rpartition("@")
+        mail = EmailMessage()
+        mail["Subject"] = subject(notices)
+        mail["From"] = Address(unquote(self.sender_name), mailbox, domain)
+        mail["To"] = ", ".join(self.recipients)
+        mail["Date"] = formatdate()
+        mail["Message-ID"] = make_msgid(domain="certworker.invalid")
+        mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notes, please
+        mail.set_content(plain(notices))
+        mail.add_alternative(html(notices), subtype="html")
+        return mail
+
+
+class _Session(smtplib.SMTP):
+    """
+    A session within one deadline; user names and passwords are UTF-8 (RFC 4616, section 2; RFC 4954).
+    """
+
+    def __init__(self, server: MailServer, deadline: Deadline) -> None:
+        self._server = server
+        self._deadline = deadline
+        # Without a name of its own the library asks DNS for one, for as long as that takes.
+        super().__init__(server.host, server.port, local_hostname=socket.gethostname())
+
+    def greet(self) -> None:
+        """
+        Begin, with TLS where it is wanted or offered.
+        """
+        if "." not in self.local_hostname and self.sock:
+            # Servers refuse a short name; an address is always right (RFC 5321, section 4.1.3).
+            own = self.sock.getsockname()[0]
+            self.local_hostname = f"[IPv6:{own}]" if ":" in own else f"[{own}]"
+        self.ehlo()
+        secure = self._server.secure
+        if secure == "tls" or (not secure and self.has_extn("starttls")):
+            context = ssl.create_default_context()
+            if not secure:
+                # Nobody asked for it: a certificate that is not verified beats no encryption at all.
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            self.starttls(context=self._deadline.within(context))
+
+    def authenticate(self, user: str, password: str) -> None:
+        """
+        Prove who the sender is, by the first mechanism that the server offers and accepts.
+
+        Raises:
+            SMTPException: There is none.
+        """
+        mechanisms: dict[str, list[Callable[[bytes], str]]] = {
+            "CRAM-MD5": [lambda asked: f"{user} {hmac.new(password.encode(), asked, 'md5').hexdigest()}"],
+            "PLAIN": [lambda _: f"\0{user}\0{password}"],
+            "LOGIN": [lambda _: user, lambda _: password],
+        }
+        offered = self.esmtp_features.get("auth", "").upper().split()
+        code, answer = 504, b"the server offers no mechanism that is known here"
+        for mechanism in filter(offered.__contains__, mechanisms):
+            code, answer = self._answered(mechanism, mechanisms[mechanism])
+            if code in KNOWN:
+                return
+        raise smtplib.SMTPAuthenticationError(code, answer)
+
+    def _answered(self, mechanism: str, answers: Sequence[Callable[[bytes], str]]) -> tuple[int, bytes]:
+        code, asked = self.docmd("AUTH", mechanism)
+        for answer in answers:
+            if code != CHALLENGE:
+                break
+            try:
+                challenge = base64.b64decode(asked)
+            except ValueError:
+                return 501, b"the challenge of the server is not base64"
+            code, asked = self.docmd(base64.b64encode(answer(challenge).encode()).decode())
+        return code, asked
+
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002
+        connection = self._deadline.connect_to(host, port)
+        if self._server.secure != "ssl":
+            return connection
+        return self._deadline.secure(connection, ssl.create_default_context(), host)

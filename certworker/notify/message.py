@@ -1,0 +1,195 @@
+"""
+What a human is told: once when something begins, once when it is over, never once per attempt.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from html import escape
+from typing import Any, Literal
+
+from certworker.errors import printable
+
+#: `failed`: for the first time. `overdue`: it is getting late. `action`: nothing goes on without a human.
+#: `recovered`: it is over. `test`: a person tries the channel.
+Kind = Literal["failed", "overdue", "action", "recovered", "test"]
+
+#: What the certificate in service is worth; `unknown`: the volume cannot be read.
+InService = Literal["valid", "expired", "none", "unknown"]
+
+HEADLINES: dict[Kind, str] = {
+    "failed": "issuance failed",
+    "overdue": "the certificate expires soon, and every renewal has failed",
+    "action": "action required",
+    "recovered": "recovered",
+    "test": "test notification",
+}
+
+#: In this order, worst first.
+URGENCY: tuple[Kind, ...] = ("action", "overdue", "failed", "recovered", "test")
+
+#: The fields of a notice that are texts; an earlier version wrote only the first of them.
+TEXTS = ("kind", "name", "code", "message", "remedy", "next_attempt")
+LATER_TEXTS = ("in_service", "moment", "id", "instance", "host")
+
+IN_SERVICE: tuple[InService, ...] = ("valid", "expired", "none", "unknown")
+
+#: Characters. A message or a remedy may end with a link, which is of use as a whole only.
+LONGEST_TEXT = 5_000
+
+
+@dataclass(frozen=True)
+class Notification:
+    """
+    One thing to know about one name.
+    """
+
+    kind: Kind
+    name: str
+    code: str
+    message: str
+    remedy: str
+    in_service: InService
+    #: Of the certificate in service, rounded down; None unless it is valid.
+    days_left: int | None
+    #: ISO 8601; empty if no attempt is planned.
+    next_attempt: str
+    #: When it happened, ISO 8601.
+    moment: str
+    #: The same for each delivery by each channel, and for no other notice.
+    id: str
+    #: The installation: its main domain, or its Redis.
+    instance: str
+    #: The host name of the worker.
+    host: str
+
+    def as_json(self) -> dict[str, Any]:
+        """
+        The notice for the outbox and for a hook.
+        """
+        return asdict(self)
+
+
+def read(text: str) -> Notification | None:
+    """
+    Return the notice in *text*, which anyone who can write to Redis may have written; None: it is none.
+    """
+    try:
+        letter = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(letter, dict):
+        return None
+    texts = {field: letter.get(field) for field in TEXTS} | {
+        field: letter.get(field, "") for field in LATER_TEXTS
+    }
+    days_left = letter.get("days_left")
+    if not all(isinstance(each, str) for each in texts.values()) or texts["kind"] not in HEADLINES:
+        return None
+    if isinstance(days_left, bool) or not isinstance(days_left, int | None) or not texts["name"]:
+        return None
+    if texts["in_service"] not in IN_SERVICE:
+        texts["in_service"] = "unknown"
+    shown = {field: printable(each, LONGEST_TEXT) for field, each in texts.items()}
+    return Notification(**shown, days_left=days_left)  # type: ignore[arg-type]
+
+
+def sort(notices: Iterable[Notification]) -> list[Notification]:
+    """
+    Return *notices* by name, and those of one name in the order in which they happened.
+
+    The name whose last notice is the worst comes first.
+    """
+    by_name: dict[str, list[Notification]] = {}
+    for notice in notices:
+        by_name.setdefault(notice.name, []).append(notice)
+    # An outbox has them in their order. Clocks of two workers may disagree about it.
+    groups = sorted(by_name.values(), key=lambda group: (URGENCY.index(group[-1].kind), group[-1].name))
+    return [notice for group in groups for notice in group]
+
+
+def subject(notices: Sequence[Notification]) -> str:
+    """
+    Return the subject of a mail about *notices*, which are sorted: what is true last of the first name.
+    """
+    last = [notice for notice in notices if notice.name == notices[0].name][-1]
+    others = len({notice.name for notice in notices}) - 1
+    more = f" and {others} more {'name' if others == 1 else 'names'}" if others else ""
+    return f"certworker: {last.name}: {HEADLINES[last.kind]}{more}"
+
+
+def plain(notices: Sequence[Notification]) -> str:
+    """
+    The mail as plain text.
+    """
+    return "\n\n".join("\n".join(_lines(notice)) for notice in notices) + f"\n\n{_origin(notices)}\n"
+
+
+def short(notices: Sequence[Notification], longest: int) -> str:
+    """
+    Return a text about *notices* for a chat, at most *longest* characters long.
+    """
+    shown = plain(notices).rstrip()
+    if len(shown) <= longest:
+        return shown
+    end = f"… {_origin(notices)}"
+    headlines = [f"{notice.name}: {HEADLINES[notice.kind]}" for notice in notices]
+    first = "\n".join(_lines(notices[0]))
+    if len(first) + len(end) < longest:
+        headlines[0] = first
+    text = ""
+    for line in headlines:
+        if len(text) + len(line) + 1 + len(end) > longest:
+            break
+        text += f"{line}\n"
+    return text + end if text else f"{headlines[0][: longest - 1]}…"
+
+
+def html(notices: Sequence[Notification]) -> str:
+    """
+    The mail as simple HTML, with the same words.
+    """
+    parts = []
+    for notice in notices:
+        headline, *lines = _lines(notice)
+        parts.append(f"<h3>{escape(headline)}</h3><p>{'<br>'.join(map(escape, lines))}</p>")
+    parts.append(f"<p>{escape(_origin(notices))}</p>")
+    return f"<!doctype html><html><body>{''.join(parts)}</body></html>\n"
+
+
+def iso(moment: datetime) -> str:
+    """
+    Return *moment*, which is in UTC, by ISO 8601.
+    """
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _lines(notice: Notification) -> list[str]:
+    lines = [f"{notice.name}: {HEADLINES[notice.kind]}"]
+    if notice.moment:
+        lines.append(f"Time: {notice.moment}")
+    if notice.kind == "test":
+        return [*lines, notice.message, f"Id: {notice.id}"]
+    if notice.message:
+        lines += [f"Cause: {notice.message} [{notice.code}]", f"Remedy: {notice.remedy}"]
+    if notice.in_service == "valid":
+        days = "1 more day" if notice.days_left == 1 else f"{notice.days_left} more days"
+        lines.append(f"The certificate in service is valid for {days}.")
+    elif notice.in_service == "expired":
+        lines.append("The certificate in service has expired.")
+    elif notice.in_service == "none":
+        lines.append("There is no certificate in service.")
+    if notice.next_attempt:
+        lines.append(f"Next attempt: {notice.next_attempt}")
+    if notice.id:
+        lines.append(f"Id: {notice.id}")
+    return lines
+
+
+def _origin(notices: Sequence[Notification]) -> str:
+    hosts = ", ".join(dict.fromkeys(notice.host for notice in notices if notice.host))
+    instances = ", ".join(dict.fromkeys(notice.instance for notice in notices if notice.instance))
+    return f"certworker of {instances or 'unknown'} on {hosts or 'unknown'}"

@@ -1,0 +1,251 @@
+"""
+Decides what a human is told, and delivers it by each channel, none of which waits for another one.
+
+A name is written about when it fails for the first time, when it becomes overdue, when nothing goes on
+without a human, and when it has recovered. What happens within half a minute goes into one letter.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from redis import Redis
+
+from certworker.errors import CertworkerError, Retry, printable
+from certworker.errors.worker import NoticeUndelivered
+from certworker.notify.email import Mailer, MailServer
+from certworker.notify.message import InService, Kind, Notification, iso, read, sort
+from certworker.notify.webhook import Webhook
+from certworker.settings import Settings
+from certworker.state.outbox import NotificationLog, Outbox
+from certworker.validity import Validity
+
+logger = logging.getLogger(__name__)
+
+#: With less of its life left, a certificate that cannot be renewed is overdue.
+OVERDUE_SHARE = 1 / 5
+
+#: Nothing but a human ends these: the same request would get the same answer, today and tomorrow.
+NEEDS_ACTION = (Retry.CONFIG, Retry.NEVER)
+
+
+@dataclass(frozen=True)
+class Channel:
+    """
+    One way to people.
+    """
+
+    outbox: Outbox
+    send: Callable[[Sequence[Notification]], None]
+
+
+class Notifier:
+    """
+    Writes and delivers.
+
+    Args:
+        told: What has been written already.
+        channels: By name, `mail` and `hook`; without any of them nothing is written.
+        life_of: Returns the life of the certificate in service for a name, or None; raises a CertworkerError
+            where the volume cannot be read.
+        instance: The installation, for people.
+    """
+
+    def __init__(
+        self,
+        told: NotificationLog,
+        channels: Mapping[str, Channel],
+        life_of: Callable[[str], Validity | None],
+        *,
+        instance: str,
+    ) -> None:
+        self._told = told
+        self._channels = channels
+        self._life_of = life_of
+        self._instance = instance
+        self._silent: set[str] = set()
+
+    @classmethod
+    def of(cls, settings: Settings, connection: Redis, life_of: Callable[[str], Validity | None]) -> Notifier:
+        """
+        The post office that *settings* describe; *life_of* is that of :class:`Notifier`.
+        """
+        channels = {
+            name: Channel(Outbox(connection, name), receiver.send)
+            for name, receiver in receivers(settings).items()
+        }
+        return cls(NotificationLog(connection), channels, life_of, instance=instance_of(settings))
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """
+        The names of the channels.
+        """
+        return tuple(self._channels)
+
+    def notify_failed(
+        self, name: str, failure: CertworkerError, again: datetime | None, now: datetime
+    ) -> None:
+        """
+        An attempt for *name* failed; *again* is the next one.
+        """
+        if not self._channels:
+            return
+        kinds: list[Kind] = ["action" if failure.retry in NEEDS_ACTION else "failed"]
+        in_service, life = self._in_service(name, now)
+        if life and life.left(now) < OVERDUE_SHARE:
+            kinds.append("overdue")
+        for kind in kinds:
+            what = f"{kind} {failure.code}" if kind == "action" else kind
+            notice = self._notice(kind, name, failure, in_service, life, again, now)
+            self._told.tell_once(name, what, notice.as_json(), self._outboxes)
+
+    def notify_recovered(self, name: str, now: datetime) -> None:
+        """
+        *name* has a certificate that is valid and not due.
+        """
+        if self._channels:
+            notice = self._notice("recovered", name, None, *self._in_service(name, now), None, now)
+            self._told.forget(name, notice.as_json(), self._outboxes)
+
+    def _in_service(self, name: str, now: datetime) -> tuple[InService, Validity | None]:
+        # Where it cannot be read, nothing is claimed about it.
+        try:
+            life = self._life_of(name)
+        except CertworkerError:
+            return "unknown", None
+        if life is None:
+            return "none", None
+        return "valid" if now < life.not_after else "expired", life
+
+    def _notice(
+        self,
+        kind: Kind,
+        name: str,
+        failure: CertworkerError | None,
+        in_service: InService,
+        life: Validity | None,
+        again: datetime | None,
+        now: datetime,
+    ) -> Notification:
+        return Notification(
+            kind=kind,
+            name=name,
+            code=failure.code if failure else "",
+            message=failure.message if failure else "",
+            remedy=failure.remedy if failure else "",
+            in_service=in_service,
+            days_left=(life.not_after - now).days if life and in_service == "valid" else None,
+            next_attempt=iso(again) if again else "",
+            moment=iso(now),
+            id=secrets.token_hex(8),
+            instance=self._instance,
+            host=socket.gethostname(),
+        )
+
+    def deliver(self, channel: str) -> None:
+        """
+        Deliver by *channel* what waits for it.
+
+        Whatever goes wrong there is logged once, and the notifications stay for the next delivery.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        outbox, send = self._channels[channel].outbox, self._channels[channel].send
+        try:
+            count = outbox.deliver(read, partial(_send, send))
+        except _Undelivered as failed:
+            self._report(channel, failed.fault)
+            return
+        if count and channel in self._silent:
+            self._silent.discard(channel)
+            logger.info("the notices by %s are delivered again", channel)
+
+    @property
+    def _outboxes(self) -> list[Outbox]:
+        return [channel.outbox for channel in self._channels.values()]
+
+    def _report(self, channel: str, fault: Exception) -> None:
+        if channel in self._silent:
+            return
+        self._silent.add(channel)
+        failure = undelivered(channel, fault)
+        # A network or a server that fails is expected; anything else is a fault of this program.
+        trace = None if isinstance(fault, OSError) else fault
+        logger.warning("%s", failure, extra={"code": failure.code}, exc_info=trace)
+
+
+def receivers(settings: Settings) -> dict[str, Mailer | Webhook]:
+    """
+    Return by channel, `mail` and `hook`, who is notified by *settings*.
+    """
+    found: dict[str, Mailer | Webhook] = {}
+    if settings.smtp_host and settings.email:
+        password = settings.smtp_password.get_secret_value() if settings.smtp_password else None
+        server = MailServer(
+            settings.smtp_host, settings.smtp_port, settings.smtp_secure, settings.smtp_username, password
+        )
+        sender, recipients = settings.mail_sender, settings.mail_recipients
+        found["mail"] = Mailer(server, sender, settings.mail_sender_name, recipients)
+    if settings.notify_url:
+        secret = settings.notify_secret.get_secret_value() if settings.notify_secret else None
+        found["hook"] = Webhook(settings.notify_url, secret, settings.private_network)
+    return found
+
+
+def instance_of(settings: Settings) -> str:
+    """
+    Return the name of the installation for people: its first main domain, else its Redis.
+    """
+    return next(iter(settings.domains), str(settings.redis))
+
+
+def trial_notice(settings: Settings, now: datetime) -> Notification:
+    """
+    Return a notice for a person who tries the channels.
+    """
+    return Notification(
+        kind="test",
+        name=instance_of(settings),
+        code="",
+        message="This message was requested with: certworker notify test",
+        remedy="",
+        in_service="unknown",
+        days_left=None,
+        next_attempt="",
+        moment=iso(now),
+        id=secrets.token_hex(8),
+        instance=instance_of(settings),
+        host=socket.gethostname(),
+    )
+
+
+def undelivered(channel: str, fault: Exception) -> NoticeUndelivered:
+    """
+    Return the failure of a delivery by *channel* that ended with *fault*.
+    """
+    return NoticeUndelivered(channel=channel, reason=printable(fault) or type(fault).__name__)
+
+
+class _Undelivered(Exception):
+    """
+    A channel raised *fault*.
+    """
+
+    def __init__(self, fault: Exception) -> None:
+        super().__init__(str(fault))
+        self.fault = fault
+
+
+def _send(send: Callable[[Sequence[Notification]], None], notices: Sequence[Notification]) -> None:
+    try:
+        send(sort(notices))
+    except Exception as fault:
+        raise _Undelivered(fault) from fault

@@ -1,0 +1,137 @@
+"""
+The same notices as JSON by HTTP POST, signed, for receivers that are programs.
+"""
+
+from __future__ import annotations
+
+import hmac
+import http.client
+import json
+import socket
+import ssl
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+from certworker.deadline import Deadline
+from certworker.notify.message import Notification, short
+from certworker.version import __version__
+
+#: For a whole request and its answer.
+LONGEST_SECONDS = 20.0
+
+#: Characters: what Discord accepts. Mattermost accepts 16,383, Slack 40,000, and ntfy 4,096 bytes.
+LONGEST_CHAT_TEXT = 2_000
+
+#: GitHub's and others' form: the algorithm, an equals sign, the digest of the body in hexadecimal.
+SIGNATURE = "X-Certworker-Signature"
+
+PORTS = {"http": 80, "https": 443}
+
+#: What stands in a URL as it is (RFC 3986).
+AS_IT_IS = "/%:@!$&'()*+,;=~?"
+
+
+class WebhookRefused(OSError):
+    """
+    The receiver did not take it, or may not be asked.
+    """
+
+
+def payload(notices: Sequence[Notification]) -> dict[str, Any]:
+    """
+    Return the body of a request about *notices*.
+
+    Slack and Mattermost show `text`, Discord shows `content`; each ignores the fields that it does not know.
+    """
+    text = short(notices, LONGEST_CHAT_TEXT)
+    return {"text": text, "content": text, "notices": [notice.as_json() for notice in notices]}
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """
+    Posts to one URL, which may have a user and a password (Basic authentication, RFC 7617).
+    """
+
+    url: str
+    #: Signs the body (HMAC-SHA-256); without it there is no signature.
+    secret: str | None
+    #: Whether the URL may lead to an address of this network.
+    private: bool
+    #: For one delivery.
+    seconds: float = LONGEST_SECONDS
+
+    @property
+    def place(self) -> str:
+        """
+        The host and the port; the rest of the URL may be a secret.
+        """
+        target = urlsplit(self.url)
+        return f"{target.hostname}:{target.port or PORTS[target.scheme]}"
+
+    def check(self) -> None:
+        """
+        Connect, with TLS where the URL says so, and send nothing.
+
+        Raises:
+            OSError: As :meth:`send`.
+        """
+        self._connected(urlsplit(self.url), Deadline(self.seconds)).close()
+
+    def send(self, notices: Sequence[Notification]) -> None:
+        """
+        Send one request with all *notices*. Redirects are not followed.
+
+        Raises:
+            OSError: The receiver does not answer with 2xx within *seconds*, or it has a private address that
+                is not allowed.
+        """
+        target = urlsplit(self.url)
+        body = json.dumps(payload(notices)).encode()
+        connection = http.client.HTTPConnection(target.hostname or "")
+        connection.sock = self._connected(target, Deadline(self.seconds))
+        try:
+            connection.request("POST", _wanted(target), body, self._headers(target, body))
+            status = connection.getresponse().status
+        except http.client.HTTPException as error:
+            raise WebhookRefused(f"no HTTP answer ({error!r})") from error
+        finally:
+            connection.close()
+        if not 200 <= status < 300:
+            raise WebhookRefused(f"HTTP {status}")
+
+    def _connected(self, target: SplitResult, deadline: Deadline) -> socket.socket:
+        host = target.hostname or ""
+        # The address that is judged is the one that is connected to: a name could change its mind.
+        places = deadline.places(host, target.port or PORTS[target.scheme])
+        allowed = [place for place in places if self.private or place.ip.is_global]
+        if not allowed:
+            found = f"{host} has the private address {places[0].ip}"
+            raise WebhookRefused(f"{found}; to allow it set CERTWORKER_PRIVATE_NETWORK=true")
+        connection = deadline.connect(allowed)
+        if target.scheme == "http":
+            return connection
+        return deadline.secure(connection, ssl.create_default_context(), host)
+
+    def _headers(self, target: SplitResult, body: bytes) -> dict[str, str]:
+        user, _, host = target.netloc.rpartition("@")
+        headers = {
+            # As it stands in the URL: with the port, and with the brackets of an IPv6 address.
+            "Host": host,
+            "Content-Type": "application/json",
+            "User-Agent": f"certworker/{__version__}",
+        }
+        if user:
+            headers["Authorization"] = f"Basic {b64encode(unquote(user).encode()).decode()}"
+        if self.secret:
+            digest = hmac.new(self.secret.encode(), body, "sha256").hexdigest()
+            headers[SIGNATURE] = f"sha256={digest}"
+        return headers
+
+
+def _wanted(target: SplitResult) -> str:
+    path = quote(target.path or "/", AS_IT_IS)
+    return f"{path}?{quote(target.query, AS_IT_IS)}" if target.query else path

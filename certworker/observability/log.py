@@ -1,0 +1,218 @@
+"""
+The log: one line per step that a person can act on, for people or for machines.
+
+For people, the moment in UTC, the level, the name (so that `grep` finds all of its lines), the sentence::
+
+    2026-11-23T10:15:09Z INFO  api.shop.org: ownership confirmed by the CA after 4.1 s
+    2026-11-23T10:15:31Z WARN  api.shop.org: not issued [http.404] Another server answers … Point it here …
+
+For machines, one JSON object per line, with these fields always under these names and in this order:
+ts, level, event, code, stage, domain, job, attempt, message, remedy, next_attempt, problem; then what else
+there is to say. Whoever logs passes `extra` with any of `domain`, `event`, `code` and `fields`.
+
+A line stays one line, whatever a job or a CA wrote into it. Each value of a failure has a bound of its own so
+that the remedy is whole; a line of a library ends after 500 characters. The traceback of an unexpected error
+follows its sentence at every level, one line per step; for machines it is the field `trace`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+from certworker.errors import LONGEST_SENTENCE, MAX_TEXT, printable
+
+LEVELS = {
+    logging.DEBUG: "DEBUG",
+    logging.INFO: "INFO",
+    logging.WARNING: "WARN",
+    logging.ERROR: "ERROR",
+    logging.CRITICAL: "FATAL",
+}
+FIXED_FIELDS = (
+    *("ts", "level", "event", "code", "stage", "domain", "job", "attempt"),
+    *("message", "remedy", "next_attempt", "problem"),
+)
+#: Their values have bounds of their own.
+SENTENCES = ("message", "remedy")
+
+#: ECMA-48, "select graphic rendition": yellow, red, red.
+COLORS = {"WARN": "\x1b[33m", "ERROR": "\x1b[31m", "FATAL": "\x1b[31m"}
+NO_COLOR = "\x1b[0m"
+
+#: A traceback has more lines only where errors are chained or nested by the hundred.
+MOST_TRACE_LINES = 200
+
+_job: ContextVar[str | None] = ContextVar("job", default=None)
+
+
+def configure(form: Literal["human", "json"], level: str, stream: TextIO) -> None:
+    """
+    Write the log to *stream*: certworker's own lines from *level* on, those of libraries from WARNING on.
+
+    Args:
+        form: For people or for machines.
+        level: `debug`, `info`, `warning` or `error`, in any case.
+        stream: Coloured if it is a terminal and NO_COLOR (https://no-color.org) is not set.
+    """
+    threshold = logging.getLevelNamesMapping()[level.upper()]
+    handler = logging.StreamHandler(stream)
+    if form == "json":
+        handler.setFormatter(JsonLines())
+    else:
+        handler.setFormatter(HumanLines(colour=stream.isatty() and not os.environ.get("NO_COLOR")))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(max(threshold, logging.WARNING))
+    logging.getLogger("certworker").setLevel(threshold)
+    # Under a flood it would tell the length of its queue with every request.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    logging.captureWarnings(True)
+
+
+@contextmanager
+def job(job_id: str) -> Iterator[None]:
+    """
+    All JSON lines of this thread belong to the job *job_id*.
+    """
+    before = _job.set(job_id)
+    try:
+        yield
+    finally:
+        _job.reset(before)
+
+
+class HumanLines(logging.Formatter):
+    """
+    Lines for people.
+    """
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self.colour = colour
+
+    def format(self, record: logging.LogRecord) -> str:
+        """
+        Return the line of *record*, and the lines of its traceback behind it.
+        """
+        level, place = LEVELS.get(record.levelno, record.levelname), _subject(record)
+        lines = [printable(sentence(record) + _fault(record), _longest(record)), *_trace(record)]
+        return "\n".join(self._line(record.created, level, place, line) for line in lines)
+
+    def _line(self, created: float, level: str, subject: str, said: str) -> str:
+        shown = f"{level:5}"
+        if self.colour and level in COLORS:
+            shown = f"{COLORS[level]}{shown}{NO_COLOR}"
+        return f"{_moment(created):%Y-%m-%dT%H:%M:%SZ} {shown} {printable(subject)}{said}"
+
+
+class JsonLines(logging.Formatter):
+    """
+    One JSON object per line.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """
+        The object of *record*.
+        """
+        said: dict[str, object] = {
+            "message": record.getMessage() + _fault(record),
+            "event": getattr(record, "event", None),
+            "code": getattr(record, "code", None),
+            "domain": getattr(record, "domain", None),
+            "job": _job.get(),
+            **_fields(record),
+            "ts": f"{_moment(record.created):%Y-%m-%dT%H:%M:%S}.{int(record.msecs):03}Z",
+            "level": LEVELS.get(record.levelno, record.levelname).lower(),
+        }
+        if not record.name.startswith("certworker"):
+            said["logger"] = record.name
+        if trace := _trace(record):
+            said["trace"] = trace
+        ordered = [name for name in FIXED_FIELDS if said.get(name) is not None]
+        ordered += [name for name in said if name not in FIXED_FIELDS]
+        shown = {name: _json(said[name], _longest(record, name)) for name in ordered}
+        return json.dumps(shown, ensure_ascii=False)
+
+
+def _moment(created: float) -> datetime:
+    return datetime.fromtimestamp(created, UTC)
+
+
+def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
+    fields: Mapping[str, Any] = getattr(record, "fields", None) or {}
+    return fields
+
+
+def _subject(record: logging.LogRecord) -> str:
+    if domain := getattr(record, "domain", None):
+        return f"{domain}: "
+    if not record.name.startswith("certworker"):
+        return f"{record.name.partition('.')[0]}: "
+    return f"job {job_id}: " if (job_id := _job.get()) else ""
+
+
+def sentence(record: logging.LogRecord) -> str:
+    """
+    What *record* says to people, without moment, level and name.
+    """
+    said, code = record.getMessage(), getattr(record, "code", None)
+    if not code or f"[{code}]" in said:
+        return said
+    fields = _fields(record)
+    return " ".join(
+        str(part) for part in (said, f"[{code}]", fields.get("message"), fields.get("remedy")) if part
+    )
+
+
+def _longest(record: logging.LogRecord, field: str = "message") -> int:
+    is_ours = record.name.startswith("certworker") and field in SENTENCES
+    return LONGEST_SENTENCE if is_ours else MAX_TEXT
+
+
+def _fault(record: logging.LogRecord) -> str:
+    if not record.exc_info or record.exc_info[1] is None:
+        return ""
+    _, error, trace = record.exc_info
+    steps = traceback.extract_tb(trace)
+    place = f" at {Path(steps[-1].filename).name}:{steps[-1].lineno}" if steps else ""
+    return f" ({type(error).__name__}{place}: {_text_of(error)})"
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return printable(error)
+    except Exception:
+        return "no text"
+
+
+def _trace(record: logging.LogRecord) -> list[str]:
+    if not record.exc_info or record.exc_info[1] is None:
+        return []
+    steps = traceback.format_exception(*record.exc_info)
+    lines = [printable(line) for step in steps for line in step.splitlines()]
+    if len(lines) <= MOST_TRACE_LINES:
+        return lines
+    # The cause is at the end of a traceback, and how it got there at the beginning.
+    half = MOST_TRACE_LINES // 2
+    return [*lines[:half], f"… {len(lines) - 2 * half} lines left out …", *lines[-half:]]
+
+
+def _json(value: object, longest: int) -> object:
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, datetime):
+        return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    if isinstance(value, Mapping):
+        return {printable(key): _json(each, MAX_TEXT) for key, each in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_json(each, MAX_TEXT) for each in value]
+    return printable(value, longest)

@@ -1,0 +1,190 @@
+"""
+The metrics, as Prometheus reads them (https://prometheus.io/docs/practices/naming/).
+
+::
+
+    certworker_jobs_total{outcome,code}                jobs that ended
+    certworker_job_duration_seconds                    how long they took
+    certworker_queue_jobs                              jobs that wait
+    certworker_certificates{state}                     names by the state of their record
+    certworker_failed_certificates{certificate}        names whose last attempt failed: `valid` or `none`
+    certworker_certificate_remaining_ratio             names by the share of their certificate's life left
+    certworker_loop_silence_seconds{loop}              since a loop of the worker made progress
+    certworker_loop_stalled{loop}                      1: it makes no progress; 0: it does
+    certworker_build_info{version}                     1
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import (
+    GaugeHistogramMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+
+from certworker.supervision import Heartbeats
+from certworker.version import __version__
+
+logger = logging.getLogger(__name__)
+
+#: From a certificate that is kept, over one of a quick CA, to a CA that validates for minutes.
+DURATIONS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+
+#: Counting 50,000 names takes about a second; it may take this share of the time and no more.
+MAX_COLLECT_SHARE = 1 / 20
+
+#: Expired, loudly overdue, overdue, due, young (see :mod:`certworker.renewal.timing`).
+REMAINING_RATIO_BUCKETS = (0.0, 0.1, 0.2, 1 / 3, 0.5, 1.0)
+
+
+class Metrics:
+    """
+    What this worker counted, and what it finds when it is asked.
+    """
+
+    def __init__(self) -> None:
+        # When a counter began is a metric of its own for this library; Prometheus does without.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self._registry = CollectorRegistry()
+        self._jobs = Counter(
+            "certworker_jobs", "Jobs that ended.", ["outcome", "code"], registry=self._registry
+        )
+        self._durations = Histogram(
+            "certworker_job_duration_seconds",
+            "How long jobs took.",
+            buckets=DURATIONS_SECONDS,
+            registry=self._registry,
+        )
+
+    def job(self, outcome: str, code: str, seconds: float) -> None:
+        """
+        A job ended.
+
+        Args:
+            outcome: `issued`, `kept`, `failed`, `waiting` or `removed`.
+            code: The failure's code; empty where there is none.
+            seconds: How long it took.
+        """
+        self._jobs.labels(outcome, code).inc()
+        self._durations.observe(seconds)
+
+    def watch(
+        self,
+        *,
+        queue_jobs: Callable[[], int],
+        certificates: Callable[[], Iterable[tuple[str, float | None]]],
+    ) -> None:
+        """
+        Ask these at a scrape. Where one fails (Redis is away), its metrics are absent, the others stay.
+
+        Args:
+            queue_jobs: How many jobs wait on the queue.
+            certificates: For each name, its state and the share of its certificate's life that is left:
+                1 is new, 0 or less has expired, None has no certificate.
+        """
+        self._registry.register(_CertificateCollector(queue_jobs, certificates))
+
+    def watch_loops(self, heartbeats: Heartbeats) -> None:
+        """
+        Report at a scrape which loops run, and whether they make progress.
+        """
+        self._registry.register(_Loops(heartbeats))
+
+    def render(self) -> bytes:
+        """
+        All of them in Prometheus' text format.
+        """
+        return generate_latest(self._registry)
+
+
+class _Loops:
+    def __init__(self, heartbeats: Heartbeats) -> None:
+        self._heartbeats = heartbeats
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        silence = GaugeMetricFamily(
+            "certworker_loop_silence_seconds", "Seconds since a loop made progress.", labels=["loop"]
+        )
+        stalled = GaugeMetricFamily(
+            "certworker_loop_stalled", "Whether a loop makes no progress: 1, or 0.", labels=["loop"]
+        )
+        for heartbeat, seconds in self._heartbeats.expected():
+            silence.add_metric([heartbeat.name], seconds)
+            stalled.add_metric([heartbeat.name], float(heartbeat.is_stalled()))
+        yield from (silence, stalled)
+
+
+class _CertificateCollector:
+    def __init__(
+        self,
+        queue_jobs: Callable[[], int],
+        certificates: Callable[[], Iterable[tuple[str, float | None]]],
+    ) -> None:
+        self._queue_jobs = queue_jobs
+        self._certificates = certificates
+        self._counted: list[Metric] = []
+        self._count_again = 0.0
+
+    def describe(self) -> Iterable[Metric]:
+        # Without this the registry would ask at once, before there is anything to find.
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        yield InfoMetricFamily("certworker_build", "The version that runs.", {"version": __version__})
+        for found in (self._queue, self._names):
+            try:
+                yield from found()
+            except Exception as error:  # whatever stands behind them, a scrape shows the rest
+                logger.debug("a metric is missing: %s", error)
+
+    def _queue(self) -> list[Metric]:
+        return [GaugeMetricFamily("certworker_queue_jobs", "Jobs that wait.", self._queue_jobs())]
+
+    def _names(self) -> list[Metric]:
+        began = time.monotonic()
+        if began >= self._count_again:
+            self._counted = self._count()
+            ended = time.monotonic()
+            self._count_again = ended + (ended - began) / MAX_COLLECT_SHARE
+        return self._counted
+
+    def _count(self) -> list[Metric]:
+        states: Tally[str] = Tally()
+        failed = {"valid": 0, "none": 0}
+        shares: list[float] = []
+        for state, share in self._certificates():
+            states[state] += 1
+            if state == "failed":
+                failed["valid" if share is not None and share > 0 else "none"] += 1
+            if share is not None:
+                shares.append(share)
+        by_state = GaugeMetricFamily(
+            "certworker_certificates", "Names by the state of their record.", labels=["state"]
+        )
+        for state, count in sorted(states.items()):
+            by_state.add_metric([state], count)
+        by_certificate = GaugeMetricFamily(
+            "certworker_failed_certificates",
+            "Names whose last attempt failed, by the certificate in service: valid, or none that is valid.",
+            labels=["certificate"],
+        )
+        for certificate, count in failed.items():
+            by_certificate.add_metric([certificate], count)
+        buckets = [(str(limit), sum(share <= limit for share in shares)) for limit in REMAINING_RATIO_BUCKETS]
+        remaining = GaugeHistogramMetricFamily(
+            "certworker_certificate_remaining_ratio",
+            "Names by the share of their certificate's life that is left.",
+            buckets=[*buckets, ("+Inf", len(shares))],
+            gsum_value=sum(shares),
+        )
+        return [by_state, by_certificate, remaining]

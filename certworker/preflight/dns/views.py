@@ -1,0 +1,72 @@
+"""
+What was heard from name servers, server by server, as values that checks can judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from certworker.preflight.dns.query import SILENT, DnsAnswer, DnsQuestion
+from certworker.preflight.dns.records import CaaSet, ServerView, in_ca_order
+from certworker.preflight.dns.udp import Server
+
+PORT = 53
+
+ADDRESSES = ("A", "AAAA")
+
+
+def domain_and_parents(name: str) -> tuple[str, ...]:
+    """
+    *name* and its parents, up to the top-level domain.
+    """
+    labels = name.split(".")
+    return tuple(".".join(labels[start:]) for start in range(len(labels)))
+
+
+def server_address(server: Server) -> str:
+    """
+    A server for people: its address, with the port if that is an odd one.
+    """
+    return server[0] if server[1] == PORT else f"{server[0]}:{server[1]}"
+
+
+def view_of(label: str, name: str, server: Server, heard: Mapping[DnsQuestion, DnsAnswer]) -> ServerView:
+    """
+    How *server* sees *name*, after what was *heard*.
+
+    Args:
+        label: The server for people.
+    """
+    answers = [heard[DnsQuestion(server, name, kind)] for kind in ADDRESSES]
+    addresses = [
+        each for answer, kind in zip(answers, ADDRESSES, strict=True) for each in answer.of(name, kind)
+    ]
+    # One of both is enough for a CA, as long as it holds an address.
+    trouble = "" if addresses else next((answer.error for answer in answers if answer.error), "")
+    return ServerView(
+        label,
+        in_ca_order(addresses),
+        aliases=max((answer.aliases(name) for answer in answers), key=len),
+        ttl=max(answer.ttl for answer in answers),
+        exists=not any(answer.missing for answer in answers),
+        error=trouble,
+    )
+
+
+def caa_set_of(
+    name: str,
+    authorities: Sequence[Server],
+    resolvers: Sequence[Server],
+    heard: Mapping[DnsQuestion, DnsAnswer],
+) -> CaaSet:
+    """
+    What *name* says of CAs, after what was *heard*; its own servers count before the resolvers.
+    """
+    asked = [heard.get(DnsQuestion(server, name, "CAA")) for server in (*authorities, *resolvers)]
+    answers = [answer for answer in asked if answer]
+    for answer in answers:
+        owner = (name, *answer.aliases(name))[-1]
+        # A server of the domain knows the alias, but not always what it stands for.
+        if not answer.error and (owner == name or owner in answer.caa or answer is answers[-1]):
+            return CaaSet(name, owner, answer.caa.get(owner, ()))
+    return CaaSet(name, name, error=next((answer.error for answer in answers), SILENT))

@@ -1,0 +1,284 @@
+"""
+The CA's limits, kept before it has to: what may still be ordered, by all workers together.
+
+Nobody waits here. Where there is no room, the moment at which there will be is the answer. What the CA
+says is truer than the model: its Retry-After shuts the bucket that it speaks of.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from math import ceil
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from certworker.domains import registered_domain
+from certworker.errors import CertworkerError
+from certworker.errors.failure import MAX_URL
+from certworker.errors.rate import LocalGuard, Paused
+from certworker.ratelimits.charges import Charge, Reservation, bucket_of, charges_for, set_of
+from certworker.ratelimits.token_buckets import Adjustment, Exhausted, TokenBucket, TokenBuckets
+from certworker.redis.codec import name_in, shown_in
+from certworker.settings import CaChoice
+from certworker.settings.limits import Limit, Limits
+
+logger = logging.getLogger(__name__)
+
+BUDGET = "certworker:budget:"
+#: Beside it, the pages on which pauses are ended.
+PAUSES = "certworker:paused:"
+
+#: For so long nobody asks after a limit of which the CA did not say when it ends. The name that met it waits
+#: longer; the certificates of other names may live for minutes.
+UNSAID_STOP = timedelta(minutes=1)
+
+#: So many paused names are read after a loss; of any other one the CA says itself that it is paused.
+MOST_PAUSED = 10_000
+#: Bytes.
+LONGEST_NAME = 253
+
+# KEYS: the paused names with their pages. ARGV: how many are read, the longest name. The names, and how many
+# longer ones were removed.
+_PAUSED = """
+local names, removed = {}, 0
+for _, name in ipairs(redis.call('HKEYS', KEYS[1])) do
+    if #name > tonumber(ARGV[2]) then
+        removed = removed + redis.call('HDEL', KEYS[1], name)
+    elseif #names < tonumber(ARGV[1]) then
+        names[#names + 1] = name
+    end
+end
+return {names, removed}
+"""
+
+REASONS = {
+    "orders": "its limit of {count} orders within {period} is used up",
+    "domain": "its limit of {count} certificates within {period} for {whose} is used up",
+    "set": "{most} certificates for these very names were ordered lately",
+    "failures": "{most} checks of {whose} failed lately",
+    "streak": "{most} checks of {whose} failed in a row, and the CA would pause it",
+}
+
+
+class Budget:
+    """
+    The budget at one CA.
+
+    Args:
+        connection: To Redis, which all workers share.
+        authority: The CA.
+        limits: Its limits.
+        issued: The certificates of that CA on the volume, each with its names and the moment of its issuance;
+            asked for when Redis has lost what it knew.
+        clock: Whose time counts; None: that of Redis, which is the same for all workers.
+    """
+
+    def __init__(
+        self,
+        connection: Redis,
+        authority: CaChoice,
+        limits: Limits,
+        *,
+        issued: Callable[[], Iterable[tuple[tuple[str, ...], datetime]]],
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._authority = authority
+        self._limits = limits
+        self._issued = issued
+        self._pauses = PAUSES + authority.label
+        self._read_paused = connection.register_script(_PAUSED)
+        failures = limits.failures_per_name
+        self._buckets = TokenBuckets(
+            connection,
+            BUDGET + authority.label,
+            known=self._known,
+            doubt=failures.period if failures else timedelta(0),
+            clock=clock,
+        )
+
+    @contextmanager
+    def reserve(
+        self,
+        names: Sequence[str],
+        *,
+        exempt: bool,
+        renewal: bool,
+        use_full_quota: bool = False,
+        reserved: bool = False,
+    ) -> Iterator[Reservation]:
+        """
+        Reserve what an order for *names* costs, and settle it when the block ends.
+
+        Args:
+            exempt: The order replaces a certificate inside the window that the CA suggests for it. The CA
+                counts nothing of it but failed validations.
+            renewal: There has been a certificate for the very same names.
+            use_full_quota: A person knows what they do: the CA's limits count, not ours.
+            reserved: A worker that died has reserved it already, and the order is gone on with.
+
+        Raises:
+            LocalGuard: There is no room, until the moment that it has. Nothing is reserved.
+            Paused: The CA has paused one of the names, and nobody has said that this is over.
+        """
+        every = charges_for(names, self._limits, use_full_quota=use_full_quota)
+        spending = Reservation(every, exempt=exempt, renewal=renewal)
+        wanted = [] if reserved else [price.bucket for price in spending.reserved]
+        if full := self._buckets.take(wanted, who="" if use_full_quota else set_of(names)):
+            raise self._refusal(names, full, spending.reserved)
+        try:
+            yield spending
+        except Paused as pause:
+            self._settle(names, spending.ended(pause), pause)
+            # The CA's text speaks of one name "and possibly others", in no form that could be relied on.
+            raise Paused(
+                authority=self._authority.title, name=names[0], url=pause.url, problem=pause.problem
+            ) from pause
+        except BaseException as fault:
+            self._settle(names, spending.ended(fault), fault)
+            raise
+        self._settle(names, spending.ended(None), None)
+
+    def resume(self, names: Sequence[str]) -> bool:
+        """
+        Let *names* be ordered again after a pause; whether one of them was paused.
+        """
+        paused = [bucket_of("pause", name, None) for name in names]
+        was_paused = any(map(self._buckets.is_shut, paused))
+        self._buckets.settle(Adjustment("forget", bucket) for bucket in paused)
+        self._connection.hdel(self._pauses, *names)
+        return was_paused
+
+    @property
+    def limited(self) -> bool:
+        """
+        Whether it is known how many certificates the CA gives within a time.
+        """
+        return bool(
+            self._limits.orders_per_account or self._limits.certificates_per_domain or self._limits.domains
+        )
+
+    def ends(self, names: Sequence[str]) -> datetime | None:
+        """
+        When the last of *names*, which have no certificate yet, may be ordered; None: no limit is known.
+        """
+        counts: dict[TokenBucket, tuple[Limit, int]] = {}
+        if names and (orders := self._limits.orders_per_account):
+            counts[bucket_of("orders", "", orders)] = orders, len(names)
+        for domain, count in Counter(map(registered_domain, names)).items():
+            if limit := self._limits.of_domain(domain):
+                counts[bucket_of("domain", domain, limit)] = limit, count
+        now, full_again = self._buckets.now(), self._buckets.full_again(list(counts))
+        moments = [
+            max(now, max(full or now, now) + limit.interval * (count - limit.count))
+            for (limit, count), full in zip(counts.values(), full_again, strict=True)
+        ]
+        return max(moments, default=None)
+
+    def used(self, names: Sequence[str]) -> Iterator[tuple[Charge, int]]:
+        """
+        What was taken lately of each limit that concerns *names*, and has not come back yet.
+        """
+        every = [price for price in charges_for(names, self._limits, use_full_quota=True) if price.limit]
+        now = self._buckets.now()
+        moments = self._buckets.full_again([price.bucket for price in every])
+        for price, full in zip(every, moments, strict=True):
+            if price.limit:
+                yield price, ceil(max(full - now, timedelta(0)) / price.limit.interval) if full else 0
+
+    def _refusal(self, names: Sequence[str], full: Exhausted, asked: Sequence[Charge]) -> CertworkerError:
+        price = next(price for price in asked if price.bucket == full.bucket)
+        if full.until is None:
+            url = self._page(price.subject) or "the web site of the CA"
+            return Paused(authority=self._authority.title, name=price.subject, url=url)
+        reason = "it wants us to wait"
+        if price.limit:
+            reason = REASONS[price.kind].format(
+                count=price.limit.count,
+                period=_span(price.limit.period),
+                most=price.bucket.capacity,
+                whose=price.subject,
+            )
+        return LocalGuard(
+            until=full.until,
+            authority=self._authority.title,
+            name=names[0],
+            moment=f"{full.until:%Y-%m-%d %H:%M} UTC",
+            reason=reason,
+        )
+
+    def _settle(
+        self, names: Sequence[str], changes: Iterable[Adjustment], fault: BaseException | None
+    ) -> None:
+        try:
+            if isinstance(fault, Paused):
+                self._connection.hset(self._pauses, mapping=dict.fromkeys(names, fault.url))
+            self._buckets.settle(map(self._bounded, changes))
+        except RedisError as error:
+            # What is not given back comes back by itself, only later.
+            logger.debug("the budget was not settled: %s", error, extra={"domain": names[0]})
+
+    def _bounded(self, change: Adjustment) -> Adjustment:
+        if change.kind != "shut" or change.bucket.longest is None:
+            return change
+        now = self._buckets.now()
+        return Adjustment(
+            "shut", change.bucket, min(change.until or now + UNSAID_STOP, now + change.bucket.longest)
+        )
+
+    def _known(self, now: datetime) -> Mapping[str, datetime | None]:
+        """
+        When the buckets are full again, as far as the volume and the list of pauses know.
+        """
+        known: dict[str, datetime | None] = {
+            bucket_of("pause", name, None).name: None for name in self._paused_names()
+        }
+        orders, moments = self._limits.orders_per_account, defaultdict[str, list[datetime]](list)
+        if orders:
+            known["orders"] = now + orders.period / 2
+        for names, moment in sorted(self._issued(), key=lambda each: each[1]):
+            its_set = f"set {set_of(names)}"
+            if its_set not in moments:
+                # Every other certificate of a set renews the first, which its domain does not pay for.
+                for domain in set(map(registered_domain, names)):
+                    moments[f"domain {domain}"].append(moment)
+            moments[its_set].append(moment)
+        for bucket, issued in moments.items():
+            kind, _, whose = bucket.partition(" ")
+            limit = self._limits.of_domain(whose) if kind == "domain" else self._limits.certificates_per_set
+            if limit and (full := _full_again(limit, issued, now)) > now:
+                known[bucket] = full
+        return known
+
+    def _paused_names(self) -> list[str]:
+        members, count = self._read_paused([self._pauses], [MOST_PAUSED, LONGEST_NAME])
+        names = [name for member in members if (name := name_in(member))]
+        others = [member for member in members if not name_in(member)]
+        if others:
+            self._connection.hdel(self._pauses, *others)
+        if removed := count + len(others):
+            logger.warning("removed %d entries from %s that are no names", removed, self._pauses)
+        return names
+
+    def _page(self, name: str) -> str:
+        if self._connection.hstrlen(self._pauses, name) > MAX_URL:
+            return ""
+        page = shown_in(self._connection.hget(self._pauses, name), MAX_URL)
+        return page if page.startswith(("https://", "http://")) else ""
+
+
+def _full_again(limit: Limit, taken: Iterable[datetime], now: datetime) -> datetime:
+    full = now - limit.period
+    for moment in taken:
+        full = max(full, moment) + limit.interval
+    return min(full, now + limit.period)
+
+
+def _span(period: timedelta) -> str:
+    hours = period // timedelta(hours=1)
+    return f"{period.days} days" if hours % 24 == 0 else f"{hours} h"

@@ -1,0 +1,317 @@
+"""
+Token buckets in Redis: taken from all at once or not at all, by Redis's own time, in one round trip.
+
+Each bucket is one number (GCRA): the moment at which it is full again. Taking moves that moment on by the
+interval after which one more is there; there is room as long as it is not too far ahead. All buckets of a
+CA are one sorted set, the moments its scores, so that a bucket nobody takes from goes by itself, and
+eviction takes all of them or none: what has no moment is full, unless the set itself is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from redis import Redis
+
+from certworker.errors import printable
+from certworker.redis.codec import decode_text, score_to_time
+
+logger = logging.getLogger(__name__)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: Stands in each set. A set without it was lost, and what is in it now is not all there was.
+PRESENT = "alive"
+#: Stands until what was used before the loss has been refilled at any rate.
+UNCERTAIN = "doubt"
+
+#: Nobody in a line is told to come back later than this (a day); who comes late is known for a week.
+LONGEST_WAIT_MS = 86_400_000
+REMEMBERED_MS = 604_800_000
+
+#: The longest window that a CA documents. No bucket is shut for longer, see :attr:`TokenBucket.longest`.
+LONGEST_WINDOW = timedelta(days=7)
+#: A hundred years: a line of a million names at one certificate an hour.
+LONGEST_LINE_MS = 3_155_760_000_000
+
+#: ARGV[1]: whose time counts, in milliseconds since 1970; empty: that of Redis, which all workers share.
+#: A moment further ahead than `furthest` milliseconds is nonsense: it counts as lost, and is listed in `odd`.
+#: Below zero only infinity makes sense.
+_NOW = """
+local now = tonumber(ARGV[1])
+if not now then
+    local time = redis.call('TIME')
+    now = time[1] * 1000 + math.floor(time[2] / 1000)
+end
+local odd = {}
+local function score(member, furthest)
+    local text = redis.call('ZSCORE', KEYS[1], member)
+    local found = text == 'inf' and math.huge or tonumber(text or nil)
+    if not found then return nil end
+    if furthest < 0 and found == math.huge then return found end
+    if furthest >= 0 and found <= now + furthest then return found end
+    odd[#odd + 1] = member
+    return nil
+end
+"""
+
+#: ARGV[2]: who asks. ARGV[3]: how long a doubt lasts at most. ARGV[4...]: member, interval, room, doubt, what
+#: is kept for newcomers (below zero: no line), and the longest block (below zero: until a person ends it) of
+#: each bucket. {}: taken. {0, ...}: the set was lost, or these members made no sense. Else which bucket has
+#: room last, and when. Whoever is refused gets a place in the bucket's line, and keeps it however often they
+#: ask. Far places are spread over half of the longest wait: so the line moves on even if many in it do not
+#: come. A member that makes no sense goes, and so does the mark of life: what else is known is remembered.
+_TAKE = f"""{_NOW}
+if not redis.call('ZSCORE', KEYS[1], '{PRESENT}') then return {{0}} end
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local turn, longest, far = 'turn ' .. ARGV[2], {{}}, 0
+for i = 4, #ARGV, 6 do
+    longest[i] = tonumber(ARGV[i + 5])
+    far = math.max(far, longest[i])
+end
+local doubt = score('{UNCERTAIN}', tonumber(ARGV[3]))
+local promised = score(turn, 2 * math.max(far, {LONGEST_WAIT_MS}) + {REMEMBERED_MS})
+local full, last, latest = {{}}, nil, now
+for i = 4, #ARGV, 6 do
+    local interval, room, forever = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), longest[i] < 0
+    local found = score(ARGV[i], forever and -1 or longest[i] + room - interval)
+    full[i] = found or (doubt and now + tonumber(ARGV[i + 3])) or now
+    local free = full[i] + interval - room
+    if promised then free = free + math.max(tonumber(ARGV[i + 4]), 0) end
+    if free > latest then last, latest = i, free end
+end
+local kept = last and tonumber(ARGV[last + 4]) or -1
+local line = last and 'line ' .. ARGV[last]
+local place = kept >= 0 and score(line, {LONGEST_LINE_MS}) or now
+if #odd > 0 then
+    redis.call('ZREM', KEYS[1], '{PRESENT}', unpack(odd))
+    return {{0, unpack(odd)}}
+end
+if not last then
+    for i = 4, #ARGV, 6 do
+        local interval = tonumber(ARGV[i + 1])
+        if interval > 0 then redis.call('ZADD', KEYS[1], full[i] + interval, ARGV[i]) end
+    end
+    if promised then redis.call('ZREM', KEYS[1], turn) end
+    return {{}}
+end
+if kept >= 0 then
+    if not promised then latest = latest + kept end
+    promised = (promised or 0) - {REMEMBERED_MS}
+    if promised < latest then
+        place = math.max(place, latest)
+        redis.call('ZADD', KEYS[1], place + tonumber(ARGV[last + 1]), line)
+        local wait = place - now
+        if wait > {LONGEST_WAIT_MS} then wait = ({LONGEST_WAIT_MS} + wait % {LONGEST_WAIT_MS}) / 2 end
+        promised = math.max(latest, now + wait)
+        if ARGV[2] ~= '' then redis.call('ZADD', KEYS[1], promised + {REMEMBERED_MS}, turn) end
+    end
+    latest = promised
+end
+return {{(last + 2) / 6, latest == math.huge and 'inf' or string.format('%.0f', latest)}}
+"""
+
+#: ARGV[2...]: what to do, to which bucket, by how many milliseconds or until when, and how far ahead the
+#: moment of the bucket may be. The members that made no sense, which go.
+_SETTLE = f"""{_NOW}
+for i = 2, #ARGV, 4 do
+    local what, member, amount = ARGV[i], ARGV[i + 1], ARGV[i + 2]
+    local before = #odd
+    local found = score(member, tonumber(ARGV[i + 3]))
+    if #odd > before then redis.call('ZREM', KEYS[1], member) end
+    if what == 'forget' then
+        redis.call('ZREM', KEYS[1], member)
+    elseif what == 'shut' then
+        redis.call('ZADD', KEYS[1], 'GT', amount, member)
+    elseif what == 'take' then
+        redis.call('ZADD', KEYS[1], math.max(found or now, now) + tonumber(amount), member)
+    elseif found then
+        redis.call('ZADD', KEYS[1], found - tonumber(amount), member)
+    end
+end
+return odd
+"""
+
+#: So many moments go in one command; Redis serves others between two of them.
+MOMENTS_A_COMMAND = 1_000
+
+
+@dataclass(frozen=True)
+class TokenBucket:
+    """
+    A bucket, and how much may be in use of it.
+    """
+
+    name: str
+    #: After how long one more is there; zero: it is never empty, only shut for a time.
+    interval: timedelta = timedelta(0)
+    #: So many at once.
+    capacity: int = 1
+    #: For a while after a loss, half of it counts as used.
+    doubtful: bool = False
+    #: Whoever is refused stands in line, and those who ask for the first time have so many for themselves:
+    #: one person with one name does not wait behind thousands. None: there is no line.
+    reserved_for_new: int | None = None
+    #: For so long it may be shut; what Redis has beyond that is nonsense. None: until a person ends it.
+    longest: timedelta | None = LONGEST_WINDOW
+
+    @property
+    def furthest(self) -> int:
+        """
+        How far ahead the moment of the bucket may be, in milliseconds; below zero: only infinitely far.
+        """
+        if self.longest is None:
+            return -1
+        return _milliseconds(self.longest) + _milliseconds(self.interval) * max(self.capacity - 1, 0)
+
+
+@dataclass(frozen=True)
+class Exhausted:
+    """
+    A bucket that has no room, until a moment; None: until somebody opens it.
+    """
+
+    bucket: TokenBucket
+    until: datetime | None
+
+
+@dataclass(frozen=True)
+class Adjustment:
+    """
+    What becomes of a bucket when it is known how an order ended.
+    """
+
+    kind: Literal["take", "give back", "shut", "forget"]
+    bucket: TokenBucket
+    #: Until when it is shut; None: until somebody opens it.
+    until: datetime | None = None
+
+
+class TokenBuckets:
+    """
+    The buckets of one CA, shared by all workers.
+
+    Args:
+        connection: To Redis.
+        key: Where they are.
+        known: What is known of them without Redis: names and the moments at which they are full again
+            (None: shut). Asked when they were lost, with the time of now.
+        doubt: So long after a loss doubtful buckets count as half used.
+        clock: Whose time counts; None: that of Redis.
+    """
+
+    def __init__(
+        self,
+        connection: Redis,
+        key: str,
+        *,
+        known: Callable[[datetime], Mapping[str, datetime | None]],
+        doubt: timedelta,
+        clock: Callable[[], datetime] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._key = key
+        self._known = known
+        self._doubt = doubt
+        self._clock = clock
+        self._take = connection.register_script(_TAKE)
+        self._settle = connection.register_script(_SETTLE)
+
+    def take(self, buckets: Sequence[TokenBucket], *, who: str = "") -> Exhausted | None:
+        """
+        Take one from each of *buckets*; if one has no room, from none: then the one that has it last.
+
+        *who* asks is known again in the lines; nobody in particular is always a newcomer.
+        """
+        arguments: list[Any] = []
+        for each in buckets:
+            interval = _milliseconds(each.interval)
+            room = interval * each.capacity
+            kept = -1 if each.reserved_for_new is None else interval * each.reserved_for_new
+            longest = -1 if each.longest is None else _milliseconds(each.longest)
+            arguments += [each.name, interval, room, room // 2 * each.doubtful, kept, longest]
+        doubt = _milliseconds(self._doubt)
+        while answer := self._take([self._key], [self._now(), who, doubt, *arguments]):
+            if answer[0]:
+                return Exhausted(buckets[answer[0] - 1], score_to_time(float(answer[1]) / 1000))
+            self._report(answer[1:])
+            self._remember()
+        return None
+
+    def settle(self, changes: Iterable[Adjustment]) -> None:
+        """
+        Make *changes*.
+        """
+        arguments: list[Any] = []
+        for each in changes:
+            amount: object = _milliseconds(each.bucket.interval)
+            if each.kind == "shut":
+                # So that the next one is granted then, not only the first after the bucket was full.
+                ahead = each.bucket.interval * (each.bucket.capacity - 1)
+                amount = _score(each.until + ahead if each.until else None)
+            arguments += [each.kind, each.bucket.name, amount, each.bucket.furthest]
+        if arguments:
+            self._report(self._settle([self._key], [self._now(), *arguments]))
+
+    def full_again(self, buckets: Sequence[TokenBucket]) -> list[datetime | None]:
+        """
+        When each of *buckets* is full again; None: it is, or Redis has a moment that makes no sense.
+        """
+        names = [each.name for each in buckets]
+        scores = self._connection.zmscore(self._key, names) if names else []
+        now = _score(self.now())
+        return [
+            score_to_time(score / 1000) if score is not None and score <= now + each.furthest else None
+            for each, score in zip(buckets, scores, strict=True)
+        ]
+
+    def is_shut(self, bucket: TokenBucket) -> bool:
+        """
+        Whether *bucket* is shut until somebody opens it.
+        """
+        return self._connection.zscore(self._key, bucket.name) == math.inf
+
+    def now(self) -> datetime:
+        """
+        The time that counts.
+        """
+        if self._clock:
+            return self._clock()
+        seconds, microseconds = self._connection.time()
+        moment = score_to_time(seconds + microseconds / 1_000_000)
+        assert moment is not None  # noqa: S101 (Redis does not live in the year 10000)
+        return moment
+
+    def _remember(self) -> None:
+        # Until the last command nobody can take anything.
+        now = self.now()
+        known = [(name, _score(moment)) for name, moment in self._known(now).items()]
+        for start in range(0, len(known), MOMENTS_A_COMMAND):
+            self._connection.zadd(self._key, dict(known[start : start + MOMENTS_A_COMMAND]), gt=True)
+        self._connection.zadd(self._key, {UNCERTAIN: _score(now + self._doubt), PRESENT: math.inf})
+
+    def _report(self, odd: Iterable[bytes]) -> None:
+        for member in odd:
+            logger.warning(
+                "removed a moment that is none from Redis: %s %s",
+                self._key,
+                printable(decode_text(member), 200),
+                extra={"code": "redis.wrong_type"},
+            )
+
+    def _now(self) -> float | str:
+        return _score(self._clock()) if self._clock else ""
+
+
+def _milliseconds(span: timedelta) -> int:
+    return math.ceil(span / timedelta(milliseconds=1))
+
+
+def _score(moment: datetime | None) -> float:
+    # Rounded down, as the scripts round the time of Redis: what is free now must not be free only later.
+    return (moment - EPOCH) // timedelta(milliseconds=1) if moment else math.inf

@@ -1,0 +1,139 @@
+"""
+How values are written in Redis, and the one place that reads them back.
+
+Every program with access to Redis can write any value. So each value is bounded, has a type and is
+printable once it has passed through here; what has not the right form counts as lost.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import NoReturn
+
+from certworker.domains import is_name
+from certworker.errors import printable
+
+#: Characters. The longest text of certworker is a remedy with a link of 4,000 characters.
+LONGEST_TEXT = 6_000
+#: Bytes. The longest JSON of certworker has a hundred names of full length.
+LARGEST_JSON = 64 * 1024
+#: Digits of a count. An attempt a minute for a year has six.
+MOST_DIGITS = 6
+#: Names in one certificate.
+MOST_NAMES = 100
+
+#: What is before or after is no time of a certificate; arithmetic with these does not overflow.
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(9998, 12, 31, tzinfo=UTC)
+
+
+def decode_text(value: bytes | str | None) -> str:
+    """
+    Return *value* as text that UTF-8 can express: what is not UTF-8 is replaced, and nothing is empty.
+    """
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return (value or "").encode("utf-8", "replace").decode()
+
+
+def shown_in(value: object, longest: int = LONGEST_TEXT) -> str:
+    """
+    Return the text *value* on one line, printable, in at most *longest* characters; empty if it is no text.
+    """
+    return printable(decode_text(value), longest) if isinstance(value, bytes | str) else ""
+
+
+def count_in(value: object) -> int:
+    """
+    Return the count in *value*, a number or a text of digits; 0 if it is none or has more than 6 digits.
+    """
+    if isinstance(value, bytes):
+        value = decode_text(value)
+    if isinstance(value, str) and len(value) <= MOST_DIGITS and value.isascii() and value.isdecimal():
+        return int(value)
+    is_count = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**MOST_DIGITS
+    return int(value) if is_count and isinstance(value, int) else 0
+
+
+def name_in(value: object) -> str | None:
+    """
+    Return the name in *value* as it is in a certificate; None if it is no name.
+    """
+    if isinstance(value, bytes):
+        try:
+            value = value.decode("ascii")
+        except UnicodeDecodeError:
+            return None
+    return value if isinstance(value, str) and is_name(value) else None
+
+
+def names_in(value: object) -> tuple[str, ...] | None:
+    """
+    Return the names in *value*, a list of at most 100; None if one of them is no name, or there is none.
+    """
+    if not isinstance(value, list) or not 1 <= len(value) <= MOST_NAMES:
+        return None
+    names = tuple(name for each in value if (name := name_in(each)))
+    return names if len(names) == len(value) else None
+
+
+def json_in(value: bytes | str | None) -> object:
+    """
+    Return the JSON in *value*; None if it is none, is too large, or holds what JSON does not have.
+    """
+    if value is None or len(value) > LARGEST_JSON:
+        return None
+    try:
+        return json.loads(decode_text(value), parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return None
+
+
+def fields_in(value: bytes | str | None) -> dict[str, object]:
+    """
+    Return the JSON object in *value*; empty if it is none.
+    """
+    found = json_in(value)
+    return found if isinstance(found, dict) else {}
+
+
+def encode_time(moment: datetime | None) -> str:
+    """
+    Return *moment* to the second, as `2026-11-23T10:15:09Z`; nothing for None.
+    """
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if moment else ""
+
+
+def decode_time(text: object) -> datetime | None:
+    """
+    Return the moment in *text*, in UTC; None where there is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text) if isinstance(text, str) else None
+        return min(max(moment.astimezone(UTC), EARLIEST), LATEST) if moment and moment.tzinfo else None
+    except (ValueError, OverflowError):
+        return None
+
+
+def score_to_time(score: object) -> datetime | None:
+    """
+    Return the moment of a sorted set's *score* (seconds since 1970); None for infinity and after 9998.
+
+    What is before 1970 counts as 1970: that moment has come.
+    """
+    if not isinstance(score, int | float) or math.isnan(score) or score > LATEST.timestamp():
+        return None
+    return datetime.fromtimestamp(max(score, 0), UTC)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("too large a number")
+    return number

@@ -1,0 +1,313 @@
+"""
+The keys of certworker in Redis: the pattern, the type and the content of each.
+
+Every program that can write to Redis can put a key of another type in the place of one of these. Redis
+answers each command for such a key with WRONGTYPE, until the key goes. So :func:`remove_wrong` removes it,
+and logs its name once.
+
+The table is in docs/reference/redis-keys.md as well. Words in capitals stand for names, labels and ids.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Literal
+
+from redis import Redis
+from redis.exceptions import NoPermissionError, ResponseError
+
+from certworker.errors import printable
+from certworker.redis.codec import decode_text
+
+logger = logging.getLogger(__name__)
+
+Type = Literal["string", "hash", "list", "set", "zset", "stream"]
+
+#: Bytes. A longer text is a value, not a key.
+LONGEST_KEY = 1_024
+
+
+@dataclass(frozen=True)
+class Kind:
+    """
+    The keys of one pattern.
+    """
+
+    pattern: str
+    type: Type
+    content: str
+    #: Whether the key is removed if it has another type. The keys of Appwrite's core are only reported.
+    ours: bool = True
+
+    @property
+    def largest(self) -> int:
+        """
+        How many bytes a member, a field or a value may have.
+        """
+        return LONGEST_KEY if self.pattern.startswith("rq:") and self.type != "hash" else LARGEST_MEMBER
+
+    def matches(self, key: str) -> bool:
+        """
+        Return whether *key* has this pattern.
+        """
+        return _expression(self.pattern).fullmatch(key) is not None
+
+
+#: A key has the first pattern that matches.
+KINDS = (
+    Kind("certworker:agenda", "zset", "Names, with the time of the next look at each."),
+    Kind("certworker:appwrite:FORMAT:alive:WORKER", "string", "A worker takes Appwrite's messages; expires."),
+    Kind("certworker:appwrite:FORMAT:claims:WORKER", "list", "Messages that a worker has taken."),
+    Kind("certworker:appwrite:FORMAT:workers", "set", "Workers that have taken messages."),
+    Kind("certworker:appwrite:taken:QUEUE", "string", "How many messages certworker took."),
+    Kind("certworker:budget:AUTHORITY", "zset", "Token buckets, with the time when each is full again."),
+    Kind("certworker:challenges", "hash", "Challenge tokens that any worker answers."),
+    Kind("certworker:configuration", "string", "A digest of the settings of the last start."),
+    Kind("certworker:compared", "string", "The agenda has every name of the volume."),
+    Kind("certworker:doubt:NAME", "string", "The CA was asked today in spite of a doubt; expires."),
+    Kind("certworker:events", "stream", "The last outcomes, for other programs."),
+    Kind("certworker:fence", "string", "The last fencing token."),
+    Kind("certworker:health", "set", "Workers that report their health."),
+    Kind("certworker:health:WORKER", "string", "The health of a worker; expires."),
+    Kind("certworker:lane:LANE:TENANT", "zset", "Requests of a tenant that wait in a lane."),
+    Kind("certworker:lane:LANE", "zset", "Tenants that wait in a lane, in the order of their turns."),
+    Kind("certworker:lock:NAME", "string", "A worker issues for the name; expires."),
+    Kind("certworker:name:NAME", "hash", "The last outcome for a name."),
+    Kind("certworker:order:AUTHORITY:SET", "string", "The URL of an order under way; expires."),
+    Kind("certworker:outbox:CHANNEL", "list", "Notices that wait for delivery."),
+    Kind(
+        "certworker:paused:AUTHORITY", "hash", "Names that the CA has paused, with the page to resume them."
+    ),
+    Kind("certworker:probe", "string", "Shows that Redis accepts writes; expires."),
+    Kind("certworker:said:WHAT", "string", "What the log has today already; expires."),
+    Kind("certworker:schema", "string", "The version of this layout."),
+    Kind("certworker:sending:CHANNEL", "string", "A worker delivers notices; expires."),
+    Kind("certworker:story:NAME", "list", "The last events of a name; expires."),
+    Kind("certworker:told:NAME", "set", "Notices that were written about a name; expires."),
+    Kind("rq:clean_registries:certificates", "string", "A worker cleans RQ's registries; expires."),
+    Kind("rq:canceled:certificates", "zset", "RQ's registry of canceled jobs."),
+    Kind("rq:deferred:certificates", "zset", "RQ's registry of deferred jobs."),
+    Kind("rq:execution:ID:EXECUTION", "hash", "One run of a job; expires."),
+    Kind("rq:executions:ID", "zset", "The runs of a job."),
+    Kind("rq:failed:certificates", "zset", "RQ's registry of failed jobs."),
+    Kind("rq:finished:certificates", "zset", "RQ's registry of finished jobs."),
+    Kind("rq:job:ID:dependents", "set", "Jobs that wait for a job."),
+    Kind("rq:job:ID", "hash", "A job: the call, its status and its times."),
+    Kind("rq:queue:certificates", "list", "Ids of the jobs that wait."),
+    Kind("rq:queue:certificates:intermediate", "list", "Ids between the queue and a worker."),
+    Kind("rq:queues", "set", "The queues of this Redis."),
+    Kind("rq:results:ID", "stream", "How a job ended; expires."),
+    Kind("rq:scheduled:certificates", "zset", "RQ's registry of delayed jobs."),
+    Kind("rq:scheduler-lock:certificates", "string", "The worker that moves delayed jobs; expires."),
+    Kind("rq:scheduler:SCHEDULER", "hash", "A scheduler; expires."),
+    Kind("rq:wip:certificates", "zset", "Jobs that run, with the end of their leases."),
+    Kind("rq:worker:WORKER", "hash", "A worker; expires."),
+    Kind("rq:workers", "set", "All workers of this Redis."),
+    Kind("rq:workers:certificates", "set", "The workers of this queue."),
+    Kind("resque:delayed:TIME", "list", "Delayed messages of Appwrite until 1.2.", ours=False),
+    Kind("resque:delayed_queue_schedule", "zset", "The times of delayed messages.", ours=False),
+    Kind("resque:failed", "list", "Messages that failed.", ours=False),
+    Kind("resque:queue:QUEUE", "list", "Messages of Appwrite until 1.2.", ours=False),
+    Kind("resque:queues", "set", "The queues of Appwrite until 1.2.", ours=False),
+    Kind("resque:stat:COUNT", "string", "Counts of messages.", ours=False),
+    Kind("utopia-queue.failed.QUEUE", "list", "Ids of messages that failed.", ours=False),
+    Kind("utopia-queue.jobs.QUEUE.ID", "string", "A message under way.", ours=False),
+    Kind("utopia-queue.processing.QUEUE", "list", "Ids of messages under way.", ours=False),
+    Kind("utopia-queue.queue.QUEUE", "list", "Messages of Appwrite since 1.3.", ours=False),
+    Kind("utopia-queue.stats.QUEUE.COUNT", "string", "Counts of messages.", ours=False),
+)
+
+#: What Redis answers to a command that cannot use the value of a key.
+_UNUSABLE = re.compile(
+    "WRONGTYPE|last possible ID|smaller than the target stream|is not an integer|not a.* float|would overflow"
+)
+
+#: Commands that add to a number, in a hash or on its own.
+_COUNTING = {"HINCRBY", "HINCRBYFLOAT", "INCR", "INCRBY"}
+
+#: KEYS: keys. ARGV: the type of each. Removes each key of another type, and each stream whose last id is more
+#: than a day ahead: Redis adds nothing to a stream that has the last possible id. The keys that were removed,
+#: with what they were.
+_REMOVE = """
+local removed = {}
+local tomorrow = redis.call('TIME')[1] + 86400
+for i, key in ipairs(KEYS) do
+    local found = redis.call('TYPE', key).ok
+    local wrong = found ~= 'none' and found ~= ARGV[i] and found
+    if found == 'stream' and not wrong then
+        local facts = redis.call('XINFO', 'STREAM', key)
+        for j = 1, #facts, 2 do
+            local last = facts[j] == 'last-generated-id' and string.match(facts[j + 1], '^%d+')
+            if last and tonumber(last) / 1000 > tomorrow then wrong = 'stream from the future' end
+        end
+    end
+    if wrong then
+        redis.call('UNLINK', key)
+        removed[#removed + 1] = {key, wrong}
+    end
+end
+return removed
+"""
+
+
+#: Bytes of a member, a field or a value. RQ's lists and sets hold ids and keys.
+LARGEST_MEMBER = 64 * 1024
+
+#: KEYS: keys. ARGV: the largest member of each. Removes larger ones, and counts them.
+_REMOVE_LARGE = """
+local removed = {}
+for i, key in ipairs(KEYS) do
+    local kind, most, large, members = redis.call('TYPE', key).ok, tonumber(ARGV[i]), {}, {}
+    if kind == 'string' and #redis.call('GET', key) > most then redis.call('UNLINK', key) removed[i] = 1 end
+    if kind == 'list' then members = redis.call('LRANGE', key, 0, -1) end
+    if kind == 'set' then members = redis.call('SMEMBERS', key) end
+    if kind == 'zset' then members = redis.call('ZRANGE', key, 0, -1) end
+    if kind == 'hash' then members = redis.call('HKEYS', key) end
+    for _, member in ipairs(members) do
+        local size = #member
+        if kind == 'hash' then size = math.max(size, redis.call('HSTRLEN', key, member)) end
+        if size > most then large[#large + 1] = member end
+    end
+    for _, member in ipairs(large) do
+        if kind == 'list' then redis.call('LREM', key, 0, member) end
+        if kind == 'set' then redis.call('SREM', key, member) end
+        if kind == 'zset' then redis.call('ZREM', key, member) end
+        if kind == 'hash' then redis.call('HDEL', key, member) end
+    end
+    removed[i] = removed[i] or #large
+end
+return removed
+"""
+
+
+class WrongType(ResponseError):
+    """
+    A key has another type than certworker needs, and certworker may not remove it.
+    """
+
+    def __init__(self, key: str, found: str, wanted: str) -> None:
+        self.key, self.found, self.wanted = key, found, wanted
+        super().__init__(f"WRONGTYPE {key} is a {found}, not a {wanted}")
+
+
+@lru_cache(maxsize=4_096)
+def kind_of(key: str) -> Kind | None:
+    """
+    Return the kind of *key*, or None if it is no key of this table.
+    """
+    return next((kind for kind in KINDS if kind.matches(key)), None)
+
+
+def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError) -> bool:
+    """
+    Remove what made Redis answer *command* with *error*; return whether the command may work now.
+
+    A key of :data:`KINDS` that has another type goes, and so does a number that is none in a hash. Each is
+    logged by its name.
+
+    Args:
+        connection: To Redis.
+        command: The name of the command and its arguments.
+        error: The answer.
+
+    Raises:
+        WrongType: The key belongs to another program, or the user may not remove it.
+    """
+    if not _UNUSABLE.search(str(error)):
+        return False
+    if "WRONGTYPE" not in str(error) and str(command[0]).upper() in _COUNTING:
+        return _remove_number(connection, command)
+    found = {key: kind for part in command[1:] if (key := _key(part)) and (kind := kind_of(key))}
+    ours = {key: kind.type for key, kind in found.items() if kind.ours}
+    try:
+        removed: Any = connection.eval(_REMOVE, len(ours), *ours, *ours.values()) if ours else []
+    except NoPermissionError:
+        removed = []
+    for key, was in removed:
+        name = decode_text(key)
+        logger.warning(
+            "removed a key of another type from Redis: %s was a %s, not a %s",
+            printable(name, 200),
+            decode_text(was),
+            ours.get(name, "key of certworker"),
+            extra={"code": "redis.wrong_type"},
+        )
+    if not removed:
+        _name_wrong(connection, found)
+    # Another thread or worker may have removed it between the two commands.
+    return bool(ours)
+
+
+def remove_large(connection: Redis, command: Sequence[Any]) -> None:
+    """
+    Remove what is too large from the keys of *command*, whose answer was too long to be read.
+
+    A key of :data:`KINDS` loses the members, fields or values that certworker and RQ never write. Each key is
+    logged by its name.
+
+    Args:
+        connection: To Redis.
+        command: The name of the command and its arguments.
+    """
+    kinds = {key: kind for part in command[1:] if (key := _key(part)) and (kind := kind_of(key))}
+    most = {key: kind.largest for key, kind in kinds.items() if kind.ours}
+    try:
+        removed: Any = connection.eval(_REMOVE_LARGE, len(most), *most, *most.values()) if most else []
+    except NoPermissionError:
+        return
+    for key, count in zip(most, removed, strict=True):
+        if count:
+            logger.warning(
+                "removed entries of more than %d bytes from Redis: %d of %s",
+                most[key],
+                count,
+                printable(key, 200),
+                extra={"code": "redis.wrong_type"},
+            )
+
+
+def _remove_number(connection: Redis, command: Sequence[Any]) -> bool:
+    key = _key(command[1])
+    kind = kind_of(key) if key else None
+    if key is None or kind is None or not kind.ours:
+        return False
+    field = decode_text(command[2]) if kind.type == "hash" else ""
+    removed = connection.hdel(key, field) if field else connection.delete(key)
+    logger.warning(
+        "removed a number that is none from Redis: %s %s",
+        printable(key, 200),
+        printable(field, 200),
+        extra={"code": "redis.wrong_type"},
+    )
+    return bool(removed)
+
+
+def _name_wrong(connection: Redis, found: Mapping[str, Kind]) -> None:
+    for key, kind in found.items():
+        try:
+            is_now = decode_text(connection.type(key))
+        except NoPermissionError:
+            continue
+        if is_now not in ("none", kind.type):
+            raise WrongType(key, is_now, kind.type)
+
+
+def _key(part: object) -> str | None:
+    if not isinstance(part, str | bytes) or len(part) > LONGEST_KEY:
+        return None
+    try:
+        return part if isinstance(part, str) else part.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+@lru_cache(maxsize=len(KINDS))
+def _expression(pattern: str) -> re.Pattern[str]:
+    return re.compile(
+        "".join(".+" if part.isupper() else re.escape(part) for part in re.split(r"([A-Z]+)", pattern)),
+        re.DOTALL,
+    )

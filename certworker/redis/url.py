@@ -1,0 +1,136 @@
+"""
+Where Redis is, as a URL says it.
+
+::
+
+    redis://[USER:PASSWORD@]HOST[:PORT][/DB]
+    rediss://…                                      the same over TLS
+    redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/SERVICE[/DB]
+    rediss+sentinel://…                             the same over TLS, to the Sentinels as well
+
+The first two are redis-py's, which has none for Sentinel. The others are those of redisvl, Prefect, limits
+and Redis-Sentinel-Url: one URL then serves several programs. USER and PASSWORD are for Redis; Sentinels that
+ask, too, get `sentinel_username` and `sentinel_password`.
+
+Only the standard library is needed: other programs import this together with the queue.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote
+
+from certworker.hosts import host_and_port_in, with_port
+
+PORT = 6379
+SENTINEL_PORT = 26379
+
+#: What may follow the question mark, in redis-py's words. `ssl_cert_reqs=none` is not among them: whoever has
+#: a certificate of their own making names it in `ssl_ca_certs`.
+FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
+CHECK_HOST = "ssl_check_hostname"
+SENTINEL_ACCESS = {"sentinel_username": "username", "sentinel_password": "password"}
+
+_URL = re.compile(
+    r"(?P<scheme>rediss?)(?P<sentinel>\+sentinel)?://"
+    r"(?:(?P<user>[^/?#:]*)(?::(?P<password>[^/?#]*))?@)?"
+    r"(?P<hosts>[^/?#@]+)(?:/(?P<path>[^?#]*))?(?:\?(?P<query>[^#]*))?",
+    re.ASCII | re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class RedisURL:
+    """
+    Where Redis is, and who we are to it. As a text it shows no secret.
+
+    Attributes:
+        hosts: Redis itself; with a *service* the Sentinels.
+        service: What the Sentinels know the primary by.
+        tls: The options of redis-py for TLS; None: there is none.
+        sentinel_access: Who we are to the Sentinels.
+    """
+
+    hosts: tuple[tuple[str, int], ...]
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    database: int = 0
+    service: str | None = None
+    tls: Mapping[str, str | bool] | None = None
+    sentinel_access: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> RedisURL:
+        """
+        The address in *text*.
+
+        Raises:
+            ValueError: It is none; the message does not have the text, which may hold a password.
+        """
+        url = _URL.fullmatch(text)
+        if url is None:
+            raise ValueError("not the URL of a Redis")
+        sentinel, secure = bool(url["sentinel"]), url["scheme"].lower() == "rediss"
+        hosts = tuple(_host(part, SENTINEL_PORT if sentinel else PORT) for part in url["hosts"].split(","))
+        if len(hosts) > 1 and not sentinel:
+            raise ValueError("several hosts, and no Sentinel")
+        service, database = _path(url["path"] or "", sentinel)
+        tls, sentinel_access = _options(url["query"] or "", sentinel, secure)
+        return cls(
+            hosts,
+            unquote(url["user"] or "") or None,
+            unquote(url["password"] or "") or None,
+            database,
+            service,
+            tls,
+            sentinel_access,
+        )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """
+        The files that it names.
+        """
+        return tuple(Path(str(value)) for option, value in (self.tls or {}).items() if option in FILES)
+
+    def __str__(self) -> str:
+        hosts = ",".join(with_port(*each) for each in self.hosts)
+        return f"{self.service} (Sentinel {hosts})" if self.service else hosts
+
+
+def _host(text: str, otherwise: int) -> tuple[str, int]:
+    host, port = host_and_port_in(text, otherwise)
+    if not port:
+        raise ValueError("not a port")
+    return host, port
+
+
+def _path(path: str, sentinel: bool) -> tuple[str | None, int]:
+    service = None
+    if sentinel:
+        service, _, path = path.partition("/")
+        if not re.fullmatch(r"[A-Za-z0-9._-]+", service):
+            raise ValueError("no service that the Sentinels could know")
+    if not re.fullmatch(r"[0-9]{0,5}", path):
+        raise ValueError("not the number of a database")
+    return service, int(path or 0)
+
+
+def _options(query: str, sentinel: bool, secure: bool) -> tuple[dict[str, str | bool] | None, dict[str, str]]:
+    tls: dict[str, str | bool] = {}
+    access = {}
+    for option, value in parse_qsl(query, keep_blank_values=True):
+        if secure and option in FILES and value:
+            tls[option] = value
+        elif secure and option == CHECK_HOST and value.lower() in ("true", "false"):
+            tls[option] = value.lower() == "true"
+        elif sentinel and option in SENTINEL_ACCESS and value:
+            access[SENTINEL_ACCESS[option]] = value
+        else:
+            raise ValueError("an option that there is not, or without a value")
+    if "ssl_keyfile" in tls and "ssl_certfile" not in tls:
+        raise ValueError("a key without its certificate")
+    return tls if secure else None, access

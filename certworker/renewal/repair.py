@@ -1,0 +1,185 @@
+"""
+What is stored comes into service, and what is in service stays so, without the CA.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import get_args
+
+from certworker.domains import registered_domain
+from certworker.errors import CertworkerError
+from certworker.errors.fs import VolumeLocked
+from certworker.renewal.agenda import Agenda
+from certworker.state.priority_queues import PriorityQueues, Request
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.inventory import complete_links, take_inventory
+from certworker.storage.shared_directory import WriteLock
+from certworker.traefik.config import Damage, TraefikConfig
+
+logger = logging.getLogger(__name__)
+
+#: A publication that fails for an unknown reason is tried again after this, and after pauses that double.
+FIRST_PAUSE = timedelta(seconds=20)
+LONGEST_PAUSE = timedelta(minutes=10)
+
+#: A repair that has to be made again and again is logged once in this time.
+REPORTED_EVERY = timedelta(days=1)
+
+#: So many names are in a line of the log, and so many lines are written about names that lost everything.
+MOST_NAMES = 5
+MOST_LINES = 20
+
+#: With more files than these Traefik is busy for long, although it serves them within seconds: it reads its
+#: whole directory once for each file that appears there.
+MANY_FILES = 1_000
+
+#: Another worker may be making the same repairs.
+PATIENCE_SECONDS = 60.0
+
+#: What may be repaired for a name, in the words of the log.
+REPAIRS = {
+    "missing": "{} files of Traefik were missing",
+    "unreadable": "{} could not be read",
+    "elsewhere": "{} led to another certificate",
+    "changed": "{} had been changed",
+    "links": "links were missing for {} names",
+    "relinked": "{} names are back at an older certificate",
+    "lost": "{} names have no certificate left",
+}
+
+#: After these the name is checked at once.
+CHECKED = ("relinked", "lost")
+
+
+@dataclass(frozen=True)
+class Repair:
+    """
+    Compares what the volume has with what the proxy has.
+    """
+
+    volume: CertificateStore
+    traefik: TraefikConfig
+    agenda: Agenda
+    priority_queues: PriorityQueues
+    #: Whether a job is at work for a name.
+    is_held: Callable[[str], bool]
+    clock: Callable[[], datetime]
+    #: When a publication that failed is requested again, and the pause after that, by the names.
+    _pauses: dict[tuple[str, ...], tuple[datetime, timedelta]] = field(default_factory=dict)
+    #: When a repair of a name was logged last.
+    _reported: dict[str, datetime] = field(default_factory=dict)
+
+    def repair(self) -> int:
+        """
+        Repair what is in service, for all names at once: the volume's links, then Traefik's files in a burst.
+
+        No CA is asked. A name with no usable certificate left is checked at once, and gets a new one.
+
+        Returns:
+            For how many names something was repaired.
+
+        Raises:
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume or Traefik's directory cannot be
+                read or written.
+        """
+        with ExitStack() as stack:
+            # Workers that start together would all write the same files. One that is frozen stops nobody.
+            with suppress(VolumeLocked):
+                lock = WriteLock(self.volume.directory / ".certworker" / "repair.lock")
+                stack.enter_context(lock.held(PATIENCE_SECONDS))
+            found = take_inventory(self.volume, self.clock())
+            written = self.traefik.repair(found.served)
+            self._withdraw_removed(written)
+            complete_links(self.volume, found.incomplete)
+        repaired = {**written, **dict.fromkeys(found.incomplete, "links")}
+        repaired |= dict.fromkeys(found.relinked, "relinked") | dict.fromkeys(found.lost, "lost")
+        self._report(repaired)
+        return len(repaired)
+
+    def _withdraw_removed(self, names: Iterable[str]) -> None:
+        # A name that was removed after the volume was read has got its file back.
+        for name in names:
+            if self.volume.links.target_of(name) is None:
+                self.traefik.remove(name)
+
+    def _report(self, repaired: Mapping[str, str]) -> None:
+        """
+        Log what was *repaired*, by name, unless the same names were logged within the last day.
+        """
+        now = self.clock()
+        fresh = {
+            name: what
+            for name, what in repaired.items()
+            if name not in self._reported or now - self._reported[name] >= REPORTED_EVERY
+        }
+        if not fresh:
+            return
+        checked = [name for name, what in fresh.items() if what in CHECKED]
+        # Later their own attempts say when the next one is.
+        self.agenda.put_many(dict.fromkeys(checked, now), at_the_latest=True)
+        self._reported.update(dict.fromkeys(fresh, now))
+        counts = Counter(fresh.values())
+        logger.warning(
+            "repaired what was in service: %s (%s)",
+            ", ".join(text.format(counts[what]) for what, text in REPAIRS.items() if counts[what]),
+            _shortened(sorted(fresh)),
+            extra={"event": "repaired", "fields": {"repaired": dict(counts)}},
+        )
+        if sum(counts[what] for what in get_args(Damage)) > MANY_FILES:
+            logger.warning(
+                "Traefik reads its directory once for each of these files. To end that at once: "
+                "docker compose restart traefik"
+            )
+        lost = [name for name, what in fresh.items() if what == "lost"]
+        for name in lost[:MOST_LINES]:
+            logger.warning(
+                "no usable certificate is left on the volume; a new one is requested", extra={"domain": name}
+            )
+
+    def resume_publications(self) -> int:
+        """
+        Request a job for each certificate that is stored and not in service, unless one is at work for it.
+
+        The job needs no CA. None is requested while the volume or Traefik's directory cannot be written.
+
+        Returns:
+            How many were requested.
+        """
+        now = self.clock()
+        found = self.volume.unpublished_sets()
+        for names in set(self._pauses) - set(found):
+            del self._pauses[names]
+        wanted = {}
+        for names in found:
+            moment, pause = self._pauses.get(names, (now, FIRST_PAUSE))
+            if moment <= now and not any(map(self.is_held, names)):
+                wanted[names] = pause
+        if not wanted or not self._is_writable():
+            return 0
+        for names, pause in wanted.items():
+            self._pauses[names] = now + pause, min(2 * pause, LONGEST_PAUSE)
+        requests = {Request(names, registered_domain(names[0])): now.timestamp() for names in wanted}
+        self.priority_queues.put("expiring", requests)
+        return len(requests)
+
+    def _is_writable(self) -> bool:
+        try:
+            self.volume.check_writable()
+            self.traefik.check_writable()
+        except CertworkerError:
+            return False
+        return True
+
+
+def _shortened(names: Sequence[str]) -> str:
+    """
+    Return the first few of *names*, and how many others there are.
+    """
+    shown = ", ".join(names[:MOST_NAMES])
+    return f"{shown} and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else shown

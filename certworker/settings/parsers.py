@@ -1,0 +1,229 @@
+"""
+How the text of a variable becomes a setting.
+
+A reader gets the text without the spaces and quotes around it, and never an empty one. It raises nothing but
+ValueError; what :class:`Unusable` says is told to the operator.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+import stat
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, ParamSpec, TypeVar
+from urllib.parse import unquote
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from certworker.domains import is_address, normalize
+from certworker.errors import CertworkerError
+from certworker.hosts import host_and_port_in, host_in, port_in
+from certworker.settings.ca import CaChoice, HttpAddress, web_url_in
+from certworker.settings.limits import grants_in
+from certworker.variables import is_line
+
+#: Let's Encrypt in production, else the development CA.
+AUTO = "auto"
+
+DNS_PORT = 53
+DOCKER_PORT = 2375
+
+#: Of an e-mail address they mean something else, or want quotes (RFC 5322, section 3.2.3).
+NOT_IN_A_MAILBOX = frozenset(' ()<>[]:;@\\,"')
+
+#: Bytes; Linux has no longer name for a Unix socket.
+LONGEST_SOCKET = 107
+
+Given = ParamSpec("Given")
+Read = TypeVar("Read")
+
+
+class Unusable(ValueError):
+    """
+    What is wrong with a value, in words for the operator that do not repeat it.
+    """
+
+
+def reader(read: Callable[Given, Read]) -> Callable[Given, Read]:
+    """
+    Make whatever *read* raises of the file system a ValueError: another exception would end all reading.
+    """
+
+    @wraps(read)
+    def reads(*values: Given.args, **named: Given.kwargs) -> Read:
+        try:
+            return read(*values, **named)
+        except OSError as error:
+            raise Unusable(f"it cannot be read: {error.strerror or type(error).__name__}") from error
+
+    return reads
+
+
+def _is_production(text: str) -> bool:
+    return text.lower() == "production"
+
+
+def _line(text: str) -> str:
+    if not is_line(text):
+        raise Unusable("it has a line feed or another control character")
+    return text
+
+
+def _encoded_line(text: str) -> str:
+    _line(unquote(text))
+    return _line(text)
+
+
+def _comma_list(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, map(str.strip, text.split(","))))
+
+
+def _authorities(text: str) -> tuple[str, ...]:
+    names = _comma_list(text)
+    if not names:
+        raise ValueError("no CA at all")
+    for name in names:
+        if name.lower() != AUTO:
+            CaChoice.named(name)
+    return names
+
+
+def _address_or_off(text: str) -> HttpAddress | None:
+    return None if text.lower() == "off" else HttpAddress.parse(text)
+
+
+def _base64url(text: str) -> SecretStr:
+    # CAs show it with or without the padding, and some in the alphabet with + and /.
+    key = text.rstrip("=").replace("+", "-").replace("/", "_")
+    if not re.fullmatch(r"[A-Za-z0-9_-]{2,}", key) or len(key) % 4 == 1:
+        raise ValueError("not base64url")
+    return SecretStr(key)
+
+
+def _name_servers(text: str) -> tuple[tuple[str, int], ...]:
+    if not (servers := tuple(map(_name_server, _comma_list(text)))):
+        raise ValueError("no name server at all")
+    return servers
+
+
+def _name_server(text: str) -> tuple[str, int]:
+    bare = text.count(":") > 1 and not text.startswith("[")
+    host, port = (host_in(text), DNS_PORT) if bare else host_and_port_in(text, DNS_PORT)
+    if not port:
+        raise ValueError("not a port")
+    return str(ip_address(host)), port
+
+
+def _mail_address(text: str) -> str:
+    mailbox, at, domain = _line(text).rpartition("@")
+    if (
+        not (at and mailbox)
+        or not NOT_IN_A_MAILBOX.isdisjoint(mailbox)
+        or re.search(r"^\.|\.\.|\.$", mailbox)
+    ):
+        raise ValueError("not one plain address")
+    try:
+        # In DNS's own form every mail server knows it.
+        name = normalize(domain, private=True)
+    except CertworkerError as failure:
+        raise Unusable(f"its domain is none: {failure.message}") from None
+    if is_address(name):
+        raise ValueError("a domain, not an IP address")
+    return f"{mailbox}@{name}"
+
+
+def mail_addresses(text: str) -> tuple[str, ...]:
+    """
+    Return the e-mail addresses in *text*, which are separated by commas.
+
+    Raises:
+        ValueError: One of them is none.
+    """
+    return tuple(map(_mail_address, _comma_list(text)))
+
+
+def _web_url(text: str) -> str:
+    web_url_in(_line(text))
+    return text
+
+
+def _engine(text: str) -> str:
+    scheme, _, rest = _line(text).partition("://")
+    if scheme == "unix" and rest.startswith("/"):
+        if len(rest.encode()) > LONGEST_SOCKET:
+            raise Unusable(f"the path of a Unix socket has at most {LONGEST_SOCKET} bytes")
+        return text
+    _, port = host_and_port_in(rest.removesuffix("/"), DOCKER_PORT)
+    if scheme != "tcp" or not port:
+        raise ValueError("neither unix nor tcp")
+    return text
+
+
+@reader
+def _directory(path: Path) -> Path:
+    place = Path(_line(str(path))).absolute()
+    # One that is missing is made; one that belongs to another user is reported with its owner (fs.readonly).
+    with suppress(FileNotFoundError, PermissionError):
+        if not stat.S_ISDIR(place.stat().st_mode):
+            raise Unusable("there is something else at that path")
+    return place
+
+
+@reader
+def _file(path: Path) -> Path:
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise Unusable("it is no regular file")
+    with path.open("rb"):
+        return path
+
+
+@reader
+def _ca_bundle(path: Path) -> Path:
+    try:
+        ssl.create_default_context(cafile=_file(path))
+    except ssl.SSLError:
+        # Windows saves UTF-16, and some CAs offer the same as DER.
+        pem = "openssl x509 -inform der -in FILE -out ca.pem"
+        raise Unusable(
+            f"the file has no certificate in PEM form; to convert one in DER form: {pem}"
+        ) from None
+    return path
+
+
+@reader
+def _limits(path: Path) -> Path:
+    grants_in(_file(path))
+    return path
+
+
+def _directory_or_off(text: str) -> Path | None:
+    return None if text.lower() == "off" else Path(text)
+
+
+Production = Annotated[bool, BeforeValidator(_is_production)]
+#: One line of any letters.
+Line = Annotated[str, AfterValidator(_line)]
+#: The same, which may be URL-encoded.
+EncodedLine = Annotated[str, AfterValidator(_encoded_line)]
+CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
+AuthorityNames = Annotated[tuple[str, ...], BeforeValidator(_authorities)]
+AddressOrOff = Annotated[HttpAddress | None, BeforeValidator(_address_or_off)]
+NameServers = Annotated[tuple[tuple[str, int], ...], BeforeValidator(_name_servers)]
+Base64Url = Annotated[SecretStr, BeforeValidator(_base64url)]
+Directory = Annotated[Path, AfterValidator(_directory)]
+DirectoryOrOff = Annotated[Directory | None, BeforeValidator(_directory_or_off)]
+CaBundle = Annotated[Path, AfterValidator(_ca_bundle)]
+LimitsFile = Annotated[Path, AfterValidator(_limits)]
+HostName = Annotated[str, AfterValidator(host_in)]
+MailAddress = Annotated[str, AfterValidator(_mail_address)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+EngineAddress = Annotated[str, AfterValidator(_engine)]
+Port = Annotated[int, BeforeValidator(port_in)]
+Slots = Annotated[int, Field(ge=1, le=1024)]
+Profile = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+LowerCase = BeforeValidator(str.lower)

@@ -1,0 +1,304 @@
+"""
+Files that survive a power cut: written, fsynced, renamed, and the directory fsynced, in this order.
+
+A rename is atomic for readers, but after a power cut a file may be empty although its new name is
+there, and a name may be the old one although the rename returned: only fsync of the file before, and
+of the directory after, makes both sure (fsync(2), rename(2)). Whoever keeps something on disk uses
+these few functions; nobody else writes.
+
+Each of them raises the failures `fs.readonly`, `fs.full` and `fs.io` of :mod:`certworker.errors.fs`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+from certworker.errors.fs import VolumeFault, VolumeFull, VolumeReadOnly
+
+#: What is still being written. No reader takes it: neither Traefik nor the core loads this ending.
+TEMPORARY = ".tmp"
+
+#: A certificate takes some 20 kB; a disk with less than this is full in a moment.
+MIN_FREE_BYTES = 10_000_000
+
+#: More files than these are written by several threads, because a disk makes many changes last at once: ten
+#: thousand files take a sixth of the time.
+FEW_FILES = 16
+WRITERS = 4
+
+#: Others may read it: certificates, chains, configuration.
+PUBLIC_DIRECTORY = 0o755
+
+
+class UnsuitableFile(OSError):
+    """
+    Something that is no regular file, or is larger than any file of its kind.
+    """
+
+
+@contextmanager
+def translate_os_errors(path: Path | str) -> Iterator[None]:
+    """
+    Tell an error of the file system at *path* as the failure it is.
+
+    Raises:
+        VolumeReadOnly: It may not be written.
+        VolumeFull: There is no room, or no more than our quota.
+        VolumeFault: Anything else.
+    """
+    try:
+        yield
+    except OSError as error:
+        path, reason = Path(path), error.strerror or str(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise VolumeFull(path=path, reason=reason) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            directory, owner = _ownership(path)
+            raise VolumeReadOnly(
+                path=path, reason=reason, uid=os.geteuid(), directory=directory, owner=owner
+            ) from error
+        raise VolumeFault(path=path, reason=reason) from error
+
+
+def read(path: Path, most_bytes: int) -> bytes:
+    """
+    Return the content of the regular file at *path*, which other programs may have put there.
+
+    A named pipe, a device and a file without an end cannot stop the reader.
+
+    Args:
+        most_bytes: A larger file is not read.
+
+    Raises:
+        UnsuitableFile: It is larger than *most_bytes*, or it is a pipe, a socket or a device.
+        OSError: It is missing, a directory, or cannot be read.
+    """
+    try:
+        # Without O_NONBLOCK the call waits until another program opens a named pipe.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise UnsuitableFile(errno.EINVAL, "it is a socket") from error
+        raise
+    try:
+        kind = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(kind):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(kind):
+            raise UnsuitableFile(errno.EINVAL, "it is no regular file")
+        content = b""
+        while piece := os.read(descriptor, most_bytes + 1 - len(content)):
+            content += piece
+            if len(content) > most_bytes:
+                raise UnsuitableFile(errno.EFBIG, f"it has more than {most_bytes} bytes")
+        return content
+    finally:
+        os.close(descriptor)
+
+
+def write(path: Path, content: bytes, mode: int, via: Path | None = None) -> None:
+    """
+    Put *content* at *path* in one step: readers find the old file or the new one, never a part of it.
+
+    Args:
+        mode: The permissions, whatever the umask is.
+        via: The directory for the temporary file, on the same file system, where the one of *path* is
+            watched; by default that one.
+    """
+    write_all(path.parent, {path.name: content}, mode, via or path.parent)
+
+
+def write_all(directory: Path, contents: Mapping[str, bytes], mode: int, via: Path) -> None:
+    """
+    Put each of *contents* into *directory* under its name, one after the other; all last together.
+    """
+    for name, content in contents.items():
+        temporary = _temporary(via)
+        with translate_os_errors(directory / name):
+            try:
+                _create(temporary, content, mode)
+                temporary.replace(directory / name)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    sync_directory(directory)
+
+
+def write_directory(path: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
+    """
+    Put a new directory at *path* in one step: whoever finds it finds all of *files* in it.
+
+    Args:
+        files: For each file name its content and its mode.
+    """
+    temporary = _temporary(path.parent)
+    with translate_os_errors(path):
+        try:
+            temporary.mkdir()
+            temporary.chmod(PUBLIC_DIRECTORY)
+            _create_all(temporary, files)
+            sync_directory(temporary)
+            temporary.rename(path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        sync_directory(path.parent)
+
+
+def move(path: Path, target: Path) -> None:
+    """
+    Rename *path*, written by one of these functions, to *target*; it lasts with :func:`sync_directory`.
+    """
+    with translate_os_errors(target):
+        path.replace(target)
+
+
+def link(path: Path, target: str, via: Path | None = None) -> None:
+    """
+    Make *path* a symbolic link to *target* in one step, whatever file or link stands there.
+
+    Args:
+        via: As in :func:`write`.
+    """
+    links(path.parent, {path.name: target}, via or path.parent)
+
+
+def links(directory: Path, targets: Mapping[str, str], via: Path) -> None:
+    """
+    Make a symbolic link in *directory* for each name of *targets*, one after the other; all last together.
+    """
+    for name, target in targets.items():
+        temporary = _temporary(via)
+        with translate_os_errors(directory / name):
+            try:
+                temporary.symlink_to(target)
+                temporary.replace(directory / name)
+            except BaseException:
+                temporary.unlink(missing_ok=True)
+                raise
+    sync_directory(directory)
+
+
+def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY) -> None:
+    """
+    Make *path*, and the directories above it where they are missing; one that is there keeps its mode.
+    """
+    with translate_os_errors(path):
+        if not path.is_dir():
+            if path.parent != path:
+                make_directory(path.parent)
+            path.mkdir(exist_ok=True)
+            path.chmod(mode)
+        # Also where it is there: whoever made it may have been killed before this line.
+        sync_directory(path.parent)
+
+
+def remove(path: Path) -> None:
+    """
+    Remove a file, a link or a whole directory; nothing happens if it is not there.
+    """
+    with translate_os_errors(path):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            sync_directory(path.parent)
+
+
+def check_writable(directory: Path) -> None:
+    """
+    See that files can be written, renamed and removed in *directory*, and that there is room for more.
+
+    Raises:
+        VolumeReadOnly, VolumeFull, VolumeFault: It is not so.
+    """
+    probe = _temporary(directory)
+    with translate_os_errors(probe):
+        room = os.statvfs(directory)
+        # A file system that counts nothing (some network ones) says 0 of 0.
+        if room.f_blocks and room.f_bavail * room.f_frsize < MIN_FREE_BYTES:
+            raise OSError(errno.ENOSPC, "less than 10 MB are free")
+        if room.f_files and not room.f_favail:
+            raise OSError(errno.ENOSPC, "no inode is free")
+        renamed = probe.with_suffix(f".probe{TEMPORARY}")
+        try:
+            _create(probe, b"probe", 0o600)
+            probe.replace(renamed)
+        finally:
+            # On a full disk the file is there, without its content.
+            for path in (probe, renamed):
+                path.unlink(missing_ok=True)
+        sync_directory(directory)
+
+
+def check_permitted(directory: Path) -> None:
+    """
+    See that names in *directory* may be changed, without changing any: whoever watches it is not woken.
+
+    Raises:
+        VolumeReadOnly: They may not.
+    """
+    with translate_os_errors(directory / f"any{TEMPORARY}"):
+        if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+def sync_directory(path: Path) -> None:
+    """
+    Make the names in the directory *path* last.
+    """
+    with translate_os_errors(path):
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _create_all(directory: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
+    if len(files) <= FEW_FILES:
+        for name, (content, mode) in files.items():
+            _create(directory / name, content, mode)
+        return
+    with ThreadPoolExecutor(WRITERS) as writers:
+        paths = (directory / name for name in files)
+        contents, modes = zip(*files.values(), strict=True)
+        # The result of each is asked for, so that no failure is lost.
+        list(writers.map(_create, paths, contents, modes))
+
+
+def _create(path: Path, content: bytes, mode: int) -> None:
+    # Narrow from the first moment, so that a key is at no time readable by others.
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
+    try:
+        os.fchmod(descriptor, mode)
+        left = memoryview(content)
+        while left:
+            left = left[os.write(descriptor, left) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _temporary(directory: Path) -> Path:
+    # Not made from the final name, which may be as long as a file name can be.
+    return directory / f"{secrets.token_hex(8)}{TEMPORARY}"
+
+
+def _ownership(path: Path) -> tuple[Path, str]:
+    for directory in path.parents:
+        try:
+            found = directory.stat()
+        except OSError:
+            continue
+        return directory, f"{found.st_uid}:{found.st_gid}"
+    return path, "nobody known"

@@ -1,0 +1,143 @@
+"""
+A certificate and its key as they lie in a directory, read back and checked against each other.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from certworker.errors import printable
+from certworker.errors.acme import BadCertificate
+from certworker.errors.fs import CertificateUnreadable, PairBroken
+from certworker.storage import durable
+from certworker.storage.metadata import NAME, CertificateMetadata, comparable, token_of
+
+if TYPE_CHECKING:
+    from certworker.certificates import Certificate
+
+logger = logging.getLogger(__name__)
+
+#: A chain has some kilobytes; what is larger is another file.
+LARGEST_PEM_BYTES = 1024 * 1024
+
+#: Let's Encrypt marks the issuers of its staging CA so; our development CA names itself.
+_KINDS = {"(STAGING)": "staging", "certworker": "development"}
+
+
+@dataclass(frozen=True)
+class StoredCertificate:
+    """
+    A certificate on the volume.
+    """
+
+    certificate: Certificate
+    metadata: CertificateMetadata
+    #: Absolute; it never changes its contents, unless somebody else put the files there.
+    directory: Path
+
+
+def load(directory: Path, name: str) -> Certificate:
+    """
+    The certificate of *name* in *directory*, with its key.
+
+    Raises:
+        CertificateUnreadable: A file is missing, empty or damaged.
+        PairBroken: They do not fit each other, or the chain is not one.
+        VolumeReadOnly, VolumeFault: The files are there, but cannot be read.
+    """
+    # Whoever only asks how the names stand needs no cryptography.
+    from certworker.certificates import Certificate, PrivateKey
+
+    fullchain = _content(directory / "fullchain.pem", name)
+    key = _content(directory / "privkey.pem", name)
+    try:
+        certificate = Certificate.from_pem(fullchain, PrivateKey.from_pem(key))
+    except BadCertificate as failure:
+        raise PairBroken(path=directory, name=name, reason=failure.message) from failure
+    except ValueError as error:
+        raise CertificateUnreadable(
+            path=directory / "privkey.pem", name=name, reason="it is no private key"
+        ) from error
+    if not certificate.chain_pem and not _has_private_issuer(directory):
+        raise PairBroken(path=directory, name=name, reason="fullchain.pem has no chain.")
+    return certificate
+
+
+def _has_private_issuer(directory: Path) -> bool:
+    # The root of a private CA may have signed it: its metadata says so.
+    facts = CertificateMetadata.read(directory)
+    return facts is not None and facts.kind == "private"
+
+
+def stored_in(directory: Path, name: str) -> StoredCertificate | None:
+    """
+    What is stored for *name* in *directory*; None, and a warning, if it is of no use.
+
+    Raises:
+        VolumeReadOnly, VolumeFault: The files are there, but cannot be read.
+    """
+    try:
+        certificate = load(directory, name)
+    except (PairBroken, CertificateUnreadable) as failure:
+        logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
+        return None
+    return StoredCertificate(
+        certificate, CertificateMetadata.read(directory) or facts_found(certificate, directory), directory
+    )
+
+
+def facts_found(certificate: Certificate, directory: Path) -> CertificateMetadata:
+    """
+    The facts about a certificate that somebody else put into *directory*, or whose `meta.json` is lost.
+
+    It counts as public unless its issuer says otherwise: a public one is never replaced by one that no
+    browser trusts.
+    """
+    kind = next((kind for mark, kind in _KINDS.items() if mark in certificate.issuer), "public")
+    facts = CertificateMetadata.of(certificate, authority="", kind=kind, generation=token_of(directory.name))
+    return replace(facts, names=tuple(name for name in facts.names if NAME.fullmatch(name)))
+
+
+def fits(stored: StoredCertificate, name: str) -> bool:
+    """
+    Return whether *stored* is for *name*; if not, log a warning that says for which names it is.
+    """
+    if name in stored.metadata.names:
+        return True
+    reason = f"the certificate is for {_shown(stored.certificate.names)}, which cannot be renewed for {name}."
+    failure = PairBroken(path=stored.directory, name=name, reason=reason)
+    logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
+    return False
+
+
+def report_left_out(stored: StoredCertificate, name: str, names: Sequence[str]) -> None:
+    """
+    Log which names of *stored*, the certificate of *name*, are not among the *names* that can be renewed.
+    """
+    if left_out := [each for each in comparable(stored.certificate.names) if each not in names]:
+        logger.warning(
+            "the certificate is also for %s, which certworker cannot renew; the next one is without it",
+            _shown(left_out),
+            extra={"domain": name},
+        )
+
+
+def _shown(names: Sequence[str]) -> str:
+    return printable(", ".join(names), 200)
+
+
+def _content(path: Path, name: str) -> bytes:
+    with durable.translate_os_errors(path):
+        try:
+            content = durable.read(path, LARGEST_PEM_BYTES)
+        except (FileNotFoundError, NotADirectoryError):
+            raise CertificateUnreadable(path=path, name=name, reason="it is missing") from None
+        except durable.UnsuitableFile as error:
+            raise CertificateUnreadable(path=path, name=name, reason=error.strerror) from error
+    if not content.strip():
+        raise CertificateUnreadable(path=path, name=name, reason="it is empty")
+    return content

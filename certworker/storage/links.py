@@ -1,0 +1,192 @@
+"""
+The links by which readers find a certificate, and the one rename that switches it.
+
+`DOMAIN/` is a real directory, since the core deletes only such; its files are relative links through
+`.certworker/live/DOMAIN` into a generation. They are laid once. Afterwards only the link in the middle is
+replaced, which switches all of them at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from certworker.storage import durable
+from certworker.storage.metadata import GENERATIONS, LIVE, NAME, PEM_FILES
+
+#: The links in `DOMAIN/`, and the file of a generation to which each leads. HAProxy before 3.0 looks for the
+#: key of `fullchain.pem` in `fullchain.pem.key`.
+READERS = {**{file: file for file in PEM_FILES}, "fullchain.pem.key": "privkey.pem"}
+
+
+class Links:
+    """
+    The names on the volume in *directory*, and where each leads to.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.generations = directory / GENERATIONS
+        self._live = directory / LIVE
+        # Names that share a generation share its Path, which is compared and hashed at each look.
+        self._generation = lru_cache(maxsize=1_000)(self.generations.joinpath)
+
+    def domain_dir(self, name: str) -> Path:
+        """
+        The directory of *name*.
+
+        Names were checked long before; this is the wall that stands if somebody forgot to.
+
+        Raises:
+            ValueError: It would not be a directory of its own on the volume.
+        """
+        return Path(self._domain_dir(name))
+
+    def names(self) -> Iterator[str]:
+        """
+        Return the names that readers find files for, in alphabetical order.
+        """
+        with durable.translate_os_errors(self.directory):
+            try:
+                with os.scandir(self.directory) as entries:
+                    names = sorted(
+                        entry.name
+                        for entry in entries
+                        if NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+                    )
+            except FileNotFoundError:
+                return
+        yield from (name for name in names if os.path.lexists(self.directory / name / "fullchain.pem"))
+
+    def count(self) -> int:
+        """
+        How many names have a certificate of ours; the core may have deleted the `DOMAIN/` of some.
+        """
+        with durable.translate_os_errors(self._live):
+            try:
+                with os.scandir(self._live) as entries:
+                    return sum(1 for _ in entries)
+            except FileNotFoundError:
+                return 0
+
+    def target_of(self, name: str) -> Path | None:
+        """
+        Where readers of `DOMAIN/` find the files of *name*: a generation, or `DOMAIN/` itself if somebody
+        else put them there, or nowhere.
+        """
+        directory = self._domain_dir(name)
+        with durable.translate_os_errors(directory):
+            try:
+                ours = _is_link(f"{directory}/fullchain.pem", _route(name, "fullchain.pem"))
+                return self.generation(name) if ours else Path(directory)
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def generation(self, name: str) -> Path | None:
+        """
+        The generation that is linked for *name*, even if the core deleted `DOMAIN/`.
+        """
+        link = f"{self._live}/{name}"
+        with durable.translate_os_errors(link):
+            try:
+                return self._generation(_target(link).rpartition("/")[2])
+            except FileNotFoundError:
+                return None
+
+    def live(self) -> list[str]:
+        """
+        Return the names whose generation is linked, deserted or not, in alphabetical order.
+        """
+        with durable.translate_os_errors(self._live):
+            try:
+                with os.scandir(self._live) as entries:
+                    return sorted(entry.name for entry in entries if NAME.fullmatch(entry.name))
+            except FileNotFoundError:
+                return []
+
+    def targets(self) -> set[str]:
+        """
+        Return the identifiers of all generations that a link leads to.
+        """
+        return {found.name for name in self.live() if (found := self.generation(name))}
+
+    def orphaned(self) -> Iterator[str]:
+        """
+        The names whose generation is linked, but whose `DOMAIN/` somebody deleted.
+        """
+        yield from filter(self.is_orphaned, self.live())
+
+    def is_orphaned(self, name: str) -> bool:
+        """
+        Whether *name* is one of them. A worker lays `DOMAIN/` first and removes it first.
+        """
+        return not os.path.lexists(self._domain_dir(name)) and os.path.lexists(self._live / name)
+
+    def is_laid(self, name: str) -> bool:
+        """
+        Return whether `DOMAIN/` has all its links.
+        """
+        place = self._domain_dir(name)
+        with durable.translate_os_errors(place):
+            try:
+                return all(_is_link(f"{place}/{link}", _route(name, file)) for link, file in READERS.items())
+            except (FileNotFoundError, NotADirectoryError):
+                return False
+
+    def create_links(self, name: str) -> None:
+        """
+        Make `DOMAIN/` and its links, whatever is there.
+        """
+        directory = self.domain_dir(name)
+        if directory.is_symlink():
+            durable.remove(directory)
+        durable.make_directory(directory)
+        routes = {link: _route(name, file) for link, file in READERS.items()}
+        missing = {
+            file: route
+            for file, route in routes.items()
+            if not (os.path.lexists(link := f"{directory}/{file}") and _is_link(link, route))
+        }
+        # Without any, too: a worker that was killed may have laid the last one without making it last.
+        durable.links(directory, missing, via=self.generations)
+
+    def activate(self, names: Iterable[str], generation: Path) -> None:
+        """
+        Lead the readers of each of *names* to *generation*, which is complete and fsynced.
+        """
+        durable.make_directory(self._live)
+        target = f"../{GENERATIONS.name}/{generation.name}"
+        durable.links(self._live, dict.fromkeys(names, target), via=self.generations)
+
+    def remove(self, name: str) -> None:
+        """
+        Lead the readers of *name* nowhere.
+        """
+        durable.remove(self.domain_dir(name))
+        durable.remove(self._live / name)
+
+    def _domain_dir(self, name: str) -> str:
+        if not NAME.fullmatch(name):
+            raise ValueError("not a name for a directory of the volume")
+        return f"{self.directory}/{name}"
+
+
+def _route(name: str, file: str) -> str:
+    return f"../{LIVE}/{name}/{file}"
+
+
+def _target(link: str) -> str:
+    # With a Path it takes ten times as long.
+    return os.readlink(link)  # noqa: PTH115
+
+
+def _is_link(path: str, target: str) -> bool:
+    try:
+        return _target(path) == target
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # it is no link
+            return False
+        raise

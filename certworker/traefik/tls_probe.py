@@ -1,0 +1,113 @@
+"""
+Which certificate a name is served with: asked as a visitor asks, by a TLS handshake.
+"""
+
+from __future__ import annotations
+
+import ssl
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+from certworker.deadline import Deadline
+from certworker.errors import CertworkerError
+from certworker.errors.proxy import ProxyDefaultCert, ProxyOldCert, ProxyOtherTerminator, ProxyShowsNone
+from certworker.settings import HttpAddress
+
+#: For a whole handshake. Traefik is in the same network, or it is not there.
+TIMEOUT_SECONDS = 3.0
+
+#: The common name of what Traefik shows where it has nothing for a name.
+DEFAULT = b"TRAEFIK DEFAULT CERT"
+
+
+def check_proxy(name: str, leaf: bytes, proxy: HttpAddress, config_dir: Path) -> CertworkerError | None:
+    """
+    Why *proxy* does not show *leaf* (DER) for *name*; None: it does.
+
+    Args:
+        config_dir: Where it should have found it; for the remedy.
+
+    Raises:
+        OSError: It does not answer.
+    """
+    told: dict[str, Any] = {"name": name, "proxy": proxy, "directory": config_dir}
+    try:
+        seen = served_certificate(name, proxy)
+    except ssl.SSLError as error:
+        return ProxyShowsNone(reason=error.reason or "no TLS", **told)
+    if seen == leaf:
+        return None
+    return ProxyDefaultCert(**told) if DEFAULT in seen else ProxyOldCert(**told)
+
+
+def check_address(
+    name: str, leaf: bytes, address: str, port: int, config_dir: Path
+) -> CertworkerError | None:
+    """
+    Why a visitor of *name* does not see *leaf* (DER) at *address*, one of its own; None: they do.
+
+    Who stands there need not be Traefik: another proxy in front may show a certificate of its own.
+
+    Raises:
+        OSError: Nobody speaks TLS there.
+    """
+    server = HttpAddress(address, port)
+    failure = check_proxy(name, leaf, server, config_dir)
+    if failure is not None and (issuer := _trusted_issuer(name, server)):
+        return ProxyOtherTerminator(name=name, address=address, issuer=issuer)
+    return failure
+
+
+def served_certificate(name: str, server: HttpAddress) -> bytes:
+    """
+    The certificate (DER) that *server* shows to whoever asks it for *name* (SNI, RFC 6066, section 3).
+
+    It is not verified: whether it is the expected one is the question.
+
+    Raises:
+        ssl.SSLError: It shows none for that name.
+        OSError: There is nobody, or nobody who speaks TLS.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    deadline = Deadline(TIMEOUT_SECONDS)
+    with (
+        deadline.connect_to(server.host, server.port) as connection,
+        deadline.secure(connection, context, None if _is_address(name) else name) as secured,
+    ):
+        return secured.getpeercert(binary_form=True) or b""
+
+
+def leaf_of(cert_pem: bytes) -> bytes:
+    """
+    The first certificate of *cert_pem* in the form in which it is shown.
+    """
+    pem = cert_pem.decode("ascii")
+    return ssl.PEM_cert_to_DER_cert(
+        pem[pem.index(ssl.PEM_HEADER) : pem.index(ssl.PEM_FOOTER)] + ssl.PEM_FOOTER
+    )
+
+
+def _trusted_issuer(name: str, server: HttpAddress) -> str | None:
+    context, deadline = ssl.create_default_context(), Deadline(TIMEOUT_SECONDS)
+    try:
+        with (
+            deadline.connect_to(server.host, server.port) as connection,
+            deadline.secure(connection, context, name) as secured,
+        ):
+            certificate: dict[str, Any] = secured.getpeercert() or {}
+    except OSError:
+        return None
+    issuer = {key: value for ((key, value), *_) in certificate.get("issuer", ())}
+    return str(issuer.get("organizationName") or issuer.get("commonName") or "somebody")
+
+
+def _is_address(name: str) -> bool:
+    # A visitor of an address sends no SNI.
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True

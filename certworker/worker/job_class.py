@@ -1,0 +1,283 @@
+"""
+What a job may ask for: the registered functions, by name. Everything else fails the job.
+
+RQ imports whatever a job names: its function, its callbacks, the class of its instance; it pickles, and
+it posts to the job's webhooks. Whoever can write to Redis could run any program. Here a job is read field
+by field: the few that count are checked, the rest of the hash is never looked at.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import re
+from collections.abc import Callable, Mapping
+from difflib import get_close_matches
+from threading import Timer
+from typing import Any, ClassVar, cast
+
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+from rq.timeouts import JobTimeoutException, TimerDeathPenalty
+
+from certworker.errors import CertworkerError, Interrupted, printable
+from certworker.errors.payload import PayloadTooLarge, PayloadUnknownArgument
+from certworker.errors.worker import BadJob, FunctionNotRegistered, JobTimedOut
+from certworker.redis.failures import address_of, to_failure
+from certworker.worker.payload import LARGEST, Call, read_call
+from certworker.worker.producer import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_TTL
+
+logger = logging.getLogger(__name__)
+
+#: Fields that name something to import, an address to call, or a rate limit whose slots only RQ's own worker
+#: gives back. RQ writes the names empty where there is none.
+FORBIDDEN_FIELDS = (
+    "success_callback_name",
+    "failure_callback_name",
+    "stopped_callback_name",
+    "webhooks",
+    "rate_limit_key",
+)
+#: What is read of a hash.
+CHECKED_BY_RQ = ("status", "timeout", "result_ttl", "failure_ttl")
+READ_FIELDS = ("data", *CHECKED_BY_RQ, *FORBIDDEN_FIELDS)
+
+#: What RQ writes of the state of a job. Everything else in its hash is the producer's and stays as it was
+#: sent: `rq requeue` runs that, so a refused job has to be refused again for the same reason.
+WRITTEN = ("status", "origin", "started_at", "ended_at", "last_heartbeat", "worker_name")
+#: Written where the producer wrote nothing, for RQ's tools.
+DEFAULTS = ("created_at", "timeout", "result_ttl", "failure_ttl")
+
+MEASURED = (*READ_FIELDS, *(field for field in DEFAULTS if field not in READ_FIELDS))
+
+#: KEYS: the hash of a job. ARGV: a length, then fields. Cuts the fields, so that nothing that was refused for
+#: its length fills Redis for a day, and so that it is still too long when it runs again.
+CUT = """
+for i = 2, #ARGV do
+    local value = redis.call('HGET', KEYS[1], ARGV[i])
+    if value then redis.call('HSET', KEYS[1], ARGV[i], string.sub(value, 1, ARGV[1])) end
+end
+"""
+
+#: RQ's own rule, with a limit.
+JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
+
+#: Seconds. Whoever waits for the end of a job looks for its result for a while.
+SHORTEST_TTL = 60
+
+
+class AllowlistedJob(Job):
+    """
+    A job that runs registered functions only, see :func:`job_class_for`.
+
+    Attributes:
+        failure: Why it is refused; once it has run, why it failed, if there is a sentence for that.
+    """
+
+    functions: ClassVar[Mapping[str, Callable[..., object]]] = {}
+    failure: CertworkerError | None = None
+    #: Those of :data:`DEFAULTS` that its hash has.
+    _sent: frozenset[str] = frozenset()
+
+    @classmethod
+    def find(cls, raw_id: bytes, connection: Redis) -> AllowlistedJob:
+        """
+        The job with the id *raw_id*, as it stands in a list or registry; it may be one that is refused.
+
+        Raises:
+            BadJob: There is no such job, or it is no job at all.
+        """
+        job_id = raw_id.decode("ascii", "backslashreplace")
+        if not JOB_ID.fullmatch(job_id):
+            raise BadJob(reason=f"{job_id} is no id of a job")
+        try:
+            job = cls(job_id, connection=connection, serializer="json")
+            job.refresh()
+        except NoSuchJobError:
+            raise BadJob(reason=f"Redis does not know the job {job_id}") from None
+        return job
+
+    @classmethod
+    def made(cls, job_id: str, fields: Mapping[str, str], connection: Redis) -> AllowlistedJob:
+        """
+        The job that we have just put into Redis ourselves, with these *fields*.
+        """
+        job = cls(job_id, connection=connection, serializer="json")
+        job.restore({field: value.encode() for field, value in fields.items()})
+        job._sent = frozenset(fields)
+        return job
+
+    def refresh(self) -> None:
+        """
+        Read the job from Redis, no more of it than a job may have.
+
+        Raises:
+            NoSuchJobError: Redis has no such job.
+        """
+        try:
+            with self.connection.pipeline(transaction=False) as pipeline:
+                for field in MEASURED:
+                    pipeline.hstrlen(self.key, field)
+                sizes = dict(zip(MEASURED, pipeline.execute(), strict=True))
+            fields = [field for field in READ_FIELDS if sizes[field] <= LARGEST]
+            if too_long := [field for field in READ_FIELDS if sizes[field] > LARGEST + 1]:
+                self.connection.eval(CUT, 1, self.key, str(LARGEST + 1), *too_long)
+            values = cast("list[bytes | None]", self.connection.hmget(self.key, fields))
+        except ResponseError as error:  # the key is not a hash
+            raise NoSuchJobError(str(error)) from error
+        present = {field: value for field, value in zip(fields, values, strict=True) if value is not None}
+        if not present and len(fields) == len(READ_FIELDS):
+            raise NoSuchJobError(self.key)
+        self.restore(present)
+        self._sent = frozenset(field for field in DEFAULTS if sizes[field])
+        if len(fields) < len(READ_FIELDS):
+            self._refuse(PayloadTooLarge(size=f"more than {LARGEST}", limit=LARGEST, beginning="…"))
+
+    def restore(self, raw_data: Mapping[Any, bytes]) -> None:
+        """
+        Take over *raw_data*, the fields of its hash in Redis.
+        """
+        fields = {key.decode() if isinstance(key, bytes) else key: value for key, value in raw_data.items()}
+        try:
+            kept = {field: fields[field].decode() for field in CHECKED_BY_RQ if field in fields}
+            super().restore(kept | {"data": b""})
+            self._read(fields)
+        except CertworkerError as failure:
+            self._refuse(failure)
+        except Exception as error:
+            self._refuse(BadJob(reason=f"a field of its hash cannot be read: {error}"))
+        self.origin = QUEUE
+        self.timeout = _within(self.timeout, 1, JOB_TIMEOUT)
+        self.result_ttl = _within(self.result_ttl, SHORTEST_TTL, FAILURE_TTL, otherwise=RESULT_TTL)
+        self.failure_ttl = _within(self.failure_ttl, SHORTEST_TTL, FAILURE_TTL)
+
+    def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
+        """
+        Return what RQ writes into the hash: the state of the job, and what its producer left out.
+        """
+        fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
+        missing = [field for field in DEFAULTS if field not in self._sent]
+        return {field: fields[field] for field in (*WRITTEN, *missing)}
+
+    @property
+    def func(self) -> Callable[..., object]:
+        """
+        The registered function; nothing is imported.
+        """
+        return self.functions[str(self.func_name)]
+
+    def perform(self) -> object:
+        """
+        Call the function, or fail with the reason why it is not called.
+
+        Raises:
+            CertworkerError: Why the job failed.
+        """
+        if self.failure:
+            logger.warning("job %s: %s", self.id, self.failure, extra=self._about(self.failure))
+            raise self.failure
+        try:
+            return super().perform()
+        except CertworkerError as failure:
+            self.failure = failure
+            raise
+        except JobTimeoutException:
+            self.failure = JobTimedOut(seconds=self.timeout)
+        except RedisError as error:
+            self.failure = to_failure(error, address_of(self.connection))
+        logger.warning("job %s: %s", self.id, self.failure, extra=self._about(self.failure))
+        raise self.failure
+
+    def _read(self, fields: Mapping[str, bytes]) -> None:
+        for field in FORBIDDEN_FIELDS:
+            if fields.get(field):
+                raise BadJob(reason=f"it has {field}, which no job may have")
+        if "data" not in fields:
+            raise BadJob(reason="it has no data")
+        call = read_call(fields["data"])
+        if call.function not in self.functions:
+            raise FunctionNotRegistered(function=call.function, known=", ".join(self.functions))
+        _check_arguments(call, inspect.signature(self.functions[call.function]))
+        self.func_name, self.instance, self.args, self.kwargs = (
+            call.function,
+            None,
+            call.arguments,
+            call.keywords,
+        )
+
+    def _refuse(self, failure: CertworkerError) -> None:
+        self.failure = failure
+        self.func_name, self.instance, self.args, self.kwargs = "refused", None, [], {}
+
+    def _about(self, failure: CertworkerError) -> dict[str, object]:
+        return {"event": "failed", "code": failure.code, "fields": {"job": self.id, **failure.as_json()}}
+
+
+class Deadline(TimerDeathPenalty):
+    """
+    RQ's time limit for threads, which does not keep a process alive that wants to end.
+
+    RQ makes the message of the exception a property of its class, so each job has a class of its own.
+    """
+
+    def __init__(self, timeout: int, *_: object, **options: object) -> None:
+        class OutOfTime(Interrupted, JobTimeoutException):
+            failure = JobTimedOut(seconds=timeout)
+
+        super().__init__(timeout, OutOfTime, **options)
+
+    def new_timer(self) -> Timer:
+        """
+        A timer for one job.
+        """
+        timer: Timer = super().new_timer()
+        timer.daemon = True
+        return timer
+
+
+def job_class_for(functions: Mapping[str, Callable[..., object]]) -> type[AllowlistedJob]:
+    """
+    The kind of job that can call *functions*, by these names, and nothing else.
+    """
+
+    class CertificateJob(AllowlistedJob):
+        pass
+
+    CertificateJob.functions = dict(functions)
+    return CertificateJob
+
+
+def silence_rq_logging() -> None:
+    """
+    End RQ's own log lines here: what an operator has to know is said by this room, once.
+    """
+    library = logging.getLogger("rq")
+    library.handlers = [logging.NullHandler()]
+    library.propagate = False
+
+
+def _check_arguments(call: Call, signature: inspect.Signature) -> None:
+    known = list(signature.parameters)
+    for name in call.keywords:
+        if name not in known:
+            # A name that anybody may have sent, and that may be long.
+            like = get_close_matches(name[:100], known, n=1)
+            raise PayloadUnknownArgument(
+                function=call.function,
+                argument=printable(name, 100),
+                hint=f"; did you mean {like[0]}?" if like else ".",
+                known=", ".join(known) or "none",
+            )
+    try:
+        signature.bind(*call.arguments, **call.keywords)
+    except TypeError as error:
+        raise BadJob(reason=f"{call.function} does not take its arguments: {error}") from None
+
+
+def _within(value: float | None, least: int, most: int, otherwise: int | None = None) -> int:
+    # RQ's "for ever" is negative.
+    if value is None:
+        return most if otherwise is None else otherwise
+    return most if value < 0 else int(min(max(value, least), most))

@@ -1,0 +1,110 @@
+"""
+Reads the data of a job: the JSON list `[function, null, [arguments], {keyword arguments}]`.
+
+The data comes from whoever can write to Redis. It is measured before it is unpacked, unpacked up to a
+limit, and nothing in it is imported or looked up.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import zlib
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from certworker.errors.payload import (
+    PayloadDuplicateKey,
+    PayloadEncoding,
+    PayloadNotJson,
+    PayloadPickled,
+    PayloadTooLarge,
+)
+from certworker.errors.worker import BadJob
+
+#: Bytes, packed or not. A request for a hundred names of full length has 26 KiB.
+LARGEST = 64 * 1024
+
+#: How a pickle begins since protocol 2; no text in UTF-8 begins so.
+PICKLE = re.compile(rb"\x80[\x02-\x0f]")
+
+
+@dataclass(frozen=True)
+class Call:
+    """
+    What a job asks for.
+    """
+
+    function: str
+    arguments: list[Any]
+    keywords: dict[str, Any]
+
+
+def read_call(data: bytes) -> Call:
+    """
+    The call in *data*, which may be compressed.
+
+    Raises:
+        PayloadFailure: It is too large, a pickle, no text or no JSON.
+        BadJob: It is JSON, but no call.
+    """
+    text = _unpacked(data)
+    if PICKLE.match(text):
+        raise PayloadPickled
+    call = read_json(text)
+    if not isinstance(call, list) or len(call) != 4:
+        raise BadJob(reason="its data is not a list of four parts")
+    function, instance, arguments, keywords = call
+    if instance is not None:
+        raise BadJob(reason="it names an instance, and only functions are registered")
+    if not (isinstance(function, str) and isinstance(arguments, list) and isinstance(keywords, dict)):
+        raise BadJob(reason="its data is not a name, null, a list and an object")
+    return Call(function, arguments, keywords)
+
+
+def read_json(data: bytes) -> object:
+    """
+    The value in *data*, JSON in UTF-8.
+
+    Raises:
+        PayloadEncoding, PayloadNotJson, PayloadDuplicateKey: It is none.
+    """
+    try:
+        value: object = json.loads(
+            data.decode(), object_pairs_hook=_each_key_once, parse_constant=_no_such_number
+        )
+        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but no text
+    except UnicodeError:
+        raise PayloadEncoding from None
+    except RecursionError:
+        raise PayloadNotJson(reason="it is nested too deeply") from None
+    except ValueError as error:
+        raise PayloadNotJson(reason=error) from None
+    return value
+
+
+def _unpacked(data: bytes) -> bytes:
+    if len(data) > LARGEST:
+        raise PayloadTooLarge(size=len(data), limit=LARGEST, beginning=data[:80])
+    unpacking = zlib.decompressobj()
+    try:
+        text = unpacking.decompress(data, LARGEST + 1)
+    except zlib.error:
+        return data  # RQ takes text that is not compressed, too
+    if len(text) > LARGEST:
+        raise PayloadTooLarge(size=f"more than {LARGEST}", limit=LARGEST, beginning=text[:80])
+    return text
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # The last one would win, unseen by whoever looked at the first.
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise PayloadDuplicateKey(key=key)
+        found[key] = value
+    return found
+
+
+def _no_such_number(name: str) -> NoReturn:
+    raise PayloadNotJson(reason=f"{name} is no number in JSON")

@@ -1,0 +1,231 @@
+"""
+Puts requests and wake-ups on the queue, in the wire format of RQ.
+
+It needs no RQ and imports little, because it is what other programs import. Each job is written and
+queued in one transaction: Redis never holds half of one. A producer needs no right to run scripts, with
+which it could stop Redis by an endless loop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import zlib
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from datetime import UTC, datetime
+from hashlib import sha256
+from math import ceil
+from typing import Any
+
+from redis import Redis
+from redis.client import Pipeline
+from redis.exceptions import WatchError
+
+from certworker.hosts import host_in, port_in
+from certworker.redis.client import connect
+from certworker.redis.url import PORT, RedisURL
+from certworker.variables import is_line, value_in
+
+QUEUE = "certificates"
+ISSUE = "certworker.issue"
+LOOK = "certworker.look"
+REMOVE = "certworker.remove"
+
+QUEUE_KEY = f"rq:queue:{QUEUE}"
+SCHEDULED_KEY = f"rq:scheduled:{QUEUE}"
+
+#: Seconds. A job may take so long, and can be asked for its end so long afterwards.
+JOB_TIMEOUT = 900
+RESULT_TTL = 3600
+RESULT_TTL_OF_A_LOOK = 60
+FAILURE_TTL = 86_400
+
+#: A user of Redis whose name can be part of the ids of its jobs.
+USER = re.compile(r"[A-Za-z0-9]{1,64}")
+
+#: RQ's tools show it in a line.
+LONGEST_DESCRIPTION = 120
+
+# The first wake-ups on the agenda, up to the wanted moment; whoever keeps thousands of other delayed jobs
+# gets a look too many, which costs nothing.
+STANDING_WAKE_UPS = """
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, 1000)) do
+    if string.sub(id, 1, 5) == 'look-' and redis.call('EXISTS', 'rq:job:' .. id) == 1 then return 1 end
+end
+return 0
+"""
+
+
+def request_certificate(
+    domain: str | Sequence[str],
+    *,
+    force: bool = False,
+    use_full_quota: bool = False,
+    tenant: str | None = None,
+    by: str | None = None,
+    connection: Redis | None = None,
+) -> str:
+    """
+    Ask for a certificate for *domain*; return the id of the job.
+
+    The same request is on the queue once: while it waits or runs, asking again gives the same id.
+
+    Args:
+        domain: A name, or several for one certificate.
+        force: Issue anew even if the certificate in service is not due.
+        use_full_quota: Together with *force*, as often as the CA allows, and not only three times a week.
+        tenant: Whose request it is: a share of the slots is for each. By default the registered domain.
+        by: Who asks, for the record; nobody checks it.
+        connection: The Redis of the worker; by default the one of `CERTWORKER_REDIS_URL` or of the
+            `_APP_REDIS_*` variables, with the files and rules of the worker's own settings.
+
+    Raises:
+        redis.RedisError: Redis did not take the request.
+        ValueError: One of these variables is wrong.
+    """
+    names = [domain] if isinstance(domain, str) else list(domain)
+    what: dict[str, Any] = {"domain": names[0]} if len(names) == 1 else {"domains": names}
+    more = {"use_full_quota": use_full_quota, "tenant": tenant, "by": by}
+    what |= {"force": force} | {field: value for field, value in more.items() if value}
+    told_apart = [
+        sorted({name.strip().lower() for name in names}),
+        force,
+        *([use_full_quota] if use_full_quota else []),
+    ]
+    with nullcontext(connection) if connection is not None else _connection_of_environment() as used:
+        job_id = _id_of(used, "issue", told_apart)
+        _enqueue(used, job_id, ISSUE, what)
+    return job_id
+
+
+def request_removal(name: str, *, by: str | None = None, connection: Redis) -> str:
+    """
+    Ask for *name* to be taken out of service; return the id of the job.
+
+    Args:
+        by: Who asks, for the record; nobody checks it.
+
+    Raises:
+        redis.RedisError: Redis did not take the request.
+    """
+    job_id = _id_of(connection, "remove", name)
+    _enqueue(connection, job_id, REMOVE, {"domain": name} | ({"by": by} if by else {}))
+    return job_id
+
+
+def wake_at(connection: Redis, moment: datetime) -> None:
+    """
+    See that the agenda is looked at by *moment*; at once if that is over.
+
+    Nothing is added where a wake-up stands already that is not later.
+    """
+    second, now = ceil(moment.timestamp()), datetime.now(UTC).timestamp()
+    if moment.timestamp() <= now:
+        _enqueue(connection, f"look-{int(now)}", LOOK, {})
+    elif not connection.eval(STANDING_WAKE_UPS, 1, SCHEDULED_KEY, str(second)):
+        _enqueue(connection, f"look-{second}", LOOK, {}, second)
+
+
+def queue_length(connection: Redis) -> int:
+    """
+    How many jobs wait.
+    """
+    length = connection.llen(QUEUE_KEY)
+    assert isinstance(length, int)  # noqa: S101 (redis-py types it for its asynchronous client, too)
+    return length
+
+
+def _id_of(connection: Redis, what: str, request: object) -> str:
+    """
+    Return the id of the job that does *what* for *request*: `issue-DIGEST`, or `issue-USER-DIGEST` if
+    *connection* has a user of Redis.
+
+    The user in the id lets Redis refuse a producer the jobs of another one. A user whose name has other
+    characters than letters and digits shares the ids without a user: `issue-a-*` would match the ids of the
+    user `a-b`, too.
+    """
+    user = str(connection.connection_pool.connection_kwargs.get("username") or "default")
+    digest = sha256(json.dumps(request).encode()).hexdigest()[:32]
+    return f"{what}-{digest}" if user == "default" or not USER.fullmatch(user) else f"{what}-{user}-{digest}"
+
+
+def _enqueue(
+    connection: Redis, job_id: str, function: str, arguments: dict[str, Any], second: int | None = None
+) -> None:
+    created = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    call = json.dumps([function, None, [], arguments])
+    fields: dict[Any, Any] = {
+        "data": zlib.compress(call.encode()),
+        "origin": QUEUE,
+        "status": "queued" if second is None else "scheduled",
+        "created_at": created,
+        "enqueued_at": created,
+        "timeout": JOB_TIMEOUT,
+        "result_ttl": RESULT_TTL_OF_A_LOOK if function == LOOK else RESULT_TTL,
+        "failure_ttl": FAILURE_TTL,
+        "description": f"{function} {json.dumps(arguments)}"[:LONGEST_DESCRIPTION],
+    }
+    job = f"rq:job:{job_id}"
+    with connection.pipeline(transaction=True) as pipe:
+        while True:
+            try:
+                pipe.watch(job)  # type: ignore[no-untyped-call]
+                if _is_under_way(pipe, job_id):
+                    return
+                pipe.multi()
+                pipe.delete(job)
+                pipe.delete(f"rq:results:{job_id}")
+                pipe.hset(job, mapping=fields)
+                pipe.sadd("rq:queues", QUEUE_KEY)
+                if second is None:
+                    pipe.rpush(QUEUE_KEY, job_id)
+                else:
+                    pipe.zadd(SCHEDULED_KEY, {job_id: second})
+                pipe.execute()
+            except WatchError:
+                continue  # another program queued, started or ended the job meanwhile
+            return
+
+
+def _is_under_way(pipe: Pipeline, job_id: str) -> bool:
+    """
+    Return whether the watched job *job_id* waits or runs.
+
+    Its status alone proves nothing: the list or the worker may be gone. A job that changes hands between
+    two of these commands changes its hash or is in the second list.
+    """
+    status: Any = pipe.hget(f"rq:job:{job_id}", "status")
+    if status in (b"queued", "queued"):
+        lists = (QUEUE_KEY, f"{QUEUE_KEY}:intermediate")
+        return any(pipe.lpos(key, job_id) is not None for key in lists)
+    if status in (b"scheduled", "scheduled"):
+        return pipe.zscore(SCHEDULED_KEY, job_id) is not None
+    return status in (b"started", "started") and bool(pipe.exists(f"rq:executions:{job_id}"))
+
+
+def _connection_of_environment() -> Redis:
+    # The import of certworker.settings would cost a web server dear; a test compares the two.
+    return connect(address_in(os.environ))
+
+
+def address_in(environ: Mapping[str, str]) -> RedisURL:
+    """
+    Return where *environ* says that Redis is, by the variables, files and rules of the worker's settings.
+
+    Raises:
+        ValueError: A variable is wrong; the message has its name and not its value.
+    """
+    if url := value_in(environ, "CERTWORKER_REDIS_URL", secret=True):
+        return RedisURL.parse(url)
+    try:
+        host = host_in(value_in(environ, "_APP_REDIS_HOST") or "redis")
+        port = port_in(value_in(environ, "_APP_REDIS_PORT") or str(PORT))
+    except ValueError as error:
+        raise ValueError(f"_APP_REDIS_HOST and _APP_REDIS_PORT: {error}") from None
+    user = value_in(environ, "_APP_REDIS_USER")
+    if not is_line(user):
+        raise ValueError("_APP_REDIS_USER has a line feed or another control character")
+    password = value_in(environ, "_APP_REDIS_PASS", secret=True)
+    return RedisURL(((host, port),), user or None, password or None)

@@ -1,0 +1,159 @@
+"""
+Brings delayed jobs to the queue when their moment comes: RQ's scheduler, as a thread of the worker.
+
+RQ runs its scheduler in a second process, forked beside threads that it does not know of, and it fetches
+each job with RQ's own class, so that one malformed hash ends it. Of RQ's everything is used that other
+programs see: its lock (one scheduler for all workers), its heartbeat, its registry.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from datetime import timedelta
+from typing import cast
+from uuid import uuid4
+
+from redis import Redis
+from redis.exceptions import RedisError, ResponseError
+from rq.job import JobStatus
+from rq.scheduler import RQScheduler
+from rq.utils import now, utcformat
+
+from certworker.errors.worker import BadJob
+from certworker.redis.failures import explainer
+from certworker.state.once_per import bound_expiry
+from certworker.supervision import Faults, Loop, beat
+from certworker.worker.job_class import JOB_ID, silence_rq_logging
+from certworker.worker.producer import QUEUE, QUEUE_KEY, SCHEDULED_KEY
+from certworker.worker.recovery import discard_invalid
+
+INTERVAL_SECONDS = 1.0
+
+#: Two passes that are so late are a stall.
+BEAT_SECONDS = 15.0
+
+LOCK = f"rq:scheduler-lock:{QUEUE}"
+#: RQ locks for a minute, and renews each second. A lock without end would be the last one.
+LONGEST_LOCK = timedelta(minutes=5)
+
+BATCH = 1_000
+STATUSES = {status.value.encode() for status in JobStatus}
+
+# What may fail comes first: Redis does not undo what a script has done before its error.
+MOVE = """
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
+redis.call('RPUSH', KEYS[3], ARGV[1])
+redis.call('ZREM', KEYS[1], ARGV[1])
+return redis.call('HSET', KEYS[2], 'status', 'queued', 'enqueued_at', ARGV[2])
+"""
+
+
+class Scheduler:
+    """
+    The scheduler's loop. It begins its work again after whatever may happen to it.
+
+    Attributes:
+        loop: The loop and its heartbeat.
+    """
+
+    def __init__(self, connection: Redis) -> None:
+        self._connection = connection
+        # The same name in every life, so that its own lock does not exclude it.
+        self._name = uuid4().hex
+        self._mover: _Mover | None = None
+        self.loop = Loop(
+            "scheduler",
+            self._pass,
+            seconds=BEAT_SECONDS,
+            faults=Faults("the scheduler", explainer(connection)),
+        )
+
+    def start(self) -> None:
+        """
+        Begin; it takes the lock as soon as it is free.
+        """
+        silence_rq_logging()
+        self.loop.start()
+
+    def stop(self) -> None:
+        """
+        End, and leave the lock to another worker.
+        """
+        self.loop.stop()
+        if mover := self._mover:
+            with suppress(RedisError):  # a lock that cannot be released expires
+                mover.stop()
+
+    def alive(self) -> bool:
+        """
+        Return whether it does its work: has the lock, or tries for it.
+        """
+        return self.loop.heartbeat.silence() is not None and not self.loop.heartbeat.is_stalled()
+
+    def _pass(self) -> float:
+        mover, self._mover = self._mover, None
+        if mover is None:
+            mover = _Mover(self._connection, self._name)
+            mover.register_birth()
+        if not mover.acquired_locks:
+            mover.acquire_locks()
+            if not mover.acquired_locks:
+                bound_expiry(self._connection, LOCK, LONGEST_LOCK)
+        mover.heartbeat()
+        mover.enqueue_scheduled_jobs()
+        # Only one that did not fail is used again.
+        self._mover = mover
+        return INTERVAL_SECONDS
+
+
+class _Mover(RQScheduler):
+    """
+    RQ's scheduler, which moves ids without reading jobs: there is nothing to stumble over.
+    """
+
+    def __init__(self, connection: Redis, name: str) -> None:
+        super().__init__([QUEUE], connection, name=name)
+        self._ours = connection
+
+    @property
+    def connection(self) -> Redis:
+        """
+        The worker's own. For its second process RQ would make another, which no Sentinel tells of a failover.
+        """
+        return self._ours
+
+    def enqueue_scheduled_jobs(self) -> None:
+        """
+        Move what is due from the registry to the queue, and drop what is no job.
+        """
+        while self.acquired_locks and (due := self._due()):
+            for raw_id in due:
+                beat()
+                try:
+                    self._move(raw_id)
+                except BadJob as failure:
+                    discard_invalid(self.connection, SCHEDULED_KEY, raw_id, failure)
+
+    def _due(self) -> list[bytes]:
+        due = self.connection.zrangebyscore(SCHEDULED_KEY, "-inf", time.time(), start=0, num=BATCH)
+        return cast("list[bytes]", due)
+
+    def _move(self, raw_id: bytes) -> None:
+        job_id = raw_id.decode("ascii", "backslashreplace")
+        if not JOB_ID.fullmatch(job_id):
+            raise BadJob(reason=f"{job_id} is no id of a job")
+        key = f"rq:job:{job_id}"
+        try:
+            # First this: a key of another type goes with it.
+            status = cast("bytes | None", self.connection.hget(key, "status"))
+            known = self.connection.exists(key)
+        except ResponseError:
+            raise BadJob(reason=f"{key} is not a hash") from None
+        if not known:
+            raise BadJob(reason=f"Redis does not know the job {job_id}")
+        if status and status not in STATUSES:
+            raise BadJob(
+                reason=f"the job {job_id} has the status {status.decode('ascii', 'backslashreplace')}"
+            )
+        self.connection.eval(MOVE, 3, SCHEDULED_KEY, key, QUEUE_KEY, job_id, utcformat(now()))

@@ -1,0 +1,337 @@
+"""
+A certificate from a real CA, from the first word to the last.
+"""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from itertools import groupby
+from pathlib import Path
+
+import pytest
+
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.messages import Reply, Request
+from certworker.errors import CertworkerError
+from certworker.errors.acct import ExternalAccountRequired
+from certworker.errors.acme import InvalidProfile
+from certworker.errors.ca import AuthorityUnreachable, NotAcme
+from certworker.errors.config import WrongCaUrl
+from tests.acme.clients import client_of, issued, presented
+from tests.servers.development import ChallengeServer, development_authority
+from tests.servers.pebble import Pebble
+from tests.servers.ports import free_port
+from tests.servers.tampering import only, tampered, with_headers
+
+#: RFC 8555's own number: no client can do with less.
+WARM_ORDER = [
+    "POST /order-plz",
+    "POST /authZ/",
+    "POST /chalZ/",
+    "POST /my-order/",
+    "POST /finalize-order/",
+    "POST /my-order/",
+    "POST /certZ/",
+]
+
+
+class TestWithPebble:
+    def test_a_certificate_is_issued(self, each_pebble: Pebble, tmp_path: Path) -> None:
+        """
+        The test CA of Let's Encrypt is the nearest to the real one, in both its ages.
+        """
+        client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)
+
+        with ChallengeServer(port=each_pebble.http_port) as site:
+            certificate = issued(client, site, "one.example.test", "two.example.test")
+
+        assert {"one.example.test", "two.example.test"} == set(certificate.names)
+
+    def test_a_warm_order_takes_seven_requests(self, each_pebble: Pebble, tmp_path: Path) -> None:
+        """
+        Each request is a journey to the CA. A CA that is busy adds polls, and nothing but polls: on a machine
+        that is, too, it may take some orders until one is met without.
+        """
+        client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)
+
+        with ChallengeServer(port=each_pebble.http_port) as site:
+            issued(client, site, "cold.example.test")
+            for number in range(100):
+                before = len(each_pebble.requests())
+                issued(client, site, f"warm-{number}.example.test")
+                asked = each_pebble.requests()[before:]
+                assert WARM_ORDER == [request for request, _ in groupby(asked)]
+                if len(asked) == len(WARM_ORDER):
+                    return
+
+        pytest.fail("each order was polled more than once for a step")
+
+    def test_every_tenth_nonce_may_be_bad(self, tmp_path: Path) -> None:
+        """
+        Nonces go stale at any CA with more than one server; nobody should ever hear of it.
+        """
+        pebble = Pebble(tmp_path / "pebble")
+        pebble.start(PEBBLE_WFE_NONCEREJECT="10")
+        try:
+            client = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle)
+            with ChallengeServer(port=pebble.http_port) as site:
+                names = [issued(client, site, f"n{number}.example.test").names for number in range(8)]
+        finally:
+            pebble.close()
+
+        assert [(f"n{number}.example.test",) for number in range(8)] == names
+
+    def test_a_challenge_that_pebble_is_validating_is_waited_for(self, tmp_path: Path) -> None:
+        """
+        A worker was killed after its response: Pebble refuses a second one while it validates.
+        """
+
+        class Killed(BaseException):
+            pass
+
+        def killed(_seconds: float) -> None:
+            raise Killed
+
+        pebble = Pebble(tmp_path / "pebble")
+        pebble.start(PEBBLE_VA_NOSLEEP="0", PEBBLE_VA_SLEEPTIME="3")
+        try:
+            victim = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle, sleep=killed)
+            other = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle)
+            with ChallengeServer(port=pebble.http_port) as site:
+                first = presented(victim.order(("killed.example.test",)), site)
+                with pytest.raises(Killed):
+                    first.validate()
+                again = other.resume(first.url, ("killed.example.test",))
+                assert again is not None
+                again.validate()
+        finally:
+            pebble.close()
+
+        assert 1 == pebble.requests().count("POST /chalZ/")
+
+    def test_four_threads_order_at_once(self, pebble: Pebble, tmp_path: Path) -> None:
+        """
+        All slots of a worker share one client: its connections, its nonces, its account.
+        """
+        client = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle)
+
+        with ChallengeServer(port=pebble.http_port) as site, ThreadPoolExecutor(4) as slots:
+            found = slots.map(lambda n: issued(client, site, f"slot-{n}.example.test").names, range(12))
+
+            assert [(f"slot-{number}.example.test",) for number in range(12)] == list(found)
+
+    @pytest.mark.parametrize(
+        ("name", "answer", "code"),
+        [
+            ("missing.example.test", None, "http.404"),
+            ("other.example.test", "<html>Welcome</html>", "http.wrong_body"),
+            ("nxdomain.example.test", None, "dns.no_record"),
+        ],
+    )
+    def test_the_real_cause_of_a_failed_validation_is_told(
+        self, each_pebble: Pebble, tmp_path: Path, name: str, answer: str | None, code: str
+    ) -> None:
+        """
+        The order itself only says invalid; the cause stands in the challenge.
+        """
+        client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)
+
+        with ChallengeServer(port=each_pebble.http_port) as site:
+            order = client.order((name,))
+            if answer is not None:
+                site.answers[order.answers[0].token] = answer
+            with pytest.raises(CertworkerError) as caught:
+                order.validate()
+
+        assert code == caught.value.code
+        assert name in caught.value.message
+
+    def test_nobody_on_port_80_is_told(self, pebble: Pebble, tmp_path: Path) -> None:
+        """
+        Traefik that does not run is the commonest beginning of all.
+        """
+        client = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle)
+
+        with pytest.raises(CertworkerError) as caught:
+            client.order(("closed.example.test",)).validate()
+
+        assert "http.refused" == caught.value.code
+        assert "docker compose ps traefik" in caught.value.remedy
+
+
+class TestWithTheDevelopmentAuthority:
+    def test_a_certificate_is_issued(
+        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+    ) -> None:
+        """
+        A laptop runs the same code as production.
+        """
+        client = client_of(authority.directory_url, tmp_path)
+
+        assert ("demo.localhost",) == issued(client, challenge_server, "demo.localhost").names
+
+    def test_relative_urls_are_resolved(
+        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+    ) -> None:
+        """
+        Location, Link and the URLs of JSON objects may be relative to the URL of the request.
+        """
+        base = authority.directory_url.removesuffix("/directory")
+
+        def relative(_: Request, reply: Reply) -> Reply:
+            headers = {name: value.replace(base, "") for name, value in reply.headers.items()}
+            return replace(reply, headers=headers, body=reply.body.replace(base.encode(), b""))
+
+        with tampered(authority, relative):
+            client = client_of(authority.directory_url, tmp_path)
+
+            assert ("demo.localhost",) == issued(client, challenge_server, "demo.localhost").names
+
+    def test_an_order_without_a_location_is_not_acme(
+        self, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        The failure names the header that is missing.
+        """
+        without = only("newOrder", lambda reply: with_headers(reply, Location=None))
+
+        with (
+            tampered(authority, without),
+            pytest.raises(NotAcme, match="HTTP 201 without a Location header"),
+        ):
+            client_of(authority.directory_url, tmp_path).order(("demo.localhost",))
+
+    def test_a_name_that_counts_as_ours_is_not_validated_again(
+        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+    ) -> None:
+        """
+        Let's Encrypt remembers for days; a renewal then needs no open port 80 at all.
+        """
+        authority.policy.authorization_reuse = timedelta(days=1)
+        client = client_of(authority.directory_url, tmp_path)
+        issued(client, challenge_server, "demo.localhost")
+        challenge_server.answers.clear()
+
+        assert () == client.order(("demo.localhost",)).answers
+        assert ("demo.localhost",) == issued(client, challenge_server, "demo.localhost").names
+
+    def test_a_lost_account_is_registered_anew_once(
+        self,
+        authority: DevelopmentAuthority,
+        challenge_server: ChallengeServer,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """
+        A staging CA is emptied now and then; that must not need a person.
+        """
+        client = client_of(authority.directory_url, tmp_path)
+        issued(client, challenge_server, "demo.localhost")
+        thumbprint = client.thumbprint
+        authority.forget_accounts()
+
+        with caplog.at_level(logging.WARNING, "certworker.acme"):
+            certificate = issued(client, challenge_server, "demo.localhost")
+
+        assert ("demo.localhost",) == certificate.names
+        assert thumbprint == client.thumbprint
+        assert ["The CA does not accept our account; asking for it with its key"] == caplog.messages
+
+    def test_the_profile_is_asked_for(
+        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+    ) -> None:
+        """
+        Let's Encrypt's short-lived certificates are a profile.
+        """
+        client = client_of(authority.directory_url, tmp_path, profile="shortlived")
+
+        certificate = issued(client, challenge_server, "demo.localhost")
+
+        assert 160 == round((certificate.not_after - certificate.not_before).total_seconds() / 3600)
+
+    def test_an_unknown_profile_is_refused_with_the_known_ones(
+        self, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        A typing error in a setting is answered by what may stand there.
+        """
+        client = client_of(authority.directory_url, tmp_path, profile="clasic")
+
+        with pytest.raises(InvalidProfile) as caught:
+            client.order(("demo.localhost",))
+
+        assert "no clasic, only classic, shortlived" in caught.value.message
+        assert "newOrder" not in [asked.kind for asked in authority.requests]
+
+    def test_a_ca_that_wants_a_bound_account_is_told_from_a_fault(
+        self, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        The directory says so before we ask; nothing but the setting can change it.
+        """
+        authority.policy.external_accounts["kid"] = b"key"
+        client = client_of(authority.directory_url, tmp_path)
+
+        with pytest.raises(ExternalAccountRequired):
+            client.order(("demo.localhost",))
+
+
+class TestCheck:
+    def test_what_an_order_would_stumble_over_is_told(
+        self, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        The doctor knows it without an order, and makes no account to find out.
+        """
+        with pytest.raises(InvalidProfile):
+            client_of(authority.directory_url, tmp_path, profile="tlsserver").check()
+        authority.policy.external_accounts["kid"] = b"key"
+        with pytest.raises(ExternalAccountRequired):
+            client_of(authority.directory_url, tmp_path).check()
+        assert not (tmp_path / "accounts").exists()
+
+    def test_a_ca_that_answers_is_well(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+        """
+        The doctor asks this; it costs one request and no account.
+        """
+        client_of(authority.directory_url, tmp_path).check()
+
+        assert ["directory"] == [asked.kind for asked in authority.requests]
+
+    def test_a_url_that_is_no_directory_is_told(
+        self, authority: DevelopmentAuthority, tmp_path: Path
+    ) -> None:
+        """
+        The commonest mistake is the CA's web site instead of its directory.
+        """
+        client = client_of(authority.directory_url.replace("directory", "nothing-here"), tmp_path)
+
+        with pytest.raises(WrongCaUrl) as caught:
+            client.check()
+
+        assert "HTTP 404" in caught.value.message
+
+    def test_a_ca_that_is_not_there_is_told(self, tmp_path: Path) -> None:
+        """
+        An outage is not a wrong setting, and is tried again soon.
+        """
+        with pytest.raises(AuthorityUnreachable) as caught:
+            client_of(f"http://127.0.0.1:{free_port()}/directory", tmp_path).check()
+
+        assert "Connection refused" in caught.value.message
+
+
+def test_two_certificates_of_one_ca_share_no_state_with_another(tmp_path: Path) -> None:
+    """
+    Staging and production are two CAs with two accounts, on one volume.
+    """
+    with development_authority(tmp_path / "a") as first, development_authority(tmp_path / "b") as second:
+        urls = [first.directory_url, second.directory_url]
+        clients = [client_of(url, tmp_path / str(number)) for number, url in enumerate(urls)]
+        for client in clients:
+            client.order(("demo.localhost",))
+
+        assert clients[0].thumbprint != clients[1].thumbprint

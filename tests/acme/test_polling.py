@@ -1,0 +1,110 @@
+"""
+How long we wait.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from itertools import islice, pairwise
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certworker.acme.polling import LONGEST_LIMIT, intervals, rate_limit_end, retry_after
+
+NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+
+
+class TestRetryAfter:
+    @pytest.mark.parametrize(
+        ("header", "expected"),
+        [
+            ("120", NOW + timedelta(seconds=120)),
+            (" 0 ", NOW),
+            ("Mon, 23 Nov 2026 10:05:00 GMT", NOW + timedelta(minutes=5)),
+            ("Mon, 23 Nov 2026 09:00:00 GMT", NOW - timedelta(hours=1)),
+            ("Mon, 23 Nov 2026 11:05:00 +0100", NOW + timedelta(minutes=5)),
+            ("Mon, 23 Nov 2026 10:05:00 -0000", NOW + timedelta(minutes=5)),
+            ("99999999999999999999", NOW + timedelta(seconds=999999999)),
+        ],
+    )
+    def test_seconds_and_dates_are_both_moments(self, header: str, expected: datetime) -> None:
+        """
+        RFC 9110 allows both forms, and Pebble sends either at random.
+        """
+        assert expected == retry_after({"Retry-After": header}, NOW)
+
+    @pytest.mark.parametrize("header", ["", "soon", "-5", "1.5", "²", "Mon, 99 Foo 2026"])
+    def test_what_is_neither_is_ignored(self, header: str) -> None:
+        """
+        A CA that says nonsense is polled at our own pace.
+        """
+        assert retry_after({"Retry-After": header}, NOW) is None
+
+    @given(st.text(max_size=60))
+    def test_no_header_is_too_strange(self, header: str) -> None:
+        """
+        Whatever a CA sends, the order goes on or ends with a failure of ours.
+        """
+        found = retry_after({"Retry-After": header}, NOW)
+
+        assert found is None or found.tzinfo is not None
+
+
+class TestEndOfLimit:
+    def test_the_text_counts_where_there_is_no_header(self) -> None:
+        """
+        Boulder writes the moment into each limit's text; proxies may drop the header.
+        """
+        text = "too many new orders (300) from this account, retry after 2026-11-23 10:07:00 UTC"
+
+        assert NOW + timedelta(minutes=7) == rate_limit_end({}, text, NOW)
+
+    def test_the_header_wins_over_the_text(self) -> None:
+        """
+        The header is the part of the answer that is meant for programs.
+        """
+        text = "retry after 2026-11-23 12:00:00 UTC"
+
+        assert NOW + timedelta(minutes=1) == rate_limit_end({"Retry-After": "60"}, text, NOW)
+
+    @pytest.mark.parametrize(
+        ("header", "wait"),
+        [
+            ("0", timedelta(seconds=1)),
+            ("999999999", LONGEST_LIMIT),
+            ("Mon, 23 Nov 2026 09:59:00 GMT", timedelta(seconds=60)),
+        ],
+    )
+    def test_no_wait_is_absurd(self, header: str, wait: timedelta) -> None:
+        """
+        A limit in the past means clocks that differ, and one of a year a mistake; neither stops us.
+        """
+        assert NOW + wait == rate_limit_end({"Retry-After": header}, "", NOW)
+
+    @pytest.mark.parametrize("text", ["", "later", "retry after 2026-13-45 99:99:99 UTC"])
+    def test_a_limit_may_not_say_when_it_ends(self, text: str) -> None:
+        """
+        Then the caller decides; a date that does not exist is no reason to crash.
+        """
+        assert rate_limit_end({}, text, NOW) is None
+
+
+class TestPauses:
+    def test_they_begin_with_milliseconds_and_end_at_two_seconds(self) -> None:
+        """
+        A CA next door is not kept waiting, and one that takes a minute is not hammered.
+        """
+        found = list(islice(intervals(0.008, Random(1)), 12))
+
+        assert 0.008 <= found[0] <= 0.01
+        assert all(earlier < later for earlier, later in pairwise(found[:8]))
+        assert 2.0 <= found[-1] <= 2.5
+
+    def test_two_slots_do_not_ask_together(self) -> None:
+        """
+        Sixteen slots that began at once would otherwise meet at the CA again and again.
+        """
+        assert list(islice(intervals(0.008, Random(1)), 5)) != list(islice(intervals(0.008, Random(2)), 5))

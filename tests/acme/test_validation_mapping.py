@@ -1,0 +1,279 @@
+"""
+Why the CA could not see the answer, in our words.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from certworker.acme.problem import ACME, Problem
+from certworker.acme.resources import Authorization, Challenge
+from certworker.acme.validation_mapping import authorization_failure, order_failure, validation_failure
+from certworker.errors import CertworkerError, Retry
+
+NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
+NAME = "api.shop.org"
+URL = f"http://{NAME}/.well-known/acme-challenge/T"
+
+#: Code, type, text; of Boulder, and of Pebble where it says Get or dial.
+CAUSES = [
+    (
+        "http.timeout",
+        "connection",
+        f"203.0.113.7: Fetching {URL}: Timeout during connect (likely firewall problem)",
+    ),
+    (
+        "http.timeout",
+        "connection",
+        f'Get "{URL}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)',
+    ),
+    ("http.timeout", "connection", f'Get "{URL}": dial tcp 203.0.113.7:80: i/o timeout'),
+    ("http.timeout", "connection", f"203.0.113.7: Fetching {URL}: No route to host"),
+    ("http.refused", "connection", f"203.0.113.7: Fetching {URL}: Connection refused"),
+    ("http.refused", "connection", f'Get "{URL}": dial tcp 127.0.0.1:5002: connect: connection refused'),
+    ("http.reset", "connection", f"203.0.113.7: Fetching {URL}: Connection reset by peer"),
+    ("http.reset", "connection", f'Get "{URL}": EOF'),
+    (
+        "http.slow",
+        "connection",
+        f"203.0.113.7: Fetching {URL}: Timeout after connect (your server may be slow or overloaded)",
+    ),
+    (
+        "http.slow",
+        "connection",
+        f"203.0.113.7: Fetching {URL}: Timeout during read (your server may be slow or overloaded)",
+    ),
+    ("http.404", "unauthorized", f"203.0.113.7: Invalid response from {URL}: 404"),
+    ("http.404", "unauthorized", f"Non-200 status code from HTTP: {URL} returned 404"),
+    ("http.basic_auth", "unauthorized", f"203.0.113.7: Invalid response from {URL}: 401"),
+    ("http.wrong_body", "unauthorized", f"203.0.113.7: Invalid response from {URL}: 403"),
+    (
+        "http.wrong_body",
+        "unauthorized",
+        'The key authorization file from the server did not match this challenge. Expected "T" (got "<")',
+    ),
+    (
+        "http.redirect_bad",
+        "connection",
+        f"203.0.113.7: Fetching https://{NAME}:8443/: Invalid port in redirect target. Only ports 80 and 443",
+    ),
+    (
+        "http.redirect_bad",
+        "connection",
+        "Fetching ftp://x/: Invalid protocol scheme in redirect target.",
+    ),
+    ("http.redirect_bad", "unauthorized", "received disallowed redirect status code"),
+    ("http.redirect_loop", "connection", f"203.0.113.7: Fetching {URL}: Redirect loop detected"),
+    ("http.redirect_loop", "connection", f"203.0.113.7: Fetching {URL}: Too many redirects"),
+    (
+        "http.redirect_https_closed",
+        "connection",
+        f"203.0.113.7: Fetching https://{NAME}/x: Connection refused",
+    ),
+    (
+        "http.redirect_https_closed",
+        "connection",
+        f"203.0.113.7: Fetching https://{NAME}/x: Timeout during connect (likely firewall problem)",
+    ),
+    (
+        "http.http_on_443",
+        "malformed",
+        f"203.0.113.7: Fetching https://{NAME}/x: Server only speaks HTTP, not TLS",
+    ),
+    ("http.https_on_80", "connection", f"203.0.113.7: Fetching {URL}: Server is speaking HTTP/2 over HTTP"),
+    (
+        "http.secondary",
+        "connection",
+        f"During secondary validation: 203.0.113.7: Fetching {URL}: Timeout during connect",
+    ),
+    ("acme.tls", "tls", f"203.0.113.7: Fetching https://{NAME}/x: remote error: tls: handshake failure"),
+    (
+        "dns.no_record",
+        "dns",
+        f"DNS problem: NXDOMAIN looking up A for {NAME} - check that a DNS record exists for this domain",
+    ),
+    ("dns.no_record", "dns", f"no valid A records found for {NAME}; no valid AAAA records found for {NAME}"),
+    ("dns.no_record", "connection", f'Get "{URL}": lookup {NAME}: no such host'),
+    ("dns.no_record", "connection", f'Get "{URL}": could not resolve URL "{URL}"'),
+    (
+        "dns.servfail",
+        "dns",
+        f"DNS problem: SERVFAIL looking up A for {NAME} - the domain's nameservers may be malfunctioning",
+    ),
+    ("dns.dnssec", "dns", f"DNS problem: looking up A for {NAME}: DNSSEC: Bogus"),
+    ("dns.timeout", "dns", f"DNS problem: query timed out looking up A for {NAME}"),
+    (
+        "caa.lookup_failed",
+        "dns",
+        f"DNS problem: SERVFAIL looking up CAA for {NAME} - the domain's nameservers may be malfunctioning",
+    ),
+    (
+        "caa.lookup_failed",
+        "caa",
+        f"While processing CAA for {NAME}: DNS problem: query timed out looking up CAA for shop.org",
+    ),
+    ("caa.forbidden", "caa", f"While processing CAA for {NAME}: CAA record for shop.org prevents issuance"),
+    ("name.policy", "rejectedIdentifier", "forbidden by policy"),
+    # step-ca, and Caddy's acme_server, which uses its library
+    ("http.not_validated", "connection", "The server could not connect to validation target"),
+    ("http.wrong_body", "rejectedIdentifier", "The server will not issue certificates for the identifier"),
+    (
+        "http.wrong_body",
+        "rejectedIdentifier",
+        "keyAuthorization does not match; expected T.x, but got <html>",
+    ),
+    ("http.wrong_body", "incorrectResponse", "Response received didn't match the challenge's requirements"),
+    # acme2certifier
+    ("http.404", "connection", "HTTP request failed: 404"),
+    ("http.not_validated", "connection", "HTTP request failed: 500"),
+    ("http.wrong_body", "incorrectResponse", "Keyauthorization mismatch"),
+    # serles
+    (
+        "http.refused",
+        "connection",
+        f"HTTPConnectionPool(host='{NAME}', port=80): Max retries exceeded (Caused by [Errno 111] refused)",
+    ),
+    (
+        "dns.no_record",
+        "connection",
+        f"NameResolutionError(\"Failed to resolve '{NAME}' ([Errno -2] Name or service not known)\")",
+    ),
+    (
+        "http.slow",
+        "connection",
+        f"HTTPConnectionPool(host='{NAME}', port=80): Read timed out. (read timeout=10)",
+    ),
+    ("http.not_validated", "connection", "server did not send a proper response"),
+    ("http.wrong_body", "incorrectResponse", "expected T.x, got <html>"),
+    ("ca.secondary_rpc", "serverInternal", "During secondary validation: Secondary validation RPC failed"),
+    ("ca.server_internal", "serverInternal", "Could not communicate with VA"),
+    ("acme.unknown_problem", "somethingNew", "Nobody knows"),
+]
+
+
+def failed(kind: str, detail: str, address: str | None = "203.0.113.7") -> CertworkerError:
+    """
+    The failure for the error of a challenge.
+    """
+    return validation_failure(Problem(ACME + kind, detail, 400), NAME, address, "The CA")
+
+
+class TestValidationFailure:
+    @pytest.mark.parametrize(("code", "kind", "detail"), CAUSES)
+    def test_each_known_text_has_its_code(self, code: str, kind: str, detail: str) -> None:
+        """
+        A person is told what to change, not what the CA's programmers call it.
+        """
+        failure = failed(kind, detail)
+
+        assert code == failure.code
+        assert failure.problem is not None
+        assert detail == failure.problem["detail"]
+
+    @pytest.mark.parametrize(("code", "kind", "detail"), CAUSES)
+    def test_a_failure_that_the_ca_counts_is_tried_again_patiently(
+        self, code: str, kind: str, detail: str
+    ) -> None:
+        """
+        Five failures in an hour end all tries for this name; what is not our domain's fault may be sooner.
+        """
+        failure = failed(kind, detail)
+
+        if code.startswith(("http.", "dns.", "caa.")):
+            assert Retry.CA is failure.retry
+
+    def test_the_address_that_the_ca_used_is_shown(self) -> None:
+        """
+        Most failures are an address that belongs to another machine.
+        """
+        assert "203.0.113.7" in failed("connection", "Connection refused").message
+
+    @pytest.mark.parametrize(
+        ("kind", "detail"),
+        [
+            ("connection", f"2001:db8::1: Fetching {URL}: Timeout during connect (likely firewall problem)"),
+            ("unauthorized", f"2001:db8::1: Invalid response from {URL}: 404"),
+        ],
+    )
+    def test_over_ipv6_an_old_aaaa_record_is_to_blame(self, kind: str, detail: str) -> None:
+        """
+        The CA tries IPv6 first; the owner, who tests over IPv4, sees a site that works.
+        """
+        failure = failed(kind, detail, address="2001:db8::1")
+
+        assert "dns.aaaa_wrong" == failure.code
+        assert "2001:db8::1" in failure.message
+        assert f"Delete the AAAA record of {NAME}" in failure.remedy
+
+    def test_a_redirection_is_to_blame_over_ipv6_too(self) -> None:
+        """
+        What the server itself says is not the fault of its address.
+        """
+        assert "http.redirect_loop" == failed("connection", "Redirect loop detected", "2001:db8::1").code
+
+
+class TestAuthorizationFailure:
+    def test_the_error_of_the_http_challenge_comes_first(self) -> None:
+        """
+        A CA may have tried another challenge as well.
+        """
+        challenges = [
+            Challenge("dns-01", "https://ca/1", "invalid", "T", {"type": ACME + "dns", "detail": "no"}, None),
+            Challenge(
+                "http-01",
+                "https://ca/2",
+                "invalid",
+                "T",
+                {"type": ACME + "unauthorized", "detail": f"Invalid response from {URL}: 404"},
+                "203.0.113.7",
+            ),
+        ]
+        failure = authorization_failure(Authorization(NAME, "invalid", tuple(challenges), None), "The CA")
+
+        assert failure is not None
+        assert "http.404" == failure.code
+        assert "203.0.113.7" in failure.message
+
+    def test_the_error_of_the_authorization_itself_will_do(self) -> None:
+        """
+        Some CAs report it there.
+        """
+        error = {"type": ACME + "connection", "detail": "Connection refused"}
+        failure = authorization_failure(Authorization(NAME, "invalid", (), error), "The CA")
+
+        assert failure is not None
+        assert "http.refused" == failure.code
+
+    def test_without_an_error_there_is_none(self) -> None:
+        """
+        A CA need not say why.
+        """
+        assert authorization_failure(Authorization(NAME, "invalid", (), None), "The CA") is None
+
+
+class TestOrderFailure:
+    @pytest.mark.parametrize(
+        ("kind", "detail", "code"),
+        [
+            ("connection", "Connection refused", "http.refused"),
+            ("incorrectResponse", "Keyauthorization mismatch", "http.wrong_body"),
+            ("caa", "CAA record for shop.org prevents issuance", "caa.forbidden"),
+            (
+                "rejectedIdentifier",
+                "The server will not issue certificates for the identifier",
+                "name.policy",
+            ),
+            (
+                "unauthorized",
+                "authorizations for these identifiers not found",
+                "acme.authorization_gone",
+            ),
+        ],
+    )
+    def test_only_types_of_validations_are_read_as_one(self, kind: str, detail: str, code: str) -> None:
+        """
+        The same type and text mean a policy in an order, and a wrong answer in a challenge.
+        """
+        assert code == order_failure(Problem(ACME + kind, detail, 403), NAME, "The CA").code

@@ -1,0 +1,196 @@
+"""
+The challenge tokens that any worker may answer.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import redis
+
+from certworker.challenges.tokens import LIFETIME, TOKENS, TOKENS_A_COMMAND, ChallengeTokens, StoredToken
+
+NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
+TOKEN = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA"
+
+
+class Clock:
+    """
+    A clock that is set by hand.
+    """
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """
+    It begins in November.
+    """
+    return Clock()
+
+
+@pytest.fixture
+def tokens(connection: redis.Redis, clock: Clock) -> ChallengeTokens:
+    """
+    No token yet.
+    """
+    return ChallengeTokens(connection, clock)
+
+
+class TestAuthorityOf:
+    """
+    Whose account answers a token.
+    """
+
+    def test_any_worker_knows_it(
+        self, tokens: ChallengeTokens, connection: redis.Redis, clock: Clock
+    ) -> None:
+        """
+        The CA asks port 80, behind which any replica may stand.
+        """
+        tokens.remember(TOKEN, authority="letsencrypt", name="a.org")
+
+        assert ChallengeTokens(connection, clock).authority_of(TOKEN) == "letsencrypt"
+
+    def test_an_unknown_or_forgotten_token_has_none(self, tokens: ChallengeTokens) -> None:
+        """
+        An answer that stands longer than needed helps nobody but an attacker.
+        """
+        tokens.remember(TOKEN, authority="letsencrypt", name="a.org")
+        tokens.forget(TOKEN)
+        tokens.forget(TOKEN)
+
+        assert tokens.authority_of(TOKEN) is None
+        assert tokens.authority_of("unknown") is None
+
+    def test_a_token_left_behind_ends_by_itself(self, tokens: ChallengeTokens, clock: Clock) -> None:
+        """
+        A worker that died cleans nothing up.
+        """
+        tokens.remember(TOKEN, authority="letsencrypt", name="a.org")
+        clock.now += LIFETIME
+
+        assert tokens.authority_of(TOKEN) is None
+
+    @pytest.mark.parametrize(
+        "text", ["", "../../etc/passwd", "a b", "a\n", "é", "a" * 101, "a\x00", "%2e%2e", "{token}"]
+    )
+    def test_what_is_no_token_never_reaches_redis(
+        self, tokens: ChallengeTokens, connection: redis.Redis, text: str
+    ) -> None:
+        """
+        Anybody can ask for anything on port 80.
+        """
+        connection.hset(
+            TOKENS, text, '{"authority": "x", "name": "a.org", "expires": "2099-01-01T00:00:00Z"}'
+        )
+
+        assert tokens.authority_of(text) is None
+
+    def test_what_is_no_token_is_not_remembered(self, tokens: ChallengeTokens) -> None:
+        """
+        A CA that sends a path instead of a token must not get it onto our disk or into our answers.
+        """
+        with pytest.raises(ValueError, match="not a challenge token"):
+            tokens.remember("../x", authority="letsencrypt", name="a.org")
+
+    @pytest.mark.parametrize(
+        "planted",
+        [
+            "",
+            "letsencrypt",
+            "[]",
+            "null",
+            '{"authority": "letsencrypt"}',
+            '{"authority": 1, "name": "a.org", "expires": "2099-01-01T00:00:00Z"}',
+            '{"authority": "x", "name": "a.org", "expires": 4102444800}',
+            b"\xff\xfe",
+            "[" * 100_000,
+        ],
+    )
+    def test_what_others_planted_is_ignored(
+        self, tokens: ChallengeTokens, connection: redis.Redis, planted: str | bytes
+    ) -> None:
+        """
+        Whoever can write to Redis must not be able to bring the responder down.
+        """
+        connection.hset(TOKENS, TOKEN, planted)
+
+        assert tokens.authority_of(TOKEN) is None
+        assert tokens.all() == {}
+
+
+class TestAll:
+    """
+    What is answered at present.
+    """
+
+    def test_the_living_are_told_and_the_dead_forgotten(
+        self, tokens: ChallengeTokens, connection: redis.Redis, clock: Clock
+    ) -> None:
+        """
+        Each start takes away what a crash left behind; the hash must not grow for years.
+        """
+        tokens.remember("old", authority="letsencrypt", name="a.org")
+        clock.now += timedelta(minutes=59)
+        tokens.remember(TOKEN, authority="letsencrypt", name="b.org")
+        clock.now += timedelta(minutes=1)
+
+        expires = clock.now + timedelta(minutes=59)
+        assert tokens.all() == {TOKEN: StoredToken("letsencrypt", "b.org", expires)}
+        assert connection.hkeys(TOKENS) == [TOKEN.encode()]
+
+    def test_a_token_that_would_never_end_was_planted(
+        self, tokens: ChallengeTokens, connection: redis.Redis
+    ) -> None:
+        """
+        No worker writes a moment beyond the lifetime; the clock of another worker may be ahead a little.
+        """
+        planted = '{"authority": "letsencrypt", "name": "a.org", "expires": "2099-01-01T00:00:00Z"}'
+        connection.hset(TOKENS, TOKEN, planted)
+
+        assert tokens.all() == {}
+        assert not connection.exists(TOKENS)
+
+    def test_hundreds_of_thousands_of_planted_tokens_go_in_few_commands(
+        self, tokens: ChallengeTokens, connection: redis.Redis
+    ) -> None:
+        """
+        One command for each token delayed the maintenance of a starting worker by 45 seconds.
+        """
+        count = 100 * TOKENS_A_COMMAND
+        tokens.remember(TOKEN, authority="letsencrypt", name="b.org")
+        connection.eval(
+            "for i = 1, ARGV[1] do redis.call('HSET', KEYS[1], i, 'x') end", 1, TOKENS, str(count)
+        )
+        before = connection.info("commandstats")
+
+        assert list(tokens.all()) == [TOKEN]
+        after = connection.info("commandstats")
+        assert connection.hkeys(TOKENS) == [TOKEN.encode()]
+        assert sum(calls(after, each) - calls(before, each) for each in ("hscan", "hgetall", "hdel")) < 500
+
+    def test_several_are_forgotten_together(self, tokens: ChallengeTokens, connection: redis.Redis) -> None:
+        """
+        A round removes what killed workers left.
+        """
+        for token in ("one", "two", "three"):
+            tokens.remember(token, authority="letsencrypt", name="a.org")
+        tokens.forget("one", "two")
+        tokens.forget()
+
+        assert list(tokens.all()) == ["three"]
+
+
+def calls(statistics: Any, command: str) -> int:
+    """
+    How often *command* was sent, by the INFO of Redis.
+    """
+    return int(statistics.get(f"cmdstat_{command}", {}).get("calls", 0))

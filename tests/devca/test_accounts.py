@@ -1,0 +1,68 @@
+"""
+Accounts in their files.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from certworker.devca.accounts import Accounts
+from tests.servers.acme_client import account_key
+
+
+@pytest.fixture
+def accounts(tmp_path: Path) -> Accounts:
+    """
+    An empty directory of accounts.
+    """
+    return Accounts(tmp_path / "accounts")
+
+
+class TestAccounts:
+    def test_one_is_found_by_id_and_by_key(self, accounts: Accounts) -> None:
+        """
+        Requests name the id; newAccount has only the key.
+        """
+        key = account_key().public_key()
+        account = accounts.add(key, ("mailto:a@b.example",))
+        assert account == accounts.get(account.id) == accounts.with_key(key)
+        assert accounts.get("other") is None
+        assert accounts.with_key(account_key().public_key()) is None
+
+    def test_replicas_share_them(self, accounts: Accounts, tmp_path: Path) -> None:
+        """
+        What one replica writes, another one finds when it is asked for.
+        """
+        replica = Accounts(tmp_path / "accounts")
+        key = account_key().public_key()
+        account = accounts.add(key, ("mailto:a@b.example",))
+        assert account == replica.get(account.id) == replica.with_key(key)
+
+    def test_files_are_for_the_owner(self, accounts: Accounts, tmp_path: Path) -> None:
+        """
+        They hold the addresses of people.
+        """
+        accounts.add(account_key().public_key(), ())
+        (file,) = (tmp_path / "accounts").iterdir()
+        assert (0o600, 0o700) == (file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777)
+
+    def test_a_change_lasts(self, accounts: Accounts, tmp_path: Path) -> None:
+        """
+        Also the new key, over a restart.
+        """
+        account = accounts.add(account_key().public_key(), ())
+        key = account_key().public_key()
+        changed = accounts.change(account, key=key, status="deactivated")
+        assert changed == Accounts(tmp_path / "accounts").with_key(key)
+        assert accounts.with_key(account.key) is None
+
+    def test_forgotten_ones_are_gone(self, accounts: Accounts, tmp_path: Path) -> None:
+        """
+        From the memory and from the disk.
+        """
+        account = accounts.add(account_key().public_key(), ())
+        accounts.forget()
+        assert accounts.get(account.id) is None
+        assert [] == list((tmp_path / "accounts").iterdir())

@@ -1,0 +1,104 @@
+"""
+The CA as a whole: it begins, it ends, it comes back.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import requests
+from cryptography import x509
+
+from certworker.devca.authority import DevelopmentAuthority
+from tests.servers.acme_client import AcmeClient
+from tests.servers.development import ChallengeServer, development_authority
+
+NAME = "shop.localhost"
+
+
+class TestDirectory:
+    def test_it_says_what_there_is(self, authority: DevelopmentAuthority) -> None:
+        """
+        RFC 8555, section 7.1.1, with renewal information and profiles.
+        """
+        directory = requests.get(authority.directory_url, timeout=5).json()
+        kinds = {"newNonce", "newAccount", "newOrder", "revokeCert", "keyChange", "renewalInfo", "meta"}
+        assert kinds == directory.keys()
+        assert {"classic", "shortlived"} == directory["meta"]["profiles"].keys()
+        assert requests.get(directory["meta"]["termsOfService"], timeout=5).ok
+
+    def test_nonces_come_by_head_and_get(self, authority: DevelopmentAuthority) -> None:
+        """
+        RFC 8555, section 7.2: 200 and 204.
+        """
+        url = requests.get(authority.directory_url, timeout=5).json()["newNonce"]
+        head, get = requests.head(url, timeout=5), requests.get(url, timeout=5)
+        assert (200, 204) == (head.status_code, get.status_code)
+        assert head.headers["Replay-Nonce"] != get.headers["Replay-Nonce"]
+
+
+class TestOutage:
+    def test_open_connections_end_with_it(self, authority: DevelopmentAuthority) -> None:
+        """
+        A CA that is gone does not answer on the connections that clients kept.
+        """
+        client = AcmeClient(authority.directory_url)
+        authority.stop()
+        with pytest.raises(requests.ConnectionError):
+            client.register()
+
+    def test_it_comes_back_at_the_same_place(
+        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        After an outage the order that was under way goes on.
+        """
+        order, url = client.order(NAME), authority.directory_url
+        authority.stop()
+        authority.start()
+        assert url == authority.directory_url
+        assert "ready" == client.answer(order, challenge_server).status
+
+    def test_it_does_not_wait_for_what_is_slow(self, authority: DevelopmentAuthority) -> None:
+        """
+        A test that made it slow still ends.
+        """
+        authority.misbehaviour.slow_seconds["directory"] = 60
+        with pytest.raises(requests.ReadTimeout):
+            requests.get(authority.directory_url, timeout=0.1)
+        begun = time.monotonic()
+        authority.stop()
+        assert time.monotonic() - begun < 5
+
+    def test_stopping_twice_is_no_harm(self, authority: DevelopmentAuthority) -> None:
+        """
+        The fixture stops what a test has stopped.
+        """
+        authority.stop()
+        authority.stop()
+
+
+class TestClock:
+    def test_certificates_go_by_it(self, tmp_path: Path, challenge_server: ChallengeServer) -> None:
+        """
+        A year of renewals is a test that runs in seconds.
+        """
+        then = datetime(2028, 2, 16, tzinfo=UTC)
+        with development_authority(
+            tmp_path, http01_port=challenge_server.port, clock=lambda: then
+        ) as authority:
+            issued = AcmeClient(authority.directory_url).issue(NAME, server=challenge_server)
+        assert issued.not_before < then < issued.not_after
+
+
+class TestRoot:
+    def test_it_lies_where_a_browser_finds_it(self, authority: DevelopmentAuthority) -> None:
+        """
+        The path is printed by `work` and `demo`.
+        """
+        root = x509.load_pem_x509_certificate(authority.root_path.read_bytes())
+
+        assert root.extensions.get_extension_for_class(x509.BasicConstraints).value.ca

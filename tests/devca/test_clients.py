@@ -1,0 +1,291 @@
+"""
+lego and certbot meet the CA, as it should be and as it misbehaves.
+
+Each switch has a row here: an accident that no other client would take for one would prove nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+
+import pytest
+from josepy.json_util import encode_b64jose
+
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.faults import Fault, Flaw
+from certworker.devca.problems import Problem
+from certworker.errors.acme import BadCertificate
+from tests.servers.clients import Run, certbot, lego
+from tests.servers.development import ChallengeServer, development_authority
+
+NAME = "shop.localhost"
+
+
+@dataclass(frozen=True)
+class Place:
+    """
+    The CA, and a web server whose webroot the clients write to.
+    """
+
+    authority: DevelopmentAuthority
+    home: Path
+    server: ChallengeServer = field(repr=False)
+
+    def lego(self, *names: str, options: tuple[str, ...] = (), command: str = "run") -> Run:
+        """
+        lego asks for *names*, by default for NAME.
+        """
+        home, webroot, url = self.home / "lego", self.home / "webroot", self.authority.directory_url
+        return lego(url, home, webroot, *(names or (NAME,)), options=options, command=command)
+
+    def certbot(self, *names: str, options: tuple[str, ...] = ()) -> Run:
+        """
+        certbot asks for *names*, by default for NAME.
+        """
+        webroot, url = self.home / "webroot", self.authority.directory_url
+        return certbot(url, self.home / "certbot", webroot, *(names or (NAME,)), options=options)
+
+    def asked(self, kind: str) -> list[int]:
+        """
+        The status of each answer to a request of *kind*.
+        """
+        return [asked.status for asked in self.authority.requests if asked.kind == kind]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """
+    A CA that asks for polls at once: lego's own pause is five seconds.
+    """
+    webroot = tmp_path / "webroot"
+    webroot.mkdir()
+    with (
+        ChallengeServer(webroot) as server,
+        development_authority(tmp_path, http01_port=server.port) as authority,
+    ):
+        authority.misbehaviour.poll_after_seconds = 0
+        yield Place(authority, tmp_path, server)
+
+
+class TestGoodDay:
+    def test_lego_gets_a_certificate(self, place: Place) -> None:
+        """
+        A client in another language agrees with every document of the CA.
+        """
+        run = place.lego(NAME, "www.shop.localhost")
+        run.installed().check((NAME, "www.shop.localhost"), datetime.now(UTC))
+
+    def test_certbot_gets_a_certificate(self, place: Place) -> None:
+        """
+        Appwrite's client until now does, too.
+        """
+        run = place.certbot(NAME, "www.shop.localhost")
+        run.installed().check((NAME, "www.shop.localhost"), datetime.now(UTC))
+
+    def test_lego_revokes(self, place: Place) -> None:
+        """
+        A revocation that another client signed is taken, once.
+        """
+        place.lego()
+        assert 0 == place.lego(command="revoke").code
+        assert [200] == place.asked("revokeCert")
+
+    def test_lego_binds_an_external_account(self, place: Place) -> None:
+        """
+        The HMAC that lego makes is the one that the CA checks.
+        """
+        place.authority.policy.external_accounts["kid-1"] = b"secret" * 6
+        refused = place.lego()
+        options = ("--eab", "--kid", "kid-1", "--hmac", encode_b64jose(b"secret" * 6))
+        accepted = place.lego(options=options)
+        assert (1, 0) == (refused.code, accepted.code), accepted.output
+
+    @pytest.mark.parametrize("kind", ["rsa2048", "ec384"])
+    def test_lego_uses_other_keys(self, place: Place, kind: str) -> None:
+        """
+        The key type is the client's choice, for the account and for the certificate.
+        """
+        run = place.lego(options=("--key-type", kind))
+        run.installed().check((NAME,), datetime.now(UTC))
+
+
+class TestNonce:
+    def test_lego_tries_again_with_another_nonce(self, place: Place) -> None:
+        """
+        badNonce is answered by a new attempt (RFC 8555, section 6.5).
+        """
+        place.authority.misbehaviour.bad_nonces = 2
+        assert 0 == place.lego().code
+        assert [400, 400, 201] == place.asked("newAccount")
+
+    def test_certbot_gives_up_at_the_second(self, place: Place) -> None:
+        """
+        The acme library tries one more time only: why certworker has its own loop.
+        """
+        place.authority.misbehaviour.bad_nonces = 2
+        assert 1 == place.certbot().code
+        assert [400, 400] == place.asked("newAccount")
+
+    def test_lego_meets_a_share_of_bad_nonces(self, place: Place) -> None:
+        """
+        As with PEBBLE_WFE_NONCEREJECT, some requests are refused and the order works out.
+        """
+        place.authority.misbehaviour.random = Random(3)
+        place.authority.misbehaviour.bad_nonce_share = 0.3
+        assert 0 == place.lego().code
+        assert 400 in [asked.status for asked in place.authority.requests]
+
+
+class TestFaults:
+    def test_lego_meets_an_error_of_the_server(self, place: Place) -> None:
+        """
+        The problem document of a failing CA is understood.
+        """
+        place.authority.misbehaviour.fail("newOrder", Fault())
+        assert "500 :: POST" in place.lego().output
+
+    def test_lego_meets_a_page_of_the_load_balancer(self, place: Place) -> None:
+        """
+        503 comes as HTML, with Retry-After and without a problem document.
+        """
+        place.authority.misbehaviour.fail("newOrder", Fault(503, None, 30))
+        run = place.lego()
+        assert 1 == run.code
+        assert "<h1>503</h1>" in run.output
+
+    def test_certbot_meets_html_instead_of_an_order(self, place: Place) -> None:
+        """
+        A captive portal says 200 to everything.
+        """
+        place.authority.misbehaviour.fail("newOrder", Fault(200, None))
+        assert 1 == place.certbot().code
+        assert [200] == place.asked("newOrder")
+        assert [] == place.asked("authorization")
+
+    def test_lego_loses_the_answer_to_finalize(self, place: Place) -> None:
+        """
+        The certificate exists, but the client does not know it.
+        """
+        place.authority.misbehaviour.fail("finalize", Fault(cut=True))
+        run = place.lego()
+        assert "EOF" in run.output
+        assert [0] == place.asked("finalize")
+
+    def test_lego_waits_for_a_slow_answer(self, place: Place) -> None:
+        """
+        Slow is not broken.
+        """
+        place.authority.misbehaviour.slow_seconds["newOrder"] = 0.5
+        assert 0 == place.lego().code
+
+    def test_lego_meets_a_rate_limit(self, place: Place) -> None:
+        """
+        429 with its type: what certworker obeys, lego tells.
+        """
+        place.authority.misbehaviour.rate_limit(60, "too many certificates already issued")
+        run = place.lego()
+        assert "urn:ietf:params:acme:error:rateLimited" in run.output
+        assert [429] == place.asked("newOrder")
+
+    def test_lego_meets_a_ca_that_forgot_its_account(self, place: Place) -> None:
+        """
+        The account in its file is worth nothing any more.
+        """
+        assert 0 == place.lego().code
+        place.authority.forget_accounts()
+        run = place.lego()
+        assert 1 == run.code
+        assert "accountDoesNotExist" in run.output
+
+
+class TestWaiting:
+    def test_lego_polls_a_processing_order(self, place: Place) -> None:
+        """
+        The certificate comes after as many polls as were asked for.
+        """
+        place.authority.misbehaviour.processing_polls = 2
+        assert 0 == place.lego().code
+        assert [200] * 3 == place.asked("order")
+
+    def test_certbot_waits_for_a_processing_order(self, place: Place) -> None:
+        """
+        The certificate comes after the time that was asked for.
+        """
+        place.authority.misbehaviour.processing_seconds = 1.5
+        assert 0 == place.certbot().code
+        assert 1 < len(place.asked("order"))
+
+    def test_lego_waits_for_a_slow_validation(self, place: Place) -> None:
+        """
+        The authorization is pending until the CA has looked.
+        """
+        place.authority.misbehaviour.poll_after_seconds = 1
+        place.authority.misbehaviour.validation_seconds = 1.2
+        assert 0 == place.lego().code
+
+    def test_lego_saves_a_validation(self, place: Place) -> None:
+        """
+        An authorization that is still good is used again, if the policy says so.
+        """
+        place.authority.policy.authorization_reuse = timedelta(hours=1)
+        assert 0 == place.lego().code
+        assert 0 == place.lego().code
+        assert [200] == place.asked("challenge")
+
+
+class TestRefusals:
+    def test_certbot_tells_why_the_validation_failed(self, place: Place) -> None:
+        """
+        The problem reaches the person, word by word.
+        """
+        detail = "Timeout during connect (likely firewall problem)"
+        place.authority.misbehaviour.refusal = Problem("connection", detail)
+        run = place.certbot()
+        assert 1 == run.code
+        assert detail in run.output
+
+    def test_lego_meets_an_order_that_ends_invalid(self, place: Place) -> None:
+        """
+        After a good validation the CA may still refuse, for example by CAA.
+        """
+        place.authority.misbehaviour.order_failure = Problem("caa", "CAA forbids it", 403)
+        run = place.lego()
+        assert 1 == run.code
+        assert "CAA forbids it" in run.output
+
+
+class TestFlaws:
+    """
+    Both clients install what certworker refuses to install.
+    """
+
+    @pytest.mark.parametrize(
+        ("flaw", "reason"),
+        [
+            (Flaw.CHAIN_MISSING, "the CA sent no chain"),
+            (Flaw.CHAIN_OUT_OF_ORDER, "it was issued for another key"),
+            (Flaw.OTHER_KEY, "it was issued for another key"),
+            (Flaw.OTHER_NAMES, "it was issued for not-ordered.localhost"),
+            (Flaw.EXPIRED, "it ended at"),
+        ],
+    )
+    def test_lego_installs_it(self, place: Place, flaw: Flaw, reason: str) -> None:
+        """
+        The flaw is on the disk, and certworker's own check finds it.
+        """
+        place.authority.misbehaviour.flaws = frozenset({flaw})
+        run = place.lego()
+        assert 0 == run.code
+        with pytest.raises(BadCertificate, match=reason):
+            run.installed().check((NAME,), datetime.now(UTC))
+
+    def test_certbot_misses_the_chain(self, place: Place) -> None:
+        """
+        The one flaw that certbot finds.
+        """
+        place.authority.misbehaviour.flaws = frozenset({Flaw.CHAIN_MISSING})
+        assert "less than 2 certificates in chain" in place.certbot().output

@@ -1,0 +1,75 @@
+"""
+What holds for every request, whatever it asks for.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from certworker.devca.authority import DevelopmentAuthority
+from tests.servers.acme_client import AcmeClient, problem_of
+from tests.servers.development import ChallengeServer
+
+
+class TestFront:
+    def test_every_answer_brings_a_nonce(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+        """
+        Also a refusal does, so that the next request needs none of its own (RFC 8555, section 6.5).
+        """
+        for url in (authority.directory_url, f"http://127.0.0.1:{authority.port}/nothing"):
+            assert client.session.get(url).headers["Replay-Nonce"]
+
+    def test_an_unknown_resource_is_not_found(
+        self, authority: DevelopmentAuthority, client: AcmeClient
+    ) -> None:
+        """
+        A wrong URL is a problem document, too.
+        """
+        url = f"http://127.0.0.1:{authority.port}/nothing"
+        assert (404, "malformed") == problem_of(client.session.get(url))
+        assert (404, "malformed") == problem_of(client.post(url))
+
+    def test_a_resource_has_its_method(self, client: AcmeClient) -> None:
+        """
+        Everything but directory, nonce and renewal information is POST-as-GET (RFC 8555, section 6.3).
+        """
+        assert (405, "malformed") == problem_of(client.session.get(client.directory["newOrder"]))
+        assert (405, "malformed") == problem_of(client.post(client.directory["newNonce"]))
+
+    def test_requests_are_listed(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+        """
+        Tests count what reached the CA in the CA's own words.
+        """
+        client.order("shop.localhost")
+        last = authority.requests[-1]
+        assert ("POST", "newOrder", ("shop.localhost",), 201) == (
+            last.method,
+            last.kind,
+            last.names,
+            last.status,
+        )
+
+    def test_a_mistake_of_the_ca_is_its_own(
+        self, authority: DevelopmentAuthority, client: AcmeClient
+    ) -> None:
+        """
+        A profile that somebody took away under an order is no reason to cut the connection.
+        """
+        authority.policy.profiles.clear()
+        assert (500, "serverInternal") == problem_of(client.new_order("shop.localhost"))
+
+    def test_many_clients_at_once(
+        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        A worker has up to 64 slots, each with a connection of its own.
+        """
+
+        def work(number: int) -> tuple[str, ...]:
+            own = AcmeClient(authority.directory_url, client.key)
+            own.kid = client.kid
+            return own.issue(f"site{number}.localhost", server=challenge_server).names
+
+        with ThreadPoolExecutor(64) as pool:
+            issued = set(pool.map(work, range(64)))
+        assert {(f"site{number}.localhost",) for number in range(64)} == issued

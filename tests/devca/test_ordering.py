@@ -1,0 +1,225 @@
+"""
+From newOrder to the certificate, step by step.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from josepy.json_util import encode_b64jose
+from josepy.jwk import JWKEC
+
+from certworker.certificates import PrivateKey
+from certworker.devca.accounts import thumbprint
+from certworker.devca.authority import DevelopmentAuthority
+from tests.servers.acme_client import AcmeClient, problem_of
+from tests.servers.development import ChallengeServer, development_authority
+
+NAME = "shop.localhost"
+
+
+class TestOrder:
+    def test_it_is_issued(self, client: AcmeClient, challenge_server: ChallengeServer) -> None:
+        """
+        The whole way, for two names at once.
+        """
+        issued = client.issue(NAME, "www.shop.localhost", server=challenge_server)
+        issued.check((NAME, "www.shop.localhost"), datetime.now(UTC))
+
+    def test_an_address_is_issued(
+        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        RFC 8738: the address is asked itself.
+        """
+        answer = client.new_order(identifiers=[{"type": "ip", "value": "127.0.0.1"}])
+        url = answer.headers["Location"]
+        authorization = answer.json()["authorizations"][0]
+        assert {"type": "ip", "value": "127.0.0.1"} == client.post(authorization).json()["identifier"]
+        assert "pending" == client.post(url).json()["status"]
+        issued = client.issue(
+            "127.0.0.1", server=challenge_server, identifiers=[{"type": "ip", "value": "127.0.0.1"}]
+        )
+        assert ("127.0.0.1",) == issued.names
+
+    def test_it_begins_pending(self, client: AcmeClient) -> None:
+        """
+        Each order is validated of its own, unless the policy says otherwise.
+        """
+        for _ in range(2):
+            assert "pending" == client.order(NAME).status
+
+    def test_the_ca_chooses_the_dates(self, client: AcmeClient) -> None:
+        """
+        As at Let's Encrypt, notAfter is refused rather than ignored.
+        """
+        answer = client.new_order(NAME, notAfter="2030-01-01T00:00:00Z")
+        assert (400, "malformed") == problem_of(answer)
+
+    def test_it_is_shown_to_its_account_only(
+        self, authority: DevelopmentAuthority, client: AcmeClient
+    ) -> None:
+        """
+        Order, authorization and challenge of somebody else stay hidden.
+        """
+        order = client.order(NAME)
+        other = AcmeClient(authority.directory_url)
+        other.register()
+        for url in (order.url, order.content["authorizations"][0], order.content["finalize"]):
+            assert (403, "unauthorized") == problem_of(other.post(url, {}))
+
+    def test_an_unknown_one_is_not_found(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+        """
+        So it is with orders from before a restart.
+        """
+        for kind in ("order", "authorization", "challenge", "finalize", "certificate"):
+            answer = client.post(f"http://127.0.0.1:{authority.port}/{kind}/unknown", {})
+            assert (404, "malformed") == problem_of(answer)
+
+    def test_it_expires(self, tmp_path: Path) -> None:
+        """
+        After seven days an order that nobody finished is invalid.
+        """
+        now = datetime.now(UTC)
+        moments = [now]
+        with development_authority(tmp_path, clock=lambda: moments[-1]) as authority:
+            client = AcmeClient(authority.directory_url)
+            client.register()
+            order = client.order(NAME)
+            moments.append(now + timedelta(days=7))
+            assert "invalid" == client.post(order.url).json()["status"]
+
+
+class TestProfile:
+    def test_it_decides_the_lifetime(self, client: AcmeClient, challenge_server: ChallengeServer) -> None:
+        """
+        Let's Encrypt's certificates of 160 hours exist here, too.
+        """
+        issued = client.issue(NAME, server=challenge_server, profile="shortlived")
+        assert timedelta(hours=160) == issued.not_after - issued.not_before
+
+    def test_an_unknown_one_is_refused(self, client: AcmeClient) -> None:
+        """
+        The answer names those that there are.
+        """
+        answer = client.new_order(NAME, profile="forever")
+        assert (400, "invalidProfile") == problem_of(answer)
+        assert "classic, shortlived" in answer.json()["detail"]
+
+    def test_it_limits_the_names(self, client: AcmeClient) -> None:
+        """
+        25 names fit a short-lived certificate, 100 the classic one.
+        """
+        names = [f"site{number}.localhost" for number in range(26)]
+        assert (400, "malformed") == problem_of(client.new_order(*names, profile="shortlived"))
+        assert client.new_order(*names, profile="classic").ok
+
+
+class TestAuthorization:
+    def test_a_valid_one_is_used_again(
+        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        If the policy allows it, the next order of the account is ready at once.
+        """
+        authority.policy.authorization_reuse = timedelta(hours=7)
+        client.issue(NAME, server=challenge_server)
+        assert "ready" == client.order(NAME).status
+
+    def test_a_deactivated_one_ends_its_order(self, client: AcmeClient) -> None:
+        """
+        RFC 8555, section 7.5.2.
+        """
+        order = client.order(NAME)
+        answer = client.post(order.content["authorizations"][0], {"status": "deactivated"})
+        assert "deactivated" == answer.json()["status"]
+        assert "invalid" == client.post(order.url).json()["status"]
+
+    def test_a_late_validation_does_not_bring_it_back(
+        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        What was given up while the CA looked stays given up.
+        """
+        authority.misbehaviour.validation_seconds = 0.2
+        url = client.order(NAME).content["authorizations"][0]
+        challenge = client.post(url).json()["challenges"][0]
+        challenge_server.answers[challenge["token"]] = f"{challenge['token']}.{thumbprint(client.key)}"
+        assert "processing" == client.post(challenge["url"], {}).json()["status"]
+        client.post(url, {"status": "deactivated"})
+        deadline = time.monotonic() + 10
+        while not challenge_server.hosts and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.1)  # for the CA to judge what it read
+        assert [NAME] == challenge_server.hosts
+        assert "deactivated" == client.post(url).json()["status"]
+
+    def test_a_wrong_answer_ends_its_order(
+        self, client: AcmeClient, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        The challenge says what was found instead (RFC 8555, section 8.2).
+        """
+        order = client.order(NAME)
+        challenge = client.post(order.content["authorizations"][0]).json()["challenges"][0]
+        challenge_server.answers[challenge["token"]] = "something else"
+        answer = client.post(challenge["url"], {})
+        assert "authorization/" in answer.links["up"]["url"]
+        assert "invalid" == client.settled(order, "pending").status
+        error = client.post(challenge["url"]).json()["error"]
+        assert "urn:ietf:params:acme:error:unauthorized" == error["type"]
+        assert "something else" in error["detail"]
+
+
+class TestFinalize:
+    @pytest.fixture
+    def ready(self, client: AcmeClient, challenge_server: ChallengeServer) -> AcmeClient:
+        """
+        The client, with one more order that is ready.
+        """
+        self.order = client.answer(client.order(NAME), challenge_server)
+        return client
+
+    def test_the_order_must_be_ready(self, client: AcmeClient) -> None:
+        """
+        RFC 8555, section 7.4: orderNotReady.
+        """
+        answer = client.finalize(client.order(NAME), PrivateKey.generate())
+        assert (403, "orderNotReady") == problem_of(answer)
+
+    def test_the_names_must_be_those_of_the_order(self, ready: AcmeClient) -> None:
+        """
+        All of them and no others.
+        """
+        key = PrivateKey.generate()
+        for names in (("other.localhost",), (NAME, "other.localhost")):
+            assert (400, "badCSR") == problem_of(ready.finalize(self.order, key, *names))
+        assert ready.finalize(self.order, key).ok
+
+    def test_the_key_of_the_account_is_refused(
+        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        RFC 8555, section 11.1: it is for signing requests, not for visitors.
+        """
+        key = PrivateKey.generate()
+        client = AcmeClient(authority.directory_url, JWKEC(key=key.key))
+        client.register()
+        order = client.answer(client.order(NAME), challenge_server)
+        assert (400, "badCSR") == problem_of(client.finalize(order, key))
+
+    @pytest.mark.parametrize("csr", [None, 3, "", "####", encode_b64jose(b"not a request")])
+    def test_nonsense_is_refused(self, ready: AcmeClient, csr: object) -> None:
+        """
+        Whatever is no signing request.
+        """
+        assert (400, "badCSR") == problem_of(ready.post(self.order.content["finalize"], {"csr": csr}))
+
+    def test_a_payload_is_needed(self, ready: AcmeClient) -> None:
+        """
+        POST-as-GET finalizes nothing.
+        """
+        assert (400, "malformed") == problem_of(ready.post(self.order.content["finalize"]))

@@ -1,0 +1,44 @@
+"""
+The stand-in for Traefik, and the visitor who checks it.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.proxy import DevelopmentProxy, handshake
+
+
+class TestDevelopmentProxy:
+    def test_it_serves_what_the_files_name_at_each_handshake(
+        self, app: App, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A renewal is served without a restart.
+        """
+        proxy = DevelopmentProxy(app.traefik.files)
+        proxy.start()
+        serials = []
+        for _ in range(2):
+            app.issuance.issue(("shop.localhost",), force=True)
+            serials.append(handshake("shop.localhost", proxy.port, door_authority.root_path)["serialNumber"])
+        proxy.stop()
+
+        assert 2 == len(set(serials))
+
+    def test_a_visitor_who_asks_for_an_unknown_name_is_refused(
+        self, app: App, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        No certificate is better than one for somebody else.
+        """
+        proxy = DevelopmentProxy(app.traefik.files)
+        proxy.start()
+
+        with pytest.raises(ssl.SSLError):
+            handshake("unknown.localhost", proxy.port, door_authority.root_path)
+        proxy.stop()

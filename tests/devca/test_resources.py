@@ -1,0 +1,94 @@
+"""
+The states of orders and authorizations (RFC 8555, section 7.1.6).
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from certworker.devca.problems import Problem
+from certworker.devca.resources import Authorization, Memory, Order, identifier, rfc3339
+
+NOW = datetime(2026, 11, 23, 12, 30, 45, 999, tzinfo=UTC)
+LATER = NOW + timedelta(days=7)
+
+
+def authorization(state: str, name: str = "shop.localhost") -> Authorization:
+    """
+    One in *state*.
+    """
+    return Authorization("account", name, LATER, state=state)
+
+
+class TestAuthorization:
+    @pytest.mark.parametrize(
+        ("state", "now", "later"),
+        [
+            ("pending", "pending", "invalid"),
+            ("processing", "pending", "invalid"),
+            ("valid", "valid", "expired"),
+            ("invalid", "invalid", "invalid"),
+            ("deactivated", "deactivated", "deactivated"),
+        ],
+    )
+    def test_time_ends_it(self, state: str, now: str, later: str) -> None:
+        """
+        What nobody answered becomes invalid, what was valid expires.
+        """
+        one = authorization(state)
+        assert (now, later) == (one.status(NOW), one.status(LATER))
+
+
+class TestOrder:
+    @pytest.mark.parametrize(
+        ("states", "status"),
+        [
+            (("pending", "valid"), "pending"),
+            (("valid", "valid"), "ready"),
+            (("valid", "invalid"), "invalid"),
+            (("pending", "deactivated"), "invalid"),
+        ],
+    )
+    def test_its_authorizations_decide(self, states: tuple[str, ...], status: str) -> None:
+        """
+        All of them, and one that fails fails it.
+        """
+        order = Order("account", tuple(map(authorization, states)), LATER, "classic")
+        assert status == order.status(NOW)
+        assert "invalid" == order.status(LATER)
+
+    def test_a_problem_ends_it(self) -> None:
+        """
+        Whatever its authorizations say.
+        """
+        order = Order("account", (authorization("valid"),), LATER, "classic", problem=Problem("caa", ""))
+        assert "invalid" == order.status(NOW)
+
+
+class TestMemory:
+    def test_authority_over_all_the_names_counts(self) -> None:
+        """
+        A revocation needs each name of the certificate.
+        """
+        memory = Memory()
+        memory.latest["account", "a.localhost"] = authorization("valid", "a.localhost")
+        assert memory.authorized("account", ("a.localhost",), NOW)
+        assert not memory.authorized("account", ("a.localhost", "b.localhost"), NOW)
+        assert not memory.authorized("other", ("a.localhost",), NOW)
+
+
+class TestWriting:
+    def test_moments_are_in_utc(self) -> None:
+        """
+        RFC 3339, in whole seconds.
+        """
+        assert "2026-11-23T12:30:45Z" == rfc3339(NOW)
+
+    def test_identifiers_have_a_type(self) -> None:
+        """
+        RFC 8738 for addresses.
+        """
+        assert {"type": "dns", "value": "a.localhost"} == identifier("a.localhost")
+        assert {"type": "ip", "value": "::1"} == identifier("::1")

@@ -1,0 +1,192 @@
+"""
+HTTP-01 as a public CA sees it.
+"""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from certworker.acme.problem import ACME
+from certworker.acme.problem import Problem as AcmeProblem
+from certworker.acme.validation_mapping import validation_failure
+from certworker.devca import validation
+from certworker.devca.problems import Problem
+from certworker.devca.validation import Validator, resolve
+from tests.servers.development import ChallengeServer
+from tests.servers.ports import free_port
+from tests.servers.web import WebServer
+
+NAME, TOKEN, ANSWER = "shop.localhost", "token", "token.thumbprint"
+
+
+def code_of(problem: Problem | None, name: str) -> str:
+    """
+    The code that certworker gives to *problem*.
+    """
+    assert problem is not None
+    read = AcmeProblem(ACME + problem.kind, problem.detail, problem.http_status)
+    return validation_failure(read, name, None, "The CA").code
+
+
+def look(server: ChallengeServer) -> Problem | None:
+    """
+    What the CA says of *server*.
+    """
+    return Validator(server.port).validate(NAME, TOKEN, ANSWER)
+
+
+class TestAnswer:
+    def test_the_right_one_is_found(self, challenge_server: ChallengeServer) -> None:
+        """
+        The name under validation is the Host, as on port 80.
+        """
+        challenge_server.answers[TOKEN] = ANSWER
+        assert look(challenge_server) is None
+        assert [NAME] == challenge_server.hosts
+
+    def test_white_space_after_it_does_no_harm(self, challenge_server: ChallengeServer) -> None:
+        """
+        RFC 8555, section 8.3.
+        """
+        challenge_server.answers[TOKEN] = f"{ANSWER}\r\n"
+        assert look(challenge_server) is None
+
+    @pytest.mark.parametrize("answer", ["", "token.other", f"\ufeff{ANSWER}", f" {ANSWER}", "x" * 5000])
+    def test_another_one_is_refused(self, challenge_server: ChallengeServer, answer: str) -> None:
+        """
+        A page of the web server, a byte order mark, somebody else's answer.
+        """
+        challenge_server.answers[TOKEN] = answer
+        problem = look(challenge_server)
+        assert problem is not None
+        assert ("unauthorized", 403) == (problem.kind, problem.http_status)
+
+    def test_an_error_page_is_refused(self, challenge_server: ChallengeServer) -> None:
+        """
+        The status is told, so that a person finds the cause.
+        """
+        problem = look(challenge_server)
+        assert problem is not None
+        assert problem.detail.endswith(f"{TOKEN}: 404")
+
+    def test_nobody_listens(self) -> None:
+        """
+        A closed port is another problem than a wrong answer.
+        """
+        problem = Validator(free_port()).validate(NAME, TOKEN, ANSWER)
+        assert problem is not None
+        assert "connection" == problem.kind
+        assert problem.detail.endswith("Connection refused")
+
+
+class TestWords:
+    """
+    Clients recognize the cause of a failed validation by the words of Let's Encrypt.
+    """
+
+    @pytest.mark.parametrize(
+        ("answer", "code"),
+        [
+            (b"", "http.reset"),
+            (b"\x15\x03\x01\x00\x02\x02\x50", "http.https_on_80"),
+            (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "http.404"),
+            (b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", "http.basic_auth"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort", "http.reset"),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\n\r\nWelcome", "http.wrong_body"),
+            (b"HTTP/1.1 302 Found\r\nLocation: ftp://x/\r\nContent-Length: 0\r\n\r\n", "http.redirect_bad"),
+            (b"HTTP/1.1 302 Found\r\nLocation: http://[\r\nContent-Length: 0\r\n\r\n", "http.redirect_bad"),
+        ],
+    )
+    def test_each_cause_is_recognized(self, answer: bytes, code: str) -> None:
+        """
+        What is wrong at the name decides the code.
+        """
+        with WebServer(lambda _path, _visitor: answer) as server:
+            assert code == code_of(Validator(server.port).validate(NAME, TOKEN, ANSWER), NAME)
+
+    def test_a_name_that_does_not_resolve_has_no_record(self) -> None:
+        """
+        Whether the resolver knows no such name or cannot be reached.
+        """
+        problem = Validator(80).validate("unknown.invalid", TOKEN, ANSWER)
+
+        assert "dns.no_record" == code_of(problem, "unknown.invalid")
+        assert problem is not None
+        assert "unknown.invalid" in problem.detail
+
+    def test_a_closed_port_refuses(self) -> None:
+        """
+        Nothing listens.
+        """
+        assert "http.refused" == code_of(Validator(free_port()).validate(NAME, TOKEN, ANSWER), NAME)
+
+    def test_a_server_without_an_answer_is_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        The connection stands, and nothing comes.
+        """
+        monkeypatch.setattr(validation, "PATIENCE_SECONDS", 0.2)
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            problem = Validator(silent.getsockname()[1]).validate(NAME, TOKEN, ANSWER)
+
+        assert "http.slow" == code_of(problem, NAME)
+
+
+class TestRedirect:
+    def test_it_is_followed(self, challenge_server: ChallengeServer) -> None:
+        """
+        To another name, too.
+        """
+        challenge_server.redirects[TOKEN] = "http://www.shop.localhost/other"
+        challenge_server.answers["other"] = ANSWER
+        assert look(challenge_server) is None
+        assert [NAME, "www.shop.localhost"] == challenge_server.hosts
+
+    def test_a_loop_ends(self, challenge_server: ChallengeServer) -> None:
+        """
+        After ten redirects it is enough.
+        """
+        challenge_server.redirects[TOKEN] = f"/{TOKEN}"
+        problem = look(challenge_server)
+        assert problem is not None
+        assert "Too many redirects" in problem.detail
+        assert 11 == len(challenge_server.hosts)
+
+    @pytest.mark.parametrize(
+        "target", ["http://shop.localhost:9/", "ftp://shop.localhost/", "http://[", "http://a:b/"]
+    )
+    def test_strange_targets_are_refused(self, challenge_server: ChallengeServer, target: str) -> None:
+        """
+        Only http and https on their ports are followed; nonsense ends no thread.
+        """
+        challenge_server.redirects[TOKEN] = target
+        problem = look(challenge_server)
+        assert problem is not None
+        assert "connection" == problem.kind
+
+
+class TestResolve:
+    def test_localhost_is_this_machine(self) -> None:
+        """
+        RFC 6761, section 6.3: whatever the resolver says.
+        """
+        assert ["127.0.0.1"] * 2 == [resolve("localhost"), resolve("a.b.localhost")]
+        assert "notlocalhost" == resolve("notlocalhost")
+
+    def test_another_one_may_be_given(self, challenge_server: ChallengeServer) -> None:
+        """
+        Tests validate names of the real world on this machine.
+        """
+        challenge_server.answers[TOKEN] = ANSWER
+        validator = Validator(challenge_server.port, lambda _: "127.0.0.1")
+        assert validator.validate("shop.example.org", TOKEN, ANSWER) is None
+        assert ["shop.example.org"] == challenge_server.hosts
+
+    def test_this_machine_may_have_a_port_of_its_own(self, challenge_server: ChallengeServer) -> None:
+        """
+        The CA inside the worker finds `localhost` at the worker's own door.
+        """
+        challenge_server.answers[TOKEN] = ANSWER
+        validator = Validator(free_port(), local_port=challenge_server.port)
+        assert validator.validate("shop.localhost", TOKEN, ANSWER) is None

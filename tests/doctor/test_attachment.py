@@ -1,0 +1,126 @@
+"""
+The file that is attached to a report of a bug.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from certworker.app import App
+from certworker.doctor.attachment import MASK, SHOWN, report, write
+from certworker.doctor.report import examine
+from certworker.errors.worker import Unexpected
+from certworker.settings import variables
+from certworker.settings.loading import SECRETS
+from certworker.state.history import HistoryEntry
+from tests.doctor.conftest import NAME
+
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+
+
+def secret(number: int) -> str:
+    """
+    A secret that is no other one.
+    """
+    return f"zebra{number}quagga"
+
+
+@pytest.fixture
+def hostile(environ: dict[str, str], tmp_path: Path, app: App) -> dict[str, str]:
+    """
+    An environment with a secret in each place that takes one, and a history that repeats some.
+    """
+    port = environ["_APP_REDIS_PORT"]
+    for name in ("_APP_SMTP_PASSWORD", "CERTWORKER_NOTIFY_SECRET"):
+        (tmp_path / name).write_text(secret(len(name)))
+    app.records.record_failed(
+        [NAME], Unexpected(fault=f"{secret(1)} and {secret(10)}"), next_check=NOW, now=NOW
+    )
+    app.agenda.put(NAME, NOW)
+    app.history.append(NAME, HistoryEntry(NOW, "WARN", f"a story of {secret(3)}"))
+    app.history.flush()
+    return environ | {
+        "_APP_REDIS_PASS": secret(1),
+        "CERTWORKER_REDIS_URL": f"redis://127.0.0.1:{port}/0",
+        "CERTWORKER_EAB_KID": secret(2),
+        "CERTWORKER_EAB_HMAC_KEY": f"{secret(3)}==",
+        "_APP_SMTP_PASSWORD_FILE": str(tmp_path / "_APP_SMTP_PASSWORD"),
+        "CERTWORKER_NOTIFY_SECRET_FILE": str(tmp_path / "CERTWORKER_NOTIFY_SECRET"),
+        "CERTWORKER_NOTIFY_URL": f"https://{secret(4)}:{secret(5)}@hooks.example.org/{secret(6)}?{secret(7)}",
+        "_APP_SMTP_USERNAME": secret(8),
+        "_APP_REDIS_USER": secret(9),
+        "https_proxy": f"http://me:{secret(10)}@proxy.example.org:3128",
+        "HTTPS_PROXY": "http://[::1",
+        "NO_PROXY": "127.0.0.1",
+        "CERTWORKER_RELOAD": f"nginx:exec:reload --token {secret(11)}",
+        "_APP_OPENSSL_KEY_V1": secret(12),
+    }
+
+
+class TestReport:
+    def test_no_secret_is_in_it(self, hostile: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Neither where it was set nor where a message or a story repeats it.
+        """
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        text = json.dumps(report(hostile, examine(hostile, [NAME]), NOW), ensure_ascii=False)
+
+        assert [] == [number for number in range(30) if secret(number) in text]
+        assert "http://proxy.example.org:3128" in text
+        assert "https://hooks.example.org/…" in text
+        assert "a story of (secret)" in text
+
+    def test_versions_settings_findings_and_history_are_in_it(
+        self, environ: dict[str, str], issued: App
+    ) -> None:
+        """
+        What whoever reads the report asks for first.
+        """
+        content = json.loads(json.dumps(report(environ, examine(environ, [NAME]), NOW)))
+        (name,) = content["redis"]["names"]
+
+        assert {"certworker", "Python", "redis", "rq"} <= content["versions"].keys()
+        assert NAME == content["settings"]["_APP_DOMAIN"]
+        assert "certificate" in {finding["subject"] for finding in content["findings"]}
+        assert (NAME, "issued") == (name["name"], name["state"])
+
+    def test_of_wrong_settings_only_the_names_are_in_it(self, environ: dict[str, str]) -> None:
+        """
+        A password may be in the wrong line.
+        """
+        wrong = environ | {"CERTWORKER_LOG": secret(1), "_APP_DOMAIN": secret(2)}
+        content = report(wrong, examine(wrong), NOW)
+
+        assert {MASK} == set(content["settings"].values())
+        assert "zebra" not in json.dumps(content)
+        assert ["config.invalid"] == [finding["code"] for finding in content["findings"]]
+
+    def test_a_redis_that_is_away_is_said(self, environ: dict[str, str]) -> None:
+        """
+        The rest of the file is as useful.
+        """
+        content = report(environ | {"_APP_REDIS_PORT": "1"}, [], NOW)
+
+        assert "redis.unreachable" == content["redis"]["failure"]["code"]
+
+    def test_a_variable_that_may_have_a_secret_is_never_shown(self) -> None:
+        """
+        A new variable is masked until somebody has thought about it.
+        """
+        assert SHOWN <= variables().keys()
+        assert set() == SHOWN & set(SECRETS)
+
+
+class TestWrite:
+    def test_nobody_else_can_read_it(self, tmp_path: Path) -> None:
+        """
+        It has domains and addresses.
+        """
+        write(b"{}", str(tmp_path / "report.json"))
+
+        assert 0o600 == stat.S_IMODE((tmp_path / "report.json").stat().st_mode)

@@ -1,0 +1,220 @@
+"""
+One name: the way to it, its certificate, and what the CA allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.proxy import DevelopmentProxy
+from certworker.doctor.domain import DomainReport, certificate_findings, limit_findings, served_findings
+from certworker.doctor.findings import Finding, Verdict
+from certworker.ratelimits.issuer_budget import budget_for
+from certworker.settings import CaChoice, Settings, load
+from certworker.traefik.tls_probe import leaf_of
+from tests.doctor.conftest import NAME
+from tests.servers.ports import free_port
+from tests.storage.authority import Signer
+
+
+def way(app: App, settings: Settings, impossible: Mapping[str, str] | None = None) -> dict[str, Finding]:
+    """
+    The lines about the way to the name, by subject.
+    """
+    issuer = app.issuers[0]
+    findings = DomainReport(settings, [issuer.client], issuer.solvers, impossible or {}).findings(NAME)
+    return {finding.subject: finding for finding in findings}
+
+
+class TestWay:
+    def test_an_open_one_is_well(self, app: App, settings: Settings) -> None:
+        """
+        The answer came back.
+        """
+        found = way(app, settings)
+
+        assert {Verdict.WELL} == {finding.verdict for finding in found.values()}
+        assert found["port 80"].text.startswith("answers in ")
+
+    def test_a_closed_port_80_is_told(self, app: App, environ: dict[str, str]) -> None:
+        """
+        With the code of the catalogue.
+        """
+        found = way(app, load(environ | {"CERTWORKER_HTTP01_PORT": str(free_port())}))
+
+        assert (Verdict.FAIL, "http.refused") == (found["port 80"].verdict, found["port 80"].code)
+
+    def test_what_cannot_be_asked_is_skipped_with_the_reason(self, app: App, settings: Settings) -> None:
+        """
+        And no key is made for it.
+        """
+        found = way(app, settings, {"port 80": "no account key yet"})
+
+        assert (Verdict.SKIPPED, "no account key yet") == (found["port 80"].verdict, found["port 80"].text)
+        assert not (settings.state_dir / "accounts").exists()
+
+    def test_a_volume_that_cannot_be_written_is_not_told_twice(self, app: App, settings: Settings) -> None:
+        """
+        It has a line of its own; that it is the same for each name helps nobody.
+        """
+        app.issuers[0].client.thumbprint  # noqa: B018 (makes the key)
+        (settings.certificates_dir / ".well-known").write_text("in the way")
+        found = way(app, settings)
+
+        assert Verdict.SKIPPED is found["port 80"].verdict
+
+
+class TestCertificate:
+    def found(self, app: App, settings: Settings, days: float = 0) -> dict[str, Finding]:
+        """
+        The lines about the certificate after so many days, by subject.
+        """
+        moment = app.clock() + timedelta(days=days)
+        findings = certificate_findings(settings, NAME, app.records.read(NAME), moment)
+        return {finding.subject: finding for finding in findings}
+
+    def test_none_yet_is_no_mistake(self, app: App, settings: Settings) -> None:
+        """
+        What is in the way stands above it.
+        """
+        assert Verdict.SKIPPED is self.found(app, settings)["certificate"].verdict
+
+    @pytest.mark.parametrize(("days", "verdict"), [(0, Verdict.WELL), (80, Verdict.WARN), (91, Verdict.FAIL)])
+    def test_it_gets_older(self, issued: App, settings: Settings, days: float, verdict: Verdict) -> None:
+        """
+        A renewal that is due has not happened.
+        """
+        assert verdict is self.found(issued, settings, days)["certificate"].verdict
+
+    def test_a_failure_since_is_told_with_its_remedy(self, issued: App, settings: Settings) -> None:
+        """
+        Until it expires nobody would notice.
+        """
+        issued.connection.hset(
+            f"certworker:name:{NAME}",
+            mapping={"state": "failed", "code": "http.404", "message": "No.", "remedy": "Yes."},
+        )
+        finding = self.found(issued, settings)["certificate"]
+
+        assert (Verdict.WARN, "http.404", "Yes.") == (finding.verdict, finding.code, finding.remedy)
+
+    def test_a_pair_that_is_broken_is_told(self, issued: App, settings: Settings) -> None:
+        """
+        Traefik shows nothing for it.
+        """
+        (key,) = settings.certificates_dir.glob(".certworker/generations/*/privkey.pem")
+        key.write_bytes(Signer().certificate(NAME).key.pem)
+
+        assert "fs.partial" == self.found(issued, settings)["certificate"].code
+
+
+class TestServed:
+    def found(self, app: App, environ: dict[str, str], address: str) -> Finding:
+        """
+        The line about what the proxy at *address* shows.
+        """
+        settings = load(environ | {"CERTWORKER_PROXY_ADDRESS": address})
+        *_, served = certificate_findings(settings, NAME, None, app.clock())
+        return served
+
+    def test_the_certificate_is_shown_or_it_is_not(self, issued: App, environ: dict[str, str]) -> None:
+        """
+        That it lies on the volume is not enough.
+        """
+        files: dict[str, tuple[Path, Path]] = {}
+        server = DevelopmentProxy(files.get)
+        server.start()
+        address = f"127.0.0.1:{server.port}"
+
+        assert "proxy.default_cert" == self.found(issued, environ, address).code
+        pair = issued.traefik.files(NAME)
+        assert pair
+        files[NAME] = pair
+        assert Verdict.WELL is self.found(issued, environ, address).verdict
+        server.stop()
+
+    def test_visitors_see_it_or_something_else(
+        self,
+        issued: App,
+        settings: Settings,
+        door_authority: DevelopmentAuthority,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """
+        Where nobody answers, nothing is said: the port may be closed to us only.
+        """
+        pair = issued.traefik.files(NAME)
+        assert pair
+        server = DevelopmentProxy({NAME: pair}.get)
+        server.start()
+        leaf = leaf_of(pair[0].read_bytes())
+        home = [ip_address("127.0.0.1")]
+
+        (seen,) = served_findings(settings, NAME, leaf, home, server.port)
+        assert Verdict.WELL is seen.verdict
+        (other,) = served_findings(settings, NAME, b"another one", home, server.port)
+        assert "proxy.old_cert" == other.code
+        # What a browser trusts is well, whoever shows it.
+        monkeypatch.setenv("SSL_CERT_FILE", str(door_authority.root_path))
+        (trusted,) = served_findings(settings, NAME, b"another one", home, server.port)
+        assert (Verdict.WARN, "proxy.other_terminator") == (trusted.verdict, trusted.code)
+        assert "certworker development" in trusted.text
+        assert [] == list(served_findings(settings, NAME, leaf, home, free_port()))
+        server.stop()
+
+    @pytest.mark.parametrize("address", ["off", "nowhere.invalid:443"])
+    def test_without_a_proxy_it_is_skipped(self, issued: App, environ: dict[str, str], address: str) -> None:
+        """
+        Others may read the volume.
+        """
+        assert Verdict.SKIPPED is self.found(issued, environ, address).verdict
+
+
+class TestLimits:
+    def found(self, app: App, settings: Settings) -> Finding:
+        """
+        The line about the limits of Let's Encrypt.
+        """
+        choice = CaChoice.named("letsencrypt")
+        budget = budget_for(settings, choice, app.connection, app.certificates)
+        return limit_findings(NAME, budget, app.records.read(NAME))
+
+    def test_what_was_used_is_told(self, app: App, settings: Settings) -> None:
+        """
+        Restarting gives nothing back.
+        """
+        finding = self.found(app, settings)
+
+        assert Verdict.WELL is finding.verdict
+        assert "0 of 5 certificates this week" in finding.text
+
+    def test_a_name_that_has_to_wait_is_told(self, app: App, settings: Settings) -> None:
+        """
+        With the moment.
+        """
+        app.issuance.issue((NAME,))
+        app.connection.hset(
+            f"certworker:name:{NAME}",
+            mapping={"state": "waiting", "code": "rate.duplicate", "message": "Wait.", "remedy": "Or not."},
+        )
+        finding = self.found(app, settings)
+
+        assert (Verdict.FAIL, "rate.duplicate") == (finding.verdict, finding.code)
+        assert finding.text.startswith("Blocked until 20")
+
+    def test_a_ca_without_known_limits_has_none(self, app: App, settings: Settings) -> None:
+        """
+        One's own, mostly.
+        """
+        budget = app.issuers[0].budget
+
+        assert Verdict.WELL is limit_findings(NAME, budget, None).verdict
+        assert replace(limit_findings(NAME, budget, None)).text == "this CA has none that are known"

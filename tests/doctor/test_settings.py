@@ -1,0 +1,84 @@
+"""
+What the environment says.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from certworker.doctor.findings import Verdict
+from certworker.doctor.settings import configuration
+from certworker.settings import load
+
+PRODUCTION = {
+    "_APP_ENV": "production",
+    "_APP_DOMAIN": "api.shop.org",
+    "_APP_EMAIL_CERTIFICATES": "ops@shop.org",
+}
+
+
+def complaints(**environ: str) -> list[tuple[str, Verdict, str]]:
+    """
+    What is not well: subject, verdict and code.
+    """
+    return [
+        (finding.subject, finding.verdict, finding.code)
+        for finding in configuration(load({**PRODUCTION, **environ}))
+        if finding.verdict is not Verdict.WELL
+    ]
+
+
+class TestConfiguration:
+    def test_a_complete_one_has_no_complaint(self) -> None:
+        """
+        And says which CA is used, and who is told.
+        """
+        told = {finding.subject: finding.text for finding in configuration(load(PRODUCTION))}
+
+        assert [] == complaints()
+        assert "Let's Encrypt" == told["CA"]
+        assert "ops@shop.org" == told["e-mail"]
+        assert "api.shop.org" == told["_APP_DOMAIN"]
+
+    @pytest.mark.parametrize(
+        ("changed", "expected"),
+        [
+            (
+                {"_APP_ENV": "development", "CERTWORKER_AUTHORITY": "letsencrypt"},
+                ("_APP_ENV", Verdict.FAIL, "config.not_production"),
+            ),
+            ({"_APP_ENV": "development"}, ("_APP_ENV", Verdict.WARN, "")),
+            ({"_APP_EMAIL_CERTIFICATES": ""}, ("e-mail", Verdict.FAIL, "config.email_missing")),
+            (
+                {"_APP_EMAIL_CERTIFICATES": "a@example.com"},
+                ("e-mail", Verdict.FAIL, "config.email_invalid"),
+            ),
+            ({"_APP_EMAIL_CERTIFICATES": "certs@appwrite.io"}, ("e-mail", Verdict.WARN, "")),
+            (
+                {"_APP_SYSTEM_SECURITY_EMAIL_ADDRESS": "other@shop.org"},
+                ("e-mail", Verdict.WARN, ""),
+            ),
+            ({"_APP_DOMAIN": "localhost"}, ("_APP_DOMAIN", Verdict.WARN, "config.domain_localhost")),
+            ({"_APP_DOMAIN": "https://api.shop.org/"}, ("_APP_DOMAIN", Verdict.FAIL, "name.is_url")),
+            ({"_APP_DOMAIN": "api.shop.org,*.shop.org"}, ("_APP_DOMAIN", Verdict.FAIL, "name.wildcard")),
+            ({"_APP_DOMAIN": "1-2-3-4.sslip.io"}, ("_APP_DOMAIN", Verdict.WARN, "")),
+        ],
+    )
+    def test_each_mistake_is_a_line(
+        self, changed: dict[str, str], expected: tuple[str, Verdict, str]
+    ) -> None:
+        """
+        One that names the variable.
+        """
+        assert [expected] == complaints(**changed)
+
+    def test_a_ca_of_ones_own_minds_neither_environment_nor_contact(self) -> None:
+        """
+        False alarms are defects, too.
+        """
+        assert [] == complaints(
+            _APP_ENV="",
+            _APP_EMAIL_CERTIFICATES="",
+            CERTWORKER_AUTHORITY="https://ca.internal/directory",
+            CERTWORKER_PRIVATE_NETWORK="true",
+        )

@@ -1,0 +1,121 @@
+"""
+IP addresses as names.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from certworker.domains import is_address, normalize
+from certworker.domains.address import accepted_address, is_loopback, is_public, read_address
+from certworker.errors.name import IpAddress
+
+
+class TestReadAddress:
+    @pytest.mark.parametrize("text", ["8.8.8.8", "::1", "2606:4700::1111"])
+    def test_the_plain_forms_are_addresses(self, text: str) -> None:
+        """
+        Those of RFC 8738: what may stand in an identifier of type ip.
+        """
+        assert str(read_address(text)) == text
+        assert is_address(text)
+
+    @pytest.mark.parametrize(
+        "text", ["127.1", "0x7f.0.0.1", "010.8.8.8", "3405803783", "8.8.8.8.", "a.org", ""]
+    )
+    def test_any_other_text_is_none(self, text: str) -> None:
+        """
+        Resolvers read some of them as addresses, each in its own way; no CA does.
+        """
+        assert read_address(text) is None
+        assert not is_address(text)
+
+
+class TestIsLoopback:
+    @pytest.mark.parametrize(
+        "host",
+        ["localhost", "LOCALHOST.", "a.localhost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"],
+    )
+    def test_names_and_addresses_of_this_machine_are(self, host: str) -> None:
+        """
+        By definition, without a question to a resolver.
+        """
+        assert is_loopback(host)
+
+    @pytest.mark.parametrize(
+        "host", ["", "localhost.org", "notlocalhost", "10.0.0.1", "::2", "::ffff:8.8.8.8"]
+    )
+    def test_no_other_host_is(self, host: str) -> None:
+        """
+        What a resolver says of a name may change.
+        """
+        assert not is_loopback(host)
+
+
+class TestIsPublic:
+    @pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"])
+    def test_an_address_of_the_internet_is(self, address: str) -> None:
+        """
+        Also one that a gateway translates.
+        """
+        assert is_public(ip_address(address))
+
+    @pytest.mark.parametrize(
+        "address",
+        [
+            "0.0.0.0",  # noqa: S104 (nothing is bound)
+            "10.1.2.3",
+            "100.64.0.1",
+            "127.0.0.1",
+            "169.254.169.254",
+            "172.18.0.2",
+            "192.168.1.10",
+            "203.0.113.7",
+            "224.0.0.1",
+            "255.255.255.255",
+            "::",
+            "::1",
+            "::ffff:10.0.0.1",
+            "64:ff9b::a00:1",
+            "2001:db8::1",
+            "2002:a00:1::1",
+            "fc00::1",
+            "fe80::1",
+            "fec0::1",
+            "ff02::1",
+        ],
+    )
+    def test_one_of_a_private_network_is_not_however_it_is_written(self, address: str) -> None:
+        """
+        A name server, or a CA, could otherwise send requests to the machines beside this one.
+        """
+        assert not is_public(ip_address(address))
+
+
+class TestAcceptedAddress:
+    @given(st.ip_addresses())
+    def test_it_is_normalised_or_refused(self, address: IPv4Address | IPv6Address) -> None:
+        """
+        One address has one directory, one lock and one key in Redis.
+        """
+        for private in (False, True):
+            try:
+                name = accepted_address(address.exploded, address, private=private)
+            except IpAddress:
+                continue
+            assert name == normalize(address.exploded, private=private)
+            assert name == normalize(name, private=private)
+
+    def test_one_of_a_private_network_needs_a_ca_of_it(self) -> None:
+        """
+        A public CA cannot reach it, so nobody can prove to own it.
+        """
+        address = IPv4Address("192.168.1.10")
+
+        assert "192.168.1.10" == accepted_address("192.168.1.10", address, private=True)
+        with pytest.raises(IpAddress):
+            accepted_address("192.168.1.10", address, private=False)

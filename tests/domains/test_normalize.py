@@ -1,0 +1,406 @@
+"""
+What comes in as a name, and what comes out: each row of the catalogue's part E that concerns names.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from certworker.domains import normalize, requested_names
+from certworker.errors import CertworkerError, Retry, Severity
+
+#: A part of a name as DNS has it: letters, digits, hyphens.
+LDH = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+LABEL_63 = "a" * 63
+NAME_253 = ".".join([LABEL_63, LABEL_63, LABEL_63, "a" * 57, "org"])
+
+ACCEPTED = [
+    # row, given, name
+    (1, "api.shop.org", "api.shop.org"),
+    (2, "API.Shop.ORG", "api.shop.org"),
+    (3, " api.shop.org\n", "api.shop.org"),
+    (3, " " * 1019 + "a.org", "a.org"),
+    (4, "api.shop.org.", "api.shop.org"),
+    (14, "8.8.8.8", "8.8.8.8"),
+    (14, " 8.8.8.8\n", "8.8.8.8"),
+    (14, "８.8.8.8", "8.8.8.8"),
+    (14, "[2606:4700::1111]", "2606:4700::1111"),
+    (14, "2606:4700:0000::0:1111", "2606:4700::1111"),
+    (14, "2606:4700::ABCD", "2606:4700::abcd"),
+    (18, "foo.github.io", "foo.github.io"),
+    (18, "github.io", "github.io"),
+    (18, "x.duckdns.org", "x.duckdns.org"),
+    (18, "1-2-3-4.sslip.io", "1-2-3-4.sslip.io"),
+    (20, f"{LABEL_63}.org", f"{LABEL_63}.org"),
+    (20, NAME_253, NAME_253),
+    (21, "a.b.c.d.e.f.g.h.i.org", "a.b.c.d.e.f.g.h.i.org"),
+    (22, "müller.de", "xn--mller-kva.de"),
+    (22, "MÜLLER.DE", "xn--mller-kva.de"),
+    (22, "mu\u0308ller.de", "xn--mller-kva.de"),
+    (23, "аpple.com", "xn--pple-43d.com"),
+    (24, "faß.de", "xn--fa-hia.de"),
+    (25, "a。b.com", "a.b.com"),
+    (25, "ａpi.shop.org", "api.shop.org"),
+    (25, "ⓔxample.com", "example.com"),
+    (26, "xn--e28h.com", "xn--e28h.com"),
+    (28, "xn--mller-kva.de", "xn--mller-kva.de"),
+    (28, "XN--MLLER-KVA.de", "xn--mller-kva.de"),
+    (29, "ﬁ.org", "fi.org"),
+    (50, "CON.org", "con.org"),
+    (50, "aux.shop.org", "aux.shop.org"),
+]
+
+REFUSED = [
+    # row, given, code
+    (3, "api shop.org", "name.invalid_char"),
+    (4, "api.shop.org..", "name.empty_label"),
+    (5, "a..b.org", "name.empty_label"),
+    (5, ".shop.org", "name.empty_label"),
+    (6, "../../etc/passwd", "name.invalid_char"),
+    (6, "..\\..\\x.org", "name.invalid_char"),
+    (6, "/etc/x.org", "name.invalid_char"),
+    (6, "／etc.org", "name.invalid_char"),
+    (7, "..", "name.empty"),
+    (7, ".", "name.empty"),
+    (7, "", "name.empty"),
+    (7, "   ", "name.empty"),
+    (8, "x.org; rm -rf /", "name.invalid_char"),
+    (8, "$(id).org", "name.invalid_char"),
+    (8, "`id`.org", "name.invalid_char"),
+    (8, "x.org && curl", "name.invalid_char"),
+    (8, "x.org|y", "name.invalid_char"),
+    (9, "-d.evil.org", "name.invalid_char"),
+    (9, "--config=/x.org", "name.invalid_char"),
+    (9, "evil-.org", "name.invalid_char"),
+    (10, '{{ env "X" }}.org', "name.invalid_char"),
+    (10, "x.org\n  evil: 1", "name.invalid_char"),
+    (10, "x: y.org", "name.invalid_char"),
+    (10, "x#.org", "name.invalid_char"),
+    (11, "https://api.shop.org/", "name.is_url"),
+    (11, "http://x.org", "name.is_url"),
+    (12, "api.shop.org:443", "name.has_port"),
+    (12, "user@shop.org", "name.invalid_char"),
+    (12, "shop.org/path?x", "name.is_url"),
+    (13, "*.shop.org", "name.wildcard"),
+    (13, "*", "name.wildcard"),
+    (13, "a.*.org", "name.wildcard"),
+    (13, "*.*.org", "name.wildcard"),
+    (13, "a*.shop.org", "name.invalid_char"),
+    (14, "203.0.113.7", "name.ip_address"),
+    (14, "203.0.113.7.", "name.ip_address"),
+    (14, "8.8.8.8.", "name.ip_address"),
+    (14, "8.8.8.8:443", "name.has_port"),
+    (14, "http://8.8.8.8/", "name.is_url"),
+    (14, "010.8.8.8", "name.ip_address"),
+    (14, "10.0.0.1", "name.ip_address"),
+    (14, "100.64.0.1", "name.ip_address"),
+    (14, "169.254.169.254", "name.ip_address"),
+    (14, "224.0.0.1", "name.ip_address"),
+    (14, "255.255.255.255", "name.ip_address"),
+    (14, "[2001:db8::1]", "name.ip_address"),
+    (14, "[2606:4700::1111]:443", "name.has_port"),
+    (14, "[8.8.8.8]", "name.invalid_char"),
+    (14, "::", "name.ip_address"),
+    (14, "::1", "name.ip_address"),
+    (14, "fd00::1", "name.ip_address"),
+    (14, "fe80::1%eth0", "name.ip_address"),
+    (14, "ff02::1", "name.ip_address"),
+    (14, "2606:4700::1111%../x", "name.invalid_char"),
+    (14, "::ffff:8.8.8.8", "name.ip_address"),
+    (14, "2002:808:808::1", "name.ip_address"),
+    (14, "64:ff9b::8.8.8.8", "name.ip_address"),
+    (14, "0x7f.1", "name.ip_address"),
+    (14, "x.0x7f", "name.ip_address"),
+    (14, "127.1", "name.ip_address"),
+    (14, "１２７.１", "name.ip_address"),
+    (14, "3405803783", "name.ip_address"),
+    (15, "localhost", "config.domain_localhost"),
+    (15, "localhost.", "config.domain_localhost"),
+    (15, "server", "name.single_label"),
+    *((16, f"x.{suffix}", "name.no_public_suffix") for suffix in ["local", "internal", "lan", "home.arpa"]),
+    *((16, f"x.{suffix}", "name.no_public_suffix") for suffix in ["test", "example", "invalid", "onion"]),
+    *((16, f"x.{suffix}", "name.no_public_suffix") for suffix in ["localhost", "alt", "corp", "home"]),
+    (16, "x.nosuchsuffix", "name.no_public_suffix"),
+    (17, "co.uk", "name.is_public_suffix"),
+    (17, "com", "name.is_public_suffix"),
+    (17, "org.", "name.is_public_suffix"),
+    (19, "foo_bar.shop.org", "name.invalid_char"),
+    (20, f"a{LABEL_63}.org", "name.too_long"),
+    (20, f"{'ü' * 60}.org", "name.too_long"),
+    (20, f"a{NAME_253}", "name.too_long"),
+    (20, f"b.{NAME_253}", "name.too_long"),
+    (20, NAME_253.replace("a.org", "aa.org"), "name.too_long"),
+    (20, " " * 1020 + "a.org", "name.too_long"),
+    (20, "a" * 65_536, "name.too_long"),
+    (21, "a.b.c.d.e.f.g.h.i.j.org", "name.too_many_labels"),
+    (26, "☃.net", "name.bad_idn"),
+    (26, "😀.com", "name.bad_idn"),
+    (27, "xn--zz.com", "name.bad_idn"),
+    (27, "xn--a.org", "name.bad_idn"),
+    (27, "xn--.org", "name.bad_idn"),
+    (27, "ab--cd.org", "name.bad_idn"),
+    (29, "a\u200db.com", "name.bad_idn"),
+    (29, "x\u202eorg", "name.invalid_char"),
+    (29, "x\ufeff.org", "name.invalid_char"),
+    (29, "\u00adx.org", "name.invalid_char"),
+    (29, "☃\ufe0f.net", "name.invalid_char"),
+    (30, "x.org\u0000.evil.com", "name.invalid_char"),
+    (31, "x.org\r\nERROR fake line", "name.invalid_char"),
+    (31, "x.org\x85ERROR fake line", "name.invalid_char"),
+    (32, "\x1b[31mx.org", "name.invalid_char"),
+    (33, ["a.org", "b.org"], "payload.type"),
+    (34, {"domain": "x.org"}, "payload.type"),
+    (35, 7, "payload.type"),
+    (35, True, "payload.type"),
+    (35, float("nan"), "payload.type"),
+    (35, None, "payload.type"),
+    (40, "a" * 65_537, "payload.too_large"),
+    (40, "a" * 10_000_000, "payload.too_large"),
+    (41, "x\ud800.org", "payload.encoding"),
+    (49, "../x", "name.invalid_char"),
+    (49, ".well-known", "name.empty_label"),
+    (49, "accounts", "name.single_label"),
+]
+
+WORDS = {
+    # given, a word that the answer must have
+    "foo_bar.shop.org": 'it contains "_"',
+    "https://api.shop.org/": "Send it as api.shop.org.",
+    "https://user:word@api.shop.org:8443/x": "Send it as api.shop.org.",
+    "api.shop.org:443": "Send it as api.shop.org.",
+    "api.shop.org..": "Send it as api.shop.org.",
+    "8.8.8.8:443": "Send it as 8.8.8.8.",
+    "[2606:4700::1111]:443": "Send it as 2606:4700::1111.",
+    "127.1": "programs would take it for one",
+    "10.0.0.1": "no address of one machine on the Internet",
+    "😀.com": "Send it as xn--e28h.com.",
+    "x.org\u0000.evil.com": r"x.org\x00.evil.com",
+    "x.org\r\nERROR fake line": r"x.org\r\nERROR fake line",
+    "\x1b[31mx.org": r"\x1b[31mx.org",
+    "x.org\x85": "a control character",
+    "a" * 1025: "has 1025 characters",
+    "x.local": "CERTWORKER_PRIVATE_NETWORK=true",
+}
+
+
+def shortly(value: object) -> str:
+    """
+    *value* in the name of a test.
+    """
+    return ascii(value)[:30]
+
+
+def refusal(value: object, *, private: bool = False) -> CertworkerError:
+    """
+    The failure with which *value* is refused.
+    """
+    with pytest.raises(CertworkerError) as caught:
+        normalize(value, private=private)
+    return caught.value
+
+
+def answer(value: object, *, private: bool) -> str:
+    """
+    The name that comes out for *value*, or the refusal in words.
+    """
+    try:
+        return normalize(value, private=private)
+    except CertworkerError as failure:
+        return str(failure)
+
+
+class TestDomainName:
+    @pytest.mark.parametrize(("row", "value", "name"), ACCEPTED, ids=shortly)
+    def test_a_name_comes_out_normalised(self, row: int, value: str, name: str) -> None:
+        """
+        However it was spelt: one name has one directory, one lock and one key in Redis.
+        """
+        assert normalize(value) == name
+
+    @pytest.mark.parametrize(("row", "value", "code"), REFUSED, ids=shortly)
+    def test_what_no_ca_would_certify_is_refused(self, row: int, value: object, code: str) -> None:
+        """
+        Before the CA, a path or a file sees it.
+        """
+        assert refusal(value).code == code
+
+    @pytest.mark.parametrize("value", [value for _, value, _ in REFUSED], ids=shortly)
+    def test_a_refusal_is_one_printable_line_of_modest_length(self, value: object) -> None:
+        """
+        Names are written by strangers: nobody forges a log line or colours a terminal with one.
+        """
+        told = str(refusal(value))
+
+        assert told.isprintable()
+        assert len(told) < 1500
+
+    @pytest.mark.parametrize(("value", "words"), WORDS.items(), ids=shortly)
+    def test_a_refusal_says_what_to_send_instead(self, value: str, words: str) -> None:
+        """
+        Most of them are slips, and the right name can be seen in the wrong one.
+        """
+        assert words in str(refusal(value))
+
+    def test_a_refusal_is_a_warning_that_is_never_tried_again(self) -> None:
+        """
+        The worker is well, and the same job would get the same answer.
+        """
+        failure = refusal("foo_bar.shop.org")
+
+        assert (failure.retry, failure.severity) == (Retry.NEVER, Severity.WARNING)
+
+    @pytest.mark.parametrize("suffix", ["dev", "app", "page", "xn--p1ai", "co.uk"])
+    def test_every_registered_suffix_is_as_good_as_another(self, suffix: str) -> None:
+        """
+        People blamed .dev for years; no suffix of a registry is refused.
+        """
+        assert normalize(f"shop.{suffix}") == f"shop.{suffix}"
+
+    def test_joiners_stay_where_a_script_needs_them(self) -> None:
+        """
+        Persian and Sinhala names are spelt with them (RFC 5892, appendix A), so they are not just noise.
+        """
+        assert normalize("نامه\u200cای.com") == "xn--mgba3gch31f060k.com"
+
+
+class TestPrivateNames:
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "localhost",
+            "demo.localhost",
+            "web",
+            "printer.internal",
+            "x.home.arpa",
+            "app",
+            "api.shop.org",
+            "127.0.0.1",
+            "10.0.0.1",
+            "::1",
+            "fd00::1",
+        ],
+    )
+    def test_a_ca_of_ones_own_certifies_names_of_ones_own(self, name: str) -> None:
+        """
+        A container is reached by its service's name, a laptop by localhost.
+        """
+        assert normalize(name, private=True) == name
+
+    @pytest.mark.parametrize(
+        ("value", "code"),
+        [
+            ("../x", "name.invalid_char"),
+            (".well-known", "name.empty_label"),
+            (".certworker", "name.empty_label"),
+            ("*.localhost", "name.wildcard"),
+            ("127.1", "name.ip_address"),
+            ("0x7f.0.0.1", "name.ip_address"),
+            ("::", "name.ip_address"),
+            ("fe80::1%eth0", "name.ip_address"),
+            ("ff02::1", "name.ip_address"),
+            ("my_service", "name.invalid_char"),
+        ],
+    )
+    def test_it_certifies_no_paths_and_no_odd_addresses(self, value: str, code: str) -> None:
+        """
+        A private network trusts its CA, not every job.
+        """
+        assert refusal(value, private=True).code == code
+
+
+class TestAnyText:
+    @given(
+        st.text() | st.from_regex(r"[a-z0-9A-Z.:/@*_-]{0,30}(\.org)?") | st.from_regex(r"(xn--)?\w{1,9}\.com")
+    )
+    @example("a.b。c．d｡org")
+    @example("xn--ls8h.la")
+    def test_whatever_goes_in_a_safe_name_or_a_failure_comes_out(self, text: str) -> None:
+        """
+        The result becomes a directory, a YAML file and a key, so it must be harmless as each of them.
+        """
+        for private in (False, True):
+            outcome = answer(text, private=private)
+            assert outcome == answer(text, private=private)
+            if outcome.startswith("["):
+                assert outcome.isprintable()
+            else:
+                assert re.fullmatch(f"{LDH}(\\.{LDH})*|[0-9a-f:]+", outcome)
+                assert Path("/volume", outcome).resolve().parent == Path("/volume")
+                assert normalize(outcome, private=private) == outcome
+
+    @given(st.text(min_size=1, max_size=12))
+    def test_what_is_a_public_name_is_a_private_one_too(self, label: str) -> None:
+        """
+        A staging system behind a CA of one's own uses the same names as the real one.
+        """
+        try:
+            name = normalize(f"{label}.example.org")
+        except CertworkerError:
+            return
+
+        assert normalize(f"{label}.example.org", private=True) == name
+
+
+class TestRequestedNames:
+    def test_one_domain_is_one_name(self) -> None:
+        """
+        The plain job.
+        """
+        assert requested_names("Shop.org", None, private=False) == ("shop.org",)
+
+    def test_several_keep_their_order_and_lose_their_doubles(self) -> None:
+        """
+        The first name is the one people know the certificate by; a CA refuses a name given twice.
+        """
+        names = ["shop.org", "www.shop.org", "SHOP.org."]
+
+        assert requested_names(None, names, private=False) == ("shop.org", "www.shop.org")
+
+    @pytest.mark.parametrize(
+        ("domain", "domains", "code"),
+        [
+            (None, None, "payload.missing"),
+            (None, [], "payload.missing"),
+            ("", None, "name.empty"),
+            ("shop.org", ["shop.org"], "payload.type"),
+            (["a.org", "b.org"], None, "payload.type"),
+            (None, "shop.org", "payload.type"),
+            (None, {"domain": "shop.org"}, "payload.type"),
+            (None, [["shop.org"]], "payload.type"),
+            (None, ["shop.org", None], "payload.type"),
+            (None, ["shop.org"] * 101, "payload.too_many_names"),
+            (None, ["shop.org"] * 1_000_000, "payload.too_many_names"),
+            (None, json.loads("[" * 900 + "]" * 900), "payload.type"),
+        ],
+    )
+    def test_anything_else_is_refused(self, domain: object, domains: object, code: str) -> None:
+        """
+        A job that says two things, or nothing, is not guessed at.
+        """
+        with pytest.raises(CertworkerError) as caught:
+            requested_names(domain, domains, private=False)
+
+        assert caught.value.code == code
+
+    def test_a_hundred_names_are_accepted(self) -> None:
+        """
+        As many as Let's Encrypt puts into one certificate.
+        """
+        names = [f"n{number}.shop.org" for number in range(100)]
+
+        assert requested_names(None, names, private=False) == tuple(names)
+
+    def test_one_bad_name_fails_the_job_and_is_told(self) -> None:
+        """
+        A certificate without it would surprise somebody later.
+        """
+        with pytest.raises(CertworkerError) as caught:
+            requested_names(None, ["shop.org", "foo_bar.shop.org"], private=False)
+
+        assert "foo_bar.shop.org" in caught.value.message

@@ -1,0 +1,104 @@
+"""
+The public-suffix list, as boulder reads it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from certworker.domains.suffixes import PRIVATE_SUFFIXES, refuse_private, registered_domain, shared_suffix
+from certworker.errors import CertworkerError
+
+
+class TestRefusePrivate:
+    @pytest.mark.parametrize("suffix", sorted(PRIVATE_SUFFIXES - {"localhost"}))
+    def test_a_private_suffix_is_none_of_its_own_either(self, suffix: str) -> None:
+        """
+        Some stand in the list for the sake of cookies, and would pass as top-level domains.
+        """
+        with pytest.raises(CertworkerError) as caught:
+            refuse_private(suffix)
+
+        assert caught.value.code == "name.no_public_suffix"
+
+    def test_suffixes_of_hosters_are_names(self) -> None:
+        """
+        Their owners get certificates for them; boulder ignores that part of the list.
+        """
+        refuse_private("github.io")
+
+
+class TestSharedSuffix:
+    @pytest.mark.parametrize(
+        ("name", "suffix"),
+        [
+            ("foo.github.io", "github.io"),
+            ("x.duckdns.org", "duckdns.org"),
+            ("1-2-3-4.sslip.io", "sslip.io"),
+            ("a.b.nip.io", "nip.io"),
+            ("api.shop.org", None),
+            ("shop.co.uk", None),
+            ("printer.internal", None),
+            ("web", None),
+        ],
+    )
+    def test_it_is_what_strangers_have_too(self, name: str, suffix: str | None) -> None:
+        """
+        Where others share a domain, they share its limits at the CA, or own the records.
+        """
+        assert shared_suffix(name) == suffix
+
+
+class TestCost:
+    def test_nobody_pays_for_the_tables_before_a_name_needs_them(self) -> None:
+        """
+        `certworker --help` and `certworker status` are judged by a stop-watch.
+        """
+        script = "import sys, certworker.domains; print({'idna', 'publicsuffixlist'} & set(sys.modules))"
+
+        told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+
+        assert told.stdout == "set()\n"
+
+
+class TestRegisteredDomain:
+    @pytest.mark.parametrize(
+        ("name", "registered"),
+        [
+            ("example.org", "example.org"),
+            ("a.b.example.org", "example.org"),
+            ("www.example.co.uk", "example.co.uk"),
+            # Boulder ignores the part of the list that belongs to hosters.
+            ("shop.github.io", "github.io"),
+            ("1-2-3-4.sslip.io", "sslip.io"),
+            ("www.shop.localhost", "shop.localhost"),
+            ("localhost", "localhost"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ],
+    )
+    def test_it_is_what_a_ca_counts_by(self, name: str, registered: str) -> None:
+        """
+        Fifty new certificates a week, however many names there are below it.
+        """
+        assert registered == registered_domain(name)
+
+
+class TestReadSuffixes:
+    def test_afterwards_nobody_waits_for_the_lists(self) -> None:
+        """
+        The first request after a start is a person's, mostly.
+        """
+        program = (
+            "import sys\n"
+            "from certworker.domains.suffixes import load_suffixes, registered_domain, shared_suffix\n"
+            "load_suffixes()\n"
+            "sys.modules['publicsuffixlist'] = None\n"
+            "print(registered_domain('www.shop.co.uk'), shared_suffix('shop.github.io'))\n"
+        )
+        ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+        assert "shop.co.uk github.io" == ended.stdout.strip()

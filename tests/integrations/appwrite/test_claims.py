@@ -1,0 +1,159 @@
+"""
+Messages between Appwrite's queue and ours.
+"""
+
+from __future__ import annotations
+
+import pytest
+from redis import Redis
+
+from certworker.integrations.appwrite import claims
+from certworker.integrations.appwrite.claims import displayed
+from certworker.integrations.appwrite.utopia import UtopiaQueue
+from certworker.worker.payload import LARGEST
+from tests.integrations.appwrite.core import NAME, UTOPIA, stats
+
+
+def dies(connection: Redis, worker: str) -> None:
+    """
+    Let the sign of life of *worker* end.
+    """
+    assert connection.delete(f"{claims.OURS}:utopia:alive:{worker}")
+
+
+class TestClaims:
+    def test_a_message_is_claimed_by_one_worker(self, connection: Redis) -> None:
+        """
+        And is told again as long as it is not settled: whoever was interrupted goes on.
+        """
+        one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
+        connection.lpush(UTOPIA, "first", "second")
+
+        assert [b"first", b"second"] == one.take()
+        assert [] == other.take()
+        assert [b"first", b"second"] == one.take()
+
+    def test_the_claims_of_a_dead_worker_are_taken_over_and_counted_once(self, connection: Redis) -> None:
+        """
+        It was killed with a message in its hands.
+        """
+        one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
+        connection.lpush(UTOPIA, "first", "second")
+        one.take()
+        dies(connection, "one")
+
+        assert [b"first", b"second"] == other.take()
+        assert (2, 2) == (stats(connection)["total"], stats(connection)["processing"])
+
+    def test_a_worker_that_was_frozen_settles_nothing_that_is_another_ones(self, connection: Redis) -> None:
+        """
+        Or a message would be counted twice.
+        """
+        one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
+        connection.lpush(UTOPIA, "first")
+        (raw,) = one.take()
+        dies(connection, "one")
+        other.take()
+
+        one.settle(raw)
+
+        assert (0, 1) == (stats(connection)["success"], stats(connection)["processing"])
+        other.settle(raw)
+        assert (1, 0) == (stats(connection)["success"], stats(connection)["processing"])
+
+    def test_a_message_beyond_all_bounds_costs_itself_only(self, connection: Redis) -> None:
+        """
+        A hundred of them are more than any worker reads; each is settled by its beginning.
+        """
+        queue = UtopiaQueue(connection, NAME, "one")
+        connection.lpush(UTOPIA, "first", *(f"{number}{'x' * 1_000_000}" for number in range(80)), "last")
+
+        found = queue.take()
+
+        assert (82, b"first", b"last") == (len(found), found[0], found[-1])
+        assert {5, LARGEST + 1, 4} == {len(raw) for raw in found}
+        for raw in found:
+            queue.settle(raw)
+        assert 0 == connection.exists(f"{claims.OURS}:utopia:claims:one")
+
+    @pytest.mark.parametrize("seconds", [None, 10**6])
+    def test_a_sign_of_life_without_end_is_none(self, connection: Redis, seconds: int | None) -> None:
+        """
+        The claims of that worker would never be taken over.
+        """
+        one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
+        connection.lpush(UTOPIA, "first")
+        one.take()
+        connection.set(f"{claims.OURS}:utopia:alive:one", "1", ex=seconds)
+
+        assert [b"first"] == other.take()
+
+    def test_claims_that_are_no_list_end_nothing(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The key is made inside the script; it goes, and one line names it.
+        """
+        key = f"{claims.OURS}:utopia:claims:planted"
+        connection.sadd(f"{claims.OURS}:utopia:workers", "planted")
+        connection.set(key, "x")
+        connection.lpush(UTOPIA, "first")
+        queue = UtopiaQueue(connection, NAME, "one")
+
+        assert [b"first"] == queue.take() == queue.take()
+        assert not connection.exists(key)
+        assert [f"removed a key of another type from Redis: {key} is no list of claims"] == [
+            line.getMessage() for line in caplog.records
+        ]
+
+    def test_claims_by_the_million_are_taken_over_in_portions(self, connection: Redis) -> None:
+        """
+        Those that wait stay with the dead worker.
+        """
+        connection.sadd(f"{claims.OURS}:utopia:workers", "dead")
+        connection.lpush(f"{claims.OURS}:utopia:claims:dead", *range(250))
+        queue = UtopiaQueue(connection, NAME, "one")
+
+        settled = 0
+        while found := queue.take():
+            assert len(found) <= claims.MAX_CLAIMS
+            for raw in found:
+                queue.settle(raw)
+            settled += len(found)
+        assert 250 == settled
+
+    @pytest.mark.parametrize("value", ["x", "1e300", str(2**63 - 1), "1" * 1_000_000])
+    def test_a_count_that_is_none_costs_no_message(self, connection: Redis, value: str) -> None:
+        """
+        Counts are for people; the other consumers are not counted then.
+        """
+        queue = UtopiaQueue(connection, NAME, "one")
+        for kind in ("total", "processing", "success"):
+            connection.set(f"utopia-queue.stats.{NAME}.{kind}", value)
+        connection.set(f"{claims.OURS}:taken:{NAME}", value)
+        connection.lpush(UTOPIA, "first")
+
+        (raw,) = queue.take()
+        queue.settle(raw)
+
+        assert queue.taken_by_others() is None
+        assert [] == queue.take()
+
+    def test_so_many_are_claimed_and_no_more(self, connection: Redis) -> None:
+        """
+        What waits for DNS must not pile up in one worker.
+        """
+        queue = UtopiaQueue(connection, NAME, "one")
+        connection.lpush(UTOPIA, *range(claims.MAX_CLAIMS + 5))
+
+        assert claims.MAX_CLAIMS == len(queue.take()) == len(queue.take())
+        assert 5 == connection.llen(UTOPIA)
+
+
+class TestShown:
+    def test_garbage_can_be_looked_at(self) -> None:
+        """
+        On one line, and not all ten megabytes of it.
+        """
+        assert r"\x80\x04\nx" == displayed(b"\x80\x04\nx")
+        assert 200 >= len(displayed(b"x" * 10_000_000))

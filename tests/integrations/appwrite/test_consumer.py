@@ -1,0 +1,316 @@
+"""
+The core's messages, from PHP's hand to our queue.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import Counter
+from typing import cast
+
+import pytest
+from redis import Redis
+
+from certworker.errors import CertworkerError
+from certworker.errors.name import NotRegistered
+from tests.integrations.appwrite.core import (
+    NAME,
+    RESQUE,
+    UTOPIA,
+    consumer,
+    consumer_process,
+    payload,
+    php,
+    produce,
+    requested,
+    stats,
+)
+from tests.servers.redis import RedisServer
+from tests.worker.sample_tasks import eventually
+
+FLOOD = 2_000
+
+
+class TestGeneration:
+    def test_a_message_becomes_a_request(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        This is what a core sends when somebody adds a domain.
+        """
+        produce(redis_server, payload("A.localhost"), payload("b.localhost", skipRenewCheck=True))
+
+        with consumer(connection):
+            assert eventually(lambda: stats(connection)["success"] == 2)
+
+        assert [("a.localhost", False), ("b.localhost", True)] == requested(connection)
+        assert stats(connection) == {
+            "total": 2,
+            "processing": 0,
+            "success": 2,
+            "failed": 0,
+            "processing list": 0,
+            "failed list": 0,
+        }
+        assert [] == connection.keys(f"utopia-queue.jobs.{NAME}.*")
+
+    def test_what_is_urgent_to_the_core_comes_first(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        It pushes such messages to the end that is emptied.
+        """
+        produce(redis_server, payload("later.localhost"))
+        (later,) = cast("list[bytes]", connection.lrange(UTOPIA, 0, -1))
+        connection.rpush(UTOPIA, later.replace(b"later", b"first"))
+
+        with consumer(connection):
+            assert eventually(lambda: stats(connection)["success"] == 2)
+
+        assert ["first.localhost", "later.localhost"] == [name for name, _ in requested(connection)]
+
+    def test_jobs_of_2021_are_requests_too(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        So that nobody has to update Appwrite first.
+        """
+        php("resque", redis_server, "a.localhost")
+        php("resque", redis_server, "b.localhost")
+
+        with consumer(connection):
+            assert eventually(lambda: connection.get("resque:stat:processed") == b"2")
+
+        assert [("a.localhost", False), ("b.localhost", False)] == requested(connection)
+        assert None is connection.get("resque:stat:failed")
+
+    def test_delayed_jobs_of_2021_come_when_their_moment_has_come(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        They were the renewals: day 60 and an hour.
+        """
+        now, later = int(time.time()), int(time.time()) + 3600
+        php("resque", redis_server, "due.localhost", str(now - 5))
+        php("resque", redis_server, "later.localhost", str(later))
+        others = json.dumps({"queue": "v1-deletes", "class": "DeletesV1", "args": []})
+        connection.rpush(f"resque:delayed:{now - 5}", others)
+
+        with consumer(connection):
+            assert eventually(lambda: connection.get("resque:stat:processed") == b"1")
+
+        assert [("due.localhost", False)] == requested(connection)
+        assert [others.encode()] == connection.lrange(f"resque:delayed:{now - 5}", 0, -1)
+        assert 1 == connection.llen(f"resque:delayed:{later}")
+        assert 2 == connection.zcard("resque:delayed_queue_schedule")
+
+
+class TestRefusal:
+    def test_a_bad_message_is_on_the_list_of_failures_with_one_warning(
+        self, redis_server: RedisServer, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        There the health endpoint of the core counts it.
+        """
+        produce(redis_server, payload("a.localhost", action="genrate"), payload("../../etc"))
+        connection.lpush(UTOPIA, b"\x80\x04no message", b'{"pid": "1.2", "payload": "a text"}', b"x" * 70_000)
+
+        with caplog.at_level(logging.INFO, "certworker"), consumer(connection):
+            assert eventually(lambda: stats(connection)["failed"] == 5)
+
+        assert [] == requested(connection)
+        assert stats(connection) == {
+            "total": 5,
+            "processing": 0,
+            "success": 0,
+            "failed": 5,
+            "processing list": 0,
+            "failed list": 5,
+        }
+        warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+        assert 5 == len(warnings)
+        assert "[payload.action]" in warnings[0]
+
+    def test_the_retry_command_of_the_core_can_read_them_all(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        It would stop at the first one that it cannot read, and leave the rest.
+        """
+        produce(redis_server, payload("a.localhost", action="genrate"))
+        connection.lpush(UTOPIA, b"no message", b'{"pid": "1.2", "payload": 7}', b"[[]", b'{"pid": "no"}')
+        with consumer(connection):
+            assert eventually(lambda: stats(connection)["failed"] == 5)
+
+        php("retry", redis_server)
+
+        assert (5, 0) == (connection.llen(UTOPIA), stats(connection)["failed list"])
+
+    def test_a_bad_job_of_2021_is_on_its_list(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        In the form that the tools of php-resque show.
+        """
+        php("resque", redis_server, "*.a.localhost")
+
+        with consumer(connection):
+            assert eventually(lambda: connection.llen("resque:failed") == 1)
+
+        entry = json.loads(cast("bytes", connection.lindex("resque:failed", 0)))
+        assert ("name.wildcard", "v1-certificates") == (entry["exception"], entry["queue"])
+        assert "*.a.localhost" == entry["payload"]["args"][0]["domain"]
+
+    def test_a_key_of_another_kind_ends_nothing(
+        self, redis_server: RedisServer, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The key is Appwrite's, so it is named once and left; work continues when it is gone.
+        """
+        connection.set(UTOPIA, "a text")
+
+        with consumer(connection):
+            assert eventually(lambda: f"The key {UTOPIA} in Redis" in caplog.text)
+            time.sleep(1.2)
+            connection.delete(UTOPIA)
+            produce(redis_server, payload("a.localhost"))
+            assert eventually(lambda: requested(connection))
+
+        assert 1 == caplog.text.count("redis.wrong_type")
+
+
+class TestVerification:
+    def test_a_name_that_is_well_is_requested(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        The button of the Console.
+        """
+        asked: list[str] = []
+        produce(redis_server, payload("a.localhost", action="verification"))
+
+        with consumer(connection, verify=asked.append):
+            assert eventually(lambda: stats(connection)["success"] == 1)
+
+        assert (["a.localhost"], [("a.localhost", False)]) == (asked, requested(connection))
+
+    def test_a_name_that_is_not_is_told_and_not_requested(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        The message is done with; its answer goes to whoever follows the events.
+        """
+        told: list[tuple[str, str]] = []
+
+        def verify(name: str) -> None:
+            raise NotRegistered(domain=name, name=name)
+
+        def unverified(name: str, failure: CertworkerError) -> None:
+            told.append((name, failure.code))
+
+        produce(redis_server, payload("a.localhost", action="verification"))
+
+        with consumer(connection, verify=verify, unverified=unverified):
+            assert eventually(lambda: stats(connection)["success"] == 1)
+
+        assert ([("a.localhost", NotRegistered.code)], []) == (told, requested(connection))
+
+    @pytest.mark.parametrize("more", [{"skipRenewCheck": True}, {"validationDomain": "a.localhost"}])
+    def test_what_the_core_answers_for_is_not_asked_about(
+        self, redis_server: RedisServer, connection: Redis, more: dict[str, object]
+    ) -> None:
+        """
+        Its own domain, and what somebody insists on.
+        """
+        asked: list[str] = []
+        produce(redis_server, payload("a.localhost", action="verification", **more))
+
+        with consumer(connection, verify=asked.append):
+            assert eventually(lambda: requested(connection))
+
+        assert [] == asked
+
+    def test_a_slow_one_is_seen_at_work_and_holds_nobody_up(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        DNS may take its time.
+        """
+        answer = threading.Event()
+        produce(redis_server, payload("slow.localhost", action="verification"), payload("quick.localhost"))
+
+        with consumer(connection, verify=lambda _: answer.wait(60)):
+            assert eventually(lambda: requested(connection) == [("quick.localhost", False)])
+            # The quick one is acknowledged a moment after it was requested.
+            expected = {"success": 1, "processing": 1, "processing list": 1}
+            assert eventually(lambda: expected.items() <= stats(connection).items())
+            answer.set()
+            assert eventually(lambda: len(requested(connection)) == 2)
+
+
+class TestMode:
+    def test_auto_waits_for_a_core(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        Without one nothing of Appwrite's is ever written.
+        """
+        with consumer(connection, "auto"):
+            time.sleep(0.5)
+            assert [] == connection.keys("utopia*") + connection.keys("resque*")
+            produce(redis_server, payload("a.localhost"))
+            assert eventually(lambda: requested(connection))
+
+    def test_off_leaves_the_messages_to_somebody_else(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        Whoever wants Appwrite's own worker back says so.
+        """
+        produce(redis_server, payload("a.localhost"))
+
+        with consumer(connection, "off"):
+            time.sleep(0.6)
+
+        assert (1, 0) == (connection.llen(UTOPIA), connection.llen(RESQUE))
+
+
+class TestOtherConsumers:
+    def test_another_one_is_named_with_the_remedy(
+        self, redis_server: RedisServer, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The combined worker of Appwrite beside us takes every other message, and both order certificates.
+        """
+        with consumer(connection, seconds_between_counts=0):
+            produce(redis_server, payload("a.localhost"))
+            assert eventually(lambda: requested(connection))
+            time.sleep(0.6)
+            assert "lock.held" not in caplog.text
+            # What Appwrite's worker does with a message.
+            connection.incr(f"utopia-queue.stats.{NAME}.total")
+            assert eventually(lambda: "lock.held" in caplog.text)
+            time.sleep(0.6)
+
+        assert 1 == caplog.text.count("lock.held")
+        assert "docker compose up -d" in caplog.text
+
+
+class TestFlood:
+    def test_nothing_is_lost_and_nothing_doubled_by_three_kills(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        A core with thousands of domains, and a machine with a bad day.
+        """
+        php("utopia", redis_server, str(FLOOD))
+        began = time.monotonic()
+        for killed_after in (FLOOD // 5, FLOOD // 5 * 2, FLOOD // 5 * 3):
+            with consumer_process(redis_server):
+                while stats(connection)["success"] < killed_after:
+                    time.sleep(0.01)
+        with consumer_process(redis_server):
+            assert eventually(lambda: stats(connection)["success"] == FLOOD)
+        seconds = time.monotonic() - began
+
+        assert {f"site-{number}.localhost": 1 for number in range(1, FLOOD + 1)} == Counter(
+            name for name, _ in requested(connection)
+        )
+        assert (FLOOD, 0, 0) == tuple(
+            stats(connection)[kind] for kind in ("total", "processing", "processing list")
+        )
+        assert [] == connection.keys("certworker:appwrite:*:claims:*")
+        assert seconds < 30

@@ -1,0 +1,60 @@
+"""
+The queue of php-resque.
+"""
+
+from __future__ import annotations
+
+from redis import Redis
+
+from certworker.integrations.appwrite.resque import ResqueQueue
+from tests.integrations.appwrite.core import NAME, RESQUE, php
+from tests.servers.redis import RedisServer
+
+
+class TestResqueQueue:
+    def test_it_exists_once_a_core_has_used_it(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        Its name stands in a set, even while it is empty.
+        """
+        queue = ResqueQueue(connection, NAME, "one")
+        assert not queue.exists()
+
+        php("resque", redis_server, "a.localhost")
+
+        assert queue.exists()
+        connection.delete(RESQUE)
+        assert queue.exists()
+
+    def test_the_oldest_comes_first(self, connection: Redis) -> None:
+        """
+        Its producers push to the other end than those of today.
+        """
+        connection.rpush(RESQUE, "first", "second")
+
+        assert [b"first", b"second"] == ResqueQueue(connection, NAME, "one").take()
+
+    def test_what_is_settled_is_counted_once(self, connection: Redis) -> None:
+        """
+        Also when it is settled twice.
+        """
+        connection.rpush(RESQUE, "first")
+        queue = ResqueQueue(connection, NAME, "one")
+        (raw,) = queue.take()
+
+        queue.settle(raw)
+        queue.settle(raw)
+
+        assert b"1" == connection.get("resque:stat:processed")
+        assert [] == queue.take()
+
+    def test_a_delayed_moment_that_is_no_list_holds_up_nothing(self, connection: Redis) -> None:
+        """
+        The key is the core's and stays; the jobs of other moments come.
+        """
+        job = f'{{"queue": "{NAME}"}}'
+        connection.zadd(ResqueQueue.DELAYED, {"1": 1, "2": 2})
+        connection.set("resque:delayed:1", "x")
+        connection.rpush("resque:delayed:2", job)
+
+        assert [job.encode()] == ResqueQueue(connection, NAME, "one").take()
+        assert connection.exists("resque:delayed:1")

@@ -1,0 +1,77 @@
+"""
+The queue of utopia-php/queue, as its health endpoint sees it.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import cast
+
+from redis import Redis
+
+from certworker.errors.payload import PayloadMissing
+from certworker.integrations.appwrite.utopia import UtopiaQueue
+from tests.integrations.appwrite.core import NAME, UTOPIA, payload, produce, stats
+from tests.servers.redis import RedisServer
+
+
+class TestUtopiaQueue:
+    def test_a_message_at_work_is_where_its_consumer_keeps_it(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        The id has a dot in it.
+        """
+        produce(redis_server, payload("a.localhost"))
+        queue = UtopiaQueue(connection, NAME, "one")
+
+        (raw,) = queue.take()
+
+        pid = json.loads(raw)["pid"]
+        assert "." in pid
+        assert raw == connection.get(f"utopia-queue.jobs.{NAME}.{pid}")
+        assert [pid.encode()] == connection.lrange(f"utopia-queue.processing.{NAME}", 0, -1)
+        assert (1, 1, 0) == tuple(stats(connection)[kind] for kind in ("total", "processing", "success"))
+
+    def test_what_failed_can_be_read_again(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        The job key stays, and the id is on the list.
+        """
+        produce(redis_server, payload(""))
+        queue = UtopiaQueue(connection, NAME, "one")
+        (raw,) = queue.take()
+
+        queue.settle(raw, PayloadMissing())
+
+        (pid,) = connection.lrange(f"utopia-queue.failed.{NAME}", 0, -1)
+        assert raw == connection.get(f"utopia-queue.jobs.{NAME}.{cast('bytes', pid).decode()}")
+        assert (0, 1, 0) == tuple(
+            stats(connection)[kind] for kind in ("processing", "failed", "processing list")
+        )
+
+    def test_it_exists_once_a_core_has_used_it(self, connection: Redis) -> None:
+        """
+        Even while it is empty.
+        """
+        queue = UtopiaQueue(connection, NAME, "one")
+        assert not queue.exists()
+
+        connection.incr(f"utopia-queue.stats.{NAME}.total")
+
+        assert queue.exists()
+
+    def test_what_others_take_is_told_from_what_we_take(self, connection: Redis) -> None:
+        """
+        And a counter of ours that Redis evicted blames nobody.
+        """
+        queue = UtopiaQueue(connection, NAME, "one")
+        assert queue.taken_by_others() is None
+        connection.lpush(UTOPIA, "one", "two")
+        queue.take()
+        assert 0 == queue.taken_by_others()
+
+        connection.incr(f"utopia-queue.stats.{NAME}.total")
+
+        assert 1 == queue.taken_by_others()
+        connection.delete(f"certworker:appwrite:taken:{NAME}")
+        assert queue.taken_by_others() is None

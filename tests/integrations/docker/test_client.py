@@ -1,0 +1,271 @@
+"""
+What is asked of Docker, and what an operator is told when it says no.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from certworker.errors.reload import EngineUnreachable, ListingRefused, ReloadFailed, ReloadRefused
+from certworker.integrations.docker.client import ContainerStarts, DockerClient
+from certworker.settings.reload import Reload
+from tests.servers.engine import Engine, Listed
+from tests.servers.ports import free_port
+from tests.servers.web import WebServer, always, response
+from tests.servers.worker import wait_until
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    """
+    An engine at a Unix socket, as it listens by default, that runs one container.
+    """
+    with tempfile.TemporaryDirectory() as place, Engine({"web"}, Path(place) / "docker.sock") as engine:
+        yield engine
+
+
+class TestReload:
+    @pytest.mark.parametrize(
+        ("text", "asked"),
+        [
+            ("web:HUP", "POST /containers/web/kill?signal=HUP"),
+            ("web:restart", "POST /containers/web/restart?t=10"),
+        ],
+    )
+    def test_one_request_by_name_and_no_other(self, engine: Engine, text: str, asked: str) -> None:
+        """
+        A socket proxy that allows nothing else must be enough: no list, no look.
+        """
+        DockerClient(engine.address).reload(Reload.parse(text))
+
+        assert [asked] == engine.asked
+
+    def test_a_command_is_run_without_a_shell(self, engine: Engine) -> None:
+        """
+        What is written in a setting is what is run.
+        """
+        DockerClient(engine.address).reload(Reload.parse("web:exec:reload --now 'a b; c'"))
+
+        assert [["reload", "--now", "a b; c"]] == engine.commands
+
+    def test_an_engine_behind_tcp_is_asked_too(self) -> None:
+        """
+        Socket proxies listen there.
+        """
+        with Engine({"web"}) as engine:
+            DockerClient(engine.address).reload(Reload.parse("web:USR2"))
+
+            assert ["POST /containers/web/kill?signal=USR2"] == engine.asked
+
+    def test_the_proxy_of_the_environment_is_for_the_ca(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        It could read the list of containers, and does not know their network.
+        """
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, "http://127.0.0.1:9")
+        with Engine({"web"}) as engine:
+            DockerClient(engine.address).reload(Reload.parse("web:USR2"))
+
+            assert ["POST /containers/web/kill?signal=USR2"] == engine.asked
+
+
+class TestLists:
+    def test_those_with_the_label_that_run_are_found(self, engine: Engine) -> None:
+        """
+        The engine itself leaves out all others, whose labels are nobody's business here.
+        """
+        engine.start("shop", certworker_domains="shop.example.org")
+        engine.start("blog")
+        engine.listed.append(Listed("old", {"certworker.domains": "old.example.org"}, "exited"))
+
+        (shop,) = DockerClient(engine.address).running("certworker.domains")
+        assert ("shop", "shop.example.org") == (shop.name, shop.labels["certworker.domains"])
+
+    def test_all_of_them_are_those_that_do_not_run_too(self, engine: Engine) -> None:
+        """
+        A Traefik that has ended is what the doctor looks for.
+        """
+        engine.listed += [Listed("traefik", state="exited"), Listed("web")]
+
+        found = {each.name: each.state for each in DockerClient(engine.address).all()}
+        assert {"traefik": "exited", "web": "running"} == found
+
+
+class TestStarts:
+    def test_each_start_of_one_with_the_label_is_told(self, engine: Engine) -> None:
+        """
+        As it happens.
+        """
+        starts = DockerClient(engine.address).starts("certworker.domains")
+        wait_until(lambda: engine.followers or None, lambda: str(engine.asked))
+        engine.start("blog")
+        engine.start("shop", certworker_domains="shop.example.org")
+
+        shop = next(iter(starts))
+        starts.close()
+        assert ("shop", "shop.example.org") == (shop.name, shop.labels["certworker.domains"])
+
+    def test_it_ends_when_it_is_closed_or_the_engine_goes_away(self, engine: Engine) -> None:
+        """
+        A worker that is told to stop cannot wait for the next container.
+        """
+        containers = DockerClient(engine.address)
+        assert_ended(containers.starts("certworker.domains"), ContainerStarts.close)
+        assert_ended(containers.starts("certworker.domains"), lambda _: engine.hang_up())
+
+    def test_one_that_has_ended_may_be_closed_again(self, engine: Engine) -> None:
+        """
+        The thread that reads it and the one that ends it both do.
+        """
+        starts = DockerClient(engine.address).starts("certworker.domains")
+        engine.hang_up()
+        assert [] == list(starts)
+        starts.close()
+        starts.close()
+
+
+def assert_ended(starts: ContainerStarts, end: Callable[[ContainerStarts], object]) -> None:
+    """
+    A thread that waits for the next start ends after *end*.
+    """
+    reader = threading.Thread(target=lambda: list(starts), daemon=True)
+    reader.start()
+    time.sleep(0.2)
+    end(starts)
+    reader.join(timeout=10)
+    starts.close()
+
+    assert not reader.is_alive()
+
+
+class TestFailures:
+    def test_a_container_that_is_not_there_is_named(self, engine: Engine) -> None:
+        """
+        Compose prefixes its names, and people forget it.
+        """
+        with pytest.raises(ReloadFailed, match="No such container: nginx") as told:
+            DockerClient(engine.address).reload(Reload.parse("nginx:HUP"))
+
+        assert told.value.remedy.endswith("docker ps --all --filter name=nginx")
+
+    def test_a_command_that_fails_is_told_with_its_exit_code(self, engine: Engine) -> None:
+        """
+        `nginx -s reload` with a broken configuration reloads nothing.
+        """
+        engine.exit_code = 3
+        with pytest.raises(ReloadFailed, match="exit code 3"):
+            DockerClient(engine.address).reload(Reload.parse("web:exec:reload"))
+
+    @pytest.mark.parametrize("refusing", ["/kill", "/"])
+    def test_a_proxy_that_refuses_is_told_with_what_to_allow(self, refusing: str) -> None:
+        """
+        It refuses the action, or already the question for the version.
+        """
+        with (
+            Engine({"web"}, refusing=refusing) as proxy,
+            pytest.raises(ReloadRefused, match="HTTP 403") as told,
+        ):
+            DockerClient(proxy.address).reload(Reload.parse("web:HUP"))
+
+        assert "POST=1 and ALLOW_RESTARTS=1" in told.value.remedy
+
+    @pytest.mark.parametrize("refusing", ["/containers/json|/events", "/"])
+    def test_a_proxy_that_lets_nothing_be_listed_is_told_with_what_to_allow(self, refusing: str) -> None:
+        """
+        The events above all: the library takes a refusal for silence.
+        """
+        with Engine({"web"}, refusing=refusing) as proxy:
+            containers = DockerClient(proxy.address)
+            for ask in (lambda: containers.running("any"), containers.all, lambda: containers.starts("any")):
+                with pytest.raises(ListingRefused, match="HTTP 403") as told:
+                    ask()
+
+        assert "CONTAINERS=1 and EVENTS=1" in told.value.remedy
+
+    def test_an_engine_that_is_not_there_is_told_with_where_it_was_sought(self) -> None:
+        """
+        Most often the socket was not mounted.
+        """
+        for address in ("unix:///nowhere/docker.sock", f"tcp://127.0.0.1:{free_port()}"):
+            with pytest.raises(EngineUnreachable, match=address):
+                DockerClient(address).reload(Reload.parse("web:HUP"))
+            with pytest.raises(EngineUnreachable, match=f"{address} cannot be asked for its containers"):
+                DockerClient(address).all()
+
+    @pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[1]"])
+    def test_what_is_no_engine_is_told_so(self, answer: bytes) -> None:
+        """
+        An address may lead anywhere.
+        """
+        with WebServer(always(200, answer)) as server:
+            containers = DockerClient(f"tcp://127.0.0.1:{server.port}")
+            for ask in (containers.all, lambda: containers.starts("any")):
+                with pytest.raises(EngineUnreachable):
+                    ask()
+
+
+class TestImport:
+    def test_the_library_is_loaded_by_those_who_use_it_only(self) -> None:
+        """
+        It costs every start a tenth of a second otherwise.
+        """
+        program = "import sys, certworker.cli.work; assert 'docker' not in sys.modules"
+
+        subprocess.run([sys.executable, "-c", program], check=True)
+
+
+class TestOddAnswers:
+    """
+    Whatever answers at the engine's address.
+    """
+
+    @pytest.mark.parametrize("body", ["null", "7", "{}", "[" * 20_000, '"text"'])
+    def test_a_list_that_is_none_is_no_engine(self, body: str) -> None:
+        """
+        The remedy is about the address of the engine.
+        """
+        with odd_engine(body) as server, pytest.raises(EngineUnreachable):
+            DockerClient(f"tcp://127.0.0.1:{server.port}").all()
+
+    def test_an_odd_entry_hides_no_container(self) -> None:
+        """
+        Each of them has its own label.
+        """
+        with odd_engine('[null, 7, {"Id": null}, {"Id": "1", "Names": ["/web"]}]') as server:
+            (container,) = DockerClient(f"tcp://127.0.0.1:{server.port}").all()
+
+        assert container.name == "web"
+
+    def test_an_odd_event_hides_no_start(self) -> None:
+        """
+        The stream goes on behind it.
+        """
+        start = '{"Actor": {"ID": "1", "Attributes": {"name": "web"}}}'
+        with odd_engine(f"null\n{{\n\n7\n{start}\n") as server:
+            starts = DockerClient(f"tcp://127.0.0.1:{server.port}").starts("label")
+            assert ["web"] == [container.name for container in starts]
+            starts.close()
+
+    @pytest.mark.parametrize("body", ["null", "{}", '{"Id": 7, "ExitCode": "none"}', "7"])
+    def test_a_command_of_an_odd_engine_fails(self, body: str) -> None:
+        """
+        With the failure that names the engine.
+        """
+        with odd_engine(body) as server, pytest.raises((EngineUnreachable, ReloadFailed)):
+            DockerClient(f"tcp://127.0.0.1:{server.port}").reload(Reload.parse("web:exec:reload"))
+
+
+def odd_engine(body: str) -> WebServer:
+    """
+    Return a server that knows its version, and answers everything else with *body*.
+    """
+    version = '{"ApiVersion": "1.45", "MinAPIVersion": "1.24"}'
+    return WebServer(lambda path, _visitor: response(200, version if path == "/version" else body))

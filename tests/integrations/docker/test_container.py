@@ -1,0 +1,125 @@
+"""
+What is read of an entry in the engine's list, and of an event.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from certworker.integrations.docker.container import Container, PublishedPort
+
+#: As an engine of version 26 lists it, with what nobody reads left out.
+ENTRY = {
+    "Id": "8dfafdbc3a40" + "0" * 52,
+    "Names": ["/shop/link", "/traefik-1"],
+    "Image": "traefik:v3.7",
+    "Labels": {"com.docker.compose.service": "traefik"},
+    "State": "running",
+    "Ports": [
+        {"PrivatePort": 8080, "Type": "tcp"},
+        {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 80, "Type": "tcp"},  # noqa: S104
+        {"IP": "::", "PrivatePort": 443, "PublicPort": 443, "Type": "udp"},
+    ],
+    "HostConfig": {"NetworkMode": "shop_default"},
+    "Mounts": [
+        {"Type": "volume", "Name": "certificates", "Source": "", "Destination": "/storage/certificates"},
+        {"Type": "bind", "Source": "/srv/storage", "Destination": "/storage"},
+        {"Type": "tmpfs", "Source": "", "Destination": "/tmp"},  # noqa: S108
+    ],
+}
+
+
+class TestListed:
+    def test_what_is_of_use_is_read(self) -> None:
+        """
+        The name is the one that people know, not that of a link; a port that is not published leads nowhere.
+        """
+        container = Container.listed(ENTRY)
+
+        assert container
+        assert ("traefik-1", "traefik:v3.7", "running") == (container.name, container.image, container.state)
+        assert {"com.docker.compose.service": "traefik"} == container.labels
+        assert (PublishedPort("0.0.0.0", 80),) == container.published  # noqa: S104
+        assert not container.on_host_network
+
+    @pytest.mark.parametrize("empty", [{}, dict.fromkeys(set(ENTRY) - {"Id"})])
+    def test_what_is_not_there_is_nothing(self, empty: dict[str, None]) -> None:
+        """
+        Engines write null for an empty list, and others than Docker's leave things out.
+        """
+        container = Container.listed({"Id": ENTRY["Id"]} | empty)
+
+        assert container
+        assert ("8dfafdbc3a40", {}, ()) == (container.name, container.labels, container.published)
+
+    @pytest.mark.parametrize("odd", [7, "text", {"a": 7}, [7, None, {"a": None}], {"PublicPort": "80"}])
+    @pytest.mark.parametrize("member", sorted(set(ENTRY) - {"Id"}))
+    def test_a_member_of_another_type_counts_as_left_out(self, member: str, odd: object) -> None:
+        """
+        What answers at the engine's address may be anything.
+        """
+        container = Container.listed({**ENTRY, member: odd})
+
+        assert container
+        assert all(isinstance(text, str) for text in (container.name, container.image, container.state))
+
+    @pytest.mark.parametrize("entry", [None, 7, [], {}, {"Id": None}, {"Id": ""}])
+    def test_an_entry_without_an_id_is_no_container(self, entry: object) -> None:
+        """
+        Nothing could be done with it.
+        """
+        assert Container.listed(entry) is None
+
+    def test_a_name_is_printable(self) -> None:
+        """
+        It is written to the log and to terminals.
+        """
+        container = Container.listed({**ENTRY, "Names": ["/\x1b[2J"]})
+
+        assert container
+        assert container.name.isprintable()
+
+    @pytest.mark.parametrize(
+        ("path", "found"),
+        [
+            ("/storage/certificates", "certificates"),
+            ("/storage/certificates/.certworker", "certificates/.certworker"),
+            ("/storage/config", "/srv/storage/config"),
+            ("/storage", "/srv/storage"),
+            ("/tmp", "memory of 8dfafdbc3a40"),  # noqa: S108
+            ("/etc", None),
+        ],
+    )
+    def test_the_innermost_mount_is_what_lies_there(self, path: str, found: str | None) -> None:
+        """
+        Two containers see the same files where this is the same.
+        """
+        container = Container.listed(ENTRY)
+
+        assert container
+        assert found == container.lies_at(Path(path))
+
+
+class TestStarted:
+    def test_labels_stand_among_the_attributes(self) -> None:
+        """
+        Nothing more has to be asked for.
+        """
+        attributes = {"name": "web", "image": "nginx", "certworker.domains": "shop.example.org"}
+        container = Container.started({"Actor": {"ID": "8dfa", "Attributes": attributes}})
+
+        assert container
+        assert ("8dfa", "web") == (container.id, container.name)
+        assert "shop.example.org" == container.labels["certworker.domains"]
+
+    @pytest.mark.parametrize(
+        "event",
+        [None, [], {}, {"Actor": None}, {"Actor": {"ID": "1", "Attributes": [1]}}, {"Actor": {"ID": 1}}],
+    )
+    def test_an_event_without_an_id_and_a_name_is_no_start(self, event: object) -> None:
+        """
+        The reader of labels waits for the next one.
+        """
+        assert Container.started(event) is None

@@ -1,0 +1,89 @@
+"""
+The desk of one CA. Its rehearsals stand in tests/test_several_authorities.py, with two CAs to show them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.errors.config import WouldReplacePublic
+
+NAMES = ("shop.localhost",)
+
+
+class TestCheck:
+    @pytest.mark.parametrize("kind", ["staging", "development"])
+    def test_a_valid_public_certificate_stays(self, app: App, kind: str) -> None:
+        """
+        A forgotten variable must not take a padlock away.
+        """
+        issuer = app.issuers[0]
+        public = replace(issuer.ca, kind="public")
+        app.issuance.issue(NAMES)
+        stored = app.certificates.current(NAMES[0])
+        assert stored is not None
+        standing = [replace(stored, metadata=replace(stored.metadata, kind=public.kind))]
+        practice = replace(issuer, ca=replace(issuer.ca, kind=kind))  # type: ignore[arg-type]
+
+        issuer.check(standing)
+        practice.check([stored, None])
+        with pytest.raises(WouldReplacePublic):
+            practice.check(standing)
+
+
+class TestPredecessor:
+    def test_a_ca_is_told_of_its_own_certificates_only(self, app: App) -> None:
+        """
+        Another one would refuse the order.
+        """
+        issuer = app.issuers[0]
+        app.issuance.issue(NAMES)
+        stored = app.certificates.current(NAMES[0])
+        assert stored is not None
+        another = replace(stored, metadata=replace(stored.metadata, authority="another"))
+
+        assert [stored.metadata.renewal_id, None, None] == [
+            issuer.replaces_id(stored),
+            issuer.replaces_id(another),
+            issuer.replaces_id(None),
+        ]
+
+
+class TestRenews:
+    def test_the_same_names_from_the_same_ca_are_a_renewal_for_120_days(self, app: App) -> None:
+        """
+        Let's Encrypt counts the certificates of all accounts, so an adopted one may be one of its own.
+        """
+        app.issuance.issue(NAMES)
+        stored = app.certificates.current(NAMES[0])
+        assert stored is not None
+        issuer, facts = app.issuers[0], stored.metadata
+        others = {
+            "adopted": replace(facts, authority=""),
+            "another CA": replace(facts, authority="another"),
+            "adopted from staging": replace(facts, authority="", kind="staging"),
+            "long ago": replace(facts, not_before=facts.not_before - timedelta(days=121)),
+        }
+
+        assert issuer.renews(stored)
+        assert not issuer.renews(None)
+        assert {name for name, each in others.items() if issuer.renews(replace(stored, metadata=each))} == {
+            "adopted"
+        }
+
+
+class TestRehearse:
+    def test_where_no_staging_is_known_nobody_is_asked(
+        self, app: App, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Most CAs have none.
+        """
+        app.issuers[0].dry_run(NAMES)
+
+        assert [] == door_authority.requests

@@ -1,0 +1,66 @@
+"""
+The desks that the settings ask for.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from redis import Redis
+
+from certworker.devca.authority import DevelopmentAuthority
+from tests.app_fixture import open_app
+
+
+class TestDesks:
+    def test_there_is_one_for_each_ca_in_the_order_of_the_setting(
+        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        Each once, however often it is named; nothing is asked of any of them.
+        """
+        wanted = "letsencrypt, https://ca.example.org/directory,LetsEncrypt"
+        with open_app(
+            tmp_path, connection, door_authority.directory_url, http_port, CERTWORKER_AUTHORITY=wanted
+        ) as app:
+            labels = [(issuer.ca.label, issuer.staging and issuer.staging.ca.label) for issuer in app.issuers]
+
+        assert [("letsencrypt", "letsencrypt-staging"), ("ca.example.org", None)] == labels
+        assert [] == door_authority.requests
+
+    def test_the_door_answers_for_all_of_them_and_their_stagings(
+        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        Whoever asks has sent the token, and each CA knows another key.
+        """
+        with open_app(
+            tmp_path,
+            connection,
+            door_authority.directory_url,
+            http_port,
+            CERTWORKER_AUTHORITY="letsencrypt,https://ca.example.org/directory",
+        ) as app:
+            first, second = app.issuers
+            assert first.staging is not None
+            for issuer in (first, second, first.staging):
+                app.tokens.remember("token", authority=issuer.ca.label, name="shop.localhost")
+
+                assert f"token.{issuer.client.thumbprint}" == app.responder.answer("token")
+
+    def test_each_keeps_its_account_in_a_place_of_its_own(
+        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        One key at two CAs would tell each what the other one knows.
+        """
+        with open_app(
+            tmp_path, connection, door_authority.directory_url, http_port, CERTWORKER_AUTHORITY="letsencrypt"
+        ) as app:
+            issuer = app.issuers[0]
+            assert issuer.staging is not None
+
+            assert issuer.client.thumbprint != issuer.staging.client.thumbprint
+        assert {"letsencrypt", "letsencrypt-staging"} == {
+            path.name for path in (tmp_path / "state" / "accounts").iterdir()
+        }

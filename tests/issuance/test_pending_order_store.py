@@ -1,0 +1,128 @@
+"""
+Where the orders under way are.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis
+
+from certworker.issuance.pending_orders import ORDERS, PendingOrder, PendingOrderStore
+from certworker.redis.codec import decode_text
+
+NAMES = ("a.org", "b.org")
+URL = "https://ca/order/1"
+
+
+@pytest.fixture
+def now() -> datetime:
+    """
+    Redis forgets by its own clock, which is that of this machine.
+    """
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def orders(connection: redis.Redis) -> PendingOrderStore:
+    """
+    None is under way.
+    """
+    return PendingOrderStore(connection, "ca")
+
+
+class TestKeep:
+    def test_it_is_found_by_the_same_names_in_any_order(
+        self, orders: PendingOrderStore, now: datetime
+    ) -> None:
+        """
+        A set of names has no order.
+        """
+        expires = now + timedelta(days=1)
+        orders.save(NAMES, URL, expires=expires, reserved=True, now=now)
+
+        assert PendingOrder(URL, NAMES[::-1], "ca", expires, reserved=True) == orders.find(NAMES[::-1])
+        assert orders.find(NAMES[:1]) is None
+
+    def test_it_knows_how_often_it_was_resumed(self, orders: PendingOrderStore, now: datetime) -> None:
+        """
+        An order written by an older version was never resumed.
+        """
+        orders.save(NAMES, URL, expires=None, reserved=False, now=now, resumed=3)
+
+        assert 3 == orders.find(NAMES).resumed  # type: ignore[union-attr]
+
+    def test_each_ca_has_its_own(
+        self, orders: PendingOrderStore, connection: redis.Redis, now: datetime
+    ) -> None:
+        """
+        What one CA knows another one does not.
+        """
+        orders.save(NAMES, URL, expires=None, reserved=False, now=now)
+
+        assert PendingOrderStore(connection, "other").find(NAMES) is None
+
+    @pytest.mark.parametrize("expires", [None, datetime(9999, 1, 1, tzinfo=UTC)])
+    def test_redis_forgets_it_after_a_week_at_the_latest(
+        self, orders: PendingOrderStore, connection: redis.Redis, now: datetime, expires: datetime | None
+    ) -> None:
+        """
+        Nothing of ours stays in Redis for ever.
+        """
+        orders.save(NAMES, URL, expires=expires, reserved=False, now=now)
+
+        assert 0 < connection.ttl(f"{ORDERS}ca:{only_key(connection)}") <= timedelta(days=7).total_seconds()
+
+    def test_an_order_that_has_expired_is_no_reason_to_fail(
+        self, orders: PendingOrderStore, now: datetime
+    ) -> None:
+        """
+        The clocks of a CA and of a worker differ.
+        """
+        orders.save(NAMES, URL, expires=now - timedelta(days=1), reserved=False, now=now)
+
+    def test_forgetting_twice_is_no_mistake(self, orders: PendingOrderStore, now: datetime) -> None:
+        """
+        Two workers may come to the same end.
+        """
+        orders.save(NAMES, URL, expires=None, reserved=False, now=now)
+        orders.delete(NAMES)
+        orders.delete(NAMES)
+
+        assert orders.find(NAMES) is None
+
+
+class TestFind:
+    @pytest.mark.parametrize(
+        "planted",
+        [
+            b"\xff",
+            b"[" * 100_000,
+            b"7",
+            b"{}",
+            b'{"url": 7, "names": ["a.org", "b.org"], "expires": "2026-11-30T00:00:00Z", "reserved": true}',
+            b'{"url": "u", "names": ["c.org"], "expires": "2026-11-30T00:00:00Z", "reserved": true}',
+            b'{"url": "u", "names": ["a.org", "b.org"], "expires": "soon", "reserved": true}',
+            b'{"url": "u", "names": [["a.org"]], "expires": "2026-11-30T00:00:00Z", "reserved": true}',
+            b'{"url":"","names":["a.org","b.org"],"expires":"2030-01-01T00:00Z","reserved":true,"resumed":"x"}',
+        ],
+    )
+    def test_what_others_planted_is_none(
+        self, orders: PendingOrderStore, connection: redis.Redis, now: datetime, planted: bytes
+    ) -> None:
+        """
+        Others can write to Redis, too.
+        """
+        orders.save(NAMES, URL, expires=None, reserved=False, now=now)
+        connection.set(f"{ORDERS}ca:{only_key(connection)}", planted)
+
+        assert orders.find(NAMES) is None
+
+
+def only_key(connection: redis.Redis) -> str:
+    """
+    The last part of the only key there is.
+    """
+    (key,) = connection.keys(f"{ORDERS}*")
+    return decode_text(key).rpartition(":")[2]

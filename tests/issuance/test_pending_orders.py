@@ -1,0 +1,314 @@
+"""
+Orders under way at one CA: what an attempt leaves for the next one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.faults import Aftermath, Fault, Flaw
+from certworker.devca.problems import Problem
+from certworker.errors import CertworkerError
+from certworker.errors.acme import BadCertificate
+from certworker.errors.ca import AuthorityUnreachable, ServerInternal
+from certworker.issuance.issuer import Issuer
+from certworker.issuance.pending_orders import MOST_RESUMPTIONS
+from tests.servers.worker import wait_until
+
+NAME = "shop.localhost"
+NAMES = (NAME,)
+
+#: The CA looks for the answer when it stands again.
+SECOND_ATTEMPT_BEGINS_WITHIN_SECONDS = 2.0
+
+
+#: What a validation meets where nothing listens.
+REFUSED = Problem("connection", "Fetching http://shop.localhost/: Connection refused")
+
+
+def failed(issuer: Issuer, url: str) -> bool | None:
+    """
+    Whether the CA has decided that the order at *url* never becomes valid; None: not yet.
+    """
+    try:
+        issuer.client.resume(url, NAMES)
+    except CertworkerError:
+        return True
+    return None
+
+
+def asked(authority: DevelopmentAuthority, kind: str) -> int:
+    """
+    How many requests of *kind* the CA got.
+    """
+    return sum(each.kind == kind for each in authority.requests)
+
+
+def keys_in(app: App) -> list[Path]:
+    """
+    The keys of orders that are kept.
+    """
+    return sorted(app.settings.state_dir.glob("orders/*/*.pem"))
+
+
+@pytest.fixture
+def issuer(app: App) -> Issuer:
+    """
+    The only desk of the house.
+    """
+    return app.issuers[0]
+
+
+class TestResume:
+    @pytest.mark.parametrize("kind", ["authorization", "challenge", "order", "finalize", "certificate"])
+    def test_an_outage_in_the_middle_costs_no_second_order(
+        self, app: App, door_authority: DevelopmentAuthority, kind: str
+    ) -> None:
+        """
+        The next attempt goes on where the CA fell silent.
+        """
+        door_authority.misbehaviour.validation_seconds = SECOND_ATTEMPT_BEGINS_WITHIN_SECONDS
+        door_authority.misbehaviour.fail(kind, Fault())
+        with pytest.raises(ServerInternal):
+            app.issuance.issue(NAMES)
+
+        assert "issued" == app.issuance.issue(NAMES).state
+        assert (1, 1) == (asked(door_authority, "newOrder"), len({app.issuance.issue(NAMES).facts.serial}))
+
+    def test_an_answer_that_got_lost_costs_no_second_order(
+        self, app: App, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        The CA has issued, and nobody heard of it; the key is still there.
+        """
+        door_authority.misbehaviour.fail("finalize", Fault(cut=True))
+        with pytest.raises(CertworkerError):
+            app.issuance.issue(NAMES)
+        kept = keys_in(app)
+        app.issuance.issue(NAMES)
+
+        assert 1 == len(kept)
+        assert (1, 1) == (asked(door_authority, "newOrder"), asked(door_authority, "finalize"))
+
+    def test_without_its_key_an_order_that_is_signed_is_begun_anew(
+        self, app: App, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Its certificate would fit nothing.
+        """
+        door_authority.misbehaviour.fail("finalize", Fault(cut=True))
+        with pytest.raises(CertworkerError):
+            app.issuance.issue(NAMES)
+        for key in keys_in(app):
+            key.unlink()
+        app.issuance.issue(NAMES)
+
+        assert 2 == asked(door_authority, "newOrder")
+
+    @pytest.mark.parametrize("url", ["http://127.0.0.1:1/order/1", "{}/order/unknown", "nonsense", ""])
+    def test_a_url_that_is_not_of_this_ca_s_orders_is_not_gone_on_with(
+        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority, url: str
+    ) -> None:
+        """
+        Whoever can write to Redis must not make us send signed requests anywhere.
+        """
+        planted = url.format(door_authority.directory_url.rpartition("/")[0])
+        issuer.pending_orders.orders.save(NAMES, planted, expires=None, reserved=False, now=app.clock())
+        app.issuance.issue(NAMES)
+
+        assert 1 == asked(door_authority, "newOrder")
+
+    def test_an_order_for_other_names_is_not_gone_on_with(
+        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        The same, with an order of our own.
+        """
+        other = issuer.client.order(("other.localhost",))
+        issuer.pending_orders.orders.save(NAMES, other.url, expires=None, reserved=False, now=app.clock())
+
+        assert NAMES == app.issuance.issue(NAMES).facts.names
+
+
+class TestFailedOrder:
+    @pytest.mark.parametrize("aftermath", Aftermath)
+    def test_a_failed_validation_is_followed_by_a_new_order(
+        self, app: App, door_authority: DevelopmentAuthority, aftermath: Aftermath
+    ) -> None:
+        """
+        Whatever the CA leaves unfinished: the name is issued once the cause has gone.
+        """
+        door_authority.misbehaviour.aftermath = aftermath
+        door_authority.misbehaviour.refusal = REFUSED
+        with pytest.raises(CertworkerError) as caught:
+            app.issuance.issue(NAMES)
+        assert "http.refused" == caught.value.code
+        door_authority.misbehaviour.reset()
+
+        assert "issued" == app.issuance.issue(NAMES).state
+        assert 2 == asked(door_authority, "newOrder")
+
+    @pytest.mark.parametrize("aftermath", [Aftermath.ORDER_PENDING, Aftermath.AUTHORIZATION_PENDING])
+    def test_an_order_that_failed_behind_our_back_is_replaced_at_once(
+        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority, aftermath: Aftermath
+    ) -> None:
+        """
+        The attempt ended before the CA decided; the order that it left is dead, though it is called pending.
+        """
+        door_authority.misbehaviour.aftermath = aftermath
+        door_authority.misbehaviour.refusal = REFUSED
+        door_authority.misbehaviour.fail("order", Fault())
+        with pytest.raises(ServerInternal):
+            app.issuance.issue(NAMES)
+        url = issuer.pending_orders.orders.find(NAMES).url  # type: ignore[union-attr]
+        wait_until(lambda: failed(issuer, url), lambda: "the CA has not decided")
+        door_authority.misbehaviour.reset()
+
+        assert "issued" == app.issuance.issue(NAMES).state
+        assert 2 == asked(door_authority, "newOrder")
+
+    @pytest.mark.parametrize("kind", ["order", "authorization", "challenge", "finalize", "certificate"])
+    def test_a_failure_of_a_resumed_order_leads_to_a_new_one(
+        self, app: App, door_authority: DevelopmentAuthority, kind: str
+    ) -> None:
+        """
+        An order over which the CA stumbles must not keep a name from its certificate.
+        """
+        door_authority.misbehaviour.fail(kind, Fault(), times=2)
+        for _ in range(2):
+            with pytest.raises(ServerInternal):
+                app.issuance.issue(NAMES)
+        assert 1 == asked(door_authority, "newOrder")
+
+        assert "issued" == app.issuance.issue(NAMES).state
+        assert 2 == asked(door_authority, "newOrder")
+
+    def test_an_unreachable_ca_says_nothing_about_the_order(
+        self, app: App, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        After the outage the same order is finished.
+        """
+        door_authority.misbehaviour.fail("finalize", Fault(cut=True))
+        for _ in range(3):
+            with pytest.raises(AuthorityUnreachable):
+                app.issuance.issue(NAMES)
+            door_authority.stop()
+        door_authority.start()
+
+        assert "issued" == app.issuance.issue(NAMES).state
+        assert (1, 1) == (asked(door_authority, "newOrder"), asked(door_authority, "finalize"))
+
+    def test_an_order_is_resumed_six_times_at_most(
+        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A CA that signs without end, or an order that ends each worker, costs a new order now and then.
+        """
+        door_authority.misbehaviour.fail("finalize", Fault(cut=True))
+        with pytest.raises(AuthorityUnreachable):
+            app.issuance.issue(NAMES)
+        found = issuer.pending_orders.find(NAMES)
+        assert found is not None
+        issuer.pending_orders.orders.save(
+            NAMES, found.url, expires=None, reserved=False, now=app.clock(), resumed=MOST_RESUMPTIONS
+        )
+
+        assert "issued" == app.issuance.issue(NAMES).state
+        assert 2 == asked(door_authority, "newOrder")
+
+    def test_each_resumption_is_counted_before_the_ca_is_asked(
+        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        The worker may not survive it.
+        """
+        door_authority.misbehaviour.fail("finalize", Fault(cut=True))
+        with pytest.raises(AuthorityUnreachable):
+            app.issuance.issue(NAMES)
+        for _ in range(2):
+            issuer.pending_orders.resume(NAMES, force=False)
+
+        assert 2 == issuer.pending_orders.find(NAMES).resumed  # type: ignore[union-attr]
+
+
+class TestForce:
+    def test_it_drops_the_order_of_an_attempt_that_has_failed(
+        self, app: App, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A person who insists wants a new order, not the one that does not get on.
+        """
+        door_authority.misbehaviour.fail("certificate", Fault())
+        with pytest.raises(ServerInternal):
+            app.issuance.issue(NAMES)
+
+        assert "issued" == app.issuance.issue(NAMES, force=True).state
+        assert 2 == asked(door_authority, "newOrder")
+        assert [] == keys_in(app)
+
+    def test_it_resumes_the_order_of_a_worker_that_died(
+        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        The same forced request may have placed it: nothing is ordered twice.
+        """
+        issuer.pending_orders.place(NAMES, None)
+
+        assert "issued" == app.issuance.issue(NAMES, force=True).state
+        assert 1 == asked(door_authority, "newOrder")
+
+
+class TestForget:
+    def test_nothing_is_left_of_an_order_in_service(self, app: App, issuer: Issuer) -> None:
+        """
+        A key lies where it serves, and nowhere else.
+        """
+        app.issuance.issue(NAMES)
+
+        assert issuer.pending_orders.find(NAMES) is None
+        assert [] == keys_in(app)
+
+    def test_a_failed_validation_ends_the_order(
+        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        The CA has given it up, too.
+        """
+        with pytest.raises(CertworkerError):
+            app.issuance.issue(("unreachable.invalid",))
+
+        assert issuer.pending_orders.find(("unreachable.invalid",)) is None
+
+    def test_a_certificate_that_is_wrong_is_not_fetched_again_and_again(
+        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        The same order would bring the same certificate.
+        """
+        door_authority.misbehaviour.flaws = frozenset({Flaw.OTHER_KEY})
+        with pytest.raises(BadCertificate):
+            app.issuance.issue(NAMES)
+        door_authority.misbehaviour.reset()
+
+        assert "issued" == app.issuance.issue(NAMES).state
+        assert 2 == asked(door_authority, "newOrder")
+
+    def test_an_order_that_somebody_insisted_on_is_finished_although_nothing_is_due(
+        self, app: App, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        The next look does not know that somebody had insisted; the order under way does.
+        """
+        first = app.issuance.issue(NAMES)
+        door_authority.misbehaviour.fail("certificate", Fault())
+        with pytest.raises(CertworkerError):
+            app.issuance.issue(NAMES, force=True)
+        second = app.issuance.issue(NAMES)
+
+        assert first.facts.serial != second.facts.serial
+        assert 2 == asked(door_authority, "newOrder")

@@ -1,0 +1,105 @@
+"""
+The end of a name.
+"""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.faults import Fault
+from certworker.errors.ca import ServerInternal
+from certworker.errors.worker import AlreadyUnderWay
+from certworker.worker.producer import queue_length
+
+NAME = "shop.localhost"
+BESIDE = f"www.{NAME}"
+
+
+class TestRemove:
+    def test_it_is_served_kept_and_renewed_no_more(self, app: App) -> None:
+        """
+        A customer has left.
+        """
+        app.issuance.issue((NAME,))
+
+        assert app.removal.remove(NAME)
+        assert app.traefik.files(NAME) is None
+        assert app.certificates.current(NAME) is None
+        assert NAME not in app.agenda
+        assert app.records.read(NAME) is None
+        assert 0 == app.reconciler.reconcile()
+
+    def test_it_is_told_for_the_record(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        Somebody will ask who took the site down, and when.
+        """
+        with caplog.at_level(logging.INFO, "certworker"):
+            app.removal.remove(NAME)
+
+        assert [(NAME, "audit")] == [(line.domain, line.event) for line in caplog.records]  # type: ignore[attr-defined]
+        assert "unknown; there was nothing to take out of service" == caplog.messages[-1]
+        app.issuance.issue((NAME,))
+        with caplog.at_level(logging.INFO, "certworker"):
+            app.removal.remove(NAME)
+        assert "taken out of service" == caplog.messages[-1]
+
+    def test_what_is_unknown_is_no_failure(self, app: App) -> None:
+        """
+        A file of names to remove may be used twice.
+        """
+        assert not app.removal.remove(NAME)
+
+    def test_a_name_that_never_got_a_certificate_is_asked_for_no_more(self, app: App) -> None:
+        """
+        It would fail for ever.
+        """
+        app.agenda.put(NAME, app.clock())
+
+        assert app.removal.remove(NAME)
+        assert NAME not in app.agenda
+
+    def test_names_beside_it_get_a_certificate_without_it(self, app: App) -> None:
+        """
+        Or their next renewal would bring it back.
+        """
+        app.issuance.issue((NAME, BESIDE))
+        app.removal.remove(NAME)
+
+        assert app.traefik.files(BESIDE)
+        assert 1 == queue_length(app.connection)
+        app.issuance.issue((BESIDE,))
+        facts = app.certificates.metadata(BESIDE)
+        assert facts
+        assert (BESIDE,) == facts.names
+
+    @pytest.mark.parametrize("names", [(NAME,), (NAME, BESIDE)])
+    def test_a_pending_order_is_dropped(
+        self, app: App, door_authority: DevelopmentAuthority, names: tuple[str, ...]
+    ) -> None:
+        """
+        Should the name come back, it begins with a new order.
+        """
+        door_authority.misbehaviour.fail("certificate", Fault())
+        with pytest.raises(ServerInternal):
+            app.issuance.issue(names)
+        (issuer,) = app.issuers
+        assert issuer.pending_orders.find(names)
+
+        app.removal.remove(NAME)
+
+        assert issuer.pending_orders.find(names) is None
+        assert [] == list(app.settings.state_dir.glob("orders/*/*.pem"))
+
+    def test_not_while_a_certificate_for_it_is_being_issued(self, app: App) -> None:
+        """
+        It would be back a second later.
+        """
+        app.issuance.issue((NAME,))
+        with app.locks.hold([NAME]), pytest.raises(AlreadyUnderWay):
+            app.removal.remove(NAME)
+
+        assert app.traefik.files(NAME)

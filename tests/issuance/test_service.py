@@ -1,0 +1,301 @@
+"""
+The page that tells the story, with real rooms on every side.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.app import App
+from certworker.certificates import Certificate
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.errors import CertworkerError
+from certworker.errors.config import EmailMissing, NotProduction, WouldReplacePublic
+from certworker.errors.worker import AlreadyUnderWay
+from tests.app_fixture import open_app
+
+NAME = "shop.localhost"
+
+
+@pytest.fixture
+def authority(door_authority: DevelopmentAuthority) -> DevelopmentAuthority:
+    """
+    The CA of the house.
+    """
+    return door_authority
+
+
+def orders(authority: DevelopmentAuthority) -> int:
+    """
+    How many orders the CA was asked for.
+    """
+    return sum(asked.kind == "newOrder" for asked in authority.requests)
+
+
+def served(app: App, name: str) -> Certificate:
+    """
+    The certificate that whoever follows Traefik's file finds.
+    """
+    files = app.traefik.files(name)
+    assert files is not None
+    stored = app.certificates.current(name)
+    assert stored is not None
+    assert files == (stored.directory / "fullchain.pem", stored.directory / "privkey.pem")
+    return stored.certificate
+
+
+class TestIssue:
+    def test_a_new_name_gets_a_certificate_that_traefik_can_serve(self, app: App) -> None:
+        """
+        The main job.
+        """
+        outcome = app.issuance.issue((NAME,))
+
+        assert "issued" == outcome.state
+        assert (NAME,) == served(app, NAME).names
+
+    def test_a_certificate_that_is_not_due_is_kept(self, app: App, authority: DevelopmentAuthority) -> None:
+        """
+        Asking twice is free: the second job finds the first one's work.
+        """
+        first = app.issuance.issue((NAME,))
+        second = app.issuance.issue((NAME,))
+
+        assert "kept" == second.state
+        assert first.facts == second.facts
+        assert 1 == orders(authority)
+
+    @pytest.mark.parametrize("seconds", [3, 900])
+    def test_a_certificate_is_not_checked_at_once_however_short_it_lives(
+        self, app: App, authority: DevelopmentAuthority, seconds: int
+    ) -> None:
+        """
+        Nothing else would slow down the orders at a CA that signs for seconds.
+        """
+        authority.lifetime = timedelta(seconds=seconds)
+        before = app.clock()
+
+        outcome = app.issuance.issue((NAME,))
+
+        assert outcome.next_check >= before + timedelta(seconds=5)
+        assert outcome.next_check < outcome.facts.not_after or seconds < 5
+
+    def test_force_issues_anew(self, app: App, authority: DevelopmentAuthority) -> None:
+        """
+        After a key was lost to a stranger, nobody wants to hear that the certificate is still valid.
+        """
+        first = app.issuance.issue((NAME,))
+        second = app.issuance.issue((NAME,), force=True)
+
+        assert first.facts.serial != second.facts.serial
+        assert second.facts.serial == served(app, NAME).serial
+        assert 2 == orders(authority)
+
+    def test_several_names_share_one_certificate_and_one_generation(self, app: App) -> None:
+        """
+        Each name has its own file for Traefik, and all of them lead to the same pair.
+        """
+        names = (NAME, f"www.{NAME}")
+        app.issuance.issue(names)
+
+        assert set(names) == set(served(app, names[0]).names)
+        assert app.traefik.files(names[0]) == app.traefik.files(names[1])
+
+    def test_a_name_that_joins_a_set_means_a_new_certificate(
+        self, app: App, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A certificate for one name is none for two.
+        """
+        app.issuance.issue((NAME,))
+        outcome = app.issuance.issue((NAME, f"www.{NAME}"))
+
+        assert "issued" == outcome.state
+        assert 2 == orders(authority)
+
+    @pytest.mark.parametrize("asked", [(NAME,), (f"WWW.{NAME}".lower(),), (f"www.{NAME}", NAME)])
+    def test_a_request_for_some_names_of_a_valid_certificate_keeps_it(
+        self, app: App, authority: DevelopmentAuthority, asked: tuple[str, ...]
+    ) -> None:
+        """
+        It serves them; nothing is ordered, and no name loses anything.
+        """
+        first = app.issuance.issue((NAME, f"www.{NAME}", f"shop.{NAME}"))
+        outcome = app.issuance.issue(asked)
+
+        assert ("kept", asked[0]) == (outcome.state, outcome.facts.names[0])
+        assert first.facts.serial == outcome.facts.serial
+        assert {served(app, name).serial for name in first.facts.names} == {first.facts.serial}
+        assert 1 == orders(authority)
+
+    def test_when_it_is_due_it_is_renewed_for_all_its_names(
+        self, app: App, authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The log says for which names, besides the one that was requested.
+        """
+        names = (NAME, f"www.{NAME}")
+        app.issuance.issue(names)
+        due = replace(
+            app.issuance, decide=lambda facts, now: replace(app.issuance.decide(facts, now), due=True)
+        )
+        with caplog.at_level(logging.INFO, "certworker"):
+            outcome = due.issue((f"www.{NAME}",))
+
+        assert ("issued", set(names)) == (outcome.state, set(outcome.facts.names))
+        assert {served(app, name).serial for name in names} == {outcome.facts.serial}
+        assert f"also for {NAME}: they are renewed together" in caplog.text
+        assert 2 == orders(authority)
+
+    def test_force_orders_exactly_the_names_of_the_request(self, app: App) -> None:
+        """
+        So a name leaves a certificate; the other one is served as before.
+        """
+        first = app.issuance.issue((NAME, f"www.{NAME}"))
+        outcome = app.issuance.issue((NAME,), force=True)
+
+        assert (NAME,) == outcome.facts.names
+        assert (outcome.facts.serial, first.facts.serial) == (
+            served(app, NAME).serial,
+            served(app, f"www.{NAME}").serial,
+        )
+
+    def test_a_name_that_has_left_is_not_renewed_with_the_others(
+        self, app: App, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        It has a certificate of its own, and the valid one of the others is kept for them.
+        """
+        first = app.issuance.issue((NAME, f"www.{NAME}"))
+        app.issuance.issue((f"www.{NAME}",), force=True)
+
+        outcome = app.issuance.issue((NAME,))
+        assert ("kept", first.facts.serial) == (outcome.state, outcome.facts.serial)
+        due = replace(
+            app.issuance, decide=lambda facts, now: replace(app.issuance.decide(facts, now), due=True)
+        )
+        assert (NAME,) == due.issue((NAME,)).facts.names
+        assert 3 == sum(asked.kind == "finalize" for asked in authority.requests)
+
+    def test_a_lost_file_of_the_proxy_is_written_again_without_an_order(
+        self, app: App, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Whatever happened to the proxy's directory, the certificate is still there.
+        """
+        app.issuance.issue((NAME,))
+        app.traefik.remove(NAME)
+        app.issuance.issue((NAME,))
+
+        assert NAME in served(app, NAME).names
+        assert 1 == orders(authority)
+
+    def test_the_answer_to_the_challenge_is_gone_afterwards(self, app: App) -> None:
+        """
+        Neither the responder nor the webroot answers for what nobody asks any longer.
+        """
+        app.issuance.issue((NAME,))
+
+        assert {} == app.tokens.all()
+        assert app.settings.webroot is not None
+        assert [] == list((app.settings.webroot / ".well-known/acme-challenge").iterdir())
+
+    def test_the_next_look_stands_on_the_agenda(self, app: App) -> None:
+        """
+        Whatever is not on the agenda is not renewed.
+        """
+        outcome = app.issuance.issue((NAME,))
+
+        assert outcome.next_check.timestamp() == pytest.approx(app.agenda.moment(NAME).timestamp())  # type: ignore[union-attr]
+
+    def test_two_at_a_time_are_one(self, app: App) -> None:
+        """
+        The one who comes second is told so at once; a slot never waits.
+        """
+        with app.locks.hold([NAME]), pytest.raises(AlreadyUnderWay):
+            app.issuance.issue((NAME,))
+
+
+class TestFailure:
+    def test_it_is_recorded_with_its_remedy_and_the_next_attempt(
+        self, app: App, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        Nothing is given up in silence.
+        """
+        with pytest.raises(CertworkerError) as caught:
+            app.issuance.issue(("unreachable.invalid",))
+
+        record = app.records.read("unreachable.invalid")
+        assert record is not None
+        assert ("failed", caught.value.code, 1) == (record.state, record.code, record.attempts)
+        assert record.remedy
+        assert record.next_check is not None
+        assert record.next_check > app.clock()
+
+    def test_what_was_in_service_stays_in_service(self, app: App, authority: DevelopmentAuthority) -> None:
+        """
+        A failed renewal changes nothing for visitors.
+        """
+        first = app.issuance.issue((NAME,))
+        authority.stop()
+        with pytest.raises(CertworkerError):
+            app.issuance.issue((NAME,), force=True)
+
+        assert first.facts.serial == served(app, NAME).serial
+
+    def test_an_answer_that_failed_is_taken_away(self, app: App) -> None:
+        """
+        The clean-up belongs to the block, not to somebody's memory.
+        """
+        with pytest.raises(CertworkerError):
+            app.issuance.issue(("unreachable.invalid",))
+
+        assert {} == app.tokens.all()
+
+
+class TestWhoMayIssue:
+    def test_a_public_ca_wants_production_and_a_contact(
+        self, tmp_path: Path, connection: Redis, authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        What is missing fails the job with its code, and the CA is not asked.
+        """
+        for more, failure in (({}, NotProduction), ({"_APP_ENV": "production"}, EmailMissing)):
+            settings = {"CERTWORKER_PRIVATE_NETWORK": "false", **more}
+            with (
+                open_app(tmp_path, connection, authority.directory_url, http_port, variables=settings) as app,
+                pytest.raises(failure),
+            ):
+                app.issuance.issue(("shop.example.org",))
+
+        assert 0 == orders(authority)
+
+    def test_a_development_certificate_never_replaces_a_public_one(
+        self, tmp_path: Path, connection: Redis, authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        A forgotten variable must not take a padlock away.
+        """
+        public = {
+            "CERTWORKER_PRIVATE_NETWORK": "false",
+            "_APP_ENV": "production",
+            "_APP_EMAIL_CERTIFICATES": "ops@shop.dev",
+        }
+        with open_app(tmp_path, connection, authority.directory_url, http_port, variables=public) as app:
+            app.issuance.issue((NAME,))
+        with (
+            open_app(
+                tmp_path, connection, authority.directory_url, http_port, CERTWORKER_AUTHORITY="development"
+            ) as app,
+            pytest.raises(WouldReplacePublic),
+        ):
+            app.issuance.issue((NAME,), force=True)
+
+        assert 1 == orders(authority)

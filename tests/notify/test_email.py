@@ -1,0 +1,239 @@
+"""
+Mail, handed in to a real server.
+"""
+
+from __future__ import annotations
+
+import hmac
+import smtplib
+import socket
+import socketserver
+import ssl
+import threading
+import time
+from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from certworker.notify.email import Mailer, MailServer
+from tests.notify.test_message import FAILED
+from tests.servers.listening import TcpServer
+from tests.servers.mail import MailReceiver
+from tests.servers.ports import free_port
+
+
+def postbox(
+    port: int,
+    secure: Literal["", "tls", "ssl"] = "",
+    username: str | None = None,
+    password: str | None = None,
+) -> Mailer:
+    """
+    A postbox for a server on this machine.
+    """
+    server = MailServer("127.0.0.1", port, secure, username, password)
+    return Mailer(server, "core@example.org", "My%20Appwrite", ("ops@example.org",))
+
+
+class TestSend:
+    def test_a_mail_has_text_and_html_and_comes_from_whom_the_settings_name(self) -> None:
+        """
+        The sender's name may be URL-encoded, as in Appwrite's files.
+        """
+        with MailReceiver() as receiver:
+            postbox(receiver.port).send([FAILED])
+        (mail,) = receiver.mails
+
+        assert "My Appwrite <core@example.org>" == mail["From"]
+        assert "ops@example.org" == mail["To"]
+        assert "shop.example.org" in mail["Subject"]
+        parts = {part.get_content_type(): part.get_content() for part in mail.iter_parts()}
+        assert FAILED.remedy in parts["text/plain"]
+        assert "<html>" in parts["text/html"]
+
+    def test_a_server_that_asks_for_a_password_gets_it(self) -> None:
+        """
+        And refuses a wrong one as an OSError, like everything else.
+        """
+        with MailReceiver(password="secret") as receiver:
+            postbox(receiver.port, "", "me", "secret").send([FAILED])
+            with pytest.raises(smtplib.SMTPAuthenticationError):
+                postbox(receiver.port, "", "me", "wrong").send([FAILED])
+
+        assert 1 == len(receiver.mails)
+
+    def test_tls_is_used_where_the_server_offers_it(self, tmp_path: Path) -> None:
+        """
+        Nobody has to ask for it.
+        """
+        with MailReceiver(starttls=tmp_path) as receiver:
+            postbox(receiver.port).send([FAILED])
+
+        assert [True] == receiver.encrypted
+
+    def test_tls_that_was_asked_for_is_verified(self, tmp_path: Path) -> None:
+        """
+        A stranger's certificate gets neither password nor mail.
+        """
+        with MailReceiver(starttls=tmp_path) as receiver, pytest.raises(ssl.SSLError):
+            postbox(receiver.port, "tls").send([FAILED])
+
+        assert [] == receiver.mails
+
+    @pytest.mark.parametrize("secure", ["", "tls", "ssl"])
+    def test_a_server_that_is_away_is_an_oserror(self, secure: Literal["", "tls", "ssl"]) -> None:
+        """
+        The post office keeps the letter.
+        """
+        with pytest.raises(OSError, match="refused"):
+            postbox(free_port(), secure).send([FAILED])
+
+    @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
+    def test_users_and_passwords_may_have_any_letters(self, mechanism: str) -> None:
+        """
+        They go to the server in UTF-8 (RFC 4616, section 2).
+        """
+        with MailReceiver(password="pässwört €", mechanisms=(mechanism,)) as receiver:
+            postbox(receiver.port, "", "jürgen", "pässwört €").send([FAILED])
+
+        assert ["jürgen"] == receiver.users
+
+    def test_a_challenge_is_answered(self) -> None:
+        """
+        The password itself is not sent (the example of RFC 2195, section 2, with a password of that kind).
+        """
+        challenge = b"<1896.697170952@postoffice.reston.mci.net>"
+        proof = hmac.new("tänstääftänstääf".encode(), challenge, "md5").hexdigest()
+        answers = {
+            b"EHLO": b"250-here\r\n250 AUTH CRAM-MD5\r\n",
+            b"AUTH": b"334 " + b64encode(challenge) + b"\r\n",
+            b64encode(f"tim {proof}".encode()): b"235 welcome\r\n",
+            b"MAIL": b"250 OK\r\n",
+            b"RCPT": b"250 OK\r\n",
+            b"DATA": b"354 go ahead\r\n",
+            b".": b"250 OK\r\n",
+        }
+        with scripted(answers) as port:
+            postbox(port, "", "tim", "tänstääftänstääf").send([FAILED])
+
+    def test_a_server_without_a_known_mechanism_refuses(self) -> None:
+        """
+        Its administrator reads why.
+        """
+        answers = {b"EHLO": b"250-here\r\n250 AUTH GSSAPI\r\n"}
+        with scripted(answers) as port, pytest.raises(smtplib.SMTPException, match="no mechanism"):
+            postbox(port, "", "me", "secret").send([FAILED])
+
+    def test_a_sender_of_any_letters_needs_a_server_that_takes_them(self) -> None:
+        """
+        RFC 6531 calls that SMTPUTF8.
+        """
+        with MailReceiver(smtputf8=True) as able, MailReceiver() as unable:
+            for receiver in (able, unable):
+                sender = replace(postbox(receiver.port), sender="bücher@example.org", sender_name="Bücher")
+                if receiver is able:
+                    sender.send([FAILED])
+                else:
+                    with pytest.raises(smtplib.SMTPNotSupportedError):
+                        sender.send([FAILED])
+
+        assert ["bücher@example.org"] == able.senders
+        assert "Bücher <bücher@example.org>" == able.mails[0]["From"]
+        assert [] == unable.senders
+
+    def test_a_server_that_says_goodbye_badly_has_the_mail_all_the_same(self) -> None:
+        """
+        Otherwise it would get the same mail twice a minute.
+        """
+        answers = {
+            b"EHLO": b"250 here\r\n",
+            b"MAIL": b"250 OK\r\n",
+            b"RCPT": b"250 OK\r\n",
+            b"DATA": b"354 go ahead\r\n",
+            b".": b"250 OK\r\n",
+            b"QUIT": b"421 too busy\r\n",
+        }
+        with scripted(answers) as port:
+            postbox(port).send([FAILED])
+
+    def test_several_people_get_it(self) -> None:
+        """
+        The address is as free as that of any mail.
+        """
+        with MailReceiver() as receiver:
+            replace(postbox(receiver.port), recipients=("ops@example.org", "dev@example.org")).send([FAILED])
+
+        assert "ops@example.org, dev@example.org" == receiver.mails[0]["To"]
+
+    @pytest.mark.parametrize("trickled", [b"220-", b"250-"])
+    def test_a_server_that_never_ends_its_answer_is_given_up(self, trickled: bytes) -> None:
+        """
+        Each of its lines comes in time, all of them together do not.
+        """
+        greeting = b"220 here\r\n" if trickled == b"250-" else b""
+        server = trickling(greeting, trickled + b"more\r\n")
+        with server as port, pytest.raises(OSError, match=r"within 0\.3 s"):
+            replace(postbox(port), seconds=0.3).send([FAILED])
+
+    def test_the_name_of_this_machine_is_not_sought_in_dns(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        A resolver that is away would hold the mail up; its address is good enough (RFC 5321, section 4.1.3).
+        """
+        monkeypatch.setattr(socket, "gethostname", lambda: "0123456789ab")
+        monkeypatch.setattr(socket, "getfqdn", lambda *_: pytest.fail("DNS was asked"))
+        greeted: list[bytes] = []
+        with scripted({}, greeted) as port, pytest.raises(smtplib.SMTPException):
+            postbox(port).send([FAILED])
+
+        assert b"EHLO [127.0.0.1]" == greeted[0].upper()
+
+
+@contextmanager
+def scripted(answers: Mapping[bytes, bytes], heard: list[bytes] | None = None) -> Iterator[int]:
+    """
+    The port of a server that answers each line by its first word; what *answers* does not know is refused.
+    """
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.wfile.write(b"220 here\r\n")
+            mail = False
+            for line in self.rfile:
+                word = line.strip().split(b" ")[0]
+                if heard is not None:
+                    heard.append(line.strip())
+                if mail and word != b".":
+                    continue
+                # Only the words of SMTP are without case.
+                mail = word.upper() == b"DATA"
+                self.wfile.write(answers.get(word) or answers.get(word.upper()) or b"500 what?\r\n")
+
+    with TcpServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@contextmanager
+def trickling(greeting: bytes, line: bytes) -> Iterator[int]:
+    """
+    The port of a server that sends *greeting*, then *line* again and again.
+    """
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            with suppress(OSError):
+                self.wfile.write(greeting)
+                for _ in range(1_000):
+                    self.wfile.write(line)
+                    time.sleep(0.02)
+
+    with TcpServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()

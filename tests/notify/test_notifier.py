@@ -1,0 +1,344 @@
+"""
+Who is told what, and how often.
+"""
+
+from __future__ import annotations
+
+import http.client
+import logging
+import socket
+import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis import Redis
+
+from certworker.errors import CertworkerError
+from certworker.errors.acct import AccountBlocked
+from certworker.errors.config import EmailMissing
+from certworker.errors.fs import VolumeFault
+from certworker.errors.http import HttpTimeout
+from certworker.errors.rate import Paused
+from certworker.notify import email, webhook
+from certworker.notify.message import Notification
+from certworker.notify.notifier import Channel, Notifier
+from certworker.settings import load
+from certworker.state.outbox import DELIVERY_TIMEOUT, OUTBOX, NotificationLog, Outbox
+from certworker.validity import Validity
+from tests.servers.mail import MailReceiver
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+LIFE = Validity(NOW, NOW + timedelta(days=90), "04ab")
+FAILURE = HttpTimeout(name="shop.example.org", address="203.0.113.7", detail="time-out")
+NAME = "shop.example.org"
+UNREADABLE = "broken.example.org"
+
+
+class Receiver:
+    """
+    One who reads letters, or is away.
+    """
+
+    def __init__(self) -> None:
+        self.letters: list[list[Notification]] = []
+        #: What it raises; None: it is there.
+        self.fault: Exception | None = None
+
+    def __call__(self, notices: Sequence[Notification]) -> None:
+        """
+        Take a letter.
+        """
+        if self.fault:
+            raise self.fault
+        self.letters.append(list(notices))
+
+
+@pytest.fixture
+def receiver() -> Receiver:
+    """
+    One who reads letters.
+    """
+    return Receiver()
+
+
+def life_of(name: str) -> Validity | None:
+    """
+    What the volume has for *name*.
+    """
+    if name == UNREADABLE:
+        raise VolumeFault(path="/storage", reason="input/output error")
+    return LIFE if name == NAME else None
+
+
+@pytest.fixture
+def office(connection: Redis, receiver: Receiver) -> Notifier:
+    """
+    A post office with one channel.
+    """
+    channels = {"mail": Channel(Outbox(connection, "mail"), receiver)}
+    return Notifier(NotificationLog(connection), channels, life_of, instance="example.org")
+
+
+class TestFailed:
+    def test_the_first_failure_is_told_and_the_tenth_is_not(
+        self, office: Notifier, receiver: Receiver
+    ) -> None:
+        """
+        Never one letter per attempt.
+        """
+        for _ in range(10):
+            office.notify_failed(NAME, FAILURE, NOW, NOW)
+            office.deliver("mail")
+
+        assert [["failed"]] == [[notice.kind for notice in letter] for letter in receiver.letters]
+
+    def test_many_failures_at_once_are_one_letter(self, office: Notifier, receiver: Receiver) -> None:
+        """
+        When the firewall closes, every name fails.
+        """
+        for number in range(30):
+            office.notify_failed(f"shop{number}.example.org", FAILURE, NOW, NOW)
+        office.deliver("mail")
+
+        assert [30] == [len(letter) for letter in receiver.letters]
+
+    def test_becoming_overdue_is_told_although_the_failure_was(
+        self, office: Notifier, receiver: Receiver
+    ) -> None:
+        """
+        It is getting late, and that is news.
+        """
+        office.notify_failed(NAME, FAILURE, NOW, NOW + timedelta(days=61))
+        office.notify_failed(NAME, FAILURE, NOW, NOW + timedelta(days=80))
+        office.deliver("mail")
+
+        assert ["failed", "overdue"] == [notice.kind for notice in receiver.letters[0]]
+        assert 10 == receiver.letters[0][1].days_left
+
+    @pytest.mark.parametrize(
+        "failure",
+        [
+            EmailMissing(),
+            AccountBlocked(authority="a CA", detail="blocked"),
+            Paused(authority="a CA", name=NAME, url="https://ca.example/unpause"),
+        ],
+        ids=lambda failure: failure.code,
+    )
+    def test_what_nobody_else_ends_needs_a_human_once(
+        self, office: Notifier, receiver: Receiver, failure: CertworkerError
+    ) -> None:
+        """
+        Nothing goes on by itself, be it tried again every day or never; that it had failed before is no news.
+        """
+        office.notify_failed(NAME, FAILURE, NOW, NOW)
+        for _ in range(3):
+            office.notify_failed(NAME, failure, None, NOW)
+        office.deliver("mail")
+
+        assert [[("failed", FAILURE.code), ("action", failure.code)]] == [
+            [(notice.kind, notice.code) for notice in letter] for letter in receiver.letters
+        ]
+
+
+class TestInService:
+    @pytest.mark.parametrize(
+        ("name", "after", "expected"),
+        [
+            (NAME, timedelta(days=1), ("valid", 89)),
+            (NAME, timedelta(days=90), ("expired", None)),
+            ("new.example.org", timedelta(), ("none", None)),
+            (UNREADABLE, timedelta(), ("unknown", None)),
+        ],
+    )
+    def test_a_notice_says_what_the_volume_has(
+        self,
+        office: Notifier,
+        receiver: Receiver,
+        name: str,
+        after: timedelta,
+        expected: tuple[str, int | None],
+    ) -> None:
+        """
+        A notice never contradicts what is in service, and claims nothing where that is not known.
+        """
+        office.notify_failed(name, FAILURE, None, NOW + after)
+        office.deliver("mail")
+        notice = receiver.letters[0][0]
+
+        assert expected == (notice.in_service, notice.days_left)
+
+    def test_it_has_moment_host_instance_and_an_id_of_its_own(
+        self, office: Notifier, receiver: Receiver
+    ) -> None:
+        """
+        A reader with several installations knows which one writes; a program recognizes a second delivery.
+        """
+        office.notify_failed(NAME, FAILURE, NOW + timedelta(hours=1), NOW)
+        office.notify_failed("other.example.org", FAILURE, None, NOW)
+        office.deliver("mail")
+        (letter,) = receiver.letters
+        notice = next(each for each in letter if each.name == NAME)
+
+        assert ("2026-11-23T12:00:00Z", "2026-11-23T13:00:00Z") == (notice.moment, notice.next_attempt)
+        assert (socket.gethostname(), "example.org") == (notice.host, notice.instance)
+        assert 2 == len({each.id for each in letter})
+
+
+class TestSucceeded:
+    def test_a_recovery_is_told_once_and_only_after_a_failure(
+        self, office: Notifier, receiver: Receiver
+    ) -> None:
+        """
+        Ordinary renewals are no news.
+        """
+        office.notify_recovered(NAME, NOW)
+        office.notify_failed(NAME, FAILURE, NOW, NOW)
+        office.notify_recovered(NAME, NOW)
+        office.notify_recovered(NAME, NOW)
+        office.deliver("mail")
+
+        assert [["failed", "recovered"]] == [
+            [notice.kind for notice in letter] for letter in receiver.letters
+        ]
+
+
+class TestDeliver:
+    def test_a_receiver_that_is_away_is_told_of_once_and_gets_its_letters_later(
+        self, office: Notifier, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A broken mail server harms no job, and is itself in the log.
+        """
+        receiver.fault = OSError("away")
+        office.notify_failed(NAME, FAILURE, NOW, NOW)
+        with caplog.at_level(logging.WARNING, "certworker"):
+            office.deliver("mail")
+            office.deliver("mail")
+        receiver.fault = None
+        office.deliver("mail")
+
+        assert 1 == caplog.text.count("notice.undelivered")
+        assert 1 == len(receiver.letters)
+
+
+class TestTrouble:
+    @pytest.mark.parametrize(
+        "fault",
+        [ValueError("odd header"), UnicodeError("idna"), http.client.InvalidURL("bad"), RecursionError()],
+    )
+    def test_whatever_a_channel_raises_is_its_own_trouble(
+        self,
+        office: Notifier,
+        receiver: Receiver,
+        fault: Exception,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """
+        It is logged once, with its traceback where it is a fault of this program, and the letter stays.
+        """
+        receiver.fault = fault
+        office.notify_failed(NAME, FAILURE, NOW, NOW)
+        with caplog.at_level(logging.WARNING, "certworker"):
+            office.deliver("mail")
+            office.deliver("mail")
+        receiver.fault = None
+        office.deliver("mail")
+
+        (record,) = caplog.records
+        assert record.exc_info
+        assert fault is record.exc_info[1]
+        assert 1 == len(receiver.letters)
+
+    def test_the_return_of_a_receiver_is_logged(
+        self, office: Notifier, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        So the line about its absence does not stay the last one.
+        """
+        receiver.fault = OSError("away")
+        office.notify_failed(NAME, FAILURE, NOW, NOW)
+        with caplog.at_level(logging.INFO, "certworker"):
+            office.deliver("mail")
+            receiver.fault = None
+            office.deliver("mail")
+            office.deliver("mail")
+
+        assert 1 == caplog.text.count("the notices by mail are delivered again")
+
+    def test_what_is_no_notice_does_not_stop_the_others(
+        self, office: Notifier, receiver: Receiver, connection: Redis
+    ) -> None:
+        """
+        Anyone who can write to Redis can put anything in front of them.
+        """
+        connection.rpush(f"{OUTBOX}mail", '{"kind": ["a"], "name": "x", "code": "", "message": ""}')
+        office.notify_failed(NAME, FAILURE, NOW, NOW)
+        office.deliver("mail")
+
+        assert [[NAME]] == [[notice.name for notice in letter] for letter in receiver.letters]
+
+
+class TestChannels:
+    def test_a_letter_goes_by_all_of_them_and_none_waits_for_another(self, connection: Redis) -> None:
+        """
+        A receiver that takes its time holds up its own letters only.
+        """
+        inside, release = threading.Event(), threading.Event()
+        quick = Receiver()
+
+        def slow(_: Sequence[Notification]) -> None:
+            inside.set()
+            release.wait(30)
+
+        channels = {
+            "mail": Channel(Outbox(connection, "mail"), slow),
+            "hook": Channel(Outbox(connection, "hook"), quick),
+        }
+        office = Notifier(NotificationLog(connection), channels, life_of, instance="example.org")
+        office.notify_failed(NAME, FAILURE, NOW, NOW)
+        waiting = threading.Thread(target=office.deliver, args=("mail",))
+        waiting.start()
+        inside.wait(30)
+        office.deliver("hook")
+        release.set()
+        waiting.join()
+
+        assert ("mail", "hook") == office.channels
+        assert 1 == len(quick.letters)
+
+
+class TestOf:
+    def test_without_server_and_url_nobody_is_told(self, connection: Redis) -> None:
+        """
+        An empty host means that mail is switched off, as in Appwrite.
+        """
+        office = Notifier.of(load({"_APP_EMAIL_CERTIFICATES": "ops@shop.dev"}), connection, life_of)
+        office.notify_failed(NAME, FAILURE, None, NOW)
+
+        assert [] == connection.keys("certworker:*")
+
+    def test_the_settings_lead_to_a_mailbox(self, connection: Redis) -> None:
+        """
+        From the variables to a mail.
+        """
+        with MailReceiver() as receiver:
+            environ = {
+                "_APP_EMAIL_CERTIFICATES": "ops@shop.dev",
+                "_APP_SMTP_HOST": "127.0.0.1",
+                "_APP_SMTP_PORT": str(receiver.port),
+            }
+            office = Notifier.of(load(environ), connection, life_of)
+            office.notify_failed(NAME, FAILURE, NOW, NOW)
+            office.deliver("mail")
+
+        assert ["ops@shop.dev"] == [mail["To"] for mail in receiver.mails]
+
+
+class TestDeadlines:
+    @pytest.mark.parametrize("seconds", [email.LONGEST_SECONDS, webhook.LONGEST_SECONDS])
+    def test_no_delivery_outlives_its_lock(self, seconds: float) -> None:
+        """
+        A second worker would deliver the same letters.
+        """
+        assert seconds < DELIVERY_TIMEOUT.total_seconds()

@@ -1,0 +1,196 @@
+"""
+Notices by HTTP, to a real receiver.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from threading import Thread
+
+import pytest
+
+from certworker.notify import webhook
+from certworker.notify.webhook import SIGNATURE, Webhook, WebhookRefused
+from tests.notify.test_message import FAILED
+from tests.servers.listening import HttpServer
+from tests.servers.ports import free_port
+from tests.servers.web import WebServer, always, says, trickling
+
+
+class Receiver(HttpServer):
+    """
+    Keeps what is posted, and answers with `status`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.status = 204
+        self.received: list[tuple[str, dict[str, str], bytes]] = []
+
+
+class Handler(BaseHTTPRequestHandler):
+    """
+    One request.
+    """
+
+    server: Receiver
+
+    def do_POST(self) -> None:
+        """
+        Keep it.
+        """
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.received.append((self.path, dict(self.headers), body))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """
+        Say nothing.
+        """
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """
+    A receiver on this machine.
+    """
+    with Receiver() as server:
+        Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+class TestSend:
+    def test_the_receiver_can_check_who_sent_it(self, receiver: Receiver) -> None:
+        """
+        The signature covers the body.
+        """
+        Webhook(f"http://127.0.0.1:{receiver.server_port}/hook?a=b", "secret", private=True).send([FAILED])
+        ((path, headers, body),) = receiver.received
+
+        assert "/hook?a=b" == path
+        assert [FAILED.as_json()] == json.loads(body)["notices"]
+        assert f"sha256={hmac.new(b'secret', body, 'sha256').hexdigest()}" == headers[SIGNATURE]
+
+    def test_the_body_suits_programs_and_chats(self, receiver: Receiver) -> None:
+        """
+        Slack and Mattermost show `text`, Discord `content`, and ntfy what `{{.text}}` in the URL selects.
+        """
+        many = [replace(FAILED, name=f"shop{number}.example.org") for number in range(1_000)]
+        Webhook(f"http://127.0.0.1:{receiver.server_port}/t?tpl=1&m={{{{.text}}}}", None, private=True).send(
+            many
+        )
+        ((path, headers, body),) = receiver.received
+        sent = json.loads(body)
+
+        assert "/t?tpl=1&m=%7B%7B.text%7D%7D" == path
+        assert "application/json" == headers["Content-Type"]
+        assert {"text", "content", "notices"} == set(sent)
+        assert sent["text"] == sent["content"]
+        assert sent["text"].startswith("shop0.example.org: issuance failed\n")
+        assert len(sent["content"]) <= 2_000
+        assert 1_000 == len(sent["notices"])
+
+    def test_a_check_sends_nothing(self, receiver: Receiver) -> None:
+        """
+        The doctor connects, and no chat shows anything.
+        """
+        hook = Webhook(f"http://user:word@127.0.0.1:{receiver.server_port}/secret", None, private=True)
+        hook.check()
+
+        assert [] == receiver.received
+        assert f"127.0.0.1:{receiver.server_port}" == hook.place
+
+    def test_a_check_has_the_failures_of_a_delivery(self) -> None:
+        """
+        A closed port, and an address that is not allowed; the remedy names the setting.
+        """
+        with pytest.raises(OSError, match="refused"):
+            Webhook(f"http://127.0.0.1:{free_port()}/", None, private=True).check()
+        with pytest.raises(WebhookRefused, match="CERTWORKER_PRIVATE_NETWORK=true"):
+            Webhook("https://127.0.0.1/", None, private=False).check()
+
+    def test_a_private_address_is_not_asked_unless_allowed(self, receiver: Receiver) -> None:
+        """
+        Whoever can write a setting should not reach what is inside.
+        """
+        with pytest.raises(WebhookRefused, match="private address"):
+            Webhook(f"http://localhost:{receiver.server_port}/", None, private=False).send([FAILED])
+
+        assert [] == receiver.received
+
+    @pytest.mark.parametrize("status", [302, 404, 500])
+    def test_anything_but_success_keeps_the_letter(self, receiver: Receiver, status: int) -> None:
+        """
+        A redirect is none: it might lead anywhere.
+        """
+        receiver.status = status
+        with pytest.raises(WebhookRefused, match=str(status)):
+            Webhook(f"http://127.0.0.1:{receiver.server_port}/", None, private=True).send([FAILED])
+
+    def test_nobody_there_is_an_oserror(self) -> None:
+        """
+        The post office tries again.
+        """
+        with pytest.raises(OSError, match="refused"):
+            Webhook(f"http://127.0.0.1:{free_port()}/", None, private=True).send([FAILED])
+
+    def test_an_answer_that_never_ends_is_given_up(self) -> None:
+        """
+        Each of its lines comes in time, all of them together do not.
+        """
+        with WebServer(trickling) as server, pytest.raises(TimeoutError, match=r"within 0\.3 s"):
+            Webhook(f"http://127.0.0.1:{server.port}/", None, private=True, seconds=0.3).send([FAILED])
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
+    def test_the_receiver_is_told_its_own_name_and_port(self, host: str) -> None:
+        """
+        A server of many hosts finds the right one by it (RFC 9110, section 7.2).
+        """
+        with WebServer(always(204), host="::1" if "[" in host else "127.0.0.1") as server:
+            Webhook(f"http://{host}:{server.port}/hook", None, private=True).send([FAILED])
+
+        assert [f"{host}:{server.port}/hook"] == server.requests
+
+    def test_the_port_of_the_scheme_is_not_named(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        Some servers compare the header with their name as it is.
+        """
+        with WebServer(always(204)) as server:
+            monkeypatch.setitem(webhook.PORTS, "http", server.port)
+            Webhook("http://localhost/hook", None, private=True).send([FAILED])
+
+        assert ["localhost/hook"] == server.requests
+
+    def test_a_user_in_the_url_is_authenticated(self, receiver: Receiver) -> None:
+        """
+        The receiver may want one.
+        """
+        Webhook(f"http://me:p%C3%A4ss@127.0.0.1:{receiver.server_port}/", None, private=True).send([FAILED])
+        ((_, headers, _),) = receiver.received
+
+        assert "me:päss" == b64decode(headers["Authorization"].removeprefix("Basic ")).decode()
+        assert f"127.0.0.1:{receiver.server_port}" == headers["Host"]
+
+    def test_a_path_of_any_letters_arrives(self, receiver: Receiver) -> None:
+        """
+        It is encoded, not refused.
+        """
+        Webhook(f"http://127.0.0.1:{receiver.server_port}/hök?a=ü#part", None, private=True).send([FAILED])
+        ((path, _, _),) = receiver.received
+
+        assert "/h%C3%B6k?a=%C3%BC" == path
+
+    @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 2000 OK\r\n\r\n"])
+    def test_what_is_no_http_is_an_oserror(self, answer: bytes) -> None:
+        """
+        The URL may lead to anything.
+        """
+        with WebServer(says(answer)) as server, pytest.raises(OSError):  # noqa: PT011 (any of them)
+            Webhook(f"http://127.0.0.1:{server.port}/", None, private=True).send([FAILED])

@@ -1,0 +1,23 @@
+"""
+A pair of files for servers that speak TLS.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.storage.authority import Signer
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """
+    A certificate that nobody trusts, and its key.
+    """
+    place = tmp_path_factory.mktemp("pair")
+    certificate = Signer().certificate("anything.example.org")
+    (place / "fullchain.pem").write_bytes(certificate.fullchain_pem)
+    (place / "privkey.pem").write_bytes(certificate.key.pem)
+    return place / "fullchain.pem", place / "privkey.pem"

@@ -1,0 +1,163 @@
+"""
+Questions to real name servers, and what their answers become.
+"""
+
+from __future__ import annotations
+
+import pytest
+from dns import rrset
+from dns.message import make_query, make_response
+
+from certworker.preflight.dns import query
+from certworker.preflight.dns.query import MAX_ALIASES, SILENT, DnsAnswer, DnsQuestion, query_servers
+from certworker.preflight.dns.records import Caa
+from tests.servers.zones import World
+
+ROWS = {
+    "shop.org": {
+        "A": ["203.0.113.7", "203.0.113.8"],
+        "AAAA": ["2001:db8::7"],
+        "CAA": ['0 issue "letsencrypt.org"', '128 Tbs "unknown"'],
+    },
+    "www.shop.org": {"CNAME": ["shop.org"]},
+    "a.shop.org": {"CNAME": ["b.shop.org"]},
+    "b.shop.org": {"CNAME": ["a.shop.org"]},
+}
+
+
+def heard(world: World, name: str, kind: str, *, unchecked: bool = False) -> DnsAnswer:
+    """
+    What the zone's own server says.
+    """
+    question = DnsQuestion(world.servers[0].address, name, kind, unchecked)
+    return query_servers([question])[question]
+
+
+@pytest.fixture
+def shop(dns_world: World) -> World:
+    """
+    One zone.
+    """
+    dns_world.zone("shop.org", ROWS)
+    return dns_world
+
+
+class TestAsk:
+    def test_records_are_values(self, shop: World) -> None:
+        """
+        Nobody outside of this room knows of packets.
+        """
+        assert {"203.0.113.7", "203.0.113.8"} == set(heard(shop, "shop.org", "A").of("shop.org", "A"))
+        assert ("2001:db8::7",) == heard(shop, "shop.org", "AAAA").of("shop.org", "AAAA")
+
+    def test_caa_records_come_with_flag_and_tag(self, shop: World) -> None:
+        """
+        The flag decides whether an unknown tag is fatal.
+        """
+        found = heard(shop, "shop.org", "CAA").caa["shop.org"]
+
+        assert {Caa(0, "issue", "letsencrypt.org"), Caa(128, "Tbs", "unknown")} == set(found)
+
+    def test_an_alias_is_followed(self, shop: World) -> None:
+        """
+        The addresses are those of what the name stands for.
+        """
+        found = heard(shop, "www.shop.org", "A")
+
+        assert ("shop.org",) == found.aliases("www.shop.org")
+        assert {"203.0.113.7", "203.0.113.8"} == set(found.of("www.shop.org", "A"))
+
+    def test_aliases_of_each_other_end(self, shop: World) -> None:
+        """
+        Two records that point at each other must not hold a job for ever.
+        """
+        looping = DnsAnswer(values={("a", "CNAME"): ("b",), ("b", "CNAME"): ("a",)})
+
+        assert len(looping.aliases("a")) == MAX_ALIASES + 1
+        assert () == looping.of("a", "A")
+
+    def test_no_such_name_is_an_answer(self, shop: World) -> None:
+        """
+        It is told apart from a server that fails.
+        """
+        found = heard(shop, "nowhere.shop.org", "A")
+
+        assert (True, "") == (found.missing, found.error)
+
+    @pytest.mark.parametrize("code", ["SERVFAIL", "REFUSED", "NOTIMP", "FORMERR"])
+    def test_a_failure_has_its_name(self, shop: World, code: str) -> None:
+        """
+        It is what a DNS provider wants to hear.
+        """
+        shop.servers[0].codes["shop.org", "CAA"] = code
+
+        assert code == heard(shop, "shop.org", "CAA").error
+
+    def test_a_long_answer_is_fetched_over_tcp(self, shop: World) -> None:
+        """
+        Twenty addresses with signatures do not fit into a datagram.
+        """
+        shop.servers[0].truncates = True
+
+        assert {"203.0.113.7", "203.0.113.8"} == set(heard(shop, "shop.org", "A").of("shop.org", "A"))
+
+    def test_long_answers_are_fetched_side_by_side(self, shop: World) -> None:
+        """
+        A domain whose server cuts every answer is looked up as quickly as any other.
+        """
+        server = shop.servers[0]
+        server.truncates, server.delay_seconds = True, 0.7
+        questions = [DnsQuestion(server.address, f"{number}.shop.org", "A") for number in range(6)]
+
+        assert {""} == {found.error for found in query_servers(questions).values()}
+
+    def test_an_answer_that_comes_byte_by_byte_is_not_waited_for(
+        self, shop: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A name server could hold a look-up for as long as it likes.
+        """
+        monkeypatch.setattr(query, "TIMEOUT_SECONDS", 0.5)
+        shop.servers[0].truncates, shop.servers[0].trickle_seconds = True, 0.1
+
+        assert SILENT == heard(shop, "shop.org", "A").error
+
+    def test_silence_is_told(self, shop: World) -> None:
+        """
+        It is no statement about the name.
+        """
+        shop.servers[0].silent.add("shop.org")
+
+        assert SILENT == heard(shop, "shop.org", "A").error
+
+    def test_signatures_need_not_be_checked(self, shop: World) -> None:
+        """
+        The difference is what tells broken DNSSEC from a broken server.
+        """
+        shop.servers[0].bogus.add("shop.org")
+
+        assert "SERVFAIL" == heard(shop, "shop.org", "A").error
+        assert "" == heard(shop, "shop.org", "A", unchecked=True).error
+
+    def test_the_reason_of_a_resolver_is_told(self, shop: World) -> None:
+        """
+        RFC 8914 has words for what SERVFAIL alone does not say.
+        """
+        shop.servers[0].bogus.add("shop.org")
+        shop.servers[0].reason = (7, "signature expired")
+
+        assert "SERVFAIL (7 (Signature Expired): signature expired)" == heard(shop, "shop.org", "A").error
+
+
+class TestClasses:
+    def test_a_record_of_another_class_is_left_out(self) -> None:
+        """
+        An address of CHAOS is a name and a number (RFC 1035, section 3.4.1 has those of the Internet).
+        """
+        question = make_query("shop.org", "A")
+        reply = make_response(question)
+        for text in ("shop.org. 60 CH A ns.shop.org. 7", "shop.org. 60 IN A 203.0.113.7"):
+            owner, ttl, of_class, kind, *data = text.split()
+            reply.answer.append(rrset.from_text(owner, int(ttl), of_class, kind, " ".join(data)))
+
+        assert ("203.0.113.7",) == query._heard(reply).of("shop.org", "A")

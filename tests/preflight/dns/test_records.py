@@ -1,0 +1,37 @@
+"""
+What DNS said, as a value.
+"""
+
+from __future__ import annotations
+
+from certworker.preflight.dns.records import DnsRecords, ServerView, in_ca_order
+
+
+class TestRecords:
+    def test_the_domains_own_servers_count_before_any_other(self) -> None:
+        """
+        A CA asks them too; a resolver may tell what was true an hour ago.
+        """
+        own = ServerView("ns1.shop.org", ("203.0.113.7",))
+        public = ServerView("8.8.8.8", ("198.51.100.9",))
+
+        assert own == DnsRecords("shop.org", authoritative=(own,), resolvers=(public,)).view
+
+    def test_a_server_that_failed_leaves_it_to_the_next(self) -> None:
+        """
+        One lame server of several is common, and no CA minds.
+        """
+        lame, public = ServerView("ns1.shop.org", error="REFUSED"), ServerView("8.8.8.8", ("203.0.113.7",))
+
+        assert public == DnsRecords("shop.org", authoritative=(lame,), resolvers=(public,)).view
+        assert None is DnsRecords("shop.org", authoritative=(lame,)).view
+
+
+class TestOrder:
+    def test_ipv6_comes_first(self) -> None:
+        """
+        A stale AAAA record hides a good A record from the CA.
+        """
+        assert ("2001:db8::1", "203.0.113.7", "203.0.113.8") == in_ca_order(
+            ["203.0.113.7", "2001:db8::1", "203.0.113.8", "203.0.113.7"]
+        )

@@ -1,0 +1,310 @@
+"""
+The walk through DNS, in a small DNS of our own.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from certworker.preflight.dns.query import SILENT
+from certworker.preflight.dns.records import Caa
+from certworker.preflight.dns.resolver import LAME, Resolver, system_name_servers
+from tests.servers.zones import World
+
+#: Public, as the addresses of documentation (RFC 5737) are not; nobody connects to them.
+OURS, OTHER = "9.9.9.9", "1.1.1.1"
+
+
+@pytest.fixture
+def resolver(dns_world: World) -> Resolver:
+    """
+    It begins with the resolver of `dns_world`.
+    """
+    return Resolver([dns_world.resolver.address])
+
+
+class TestLookUp:
+    def test_the_domains_own_servers_are_asked(self, dns_world: World, resolver: Resolver) -> None:
+        """
+        A CA asks them, too; what a public resolver still remembers may be an hour old.
+        """
+        dns_world.zone("shop.org", {"www.shop.org": {"A": [OURS]}}, servers=2)
+        dns_world.resolver.rows["www.shop.org"] = {"A": [OTHER]}
+
+        records = resolver.look_up("www.shop.org")
+
+        assert (OURS,) == records.addresses
+        assert ["ns1.shop.org", "ns2.shop.org"] == [view.server for view in records.authoritative]
+        assert [(OTHER,)] == [view.addresses for view in records.resolvers]
+
+    def test_the_deepest_zone_has_the_name(self, dns_world: World, resolver: Resolver) -> None:
+        """
+        A subdomain may be served by somebody else; the parent's servers only say by whom.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"A": [OTHER]}})
+        dns_world.zone("eu.shop.org", {"www.eu.shop.org": {"A": [OURS]}})
+
+        records = resolver.look_up("www.eu.shop.org")
+
+        assert (OURS,) == records.addresses
+        assert ["ns1.eu.shop.org"] == [view.server for view in records.authoritative]
+
+    def test_an_alias_is_followed_into_another_domain(self, dns_world: World, resolver: Resolver) -> None:
+        """
+        Custom domains are aliases of the main domain, which somebody else serves.
+        """
+        dns_world.zone("shop.org", {"www.shop.org": {"CNAME": ["edge.far.net"]}})
+        dns_world.zone("far.net", {"edge.far.net": {"CNAME": ["eu.far.net"]}, "eu.far.net": {"A": [OURS]}})
+        dns_world.servers[0].knows = tuple
+
+        records = resolver.look_up("www.shop.org")
+
+        assert (OURS,) == records.addresses
+        assert records.view is not None
+        assert ("edge.far.net", "eu.far.net") == records.view.aliases
+
+    def test_an_alias_of_itself_ends(self, dns_world: World, resolver: Resolver) -> None:
+        """
+        A typing error in a zone must not hold a slot.
+        """
+        dns_world.zone("shop.org", {"a.shop.org": {"CNAME": ["b.far.net"]}})
+        dns_world.zone("far.net", {"b.far.net": {"CNAME": ["a.shop.org"]}})
+        for server in dns_world.servers:
+            server.knows = tuple
+        for name in ("a.shop.org", "b.far.net"):
+            dns_world.resolver.codes[name, "*"] = "SERVFAIL"
+
+        assert () == resolver.look_up("a.shop.org").addresses
+
+    def test_no_such_name_and_no_such_domain_differ(self, dns_world: World, resolver: Resolver) -> None:
+        """
+        The first wants a record, the second a registration.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
+
+        assert resolver.look_up("nowhere.shop.org").registered_exists
+        gone = resolver.look_up("www.gone.org")
+        assert ("gone.org", False) == (gone.registered, gone.registered_exists)
+
+    def test_a_server_that_is_not_responsible_does_not_count(
+        self, dns_world: World, resolver: Resolver
+    ) -> None:
+        """
+        After a move the old provider is often still listed.
+        """
+        lame = dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}}, servers=2)
+        lame.authoritative = False
+        lame.rows = {}
+
+        records = resolver.look_up("shop.org")
+
+        assert [LAME, ""] == [view.error for view in records.authoritative]
+        assert (OURS,) == records.addresses
+
+    def test_where_the_domains_servers_are_silent_the_resolver_counts(
+        self, dns_world: World, resolver: Resolver
+    ) -> None:
+        """
+        Many networks let nobody ask other name servers than their own.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}}).silent.add("shop.org")
+
+        records = resolver.look_up("shop.org")
+
+        assert [SILENT] == [view.error for view in records.authoritative]
+        assert (OURS,) == records.addresses
+
+    def test_broken_signatures_are_recognised(self, dns_world: World, resolver: Resolver) -> None:
+        """
+        The domain's own servers know nothing of it, and the CA refuses all the same.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
+        dns_world.resolver.bogus.add("shop.org")
+
+        assert resolver.look_up("shop.org").bogus
+
+    def test_one_good_resolver_shows_that_the_signatures_are_good(self, dns_world: World) -> None:
+        """
+        The other one has a trouble of its own.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
+        with World() as other:
+            other.resolver.bogus.add("shop.org")
+            two = Resolver([dns_world.resolver.address, other.resolver.address])
+
+            assert not two.look_up("shop.org").bogus
+
+    def test_a_resolver_of_this_network_does_not_unregister_a_domain(self, dns_world: World) -> None:
+        """
+        An office may serve its own domain without the names that the world has.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
+        with World() as office:
+            records = Resolver([dns_world.resolver.address], own=[office.resolver.address]).look_up(
+                "shop.org"
+            )
+
+        assert records.registered_exists
+        assert (OURS,) == records.addresses
+
+    def test_a_server_that_fails_is_not_called_bogus(self, dns_world: World, resolver: Resolver) -> None:
+        """
+        Else somebody would take down good signatures for nothing.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
+        for server in (dns_world.resolver, *dns_world.servers):
+            server.codes["shop.org", "*"] = "SERVFAIL"
+
+        records = resolver.look_up("shop.org")
+        assert (False, None) == (records.bogus, records.view)
+
+    def test_one_family_that_fails_does_not_hide_the_other(
+        self, dns_world: World, resolver: Resolver
+    ) -> None:
+        """
+        Some load balancers fail on AAAA; a CA goes on with the A record.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}}).codes["shop.org", "AAAA"] = "SERVFAIL"
+
+        assert (OURS,) == resolver.look_up("shop.org").addresses
+
+
+class TestCaa:
+    def test_the_whole_tree_is_asked(self, dns_world: World, resolver: Resolver) -> None:
+        """
+        The closest set counts, up to the top-level domain.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"CAA": ['0 issue "ca.org"']}, "www.shop.org": {"A": [OURS]}})
+
+        found = resolver.look_up("www.shop.org").caa
+
+        assert ["www.shop.org", "shop.org", "org"] == [each.name for each in found]
+        assert [(), (Caa(0, "issue", "ca.org"),), ()] == [each.records for each in found]
+
+    def test_those_of_an_alias_are_the_targets(self, dns_world: World, resolver: Resolver) -> None:
+        """
+        RFC 8659, section 3: the company behind the alias may have forbidden us.
+        """
+        dns_world.zone("shop.org", {"www.shop.org": {"CNAME": ["edge.far.net"]}})
+        dns_world.zone("far.net", {"edge.far.net": {"A": [OURS], "CAA": ['0 issue ";"']}})
+        dns_world.servers[0].knows = tuple
+
+        found = resolver.look_up("www.shop.org").caa[0]
+
+        assert ("edge.far.net", (Caa(0, "issue", ";"),)) == (found.owner, found.records)
+
+    def test_a_failure_is_kept(self, dns_world: World, resolver: Resolver) -> None:
+        """
+        A CA must refuse then; some providers answer NOTIMP to what they do not know.
+        """
+        zone = dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
+        for server in (zone, dns_world.resolver):
+            server.codes["shop.org", "CAA"] = "NOTIMP"
+
+        assert "NOTIMP" == resolver.look_up("shop.org").caa[0].error
+
+
+class TestWhomToAsk:
+    def test_servers_at_private_addresses_are_not_asked(self, dns_world: World) -> None:
+        """
+        Whoever writes a zone could else make us knock at machines behind our firewall.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
+        dns_world.resolver.rows["ns1.shop.org"] = {"A": ["10.0.0.1", "192.168.1.1", "169.254.169.254"]}
+
+        assert () == Resolver([dns_world.resolver.address]).look_up("shop.org").authoritative
+
+    def test_names_of_this_machine_are_not_asked_for(self) -> None:
+        """
+        RFC 6761, section 6.3: they are the loopback interface, whatever a resolver says.
+        """
+        records = Resolver([("127.0.0.1", 1)]).look_up("shop.localhost")
+
+        assert ("127.0.0.1",) == records.addresses
+
+    @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
+    def test_addresses_are_not_asked_for(self, address: str) -> None:
+        """
+        They are the answer already; nobody is asked, not even a server that would keep us waiting.
+        """
+        records = Resolver([("127.0.0.1", 9)]).look_up(address)
+
+        assert (address,) == records.addresses
+        assert () == records.caa
+
+    def test_without_a_resolver_this_machines_own_is_asked(self) -> None:
+        """
+        In a private network it is the one that knows.
+        """
+        assert ("127.0.0.1",) == Resolver([]).look_up("localhost").addresses
+        assert () == Resolver([]).look_up("nowhere.invalid").addresses
+
+    def test_where_the_servers_are_is_remembered(self, dns_world: World, resolver: Resolver) -> None:
+        """
+        A hundred names of one domain ask for its servers once.
+        """
+        dns_world.zone("shop.org", {"a.shop.org": {"A": [OURS]}, "b.shop.org": {"A": [OURS]}})
+        for name in ("a.shop.org", "b.shop.org"):
+            resolver.look_up(name)
+
+        assert 1 == dns_world.resolver.asked.count("ns1.shop.org A")
+
+    def test_a_dead_name_server_costs_little(self, dns_world: World, resolver: Resolver) -> None:
+        """
+        One of two is often dead for weeks, and nobody notices but us.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}}, servers=2)
+        dns_world.servers[1].silent.add("shop.org")
+        began = time.monotonic()
+
+        assert (OURS,) == resolver.look_up("shop.org").addresses
+        assert time.monotonic() - began < 1.5
+
+    def test_another_dns_of_this_network_is_seen_beside_it(self, dns_world: World) -> None:
+        """
+        An office that answers for its own domain must not decide what the CA sees.
+        """
+        dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
+        office = World()
+        office.resolver.rows["shop.org"] = {"A": ["10.0.0.5"]}
+
+        records = Resolver([dns_world.resolver.address], own=[office.resolver.address]).look_up("shop.org")
+        office.stop()
+
+        assert records.system is not None
+        assert ("10.0.0.5",) == records.system.addresses
+        assert (OURS,) == records.addresses
+
+
+class TestOwnServers:
+    def test_the_first_of_resolv_conf(self, tmp_path: Path) -> None:
+        """
+        The others stand in for it when it is silent.
+        """
+        file = tmp_path / "resolv.conf"
+        file.write_text("# made by Docker\nsearch lan\nnameserver 127.0.0.11\nnameserver 10.0.0.1\n")
+
+        assert (("127.0.0.11", 53),) == system_name_servers(file)
+
+    @pytest.mark.parametrize("text", ["", "nameserver\n", "nameserver fe80::1%eth0\n"])
+    def test_none_that_can_be_asked(self, tmp_path: Path, text: str) -> None:
+        """
+        It is an extra; nothing depends on it.
+        """
+        file = tmp_path / "resolv.conf"
+        file.write_text(text)
+
+        assert () == system_name_servers(file)
+        assert () == system_name_servers(tmp_path / "missing")
+
+    def test_a_file_of_another_kind_names_none(self, tmp_path: Path) -> None:
+        """
+        Neither one that is not text, nor one without an end.
+        """
+        (tmp_path / "resolv.conf").write_bytes(b"nameserver \xff\n")
+
+        assert () == system_name_servers(tmp_path / "resolv.conf")
+        assert () == system_name_servers(Path("/dev/zero"))

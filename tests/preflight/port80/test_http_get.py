@@ -1,0 +1,180 @@
+"""
+One request to one address.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+
+import pytest
+
+from certworker.deadline import Deadline
+from certworker.preflight.port80.http_get import MAX_BYTES, FetchError, FetchFailed, Reply, http_get
+from tests.servers.ports import free_port
+from tests.servers.web import (
+    Respond,
+    WebServer,
+    always,
+    cut,
+    key_authorizations,
+    response,
+    says,
+    silent,
+    trickling,
+)
+
+HOME = IPv4Address("127.0.0.1")
+
+
+def get(url: str, port: int, address: IPv4Address | IPv6Address = HOME, seconds: float = 5) -> Reply:
+    """
+    What stands at *url*.
+    """
+    return http_get(url, address, port, Deadline(seconds))
+
+
+def trouble(url: str, port: int, address: IPv4Address | IPv6Address = HOME, seconds: float = 5) -> FetchError:
+    """
+    Why nothing stands there.
+    """
+    with pytest.raises(FetchFailed) as caught:
+        get(url, port, address, seconds)
+    return caught.value.error
+
+
+class TestAsk:
+    def test_the_address_is_asked_for_the_name(self) -> None:
+        """
+        Whatever the name resolves to.
+        """
+        with WebServer(always(200, "body", Server="Some/1")) as server:
+            reply = get("http://shop.example.org/path?a=b", server.port)
+
+        assert Reply(200, {"server": "Some/1", "content-length": "4"}, b"body") == reply
+        assert ["shop.example.org/path?a=b"] == server.requests
+
+    def test_https_is_spoken_with_whoever_has_any_certificate(self, pair: tuple[Path, Path]) -> None:
+        """
+        It may be the old one that is to be replaced.
+        """
+        with WebServer(key_authorizations(), pair=pair) as server:
+            reply = get("https://shop.example.org/.well-known/acme-challenge/t", server.port)
+
+        assert b"t.thumbprint" == reply.body
+
+    def test_an_ipv6_address_is_asked_as_well(self) -> None:
+        """
+        A CA begins with it.
+        """
+        with WebServer(always(200), host="::1") as server:
+            assert 200 == get("http://shop.example.org/", server.port, IPv6Address("::1")).status
+
+    def test_a_url_cannot_smuggle_a_second_request(self) -> None:
+        """
+        It may have come from a redirect, which anybody wrote.
+        """
+        with WebServer(always(200)) as server:
+            get("http://shop.example.org/a b\x00ü?c d", server.port)
+
+        assert ["shop.example.org/a%20b%00%C3%BC?c%20d"] == server.requests
+
+    def test_a_body_in_pieces_is_put_together(self) -> None:
+        """
+        A CA reads chunks, too.
+        """
+        with WebServer(
+            says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")
+        ) as server:
+            assert b"abc" == get("http://shop.example.org/", server.port).body
+
+    def test_no_more_is_read_than_tells_who_answered(self) -> None:
+        """
+        A server that never ends is no way to fill our memory.
+        """
+        with WebServer(always(200, b"x" * 5_000_000)) as server:
+            assert MAX_BYTES == len(get("http://shop.example.org/", server.port).body)
+
+    def test_a_long_answer_that_stalls_is_judged_by_its_beginning(self) -> None:
+        """
+        A CA would have stopped reading.
+        """
+
+        def stalling(_path: str, visitor: socket.socket) -> bytes:
+            visitor.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + b"x" * 200)
+            time.sleep(3)
+            return b""
+
+        with WebServer(stalling) as server:
+            assert 200 == len(get("http://shop.example.org/", server.port, seconds=0.5).body)
+
+
+class TestTrouble:
+    def test_nobody_there_refuses(self) -> None:
+        """
+        Traefik does not run.
+        """
+        assert FetchError.REFUSED is trouble("http://shop.example.org/", free_port())
+
+    def test_a_full_backlog_times_out(self) -> None:
+        """
+        So does a firewall that drops what it does not like.
+        """
+        with socket.socket() as deaf:
+            deaf.bind(("127.0.0.1", 0))
+            deaf.listen(0)
+            port = deaf.getsockname()[1]
+            waiting = [socket.socket() for _ in range(4)]
+            for each in waiting:
+                each.setblocking(False)
+                each.connect_ex(("127.0.0.1", port))
+
+            assert FetchError.TIMEOUT is trouble("http://shop.example.org/", port, seconds=0.3)
+            for each in waiting:
+                each.close()
+
+    @pytest.mark.parametrize(
+        ("respond", "expected"),
+        [
+            (silent, FetchError.SILENT),
+            (trickling, FetchError.SILENT),
+            (cut, FetchError.RESET),
+            (says(b""), FetchError.RESET),
+            (says(b"\x15\x03\x01\x00\x02\x02\x46"), FetchError.NOT_HTTP),
+            (says(b"SSH-2.0-OpenSSH_9.2\r\n"), FetchError.NOT_HTTP),
+            (says(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n"), FetchError.NOT_HTTP),
+        ],
+    )
+    def test_each_misbehaviour_has_its_name(self, respond: Respond, expected: FetchError) -> None:
+        """
+        The remedy differs.
+        """
+        with WebServer(respond) as server:
+            began = time.monotonic()
+
+            assert expected is trouble("http://shop.example.org/", server.port, seconds=0.5)
+        assert time.monotonic() - began < 1
+
+    def test_plain_http_on_the_port_of_https_is_no_tls(self) -> None:
+        """
+        Ports are crossed.
+        """
+        with WebServer(says(response(400))) as server:
+            assert FetchError.NOT_TLS is trouble("https://shop.example.org/", server.port)
+
+    def test_a_server_that_shakes_no_hands_is_silent(self) -> None:
+        """
+        The handshake has no time of its own.
+        """
+        with socket.create_server(("127.0.0.1", 0)) as deaf:
+            port = deaf.getsockname()[1]
+
+            assert FetchError.SILENT is trouble("https://shop.example.org/", port, seconds=0.3)
+
+    def test_an_address_without_a_way_to_it_is_not_judged(self) -> None:
+        """
+        Most containers have no IPv6.
+        """
+        assert FetchError.UNREACHABLE is trouble("http://shop.example.org/", 80, IPv6Address("fe80::1"))

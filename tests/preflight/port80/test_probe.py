@@ -1,0 +1,247 @@
+"""
+A question at port 80, by the rules of a CA.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, ip_address
+from pathlib import Path
+
+import pytest
+
+from certworker.preflight.addresses import Address
+from certworker.preflight.port80.http_get import FetchError
+from certworker.preflight.port80.probe import Fetch, Probe
+from tests.servers.ports import free_port
+from tests.servers.web import Respond, WebServer, always, key_authorizations, redirects, response, silent
+
+HOME = IPv4Address("127.0.0.1")
+OTHER = IPv4Address("127.0.0.2")
+NAME, PATH = "shop.example.org", "/.well-known/acme-challenge/token"
+EXPECTED = "token.thumbprint"
+
+
+def probe(port: int, www: str = "127.0.0.1", *, public_only: bool = False, seconds: float = 5) -> Probe:
+    """
+    A probe for which every other name stands at *www*.
+    """
+
+    def resolve(_name: str) -> Sequence[Address]:
+        return [ip_address(www)]
+
+    return Probe(port, public_only, resolve, seconds)
+
+
+def fetched(respond: Respond, www: str = "127.0.0.1") -> Fetch:
+    """
+    What came of a question to a server that answers so.
+    """
+    with WebServer(respond) as server:
+        return probe(server.port, www).fetch(NAME, PATH, HOME)
+
+
+class TestFetch:
+    def test_the_right_answer_is_brought(self) -> None:
+        """
+        From the very address that was asked.
+        """
+        journey = fetched(key_authorizations())
+
+        assert journey.matches(EXPECTED)
+        assert [(f"http://{NAME}{PATH}", HOME)] == [(stop.url, stop.address) for stop in journey.hops]
+
+    @pytest.mark.parametrize("body", [EXPECTED, f"{EXPECTED}\n", f"{EXPECTED} \t\r\n"])
+    def test_blanks_at_the_end_do_not_count(self, body: str) -> None:
+        """
+        Many people write the file by hand.
+        """
+        assert fetched(always(200, body)).matches(EXPECTED)
+
+    @pytest.mark.parametrize(
+        "respond",
+        [
+            always(200, f"\n{EXPECTED}"),
+            always(200, b"\xef\xbb\xbf" + EXPECTED.encode()),
+            always(200, f"<html>{EXPECTED}</html>"),
+            always(200, EXPECTED + " " * 120),
+            always(200, "token.other"),
+            always(200, ""),
+            always(203, EXPECTED),
+            always(404, EXPECTED),
+        ],
+    )
+    def test_anything_else_is_no_answer(self, respond: Respond) -> None:
+        """
+        Boulder compares what it has read, at most 127 bytes of it, and wants status 200.
+        """
+        assert not fetched(respond).matches(EXPECTED)
+
+
+class TestRedirects:
+    @pytest.mark.parametrize("status", [301, 302, 307, 308])
+    def test_the_four_that_a_ca_follows_are_followed(self, status: int) -> None:
+        """
+        Each hop is asked at an address of its own.
+        """
+        with (
+            WebServer(redirects("http://www.example.org{path}", status)) as first,
+            WebServer(key_authorizations(), host="127.0.0.2", port=first.port),
+        ):
+            journey = probe(first.port, www="127.0.0.2").fetch(NAME, PATH, HOME)
+
+        assert journey.matches(EXPECTED)
+        assert [HOME, OTHER] == [stop.address for stop in journey.hops]
+
+    def test_https_is_followed_without_a_trusted_certificate(self, pair: tuple[Path, Path]) -> None:
+        """
+        Forced HTTPS with the old certificate is what most sites have.
+        """
+        port = free_port()
+        with (
+            WebServer(redirects(f"https://www.example.org:{port}{{path}}"), port=port),
+            WebServer(key_authorizations(), host="127.0.0.2", port=port, pair=pair),
+        ):
+            assert probe(port, www="127.0.0.2").fetch(NAME, PATH, HOME).matches(EXPECTED)
+
+    @pytest.mark.parametrize("status", [300, 303, 304, 305])
+    def test_others_are_answers(self, status: int) -> None:
+        """
+        Browsers follow 303, Boulder does not.
+        """
+        journey = fetched(redirects("http://www.example.org/", status))
+
+        assert journey.reply
+        assert status == journey.reply.status
+
+    @pytest.mark.parametrize(
+        ("location", "words"),
+        [
+            ("", "nowhere"),
+            ("ftp://www.example.org/", "ftp://"),
+            ("https://www.example.org:8443/", "80 and 443"),
+            ("http://www.example.org:0/", "www.example.org:0"),
+            ("http://user@www.example.org/", "user@"),
+            ("http://www.example.org:port/", ":port"),
+            ("http://[::1/", "[::1"),
+            ("http://a b.example.org/", "a b"),
+            (f"http://www.example.org/{'x' * 2000}", "www.example.org"),
+        ],
+    )
+    def test_where_no_ca_goes_we_do_not_go(self, location: str, words: str) -> None:
+        """
+        The redirect is named, so that somebody can find it.
+        """
+        journey = fetched(redirects(location), www="127.0.0.2")
+
+        assert FetchError.BAD_REDIRECT is journey.error
+        assert f"http://{NAME}{PATH} redirects (302) to " in journey.detail
+        assert words in journey.detail
+
+    def test_the_same_url_twice_is_a_circle(self) -> None:
+        """
+        Cloudflare's Flexible mode with forced HTTPS is one.
+        """
+        assert FetchError.LOOP is fetched(redirects(f"http://{NAME}{{path}}")).error
+
+    def test_ten_redirects_are_followed_and_not_one_more(self) -> None:
+        """
+        As Boulder counts them.
+        """
+
+        def counting(path: str, _visitor: object) -> bytes:
+            number = int(path.rpartition("/")[2]) if path[-1].isdigit() else 0
+            if number == last:
+                return response(200, EXPECTED)
+            return response(302, Location=f"http://www.example.org/{number + 1}")
+
+        last = 10
+        assert fetched(counting).matches(EXPECTED)
+        last = 11
+        assert FetchError.LOOP is fetched(counting).error
+
+    def test_all_hops_share_one_patience(self) -> None:
+        """
+        A CA waits ten seconds, not ten for each.
+        """
+        with (
+            WebServer(redirects("http://www.example.org{path}")) as first,
+            WebServer(silent, host="127.0.0.2", port=first.port),
+        ):
+            journey = probe(first.port, seconds=0.4, www="127.0.0.2").fetch(NAME, PATH, HOME)
+
+        assert FetchError.SILENT is journey.error
+        assert journey.seconds < 0.8
+
+
+class TestPrivateAddresses:
+    def test_none_is_connected_to_for_a_public_name(self) -> None:
+        """
+        A domain that points at our neighbour is no way to knock there.
+        """
+        with WebServer(key_authorizations()) as server:
+            journey = probe(server.port, public_only=True).fetch(NAME, PATH, HOME)
+
+        assert FetchError.UNREACHABLE is journey.error
+        assert [] == server.requests
+
+    @pytest.mark.parametrize(
+        "location",
+        [
+            "http://www.example.org{path}",
+            "http://127.0.0.2{path}",
+            "http://2130706434{path}",
+            "http://0x7f000002{path}",
+            "http://metadata.internal{path}",
+            "http://localhost{path}",
+            "http://[::ffff:127.0.0.2]{path}",
+        ],
+    )
+    def test_nor_after_a_redirect_whatever_it_is_written_like(self, location: str) -> None:
+        """
+        That one is in the hands of whoever runs the first server.
+        """
+        with (
+            WebServer(redirects(location)) as first,
+            WebServer(key_authorizations(), host="127.0.0.2", port=first.port) as neighbour,
+        ):
+            asking = probe(first.port, public_only=True, www="127.0.0.2")
+            journey = asking.fetch_inside("appwrite.example.org", PATH, HOME, first.port)
+
+        assert FetchError.BAD_REDIRECT is journey.error
+        assert [] == neighbour.requests
+
+    def test_a_name_is_resolved_once_a_hop(self) -> None:
+        """
+        The second answer of a name server could be another one.
+        """
+        asked: list[str] = []
+
+        def resolve(name: str) -> Sequence[Address]:
+            asked.append(name)
+            return [HOME if len(asked) > 1 else OTHER]
+
+        with (
+            WebServer(redirects("http://www.example.org{path}")) as first,
+            WebServer(key_authorizations(), host="127.0.0.2", port=first.port),
+        ):
+            journey = Probe(first.port, False, resolve).fetch(NAME, PATH, HOME)
+
+        assert journey.matches(EXPECTED)
+        assert ["www.example.org"] == asked
+
+
+class TestFetchInside:
+    def test_our_own_machine_takes_the_place_of_the_name(self) -> None:
+        """
+        Also where Traefik redirects the name to another port of itself.
+        """
+        port = free_port()
+        with (
+            WebServer(redirects(f"http://{NAME}:{port}{{path}}/again"), host="127.0.0.2") as traefik,
+            WebServer(key_authorizations(), host="127.0.0.2", port=port),
+        ):
+            journey = probe(port).fetch_inside(NAME, PATH, OTHER, traefik.port)
+
+        assert journey.matches("token/again.thumbprint")
+        assert [OTHER, OTHER] == [stop.address for stop in journey.hops]

@@ -1,0 +1,236 @@
+"""
+All questions together, in a house between a small DNS and a CA: what is asked, and what it stops.
+"""
+
+from __future__ import annotations
+
+import logging
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.errors import CertworkerError
+from certworker.preflight.checkers import build_resolver, verify
+from certworker.preflight.result import Outcome
+from certworker.settings import load
+from tests.app_fixture import open_app
+from tests.servers.zones import World
+
+#: Public, as the addresses of documentation (RFC 5737) are not.
+PUBLIC = "9.9.9.9"
+
+CAA_OTHER = {"A": ["127.0.0.9"], "CAA": ['0 issue "digicert.com"']}
+
+
+def orders(authority: DevelopmentAuthority) -> int:
+    """
+    How many orders the CA was asked for.
+    """
+    return sum(asked.kind == "newOrder" for asked in authority.requests)
+
+
+class Place:
+    """
+    Where houses are opened whose resolver is that of a world.
+    """
+
+    def __init__(
+        self, path: Path, connection: Redis, authority: DevelopmentAuthority, world: World, http_port: int
+    ) -> None:
+        self.path = path
+        self.connection = connection
+        self.authority = authority
+        self.world = world
+        self.http_port = http_port
+
+    @contextmanager
+    def app(self, **more: str) -> Iterator[App]:
+        """
+        One that takes its CA for a public one.
+        """
+        settings = {
+            "_APP_ENV": "production",
+            "_APP_EMAIL_CERTIFICATES": "ops@shop.org",
+            "_APP_DNS": "{}:{}".format(*self.world.resolver.address),
+            "CERTWORKER_PRIVATE_NETWORK": "false",
+            **more,
+        }
+        url = self.authority.directory_url
+        with open_app(self.path, self.connection, url, self.http_port, variables=settings) as opened:
+            yield opened
+
+
+@pytest.fixture
+def place(
+    tmp_path: Path,
+    connection: Redis,
+    door_authority: DevelopmentAuthority,
+    dns_world: World,
+    http_port: int,
+) -> Place:
+    """
+    Nothing stands there yet.
+    """
+    return Place(tmp_path, connection, door_authority, dns_world, http_port)
+
+
+class TestNo:
+    @pytest.mark.parametrize(
+        ("rows", "code"),
+        [
+            ({"shop.org": {"A": [PUBLIC]}}, "dns.no_record"),
+            ({"www.shop.org": {"A": ["10.0.0.1"]}}, "dns.private_ip"),
+            ({"www.shop.org": {"A": ["10.0.0.1"], "CAA": ['0 issue ";"']}}, "dns.private_ip"),
+            (None, "name.not_registered"),
+        ],
+    )
+    def test_the_ca_is_not_asked(
+        self, place: Place, rows: dict[str, dict[str, list[str]]] | None, code: str
+    ) -> None:
+        """
+        No limit is touched, and the next look is soon: somebody may be at it.
+        """
+        if rows is not None:
+            place.world.zone("shop.org", rows)
+        with place.app() as app, pytest.raises(CertworkerError) as caught:
+            app.issuance.issue(("www.shop.org",))
+
+        assert code == caught.value.code
+        assert 0 == orders(place.authority)
+        record = app.records.read("www.shop.org")
+        assert record is not None
+        assert record.next_check is not None
+        assert record.next_check - record.updated < timedelta(minutes=2)
+
+    def test_a_caa_record_is_read_with_the_names_of_the_ca(self, place: Place) -> None:
+        """
+        The CA says itself what it is called there.
+        """
+        place.world.zone("shop.org", {"shop.org": CAA_OTHER})
+        with (
+            place.app(CERTWORKER_PRIVATE_NETWORK="true") as app,
+            pytest.raises(CertworkerError) as caught,
+        ):
+            app.issuance.issue(("shop.org",))
+
+        assert "caa.forbidden" == caught.value.code
+        assert 'shop.org. CAA 0 issue "localhost"' in caught.value.remedy
+        assert 0 == orders(place.authority)
+
+    def test_a_configuration_that_no_ca_takes_comes_first(self, place: Place) -> None:
+        """
+        Nobody waits for DNS to hear that an e-mail address is missing.
+        """
+        with place.app(_APP_EMAIL_CERTIFICATES="") as app, pytest.raises(CertworkerError) as caught:
+            app.issuance.issue(("www.shop.org",))
+
+        assert "config.email_missing" == caught.value.code
+        assert [] == place.world.resolver.asked
+
+
+class TestYes:
+    def test_a_healthy_name_is_one_line(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        And no warning: whoever reads false ones does not read the others.
+        """
+        with caplog.at_level(logging.INFO):
+            app.issuance.issue(("shop.localhost",))
+
+        (line,) = [each for each in caplog.records if getattr(each, "event", "") == "preflight"]
+        assert logging.INFO == line.levelno
+        assert line.message.startswith("preflight ok (this machine, port 80 answers in ")
+
+    def test_a_target_that_is_wrong_stops_nothing(
+        self, place: Place, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        It is told with each job until it is mended.
+        """
+        wrong = {"_APP_DOMAIN_TARGET_A": "example", "_APP_DOMAIN_TARGET_CAA": "certainly.com"}
+        with place.app(CERTWORKER_PRIVATE_NETWORK="true", **wrong) as app:
+            app.issuance.issue(("shop.localhost",))
+
+        assert 2 == caplog.text.count("[dns.target_invalid]")
+
+    def test_the_checks_of_a_healthy_name_take_no_time(self, place: Place) -> None:
+        """
+        A hundred names in a queue would else wait for them, and not for the CA.
+        """
+        names = [f"{number}.shop.org" for number in range(20)]
+        zone = place.world.zone("shop.org", {name: {"A": ["127.0.0.1"]} for name in names})
+        with place.app(CERTWORKER_PRIVATE_NETWORK="true") as app:
+            app.preflight.examine(["warm.shop.org"])
+            seconds = []
+            for name in names:
+                began = time.perf_counter()
+                (found,) = app.preflight.examine([name])
+                seconds.append(time.perf_counter() - began)
+                assert all(each.verdict.outcome is Outcome.PASS for each in found)
+        assert zone.asked
+        # On an idle machine it is a tenth of that; here other tests run beside it.
+        assert statistics.median(seconds) < 0.15
+
+
+class TestRenewal:
+    def test_a_no_does_not_end_what_works(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        The CA has the last word on a renewal; once a day.
+        """
+        with place.app(CERTWORKER_PRIVATE_NETWORK="true") as app:
+            app.issuance.issue(("shop.localhost",))
+        before = orders(place.authority)
+        with place.app() as app:
+            app.preflight(["www.shop.org"], renewing=True)
+
+            assert "[name.not_registered]" in caplog.text
+            with pytest.raises(CertworkerError):
+                app.preflight(["www.shop.org"], renewing=True)
+        assert before == orders(place.authority)
+
+
+class TestVerify:
+    def test_what_dns_says_is_enough(self, place: Place) -> None:
+        """
+        Appwrite asks it before it shows a domain as verified; the way to port 80 comes later.
+        """
+        place.world.zone("shop.org", {"shop.org": {"A": ["127.0.0.9"]}, "www.shop.org": {"A": []}})
+        with place.app(CERTWORKER_PRIVATE_NETWORK="true", _APP_DOMAIN_TARGET_A="127.0.0.9") as app:
+            verify(app.preflight, "shop.org")
+
+    @pytest.mark.parametrize(
+        ("rows", "code"), [({"A": ["127.0.0.9"]}, "dns.cname_target"), (CAA_OTHER, "caa.forbidden")]
+    )
+    def test_the_first_thing_to_change_is_told(
+        self, place: Place, rows: dict[str, list[str]], code: str
+    ) -> None:
+        """
+        With the record to create, for whoever typed the domain in.
+        """
+        place.world.zone("shop.org", {"shop.org": rows})
+        with (
+            place.app(CERTWORKER_PRIVATE_NETWORK="true", _APP_DOMAIN_TARGET_A="127.0.0.7") as app,
+            pytest.raises(CertworkerError) as caught,
+        ):
+            verify(app.preflight, "shop.org")
+
+        assert code == caught.value.code
+
+
+class TestResolver:
+    def test_in_a_private_network_public_resolvers_are_not_asked(self) -> None:
+        """
+        They know nothing of it, and would only learn its names.
+        """
+        private = {"CERTWORKER_AUTHORITY": "https://ca.lan/dir", "CERTWORKER_PRIVATE_NETWORK": "true"}
+
+        records = build_resolver(load({**private, "_APP_DNS": "8.8.8.8"})).look_up("nowhere.invalid")
+
+        assert () == records.resolvers

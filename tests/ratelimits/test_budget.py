@@ -1,0 +1,574 @@
+"""
+The CA's limits, kept by all workers together.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis import Redis
+
+from certworker.errors import CertworkerError
+from certworker.errors.ca import ServerInternal
+from certworker.errors.http import HttpRefused
+from certworker.errors.rate import AuthorityBusy, LocalGuard, Paused, TooManyOrders
+from certworker.ratelimits.budget import BUDGET, PAUSES, Budget
+from certworker.ratelimits.limits import LETS_ENCRYPT
+from certworker.settings import CaChoice
+from certworker.settings.limits import Limit, Limits
+
+LETSENCRYPT = CaChoice.named("letsencrypt")
+NAME = "shop.example.org"
+NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
+MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+
+Issued = list[tuple[tuple[str, ...], datetime]]
+
+
+class World:
+    """
+    A budget, the time, and what the volume knows.
+    """
+
+    def __init__(self, connection: Redis, limits: Limits = LETS_ENCRYPT) -> None:
+        self.now = NOW
+        self.issued: Issued = []
+        self.budget = Budget(
+            connection, LETSENCRYPT, limits, issued=lambda: self.issued, clock=lambda: self.now
+        )
+
+    def order(self, name: str, *, force: bool = False, use_full_quota: bool = False) -> None:
+        """
+        A certificate is ordered and comes.
+        """
+        with self.budget.reserve(
+            (name,), exempt=False, renewal=force, use_full_quota=use_full_quota
+        ) as spending:
+            spending.placed(replaces=False)
+            spending.validated()
+
+    def fail(self, name: str) -> None:
+        """
+        A certificate is ordered, and its validation fails.
+        """
+        self._end(HttpRefused(name=name, address="192.0.2.1", detail="refused"), name, placed=True)
+
+    def refused(self, failure: CertworkerError, name: str) -> None:
+        """
+        The CA does not take the order, because of *failure*.
+        """
+        self._end(failure, name, placed=False)
+
+    def until(self, name: str, *, exempt: bool = False, renewal: bool = False) -> datetime | None:
+        """
+        When *name* may be ordered; None: at once. Nothing is spent.
+        """
+        failed = ServerInternal(authority="the CA", detail="only asked")
+        try:
+            self._end(failed, name, placed=False, exempt=exempt, renewal=renewal)
+        except LocalGuard as guard:
+            return guard.until
+        return None
+
+    def _end(
+        self,
+        failure: CertworkerError,
+        name: str,
+        *,
+        placed: bool,
+        exempt: bool = False,
+        renewal: bool = False,
+    ) -> None:
+        try:
+            with self.budget.reserve((name,), exempt=exempt, renewal=renewal) as spending:
+                if placed:
+                    spending.placed(replaces=False)
+                raise failure
+        except type(failure) as ended:
+            if failure not in (ended, ended.__cause__):
+                raise
+
+    def quiet(self, *, after: timedelta = 30 * DAY) -> None:
+        """
+        Time passes, until whatever was assumed of an empty Redis is over.
+        """
+        self.until("somebody.example.com")
+        self.now += after
+
+
+@pytest.fixture
+def world(connection: Redis) -> World:
+    """
+    A budget that has been in use for a while.
+    """
+    world = World(connection)
+    world.quiet()
+    return world
+
+
+class TestSpend:
+    def test_three_hundred_orders_then_one_every_36_seconds(self, world: World) -> None:
+        """
+        Let's Encrypt's limit of an account.
+        """
+        for number in range(300):
+            world.order(f"a.shop{number}.com")
+        began = world.now
+
+        # A tenth is for those who have not asked yet.
+        assert began + timedelta(seconds=36 * 31) == world.until("a.other.com")
+        assert world.until("a.other.com", renewal=True) is None
+
+    def test_fifty_new_certificates_of_a_registered_domain_a_week(self, world: World) -> None:
+        """
+        Let's Encrypt's limit, shared with everybody who uses that domain.
+        """
+        for number in range(50):
+            world.order(f"tenant{number}.example.co.uk")
+        until = world.until("new.example.co.uk")
+        assert until
+
+        assert timedelta(minutes=201) < until - world.now < timedelta(minutes=202)
+        assert world.until("new.other.co.uk") is None
+        assert world.until("new.example.co.uk", renewal=True) is None
+
+    def test_the_same_names_three_times_then_only_a_person_who_insists(self, world: World) -> None:
+        """
+        A job that forces in a loop must not burn the five that the CA allows.
+        """
+        world.order(NAME)
+        world.order(NAME, force=True)
+        world.order(NAME, force=True)
+        with pytest.raises(LocalGuard, match="3 certificates for these very names"):
+            world.order(NAME, force=True)
+        world.order(NAME, force=True, use_full_quota=True)
+        world.order(NAME, force=True, use_full_quota=True)
+        with pytest.raises(LocalGuard):
+            world.order(NAME, force=True, use_full_quota=True)
+
+    def test_a_restart_loop_with_a_failing_name_asks_three_times(
+        self, connection: Redis, world: World
+    ) -> None:
+        """
+        What was burnt is remembered over every restart, so that nothing more is.
+        """
+        asked = 0
+        for _restart in range(50):
+            again = World(connection)
+            again.now = world.now
+            if again.until(NAME) is None:
+                again.fail(NAME)
+                asked += 1
+
+        assert 3 == asked
+        assert world.now + 12 * MINUTE == world.until(NAME)
+
+    def test_a_renewal_that_fails_is_not_tried_without_end_either(self, world: World) -> None:
+        """
+        The CA would take the order, and count the failures until it pauses the name.
+        """
+        for _ in range(3):
+            world.fail(NAME)
+
+        assert world.until(NAME, exempt=True, renewal=True)
+
+    def test_a_year_of_daily_failures_never_ends_in_a_pause(self, world: World) -> None:
+        """
+        One a day is what the CA takes off again.
+        """
+        for _ in range(2 * 365):
+            world.fail(NAME)
+            world.now += DAY
+
+        assert world.until(NAME) is None
+
+    def test_failures_in_a_row_stop_before_the_pause(self, connection: Redis) -> None:
+        """
+        The last one is never ours; a success begins anew.
+        """
+        world = World(connection, Limits(failures_until_pause=Limit(4, 4 * DAY, ours=3)))
+        for _ in range(3):
+            world.fail(NAME)
+        assert world.now + DAY == world.until(NAME)
+
+        world.now += DAY
+        world.order(NAME)
+        for _ in range(3):
+            world.fail(NAME)
+
+    def test_a_ca_that_fails_us_costs_nothing(self, world: World) -> None:
+        """
+        An outage of a day must not use up the week.
+        """
+        for _ in range(100):
+            world.refused(ServerInternal(authority="the CA", detail="500"), NAME)
+
+        assert world.until(NAME) is None
+
+    def test_replacements_are_exempt(self, world: World) -> None:
+        """
+        The CA does not count them, whatever else is used up.
+        """
+        for number in range(300):
+            world.order(f"a.shop{number}.com")
+        for _ in range(10):
+            with world.budget.reserve(("a.shop1.com",), exempt=True, renewal=True) as spending:
+                spending.placed(replaces=True)
+                spending.validated()
+
+    def test_a_ca_without_figures_is_asked_whenever_somebody_wants(self, connection: Redis) -> None:
+        """
+        It says itself when it has had enough.
+        """
+        world = World(connection, Limits())
+        for number in range(500):
+            world.order(NAME)
+            world.fail(f"{number}.example.org")
+
+        assert world.until(NAME) is None
+
+
+class TestCorrection:
+    def test_the_ca_knows_better(self, world: World) -> None:
+        """
+        Somebody else uses the same account: its Retry-After counts, not our arithmetic.
+        """
+        later = world.now + HOUR
+        world.refused(TooManyOrders(until=later, authority="the CA", detail="too many new orders"), NAME)
+
+        world.now = later - timedelta(seconds=1)
+        assert (world.until("other.example.net") or NOW) > later
+        world.now = later
+        assert world.until("another.example.net") is None
+
+    @pytest.mark.parametrize("limits", [LETS_ENCRYPT, Limits()])
+    def test_a_busy_ca_is_left_alone_by_everybody(self, connection: Redis, limits: Limits) -> None:
+        """
+        Its load balancer said 503 with Retry-After to one of sixteen slots on three hosts.
+        """
+        world = World(connection, limits)
+        later = world.now + MINUTE
+        world.refused(AuthorityBusy(until=later, authority="the CA", detail="busy"), NAME)
+
+        assert later == world.until("other.example.net", exempt=True, renewal=True)
+
+    def test_a_limit_without_a_moment_lasts_a_minute_for_the_others(self, world: World) -> None:
+        """
+        The certificates of a private CA may live for minutes, and nobody says when it has room again.
+        """
+        world.refused(AuthorityBusy(authority="the CA", detail="busy"), NAME)
+
+        assert world.until("other.example.net") == world.now + MINUTE
+        world.now += MINUTE
+        assert world.until("other.example.net") is None
+
+    def test_but_not_for_a_week_because_of_one_name(self, world: World) -> None:
+        """
+        An unknown CA may limit that name, and say so in its own words.
+        """
+        busy = AuthorityBusy(until=world.now + 7 * DAY, authority="the CA", detail="limit of whatever")
+        world.refused(busy, NAME)
+
+        assert world.now + HOUR == world.until("other.example.net")
+
+
+class TestPause:
+    @pytest.fixture
+    def world(self, world: World) -> World:
+        """
+        A world in which the CA has paused a name.
+        """
+        world.refused(Paused(authority="the CA", name=NAME, url="https://ca.example/unpause?jwt=x"), NAME)
+        return world
+
+    def test_a_paused_name_is_not_asked_for_and_the_link_is_shown_again(self, world: World) -> None:
+        """
+        Whenever that is, and after every restart.
+        """
+        world.now += 365 * DAY
+        with pytest.raises(Paused) as caught:
+            world.until(NAME)
+
+        assert "https://ca.example/unpause?jwt=x" in caught.value.remedy
+        assert f"certworker resume {NAME}" in caught.value.remedy
+
+    def test_others_are_not_concerned(self, world: World) -> None:
+        """
+        It is one name of the account.
+        """
+        assert world.until("other.example.org") is None
+
+    def test_a_person_ends_it(self, world: World) -> None:
+        """
+        Nothing else does.
+        """
+        assert world.budget.resume([NAME])
+        assert world.until(NAME) is None
+        assert not world.budget.resume([NAME])
+
+    def test_it_outlives_the_loss_of_the_budget(self, world: World, connection: Redis) -> None:
+        """
+        Both keys would have to be evicted; then the CA says it again.
+        """
+        connection.delete(BUDGET + LETSENCRYPT.label)
+
+        with pytest.raises(Paused):
+            world.until(NAME)
+
+
+class TestForeign:
+    """
+    Moments and pauses that another program wrote.
+    """
+
+    @pytest.mark.parametrize("score", ["inf", "1e300", "1e15"])
+    @pytest.mark.parametrize(
+        "member", ["stop", "orders", f"failures {NAME}", f"streak {NAME}", "domain example.org"]
+    )
+    def test_no_moment_blocks_the_ca_for_ever(
+        self, world: World, connection: Redis, member: str, score: str
+    ) -> None:
+        """
+        Whatever one member of the budget is, the name is ordered.
+        """
+        connection.zadd(f"{BUDGET}letsencrypt", {member: float(score)})
+
+        world.order(NAME)
+
+        assert (connection.zscore(f"{BUDGET}letsencrypt", member) or 0) < 1e14
+
+    def test_a_plausible_stop_is_obeyed_and_a_long_one_is_not(self, world: World, connection: Redis) -> None:
+        """
+        certworker never stops for more than an hour for a CA that is busy.
+        """
+        soon = world.now + HOUR
+        connection.zadd(f"{BUDGET}letsencrypt", {"stop": soon.timestamp() * 1_000})
+        assert soon == world.until(NAME)
+
+        connection.zadd(f"{BUDGET}letsencrypt", {"stop": (soon + MINUTE).timestamp() * 1_000})
+        assert world.until(NAME) is None
+
+    def test_a_ca_that_asks_for_years_waits_a_week(self, world: World) -> None:
+        """
+        Its next answer may be another one.
+        """
+        world.refused(TooManyOrders(authority="the CA", detail="years", until=world.now + 3_650 * DAY), NAME)
+
+        until = world.until(NAME)
+        assert until
+        assert until <= world.now + 7 * DAY + HOUR
+
+    def test_the_list_of_pauses_holds_names_only(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        It is read when the budget is lost; what is no name goes, with one line.
+        """
+        pauses: dict[str | bytes, str] = {
+            "x" * 100_000: "",
+            b"\xff": "",
+            "a b": "",
+            NAME: "https://ca.example/",
+        }
+        connection.hset(f"{PAUSES}letsencrypt", mapping=pauses)  # type: ignore[arg-type]
+        world = World(connection)
+
+        world.order("a.other.com")
+
+        assert [NAME.encode()] == connection.hkeys(f"{PAUSES}letsencrypt")
+        assert [f"removed 3 entries from {PAUSES}letsencrypt that are no names"] == [
+            line.getMessage() for line in caplog.records
+        ]
+        with pytest.raises(Paused, match=r"https://ca\.example/"):
+            world.order(NAME)
+
+    @pytest.mark.parametrize("page", ["x" * 5_000_000, "javascript:alert(1)", "", b"\xff\x1b[2J"])
+    def test_a_page_that_is_no_link_is_not_shown(self, world: World, connection: Redis, page: str) -> None:
+        """
+        The remedy names the web site of the CA instead.
+        """
+        connection.zadd(f"{BUDGET}letsencrypt", {f"pause {NAME}": "inf"})
+        connection.hset(f"{PAUSES}letsencrypt", NAME, page)
+
+        with pytest.raises(Paused) as caught:
+            world.order(NAME)
+
+        assert caught.value.url == "the web site of the CA"
+
+
+class TestLoss:
+    def test_the_volume_remembers_the_certificates(self, connection: Redis) -> None:
+        """
+        Nobody gets five more of the same set because Redis was emptied.
+        """
+        world = World(connection)
+        world.issued = [((NAME,), NOW - number * HOUR) for number in range(1, 4)]
+
+        until = world.until(NAME, renewal=True)
+        assert until
+        assert 3 * 7 * DAY / 5 - 3 * HOUR - 2 * 7 * DAY / 5 == until - NOW
+
+    def test_it_remembers_them_for_the_registered_domain_too(self, connection: Redis) -> None:
+        """
+        Renewals do not count there: of each set only the first certificate does.
+        """
+        world = World(connection)
+        world.issued = [((f"{number}.example.org",), NOW - MINUTE) for number in range(50)]
+        assert world.until("new.example.org")
+
+        connection.flushall()
+        world.issued = [(("1.example.org",), NOW - number * MINUTE) for number in range(50)]
+        assert world.until("new.example.org") is None
+
+    def test_what_is_older_than_the_limit_costs_nothing(self, connection: Redis) -> None:
+        """
+        As at the CA.
+        """
+        world = World(connection)
+        world.issued = [((NAME,), NOW - 8 * DAY)] * 5
+
+        assert world.until(NAME) is None
+
+    def test_the_orders_count_as_half_used(self, connection: Redis) -> None:
+        """
+        The volume knows what came, not what was asked for.
+        """
+        world = World(connection)
+        for number in range(150):
+            world.order(f"a.shop{number}.com")
+
+        assert world.until("a.other.com")
+
+    def test_the_failures_of_a_name_count_as_half_used_for_an_hour(self, connection: Redis) -> None:
+        """
+        A loop that empties Redis each time may fail once, then has to wait.
+        """
+        world = World(connection)
+        world.fail(NAME)
+
+        assert NOW + 6 * MINUTE == world.until(NAME)
+
+    def test_a_redis_without_memory_forgets_nothing_that_the_volume_knows(self, connection: Redis) -> None:
+        """
+        Appwrite's evicts whatever was not used lately.
+        """
+        world = World(connection)
+        world.issued = [((NAME,), NOW - number * MINUTE) for number in range(1, 6)]
+        for _ in range(3):
+            connection.delete(BUDGET + LETSENCRYPT.label)
+
+            assert world.until(NAME, renewal=True)
+
+
+class TestEnds:
+    def test_fifty_thousand_names_take_three_weeks(self, world: World) -> None:
+        """
+        300 orders per 3 hours, however quick the worker is.
+        """
+        ends = world.budget.ends([f"a.shop{number}.com" for number in range(50_000)])
+        assert ends
+
+        assert 20 * DAY < ends - world.now < 21 * DAY
+
+    def test_the_slowest_bucket_decides(self, world: World) -> None:
+        """
+        A hundred names of one domain take another week.
+        """
+        ends = world.budget.ends([f"{number}.example.org" for number in range(100)])
+
+        assert world.now + 7 * DAY == ends
+
+    def test_what_is_used_already_counts(self, world: World) -> None:
+        """
+        The end does not come nearer because others go first.
+        """
+        for number in range(50):
+            world.order(f"{number}.example.org")
+        ends = world.budget.ends(["new.example.org"])
+
+        assert ends == world.until("new.example.org")
+
+    def test_a_few_names_end_now(self, world: World) -> None:
+        """
+        There is room for them.
+        """
+        assert world.now == world.budget.ends([NAME])
+
+    def test_nobody_knows_it_of_a_ca_without_figures(self, connection: Redis) -> None:
+        """
+        Nor is there an end where nothing is to be done.
+        """
+        assert World(connection, Limits()).budget.ends([NAME]) is None
+        assert World(connection).budget.ends([]) is None
+
+
+class TestLine:
+    @pytest.fixture
+    def world(self, world: World) -> World:
+        """
+        A world in which all orders are used up.
+        """
+        for number in range(300):
+            world.order(f"a.shop{number}.com")
+        return world
+
+    def test_each_of_thousands_gets_a_moment_of_its_own(self, world: World) -> None:
+        """
+        Or all of them would ask again whenever there is room for one.
+        """
+        waits = [(world.until(f"a.new{number}.com") or NOW) - world.now for number in range(5_000)]
+
+        assert [timedelta(seconds=36 * (30 + place)) for place in range(1, 2_001)] == waits[:2_000]
+        assert max(waits) <= DAY
+        assert max(Counter(wait // HOUR for wait in waits).values()) < 500
+
+    def test_asking_again_changes_nothing(self, world: World) -> None:
+        """
+        A restart loop neither loses its place nor takes those of others.
+        """
+        first = world.until("a.new.com")
+        assert {first} == {world.until("a.new.com") for _ in range(50)}
+        assert first
+        assert first + timedelta(seconds=36) == world.until("a.other.com")
+
+    def test_whoever_comes_for_the_first_time_does_not_wait_behind_them(self, world: World) -> None:
+        """
+        A tenth of the orders is theirs.
+        """
+        for number in range(1_000):
+            world.until(f"a.new{number}.com")
+        world.now += timedelta(seconds=36) * 30
+
+        assert world.until("a.new0.com")
+        assert world.until("a.person.com") is None
+
+    def test_the_line_moves_on(self, world: World) -> None:
+        """
+        Everybody who comes back when told gets an order in the end.
+        """
+        moments = {f"a.new{number}.com": world.until(f"a.new{number}.com") for number in range(100)}
+        for _ in range(5_000):
+            name, moment = min(moments.items(), key=lambda each: each[1] or NOW)
+            world.now = max(world.now, moment or NOW)
+            moments[name] = world.until(name)
+            if moments[name] is None:
+                world.order(name)
+                del moments[name]
+            if not moments:
+                break
+
+        assert {} == moments
+
+
+class TestRedisIsAway:
+    def test_a_certificate_is_not_lost_because_the_budget_cannot_be_settled(self, connection: Redis) -> None:
+        """
+        What was reserved stays reserved, and comes back by itself.
+        """
+        world = World(connection)
+        with world.budget.reserve((NAME,), exempt=False, renewal=False) as spending:
+            spending.placed(replaces=False)
+            spending.validated()
+            connection.set(BUDGET + LETSENCRYPT.label, "no sorted set")

@@ -1,0 +1,153 @@
+"""
+The figures of the CAs, and what a CA has granted beyond them.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from certworker.errors.config import InvalidSettings
+from certworker.ratelimits.limits import LETS_ENCRYPT, TABLE, limits_of
+from certworker.settings.ca import KNOWN_CAS
+from certworker.settings.limits import Limit, Limits
+
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    """
+    Where a test writes what was granted.
+    """
+    return tmp_path / "limits.json"
+
+
+class TestTable:
+    def test_the_figures_are_those_of_lets_encrypt(self) -> None:
+        """
+        Its page on rate limits says how soon one more is there: every 36 seconds, 202 minutes, 34 hours …
+        """
+        limits = TABLE["letsencrypt"]
+        refills = [
+            getattr(limits, field.name).interval for field in fields(Limits) if field.name != "domains"
+        ]
+
+        assert [timedelta(seconds=36), 7 * DAY / 50, 7 * DAY / 5, HOUR / 5, DAY] == refills
+
+    def test_its_labels_are_those_of_the_settings(self) -> None:
+        """
+        A label with a typing error would be a CA without limits.
+        """
+        assert set(TABLE) <= {choice.label for choice in KNOWN_CAS}
+
+    def test_of_another_ca_nothing_is_assumed(self) -> None:
+        """
+        It says itself when it has had enough.
+        """
+        assert Limits() == limits_of("ca.example.org", None)
+
+    def test_certworker_by_itself_leaves_some_to_a_person(self) -> None:
+        """
+        After a restart loop, whoever has mended the cause can still try.
+        """
+        failures = LETS_ENCRYPT.failures_per_name
+        assert failures
+
+        assert (3, 5) == (failures.taken(use_full_quota=False), failures.taken(use_full_quota=True))
+
+
+class TestFile:
+    def test_it_changes_what_it_names_and_nothing_else(self, file: Path) -> None:
+        """
+        A CA grants one figure at a time.
+        """
+        file.write_text(json.dumps({"letsencrypt": {"orders_per_account": "3000/3h"}}))
+        limits = limits_of("letsencrypt", file)
+
+        assert Limit(3_000, 3 * HOUR) == limits.orders_per_account
+        assert LETS_ENCRYPT.certificates_per_set == limits.certificates_per_set
+
+    def test_a_registered_domain_may_have_a_figure_of_its_own(self, file: Path) -> None:
+        """
+        That is how Let's Encrypt grants it to whoever owns one large domain.
+        """
+        file.write_text(json.dumps({"letsencrypt": {"domains": {"Example.org": "500/7d"}}}))
+        limits = limits_of("letsencrypt", file)
+
+        assert Limit(500, 7 * DAY) == limits.of_domain("example.org")
+        assert LETS_ENCRYPT.certificates_per_domain == limits.of_domain("example.net")
+
+    def test_a_ca_is_named_as_in_the_setting(self, file: Path) -> None:
+        """
+        Nobody has to know the label under which its account lies.
+        """
+        file.write_text(json.dumps({"https://ca.example.org/acme/directory": {"failures_per_name": "2/10m"}}))
+        limits = limits_of("ca.example.org-acme", file)
+
+        assert Limit(2, timedelta(minutes=10)) == limits.failures_per_name
+
+    def test_a_part_of_it_may_be_left_to_a_person(self, file: Path) -> None:
+        """
+        As the table does for failures.
+        """
+        file.write_text(json.dumps({"letsencrypt": {"failures_per_name": "10 of 50/1h"}}))
+
+        assert Limit(50, HOUR, ours=10) == limits_of("letsencrypt", file).failures_per_name
+
+    def test_null_is_no_limit(self, file: Path) -> None:
+        """
+        An agreement may say so.
+        """
+        file.write_text(json.dumps({"letsencrypt": {"orders_per_account": None}}))
+
+        assert limits_of("letsencrypt", file).orders_per_account is None
+
+    def test_other_cas_are_left_alone(self, file: Path) -> None:
+        """
+        One file serves all workers, whatever their CA.
+        """
+        file.write_text(json.dumps({"letsencrypt": {"orders_per_account": "3000/3h"}}))
+
+        assert TABLE["letsencrypt-staging"] == limits_of("letsencrypt-staging", file)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            "",
+            "[]",
+            "{",
+            '{"letsencrypt": []}',
+            '{"letsencrypt": {"orders_per_account": 3000}}',
+            '{"letsencrypt": {"orders_per_account": "0/3h"}}',
+            '{"letsencrypt": {"orders_per_account": "3000"}}',
+            '{"letsencrypt": {"orders_per_account": "3000/3 weeks"}}',
+            '{"letsencrypt": {"orders_per_week": "3000/7d"}}',
+            '{"letsencrypt": {"domains": "500/7d"}}',
+            '{"letsencrypt": {"domains": null}}',
+            '{"letsencrypt": {"domains": {"example.org": 500}}}',
+            '{"lets encrypt": {}}',
+            "[" * 100_000,
+            "\xff",
+        ],
+    )
+    def test_what_is_not_understood_is_told_at_the_start(self, file: Path, content: str) -> None:
+        """
+        A figure that was meant and is not used would end at the CA's limit.
+        """
+        file.write_text(content, encoding="latin-1")
+
+        with pytest.raises(InvalidSettings, match="CERTWORKER_LIMITS_FILE"):
+            limits_of("letsencrypt", file)
+
+    def test_a_file_that_went_away_is_told(self, file: Path) -> None:
+        """
+        A mount that is missing must not lower what was granted in silence.
+        """
+        with pytest.raises(InvalidSettings):
+            limits_of("letsencrypt", file)

@@ -1,0 +1,213 @@
+"""
+Late certificates are told of, the louder the later, and again every day.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.faults import Fault
+from certworker.errors import CertworkerError
+from certworker.renewal.domain_status import DomainStatus
+from certworker.renewal.expiry_alerts import MAX_LINES, ExpiryAlerts
+from certworker.state.once_a_day import Daily
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def standing(
+    left: float, *, failed: bool = True, life: timedelta = 90 * DAY, name: str = "shop.org"
+) -> DomainStatus:
+    """
+    A name whose certificate has the share *left* of its *life*, and whose renewals *failed*.
+    """
+    not_after = NOW + left * life
+    return DomainStatus(
+        name=name,
+        state="failed" if failed else "due",
+        detail="failing" if failed else "due",
+        names=(name,),
+        serial="01",
+        not_before=not_after - life,
+        not_after=not_after,
+        renewal=NOW,
+        next_check=NOW,
+        attempts=6 if failed else 0,
+        code="http.timeout" if failed else "",
+        message="Nobody answers at port 80." if failed else "",
+        remedy="Open TCP port 80." if failed else "",
+        issuer="issuer",
+        authority="letsencrypt",
+    )
+
+
+def told(
+    caplog: pytest.LogCaptureFixture, *all_of_them: DomainStatus, connection: Redis
+) -> list[tuple[str, str]]:
+    """
+    The level and the text of each line about *all_of_them*.
+    """
+    caplog.clear()
+    with caplog.at_level(logging.INFO):
+        ExpiryAlerts(lambda: all_of_them, Daily(connection).first, lambda: NOW).log()
+    return [(record.levelname, record.getMessage()) for record in caplog.records]
+
+
+class TestLoudness:
+    @pytest.mark.parametrize("life", [timedelta(hours=160), 45 * DAY, 90 * DAY])
+    @pytest.mark.parametrize(
+        ("left", "level"), [(0.21, None), (0.19, "WARNING"), (0.09, "ERROR"), (0.0, "ERROR"), (-0.5, "ERROR")]
+    )
+    def test_it_follows_the_share_that_is_left(
+        self,
+        caplog: pytest.LogCaptureFixture,
+        connection: Redis,
+        left: float,
+        level: str | None,
+        life: timedelta,
+    ) -> None:
+        """
+        Of its own life: twelve days are plenty for one certificate and more than another ever has.
+        """
+        lines = told(caplog, standing(left, life=life), connection=connection)
+
+        assert [level] * bool(level) == [line[0] for line in lines]
+
+    def test_it_says_how_late_how_often_why_and_what_to_do(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis
+    ) -> None:
+        """
+        All that somebody needs who has not looked for weeks.
+        """
+        ((_, line),) = told(caplog, standing(0.15), connection=connection)
+
+        assert (
+            "[renew.overdue] The certificate of shop.org ends in 13 days; 6 attempts to renew it failed. "
+            "The last cause: Nobody answers at port 80. Next step: Open TCP port 80." == line
+        )
+
+    @pytest.mark.parametrize(
+        ("change", "words"),
+        [
+            ({"attempts": 1}, "; 1 attempt to renew it failed. The last cause: Nobody answers at port 80. "),
+            ({"attempts": 0, "state": "waiting"}, "; its renewal waits. Nobody answers at port 80. "),
+            ({"attempts": 0, "state": "issuing", "code": ""}, "; an attempt to renew it is running. "),
+            (
+                {"attempts": 0, "state": "due", "code": "", "message": "", "remedy": ""},
+                "; no attempt to renew it is known. Next step: See its history, and whether a worker runs: ",
+            ),
+        ],
+    )
+    def test_it_claims_only_what_happened(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis, change: dict[str, Any], words: str
+    ) -> None:
+        """
+        A renewal that nothing tried did not fail: the remedy is another one.
+        """
+        ((_, line),) = told(caplog, replace(standing(0.04), **change), connection=connection)
+
+        assert words in line
+
+    @pytest.mark.parametrize(("seconds", "words"), [(43, "ends in 43 seconds;"), (179, "ends in 2 minutes;")])
+    def test_a_short_life_is_told_in_seconds(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis, seconds: int, words: str
+    ) -> None:
+        """
+        "0 hours" would be wrong for a certificate of 15 minutes.
+        """
+        late = standing(seconds / 900, life=timedelta(minutes=15))
+        ((_, line),) = told(caplog, late, connection=connection)
+
+        assert words in line
+
+    @pytest.mark.parametrize(
+        ("left", "words"),
+        [(0.01, "ends in 21 hours"), (-0.01, "expired 21 hours ago"), (-0.1, "expired 9 days ago")],
+    )
+    def test_the_time_is_told_in_words(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis, left: float, words: str
+    ) -> None:
+        """
+        Hours, where days would say nothing.
+        """
+        ((_, line),) = told(caplog, standing(left), connection=connection)
+
+        assert words in line
+
+    def test_one_that_the_ca_wants_renewed_late_is_no_alarm(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis
+    ) -> None:
+        """
+        Nothing has failed; but whatever the CA suggests, a twentieth is too little.
+        """
+        assert [] == told(caplog, standing(0.08, failed=False), connection=connection)
+        ((level, line),) = told(caplog, standing(0.04, failed=False), connection=connection)
+        assert "ERROR" == level
+        assert "certworker explain shop.org" in line
+
+    def test_a_name_without_a_certificate_is_not_late(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis
+    ) -> None:
+        """
+        Its own failures have been told.
+        """
+        nothing = replace(standing(0.1), not_before=None, not_after=None)
+
+        assert [] == told(caplog, nothing, connection=connection)
+
+
+class TestRepetition:
+    def test_once_a_day_and_at_once_when_it_gets_worse(
+        self, caplog: pytest.LogCaptureFixture, connection: Redis
+    ) -> None:
+        """
+        Neither silence nor a flood.
+        """
+        levels = [
+            [level for level, _ in told(caplog, standing(left), connection=connection)]
+            for left in (0.19, 0.18, 0.09, 0.08, -0.1, -0.2)
+        ]
+        connection.flushall()
+
+        assert [["WARNING"], [], ["ERROR"], [], ["ERROR"], []] == levels
+        assert told(caplog, standing(-0.3), connection=connection)
+
+    def test_a_flood_ends_with_its_number(self, caplog: pytest.LogCaptureFixture, connection: Redis) -> None:
+        """
+        After the hundredth line with the same cause nobody reads on.
+        """
+        many = [standing(0.1, name=f"{each}.org") for each in range(MAX_LINES + 50)]
+
+        lines = told(caplog, *many, connection=connection)
+
+        assert MAX_LINES + 1 == len(lines)
+        assert "150 names" in lines[-1][1]
+
+
+class TestHouse:
+    def test_a_renewal_that_fails_for_weeks_is_told_of(
+        self, app: App, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Appwrite's worker gave up in silence after five attempts; this one never does.
+        """
+        name = "shop.localhost"
+        facts = app.issuance.issue((name,)).facts
+        door_authority.misbehaviour.fail("newOrder", Fault(), times=None)
+        with pytest.raises(CertworkerError):
+            app.issuance.issue((name,), force=True)
+
+        with caplog.at_level(logging.WARNING):
+            assert 0 == app.expiry_alerts.log().overdue
+            assert 1 == replace(app.expiry_alerts, clock=lambda: facts.not_after - 5 * DAY).log().overdue
+
+        assert "renew.overdue" == caplog.records[-1].__dict__["code"]

@@ -1,0 +1,446 @@
+"""
+The rounds: nothing that is due stays undone, nothing that Redis lost stays lost.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.domains import requested_names
+from certworker.errors.ca import ServerInternal
+from certworker.errors.config import EmailMissing
+from certworker.errors.rate import Paused
+from certworker.errors.worker import SchemaTooNew
+from certworker.renewal.agenda import AGENDA
+from certworker.renewal.policy import RenewalDecision
+from certworker.state.domain_records import RECORDS
+from certworker.state.priority_queues import PRIORITY_QUEUE
+from certworker.storage.metadata import CertificateMetadata
+from certworker.worker.bulk import new_job
+from certworker.worker.producer import queue_length
+
+NAME = "shop.localhost"
+
+
+def always_due(_: CertificateMetadata, now: datetime) -> RenewalDecision:
+    """
+    The plan of somebody in a hurry.
+    """
+    return RenewalDecision(due=True, next_check=now, ca_requested=False)
+
+
+def requested_together(app: App) -> tuple[str, ...]:
+    """
+    The names of the next request that waits for a slot.
+    """
+    taken = app.priority_queues.take(new_job("certworker.issue", datetime.now(UTC)), [])
+    assert taken
+    given = json.loads(taken.fields["data"])[3]
+    return tuple(given.get("domains") or [given["domain"]])
+
+
+class TestLook:
+    def test_a_certificate_that_is_not_due_gets_its_next_look(self, app: App) -> None:
+        """
+        Most looks end so, and none of them costs a job.
+        """
+        app.issuance.issue((NAME,))
+        app.agenda.put(NAME, app.clock() - timedelta(seconds=1))
+
+        assert {"looked": 1, "requested": 0} == app.reconciler.enqueue_due()
+        moment = app.agenda.moment(NAME)
+        assert moment is not None
+        assert moment > app.clock()
+        assert 0 == len(app.priority_queues)
+
+    def test_a_certificate_that_is_due_waits_for_a_slot(
+        self, app: App, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        This is how renewal begins.
+        """
+        door_authority.lifetime = timedelta(seconds=2)
+        app.issuance.issue((NAME,))
+        later = app.clock() + timedelta(days=1)
+        rounds = replace(app.reconciler, clock=lambda: later)
+
+        assert {"looked": 1, "requested": 1} == rounds.enqueue_due()
+        assert (1, 0) == (len(app.priority_queues), queue_length(app.connection))
+
+    def test_all_names_of_a_certificate_are_requested_together_and_once(self, app: App) -> None:
+        """
+        Each of them stands on the agenda, but there is one certificate.
+        """
+        names = (NAME, f"www.{NAME}")
+        app.issuance.issue(names)
+        later = app.clock() + timedelta(days=80)
+        rounds = replace(app.reconciler, clock=lambda: later)
+
+        assert {"looked": 2, "requested": 1} == rounds.enqueue_due()
+        assert 1 == len(app.priority_queues)
+
+    def test_a_name_that_left_a_certificate_is_looked_at_by_its_own(self, app: App) -> None:
+        """
+        What is known of one of its names is not known of another that leads elsewhere by now.
+        """
+        www = f"www.{NAME}"
+        app.issuance.issue((NAME, www))
+        app.issuance.issue((www,), force=True)
+        later = app.clock() + timedelta(days=80)
+        rounds = replace(app.reconciler, clock=lambda: later)
+
+        assert {"looked": 2, "requested": 2} == rounds.enqueue_due()
+
+    def test_what_is_urgent_goes_first(self, app: App, door_authority: DevelopmentAuthority) -> None:
+        """
+        A certificate that expires tomorrow cannot wait until all that are merely due are renewed.
+        """
+        now = app.clock()
+        for name, days in (("renewal.localhost", 20), ("expiring.localhost", 1)):
+            door_authority.lifetime = timedelta(days=days)
+            app.issuance.issue((name,))
+        app.agenda.put_many({"renewal.localhost": now, "expiring.localhost": now, "new.localhost": now})
+        rounds = replace(app.reconciler, clock=lambda: now + timedelta(hours=23), decide=always_due)
+
+        assert {"looked": 3, "requested": 3} == rounds.enqueue_due()
+        assert ["expiring.localhost", "renewal.localhost", "new.localhost"] == [
+            taken.tenant
+            for taken in iter(
+                partial(app.priority_queues.take, new_job("certworker.issue", datetime.now(UTC)), []), None
+            )
+        ]
+
+    def test_what_the_ca_wants_renewed_early_goes_before_what_is_old(self, app: App) -> None:
+        """
+        It has the day, or less, before the CA revokes.
+        """
+        now = app.clock()
+        for name in ("old.localhost", "revoked.localhost"):
+            app.issuance.issue((name,))
+            app.agenda.put(name, now)
+
+        def plan(facts: CertificateMetadata, now: datetime) -> RenewalDecision:
+            return RenewalDecision(due=True, next_check=now, ca_requested="revoked.localhost" in facts.names)
+
+        replace(app.reconciler, decide=plan).enqueue_due()
+
+        assert ["revoked.localhost", "old.localhost"] == [
+            taken.tenant
+            for taken in iter(
+                partial(app.priority_queues.take, new_job("certworker.issue", datetime.now(UTC)), []), None
+            )
+        ]
+
+    def test_a_certificate_that_traefik_does_not_serve_is_put_right(self, app: App) -> None:
+        """
+        A worker may die between the certificate and Traefik's file, and people delete files.
+        """
+        app.issuance.issue((NAME,))
+        (app.traefik.directory / f"{NAME}.yml").unlink()
+        app.agenda.put(NAME, app.clock())
+
+        assert {"looked": 1, "requested": 1} == app.reconciler.enqueue_due()
+
+    def test_what_a_newer_certworker_stored_gets_a_job_that_says_so(self, app: App) -> None:
+        """
+        One name of fifty thousand must not end the look at the others.
+        """
+        app.issuance.issue((NAME,))
+        for meta in app.certificates.directory.glob(".certworker/generations/*/meta.json"):
+            meta.write_text(meta.read_text().replace('"schema": 1', '"schema": 2'))
+        app.agenda.put(NAME, app.clock())
+
+        assert {"looked": 1, "requested": 1} == app.reconciler.enqueue_due()
+        with pytest.raises(SchemaTooNew):
+            app.issuance.issue((NAME,))
+        record = app.records.read(NAME)
+        assert record
+        assert "state.schema_too_new" == record.code
+
+    def test_a_job_that_gets_lost_is_missed_after_a_while(self, app: App) -> None:
+        """
+        Redis may evict a job; the name stands on the agenda until a certificate is there.
+        """
+        app.agenda.put("new.localhost", app.clock() - timedelta(seconds=1))
+        app.reconciler.enqueue_due()
+        moment = app.agenda.moment("new.localhost")
+
+        assert moment is not None
+        assert timedelta(0) < moment - app.clock() <= timedelta(minutes=15)
+
+    def test_a_lost_job_of_a_short_certificate_is_missed_in_time(
+        self, app: App, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A quarter of an hour is the whole life of some certificates.
+        """
+        door_authority.lifetime = timedelta(minutes=15)
+        facts = app.issuance.issue((NAME,)).facts
+        for left in (timedelta(minutes=4), timedelta(seconds=43)):
+            now = facts.not_after - left
+            app.agenda.put(NAME, now)
+            later = replace(app.reconciler, clock=partial(datetime.fromtimestamp, now.timestamp(), UTC))
+
+            assert {"looked": 1, "requested": 1} == later.enqueue_due()
+            moment = app.agenda.moment(NAME)
+            assert moment is not None
+            assert moment - now <= max(left / 8, timedelta(seconds=15))
+
+    def test_what_is_urgent_is_a_share_of_a_short_life(
+        self, app: App, door_authority: DevelopmentAuthority
+    ) -> None:
+        """
+        All certificates of 47 hours expire within 48 hours; only those near their end go first.
+        """
+        door_authority.lifetime = timedelta(hours=47)
+        now = app.clock()
+        for name in ("early.localhost", "late.localhost"):
+            app.issuance.issue((name,))
+            app.agenda.put(name, now)
+
+        replace(app.reconciler, decide=always_due, clock=lambda: now + timedelta(hours=20)).enqueue_due()
+        assert 0 == app.connection.exists(f"{PRIORITY_QUEUE}expiring")
+        app.agenda.put("late.localhost", now)
+        replace(app.reconciler, decide=always_due, clock=lambda: now + timedelta(hours=40)).enqueue_due()
+        assert 1 == app.connection.exists(f"{PRIORITY_QUEUE}expiring")
+
+    def test_names_that_were_requested_together_stay_together(self, app: App) -> None:
+        """
+        The first attempt failed, so only the records know it.
+        """
+        names = (NAME, f"www.{NAME}")
+        now = app.clock()
+        app.records.start_attempt(names, next_check=now, now=now)
+        app.agenda.put_many(dict.fromkeys(names, now))
+
+        assert {"looked": 2, "requested": 1} == app.reconciler.enqueue_due()
+
+    @pytest.mark.parametrize("asked", [(NAME,), (NAME, f"shop.{NAME}")])
+    def test_a_name_that_left_a_certificate_is_not_renewed_with_it(
+        self, app: App, asked: tuple[str, ...]
+    ) -> None:
+        """
+        A request for fewer or for other names defines the new set; the names that stay get one of their own.
+        """
+        stays = (f"api.{NAME}", f"www.{NAME}")
+        app.issuance.issue((NAME, *stays))
+        forced = app.issuance.issue(asked, force=True).facts.serial
+        app.agenda.put_many(dict.fromkeys((*asked, *stays), app.clock()))
+        due = replace(app.issuance, decide=always_due)
+
+        assert 2 == replace(app.reconciler, decide=always_due).enqueue_due()["requested"]
+        requested = {requested_together(app), requested_together(app)}
+        assert {asked, stays} == {tuple(sorted(names, key=[*asked, *stays].index)) for names in requested}
+
+        assert set(stays) == set(due.issue(stays).facts.names)
+        facts = app.certificates.metadata(NAME)
+        assert facts
+        assert forced == facts.serial
+
+    def test_a_certificate_that_is_not_yet_in_service_for_all_names_splits_nothing(self, app: App) -> None:
+        """
+        A worker died while it put the new one into service.
+        """
+        names = (NAME, f"www.{NAME}")
+        app.issuance.issue(names)
+        before = app.certificates.links.target_of(NAME)
+        assert before
+        app.issuance.issue(names, force=True)
+        app.certificates.links.activate([NAME], before)
+        app.agenda.put(NAME, app.clock())
+
+        replace(app.reconciler, decide=always_due).enqueue_due()
+
+        assert set(names) == set(requested_together(app))
+
+    @pytest.mark.parametrize("served", [True, False])
+    def test_a_record_is_not_a_request(self, app: App, served: bool) -> None:
+        """
+        A forged record does not join the names of different people in one certificate.
+        """
+        evil, now = "evil.localhost", app.clock()
+        if served:
+            app.issuance.issue((NAME,))
+        else:
+            app.records.start_attempt((NAME,), next_check=now, now=now)
+        app.records.start_attempt((evil,), next_check=now, now=now)
+        for name in (evil, NAME) if served else (evil,):
+            app.connection.hset(f"{RECORDS}{name}", "names", json.dumps([evil, NAME]))
+        app.agenda.put(evil, now)
+
+        app.reconciler.enqueue_due()
+
+        request = app.priority_queues.take(new_job("certworker.issue", datetime.now(UTC)), [])
+        assert request
+        assert {"domain": evil} == json.loads(request.fields["data"])[3]
+
+    def test_a_certificate_whose_names_are_refused_is_recorded_and_checked_again(
+        self, app: App, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A job would end before its attempt begins, and nothing would say so but a line every 15 minutes.
+        """
+        app.issuance.issue((NAME,))
+        now = app.clock()
+        app.agenda.put_many({NAME: now, "planted.localhost": now})
+        public = partial(requested_names, None, private=False)
+
+        replace(app.reconciler, check_request=public, decide=always_due).enqueue_due()
+
+        record, moment = app.records.read(NAME), app.agenda.moment(NAME)
+        assert record
+        assert ("failed", "name.no_public_suffix") == (record.state, record.code)
+        assert moment
+        assert timedelta(hours=23) < moment - now <= timedelta(days=1.1)
+        assert 0 == len(app.priority_queues)
+        assert "planted.localhost" not in app.agenda
+        assert "name.no_public_suffix" in caplog.text
+
+    @pytest.mark.parametrize("planted", ["Shop.Example", "../etc", "a b", "x" * 300])
+    def test_what_is_no_name_is_dropped_and_stops_no_look(
+        self, app: App, caplog: pytest.LogCaptureFixture, planted: str
+    ) -> None:
+        """
+        Whoever may write to Redis may plan a look at anything.
+        """
+        moment = app.clock() - timedelta(days=1)
+        app.agenda.put_many({planted: moment, NAME: moment})
+
+        assert {"looked": 1, "requested": 1} == app.reconciler.enqueue_due()
+        assert planted not in app.agenda
+        assert "removed 1 entries from the agenda that are no names" in caplog.text
+
+    def test_an_error_with_one_name_postpones_that_name_alone(
+        self, app: App, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The error is logged with its traceback, and the other name is requested.
+        """
+        app.issuance.issue((NAME,))
+        app.agenda.put_many(dict.fromkeys((NAME, "new.localhost"), app.clock() - timedelta(seconds=1)))
+
+        def divide(facts: CertificateMetadata, now: datetime) -> RenewalDecision:
+            raise ZeroDivisionError(facts.names)
+
+        before = app.clock()
+        assert {"looked": 2, "requested": 1} == replace(app.reconciler, decide=divide).enqueue_due()
+
+        assert (app.agenda.moment(NAME) or before) > before
+        assert [NAME] == [line.__dict__["domain"] for line in caplog.records if line.exc_info]
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"attempts": "9" * 5_000},
+            {"names": '["\\ud800", "planted.localhost"]'},
+            {"names": '["planted.localhost", "../x"]', "not_after": "9999-12-31T23:59:59-23:59"},
+            {"message": "x" * 5_000_000, "unfinished": "-inf"},
+        ],
+    )
+    def test_a_planted_record_costs_no_other_name_its_check(self, app: App, fields: dict[str, str]) -> None:
+        """
+        One HSET stopped every check of every name, in every worker, over restarts.
+        """
+        planted: dict[Any, Any] = {"state": "failed", "updated": "2026-01-01T00:00:00Z", **fields}
+        app.connection.hset(RECORDS + "planted.localhost", mapping=planted)
+        names = ["planted.localhost", *(f"{number}.localhost" for number in range(5))]
+        app.agenda.put_many(dict.fromkeys(names, app.clock() - timedelta(days=1)))
+
+        assert {"looked": 6, "requested": 6} == app.reconciler.enqueue_due()
+        assert 6 == len(app.priority_queues)
+
+    def test_files_that_cannot_be_read_stop_no_look_at_others(self, app: App) -> None:
+        """
+        Their own job tells what is wrong with them.
+        """
+        (app.certificates.directory / "loop.localhost").symlink_to("loop.localhost")
+        moment = app.clock() - timedelta(days=1)
+        app.agenda.put_many({"loop.localhost": moment, NAME: moment})
+
+        assert {"looked": 2, "requested": 2} == app.reconciler.enqueue_due()
+
+
+class TestRetryAfterAChange:
+    def test_what_needs_a_person_is_tried_now_and_nothing_else(self, app: App) -> None:
+        """
+        The remedy ends with the command that starts the worker again, not with a day of waiting.
+        """
+        now = app.clock()
+        later = now + timedelta(hours=20)
+        failures = {
+            "mail.localhost": EmailMissing(),
+            "busy.localhost": ServerInternal(authority="the CA", detail="busy"),
+            "paused.localhost": Paused(
+                authority="the CA", name="paused.localhost", url="https://ca.example/"
+            ),
+        }
+        for name, failure in failures.items():
+            app.records.record_failed([name], failure, next_check=later, now=now)
+        app.agenda.put_many(dict.fromkeys([*failures, "unknown.localhost"], later))
+
+        assert 1 == app.reconciler.retry_after_a_change()
+        assert ["mail.localhost"] == app.agenda.due(app.clock(), 9)
+
+
+class TestReconcile:
+    def test_files_that_cannot_be_read_are_told_and_stop_nothing(
+        self, app: App, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        One directory that somebody spoilt must not cost the others their renewals.
+        """
+        app.issuance.issue((NAME,))
+        spoilt = app.certificates.directory / "loop.localhost"
+        spoilt.mkdir()
+        (spoilt / "fullchain.pem").symlink_to("fullchain.pem")
+        app.connection.flushdb()
+
+        app.reconciler.reconcile()
+
+        assert NAME in app.agenda
+        assert "loop.localhost" in caplog.text
+
+    def test_what_only_the_volume_remembers_comes_back(self, app: App) -> None:
+        """
+        An emptied Redis loses nothing.
+        """
+        for number in range(3):
+            app.issuance.issue((f"shop{number}.localhost",))
+        app.connection.flushall()
+
+        assert 3 == app.reconciler.reconcile()
+        assert 3 == len(app.agenda)
+
+    @pytest.mark.parametrize("score", [float("inf"), 1e300])
+    def test_a_name_without_a_next_check_gets_one(self, app: App, score: float) -> None:
+        """
+        An older version planned none after some answers of a CA, also for certificates in service.
+        """
+        app.issuance.issue((NAME,))
+        app.connection.zadd(AGENDA, {NAME: score, "refused.localhost": score})
+
+        app.reconciler.reconcile()
+
+        for name in (NAME, "refused.localhost"):
+            moment = app.agenda.moment(name)
+            assert moment is not None
+            assert moment - app.clock() <= timedelta(minutes=10)
+
+    def test_what_the_agenda_knows_is_left_alone(self, app: App) -> None:
+        """
+        Its moments may say more than the volume: an attempt after a failure, for one.
+        """
+        outcome = app.issuance.issue((NAME,))
+        app.reconciler.reconcile()
+        moment = app.agenda.moment(NAME)
+
+        assert moment is not None
+        assert outcome.next_check.timestamp() == pytest.approx(moment.timestamp())

@@ -1,0 +1,297 @@
+"""
+What is stored comes into service, and what is in service stays so.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import pairwise
+
+import pytest
+
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.errors import CertworkerError
+from certworker.renewal.repair import FIRST_PAUSE, LONGEST_PAUSE
+from certworker.traefik.batching import PAUSE_SECONDS
+from certworker.worker.bulk import new_job
+from tests.storage.authority import Signer
+from tests.storage.reader import followed
+
+NAME = "shop.localhost"
+
+
+def requested(app: App) -> list[str]:
+    """
+    Take all requests from the lanes, and return the tenants.
+    """
+    taken = iter(partial(app.priority_queues.take, new_job("certworker.issue", datetime.now(UTC)), []), None)
+    return [each.tenant for each in taken if each]
+
+
+@pytest.fixture(scope="module")
+def signer() -> Signer:
+    """
+    Return the CA that signs what is stored.
+    """
+    return Signer()
+
+
+@pytest.fixture
+def stored(app: App) -> App:
+    """
+    Return a house with a certificate that is stored, and not in service.
+    """
+    certificate = Signer().certificate(NAME)
+    app.certificates.store(certificate, authority="a", kind="private", token=1)
+    return app
+
+
+def served(app: App, name: str) -> str:
+    """
+    Return the serial number of what Traefik serves for *name*.
+    """
+    certificate = followed(app.traefik.directory, name)
+    assert certificate
+    return certificate.serial
+
+
+def spoil(app: App, damage: str) -> None:
+    """
+    Do to the files of NAME what people, disks and other programs do.
+    """
+    file = app.traefik.directory / f"{NAME}.yml"
+    if damage == "missing":
+        file.unlink()
+    elif damage == "unreadable":
+        file.write_bytes(b"tls: [")
+    elif damage == "not text":
+        file.write_bytes(b"\xff\xfe")
+    elif damage == "elsewhere":
+        file.write_text(file.read_text().replace("/privkey", "/elsewhere/privkey").replace("000", "999"))
+    elif damage == "changed":
+        file.write_text("# mine\n" + file.read_text())
+    elif damage == "a pipe":
+        file.unlink()
+        os.mkfifo(file)
+    elif damage == "all of them":
+        shutil.rmtree(app.traefik.directory)
+    else:
+        (app.certificates.directory / ".certworker/live" / NAME).unlink()
+        file.unlink()
+
+
+class TestRepair:
+    @pytest.mark.parametrize(
+        "damage",
+        ["missing", "unreadable", "not text", "elsewhere", "changed", "a pipe", "all of them", "links"],
+    )
+    def test_what_is_in_service_is_repaired_without_the_ca(
+        self,
+        app: App,
+        door_authority: DevelopmentAuthority,
+        caplog: pytest.LogCaptureFixture,
+        damage: str,
+    ) -> None:
+        """
+        Whatever became of the files: the certificate is there, and Traefik finds it again.
+        """
+        serials = {name: app.issuance.issue((name,)).facts.serial for name in (NAME, "b.localhost")}
+        spoil(app, damage)
+        door_authority.stop()
+        asked = len(door_authority.requests)
+
+        repaired = app.repair.repair()
+
+        assert (2 if damage == "all of them" else 1) == repaired
+        assert serials == {name: served(app, name) for name in serials}
+        assert asked == len(door_authority.requests)
+        (line,) = [record for record in caplog.records if getattr(record, "event", "") == "repaired"]
+        assert NAME in line.getMessage()
+        assert 0 == app.repair.repair()
+
+    def test_nothing_is_written_where_all_is_well(self, app: App) -> None:
+        """
+        Each change of the directory makes Traefik read everything again.
+        """
+        app.issuance.issue((NAME, f"www.{NAME}"))
+        before = app.traefik.directory.stat().st_mtime_ns
+
+        assert 0 == app.repair.repair()
+        assert before == app.traefik.directory.stat().st_mtime_ns
+
+    def test_a_later_generation_in_traefiks_file_stays(self, app: App) -> None:
+        """
+        A job may be between its two steps, and readers of the newer file are served better.
+        """
+        app.issuance.issue((NAME,))
+        older = app.certificates.current(NAME)
+        newer = app.issuance.issue((NAME,), force=True)
+        assert older
+        app.certificates.links.activate([NAME], older.directory)
+
+        assert 0 == app.repair.repair()
+        assert newer.facts.serial == served(app, NAME)
+
+    def test_one_file_that_cannot_be_written_costs_the_others_nothing(
+        self, app: App, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A directory is in its place.
+        """
+        for name in ("a.localhost", NAME, "z.localhost"):
+            app.issuance.issue((name,))
+            (app.traefik.directory / f"{name}.yml").unlink()
+        (app.traefik.directory / f"{NAME}.yml").mkdir()
+
+        assert 2 == app.repair.repair()
+        assert "[fs.io]" in caplog.text
+        assert all(app.traefik.files(name) for name in ("a.localhost", "z.localhost"))
+
+    def test_a_name_that_is_back_at_an_older_certificate_is_checked_at_once(self, app: App) -> None:
+        """
+        The older one may be due.
+        """
+        first = app.issuance.issue((NAME,))
+        latest = app.issuance.issue((NAME,), force=True)
+        generation = app.certificates.links.generation(NAME)
+        assert generation
+        shutil.rmtree(generation)
+
+        assert 1 == app.repair.repair()
+
+        moment = app.agenda.moment(NAME)
+        assert moment
+        assert moment <= app.clock()
+        assert first.facts.serial == served(app, NAME) != latest.facts.serial
+
+    def test_a_name_with_nothing_left_is_checked_at_once_and_its_attempts_decide_from_then_on(
+        self, app: App, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A repair each hour must not have the CA asked each hour.
+        """
+        app.issuance.issue((NAME,))
+        shutil.rmtree(app.certificates.directory / ".certworker/generations")
+
+        app.repair.repair()
+        moment = app.agenda.moment(NAME)
+        assert moment
+        assert moment <= app.clock()
+        assert "no usable certificate is left" in caplog.text
+
+        later = app.clock() + timedelta(hours=5)
+        app.agenda.put(NAME, later)
+        app.repair.repair()
+        assert later.timestamp() == pytest.approx(app.agenda.moment(NAME).timestamp())  # type: ignore[union-attr]
+
+    def test_the_same_repair_is_logged_once_a_day(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        Another program may write the same file each hour.
+        """
+        app.issuance.issue((NAME,))
+        for hour in range(50):
+            spoil(app, "changed")
+            moment = app.clock() + timedelta(hours=hour)
+            assert 1 == replace(app.repair, clock=lambda moment=moment: moment).repair()  # type: ignore[misc]
+
+        lines = [record for record in caplog.records if getattr(record, "event", "") == "repaired"]
+        assert 3 == len(lines)
+
+    def test_a_name_that_is_removed_at_the_same_time_stays_removed(self, app: App) -> None:
+        """
+        The repair has read the volume before the removal, and writes after it.
+        """
+        app.issuance.issue((NAME,))
+        (app.traefik.directory / f"{NAME}.yml").unlink()
+        inventory = app.certificates.links.target_of(NAME)
+        assert inventory
+        app.removal.remove(NAME)
+        app.traefik.repair({NAME: inventory})
+
+        app.repair._withdraw_removed([NAME])
+
+        assert not (app.traefik.directory / f"{NAME}.yml").exists()
+
+    def test_a_thousand_files_come_back_as_one_burst(self, app: App, signer: Signer) -> None:
+        """
+        Traefik reads its directory again after each pause; here there is none.
+        """
+        certificate = signer.certificate(*(f"shop{number}.localhost" for number in range(1_000)))
+        stored = app.certificates.store(certificate, authority="a", kind="private", token=1)
+        changes = set[int]()
+        stop = threading.Event()
+
+        def watch() -> None:
+            while not stop.wait(0.001):
+                changes.add(app.traefik.directory.stat().st_mtime_ns)
+
+        before = app.traefik.directory.stat().st_mtime_ns
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        assert 1_000 == app.repair.repair()
+        stop.set()
+        watcher.join()
+
+        moved = sorted(changes - {before})
+        assert 1_000 == len(list(app.traefik.directory.glob("*.yml")))
+        assert (stored.directory / "fullchain.pem").samefile(app.traefik.files("shop7.localhost")[0])  # type: ignore[index]
+        # The files are prepared elsewhere, so that they appear together.
+        assert (moved[-1] - moved[0]) / 1e9 < PAUSE_SECONDS
+
+
+class TestResumePublications:
+    def test_what_is_stored_and_not_in_service_is_requested(self, stored: App) -> None:
+        """
+        A worker died after it had stored the certificate; Redis may be empty.
+        """
+        assert 1 == stored.repair.resume_publications()
+        assert ["shop.localhost"] == requested(stored)
+
+        assert "issued" == stored.issuance.issue((NAME,)).state
+        assert 0 == stored.repair.resume_publications()
+
+    def test_a_name_with_a_job_at_work_is_left_to_it(self, stored: App) -> None:
+        """
+        It is between two steps.
+        """
+        with stored.locks.hold([NAME]):
+            assert 0 == stored.repair.resume_publications()
+        assert 1 == stored.repair.resume_publications()
+
+    def test_pauses_double_while_the_cause_is_unknown(self, stored: App) -> None:
+        """
+        Each attempt writes lines into the log.
+        """
+        now = stored.clock()
+        moments = []
+        for second in range(3600):
+            moment = now + timedelta(seconds=second)
+            if replace(stored.repair, clock=lambda moment=moment: moment).resume_publications():  # type: ignore[misc]
+                moments.append(moment - now)
+
+        pauses = [after - before for before, after in pairwise(moments)]
+        assert FIRST_PAUSE == pauses[0]
+        assert LONGEST_PAUSE == max(pauses)
+        assert pauses == sorted(pauses)
+
+    def test_nothing_is_requested_while_a_directory_cannot_be_written(self, stored: App) -> None:
+        """
+        The attempt would fail. As soon as the directory can be written, it is requested.
+        """
+        place = stored.traefik.directory / ".certworker"
+        place.mkdir(exist_ok=True)
+        (place / "writing.lock").unlink(missing_ok=True)
+        (place / "writing.lock").mkdir()
+        for _ in range(3):
+            assert 0 == stored.repair.resume_publications()
+        with pytest.raises(CertworkerError):
+            stored.traefik.check_writable()
+        (place / "writing.lock").rmdir()
+
+        assert 1 == stored.repair.resume_publications()

@@ -1,0 +1,56 @@
+"""
+A2: names that no CA certifies.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.scenarios.scenario import Scene, play, played
+from tests.scenarios.worlds import PUBLIC, Stage
+
+
+def name(title: str, code: str, given: str, remedy: str) -> Scene:
+    """
+    A scene with a job for *given*, in the world of a public CA.
+    """
+
+    def build(stage: Stage) -> None:
+        stage.settings |= PUBLIC
+        stage.name = given
+
+    return Scene(title, code, build, remedy, again=None)
+
+
+SCENES = [
+    name("an empty job", "name.empty", " ", "domain=api.example.org"),
+    name("an underscore", "name.invalid_char", "my_shop.shop.org", "letters, digits, hyphens and dots"),
+    name("two dots in a row", "name.empty_label", "www..shop.org", "www.shop.org"),
+    name("a pasted URL", "name.is_url", "https://shop.org/cart", "shop.org"),
+    name("a port", "name.has_port", "shop.org:8080", "shop.org"),
+    name("a part that is too long", "name.too_long", "a" * 64 + ".shop.org", "at most 63"),
+    name("too many parts", "name.too_many_labels", "a.b.c.d.e.f.g.h.i.shop.org", "at most 10 parts"),
+    name("no dot", "name.single_label", "server", "server.example.org"),
+    name("a private address", "name.ip_address", "192.168.1.10", "api.example.org"),
+    name("a private name", "name.no_public_suffix", "shop.local", "CERTWORKER_PRIVATE_NETWORK=true"),
+    name("a registry's name", "name.is_public_suffix", "co.uk", "example.co.uk"),
+    name("a wildcard", "name.wildcard", "*.shop.org", "for example "),
+    name("bad punycode", "name.bad_idn", "xn--zz.shop.org", "Send it as"),
+    Scene(
+        "a word where true or false belongs",
+        "payload.type",
+        lambda stage: stage.arguments.update(force="yes"),
+        '"force": false',
+        again=None,
+    ),
+]
+
+
+@played(SCENES)
+def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+    """
+    The line tells what to send instead; nothing is tried again, and nobody is asked.
+    """
+    play(scene, stage, caplog)
+
+    assert [] == stage.dns.resolver.asked

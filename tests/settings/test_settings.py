@@ -1,0 +1,440 @@
+"""
+What an operator may set, and what is said about what he may not.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from certworker import certificates
+from certworker.errors.config import InvalidSettings
+from certworker.settings import KeyType, load, variables
+from certworker.variables import VERBATIM
+
+ROOT = Path(__file__).parents[2]
+
+#: A value that nobody may ever read in a message.
+SECRET = "hunter2?"
+
+WRONG = {
+    "_APP_REDIS_HOST": ["redis://redis", "two words", "redis:6379", "a..b", "x" * 64, "[::1", "bücher"],
+    "_APP_REDIS_PORT": ["0", "65536", "http", "-1"],
+    "CERTWORKER_REDIS_URL": [
+        "redis",
+        "http://redis:6379/0",
+        "redis://a,b/0",
+        "redis+sentinel://a/",
+        "rediss://redis/0?ssl_ca_certs=/no/such/file.pem",
+        "rediss://redis/0?ssl_ca_certs=/dev/null",
+        "rediss://redis/0?ssl_keyfile=/dev/null",
+        "redis://a..b/0",
+        "redis://redis:0/0",
+        "redis://[::1/0",
+    ],
+    "CERTWORKER_AUTHORITY": [
+        "zerossl",
+        "ftp://ca.example.org",
+        "https://",
+        "https://me:word@ca.example.org/",
+        "https://:word@ca.example.org/",
+        "https://[::1/directory",
+        "https://ca.example.org:https/directory",
+        "https://ca..example.org/directory",
+        "https://ca.example.org/dir ectory",
+    ],
+    "CERTWORKER_CA_BUNDLE": ["/no/such/file.pem", "/", "/dev/null", "/dev/zero"],
+    "CERTWORKER_LIMITS_FILE": ["/no/such/file.json", "/", "/dev/zero"],
+    "CERTWORKER_CERTIFICATES_DIR": ["/dev/null", "/dev/null/certificates", "/" + "x" * 300],
+    "CERTWORKER_WEBROOT": ["/dev/null", "a\nb"],
+    "CERTWORKER_CONFIG_DIR": ["/dev/null", "/storage/certificates"],
+    "CERTWORKER_STATE_DIR": ["/dev/null/state", "/storage/certificates", "/storage/config"],
+    "CERTWORKER_HTTP_ADDRESS": [
+        "8080",
+        "127.0.0.1",
+        "0.0.0.0:http",
+        "::1:8080",
+        "[::1]",
+        "a b:80",
+        "[x]:80",
+        "a..b:80",
+    ],
+    "CERTWORKER_METRICS_ADDRESS": ["8081", "127.0.0.1", "[x]:80"],
+    "CERTWORKER_PROXY_ADDRESS": ["traefik", "traefik:https", "x" * 64 + ":443", "::1:443"],
+    "CERTWORKER_CONCURRENCY": ["0", "1025", "many", "1.5"],
+    "CERTWORKER_KEY_TYPE": ["rsa1024", "ed25519"],
+    "CERTWORKER_PROFILE": ["two words", "x" * 65],
+    "CERTWORKER_PRIVATE_NETWORK": ["maybe"],
+    "CERTWORKER_HTTP01_PORT": ["0", "99999"],
+    "_APP_DNS": ["dns.google", "1.1.1", ",", "1.1.1.1:0", "::1:53:99999", "[::1"],
+    "_APP_EMAIL_CERTIFICATES": ["ops@example.org\nBcc: a@b"],
+    "_APP_SYSTEM_EMAIL_ADDRESS": ["nobody", "a@b@c", "a b@c.org", "a@c..org", "a@\n", "a@1.2.3.4", "@c.org"],
+    "_APP_SYSTEM_EMAIL_NAME": ["A%0AB", "A%00", "A\nB", "\x1b[2J"],
+    "_APP_SMTP_HOST": ["smtp..example.org", "x" * 64, "smtp.example.org:25", "[::1", "bücher.example"],
+    "_APP_SMTP_USERNAME": ["a\nb", "a\0b", "\udcff"],
+    "_APP_SMTP_PASSWORD": ["\udcff"],
+    "CERTWORKER_NOTIFY_URL": [
+        *("ftp://hooks", "http://a..b/", "http://[2001:db8::a/", "http://hooks:0/", "http://hooks:http/"),
+        *("http://bücher/", "http://hooks/a b", "http://", "hooks.example.org"),
+    ],
+    "CERTWORKER_DOCKER_HOST": [
+        *(
+            "tcp://",
+            "tcp://a..b:2375",
+            "tcp://a:0",
+            "http://a:2375",
+            "unix://docker.sock",
+            "/run/docker.sock",
+        ),
+        "unix:///" + "x" * 120,
+    ],
+    "CERTWORKER_RELOAD": ["nginx"],
+    "CERTWORKER_EAB_KID": ["a\nb"],
+    "CERTWORKER_PREFERRED_CHAIN": ["a\x00b"],
+    "_APP_DOMAIN_TARGET_A": ["a\nb"],
+    "CERTWORKER_LOG": ["xml"],
+    "CERTWORKER_LOG_LEVEL": ["loud"],
+}
+
+
+def complaint(environ: Mapping[str, str]) -> InvalidSettings:
+    """
+    The failure with which *environ* is refused.
+    """
+    with pytest.raises(InvalidSettings) as caught:
+        load(environ)
+    return caught.value
+
+
+class TestDefaults:
+    def test_an_empty_environment_is_a_laptop(self) -> None:
+        """
+        Without any setting the development CA signs, and no certificate is requested.
+        """
+        settings = load({})
+
+        assert settings.authority.kind == "development"
+        assert settings.domains == ()
+        assert not settings.production
+        assert settings.email is None
+        assert (settings.redis_host, settings.redis_port) == ("redis", 6379)
+        assert settings.certificates_dir == settings.webroot == Path("/storage/certificates")
+        assert settings.config_dir == Path("/storage/config")
+        assert settings.state_dir == Path("/storage/certificates/.certworker")
+        assert str(settings.http_address) == "0.0.0.0:8080"
+        assert (settings.concurrency, settings.key_type, settings.http01_port) == (16, "ec256", 80)
+        assert (settings.log, settings.log_level) == ("human", "info")
+
+    @pytest.mark.parametrize("nothing", ["", "  ", '""'])
+    def test_an_empty_variable_means_its_default(self, nothing: str) -> None:
+        """
+        Compose passes what is not set as an empty text.
+        """
+        assert load(dict.fromkeys(variables().keys() - VERBATIM, nothing)) == load({})
+        assert load(dict.fromkeys(VERBATIM, "")) == load({})
+
+    def test_state_and_webroot_follow_the_certificates(self, tmp_path: Path) -> None:
+        """
+        Whoever moves the volume moves all of it.
+        """
+        settings = load({"CERTWORKER_CERTIFICATES_DIR": str(tmp_path)})
+
+        assert (settings.state_dir, settings.webroot) == (tmp_path / ".certworker", tmp_path)
+
+    def test_nothing_but_the_given_mapping_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        A variable of somebody's shell must not decide which CA a test asks.
+        """
+        monkeypatch.setenv("CERTWORKER_AUTHORITY", "letsencrypt")
+        monkeypatch.setenv("authority_names", "letsencrypt")
+
+        assert load({}).authority.kind == "development"
+
+    def test_what_is_not_ours_is_left_alone(self) -> None:
+        """
+        The environment of a container is full of other people's variables.
+        """
+        assert load({"PATH": "/bin", "_APP_OPENSSL_KEY_V1": SECRET, "production": "true"}) == load({})
+
+
+class TestValues:
+    @pytest.mark.parametrize("value", ["production", ' "production" ', "'production'", "Production"])
+    def test_spaces_and_quotes_around_a_value_do_not_count(self, value: str) -> None:
+        """
+        Old versions of compose pass the quotes of an env_file on.
+        """
+        assert load({"_APP_ENV": value}).production
+
+    @pytest.mark.parametrize("value", ["development", "prod", "staging", "not production"])
+    def test_only_production_is_production(self, value: str) -> None:
+        """
+        A slip must not order from a CA that counts.
+        """
+        assert not load({"_APP_ENV": value}).production
+
+    def test_several_domains_are_separated_by_commas(self) -> None:
+        """
+        As newer releases of Appwrite have it.
+        """
+        assert load({"_APP_DOMAIN": " a.org, b.org ,,c.org"}).domains == ("a.org", "b.org", "c.org")
+
+    @pytest.mark.parametrize("off", ["off", "OFF", ' "off" '])
+    def test_off_switches_a_thing_off(self, off: str) -> None:
+        """
+        An empty variable cannot, because it means the default.
+        """
+        variables = (
+            "CERTWORKER_HTTP_ADDRESS",
+            "CERTWORKER_METRICS_ADDRESS",
+            "CERTWORKER_PROXY_ADDRESS",
+            "CERTWORKER_WEBROOT",
+        )
+        settings = load(dict.fromkeys(variables, off))
+
+        assert (settings.http_address, settings.proxy_address, settings.webroot) == (None, None, None)
+
+    @pytest.mark.parametrize(
+        ("value", "truth"),
+        [
+            ("true", True),
+            ("TRUE", True),
+            ("1", True),
+            ("yes", True),
+            ("on", True),
+            ("false", False),
+            ("off", False),
+        ],
+    )
+    def test_yes_and_no_have_many_words(self, value: str, truth: bool) -> None:
+        """
+        Each is somebody's habit.
+        """
+        assert load({"CERTWORKER_PRIVATE_NETWORK": value}).private_network is truth
+
+    def test_a_relative_directory_is_made_absolute(self) -> None:
+        """
+        Traefik's files name absolute paths.
+        """
+        assert load({"CERTWORKER_STATE_DIR": "state"}).state_dir == Path.cwd() / "state"
+
+    def test_words_may_be_written_in_capitals(self) -> None:
+        """
+        Case carries no meaning in any of them.
+        """
+        settings = load(
+            {
+                "CERTWORKER_KEY_TYPE": "RSA2048",
+                "CERTWORKER_LOG": "JSON",
+                "CERTWORKER_AUTHORITY": "LetsEncrypt",
+            }
+        )
+
+        assert (settings.key_type, settings.log, settings.authority.label) == (
+            "rsa2048",
+            "json",
+            "letsencrypt",
+        )
+
+    def test_the_kinds_of_keys_are_those_that_can_be_made(self) -> None:
+        """
+        Settings and certificates stand on one floor and do not import each other.
+        """
+        assert get_args(KeyType) == certificates.KEY_TYPES
+
+    def test_settings_are_frozen(self) -> None:
+        """
+        They are shared by all slots.
+        """
+        settings = load({})
+
+        with pytest.raises(ValidationError):
+            settings.concurrency = 1
+
+
+class TestFingerprint:
+    def test_it_tells_configurations_apart_and_no_secrets(self) -> None:
+        """
+        Redis stores it, and a digest of a short password could be guessed.
+        """
+        first = load({"_APP_DOMAIN": "a.org", "_APP_SMTP_PASSWORD": "one"}).fingerprint
+
+        assert first == load({"_APP_DOMAIN": "a.org", "_APP_SMTP_PASSWORD": "two"}).fingerprint
+        assert first != load({"_APP_DOMAIN": "b.org", "_APP_SMTP_PASSWORD": "one"}).fingerprint
+
+
+class TestAuthority:
+    @pytest.mark.parametrize(
+        ("environ", "label", "kind"),
+        [
+            ({"_APP_ENV": "production"}, "letsencrypt", "public"),
+            ({"_APP_ENV": "development"}, "development", "development"),
+            ({"_APP_ENV": "production", "CERTWORKER_AUTHORITY": "auto"}, "letsencrypt", "public"),
+            ({"CERTWORKER_AUTHORITY": "letsencrypt-staging"}, "letsencrypt-staging", "staging"),
+            ({"_APP_ENV": "production", "CERTWORKER_AUTHORITY": "development"}, "development", "development"),
+            ({"CERTWORKER_AUTHORITY": "https://ca.shop.org/dir"}, "ca.shop.org", "public"),
+            (
+                {"CERTWORKER_AUTHORITY": "https://ca.internal/dir", "CERTWORKER_PRIVATE_NETWORK": "true"},
+                "ca.internal",
+                "private",
+            ),
+            (
+                {"CERTWORKER_AUTHORITY": "letsencrypt", "CERTWORKER_PRIVATE_NETWORK": "true"},
+                "letsencrypt",
+                "public",
+            ),
+        ],
+    )
+    def test_the_environment_decides_who_signs(self, environ: dict[str, str], label: str, kind: str) -> None:
+        """
+        A private network makes a CA of one's own of a URL, never of Let's Encrypt.
+        """
+        authority = load(environ).authority
+
+        assert (authority.label, authority.kind) == (label, kind)
+
+
+class TestEmail:
+    NEW, OLD = "_APP_EMAIL_CERTIFICATES", "_APP_SYSTEM_SECURITY_EMAIL_ADDRESS"
+
+    @pytest.mark.parametrize(
+        ("environ", "email"),
+        [
+            ({NEW: "a@shop.org"}, "a@shop.org"),
+            ({OLD: "a@shop.org"}, "a@shop.org"),
+            ({NEW: "", OLD: "a@shop.org"}, "a@shop.org"),
+            ({NEW: "a@shop.org", OLD: "a@shop.org"}, "a@shop.org"),
+        ],
+    )
+    def test_either_name_of_the_variable_will_do(self, environ: dict[str, str], email: str) -> None:
+        """
+        Most installations still have the older one, and need no word about it.
+        """
+        settings = load(environ)
+
+        assert (settings.email, settings.email_remark) == (email, None)
+
+    def test_the_newer_name_wins_with_a_remark(self) -> None:
+        """
+        Somebody changed one and forgot the other.
+        """
+        settings = load({self.NEW: "new@shop.org", self.OLD: "old@shop.org"})
+
+        assert settings.email == "new@shop.org"
+        assert "differ" in str(settings.email_remark)
+
+    def test_a_default_that_nobody_reads_is_remarked(self) -> None:
+        """
+        Appwrite's old compose file had its own address in it.
+        """
+        assert "default" in str(load({self.OLD: "certs@appwrite.io"}).email_remark)
+
+    def test_a_wrong_address_does_not_stop_the_worker(self) -> None:
+        """
+        It fails the jobs of a public CA, with its code; other CAs do not need it.
+        """
+        assert load({self.NEW: "nonsense"}).email == "nonsense"
+
+
+class TestWrongValues:
+    @pytest.mark.parametrize(("name", "value"), [(name, value) for name in WRONG for value in WRONG[name]])
+    def test_each_is_told_with_what_is_allowed(self, name: str, value: str) -> None:
+        """
+        The sentence is all that an operator needs to correct it.
+        """
+        failure = complaint({name: value})
+
+        (finding,) = failure.findings
+        assert finding.startswith(f"{name} must be {variables()[name]}")
+        assert failure.remedy.endswith("docker compose up -d")
+
+    def test_all_are_told_together(self) -> None:
+        """
+        Nobody wants to start a worker ten times to learn of ten slips.
+        """
+        failure = complaint({name: values[0] for name, values in WRONG.items()})
+
+        assert {finding.partition(" ")[0] for finding in failure.findings} == WRONG.keys()
+        assert all(finding in str(failure) for finding in failure.findings)
+        assert str(failure).isprintable()
+
+    @pytest.mark.parametrize("name", sorted(WRONG.keys() - VERBATIM))
+    def test_the_value_is_never_repeated(self, name: str) -> None:
+        """
+        A password in the wrong line of .env must not end in a log; not even in a traceback.
+        """
+        failure = complaint({name: f"{SECRET} \x1b {SECRET}", "_APP_REDIS_PASS": SECRET})
+
+        assert SECRET not in "".join(traceback.format_exception(failure))
+
+    @given(st.dictionaries(st.sampled_from(sorted(variables())), st.text(max_size=20)))
+    def test_whatever_is_set_it_loads_or_is_refused_with_words(self, environ: dict[str, str]) -> None:
+        """
+        Never a traceback.
+        """
+        try:
+            settings = load(environ)
+        except InvalidSettings as failure:
+            told = str(failure)
+        else:
+            told = str(settings.authority)
+
+        assert told
+
+
+class TestPassword:
+    def test_it_is_taken_as_it_is(self) -> None:
+        """
+        Quotes and spaces may belong to it.
+        """
+        password = load({"_APP_REDIS_PASS": ' "a b" '}).redis_password
+
+        assert password is not None
+        assert password.get_secret_value() == ' "a b" '
+
+    def test_it_shows_nowhere(self) -> None:
+        """
+        Settings are printed when things go wrong.
+        """
+        settings = load({"_APP_REDIS_PASS": SECRET})
+
+        assert SECRET not in f"{settings!r} {settings} {settings.model_dump_json()}"
+
+
+class TestExample:
+    def test_it_has_every_variable_and_no_other(self) -> None:
+        """
+        What can be set is found in one place, and all of it works.
+        """
+        lines = (ROOT / ".env.example").read_text()
+
+        listed = re.findall(r"^(?:# )?(_APP_\w+|CERTWORKER_\w+)=", lines, re.M)
+
+        assert sorted(listed) == sorted(variables())
+
+    def test_what_is_commented_out_is_the_default(self) -> None:
+        """
+        A reader takes it for the truth.
+        """
+        lines = (ROOT / ".env.example").read_text()
+        shown = dict(re.findall(r"^# (_APP_\w+|CERTWORKER_\w+)=(.*)$", lines, re.M))
+
+        assert load(shown) == load({})
+
+    def test_a_sentence_stands_above_each(self) -> None:
+        """
+        Or above a pair that belongs together.
+        """
+        blocks = (ROOT / ".env.example").read_text().strip().split("\n\n")
+
+        for block in blocks:
+            first, *_ = block.splitlines()
+            assert re.match(r"# [A-Za-z\[]", first)
+            assert "=" not in first

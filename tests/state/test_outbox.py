@@ -1,0 +1,206 @@
+"""
+What people are to be told survives, and is told once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from redis import Redis
+from redis.exceptions import ResponseError
+
+from certworker.state.outbox import (
+    LARGEST_LETTER,
+    MAX_ENTRIES,
+    NOTIFIED,
+    NOTIFIED_TTL,
+    OUTBOX,
+    SENDING,
+    NotificationLog,
+    Outbox,
+)
+from tests.servers.redis import RedisServer
+
+NAME = "shop.example.org"
+
+
+def number(text: str) -> int | None:
+    """
+    The number in a letter; None for what is no letter.
+    """
+    try:
+        return int(json.loads(text)["number"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+@pytest.fixture
+def outbox(connection: Redis) -> Outbox:
+    """
+    An empty one.
+    """
+    return Outbox(connection, "mail")
+
+
+def delivered(outbox: Outbox) -> list[int]:
+    """
+    The numbers of all letters that wait.
+    """
+    received: list[int] = []
+    outbox.deliver(number, received.extend)
+    return received
+
+
+class TestOutbox:
+    def test_all_letters_are_delivered_together_and_once(self, outbox: Outbox) -> None:
+        """
+        Many failures at once are one mail.
+        """
+        received: list[Sequence[int]] = []
+        outbox.put({"number": 1})
+        outbox.put({"number": 2})
+
+        assert 2 == outbox.deliver(number, received.append)
+        assert 0 == outbox.deliver(number, received.append)
+        assert [[1, 2]] == received
+
+    def test_what_could_not_be_delivered_stays(self, outbox: Outbox) -> None:
+        """
+        A mail server may be away for a day.
+        """
+        outbox.put({"number": 1})
+
+        def refuse(letters: Sequence[int]) -> None:
+            raise OSError("no")
+
+        with pytest.raises(OSError, match="no"):
+            outbox.deliver(number, refuse)
+        assert [1] == delivered(outbox)
+
+    def test_two_workers_do_not_deliver_the_same(self, outbox: Outbox) -> None:
+        """
+        While one delivers, the other one does nothing.
+        """
+        outbox.put({"number": 1})
+        inside: list[int] = []
+        outbox.deliver(number, lambda _: inside.append(outbox.deliver(number, lambda _: None)))
+
+        assert [0] == inside
+
+    def test_a_lock_that_another_worker_has_meanwhile_stays_locked(
+        self, connection: Redis, outbox: Outbox
+    ) -> None:
+        """
+        A delivery that took too long does not open the door for a third worker.
+        """
+        outbox.put({"number": 1})
+        outbox.deliver(number, lambda _: connection.set(SENDING + "mail", "the second worker"))
+
+        assert b"the second worker" == connection.get(SENDING + "mail")
+
+    def test_a_lock_without_end_holds_up_nothing(self, connection: Redis, outbox: Outbox) -> None:
+        """
+        No worker delivers for longer than two minutes.
+        """
+        outbox.put({"number": 1})
+        connection.set(SENDING + "mail", "planted")
+
+        assert [1] == delivered(outbox)
+
+    def test_a_letter_that_is_put_meanwhile_waits_for_the_next_delivery(self, outbox: Outbox) -> None:
+        """
+        It was not in the one that went out.
+        """
+        outbox.put({"number": 1})
+        outbox.deliver(number, lambda _: outbox.put({"number": 2}))
+
+        assert [2] == delivered(outbox)
+
+    def test_a_letter_is_not_lost_while_a_full_outbox_is_delivered(self, outbox: Outbox) -> None:
+        """
+        Each letter that is put meanwhile removes the oldest one, so the places of the others change.
+        """
+        for each in range(MAX_ENTRIES):
+            outbox.put({"number": each})
+
+        def put_more(_: Sequence[int]) -> None:
+            for each in range(3):
+                outbox.put({"number": MAX_ENTRIES + each})
+
+        outbox.deliver(number, put_more)
+        assert [MAX_ENTRIES, MAX_ENTRIES + 1, MAX_ENTRIES + 2] == delivered(outbox)
+
+    def test_a_receiver_that_never_comes_back_fills_nothing(self, connection: Redis, outbox: Outbox) -> None:
+        """
+        The latest are kept, the log has all.
+        """
+        for each in range(MAX_ENTRIES + 5):
+            outbox.put({"number": each})
+
+        assert MAX_ENTRIES == connection.llen(OUTBOX + "mail")
+
+    @pytest.mark.parametrize(
+        "entry", ["", "rubbish", "[1]", b"\xff\xfe", '{"number": 1, "x": "%s"}' % ("x" * LARGEST_LETTER)]
+    )
+    def test_what_is_no_letter_is_removed_and_the_others_are_delivered(
+        self, connection: Redis, outbox: Outbox, entry: str | bytes, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        An entry that anyone wrote must not stop those behind it; one log line reports it.
+        """
+        connection.rpush(OUTBOX + "mail", entry)
+        outbox.put({"number": 2})
+        with caplog.at_level(logging.WARNING, "certworker"):
+            assert [2] == delivered(outbox)
+
+        assert 1 == len(caplog.records)
+        assert 0 == connection.llen(OUTBOX + "mail")
+
+
+class TestTold:
+    def test_a_thing_is_told_once_until_it_is_taken_back(self, connection: Redis, outbox: Outbox) -> None:
+        """
+        Never one mail per attempt.
+        """
+        told, other = NotificationLog(connection), Outbox(connection, "hook")
+
+        assert told.tell_once(NAME, "failed", {"number": 1}, [outbox, other])
+        assert not told.tell_once(NAME, "failed", {"number": 2}, [outbox, other])
+        assert told.tell_once(NAME, "overdue", {"number": 3}, [outbox, other])
+        assert told.forget(NAME, {"number": 4}, [outbox, other])
+        assert not told.forget(NAME, {"number": 5}, [outbox, other])
+        assert told.tell_once(NAME, "failed", {"number": 6}, [outbox, other])
+        assert [1, 3, 4, 6] == delivered(outbox) == delivered(other)
+
+    @pytest.mark.parametrize("days", [None, 10_000])
+    def test_what_has_been_told_without_end_is_told_again_some_day(
+        self, connection: Redis, outbox: Outbox, days: int | None
+    ) -> None:
+        """
+        Another program wrote it, or took its expiry away.
+        """
+        connection.sadd(f"{NOTIFIED}{NAME}", "failed")
+        if days:
+            connection.expire(f"{NOTIFIED}{NAME}", timedelta(days=days))
+
+        assert not NotificationLog(connection).tell_once(NAME, "failed", {"number": 1}, [outbox])
+
+        assert 0 < connection.ttl(f"{NOTIFIED}{NAME}") <= NOTIFIED_TTL.total_seconds()
+
+    def test_a_letter_that_could_not_be_put_counts_as_not_told(
+        self, redis_server: RedisServer, connection: Redis, outbox: Outbox
+    ) -> None:
+        """
+        Otherwise it would be lost for three months. A client that removes no wrong key shows it.
+        """
+        connection.set(OUTBOX + "mail", "of another type")
+        told = NotificationLog(redis_server.client())
+        with pytest.raises(ResponseError):
+            told.tell_once(NAME, "failed", {"number": 1}, [outbox])
+        connection.delete(OUTBOX + "mail")
+
+        assert told.tell_once(NAME, "failed", {"number": 1}, [outbox])

@@ -1,0 +1,52 @@
+"""
+An empty volume, an empty configuration directory, and a CA to fill them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from certworker.storage.certificate_store import CertificateStore
+from certworker.traefik.config import TraefikConfig
+from tests.memory import in_memory
+from tests.storage.authority import Signer
+from tests.storage.site import Site
+
+
+@pytest.fixture(scope="session")
+def signer() -> Signer:
+    """
+    The CA that signs what is stored.
+    """
+    return Signer()
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> CertificateStore:
+    """
+    An empty volume.
+    """
+    return CertificateStore(tmp_path / "certificates")
+
+
+@pytest.fixture
+def traefik(tmp_path: Path) -> TraefikConfig:
+    """
+    The configuration of a Traefik that has none.
+    """
+    return TraefikConfig(tmp_path / "config")
+
+
+@pytest.fixture
+def site(signer: Signer, tmp_path: Path) -> Iterator[Site]:
+    """
+    Two empty directories, in memory where the machine has such a place: thousands of states are written.
+    """
+    with in_memory(tmp_path) as place:
+        root = place / "disk"
+        for directory in (root / "certificates", root / "config"):
+            directory.mkdir(parents=True)
+        yield Site(root, signer)

@@ -1,0 +1,234 @@
+"""
+A disk that loses power: every state in which the recorded changes could have left it.
+
+What POSIX promises, and nothing more: the content of a file lasts when the file was fsynced, a name in a
+directory lasts when that directory was fsynced. Whatever was not may be there, or not, or partly, each
+independently of the others. Real file systems lose less (ext4 keeps the order of renames), so what holds
+here holds there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from random import Random
+
+from tests.storage.trace import Effect
+
+
+@dataclass(frozen=True)
+class Link:
+    """
+    A symbolic link; it lasts with its name.
+    """
+
+    target: str
+
+
+#: A file's content, a link, or a directory as the set of its (name, tree).
+Tree = bytes | Link | frozenset[tuple[str, "Tree"]]
+
+
+@dataclass(eq=False)
+class File:
+    """
+    A file with its content on the platter and in memory.
+    """
+
+    lasting: bytes
+    content: bytes
+
+    def contents(self) -> list[bytes]:
+        """
+        What may be found in it.
+        """
+        half = self.content[: (len(self.lasting) + len(self.content)) // 2]
+        return list(dict.fromkeys((self.lasting, half, self.content)))
+
+
+@dataclass(eq=False)
+class Directory:
+    """
+    A directory: for each name all that it may stand for, the present one last.
+    """
+
+    names: dict[str, list[Node | None]] = field(default_factory=dict)
+
+    def put(self, name: str, node: Node | None) -> None:
+        """
+        Let *name* stand for *node*, in memory.
+        """
+        self.names.setdefault(name, [None]).append(node)
+
+    def sync(self) -> None:
+        """
+        Make the names last.
+        """
+        self.names = {name: [nodes[-1]] for name, nodes in self.names.items() if nodes[-1] is not None}
+
+
+Node = File | Directory | Link
+
+
+class Disk:
+    """
+    The disk as it was, and the changes since.
+    """
+
+    def __init__(self, tree: Tree) -> None:
+        root = _lasting(tree)
+        assert isinstance(root, Directory)
+        self.root = root
+
+    def apply(self, effect: Effect) -> None:
+        """
+        Make the change *effect*, in memory.
+        """
+        if effect.verb in ("mark", "chmod"):
+            return
+        if effect.verb == "fsync":
+            node = self._node(effect.path)
+            if isinstance(node, File):
+                node.lasting = node.content
+            elif isinstance(node, Directory):
+                node.sync()
+            return
+        parent, name = self._parent(effect.path)
+        if effect.verb == "write":
+            node = self._node(effect.path)
+            assert isinstance(node, File)
+            assert isinstance(effect.detail, bytes)
+            node.content += effect.detail
+        elif effect.verb == "create":
+            parent.put(name, File(b"", b""))
+        elif effect.verb == "mkdir":
+            parent.put(name, Directory())
+        elif effect.verb == "symlink":
+            parent.put(name, Link(str(effect.detail)))
+        elif effect.verb == "rename":
+            node = self._node(effect.path)
+            beside, other = self._parent(str(effect.detail))
+            parent.put(name, None)
+            beside.put(other, node)
+        else:
+            parent.put(name, None)
+
+    def present(self) -> Tree:
+        """
+        The disk as a program sees it while the power is on.
+        """
+        return _present(self.root)
+
+    def states(self) -> Iterator[Tree]:
+        """
+        Every state in which it may be found when the power goes now.
+        """
+        yield from _states(self.root)
+
+    def draw(self, random: Random) -> Tree:
+        """
+        One of these states, at random.
+        """
+        return _drawn(self.root, random)
+
+    def lasting(self) -> Tree:
+        """
+        The one of them in which everything is lost that was not fsynced.
+        """
+        return _drawn(self.root, None)
+
+    def _node(self, path: str) -> Node:
+        node: Node = self.root
+        for part in Path(path).parts:
+            assert isinstance(node, Directory), path
+            found = node.names[part][-1]
+            assert found is not None, path
+            node = found
+        return node
+
+    def _parent(self, path: str) -> tuple[Directory, str]:
+        parent = self._node(str(Path(path).parent))
+        assert isinstance(parent, Directory), path
+        return parent, Path(path).name
+
+
+def replayed(tree: Tree, effects: Iterable[Effect]) -> Tree:
+    """
+    *tree* after all of *effects*.
+    """
+    disk = Disk(tree)
+    for effect in effects:
+        disk.apply(effect)
+    return disk.present()
+
+
+def read_tree(place: Path) -> Tree:
+    """
+    What lies at *place*.
+    """
+    if place.is_symlink():
+        return Link(str(place.readlink()))
+    if place.is_dir():
+        return frozenset((path.name, read_tree(path)) for path in place.iterdir())
+    return place.read_bytes()
+
+
+def write_tree(place: Path, tree: Tree) -> None:
+    """
+    Put *tree* at *place*, where nothing is.
+    """
+    if isinstance(tree, bytes):
+        place.write_bytes(tree)
+    elif isinstance(tree, Link):
+        place.symlink_to(tree.target)
+    else:
+        place.mkdir()
+        for name, inner in tree:
+            write_tree(place / name, inner)
+
+
+def _lasting(tree: Tree) -> Node:
+    if isinstance(tree, bytes):
+        return File(tree, tree)
+    if isinstance(tree, Link):
+        return tree
+    return Directory({name: [_lasting(inner)] for name, inner in tree})
+
+
+def _present(node: Node) -> Tree:
+    if isinstance(node, File):
+        return node.content
+    if isinstance(node, Link):
+        return node
+    return frozenset(
+        (name, _present(nodes[-1])) for name, nodes in node.names.items() if nodes[-1] is not None
+    )
+
+
+def _states(node: Node) -> Iterator[Tree]:
+    if isinstance(node, File):
+        yield from node.contents()
+    elif isinstance(node, Link):
+        yield node
+    else:
+        choices = [
+            [
+                (name, tree)
+                for possible in dict.fromkeys(nodes)
+                for tree in (_states(possible) if possible is not None else (None,))
+            ]
+            for name, nodes in node.names.items()
+        ]
+        for chosen in product(*choices):
+            yield frozenset((name, tree) for name, tree in chosen if tree is not None)
+
+
+def _drawn(node: Node, random: Random | None) -> Tree:
+    if isinstance(node, File):
+        return random.choice(node.contents()) if random else node.lasting
+    if isinstance(node, Link):
+        return node
+    chosen = ((name, random.choice(nodes) if random else nodes[0]) for name, nodes in node.names.items())
+    return frozenset((name, _drawn(inner, random)) for name, inner in chosen if inner is not None)

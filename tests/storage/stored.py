@@ -1,0 +1,44 @@
+"""
+Certificates on a volume, and what makes two readings of one the same.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from certworker.certificates import Certificate
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.keypair import StoredCertificate
+from certworker.storage.metadata import PEM_FILES
+
+NAME = "shop.example.com"
+
+
+def store(volume: CertificateStore, certificate: Certificate, token: int = 1) -> StoredCertificate:
+    """
+    Put *certificate* into service, as a public CA's.
+    """
+    return volume.store(certificate, authority="letsencrypt", kind="public", token=token)
+
+
+def content(stored: StoredCertificate | None) -> tuple[object, ...]:
+    """
+    What makes two readings the same; keys compare by their PEM.
+    """
+    if stored is None:
+        return ()
+    certificate = stored.certificate
+    return stored.directory, stored.metadata, certificate.fullchain_pem, certificate.key.pem
+
+
+def lay_plain_files(volume: CertificateStore, name: str, certificate: Certificate) -> Path:
+    """
+    Four plain files, as Appwrite's own worker leaves them.
+    """
+    directory = volume.directory / name
+    directory.mkdir(parents=True, exist_ok=True)
+    contents = (certificate.cert_pem, certificate.chain_pem, certificate.fullchain_pem, certificate.key.pem)
+    for file, content in zip(PEM_FILES, contents, strict=True):
+        (directory / file).unlink(missing_ok=True)
+        (directory / file).write_bytes(content)
+    return directory

@@ -1,0 +1,106 @@
+"""
+What a reader of damaged files is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+
+import pytest
+
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.keypair import stored_in
+from tests.storage.authority import Signer
+from tests.storage.stored import NAME, lay_plain_files, store
+
+
+class TestDamagedFiles:
+    @pytest.mark.parametrize(
+        ("file", "content", "code"),
+        [
+            ("privkey.pem", b"", "fs.corrupt"),
+            ("fullchain.pem", b"", "fs.corrupt"),
+            ("privkey.pem", b"not a key", "fs.corrupt"),
+            ("fullchain.pem", b"not a certificate", "fs.partial"),
+        ],
+    )
+    def test_a_damaged_file_is_said_and_is_no_certificate(
+        self,
+        volume: CertificateStore,
+        signer: Signer,
+        caplog: pytest.LogCaptureFixture,
+        file: str,
+        content: bytes,
+        code: str,
+    ) -> None:
+        """
+        An empty file after a power cut must lead to a new certificate, not to a crash at each look.
+        """
+        stored = store(volume, signer.certificate(NAME))
+        (stored.directory / file).write_bytes(content)
+
+        with caplog.at_level(logging.WARNING):
+            assert volume.current(NAME) is None
+
+        [told] = caplog.records
+        assert (NAME, code) == (told.__dict__["domain"], told.__dict__["code"])
+        assert "BEGIN" not in told.getMessage()
+
+    @pytest.mark.parametrize("kind", ["pipe", "endless", "large"])
+    @pytest.mark.parametrize("file", ["fullchain.pem", "privkey.pem"])
+    def test_what_is_no_file_stops_nobody(
+        self, volume: CertificateStore, signer: Signer, caplog: pytest.LogCaptureFixture, file: str, kind: str
+    ) -> None:
+        """
+        A named pipe, a device and a gigabyte in place of a PEM file are reported, and read by nobody.
+        """
+        path = lay_plain_files(volume, NAME, signer.certificate(NAME)) / file
+        path.unlink()
+        if kind == "pipe":
+            os.mkfifo(path)
+        elif kind == "endless":
+            path.symlink_to("/dev/zero")
+        else:
+            with path.open("wb") as opened:
+                opened.truncate(2**30)
+
+        assert volume.current(NAME) is None
+
+        assert ["fs.corrupt"] == [told.__dict__["code"] for told in caplog.records]
+
+    def test_a_key_of_another_certificate_is_said(
+        self, volume: CertificateStore, signer: Signer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Four renames that were interrupted leave the new chain beside the old key.
+        """
+        directory = lay_plain_files(volume, NAME, signer.certificate(NAME))
+        (directory / "privkey.pem").write_bytes(signer.certificate(NAME).key.pem)
+
+        assert volume.current(NAME) is None
+
+        assert ["fs.partial"] == [told.__dict__["code"] for told in caplog.records]
+
+
+class TestChain:
+    @pytest.mark.parametrize(
+        ("kind", "usable"), [("private", True), ("public", False), ("development", False)]
+    )
+    def test_only_a_private_ca_may_leave_it_out(
+        self,
+        volume: CertificateStore,
+        signer: Signer,
+        caplog: pytest.LogCaptureFixture,
+        kind: str,
+        usable: bool,
+    ) -> None:
+        """
+        The metadata says which CA it was; without it a certificate counts as public.
+        """
+        certificate = replace(signer.certificate(NAME), chain_pem=b"")
+        stored = volume.store(certificate, authority="ca", kind=kind, token=1)
+
+        assert usable is (stored_in(stored.directory, NAME) is not None)
+        assert usable is not ("fullchain.pem has no chain" in caplog.text)

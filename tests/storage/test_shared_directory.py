@@ -1,0 +1,272 @@
+"""
+Waiting for other writers, which ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from certworker.acme.account import AccountFiles
+from certworker.acme.order_keys import OrderKeys
+from certworker.challenges.challenge import Http01Challenge
+from certworker.challenges.webroot import Webroot
+from certworker.errors.fs import VolumeLocked
+from certworker.job_slot import JobSlot
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.shared_directory import SharedDirectory
+from certworker.traefik.config import TraefikConfig
+from tests.storage.authority import Signer
+from tests.storage.stored import NAME, lay_plain_files, store
+from tests.storage.trace import Effect, Trace
+
+#: From where `certworker` can be imported.
+CHECKOUT = Path(__file__).parents[1]
+
+#: Writes a file with the name of a temporary one, says so, and is never ready with it.
+WRITER = """
+import sys, time
+from pathlib import Path
+from certworker.storage.shared_directory import SharedDirectory
+place = Path(sys.argv[1])
+with SharedDirectory(place, place / "lock").writing():
+    (place / "0123456789abcdef.tmp").write_text("half")
+    print("writing", flush=True)
+    time.sleep(600)
+"""
+
+
+class TestWriteLock:
+    def test_waiting_ends(self, tmp_path: Path, signer: Signer) -> None:
+        """
+        A worker that hangs while it holds the lock must not hang all the others.
+        """
+        volume = CertificateStore(tmp_path, patience_seconds=0.05)
+        store(volume, signer.certificate(NAME))
+
+        with (tmp_path / ".certworker/lock").open("ab") as other:
+            fcntl.flock(other, fcntl.LOCK_EX)
+            with pytest.raises(VolumeLocked) as caught:
+                store(volume, signer.certificate(NAME), token=2)
+
+        assert "0.05 seconds" in caught.value.message
+        store(volume, signer.certificate(NAME), token=2)
+
+    def test_a_hanging_thread_ends_the_waiting_of_its_neighbours(
+        self, tmp_path: Path, signer: Signer
+    ) -> None:
+        """
+        The slots of one worker wait for each other in memory; that ends, too.
+        """
+        volume = CertificateStore(tmp_path, patience_seconds=0.05)
+        certificate = signer.certificate(NAME)
+        entered, leave = threading.Event(), threading.Event()
+
+        def hang() -> None:
+            with volume._linking.held():
+                entered.set()
+                leave.wait(10)
+
+        thread = threading.Thread(target=hang)
+        thread.start()
+        entered.wait(10)
+        began = time.monotonic()
+        with pytest.raises(VolumeLocked):
+            store(volume, certificate)
+        leave.set()
+        thread.join()
+
+        assert time.monotonic() - began < 5
+
+
+def shared(place: Path) -> SharedDirectory:
+    """
+    Return *place* as a worker sees it that takes nothing for too young, and waits for nobody.
+    """
+    return SharedDirectory(place, place / "lock", patience_seconds=0.02, least_age_seconds=0)
+
+
+@contextmanager
+def writer(place: Path) -> Iterator[subprocess.Popen[str]]:
+    """
+    Run another process that is writing a temporary file in *place*.
+    """
+    command = [sys.executable, "-c", WRITER, str(place)]
+    with subprocess.Popen(command, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            assert "writing\n" == process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+class TestSharedDirectory:
+    @pytest.mark.parametrize("frozen", [False, True], ids=["at work", "frozen"])
+    def test_what_another_process_is_writing_stays_until_that_process_ends(
+        self, tmp_path: Path, frozen: bool
+    ) -> None:
+        """
+        The kernel frees the lock of a process that is killed, and of no other one.
+        """
+        with writer(tmp_path) as process:
+            if frozen:
+                process.send_signal(signal.SIGSTOP)
+            assert 0 == shared(tmp_path).remove_leftovers()
+            process.kill()
+            process.wait()
+
+            assert 1 == shared(tmp_path).remove_leftovers()
+        assert ["lock"] == [path.name for path in tmp_path.iterdir()]
+
+    @pytest.mark.parametrize(("age", "removed"), [(0, 0), (58, 0), (62, 1), (3600, 1), (-30, 0), (-3600, 1)])
+    def test_nothing_young_is_removed_although_no_writer_holds_the_lock(
+        self, tmp_path: Path, age: float, removed: int
+    ) -> None:
+        """
+        An older version takes no lock. A file from the future was written before the clock was put back.
+        """
+        leftover = tmp_path / "0123456789abcdef.tmp"
+        leftover.write_text("half")
+        os.utime(leftover, (time.time() - age,) * 2)
+
+        assert removed == SharedDirectory(tmp_path, tmp_path / "lock").remove_leftovers()
+
+    def test_files_of_other_programs_stay(self, tmp_path: Path) -> None:
+        """
+        Only the names that a worker gives its temporary files are removed, with all that is in them.
+        """
+        for name in ("upload.tmp", "0123456789abcdef", "0123456789ABCDEF.tmp", "mine.yml"):
+            (tmp_path / name).write_text("theirs")
+        (tmp_path / "0123456789abcdef.tmp").mkdir()
+        (tmp_path / "0123456789abcdef.tmp" / "privkey.pem").write_text("half a key")
+        (tmp_path / "fedcba9876543210.probe.tmp").symlink_to("nowhere")
+
+        assert 2 == shared(tmp_path).remove_leftovers()
+        assert 5 == len(list(tmp_path.iterdir()))
+
+    def test_a_directory_that_is_not_there_has_none(self, tmp_path: Path) -> None:
+        """
+        It is not made for that.
+        """
+        assert 0 == shared(tmp_path / "absent").remove_leftovers()
+        assert not (tmp_path / "absent").exists()
+
+    def test_writers_do_not_wait_for_each_other(self, tmp_path: Path) -> None:
+        """
+        Only a worker that cleans wants the directory for itself.
+        """
+        with shared(tmp_path).writing(), shared(tmp_path).writing():
+            pass
+        with shared(tmp_path).alone(), pytest.raises(VolumeLocked), shared(tmp_path).writing():
+            pass
+
+
+class Places:
+    """
+    All directories of a worker below *root*, as a worker sees them that takes nothing for too young.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.volume = CertificateStore(root / "certificates", least_age_seconds=0, patience_seconds=0.001)
+        self.traefik = TraefikConfig(root / "config", least_age_seconds=0, patience_seconds=0.001)
+        self.webroot = Webroot(root / "certificates", lambda: "thumbprint", least_age_seconds=0)
+        self.keys = OrderKeys(root / "state/orders/ca", "ec256", least_age_seconds=0)
+        self.account = AccountFiles(root / "state/accounts/ca", "https://ca.test/directory")
+        for place in (self.webroot, self.keys):
+            place._shared._lock.patience_seconds = 0.001
+
+    def clean(self) -> None:
+        """
+        Clean everything, as a worker does that has just started.
+        """
+        self.volume.remove_leftovers()
+        self.volume.prune(self.traefik.served())
+        self.traefik.remove_leftovers()
+        self.webroot.remove_leftovers(lambda: {"token"})
+        self.keys.remove_stale()
+        self.account.remove_leftovers()
+
+
+Act = Callable[[Places, Signer], object]
+
+
+def serve_in_a_burst(places: Places, signer: Signer) -> None:
+    """
+    Publish beside other jobs: what waits for its turn is prepared beside the directory.
+    """
+    stored = [store(places.volume, signer.certificate(f"{name}.localhost")) for name in "ab"]
+    for each in stored:
+        assert places.traefik.serve(each, slot=JobSlot(lambda: None, lambda: True))
+
+
+def adopt(places: Places, signer: Signer) -> None:
+    """
+    Make a generation of the files that another program wrote.
+    """
+    lay_plain_files(places.volume, NAME, signer.certificate(NAME, f"www.{NAME}"))
+    assert places.volume.adopt(NAME)
+
+
+def try_out(places: Places, _: Signer) -> None:
+    """
+    Find out whether the directories can be written.
+    """
+    places.volume.check_writable()
+    places.traefik.check_writable()
+
+
+WRITERS: dict[str, Act] = {
+    "a certificate": lambda places, signer: store(places.volume, signer.certificate(NAME)),
+    "an adoption": adopt,
+    "a publication": lambda places, signer: places.traefik.serve(
+        store(places.volume, signer.certificate(NAME))
+    ),
+    "a burst": serve_in_a_burst,
+    "an answer": lambda places, _: places.webroot.present(Http01Challenge(NAME, "token", "token.thumbprint")),
+    "a key": lambda places, _: places.keys.make("https://ca.test/order/1"),
+    "trials": try_out,
+}
+
+
+class TestEveryWriter:
+    @pytest.mark.parametrize("kind", WRITERS)
+    def test_a_worker_that_cleans_at_any_step_removes_nothing_of_it(
+        self, tmp_path: Path, signer: Signer, kind: str
+    ) -> None:
+        """
+        Three workers that start beside a burst clean the directories in which the others write.
+        """
+        ours, other = Places(tmp_path), Places(tmp_path)
+        trace, steps = Trace(tmp_path), list[Effect]()
+
+        def clean(effect: Effect) -> None:
+            steps.append(effect)
+            trace.before = lambda _effect: None
+            other.clean()
+            trace.before = clean
+
+        trace.before = clean
+        with trace.recording():
+            WRITERS[kind](ours, signer)
+
+        assert len(steps) > 3
+        assert [] == [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]
+
+
+@pytest.fixture(scope="module")
+def signer() -> Signer:
+    """
+    Return the CA that signs what is stored.
+    """
+    return Signer()

@@ -1,0 +1,346 @@
+"""
+What Traefik reads: one file per name, changed in one step, and only when something changed.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+import yaml
+
+from certworker.errors.fs import Fenced, VolumeReadOnly
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.keypair import StoredCertificate
+from certworker.traefik.config import TraefikConfig
+from tests.storage.authority import Signer
+from tests.storage.stored import NAME
+
+
+def publish(volume: CertificateStore, signer: Signer, *names: str, token: int = 1) -> StoredCertificate:
+    """
+    A new certificate on the volume.
+    """
+    return volume.store(
+        signer.certificate(*names or (NAME,)), authority="letsencrypt", kind="public", token=token
+    )
+
+
+def listed(directory: Path) -> list[str]:
+    """
+    What a watcher of *directory* sees.
+    """
+    return sorted(path.name for path in directory.iterdir())
+
+
+class TestServe:
+    def test_the_file_names_the_generation(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
+    ) -> None:
+        """
+        Only paths that never change their contents are safe for a reader of two files.
+        """
+        stored = publish(volume, signer)
+
+        assert traefik.serve(stored)
+
+        file = traefik.directory / f"{NAME}.yml"
+        [pair] = yaml.safe_load(file.read_bytes())["tls"]["certificates"]
+        assert {
+            "certFile": f"{stored.directory}/fullchain.pem",
+            "keyFile": f"{stored.directory}/privkey.pem",
+        } == pair
+        assert 0o644 == stat.S_IMODE(file.stat().st_mode)
+
+    @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
+    def test_the_certificate_of_an_address_is_the_default_one_too(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer, address: str
+    ) -> None:
+        """
+        Whoever opens an address names no host; Traefik would look for the container's own address.
+        """
+        stored = publish(volume, signer, address)
+
+        assert traefik.serve(stored)
+
+        told = yaml.safe_load((traefik.directory / f"{address}.yml").read_bytes())["tls"]
+        assert told["certificates"] == [told["stores"]["default"]["defaultCertificate"]]
+        assert stored.directory / "fullchain.pem" == Path(told["certificates"][0]["certFile"])
+        assert [address] == list(volume.names())
+
+    def test_nothing_else_is_in_the_watched_directory(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
+    ) -> None:
+        """
+        Each event there makes Traefik read everything again.
+        """
+        traefik.serve(publish(volume, signer))
+
+        assert [".certworker", f"{NAME}.yml"] == listed(traefik.directory)
+        assert ["lock", "writing.lock"] == listed(traefik.directory / ".certworker")
+
+    def test_a_file_that_says_it_already_is_left_alone(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
+    ) -> None:
+        """
+        A look twice a day at 50,000 names must not wake Traefik.
+        """
+        stored = publish(volume, signer)
+        traefik.serve(stored)
+        before = (traefik.directory / f"{NAME}.yml").stat()
+
+        assert not traefik.serve(stored)
+
+        assert before == (traefik.directory / f"{NAME}.yml").stat()
+
+    def test_each_name_has_its_file(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
+    ) -> None:
+        """
+        All of them lead to the same generation, and one that was lost comes back alone.
+        """
+        stored = publish(volume, signer, "a.example.com", "b.example.com")
+        traefik.serve(stored)
+        files = [traefik.directory / "a.example.com.yml", traefik.directory / "b.example.com.yml"]
+        assert files[0].read_bytes() == files[1].read_bytes()
+        before = files[0].stat()
+
+        files[1].unlink()
+        assert traefik.serve(stored)
+
+        assert files[0].read_bytes() == files[1].read_bytes()
+        assert before == files[0].stat()
+
+    def test_a_broken_file_is_replaced(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
+    ) -> None:
+        """
+        One file that cannot be parsed blocks the whole directory.
+        """
+        stored = publish(volume, signer)
+        traefik.directory.mkdir()
+        (traefik.directory / f"{NAME}.yml").write_bytes(b"\xff\x00{{ env")
+
+        assert traefik.serve(stored)
+
+        assert yaml.safe_load((traefik.directory / f"{NAME}.yml").read_bytes())
+
+    def test_the_longest_name_has_a_file(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
+    ) -> None:
+        """
+        A name may have 253 characters and a file name 255; with `.yml` it would be too long.
+        """
+        names = [".".join(["a" * 49] * 5) + ending for ending in (".abc", ".abd")]
+        for name in names:
+            traefik.serve(publish(volume, signer, name))
+
+        assert 3 == len(listed(traefik.directory))
+        for name in names:
+            traefik.remove(name)
+        assert [".certworker"] == listed(traefik.directory)
+
+    def test_a_path_that_is_a_template_is_refused(
+        self, tmp_path: Path, traefik: TraefikConfig, signer: Signer
+    ) -> None:
+        """
+        Traefik would run it: `{{ env "SECRET" }}` is read before the YAML is.
+        """
+        stored = publish(CertificateStore(tmp_path / '{{ env "HOME" }}'), signer)
+
+        with pytest.raises(ValueError, match="template"):
+            traefik.serve(stored)
+
+        assert not traefik.directory.exists()
+
+    def test_a_late_worker_does_not_overwrite(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
+    ) -> None:
+        """
+        A worker may be frozen between the volume and this file, too.
+        """
+        older, newer = publish(volume, signer, token=3), publish(volume, signer, token=4)
+        traefik.serve(newer)
+
+        with pytest.raises(Fenced):
+            traefik.serve(older)
+
+        assert not traefik.serve(newer)
+
+    def test_a_file_from_before_a_restored_backup_forbids_nothing(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
+    ) -> None:
+        """
+        It leads to a generation that is gone, whatever its number.
+        """
+        gone = publish(volume, signer, token=9)
+        traefik.serve(gone)
+        volume.remove(NAME)
+        volume.prune(served=())
+
+        assert traefik.serve(publish(volume, signer, token=2))
+
+
+class TestServed:
+    def test_it_knows_every_file(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
+    ) -> None:
+        """
+        A person may have written a file of their own that names one of our generations.
+        """
+        first, second, third = (publish(volume, signer, token=token) for token in (1, 2, 3))
+        traefik.serve(third)
+        (traefik.directory / "mine.toml").write_text(
+            f'[[tls.certificates]]\ncertFile = "{first.directory}/fullchain.pem"\n'
+        )
+        (traefik.directory / "note.txt").write_text(f"{second.directory}/fullchain.pem")
+        (traefik.directory / "broken.yml").write_bytes(b"\xff\xfe{{")
+        (traefik.directory / "directory.yml").mkdir()
+
+        assert {first.directory.name, third.directory.name} == traefik.served()
+
+    def test_an_absent_directory_serves_nothing(self, traefik: TraefikConfig) -> None:
+        """
+        Asking must not fail before the first certificate.
+        """
+        assert set() == traefik.served()
+
+
+class TestFilesOfOthers:
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"[" * 100_000,
+            b"tls: 2001-99-99",
+            b"tls: {certificates: [{certFile: 5, keyFile: [a]}]}",
+            b"tls: {certificates: {}}",
+            b"tls: !!python/object:os.system x",
+            b"\x00",
+        ],
+        ids=range(6),
+    )
+    def test_whatever_stands_in_a_file_is_survived(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer, content: bytes
+    ) -> None:
+        """
+        Every view of the directory works on, and the file is replaced when the name gets a certificate.
+        """
+        traefik.directory.mkdir()
+        (traefik.directory / f"{NAME}.yml").write_bytes(content)
+
+        assert traefik.files(NAME) is None
+        assert set() == traefik.served()
+        traefik.broken()
+        traefik.dangling()
+        assert traefik.serve(publish(volume, signer))
+
+    def test_a_named_pipe_blocks_nobody(self, traefik: TraefikConfig) -> None:
+        """
+        It is no configuration.
+        """
+        traefik.directory.mkdir()
+        os.mkfifo(traefik.directory / "pipe.yml")
+
+        assert (set(), []) == (traefik.served(), traefik.dangling())
+
+
+class TestRemoveLeftovers:
+    def test_leftovers_of_a_crash_go(self, traefik: TraefikConfig) -> None:
+        """
+        They never were where Traefik reads, but they should not pile up.
+        """
+        leftover = traefik.directory / ".certworker/0123456789abcdef.tmp"
+        leftover.parent.mkdir(parents=True)
+        leftover.write_text("half a file")
+
+        traefik.remove_leftovers()
+        assert leftover.exists()
+        TraefikConfig(traefik.directory, least_age_seconds=0).remove_leftovers()
+
+        assert not leftover.exists()
+
+
+class TestCheckWritable:
+    def test_a_directory_of_somebody_else_is_told(self, forbidden: Path) -> None:
+        """
+        A certificate that cannot be put into service should not be ordered.
+        """
+        with pytest.raises(VolumeReadOnly) as caught:
+            TraefikConfig(forbidden).check_writable()
+
+        assert f"uid {os.geteuid()}" in caught.value.message
+
+    def test_it_wakes_nobody(self, traefik: TraefikConfig) -> None:
+        """
+        The trial takes place where Traefik does not look.
+        """
+        traefik.directory.mkdir()
+
+        traefik.check_writable()
+
+        assert [".certworker"] == listed(traefik.directory)
+        assert ["writing.lock"] == listed(traefik.directory / ".certworker")
+
+
+class TestServeAgain:
+    def test_files_that_say_the_same_are_written_once_more(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
+    ) -> None:
+        """
+        Traefik may have missed the event of the first time.
+        """
+        stored = volume.store(signer.certificate("shop.example.org"), authority="a", kind="private", token=1)
+        traefik.serve(stored)
+        file = traefik.directory / "shop.example.org.yml"
+        before = file.stat().st_ino
+
+        assert not traefik.serve(stored)
+        assert before == file.stat().st_ino
+        assert traefik.serve(stored, again=True)
+        assert before != file.stat().st_ino
+
+
+class TestBroken:
+    @pytest.mark.parametrize(
+        ("file", "content"),
+        [
+            ("routes.yml", b"http:\n  routers: [\n"),
+            ("routes.yaml", b"just a sentence"),
+            ("routes.yml", b"\xff\xfe"),
+            ("routes.toml", b"[http\n"),
+        ],
+    )
+    def test_one_file_that_cannot_be_read_is_found(
+        self, traefik: TraefikConfig, file: str, content: bytes
+    ) -> None:
+        """
+        With it Traefik ignores the certificates of all others.
+        """
+        traefik.directory.mkdir()
+        (traefik.directory / file).write_bytes(content)
+
+        (failure,) = traefik.broken()
+        assert "proxy.yaml_broken" == failure.code
+        assert f"mv {traefik.directory / file} " in failure.remedy
+
+    def test_what_traefik_can_read_is_no_complaint(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
+    ) -> None:
+        """
+        Nor is what it would render before it reads it, nor what it never loads.
+        """
+        names = ["shop.example.org", "192.0.2.1"]
+        for token, name in enumerate(names, start=1):
+            traefik.serve(volume.store(signer.certificate(name), authority="a", kind="private", token=token))
+        for file, content in {
+            "empty.yml": "",
+            "routes.yml": "http: {}",
+            "routes.toml": "[http]",
+            "template.yml": "{{ range . }}:",
+            "notes.txt": "[",
+        }.items():
+            (traefik.directory / file).write_text(content)
+
+        assert [] == traefik.broken()

@@ -1,0 +1,108 @@
+"""
+Which certificate a name is shown with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from certworker.certificates import Certificate
+from certworker.devca.proxy import DevelopmentProxy
+from certworker.settings import HttpAddress
+from certworker.traefik.tls_probe import check_proxy, leaf_of, served_certificate
+from tests.servers.ports import free_port
+from tests.storage.authority import Signer
+
+NAME = "shop.example.org"
+CONFIG = Path("/storage/config")
+
+
+@pytest.fixture
+def pairs() -> dict[str, tuple[Path, Path]]:
+    """
+    What the proxy has for each name.
+    """
+    return {}
+
+
+@pytest.fixture
+def proxy(pairs: dict[str, tuple[Path, Path]]) -> Iterator[HttpAddress]:
+    """
+    A proxy that shows it.
+    """
+    server = DevelopmentProxy(pairs.get)
+    server.start()
+    yield HttpAddress("127.0.0.1", server.port)
+    server.stop()
+
+
+def files(place: Path, certificate: Certificate) -> tuple[Path, Path]:
+    """
+    The files of *certificate*.
+    """
+    place.mkdir()
+    (place / "fullchain.pem").write_bytes(certificate.fullchain_pem)
+    (place / "privkey.pem").write_bytes(certificate.key.pem)
+    return place / "fullchain.pem", place / "privkey.pem"
+
+
+def code(proxy: HttpAddress, leaf: bytes) -> str | None:
+    """
+    The code of what is wrong, if anything is.
+    """
+    failure = check_proxy(NAME, leaf, proxy, CONFIG)
+    return failure.code if failure else None
+
+
+class TestWhyNotShown:
+    def test_the_certificate_that_is_asked_for_is_shown(
+        self, proxy: HttpAddress, pairs: dict[str, tuple[Path, Path]], signer: Signer, tmp_path: Path
+    ) -> None:
+        """
+        Then there is a padlock.
+        """
+        certificate = signer.certificate(NAME)
+        pairs[NAME] = files(tmp_path / "new", certificate)
+        leaf = leaf_of(certificate.cert_pem)
+
+        assert leaf == served_certificate(NAME, proxy)
+        assert code(proxy, leaf) is None
+
+    def test_another_one_is_an_old_one(
+        self, proxy: HttpAddress, pairs: dict[str, tuple[Path, Path]], signer: Signer, tmp_path: Path
+    ) -> None:
+        """
+        Traefik has not read its files again.
+        """
+        pairs[NAME] = files(tmp_path / "old", signer.certificate(NAME))
+
+        assert "proxy.old_cert" == code(proxy, leaf_of(signer.certificate(NAME).cert_pem))
+
+    def test_the_default_of_traefik_is_known(
+        self, proxy: HttpAddress, pairs: dict[str, tuple[Path, Path]], signer: Signer, tmp_path: Path
+    ) -> None:
+        """
+        It has not read them at all.
+        """
+        pairs[NAME] = files(tmp_path / "default", Signer("TRAEFIK DEFAULT CERT").certificate(NAME))
+        failure = check_proxy(NAME, leaf_of(signer.certificate(NAME).cert_pem), proxy, CONFIG)
+
+        assert failure
+        assert "proxy.default_cert" == failure.code
+        assert "--providers.file.directory=/storage/config" in failure.remedy
+
+    def test_a_refused_handshake_is_none(self, proxy: HttpAddress, signer: Signer) -> None:
+        """
+        A Traefik with sniStrict refuses names that it does not have.
+        """
+        assert "proxy.default_cert" == code(proxy, leaf_of(signer.certificate(NAME).cert_pem))
+
+    def test_nobody_there_is_an_error(self) -> None:
+        """
+        Nothing is known of what would be shown.
+        """
+        with pytest.raises(ConnectionRefusedError):
+            check_proxy(NAME, b"", HttpAddress("127.0.0.1", free_port()), CONFIG)

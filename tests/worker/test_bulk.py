@@ -1,0 +1,93 @@
+"""
+The queue, hundreds of jobs at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from redis import Redis
+
+from certworker.worker.bulk import INTERMEDIATE, PORTION, BulkQueue, new_job
+from certworker.worker.producer import QUEUE_KEY
+from tests.worker.sample_tasks import end_of, push
+
+
+class TestBatches:
+    def test_what_is_taken_is_in_between(self, connection: Redis) -> None:
+        """
+        Should the worker die now, another one finds it there.
+        """
+        for number in range(3):
+            push(connection, f"job{number}")
+        connection.lmove(QUEUE_KEY, INTERMEDIATE)
+        left, jobs = BulkQueue(connection).take([b"job0"])
+
+        assert (0, [b"job0", b"job1", b"job2"]) == (left, list(jobs))
+        assert all(jobs.values())
+        assert [b"job0", b"job1", b"job2"] == connection.lrange(INTERMEDIATE, 0, -1)
+
+    def test_it_takes_the_end_of_a_long_queue(self, connection: Redis) -> None:
+        """
+        That is where somebody stands who came behind a backlog.
+        """
+        connection.rpush(QUEUE_KEY, *(f"job{number}" for number in range(PORTION + 7)))
+        left, jobs = BulkQueue(connection).take([])
+
+        assert (7, b"job7") == (left, next(iter(jobs)))
+
+    @pytest.mark.parametrize(
+        "field", [{"success_callback_name": "os.system"}, {"data": "x" * 70_000}, {"webhooks": "[]"}], ids=str
+    )
+    def test_what_is_not_plain_has_no_data(self, connection: Redis, field: dict[str, str]) -> None:
+        """
+        It is refused on the longer way, with its reason.
+        """
+        push(connection, "odd", **field)
+        connection.set("rq:job:string", "no hash")
+        connection.rpush(QUEUE_KEY, "string", "nothing", b"\xff")
+
+        assert {b"odd": None, b"string": None, b"nothing": None, b"\xff": None} == BulkQueue(connection).take(
+            []
+        )[1]
+
+    def test_what_is_put_back_is_first_and_in_order(self, connection: Redis) -> None:
+        """
+        It came before what has come since.
+        """
+        for number in range(3):
+            push(connection, f"job{number}")
+        batches = BulkQueue(connection)
+        batches.take([])
+        push(connection, "later")
+        batches.requeue([b"job0", b"job2"])
+
+        assert [b"job0", b"job2", b"later"] == connection.lrange(QUEUE_KEY, 0, -1)
+        assert [b"job1"] == connection.lrange(INTERMEDIATE, 0, -1)
+
+    def test_an_end_is_what_rq_would_have_written(self, connection: Redis) -> None:
+        """
+        Whoever waits for the job reads its result, in any language.
+        """
+        push(connection, "job")
+        batches = BulkQueue(connection)
+        batches.take([])
+        batches.end({b"job": {"state": "waiting"}}, datetime.now(UTC))
+
+        assert ("finished", {"state": "waiting"}) == end_of(connection, "job")
+        assert 0 == connection.llen(INTERMEDIATE)
+        assert all(connection.ttl(key) > 0 for key in ("rq:job:job", "rq:results:job"))
+
+
+class TestNewJob:
+    def test_it_is_in_between_as_if_it_had_been_taken(self) -> None:
+        """
+        So the same recovery finds it, should the worker die before it runs.
+        """
+        job = new_job("certworker.issue", datetime.now(UTC))
+
+        assert (INTERMEDIATE, f"rq:job:{job.id}") == (job.list, job.hash)
+        assert ["certworker.issue", None, [], {}] == json.loads(f"{job.before}{{}}{job.behind}")
+        assert new_job("certworker.issue", datetime.now(UTC)).id != job.id

@@ -1,0 +1,161 @@
+"""
+Jobs that depend on other jobs, as Python programs enqueue them with RQ.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.job import Dependency
+from rq.serializers import JSONSerializer
+
+from certworker.worker.dependents import DEFERRED_KEY, Dependents
+from certworker.worker.producer import QUEUE, QUEUE_KEY
+from tests.worker.sample_tasks import end_of, eventually, push, worker_thread
+
+
+@pytest.fixture
+def queue(connection: Redis) -> Queue:
+    """
+    The queue, as a producer with RQ has it.
+    """
+    return Queue(QUEUE, connection=connection, serializer=JSONSerializer)
+
+
+def issued(connection: Redis) -> list[str]:
+    """
+    The names that the toy worker issued, in order.
+    """
+    return [json.loads(note)[0] for note in connection.lrange("toy:issued", 0, -1)]
+
+
+class TestRelease:
+    def test_a_dependent_runs_after_its_parent(self, connection: Redis, queue: Queue) -> None:
+        """
+        Both finish, as with RQ's own worker.
+        """
+        first = queue.enqueue("certworker.issue", domain="a.org")
+        second = queue.enqueue("certworker.issue", domain="b.org", depends_on=first)
+        third = queue.enqueue("certworker.issue", domain="c.org", depends_on=second)
+        with worker_thread(connection):
+            ends = [end_of(connection, job.id)[0] for job in (third, second, first)]
+
+        assert ["finished"] * 3 == ends
+        assert ["a.org", "b.org", "c.org"] == issued(connection)
+        assert not connection.exists(DEFERRED_KEY)
+
+    def test_it_waits_for_all_of_them(self, connection: Redis, queue: Queue) -> None:
+        """
+        The first parent that ends does not release it.
+        """
+        parents = [queue.enqueue("certworker.issue", domain=f"p{number}.org") for number in range(3)]
+        last = queue.enqueue("certworker.issue", domain="last.org", depends_on=parents)
+        with worker_thread(connection, slots=1):
+            end_of(connection, last.id)
+
+        assert "last.org" == issued(connection)[-1]
+
+    def test_after_a_failure_it_runs_only_where_that_is_allowed(
+        self, connection: Redis, queue: Queue
+    ) -> None:
+        """
+        The rule of RQ.
+        """
+        failing = queue.enqueue("toy.fail")
+        waits = queue.enqueue("certworker.issue", domain="waits.org", depends_on=failing)
+        runs = queue.enqueue(
+            "certworker.issue", domain="runs.org", depends_on=Dependency(jobs=[failing], allow_failure=True)
+        )
+        with worker_thread(connection):
+            assert "failed" == end_of(connection, failing.id)[0]
+            assert "finished" == end_of(connection, runs.id)[0]
+
+        assert ["runs.org"] == issued(connection)
+        assert b"deferred" == connection.hget(f"rq:job:{waits.id}", "status")
+
+    @pytest.mark.parametrize(
+        "planted", ["", "no such job", "a:b", "*", b"\xff\xfe", "x" * 100_000, "job", "list"]
+    )
+    def test_what_others_planted_does_not_fail_the_parent(
+        self, connection: Redis, planted: bytes | str
+    ) -> None:
+        """
+        The certificate is in service, whatever the set of dependents has in it.
+        """
+        connection.rpush("rq:job:list", "not a hash")
+        connection.sadd("rq:job:job:dependents", planted)
+        with worker_thread(connection):
+            status, _ = end_of(connection, push(connection, "job"))
+
+        assert "finished" == status
+
+    def test_a_job_of_another_queue_is_not_started(
+        self, connection: Redis, queue: Queue, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A producer that may write jobs here could start any program of another application.
+        """
+        parent = queue.enqueue("certworker.issue", domain="a.org")
+        others = Queue("mails", connection=connection, serializer=JSONSerializer)
+        dependent = others.enqueue("os.system", "true", depends_on=parent)
+        with caplog.at_level(logging.WARNING), worker_thread(connection):
+            assert "finished" == end_of(connection, parent.id)[0]
+            assert eventually(lambda: caplog.messages)
+
+        assert 0 == connection.llen("rq:queue:mails")
+        assert b"deferred" == connection.hget(f"rq:job:{dependent.id}", "status")
+        line = f"job {dependent.id} of another queue depends on job {parent.id}"
+        assert [f"{line}: certworker starts jobs of its own queue only"] == caplog.messages
+
+
+class TestSweep:
+    def test_whoever_waits_for_nothing_any_more_is_queued(self, connection: Redis, queue: Queue) -> None:
+        """
+        A worker that was killed at the end of a job released nobody.
+        """
+        parent = queue.enqueue("certworker.issue", domain="a.org")
+        dependent = queue.enqueue("certworker.issue", domain="b.org", depends_on=parent)
+        connection.delete(QUEUE_KEY)
+        Dependents(connection).sweep()
+        assert [] == connection.lrange(QUEUE_KEY, 0, -1)
+
+        connection.hset(f"rq:job:{parent.id}", "status", "finished")
+        Dependents(connection).sweep()
+        Dependents(connection).sweep()
+
+        assert [dependent.id.encode()] == connection.lrange(QUEUE_KEY, 0, -1)
+
+    def test_a_parent_that_redis_forgot_counts_as_met(self, connection: Redis, queue: Queue) -> None:
+        """
+        Its result is kept for an hour only.
+        """
+        parent = queue.enqueue("certworker.issue", domain="a.org")
+        dependent = queue.enqueue("certworker.issue", domain="b.org", depends_on=parent)
+        connection.delete(QUEUE_KEY, f"rq:job:{parent.id}")
+        Dependents(connection).sweep()
+
+        assert [dependent.id.encode()] == connection.lrange(QUEUE_KEY, 0, -1)
+
+    def test_what_is_no_deferred_job_leaves_the_registry(self, connection: Redis) -> None:
+        """
+        Planted entries do not stay for years.
+        """
+        connection.hset("rq:job:over", "status", "finished")
+        connection.zadd(DEFERRED_KEY, {"over": 1, "unknown": 2, "\xff": 3, "a b": 4})
+        Dependents(connection).sweep()
+
+        assert not connection.exists(DEFERRED_KEY)
+
+    def test_a_worker_sweeps(self, connection: Redis, queue: Queue) -> None:
+        """
+        It does so with each renewal of its leases.
+        """
+        parent = queue.enqueue("certworker.issue", domain="a.org")
+        dependent = queue.enqueue("certworker.issue", domain="b.org", depends_on=parent)
+        connection.delete(QUEUE_KEY, f"rq:job:{parent.id}")
+        with worker_thread(connection, lease_seconds=1):
+            assert "finished" == end_of(connection, dependent.id)[0]

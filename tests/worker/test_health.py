@@ -1,0 +1,213 @@
+"""
+What a worker reports of itself, and what others read of it.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from redis import Redis
+
+from certworker.supervision import Heartbeat, Heartbeats
+from certworker.worker.health import FRESH, LONGEST_REPORT, REPORTS, Health, reports
+from tests.servers.redis import RedisServer
+from tests.servers.worker import wait_until
+
+
+class Worker:
+    """
+    The heartbeats of a worker with one loop, and a clock for them.
+    """
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.maintenance = Heartbeat("maintenance", 30, clock=lambda: self.now)
+        self.maintenance.beat()
+        self.heartbeats = Heartbeats()
+        self.heartbeats.add(self.maintenance)
+        self.scheduler = True
+
+    def health(self, connection: Redis) -> Health:
+        """
+        Return its health.
+        """
+        return Health(connection, self.heartbeats, lambda: self.scheduler)
+
+
+@pytest.fixture
+def worker() -> Worker:
+    """
+    A worker that is well.
+    """
+    return Worker()
+
+
+@contextmanager
+def reporting(health: Health, connection: Redis, count: int = 1) -> Iterator[None]:
+    """
+    Let *health* report to Redis, and wait until *count* workers have.
+    """
+    health.loop.start()
+    wait_until(lambda: len(reports(connection)) == count or None, lambda: "no report")
+    try:
+        yield
+    finally:
+        health.stop()
+
+
+class TestReport:
+    def test_a_well_worker(self, connection: Redis, worker: Worker) -> None:
+        """
+        All of its parts are.
+        """
+        assert {"healthy": True, "redis": True, "scheduler": True, "stalled": []} == worker.health(
+            connection
+        ).report()
+
+    def test_a_stalled_loop_is_named_until_it_beats(self, connection: Redis, worker: Worker) -> None:
+        """
+        "unhealthy" alone does not show where to search.
+        """
+        health = worker.health(connection)
+        worker.now += 61
+        assert {"healthy": False, "redis": True, "scheduler": True, "stalled": ["maintenance"]} == (
+            health.report()
+        )
+
+        worker.maintenance.beat()
+        assert health.report()["healthy"] is True
+
+    def test_without_a_scheduler_nothing_is_renewed(self, connection: Redis, worker: Worker) -> None:
+        """
+        Before the start is complete the worker is not well either.
+        """
+        worker.scheduler = False
+
+        assert worker.health(connection).report()["healthy"] is False
+
+    def test_a_redis_that_is_away_has_its_reason(self, own_redis: RedisServer, worker: Worker) -> None:
+        """
+        The other parts are reported all the same.
+        """
+        own_redis.kill()
+        report = worker.health(own_redis.client()).report()
+
+        assert (False, False, True) == (report["healthy"], report["redis"], report["scheduler"])
+        assert "refused" in str(report["reason"])
+
+
+class TestReports:
+    def test_others_read_it_in_redis(self, connection: Redis, worker: Worker) -> None:
+        """
+        The report is that of /healthz, has the name of the host, and expires soon.
+        """
+        worker.now += 61
+        health = worker.health(connection)
+        with reporting(health, connection):
+            (report,) = reports(connection)
+            (key,) = connection.scan_iter(f"{REPORTS}:*")
+
+            assert socket.gethostname() == report.host
+            assert health.report() == report.as_json()
+            assert 0 < connection.ttl(key) <= FRESH.total_seconds()
+
+    def test_that_of_a_worker_that_ended_is_gone(self, connection: Redis, worker: Worker) -> None:
+        """
+        It expires, and the next report of another worker removes its id.
+        """
+        dead = Worker().health(connection)
+        with reporting(dead, connection):
+            pass
+        for key in connection.scan_iter(f"{REPORTS}:*"):
+            connection.delete(key)
+        assert [] == reports(connection)
+
+        with reporting(worker.health(connection), connection):
+            wait_until(lambda: connection.scard(REPORTS) == 1 or None, lambda: "still two")
+
+    def test_a_report_without_end_ends(self, connection: Redis, worker: Worker) -> None:
+        """
+        A worker that has ended would be healthy for good.
+        """
+        connection.sadd(REPORTS, "planted")
+        connection.set(f"{REPORTS}:planted", "{}")
+
+        with reporting(worker.health(connection), connection):
+            wait_until(lambda: connection.ttl(f"{REPORTS}:planted") != -1 or None, lambda: "without end")
+
+    @pytest.mark.parametrize(
+        "planted",
+        [
+            b"",
+            b"\xff",
+            b"[]",
+            b"5",
+            b"{}",
+            b"[" * 5_000,
+            b'{"host": "x"}',
+            b'{"host": 5, "healthy": 1, "scheduler": {}, "stalled": 5}',
+            b'{"host": "x", "healthy": true, "scheduler": true, "stalled": [[1], {}], "reason": 1e999}',
+            b'{"host": "' + b"x" * LONGEST_REPORT + b'"}',
+        ],
+        ids=lambda planted: str(planted[:30]),
+    )
+    def test_what_others_wrote_costs_no_other_report(
+        self, connection: Redis, worker: Worker, planted: bytes
+    ) -> None:
+        """
+        It is left out, or is printable.
+        """
+        connection.sadd(REPORTS, "planted", b"\xff" * 50, "x" * 10_000)
+        connection.set(f"{REPORTS}:planted", planted)
+        health = worker.health(connection)
+        health.loop.start()
+        try:
+            ours = wait_until(
+                lambda: [each for each in reports(connection) if each.host == socket.gethostname()] or None,
+                lambda: "no report",
+            )
+        finally:
+            health.stop()
+
+        assert 1 == len(ours)
+        assert json.dumps([each.as_json() for each in reports(connection)]).isprintable()
+
+
+class TestStall:
+    def test_it_is_logged_once_with_the_calls_that_do_not_return(
+        self, connection: Redis, worker: Worker, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A loop that hangs raises nothing, so its stack is the only hint; its progress is logged, too.
+        """
+        caplog.set_level(logging.INFO)
+        hangs, end = threading.Event(), threading.Event()
+
+        def hang_here() -> None:
+            worker.maintenance.beat()
+            hangs.set()
+            end.wait(30)
+
+        thread = threading.Thread(target=hang_here)
+        thread.start()
+        assert hangs.wait(30)
+        health = worker.health(connection)
+        worker.now += 61
+        for _ in range(2):
+            health._log_stalls()
+        end.set()
+        thread.join()
+        worker.maintenance.beat()
+        health._log_stalls()
+
+        stalled, again = caplog.records
+        assert "worker.stalled" == stalled.__dict__["code"]
+        assert "makes no progress in: maintenance" in stalled.message
+        assert "hang_here" in stalled.message
+        assert "the loop maintenance makes progress again" == again.message

@@ -1,0 +1,73 @@
+"""
+The data of a job, as the whole world may write it.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import zlib
+
+import pytest
+
+from certworker.errors import CertworkerError
+from certworker.worker.payload import LARGEST, Call, read_call
+
+CALL: list[object] = ["certworker.issue", None, [], {"domain": "api.example.org"}]
+
+
+class TestReadCall:
+    @pytest.mark.parametrize("packed", [True, False])
+    def test_a_call_is_read(self, packed: bool) -> None:
+        """
+        RQ compresses; a producer in a language without zlib need not.
+        """
+        text = json.dumps(CALL).encode()
+
+        call = read_call(zlib.compress(text) if packed else text)
+
+        assert Call("certworker.issue", [], {"domain": "api.example.org"}) == call
+
+    @pytest.mark.parametrize(
+        ("data", "code"),
+        [
+            (pickle.dumps(CALL), "payload.pickle"),
+            (zlib.compress(pickle.dumps(CALL)), "payload.pickle"),
+            (pickle.dumps(CALL, protocol=2), "payload.pickle"),
+            (b"\x80abc", "payload.encoding"),
+            (json.dumps(CALL).encode("utf-16"), "payload.encoding"),
+            (b'["certworker.issue", null, [], {"domain": "\xff.org"}]', "payload.encoding"),
+            (b'["certworker.issue", null, [], {"domain": "\\ud800.org"}]', "payload.encoding"),
+            (b"", "payload.json"),
+            (b"certworker.issue", "payload.json"),
+            (zlib.compress(json.dumps(CALL).encode())[:-20], "payload.json"),
+            (b'["certworker.issue", null, [], {"force": NaN}]', "payload.json"),
+            (b'["certworker.issue", null, [], {"force": -Infinity}]', "payload.json"),
+            (b"[" * 30_000, "payload.json"),
+            (b'["certworker.issue", null, [' + b"[" * 9_000 + b"]" * 9_000 + b"], {}]", "payload.json"),
+            (b'["f", null, [], {"n": ' + b"9" * 5_000 + b"}]", "payload.json"),
+            (b'["f", null, [], {"domain": "a.org", "domain": "b.org"}]', "payload.duplicate_key"),
+            (b'["f", null, [], {"domain": {"x": 1, "x": 1}}]', "payload.duplicate_key"),
+            (b" " * (LARGEST + 1), "payload.too_large"),
+            (zlib.compress(b" " * 50_000_000), "payload.too_large"),
+            (b"null", "queue.bad_payload"),
+            (b'{"domain": "api.example.org"}', "queue.bad_payload"),
+            (b'["certworker.issue"]', "queue.bad_payload"),
+            (b'["certworker.issue", "instance", [], {}]', "queue.bad_payload"),
+            (b'["certworker.issue", false, [], {}]', "queue.bad_payload"),
+            (b'[["certworker.issue"], null, [], {}]', "queue.bad_payload"),
+            (b"[null, null, [], {}]", "queue.bad_payload"),
+            (b'["certworker.issue", null, "api.example.org", {}]', "queue.bad_payload"),
+            (b'["certworker.issue", null, [], ["api.example.org"]]', "queue.bad_payload"),
+        ],
+        ids=lambda value: value if isinstance(value, str) else value[:24].hex(),
+    )
+    def test_everything_else_is_refused(self, data: bytes, code: str) -> None:
+        """
+        Each kind of wrong data has its code, and none of it reaches a function.
+        """
+        with pytest.raises(CertworkerError) as refused:
+            read_call(data)
+
+        assert code == refused.value.code
+        assert "\n" not in str(refused.value)

@@ -1,0 +1,141 @@
+"""
+The examples in PHP of examples and of the documentation.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from certworker.worker.producer import queue_length
+from tests.documentation import blocks
+from tests.servers.redis import RedisServer
+from tests.test_security import SECRET, refused_by, rights
+from tests.worker.sample_tasks import end_of, worker_thread
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "producer.php"
+
+
+def produce(server: RedisServer, *names: str, user: str = "", password: str = "") -> list[str]:
+    """
+    Run the example for *names*; return what it says.
+    """
+    redis = {"HOST": "127.0.0.1", "PORT": str(server.port), "USER": user, "PASS": password}
+    environment = {**os.environ, **{f"_APP_REDIS_{name}": value for name, value in redis.items()}}
+    ran = subprocess.run(
+        ["php", str(EXAMPLE), *names], env=environment, capture_output=True, text=True, check=True
+    )
+    assert ran.stderr == ""
+    return ran.stdout.splitlines()
+
+
+class TestProducer:
+    def test_its_jobs_run(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        The README shows this file; whoever copies it has a job that runs.
+        """
+        told = produce(redis_server, "a.example.org", "b.example.org")
+
+        with worker_thread(connection, slots=1):
+            ends = [end_of(connection, line.rpartition(" ")[2]) for line in told]
+
+        assert ["finished", "finished"] == [status for status, _ in ends]
+        assert [b'["a.example.org", false]', b'["b.example.org", false]'] == connection.lrange(
+            "toy:issued", 0, -1
+        )
+
+    def test_what_waits_is_not_asked_for_again(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        A web application asks at every click.
+        """
+        told = produce(redis_server, "a.example.org", "a.example.org")
+
+        assert [True, False] == ["requested" in line for line in told]
+        assert 1 == queue_length(connection)
+
+    def test_what_has_ended_can_be_asked_for_again(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        After a failure that somebody has mended, the next click has to count.
+        """
+        with worker_thread(connection):
+            for _ in range(2):
+                (told,) = produce(redis_server, "a.example.org")
+                end_of(connection, told.rpartition(" ")[2])
+
+        assert 2 == connection.llen("toy:issued")
+
+    def test_two_plain_commands_are_enough(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        The least a producer can do, in any language: a hash with `data`, and its id in the list.
+        """
+        program = f"""
+            $redis = new Redis();
+            $redis->connect('127.0.0.1', {redis_server.port});
+            $call = json_encode(['certworker.issue', null, [], ['domain' => 'a.example.org']]);
+            $redis->hMSet('rq:job:plain-1', ['data' => gzcompress($call)]);
+            $redis->rPush('rq:queue:certificates', 'plain-1');
+        """
+        subprocess.run(["php", "-r", program], check=True)
+
+        with worker_thread(connection):
+            end = end_of(connection, "plain-1")
+
+        assert ("finished", {"state": "issued", "names": ["a.example.org"]}) == end
+
+    @pytest.mark.parametrize(("page", "block"), blocks("php"))
+    def test_each_example_of_the_documentation_is_enough(
+        self, page: str, block: str, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        A copied example requests a certificate.
+        """
+        program = f"""
+            $redis = new Redis();
+            $redis->connect('127.0.0.1', {redis_server.port});
+            [$id, $domain] = ['example-1', 'a.example.org'];
+            {block}
+        """
+        subprocess.run(["php", "-r", program], check=True)
+
+        with worker_thread(connection):
+            end = end_of(connection, "example-1")
+
+        assert ("finished", {"state": "issued", "names": ["a.example.org"]}) == end
+
+    def test_it_sends_the_password(self, tmp_path: Path) -> None:
+        """
+        The same variables as the worker's, so that they stand in one `.env`.
+        """
+        server = RedisServer(tmp_path)
+        server.start()
+        with server.client() as connection:
+            connection.config_set("requirepass", "secret")
+
+            produce(server, "a.example.org", password="secret")
+
+            assert 1 == queue_length(connection)
+        server.kill()
+
+    def test_it_needs_no_more_rights_than_documented(
+        self, redis_server: RedisServer, connection: Any
+    ) -> None:
+        """
+        The example requests a certificate twice with the rights of a producer; Redis refuses it nothing.
+        """
+        connection.acl_log_reset()
+        connection.execute_command("ACL", "SETUSER", *rights("web"))
+        try:
+            told = produce(redis_server, "a.example.org", "a.example.org", user="web", password=SECRET)
+        finally:
+            connection.acl_deluser("web")
+
+        assert [True, False] == ["requested" in line for line in told]
+        assert told[0].rpartition(" ")[2].startswith("issue-web-")
+        assert set() == refused_by(connection)

@@ -1,0 +1,376 @@
+"""
+The queue: requests and wake-ups, each on its way once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import cast
+
+import pytest
+from hypothesis import given, strategies
+from redis import Redis
+from rq import Queue
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from certworker import request_certificate
+from certworker.errors.config import InvalidSettings
+from certworker.settings import load
+from certworker.worker.producer import QUEUE_KEY, SCHEDULED_KEY, address_in, queue_length, wake_at
+from tests.servers.redis import RedisServer
+
+REDIS_VARIABLES = (
+    "_APP_REDIS_HOST",
+    "_APP_REDIS_PORT",
+    "_APP_REDIS_USER",
+    "_APP_REDIS_PASS",
+    "CERTWORKER_REDIS_URL",
+)
+FILES = frozenset({"_APP_REDIS_PASS_FILE", "CERTWORKER_REDIS_URL_FILE"})
+#: Right for one variable or another, with what surrounds values.
+VALUES = (
+    *(
+        "",
+        "redis",
+        ' "redis" ',
+        "'[::1]'",
+        "10.0.0.7",
+        "6380",
+        " 6380 ",
+        "6_380",
+        "+1",
+        "1.0",
+        "0",
+        "99999",
+        "\u0663",
+    ),
+    *(
+        "me",
+        "p\u00e4ss",
+        ' "a b" ',
+        "a\nb",
+        "redis://me:p%40ss@other:1/2",
+        "'rediss://other'",
+        "redis://a..b",
+    ),
+    *("redis+sentinel://a,[::1]:1/main/3", "x" * 64, "\udcff"),
+)
+
+
+def call_of(connection: Redis, job_id: str) -> list[object]:
+    """
+    What the job asks for.
+    """
+    data = cast("bytes", connection.hget(f"rq:job:{job_id}", "data"))
+    call: list[object] = json.loads(zlib.decompress(data))
+    return call
+
+
+class TestRequestCertificate:
+    def test_it_writes_what_rq_writes(self, connection: Redis) -> None:
+        """
+        RQ's own tools read the job: nobody needs a tool of ours to see the queue.
+        """
+        job_id = request_certificate("api.example.org", connection=connection)
+
+        job = Job.fetch(job_id, connection=connection, serializer=JSONSerializer)
+        assert [job_id] == Queue("certificates", connection=connection).job_ids
+        assert ("certworker.issue", None, [], {"domain": "api.example.org", "force": False}) == (
+            job.func_name,
+            job.instance,
+            job.args,
+            job.kwargs,
+        )
+        assert ("certificates", 900, 3600, 86_400, "queued") == (
+            job.origin,
+            job.timeout,
+            job.result_ttl,
+            job.failure_ttl,
+            job.get_status(),
+        )
+        assert ["certificates"] == [queue.name for queue in Queue.all(connection=connection)]
+
+    def test_the_same_request_is_on_the_queue_once(self, connection: Redis) -> None:
+        """
+        Impatient people ask again; that must not lengthen the queue.
+        """
+        ids = {request_certificate(name, connection=connection) for name in ("a.org", " A.org", ["a.org"])}
+
+        assert 1 == len(ids)
+        assert 1 == queue_length(connection)
+
+    def test_what_differs_is_another_request(self, connection: Redis) -> None:
+        """
+        A forced request must not be lost behind one that is not, nor a list behind its first name.
+        """
+        ids = {
+            request_certificate("a.org", connection=connection),
+            request_certificate("a.org", force=True, connection=connection),
+            request_certificate(["a.org", "b.org"], connection=connection),
+        }
+
+        assert 3 == len(ids) == queue_length(connection)
+
+    def test_several_names_go_into_one_job(self, connection: Redis) -> None:
+        """
+        One certificate with several names is one request, in whatever order they are said.
+        """
+        job_id = request_certificate(["b.org", "a.org"], connection=connection)
+
+        assert {"domains": ["b.org", "a.org"], "force": False} == call_of(connection, job_id)[3]
+        assert job_id == request_certificate(["a.org", "b.org"], connection=connection)
+
+    def test_the_tenant_goes_with_the_job(self, connection: Redis) -> None:
+        """
+        Whoever has projects with many domains each knows better than the names whose they are.
+        """
+        job_id = request_certificate("a.example.org", tenant="project-7", connection=connection)
+
+        assert {"domain": "a.example.org", "force": False, "tenant": "project-7"} == call_of(
+            connection, job_id
+        )[3]
+
+    def test_four_producers_at_once_queue_one_job(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        Being a duplicate and being queued is decided in one step: there is no gap to fall through.
+        """
+
+        def produce(_: int) -> None:
+            with redis_server.client() as own:
+                for _ in range(125):
+                    request_certificate("a.org", connection=own)
+
+        with ThreadPoolExecutor(4) as producers:
+            list(producers.map(produce, range(4)))
+
+        assert 1 == queue_length(connection)
+
+    @pytest.mark.parametrize("status", ["finished", "failed", "stopped", "canceled"])
+    def test_a_job_that_ended_is_replaced(self, connection: Redis, status: str) -> None:
+        """
+        RQ keeps what failed for a day; a person who has mended the cause need not wait that long.
+        """
+        job_id = request_certificate("a.org", connection=connection)
+        connection.delete(QUEUE_KEY)
+        connection.hset(f"rq:job:{job_id}", mapping={"status": status, "left": "over"})
+        connection.xadd(f"rq:results:{job_id}", {"type": "2"})
+
+        request_certificate("a.org", connection=connection)
+
+        assert 1 == queue_length(connection)
+        assert [b"queued", None] == connection.hmget(f"rq:job:{job_id}", "status", "left")
+        assert not connection.exists(f"rq:results:{job_id}")
+
+    @pytest.mark.parametrize("status", ["queued", "scheduled", "started"])
+    def test_a_status_alone_is_no_job(self, connection: Redis, status: str) -> None:
+        """
+        A Redis that evicts keys can lose the list and keep the hash: that name must not be stuck.
+        """
+        job_id = request_certificate("a.org", connection=connection)
+        connection.delete(QUEUE_KEY)
+        connection.hset(f"rq:job:{job_id}", "status", status)
+
+        request_certificate("a.org", connection=connection)
+
+        assert 1 == queue_length(connection)
+
+    @pytest.mark.parametrize(
+        ("status", "put"),
+        [
+            ("queued", lambda redis, job: redis.rpush(f"{QUEUE_KEY}:intermediate", job)),
+            ("scheduled", lambda redis, job: redis.zadd(SCHEDULED_KEY, {job: 9_999_999_999})),
+            ("started", lambda redis, job: redis.zadd(f"rq:executions:{job}", {"e": 9_999_999_999})),
+        ],
+    )
+    def test_a_job_under_way_is_a_duplicate(
+        self, connection: Redis, status: str, put: Callable[[Redis, str], object]
+    ) -> None:
+        """
+        Between the list and its end a job changes hands; it stays one job all the way.
+        """
+        job_id = request_certificate("a.org", connection=connection)
+        connection.delete(QUEUE_KEY)
+        connection.hset(f"rq:job:{job_id}", "status", status)
+        put(connection, job_id)
+
+        request_certificate("a.org", connection=connection)
+
+        assert 0 == queue_length(connection)
+
+    def test_without_a_connection_the_environment_names_redis(
+        self, redis_server: RedisServer, connection: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A program beside the worker has the same variables, and needs one line.
+        """
+        monkeypatch.setenv("_APP_REDIS_HOST", "127.0.0.1")
+        monkeypatch.setenv("_APP_REDIS_PORT", str(redis_server.port))
+        monkeypatch.setenv("_APP_REDIS_PASS", "")
+
+        request_certificate("a.org")
+
+        assert 1 == queue_length(connection)
+
+    def test_the_url_of_the_environment_wins(
+        self, redis_server: RedisServer, connection: Redis, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        As it does for the worker.
+        """
+        monkeypatch.setenv("_APP_REDIS_HOST", "another.invalid")
+        monkeypatch.setenv("CERTWORKER_REDIS_URL", redis_server.url)
+
+        request_certificate("a.org")
+
+        assert 1 == queue_length(connection)
+
+    @pytest.mark.parametrize(
+        ("user", "begins"),
+        [("shop", "issue-shop-"), ("shop-eu", "issue-"), (None, "issue-"), ("default", "issue-")],
+    )
+    def test_the_id_names_the_user_of_redis(
+        self, redis_server: RedisServer, connection: Redis, user: str | None, begins: str
+    ) -> None:
+        """
+        Redis can refuse a producer the jobs of another one. A name with other characters is no prefix.
+        """
+        connection.acl_setuser(
+            user or "default", enabled=True, nopass=True, keys=["*"], categories=["+@all"], channels=["*"]
+        )
+        with Redis(port=redis_server.port, username=user, password="pw" if user else None) as own:
+            job_id = request_certificate("a.org", connection=own)
+
+        assert re.fullmatch(f"{begins}[0-9a-f]{{32}}", job_id)
+
+    def test_importing_it_imports_no_worker(self) -> None:
+        """
+        A web application that asks for a certificate now and then does not carry RQ for it.
+        """
+        program = (
+            "import sys, certworker; assert 'redis' not in sys.modules\n"
+            "from certworker import request_certificate\n"
+            "assert not {'rq', 'pydantic', 'acme', 'click'} & set(sys.modules)"
+        )
+
+        subprocess.run([sys.executable, "-c", program], check=True)
+
+
+class TestWakeAt:
+    def test_a_wake_up_stands_in_the_scheduled_registry(self, connection: Redis) -> None:
+        """
+        Whoever wonders whether renewals will come sees the next one with RQ's own means.
+        """
+        moment = datetime.now(UTC) + timedelta(hours=1)
+
+        wake_at(connection, moment)
+
+        registry = Queue("certificates", connection=connection).scheduled_job_registry
+        (job_id,) = registry.get_job_ids()
+        assert ["certworker.look", None, [], {}] == call_of(connection, job_id)
+        assert timedelta(0) <= registry.get_scheduled_time(job_id) - moment < timedelta(seconds=1)
+
+    def test_an_earlier_wake_up_serves_a_later_one_too(self, connection: Redis) -> None:
+        """
+        A look arranges the next look. A million names must not mean a million jobs.
+        """
+        now = datetime.now(UTC)
+        for hours in (3, 3, 4, 5):
+            wake_at(connection, now + timedelta(hours=hours))
+
+        assert 1 == connection.zcard(SCHEDULED_KEY)
+
+    def test_an_earlier_moment_gets_a_wake_up_of_its_own(self, connection: Redis) -> None:
+        """
+        A retry in a minute must not wait for a renewal in a month.
+        """
+        now = datetime.now(UTC)
+        for hours in (5, 3, 1):
+            wake_at(connection, now + timedelta(hours=hours))
+
+        assert 3 == connection.zcard(SCHEDULED_KEY)
+
+    def test_a_wake_up_that_redis_has_forgotten_does_not_count(self, connection: Redis) -> None:
+        """
+        An evicted job leaves its id behind, and nobody would ever be woken.
+        """
+        moment = datetime.now(UTC) + timedelta(hours=1)
+        wake_at(connection, moment)
+        connection.delete(*connection.keys("rq:job:look-*"))
+
+        wake_at(connection, moment + timedelta(hours=1))
+
+        assert 2 == connection.zcard(SCHEDULED_KEY)
+
+    def test_other_delayed_jobs_are_no_wake_ups(self, connection: Redis) -> None:
+        """
+        A request that somebody has put off does not look at the agenda.
+        """
+        connection.hset("rq:job:issue-1", "status", "scheduled")
+        connection.zadd(SCHEDULED_KEY, {"issue-1": 1})
+
+        wake_at(connection, datetime.now(UTC) + timedelta(hours=1))
+
+        assert 2 == connection.zcard(SCHEDULED_KEY)
+
+    def test_a_moment_that_is_over_is_now(self, connection: Redis) -> None:
+        """
+        What is due does not wait for the scheduler.
+        """
+        wake_at(connection, datetime.now(UTC) - timedelta(days=1))
+
+        assert (1, 0) == (queue_length(connection), connection.zcard(SCHEDULED_KEY))
+
+
+class TestAddressIn:
+    @given(
+        strategies.dictionaries(
+            strategies.sampled_from([*REDIS_VARIABLES, *FILES]), strategies.sampled_from(VALUES), max_size=5
+        )
+    )
+    def test_a_producer_finds_the_redis_of_the_worker(
+        self, tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str]
+    ) -> None:
+        """
+        By the same variables, files, quotes and defaults. What the worker refuses may be refused here, too.
+        """
+        place = tmp_path_factory.getbasetemp() / "secrets"
+        place.mkdir(exist_ok=True)
+        for number, value in enumerate(VALUES):
+            (place / str(number)).write_text(f"{value}\n", errors="surrogateescape")
+        for name in FILES & environ.keys():
+            environ[name] = str(place / str(VALUES.index(environ[name])))
+        try:
+            expected = load(environ).redis
+        except InvalidSettings:
+            return
+
+        assert expected == address_in(environ)
+
+    @pytest.mark.parametrize(
+        "environ",
+        [
+            {"CERTWORKER_REDIS_URL": "redis://me:hunter2@a..b"},
+            {"_APP_REDIS_PORT": "hunter2"},
+            {"_APP_REDIS_HOST": "hunter2/"},
+            {"_APP_REDIS_USER": "hunter2\n"},
+            {"_APP_REDIS_PASS": "hunter2", "_APP_REDIS_PASS_FILE": "/etc/hostname"},
+            {"_APP_REDIS_PASS_FILE": "/no/hunter2"},
+        ],
+    )
+    def test_a_wrong_one_is_a_value_error_without_its_value(self, environ: dict[str, str]) -> None:
+        """
+        Producers are web servers, and their logs are shown around.
+        """
+        environ = {name: value if value != "hunter2\n" else "hunter2\nx" for name, value in environ.items()}
+        with pytest.raises(ValueError) as refused:  # noqa: PT011 (each has words of its own)
+            address_in(environ)
+
+        assert "hunter2" not in str(refused.value)

@@ -1,0 +1,188 @@
+"""
+The scheduler's thread: delayed jobs come in time, and nothing ends it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import cast
+
+import pytest
+from redis import Redis
+from rq import Queue
+from rq.scheduler import RQScheduler
+
+from certworker.worker.producer import QUEUE_KEY, SCHEDULED_KEY, queue_length, wake_at
+from certworker.worker.scheduler import LONGEST_LOCK, Scheduler
+from tests.servers.redis import RedisServer
+from tests.worker.sample_tasks import eventually, worker_thread
+
+LOCK = "rq:scheduler-lock:certificates"
+
+
+@contextmanager
+def scheduling(connection: Redis) -> Iterator[Scheduler]:
+    """
+    A scheduler at work.
+    """
+    scheduler = Scheduler(connection)
+    scheduler.start()
+    try:
+        yield scheduler
+    finally:
+        scheduler.stop()
+
+
+class TestScheduler:
+    def test_a_wake_up_comes_in_time(self, connection: Redis) -> None:
+        """
+        From the agenda's moment to the look no more than a second and a bit may pass.
+        """
+        moment = datetime.now(UTC) + timedelta(seconds=1)
+        with worker_thread(connection), scheduling(connection):
+            wake_at(connection, moment)
+            assert eventually(lambda: connection.llen("toy:looked") == 1)
+
+        late = float(connection.lrange("toy:looked", 0, 0)[0]) - moment.timestamp()
+        assert 0 <= late < 2.5
+
+    def test_a_job_delayed_by_rq_itself_comes_too(self, connection: Redis) -> None:
+        """
+        Other programs use `enqueue_at`; their jobs are as good as ours.
+        """
+        queue = Queue("certificates", connection=connection, serializer="json")
+        queue.enqueue_at(datetime.now(UTC) + timedelta(seconds=1), "certworker.issue", domain="a.org")
+
+        with worker_thread(connection), scheduling(connection):
+            assert eventually(lambda: connection.lrange("toy:issued", 0, -1) == [b'["a.org", false]'])
+
+    def test_poison_is_dropped_and_said(self, connection: Redis, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        Each of these ends RQ's own scheduler, and with it every renewal behind it.
+        """
+        connection.hset("rq:job:bogus", mapping={"status": "bogus", "data": "x"})
+        connection.hset("rq:job:binary", mapping={"status": b"\xff", "data": "x"})
+        connection.set("rq:job:string", "not a hash")
+        poison = [b"\xff\xfe", b"example.com", b"a:b", b"", b"nowhere", b"bogus", b"binary", b"string"]
+        connection.zadd(SCHEDULED_KEY, dict.fromkeys(poison, 1))
+        wake_at(connection, datetime.now(UTC) + timedelta(seconds=0.5))
+
+        with scheduling(connection):
+            assert eventually(lambda: queue_length(connection) == 1)
+
+        assert 0 == connection.zcard(SCHEDULED_KEY)
+        assert len(poison) == caplog.text.count("[queue.bad_payload]")
+
+    def test_many_that_are_due_come_together(self, connection: Redis) -> None:
+        """
+        After a night without a worker all of them are due; they must not trickle.
+        """
+        for number in range(2_500):
+            connection.hset(f"rq:job:issue-{number}", "status", "scheduled")
+        connection.zadd(SCHEDULED_KEY, {f"issue-{number}": number for number in range(2_500)})
+
+        with scheduling(connection):
+            assert eventually(lambda: queue_length(connection) == 2_500)
+
+        assert [b"issue-0", b"issue-1"] == connection.lrange(QUEUE_KEY, 0, 1)
+        assert b"queued" == connection.hget("rq:job:issue-7", "status")
+
+    def test_one_of_two_schedules(self, connection: Redis) -> None:
+        """
+        Twenty workers have twenty of these threads, and each delayed job comes once.
+        """
+        with scheduling(connection), scheduling(connection) as second:
+            assert eventually(lambda: connection.exists(LOCK))
+            wake_at(connection, datetime.now(UTC) + timedelta(seconds=0.5))
+            assert eventually(lambda: queue_length(connection))
+            assert second.alive()
+
+        assert 1 == queue_length(connection)
+
+    def test_it_takes_over_when_the_other_is_gone(self, connection: Redis) -> None:
+        """
+        A killed worker leaves its lock to expire; renewals must not wait for an operator.
+        """
+        connection.set(LOCK, "somebody who died", px=1_500)
+        wake_at(connection, datetime.now(UTC) + timedelta(seconds=0.1))
+
+        with scheduling(connection):
+            time.sleep(0.8)
+            assert 0 == queue_length(connection)
+            assert eventually(lambda: queue_length(connection) == 1, seconds=4)
+
+    @pytest.mark.parametrize("seconds", [None, 10**9])
+    def test_a_lock_without_end_ends(self, connection: Redis, seconds: int | None) -> None:
+        """
+        No delayed job would ever come, and no name be renewed.
+        """
+        connection.set(LOCK, "planted", ex=seconds)
+
+        with scheduling(connection):
+            assert eventually(lambda: 0 < connection.ttl(LOCK) <= LONGEST_LOCK.total_seconds())
+
+    def test_it_leaves_the_lock_to_others(self, connection: Redis) -> None:
+        """
+        A restart must not cost a minute without a scheduler.
+        """
+        with scheduling(connection):
+            assert eventually(lambda: connection.exists(LOCK))
+
+        assert not connection.exists(LOCK)
+
+    def test_it_lives_until_it_is_stopped(self, connection: Redis) -> None:
+        """
+        The container's healthcheck asks this question.
+        """
+        scheduler = Scheduler(connection)
+        before = scheduler.alive()
+        scheduler.start()
+        during = scheduler.alive()
+        scheduler.stop()
+
+        assert (False, True, False) == (before, during, scheduler.alive())
+
+    def test_a_registry_of_another_type_is_removed(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The scheduler removes a registry that is no sorted set, logs its name, and moves what comes later.
+        """
+        connection.set(SCHEDULED_KEY, "planted")
+        with scheduling(connection):
+            assert eventually(lambda: not connection.exists(SCHEDULED_KEY))
+            wake_at(connection, datetime.now(UTC) + timedelta(seconds=0.1))
+            assert eventually(lambda: queue_length(connection) == 1)
+
+        assert 1 == caplog.text.count(f"{SCHEDULED_KEY} was a string, not a zset")
+
+    def test_it_outlives_redis(self, tmp_path: Path) -> None:
+        """
+        Redis restarts, even empty: the thread takes its lock again and goes on.
+        """
+        server = RedisServer(tmp_path)
+        server.start()
+        with server.client() as connection, scheduling(connection) as scheduler:
+            assert eventually(lambda: connection.exists(LOCK))
+            server.kill()
+            time.sleep(1)
+            server.start()
+            wake_at(connection, datetime.now(UTC) + timedelta(seconds=0.5))
+
+            assert eventually(lambda: queue_length(connection) == 1)
+            assert scheduler.alive()
+        server.kill()
+
+    def test_rq_sees_it(self, connection: Redis) -> None:
+        """
+        To RQ's tools it is a scheduler like any other.
+        """
+        with scheduling(connection):
+            assert eventually(lambda: connection.exists(LOCK))
+            name = cast("bytes", connection.get(LOCK)).decode()
+
+            assert name == RQScheduler.fetch(name, connection=connection).name

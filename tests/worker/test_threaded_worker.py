@@ -1,0 +1,150 @@
+"""
+The slots: how jobs run in them, and what is left of a job when it has ended.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+from redis import Redis
+from rq.executions import Execution
+
+from certworker.worker.job_class import job_class_for
+from certworker.worker.producer import QUEUE_KEY, queue_length, request_certificate
+from certworker.worker.threaded_worker import ThreadedWorker
+from tests.worker.sample_tasks import end_of, eventually, push, toy_functions, worker_thread
+
+LEASES = "rq:wip:certificates"
+
+
+class TestPooledWorker:
+    def test_the_result_of_a_job_is_json(self, connection: Redis) -> None:
+        """
+        Whoever waits for a job reads what became of it, in any language.
+        """
+        with worker_thread(connection):
+            end = end_of(connection, request_certificate("a.org", connection=connection))
+
+        assert ("finished", {"state": "issued", "names": ["a.org"]}) == end
+        assert [b'["a.org", false]'] == connection.lrange("toy:issued", 0, -1)
+
+    def test_a_failure_is_a_sentence(self, connection: Redis) -> None:
+        """
+        What an operator finds in the job is what to do, not where in the program it happened.
+        """
+        with worker_thread(connection):
+            status, told = end_of(connection, push(connection, "full", "toy.fail"))
+
+        assert "failed" == status
+        assert told.startswith("[fs.full] The disk of /storage/certificates/a.pem is full")
+        assert "Traceback" not in told
+
+    def test_a_fault_of_the_program_leaves_its_trace_in_the_job(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The log has the error once, with its traceback.
+        """
+        with worker_thread(connection):
+            status, told = end_of(connection, push(connection, "bug", "toy.stumble"))
+
+        assert ("failed", True) == (status, "Traceback" in told and "ZeroDivisionError" in told)
+        (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
+        assert "[worker.unexpected] unexpected error in job bug" in line.getMessage()
+        assert line.exc_info
+
+    def test_a_job_that_redis_fails_says_so(self, connection: Redis) -> None:
+        """
+        Redis may go in the middle of a job: that is no fault of the program, and there is a remedy.
+        """
+        with worker_thread(connection):
+            status, told = end_of(connection, push(connection, "job", "toy.misuse_redis"))
+
+        assert ("failed", True) == (status, told.startswith("[redis.fault] Redis at 127.0.0.1:"))
+
+    def test_a_job_that_takes_too_long_is_stopped(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A slot must come back, whatever a job does.
+        """
+        with worker_thread(connection):
+            push(connection, "long", "toy.naps", timeout="1")
+            status, told = end_of(connection, "long")
+
+        assert ("failed", True) == (
+            status,
+            told.startswith("[queue.timeout] The job was stopped after 1 sec"),
+        )
+        assert ["queue.timeout"] == [
+            line.__dict__["code"] for line in caplog.records if line.levelname == "WARNING"
+        ]
+
+    def test_slots_run_side_by_side(self, connection: Redis) -> None:
+        """
+        Issuing is waiting: sixteen jobs of a second take about as long as one.
+        """
+        jobs = [push(connection, f"job-{number}", "toy.sleep", 1) for number in range(16)]
+
+        began = time.monotonic()
+        with worker_thread(connection, slots=16):
+            assert {("finished", "slept")} == {end_of(connection, job) for job in jobs}
+
+        assert time.monotonic() - began < 12
+
+    def test_a_job_that_cannot_start_stays_for_others(self, connection: Redis) -> None:
+        """
+        With two workers, a job must not wait behind a long one while the other worker is idle.
+        """
+        for number in range(5):
+            push(connection, f"job-{number}", "toy.sleep", 1)
+
+        with worker_thread(connection, slots=2):
+            assert eventually(lambda: connection.llen("toy:began") == 2)
+            time.sleep(0.4)
+
+            assert (3, 2) == (queue_length(connection), connection.zcard(LEASES))
+            assert 0 == connection.llen(f"{QUEUE_KEY}:intermediate")
+
+    def test_a_job_may_take_longer_than_its_lease(self, connection: Redis) -> None:
+        """
+        As long as its worker lives, nobody takes a job away from it.
+        """
+        with worker_thread(connection, lease_seconds=3), worker_thread(connection, lease_seconds=3):
+            end_of(connection, push(connection, "long", "toy.sleep", 7))
+
+        assert 1 == connection.llen("toy:began")
+
+    def test_a_heartbeat_at_the_start_of_a_job_leaves_its_hash_alone(self, connection: Redis) -> None:
+        """
+        The lease is renewed, and the hash has what its producer wrote, whatever RQ has not yet added.
+        """
+        push(connection, "job", "toy.sleep", 1)
+        pool = ThreadedWorker(
+            connection,
+            job_class_for(toy_functions(connection)),
+            slots=1,
+            lease_seconds=30,
+            private_names=True,
+            clock=lambda: datetime.now(UTC),
+        )
+        job = pool.find(b"job", connection)
+        with connection.pipeline() as pipeline:
+            execution = Execution.create(job, 1, pipeline)
+            pipeline.execute()
+        before = connection.hgetall("rq:job:job")
+        pool.maintain_heartbeats(job, execution)
+
+        assert before == connection.hgetall("rq:job:job")
+        assert (connection.zscore(LEASES, execution.composite_key) or 0) > time.time() + 20
+
+    def test_it_is_idle_when_it_is(self, connection: Redis) -> None:
+        """
+        `rq info` shows at a glance whether there is work.
+        """
+        with worker_thread(connection):
+            end_of(connection, push(connection, "job"))
+            (worker,) = connection.keys("rq:worker:*")
+            assert eventually(lambda: connection.hget(worker, "state") == b"idle", seconds=3)

@@ -1,0 +1,295 @@
+"""
+The worker: what it does when Redis, other workers or operators misbehave.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.errors.worker import SchemaTooNew
+from certworker.state.schema import KEY, SCHEMA
+from certworker.supervision import Heartbeats
+from certworker.worker.producer import QUEUE_KEY, queue_length, request_certificate
+from certworker.worker.worker import run
+from tests.servers.redis import RedisServer
+from tests.worker.sample_tasks import end_of, eventually, push, toy_functions, worker_process, worker_thread
+
+LEASES = "rq:wip:certificates"
+
+
+@pytest.fixture
+def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """
+    A Redis that the test may kill.
+    """
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.kill()
+
+
+class TestRun:
+    def test_half_of_the_producers_have_ids_of_their_own(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        Of a thousand identical requests, those made with our function are one job; the others are jobs
+        like any other, which the look inside the lock makes short.
+        """
+
+        def produce(producer: int) -> None:
+            with redis_server.client() as own:
+                for number in range(250):
+                    if producer % 2:
+                        request_certificate("a.org", connection=own)
+                    else:
+                        push(own, f"own-{producer}-{number}", status="queued")
+
+        with ThreadPoolExecutor(4) as producers:
+            list(producers.map(produce, range(4)))
+        assert 501 == queue_length(connection)
+
+        with worker_thread(connection, slots=16):
+            assert eventually(lambda: connection.llen("toy:issued") == 501)
+
+    def test_an_emptied_redis_is_no_reason_to_end(self, connection: Redis) -> None:
+        """
+        Somebody types FLUSHALL. The worker registers again and takes the next job.
+        """
+        with worker_thread(connection, lease_seconds=1):
+            connection.flushall()
+            status, _ = end_of(connection, request_certificate("a.org", connection=connection))
+            assert eventually(lambda: connection.scard("rq:workers:certificates") == 1)
+
+        assert "finished" == status
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            QUEUE_KEY,
+            f"{QUEUE_KEY}:intermediate",
+            "rq:wip:certificates",
+            "rq:finished:certificates",
+            "rq:failed:certificates",
+            "rq:workers",
+            "rq:workers:certificates",
+            "rq:queues",
+            "certworker:lane:new",
+            "certworker:lane:expiring",
+        ],
+    )
+    def test_a_key_of_another_type_is_removed(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture, key: str
+    ) -> None:
+        """
+        The worker removes the key, logs its name, and runs the job; nobody has to find the key.
+        """
+        with worker_thread(connection, lease_seconds=1):
+            connection.delete(key)
+            connection.xadd(key, {"planted": "1"})
+            request_certificate("a.org", connection=connection)
+            push(connection, "job", "toy.fail")
+
+            assert "failed" == end_of(connection, "job")[0]
+            assert eventually(lambda: connection.type(key) != b"stream")
+
+        assert 1 <= caplog.text.count(f"removed a key of another type from Redis: {key} was a stream")
+
+    def test_rq_sees_queue_and_worker(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        `rq info` is what people who know RQ type first.
+        """
+        push(connection, "job", "toy.sleep", 3)
+        with worker_thread(connection, slots=1):
+            assert eventually(lambda: connection.llen("toy:began"))
+            request_certificate("a.org", connection=connection)
+            told = subprocess.run(
+                [sys.executable, "-m", "rq.cli", "info", "-u", redis_server.url],
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+
+        assert "certificates" in told
+        assert "1 workers, 1 queues" in told
+        assert "1, 1 executing" in told
+
+
+class TestAccidents:
+    def test_the_job_of_a_killed_worker_runs_on_another(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        A worker that is killed with a job under way loses nothing: another takes over within a lease.
+        """
+        with worker_process(redis_server) as first:
+            push(connection, "job", "toy.sleep", 2)
+            assert eventually(lambda: connection.llen("toy:began") == 1)
+            first.kill()
+            with worker_process(redis_server):
+                end = end_of(connection, "job")
+
+        assert ("finished", "slept") == end
+        assert 2 == connection.llen("toy:began")
+
+    def test_sigterm_finishes_what_runs_and_takes_nothing_new(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        `docker compose restart` in the middle of an issuance costs nothing.
+        """
+        with worker_process(redis_server, slots=2) as process:
+            for number in range(4):
+                push(connection, f"job-{number}", "toy.sleep", 1)
+            assert eventually(lambda: connection.llen("toy:began") == 2)
+            process.send_signal(signal.SIGTERM)
+
+            assert 0 == process.wait(10)
+
+        assert (2, 2) == (connection.llen("toy:ended"), queue_length(connection))
+        assert 0 == connection.scard("rq:workers")
+        assert not connection.exists("rq:scheduler-lock:certificates")
+
+    def test_what_is_not_done_by_the_deadline_goes_back(
+        self, redis_server: RedisServer, connection: Redis
+    ) -> None:
+        """
+        A CA that keeps us waiting does not keep a host from shutting down.
+        """
+        with worker_process(redis_server, stop_deadline_seconds=0.5) as process:
+            push(connection, "job", "toy.sleep", 60)
+            assert eventually(lambda: connection.llen("toy:began") == 1)
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+
+            assert 0 == process.wait(10)
+
+        assert time.monotonic() - began < 4
+        assert [b"job"] == connection.lrange(QUEUE_KEY, 0, -1)
+        assert b"queued" == connection.hget("rq:job:job", "status")
+        assert 0 == connection.zcard(LEASES)
+
+    def test_a_second_signal_ends_it_at_once(self, redis_server: RedisServer, connection: Redis) -> None:
+        """
+        Whoever presses Ctrl-C twice means it.
+        """
+        with worker_process(redis_server) as process:
+            push(connection, "job", "toy.sleep", 60)
+            assert eventually(lambda: connection.llen("toy:began") == 1)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+            process.send_signal(signal.SIGINT)
+
+            assert 128 + signal.SIGINT == process.wait(3)
+
+    def test_sigterm_while_redis_is_away(self, own_redis: RedisServer) -> None:
+        """
+        A host that shuts down ends Redis first; the worker still goes in good order.
+        """
+        with worker_process(own_redis) as process:
+            assert process.stdout is not None
+            own_redis.kill()
+            while "redis.unreachable" not in process.stdout.readline():
+                pass
+            process.send_signal(signal.SIGTERM)
+
+            assert 0 == process.wait(25)
+
+    def test_redis_killed_and_started_again(
+        self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        It is said once that Redis is away and once that it is back; jobs run on as if nothing had been.
+        """
+        caplog.set_level("INFO")
+        with own_redis.client() as connection, worker_thread(connection, lease_seconds=3):
+            end_of(connection, request_certificate("a.org", connection=connection))
+            own_redis.kill()
+            assert eventually(lambda: "redis.unreachable" in caplog.text)
+            time.sleep(1)
+            own_redis.start()
+            end_of(connection, request_certificate("b.org", connection=connection))
+            assert eventually(lambda: "answers again" in caplog.text)
+
+        assert 1 == caplog.text.count("redis.unreachable")
+
+    def test_redis_is_not_there_yet(self, own_redis: RedisServer) -> None:
+        """
+        After a restart of the host the worker may be up before Redis.
+        """
+        own_redis.kill()
+        later = threading.Timer(1, own_redis.start)
+        later.start()
+        with own_redis.client() as connection, worker_thread(connection):
+            later.join()
+            assert ("finished", {"state": "issued", "names": ["a.org"]}) == end_of(
+                connection, request_certificate("a.org", connection=connection)
+            )
+
+    def test_a_job_whose_end_redis_did_not_hear_of_runs_again(
+        self, own_redis: RedisServer, tmp_path: Path
+    ) -> None:
+        """
+        Redis comes back with what it had on disk: the job is started there, and nobody is at it.
+        """
+        own_redis.kill()
+        own_redis.start("--appendonly", "yes", "--appendfsync", "always")
+        with own_redis.client() as connection, worker_thread(connection, lease_seconds=2):
+            push(connection, "job", "toy.sleep", 1)
+            assert eventually(lambda: connection.llen("toy:began") == 1)
+            own_redis.kill()
+            time.sleep(1.5)
+            own_redis.start("--appendonly", "yes", "--appendfsync", "always")
+
+            assert ("finished", "slept") == end_of(connection, "job")
+
+
+class TestSchema:
+    def test_a_worker_beside_a_newer_one_ends_with_the_remedy(self, connection: Redis) -> None:
+        """
+        It finishes what it has begun, takes nothing more, and does not start again.
+        """
+        ready, ended = threading.Event(), list[object]()
+
+        def work() -> None:
+            try:
+                run(
+                    connection,
+                    toy_functions(connection),
+                    slots=2,
+                    heartbeats=Heartbeats(),
+                    stop=threading.Event(),
+                    lease_seconds=1,
+                    on_ready=ready.set,
+                )
+            except SchemaTooNew as failure:
+                ended.append(failure.code)
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        assert ready.wait(30)
+        job = push(connection, "job", "toy.sleep", 1)
+        assert eventually(lambda: connection.llen("toy:began"))
+        connection.set(KEY, SCHEMA + 1)
+        worker.join(30)
+
+        assert ["state.schema_too_new"] == ended
+        assert ("finished", "slept") == end_of(connection, job)
+        with pytest.raises(SchemaTooNew):
+            run(
+                connection,
+                toy_functions(connection),
+                slots=1,
+                heartbeats=Heartbeats(),
+                stop=threading.Event(),
+            )
