@@ -138,7 +138,8 @@ class TestFacts:
         """
         directory = built(tmp_path, signer, 7)
         program = (
-            "import sys; from pathlib import Path; from certworker.storage.metadata import CertificateMetadata; "
+            "import sys; from pathlib import Path\n"
+            "from certworker.storage.metadata import CertificateMetadata\n"
             "assert CertificateMetadata.read(Path(sys.argv[1])); sys.exit('cryptography' in sys.modules)"
         )
 
