@@ -126,12 +126,15 @@ def build_app(
         clock=clock,
     )
     removal = Removal(volume, traefik, locks, records, agenda, request, partial(_forget_orders, issuers))
+    check_request = partial(requested_names, None, private=settings.authority.private_names)
+    reconciler = Reconciler(
+        *(volume, traefik, records, agenda, queues, schedule.decide, removal.remove),
+        check_request=check_request,
+        clock=clock,
+        random=random,
+    )
     return App(
-        settings=settings,
-        connection=connection,
-        issuers=issuers,
-        certificates=volume,
-        traefik=traefik,
+        *(settings, connection, issuers, volume, traefik),
         responder=_build_responder(tokens, issuers),
         locks=locks,
         tokens=tokens,
@@ -142,12 +145,7 @@ def build_app(
         issuance=issuance,
         expiry_alerts=_build_expiry_alerts(agenda, records, volume, connection, clock),
         removal=removal,
-        reconciler=Reconciler(
-            *(volume, traefik, records, agenda, queues, schedule.decide, removal.remove),
-            check_request=partial(requested_names, None, private=settings.authority.private_names),
-            clock=clock,
-            random=random,
-        ),
+        reconciler=reconciler,
         repair=Repair(volume, traefik, agenda, queues, locks.is_held, clock),
         metrics=_build_metrics(agenda, records, volume, waiting),
         history=history,
