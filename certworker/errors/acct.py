@@ -34,7 +34,7 @@ class TooManyAccounts(CertworkerError):
         "docker compose up -d"
     )
     retry = Retry.UNTIL
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class TermsChanged(CertworkerError):
@@ -42,7 +42,7 @@ class TermsChanged(CertworkerError):
     message_template = "{authority} requires a person to agree to its terms of service."
     remedy_template = "Open this page and agree to the terms: {url}"
     retry = Retry.CONFIG
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class UserActionRequired(CertworkerError):
@@ -50,7 +50,7 @@ class UserActionRequired(CertworkerError):
     message_template = "{authority} requires a person to act first: {detail}"
     remedy_template = "Open this page and follow its instructions: {url}"
     retry = Retry.CONFIG
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class ContactRequired(CertworkerError):
@@ -58,7 +58,7 @@ class ContactRequired(CertworkerError):
     message_template = "{authority} requires an e-mail address for its accounts: {detail}"
     remedy_template = "Set _APP_EMAIL_CERTIFICATES to a mailbox that you read, then run: docker compose up -d"
     retry = Retry.CONFIG
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class ExternalAccountRequired(CertworkerError):
@@ -69,7 +69,7 @@ class ExternalAccountRequired(CertworkerError):
         "shown there, then run: docker compose up -d"
     )
     retry = Retry.CONFIG
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class AccountKeyUnreadable(CertworkerError):
@@ -86,7 +86,7 @@ class AccountBlocked(CertworkerError):
     remedy_template = "Ask the CA why; until then set CERTWORKER_AUTHORITY to another one."
     retry = Retry.CONFIG
     severity = Severity.FATAL
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class KeyChangeRefused(CertworkerError):

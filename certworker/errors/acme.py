@@ -15,7 +15,7 @@ class BadNonce(CertworkerError):
     )
     retry = Retry.SOON
     severity = Severity.WARNING
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class NoHttp01(CertworkerError):
@@ -23,7 +23,7 @@ class NoHttp01(CertworkerError):
     message_template = "{authority} does not offer the HTTP-01 challenge for {name}, only: {offered}."
     remedy_template = "Set CERTWORKER_AUTHORITY to a CA that does, for example letsencrypt."
     retry = Retry.CONFIG
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class OrderNotReady(CertworkerError):
@@ -54,7 +54,7 @@ class BadCsr(CertworkerError):
     message_template = "{authority} refuses the signing request: {detail}"
     remedy_template = "Set CERTWORKER_KEY_TYPE=ec256, which every CA takes, then run: docker compose up -d"
     retry = Retry.CONFIG
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class AuthorizationGone(CertworkerError):
@@ -90,7 +90,7 @@ class InvalidProfile(CertworkerError):
         "Set CERTWORKER_PROFILE to a profile that it has, or leave it empty, then run: docker compose up -d"
     )
     retry = Retry.CONFIG
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class NotOffered(CertworkerError):
@@ -98,7 +98,7 @@ class NotOffered(CertworkerError):
     message_template = "{authority} does not offer this operation: {detail}"
     remedy_template = "Set CERTWORKER_AUTHORITY to a CA that offers it, for example letsencrypt."
     retry = Retry.CONFIG
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class RevocationRefused(CertworkerError):
@@ -117,7 +117,7 @@ class Malformed(CertworkerError):
     )
     #: Servers of a CA may read from replicas that do not have yet what another server has just made.
     retry = Retry.SOON
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class ResourceNotFound(CertworkerError):
@@ -126,7 +126,7 @@ class ResourceNotFound(CertworkerError):
     remedy_template = "certworker retries soon, with a new order if needed. No action is needed."
     retry = Retry.SOON
     severity = Severity.WARNING
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class Conflict(CertworkerError):

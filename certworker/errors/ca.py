@@ -13,7 +13,7 @@ class ServerInternal(CertworkerError):
     remedy_template = "It is not your fault; certworker asks again soon. For Let's Encrypt see https://letsencrypt.status.io"
     retry = Retry.SOON
     severity = Severity.WARNING
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class Maintenance(CertworkerError):
@@ -22,10 +22,10 @@ class Maintenance(CertworkerError):
     remedy_template = "certworker asks again soon. For Let's Encrypt see https://letsencrypt.status.io"
     retry = Retry.SOON
     severity = Severity.WARNING
-    elsewhere = True
+    other_ca_may_issue = True
 
 
-class AuthorityUnreachable(CertworkerError):
+class CaUnreachable(CertworkerError):
     code = "ca.unreachable"
     message_template = "{host} did not answer: {reason}"
     remedy_template = (
@@ -34,7 +34,7 @@ class AuthorityUnreachable(CertworkerError):
     )
     retry = Retry.SOON
     severity = Severity.WARNING
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class NotAcme(CertworkerError):
@@ -42,7 +42,7 @@ class NotAcme(CertworkerError):
     message_template = "{host} answered with something that is not ACME ({found})."
     remedy_template = "Is a proxy or a captive portal in between? See what it says: curl -v https://{host}/"
     retry = Retry.SOON
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class SecondaryRpcFailed(CertworkerError):
@@ -51,7 +51,7 @@ class SecondaryRpcFailed(CertworkerError):
     remedy_template = "It is not your fault; certworker asks again soon."
     retry = Retry.SOON
     severity = Severity.WARNING
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class TlsIntercepted(CertworkerError):
@@ -63,4 +63,4 @@ class TlsIntercepted(CertworkerError):
     )
     retry = Retry.SOON
     severity = Severity.FATAL
-    elsewhere = True
+    other_ca_may_issue = True

@@ -4,22 +4,22 @@ CAA records (RFC 8659). Codes: caa.*.
 
 from __future__ import annotations
 
-from certworker.errors.failure import CheckFailure, ReachFailure, Severity
+from certworker.errors.failure import PreflightFailure, Severity, ValidationFailure
 
 
-class CaaForbids(ReachFailure):
+class CaaForbidden(ValidationFailure):
     code = "caa.forbidden"
     message_template = "A CAA record forbids this CA to certify {name}: {detail}"
     remedy_template = 'Allow the CA; for Let\'s Encrypt add the record: {name}. CAA 0 issue "letsencrypt.org"'
 
 
-class CaaLookupFailed(ReachFailure):
+class CaaLookupFailed(ValidationFailure):
     code = "caa.lookup_failed"
     message_template = "The CA must refuse {name}, because the question for its CAA records failed: {detail}"
     remedy_template = "Ask your DNS provider; see https://letsencrypt.org/docs/caa/. Test: dig CAA {name}"
 
 
-class CaaLeavesOut(CaaForbids):
+class CaaNotListed(CaaForbidden):
     """
     We know which record is missing.
     """
@@ -28,13 +28,13 @@ class CaaLeavesOut(CaaForbids):
     remedy_template = 'Add the record: {owner}. CAA 0 issue "{identity}"'
 
 
-class CaaDenyAll(CheckFailure):
+class CaaDenyAll(PreflightFailure):
     code = "caa.deny_all"
     message_template = 'A CAA record of {owner} forbids every CA to certify {name}: 0 issue ";".'
     remedy_template = 'Replace it by the record: {owner}. CAA 0 issue "{identity}"'
 
 
-class CaaMethod(CheckFailure):
+class CaaMethod(PreflightFailure):
     code = "caa.method"
     message_template = (
         "The CAA record of {owner} allows {authority} to certify {name} only by {methods}, not by http-01."
@@ -44,7 +44,7 @@ class CaaMethod(CheckFailure):
     )
 
 
-class CaaAccount(CheckFailure):
+class CaaAccount(PreflightFailure):
     code = "caa.account"
     message_template = (
         "The CAA record of {owner} allows only the account {found} to certify {name}; ours is {ours}."
@@ -52,7 +52,7 @@ class CaaAccount(CheckFailure):
     remedy_template = 'Change the record: {owner}. CAA 0 issue "{identity}; accounturi={ours}"'
 
 
-class CaaUnknownCritical(CheckFailure):
+class CaaUnknownCritical(PreflightFailure):
     code = "caa.critical_unknown"
     message_template = (
         "A CAA record of {owner} says that nobody may certify {name} without understanding it: {record}"
@@ -60,7 +60,7 @@ class CaaUnknownCritical(CheckFailure):
     remedy_template = "Remove the record, or set its flag to 0: {owner}. CAA 0 {record}"
 
 
-class CaaBehindAlias(CheckFailure):
+class CaaViaAlias(PreflightFailure):
     code = "caa.via_cname"
     message_template = (
         "{name} is an alias of {owner}, whose CAA records count, and they do not allow {authority}: {detail}"
@@ -71,7 +71,7 @@ class CaaBehindAlias(CheckFailure):
     )
 
 
-class CaaSyntax(CheckFailure):
+class CaaSyntax(PreflightFailure):
     code = "caa.syntax"
     message_template = "A CAA record of {owner} cannot be understood, and allows nobody anything: {record}"
     remedy_template = 'Write it as in: {owner}. CAA 0 issue "{identity}"'

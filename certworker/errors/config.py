@@ -81,7 +81,7 @@ class WrongCaUrl(ConfigurationFailure):
     remedy_template = (
         "Set CERTWORKER_AUTHORITY to the URL of the CA's directory. See what it says: curl -v {url}"
     )
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class AddressNotUsable(ConfigurationFailure):

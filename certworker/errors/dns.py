@@ -4,10 +4,10 @@ Addresses and name servers of a domain. Codes: dns.*.
 
 from __future__ import annotations
 
-from certworker.errors.failure import CertworkerError, CheckFailure, ReachFailure, Retry, Severity
+from certworker.errors.failure import CertworkerError, PreflightFailure, Retry, Severity, ValidationFailure
 
 
-class NoAddress(ReachFailure):
+class NoAddress(ValidationFailure):
     code = "dns.no_record"
     message_template = "{name} has no address that the CA can use: {detail}"
     remedy_template = (
@@ -15,7 +15,7 @@ class NoAddress(ReachFailure):
     )
 
 
-class Ipv6Unreachable(ReachFailure):
+class Ipv6Unreachable(ValidationFailure):
     code = "dns.aaaa_wrong"
     message_template = (
         "{name} has an AAAA record ({address}) that does not lead to this server; the CA tries IPv6 first."
@@ -23,13 +23,13 @@ class Ipv6Unreachable(ReachFailure):
     remedy_template = "Delete the AAAA record of {name}, or point it here. See: dig +short AAAA {name}"
 
 
-class NameServersFail(ReachFailure):
+class NameServersFail(ValidationFailure):
     code = "dns.servfail"
     message_template = "The name servers of {name} do not answer as they should: {detail}"
     remedy_template = "Ask your DNS provider. Test: https://unboundtest.com"
 
 
-class DnssecBroken(ReachFailure):
+class DnssecBroken(ValidationFailure):
     code = "dns.dnssec"
     message_template = "DNSSEC is broken for {name}: {detail}"
     remedy_template = (
@@ -38,7 +38,7 @@ class DnssecBroken(ReachFailure):
     )
 
 
-class NameServersSilent(ReachFailure):
+class NameServersTimeout(ValidationFailure):
     code = "dns.timeout"
     message_template = "The name servers of {name} did not answer in time: {detail}"
     remedy_template = "Ask your DNS provider. See: dig +trace {name}"
@@ -53,7 +53,7 @@ class ContainerResolver(CertworkerError):
     )
     retry = Retry.SOON
     severity = Severity.FATAL
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class NoRecord(NoAddress):
@@ -65,7 +65,7 @@ class NoRecord(NoAddress):
     remedy_template = "Create the record: {name}. A {expected}"
 
 
-class PrivateAddress(CheckFailure):
+class PrivateAddress(PreflightFailure):
     code = "dns.private_ip"
     message_template = "{name} points to {found}, which only a private network reaches."
     remedy_template = (
@@ -73,13 +73,13 @@ class PrivateAddress(CheckFailure):
     )
 
 
-class WrongAddress(CheckFailure):
+class WrongAddress(PreflightFailure):
     code = "dns.wrong_ip"
     message_template = "{name} points to {found}, but this server is {expected}."
     remedy_template = "Change the record: {name}. {kind} {expected}"
 
 
-class Propagation(CheckFailure):
+class Propagation(PreflightFailure):
     code = "dns.propagation"
     message_template = (
         "A change of {name} is not everywhere yet: {server} says {found}, the domain's own servers say "
@@ -89,7 +89,7 @@ class Propagation(CheckFailure):
     severity = Severity.WARNING
 
 
-class ServersDiffer(Propagation):
+class NameServersDiffer(Propagation):
     """
     The domain's own servers are not of one mind.
     """
@@ -101,7 +101,7 @@ class ServersDiffer(Propagation):
     severity = Severity.WARNING
 
 
-class CnameTarget(CheckFailure):
+class CnameTarget(PreflightFailure):
     code = "dns.cname_target"
     message_template = "{name} does not point to this Appwrite: expected {expected}; found {found}."
     remedy_template = "Create the record: {record}"
@@ -118,7 +118,7 @@ class InvalidTarget(CertworkerError):
     severity = Severity.WARNING
 
 
-class SplitHorizon(CheckFailure):
+class SplitHorizon(PreflightFailure):
     code = "dns.split_horizon"
     message_template = (
         "The DNS of this network says {found} for {name}; the Internet sees {expected}, and that counts."
@@ -139,7 +139,7 @@ class Ipv6Untested(Ipv6Unreachable):
     severity = Severity.WARNING
 
 
-class MixedAddresses(CheckFailure):
+class MixedAddresses(PreflightFailure):
     code = "dns.mixed_ips"
     message_template = (
         "{name} has several addresses: {good} leads to this server, but {address} does not ({detail})."

@@ -109,7 +109,7 @@ class CertworkerError(Exception):
     retry: Retry
     severity: ClassVar[Severity] = Severity.ERROR
     #: Whether another CA may well say yes: an outage of this one, or a policy of its own.
-    elsewhere: ClassVar[bool] = False
+    other_ca_may_issue: ClassVar[bool] = False
 
     def __init__(
         self, *, until: datetime | None = None, problem: dict[str, Any] | None = None, **values: object
@@ -156,7 +156,7 @@ def _complete(text: str) -> str:
     return text if complete else f"{text}."
 
 
-class ReachFailure(CertworkerError):
+class ValidationFailure(CertworkerError):
     """
     The answer was looked for and not found.
     """
@@ -164,7 +164,7 @@ class ReachFailure(CertworkerError):
     retry = Retry.CA
 
 
-class CheckFailure(ReachFailure):
+class PreflightFailure(ValidationFailure):
     """
     Only a check of certworker can recognize this cause. The CA is not asked and counts nothing.
     """

@@ -42,7 +42,7 @@ class NotPersistent(CertworkerError):
     retry = Retry.CONFIG
 
 
-class PairBroken(CertworkerError):
+class KeyPairBroken(CertworkerError):
     code = "fs.partial"
     message_template = "The certificate and the key in {path} do not work together: {reason}"
     remedy_template = "A new certificate replaces them; see how far it is with: certworker status {name}"

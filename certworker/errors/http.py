@@ -4,25 +4,25 @@ Port 80 of a domain. Codes: http.*.
 
 from __future__ import annotations
 
-from certworker.errors.failure import CheckFailure, ReachFailure, Severity
+from certworker.errors.failure import PreflightFailure, Severity, ValidationFailure
 
 #: What a person types to see what the CA saw.
 TEST = "Test from another network: curl -v http://{name}/.well-known/acme-challenge/test"
 
 
-class HttpTimeout(ReachFailure):
+class HttpTimeout(ValidationFailure):
     code = "http.timeout"
     message_template = "Nobody answers at port 80 of {name} ({address}): time-out."
     remedy_template = f"Open TCP port 80 in the cloud firewall and on the host. {TEST}"
 
 
-class HttpRefused(ReachFailure):
+class HttpRefused(ValidationFailure):
     code = "http.refused"
     message_template = "Port 80 of {name} ({address}) refuses connections."
     remedy_template = "See that Traefik runs and publishes port 80: docker compose ps traefik"
 
 
-class HttpNotValidated(ReachFailure):
+class HttpNotValidated(ValidationFailure):
     code = "http.not_validated"
     message_template = "The CA could not validate {name} over port 80 ({address}): {detail}"
     remedy_template = (
@@ -31,13 +31,13 @@ class HttpNotValidated(ReachFailure):
     )
 
 
-class HttpReset(ReachFailure):
+class HttpReset(ValidationFailure):
     code = "http.reset"
     message_template = "{name} ({address}) cuts connections to port 80."
     remedy_template = f"Take port 80 out of what filters it (intrusion prevention, bot protection). {TEST}"
 
 
-class HttpSlow(ReachFailure):
+class HttpSlow(ValidationFailure):
     code = "http.slow"
     message_template = (
         "{name} ({address}) takes connections to port 80 and then is silent; a CA waits about 10 s."
@@ -45,7 +45,7 @@ class HttpSlow(ReachFailure):
     remedy_template = f"See whether the server is overloaded or a filter holds the request. {TEST}"
 
 
-class HttpNotFound(ReachFailure):
+class HttpNotFound(ValidationFailure):
     code = "http.404"
     message_template = "{name} ({address}) does not have the answer to the challenge (404)."
     remedy_template = (
@@ -53,7 +53,7 @@ class HttpNotFound(ReachFailure):
     )
 
 
-class HttpWrongBody(ReachFailure):
+class HttpWrongBody(ValidationFailure):
     code = "http.wrong_body"
     message_template = "{name} ({address}) answers the challenge with something else: {detail}"
     remedy_template = (
@@ -61,13 +61,13 @@ class HttpWrongBody(ReachFailure):
     )
 
 
-class HttpBasicAuth(ReachFailure):
+class HttpBasicAuth(ValidationFailure):
     code = "http.basic_auth"
     message_template = "Port 80 of {name} ({address}) asks for a password (401)."
     remedy_template = f"Take /.well-known/acme-challenge/ out of what asks for it. {TEST}"
 
 
-class HttpRedirectBad(ReachFailure):
+class HttpRedirectBad(ValidationFailure):
     code = "http.redirect_bad"
     message_template = "{name} redirects the CA to where it does not follow: {detail}"
     remedy_template = (
@@ -76,7 +76,7 @@ class HttpRedirectBad(ReachFailure):
     )
 
 
-class HttpRedirectLoop(ReachFailure):
+class HttpRedirectLoop(ValidationFailure):
     code = "http.redirect_loop"
     message_template = "{name} redirects the CA in a circle."
     remedy_template = (
@@ -84,7 +84,7 @@ class HttpRedirectLoop(ReachFailure):
     )
 
 
-class HttpRedirectClosed(ReachFailure):
+class HttpRedirectClosed(ValidationFailure):
     code = "http.redirect_https_closed"
     message_template = "{name} redirects the CA to HTTPS, but port 443 does not answer."
     remedy_template = (
@@ -93,7 +93,7 @@ class HttpRedirectClosed(ReachFailure):
     )
 
 
-class HttpSecondary(ReachFailure):
+class HttpSecondary(ValidationFailure):
     code = "http.secondary"
     message_template = "{name} is seen from one place of the Internet but not from others: {detail}"
     remedy_template = (
@@ -102,7 +102,7 @@ class HttpSecondary(ReachFailure):
     )
 
 
-class HttpsOn80(ReachFailure):
+class HttpsOn80(ValidationFailure):
     code = "http.https_on_80"
     message_template = "Port 80 of {name} does not speak plain HTTP: {detail}"
     remedy_template = (
@@ -111,7 +111,7 @@ class HttpsOn80(ReachFailure):
     )
 
 
-class HttpOn443(ReachFailure):
+class HttpOn443(ValidationFailure):
     code = "http.http_on_443"
     message_template = "{name} redirects the CA to HTTPS, but port 443 does not speak TLS: {detail}"
     remedy_template = HttpsOn80.remedy_template
@@ -131,7 +131,7 @@ class HttpSluggish(HttpSlow):
 
 class AnotherServer(HttpNotFound):
     """
-    Our own side has the answer, and the address leads elsewhere.
+    Our own side has the answer, and the address leads other_ca_may_issue.
     """
 
     message_template = "Another server answers for {name} at {address} (404); {inside} has the answer."
@@ -166,7 +166,7 @@ class NotShared(HttpNotFound):
     )
 
 
-class HttpRouterProtection(CheckFailure):
+class HttpRouterProtection(PreflightFailure):
     code = "http.router_protection"
     message_template = (
         "Appwrite refuses {name} ({address}): its router protection is on, and no project has that domain."
@@ -177,7 +177,7 @@ class HttpRouterProtection(CheckFailure):
     )
 
 
-class HttpTraefikEmpty(CheckFailure):
+class HttpTraefikNoRoute(PreflightFailure):
     code = "http.traefik_no_route"
     message_template = "Traefik answers for {name} ({address}), but has no route for it: 404 page not found."
     remedy_template = (
@@ -186,7 +186,7 @@ class HttpTraefikEmpty(CheckFailure):
     )
 
 
-class HttpCloudflare(CheckFailure):
+class HttpCloudflare(PreflightFailure):
     code = "http.cloudflare"
     message_template = "{name} is behind Cloudflare, which does not bring the answer: {detail}"
     remedy_template = (
@@ -205,19 +205,19 @@ class BehindCloudflare(HttpCloudflare):
     severity = Severity.WARNING
 
 
-class HttpRouterUi(CheckFailure):
+class HttpRouterUi(PreflightFailure):
     code = "http.router_ui"
     message_template = "The admin page of a router answers at port 80 of {name} ({address})."
     remedy_template = f"Forward port 80 of the router to this machine. {TEST}"
 
 
-class HttpBotWall(CheckFailure):
+class HttpBotWall(PreflightFailure):
     code = "http.bot_wall"
     message_template = "A filter against bots answers in the place of {name} ({address})."
     remedy_template = f"Take /.well-known/acme-challenge/ out of the filter. {TEST}"
 
 
-class HttpHairpin(CheckFailure):
+class HttpHairpin(PreflightFailure):
     code = "http.hairpin"
     message_template = (
         "Port 80 of {name} ({address}) cannot be tested from here ({detail}); "

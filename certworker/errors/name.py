@@ -107,7 +107,7 @@ class ForbiddenByPolicy(NameFailure):
     message_template = "{authority} does not certify {name}: {detail}"
     remedy_template = "Send another name, or set CERTWORKER_AUTHORITY to another CA."
     retry = Retry.CONFIG
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class NotRegistered(NameFailure):

@@ -12,7 +12,7 @@ from functools import cache
 from importlib.resources import files
 from textwrap import fill
 
-from certworker.errors.failure import CertworkerError, CheckFailure, ReachFailure, Retry, catalogue
+from certworker.errors.failure import CertworkerError, PreflightFailure, Retry, ValidationFailure, catalogue
 
 #: What certworker does after a failure of each kind. A test compares the pauses with those of the policy.
 RETRIES = {
@@ -101,7 +101,7 @@ def retry_of(failure: type[CertworkerError]) -> str:
     Return when certworker tries again after *failure*.
     """
     retry = RETRIES[failure.retry]
-    if issubclass(failure, ReachFailure) and not issubclass(failure, CheckFailure):
+    if issubclass(failure, ValidationFailure) and not issubclass(failure, PreflightFailure):
         by_a_check = RETRIES[Retry.PREFLIGHT].removeprefix("certworker tries again ")
         return f"{retry} If a check of certworker finds the failure first: {by_a_check}"
     return retry

@@ -24,7 +24,7 @@ class DuplicateCertificates(CertworkerError):
         "one more name is not under this limit."
     )
     retry = Retry.UNTIL
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class RegisteredDomainLimit(CertworkerError):
@@ -36,7 +36,7 @@ class RegisteredDomainLimit(CertworkerError):
         "certworker asks again by itself. A domain of your own has a limit of its own: set _APP_DOMAIN to it."
     )
     retry = Retry.UNTIL
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class TooManyOrders(CertworkerError):
@@ -44,7 +44,7 @@ class TooManyOrders(CertworkerError):
     message_template = "{authority} takes no more orders from this account for a while: {detail}"
     remedy_template = "certworker goes on by itself; nothing to do."
     retry = Retry.UNTIL
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class Paused(CertworkerError):
@@ -59,13 +59,13 @@ class Paused(CertworkerError):
         self.url = url
 
 
-class AuthorityBusy(CertworkerError):
+class CaBusy(CertworkerError):
     code = "rate.busy"
     message_template = "{authority} is busy and wants us to wait: {detail}"
     remedy_template = "certworker goes on by itself; nothing to do."
     retry = Retry.UNTIL
     severity = Severity.WARNING
-    elsewhere = True
+    other_ca_may_issue = True
 
 
 class LocalGuard(CertworkerError):
@@ -77,4 +77,4 @@ class LocalGuard(CertworkerError):
     )
     retry = Retry.UNTIL
     severity = Severity.WARNING
-    elsewhere = True
+    other_ca_may_issue = True

@@ -18,7 +18,7 @@ class RedisUnreachable(CertworkerError):
     severity = Severity.FATAL
 
 
-class RedisRefusesUs(CertworkerError):
+class RedisAuthFailed(CertworkerError):
     code = "redis.auth"
     message_template = "Redis at {address} rejects the user or the password ({reason})."
     remedy_template = (
@@ -29,7 +29,7 @@ class RedisRefusesUs(CertworkerError):
     severity = Severity.FATAL
 
 
-class RedisUntrusted(CertworkerError):
+class RedisTlsFailed(CertworkerError):
     code = "redis.tls"
     message_template = "Redis at {address} and we do not trust each other over TLS ({reason})."
     remedy_template = (
@@ -42,7 +42,7 @@ class RedisUntrusted(CertworkerError):
     severity = Severity.FATAL
 
 
-class RedisFull(CertworkerError):
+class RedisOutOfMemory(CertworkerError):
     code = "redis.oom"
     message_template = "Redis at {address} has no memory left ({reason})."
     remedy_template = (
@@ -75,7 +75,7 @@ class RedisTooOld(CertworkerError):
     severity = Severity.FATAL
 
 
-class RedisDenies(CertworkerError):
+class RedisPermissionDenied(CertworkerError):
     code = "redis.rights"
     message_template = (
         "Redis at {address} denies its user a command or a key that certworker needs ({reason})."
@@ -87,7 +87,7 @@ class RedisDenies(CertworkerError):
     retry = Retry.SOON
 
 
-class RedisLacksCommand(CertworkerError):
+class RedisCommandMissing(CertworkerError):
     code = "redis.command"
     message_template = "Redis at {address} lacks a command that certworker needs ({reason})."
     remedy_template = (
@@ -130,7 +130,7 @@ class RedisEvicts(CertworkerError):
     severity = Severity.WARNING
 
 
-class RedisMissing(CertworkerError):
+class RedisNotInstalled(CertworkerError):
     code = "redis.missing"
     message_template = "There is no redis-server on this machine, and the demo needs one."
     remedy_template = "Install it: apt-get install redis-server"

@@ -7,7 +7,7 @@ from __future__ import annotations
 from certworker.errors.failure import CertworkerError, Retry, Severity
 
 
-class QueueForeign(CertworkerError):
+class QueueUnserved(CertworkerError):
     code = "queue.unserved"
     message_template = (
         "The queue {queue} has {waiting} waiting jobs and no worker; this one takes those of {own} only."
@@ -30,7 +30,7 @@ class SchemaTooNew(CertworkerError):
     severity = Severity.FATAL
 
 
-class AlreadyUnderWay(CertworkerError):
+class AlreadyInProgress(CertworkerError):
     code = "lock.held"
     message_template = "Another job is at work for {name}."
     remedy_template = "Nothing to do: its result serves both. See it with: certworker status {name}"
@@ -38,7 +38,7 @@ class AlreadyUnderWay(CertworkerError):
     severity = Severity.WARNING
 
 
-class AnotherConsumer(AlreadyUnderWay):
+class AnotherConsumer(AlreadyInProgress):
     """
     The same under another sign: Appwrite's own worker shares a queue with us.
     """
@@ -81,7 +81,7 @@ class FunctionNotRegistered(CertworkerError):
     severity = Severity.WARNING
 
 
-class Abandoned(CertworkerError):
+class JobAbandoned(CertworkerError):
     code = "queue.abandoned"
     message_template = "The worker died with the job under way, {times} times in a row."
     remedy_template = (

@@ -84,9 +84,9 @@ def _is_its_own(failure: CertworkerError, latest: datetime, *, first: bool) -> b
     Whether *failure* has to do with this CA, and not with the names.
     """
     if failure.retry is Retry.UNTIL:
-        return failure.elsewhere and failure.until is not None and failure.until > latest
+        return failure.other_ca_may_issue and failure.until is not None and failure.until > latest
     # Of the CA that is preferred an operator has to hear what is wrong; the others are there for need.
-    return failure.elsewhere or (failure.retry is Retry.CONFIG and not first)
+    return failure.other_ca_may_issue or (failure.retry is Retry.CONFIG and not first)
 
 
 def _passes(failure: CertworkerError, now: datetime) -> datetime:

@@ -35,10 +35,10 @@ from certworker.errors.acme import (
     Malformed,
     PendingTimeout,
 )
-from certworker.errors.ca import AuthorityUnreachable, Maintenance, ServerInternal, TlsIntercepted
+from certworker.errors.ca import CaUnreachable, Maintenance, ServerInternal, TlsIntercepted
 from certworker.errors.config import WrongCaUrl
 from certworker.errors.dns import ContainerResolver
-from certworker.errors.rate import AuthorityBusy
+from certworker.errors.rate import CaBusy
 from certworker.ratelimits.charges import set_of
 from certworker.redis.codec import (
     LARGEST_JSON,
@@ -67,8 +67,8 @@ FINAL_FAILURES = (AuthorizationGone, BadCertificate, Malformed)
 NOT_HEARD = (
     AccountDeactivated,
     AccountGone,
-    AuthorityBusy,
-    AuthorityUnreachable,
+    CaBusy,
+    CaUnreachable,
     BadNonce,
     ContainerResolver,
     Maintenance,

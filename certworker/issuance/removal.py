@@ -41,7 +41,7 @@ class Removal:
         next renewal would bring it back.
 
         Raises:
-            AlreadyUnderWay: A certificate for it is being issued.
+            AlreadyInProgress: A certificate for it is being issued.
             VolumeLocked, VolumeReadOnly, VolumeFault: It is still in service, or its files are still there.
         """
         with self.locks.hold([name]):

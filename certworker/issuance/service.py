@@ -72,7 +72,7 @@ class CertificateIssuance:
         *names*.
 
         Raises:
-            AlreadyUnderWay: Another worker is at it.
+            AlreadyInProgress: Another worker is at it.
             CertworkerError: What went wrong, with its remedy. The ledger has it, too, with the moment
                 of the next attempt; Traefik serves what it served before.
         """

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from certworker.errors import CertworkerError
 from certworker.errors.caa import (
     CaaAccount,
-    CaaBehindAlias,
     CaaDenyAll,
-    CaaLeavesOut,
     CaaLookupFailed,
     CaaMethod,
+    CaaNotListed,
     CaaSyntax,
     CaaUnknownCritical,
+    CaaViaAlias,
 )
 from certworker.preflight.dns.query import SILENT
 from certworker.preflight.dns.records import CaaSet, DnsRecords
@@ -121,7 +121,7 @@ def _judged(name: str, found: CaaSet, issuer: CaaIssuer) -> CheckResult:
         return CheckResult.passed(f"CAA allows {identity}", *remarks)
     obstacle = next(filter(None, obstacles), None) or _left_out(name, found.owner, permissions, issuer)
     if found.owner != found.name:
-        obstacle = CaaBehindAlias(
+        obstacle = CaaViaAlias(
             name=found.name,
             owner=found.owner,
             authority=issuer.title,
@@ -161,7 +161,7 @@ def _left_out(name: str, owner: str, permissions: Sequence[Permission], issuer: 
     allowed = list(dict.fromkeys(permission.domain for permission in permissions if permission.domain))
     if not allowed:
         return CaaDenyAll(name=name, owner=owner, identity=issuer.identities[0])
-    return CaaLeavesOut(
+    return CaaNotListed(
         name=name,
         owner=owner,
         allowed=", ".join(allowed),

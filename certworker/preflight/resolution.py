@@ -11,12 +11,12 @@ from certworker.errors import CertworkerError
 from certworker.errors.dns import (
     ContainerResolver,
     DnssecBroken,
+    NameServersDiffer,
     NameServersFail,
-    NameServersSilent,
+    NameServersTimeout,
     NoRecord,
     PrivateAddress,
     Propagation,
-    ServersDiffer,
     SplitHorizon,
 )
 from certworker.errors.name import NotRegistered
@@ -79,7 +79,9 @@ def _unanswered(records: DnsRecords) -> CheckResult:
     if records.bogus:
         return CheckResult.fail(_broken_dnssec(records))
     if records.authoritative and all(view.error == SILENT for view in records.authoritative):
-        return CheckResult.fail(NameServersSilent(name=records.name, detail=_troubles(records.authoritative)))
+        return CheckResult.fail(
+            NameServersTimeout(name=records.name, detail=_troubles(records.authoritative))
+        )
     return CheckResult.fail(
         NameServersFail(name=records.name, detail=_troubles((*records.authoritative, *records.resolvers)))
     )
@@ -94,7 +96,7 @@ def _remarks(records: DnsRecords) -> Iterator[CertworkerError]:
     answered = [view for view in records.authoritative if not view.error]
     for view in answered[1:]:
         if _differs(view, records):
-            yield ServersDiffer(name=name, server=view.server, found=_found(view), expected=expected)
+            yield NameServersDiffer(name=name, server=view.server, found=_found(view), expected=expected)
     for view in records.resolvers:
         if answered and _differs(view, records):
             yield Propagation(

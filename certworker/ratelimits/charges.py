@@ -22,7 +22,7 @@ from certworker.domains import registered_domain
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.acct import TooManyAccounts
 from certworker.errors.rate import (
-    AuthorityBusy,
+    CaBusy,
     DuplicateCertificates,
     FailedValidations,
     Paused,
@@ -49,7 +49,7 @@ LONGEST: dict[Kind, timedelta | None] = {"stop": timedelta(hours=1), "pause": No
 
 #: Which bucket a refusal speaks of.
 REFUSALS: dict[type[BaseException], Kind] = {
-    AuthorityBusy: "stop",
+    CaBusy: "stop",
     TooManyAccounts: "stop",
     TooManyOrders: "orders",
     RegisteredDomainLimit: "domain",

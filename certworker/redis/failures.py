@@ -24,15 +24,15 @@ from redis.sentinel import MasterNotFoundError, SentinelConnectionPool
 
 from certworker.errors import CertworkerError
 from certworker.errors.redis import (
-    RedisDenies,
+    RedisAuthFailed,
+    RedisCommandMissing,
     RedisFault,
-    RedisFull,
     RedisIsCluster,
-    RedisLacksCommand,
+    RedisOutOfMemory,
+    RedisPermissionDenied,
     RedisReadOnly,
-    RedisRefusesUs,
+    RedisTlsFailed,
     RedisUnreachable,
-    RedisUntrusted,
     RedisWrongType,
 )
 from certworker.redis.keys import WrongType
@@ -40,20 +40,20 @@ from certworker.redis.url import RedisURL
 
 #: Which failure an error is, by its class.
 CLASSES: tuple[tuple[type[CertworkerError], tuple[type[RedisError], ...]], ...] = (
-    (RedisRefusesUs, (AuthenticationError,)),
+    (RedisAuthFailed, (AuthenticationError,)),
     (RedisReadOnly, (ReadOnlyError, MasterDownError)),
     (RedisIsCluster, (AskError, ClusterError)),
     (RedisUnreachable, (ConnectionError, TimeoutError)),
-    (RedisFull, (OutOfMemoryError,)),
-    (RedisDenies, (NoPermissionError,)),
+    (RedisOutOfMemory, (OutOfMemoryError,)),
+    (RedisPermissionDenied, (NoPermissionError,)),
 )
 #: And by what Redis writes: an error in a script has lost its class.
 WORDS: tuple[tuple[type[CertworkerError], tuple[str, ...]], ...] = (
-    (RedisFull, ("OOM command not allowed",)),
+    (RedisOutOfMemory, ("OOM command not allowed",)),
     (RedisReadOnly, ("READONLY", "read only replica", "MISCONF")),
-    (RedisDenies, ("NOPERM", "ACL failure", "can't run this command")),
+    (RedisPermissionDenied, ("NOPERM", "ACL failure", "can't run this command")),
     (RedisIsCluster, ("to the same slot", "to same slot", "non local key")),
-    (RedisLacksCommand, ("unknown command", "Unknown Redis command")),
+    (RedisCommandMissing, ("unknown command", "Unknown Redis command")),
 )
 
 
@@ -71,12 +71,12 @@ def to_failure(error: RedisError, address: str) -> CertworkerError:
         )
     reason = str(error) or type(error).__name__
     if isinstance(error, MasterNotFoundError) and "AuthenticationError" in reason:
-        return RedisRefusesUs(address=address, reason=reason)
+        return RedisAuthFailed(address=address, reason=reason)
     kinds = [kind for kind, classes in CLASSES if isinstance(error, classes)]
     kinds += [kind for kind, words in WORDS if any(word in reason for word in words)]
     kind = kinds[0] if kinds else RedisFault
     if kind is RedisUnreachable and "[SSL" in reason:
-        kind = RedisUntrusted
+        kind = RedisTlsFailed
     return kind(address=address, reason=reason)
 
 

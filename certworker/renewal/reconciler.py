@@ -19,7 +19,7 @@ from random import Random
 
 from certworker.domains import is_name, registered_domain
 from certworker.errors import CertworkerError, Retry, catalogue, printable
-from certworker.errors.worker import AlreadyUnderWay
+from certworker.errors.worker import AlreadyInProgress
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.policy import RenewalDecision
 from certworker.renewal.timing import next_attempt, next_check, renewal_time, shortened
@@ -236,7 +236,7 @@ class Reconciler:
             beat()
             try:
                 self.remove(name)
-            except AlreadyUnderWay:
+            except AlreadyInProgress:
                 continue  # it is being issued again
             except CertworkerError as failure:
                 logger.warning("%s", failure, extra={"domain": name, "code": failure.code})

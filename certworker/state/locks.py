@@ -25,7 +25,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.errors.redis import RedisFault
-from certworker.errors.worker import AlreadyUnderWay
+from certworker.errors.worker import AlreadyInProgress
 from certworker.redis.failures import address_of, explainer
 from certworker.supervision import BEAT_SECONDS, Faults, Loop, Postponed, beat
 
@@ -196,7 +196,7 @@ class DomainLocks:
         Have *names* to oneself: all of them, or none.
 
         Raises:
-            AlreadyUnderWay: Somebody else has one of them. Said at once, there is no waiting.
+            AlreadyInProgress: Somebody else has one of them. Said at once, there is no waiting.
         """
         wanted = tuple(sorted(set(names)))
         keys = [LOCKS + name for name in wanted]
@@ -238,7 +238,7 @@ class DomainLocks:
             self._released(keys, mark)
             raise
         if token < 0:
-            raise AlreadyUnderWay(name=names[-token - 1])
+            raise AlreadyInProgress(name=names[-token - 1])
         return Lease(
             names,
             token,

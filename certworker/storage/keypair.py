@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from certworker.errors import printable
 from certworker.errors.acme import BadCertificate
-from certworker.errors.fs import CertificateUnreadable, PairBroken
+from certworker.errors.fs import CertificateUnreadable, KeyPairBroken
 from certworker.storage import durable
 from certworker.storage.metadata import NAME, CertificateMetadata, comparable, token_of
 
@@ -46,7 +46,7 @@ def load(directory: Path, name: str) -> Certificate:
 
     Raises:
         CertificateUnreadable: A file is missing, empty or damaged.
-        PairBroken: They do not fit each other, or the chain is not one.
+        KeyPairBroken: They do not fit each other, or the chain is not one.
         VolumeReadOnly, VolumeFault: The files are there, but cannot be read.
     """
     # Whoever only asks how the names stand needs no cryptography.
@@ -57,13 +57,13 @@ def load(directory: Path, name: str) -> Certificate:
     try:
         certificate = Certificate.from_pem(fullchain, PrivateKey.from_pem(key))
     except BadCertificate as failure:
-        raise PairBroken(path=directory, name=name, reason=failure.message) from failure
+        raise KeyPairBroken(path=directory, name=name, reason=failure.message) from failure
     except ValueError as error:
         raise CertificateUnreadable(
             path=directory / "privkey.pem", name=name, reason="it is no private key"
         ) from error
     if not certificate.chain_pem and not _has_private_issuer(directory):
-        raise PairBroken(path=directory, name=name, reason="fullchain.pem has no chain.")
+        raise KeyPairBroken(path=directory, name=name, reason="fullchain.pem has no chain.")
     return certificate
 
 
@@ -82,7 +82,7 @@ def stored_in(directory: Path, name: str) -> StoredCertificate | None:
     """
     try:
         certificate = load(directory, name)
-    except (PairBroken, CertificateUnreadable) as failure:
+    except (KeyPairBroken, CertificateUnreadable) as failure:
         logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
         return None
     return StoredCertificate(
@@ -109,7 +109,7 @@ def fits(stored: StoredCertificate, name: str) -> bool:
     if name in stored.metadata.names:
         return True
     reason = f"the certificate is for {_shown(stored.certificate.names)}, which cannot be renewed for {name}."
-    failure = PairBroken(path=stored.directory, name=name, reason=reason)
+    failure = KeyPairBroken(path=stored.directory, name=name, reason=reason)
     logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
     return False
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from certworker.deadline import Deadline
 from certworker.errors import CertworkerError
-from certworker.errors.proxy import ProxyDefaultCert, ProxyOldCert, ProxyOtherTerminator, ProxyShowsNone
+from certworker.errors.proxy import ProxyDefaultCert, ProxyNoCert, ProxyOldCert, ProxyOtherTerminator
 from certworker.settings import HttpAddress
 
 #: For a whole handshake. Traefik is in the same network, or it is not there.
@@ -35,7 +35,7 @@ def check_proxy(name: str, leaf: bytes, proxy: HttpAddress, config_dir: Path) ->
     try:
         seen = served_certificate(name, proxy)
     except ssl.SSLError as error:
-        return ProxyShowsNone(reason=error.reason or "no TLS", **told)
+        return ProxyNoCert(reason=error.reason or "no TLS", **told)
     if seen == leaf:
         return None
     return ProxyDefaultCert(**told) if DEFAULT in seen else ProxyOldCert(**told)

@@ -11,7 +11,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from certworker.errors.redis import RedisEvicts
-from certworker.errors.worker import QueueForeign
+from certworker.errors.worker import QueueUnserved
 from certworker.worker.producer import QUEUE, QUEUE_KEY, queue_length
 from certworker.worker.queued import members, registered_workers
 from certworker.worker.suspension import is_suspended
@@ -33,7 +33,7 @@ class QueueStats:
     #: Whether a person suspended all workers (`rq suspend`).
     suspended: bool
     #: Lists with jobs that nobody takes, and how many.
-    foreign: tuple[QueueForeign, ...]
+    foreign: tuple[QueueUnserved, ...]
     #: That Redis may forget jobs when its memory is full; None: it does not, or does not say.
     evicts: RedisEvicts | None
 
@@ -55,7 +55,7 @@ def queue_stats(connection: Redis) -> QueueStats:
     )
 
 
-def _foreign(connection: Redis) -> Iterator[QueueForeign]:
+def _foreign(connection: Redis) -> Iterator[QueueUnserved]:
     queues = [key for key in members(connection, "rq:queues") if key != QUEUE_KEY]
     with connection.pipeline(transaction=False) as pipe:
         for key in queues:
@@ -66,7 +66,7 @@ def _foreign(connection: Redis) -> Iterator[QueueForeign]:
     for key, waiting in [each for each in found if each[1]][:MOST_FOREIGN]:
         name = key.removeprefix("rq:queue:")
         if not registered_workers(connection, name):
-            yield QueueForeign(queue=name, waiting=waiting, own=QUEUE)
+            yield QueueUnserved(queue=name, waiting=waiting, own=QUEUE)
 
 
 def _evicts(connection: Redis) -> RedisEvicts | None:

@@ -20,7 +20,7 @@ from rq.job_lifecycle import record_job_failure
 from rq.queue import Queue
 from rq.worker_registration import REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY
 
-from certworker.errors.worker import Abandoned, BadJob
+from certworker.errors.worker import BadJob, JobAbandoned
 from certworker.worker.job_class import AllowlistedJob
 
 logger = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ class Recovery:
         return outcome
 
     def _fail(self, job: AllowlistedJob, lease: bytes) -> None:
-        failure = Abandoned(times=MOST_RECOVERIES + 1)
+        failure = JobAbandoned(times=MOST_RECOVERIES + 1)
         with self._connection.pipeline() as pipeline:
             record_job_failure(job, str(failure), pipeline)
             pipeline.zrem(self._leases, lease)

@@ -20,7 +20,7 @@ from certworker.app import App
 from certworker.domains import normalize, requested_names, tenant_of, warnings_for
 from certworker.errors import CertworkerError, Interrupted, Retry, printable
 from certworker.errors.payload import PayloadType
-from certworker.errors.worker import AlreadyUnderWay, Unexpected
+from certworker.errors.worker import AlreadyInProgress, Unexpected
 from certworker.issuance.service import Outcome
 from certworker.redis.failures import explainer
 from certworker.renewal.timing import in_words
@@ -106,7 +106,7 @@ class _Task:
             return self._publish_success(
                 self.app.issuance.issue(names, force=force is True, use_full_quota=full_quota)
             )
-        except AlreadyUnderWay as busy:
+        except AlreadyInProgress as busy:
             logger.info("%s", busy.message, extra=_about(names[0], "skipped", code=busy.code))
             plan = partial(self.app.issuance.attempts.held_elsewhere, names, self.app.locks.duration)
             self._optional("the plan of the next attempt", plan, None)

@@ -24,8 +24,8 @@ from certworker.devca.problems import Problem
 from certworker.errors import CertworkerError
 from certworker.errors.acct import AccountGone, KeyChangeRefused
 from certworker.errors.acme import RevocationRefused
-from certworker.errors.ca import AuthorityUnreachable
-from certworker.errors.rate import AuthorityBusy
+from certworker.errors.ca import CaUnreachable
+from certworker.errors.rate import CaBusy
 from tests.acme.clients import client_of, issued, presented
 from tests.servers.development import ChallengeServer
 from tests.servers.pebble import Pebble
@@ -353,7 +353,7 @@ class TestDeactivate:
         authority.stop()
         before = client.thumbprint
 
-        with pytest.raises(AuthorityUnreachable):
+        with pytest.raises(CaUnreachable):
             client.custody.deactivate()
         assert before == client.thumbprint
 
@@ -500,7 +500,7 @@ class TestRevoke:
         """
         authority.misbehaviour.fail("revokeCert", Fault(429, "rateLimited", 60), times=2)
 
-        with pytest.raises(AuthorityBusy):
+        with pytest.raises(CaBusy):
             client.custody.revoke(certificate, "superseded")
 
     def test_a_ca_that_is_away_is_asked_once(
@@ -512,7 +512,7 @@ class TestRevoke:
         authority.misbehaviour.fail("revokeCert", Fault(cut=True), times=None)
         before = len(authority.requests)
 
-        with pytest.raises(AuthorityUnreachable):
+        with pytest.raises(CaUnreachable):
             client.custody.revoke(certificate, "superseded")
 
         assert 1 == len(authority.requests[before:])

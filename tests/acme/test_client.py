@@ -18,7 +18,7 @@ from certworker.devca.messages import Reply, Request
 from certworker.errors import CertworkerError
 from certworker.errors.acct import ExternalAccountRequired
 from certworker.errors.acme import InvalidProfile
-from certworker.errors.ca import AuthorityUnreachable, NotAcme
+from certworker.errors.ca import CaUnreachable, NotAcme
 from certworker.errors.config import WrongCaUrl
 from tests.acme.clients import client_of, issued, presented
 from tests.servers.development import ChallengeServer, development_authority
@@ -318,7 +318,7 @@ class TestCheck:
         """
         An outage is not a wrong setting, and is tried again soon.
         """
-        with pytest.raises(AuthorityUnreachable) as caught:
+        with pytest.raises(CaUnreachable) as caught:
             client_of(f"http://127.0.0.1:{free_port()}/directory", tmp_path).check()
 
         assert "Connection refused" in caught.value.message

@@ -16,7 +16,7 @@ import pytest
 
 from certworker.acme.http_pool import PrivateAddress, Reach
 from certworker.acme.transport import Transport
-from certworker.errors.ca import AuthorityUnreachable, NotAcme, TlsIntercepted
+from certworker.errors.ca import CaUnreachable, NotAcme, TlsIntercepted
 from tests.servers.listening import TcpServer
 from tests.servers.oddities import Oddity, OddServer, odd_server
 from tests.servers.pebble import Pebble
@@ -114,7 +114,7 @@ class TestTls:
         url = pebble.directory_url.replace("127.0.0.1", "127.0.0.2")
         other = transport_to(url, pebble.ca_bundle)
 
-        with pytest.raises((TlsIntercepted, AuthorityUnreachable)):
+        with pytest.raises((TlsIntercepted, CaUnreachable)):
             other.send("GET", url)
 
 

@@ -18,8 +18,8 @@ from certworker.devca.faults import Aftermath, Fault
 from certworker.devca.problems import Problem
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.acme import OrderInvalid, PendingTimeout, ResourceNotFound
-from certworker.errors.ca import AuthorityUnreachable, NotAcme, ServerInternal
-from certworker.errors.rate import AuthorityBusy
+from certworker.errors.ca import CaUnreachable, NotAcme, ServerInternal
+from certworker.errors.rate import CaBusy
 from tests.acme.clients import client_of, issued, presented
 from tests.servers.development import ChallengeServer
 
@@ -527,9 +527,9 @@ class TestFaults:
         [
             (Fault(500), ServerInternal),
             (Fault(502, None), ServerInternal),
-            (Fault(503, None, 30), AuthorityBusy),
+            (Fault(503, None, 30), CaBusy),
             (Fault(403, None), NotAcme),
-            (Fault(cut=True), AuthorityUnreachable),
+            (Fault(cut=True), CaUnreachable),
         ],
     )
     def test_each_fault_at_each_request_is_classified(

@@ -16,7 +16,7 @@ from certworker.acme.problem import ACME
 from certworker.acme.problem_mapping import decides, failure_from_reply, was_conflict, words
 from certworker.acme.transport import Reply
 from certworker.errors import CertworkerError, Retry
-from certworker.errors.ca import AuthorityUnreachable
+from certworker.errors.ca import CaUnreachable
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -329,7 +329,7 @@ class TestDecides:
         """
         The request may have been carried out.
         """
-        assert not decides(AuthorityUnreachable(host="ca.example", reason="time-out"))
+        assert not decides(CaUnreachable(host="ca.example", reason="time-out"))
 
     @pytest.mark.parametrize(("detail", "sentence"), [("no", "no."), ("No!", "No!"), ("No.", "No.")])
     def test_its_words_end_as_a_sentence(self, detail: str, sentence: str) -> None:

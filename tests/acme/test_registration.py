@@ -19,7 +19,7 @@ from certworker.acme.client import AcmeClient
 from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.messages import Reply, Request
 from certworker.errors.acct import AccountBlocked, AccountKeyUnreadable
-from certworker.errors.ca import AuthorityUnreachable, NotAcme
+from certworker.errors.ca import CaUnreachable, NotAcme
 from certworker.errors.config import EmailInvalid
 from tests.acme.clients import client_of
 from tests.servers.pebble import Pebble
@@ -325,7 +325,7 @@ class TestTogether:
         with ThreadPoolExecutor(8) as slots:
             asked = [slots.submit(client.order, NAMES) for _ in range(8)]
 
-        assert {AuthorityUnreachable} == {type(each.exception()) for each in asked}
+        assert {CaUnreachable} == {type(each.exception()) for each in asked}
         # A busy machine may begin a thread after the failure of the others.
         assert kinds(authority).count("newAccount") <= 2
 

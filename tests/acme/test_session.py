@@ -20,9 +20,9 @@ from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.faults import Fault
 from certworker.errors import CertworkerError
 from certworker.errors.acme import BadNonce
-from certworker.errors.ca import AuthorityUnreachable, NotAcme, ServerInternal
+from certworker.errors.ca import CaUnreachable, NotAcme, ServerInternal
 from certworker.errors.config import WrongCaUrl
-from certworker.errors.rate import AuthorityBusy
+from certworker.errors.rate import CaBusy
 from tests.acme.clients import client_of
 from tests.servers.development import ChallengeServer
 from tests.servers.oddities import Oddity, odd_server
@@ -138,7 +138,7 @@ class TestNonces:
                 status=status, headers={"Retry-After": "30", "Replay-Nonce": "AAAA"}
             )
 
-            with pytest.raises(AuthorityBusy):
+            with pytest.raises(CaBusy):
                 network_of(f"{server.url}/directory", [datetime.now(UTC)])._nonce()
             assert 2 == len(server.requests)
 
@@ -200,7 +200,7 @@ class TestDirectory:
             with ThreadPoolExecutor(8) as slots:
                 asked = [slots.submit(network.directory) for _ in range(8)]
 
-            assert {AuthorityUnreachable} == {type(each.exception()) for each in asked}
+            assert {CaUnreachable} == {type(each.exception()) for each in asked}
             # A busy machine may begin a thread after the failure of the others.
             assert server.connections <= 2
 
@@ -289,7 +289,7 @@ class TestDirectory:
         authority.misbehaviour.fail("directory", Fault(503, None, 30))
         now = datetime.now(UTC)
 
-        with pytest.raises(AuthorityBusy) as caught:
+        with pytest.raises(CaBusy) as caught:
             network_of(authority.directory_url, [now]).directory()
 
         assert now + timedelta(seconds=30) == caught.value.until

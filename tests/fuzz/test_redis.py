@@ -23,7 +23,7 @@ from certworker.errors import CertworkerError
 from certworker.errors.payload import PayloadFailure
 from certworker.errors.rate import LocalGuard, Paused
 from certworker.errors.redis import RedisFault
-from certworker.errors.worker import AlreadyUnderWay, BadJob, SchemaTooNew
+from certworker.errors.worker import AlreadyInProgress, BadJob, SchemaTooNew
 from certworker.integrations.appwrite.messages import Message, read_resque, read_utopia
 from certworker.issuance.pending_orders import PendingOrderStore
 from certworker.notify.message import Notification, plain, read, sort
@@ -209,7 +209,7 @@ def test_record(emptied: Emptied, write: Value) -> None:
     _, found = records.read_many([NAME, NEIGHBOR])
     assert found == neighbor
     records.attempts(NAME), records.needs_dry_run(NAME)
-    records.record_failed([NAME, NEIGHBOR], AlreadyUnderWay(name=NAME), next_check=NOW, now=NOW)
+    records.record_failed([NAME, NEIGHBOR], AlreadyInProgress(name=NAME), next_check=NOW, now=NOW)
     read = records.read(NAME)
     assert read
     assert read.state == "failed"

@@ -14,7 +14,7 @@ from certworker.app import App
 from certworker.certificates import Certificate
 from certworker.challenges.solver import present
 from certworker.errors import CertworkerError, Retry
-from certworker.errors.ca import AuthorityUnreachable
+from certworker.errors.ca import CaUnreachable
 from tests.interop.authorities import ForeignAuthority
 from tests.interop.step_ca import StepCa
 from tests.servers.web import Respond, WebServer, always
@@ -195,7 +195,7 @@ class TestOutage:
         """
         (issuer,) = app.issuers
         placed = issuer.pending_orders.place((name,), None)
-        with authority.away(), pytest.raises(AuthorityUnreachable):
+        with authority.away(), pytest.raises(CaUnreachable):
             app.issuance.issue((name,))
         found = issuer.pending_orders.find((name,))
 

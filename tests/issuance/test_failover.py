@@ -12,7 +12,7 @@ import pytest
 from certworker.app import App
 from certworker.errors import CertworkerError
 from certworker.errors.acme import BadCertificate
-from certworker.errors.ca import AuthorityUnreachable
+from certworker.errors.ca import CaUnreachable
 from certworker.errors.config import EmailMissing
 from certworker.errors.rate import TooManyOrders
 from certworker.issuance.failover import PREFERRED_WAIT, Failover
@@ -20,7 +20,7 @@ from certworker.issuance.issuer import Issuer
 from certworker.validity import Validity
 
 NAMES = ("shop.localhost",)
-OUTAGE = AuthorityUnreachable(host="ca.example.org", reason="refused")
+OUTAGE = CaUnreachable(host="ca.example.org", reason="refused")
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ class TestFailover:
         """
         The next attempt is soon, not tomorrow.
         """
-        with pytest.raises(AuthorityUnreachable):
+        with pytest.raises(CaUnreachable):
             obtain(issuers, Answers(OUTAGE, EmailMissing()), app.clock())
 
     def test_what_has_to_do_with_the_certificate_is_no_reason_to_go_elsewhere(

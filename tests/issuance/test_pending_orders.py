@@ -14,7 +14,7 @@ from certworker.devca.faults import Aftermath, Fault, Flaw
 from certworker.devca.problems import Problem
 from certworker.errors import CertworkerError
 from certworker.errors.acme import BadCertificate
-from certworker.errors.ca import AuthorityUnreachable, ServerInternal
+from certworker.errors.ca import CaUnreachable, ServerInternal
 from certworker.issuance.issuer import Issuer
 from certworker.issuance.pending_orders import MOST_RESUMPTIONS
 from tests.servers.worker import wait_until
@@ -195,7 +195,7 @@ class TestFailedOrder:
         """
         door_authority.misbehaviour.fail("finalize", Fault(cut=True))
         for _ in range(3):
-            with pytest.raises(AuthorityUnreachable):
+            with pytest.raises(CaUnreachable):
                 app.issuance.issue(NAMES)
             door_authority.stop()
         door_authority.start()
@@ -210,7 +210,7 @@ class TestFailedOrder:
         A CA that signs without end, or an order that ends each worker, costs a new order now and then.
         """
         door_authority.misbehaviour.fail("finalize", Fault(cut=True))
-        with pytest.raises(AuthorityUnreachable):
+        with pytest.raises(CaUnreachable):
             app.issuance.issue(NAMES)
         found = issuer.pending_orders.find(NAMES)
         assert found is not None
@@ -228,7 +228,7 @@ class TestFailedOrder:
         The worker may not survive it.
         """
         door_authority.misbehaviour.fail("finalize", Fault(cut=True))
-        with pytest.raises(AuthorityUnreachable):
+        with pytest.raises(CaUnreachable):
             app.issuance.issue(NAMES)
         for _ in range(2):
             issuer.pending_orders.resume(NAMES, force=False)

@@ -12,7 +12,7 @@ from certworker.app import App
 from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.faults import Fault
 from certworker.errors.ca import ServerInternal
-from certworker.errors.worker import AlreadyUnderWay
+from certworker.errors.worker import AlreadyInProgress
 from certworker.worker.producer import queue_length
 
 NAME = "shop.localhost"
@@ -99,7 +99,7 @@ class TestRemove:
         It would be back a second later.
         """
         app.issuance.issue((NAME,))
-        with app.locks.hold([NAME]), pytest.raises(AlreadyUnderWay):
+        with app.locks.hold([NAME]), pytest.raises(AlreadyInProgress):
             app.removal.remove(NAME)
 
         assert app.traefik.files(NAME)

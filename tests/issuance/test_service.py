@@ -17,7 +17,7 @@ from certworker.certificates import Certificate
 from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.errors.config import EmailMissing, NotProduction, WouldReplacePublic
-from certworker.errors.worker import AlreadyUnderWay
+from certworker.errors.worker import AlreadyInProgress
 from tests.app_fixture import open_app
 
 NAME = "shop.localhost"
@@ -218,7 +218,7 @@ class TestIssue:
         """
         The one who comes second is told so at once; a slot never waits.
         """
-        with app.locks.hold([NAME]), pytest.raises(AlreadyUnderWay):
+        with app.locks.hold([NAME]), pytest.raises(AlreadyInProgress):
             app.issuance.issue((NAME,))
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from certworker.errors.ca import AuthorityUnreachable
+from certworker.errors.ca import CaUnreachable
 from certworker.errors.fs import VolumeReadOnly
 from certworker.preflight.machine import check_clock, check_volumes, nearly_full
 from certworker.preflight.result import CheckResult, Outcome
@@ -62,7 +62,7 @@ class TestClock:
         """
 
         def offset() -> timedelta:
-            raise AuthorityUnreachable(host="ca.example.org", reason="time-out")
+            raise CaUnreachable(host="ca.example.org", reason="time-out")
 
         assert CheckResult.passed("") == check_clock(offset, lambda: NOW)
 

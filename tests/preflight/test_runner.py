@@ -14,7 +14,7 @@ from itertools import count
 
 import pytest
 
-from certworker.errors.caa import CaaForbids
+from certworker.errors.caa import CaaForbidden
 from certworker.errors.dns import NoAddress
 from certworker.errors.fs import VolumeFull
 from certworker.errors.http import HttpRefused
@@ -215,7 +215,7 @@ class TestDecision:
         It is told, with its code, and the summary counts it: a preflight with a warning is not ok.
         """
         with caplog.at_level(logging.INFO):
-            questions.preflight(lambda: CheckResult.passed("CAA", CaaForbids(name=NAME, detail="odd")))(
+            questions.preflight(lambda: CheckResult.passed("CAA", CaaForbidden(name=NAME, detail="odd")))(
                 [NAME]
             )
 

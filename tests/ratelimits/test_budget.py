@@ -13,7 +13,7 @@ from redis import Redis
 from certworker.errors import CertworkerError
 from certworker.errors.ca import ServerInternal
 from certworker.errors.http import HttpRefused
-from certworker.errors.rate import AuthorityBusy, LocalGuard, Paused, TooManyOrders
+from certworker.errors.rate import CaBusy, LocalGuard, Paused, TooManyOrders
 from certworker.ratelimits.budget import BUDGET, PAUSES, Budget
 from certworker.ratelimits.limits import LETS_ENCRYPT
 from certworker.settings import CaChoice
@@ -250,7 +250,7 @@ class TestCorrection:
         """
         world = World(connection, limits)
         later = world.now + MINUTE
-        world.refused(AuthorityBusy(until=later, authority="the CA", detail="busy"), NAME)
+        world.refused(CaBusy(until=later, authority="the CA", detail="busy"), NAME)
 
         assert later == world.until("other.example.net", exempt=True, renewal=True)
 
@@ -258,7 +258,7 @@ class TestCorrection:
         """
         The certificates of a private CA may live for minutes, and nobody says when it has room again.
         """
-        world.refused(AuthorityBusy(authority="the CA", detail="busy"), NAME)
+        world.refused(CaBusy(authority="the CA", detail="busy"), NAME)
 
         assert world.until("other.example.net") == world.now + MINUTE
         world.now += MINUTE
@@ -268,7 +268,7 @@ class TestCorrection:
         """
         An unknown CA may limit that name, and say so in its own words.
         """
-        busy = AuthorityBusy(until=world.now + 7 * DAY, authority="the CA", detail="limit of whatever")
+        busy = CaBusy(until=world.now + 7 * DAY, authority="the CA", detail="limit of whatever")
         world.refused(busy, NAME)
 
         assert world.now + HOUR == world.until("other.example.net")

@@ -11,12 +11,12 @@ import pytest
 
 from certworker.errors import CertworkerError
 from certworker.errors.acme import BadCertificate, BadCsr
-from certworker.errors.ca import AuthorityUnreachable, ServerInternal
+from certworker.errors.ca import CaUnreachable, ServerInternal
 from certworker.errors.dns import NoAddress
 from certworker.errors.fs import VolumeLocked
 from certworker.errors.http import HttpTimeout
 from certworker.errors.rate import (
-    AuthorityBusy,
+    CaBusy,
     DuplicateCertificates,
     FailedValidations,
     Paused,
@@ -145,7 +145,7 @@ class TestEnded:
         "fault",
         [
             ServerInternal(authority="the CA", detail="500"),
-            AuthorityUnreachable(host="ca.example", reason="it is down"),
+            CaUnreachable(host="ca.example", reason="it is down"),
             refused(TooManyOrders),
             VolumeLocked(path="/x", seconds=30),
             KeyboardInterrupt(),
@@ -195,7 +195,7 @@ class TestEnded:
         "fault",
         [
             ServerInternal(authority="the CA", detail="500"),
-            AuthorityUnreachable(host="ca.example", reason="it is down"),
+            CaUnreachable(host="ca.example", reason="it is down"),
             VolumeLocked(path="/x", seconds=30),
             SystemExit(),
         ],
@@ -223,7 +223,7 @@ class TestEnded:
         "fault",
         [
             BadCertificate(name="a", reason="b"),
-            AuthorityUnreachable(host="ca.example", reason="cut"),
+            CaUnreachable(host="ca.example", reason="cut"),
             SystemExit(),
         ],
     )
@@ -281,7 +281,7 @@ class TestShut:
         """
         Sixteen slots that ask once each would be sixteen questions too many.
         """
-        assert {"stop"} == shut(refused(AuthorityBusy))
+        assert {"stop"} == shut(refused(CaBusy))
 
     def test_a_pause_is_for_all_names_of_the_order(self) -> None:
         """

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.errors import CertworkerError
-from certworker.errors.redis import RedisRefusesUs, RedisUnreachable
+from certworker.errors.redis import RedisAuthFailed, RedisUnreachable
 from certworker.redis.client import connect, connected
 from certworker.redis.health import check_redis
 from certworker.redis.url import RedisURL
@@ -316,7 +316,7 @@ class TestConnected:
         access = {"_APP_REDIS_PASS": "another-secret"}
 
         with (
-            pytest.raises(RedisRefusesUs) as refused,
+            pytest.raises(RedisAuthFailed) as refused,
             connected(settings_for(server.port, **access).redis) as connection,
         ):
             connection.ping()

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from certworker.errors.acme import BadCertificate
-from certworker.errors.rate import AuthorityBusy, Paused
+from certworker.errors.rate import CaBusy, Paused
 from certworker.redis.codec import LONGEST_TEXT
 from certworker.state.domain_records import RECORDS, DomainRecord, DomainRecords
 
@@ -144,7 +144,7 @@ class TestWaiting:
         Waiting for room must not lengthen the pause after a real failure.
         """
         records.record_failed(["a.org"], REFUSED, next_check=NOW + DAY, now=NOW)
-        busy = AuthorityBusy(until=NOW + DAY, authority="the CA", detail="later")
+        busy = CaBusy(until=NOW + DAY, authority="the CA", detail="later")
         records.record_failed(["a.org"], busy, next_check=NOW + DAY, now=NOW)
         record = record_of(records, "a.org")
 

@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from certworker.errors.redis import RedisFault
-from certworker.errors.worker import AlreadyUnderWay
+from certworker.errors.worker import AlreadyInProgress
 from certworker.state.locks import FENCE, LOCKS, DomainLocks
 from tests.servers.redis import RedisServer
 
@@ -133,7 +133,7 @@ class TestHold:
         began = time.monotonic()
         with (
             locks_of(connection).hold(["a.org"]),
-            pytest.raises(AlreadyUnderWay) as caught,
+            pytest.raises(AlreadyInProgress) as caught,
             locks_of(connection).hold(["a.org"]),
         ):
             pass
@@ -171,7 +171,7 @@ class TestHold:
 
         with (
             locks.hold(["b.org"]),
-            pytest.raises(AlreadyUnderWay) as caught,
+            pytest.raises(AlreadyInProgress) as caught,
             locks.hold(["c.org", "b.org", "a.org"]),
         ):
             pass

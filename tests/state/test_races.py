@@ -19,7 +19,7 @@ from random import Random
 import pytest
 import redis
 
-from certworker.errors.worker import AlreadyUnderWay
+from certworker.errors.worker import AlreadyInProgress
 from certworker.state.locks import DomainLocks
 from tests.servers.redis import RedisServer
 
@@ -86,7 +86,7 @@ def work(server: RedisServer, stage: Stage, seed: int) -> None:
                     stage.enter(lease.names, lease.token)
                     stage.leave(lease.names)
                     held += 1
-            except AlreadyUnderWay:
+            except AlreadyInProgress:
                 continue
 
 

@@ -19,8 +19,8 @@ from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.errors.name import Wildcard
 from certworker.errors.payload import PayloadMissing, PayloadType
-from certworker.errors.redis import RedisDenies
-from certworker.errors.worker import AlreadyUnderWay, Unexpected
+from certworker.errors.redis import RedisPermissionDenied
+from certworker.errors.worker import AlreadyInProgress, Unexpected
 from certworker.issuance.service import CertificateIssuance, Outcome
 from certworker.notify.notifier import Notifier
 from certworker.settings import load
@@ -123,7 +123,7 @@ class TestIssue:
         with app.locks.hold([NAME]):
             result = issue(app, domain=NAME)
 
-        assert ("waiting", AlreadyUnderWay.code) == (result["state"], result["code"])
+        assert ("waiting", AlreadyInProgress.code) == (result["state"], result["code"])
 
     def test_a_name_whose_lock_has_no_worker_is_tried_after_the_lease(self, app: App) -> None:
         """
@@ -174,7 +174,7 @@ class TestIssue:
         # Only the challenges are refused.
         connection.execute_command("ACL", "SETUSER", "default", "resetkeys", "~certworker:[^c]*", "~rq:*")
         try:
-            with caplog.at_level(logging.INFO, "certworker"), pytest.raises(RedisDenies):
+            with caplog.at_level(logging.INFO, "certworker"), pytest.raises(RedisPermissionDenied):
                 issue(app, domain=NAME)
         finally:
             connection.execute_command("ACL", "SETUSER", "default", "allkeys")

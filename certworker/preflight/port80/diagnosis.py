@@ -24,7 +24,7 @@ from certworker.errors.http import (
     HttpSlow,
     HttpsOn80,
     HttpTimeout,
-    HttpTraefikEmpty,
+    HttpTraefikNoRoute,
     NotRouted,
     NotShared,
 )
@@ -131,7 +131,7 @@ def _from_inside(
     brings = {station.title: station.matches for station in stations}
     if not_taken(journey):
         return HttpHairpin if brings.get(TRAEFIK) else kind
-    if kind not in (HttpNotFound, HttpTraefikEmpty):
+    if kind not in (HttpNotFound, HttpTraefikNoRoute):
         return kind
     if brings.get(TRAEFIK):
         return AnotherServer

@@ -4,7 +4,7 @@ Who answered in our place: recognised by the status, the headers and the first w
 
 from __future__ import annotations
 
-from certworker.errors.failure import ReachFailure
+from certworker.errors.failure import ValidationFailure
 from certworker.errors.http import (
     HttpBasicAuth,
     HttpBotWall,
@@ -14,7 +14,7 @@ from certworker.errors.http import (
     HttpRouterProtection,
     HttpRouterUi,
     HttpsOn80,
-    HttpTraefikEmpty,
+    HttpTraefikNoRoute,
     HttpWrongBody,
 )
 from certworker.preflight.port80.http_get import Reply
@@ -78,7 +78,7 @@ def intermediary(reply: Reply) -> str | None:
     return None
 
 
-def identify_responder(reply: Reply) -> type[ReachFailure]:
+def identify_responder(reply: Reply) -> type[ValidationFailure]:
     """
     The failure that *reply* is, being no answer to a challenge.
     """
@@ -98,7 +98,7 @@ def identify_responder(reply: Reply) -> type[ReachFailure]:
     if reply.status == 401:
         return HttpBasicAuth
     if reply.status == 404:
-        return HttpTraefikEmpty if text.strip() == NO_ROUTER and not server else HttpNotFound
+        return HttpTraefikNoRoute if text.strip() == NO_ROUTER and not server else HttpNotFound
     return HttpWrongBody
 
 
