@@ -3,7 +3,7 @@
 # Everything is installed into .venv. Stamp files in it say what is there, so that a second run asks no network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak fuzz lock images audit docs docs-serve docs-generated clean
+.PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak fuzz lock images audit docs docs-serve docs-recording docs-generated clean
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # The first Python that runs and is recent enough. Another one: make setup PYTHON=/path/to/python3
@@ -115,6 +115,10 @@ docs: .venv/documented ## Build the documentation as a site, in build/site
 
 docs-serve: .venv/documented ## Serve the documentation at http://127.0.0.1:8000 while you write
 	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs serve
+
+docs-recording: .venv/tested ## Run the demo and write its recording for the documentation
+	@$(BIN)/python -m tests.recording
+	@$(BIN)/python -m tests.documentation
 
 docs-generated: .venv/tested ## Generate the tables and pictures of the documentation from the code
 	@$(BIN)/python -m tests.documentation

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from certworker.errors import Retry, catalogue
 from certworker.errors.pages import page_of, remedy_of, template
-from certworker.redis import keys
 from certworker.renewal.timing import PATIENCE
 from tests import pictures
+from tests.recording import session
+from tests.reference import commands, packages, redis_keys, settings
 from tests.scenarios.scenario import all_scenes
 
 ROOT = Path(__file__).parent.parent
@@ -46,7 +47,9 @@ def failures() -> str:
     """
     rows = ["| code | message | remedy | proved |", "|---|---|---|---|"]
     for kind in catalogue():
-        message, remedy = (_cell(text) for text in (template(kind.message_template), remedy_of(kind)))
+        message, remedy = (
+            text.replace("|", "\\|") for text in (template(kind.message_template), remedy_of(kind))
+        )
         mark = "✓" if scenes_of(kind.code) else ""
         rows.append(f"| [`{kind.code}`]({kind.code}.md) | {message} | {remedy} | {mark} |")
     return "\n".join(rows)
@@ -109,38 +112,12 @@ def retries() -> str:
     return "\n".join(rows)
 
 
-def settings() -> str:
-    """
-    One row for each variable of `.env.example`, in its words.
-    """
-    rows = ["| variable | default | meaning |", "|---|---|---|"]
-    sentence: list[str] = []
-    for line in (ROOT / ".env.example").read_text().splitlines():
-        if variable := re.fullmatch(r"#? ?(\w+)=(.*)", line):
-            default = f"`{variable[2]}`" if line.startswith("#") and variable[2] else "–"
-            rows.append(f"| `{variable[1]}` | {default} | {_cell(' '.join(sentence)) or '″'} |")
-            sentence = []
-        elif line.startswith("# "):
-            sentence.append(line.removeprefix("# "))
-        else:
-            sentence = []
-    return "\n".join(rows)
-
-
-def redis_keys(ours: bool) -> str:
-    """
-    Return one row for each kind of key in Redis.
-    """
-    rows = ["| key | type | content |", "|---|---|---|"]
-    rows += [
-        f"| `{kind.pattern}` | {kind.type} | {kind.content} |" for kind in keys.KINDS if kind.ours is ours
-    ]
-    return "\n".join(rows)
-
-
 #: What generates each part, by the name in its marker.
 PARTS: dict[str, Callable[[], str]] = {
+    "session": session,
+    "commands": commands,
     "settings": settings,
+    "packages": packages,
     "failures": failures,
     "retries": retries,
     "keys": partial(redis_keys, True),
@@ -193,10 +170,6 @@ def _span(span: timedelta) -> tuple[str, str]:
     return f"{span.total_seconds():g}", "second"
 
 
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
 if __name__ == "__main__":
     for stale in set(ERRORS.glob("*.*.md")) - set(error_pages()):
         stale.unlink()
@@ -204,4 +177,5 @@ if __name__ == "__main__":
         path.write_text(generated)
     for page in pages():
         page.write_text(renewed(page.read_text()))
-    pictures.write()
+    for path, drawing in pictures.drawn().items():
+        path.write_text(drawing)

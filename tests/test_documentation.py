@@ -21,6 +21,7 @@ from certworker.devca.authority import DevelopmentAuthority
 from tests import documentation, pictures
 from tests.app_fixture import environment
 from tests.documentation import DOCS, README, ROOT, blocks, short
+from tests.recording import steady
 from tests.servers.development import development_authority
 from tests.servers.mail import MailReceiver
 from tests.servers.ports import free_port
@@ -32,9 +33,18 @@ NEEDS_A_CERTIFICATE = {"revoke", "explain"}
 
 PAGES = documentation.pages()
 
+#: What a reader of a page has done before.
+BEFORE = {
+    "docs/guides/key-compromise.md": "certworker request --wait shop.localhost\n",
+    "docs/guides/monitoring.md": "certworker request --wait shop.localhost\n",
+}
+
 #: Where each generated part is.
 PLACES = {
+    "session": "../README.md",
+    "commands": "reference/cli.md",
     "settings": "reference/configuration.md",
+    "packages": "internals/architecture.md",
     "failures": "reference/errors/index.md",
     "retries": "concepts/renewal-and-retries.md",
     "keys": "reference/redis-keys.md",
@@ -66,16 +76,14 @@ class TestGeneratedParts:
         """
         assert documentation.PARTS[part]() in (DOCS / PLACES[part]).read_text()
 
-    def test_each_picture_is_that_of_its_text(self) -> None:
+    def test_each_picture_is_that_of_its_source(self) -> None:
         """
-        After a change of a text `make docs-generated` draws its picture.
+        After a change of a text or of a recording `make docs-generated` draws its picture.
         """
-        sources = sorted(pictures.IMAGES.glob("*.txt"))
+        written = {path: path.read_text() for path in pictures.IMAGES.glob("*.svg")}
 
-        assert sources
-        for source in sources:
-            drawn = source.with_suffix(".svg").read_text()
-            assert pictures.picture(source.read_text()) == drawn, "run: make docs-generated"
+        assert len(written) > 1
+        assert pictures.drawn() == written, "run: make docs-generated"
 
     def test_each_failure_has_its_page(self) -> None:
         """
@@ -149,6 +157,9 @@ class TestCommands:
 
         assert pages >= {
             "README.md",
+            "docs/guides/bulk-issuance.md",
+            "docs/guides/key-compromise.md",
+            "docs/guides/monitoring.md",
             "docs/guides/request-certificates.md",
             "docs/guides/troubleshooting.md",
             "docs/reference/cli.md",
@@ -159,9 +170,14 @@ class TestCommands:
         self, page: str, block: str, tmp_path: Path, redis_server: RedisServer
     ) -> None:
         """
-        Each block runs as it is, beside a worker.
+        Each block runs as it is, beside a worker, and prints what the page shows below it.
         """
-        run(block, tmp_path, redis_server)
+        shown = (ROOT / page).read_text().partition(f"```sh run\n{block}```\n")[2].partition("\n## ")[0]
+        expected = re.match(r"(?:(?!```).)*?^```text output\n(.*?)^```", shown, re.DOTALL | re.MULTILINE)
+
+        printed = run(BEFORE.get(page, "") + block, tmp_path, redis_server)
+
+        assert steady(expected[1] if expected else "") <= steady(printed), printed
 
     @pytest.mark.parametrize("page", PAGES, ids=short)
     def test_each_command_of_certworker_has_this_syntax(self, page: Path) -> None:
@@ -220,10 +236,11 @@ def example_of(name: str) -> str:
     return command.help.partition("Example:\n")[2].strip().splitlines()[0]
 
 
-def run(block: str, place: Path, server: RedisServer) -> None:
+def run(block: str, place: Path, server: RedisServer) -> str:
     """
-    Run the shell commands in *block* beside a worker with a development CA.
+    Run the shell commands in *block* beside a worker with a development CA; return what they print.
     """
+    (place / "home").mkdir()
     http_port = free_port()
     with (
         server.client() as connection,
@@ -241,6 +258,7 @@ def run(block: str, place: Path, server: RedisServer) -> None:
             paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
             ended = subprocess.run(
                 ["sh", "-e", "-c", block],
+                cwd=place / "home",
                 env={**worker.environment, "PATH": os.pathsep.join(paths)},
                 capture_output=True,
                 text=True,
@@ -248,6 +266,7 @@ def run(block: str, place: Path, server: RedisServer) -> None:
                 check=False,
             )
     assert 0 == ended.returncode, ended.stdout + ended.stderr
+    return ended.stdout + ended.stderr
 
 
 def variables(

@@ -30,7 +30,7 @@ COMMAND = re.compile(rf"(?:(?<=: )(?:{PROGRAMS})|(?<=; )docker) [^;]*?(?=; |\. [
 #: Variables and options, which Markdown would take for emphasis, and addresses other than those of web pages.
 LITERAL = re.compile(
     r"(?<![\w`])(?:_?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|--[a-z][\w.-]*)(?:=[^\s,;)]*[^\s,;).])?"
-    r"|\bredis\S*://[^\s;,]+"
+    r"|\bredis\S*://[^\s;]*[^\s;,.]"
 )
 LINK = re.compile(r"https?://[^\s;,]*[^\s;,.]")
 
@@ -91,9 +91,9 @@ def remedy_of(failure: type[CertworkerError]) -> str:
     end = 0
     text = template(failure.remedy_template)
     for command in COMMAND.finditer(text):
-        parts += [_literal(text[end : command.start()]), f"`{command[0]}`"]
+        parts += [markdown(text[end : command.start()]), f"`{command[0]}`"]
         end = command.end()
-    return "".join([*parts, _literal(text[end:])])
+    return "".join([*parts, markdown(text[end:])])
 
 
 def retry_of(failure: type[CertworkerError]) -> str:
@@ -114,11 +114,14 @@ def template(text: str) -> str:
     return text.format_map(_Placeholders(quoted="KEY"))
 
 
+def markdown(text: str) -> str:
+    """
+    Return plain *text* as Markdown: variables and options as code, addresses of web pages as links.
+    """
+    code = LITERAL.sub(lambda found: f"`{found[0]}`", text)
+    return LINK.sub(lambda found: f"<{found[0]}>", code.replace("/*", "/\\*"))
+
+
 class _Placeholders(dict[str, str]):
     def __missing__(self, name: str) -> str:
         return name.upper()
-
-
-def _literal(text: str) -> str:
-    code = LITERAL.sub(lambda found: f"`{found[0]}`", text)
-    return LINK.sub(lambda found: f"<{found[0]}>", code.replace("/*", "/\\*"))

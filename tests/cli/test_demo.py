@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.recording import RECORDING, steady
 from tests.servers.worker import wait_until
 
 #: Issuing takes a second, and the renewal comes eight seconds later.
@@ -96,6 +97,8 @@ class TestDemo:
         assert "certworker demo --keep" in output
         assert "Traceback" not in output
         assert [] == list(running.place.iterdir())
+        # The recording in the documentation has the lines of this run.
+        assert steady(RECORDING.read_text()) <= steady(output), "run: make docs-recording"
 
     def test_keep_prints_what_the_other_commands_need(self, tmp_path: Path) -> None:
         """

@@ -1,0 +1,81 @@
+"""
+The recording of `certworker demo` in the documentation: `make docs-recording` runs the demo and writes it.
+
+Its picture and the session in the README are made from the recording, by `make docs-generated`.
+"""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import subprocess
+import sys
+
+from certworker.cli.demo import NAME
+from tests.pictures import IMAGES
+
+RECORDING = IMAGES / "demo.ansi"
+
+#: Colors and other attributes of a terminal.
+ATTRIBUTES = re.compile(r"\x1b\[[0-9;]*m")
+
+#: What differs from run to run: files of the demo, serial numbers and ids, ports and times.
+VOLATILE = re.compile(r"/\S*certworker-demo-\S+|\b[0-9A-Fa-f]{6,}\b|\d+")
+
+LONGEST = 120
+
+
+def record() -> str:
+    """
+    Return what `certworker demo` prints on a terminal.
+    """
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "certworker", "demo"],
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "100", "NO_COLOR": ""},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    printed = b""
+    while chunk := _read(ours):
+        printed += chunk
+    os.close(ours)
+    if process.wait():
+        raise RuntimeError(printed.decode(errors="replace"))
+    return printed.decode().replace("\r\n", "\n")
+
+
+def steady(text: str) -> set[str]:
+    """
+    Return the lines of *text* without what differs from run to run.
+    """
+    return {VOLATILE.sub("#", line) for line in ATTRIBUTES.sub("", text).splitlines() if line.strip()}
+
+
+def session() -> str:
+    """
+    Return the lines of the recording that the README shows: one issuance, from the request to its end.
+    """
+    lines = ATTRIBUTES.sub("", RECORDING.read_text()).splitlines()
+    begin = next(number for number, line in enumerate(lines) if line.startswith("3. "))
+    end = next(number for number, line in enumerate(lines) if line.startswith("5. "))
+    shown = [
+        line
+        for line in lines[begin:end]
+        if len(line) <= LONGEST and (f" {NAME}: " in line or line.startswith("3. "))
+    ]
+    return "\n".join(["```console", "$ make demo", *shown, "```"])
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65_536)
+    except OSError:  # Linux reports the end of a terminal as an error.
+        return b""
+
+
+if __name__ == "__main__":
+    RECORDING.write_text(record())

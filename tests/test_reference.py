@@ -1,0 +1,56 @@
+"""
+The generated tables of the reference.
+"""
+
+from __future__ import annotations
+
+from certworker.cli import COMMANDS
+from tests.reference import GROUPS, cell, commands, settings, variables
+
+
+class TestSettings:
+    def test_each_variable_is_in_one_group(self) -> None:
+        """
+        The tables have the variables of `.env.example`, each once.
+        """
+        names = [name for name, _, _ in variables()]
+
+        assert len(names) > 40
+        assert [1] * len(names) == [settings().count(f"| `{name}` |") for name in names]
+
+    def test_each_variable_has_a_meaning(self) -> None:
+        """
+        Variables that follow each other share the sentence above the first one.
+        """
+        assert [] == [name for name, _, meaning in variables() if not meaning]
+
+    def test_each_group_has_variables(self) -> None:
+        """
+        A beginning that fits no variable is a mistake; the last group takes the rest.
+        """
+        names = [f"{name}=" for name, _, _ in variables()]
+
+        assert [] == [
+            group
+            for group, beginnings in GROUPS.items()
+            if not any(name.startswith(beginnings) for name in names)
+        ]
+
+
+class TestCommands:
+    def test_each_command_has_its_section(self) -> None:
+        """
+        The sections have the options of the program.
+        """
+        text = commands()
+
+        assert [] == [name for name in COMMANDS if f"## certworker {name}\n" not in text]
+        assert "| `--together` | " in text
+        assert "### certworker account rotate-key\n" in text
+
+
+def test_a_cell_has_no_line_of_a_table_and_no_markup() -> None:
+    """
+    A variable is code, a bar and a bracket are text.
+    """
+    assert cell("_APP_ENV|<x>") == "`_APP_ENV`\\|&lt;x>"

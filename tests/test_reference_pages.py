@@ -1,0 +1,187 @@
+"""
+The pages of docs/reference about events, files, HTTP and metrics describe a worker that runs.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
+
+from tests.documentation import DOCS
+from tests.servers.development import development_authority
+from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
+from tests.servers.worker import WorkerProcess
+from tests.test_documentation import variables
+
+NAME = "main.localhost"
+
+
+def page(name: str) -> str:
+    """
+    Return the text of a page of the reference.
+    """
+    return (DOCS / "reference" / f"{name}.md").read_text()
+
+
+@dataclass(frozen=True)
+class Running:
+    """
+    A worker that has issued one certificate and failed for one name.
+    """
+
+    place: Path
+    port: int
+    connection: Redis
+
+    def get(self, path: str, method: str = "GET") -> tuple[int, bytes]:
+        """
+        Return the status and the body of the answer to a request for *path*.
+        """
+        client = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        client.putrequest(method, path)
+        client.endheaders()
+        answer = client.getresponse()
+        body = answer.read()
+        client.close()
+        return answer.status, body
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Running]:
+    """
+    Start a worker with a development CA.
+    """
+    place, port = tmp_path_factory.mktemp("reference"), free_port()
+    with (
+        redis_server.client() as connection,
+        development_authority(place, http01_port=port) as authority,
+    ):
+        connection.flushall()
+        settings = variables(place, redis_server, authority, port)
+        with WorkerProcess(settings, place / "log") as worker:
+            worker.wait_for_line(f"{NAME}: DONE")
+            subprocess.run(
+                [sys.executable, "-m", "certworker", "request", "--wait", "missing.invalid"],
+                env=worker.environment,
+                capture_output=True,
+                check=False,
+                timeout=60,
+            )
+            yield Running(place, port, connection)
+
+
+class TestEvents:
+    def test_the_example_has_the_fields_of_an_event(self, running: Running) -> None:
+        """
+        Events of issued and of failed names have the same fields; `problem` has words of the CA.
+        """
+        (example,) = re.findall(r"^```json\n(.*?)^```", page("events"), re.DOTALL | re.MULTILINE)
+        stream = running.connection.xrange("certworker:events")
+        events = [
+            json.loads(fields[b"event"])
+            for _, fields in cast("list[tuple[bytes, dict[bytes, bytes]]]", stream)
+        ]
+
+        assert {"issued", "failed"} <= {event["state"] for event in events}
+        for event in events:
+            assert set(json.loads(example)) == set(event) - {"problem"}
+        assert {"type", "detail"} <= {key for event in events for key in event.get("problem", ())}
+        assert "\n| `problem` | " in page("events")
+
+    def test_the_page_lists_fields_of_the_record(self, running: Running) -> None:
+        """
+        The record of a name with a certificate has all of them but those of a failure.
+        """
+        row = next(
+            line for line in page("events").splitlines() if line.startswith("| hash `certworker:name:")
+        )
+        listed = set(re.findall(r"`([a-z_]+)`", row))
+        names = running.connection.hkeys(f"certworker:name:{NAME}")
+        stored = {name.decode() for name in cast("list[bytes]", names)}
+
+        assert len(listed) > 10
+        assert listed - {"code", "message", "remedy"} <= stored
+
+
+class TestMetrics:
+    def test_the_page_lists_each_metric(self, running: Running) -> None:
+        """
+        The names and the labels are those of a scrape.
+        """
+        rows = re.findall(r"^\| `(certworker_\w+)` \| [\w ]+ \| (.*?) \|", page("metrics"), re.MULTILINE)
+        status, body = running.get("/metrics")
+        families = list(text_string_to_metric_families(body.decode()))
+        labels = {
+            name: set().union(*(sample.labels for sample in family.samples)) - {"le"}
+            for family in families
+            for name in [family.name + "_total" * (family.type == "counter")]
+            if not name.endswith(("_gcount", "_gsum"))  # parts of a gauge histogram in this format
+        }
+
+        assert 200 == status
+        assert {name for name, _ in rows} == set(labels)
+        assert {name: set(re.findall(r"`(\w+)`", listed)) for name, listed in rows} == labels
+
+
+class TestHttp:
+    def test_the_paths_of_the_page_answer(self, running: Running) -> None:
+        """
+        A healthy worker answers 200 to `/healthz` and `/metrics`.
+        """
+        paths = re.findall(r"^\| `(/[^`]+)` \|", page("http"), re.MULTILINE)
+
+        assert paths == ["/.well-known/acme-challenge/TOKEN", "/healthz", "/metrics"]
+        assert [404, 200, 200] == [running.get(path)[0] for path in paths]
+
+    @pytest.mark.parametrize("path", ["/", "//metrics", "/%6Detrics"])
+    def test_any_other_path_is_404(self, running: Running, path: str) -> None:
+        """
+        A proxy that blocks the literal path blocks it completely.
+        """
+        assert 404 == running.get(path)[0]
+
+    def test_other_methods_are_not_allowed(self, running: Running) -> None:
+        """
+        Only GET and HEAD read.
+        """
+        assert [405, 200] == [running.get("/healthz", method)[0] for method in ("POST", "HEAD")]
+
+
+class TestFiles:
+    def test_the_directories_have_the_files_of_the_page(self, running: Running) -> None:
+        """
+        The links of the name lead to one generation, and Traefik's file names it.
+        """
+        text = page("files")
+        (pem_files,) = re.findall(r"^  DOMAIN/\{(.+?)\}\.pem ", text, re.MULTILINE)
+        links = [running.place / "certificates" / NAME / f"{name}.pem" for name in pem_files.split(",")]
+        (generation,) = {link.resolve().parent for link in links}
+
+        assert ".certworker/generations/ID/" in text
+        assert running.place / "certificates" / ".certworker" / "generations" == generation.parent
+        assert str(generation) in (running.place / "config" / f"{NAME}.yml").read_text()
+
+    def test_keys_are_for_the_worker_only(self, running: Running) -> None:
+        """
+        Private keys and account keys have mode 0600.
+        """
+        keys = [
+            *(running.place / "certificates" / ".certworker" / "generations").glob("*/privkey.pem"),
+            *(running.place / "state").rglob("key.pem"),
+        ]
+
+        assert len(keys) > 1
+        assert {0o600} == {stat.S_IMODE(key.stat().st_mode) for key in keys}
