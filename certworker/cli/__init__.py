@@ -20,7 +20,7 @@ In the order in which they may import each other::
     remove       `certworker remove`: takes names out of service
     request      `certworker request`: puts names on the queue, and waits for their certificates with …
     resume       `certworker resume`: orders again for a name that the CA has paused
-    revoke       `certworker revoke`: ends a certificate before its time
+    revoke       `certworker revoke`: revokes a certificate, and requests a new one
     status       `certworker status`: the state of each name, for people and for programs
 """
 
@@ -40,10 +40,10 @@ COMMANDS = {
     "request": "Request certificates.",
     "remove": "Take names out of service.",
     "resume": "Order again for a name that the CA has paused.",
-    "revoke": "Revoke a certificate before its time, and have a new one issued.",
+    "revoke": "Revoke a certificate, and request a new one with another key.",
     "account": "Show the account at the CA, change its key, or end it.",
     "status": "Show which certificates are in service, until when, and what failed.",
-    "explain": "Tell what happened to a name, and what to do.",
+    "explain": "Show what happened to a name, and what to do.",
     "doctor": "Check settings, volumes, Redis and the CA, and say what to change.",
     "notify": "Try the notifications by mail and by webhook.",
     "health": "Ask the running worker whether it is well (for the container).",

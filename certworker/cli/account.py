@@ -11,8 +11,10 @@ import click
 
 from certworker.acme.account_admin import AccountInfo
 from certworker.cli.ca import ca_choice, connect_to_ca
-from certworker.cli.output import say
+from certworker.cli.output import say, say_json
 from certworker.settings import CaChoice, Settings, load
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 
 
 @click.group()
@@ -38,8 +40,9 @@ def command(context: click.Context, label: str | None) -> None:
 
 
 @command.command()
+@json_option
 @click.pass_obj
-def show(chosen: tuple[Settings, CaChoice]) -> None:
+def show(chosen: tuple[Settings, CaChoice], as_json: bool) -> None:
     """
     Show the account as the CA knows it.
 
@@ -47,9 +50,12 @@ def show(chosen: tuple[Settings, CaChoice]) -> None:
     Example:
       certworker account show
     """
-    sheet = _info(*chosen)
+    sheet, choice = _info(*chosen), chosen[1]
+    if as_json:
+        say_json(_json(sheet, choice))
+        return
     facts = {
-        "CA": chosen[1].title,
+        "CA": choice.title,
         "account": sheet.url,
         "status": sheet.status,
         "contact": ", ".join(sheet.contacts) or "none",
@@ -61,8 +67,9 @@ def show(chosen: tuple[Settings, CaChoice]) -> None:
 
 
 @command.command()
+@json_option
 @click.pass_obj
-def rotate_key(chosen: tuple[Settings, CaChoice]) -> None:
+def rotate_key(chosen: tuple[Settings, CaChoice], as_json: bool) -> None:
     """
     Give the account a new key; the old key is invalid afterwards.
 
@@ -75,13 +82,17 @@ def rotate_key(chosen: tuple[Settings, CaChoice]) -> None:
     _info(*chosen)
     with connect_to_ca(*chosen) as authority:
         authority.custody.rotate_key()
-    say(f"The account at {chosen[1].title} has a new key; its URL stays the same.")
+    if as_json:
+        say_json(_json(_info(*chosen), chosen[1]))
+    else:
+        say(f"The account at {chosen[1].title} has a new key; its URL stays the same.")
 
 
 @command.command()
 @click.option("--yes", is_flag=True, help="Do not ask for a confirmation.")
+@json_option
 @click.pass_obj
-def deactivate(chosen: tuple[Settings, CaChoice], yes: bool) -> None:
+def deactivate(chosen: tuple[Settings, CaChoice], yes: bool, as_json: bool) -> None:
     """
     End the account; this cannot be undone.
 
@@ -93,10 +104,24 @@ def deactivate(chosen: tuple[Settings, CaChoice], yes: bool) -> None:
     """
     sheet = _info(*chosen)
     if not yes:
-        click.confirm(f"End the account {sheet.url} at {chosen[1].title} permanently?", abort=True)
+        click.confirm(f"End the account {sheet.url} at {chosen[1].title} permanently?", abort=True, err=True)
     with connect_to_ca(*chosen) as authority:
         kept = authority.custody.deactivate()
-    say(f"The account at {chosen[1].title} has been ended; its key is kept in {kept}")
+    if as_json:
+        say_json(_json(sheet, chosen[1]) | {"status": "deactivated", "key_path": str(kept)})
+    else:
+        say(f"The account at {chosen[1].title} is deactivated; its key is in {kept}")
+
+
+def _json(sheet: AccountInfo, choice: CaChoice) -> dict[str, object]:
+    return {
+        "authority": choice.label,
+        "account": sheet.url,
+        "status": sheet.status,
+        "contacts": list(sheet.contacts),
+        "thumbprint": sheet.thumbprint,
+        "key_path": str(sheet.key_path),
+    }
 
 
 def _info(settings: Settings, choice: CaChoice) -> AccountInfo:

@@ -85,7 +85,7 @@ def command(keep: bool) -> None:
         second = _served(proxy.port, root, unlike=first)
         _print_step(6, f"renewed: serial {second} is in service")
         if keep:
-            # Nobody explores while a certificate is renewed every eight seconds.
+            # A renewal every eight seconds would fill the log.
             authority.lifetime = LIFETIME_AFTERWARDS
             _invite(place, settings, proxy.port, root)
             _wait_for_interrupt()

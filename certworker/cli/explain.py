@@ -22,7 +22,7 @@ from certworker.state.history import History, HistoryEntry
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(name: str, as_json: bool) -> None:
     """
-    Tell what happened to NAME: what to do first, then its last fifty events.
+    Show what happened to NAME: what to do first, then its last fifty events.
 
     Exit code 1 if nothing is known of it.
 
@@ -50,7 +50,8 @@ def _show(name: str, record: DomainRecord | None, story: list[HistoryEntry]) -> 
         say(f"{name}: {record.message} [{record.code}]")
         say(f"→ {record.remedy}")
         if record.next_check:
-            say(f"  tried {record.attempts} times; next try {record.next_check:%Y-%m-%d %H:%M} UTC")
+            attempts = "1 attempt" if record.attempts == 1 else f"{record.attempts} attempts"
+            say(f"  {attempts}; the next one is at {record.next_check:%Y-%m-%d %H:%M} UTC")
     elif record and record.not_after:
         say(f"{name}: in service, valid until {record.not_after:%Y-%m-%d %H:%M} UTC")
     say()

@@ -19,6 +19,9 @@ from certworker.worker.health import reports
 
 TIMEOUT_SECONDS = 3
 
+#: An answer has some hundred bytes.
+MAX_ANSWER_BYTES = 64 * 1024
+
 
 @click.command()
 def command() -> None:
@@ -44,7 +47,7 @@ def _asked(address: HttpAddress) -> bool:
         connection.sock = Deadline(TIMEOUT_SECONDS).connect_to(host, address.port)
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
-        say(answer.read().decode("utf-8", "replace"))
+        say(answer.read(MAX_ANSWER_BYTES).decode("utf-8", "replace").strip())
     except (OSError, http.client.HTTPException) as fault:
         place = f"{host}:{address.port}"
         say(f"The responder of the worker does not answer at {place} ({fault}).", err=True)

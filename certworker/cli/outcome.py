@@ -12,7 +12,7 @@ from redis import Redis
 
 from certworker.cli.output import say, say_json
 from certworker.cli.progress import progress_line
-from certworker.worker.queued import queued_job, running_workers
+from certworker.worker.queued import are_suspended, job_position, running_workers
 
 #: The id of a job and its names.
 Job = tuple[str, tuple[str, ...]]
@@ -21,6 +21,8 @@ Job = tuple[str, tuple[str, ...]]
 MOST_LINES = 10
 
 NO_WORKER = "No worker is running. Start one, which takes the requests from the queue: certworker work"
+
+SUSPENDED = "All workers are suspended and start no job. To resume them: rq resume"
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each request.")
 
@@ -36,7 +38,7 @@ def show_requested(connection: Redis, jobs: Sequence[Job], what: str, *, as_json
     few = len(jobs) <= MOST_LINES
     for job_id, names in jobs if few or as_json else ():
         # Each question about a position costs Redis a walk along the queue.
-        position = queued_job(connection, job_id).position if few else None
+        position = job_position(connection, job_id) if few else None
         if as_json:
             say_json(_about(job_id, names) | {"state": "requested", "position": position, "workers": workers})
         else:
@@ -44,8 +46,8 @@ def show_requested(connection: Redis, jobs: Sequence[Job], what: str, *, as_json
             say(f"{', '.join(names)}: {what}{place}; see its state: certworker status {names[0]}")
     if not (few or as_json):
         say(f"{len(jobs):,} requests are in the queue; see their progress: certworker status --watch")
-    if workers == 0:
-        say(NO_WORKER, err=True)
+    if reason := why_nothing_starts(connection):
+        say(reason, err=True)
 
 
 def show_outcomes(connection: Redis, jobs: Sequence[Job], timeout_seconds: float, *, as_json: bool) -> bool:
@@ -55,8 +57,8 @@ def show_outcomes(connection: Redis, jobs: Sequence[Job], timeout_seconds: float
     # Only commands that wait import RQ.
     from certworker.worker.wait import JobOutcome, wait_for
 
-    if running_workers(connection) == 0:
-        say(f"{NO_WORKER} (waiting {timeout_seconds:.0f} s)", err=True)
+    if reason := why_nothing_starts(connection):
+        say(f"{reason} (waiting {timeout_seconds:.0f} s)", err=True)
     done: Counter[bool] = Counter()
     with progress_line() as update:
 
@@ -74,6 +76,15 @@ def show_outcomes(connection: Redis, jobs: Sequence[Job], timeout_seconds: float
     if len(jobs) > 1 and not as_json:
         say(_summary(end.state for end in ended))
     return all(end.ok for end in ended)
+
+
+def why_nothing_starts(connection: Redis) -> str:
+    """
+    Return why no worker takes a request from the queue, with the remedy; empty if one does.
+    """
+    if running_workers(connection) == 0:
+        return NO_WORKER
+    return SUSPENDED if are_suspended(connection) else ""
 
 
 def ordinal(number: int) -> str:

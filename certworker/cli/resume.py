@@ -9,7 +9,8 @@ import os
 import click
 
 from certworker.cli.arguments import caller_identity
-from certworker.cli.output import say
+from certworker.cli.outcome import json_option, show_requested
+from certworker.cli.output import say, say_json
 from certworker.domains import normalize
 from certworker.issuance.issuer_factory import forget_pending_order
 from certworker.ratelimits.issuer_budget import budget_for
@@ -22,11 +23,12 @@ from certworker.worker.producer import request_certificate
 
 @click.command()
 @click.argument("name")
-def command(name: str) -> None:
+@json_option
+def command(name: str, as_json: bool) -> None:
     """
     Order again for NAME, which the CA has paused.
 
-    First mend the cause of the failures and open the CA's link, which certworker status NAME shows.
+    First fix the cause of the failures and open the link of the CA, which certworker status NAME shows.
 
     \b
     Example:
@@ -41,9 +43,12 @@ def command(name: str) -> None:
         budgets = [budget_for(settings, choice, connection, volume) for choice in settings.authorities]
         resumed = [budget.resume(names) for budget in budgets]
         if not any(resumed):
-            say(f"{name} is not paused. To see how it stands: certworker status {name}")
+            if as_json:
+                say_json({"name": name, "names": list(names), "state": "not_paused"})
+            else:
+                say(f"{name} is not paused. To see its state: certworker status {name}")
             return
         for choice in settings.authorities:
             forget_pending_order(settings, choice, connection, names)
-        request_certificate(names, by=caller_identity("resume"), connection=connection)
-    say(f"{', '.join(names)}: requested; to see how it stands: certworker status {name}")
+        job_id = request_certificate(names, by=caller_identity("resume"), connection=connection)
+        show_requested(connection, [(job_id, names)], "requested", as_json=as_json)

@@ -1,5 +1,5 @@
 """
-`certworker revoke`: ends a certificate before its time.
+`certworker revoke`: revokes a certificate, and requests a new one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from redis import Redis
 from certworker.acme.account_admin import REASONS
 from certworker.cli.arguments import caller_identity
 from certworker.cli.ca import ca_choice, connect_to_ca
-from certworker.cli.output import say
+from certworker.cli.output import say, say_json
 from certworker.domains import normalize
 from certworker.redis.client import connected
 from certworker.settings import load
@@ -27,14 +27,15 @@ from certworker.worker.producer import request_certificate, request_removal
     "--reason",
     type=click.Choice(list(REASONS)),
     default="unspecified",
-    help="What the CA is told and publishes.",
+    help="The reason that the CA publishes.",
 )
-@click.option("--remove", is_flag=True, help="Take its names out of service instead of issuing anew.")
-def command(name: str, reason: str, remove: bool) -> None:
+@click.option("--remove", is_flag=True, help="Remove its names from service instead of requesting a new one.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
     """
-    Revoke the certificate of NAME at its CA; a new one with another key is asked for at once.
+    Revoke the certificate of NAME at its CA, and request a new one with another key.
 
-    It ends for all names in it.
+    The revocation affects all names of the certificate.
 
     \b
     Example:
@@ -45,26 +46,32 @@ def command(name: str, reason: str, remove: bool) -> None:
     name = normalize(name, private=True)
     stored = CertificateStore(settings.certificates_dir).current(name)
     if stored is None:
-        say(f"{name} has no certificate here. See what has one: certworker status", err=True)
+        say(f"{name} has no certificate here. To see the names that have one: certworker status", err=True)
         sys.exit(1)
-    choice = ca_choice(settings, stored.metadata.authority)
+    choice, facts = ca_choice(settings, stored.metadata.authority), stored.metadata
     with connected(settings.redis) as connection:
         # Without Redis nothing would follow the revocation.
         connection.ping()
         with connect_to_ca(settings, choice) as authority:
             first = authority.custody.revoke(stored.certificate, reason)
-        say(
-            f"{', '.join(stored.metadata.names)}: {'' if first else 'already '}revoked at {choice.title}, "
-            f"serial {stored.metadata.serial}"
-        )
-        _follow_up(connection, stored.metadata.names, remove)
-
-
-def _follow_up(connection: Redis, names: tuple[str, ...], remove: bool) -> None:
-    if remove:
-        for name in names:
-            request_removal(name, by=caller_identity("revoke"), connection=connection)
+        if not as_json:
+            already = "" if first else "already "
+            say(f"{', '.join(facts.names)}: {already}revoked at {choice.title}, serial {facts.serial}")
+        jobs = _follow_up(connection, facts.names, remove)
+    if as_json:
+        known = {"name": name, "names": list(facts.names), "serial": facts.serial, "authority": choice.label}
+        requested = "removal" if remove else "certificate"
+        say_json({**known, "already_revoked": not first, "requested": requested, "jobs": jobs})
     else:
-        request_certificate(names, force=True, by=caller_identity("revoke"), connection=connection)
-    what = "removal" if remove else "a new certificate"
-    say(f"{what} requested; to see how it stands: certworker status {names[0]}")
+        what = "Their removal" if remove else "A new certificate"
+        say(f"{what} is requested. To see its state: certworker status {facts.names[0]}")
+
+
+def _follow_up(connection: Redis, names: tuple[str, ...], remove: bool) -> list[str]:
+    """
+    Request what follows the revocation; return the ids of the jobs.
+    """
+    by = caller_identity("revoke")
+    if remove:
+        return [request_removal(name, by=by, connection=connection) for name in names]
+    return [request_certificate(names, force=True, by=by, connection=connection)]

@@ -15,9 +15,8 @@ from itertools import islice
 import click
 from redis import Redis
 
-from certworker.certificates import UNREADABLE, issuers_in
 from certworker.cli.names_table import COLORS, Files, moment, show_one, show_table, urgency
-from certworker.cli.outcome import NO_WORKER
+from certworker.cli.outcome import why_nothing_starts
 from certworker.cli.output import say, say_json
 from certworker.cli.watching import Rooms, watch_names
 from certworker.domains import normalize
@@ -160,11 +159,14 @@ def _show_name(name: str, connection: Redis, settings: Settings, now: datetime, 
         say_json(_json(one, now) | known)
         return
     show_one(one, files, queued, now)
-    if queued.position and queued.workers == 0:
-        say(NO_WORKER, err=True)
+    if queued.position and (reason := why_nothing_starts(connection)):
+        say(reason, err=True)
 
 
 def _files(volume: CertificateStore, name: str) -> Files:
+    # Only here: cryptography takes longer than all else that status imports.
+    from certworker.certificates import UNREADABLE, issuers_in
+
     place = volume.links.domain_dir(name)
     try:
         issuers = issuers_in(durable.read(place / "fullchain.pem", LARGEST_CHAIN))
@@ -220,8 +222,8 @@ def _show_summary(connection: Redis, settings: Settings, rooms: Rooms, now: date
 def _show_queue(connection: Redis) -> None:
     if waiting := queue_length(connection):
         say(f"{waiting:,} {'request is' if waiting == 1 else 'requests are'} in the queue.")
-    if running_workers(connection) == 0:
-        say(NO_WORKER, err=True)
+    if reason := why_nothing_starts(connection):
+        say(reason, err=True)
 
 
 def _show_backfill(progress: BackfillProgress) -> None:

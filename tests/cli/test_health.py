@@ -32,7 +32,11 @@ class TestHealth:
         worker.start()
         worker.wait_for_line("ready")
 
-        assert 0 == worker.command("health").returncode
+        ended = worker.command("health")
+
+        assert 0 == ended.returncode
+        assert {"healthy": True, "redis": True, "scheduler": True, "stalled": []} == json.loads(ended.stdout)
+        assert 1 == len(ended.stdout.splitlines())
 
     def test_an_answer_that_never_ends_is_not_well(self, worker: WorkerProcess) -> None:
         """

@@ -55,6 +55,21 @@ class TestPage:
         assert printed(worker, "status", "--json", "--watch") == fields("`certworker status --watch`")
         assert printed(worker, "explain", "--json", "a.localhost") == fields("`certworker explain`")
 
+    def test_the_fields_of_the_account_and_of_what_changes_a_certificate(self, worker: WorkerProcess) -> None:
+        """
+        Each of these commands prints one object.
+        """
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+        account = fields("`certworker account`")
+
+        assert printed(worker, "account", "show", "--json") == account
+        assert printed(worker, "account", "rotate-key", "--json") == account
+        assert printed(worker, "revoke", "--json", "main.localhost") == fields("`certworker revoke`")
+        assert printed(worker, "resume", "--json", "main.localhost") < fields("`certworker resume`")
+        assert printed(worker, "account", "deactivate", "--yes", "--json") == account
+        assert printed(worker, "health") < fields("`certworker health`")
+
     def test_the_examples_run(self, worker: WorkerProcess) -> None:
         """
         Word for word, beside a worker.

@@ -78,7 +78,7 @@ class TestTerminal:
         No line is wider than the terminal, and what needs a person is red.
         """
         with pytest.raises(CertworkerError):
-            app.issuance.issue(("a-very-long-name-of-a-shop-that-nobody-can-remember.invalid",))
+            app.issuance.issue(("a-very-long-name-of-a-shop-with-more-than-sixty-letters.invalid",))
         _, text = shown(worker, "status")
         worker.environment["NO_COLOR"] = "1"
         _, plain = shown(worker, "status")

@@ -67,11 +67,25 @@ class TestShowRequested:
             "workers": 0,
         } == asked
 
+    def test_suspended_workers_are_reported(self, worker: WorkerProcess, connection: Redis) -> None:
+        """
+        A worker that runs and takes nothing looks the same as none to a person who waits.
+        """
+        worker.start()
+        worker.wait_for_line("main.localhost: DONE")
+        connection.set("rq:suspended", 1)
+        asked = worker.command("request", "a.localhost")
+        told = worker.command("status", "a.localhost")
+
+        for ended in (asked, told):
+            assert 0 == ended.returncode
+            assert ended.stderr.startswith("All workers are suspended and start no job. ")
+
 
 class TestWaitFor:
     def test_the_lack_of_a_worker_is_reported_before_the_wait(self, worker: WorkerProcess) -> None:
         """
-        Nobody wants to learn it after five minutes.
+        Otherwise a person would learn it after five minutes.
         """
         ended = worker.command("request", "--wait", "--timeout", "1", "a.localhost")
 

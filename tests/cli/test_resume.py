@@ -4,6 +4,8 @@ The end of a pause.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from redis import Redis
 
@@ -61,7 +63,10 @@ class TestResume:
         with pytest.raises(Paused), issuer.budget.reserve([NAME], exempt=False, renewal=False):
             issuer.client.order((NAME,))
 
-        assert 0 == worker.command("resume", NAME).returncode
+        ended = worker.command("resume", "--json", NAME)
+        assert 0 == ended.returncode
+        told = json.loads(ended.stdout)
+        assert ("requested", [NAME], 1) == (told["state"], told["names"], told["position"])
         assert issuer.pending_orders.find((NAME,)) is None
         assert [] == list(app.settings.state_dir.glob("orders/*/*.pem"))
         assert 1 == queue_length(connection)

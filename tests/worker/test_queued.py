@@ -8,10 +8,18 @@ import json
 from typing import Any
 
 from redis import Redis
+from rq.suspension import WORKERS_SUSPENDED, suspend
 
 from certworker.worker.health import REPORTS
 from certworker.worker.producer import QUEUE_KEY, request_certificate, request_removal
-from certworker.worker.queued import PORTION, Queued, queued_job, queued_name, running_workers
+from certworker.worker.queued import (
+    PORTION,
+    SUSPENDED,
+    are_suspended,
+    job_position,
+    queued_name,
+    running_workers,
+)
 
 
 def run_worker(connection: Any, name: str, *, healthy: bool = True) -> None:
@@ -66,17 +74,17 @@ class TestQueuedName:
         assert PORTION + 1 == queued_name(connection, f"shop{PORTION}.org").position
 
 
-class TestQueuedJob:
+class TestJobPosition:
     def test_a_job_has_a_position_until_a_worker_takes_it(self, connection: Redis) -> None:
         """
         The next one is the first.
         """
         first = request_certificate("a.org", connection=connection)
         second = request_certificate("b.org", connection=connection)
-        assert (1, 2) == (queued_job(connection, first).position, queued_job(connection, second).position)
+        assert (1, 2) == (job_position(connection, first), job_position(connection, second))
         connection.lpop(QUEUE_KEY)
 
-        assert (None, 1) == (queued_job(connection, first).position, queued_job(connection, second).position)
+        assert (None, 1) == (job_position(connection, first), job_position(connection, second))
 
     def test_a_user_without_the_rights_gets_no_answer_and_no_failure(self, connection: Any) -> None:
         """
@@ -86,8 +94,22 @@ class TestQueuedJob:
         connection.execute_command("ACL", "SETUSER", "few", "on", "nopass", "~*", "+@connection")
         options = connection.connection_pool.connection_kwargs
         with Redis(host=options["host"], port=options["port"], username="few", password="x") as few:
-            assert Queued(None, None) == queued_job(few, job_id)
+            assert job_position(few, job_id) is None
+            assert running_workers(few) is None
+            assert not are_suspended(few)
         connection.acl_deluser("few")
+
+
+class TestAreSuspended:
+    def test_it_is_the_key_of_rq(self, connection: Redis) -> None:
+        """
+        This module imports no RQ, and still means the same key.
+        """
+        assert WORKERS_SUSPENDED == SUSPENDED
+        assert not are_suspended(connection)
+        suspend(connection)
+
+        assert are_suspended(connection)
 
 
 class TestRunningWorkers:
