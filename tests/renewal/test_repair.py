@@ -9,7 +9,6 @@ import shutil
 import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -30,7 +29,7 @@ def requested(app: App) -> list[str]:
     """
     Take all requests from the lanes, and return the tenants.
     """
-    taken = iter(partial(app.priority_queues.take, new_job("certworker.issue", datetime.now(UTC)), []), None)
+    taken = iter(lambda: app.priority_queues.take(new_job("certworker.issue", datetime.now(UTC)), []), None)
     return [each.tenant for each in taken if each]
 
 
