@@ -67,6 +67,7 @@ LIBRARIES = {
         "state",
         "challenges",
         "ratelimits",
+        "preflight.runner",
         "renewal",
         "issuance",
         "notify",

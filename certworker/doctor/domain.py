@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from redis.exceptions import RedisError
+
 from certworker.acme.client import AcmeClient
 from certworker.challenges.solver import Solver
 from certworker.doctor.findings import Finding, Section
@@ -17,6 +19,7 @@ from certworker.preflight.addresses import Address, is_public, of_the_loopback, 
 from certworker.preflight.checkers import build_resolver, domain_checks
 from certworker.preflight.result import Check, CheckContext, CheckResult
 from certworker.ratelimits.budget import Budget
+from certworker.redis.failures import to_failure
 from certworker.renewal.timing import in_words, renewal_time
 from certworker.settings import Settings
 from certworker.state.domain_records import DomainRecord
@@ -63,15 +66,23 @@ class DomainReport:
             if reason := self.impossible.get(check.name):
                 yield section.skip(check.name, reason)
                 continue
-            answered = _asked(check, CheckContext(name, records))
+            answered = self._asked(check, CheckContext(name, records))
             if check.name == PORT_80 and answered.failure:
                 # Traefik may be reading its files at this very moment.
                 time.sleep(RETRY_PAUSE_SECONDS)
-                answered = _asked(check, CheckContext(name, resolver.look_up(name)))
+                answered = self._asked(check, CheckContext(name, resolver.look_up(name)))
             if answered.failure and answered.failure.code.startswith(OF_THE_MACHINE):
                 yield section.skip(check.name, f"not possible: {answered.failure.code}")
             else:
                 yield from section.from_check(check.name, answered)
+
+    def _asked(self, check: Check, question: CheckContext) -> CheckResult:
+        try:
+            return check.run(question)
+        except CertworkerError as failure:
+            return CheckResult.fail(failure)
+        except RedisError as error:
+            return CheckResult.fail(to_failure(error, str(self.settings.redis)))
 
 
 def certificate_findings(
@@ -156,13 +167,6 @@ def limit_findings(name: str, budget: Budget, record: DomainRecord | None) -> Fi
     return section.warn(
         LIMITS, text, f"Repair what is wrong before you ask again; see it with: certworker status {name}"
     )
-
-
-def _asked(check: Check, question: CheckContext) -> CheckResult:
-    try:
-        return check.run(question)
-    except CertworkerError as failure:
-        return CheckResult.fail(failure)
 
 
 def _shown(settings: Settings, section: Section, leaf: bytes) -> Finding:

@@ -18,6 +18,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
 
+from redis.exceptions import RedisError
+
 from certworker.errors import CertworkerError
 from certworker.job_slot import NO_SLOT, JobSlot
 from certworker.preflight.dns.records import DnsRecords
@@ -99,6 +101,7 @@ class PreflightRunner:
 
         Raises:
             CertworkerError: It would say no; or probably, and was asked within the day.
+            redis.RedisError: A check needs Redis, and Redis failed. No result is cached.
         """
         warnings = self._decide(names[0], self.examine_machine(), renewing=False)
         about_names = self._examine_settled(names, renewing, slot)
@@ -126,7 +129,11 @@ class PreflightRunner:
         """
         deadline = time.monotonic() + RENEWAL_TIMEOUT_SECONDS if renewing else math.inf
         under_way = [self._names.submit(self._examine_name, name, renewing, deadline) for name in names]
-        return [_in_time(each, deadline) for each in under_way]
+        try:
+            return [_in_time(each, deadline) for each in under_way]
+        finally:
+            for each in under_way:
+                each.cancel()  # a lookup that no job waits for must not delay those of other jobs
 
     def _examine_settled(
         self, names: Sequence[str], renewing: bool, slot: JobSlot
@@ -221,7 +228,6 @@ def _in_time(examined: Future[tuple[Found, ...]], deadline: float) -> tuple[Foun
     try:
         return examined.result(patience)
     except TimeoutError:
-        examined.cancel()  # or those that nobody waits for would fill the queue of those that somebody does
         return (Found("all", CheckResult.passed("no check ended in time")),)
 
 
@@ -232,6 +238,9 @@ def _answer(check: Check | MachineCheck, future: Future[CheckResult], deadline: 
         return CheckResult.fail(failure)
     except TimeoutError:
         return CheckResult.passed(f"{check.name} not checked in time")
+    except RedisError:
+        # The check shares its token through Redis. The job needs Redis as well, and reports the reason.
+        raise
     except Exception as fault:
         # A fault of ours in a check is no reason to leave a site without a certificate.
         log_unexpected(f"the check of {check.name}", fault)

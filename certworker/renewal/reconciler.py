@@ -17,6 +17,8 @@ from itertools import islice, repeat
 from pathlib import Path
 from random import Random
 
+from redis.exceptions import RedisError
+
 from certworker.domains import is_name, registered_domain
 from certworker.errors import CertworkerError, Retry, catalogue, printable
 from certworker.errors.worker import AlreadyInProgress
@@ -246,9 +248,14 @@ class Reconciler:
     ) -> Due | datetime | None:
         """
         Return what :meth:`_finding` returns. An error postpones these names, and no others.
+
+        Raises:
+            redis.RedisError: Redis failed.
         """
         try:
             return self._finding(names, name, facts, now)
+        except RedisError:
+            raise  # it concerns all names, and the maintenance loop reports the reason
         except Exception:
             logger.exception("the check of this name failed and is made again later", extra={"domain": name})
             return now + UNTIL_A_LOST_LANE_IS_MISSED

@@ -18,10 +18,14 @@ from certworker.devca.proxy import DevelopmentProxy
 from certworker.doctor.domain import DomainReport, certificate_findings, limit_findings, served_findings
 from certworker.doctor.findings import Finding, Verdict
 from certworker.ratelimits.issuer_budget import budget_for
+from certworker.redis.client import connect
+from certworker.redis.url import RedisURL
 from certworker.settings import CaChoice, Settings, load
 from certworker.traefik.tls_probe import leaf_of
+from tests.app_fixture import open_app
 from tests.doctor.conftest import NAME
 from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
 from tests.storage.authority import Signer
 
 
@@ -70,6 +74,29 @@ class TestWay:
         found = way(app, settings)
 
         assert Verdict.SKIPPED is found["port 80"].verdict
+
+    def test_a_redis_without_writes_skips_the_check_of_port_80(
+        self,
+        tmp_path: Path,
+        own_redis: RedisServer,
+        door_authority: DevelopmentAuthority,
+        http_port: int,
+        settings: Settings,
+    ) -> None:
+        """
+        Redis has a line of its own, and the report continues.
+        """
+        with (
+            connect(RedisURL.parse(own_redis.url)) as connection,
+            open_app(tmp_path, connection, door_authority.directory_url, http_port) as app,
+        ):
+            own_redis.client().replicaof("127.0.0.1", "1")
+            found = way(app, settings)
+
+        assert (Verdict.SKIPPED, "not possible: redis.readonly") == (
+            found["port 80"].verdict,
+            found["port 80"].text,
+        )
 
 
 class TestCertificate:

@@ -7,21 +7,27 @@ from __future__ import annotations
 import logging
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis import Redis
+from redis.exceptions import ReadOnlyError
 
 from certworker.app import App
 from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.preflight.checkers import build_resolver, verify
 from certworker.preflight.result import Outcome
+from certworker.redis.client import connect
+from certworker.redis.url import RedisURL
 from certworker.settings import load
 from tests.app_fixture import open_app
+from tests.servers.redis import RedisServer
 from tests.servers.zones import World
 
 #: Public, as the addresses of documentation (RFC 5737) are not.
@@ -177,6 +183,59 @@ class TestYes:
         assert zone.asked
         # On an idle machine it is a tenth of that; here other tests run beside it.
         assert statistics.median(seconds) < 0.15
+
+
+class TestReadOnlyRedis:
+    """
+    The check of port 80 shares its token through Redis, which may become a replica at any time.
+    """
+
+    @pytest.fixture
+    def app(
+        self, tmp_path: Path, own_redis: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+    ) -> Iterator[App]:
+        """
+        Return an app whose Redis can become read-only.
+        """
+        with (
+            connect(RedisURL.parse(own_redis.url)) as connection,
+            open_app(tmp_path, connection, door_authority.directory_url, http_port) as opened,
+        ):
+            yield opened
+
+    def test_the_job_fails_with_the_failure_of_redis(
+        self, app: App, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The failure is `redis.readonly`, without a traceback, and no order reaches the CA.
+        """
+
+        def preflight(names: Sequence[str], **options: Any) -> None:
+            own_redis.client().replicaof("127.0.0.1", "1")
+            app.preflight(names, **options)
+
+        with pytest.raises(CertworkerError) as caught:
+            replace(app.issuance, preflight=preflight).issue(("shop.localhost",))
+
+        assert "redis.readonly" == caught.value.code
+        assert [] == [line.message for line in caplog.records if line.exc_info]
+        assert "[worker.unexpected]" not in caplog.text
+
+    @pytest.mark.parametrize("renewing", [False, True])
+    def test_the_failure_of_redis_is_not_cached(
+        self, app: App, own_redis: RedisServer, renewing: bool
+    ) -> None:
+        """
+        The next preflight checks again, and passes as soon as Redis accepts writes.
+        """
+        own_redis.client().replicaof("127.0.0.1", "1")
+        with pytest.raises(ReadOnlyError):
+            app.preflight(["shop.localhost"], renewing=renewing)
+        own_redis.client().replicaof("no", "one")
+
+        (found,) = app.preflight.examine(["shop.localhost"], renewing=renewing)
+
+        assert {"port 80"} == {each.check for each in found if each.verdict.is_proof}
 
 
 class TestRenewal:

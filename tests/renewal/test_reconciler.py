@@ -8,9 +8,11 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import ReadOnlyError
 
 from certworker.app import App
 from certworker.devca.authority import DevelopmentAuthority
@@ -19,6 +21,8 @@ from certworker.errors.ca import ServerInternal
 from certworker.errors.config import EmailMissing
 from certworker.errors.rate import Paused
 from certworker.errors.worker import SchemaTooNew
+from certworker.redis.client import connect
+from certworker.redis.url import RedisURL
 from certworker.renewal.agenda import AGENDA
 from certworker.renewal.policy import RenewalDecision
 from certworker.state.domain_records import RECORDS
@@ -26,6 +30,8 @@ from certworker.state.priority_queues import PRIORITY_QUEUE
 from certworker.storage.metadata import CertificateMetadata
 from certworker.worker.bulk import new_job
 from certworker.worker.producer import queue_length
+from tests.app_fixture import open_app
+from tests.servers.redis import RedisServer
 
 NAME = "shop.localhost"
 
@@ -114,7 +120,7 @@ class TestLook:
         assert ["expiring.localhost", "renewal.localhost", "new.localhost"] == [
             taken.tenant
             for taken in iter(
-                partial(app.priority_queues.take, new_job("certworker.issue", datetime.now(UTC)), []), None
+                lambda: app.priority_queues.take(new_job("certworker.issue", datetime.now(UTC)), []), None
             )
         ]
 
@@ -135,7 +141,7 @@ class TestLook:
         assert ["revoked.localhost", "old.localhost"] == [
             taken.tenant
             for taken in iter(
-                partial(app.priority_queues.take, new_job("certworker.issue", datetime.now(UTC)), []), None
+                lambda: app.priority_queues.take(new_job("certworker.issue", datetime.now(UTC)), []), None
             )
         ]
 
@@ -335,6 +341,33 @@ class TestLook:
 
         assert (app.agenda.moment(NAME) or before) > before
         assert [NAME] == [line.__dict__["domain"] for line in caplog.records if line.exc_info]
+
+    def test_an_error_of_redis_ends_the_pass(
+        self,
+        tmp_path: Path,
+        own_redis: RedisServer,
+        door_authority: DevelopmentAuthority,
+        http_port: int,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """
+        It concerns all names, so the maintenance loop reports it, and no name gets a traceback.
+        """
+
+        def refuse(_names: tuple[str, ...]) -> None:
+            own_redis.client().replicaof("127.0.0.1", "1")
+            raise EmailMissing
+
+        with (
+            connect(RedisURL.parse(own_redis.url)) as connection,
+            open_app(tmp_path, connection, door_authority.directory_url, http_port) as app,
+        ):
+            app.issuance.issue((NAME,))
+            app.agenda.put(NAME, app.clock() - timedelta(seconds=1))
+            with pytest.raises(ReadOnlyError):
+                replace(app.reconciler, check_request=refuse).enqueue_due()
+
+        assert [] == [line.message for line in caplog.records if line.exc_info]
 
     @pytest.mark.parametrize(
         "fields",

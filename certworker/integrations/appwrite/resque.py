@@ -31,13 +31,14 @@ for _, moment in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'L
 end
 """
 
-# KEYS: our claims. ARGV: the message, the entry for the list of failures; empty if it has not failed.
+# KEYS: the claims. ARGV: the message, the entry for the list of failures, or an empty string after a success.
+# The keys of php-resque are for people. A key of another type stays as it is and costs no message.
 _SETTLE_RESQUE = """
 if redis.call('LREM', KEYS[1], -1, ARGV[1]) == 0 then return 0 end
-redis.call('INCR', 'resque:stat:processed')
+redis.pcall('INCR', 'resque:stat:processed')
 if ARGV[2] ~= '' then
-    redis.call('INCR', 'resque:stat:failed')
-    redis.call('RPUSH', 'resque:failed', ARGV[2])
+    redis.pcall('INCR', 'resque:stat:failed')
+    redis.pcall('RPUSH', 'resque:failed', ARGV[2])
 end
 return 1
 """

@@ -10,6 +10,7 @@ import time
 from uuid import uuid4
 
 from redis import Redis
+from redis.exceptions import ResponseError
 
 from certworker.errors import CertworkerError
 from certworker.integrations.appwrite.claims import OURS, Claims, displayed
@@ -31,7 +32,8 @@ local function pid_of(raw)
         and type(message.timestamp) == 'number' and type(message.pid) == 'string'
     return whole and #message.pid <= 100 and string.match(message.pid, '^[%w._-]+$')
 end
--- A count that is no number costs no message: the core's stays as it is, and ours begins again.
+-- A count that is no number, or a key of another type, costs no message: the core's keys stay as they are,
+-- and certworker's own count starts again.
 local function count(command, counter) return type(redis.pcall(command, counter)) == 'number' end
 local function taken(raw)
     local ours = '{OURS}:taken:' .. name
@@ -41,7 +43,7 @@ local function taken(raw)
     local pid = pid_of(raw)
     if pid then
         redis.call('SET', key('jobs', pid), raw)
-        redis.call('LPUSH', key('processing'), pid)
+        redis.pcall('LPUSH', key('processing'), pid)
     end
 end
 """
@@ -51,7 +53,7 @@ _SETTLE_UTOPIA = """
 local raw, how, pid_of_ours, text_of_ours = unpack(ARGV)
 if redis.call('LREM', KEYS[1], -1, raw) == 0 then return 0 end
 local pid = pid_of(raw)
-if pid then redis.call('LREM', key('processing'), 1, pid) end
+if pid then redis.pcall('LREM', key('processing'), 1, pid) end
 if how == 'success' then
     if pid then redis.call('DEL', key('jobs', pid)) end
 else
@@ -59,7 +61,7 @@ else
         pid = pid_of_ours
         redis.call('SET', key('jobs', pid), text_of_ours)
     end
-    redis.call('LPUSH', key('failed'), pid)
+    redis.pcall('LPUSH', key('failed'), pid)
 end
 count('INCR', key('stats', how))
 count('DECR', key('stats', 'processing'))
@@ -115,10 +117,17 @@ class UtopiaQueue:
         if self._connection.set(ours, 0, nx=True):
             return None
         keys = (f"utopia-queue.stats.{self._name}.total", ours)
-        total, taken = (_count(self._connection.getrange(key, 0, MOST_DIGITS)) for key in keys)
+        total, taken = (self._count(key) for key in keys)
         return None if total is None or taken is None else total - taken
 
-
-def _count(value: bytes | str) -> int | None:
-    text = decode_text(value) or "0"
-    return int(text) if re.fullmatch(f"[0-9]{{1,{MOST_DIGITS}}}", text) else None
+    def _count(self, key: str) -> int | None:
+        """
+        Return the number at *key*, 0 where there is none, and None for anything but a plausible count.
+        """
+        try:
+            text = decode_text(self._connection.getrange(key, 0, MOST_DIGITS)) or "0"
+        except ResponseError as error:
+            if not str(error).startswith("WRONGTYPE"):
+                raise
+            return None
+        return int(text) if re.fullmatch(f"[0-9]{{1,{MOST_DIGITS}}}", text) else None

@@ -4,14 +4,18 @@ Messages between Appwrite's queue and ours.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from redis import Redis
 
+from certworker.errors.payload import PayloadMissing
 from certworker.integrations.appwrite import claims
 from certworker.integrations.appwrite.claims import displayed
+from certworker.integrations.appwrite.resque import ResqueQueue
 from certworker.integrations.appwrite.utopia import UtopiaQueue
 from certworker.worker.payload import LARGEST
-from tests.integrations.appwrite.core import NAME, UTOPIA, stats
+from tests.integrations.appwrite.core import NAME, RESQUE, UTOPIA, stats
 
 
 def dies(connection: Redis, worker: str) -> None:
@@ -138,6 +142,28 @@ class TestClaims:
 
         assert queue.taken_by_others() is None
         assert [] == queue.take()
+
+    def test_keys_of_another_type_cost_no_message(self, connection: Redis) -> None:
+        """
+        Each message of both queues is taken and settled once, whatever the core's keys for people are.
+        """
+        kinds = [f"utopia-queue.stats.{NAME}.{kind}" for kind in ("total", "processing", "success", "failed")]
+        for key in (*kinds, "resque:stat:processed", "resque:stat:failed"):
+            connection.sadd(key, "not a count")
+        for key in (f"utopia-queue.processing.{NAME}", f"utopia-queue.failed.{NAME}", "resque:failed"):
+            connection.set(key, "not a list")
+        message = {"pid": "1", "queue": NAME, "timestamp": 1, "payload": {"domain": "a.localhost"}}
+        for key in (UTOPIA, RESQUE):
+            connection.lpush(key, json.dumps(message), json.dumps(message))
+
+        utopia = UtopiaQueue(connection, NAME, "one")
+        for queue in (utopia, ResqueQueue(connection, NAME, "one")):
+            first, second = queue.take()
+            queue.settle(first)
+            queue.settle(second, PayloadMissing())
+            assert [] == queue.take()
+
+        assert [None, None] == [utopia.taken_by_others() for _ in range(2)]
 
     def test_so_many_are_claimed_and_no_more(self, connection: Redis) -> None:
         """

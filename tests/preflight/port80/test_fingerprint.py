@@ -56,7 +56,7 @@ class TestRecognised:
             (reply(400, "Client sent an HTTP request to an HTTPS server.\n"), "https_on_80"),
             (reply(303), "redirect_bad"),
             (reply(401), "basic_auth"),
-            (reply(404, "404 page not found\n"), "traefik_docker"),
+            (reply(404, "404 page not found\n"), "traefik_no_route"),
             (reply(404, "404 page not found\n", server="go"), "404"),
             (reply(404, "<html>not found", server="nginx"), "404"),
             (reply(200, "<!doctype html><div id=app>"), "wrong_body"),
