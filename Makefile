@@ -103,7 +103,7 @@ lock: ## Pin requirements.lock anew; newer versions with UPGRADE=--upgrade
 	    --strip-extras --build-deps-for=wheel --allow-unsafe --output-file=requirements.lock pyproject.toml
 
 images: ## Pin the images at the digests of their tags; other tags with IMAGES="redis:8.10.2 traefik:v3.7.15"
-	@$(PYTHON) image/digests.py $(IMAGES) Dockerfile docker-compose.yml
+	@$(PYTHON) image/digests.py $(IMAGES) Dockerfile docker-compose.yml docker-compose.standalone.yml
 
 audit: .venv/created ## Look up known weaknesses of the packages in requirements.lock
 	@$(PIP) install 'pip-audit>=2.9,<3'

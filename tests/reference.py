@@ -20,6 +20,9 @@ from tests.test_structure import FLOORS
 ROOT = Path(__file__).parent.parent
 ENVIRONMENT = ROOT / ".env.example"
 
+#: What `.env.example` sets to another value than the default.
+DEFAULTS = {"CERTWORKER_AUTHORITY": "auto"}
+
 #: The groups of settings, each with the beginnings of its variables.
 GROUPS = {
     "Start": ("_APP_ENV", "_APP_DOMAIN=", "_APP_EMAIL_CERTIFICATES", "_APP_SYSTEM_SECURITY_EMAIL"),
@@ -69,7 +72,8 @@ def variables() -> Iterator[tuple[str, str, str]]:
         if variable := re.fullmatch(r"#? ?(\w+)=(.*)", line):
             meaning = " ".join(sentence) or meaning
             sentence = []
-            yield variable[1], variable[2] if line.startswith("#") else "", meaning
+            default = variable[2] if line.startswith("#") else DEFAULTS.get(variable[1], "")
+            yield variable[1], default, meaning
         elif line.startswith("# "):
             sentence.append(line.removeprefix("# "))
         else:

@@ -5,6 +5,7 @@ The files that make the containers: what can be known of them without an engine.
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import tomllib
 from hashlib import sha256
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from certworker.settings import load, variables
 from certworker.version import __version__
 from image import digests
 from tests.test_structure import LIBRARIES
@@ -142,6 +144,21 @@ class TestTheCompany:
             assert service["read_only"] is True
             assert re.fullmatch(r"\d+[mg]", service["mem_limit"])
             assert 0 < service["pids_limit"] <= 2048
+
+    def test_logs_are_rotated(self, compose: Any) -> None:
+        """
+        A log without a limit fills the disk.
+        """
+        for service in compose["services"].values():
+            assert service["logging"]["driver"] == "json-file"
+            assert set(service["logging"]["options"]) == {"max-size", "max-file"}
+
+    def test_the_worker_starts_when_redis_answers(self, compose: Any) -> None:
+        """
+        A start has no errors that pass by themselves.
+        """
+        assert compose["services"][WORKER]["depends_on"] == {"redis": {"condition": "service_healthy"}}
+        assert compose["services"]["redis"]["healthcheck"]["test"] == ["CMD", "redis-cli", "ping"]
 
     def test_redis_refuses_before_the_kernel_kills_it(self, compose: Any) -> None:
         """
@@ -381,6 +398,43 @@ class TestTheGuide:
         targets = re.findall(r"\]\((?!https?://)([^)#]+)", self.PAGE.read_text())
 
         assert [] == [target for target in targets if not (self.PAGE.parent / target).exists()]
+
+    def test_its_example_of_a_secret_is_whole(self) -> None:
+        """
+        The setting, the secret of the service and the file have the same name.
+        """
+        blocks = re.findall(r"```yaml\n(.*?)```", self.PAGE.read_text(), re.S)
+        (example,) = (block for block in map(yaml.safe_load, blocks) if "secrets" in block)
+        service = example["services"][WORKER]
+        variable, _, path = service["environment"][0].partition("=")
+
+        assert variable in variables()
+        assert [path.removeprefix("/run/secrets/")] == service["secrets"] == list(example["secrets"])
+
+
+class TestTheFirstTry:
+    def test_it_is_at_the_staging_ca(self) -> None:
+        """
+        A newcomer's mistakes use up the limits of a CA that has generous ones.
+        """
+        values = dict(re.findall(r"^(\w+)=(.*)$", (TOP / ".env.example").read_text(), re.M))
+
+        assert load(values).authority.label == "letsencrypt-staging"
+
+    def test_its_commands_lead_to_the_files_that_compose_reads(self, tmp_path: Path) -> None:
+        """
+        The first block of the page, in a copy of the project.
+        """
+        page = (TOP / "docs" / "getting-started" / "docker.md").read_text()
+        commands = re.findall(r"```sh\n(.*?)```", page, re.S)[0]
+        shutil.copytree(TOP / "contrib" / "standalone", tmp_path / "contrib" / "standalone")
+        shutil.copy(TOP / ".env.example", tmp_path)
+        subprocess.run(["sh", "-e", "-c", commands], cwd=tmp_path, check=True, capture_output=True)
+        settings = (tmp_path / ".env").read_text().splitlines()
+
+        assert settings[-1] == "COMPOSE_FILE=docker-compose.standalone.yml"
+        assert (TOP / settings[-1].partition("=")[2]).is_file()
+        assert (tmp_path / "secrets" / "redis-users.acl").is_file()
 
 
 class TestTheBounds:

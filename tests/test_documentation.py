@@ -222,7 +222,7 @@ def commands_of_certworker(page: Path) -> list[str]:
     prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
     indented = re.findall(r"^ {4}(.*)$", prose, re.MULTILINE)
     lines = "\n".join(shell + indented).splitlines()
-    commands = [re.match(r"(?:.* exec .*?|\s*)\b(certworker [a-z-].*)", line) for line in lines]
+    commands = [re.match(r"(?:.* exec (?:-\S+ )*\S+ |\s*)\b(certworker [a-z-].*)", line) for line in lines]
     return [found[1] for found in commands if found] + re.findall(r"`(certworker [a-z-][^`|…\[]*)`", prose)
 
 

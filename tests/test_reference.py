@@ -5,7 +5,8 @@ The generated tables of the reference.
 from __future__ import annotations
 
 from certworker.cli import COMMANDS
-from tests.reference import GROUPS, cell, commands, settings, variables
+from certworker.settings import load
+from tests.reference import DEFAULTS, GROUPS, cell, commands, settings, variables
 
 
 class TestSettings:
@@ -17,6 +18,12 @@ class TestSettings:
 
         assert len(names) > 40
         assert [1] * len(names) == [settings().count(f"| `{name}` |") for name in names]
+
+    def test_what_is_set_to_another_value_has_its_default(self) -> None:
+        """
+        The file begins with the staging CA; the table has what a worker does without the variable.
+        """
+        assert load(DEFAULTS) == load({})
 
     def test_each_variable_has_a_meaning(self) -> None:
         """

@@ -1,0 +1,251 @@
+"""
+The compose file for certworker without Appwrite, and the secrets that it mounts.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from redis import Redis
+from redis.exceptions import NoPermissionError
+
+from tests.servers.redis import RedisServer
+
+TOP = Path(__file__).parents[2]
+FILE = TOP / "docker-compose.standalone.yml"
+ROUTES = TOP / "traefik" / "standalone.yml"
+GUIDE = TOP / "docs" / "guides" / "redis.md"
+HERE = TOP / "contrib" / "standalone"
+
+#: Where compose mounts a secret.
+MOUNTED = "/run/secrets/"
+
+
+@pytest.fixture(scope="module")
+def services() -> Any:
+    """
+    The services of the file.
+    """
+    return yaml.safe_load(FILE.read_text())["services"]
+
+
+@pytest.fixture(scope="module")
+def routes() -> Any:
+    """
+    Traefik's dynamic configuration.
+    """
+    return yaml.safe_load(ROUTES.read_text())["http"]
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Path:
+    """
+    The directory that the script makes in a copy of the project.
+    """
+    shutil.copytree(HERE, tmp_path / "contrib" / "standalone")
+    make(tmp_path)
+    return tmp_path / "secrets"
+
+
+def make(project: Path) -> None:
+    """
+    Run the script in *project*.
+    """
+    subprocess.run([project / "contrib" / "standalone" / "make-secrets"], check=True, capture_output=True)
+
+
+class TestServices:
+    def test_no_name_is_appwrites(self) -> None:
+        """
+        A reader without Appwrite meets no name of it, but the prefix of some settings.
+        """
+        document = yaml.safe_load(FILE.read_text())
+        names = {*document["services"], *document["volumes"], *document["networks"], *document["configs"]}
+
+        assert not {name for name in names if "appwrite" in name}
+
+    def test_images_and_limits_are_those_of_the_other_file(self, services: Any) -> None:
+        """
+        Both files run the same programs with the same rights.
+        """
+        other = yaml.safe_load((TOP / "docker-compose.yml").read_text())["services"]
+        kept = (
+            "image",
+            "user",
+            "mem_limit",
+            "pids_limit",
+            "read_only",
+            "cap_drop",
+            "security_opt",
+            "logging",
+        )
+        twins = {
+            "redis": "redis",
+            "routes": "traefik-routes",
+            "traefik": "traefik",
+            "certworker": "appwrite-worker-certificates",
+        }
+
+        for name, twin in twins.items():
+            assert {key: services[name].get(key) for key in kept} == {
+                key: other[twin].get(key) for key in kept
+            }
+        assert services["traefik"]["command"] == other["traefik"]["command"]
+
+    def test_the_application_may_do_no_more_than_it_needs(self, services: Any) -> None:
+        """
+        It has the rights of the others, and no way to Redis.
+        """
+        app = services["app"]
+
+        assert (app["read_only"], app["cap_drop"]) == (True, ["ALL"])
+        assert app["networks"] == ["default"]
+        assert app["logging"] == services["redis"]["logging"]
+
+    def test_each_file_that_is_mounted_exists_or_is_made(self, secrets: Path) -> None:
+        """
+        Compose starts nothing if one is missing.
+        """
+        document = yaml.safe_load(FILE.read_text())
+        made = {f"./secrets/{path.name}" for path in secrets.iterdir()}
+
+        assert {each["file"] for each in document["secrets"].values()} == made
+        assert all((TOP / each["file"]).is_file() for each in document["configs"].values())
+
+    def test_the_worker_reads_the_password_that_is_mounted(self, services: Any) -> None:
+        """
+        The file of the setting is the file of the secret.
+        """
+        worker = services["certworker"]
+        environment = dict(entry.split("=", 1) for entry in worker["environment"])
+
+        assert [environment["_APP_REDIS_PASS_FILE"].removeprefix(MOUNTED)] == worker["secrets"]
+        assert worker["env_file"] == [".env"]
+
+    def test_each_directory_of_the_worker_is_a_volume(self, services: Any) -> None:
+        """
+        What is written anywhere else is lost with the container.
+        """
+        worker = services["certworker"]
+        mounted = dict(reversed(volume.split(":")) for volume in worker["volumes"])
+        directories = {
+            entry.split("=")[1] for entry in worker["environment"] if entry.split("=")[0].endswith("_DIR")
+        }
+
+        assert directories == set(mounted)
+        assert [volume.split(":")[:2] for volume in services["traefik"]["volumes"]] == [
+            [mounted[path], path] for path in ("/storage/certificates", "/storage/config")
+        ]
+
+    def test_redis_and_routes_are_ready_before_what_needs_them(self, services: Any) -> None:
+        """
+        A start has no errors that pass by themselves.
+        """
+        assert services["certworker"]["depends_on"] == {"redis": {"condition": "service_healthy"}}
+        assert services["traefik"]["depends_on"] == {
+            "routes": {"condition": "service_completed_successfully"}
+        }
+
+
+class TestRoutes:
+    def test_challenges_go_to_the_worker_and_all_else_to_the_application(
+        self, routes: Any, services: Any
+    ) -> None:
+        """
+        The addresses are those of the services, and only challenges are answered on port 80.
+        """
+        urls = {
+            name: routes["services"][router["service"]]["loadBalancer"]["servers"][0]["url"]
+            for name, router in routes["routers"].items()
+        }
+
+        assert urls == {
+            "acme-challenge": "http://certworker:8080",
+            "app": f"http://app:{services['app']['entrypoint'][-1]}",
+        }
+        assert routes["routers"]["acme-challenge"]["entryPoints"] == ["web"]
+        assert (routes["routers"]["app"]["entryPoints"], routes["routers"]["app"]["tls"]) == (
+            ["websecure"],
+            {},
+        )
+
+    def test_challenges_win_over_the_redirection(self, routes: Any, services: Any) -> None:
+        """
+        The CA asks on port 80 before there is a certificate for port 443.
+        """
+        options = dict(option[2:].split("=", 1) for option in services["traefik"]["command"])
+        redirection = int(options["entrypoints.web.http.redirections.entrypoint.priority"])
+
+        assert redirection < routes["routers"]["acme-challenge"]["priority"]
+
+    def test_the_routes_are_installed_where_traefik_reads_them(self, services: Any) -> None:
+        """
+        The service that installs them and Traefik agree about file and directory.
+        """
+        installed = services["routes"]
+
+        assert installed["entrypoint"][-2:] == [installed["configs"][0]["target"], "/storage/config/"]
+        assert "--providers.file.directory=/storage/config" in services["traefik"]["command"]
+
+
+class TestSecrets:
+    def test_containers_read_them_and_other_users_do_not(self, secrets: Path) -> None:
+        """
+        The containers have users of their own; no other user enters the directory.
+        """
+        assert secrets.stat().st_mode & 0o777 == 0o700
+        assert {path.stat().st_mode & 0o777 for path in secrets.iterdir()} == {0o644}
+
+    def test_a_second_run_changes_nothing(self, secrets: Path) -> None:
+        """
+        A new password would shut out the services that run.
+        """
+        before = {path.name: path.read_bytes() for path in secrets.iterdir()}
+        make(secrets.parent)
+
+        assert before == {path.name: path.read_bytes() for path in secrets.iterdir()}
+        assert len(set(before.values())) == 3
+
+    def test_the_rights_are_those_of_the_guide(self) -> None:
+        """
+        tests/test_security.py proves these lines with the worker and with producers.
+        """
+        guide = GUIDE.read_text()
+        users = dict(re.findall(r"^user (\w+) on #\w+ (.*)$", (HERE / "users.acl").read_text(), re.M))
+
+        assert users == {
+            user: re.search(rf"^{user} on >PASSWORD (.*)$", guide, re.M)[1]  # type: ignore[index]
+            for user in ("certworker", "producer")
+        }
+
+    def test_redis_lets_each_user_do_its_work(self, secrets: Path, services: Any, tmp_path: Path) -> None:
+        """
+        A real Redis with the options of the file; without a password it answers a ping and nothing else.
+        """
+        options = dict(pairwise(services["redis"]["command"][1:]))
+        assert options["--aclfile"].removeprefix(MOUNTED) in services["redis"]["secrets"]
+        server = RedisServer(tmp_path / "redis")
+        server.start("--aclfile", str(secrets / "redis-users.acl"), "--protected-mode", "no")
+        try:
+            anonymous = Redis(port=server.port)
+            worker, producer = (
+                Redis(port=server.port, username=user, password=(secrets / f"redis-{user}").read_text())
+                for user in ("certworker", "producer")
+            )
+
+            assert anonymous.ping()
+            with pytest.raises(NoPermissionError):
+                anonymous.get("certworker:agenda")
+            assert worker.set("certworker:test", 1)
+            with pytest.raises(NoPermissionError):
+                producer.get("certworker:test")
+            assert producer.hset("rq:job:issue-producer-1", "status", "queued")
+        finally:
+            server.kill()
