@@ -25,13 +25,13 @@ from certworker.issuance.service import CertificateIssuance
 from certworker.job_slot import JobSlot
 from certworker.notify.notifier import Notifier
 from certworker.observability.event_publisher import EventPublisher
-from certworker.observability.metrics import Metrics
+from certworker.observability.metrics import Counted, Metrics
 from certworker.preflight.checkers import build_preflight
 from certworker.preflight.runner import PreflightRunner
 from certworker.preflight.settling import Settling
 from certworker.redis.failures import address_of
 from certworker.renewal.agenda import Agenda
-from certworker.renewal.domain_status import list_status
+from certworker.renewal.domain_status import STATES, list_status
 from certworker.renewal.expiry_alerts import ExpiryAlerts
 from certworker.renewal.policy import RenewalPolicy
 from certworker.renewal.reconciler import Reconciler
@@ -245,12 +245,12 @@ def _build_metrics(
 ) -> Metrics:
     metrics = Metrics()
 
-    def certificates() -> Iterator[tuple[str, float | None]]:
+    def certificates() -> Iterator[Counted]:
         now = now_in_utc()
         for each in list_status(agenda, records, volume, now):
-            yield each.state, each.share_left(now)
+            yield Counted(each.state, each.share_left(now), each.not_after)
 
-    metrics.watch(queue_jobs=waiting, certificates=certificates)
+    metrics.watch(queue_jobs=waiting, certificates=certificates, states=STATES)
     return metrics
 
 

@@ -8,6 +8,7 @@ The metrics, as Prometheus reads them (https://prometheus.io/docs/practices/nami
     certworker_queue_jobs                              jobs that wait
     certworker_certificates{state}                     names by the state of their record
     certworker_failed_certificates{certificate}        names whose last attempt failed: `valid` or `none`
+    certworker_earliest_not_after_timestamp_seconds    when the first certificate in service ends
     certworker_certificate_remaining_ratio             names by the share of their certificate's life left
     certworker_loop_silence_seconds{loop}              since a loop of the worker made progress
     certworker_loop_stalled{loop}                      1: it makes no progress; 0: it does
@@ -19,7 +20,9 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.core import (
@@ -42,6 +45,18 @@ MAX_COLLECT_SHARE = 1 / 20
 
 #: Expired, loudly overdue, overdue, due, young (see :mod:`certworker.renewal.timing`).
 REMAINING_RATIO_BUCKETS = (0.0, 0.1, 0.2, 1 / 3, 0.5, 1.0)
+
+
+class Counted(NamedTuple):
+    """
+    One name, as it is counted.
+    """
+
+    state: str
+    #: Of its certificate's life: 1 is new, 0 or less has expired; None: it has no certificate.
+    share_left: float | None
+    #: The end of that life.
+    not_after: datetime | None = None
 
 
 class Metrics:
@@ -79,17 +94,18 @@ class Metrics:
         self,
         *,
         queue_jobs: Callable[[], int],
-        certificates: Callable[[], Iterable[tuple[str, float | None]]],
+        certificates: Callable[[], Iterable[Counted]],
+        states: Sequence[str],
     ) -> None:
         """
         Ask these at a scrape. Where one fails (Redis is away), its metrics are absent, the others stay.
 
         Args:
             queue_jobs: How many jobs wait on the queue.
-            certificates: For each name, its state and the share of its certificate's life that is left:
-                1 is new, 0 or less has expired, None has no certificate.
+            certificates: Every name.
+            states: Those that a name may have. One that no name has is 0: an absent series raises no alert.
         """
-        self._registry.register(_CertificateCollector(queue_jobs, certificates))
+        self._registry.register(_CertificateCollector(queue_jobs, certificates, states))
 
     def watch_loops(self, heartbeats: Heartbeats) -> None:
         """
@@ -128,10 +144,12 @@ class _CertificateCollector:
     def __init__(
         self,
         queue_jobs: Callable[[], int],
-        certificates: Callable[[], Iterable[tuple[str, float | None]]],
+        certificates: Callable[[], Iterable[Counted]],
+        states: Sequence[str],
     ) -> None:
         self._queue_jobs = queue_jobs
         self._certificates = certificates
+        self._states = states
         self._counted: list[Metric] = []
         self._count_again = 0.0
 
@@ -159,20 +177,29 @@ class _CertificateCollector:
         return self._counted
 
     def _count(self) -> list[Metric]:
-        states: Tally[str] = Tally()
+        states = Tally(dict.fromkeys(self._states, 0))
         failed = {"valid": 0, "none": 0}
         shares: list[float] = []
-        for state, share in self._certificates():
+        earliest: datetime | None = None
+        for state, share, not_after in self._certificates():
             states[state] += 1
             if state == "failed":
                 failed["valid" if share is not None and share > 0 else "none"] += 1
             if share is not None:
                 shares.append(share)
+            if not_after is not None:
+                earliest = min(earliest or not_after, not_after)
         by_state = GaugeMetricFamily(
             "certworker_certificates", "Names by the state of their record.", labels=["state"]
         )
         for state, count in sorted(states.items()):
             by_state.add_metric([state], count)
+        first_end = GaugeMetricFamily(
+            "certworker_earliest_not_after_timestamp_seconds",
+            "When the first certificate in service ends, in seconds since 1970.",
+        )
+        if earliest is not None:
+            first_end.add_metric([], earliest.timestamp())
         by_certificate = GaugeMetricFamily(
             "certworker_failed_certificates",
             "Names whose last attempt failed, by the certificate in service: valid, or none that is valid.",
@@ -187,4 +214,4 @@ class _CertificateCollector:
             buckets=[*buckets, ("+Inf", len(shares))],
             gsum_value=sum(shares),
         )
-        return [by_state, by_certificate, remaining]
+        return [by_state, by_certificate, first_end, remaining]

@@ -5,12 +5,16 @@ The metrics, as Prometheus reads them.
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime, timedelta
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from certworker.observability.metrics import Metrics
+from certworker.observability.metrics import Counted, Metrics
+from certworker.renewal.domain_status import STATES
 from certworker.supervision import Heartbeat, Heartbeats
 from certworker.version import __version__
+
+NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
@@ -74,10 +78,11 @@ class TestStanding:
         """
         Only a failure without a valid certificate is an alarm; both series are there from the start.
         """
-        states = [("failed", 0.4), ("failed", -0.1), ("failed", None), ("valid", 0.9), ("expired", -1.0)]
+        shares = [("failed", 0.4), ("failed", -0.1), ("failed", None), ("valid", 0.9), ("expired", -1.0)]
+        states = [Counted(*each) for each in shares]
         metrics, nothing = Metrics(), Metrics()
-        metrics.watch(queue_jobs=lambda: 0, certificates=lambda: states)
-        nothing.watch(queue_jobs=lambda: 0, certificates=list)
+        metrics.watch(queue_jobs=lambda: 0, certificates=lambda: states, states=())
+        nothing.watch(queue_jobs=lambda: 0, certificates=list, states=())
 
         for found, valid, none in ((samples(metrics), 1, 2), (samples(nothing), 0, 0)):
             assert valid == found["certworker_failed_certificates", (("certificate", "valid"),)]
@@ -90,7 +95,7 @@ class TestStanding:
         """
         waiting = [3]
         metrics = Metrics()
-        metrics.watch(queue_jobs=waiting.pop, certificates=list)
+        metrics.watch(queue_jobs=waiting.pop, certificates=list, states=())
 
         assert samples(metrics)["certworker_queue_jobs", ()] == 3
 
@@ -99,8 +104,9 @@ class TestStanding:
         "Does any certificate end soon?" is the one question everybody asks.
         """
         metrics = Metrics()
-        standing = [("issued", 0.9), ("issued", 0.15), ("failed", -0.5), ("failed", None)]
-        metrics.watch(queue_jobs=lambda: 0, certificates=lambda: standing)
+        shares = [("issued", 0.9), ("issued", 0.15), ("failed", -0.5), ("failed", None)]
+        standing = [Counted(*each) for each in shares]
+        metrics.watch(queue_jobs=lambda: 0, certificates=lambda: standing, states=())
         found = samples(metrics)
 
         assert found["certworker_certificates", (("state", "issued"),)] == 2
@@ -110,19 +116,46 @@ class TestStanding:
         assert found[remaining, (("le", "0.2"),)] == 2
         assert found[remaining, (("le", "+Inf"),)] == 3
 
+    def test_the_end_of_the_first_certificate(self) -> None:
+        """
+        It is absent without a certificate: 0 would be the year 1970, and an alert.
+        """
+        metrics, nothing = Metrics(), Metrics()
+        ends = [None, NOW + timedelta(days=9), NOW, NOW + timedelta(days=1)]
+        metrics.watch(
+            queue_jobs=lambda: 0, certificates=lambda: [Counted("valid", 0.5, end) for end in ends], states=()
+        )
+        nothing.watch(queue_jobs=lambda: 0, certificates=list, states=())
+        name = ("certworker_earliest_not_after_timestamp_seconds", ())
+
+        assert samples(metrics)[name] == NOW.timestamp()
+        assert name not in samples(nothing)
+
+    def test_a_state_that_no_name_has_is_zero(self) -> None:
+        """
+        An alert on a series that does not exist never fires, and a graph has a gap.
+        """
+        metrics = Metrics()
+        metrics.watch(queue_jobs=lambda: 0, certificates=lambda: [Counted("valid", 0.5)], states=STATES)
+        found = samples(metrics)
+
+        assert {state: 1 if state == "valid" else 0 for state in STATES} == {
+            state: found["certworker_certificates", (("state", state),)] for state in STATES
+        }
+
     def test_a_slow_count_is_not_made_at_every_scrape(self) -> None:
         """
         Somebody who reloads a dashboard must not slow the issuing of certificates.
         """
         counts = []
 
-        def slow() -> list[tuple[str, float | None]]:
+        def slow() -> list[Counted]:
             time.sleep(0.05)
             counts.append(1)
-            return [("issued", 1.0)]
+            return [Counted("issued", 1.0)]
 
         metrics = Metrics()
-        metrics.watch(queue_jobs=lambda: 0, certificates=slow)
+        metrics.watch(queue_jobs=lambda: 0, certificates=slow, states=())
         first, second = samples(metrics), samples(metrics)
 
         assert len(counts) == 1
@@ -138,7 +171,7 @@ class TestStanding:
 
         metrics = Metrics()
         metrics.job("failed", "redis.unreachable", 1)
-        metrics.watch(queue_jobs=away, certificates=list)
+        metrics.watch(queue_jobs=away, certificates=list, states=())
         found = samples(metrics)
 
         assert ("certworker_queue_jobs", ()) not in found
@@ -149,7 +182,7 @@ class TestStanding:
         A dashboard shows which hosts still run the old one.
         """
         metrics = Metrics()
-        metrics.watch(queue_jobs=lambda: 0, certificates=list)
+        metrics.watch(queue_jobs=lambda: 0, certificates=list, states=())
 
         assert samples(metrics)["certworker_build_info", (("version", __version__),)] == 1
 
@@ -165,7 +198,7 @@ class TestNaming:
         """
         metrics = Metrics()
         metrics.job("issued", "", 1)
-        metrics.watch(queue_jobs=lambda: 0, certificates=lambda: [("issued", 1.0)])
+        metrics.watch(queue_jobs=lambda: 0, certificates=lambda: [Counted("issued", 1.0, NOW)], states=())
 
         for family in text_string_to_metric_families(metrics.render().decode()):
             assert family.name.startswith("certworker_")
