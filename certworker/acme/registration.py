@@ -89,7 +89,8 @@ class AccountRegistration:
             AccountKeyUnreadable: The key is damaged.
             ExternalAccountRequired: A new one would have to be bound, and nothing is set for that.
         """
-        if self._files.read() is None:
+        account = self._files.read()
+        if account is None or account.url is None:
             self._refuse_unbound()
 
     def ensure(self) -> Account:

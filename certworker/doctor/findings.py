@@ -95,7 +95,7 @@ class Section:
         if answered.failure:
             yield self.failure(subject, answered.failure)
         elif seen and not answered.warnings:
-            yield self.ok(subject, seen)
+            yield (self.skip if answered.is_skipped else self.ok)(subject, seen)
         for number, remark in enumerate(answered.warnings):
             # A line that all is well beside a warning about the same subject would contradict it.
             first = f"{seen}; " if seen and not number and not answered.failure else ""

@@ -39,8 +39,11 @@ class InvalidSettings(ConfigurationFailure):
 
 class NotProduction(ConfigurationFailure):
     code = "config.not_production"
-    message_template = "{authority} is a public CA, but _APP_ENV is not production."
-    remedy_template = "Set _APP_ENV=production in .env, then run: docker compose up -d"
+    message_template = "{authority} counts as a public CA, and _APP_ENV is not production."
+    remedy_template = (
+        "Set _APP_ENV=production in .env, or CERTWORKER_PRIVATE_NETWORK=true if it is a CA of your own. "
+        "Then run: docker compose up -d"
+    )
 
 
 class EmailMissing(ConfigurationFailure):

@@ -5,7 +5,7 @@ What every failure has: a code, a sentence, a remedy, a retry policy and a sever
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import Any, ClassVar, Self
@@ -128,6 +128,20 @@ class CertworkerError(Exception):
         if self.retry is Retry.CA:
             self.retry = Retry.PREFLIGHT
         return self
+
+    def add_finding(self, findings: Sequence[CertworkerError]) -> None:
+        """
+        Add what preflight had found before the CA refused: the finding with this code, else the first one.
+
+        A check of certworker often knows the record or the address that the CA does not name.
+        """
+        same = (finding for finding in findings if finding.code == self.code)
+        finding = next(same, findings[0] if findings else None)
+        if finding is None:
+            return
+        self.message = f"{self.message} Preflight found [{finding.code}]: {finding.message}"
+        own = "" if finding.code == self.code else f"{self.remedy} · "
+        self.remedy = own + finding.remedy
 
     def __reduce__(self) -> tuple[Any, ...]:
         # An exception is copied and pickled by its arguments, which are given by keyword here.

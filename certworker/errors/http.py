@@ -131,7 +131,7 @@ class HttpSluggish(HttpSlow):
 
 class AnotherServer(HttpNotFound):
     """
-    Our own side has the answer, and the address leads other_ca_may_issue.
+    Our own side has the answer, and the address leads elsewhere.
     """
 
     message_template = "Another server answers for {name} at {address} (404); {inside} has the answer."

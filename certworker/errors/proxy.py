@@ -58,7 +58,7 @@ class ProxyUnreachable(CertworkerError):
     code = "proxy.unreachable"
     message_template = "Nobody could be asked at {proxy} which certificate is shown there: {reason}."
     remedy_template = (
-        "See that Traefik runs: docker compose ps traefik. If it speaks TLS other_ca_may_issue, set "
+        "See that Traefik runs: docker compose ps traefik. If it speaks TLS elsewhere, set "
         "CERTWORKER_PROXY_ADDRESS to that address, or to off"
     )
     retry = Retry.CONFIG

@@ -8,8 +8,8 @@ calls another.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -51,8 +51,8 @@ class CertificateIssuance:
     """
 
     issuers: Sequence[Issuer]
-    #: Called with the names, `renewing` and `slot`, it raises why the CA would refuse.
-    preflight: Callable[..., None]
+    #: Called with the names, `renewing` and `slot`, it raises why the CA would refuse. It returns warnings.
+    preflight: Callable[..., Sequence[CertworkerError]]
     #: When a certificate is renewed, and looked at next.
     decide: Callable[[CertificateMetadata, datetime], RenewalDecision]
     certificates: CertificateStore
@@ -104,16 +104,17 @@ class CertificateIssuance:
         if beside:
             others = ", ".join(beside)
             _log_step(names, "validate", f"its certificate is also for {others}: they are renewed together")
-        self.preflight(names, renewing=current is not None, slot=self.slot())
+        findings = self.preflight(names, renewing=current is not None, slot=self.slot())
 
         validity = current.metadata.validity if current else None
         failover = Failover(self.issuers, names, self.clock(), validity)
-        for issuer in failover:
-            with failover.attempt():
-                certificate = self._obtain(
-                    names, standing, issuer, force=force, use_full_quota=use_full_quota
-                )
-                break
+        with _explained_by(findings):
+            for issuer in failover:
+                with failover.attempt():
+                    certificate = self._obtain(
+                        names, standing, issuer, force=force, use_full_quota=use_full_quota
+                    )
+                    break
         stored = self.certificates.store(
             certificate, authority=issuer.ca.label, kind=issuer.ca.kind, token=lease.token
         )
@@ -223,6 +224,19 @@ class CertificateIssuance:
         if self.attempts.succeeded(facts, lease, next_check) and state == "issued":
             self.attempts.tidy(partial(self._forget, stored))
         return Outcome(state, facts, next_check)
+
+
+@contextmanager
+def _explained_by(findings: Sequence[CertworkerError]) -> Iterator[None]:
+    """
+    Add what preflight had found to a refusal of the CA within the block.
+    """
+    try:
+        yield
+    except CertworkerError as failure:
+        if failure.problem:
+            failure.add_finding(findings)
+        raise
 
 
 def _log_step(names: tuple[str, ...], event: str, text: str) -> None:

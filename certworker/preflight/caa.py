@@ -80,7 +80,7 @@ def check_caa(question: CheckContext, issuers: Callable[[], Sequence[CaaIssuer]]
             are records.
     """
     if _unanswered(question.records):
-        return CheckResult.passed("CAA could not be asked")
+        return CheckResult.skipped("CAA could not be asked")
     for found in question.records.caa:
         if found.error:
             return CheckResult.fail(
@@ -111,7 +111,7 @@ def _judged(name: str, found: CaaSet, issuer: CaaIssuer) -> CheckResult:
     if not issue:
         return CheckResult.passed("CAA open")
     if not issuer.identities:
-        return CheckResult.passed("CAA not checked, as the CA does not say what it is called there")
+        return CheckResult.skipped("CAA not checked, as the CA does not say what it is called there")
     identity = issuer.identities[0]
     permissions, odd = _read(issue)
     remarks = [CaaSyntax(owner=found.owner, record=f'issue "{value}"', identity=identity) for value in odd]

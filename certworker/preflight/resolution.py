@@ -55,7 +55,7 @@ def check_resolution(
             detail=_what_is_there(records.view),
             expected=", ".join(ours) or UNKNOWN_ADDRESS,
         )
-        return CheckResult.passed("no address known here", absent) if private else CheckResult.fail(absent)
+        return CheckResult.passed("", absent) if private else CheckResult.fail(absent)
     refused = [] if private else [each for each in records.addresses if not is_public(ip_address(each))]
     remarks = [] if private else list(_remarks(records))
     if refused:
@@ -75,7 +75,7 @@ def _unanswered(records: DnsRecords) -> CheckResult:
         silent = ContainerResolver(
             host=records.name, reason=f"{', '.join(view.server for view in records.resolvers)} gave no answer"
         )
-        return CheckResult.passed("DNS could not be asked", silent)
+        return CheckResult.skipped("DNS could not be asked", silent)
     if records.bogus:
         return CheckResult.fail(_broken_dnssec(records))
     if records.authoritative and all(view.error == SILENT for view in records.authoritative):

@@ -43,6 +43,8 @@ class CheckResult:
     warnings: tuple[CertworkerError, ...] = ()
     #: A nonce of our own came back, as the CA's will: what others only suspect does not count against that.
     is_proof: bool = False
+    #: Nothing was learnt: the check could not be made.
+    is_skipped: bool = False
 
     @classmethod
     def passed(cls, seen: str, *remarks: CertworkerError) -> CheckResult:
@@ -50,6 +52,13 @@ class CheckResult:
         Nothing speaks against it.
         """
         return cls(Outcome.PASS, seen, warnings=remarks)
+
+    @classmethod
+    def skipped(cls, seen: str, *remarks: CertworkerError) -> CheckResult:
+        """
+        The check could not be made, which speaks against nothing.
+        """
+        return cls(Outcome.PASS, seen, warnings=remarks, is_skipped=True)
 
     @classmethod
     def proven(cls, seen: str, *remarks: CertworkerError) -> CheckResult:

@@ -91,7 +91,9 @@ class PreflightRunner:
         self._answers = ThreadPoolExecutor(threads, thread_name_prefix="checks")
         self._kept: TtlCache[tuple[str, bool], tuple[Found, ...]] = TtlCache()
 
-    def __call__(self, names: Sequence[str], *, renewing: bool = False, slot: JobSlot = NO_SLOT) -> None:
+    def __call__(
+        self, names: Sequence[str], *, renewing: bool = False, slot: JobSlot = NO_SLOT
+    ) -> tuple[CertworkerError, ...]:
         """
         Make sure that the CA would say yes to *names*, as far as can be told from here.
 
@@ -99,20 +101,27 @@ class PreflightRunner:
             renewing: A certificate of theirs works, so that a no is but a likely no, and is not waited for.
             slot: Of the job that calls; it is released while failed checks are repeated after a start.
 
+        Returns:
+            What was found about the names and logged as warnings, the worst first: the likely causes of a
+            refusal.
+
         Raises:
             CertworkerError: It would say no; or probably, and was asked within the day.
             redis.RedisError: A check needs Redis, and Redis failed. No result is cached.
         """
-        warnings = self._decide(names[0], self.examine_machine(), renewing=False)
+        of_the_machine = self._decide(names[0], self.examine_machine(), renewing=False)
         about_names = self._examine_settled(names, renewing, slot)
+        findings: list[CertworkerError] = []
         for name, found in zip(names, about_names, strict=True):
-            warnings += self._decide(name, found, renewing=renewing)
+            findings += self._decide(name, found, renewing=renewing)
+        warnings = len(of_the_machine) + len(findings)
         logger.info(
             "preflight %s (%s)",
             f"passed with {warnings} {'warning' if warnings == 1 else 'warnings'}" if warnings else "ok",
             ", ".join(each.verdict.evidence for each in about_names[0] if each.verdict.evidence),
             extra={"domain": names[0], "event": "preflight"},
         )
+        return tuple(findings)
 
     def examine_machine(self) -> tuple[Found, ...]:
         """
@@ -199,9 +208,9 @@ class PreflightRunner:
         self._kept.put(key, found, PASS_TTL_SECONDS if well else FAIL_TTL_SECONDS)
         return found
 
-    def _decide(self, name: str, found: Sequence[Found], *, renewing: bool) -> int:
+    def _decide(self, name: str, found: Sequence[Found], *, renewing: bool) -> list[CertworkerError]:
         """
-        Raise why the CA is not asked, or return how many warnings were logged.
+        Raise why the CA is not asked, or return what was logged as warnings, the worst first.
         """
         verdicts = [each.verdict for each in found]
         remarked = [remark for verdict in verdicts for remark in verdict.warnings]
@@ -219,7 +228,7 @@ class PreflightRunner:
             raise copy([*certain, *doubts][0])
         for doubt in doubts:
             _warn(name, doubt, "" if proven else " · the CA is asked all the same, once a day")
-        return len(remarked) + len(doubts)
+        return [*doubts, *remarked]
 
 
 def _in_time(examined: Future[tuple[Found, ...]], deadline: float) -> tuple[Found, ...]:
@@ -228,7 +237,7 @@ def _in_time(examined: Future[tuple[Found, ...]], deadline: float) -> tuple[Foun
     try:
         return examined.result(patience)
     except TimeoutError:
-        return (Found("all", CheckResult.passed("no check ended in time")),)
+        return (Found("all", CheckResult.skipped("no check ended in time")),)
 
 
 def _answer(check: Check | MachineCheck, future: Future[CheckResult], deadline: float) -> CheckResult:
@@ -237,14 +246,14 @@ def _answer(check: Check | MachineCheck, future: Future[CheckResult], deadline: 
     except CertworkerError as failure:
         return CheckResult.fail(failure)
     except TimeoutError:
-        return CheckResult.passed(f"{check.name} not checked in time")
+        return CheckResult.skipped(f"{check.name} not checked in time")
     except RedisError:
         # The check shares its token through Redis. The job needs Redis as well, and reports the reason.
         raise
     except Exception as fault:
         # A fault of ours in a check is no reason to leave a site without a certificate.
         log_unexpected(f"the check of {check.name}", fault)
-        return CheckResult.passed(f"{check.name} not checked")
+        return CheckResult.skipped(f"{check.name} not checked")
 
 
 def _warn(name: str, failure: CertworkerError, outlook: str) -> None:

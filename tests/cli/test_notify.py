@@ -58,7 +58,7 @@ class TestNotify:
 
     def test_without_a_channel_it_is_wrong_usage(self, worker: WorkerProcess) -> None:
         """
-        A success would mean that somebody is notified.
+        A success would mean that people are notified.
         """
         ended = worker.command("notify", "test")
 

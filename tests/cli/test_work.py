@@ -4,6 +4,7 @@ The worker's start and end.
 
 from __future__ import annotations
 
+import shutil
 import signal
 import threading
 import time
@@ -18,6 +19,7 @@ from certworker.preflight.settling import SETTLING_SECONDS
 from certworker.settings import load
 from certworker.state.schema import KEY, SCHEMA
 from certworker.worker.producer import request_certificate
+from tests.servers.mail import MailReceiver
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.web import WebServer, response
@@ -273,6 +275,51 @@ class TestThreads:
         assert lines == len(caplog.records)
         assert lines == caplog.text.count("unexpected error in the thread the-job")
         assert lines == caplog.text.count("ValueError: odd")
+
+
+class TestDirectories:
+    def test_those_that_are_missing_are_made_without_a_warning(self, worker: WorkerProcess) -> None:
+        """
+        A warning about a directory that is made and used would be wrong a moment later.
+        """
+        missing = [
+            worker.environment[f"CERTWORKER_{each}_DIR"] for each in ("CERTIFICATES", "CONFIG", "STATE")
+        ]
+        for directory in missing:
+            shutil.rmtree(directory, ignore_errors=True)
+        worker.start()
+        worker.wait_for_line("machine: ")
+
+        assert all(Path(directory).is_dir() for directory in missing)
+        assert "There is no such directory" not in worker.log
+
+
+class TestFirstFailure:
+    def test_a_name_without_address_names_the_record_to_create(self, worker: WorkerProcess) -> None:
+        """
+        The last line of the job, the status and the mail have the cause and the finding of preflight.
+        """
+        name = "nothere.newbie.internal"
+        with MailReceiver() as receiver:
+            worker.environment |= {
+                "_APP_EMAIL_CERTIFICATES": "ops@shop.dev",
+                "_APP_SMTP_HOST": "127.0.0.1",
+                "_APP_SMTP_PORT": str(receiver.port),
+            }
+            worker.start()
+            worker.wait_for_line("main.localhost: DONE")
+            asked = worker.command("request", "--wait", name)
+            last = worker.wait_for_line(f"{name}: NOT ISSUED")
+            status = worker.command("status", name).stdout
+            mail = wait_until(lambda: next(iter(receiver.mails), None), lambda: worker.log)
+
+        part = mail.get_body(("plain",))
+        assert part
+        for text in (asked.stdout + asked.stderr, last, status, part.get_content()):
+            assert "[dns.no_record]" in text
+            assert f"Preflight found [dns.no_record]: {name} has neither an A nor an AAAA record" in text
+            assert f"Create the record: {name}. A " in text
+        assert "preflight ok" not in "".join(line for line in worker.log.splitlines() if name in line)
 
 
 class TestSignals:

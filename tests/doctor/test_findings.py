@@ -58,6 +58,14 @@ class TestSection:
             (Verdict.WARN, CLOUDFLARE.message),
         ] == [(finding.verdict, finding.text) for finding in findings]
 
+    def test_a_check_that_could_not_be_made_is_skipped(self) -> None:
+        """
+        Nothing was asked, so nothing is well.
+        """
+        (finding,) = SECTION.from_check("port 80", Answered.skipped("port 80 not asked: no address"))
+
+        assert (Verdict.SKIPPED, "not asked: no address") == (finding.verdict, finding.text)
+
     def test_a_check_that_says_nothing_has_no_line(self) -> None:
         """
         It did not apply.

@@ -11,6 +11,7 @@ from datetime import timedelta
 import pytest
 
 from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
 from certworker.doctor.findings import Finding, Verdict
 from certworker.doctor.network import (
     SLOW_SECONDS,
@@ -47,6 +48,19 @@ def only(findings: Iterable[Finding]) -> Finding:
 
 
 class TestAuthority:
+    def test_one_that_wants_a_binding_that_is_not_set_is_a_failure(
+        self, app: App, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        No account can be made there, so that every job would fail.
+        """
+        authority.policy.external_accounts["kid-1"] = b"secret" * 6
+        (found,) = probe_directories([(issuer.ca, issuer.client) for issuer in app.issuers])
+        finding = certificate_authority(found)
+
+        assert (Verdict.FAIL, "acct.eab") == (finding.verdict, finding.code)
+        assert "CERTWORKER_EAB_KID" in finding.remedy
+
     def test_one_that_answers_is_well(self, reached: DirectoryProbe) -> None:
         """
         With the time that it took.

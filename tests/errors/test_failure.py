@@ -125,7 +125,7 @@ class TestCertworkerError:
         failure = UserActionRequired(authority="The CA", detail=detail, url="https://ca.example/42")
 
         assert end in str(failure)
-        # Whoever joins the two parts has the same sentence: a line of the log, a record, a notification.
+        # A line of the log, a record and a notification join the two parts by a space.
         assert str(failure) == f"[{failure.code}] {failure.message} {failure.remedy}"
 
     def test_it_is_json_with_the_words_of_the_ca(self) -> None:

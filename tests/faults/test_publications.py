@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from redis import Redis
@@ -189,7 +190,7 @@ class TestFailures:
         asked, books = world.asked, world.books
         world.authority.stop()
 
-        def no_check(*_: object, **__: object) -> None:
+        def no_check(*_: object, **__: object) -> NoReturn:
             raise AssertionError("a check costs time, and may refuse what is there already")
 
         app = replace(world.app, issuance=replace(world.app.issuance, preflight=no_check))

@@ -16,7 +16,10 @@ from certworker.app import App
 from certworker.certificates import Certificate
 from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
+from certworker.errors.ca import CaUnreachable
 from certworker.errors.config import EmailMissing, NotProduction, WouldReplacePublic
+from certworker.errors.dns import NoRecord
+from certworker.errors.http import HttpSluggish
 from certworker.errors.worker import AlreadyInProgress
 from tests.app_fixture import open_app
 
@@ -238,6 +241,44 @@ class TestFailure:
         assert record.remedy
         assert record.next_check is not None
         assert record.next_check > app.clock()
+
+    @pytest.mark.parametrize("same", [True, False])
+    def test_what_preflight_had_found_is_part_of_a_refusal(self, app: App, same: bool) -> None:
+        """
+        Its remedy names the record to create; the CA does not know the address of this server.
+        """
+        record = NoRecord(name="unreachable.invalid", detail="", expected="203.0.113.7")
+        doubt = HttpSluggish(name="unreachable.invalid", address="203.0.113.7", seconds=7)
+        findings = [doubt, record] if same else [doubt]
+        app = replace(app, issuance=replace(app.issuance, preflight=lambda *_, **__: findings))
+        with pytest.raises(CertworkerError) as caught:
+            app.issuance.issue(("unreachable.invalid",))
+        failure, recorded = caught.value, app.records.read("unreachable.invalid")
+
+        assert "dns.no_record" == failure.code
+        assert recorded
+        assert (failure.message, failure.remedy) == (recorded.message, recorded.remedy)
+        if same:
+            assert failure.message.endswith(f" Preflight found [dns.no_record]: {record.message}")
+            assert record.remedy == failure.remedy
+        else:
+            assert failure.message.endswith(f" Preflight found [{doubt.code}]: {doubt.message}")
+            assert failure.remedy.startswith("Create an A record")
+            assert failure.remedy.endswith(f" · {doubt.remedy}")
+
+    def test_a_failure_that_is_no_refusal_stays_as_it_is(
+        self, app: App, authority: DevelopmentAuthority
+    ) -> None:
+        """
+        A CA that is away has nothing to do with what was found about a name.
+        """
+        findings = [NoRecord(name=NAME, detail="", expected="203.0.113.7")]
+        authority.stop()
+        issuer = replace(app.issuance, preflight=lambda *_, **__: findings)
+        with pytest.raises(CaUnreachable) as caught:
+            issuer.issue((NAME,))
+
+        assert "Preflight" not in caught.value.message
 
     def test_what_was_in_service_stays_in_service(self, app: App, authority: DevelopmentAuthority) -> None:
         """

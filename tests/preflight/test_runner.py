@@ -172,7 +172,8 @@ class TestDecision:
         questions.may = [True]
         preflight = questions.preflight(lambda: LIKELY_NO)
 
-        preflight([NAME])
+        (finding,) = preflight([NAME])
+        assert isinstance(finding, HttpRefused)
         assert "[http.refused]" in caplog.text
         with pytest.raises(HttpRefused):
             preflight([NAME])
@@ -214,11 +215,11 @@ class TestDecision:
         """
         It is told, with its code, and the summary counts it: a preflight with a warning is not ok.
         """
+        odd = CaaForbidden(name=NAME, detail="odd")
         with caplog.at_level(logging.INFO):
-            questions.preflight(lambda: CheckResult.passed("CAA", CaaForbidden(name=NAME, detail="odd")))(
-                [NAME]
-            )
+            findings = questions.preflight(lambda: CheckResult.passed("CAA", odd))([NAME])
 
+        assert (odd,) == findings
         assert "[caa.forbidden]" in caplog.text
         assert "preflight passed with 1 warning (CAA)" == caplog.messages[-1]
 

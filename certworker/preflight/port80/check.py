@@ -37,6 +37,9 @@ MAX_ADDRESSES = 4
 #: Half of a CA's patience; whoever is slower today may be too slow tomorrow.
 SLOW_SECONDS = 5.0
 
+#: Where a public CA asks.
+HTTP_PORT = 80
+
 EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (nothing is bound here)
 
 #: Whoever has not answered by then is late enough to ask our own side meanwhile.
@@ -80,7 +83,7 @@ class Port80Check:
         """
         addresses = _addresses(self.settings, question.name, question.records)
         if not addresses:
-            return CheckResult.passed("port 80 not asked: no address")
+            return CheckResult.skipped("port 80 not asked: no address")
         with self.presented(question.name) as answer, ThreadPoolExecutor(len(addresses)) as visitors:
             visits = [visitors.submit(self._fetch, answer, address) for address in addresses]
             wait(visits, QUIET_SECONDS)
@@ -90,7 +93,8 @@ class Port80Check:
                     asked = insiders.map(partial(self._hop_result, answer), self.hops)
                     stations = [station for station in asked if station]
             journeys = [visit.result() for visit in visits]
-        return _verdict(answer, journeys, stations, self.ours)
+        port = probe_for(self.settings, question.name).port
+        return _verdict(answer, journeys, stations, self.ours, port)
 
     def _fetch(self, answer: Http01Challenge, address: Address) -> Fetch:
         probe = probe_for(self.settings, answer.name)
@@ -156,14 +160,18 @@ def _is_bad(journey: Fetch, answer: Http01Challenge) -> bool:
 
 
 def _verdict(
-    answer: Http01Challenge, journeys: Sequence[Fetch], stations: Sequence[HopResult], ours: Sequence[str]
+    answer: Http01Challenge,
+    journeys: Sequence[Fetch],
+    stations: Sequence[HopResult],
+    ours: Sequence[str],
+    port: int,
 ) -> CheckResult:
     name = answer.name
     good = [journey for journey in journeys if journey.matches(answer.key_authorization)]
     bad = [journey for journey in journeys if _is_bad(journey, answer)]
     remarks = list(_remarks(name, journeys, good))
     if not bad:
-        return (CheckResult.proven if good else CheckResult.passed)(_seen(good), *remarks)
+        return (CheckResult.proven if good else CheckResult.skipped)(_seen(good, port), *remarks)
     worst = next((journey for journey in bad if is_certain(journey, stations)), bad[0])
     failure = diagnosis(name, worst, stations)
     if good:
@@ -171,7 +179,10 @@ def _verdict(
     elif wrong := points_elsewhere(name, str(worst.hops[0].address), ours):
         failure = wrong
     elif isinstance(failure, HttpHairpin):
-        return CheckResult.passed(_seen(good), failure, *remarks)
+        return CheckResult.skipped(_seen(good, port), failure, *remarks)
+    if port != HTTP_PORT:
+        # The sentences are those of a public CA, which asks nowhere else.
+        failure.message += f" The port that was checked is {port}."
     return (CheckResult.fail if is_certain(worst, stations) else CheckResult.warn)(failure, *remarks)
 
 
@@ -194,9 +205,9 @@ def _remarks(name: str, journeys: Sequence[Fetch], good: Sequence[Fetch]) -> Ite
             yield BehindCloudflare(name=name)
 
 
-def _seen(good: Sequence[Fetch]) -> str:
+def _seen(good: Sequence[Fetch], port: int) -> str:
     if not good:
-        return "port 80 cannot be tested from here"
+        return f"port {port} cannot be tested from here"
     slowest = max(journey.seconds for journey in good)
     passed = {intermediary(journey.reply) for journey in good if journey.reply} - {None}
-    return f"port 80 answers in {slowest * 1000:.0f} ms" + (f" through {passed.pop()}" if passed else "")
+    return f"port {port} answers in {slowest * 1000:.0f} ms" + (f" through {passed.pop()}" if passed else "")

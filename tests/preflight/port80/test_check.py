@@ -87,6 +87,18 @@ def said(verdict: CheckResult) -> tuple[Outcome, str]:
     return verdict.outcome, verdict.failure.code
 
 
+class TestPort:
+    def test_a_failure_names_the_port_that_was_checked(self, world: World) -> None:
+        """
+        The sentences speak of port 80; a test CA may ask at another one.
+        """
+        world.serve("127.0.0.2", always(404, "Not Found"))
+        failure = world.verdict().failure
+
+        assert failure
+        assert failure.message.endswith(f" The port that was checked is {world.port}.")
+
+
 class TestOurAddress:
     def test_an_address_that_is_not_ours_is_what_to_change(self, world: World) -> None:
         """
@@ -117,7 +129,7 @@ class TestYes:
         verdict = world.verdict()
 
         assert (Outcome.PASS, ()) == (verdict.outcome, verdict.warnings)
-        assert verdict.evidence.startswith("port 80 answers in ")
+        assert verdict.evidence.startswith(f"port {world.port} answers in ")
 
     def test_a_proxy_that_passes_it_on_is_no_complaint(self, world: World) -> None:
         """
@@ -162,7 +174,11 @@ class TestYes:
         world.addresses.append("fe80::1")
         verdict = world.verdict()
 
-        assert (Outcome.PASS, "port 80 cannot be tested from here") == (verdict.outcome, verdict.evidence)
+        assert verdict.is_skipped
+        assert (Outcome.PASS, f"port {world.port} cannot be tested from here") == (
+            verdict.outcome,
+            verdict.evidence,
+        )
 
     def test_at_most_eight_addresses_are_asked(self, world: World) -> None:
         """
