@@ -49,12 +49,12 @@ def only(findings: Iterable[Finding]) -> Finding:
 
 class TestAuthority:
     def test_one_that_wants_a_binding_that_is_not_set_is_a_failure(
-        self, app: App, authority: DevelopmentAuthority
+        self, app: App, door_authority: DevelopmentAuthority
     ) -> None:
         """
         No account can be made there, so that every job would fail.
         """
-        authority.policy.external_accounts["kid-1"] = b"secret" * 6
+        door_authority.policy.external_accounts["kid-1"] = b"secret" * 6
         (found,) = probe_directories([(issuer.ca, issuer.client) for issuer in app.issuers])
         finding = certificate_authority(found)
 
