@@ -211,9 +211,9 @@ class TestReadOnlyRedis:
         The failure is `redis.readonly`, without a traceback, and no order reaches the CA.
         """
 
-        def preflight(names: Sequence[str], **options: Any) -> None:
+        def preflight(names: Sequence[str], **options: Any) -> Sequence[CertworkerError]:
             own_redis.client().replicaof("127.0.0.1", "1")
-            app.preflight(names, **options)
+            return app.preflight(names, **options)
 
         with pytest.raises(CertworkerError) as caught:
             replace(app.issuance, preflight=preflight).issue(("shop.localhost",))
