@@ -116,8 +116,8 @@ docs: .venv/documented ## Build the documentation as a site, in build/site
 docs-serve: .venv/documented ## Serve the documentation at http://127.0.0.1:8000 while you write
 	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs serve
 
-docs-recording: .venv/tested ## Run the demo and write its recording for the documentation
-	@$(BIN)/python -m tests.recording
+docs-recording: .venv/tested ## Run the demo and the examples, and write their output into the documentation
+	@$(BIN)/python -m tests.record
 	@$(BIN)/python -m tests.documentation
 
 docs-generated: .venv/tested ## Generate the tables and pictures of the documentation from the code

@@ -1,7 +1,7 @@
 """
-The recording of `certworker demo` in the documentation: `make docs-recording` runs the demo and writes it.
+Terminal sessions: their recording, and the lines of a session that are the same in each run.
 
-Its picture and the session in the README are made from the recording, by `make docs-generated`.
+The recording of `certworker demo` is in docs/images. Its picture and the session in the README come from it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def steady(text: str) -> set[str]:
     """
     Return the lines of *text* without what differs from run to run.
     """
-    return {VOLATILE.sub("#", line) for line in ATTRIBUTES.sub("", text).splitlines() if line.strip()}
+    lines = ATTRIBUTES.sub("", text).splitlines()
+    return {" ".join(VOLATILE.sub("#", line).split()) for line in lines if line.strip()}
 
 
 def session() -> str:
@@ -75,7 +76,3 @@ def _read(terminal: int) -> bytes:
         return os.read(terminal, 65_536)
     except OSError:  # Linux reports the end of a terminal as an error.
         return b""
-
-
-if __name__ == "__main__":
-    RECORDING.write_text(record())

@@ -5,11 +5,8 @@ README.md and docs: the generated parts are those of the code, links lead to a h
 from __future__ import annotations
 
 import ast
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -17,27 +14,16 @@ import pytest
 import yaml
 
 from certworker.cli import COMMANDS, cli
-from certworker.devca.authority import DevelopmentAuthority
 from tests import documentation, pictures
-from tests.app_fixture import environment
 from tests.documentation import DOCS, README, ROOT, blocks, short
 from tests.recording import steady
-from tests.servers.development import development_authority
-from tests.servers.mail import MailReceiver
-from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
-from tests.servers.worker import WorkerProcess
+from tests.shell_examples import Example, examples, run
 
 #: Commands whose example needs a certificate.
 NEEDS_A_CERTIFICATE = {"revoke", "explain"}
 
 PAGES = documentation.pages()
-
-#: What a reader of a page has done before.
-BEFORE = {
-    "docs/guides/key-compromise.md": "certworker request --wait shop.localhost\n",
-    "docs/guides/monitoring.md": "certworker request --wait shop.localhost\n",
-}
 
 #: Where each generated part is.
 PLACES = {
@@ -153,7 +139,7 @@ class TestCommands:
         """
         The README and the guides begin with commands that a test runs.
         """
-        pages = {page for page, _ in blocks("sh run")}
+        pages = {short(example.page) for example in examples()}
 
         assert pages >= {
             "README.md",
@@ -165,19 +151,16 @@ class TestCommands:
             "docs/reference/cli.md",
         }
 
-    @pytest.mark.parametrize(("page", "block"), blocks("sh run"))
+    @pytest.mark.parametrize("example", examples(), ids=str)
     def test_each_block_that_says_run_runs(
-        self, page: str, block: str, tmp_path: Path, redis_server: RedisServer
+        self, example: Example, tmp_path: Path, redis_server: RedisServer
     ) -> None:
         """
         Each block runs as it is, beside a worker, and prints what the page shows below it.
         """
-        shown = (ROOT / page).read_text().partition(f"```sh run\n{block}```\n")[2].partition("\n## ")[0]
-        expected = re.match(r"(?:(?!```).)*?^```text output\n(.*?)^```", shown, re.DOTALL | re.MULTILINE)
+        printed = run(example.script, tmp_path, redis_server)
 
-        printed = run(BEFORE.get(page, "") + block, tmp_path, redis_server)
-
-        assert steady(expected[1] if expected else "") <= steady(printed), printed
+        assert steady(example.output) <= steady(printed), "run: make docs-recording"
 
     @pytest.mark.parametrize("page", PAGES, ids=short)
     def test_each_command_of_certworker_has_this_syntax(self, page: Path) -> None:
@@ -234,52 +217,3 @@ def example_of(name: str) -> str:
     assert command is not None
     assert command.help is not None
     return command.help.partition("Example:\n")[2].strip().splitlines()[0]
-
-
-def run(block: str, place: Path, server: RedisServer) -> str:
-    """
-    Run the shell commands in *block* beside a worker with a development CA; return what they print.
-    """
-    (place / "home").mkdir()
-    http_port = free_port()
-    with (
-        server.client() as connection,
-        development_authority(place, http01_port=http_port) as authority,
-        MailReceiver() as mail,
-    ):
-        connection.flushall()
-        mailing = {
-            "_APP_EMAIL_CERTIFICATES": "ops@shop.dev",
-            "_APP_SMTP_HOST": "127.0.0.1",
-            "_APP_SMTP_PORT": str(mail.port),
-        }
-        with WorkerProcess(variables(place, server, authority, http_port) | mailing, place / "log") as worker:
-            worker.wait_for_line("main.localhost: ")
-            paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
-            ended = subprocess.run(
-                ["sh", "-e", "-c", block],
-                cwd=place / "home",
-                env={**worker.environment, "PATH": os.pathsep.join(paths)},
-                capture_output=True,
-                text=True,
-                timeout=60,
-                check=False,
-            )
-    assert 0 == ended.returncode, ended.stdout + ended.stderr
-    return ended.stdout + ended.stderr
-
-
-def variables(
-    place: Path, server: RedisServer, authority: DevelopmentAuthority, http_port: int
-) -> dict[str, str]:
-    """
-    The settings of that worker.
-    """
-    return environment(
-        place,
-        authority.directory_url,
-        http_port,
-        _APP_REDIS_HOST="127.0.0.1",
-        _APP_REDIS_PORT=str(server.port),
-        _APP_DOMAIN="main.localhost",
-    )

@@ -27,7 +27,7 @@ from tests.servers.development import development_authority
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
-from tests.test_documentation import variables
+from tests.shell_examples import variables
 from tests.worker.sample_tasks import end_of, push, worker_thread
 
 TOP = Path(__file__).parents[1]

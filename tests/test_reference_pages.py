@@ -24,7 +24,7 @@ from tests.servers.development import development_authority
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess
-from tests.test_documentation import variables
+from tests.shell_examples import variables
 
 NAME = "main.localhost"
 

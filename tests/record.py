@@ -1,0 +1,40 @@
+"""
+Records the terminal sessions of the documentation: `make docs-recording`.
+
+It runs the demo, and each example whose output a page shows.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.recording import RECORDING, record
+from tests.servers.redis import RedisServer
+from tests.shell_examples import examples, run
+
+
+def main() -> None:
+    """
+    Write the recording of the demo, and the output of each example into its page.
+    """
+    RECORDING.write_text(record())
+    with TemporaryDirectory() as directory:
+        server = RedisServer(Path(directory))
+        server.start()
+        try:
+            # From the end of each page, so that the places before stay where they are.
+            for number, example in enumerate(reversed(examples())):
+                if example.output:
+                    place = Path(directory) / str(number)
+                    place.mkdir()
+                    begin, end = example.place
+                    text = example.page.read_text()
+                    shown = run(example.script, place, server)
+                    example.page.write_text(text[:begin] + shown + text[end:])
+        finally:
+            server.kill()
+
+
+if __name__ == "__main__":
+    main()

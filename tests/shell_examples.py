@@ -1,0 +1,126 @@
+"""
+The commands of the documentation that run: each block `sh run`, with the output below it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from certworker.devca.authority import DevelopmentAuthority
+from tests.app_fixture import environment
+from tests.documentation import WITH_A_TEST_OF_ITS_OWN, pages, short
+from tests.servers.development import development_authority
+from tests.servers.mail import MailReceiver
+from tests.servers.ports import free_port
+from tests.servers.redis import RedisServer
+from tests.servers.worker import WorkerProcess
+
+#: What a reader has typed before the commands of a page.
+BEFORE = {
+    "docs/guides/key-compromise.md": "certworker request --wait shop.localhost\n",
+    "docs/guides/monitoring.md": "certworker request --wait shop.localhost\n",
+}
+
+#: Commands, and what they print; between the two there may be sentences, but no other block and no heading.
+BLOCK = re.compile(
+    r"^```sh run\n(?P<commands>.*?)^```\n(?:(?:(?!```|#)[^\n]*\n)*?```text output\n(?P<output>.*?)^```$)?",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Example:
+    """
+    Commands of a page.
+
+    Attributes:
+        before: What the reader has done before.
+        output: What the page shows below the commands; empty if it shows nothing.
+        place: Where the output is in the text of the page.
+    """
+
+    page: Path
+    before: str
+    commands: str
+    output: str
+    place: tuple[int, int]
+
+    @property
+    def script(self) -> str:
+        """
+        The commands, after those that a reader has typed before.
+        """
+        return f"{{\n{self.before}}} >/dev/null 2>&1\n{self.commands}" if self.before else self.commands
+
+    def __str__(self) -> str:
+        return f"{short(self.page)}: {self.commands.splitlines()[0]}"
+
+
+def examples() -> list[Example]:
+    """
+    Return the commands that run, page by page.
+    """
+    return [
+        Example(
+            page, BEFORE.get(short(page), ""), found["commands"], found["output"] or "", found.span("output")
+        )
+        for page in pages()
+        if page != WITH_A_TEST_OF_ITS_OWN
+        for found in BLOCK.finditer(page.read_text())
+    ]
+
+
+def run(block: str, place: Path, server: RedisServer) -> str:
+    """
+    Run the shell commands in *block* beside a worker with a development CA; return what they print.
+    """
+    (place / "home").mkdir()
+    http_port = free_port()
+    with (
+        server.client() as connection,
+        development_authority(place, http01_port=http_port) as authority,
+        MailReceiver() as mail,
+    ):
+        connection.flushall()
+        mailing = {
+            "_APP_EMAIL_CERTIFICATES": "ops@shop.dev",
+            "_APP_SMTP_HOST": "127.0.0.1",
+            "_APP_SMTP_PORT": str(mail.port),
+        }
+        with WorkerProcess(variables(place, server, authority, http_port) | mailing, place / "log") as worker:
+            worker.wait_for_line("main.localhost: ")
+            paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
+            ended = subprocess.run(
+                ["sh", "-e", "-c", block],
+                cwd=place / "home",
+                env={**worker.environment, "PATH": os.pathsep.join(paths)},
+                capture_output=True,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+    printed = ended.stdout + ended.stderr
+    assert 0 == ended.returncode, printed
+    # The directories of a real installation.
+    return printed.replace(str(place), "/storage")
+
+
+def variables(
+    place: Path, server: RedisServer, authority: DevelopmentAuthority, http_port: int
+) -> dict[str, str]:
+    """
+    The settings of that worker.
+    """
+    return environment(
+        place,
+        authority.directory_url,
+        http_port,
+        _APP_REDIS_HOST="127.0.0.1",
+        _APP_REDIS_PORT=str(server.port),
+        _APP_DOMAIN="main.localhost",
+    )
