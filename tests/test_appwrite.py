@@ -59,7 +59,7 @@ class TestInPlaceOfAppwritesWorker:
         php("resque", redis_server, "old.localhost")
         with worker:
             for name in (NAME, "old.localhost"):
-                worker.wait_for_line(f"{name}: DONE")
+                worker.wait_for_line(f"{name}: certificate issued")
             with redis_server.client() as connection:
                 assert (1, 1, 0) == tuple(
                     stats(connection)[kind] for kind in ("success", "failed", "processing list")
@@ -90,7 +90,7 @@ class TestInPlaceOfAppwritesWorker:
         with worker:
             for name in ("main.localhost", NAME):
                 worker.wait_for_line(f"{name}: adopted: issued by R11")
-            worker.wait_for_line("main.localhost: valid; nothing to do")
+            worker.wait_for_line("main.localhost: certificate valid, nothing to do")
             told = json.loads(worker.command("status", NAME, "--json").stdout)
 
         assert ("valid", "adopted") == (told["state"], told["authority"])
@@ -109,7 +109,7 @@ class TestInPlaceOfAppwritesWorker:
             if (realpath($directory) === $directory) rmdir($directory);
         """
         with worker:
-            worker.wait_for_line(f"{NAME}: DONE")
+            worker.wait_for_line(f"{NAME}: certificate issued")
         subprocess.run(["php", "-r", program], check=True)
         assert not (tmp_path / "certificates" / NAME).exists()
 

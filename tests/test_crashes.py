@@ -284,7 +284,7 @@ class TestRestarted:
             door_authority.misbehaviour.reset()
             died = time.monotonic()
             worker.start()
-            worker.wait_for_line(f"{NAME}: DONE")
+            worker.wait_for_line(f"{NAME}: certificate issued")
 
         assert time.monotonic() - died < LEASE_SECONDS + 30
         assert orders(door_authority)[NAME] <= 2

@@ -82,7 +82,7 @@ class TestPadlock:
         worker.start()
         with own_redis.client() as connection:
             request_certificate(NAME, connection=connection)
-        worker.wait_for_line(f"{NAME}: DONE")
+        worker.wait_for_line(f"{NAME}: certificate issued")
 
         proxy = DevelopmentProxy(TraefikConfig(tmp_path / "config").files)
         proxy.start()
@@ -98,14 +98,14 @@ class TestPadlock:
         `docker compose logs` is where people look first.
         """
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
         with own_redis.client() as connection:
             request_certificate(NAME, connection=connection)
-        last = worker.wait_for_line(f"{NAME}: DONE")
+        last = worker.wait_for_line(f"{NAME}: certificate issued")
         lines = [line for line in worker.log.splitlines() if f" {NAME}: " in line]
 
         assert 5 <= len(lines) <= 8
-        assert "next look 20" in last
+        assert "next_check=20" in last
 
     def test_the_names_of_app_domain_are_requested_at_every_start_and_kept_when_valid(
         self, worker: WorkerProcess, authority: DevelopmentAuthority
@@ -114,10 +114,10 @@ class TestPadlock:
         Restarting is how people re-trigger; it must not cost an order.
         """
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
         assert 0 == worker.terminate()
         worker.start()
-        worker.wait_for_line("main.localhost: valid; nothing to do")
+        worker.wait_for_line("main.localhost: certificate valid, nothing to do")
 
         assert 1 == orders(authority, "main.localhost")
 
@@ -129,7 +129,7 @@ class TestPadlock:
         """
         authority.lifetime = timedelta(seconds=8)
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
         wait_until(lambda: orders(authority, "main.localhost") > 1 or None, lambda: worker.log)
         assert "scheduled" in str(own_redis.client().keys("rq:scheduled:*"))
 
@@ -142,10 +142,10 @@ class TestSlowConnections:
         The CA finds its answer on the port whose connections others hold; the benchmark `slow` has the time.
         """
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
         with trickling("127.0.0.1", worker.http_port, 780), own_redis.client() as connection:
             request_certificate(NAME, connection=connection)
-            worker.wait_for_line(f"{NAME}: DONE")
+            worker.wait_for_line(f"{NAME}: certificate issued")
 
 
 class TestOneOrder:
@@ -168,7 +168,7 @@ class TestOneOrder:
         worker.start()
         with ThreadPoolExecutor(4) as producers:
             list(producers.map(produce, range(4)))
-        worker.wait_for_line(f"{NAME}: DONE")
+        worker.wait_for_line(f"{NAME}: certificate issued")
         with own_redis.client() as connection:
             wait_until(lambda: queue_length(connection) == 0 or None, lambda: worker.log)
         assert 0 == worker.terminate()
@@ -193,7 +193,7 @@ class TestBadDays:
         Appwrite's Redis may evict any key of ours at any moment.
         """
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
         worker.terminate()
         with own_redis.client() as connection:
             connection.flushall()
@@ -215,7 +215,7 @@ class TestBadDays:
         worker.wait_for_line("redis.unreachable")
         own_redis.start()
 
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
 
     def test_wrong_settings_are_told_all_at_once(self, worker: WorkerProcess) -> None:
         """
@@ -264,7 +264,7 @@ class TestCommands:
         False alarms are defects, too.
         """
         worker.start()
-        worker.wait_for_line("DONE")
+        worker.wait_for_line("certificate issued")
         ended = worker.command("doctor")
 
         assert (0, "") == (ended.returncode, ended.stderr)
@@ -275,7 +275,7 @@ class TestCommands:
         The container's health check and Prometheus read the same worker.
         """
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
 
         assert 0 == worker.command("health").returncode
         assert 'certworker_jobs_total{code="",outcome="issued"} 1.0' in worker.get("/metrics")[1]
@@ -291,7 +291,7 @@ class TestFilesForReaders:
         Both lead to the same pair.
         """
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
         told = yaml.safe_load((tmp_path / "config" / "main.localhost.yml").read_text())
         pair = told["tls"]["certificates"][0]
 

@@ -129,7 +129,7 @@ class TestExamples:
                         [*command, block], env=tools, capture_output=True, text=True, timeout=60, check=False
                     )
                     assert 0 == ended.returncode, ended.stdout + ended.stderr
-                worker.wait_for_line(r"www\.shop\.localhost: DONE")
+                worker.wait_for_line(r"www\.shop\.localhost: certificate issued")
                 assert "finished" == end_of(connection, "issue-1")[0]
 
 

@@ -72,7 +72,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer)
         connection.flushall()
         settings = variables(place, redis_server, authority, port)
         with WorkerProcess(settings, place / "log") as worker:
-            worker.wait_for_line(f"{NAME}: DONE")
+            worker.wait_for_line(f"{NAME}: certificate issued")
             subprocess.run(
                 [sys.executable, "-m", "certworker", "request", "--wait", "missing.invalid"],
                 env=worker.environment,

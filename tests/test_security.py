@@ -141,13 +141,16 @@ class TestRights:
             **access,
         )
         with guarded.client() as everything, WorkerProcess(variables, tmp_path / "log") as worker:
-            worker.wait_for_line("main.localhost: DONE")
+            worker.wait_for_line("main.localhost: certificate issued")
             produce(guarded, payload("shop.localhost", skipRenewCheck=True))
             worker.wait_for_line("shop.localhost: force asked for through the queue by: Appwrite's core")
-            worker.wait_for_line("shop.localhost: DONE")
+            worker.wait_for_line("shop.localhost: certificate issued")
             wait_until(lambda: stats(everything)["success"] or None, lambda: worker.log)
             request_certificate("main.localhost", force=True, connection=everything)
-            wait_until(lambda: worker.log.count("main.localhost: DONE") == 2 or None, lambda: worker.log)
+            wait_until(
+                lambda: worker.log.count("main.localhost: certificate issued") == 2 or None,
+                lambda: worker.log,
+            )
             request_removal("shop.localhost", connection=everything)
             worker.wait_for_line("shop.localhost: taken out of service")
             assert 0 == worker.command("status", "main.localhost").returncode
@@ -201,10 +204,10 @@ class TestRights:
         )
         try:
             with WorkerProcess(variables, tmp_path / "log") as worker:
-                worker.wait_for_line("main.localhost: DONE")
+                worker.wait_for_line("main.localhost: certificate issued")
                 worker.environment["CERTWORKER_REDIS_URL"] = url.replace("certworker:", "producer:")
                 assert 0 == worker.command("request", "shop.localhost").returncode
-                worker.wait_for_line("shop.localhost: DONE")
+                worker.wait_for_line("shop.localhost: certificate issued")
                 assert 0 == worker.terminate()
                 assert SECRET not in worker.log
         finally:

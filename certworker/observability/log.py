@@ -1,14 +1,15 @@
 """
 The log: one line per step that a person can act on, for people or for machines.
 
-For people, the moment in UTC, the level, the name (so that `grep` finds all of its lines), the sentence::
+For people, the time in UTC, the level, the name (so that `grep` finds all of its lines), the message, and
+then the fields as `key=value`::
 
-    2026-11-23T10:15:09Z INFO  api.shop.org: ownership confirmed by the CA after 4.1 s
-    2026-11-23T10:15:31Z WARN  api.shop.org: not issued [http.404] Another server answers … Point it here …
+    2026-11-23T10:15:09Z INFO  api.shop.org: certificate issued duration_s=4.1 serial=04ab…
+    2026-11-23T10:15:31Z WARN  api.shop.org: certificate not issued: [http.404] Another server … attempt=1 …
 
 For machines, one JSON object per line, with these fields always under these names and in this order:
-ts, level, event, code, stage, domain, job, attempt, message, remedy, next_attempt, problem; then what else
-there is to say. Whoever logs passes `extra` with any of `domain`, `event`, `code` and `fields`.
+ts, level, event, code, stage, domain, job, attempt, message, remedy, next_attempt, problem; then the other
+fields. A caller passes `extra` with any of `domain`, `event`, `code` and `fields`.
 
 A line stays one line, whatever a job or a CA wrote into it. Each value of a failure has a bound of its own so
 that the remedy is whole; a line of a library ends after 500 characters. The traceback of an unexpected error
@@ -20,6 +21,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,6 +45,9 @@ FIXED_FIELDS = (
 )
 #: Their values have bounds of their own.
 SENTENCES = ("message", "remedy")
+
+#: A line for people has these in its message.
+NOT_SHOWN = {*SENTENCES, "code", "problem"}
 
 #: ECMA-48, "select graphic rendition": yellow, red, red.
 COLORS = {"WARN": "\x1b[33m", "ERROR": "\x1b[31m", "FATAL": "\x1b[31m"}
@@ -162,15 +167,23 @@ def _subject(record: logging.LogRecord) -> str:
 
 def sentence(record: logging.LogRecord) -> str:
     """
-    What *record* says to people, without moment, level and name.
+    Return the message of *record* for people and its fields as `key=value`, without time, level and name.
     """
-    said, code = record.getMessage(), getattr(record, "code", None)
-    if not code or f"[{code}]" in said:
-        return said
-    fields = _fields(record)
-    return " ".join(
-        str(part) for part in (said, f"[{code}]", fields.get("message"), fields.get("remedy")) if part
-    )
+    message, code, fields = record.getMessage(), getattr(record, "code", None), _fields(record)
+    parts = [message]
+    if code and f"[{code}]" not in message:
+        parts += [f"[{code}]", *(str(fields[name]) for name in SENTENCES if fields.get(name))]
+    parts += [f"{name}={_value(value)}" for name, value in fields.items() if _is_shown(name, value)]
+    return " ".join(parts)
+
+
+def _is_shown(name: str, value: object) -> bool:
+    return value is not None and name not in NOT_SHOWN
+
+
+def _value(value: object) -> str:
+    text = str(_json(value, MAX_TEXT))
+    return json.dumps(text, ensure_ascii=False) if not text or re.search(r'[\s="]', text) else text
 
 
 def _longest(record: logging.LogRecord, field: str = "message") -> int:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from functools import partial, wraps
 from typing import Any, TypeVar
 
@@ -23,7 +22,6 @@ from certworker.errors.payload import PayloadType
 from certworker.errors.worker import AlreadyInProgress, Unexpected
 from certworker.issuance.service import Outcome
 from certworker.redis.failures import explainer
-from certworker.renewal.timing import in_words
 from certworker.supervision import log_unexpected, optional
 
 logger = logging.getLogger(__name__)
@@ -169,7 +167,7 @@ class _Task:
                 self._audit(name, "removal")
             known = [self.app.removal.remove(name) for name in names]
         except CertworkerError as failure:
-            logger.warning("NOT REMOVED %s", failure, extra=_about(None, "failed", code=failure.code))
+            logger.warning("not removed: %s", failure, extra=_about(None, "failed", code=failure.code))
             self._count("failed", failure.code)
             raise
         self._count("removed", "")
@@ -177,13 +175,8 @@ class _Task:
 
     def _publish_success(self, outcome: Outcome) -> dict[str, Any]:
         facts, seconds = outcome.facts, time.monotonic() - self.began
-        said = "DONE in %.1f s" if outcome.state == "issued" else "valid; nothing to do (%.1f s)"
         logger.info(
-            said + " · valid until %s (%s) · next look %s",
-            seconds,
-            f"{facts.not_after:%Y-%m-%d %H:%M} UTC",
-            in_words(max(facts.not_after - self.app.clock(), timedelta(0))),
-            f"{outcome.next_check:%Y-%m-%d %H:%M} UTC",
+            "certificate issued" if outcome.state == "issued" else "certificate valid, nothing to do",
             extra=_about(
                 facts.names[0],
                 "issued" if outcome.state == "issued" else "skipped",
@@ -207,11 +200,8 @@ class _Task:
         moment = partial(self.app.agenda.moment, names[0])
         again = self._optional("the moment of the next attempt", moment, None)
         logger.warning(
-            "WAITING%s [%s] %s %s",
-            f" until {again:%Y-%m-%d %H:%M} UTC" if again else "",
-            failure.code,
-            failure.message,
-            failure.remedy,
+            "waiting: %s",
+            failure,
             extra=_about(
                 names[0], "waiting", code=failure.code, fields={**failure.as_json(), "next_attempt": again}
             ),
@@ -238,16 +228,17 @@ class _Task:
             )
         logger.log(
             level,
-            "NOT ISSUED [%s] %s %s%s",
-            failure.code,
-            failure.message,
-            failure.remedy,
-            f" · attempt {record.attempts} · next try {again:%Y-%m-%d %H:%M} UTC" if record and again else "",
+            "certificate not issued: %s",
+            failure,
             extra=_about(
                 names[0] if names else None,
                 "failed",
                 code=failure.code,
-                fields={**failure.as_json(), "next_attempt": again},
+                fields={
+                    **failure.as_json(),
+                    "attempt": record.attempts if record else None,
+                    "next_attempt": again,
+                },
             ),
         )
         if names:

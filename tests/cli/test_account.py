@@ -31,7 +31,7 @@ class TestAccount:
         """
         worker.environment["_APP_EMAIL_CERTIFICATES"] = "ops@certworker.dev"
         worker.start()
-        worker.wait_for_line(f"{NAME}.*DONE")
+        worker.wait_for_line(f"{NAME}.*certificate issued")
 
         before = shown(worker)
         assert ("valid", "mailto:ops@certworker.dev") == (before["status"], before["contact"])
@@ -52,7 +52,7 @@ class TestAccount:
         There is no way back.
         """
         worker.start()
-        worker.wait_for_line(f"{NAME}.*DONE")
+        worker.wait_for_line(f"{NAME}.*certificate issued")
 
         assert 1 == worker.command("account", "deactivate").returncode
         assert "valid" == shown(worker)["status"]
@@ -73,7 +73,7 @@ class TestAccount:
         """
         worker.environment["CERTWORKER_AUTHORITY"] = "development"
         worker.start()
-        worker.wait_for_line(f"{NAME}.*DONE")
+        worker.wait_for_line(f"{NAME}.*certificate issued")
 
         assert 0 == worker.command("account", "rotate-key").returncode
         assert 0 == worker.command("request", "--wait", "other.localhost").returncode

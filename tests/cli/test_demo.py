@@ -92,7 +92,7 @@ class TestDemo:
             assert 0 == running.process.wait(PATIENCE_SECONDS), running.output.read_text()
         output = running.output.read_text()
 
-        assert "demo.localhost: DONE" in output
+        assert "demo.localhost: certificate issued" in output
         assert "6. renewed: serial" in output
         assert "certworker demo --keep" in output
         assert "Traceback" not in output

@@ -21,7 +21,7 @@ class TestExplain:
 
         assert shown[1] == f"→ {told['remedy']}"
         assert "request received" in told["events"][0]["text"]
-        assert "NOT ISSUED" in told["events"][-1]["text"]
+        assert "certificate not issued:" in told["events"][-1]["text"]
 
     def test_a_success_has_a_story_too(self, worker: WorkerProcess) -> None:
         """

@@ -51,7 +51,7 @@ class TestPage:
         assert printed(worker, "status", "--json", "a.localhost") == fields("`certworker status`")
         assert printed(worker, "status", "--json", "--summary") == fields("`certworker status --summary`")
         worker.start()
-        worker.wait_for_line("a.localhost: DONE")
+        worker.wait_for_line("a.localhost: certificate issued")
         assert printed(worker, "status", "--json", "--watch") == fields("`certworker status --watch`")
         assert printed(worker, "explain", "--json", "a.localhost") == fields("`certworker explain`")
 
@@ -75,7 +75,7 @@ class TestPage:
         Word for word, beside a worker.
         """
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
         paths = [str(Path(sys.executable).parent), os.environ["PATH"]]
         blocks = re.findall(r"^```sh run\n(.*?)^```", PAGE.read_text(), re.DOTALL | re.MULTILINE)
 

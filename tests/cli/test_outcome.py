@@ -98,7 +98,7 @@ class TestWaitFor:
         Each failure has its line, and the last line has the counts.
         """
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
         ended = worker.command("request", "--wait", "a.localhost", "main.localhost", "b.localhost")
 
         assert ["a.localhost: issued", "main.localhost: kept", "b.localhost: issued"] == (
@@ -112,7 +112,7 @@ class TestWaitFor:
         A program reads whether it went well, and the code of a failure.
         """
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
         ended = worker.command("request", "--wait", "--json", "a.localhost", "nowhere.internal")
         well, failed = map(json.loads, ended.stdout.splitlines())
 
@@ -127,7 +127,7 @@ class TestWaitFor:
         One line counts while the worker issues, and only the summary remains.
         """
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
         code, text = shown(worker, "request", "--wait", "--file", names_file(tmp_path, 40))
 
         assert 0 == code, text

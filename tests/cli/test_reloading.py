@@ -19,7 +19,7 @@ class TestWork:
             worker.environment["CERTWORKER_RELOAD"] = "web:HUP,mail:restart"
             worker.environment["CERTWORKER_DOCKER_HOST"] = engine.address
             worker.start()
-            worker.wait_for_line("main.localhost.*DONE")
+            worker.wait_for_line("main.localhost.*certificate issued")
             worker.wait_for_line("web:HUP: done")
             worker.wait_for_line(r"\[reload.refused\].*does not allow mail:restart")
 
@@ -50,9 +50,9 @@ class TestWork:
             worker.environment["CERTWORKER_DOCKER_LABELS"] = "true"
             worker.environment["CERTWORKER_DOCKER_HOST"] = engine.address
             worker.start()
-            worker.wait_for_line("main.localhost.*DONE")
+            worker.wait_for_line("main.localhost.*certificate issued")
             engine.start("shop", certworker_domains="shop.localhost", certworker_reload="HUP")
-            worker.wait_for_line("shop.localhost.*DONE")
+            worker.wait_for_line("shop.localhost.*certificate issued")
             worker.wait_for_line("shop:HUP: done")
             story = worker.command("explain", "shop.localhost").stdout
 

@@ -22,7 +22,7 @@ class TestRemove:
         worker.environment["_APP_DOMAIN"] = NAME
         config = Path(worker.environment["CERTWORKER_CONFIG_DIR"])
         worker.start()
-        worker.wait_for_line(f"{NAME}.*DONE")
+        worker.wait_for_line(f"{NAME}.*certificate issued")
         ended = worker.command("remove", "--wait", NAME)
 
         assert (0, f"{NAME}: removed\n") == (ended.returncode, ended.stdout)

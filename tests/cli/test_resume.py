@@ -31,10 +31,12 @@ class TestResume:
         paused = Fault(429, "rateLimited", 60, f"temporarily prevented from requesting. Please visit: {LINK}")
         door_authority.misbehaviour.fail("newOrder", paused)
         worker.start()
-        worker.wait_for_line(f"{NAME}.*NOT ISSUED .rate.paused")
+        worker.wait_for_line(f"{NAME}.*certificate not issued: .rate.paused")
         worker.terminate()
         worker.start()
-        wait_until(lambda: worker.log.count("NOT ISSUED [rate.paused]") == 2 or None, lambda: worker.log)
+        wait_until(
+            lambda: worker.log.count("certificate not issued: [rate.paused]") == 2 or None, lambda: worker.log
+        )
         shown = worker.command("status", NAME).stdout
         assert "paused" in shown
         assert f"{LINK} and then run: certworker resume {NAME}" in shown
@@ -42,7 +44,7 @@ class TestResume:
 
         assert 0 == worker.command("resume", NAME).returncode
         worker.wait_for_line(r"request asked for through the queue by: certworker resume \(uid \d+ on ")
-        worker.wait_for_line(f"{NAME}.*DONE")
+        worker.wait_for_line(f"{NAME}.*certificate issued")
 
     def test_a_pending_order_is_dropped(
         self,

@@ -22,7 +22,7 @@ def volume(worker: WorkerProcess) -> CertificateStore:
     The volume of a worker that has issued for NAME.
     """
     worker.start()
-    worker.wait_for_line(f"{NAME}.*DONE")
+    worker.wait_for_line(f"{NAME}.*certificate issued")
     return CertificateStore(Path(worker.environment["CERTWORKER_CERTIFICATES_DIR"]))
 
 

@@ -71,7 +71,7 @@ class TestStart:
         metrics_port = free_port()
         worker.environment["CERTWORKER_METRICS_ADDRESS"] = f"127.0.0.1:{metrics_port}"
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
 
         assert [404, 200] == [worker.get(path)[0] for path in ("/metrics", "/healthz")]
         assert 0 == worker.command("health").returncode
@@ -105,7 +105,7 @@ class TestStart:
         }
         worker.start()
 
-        worker.wait_for_line("localhost: DONE")
+        worker.wait_for_line("localhost: certificate issued")
 
     @pytest.mark.parametrize("private", ["true", ""])
     def test_without_a_domain_nothing_is_requested(
@@ -164,7 +164,7 @@ class TestFirstJobs:
             worker.wait_for_line("backlog.localhost: the worker has just started")
             assert server.requests
             routes.set()
-            worker.wait_for_line("backlog.localhost: DONE")
+            worker.wait_for_line("backlog.localhost: certificate issued")
 
         assert " WARN" not in worker.log
         assert " ERROR" not in worker.log
@@ -182,7 +182,7 @@ class TestFirstJobs:
         worker.wait_for_line("backlog.localhost: the worker has just started")
 
         assert 0 == worker.terminate(SETTLING_SECONDS / 2)
-        assert "NOT ISSUED [http.refused]" in worker.log
+        assert "certificate not issued: [http.refused]" in worker.log
 
 
 class TestEnd:
@@ -214,13 +214,13 @@ class TestEnd:
         server.start()
         worker.environment["_APP_REDIS_PORT"] = str(server.port)
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
         server.kill()
         worker.wait_for_line("redis.unreachable")
         server.start()
         worker.command("request", "shop.localhost")
 
-        worker.wait_for_line("shop.localhost: DONE")
+        worker.wait_for_line("shop.localhost: certificate issued")
         server.kill()
 
 

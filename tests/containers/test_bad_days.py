@@ -23,14 +23,14 @@ class TestRestarts:
         pebble.start()
         pebble.go_away()
         project.up()
-        project.wait_for_line("main.internal: NOT ISSUED")
+        project.wait_for_line("main.internal: certificate not issued:")
         pebble.come_back()
         project.compose("restart", WORKER)
         for name in ("main.internal", "shop.internal"):
-            project.wait_for_line(f"{name}: DONE")
+            project.wait_for_line(f"{name}: certificate issued")
         before = pebble.orders()
         project.compose("restart", WORKER)
-        project.wait_for_line("main.internal: valid; nothing to do")
+        project.wait_for_line("main.internal: certificate valid, nothing to do")
 
         assert before == pebble.orders()
 
@@ -42,16 +42,16 @@ class TestRestarts:
         """
         pebble.start()
         project.up()
-        project.wait_for_line("main.internal: DONE")
+        project.wait_for_line("main.internal: certificate issued")
         shown = project.visit("main.internal")
         project.compose("down")
         project.up()
-        project.wait_for_line("main.internal: valid; nothing to do")
+        project.wait_for_line("main.internal: certificate valid, nothing to do")
 
         assert shown == project.visit("main.internal")
         assert 1 == pebble.orders()
         project.request("shop.internal")
-        project.wait_for_line("shop.internal: DONE")
+        project.wait_for_line("shop.internal: certificate issued")
         assert 1 == pebble.accounts()
 
 
@@ -64,14 +64,16 @@ class TestAccidents:
         """
         pebble.start()
         project.up()
-        project.wait_for_line("main.internal: DONE")
+        project.wait_for_line("main.internal: certificate issued")
         # The CA's question hangs here, and the order with it.
         project.compose("pause", "traefik")
         project.request("shop.internal")
         wait_until(lambda: pebble.orders() == 2 or None, project.logs)
         project.crash()
         project.compose("unpause", "traefik")
-        project.wait_for_line("shop.internal: DONE", seconds=UNTIL_A_DEAD_WORKER_IS_MISSED_SECONDS)
+        project.wait_for_line(
+            "shop.internal: certificate issued", seconds=UNTIL_A_DEAD_WORKER_IS_MISSED_SECONDS
+        )
 
         assert project.visit("shop.internal")
         assert pebble.orders() <= 3
@@ -82,16 +84,16 @@ class TestAccidents:
         """
         pebble.start()
         project.up()
-        project.wait_for_line("main.internal: DONE")
+        project.wait_for_line("main.internal: certificate issued")
         project.compose("stop", WORKER)
         project.request("shop.internal")
         project.compose("restart", "redis")
         project.compose("start", WORKER)
-        project.wait_for_line("shop.internal: DONE")
+        project.wait_for_line("shop.internal: certificate issued")
         project.compose("restart", "redis")
         project.request("one.internal")
 
-        project.wait_for_line("one.internal: DONE")
+        project.wait_for_line("one.internal: certificate issued")
         assert "Traceback" not in project.logs()
 
     def test_the_health_of_the_container_is_that_of_the_worker(
@@ -102,7 +104,7 @@ class TestAccidents:
         """
         pebble.start()
         project.up()
-        project.wait_for_line("main.internal: DONE")
+        project.wait_for_line("main.internal: certificate issued")
         project.wait_for_health("healthy")
         project.compose("stop", "redis")
         project.wait_for_health("unhealthy")

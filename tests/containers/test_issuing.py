@@ -26,15 +26,15 @@ class TestTheMainJob:
         """
         pebble.start()
         project.up()
-        project.wait_for_line("main.internal: DONE")
+        project.wait_for_line("main.internal: certificate issued")
         project.request("shop.internal")
-        project.wait_for_line("shop.internal: DONE")
+        project.wait_for_line("shop.internal: certificate issued")
         story = [line for line in project.logs().splitlines() if " shop.internal: " in line]
 
         assert project.visit("shop.internal") != project.visit("main.internal")
         assert 5 <= len(story) <= 8
         assert "request received" in story[0]
-        assert "next look 20" in story[-1]
+        assert "next_check=20" in story[-1]
         assert all(" INFO " in line for line in project.logs().splitlines())
         assert 2 == pebble.orders()
 
@@ -46,12 +46,12 @@ class TestTheMainJob:
         """
         pebble.start()
         project.up()
-        project.wait_for_line("main.internal: DONE")
+        project.wait_for_line("main.internal: certificate issued")
         core.send_messages("shop.internal")
         core.enqueue_jobs("one.internal")
         names = ("main.internal", "shop.internal", "one.internal")
         for name in names:
-            project.wait_for_line(f"{name}: DONE")
+            project.wait_for_line(f"{name}: certificate issued")
 
         assert len({project.visit(name) for name in names}) == len(names) == pebble.orders()
         assert "1" == project.redis("GET", "utopia-queue.stats.v1-certificates.success").strip()
@@ -66,7 +66,7 @@ class TestTheMainJob:
         pebble.start()
         project.up()
         project.request("nowhere.internal")
-        told = project.wait_for_line("nowhere.internal: NOT ISSUED")
+        told = project.wait_for_line("nowhere.internal: certificate not issued:")
 
         assert re.search(r"\[[a-z0-9]+\.[a-z0-9_.]+\] ", told)
         assert "nowhere.internal" in told.partition("] ")[2]
@@ -78,7 +78,7 @@ class TestTheMainJob:
         """
         pebble.start(lifetime_seconds=LIFETIME_SECONDS)
         project.up()
-        project.wait_for_line("main.internal: DONE")
+        project.wait_for_line("main.internal: certificate issued")
         first = project.visit("main.internal")
 
         wait_until(

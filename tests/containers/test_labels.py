@@ -107,11 +107,11 @@ class TestLabels:
         project.settings["CERTWORKER_DOCKER_LABELS"] = "true"
         earlier = start("earlier", domains="one.internal,two.internal")
         project.up()
-        project.wait_for_line("one.internal: DONE")
-        project.wait_for_line("two.internal: DONE")
+        project.wait_for_line("one.internal: certificate issued")
+        project.wait_for_line("two.internal: certificate issued")
         later = start("later", domains="three.internal", reload="HUP")
         project.wait_for_line(f"three.internal: asked for by the container {later}")
-        project.wait_for_line("three.internal: DONE")
+        project.wait_for_line("three.internal: certificate issued")
         project.wait_for_line(f"{later}:HUP: done")
         wait_until(lambda: "read again" in docker("logs", later) or None, lambda: docker("logs", later))
 
@@ -137,7 +137,7 @@ class TestLabels:
         project.settings["CERTWORKER_RELOAD"] = f"{named}:HUP"
         project.up()
         told = project.wait_for_line("label.refused")
-        project.wait_for_line("main.internal: DONE")
+        project.wait_for_line("main.internal: certificate issued")
         project.wait_for_line(f"{named}:HUP: done")
         doctor = findings(project)["Docker"]
 
@@ -157,7 +157,7 @@ class TestDoctor:
         pebble.start()
         allow(LISTS)
         project.up()
-        project.wait_for_line("main.internal: DONE")
+        project.wait_for_line("main.internal: certificate issued")
         found = findings(project)
 
         assert ["well", "well", "warn", "well"] == [

@@ -175,11 +175,11 @@ class TestMigration:
         for domain in KEPT:
             project.wait_for_line(f"{domain}: adopted: issued by R11")
         project.wait_for_line(rf"{BROKEN}: .*fs\.partial")
-        project.wait_for_line(f"{BROKEN}: DONE")
+        project.wait_for_line(f"{BROKEN}: certificate issued")
         project.wait_for_health("healthy")
         assert workers | {WORKER: image} == operator.workers()
         ask(NEW)
-        project.wait_for_line(f"{NEW}: DONE")
+        project.wait_for_line(f"{NEW}: certificate issued")
         shown |= operator.visit(BROKEN, NEW)
         assert shown == operator.visit(*KEPT, BROKEN, NEW)
         assert 2 == pebble.orders()

@@ -70,7 +70,7 @@ class TestThreeWorkers:
         project.settings["CERTWORKER_CONCURRENCY"] = "1"
         pebble.start()
         project.up("--scale", f"{WORKER}=3")
-        project.wait_for_line("main.internal: DONE")
+        project.wait_for_line("main.internal: certificate issued")
         producers: tuple[Callable[[], object], ...] = (
             lambda: core.send_messages(*NAMES[:300]),
             lambda: core.enqueue_jobs(*NAMES[200:]),
@@ -88,7 +88,7 @@ class TestThreeWorkers:
         )
         stored = Counter(project.compose(*run, LIST_GENERATIONS).split())
         project.compose("stop", WORKER)
-        done = re.findall(rf"{WORKER}-(\d).* (\S+): DONE", project.compose("logs", WORKER))
+        done = re.findall(rf"{WORKER}-(\d).* (\S+): certificate issued", project.compose("logs", WORKER))
 
         assert dict.fromkeys(["main.internal", *NAMES], 1) == stored == Counter(name for _, name in done)
         assert 1 + len(NAMES) == pebble.orders()

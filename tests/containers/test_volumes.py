@@ -49,9 +49,9 @@ class TestOwnership:
         assert remedy
         project.compose(*shlex.split(remedy[1]))
         project.compose("restart", WORKER)
-        project.wait_for_line("main.internal: DONE")
+        project.wait_for_line("main.internal: certificate issued")
         project.request("shop.internal")
-        project.wait_for_line("shop.internal: DONE")
+        project.wait_for_line("shop.internal: certificate issued")
 
     def test_a_traefik_of_root_reads_what_the_worker_writes(
         self, project: Project, pebble: ContainedPebble, tmp_path: Path
@@ -64,7 +64,7 @@ class TestOwnership:
         project.also(of_root)
         pebble.start()
         project.up()
-        project.wait_for_line("main.internal: DONE")
+        project.wait_for_line("main.internal: certificate issued")
 
         assert project.visit("main.internal")
 
@@ -116,12 +116,12 @@ class TestBackup:
         )
         pebble.start()
         project.up()
-        project.wait_for_line("main.internal: DONE")
+        project.wait_for_line("main.internal: certificate issued")
         serial = project.visit("main.internal")
 
         project.type_in(backup, tmp_path)
         project.remove()
         project.type_in(restore, tmp_path)
 
-        project.wait_for_line("main.internal: valid; nothing to do")
+        project.wait_for_line("main.internal: certificate valid, nothing to do")
         assert serial == project.visit("main.internal")

@@ -64,7 +64,7 @@ class TestFailover:
             CERTWORKER_REDIS_URL=sentinels.url,
         )
         with WorkerProcess(variables, tmp_path / "log") as worker:
-            worker.wait_for_line("first.localhost: DONE")
+            worker.wait_for_line("first.localhost: certificate issued")
             assert f"{SERVICE} (Sentinel 127.0.0.1" in worker.command("doctor").stdout
 
             with promote(sentinels).client() as promoted:

@@ -139,7 +139,7 @@ def sabotage(
         worker = WorkerProcess(variables, place / "worker.log")
         worker.program = ["-m", "tests.servers.sabotage", str(place), str(LEASE_SECONDS)]
         with worker:
-            worker.wait_for_line("main.localhost: DONE")
+            worker.wait_for_line("main.localhost: certificate issued")
             yield Sabotage(place, worker, server)
     server.kill()
 

@@ -335,11 +335,11 @@ class TestWorker:
         file = tmp_path / f"config/{NAME}.yml"
         file.mkdir()
         with WorkerProcess(variables, tmp_path / "worker.log") as worker:
-            worker.wait_for_line(r"NOT ISSUED \[fs\.io\]")
+            worker.wait_for_line(r"certificate not issued: \[fs\.io\]")
             door_authority.stop()
             file.rmdir()
             wait_until(lambda: file.is_file() or None, lambda: worker.log, 90)
-            worker.wait_for_line(f"{NAME}: DONE")
+            worker.wait_for_line(f"{NAME}: certificate issued")
 
             with own_redis.client() as connection:
                 assert ["failed", "issued"] == _states(connection)

@@ -86,12 +86,12 @@ class TestHuman:
         """
         stream = logging_to("human")
         with log.job("issue-7"):
-            logger.warning("NOT ISSUED [payload.missing] …", extra={"domain": None})
+            logger.warning("certificate not issued: [payload.missing] …", extra={"domain": None})
             logger.info("checked", extra={"domain": "shop.example.org"})
         logger.info("ready")
         first, second, third = stream.getvalue().splitlines()
 
-        assert first.endswith("WARN  job issue-7: NOT ISSUED [payload.missing] …")
+        assert first.endswith("WARN  job issue-7: certificate not issued: [payload.missing] …")
         assert second.endswith("INFO  shop.example.org: checked")
         assert third.endswith("INFO  ready")
 
@@ -206,7 +206,7 @@ class TestRemedies:
         narrator = HistoryLogHandler(lambda _name, _moment, _level, text: told.append(text))
         logger.addHandler(narrator)
         human = logging_to("human")
-        for_people = ("NOT ISSUED [%s] %s %s", failure.code, failure.message, failure.remedy)
+        for_people = ("certificate not issued: [%s] %s %s", failure.code, failure.message, failure.remedy)
         extra = {"domain": "a.org", "code": failure.code, "fields": failure.as_json()}
         logger.warning(*for_people, extra=extra)
         machine = logging_to("json")
@@ -317,7 +317,7 @@ class TestUnexpected:
         The text of an exception may come from a CA or a job.
         """
         stream = logging_to("human")
-        forged = ValueError("x\r2026-11-23T10:15:09Z INFO  a.org: DONE\x1b[2J")
+        forged = ValueError("x\r2026-11-23T10:15:09Z INFO  a.org: certificate issued\x1b[2J")
         logger.error("the job ended", exc_info=forged)
 
         assert "\x1b" not in stream.getvalue()

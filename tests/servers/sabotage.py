@@ -21,17 +21,17 @@ from certworker.supervision import Heartbeat
 
 #: What each loop does in one step.
 STEPS = {
-    "jobs": "certworker.worker.threaded_worker PooledWorker.take_one",
+    "jobs": "certworker.worker.threaded_worker ThreadedWorker.poll",
     "scheduler": "certworker.worker.scheduler _Mover.enqueue_scheduled_jobs",
     "job_leases": "certworker.worker.recovery Recovery.sweep",
-    "leases": "certworker.state.locks NameLocks._renew_all",
-    "maintenance": "certworker.worker.maintenance Watch._see_to_the_agenda",
+    "leases": "certworker.state.locks DomainLocks._renew_all",
+    "maintenance": "certworker.worker.maintenance MaintenanceLoop._see_to_the_agenda",
     "appwrite": "certworker.integrations.appwrite.consumer Consumer._pass",
-    "notifications_hook": "certworker.notify.notifier PostOffice.deliver",
-    "history": "certworker.state.history Stories.write",
-    "labels": "certworker.integrations.docker.label_watcher Labels._follow",
-    "reloads": "certworker.integrations.docker.reloader Reloads._wait_for_quiet",
-    "deployment_check": "certworker.traefik.deployment_check Padlock._due",
+    "notifications_hook": "certworker.notify.notifier Notifier.deliver",
+    "history": "certworker.state.history History.flush",
+    "labels": "certworker.integrations.docker.label_watcher LabelWatcher._follow",
+    "reloads": "certworker.integrations.docker.reloader Reloader._wait_for_quiet",
+    "deployment_check": "certworker.traefik.deployment_check DeploymentCheck._due",
     "responder": "certworker.http.throttle BoundedServer.pass_once",
     "health": "certworker.worker.health Health._log_stalls",
 }
@@ -39,7 +39,7 @@ STEPS = {
 #: The same of the loops that end when their work at the start is done.
 STEPS_AT_THE_START = {
     "own_domains": "certworker.worker.own_domains OwnDomains.step",
-    "machine_check": "certworker.cli.work _look_at_machine",
+    "machine_check": "certworker.cli.work _check_machine",
 }
 
 #: Pauses between two steps, of which the production's are minutes.
@@ -50,7 +50,7 @@ PAUSES = (
     "certworker.integrations.docker.reloader PAUSE_WITHOUT_A_CHANGE_SECONDS",
     "certworker.traefik.deployment_check PAUSE_WITHOUT_ANY_SECONDS",
     "certworker.worker.health REPORT_EVERY_SECONDS",
-    "certworker.integrations.docker.client LONGEST_SILENCE_SECONDS",
+    "certworker.integrations.docker.client MAX_SILENCE_SECONDS",
 )
 PAUSE_SECONDS = 0.2
 BEAT_SECONDS = 1.0

@@ -23,6 +23,7 @@ from certworker.errors.redis import RedisPermissionDenied
 from certworker.errors.worker import AlreadyInProgress, Unexpected
 from certworker.issuance.service import CertificateIssuance, Outcome
 from certworker.notify.notifier import Notifier
+from certworker.observability.log import sentence
 from certworker.settings import load
 from certworker.state.domain_records import RECORDS
 from certworker.state.events import EVENTS
@@ -158,11 +159,11 @@ class TestIssue:
         """
         with caplog.at_level(logging.INFO, "certworker"), pytest.raises(CertworkerError) as caught:
             issue(app, domain="nowhere.invalid")
-        last = caplog.records[-1].getMessage()
+        last = sentence(caplog.records[-1])
 
-        assert last.startswith(f"NOT ISSUED [{caught.value.code}] ")
+        assert last.startswith(f"certificate not issued: [{caught.value.code}] ")
         assert caught.value.remedy in last
-        assert "attempt 1 · next try 20" in last
+        assert " attempt=1 next_attempt=20" in last
 
     def test_an_error_of_redis_on_the_way_is_told_as_what_it_is(
         self, app: App, caplog: pytest.LogCaptureFixture
@@ -180,7 +181,11 @@ class TestIssue:
             connection.execute_command("ACL", "SETUSER", "default", "allkeys")
         record = app.records.read(NAME)
 
-        assert caplog.records[-1].getMessage().startswith("NOT ISSUED [redis.rights] Redis at 127.0.0.1:")
+        assert (
+            caplog.records[-1]
+            .getMessage()
+            .startswith("certificate not issued: [redis.rights] Redis at 127.0.0.1:")
+        )
         assert record
         assert ("failed", "redis.rights") == (record.state, record.code)
         assert "issued" == issue(app, domain=NAME)["state"]
@@ -262,7 +267,7 @@ class TestUnexpected:
         traces = [line for line in caplog.records if line.exc_info]
         assert 3 == len(traces)
         assert all("a fault" in str(line.exc_info) for line in traces)
-        assert 3 == caplog.text.count("NOT ISSUED [worker.unexpected]")
+        assert 3 == caplog.text.count("certificate not issued: [worker.unexpected]")
 
     def test_the_plan_of_another_worker_stays(self, app: App) -> None:
         """
