@@ -25,7 +25,7 @@ STEPS = {
     "scheduler": "certworker.worker.scheduler _Mover.enqueue_scheduled_jobs",
     "job_leases": "certworker.worker.recovery Recovery.sweep",
     "leases": "certworker.state.locks DomainLocks._renew_all",
-    "maintenance": "certworker.worker.maintenance MaintenanceLoop._see_to_the_agenda",
+    "maintenance": "certworker.worker.maintenance MaintenanceLoop._check_agenda",
     "appwrite": "certworker.integrations.appwrite.consumer Consumer._pass",
     "notifications_hook": "certworker.notify.notifier Notifier.deliver",
     "history": "certworker.state.history History.flush",

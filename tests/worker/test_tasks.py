@@ -232,7 +232,7 @@ class TestAfterTheIssuance:
         """
 
         office: Any = Notifier.of(load(MAIL), app.connection, lambda _: None)
-        office.succeeded = Broken()
+        office.notify_recovered = Broken()
         result = issue(replace(app, notifier=office), domain=NAME)
 
         assert "issued" == result["state"]
@@ -240,7 +240,7 @@ class TestAfterTheIssuance:
 
 
 class TestUnexpected:
-    @pytest.mark.parametrize("place", ["checks", "locks"])
+    @pytest.mark.parametrize("place", ["preflight", "locks"])
     def test_a_fault_of_our_own_fails_its_job_and_is_tried_again(
         self, app: App, caplog: pytest.LogCaptureFixture, place: str
     ) -> None:
