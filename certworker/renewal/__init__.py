@@ -5,6 +5,7 @@ In the order in which they may import each other::
 
     agenda         The agenda: when to look at each name again
     timing         When to check again: pure arithmetic on moments
+    progress       The log lines of long work over many names: how much is done, the rate, the time left
     domain_status  How each name stands: what the volume serves, what the ledger remembers, what the …
     policy         ★ When a certificate is renewed, and when it is looked at next: the CA's advice and our …
     repair         What is stored comes into service, and what is in service stays so, without the CA

@@ -24,6 +24,7 @@ from certworker.errors import CertworkerError, Retry, catalogue, printable
 from certworker.errors.worker import AlreadyInProgress
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.policy import RenewalDecision
+from certworker.renewal.progress import Progress
 from certworker.renewal.timing import next_attempt, next_check, renewal_time, shortened
 from certworker.state.domain_records import DomainRecords
 from certworker.state.priority_queues import UNTIL_A_LOST_LANE_IS_MISSED, Priority, PriorityQueues, Request
@@ -48,9 +49,6 @@ SOON_SHARE = 1 / 5
 LONGEST_PLAN = timedelta(days=2)
 #: What was planned further ahead is checked within this time, not all at once.
 BACK_WITHIN = timedelta(minutes=10)
-
-#: A reconciliation of a large volume tells of its progress every so many names.
-PROGRESS_EVERY = 5_000
 
 
 @dataclass(frozen=True)
@@ -142,8 +140,9 @@ class Reconciler:
         self._remove_orphaned()
         self._bring_back()
         self.agenda.comparing()
-        seen = restored = 0
-        for some in _batches(filter(is_name, self.certificates.names()), 500):
+        restored, names = 0, list(filter(is_name, self.certificates.names()))
+        progress = Progress(len(names), self.clock)
+        for some in _batches(names, 500):
             adopted: dict[str, Path] = {}
             for name in some:
                 adopted |= self._import(name)
@@ -151,10 +150,10 @@ class Reconciler:
             # The other names of what was adopted had no files until now.
             restored += self._restore(list(dict.fromkeys([*some, *adopted])))
             self.agenda.still_comparing()
-            before, seen = seen, seen + len(some)
-            if seen // PROGRESS_EVERY > before // PROGRESS_EVERY:
-                logger.info("%d certificates of the volume compared with the agenda so far", seen)
+            progress.add(len(some), adopted=len(adopted))
         self.agenda.compared()
+        if progress.adopted:
+            logger.info("names adopted from other programs: %d", progress.adopted, extra={"event": "adopted"})
         if restored:
             logger.info("%d certificates were missing on the agenda and are back on it", restored)
         return restored
