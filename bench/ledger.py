@@ -93,7 +93,7 @@ def _look(connection: Redis, place: Path) -> float:
     volume, traefik = CertificateStore(place / "certificates"), TraefikConfig(place / "config")
     names = [f"look{number:04}.example.org" for number in range(DUE)]
     for each in stored(volume, names, datetime.now(UTC)):
-        traefik.serve(each)
+        traefik.publish(each)
     rounds = Reconciler(
         volume,
         traefik,

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-#: A fixed wait is never longer than this share of the life: 15 seconds for a certificate of 15 minutes.
+#: A fixed wait is never longer than this share of the validity period: 15 seconds of 15 minutes.
 SHARE_OF_A_SHORT_WAIT = 1 / 60
 
 
@@ -40,7 +40,7 @@ class Validity:
 @dataclass(frozen=True)
 class Window:
     """
-    The window in which a CA suggests to renew a certificate (RFC 9773, section 4.2).
+    The window in which a CA suggests renewing a certificate (RFC 9773, section 4.2).
     """
 
     start: datetime
@@ -55,8 +55,11 @@ class Window:
         return self.start <= moment < self.end
 
 
-def wait_within(life: Validity | None, wait: timedelta) -> timedelta:
+def wait_within(validity: Validity | None, wait: timedelta) -> timedelta:
     """
-    Return the fixed *wait*, or what is in proportion to a short *life*; None: no certificate is in service.
+    Return the fixed *wait*, or a shorter one in proportion to a short *validity*.
+
+    Args:
+        validity: The validity of the certificate in service; None: there is none.
     """
-    return min(wait, life.length * SHARE_OF_A_SHORT_WAIT) if life else wait
+    return min(wait, validity.length * SHARE_OF_A_SHORT_WAIT) if validity else wait

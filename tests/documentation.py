@@ -13,7 +13,7 @@ from pathlib import Path
 
 from certworker.errors import Retry, catalogue
 from certworker.errors.pages import page_of, remedy_of, template
-from certworker.renewal.timing import PATIENCE
+from certworker.renewal.policy import PATIENCE
 from tests import pictures
 from tests.recording import session
 from tests.reference import commands, packages, redis_keys, settings

@@ -24,7 +24,7 @@ from certworker.preflight.dns.resolver import Resolver
 from certworker.preflight.result import CheckResult, MachineCheck
 from certworker.preflight.runner import PreflightRunner
 from certworker.preflight.settling import Settling
-from certworker.ratelimits.issuer_budget import budget_for
+from certworker.ratelimits.budget import Budget
 from certworker.state.priority_queues import NewJob
 from tests.app_fixture import open_app
 from tests.memory import in_memory
@@ -187,7 +187,9 @@ def simulated(directory: Path, connection: Redis, limits: Mapping[str, str] | No
     ):
         checks = PreflightRunner([NOTHING], [], Resolver([]).look_up, lambda _: True, Settling.over())
         issuers = tuple(
-            replace(each, budget=budget_for(app.settings, each.ca, connection, app.certificates, clock))
+            replace(
+                each, budget=Budget.for_issuer(app.settings, each.ca, connection, app.certificates, clock)
+            )
             for each in app.issuers
         )
         quick = replace(

@@ -21,8 +21,8 @@ class TestAddress:
         """
         outcome = app.issuance.issue((ADDRESS,))
 
-        assert (ADDRESS,) == outcome.facts.names
-        assert timedelta(hours=160) == outcome.facts.validity.length
+        assert (ADDRESS,) == outcome.metadata.names
+        assert timedelta(hours=160) == outcome.metadata.validity.length
         assert "valid" == status_of(ADDRESS, app.agenda, app.records, app.certificates, app.clock()).state
         assert app.traefik.files(ADDRESS) is not None
         app.connection.flushall()
@@ -36,7 +36,7 @@ class TestAddress:
         """
         outcome = app.issuance.issue(("shop.localhost", ADDRESS))
 
-        assert {"shop.localhost", ADDRESS} == set(outcome.facts.names)
+        assert {"shop.localhost", ADDRESS} == set(outcome.metadata.names)
         assert "kept" == app.issuance.issue(("shop.localhost", ADDRESS)).state
 
     def test_one_of_ipv6_has_its_place_too(self, app: App) -> None:

@@ -77,7 +77,7 @@ class TestAdoption:
         served = followed(app.traefik.directory, NAME)
         assert served
         assert before["fullchain.pem"] == served.fullchain_pem
-        moment = app.agenda.moment(NAME)
+        moment = app.agenda.next_check(NAME)
         assert moment is not None
         assert moment > app.clock()
         assert "adopted: issued by R11, valid until 20" in caplog.text
@@ -108,7 +108,7 @@ class TestAdoption:
         assert {"looked": 1, "requested": 1} == rounds.enqueue_due()
         assert 1 == len(app.priority_queues)
         renewed = replace(
-            app.issuance, decide=lambda facts, now: replace(app.issuance.decide(facts, now), due=True)
+            app.issuance, decide=lambda metadata, now: replace(app.issuance.decide(metadata, now), due=True)
         )
         assert "issued" == renewed.issue((NAME,)).state
         current = app.certificates.current(NAME)
@@ -213,9 +213,9 @@ class TestAdoption:
         app.reconciler.reconcile()
 
         assert f"also for _x.{NAME}, which certworker cannot renew" in caplog.text
-        facts = app.certificates.metadata(NAME)
-        assert facts
-        assert (NAME,) == facts.names
+        metadata = app.certificates.metadata(NAME)
+        assert metadata
+        assert (NAME,) == metadata.names
 
     def test_adopting_twice_changes_nothing(self, app: App) -> None:
         """
@@ -271,7 +271,7 @@ class TestOddPairs:
         app.reconciler.reconcile()
         app.reconciler.enqueue_due()
         app.expiry_alerts.log()
-        app.certificates.prune(app.traefik.served())
+        app.certificates.prune(app.traefik.served_generations())
 
         assert {"a.localhost", "odd.localhost", "z.localhost"} <= set(app.agenda.names())
         shown = {one.name: one for one in list_status(app.agenda, app.records, app.certificates, app.clock())}
@@ -292,7 +292,7 @@ class TestOddPairs:
 
         app.reconciler.reconcile()
         app.reconciler.enqueue_due()
-        app.certificates.prune(app.traefik.served())
+        app.certificates.prune(app.traefik.served_generations())
 
         assert {"a.localhost", NAME, "z.localhost"} == set(app.agenda.names())
         assert "kept" == app.issuance.issue((NAME,)).state
@@ -331,7 +331,7 @@ class TestDeserted:
         self.deleted_by_the_core(app)
 
         app.reconciler.reconcile()
-        app.certificates.prune(app.traefik.served())
+        app.certificates.prune(app.traefik.served_generations())
 
         assert app.traefik.files(NAME) is None
         assert NAME not in app.agenda

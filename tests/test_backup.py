@@ -77,7 +77,7 @@ class Before:
     What was there when the backup was made.
     """
 
-    facts: list[CertificateMetadata | None]
+    metadata: list[CertificateMetadata | None]
     on_the_agenda: set[str]
     account: str | None
     modes: dict[str, tuple[int, str]]
@@ -134,9 +134,9 @@ class TestRestore:
         A CA signs the same names five times a week: a restore that orders anew may come too late.
         """
         assert before.modes.items() <= modes(tmp_path).items()
-        assert before.facts == [restored.certificates.metadata(name) for name in NAMES]
+        assert before.metadata == [restored.certificates.metadata(name) for name in NAMES]
         assert before.on_the_agenda == set(restored.agenda.names()) == set(NAMES)
-        assert all(moment and moment > restored.clock() for moment in map(restored.agenda.moment, NAMES))
+        assert all(moment and moment > restored.clock() for moment in map(restored.agenda.next_check, NAMES))
         assert ["kept", "kept"] == [restored.issuance.issue(names).state for names in (NAMES[:2], NAMES[2:])]
         assert before.orders == asked(door_authority, "newOrder")
 

@@ -158,7 +158,7 @@ class Site:
         Issue for *name*; the serial number of the certificate, or the code of what went wrong.
         """
         try:
-            return self.app(name).issuance.issue((name,), force=force).facts.serial
+            return self.app(name).issuance.issue((name,), force=force).metadata.serial
         except CertworkerError as failure:
             return failure.code
 

@@ -114,7 +114,7 @@ class TestWaiting:
         with opened(orders_per_account="2/3h") as app:
             assert "issued" == issue(app, NAME)["state"]
             told = issue(app, OTHER)
-            moment = app.agenda.moment(OTHER)
+            moment = app.agenda.next_check(OTHER)
 
             assert ("waiting", "rate.local_guard") == (told["state"], told["code"])
             assert ("waiting", 0) == (record(app, OTHER).state, record(app, OTHER).attempts)
@@ -134,7 +134,7 @@ class TestWaiting:
         assert ("waiting", "rate.local_guard") == (told["state"], told["code"])
         assert 1 == count(door_authority, "newOrder")
         for name in (NAME, OTHER):
-            moment = app.agenda.moment(name)
+            moment = app.agenda.next_check(name)
             assert moment
             assert 590 < (moment - app.clock()).total_seconds() < 661
 
@@ -221,7 +221,7 @@ class TestPaused:
         """
         Nothing is given up in silence.
         """
-        moment = app.agenda.moment(NAME)
+        moment = app.agenda.next_check(NAME)
         assert moment
 
         assert 86_000 < (moment - app.clock()).total_seconds() < 1.1 * 86_400

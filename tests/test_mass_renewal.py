@@ -129,9 +129,9 @@ def filled(life: Life, lifetime: timedelta, counted: Counted) -> dict[tuple[str,
             leaf = signer.sign(key.key.public_key(), names, begins, begins + lifetime)
             certificate = Certificate.from_pem(leaf.public_bytes(Encoding.PEM) + signer.pem, key)
             stored = life.app.certificates.store(certificate, authority=label, kind="private", token=token)
-            life.app.certificates.published(stored)
+            life.app.certificates.mark_published(stored)
             counted.issued_before(names, begins)
-        life.app.traefik.serve(stored)
+        life.app.traefik.publish(stored)
         serving[names] = stored.metadata
     return serving
 
@@ -226,7 +226,7 @@ def test_all_are_renewed_within_the_limits_the_most_urgent_first(
         drill.run(BEGIN + 40 * HOUR)
 
         often = {names for number, names in enumerate(serving) if len(ages(number, lifetime)) > 1}
-        late = {names for names, facts in serving.items() if facts.not_after - BEGIN < urgent(lifetime)}
+        late = {names for names, metadata in serving.items() if metadata.not_after - BEGIN < urgent(lifetime)}
         first = set(islice(drill.tried, 2 * LATE))
         assert (LATE, OFTEN) == (len(late), len(often))
         assert sum(map(len, serving)) == sum(map(len, drill.renewed)) == 5_000

@@ -108,7 +108,7 @@ class TestTheNextOne:
         """
         outcome = app.issuance.issue((NAME,))
 
-        assert app.issuers[0].ca.label == outcome.facts.authority
+        assert app.issuers[0].ca.label == outcome.metadata.authority
         assert [] == second.requests
 
     def test_an_outage_is_bridged_at_once(
@@ -120,7 +120,7 @@ class TestTheNextOne:
         first.stop()
         outcome = app.issuance.issue((NAME,))
 
-        assert app.issuers[1].ca.label == outcome.facts.authority
+        assert app.issuers[1].ca.label == outcome.metadata.authority
         assert 1 == orders(second)
 
     def test_a_refusal_by_policy_is_one_ca_s_own(
@@ -131,7 +131,7 @@ class TestTheNextOne:
         """
         first.misbehaviour.fail("newOrder", Fault(403, "rejectedIdentifier"))
 
-        assert app.issuers[1].ca.label == app.issuance.issue((NAME,)).facts.authority
+        assert app.issuers[1].ca.label == app.issuance.issue((NAME,)).metadata.authority
 
     @pytest.mark.parametrize(("seconds", "label"), [(30, None), (86_400, 1)])
     def test_a_limit_is_worth_another_ca_only_if_it_is_long(
@@ -145,7 +145,7 @@ class TestTheNextOne:
             with pytest.raises(CertworkerError):
                 app.issuance.issue((NAME,))
         else:
-            assert app.issuers[label].ca.label == app.issuance.issue((NAME,)).facts.authority
+            assert app.issuers[label].ca.label == app.issuance.issue((NAME,)).metadata.authority
 
     def test_a_failed_validation_is_not_repeated_elsewhere(
         self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
@@ -170,7 +170,7 @@ class TestTheNextOne:
         with pytest.raises(ServerInternal):
             app.issuance.issue((NAME,))
 
-        again = app.agenda.moment(NAME)
+        again = app.agenda.next_check(NAME)
         assert again is not None
         assert (again - app.clock()).total_seconds() < 60
 
@@ -219,8 +219,8 @@ class TestTheNextOne:
                 app.issuance.issue((NAME,), force=True)
 
             assert not isinstance(caught.value, WouldReplacePublic)
-            assert before.facts == app.certificates.metadata(NAME)
-            assert "development" == app.issuance.issue(("new.localhost",)).facts.authority
+            assert before.metadata == app.certificates.metadata(NAME)
+            assert "development" == app.issuance.issue(("new.localhost",)).metadata.authority
 
 
 class TestStagingFirst:
@@ -272,7 +272,7 @@ class TestStagingFirst:
         first.misbehaviour.reset()
         outcome = app.issuance.issue((NAME,))
 
-        assert "letsencrypt" == outcome.facts.authority
+        assert "letsencrypt" == outcome.metadata.authority
         assert (2, 1) == (orders(first), orders(second))
         assert "finalize" not in {asked.kind for asked in second.requests}
 

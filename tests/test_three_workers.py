@@ -114,9 +114,9 @@ def tallies(authority: DevelopmentAuthority, place: Path) -> dict[str, Tally]:
     volume, signed = CertificateStore(place / "certificates"), authority.serials
     stored: dict[str, list[int]] = {}
     for directory in volume.generations():
-        facts = CertificateMetadata.read(directory)
-        for name in facts.names if facts else ():
-            stored.setdefault(name, []).append(int(facts.serial, 16) if facts else 0)
+        metadata = CertificateMetadata.read(directory)
+        for name in metadata.names if metadata else ():
+            stored.setdefault(name, []).append(int(metadata.serial, 16) if metadata else 0)
     served = {name: volume.metadata(name) for name in signed}
     return {
         name: Tally(
@@ -124,7 +124,7 @@ def tallies(authority: DevelopmentAuthority, place: Path) -> dict[str, Tally]:
             asked["finalize", name],
             tuple(serials),
             tuple(stored.get(name, ())),
-            tuple(int(facts.serial, 16) for facts in [served[name]] if facts),
+            tuple(int(metadata.serial, 16) for metadata in [served[name]] if metadata),
         )
         for name, serials in signed.items()
     }

@@ -15,7 +15,7 @@ import pytest
 from redis import Redis
 
 from certworker.errors.ca import CaUnreachable, ServerInternal
-from certworker.renewal.timing import next_attempt, renewal_time
+from certworker.renewal.policy import next_attempt, renewal_time
 from certworker.validity import Validity as Dates
 from certworker.validity import Window
 from tests.simulation import BEGIN, Life, simulated
@@ -47,11 +47,11 @@ def nothing_has_expired(life: Life, sizes: Sequence[int], renewals: int) -> None
     """
     Assert it, after at least so many *renewals* of each certificate, and that it was no easy life.
     """
-    facts = [life.app.certificates.metadata(name) for name in NAMES]
+    metadata = [life.app.certificates.metadata(name) for name in NAMES]
 
     assert [] == life.expired
-    assert min(each.not_after for each in facts if each) > life.clock.now
-    assert len(NAMES) == sum(each is not None for each in facts)
+    assert min(each.not_after for each in metadata if each) > life.clock.now
+    assert len(NAMES) == sum(each is not None for each in metadata)
     assert len(sizes) == len(life.orders)
     assert min(map(len, life.orders.values())) > renewals
     # The CA failed, and was away; no limit was hit, neither one of the CA nor one of ours.

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from certworker.cli.outcome import ordinal
-from certworker.cli.output import reference, say
+from certworker.cli.output import say
 from certworker.renewal.domain_status import DomainStatus
-from certworker.renewal.timing import in_words
+from certworker.renewal.policy import in_words
 from certworker.worker.queued import Queued
 
 #: States that need a person, and what they look like on a terminal. The first ones come first in a table.
@@ -80,8 +80,6 @@ def _facts(
         yield "attempts", str(one.attempts)
         yield "last error", f"[{one.code}] {one.message}"
         yield "remedy", one.remedy
-        if more := reference(one.code):
-            yield "more", more
     if files:
         yield from files.paths.items()
 

@@ -13,7 +13,7 @@ from certworker.cli.outcome import json_option, show_requested
 from certworker.cli.output import say, say_json
 from certworker.domains import normalize
 from certworker.issuance.issuer_factory import forget_pending_order
-from certworker.ratelimits.issuer_budget import budget_for
+from certworker.ratelimits.budget import Budget
 from certworker.redis.client import connected
 from certworker.settings import load
 from certworker.state.domain_records import DomainRecords
@@ -40,7 +40,7 @@ def command(name: str, as_json: bool) -> None:
         record = DomainRecords(connection).read(name)
         names = record.names if record else (name,)
         volume = CertificateStore(settings.certificates_dir)
-        budgets = [budget_for(settings, choice, connection, volume) for choice in settings.authorities]
+        budgets = [Budget.for_issuer(settings, choice, connection, volume) for choice in settings.authorities]
         resumed = [budget.resume(names) for budget in budgets]
         if not any(resumed):
             if as_json:

@@ -17,10 +17,10 @@ from redis import Redis
 
 from certworker.cli.names_table import COLORS, Files, moment, show_one, show_table, urgency
 from certworker.cli.outcome import why_nothing_starts
-from certworker.cli.output import reference, say, say_json
+from certworker.cli.output import say, say_json
 from certworker.cli.watching import Rooms, watch_names
 from certworker.domains import normalize
-from certworker.ratelimits.issuer_budget import budget_for
+from certworker.ratelimits.budget import Budget
 from certworker.redis.client import connected
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.domain_status import (
@@ -199,7 +199,9 @@ def _show_page(shown: list[DomainStatus], now: datetime, as_json: bool) -> None:
 
 def _backfill(connection: Redis, settings: Settings, rooms: Rooms) -> BackfillProgress:
     agenda, _, volume = rooms
-    return backfill_progress(agenda, volume, budget_for(settings, settings.authority, connection, volume))
+    return backfill_progress(
+        agenda, volume, Budget.for_issuer(settings, settings.authority, connection, volume)
+    )
 
 
 def _show_summary(connection: Redis, settings: Settings, rooms: Rooms, now: datetime, as_json: bool) -> None:
@@ -238,7 +240,6 @@ def _show_backfill(progress: BackfillProgress) -> None:
 def _json(one: DomainStatus, now: datetime) -> dict[str, object]:
     days = one.days_left(now)
     told = {name: _iso(value) for name, value in asdict(one).items()}
-    told |= {"docs": reference(one.code)}
     return told | {"days_left": None if days is None else round(days, 2)}
 
 

@@ -20,7 +20,7 @@ from certworker.preflight.checkers import build_resolver, domain_checks
 from certworker.preflight.result import Check, CheckContext, CheckResult
 from certworker.ratelimits.budget import Budget
 from certworker.redis.failures import to_failure
-from certworker.renewal.timing import in_words, renewal_time
+from certworker.renewal.policy import in_words, renewal_time
 from certworker.settings import Settings
 from certworker.state.domain_records import DomainRecord
 from certworker.storage.keypair import load
@@ -155,7 +155,7 @@ def limit_findings(name: str, budget: Budget, record: DomainRecord | None) -> Fi
         until = f" until {record.next_check:%Y-%m-%d %H:%M} UTC" if record.next_check else ""
         return section.fail(LIMITS, f"Blocked{until}: {record.message}", record.remedy, record.code)
     told, failures = [], 0
-    for price, used in budget.used([name]):
+    for price, used in budget.usage([name]):
         if price.kind == "failures" and price.limit:
             failures = used
             told.append(f"{used} of {price.limit.count} failures this hour")

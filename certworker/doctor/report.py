@@ -28,7 +28,7 @@ from certworker.doctor.storage import exists
 from certworker.domains import normalize
 from certworker.errors import CertworkerError, printable
 from certworker.issuance.issuer_factory import acme_client_for
-from certworker.ratelimits.issuer_budget import budget_for
+from certworker.ratelimits.budget import Budget
 from certworker.redis.client import connect, connected
 from certworker.redis.health import check_redis
 from certworker.renewal.agenda import Agenda
@@ -144,7 +144,7 @@ class _Examination:
     def _limits(self, name: str) -> Finding:
         with connected(self.settings.redis) as connection:
             volume = CertificateStore(self.settings.certificates_dir)
-            budget = budget_for(self.settings, self.settings.authority, connection, volume)
+            budget = Budget.for_issuer(self.settings, self.settings.authority, connection, volume)
             return limit_findings(name, budget, DomainRecords(connection).read(name))
 
     def _has_redis(self) -> bool:

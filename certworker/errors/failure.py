@@ -43,7 +43,7 @@ _LONGEST = {"url": MAX_URL, "remedy": LONGEST_REMEDY}
 
 class Retry(Enum):
     """
-    When a failed request is tried again; :mod:`certworker.renewal.timing` has the pauses of each kind.
+    When a failed request is tried again; :mod:`certworker.renewal.policy` has the pauses of each kind.
 
     Only the request itself can be wrong for good. Whatever a CA answers, the next attempt is planned.
     """

@@ -1,13 +1,13 @@
 """
 The flow for one certificate, from the request to the served certificate.
 
-In the order in which they may import each other::
+In import order::
 
-    attempts        The attempts to issue, in the ledger: that one began, how it ended, and when the next …
-    pending_orders  Pending orders at one CA: stored before they are finalized, resumed after a crash
-    removal         The end of a name: out of the proxy first, then off the volume, then forgotten
-    issuer          The desk of one CA: its client, its budget, its answers to challenges, its orders …
-    failover        Which desk is asked, and when the next one is
-    issuer_factory  Opens the desks that the settings ask for. Nothing is asked of a CA yet
-    service         ★ The issuance of one certificate, from the request to the padlock
+    attempts        Records each attempt: its start, its outcome and the time of the next attempt
+    pending_orders  Orders that have no certificate yet: stored in Redis, resumed after a crash
+    removal         Removes a name from the proxy, then from the volume, then from Redis
+    issuer          One configured CA with its account, limits and challenge solvers
+    failover        The order in which the issuers are tried
+    issuer_factory  Builds the issuers of the settings
+    service         ★ The issuance of one certificate, step by step
 """

@@ -4,7 +4,7 @@ Records each attempt to issue: its start, its outcome, and the time of the next 
 ::
 
     started ──► issued    the next check is for the renewal
-      │  └────► failed    the pauses of :mod:`certworker.renewal.timing`, or the time the failure names
+      │  └────► failed    the pauses of :mod:`certworker.renewal.policy`, or the time the failure names
       └───────► nothing   the worker crashed: after the lease; from the second crash on with growing pauses
 
 The next check is on the agenda before the attempt starts, so every attempt has a successor.
@@ -26,7 +26,7 @@ from certworker.errors import CertworkerError, Interrupted
 from certworker.errors.worker import Unexpected, WorkerCrashed
 from certworker.redis.failures import to_failure
 from certworker.renewal.agenda import Agenda
-from certworker.renewal.timing import crash_backoff, next_attempt
+from certworker.renewal.policy import crash_backoff, next_attempt
 from certworker.state.domain_records import DomainRecords
 from certworker.state.locks import Lease
 from certworker.storage.metadata import CertificateMetadata
@@ -44,8 +44,8 @@ class Attempts:
     The attempts for all names.
 
     Attributes:
-        address: Where Redis is, for people.
-        lives: Of the certificates in service for some names, as the volume knows them. Redis may forget them.
+        address: The address of Redis, for messages.
+        validities: Return the validity of each certificate in service for some names, read from the volume.
     """
 
     records: DomainRecords
@@ -53,7 +53,7 @@ class Attempts:
     clock: Callable[[], datetime]
     random: Random
     address: str
-    lives: Callable[[Sequence[str]], Iterable[Validity]]
+    validities: Callable[[Sequence[str]], Iterable[Validity]]
 
     @contextmanager
     def recording(self, names: tuple[str, ...], lease: Lease, *, force: bool) -> Iterator[None]:
@@ -68,7 +68,7 @@ class Attempts:
             CertworkerError: What was wrong with Redis, where the block ended with its error; Unexpected for
                 any other exception that is none of certworker's.
         """
-        pause = crash_backoff(self._crash_count(names, force), self._life(names), self.clock())
+        pause = crash_backoff(self._crash_count(names, force), self._validity(names), self.clock())
         again = self.clock() + lease.duration + LEASE_GRACE + pause
         self.records.start_attempt(names, next_check=again, now=self.clock())
         self.agenda.put_many(dict.fromkeys(names, again))
@@ -90,17 +90,17 @@ class Attempts:
                 self._failed(names, lease, unexpected)
             raise unexpected from fault
 
-    def not_begun(self, names: tuple[str, ...], failure: CertworkerError) -> None:
+    def record_not_started(self, names: tuple[str, ...], failure: CertworkerError) -> None:
         """
         Record *failure*, which ended an attempt for *names* before it began, and plan the next attempt.
         """
         now = self.clock()
         attempts = self.records.attempts(names[0]) + 1
-        again = next_attempt(failure, attempts, now, self.random, self._life(names))
+        again = next_attempt(failure, attempts, now, self.random, self._validity(names))
         self.records.record_failed(names, failure, next_check=again, now=now)
         self.agenda.put_many(dict.fromkeys(names, again))
 
-    def held_elsewhere(self, names: tuple[str, ...], lease: timedelta) -> None:
+    def plan_after_lease(self, names: tuple[str, ...], lease: timedelta) -> None:
         """
         Plan a check of *names* after the *lease* of another job, which has one of them.
 
@@ -109,30 +109,30 @@ class Attempts:
         again = self.clock() + lease + LEASE_GRACE
         self.agenda.put_many(dict.fromkeys(names, again), at_the_latest=True)
 
-    def dry_run(self, names: tuple[str, ...], rehearsal: Callable[[tuple[str, ...]], None]) -> None:
+    def dry_run(self, names: tuple[str, ...], run: Callable[[tuple[str, ...]], None]) -> None:
         """
-        Let *rehearsal* show that *names* can be validated, if they could not the last time.
+        Let *run* show that *names* can be validated, if they could not the last time.
 
         Raises:
-            CertworkerError: What *rehearsal* raises; there is one before each attempt until it returns.
+            CertworkerError: What *run* raises; there is one before each attempt until it returns.
         """
         if self.records.needs_dry_run(names[0]):
-            rehearsal(names)
+            run(names)
             self.records.record_dry_run(names)
 
-    def has_succeeded(self, facts: CertificateMetadata) -> bool:
+    def is_recorded_as_issued(self, metadata: CertificateMetadata) -> bool:
         """
-        Return whether it is recorded that the certificate with these *facts* is in service.
+        Return whether it is recorded that the certificate with these *metadata* is in service.
         """
         try:
-            record = self.records.read(facts.names[0])
+            record = self.records.read(metadata.names[0])
         except RedisError:
             return False
-        return record is not None and (record.state, record.serial) == ("issued", facts.serial)
+        return record is not None and (record.state, record.serial) == ("issued", metadata.serial)
 
-    def succeeded(self, facts: CertificateMetadata, lease: Lease, next_check: datetime) -> bool:
+    def record_success(self, metadata: CertificateMetadata, lease: Lease, next_check: datetime) -> bool:
         """
-        Record that the certificate with these *facts* is in service, until *next_check* at least.
+        Record that the certificate with these *metadata* is in service, until *next_check* at least.
 
         Returns:
             Whether it is recorded; without the lease another worker knows more.
@@ -140,18 +140,18 @@ class Attempts:
         if not lease.still_held():
             return False
         self.records.record_issued(
-            facts.names,
-            not_before=facts.not_before,
-            not_after=facts.not_after,
-            serial=facts.serial,
-            authority=facts.authority,
+            metadata.names,
+            not_before=metadata.not_before,
+            not_after=metadata.not_after,
+            serial=metadata.serial,
+            authority=metadata.authority,
             next_check=next_check,
             now=self.clock(),
         )
-        self.agenda.put_many(dict.fromkeys(facts.names, next_check))
+        self.agenda.put_many(dict.fromkeys(metadata.names, next_check))
         return True
 
-    def tidy(self, forget: Callable[[], object]) -> None:
+    def clean_up(self, forget: Callable[[], object]) -> None:
         """
         Call *forget* after a success. Where it fails the certificate is in service all the same, and the next
         attempt calls it again.
@@ -165,17 +165,17 @@ class Attempts:
         if not lease.still_held():
             return  # whoever has the names meanwhile knows more than we do
         attempts = self.records.attempts(names[0]) + 1
-        again = next_attempt(failure, attempts, self.clock(), self.random, self._life(names))
+        again = next_attempt(failure, attempts, self.clock(), self.random, self._validity(names))
         self.records.record_failed(names, failure, next_check=again, now=self.clock())
         self.agenda.put_many(dict.fromkeys(names, again))
 
-    def _life(self, names: tuple[str, ...]) -> Validity | None:
+    def _validity(self, names: tuple[str, ...]) -> Validity | None:
         """
         Return the life that ends first among the certificates in service for *names*.
         """
         # A volume that cannot be read has a failure of its own, and must not hide this one.
         with suppress(CertworkerError):
-            return min(self.lives(names), key=lambda life: life.not_after, default=None)
+            return min(self.validities(names), key=lambda validity: validity.not_after, default=None)
         return None
 
     def _crash_count(self, names: tuple[str, ...], force: bool) -> int:

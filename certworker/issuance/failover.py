@@ -13,7 +13,7 @@ from random import Random
 
 from certworker.errors import CertworkerError, Retry
 from certworker.issuance.issuer import Issuer
-from certworker.renewal.timing import next_attempt, shortened
+from certworker.renewal.policy import next_attempt, shortened
 from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)

@@ -49,9 +49,9 @@ class Issuer:
         """
         return [self.responder, self.webroot] if self.webroot else [self.responder]
 
-    def check(self, standing: Sequence[StoredCertificate | None]) -> None:
+    def check(self, in_service: Sequence[StoredCertificate | None]) -> None:
         """
-        Make sure that an order here is allowed, and that its certificate may replace what is *standing*.
+        Make sure that an order here is allowed, and that its certificate may replace what is *in_service*.
 
         Raises:
             ConfigurationFailure: It is not.
@@ -59,9 +59,11 @@ class Issuer:
         self.check_eligible()
         if self.ca.kind not in ("staging", "development"):
             return
-        for facts in (stored.metadata for stored in standing if stored):
-            if facts.kind == "public" and facts.not_after > self.clock():
-                raise WouldReplacePublic(name=facts.names[0], current=facts.issuer, authority=self.ca.title)
+        for metadata in (stored.metadata for stored in in_service if stored):
+            if metadata.kind == "public" and metadata.not_after > self.clock():
+                raise WouldReplacePublic(
+                    name=metadata.names[0], current=metadata.issuer, authority=self.ca.title
+                )
 
     def replaces_id(self, current: StoredCertificate | None) -> str | None:
         """
@@ -113,12 +115,12 @@ class Issuer:
             logger.info("%s says yes", self.staging.ca.title, extra=_log_fields(names))
 
     def _validate(self, names: tuple[str, ...]) -> None:
-        with self.budget.reserve(names, exempt=False, renewal=False) as spending:
+        with self.budget.reserve(names, exempt=False, renewal=False) as reservation:
             order = self.client.order(names)
-            spending.placed(replaces=False)
+            reservation.placed(replaces=False)
             with present(order.answers, self.solvers):
                 order.validate()
-            spending.validated()
+            reservation.validated()
             # Or the next rehearsal would find the name to be ours without a look.
             order.deactivate_authorizations()
 

@@ -21,7 +21,7 @@ from certworker.issuance.issuer import Issuer
 from certworker.issuance.pending_orders import PendingOrders, PendingOrderStore
 from certworker.job_slot import MAX_RELEASED
 from certworker.preflight.eligibility import check_eligibility
-from certworker.ratelimits.issuer_budget import budget_for
+from certworker.ratelimits.budget import Budget
 from certworker.settings import CaChoice, Settings, contact_problem
 from certworker.storage.certificate_store import CertificateStore
 
@@ -64,7 +64,7 @@ class IssuerFactory:
             ca=choice,
             client=authority,
             check_eligible=partial(check_eligibility, self.settings, choice),
-            budget=budget_for(self.settings, choice, self.connection, self.volume),
+            budget=Budget.for_issuer(self.settings, choice, self.connection, self.volume),
             responder=responder,
             webroot=Webroot(files, lambda: authority.thumbprint) if files else None,
             pending_orders=PendingOrders(authority, orders, keys, self.clock),

@@ -45,18 +45,18 @@ class Removal:
             VolumeLocked, VolumeReadOnly, VolumeFault: It is still in service, or its files are still there.
         """
         with self.locks.hold([name]):
-            facts, record = self.volume.last_metadata(name), self.records.read(name)
-            known = facts is not None or name in self.agenda or record is not None
+            metadata, record = self.volume.last_metadata(name), self.records.read(name)
+            known = metadata is not None or name in self.agenda or record is not None
             self.traefik.remove(name)
             self.volume.remove(name)
             # Once more: a repair may have read the volume before, and have written the file after.
             self.traefik.remove(name)
             self.agenda.remove(name)
             self.records.forget(name)
-            for names in {(name,), *(each.names for each in (facts, record) if each)}:
+            for names in {(name,), *(each.names for each in (metadata, record) if each)}:
                 self.forget_orders(names)
-        others = tuple(other for other in facts.names if other != name) if facts else ()
-        if others := tuple(other for other in others if self.volume.metadata(other) == facts):
+        others = tuple(other for other in metadata.names if other != name) if metadata else ()
+        if others := tuple(other for other in others if self.volume.metadata(other) == metadata):
             self.request(others)
         logger.info(
             "taken out of service%s" if known else "unknown; there was nothing to take out of service%s",

@@ -22,8 +22,7 @@ from certworker.issuance.attempts import Attempts
 from certworker.issuance.failover import Failover
 from certworker.issuance.issuer import Issuer
 from certworker.job_slot import JobSlot
-from certworker.renewal.policy import RenewalDecision
-from certworker.renewal.timing import after_issuance
+from certworker.renewal.policy import RenewalDecision, after_issuance
 from certworker.state.locks import DomainLocks, Lease
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import StoredCertificate
@@ -40,7 +39,7 @@ class Outcome:
     """
 
     state: Literal["issued", "kept"]
-    facts: CertificateMetadata
+    metadata: CertificateMetadata
     next_check: datetime
 
 
@@ -76,8 +75,8 @@ class CertificateIssuance:
             CertworkerError: What went wrong, with its remedy. The ledger has it, too, with the moment
                 of the next attempt; Traefik serves what it served before.
         """
-        beside = () if force else self._beside(names)
-        names += beside
+        additional_names = () if force else self._beside(names)
+        names += additional_names
         with self.locks.hold(names) as lease:
             unpublished = self._unpublished(names)
             with self.attempts.recording(names, lease, force=force or unpublished is not None):
@@ -85,24 +84,24 @@ class CertificateIssuance:
                     # An earlier attempt got it: whatever failed then, nothing has to be ordered for it.
                     self.certificates.link(unpublished)
                     return self._put_into_service("issued", unpublished, lease)
-                return self._issue(names, beside, lease, force=force, use_full_quota=use_full_quota)
+                return self._issue(names, additional_names, lease, force=force, use_full_quota=use_full_quota)
 
     def _issue(
         self,
         names: tuple[str, ...],
-        beside: tuple[str, ...],
+        additional_names: tuple[str, ...],
         lease: Lease,
         *,
         force: bool,
         use_full_quota: bool,
     ) -> Outcome:
-        standing = self.certificates.current_many(names)
-        current = _covering_all(names, standing)
-        if current and not force and not self._is_due(current, standing):
+        in_service = self.certificates.current_many(names)
+        current = _covering_all(names, in_service)
+        if current and not force and not self._is_due(current, in_service):
             return self._put_into_service("kept", current, lease)
 
-        if beside:
-            others = ", ".join(beside)
+        if additional_names:
+            others = ", ".join(additional_names)
             _log_step(names, "validate", f"its certificate is also for {others}: they are renewed together")
         findings = self.preflight(names, renewing=current is not None, slot=self.slot())
 
@@ -112,7 +111,7 @@ class CertificateIssuance:
             for issuer in failover:
                 with failover.attempt():
                     certificate = self._obtain(
-                        names, standing, issuer, force=force, use_full_quota=use_full_quota
+                        names, in_service, issuer, force=force, use_full_quota=use_full_quota
                     )
                     break
         stored = self.certificates.store(
@@ -128,11 +127,11 @@ class CertificateIssuance:
         with suppress(CertworkerError):  # the attempt meets the same fault, and records it
             # The files of another program may be for more names, too.
             self.certificates.adopt(names[0])
-            directory, facts = leads_to(names[0]), self.certificates.metadata(names[0])
-            if facts and self.clock() < facts.not_after and set(names) < set(facts.names):
-                served = {name for name in facts.names if leads_to(name) == directory}
+            directory, metadata = leads_to(names[0]), self.certificates.metadata(names[0])
+            if metadata and self.clock() < metadata.not_after and set(names) < set(metadata.names):
+                served = {name for name in metadata.names if leads_to(name) == directory}
                 if served.issuperset(names):
-                    return tuple(name for name in facts.names if name in served and name not in names)
+                    return tuple(name for name in metadata.names if name in served and name not in names)
         return ()
 
     def _unpublished(self, names: tuple[str, ...]) -> StoredCertificate | None:
@@ -144,8 +143,8 @@ class CertificateIssuance:
             stored = self.certificates.unpublished(names)
         except CertworkerError:
             return None  # the attempt meets the same fault, and records it
-        if stored and self.attempts.has_succeeded(stored.metadata):
-            self.attempts.tidy(partial(self._forget, stored))
+        if stored and self.attempts.is_recorded_as_issued(stored.metadata):
+            self.attempts.clean_up(partial(self._forget, stored))
             return None
         return stored if stored and self.clock() < stored.metadata.not_after else None
 
@@ -153,21 +152,21 @@ class CertificateIssuance:
         # In this order: an order that is still known leads to the certificate that is already there.
         for each in self.issuers:
             each.pending_orders.forget(stored.metadata.names)
-        self.certificates.published(stored)
+        self.certificates.mark_published(stored)
 
     def _obtain(
         self,
         names: tuple[str, ...],
-        standing: Sequence[StoredCertificate | None],
+        in_service: Sequence[StoredCertificate | None],
         issuer: Issuer,
         *,
         force: bool,
         use_full_quota: bool,
     ) -> Certificate:
-        issuer.check(standing)
+        issuer.check(in_service)
         if not force:
             self.attempts.dry_run(names, issuer.dry_run)
-        current = _covering_all(names, standing)
+        current = _covering_all(names, in_service)
         replaces = issuer.replaces_id(current)
         # Outside the suggested window the CA counts an order that replaces a certificate like any renewal.
         exempt = (
@@ -181,15 +180,15 @@ class CertificateIssuance:
                 renewal=issuer.renews(current),
                 use_full_quota=use_full_quota,
                 reserved=reserved,
-            ) as spending,
+            ) as reservation,
             issuer.pending_orders.keeping(names, resumed),
         ):
             _log_step(names, "validate", f"asking {issuer.ca.title} (HTTP-01)")
             order = resumed or issuer.pending_orders.place(names, replaces)
-            spending.placed(replaces=order.replaces)
+            reservation.placed(replaces=order.replaces)
             with present(order.answers, issuer.solvers):
                 order.validate()
-            spending.validated()
+            reservation.validated()
             _log_step(names, "validate", "ownership confirmed by the CA")
 
             key = issuer.pending_orders.key(order)
@@ -200,9 +199,9 @@ class CertificateIssuance:
         )
         return certificate
 
-    def _is_due(self, current: StoredCertificate, standing: Sequence[StoredCertificate | None]) -> bool:
+    def _is_due(self, current: StoredCertificate, in_service: Sequence[StoredCertificate | None]) -> bool:
         # A name that was removed is not to come back with the next renewal of the others.
-        named = standing[0].metadata.names if standing[0] else ()
+        named = in_service[0].metadata.names if in_service[0] else ()
         if any(self.certificates.links.target_of(name) is None for name in named):
             return True
         # An order that somebody insisted on and a crash interrupted is still wanted.
@@ -214,16 +213,16 @@ class CertificateIssuance:
     def _put_into_service(
         self, state: Literal["issued", "kept"], stored: StoredCertificate, lease: Lease
     ) -> Outcome:
-        facts = stored.metadata
-        if self.traefik.serve(stored, slot=self.slot()):
-            _log_step(facts.names, "installed", f"in service: {stored.directory}")
+        metadata = stored.metadata
+        if self.traefik.publish(stored, slot=self.slot()):
+            _log_step(metadata.names, "installed", f"in service: {stored.directory}")
         now = self.clock()
-        next_check = self.decide(facts, now).next_check
+        next_check = self.decide(metadata, now).next_check
         if state == "issued":
-            next_check = after_issuance(facts.validity, next_check, now)
-        if self.attempts.succeeded(facts, lease, next_check) and state == "issued":
-            self.attempts.tidy(partial(self._forget, stored))
-        return Outcome(state, facts, next_check)
+            next_check = after_issuance(metadata.validity, next_check, now)
+        if self.attempts.record_success(metadata, lease, next_check) and state == "issued":
+            self.attempts.clean_up(partial(self._forget, stored))
+        return Outcome(state, metadata, next_check)
 
 
 @contextmanager
@@ -244,15 +243,15 @@ def _log_step(names: tuple[str, ...], event: str, text: str) -> None:
 
 
 def _covering_all(
-    names: tuple[str, ...], standing: Sequence[StoredCertificate | None]
+    names: tuple[str, ...], in_service: Sequence[StoredCertificate | None]
 ) -> StoredCertificate | None:
     """
     Return the certificate that serves all of *names*, as if it were for no others; None if there is none.
     """
     # A name that joined the set, or lost its files, makes the certificate incomplete.
-    first = standing[0]
+    first = in_service[0]
     if first is None or not set(names) <= set(first.metadata.names):
         return None
-    if not all(other and other.directory == first.directory for other in standing):
+    if not all(other and other.directory == first.directory for other in in_service):
         return None
     return replace(first, metadata=replace(first.metadata, names=names))

@@ -43,7 +43,7 @@ DURATIONS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 #: Counting 50,000 names takes about a second; it may take this share of the time and no more.
 MAX_COLLECT_SHARE = 1 / 20
 
-#: Expired, loudly overdue, overdue, due, young (see :mod:`certworker.renewal.timing`).
+#: Expired, loudly overdue, overdue, due, young (see :mod:`certworker.renewal.policy`).
 REMAINING_RATIO_BUCKETS = (0.0, 0.1, 0.2, 1 / 3, 0.5, 1.0)
 
 

@@ -1,11 +1,10 @@
 """
 The CA's rate limits, shared by all workers.
 
-In the order in which they may import each other::
+In import order::
 
-    limits         How often a CA may be asked: one table of figures, and the file with what a CA has …
-    token_buckets  Token buckets in Redis: taken from all at once or not at all, by Redis's own time, in …
-    charges        What an order costs at a CA: from which buckets it takes, and what becomes of that …
-    budget         ★ The CA's limits, kept before it has to: what may still be ordered, by all workers …
-    issuer_budget  What a CA still allows: its limits, those of the operator's file, and what the volume …
+    limits         The limits of each known CA, and those of the operator's file
+    token_buckets  Token buckets in Redis: taken from all at once or from none, in one round trip
+    charges        What an order costs at a CA, and what becomes of it when the order ends
+    budget         ★ What may still be ordered now, by all workers together
 """

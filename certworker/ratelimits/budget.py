@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from math import ceil
 
 from redis import Redis
@@ -22,10 +23,12 @@ from certworker.errors import CertworkerError
 from certworker.errors.failure import MAX_URL
 from certworker.errors.rate import LocalGuard, Paused
 from certworker.ratelimits.charges import Charge, Reservation, bucket_of, charges_for, set_of
+from certworker.ratelimits.limits import limits_of
 from certworker.ratelimits.token_buckets import Adjustment, Exhausted, TokenBucket, TokenBuckets
 from certworker.redis.codec import name_in, shown_in
-from certworker.settings import CaChoice
+from certworker.settings import CaChoice, Settings
 from certworker.settings.limits import Limit, Limits
+from certworker.storage.certificate_store import CertificateStore
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +105,28 @@ class Budget:
             clock=clock,
         )
 
+    @classmethod
+    def for_issuer(
+        cls,
+        settings: Settings,
+        choice: CaChoice,
+        connection: Redis,
+        store: CertificateStore,
+        clock: Callable[[], datetime] | None = None,
+    ) -> Budget:
+        """
+        Return the budget at the CA *choice*, with its documented limits and those of the operator's file.
+
+        Args:
+            store: Its certificates replace what Redis has lost.
+            clock: The clock to use; None: the clock of Redis, which is the same for all workers.
+
+        Raises:
+            InvalidSettings: The file of CERTWORKER_LIMITS_FILE is invalid.
+        """
+        limits = limits_of(choice.label, settings.limits_file)
+        return cls(connection, choice, limits, issued=partial(store.issued, choice.label), clock=clock)
+
     @contextmanager
     def reserve(
         self,
@@ -127,22 +152,22 @@ class Budget:
             Paused: The CA has paused one of the names, and nobody has said that this is over.
         """
         every = charges_for(names, self._limits, use_full_quota=use_full_quota)
-        spending = Reservation(every, exempt=exempt, renewal=renewal)
-        wanted = [] if reserved else [price.bucket for price in spending.reserved]
+        reservation = Reservation(every, exempt=exempt, renewal=renewal)
+        wanted = [] if reserved else [charge.bucket for charge in reservation.reserved]
         if full := self._buckets.take(wanted, who="" if use_full_quota else set_of(names)):
-            raise self._refusal(names, full, spending.reserved)
+            raise self._refusal(names, full, reservation.reserved)
         try:
-            yield spending
+            yield reservation
         except Paused as pause:
-            self._settle(names, spending.ended(pause), pause)
+            self._settle(names, reservation.ended(pause), pause)
             # The CA's text speaks of one name "and possibly others", in no form that could be relied on.
             raise Paused(
                 authority=self._authority.title, name=names[0], url=pause.url, problem=pause.problem
             ) from pause
         except BaseException as fault:
-            self._settle(names, spending.ended(fault), fault)
+            self._settle(names, reservation.ended(fault), fault)
             raise
-        self._settle(names, spending.ended(None), None)
+        self._settle(names, reservation.ended(None), None)
 
     def resume(self, names: Sequence[str]) -> bool:
         """
@@ -155,7 +180,7 @@ class Budget:
         return was_paused
 
     @property
-    def limited(self) -> bool:
+    def has_limits(self) -> bool:
         """
         Whether it is known how many certificates the CA gives within a time.
         """
@@ -163,7 +188,7 @@ class Budget:
             self._limits.orders_per_account or self._limits.certificates_per_domain or self._limits.domains
         )
 
-    def ends(self, names: Sequence[str]) -> datetime | None:
+    def available_at(self, names: Sequence[str]) -> datetime | None:
         """
         When the last of *names*, which have no certificate yet, may be ordered; None: no limit is known.
         """
@@ -180,29 +205,29 @@ class Budget:
         ]
         return max(moments, default=None)
 
-    def used(self, names: Sequence[str]) -> Iterator[tuple[Charge, int]]:
+    def usage(self, names: Sequence[str]) -> Iterator[tuple[Charge, int]]:
         """
         What was taken lately of each limit that concerns *names*, and has not come back yet.
         """
-        every = [price for price in charges_for(names, self._limits, use_full_quota=True) if price.limit]
+        every = [charge for charge in charges_for(names, self._limits, use_full_quota=True) if charge.limit]
         now = self._buckets.now()
-        moments = self._buckets.full_again([price.bucket for price in every])
-        for price, full in zip(every, moments, strict=True):
-            if price.limit:
-                yield price, ceil(max(full - now, timedelta(0)) / price.limit.interval) if full else 0
+        moments = self._buckets.full_again([charge.bucket for charge in every])
+        for charge, full in zip(every, moments, strict=True):
+            if charge.limit:
+                yield charge, ceil(max(full - now, timedelta(0)) / charge.limit.interval) if full else 0
 
     def _refusal(self, names: Sequence[str], full: Exhausted, asked: Sequence[Charge]) -> CertworkerError:
-        price = next(price for price in asked if price.bucket == full.bucket)
+        charge = next(charge for charge in asked if charge.bucket == full.bucket)
         if full.until is None:
-            url = self._page(price.subject) or "the web site of the CA"
-            return Paused(authority=self._authority.title, name=price.subject, url=url)
+            url = self._page(charge.subject) or "the web site of the CA"
+            return Paused(authority=self._authority.title, name=charge.subject, url=url)
         reason = "it wants us to wait"
-        if price.limit:
-            reason = REASONS[price.kind].format(
-                count=price.limit.count,
-                period=_span(price.limit.period),
-                most=price.bucket.capacity,
-                whose=price.subject,
+        if charge.limit:
+            reason = REASONS[charge.kind].format(
+                count=charge.limit.count,
+                period=_span(charge.limit.period),
+                most=charge.bucket.capacity,
+                whose=charge.subject,
             )
         return LocalGuard(
             until=full.until,

@@ -125,15 +125,15 @@ class Reservation:
     An order, what was reserved for it, and how far it has come.
     """
 
-    def __init__(self, all_prices: Sequence[Charge], *, exempt: bool, renewal: bool) -> None:
+    def __init__(self, all_charges: Sequence[Charge], *, exempt: bool, renewal: bool) -> None:
         usually: frozenset[Kind] = RENEWING if renewal else frozenset()
         free = REPLACING if exempt else usually
         # A price that this order is exempt from has no limit, but the CA may have refused the exemption.
-        self._prices = [_exemption(price) if price.kind in free else price for price in all_prices]
+        self._charges = [_exemption(charge) if charge.kind in free else charge for charge in all_charges]
         #: What is to be taken before the order.
-        self.reserved = self._prices
+        self.reserved = self._charges
         # What is counted after all, should the CA not take it as a replacement.
-        self._late = [price for price in all_prices if price.kind in free - usually]
+        self._late = [charge for charge in all_charges if charge.kind in free - usually]
         self._reached = 0
 
     def placed(self, *, replaces: bool) -> None:
@@ -155,17 +155,19 @@ class Reservation:
         What is to be settled after *fault*; None: the certificate is there.
         """
         counted = self._counted(fault)
-        concerned = _affected([price.subject for price in self._prices if price.kind == "failures"], fault)
-        for price in filter(_has_figures, self.reserved):
-            if price.kind == "streak" and self._reached == 2:
-                yield Adjustment("forget", price.bucket)
-            elif price.kind not in counted or (
-                price.kind in ("failures", "streak") and price.subject not in concerned
+        concerned = _affected(
+            [charge.subject for charge in self._charges if charge.kind == "failures"], fault
+        )
+        for charge in filter(_has_figures, self.reserved):
+            if charge.kind == "streak" and self._reached == 2:
+                yield Adjustment("forget", charge.bucket)
+            elif charge.kind not in counted or (
+                charge.kind in ("failures", "streak") and charge.subject not in concerned
             ):
-                yield Adjustment("give back", price.bucket)
-        for price in filter(_has_figures, self._late):
-            if price.kind in counted:
-                yield Adjustment("take", price.bucket)
+                yield Adjustment("give back", charge.bucket)
+        for charge in filter(_has_figures, self._late):
+            if charge.kind in counted:
+                yield Adjustment("take", charge.bucket)
         yield from self._shut(fault)
 
     def _counted(self, fault: BaseException | None) -> frozenset[Kind]:
@@ -182,21 +184,21 @@ class Reservation:
 
     def _shut(self, fault: BaseException | None) -> Iterator[Adjustment]:
         kind = REFUSALS.get(type(fault)) if isinstance(fault, CertworkerError) else None
-        meant = [price for price in self._prices if price.kind == kind]
-        concerned = _affected([price.subject for price in meant], fault)
-        for price in meant:
+        meant = [charge for charge in self._charges if charge.kind == kind]
+        concerned = _affected([charge.subject for charge in meant], fault)
+        for charge in meant:
             if kind == "pause":
-                yield Adjustment("shut", price.bucket)
-            elif price.subject in concerned:
-                yield Adjustment("shut", price.bucket, getattr(fault, "until", None))
+                yield Adjustment("shut", charge.bucket)
+            elif charge.subject in concerned:
+                yield Adjustment("shut", charge.bucket, getattr(fault, "until", None))
 
 
-def _exemption(price: Charge) -> Charge:
-    return Charge(price.kind, price.subject, TokenBucket(f"exempt {price.bucket.name}"), None)
+def _exemption(charge: Charge) -> Charge:
+    return Charge(charge.kind, charge.subject, TokenBucket(f"exempt {charge.bucket.name}"), None)
 
 
-def _has_figures(price: Charge) -> bool:
-    return price.limit is not None
+def _has_figures(charge: Charge) -> bool:
+    return charge.limit is not None
 
 
 def _affected(whose: Sequence[str], fault: BaseException | None) -> set[str]:

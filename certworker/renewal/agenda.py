@@ -90,13 +90,13 @@ class Agenda:
         first = self._connection.zrange(AGENDA, 0, 0, withscores=True)
         return score_to_time(float(first[0][1])) if first else None
 
-    def moment(self, name: str) -> datetime | None:
+    def next_check(self, name: str) -> datetime | None:
         """
         When *name* is looked at next; None if no look is planned or the agenda does not know it.
         """
         return score_to_time(self._connection.zscore(AGENDA, name))
 
-    def beyond(self, moment: datetime, limit: int) -> list[str]:
+    def planned_after(self, moment: datetime, limit: int) -> list[str]:
         """
         Return at most *limit* names whose moment is after *moment*: wrong, or never.
         """
@@ -115,25 +115,25 @@ class Agenda:
             unknown += [name for name, score in zip(some, scores, strict=True) if score is None]
         return unknown
 
-    def comparing(self) -> None:
+    def begin_comparison(self) -> None:
         """
         Note that a comparison with the volume begins.
         """
         self._connection.set(COMPARED, "", ex=LONGEST_STANDSTILL)
 
-    def still_comparing(self) -> None:
+    def extend_comparison(self) -> None:
         """
         Note its progress. Where Redis was emptied meanwhile, that changes nothing.
         """
         self._connection.expire(COMPARED, LONGEST_STANDSTILL)
 
-    def compared(self) -> None:
+    def finish_comparison(self) -> None:
         """
         Note its end: the agenda has every name of the volume, unless Redis was emptied meanwhile.
         """
         self._connection.persist(COMPARED)
 
-    def is_compared(self) -> bool:
+    def is_complete(self) -> bool:
         """
         Return whether the agenda has every name of the volume, or will have when a comparison ends.
         """
@@ -154,9 +154,9 @@ class Agenda:
             first += NAMES_PER_PAGE - NAMES_READ_TWICE
         return self._named(members)
 
-    def moments(self, names: Sequence[str]) -> dict[str, datetime | None]:
+    def next_checks(self, names: Sequence[str]) -> dict[str, datetime | None]:
         """
-        *names* with their moments, as :meth:`moment` tells them.
+        *names* with their moments, as :meth:`next_check` tells them.
         """
         moments: dict[str, datetime | None] = {}
         for some in _portions(names):

@@ -13,7 +13,7 @@ from certworker.errors import CertworkerError
 from certworker.errors.worker import Unexpected
 from certworker.ratelimits.budget import Budget
 from certworker.renewal.agenda import Agenda
-from certworker.renewal.timing import detail_of, renewal_time
+from certworker.renewal.policy import detail_of, renewal_time
 from certworker.state.domain_records import DomainRecord, DomainRecords
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
@@ -83,7 +83,7 @@ def list_status(
     names = sorted(agenda.names())
     for start in range(0, len(names), PORTION):
         some = names[start : start + PORTION]
-        moments = agenda.moments(some)
+        moments = agenda.next_checks(some)
         for name, record in zip(some, records.read_many(some), strict=True):
             yield _guarded(name, moments[name], record, volume, now)
 
@@ -94,7 +94,7 @@ def status_of(
     """
     How *name* stands.
     """
-    return _guarded(name, agenda.moment(name), records.read(name), volume, now)
+    return _guarded(name, agenda.next_check(name), records.read(name), volume, now)
 
 
 @dataclass(frozen=True)
@@ -117,10 +117,10 @@ def backfill_progress(agenda: Agenda, volume: CertificateStore, budget: Budget) 
     # Which they are is not asked for nothing: reading the names of 50,000 takes a second.
     count = len(agenda)
     missing = count - volume.links.count()
-    if missing <= 0 or not budget.limited:
+    if missing <= 0 or not budget.has_limits:
         return BackfillProgress(count, max(missing, 0), None)
     without = sorted(set(agenda.names()) - set(volume.names()))
-    return BackfillProgress(count, len(without), budget.ends(without))
+    return BackfillProgress(count, len(without), budget.available_at(without))
 
 
 def _guarded(
@@ -154,33 +154,33 @@ def _status(
     name: str,
     next_check: datetime | None,
     record: DomainRecord | None,
-    facts: CertificateMetadata | None,
+    metadata: CertificateMetadata | None,
     now: datetime,
 ) -> DomainStatus:
     troubled = record is not None and record.state != "issued"
-    state = record.state if record and troubled else _state(facts, now)
+    state = record.state if record and troubled else _state(metadata, now)
     return DomainStatus(
         name=name,
         state=state,
-        detail=detail_of(state, facts.not_after if facts else None, now),
-        names=facts.names if facts else (),
-        serial=facts.serial if facts else "",
-        not_before=facts.not_before if facts else None,
-        not_after=facts.not_after if facts else None,
-        renewal=renewal_time(facts.validity) if facts else None,
+        detail=detail_of(state, metadata.not_after if metadata else None, now),
+        names=metadata.names if metadata else (),
+        serial=metadata.serial if metadata else "",
+        not_before=metadata.not_before if metadata else None,
+        not_after=metadata.not_after if metadata else None,
+        renewal=renewal_time(metadata.validity) if metadata else None,
         next_check=next_check,
         attempts=record.attempts if record else 0,
         code=record.code if record and troubled else "",
         message=record.message if record and troubled else "",
         remedy=record.remedy if record and troubled else "",
-        issuer=facts.issuer if facts else "",
-        authority=(facts.authority or ADOPTED) if facts else "",
+        issuer=metadata.issuer if metadata else "",
+        authority=(metadata.authority or ADOPTED) if metadata else "",
     )
 
 
-def _state(facts: CertificateMetadata | None, now: datetime) -> str:
-    if facts is None:
+def _state(metadata: CertificateMetadata | None, now: datetime) -> str:
+    if metadata is None:
         return "missing"
-    if now >= facts.not_after:
+    if now >= metadata.not_after:
         return "expired"
-    return "due" if now >= renewal_time(facts.validity) else "valid"
+    return "due" if now >= renewal_time(metadata.validity) else "valid"

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from certworker.errors.worker import RenewalOverdue
 from certworker.renewal.domain_status import DomainStatus
-from certworker.renewal.timing import MIN_SHARE_LEFT, in_words
+from certworker.renewal.policy import MIN_SHARE_LEFT, in_words
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Survey:
 
     overdue: int
     #: The shortest life of a certificate in service; None without one.
-    shortest_life: timedelta | None
+    shortest_validity: timedelta | None
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ class ExpiryAlerts:
         for one in self.statuses():
             level = _level(one, now)
             if one.not_before and one.not_after:
-                life = one.not_after - one.not_before
-                shortest = min(life, shortest or life)
+                validity = one.not_after - one.not_before
+                shortest = min(validity, shortest or validity)
             if level is None:
                 continue
             count += 1

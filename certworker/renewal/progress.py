@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from certworker.renewal.timing import in_words
+from certworker.renewal.policy import in_words
 
 logger = logging.getLogger(__name__)
 

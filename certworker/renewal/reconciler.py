@@ -23,9 +23,8 @@ from certworker.domains import is_name, registered_domain
 from certworker.errors import CertworkerError, Retry, catalogue, printable
 from certworker.errors.worker import AlreadyInProgress
 from certworker.renewal.agenda import Agenda
-from certworker.renewal.policy import RenewalDecision
+from certworker.renewal.policy import RenewalDecision, next_attempt, next_check, renewal_time, shortened
 from certworker.renewal.progress import Progress
-from certworker.renewal.timing import next_attempt, next_check, renewal_time, shortened
 from certworker.state.domain_records import DomainRecords
 from certworker.state.priority_queues import UNTIL_A_LOST_LANE_IS_MISSED, Priority, PriorityQueues, Request
 from certworker.storage.certificate_store import CertificateStore
@@ -99,23 +98,23 @@ class Reconciler:
         # One question for all names of a certificate: they stay together on the agenda.
         first = {together: name for name, together in reversed(certificates.items())}
         with ThreadPoolExecutor(CONCURRENT_QUERIES) as questions:
-            facts_of_first = map(known.get, first.values())
-            asked = questions.map(self._guarded, first, first.values(), facts_of_first, repeat(now))
+            metadata_of_first = map(known.get, first.values())
+            asked = questions.map(self._guarded, first, first.values(), metadata_of_first, repeat(now))
             findings = {}
             for together, finding in zip(first, asked, strict=True):
                 findings[together] = finding
                 beat()
         for name, together in certificates.items():
-            facts, found = known[name], findings[together]
+            metadata, found = known[name], findings[together]
             if found is None:
                 self.agenda.remove(name)
             elif isinstance(found, datetime):
                 moments[name] = found
             else:
                 moments[name] = now + shortened(
-                    UNTIL_A_LOST_LANE_IS_MISSED, facts.validity if facts else None, now
+                    UNTIL_A_LOST_LANE_IS_MISSED, metadata.validity if metadata else None, now
                 )
-                if facts or not self.certificates.links.is_orphaned(name):
+                if metadata or not self.certificates.links.is_orphaned(name):
                     request = Request(together, registered_domain(together[0]))
                     requested.setdefault(found.priority, {})[request] = found.deadline.timestamp()
         # The moments first: a job that ends quickly writes a better one, which must not be overwritten.
@@ -139,7 +138,7 @@ class Reconciler:
         """
         self._remove_orphaned()
         self._bring_back()
-        self.agenda.comparing()
+        self.agenda.begin_comparison()
         restored, names = 0, list(filter(is_name, self.certificates.names()))
         progress = Progress(len(names), self.clock)
         for some in _batches(names, 500):
@@ -149,9 +148,9 @@ class Reconciler:
             self._publish(adopted)
             # The other names of what was adopted had no files until now.
             restored += self._restore(list(dict.fromkeys([*some, *adopted])))
-            self.agenda.still_comparing()
+            self.agenda.extend_comparison()
             progress.add(len(some), adopted=len(adopted))
-        self.agenda.compared()
+        self.agenda.finish_comparison()
         if progress.adopted:
             logger.info("names adopted from other programs: %d", progress.adopted, extra={"event": "adopted"})
         if restored:
@@ -164,7 +163,7 @@ class Reconciler:
         """
         now = self.clock()
         known = self._known(self.agenda.missing(names))
-        self.agenda.put_many({name: self._check_by_age(facts, now) for name, facts in known.items()})
+        self.agenda.put_many({name: self._check_by_age(metadata, now) for name, metadata in known.items()})
         return len(known)
 
     def _publish(self, adopted: Mapping[str, Path]) -> None:
@@ -197,7 +196,7 @@ class Reconciler:
         Plan a check soon for each name whose moment is wrong: an older version planned none after a failure.
         """
         count = 0
-        while lost := self.agenda.beyond(self.clock() + LONGEST_PLAN, NAMES_PER_CHECK):
+        while lost := self.agenda.planned_after(self.clock() + LONGEST_PLAN, NAMES_PER_CHECK):
             beat()
             count += len(lost)
             now = self.clock()
@@ -212,10 +211,10 @@ class Reconciler:
         beat()
         links = self.certificates.links
         try:
-            facts, directory = self.certificates.adopt(name), links.generation(name)
-            if facts is None or directory is None:
+            metadata, directory = self.certificates.adopt(name), links.generation(name)
+            if metadata is None or directory is None:
                 return {}
-            served = {each: directory for each in facts.names if links.target_of(each) == directory}
+            served = {each: directory for each in metadata.names if links.target_of(each) == directory}
         except CertworkerError as failure:
             # The others are no worse for it, and its own job reports it again.
             logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
@@ -226,8 +225,8 @@ class Reconciler:
             return {}
         logger.info(
             "adopted: issued by %s, valid until %s",
-            facts.issuer,
-            f"{facts.not_after:%Y-%m-%d %H:%M} UTC",
+            metadata.issuer,
+            f"{metadata.not_after:%Y-%m-%d %H:%M} UTC",
             extra={"domain": name, "event": "adopted"},
         )
         return served
@@ -243,7 +242,7 @@ class Reconciler:
                 logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
 
     def _guarded(
-        self, names: tuple[str, ...], name: str, facts: CertificateMetadata | None, now: datetime
+        self, names: tuple[str, ...], name: str, metadata: CertificateMetadata | None, now: datetime
     ) -> Due | datetime | None:
         """
         Return what :meth:`_finding` returns. An error postpones these names, and no others.
@@ -252,7 +251,7 @@ class Reconciler:
             redis.RedisError: Redis failed.
         """
         try:
-            return self._finding(names, name, facts, now)
+            return self._finding(names, name, metadata, now)
         except RedisError:
             raise  # it concerns all names, and the maintenance loop reports the reason
         except Exception:
@@ -260,13 +259,13 @@ class Reconciler:
             return now + UNTIL_A_LOST_LANE_IS_MISSED
 
     def _finding(
-        self, names: tuple[str, ...], name: str, facts: CertificateMetadata | None, now: datetime
+        self, names: tuple[str, ...], name: str, metadata: CertificateMetadata | None, now: datetime
     ) -> Due | datetime | None:
         """
         Return what the *names* of a certificate need; the moment of the next check if they need nothing.
 
         Args:
-            name: The one of them with these *facts*.
+            name: The one of them with these *metadata*.
 
         Returns:
             None if nothing can ever come of them: they have no certificate, and any request is refused.
@@ -274,34 +273,38 @@ class Reconciler:
         try:
             self.check_request(names)
         except CertworkerError as refusal:
-            return self._refused(names, facts, refusal, now)
-        if facts is None:
+            return self._refused(names, metadata, refusal, now)
+        if metadata is None:
             return Due("new", now)
-        plan = self.decide(facts, now)
+        plan = self.decide(metadata, now)
         with suppress(CertworkerError):
-            if not plan.due and self.traefik.serves(name, facts):
+            if not plan.due and self.traefik.serves(name, metadata):
                 return plan.next_check
-        return Due(_priority(facts, plan, now), facts.not_after)
+        return Due(_priority(metadata, plan, now), metadata.not_after)
 
     def _refused(
         self,
         names: tuple[str, ...],
-        facts: CertificateMetadata | None,
+        metadata: CertificateMetadata | None,
         refusal: CertworkerError,
         now: datetime,
     ) -> datetime | None:
         # A job would end before its attempt begins, so the reason is recorded here.
         logger.warning("%s", refusal, extra={"domain": names[0], "code": refusal.code})
-        if facts is None:
+        if metadata is None:
             return None
         attempts = self.records.attempts(names[0]) + 1
-        again = next_attempt(refusal, attempts, now, self.random, facts.validity)
+        again = next_attempt(refusal, attempts, now, self.random, metadata.validity)
         self.records.record_failed(names, refusal, next_check=again, now=now)
         return again
 
-    def _check_by_age(self, facts: CertificateMetadata | None, now: datetime) -> datetime:
+    def _check_by_age(self, metadata: CertificateMetadata | None, now: datetime) -> datetime:
         # Without the CA's advice: nobody asks it for all names of a volume at once.
-        return next_check(facts.validity, renewal_time(facts.validity), now, self.random) if facts else now
+        return (
+            next_check(metadata.validity, renewal_time(metadata.validity), now, self.random)
+            if metadata
+            else now
+        )
 
     def _known(self, names: Iterable[str]) -> dict[str, CertificateMetadata | None]:
         """
@@ -315,7 +318,7 @@ class Reconciler:
                 # Whoever may write to Redis may plan a look at anything.
                 self.agenda.remove(name)
                 logger.warning("removed %s from the agenda: it is no name of a domain", printable(name, 100))
-        read = {directory: _facts_in(directory) for directory in set(directories.values())}
+        read = {directory: _metadata_in(directory) for directory in set(directories.values())}
         return {name: read[directory] for name, directory in directories.items()}
 
     def _directory(self, name: str) -> Path | None:
@@ -328,32 +331,34 @@ class Reconciler:
         """
         Return all names of the certificate of each name; where there is none, the names of its request.
         """
-        without = [name for name, facts in known.items() if facts is None]
+        without = [name for name, metadata in known.items() if metadata is None]
         records = dict(zip(without, self.records.read_many(without), strict=True))
         wanted = {record.names for record in records.values() if record and len(record.names) > 1}
         agreed = {names for names in wanted if self._agreed(names)}
-        together = {facts: self._still_together(facts) for facts in set(filter(None, known.values()))}
+        together = {
+            metadata: self._still_together(metadata) for metadata in set(filter(None, known.values()))
+        }
         return {
-            name: together[facts]
-            if facts
+            name: together[metadata]
+            if metadata
             else record.names
             if (record := records[name]) and record.names in agreed
             else (name,)
-            for name, facts in known.items()
+            for name, metadata in known.items()
         }
 
-    def _still_together(self, facts: CertificateMetadata) -> tuple[str, ...]:
+    def _still_together(self, metadata: CertificateMetadata) -> tuple[str, ...]:
         """
-        Return the names for which the certificate with these *facts* is renewed.
+        Return the names for which the certificate with these *metadata* is renewed.
 
         A name that got another certificate for fewer or other names has left the set. A renewal with the
         others would undo that request, and the other certificate would undo the renewal.
         """
-        names = set(facts.names)
-        served_by = {name: _facts_in(self._directory(name)) for name in names if is_name(name)}
+        names = set(metadata.names)
+        served_by = {name: _metadata_in(self._directory(name)) for name in names if is_name(name)}
         # A certificate for all of them is their next one, which is not yet in service for each.
         left = {name for name, other in served_by.items() if other and not names <= set(other.names)}
-        return tuple(name for name in facts.names if name not in left) or facts.names
+        return tuple(name for name in metadata.names if name not in left) or metadata.names
 
     def _agreed(self, names: tuple[str, ...]) -> bool:
         """
@@ -365,23 +370,23 @@ class Reconciler:
         if not all(record is not None and set(record.names) == set(names) for record in records):
             return False
         try:
-            return not any(_facts_in(self._directory(name)) for name in names)
+            return not any(_metadata_in(self._directory(name)) for name in names)
         except ValueError:
             return False
 
 
-def _facts_in(directory: Path | None) -> CertificateMetadata | None:
+def _metadata_in(directory: Path | None) -> CertificateMetadata | None:
     # Nor does what cannot be understood stop the look at the others.
     with suppress(CertworkerError):
         return CertificateMetadata.read(directory) if directory else None
     return None
 
 
-def _priority(facts: CertificateMetadata, plan: RenewalDecision, now: datetime) -> Priority:
-    if facts.not_after - now < min(SOON, facts.validity.length * SOON_SHARE):
+def _priority(metadata: CertificateMetadata, plan: RenewalDecision, now: datetime) -> Priority:
+    if metadata.not_after - now < min(SOON, metadata.validity.length * SOON_SHARE):
         return "expiring"
     # What the CA wants renewed before its age would have it so, it is about to revoke.
-    return "advised" if plan.ca_requested and now < renewal_time(facts.validity) else "renewal"
+    return "advised" if plan.ca_requested and now < renewal_time(metadata.validity) else "renewal"
 
 
 def _batches(names: Iterable[str], size: int) -> Iterator[list[str]]:

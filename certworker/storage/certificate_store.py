@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from certworker.errors.fs import Fenced, VolumeLocked
 from certworker.storage import durable
 from certworker.storage.keypair import StoredCertificate, fits, report_left_out, stored_in
-from certworker.storage.links import Links
+from certworker.storage.links import Links, UnpublishedLinks
 from certworker.storage.metadata import CertificateMetadata, build, is_generation, new_directory, token_of
 from certworker.storage.shared_directory import (
     LEAST_AGE_SECONDS,
@@ -27,7 +27,6 @@ from certworker.storage.shared_directory import (
     SharedDirectory,
     WriteLock,
 )
-from certworker.storage.unpublished import Unpublished
 
 if TYPE_CHECKING:
     from certworker.certificates import Certificate
@@ -56,7 +55,7 @@ class CertificateStore:
         self._renewable = renewable
         self.links = Links(self.directory)
         self._generations = self.links.generations
-        self._unpublished = Unpublished(self._generations)
+        self._unpublished = UnpublishedLinks(self._generations)
         # A link to it, so that each lock that is taken in Redis costs no scan of all generations.
         self._highest = self._generations.parent / "highest"
         own = self.directory / ".certworker"
@@ -113,9 +112,9 @@ class CertificateStore:
         the moment from which they are valid.
         """
         for identifier in self._identifiers():
-            facts = CertificateMetadata.read(self._generations / identifier)
-            if facts and facts.authority == authority:
-                yield facts.names, facts.not_before
+            metadata = CertificateMetadata.read(self._generations / identifier)
+            if metadata and metadata.authority == authority:
+                yield metadata.names, metadata.not_before
 
     def adopt(self, name: str) -> CertificateMetadata | None:
         """
@@ -192,18 +191,18 @@ class CertificateStore:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each name has its old certificate or
                 the new one. If it is stored, :meth:`unpublished` finds it.
         """
-        facts = CertificateMetadata.of(certificate, authority=authority, kind=kind, generation=token)
-        for name in facts.names:
+        metadata = CertificateMetadata.of(certificate, authority=authority, kind=kind, generation=token)
+        for name in metadata.names:
             self.links.domain_dir(name)
         with self._building.writing():
-            self._refuse_if_newer(facts.names, token)
+            self._refuse_if_newer(metadata.names, token)
             durable.make_directory(self._generations)
-            stored = self._stored_before(facts)
+            stored = self._stored_before(metadata)
             if stored is None:
                 generation = new_directory(self._generations, token)
                 self._unpublished.add(generation)
-                build(generation, certificate, facts)
-                stored = StoredCertificate(certificate, facts, generation)
+                build(generation, certificate, metadata)
+                stored = StoredCertificate(certificate, metadata, generation)
             self.link(stored)
         return stored
 
@@ -228,7 +227,7 @@ class CertificateStore:
 
     def unpublished(self, names: tuple[str, ...]) -> StoredCertificate | None:
         """
-        Return the certificate for exactly *names* that is stored, and was not :meth:`published`.
+        Return the certificate for exactly *names* that is stored, and was not :meth:`mark_published`.
 
         There is none if a newer one is linked.
 
@@ -247,17 +246,17 @@ class CertificateStore:
         """
         Return the names of each certificate that :meth:`unpublished` finds, as it raises.
         """
-        return [facts.names for _, facts in self._unpublished.all()]
+        return [metadata.names for _, metadata in self._unpublished.all()]
 
-    def published(self, stored: StoredCertificate) -> None:
+    def mark_published(self, stored: StoredCertificate) -> None:
         """
         Remember that *stored* is in service, and that the records have it.
 
         Raises:
             VolumeReadOnly, VolumeFault: It is not possible; then it is put into service once more.
         """
-        for directory, facts in self._unpublished.all():
-            if set(facts.names) == set(stored.metadata.names) and directory.name <= stored.directory.name:
+        for directory, metadata in self._unpublished.all():
+            if set(metadata.names) == set(stored.metadata.names) and directory.name <= stored.directory.name:
                 self._unpublished.remove(directory)
 
     def remove(self, name: str) -> None:
@@ -265,8 +264,8 @@ class CertificateStore:
         Take *name* out of service. Its generations go with the next :meth:`prune`.
         """
         with self._linking.held():
-            for directory, facts in self._unpublished.all():
-                if name in facts.names:
+            for directory, metadata in self._unpublished.all():
+                if name in metadata.names:
                     self._unpublished.remove(directory)
             self.links.remove(name)
 
@@ -321,19 +320,19 @@ class CertificateStore:
                 return name
         return None
 
-    def _stored_before(self, facts: CertificateMetadata) -> StoredCertificate | None:
+    def _stored_before(self, metadata: CertificateMetadata) -> StoredCertificate | None:
         """
-        Return the very certificate of which *facts* are known, if it is stored and complete.
+        Return the very certificate of which *metadata* are known, if it is stored and complete.
 
         A resumed order brings what an earlier attempt stored, and two directories may hold the same files.
         """
-        linked = map(self.links.generation, facts.names)
-        for directory in dict.fromkeys(filter(None, (self._unpublished.find(facts.names), *linked))):
+        linked = map(self.links.generation, metadata.names)
+        for directory in dict.fromkeys(filter(None, (self._unpublished.find(metadata.names), *linked))):
             known = CertificateMetadata.read(directory)
             if (
                 known
-                and known.certificate == facts.certificate
-                and (stored := stored_in(directory, facts.names[0]))
+                and known.certificate == metadata.certificate
+                and (stored := stored_in(directory, metadata.names[0]))
             ):
                 return stored
         return None
@@ -344,13 +343,13 @@ class CertificateStore:
         """
         for identifier in self._unpublished.identifiers():
             directory = self._generations / identifier
-            facts = CertificateMetadata.read(directory)
+            metadata = CertificateMetadata.read(directory)
             with self._building.alone():
-                if not directory.exists() or (facts and self._is_superseded(facts, identifier)):
+                if not directory.exists() or (metadata and self._is_superseded(metadata, identifier)):
                     self._unpublished.remove(directory)
 
-    def _is_superseded(self, facts: CertificateMetadata, identifier: str) -> bool:
-        return all(self._has_newer((name,), token_of(identifier)) for name in facts.names)
+    def _is_superseded(self, metadata: CertificateMetadata, identifier: str) -> bool:
+        return all(self._has_newer((name,), token_of(identifier)) for name in metadata.names)
 
     def _link(self, names: tuple[str, ...], generation: Path) -> None:
         if token_of(generation.name) > self.highest_token():
@@ -364,12 +363,12 @@ class CertificateStore:
         # The files of others become a generation of their own before links replace them, one after the
         # other: so there is no moment at which the four do not fit each other.
         if self.links.target_of(name) == self.links.domain_dir(name) and (others := self.current(name)):
-            facts = replace(others.metadata, names=names or others.metadata.names)
-            if stored := self._stored_before(facts):
+            metadata = replace(others.metadata, names=names or others.metadata.names)
+            if stored := self._stored_before(metadata):
                 generation = stored.directory
             else:
-                generation = new_directory(self._generations, facts.generation)
-                build(generation, others.certificate, facts)
+                generation = new_directory(self._generations, metadata.generation)
+                build(generation, others.certificate, metadata)
             self.links.activate([name], generation)
         self.links.create_links(name)
 
@@ -378,18 +377,18 @@ class CertificateStore:
         seen: Counter[str] = Counter()
         for identifier in sorted(self._identifiers(), reverse=True):
             directory = self._generations / identifier
-            facts = CertificateMetadata.read(directory)
-            names = [name for name in facts.names if self.links.generation(name)] if facts else []
+            metadata = CertificateMetadata.read(directory)
+            names = [name for name in metadata.names if self.links.generation(name)] if metadata else []
             wanted = any(seen[name] < self.keep for name in names)
             seen.update(names)
             if not (wanted or identifier in needed or self._is_linked(directory)):
                 yield directory
 
     def _is_linked(self, directory: Path) -> bool:
-        facts = CertificateMetadata.read(directory)
+        metadata = CertificateMetadata.read(directory)
         if directory.name in self._unpublished.identifiers():
             return True
-        return facts is not None and directory in map(self.links.generation, facts.names)
+        return metadata is not None and directory in map(self.links.generation, metadata.names)
 
     def _identifiers(self) -> list[str]:
         with durable.translate_os_errors(self._generations):

@@ -117,9 +117,9 @@ def _is_complete(directory: Path) -> bool:
 
 
 def _relink(volume: CertificateStore, missing: set[str], now: datetime, found: Inventory) -> None:
-    for directory, facts in _newest_first(volume):
-        wanted = missing.intersection(facts.names)
-        if not wanted or facts.not_after <= now or stored_in(directory, min(wanted)) is None:
+    for directory, metadata in _newest_first(volume):
+        wanted = missing.intersection(metadata.names)
+        if not wanted or metadata.not_after <= now or stored_in(directory, min(wanted)) is None:
             continue
         with volume.changing():
             # Under the lock once more: a job may have stored a new certificate since.
@@ -137,11 +137,11 @@ def _newest_first(volume: CertificateStore) -> Iterator[tuple[Path, CertificateM
     for directory in sorted(volume.generations(), reverse=True):
         beat()
         try:
-            facts = CertificateMetadata.read(directory)
+            metadata = CertificateMetadata.read(directory)
         except CertworkerError:
             continue  # a newer version wrote it
-        if facts:
-            yield directory, facts
+        if metadata:
+            yield directory, metadata
 
 
 def _nowhere(volume: CertificateStore) -> Path:

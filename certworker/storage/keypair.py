@@ -69,8 +69,8 @@ def load(directory: Path, name: str) -> Certificate:
 
 def _has_private_issuer(directory: Path) -> bool:
     # The root of a private CA may have signed it: its metadata says so.
-    facts = CertificateMetadata.read(directory)
-    return facts is not None and facts.kind == "private"
+    metadata = CertificateMetadata.read(directory)
+    return metadata is not None and metadata.kind == "private"
 
 
 def stored_in(directory: Path, name: str) -> StoredCertificate | None:
@@ -86,11 +86,13 @@ def stored_in(directory: Path, name: str) -> StoredCertificate | None:
         logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
         return None
     return StoredCertificate(
-        certificate, CertificateMetadata.read(directory) or facts_found(certificate, directory), directory
+        certificate,
+        CertificateMetadata.read(directory) or inferred_metadata(certificate, directory),
+        directory,
     )
 
 
-def facts_found(certificate: Certificate, directory: Path) -> CertificateMetadata:
+def inferred_metadata(certificate: Certificate, directory: Path) -> CertificateMetadata:
     """
     The facts about a certificate that somebody else put into *directory*, or whose `meta.json` is lost.
 
@@ -98,8 +100,10 @@ def facts_found(certificate: Certificate, directory: Path) -> CertificateMetadat
     browser trusts.
     """
     kind = next((kind for mark, kind in _KINDS.items() if mark in certificate.issuer), "public")
-    facts = CertificateMetadata.of(certificate, authority="", kind=kind, generation=token_of(directory.name))
-    return replace(facts, names=tuple(name for name in facts.names if NAME.fullmatch(name)))
+    metadata = CertificateMetadata.of(
+        certificate, authority="", kind=kind, generation=token_of(directory.name)
+    )
+    return replace(metadata, names=tuple(name for name in metadata.names if NAME.fullmatch(name)))
 
 
 def fits(stored: StoredCertificate, name: str) -> bool:

@@ -15,7 +15,14 @@ from functools import lru_cache
 from pathlib import Path
 
 from certworker.storage import durable
-from certworker.storage.metadata import GENERATIONS, LIVE, NAME, PEM_FILES
+from certworker.storage.metadata import (
+    GENERATIONS,
+    LIVE,
+    NAME,
+    PEM_FILES,
+    CertificateMetadata,
+    token_of,
+)
 
 #: The links in `DOMAIN/`, and the file of a generation to which each leads. HAProxy before 3.0 looks for the
 #: key of `fullchain.pem` in `fullchain.pem.key`.
@@ -172,6 +179,65 @@ class Links:
         if not NAME.fullmatch(name):
             raise ValueError("not a name for a directory of the volume")
         return f"{self.directory}/{name}"
+
+
+class UnpublishedLinks:
+    """
+    The generations below *generations* that no attempt has put into service completely.
+    """
+
+    def __init__(self, generations: Path) -> None:
+        self._generations = generations
+        self._directory = generations.parent / "unpublished"
+
+    def add(self, generation: Path) -> None:
+        """
+        Remember *generation*, which is about to be built.
+
+        Raises:
+            VolumeReadOnly, VolumeFull, VolumeFault: It is not possible.
+        """
+        durable.make_directory(self._directory)
+        target = f"../{GENERATIONS.name}/{generation.name}"
+        durable.link(self._directory / generation.name, target, via=self._generations)
+
+    def all(self) -> Iterator[tuple[Path, CertificateMetadata]]:
+        """
+        Return the generations that are complete, the latest first, each with what is known of it.
+        """
+        for identifier in sorted(self.identifiers(), reverse=True):
+            directory = self._generations / identifier
+            if metadata := CertificateMetadata.read(directory):
+                yield directory, metadata
+
+    def find(self, names: tuple[str, ...]) -> Path | None:
+        """
+        Return the latest generation for exactly these *names*; None if there is none.
+        """
+        return next((found for found, metadata in self.all() if set(metadata.names) == set(names)), None)
+
+    def remove(self, generation: Path) -> None:
+        """
+        Forget *generation*: it is in service, or is not wanted any more.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: It is not possible.
+        """
+        link = self._directory / generation.name
+        with durable.translate_os_errors(link):
+            # A power cut may bring it back; then the certificate is put into service once more.
+            link.unlink(missing_ok=True)
+
+    def identifiers(self) -> set[str]:
+        """
+        Return the names of the generations, be they complete or not.
+        """
+        with durable.translate_os_errors(self._directory):
+            try:
+                with os.scandir(self._directory) as entries:
+                    return {entry.name for entry in entries if token_of(entry.name)}
+            except FileNotFoundError:
+                return set()
 
 
 def _route(name: str, file: str) -> str:

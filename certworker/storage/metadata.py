@@ -122,7 +122,7 @@ class CertificateMetadata:
     @property
     def validity(self) -> Validity:
         """
-        What :mod:`certworker.renewal.timing` needs to know of it.
+        What :mod:`certworker.renewal.policy` needs to know of it.
         """
         return Validity(self.not_before, self.not_after, self.serial)
 
@@ -155,7 +155,7 @@ def new_directory(generations: Path, token: int) -> Path:
     return generations / f"{token:012d}-{secrets.token_hex(4)}"
 
 
-def build(directory: Path, certificate: Certificate, facts: CertificateMetadata) -> None:
+def build(directory: Path, certificate: Certificate, metadata: CertificateMetadata) -> None:
     """
     Write *certificate* as a new generation to *directory*, which :func:`new_directory` has named.
 
@@ -163,7 +163,7 @@ def build(directory: Path, certificate: Certificate, facts: CertificateMetadata)
     """
     contents = (certificate.cert_pem, certificate.chain_pem, certificate.fullchain_pem, certificate.key.pem)
     files = {name: (content, _mode(name)) for name, content in zip(PEM_FILES, contents, strict=True)}
-    durable.write_directory(directory, files | {META: (facts.as_json(), _mode(META))})
+    durable.write_directory(directory, files | {META: (metadata.as_json(), _mode(META))})
 
 
 def is_generation(identifier: str) -> bool:

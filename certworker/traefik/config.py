@@ -99,7 +99,7 @@ class TraefikConfig:
         )
         self._publication = BatchedWriter(self.directory, self._workshop, self._lock, _is_outdated)
 
-    def serve(self, stored: StoredCertificate, *, again: bool = False, slot: JobSlot = NO_SLOT) -> bool:
+    def publish(self, stored: StoredCertificate, *, again: bool = False, slot: JobSlot = NO_SLOT) -> bool:
         """
         Let Traefik serve *stored* for each of its names, all from the same generation.
 
@@ -162,12 +162,12 @@ class TraefikConfig:
             logger.warning("%s", failure, extra={"code": failure.code})
         return written
 
-    def serves(self, name: str, facts: CertificateMetadata) -> bool:
+    def serves(self, name: str, metadata: CertificateMetadata) -> bool:
         """
-        Whether the file of *name* leads to the generation with these *facts*.
+        Whether the file of *name* leads to the generation with these *metadata*.
         """
         led_to = _generations_in(_content(self._file(name)))
-        return {facts.generation} == {token_of(identifier) for identifier in led_to}
+        return {metadata.generation} == {token_of(identifier) for identifier in led_to}
 
     def files(self, name: str) -> tuple[Path, Path] | None:
         """
@@ -187,7 +187,7 @@ class TraefikConfig:
             self._publication.withdraw(self._file(name).name)
             durable.remove(self._file(name))
 
-    def served(self) -> set[str]:
+    def served_generations(self) -> set[str]:
         """
         The identifiers of the generations that any file in the directory names, be it ours or not.
         """

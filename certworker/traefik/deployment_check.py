@@ -246,7 +246,7 @@ class DeploymentCheck:
         # Its event may have been lost, or the files were read before the volume had them.
         try:
             if stored := self._volume.current(awaited.names[0]):
-                self._traefik.serve(stored, again=True)
+                self._traefik.publish(stored, again=True)
         except CertworkerError as failure:
             logger.warning("%s", failure, extra={**_about(awaited), "code": failure.code})
 

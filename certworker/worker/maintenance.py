@@ -156,7 +156,7 @@ class MaintenanceLoop:
         self._settings_compared = True
 
     def _report_overdue(self) -> None:
-        self._shortest_life = self.app.expiry_alerts.log().shortest_life
+        self._shortest_life = self.app.expiry_alerts.log().shortest_validity
 
     def _check_agenda(self) -> None:
         if self._is_incomplete():
@@ -171,7 +171,7 @@ class MaintenanceLoop:
         """
         Return whether Redis was emptied or lost the agenda, whatever was written to it since.
         """
-        return not self.app.agenda.is_compared() or self._short() > self._shortfall
+        return not self.app.agenda.is_complete() or self._short() > self._shortfall
 
     def _short(self) -> int:
         return max(0, self.app.certificates.links.count() - len(self.app.agenda))
@@ -191,7 +191,7 @@ class MaintenanceLoop:
         return max(seconds, took_seconds / SHARE_OF_THE_TIME) * self.app.random.uniform(0.8, 1)
 
     def _prune(self) -> None:
-        self.app.certificates.prune(self.app.traefik.served())
+        self.app.certificates.prune(self.app.traefik.served_generations())
 
     def _removals_of_leftovers(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """

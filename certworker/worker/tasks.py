@@ -106,7 +106,7 @@ class _Task:
             )
         except AlreadyInProgress as busy:
             logger.info("%s", busy.message, extra=_about(names[0], "skipped", code=busy.code))
-            plan = partial(self.app.issuance.attempts.held_elsewhere, names, self.app.locks.duration)
+            plan = partial(self.app.issuance.attempts.plan_after_lease, names, self.app.locks.duration)
             self._optional("the plan of the next attempt", plan, None)
             self._count("skipped", busy.code)
             return {"state": "waiting", "names": names, **busy.as_json()}
@@ -141,7 +141,7 @@ class _Task:
         def plan() -> None:
             # Whoever has the names knows more, and writes it down.
             if failure and not self.app.locks.is_held(names[0]):
-                self.app.issuance.attempts.not_begun(names, failure)
+                self.app.issuance.attempts.record_not_started(names, failure)
 
         self._optional("the plan of the next attempt", plan, None)
 
@@ -174,7 +174,7 @@ class _Task:
         return self._result(names, "removed" if any(known) else "unknown")
 
     def _publish_success(self, outcome: Outcome) -> dict[str, Any]:
-        facts, seconds = outcome.facts, time.monotonic() - self.began
+        facts, seconds = outcome.metadata, time.monotonic() - self.began
         logger.info(
             "certificate issued" if outcome.state == "issued" else "certificate valid, nothing to do",
             extra=_about(
@@ -197,7 +197,7 @@ class _Task:
         return self._result(facts.names, outcome.state)
 
     def _publish_waiting(self, names: tuple[str, ...], failure: CertworkerError) -> dict[str, Any]:
-        moment = partial(self.app.agenda.moment, names[0])
+        moment = partial(self.app.agenda.next_check, names[0])
         again = self._optional("the moment of the next attempt", moment, None)
         logger.warning(
             "waiting: %s",

@@ -81,7 +81,7 @@ class TestSuggestion:
         """
         RFC 9773, section 4.3: neither less often nor more.
         """
-        facts = app.issuance.issue((NAME,)).facts
+        facts = app.issuance.issue((NAME,)).metadata
         first = app.issuers[0].client.renewal_suggestion(facts.renewal_id, NAME)
         second = app.issuers[0].client.renewal_suggestion(facts.renewal_id, NAME)
 
@@ -98,7 +98,7 @@ class TestSuggestion:
         """
         Without advice the arithmetic decides; nobody fails for want of advice.
         """
-        facts = app.issuance.issue((NAME,)).facts
+        facts = app.issuance.issue((NAME,)).metadata
         door_authority.stop()
         told = app.issuers[0].client.renewal_suggestion("unknown.certificate", NAME)
 
@@ -344,7 +344,7 @@ class TestReplaced:
         """
         RFC 9773, section 4.3: only what is in service is looked at.
         """
-        former = app.issuance.issue((NAME,)).facts
+        former = app.issuance.issue((NAME,)).metadata
         asked_for: list[str] = []
 
         def note(request: Request, _header: dict[str, object]) -> None:
@@ -352,7 +352,7 @@ class TestReplaced:
                 asked_for.append(request.id)
 
         with refusing(door_authority, note):
-            present = app.issuance.issue((NAME,), force=True).facts
+            present = app.issuance.issue((NAME,), force=True).metadata
             app.issuers[0].client._renewal_info._known.clear()
             app.reconciler.reconcile()
             app.issuance.issue((NAME,))
@@ -419,7 +419,7 @@ class TestReplaces:
         """
         Such orders are exempt from the CA's limits; a 409 must not stop a renewal until it is too late.
         """
-        first = app.issuance.issue((NAME,)).facts
+        first = app.issuance.issue((NAME,)).metadata
         app.issuance.issue((NAME,), force=True)
         before = asked(door_authority, "newOrder")
         order = app.issuers[0].client.order((NAME,), replaces=first.renewal_id)

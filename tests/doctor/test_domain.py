@@ -18,7 +18,7 @@ from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.proxy import DevelopmentProxy
 from certworker.doctor.domain import DomainReport, certificate_findings, limit_findings, served_findings
 from certworker.doctor.findings import Finding, Verdict
-from certworker.ratelimits.issuer_budget import budget_for
+from certworker.ratelimits.budget import Budget
 from certworker.redis.client import connect
 from certworker.redis.url import RedisURL
 from certworker.settings import CaChoice, Settings, load
@@ -212,7 +212,7 @@ class TestLimits:
         The line about the limits of Let's Encrypt.
         """
         choice = CaChoice.named("letsencrypt")
-        budget = budget_for(settings, choice, app.connection, app.certificates)
+        budget = Budget.for_issuer(settings, choice, app.connection, app.certificates)
         return limit_findings(NAME, budget, app.records.read(NAME))
 
     def test_what_was_used_is_told(self, app: App, settings: Settings) -> None:

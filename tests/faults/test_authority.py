@@ -71,7 +71,7 @@ def check_failure(app: App, code: str | None = None, within: timedelta = SOON) -
     assert record is not None
     state = "waiting" if failure.retry is Retry.UNTIL else "failed"
     assert (state, failure.code) == (record.state, record.code)
-    again = app.agenda.moment(NAME)
+    again = app.agenda.next_check(NAME)
     assert again is not None
     # It may come within seconds: this machine may have been slower.
     assert -SOON < again - app.clock() < within
@@ -86,7 +86,7 @@ def check_recovery(app: App, authority: DevelopmentAuthority) -> None:
     outcome = app.issuance.issue((NAME,), force=True)
 
     assert "issued" == outcome.state
-    assert before != in_service(app, NAME) == outcome.facts.serial
+    assert before != in_service(app, NAME) == outcome.metadata.serial
 
 
 def ordered(authority: DevelopmentAuthority) -> int:

@@ -69,7 +69,7 @@ class TestUnpleasant:
             ]
 
         assert ["issued"] * COUNT == [outcome.state for outcome in outcomes]
-        assert COUNT == len({outcome.facts.serial for outcome in outcomes})
+        assert COUNT == len({outcome.metadata.serial for outcome in outcomes})
 
 
 def _issued(app: App, name: str, *, force: bool = False) -> Outcome:

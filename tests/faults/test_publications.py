@@ -250,11 +250,11 @@ class TestFailures:
         again = world.app.issuance.issue((NAME,), force=True)
 
         assert "issued" == again.state
-        assert first.facts.serial != again.facts.serial
-        assert again.facts.serial == in_service(world.app, NAME)
+        assert first.metadata.serial != again.metadata.serial
+        assert again.metadata.serial == in_service(world.app, NAME)
         assert 3 == world.asked.count("newOrder")
 
-        assert again.facts.serial != world.app.issuance.issue((NAME,), force=True).facts.serial
+        assert again.metadata.serial != world.app.issuance.issue((NAME,), force=True).metadata.serial
 
     def test_workers_that_died_at_it_are_no_reason_to_wait(self, world: World) -> None:
         """
@@ -306,7 +306,7 @@ class TestFailures:
         OBSTACLES["the volume is locked"](world)
         with pytest.raises(CertworkerError):
             world.app.issuance.issue((NAME,))
-        world.app.certificates.prune(world.app.traefik.served())
+        world.app.certificates.prune(world.app.traefik.served_generations())
         world.stack.close()
 
         assert 1 == len(world.generations)

@@ -169,13 +169,13 @@ def test_agenda(emptied: Emptied, members: dict[bytes, float], write: Value | No
         connection.zadd(AGENDA, members)
     agenda.put(NEIGHBOR, NOW - HOUR)
 
-    agenda.earliest(), agenda.moment(NAME), agenda.missing([NAME]), len(agenda), NAME in agenda
-    agenda.moments([NAME, NEIGHBOR])
+    agenda.earliest(), agenda.next_check(NAME), agenda.missing([NAME]), len(agenda), NAME in agenda
+    agenda.next_checks([NAME, NEIGHBOR])
     assert NEIGHBOR in agenda.due(NOW, 1_000)
     assert NEIGHBOR in agenda.names()
-    for name in agenda.beyond(NOW, 1_000):
-        agenda.moment(name)
-    assert NOW - HOUR == agenda.moment(NEIGHBOR)
+    for name in agenda.planned_after(NOW, 1_000):
+        agenda.next_check(name)
+    assert NOW - HOUR == agenda.next_check(NEIGHBOR)
 
 
 RECORD = {
@@ -351,7 +351,7 @@ def test_budget(emptied: Emptied, write: Value, pauses: Value) -> None:
 
     with suppress(LocalGuard, Paused), budget.reserve([NAME], exempt=False, renewal=False) as spending:
         spending.placed(replaces=False)
-    list(budget.used([NAME])), budget.ends([NAME]), budget.resume([NAME])
+    list(budget.usage([NAME])), budget.available_at([NAME]), budget.resume([NAME])
     with suppress(LocalGuard), budget.reserve([NEIGHBOR], exempt=False, renewal=True):
         pass
 

@@ -152,7 +152,7 @@ def restored(app: App) -> Callable[[], tuple[App, str]]:
     Return what puts the volume as it was, and returns the generation of the name.
     """
     for token, name in enumerate((NAME, NEIGHBOR), start=1):
-        app.traefik.serve(store(app.certificates, SIGNER.certificate(name), token))
+        app.traefik.publish(store(app.certificates, SIGNER.certificate(name), token))
     place = app.certificates.directory.parent
     for name in ("certificates", "config"):
         shutil.copytree(place / name, place / "kept" / name, symlinks=True)
@@ -183,7 +183,7 @@ def test_volume(restored: Callable[[], tuple[App, str]], spoiled: dict[str, Entr
             entry.put(volume.directory.parent / place.replace("GENERATION", generation))
 
     def prune() -> None:
-        volume.prune(traefik.served())
+        volume.prune(traefik.served_generations())
 
     steps: list[Callable[[], object]] = [
         lambda: volume.current(NAME),

@@ -74,7 +74,7 @@ class TestIssue:
         again = app.issuance.issue((name,), force=True)
         together = app.issuance.issue(names)
 
-        assert 3 == len({each.facts.serial for each in (alone, again, together)})
+        assert 3 == len({each.metadata.serial for each in (alone, again, together)})
         assert set(names) == set(served(app, name).names)
 
     def test_an_order_that_was_cut_off_is_resumed(self, app: App, name: str) -> None:
@@ -107,7 +107,7 @@ class TestIssue:
         """
         outcome = app.issuance.issue((name,))
 
-        assert app.clock() < outcome.next_check < outcome.facts.not_after
+        assert app.clock() < outcome.next_check < outcome.metadata.not_after
 
     @pytest.mark.parametrize("authority", [StepCa], indirect=True)
     def test_a_policy_of_the_ca_is_reported(self, app: App) -> None:

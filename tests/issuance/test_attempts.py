@@ -80,7 +80,7 @@ def fail(
     with suppressed, locks.hold(NAMES) as lease, attempts.recording(NAMES, lease, force=False):
         before()
         raise fault
-    again = attempts.agenda.moment(NAMES[0])
+    again = attempts.agenda.next_check(NAMES[0])
     assert again is not None
     return again - attempts.clock()
 
@@ -158,7 +158,7 @@ class TestDeaths:
         ):
             pass
 
-        assert NOW + wait == caught.value.until == attempts.agenda.moment(NAMES[0])
+        assert NOW + wait == caught.value.until == attempts.agenda.next_check(NAMES[0])
         assert "2 times" in caught.value.message
 
     def test_a_person_may_insist(self, attempts: Attempts, locks: DomainLocks) -> None:
@@ -254,11 +254,11 @@ class TestFailures:
         assert record_of(attempts).state == "issuing"
 
 
-def ending(*lives: timedelta) -> Callable[[Sequence[str]], list[Validity]]:
+def ending(*validities: timedelta) -> Callable[[Sequence[str]], list[Validity]]:
     """
-    Certificates of 160 hours in service, one for each of the remaining *lives*.
+    Certificates of 160 hours in service, one for each of the remaining *validities*.
     """
-    return lambda _: [Validity(NOW + left - timedelta(hours=160), NOW + left, "04ab") for left in lives]
+    return lambda _: [Validity(NOW + left - timedelta(hours=160), NOW + left, "04ab") for left in validities]
 
 
 class TestLosingLife:
@@ -269,7 +269,7 @@ class TestLosingLife:
         """
         An emptied Redis knows no certificate; the pause must not be a day for that.
         """
-        urgent = replace(attempts, lives=ending(timedelta(hours=100), left))
+        urgent = replace(attempts, validities=ending(timedelta(hours=100), left))
         waits = [fail(urgent, locks, TIMED_OUT) for _ in range(5)]
 
         assert max(waits) <= 2.2 * timedelta(hours=1)
@@ -278,7 +278,7 @@ class TestLosingLife:
         """
         A name that kills workers is tried more often than once a day before its certificate ends.
         """
-        urgent, now = replace(attempts, lives=ending(timedelta(hours=16))), NOW
+        urgent, now = replace(attempts, validities=ending(timedelta(hours=16))), NOW
         for _ in range(6):
             wait = die(later(urgent, now), locks)
             now += wait
@@ -295,7 +295,7 @@ class TestLosingLife:
         def unreadable(_: Sequence[str]) -> list[Validity]:
             raise SchemaTooNew(where="meta.json", found=2, known=1)
 
-        assert MINUTE <= fail(replace(attempts, lives=unreadable), locks, TIMED_OUT) <= 1.1 * MINUTE
+        assert MINUTE <= fail(replace(attempts, validities=unreadable), locks, TIMED_OUT) <= 1.1 * MINUTE
         assert TIMED_OUT.code == record_of(attempts).code
 
 

@@ -139,10 +139,10 @@ class TestFailover:
         The limit ends in half an hour, and the certificate in service soon afterwards.
         """
         now = app.clock()
-        life = Validity(now + left - timedelta(days=90), now + left, "04ab")
+        validity = Validity(now + left - timedelta(days=90), now + left, "04ab")
         limit = TooManyOrders(authority="The CA", detail="too many", until=now + timedelta(minutes=30))
         answers = Answers(limit, "yes")
         with suppress(TooManyOrders):
-            obtain(issuers, answers, now, life)
+            obtain(issuers, answers, now, validity)
 
         assert unheard == answers.unheard

@@ -27,13 +27,13 @@ class TestCheck:
         app.issuance.issue(NAMES)
         stored = app.certificates.current(NAMES[0])
         assert stored is not None
-        standing = [replace(stored, metadata=replace(stored.metadata, kind=public.kind))]
+        in_service = [replace(stored, metadata=replace(stored.metadata, kind=public.kind))]
         practice = replace(issuer, ca=replace(issuer.ca, kind=kind))  # type: ignore[arg-type]
 
-        issuer.check(standing)
+        issuer.check(in_service)
         practice.check([stored, None])
         with pytest.raises(WouldReplacePublic):
-            practice.check(standing)
+            practice.check(in_service)
 
 
 class TestPredecessor:
@@ -62,12 +62,12 @@ class TestRenews:
         app.issuance.issue(NAMES)
         stored = app.certificates.current(NAMES[0])
         assert stored is not None
-        issuer, facts = app.issuers[0], stored.metadata
+        issuer, metadata = app.issuers[0], stored.metadata
         others = {
-            "adopted": replace(facts, authority=""),
-            "another CA": replace(facts, authority="another"),
-            "adopted from staging": replace(facts, authority="", kind="staging"),
-            "long ago": replace(facts, not_before=facts.not_before - timedelta(days=121)),
+            "adopted": replace(metadata, authority=""),
+            "another CA": replace(metadata, authority="another"),
+            "adopted from staging": replace(metadata, authority="", kind="staging"),
+            "long ago": replace(metadata, not_before=metadata.not_before - timedelta(days=121)),
         }
 
         assert issuer.renews(stored)

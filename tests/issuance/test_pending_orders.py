@@ -77,7 +77,7 @@ class TestResume:
             app.issuance.issue(NAMES)
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert (1, 1) == (asked(door_authority, "newOrder"), len({app.issuance.issue(NAMES).facts.serial}))
+        assert (1, 1) == (asked(door_authority, "newOrder"), len({app.issuance.issue(NAMES).metadata.serial}))
 
     def test_an_answer_that_got_lost_costs_no_second_order(
         self, app: App, door_authority: DevelopmentAuthority
@@ -131,7 +131,7 @@ class TestResume:
         other = issuer.client.order(("other.localhost",))
         issuer.pending_orders.orders.save(NAMES, other.url, expires=None, reserved=False, now=app.clock())
 
-        assert NAMES == app.issuance.issue(NAMES).facts.names
+        assert NAMES == app.issuance.issue(NAMES).metadata.names
 
 
 class TestFailedOrder:
@@ -310,5 +310,5 @@ class TestForget:
             app.issuance.issue(NAMES, force=True)
         second = app.issuance.issue(NAMES)
 
-        assert first.facts.serial != second.facts.serial
+        assert first.metadata.serial != second.metadata.serial
         assert 2 == asked(door_authority, "newOrder")

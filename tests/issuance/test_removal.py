@@ -72,9 +72,9 @@ class TestRemove:
         assert app.traefik.files(BESIDE)
         assert 1 == queue_length(app.connection)
         app.issuance.issue((BESIDE,))
-        facts = app.certificates.metadata(BESIDE)
-        assert facts
-        assert (BESIDE,) == facts.names
+        metadata = app.certificates.metadata(BESIDE)
+        assert metadata
+        assert (BESIDE,) == metadata.names
 
     @pytest.mark.parametrize("names", [(NAME,), (NAME, BESIDE)])
     def test_a_pending_order_is_dropped(

@@ -71,7 +71,7 @@ class TestIssue:
         second = app.issuance.issue((NAME,))
 
         assert "kept" == second.state
-        assert first.facts == second.facts
+        assert first.metadata == second.metadata
         assert 1 == orders(authority)
 
     @pytest.mark.parametrize("seconds", [3, 900])
@@ -87,7 +87,7 @@ class TestIssue:
         outcome = app.issuance.issue((NAME,))
 
         assert outcome.next_check >= before + timedelta(seconds=5)
-        assert outcome.next_check < outcome.facts.not_after or seconds < 5
+        assert outcome.next_check < outcome.metadata.not_after or seconds < 5
 
     def test_force_issues_anew(self, app: App, authority: DevelopmentAuthority) -> None:
         """
@@ -96,8 +96,8 @@ class TestIssue:
         first = app.issuance.issue((NAME,))
         second = app.issuance.issue((NAME,), force=True)
 
-        assert first.facts.serial != second.facts.serial
-        assert second.facts.serial == served(app, NAME).serial
+        assert first.metadata.serial != second.metadata.serial
+        assert second.metadata.serial == served(app, NAME).serial
         assert 2 == orders(authority)
 
     def test_several_names_share_one_certificate_and_one_generation(self, app: App) -> None:
@@ -132,9 +132,9 @@ class TestIssue:
         first = app.issuance.issue((NAME, f"www.{NAME}", f"shop.{NAME}"))
         outcome = app.issuance.issue(asked)
 
-        assert ("kept", asked[0]) == (outcome.state, outcome.facts.names[0])
-        assert first.facts.serial == outcome.facts.serial
-        assert {served(app, name).serial for name in first.facts.names} == {first.facts.serial}
+        assert ("kept", asked[0]) == (outcome.state, outcome.metadata.names[0])
+        assert first.metadata.serial == outcome.metadata.serial
+        assert {served(app, name).serial for name in first.metadata.names} == {first.metadata.serial}
         assert 1 == orders(authority)
 
     def test_when_it_is_due_it_is_renewed_for_all_its_names(
@@ -146,13 +146,13 @@ class TestIssue:
         names = (NAME, f"www.{NAME}")
         app.issuance.issue(names)
         due = replace(
-            app.issuance, decide=lambda facts, now: replace(app.issuance.decide(facts, now), due=True)
+            app.issuance, decide=lambda metadata, now: replace(app.issuance.decide(metadata, now), due=True)
         )
         with caplog.at_level(logging.INFO, "certworker"):
             outcome = due.issue((f"www.{NAME}",))
 
-        assert ("issued", set(names)) == (outcome.state, set(outcome.facts.names))
-        assert {served(app, name).serial for name in names} == {outcome.facts.serial}
+        assert ("issued", set(names)) == (outcome.state, set(outcome.metadata.names))
+        assert {served(app, name).serial for name in names} == {outcome.metadata.serial}
         assert f"also for {NAME}: they are renewed together" in caplog.text
         assert 2 == orders(authority)
 
@@ -163,8 +163,8 @@ class TestIssue:
         first = app.issuance.issue((NAME, f"www.{NAME}"))
         outcome = app.issuance.issue((NAME,), force=True)
 
-        assert (NAME,) == outcome.facts.names
-        assert (outcome.facts.serial, first.facts.serial) == (
+        assert (NAME,) == outcome.metadata.names
+        assert (outcome.metadata.serial, first.metadata.serial) == (
             served(app, NAME).serial,
             served(app, f"www.{NAME}").serial,
         )
@@ -179,11 +179,11 @@ class TestIssue:
         app.issuance.issue((f"www.{NAME}",), force=True)
 
         outcome = app.issuance.issue((NAME,))
-        assert ("kept", first.facts.serial) == (outcome.state, outcome.facts.serial)
+        assert ("kept", first.metadata.serial) == (outcome.state, outcome.metadata.serial)
         due = replace(
-            app.issuance, decide=lambda facts, now: replace(app.issuance.decide(facts, now), due=True)
+            app.issuance, decide=lambda metadata, now: replace(app.issuance.decide(metadata, now), due=True)
         )
-        assert (NAME,) == due.issue((NAME,)).facts.names
+        assert (NAME,) == due.issue((NAME,)).metadata.names
         assert 3 == sum(asked.kind == "finalize" for asked in authority.requests)
 
     def test_a_lost_file_of_the_proxy_is_written_again_without_an_order(
@@ -215,7 +215,7 @@ class TestIssue:
         """
         outcome = app.issuance.issue((NAME,))
 
-        assert outcome.next_check.timestamp() == pytest.approx(app.agenda.moment(NAME).timestamp())  # type: ignore[union-attr]
+        assert outcome.next_check.timestamp() == pytest.approx(app.agenda.next_check(NAME).timestamp())  # type: ignore[union-attr]
 
     def test_two_at_a_time_are_one(self, app: App) -> None:
         """
@@ -289,7 +289,7 @@ class TestFailure:
         with pytest.raises(CertworkerError):
             app.issuance.issue((NAME,), force=True)
 
-        assert first.facts.serial == served(app, NAME).serial
+        assert first.metadata.serial == served(app, NAME).serial
 
     def test_an_answer_that_failed_is_taken_away(self, app: App) -> None:
         """

@@ -4,23 +4,29 @@ The CA's limits, kept by all workers together.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from redis import Redis
 
+from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.errors.ca import ServerInternal
+from certworker.errors.config import InvalidSettings
 from certworker.errors.http import HttpRefused
 from certworker.errors.rate import CaBusy, LocalGuard, Paused, TooManyOrders
 from certworker.ratelimits.budget import BUDGET, PAUSES, Budget
 from certworker.ratelimits.limits import LETS_ENCRYPT
 from certworker.settings import CaChoice
 from certworker.settings.limits import Limit, Limits
+from tests.app_fixture import open_app
 
 LETSENCRYPT = CaChoice.named("letsencrypt")
 NAME = "shop.example.org"
+LOCAL_NAME = "shop.localhost"
 NOW = datetime(2026, 11, 23, 10, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
@@ -45,9 +51,9 @@ class World:
         """
         with self.budget.reserve(
             (name,), exempt=False, renewal=force, use_full_quota=use_full_quota
-        ) as spending:
-            spending.placed(replaces=False)
-            spending.validated()
+        ) as reservation:
+            reservation.placed(replaces=False)
+            reservation.validated()
 
     def fail(self, name: str) -> None:
         """
@@ -82,9 +88,9 @@ class World:
         renewal: bool = False,
     ) -> None:
         try:
-            with self.budget.reserve((name,), exempt=exempt, renewal=renewal) as spending:
+            with self.budget.reserve((name,), exempt=exempt, renewal=renewal) as reservation:
                 if placed:
-                    spending.placed(replaces=False)
+                    reservation.placed(replaces=False)
                 raise failure
         except type(failure) as ended:
             if failure not in (ended, ended.__cause__):
@@ -214,9 +220,9 @@ class TestSpend:
         for number in range(300):
             world.order(f"a.shop{number}.com")
         for _ in range(10):
-            with world.budget.reserve(("a.shop1.com",), exempt=True, renewal=True) as spending:
-                spending.placed(replaces=True)
-                spending.validated()
+            with world.budget.reserve(("a.shop1.com",), exempt=True, renewal=True) as reservation:
+                reservation.placed(replaces=True)
+                reservation.validated()
 
     def test_a_ca_without_figures_is_asked_whenever_somebody_wants(self, connection: Redis) -> None:
         """
@@ -467,7 +473,7 @@ class TestEnds:
         """
         300 orders per 3 hours, however quick the worker is.
         """
-        ends = world.budget.ends([f"a.shop{number}.com" for number in range(50_000)])
+        ends = world.budget.available_at([f"a.shop{number}.com" for number in range(50_000)])
         assert ends
 
         assert 20 * DAY < ends - world.now < 21 * DAY
@@ -476,7 +482,7 @@ class TestEnds:
         """
         A hundred names of one domain take another week.
         """
-        ends = world.budget.ends([f"{number}.example.org" for number in range(100)])
+        ends = world.budget.available_at([f"{number}.example.org" for number in range(100)])
 
         assert world.now + 7 * DAY == ends
 
@@ -486,7 +492,7 @@ class TestEnds:
         """
         for number in range(50):
             world.order(f"{number}.example.org")
-        ends = world.budget.ends(["new.example.org"])
+        ends = world.budget.available_at(["new.example.org"])
 
         assert ends == world.until("new.example.org")
 
@@ -494,14 +500,14 @@ class TestEnds:
         """
         There is room for them.
         """
-        assert world.now == world.budget.ends([NAME])
+        assert world.now == world.budget.available_at([NAME])
 
     def test_nobody_knows_it_of_a_ca_without_figures(self, connection: Redis) -> None:
         """
         Nor is there an end where nothing is to be done.
         """
-        assert World(connection, Limits()).budget.ends([NAME]) is None
-        assert World(connection).budget.ends([]) is None
+        assert World(connection, Limits()).budget.available_at([NAME]) is None
+        assert World(connection).budget.available_at([]) is None
 
 
 class TestLine:
@@ -568,7 +574,59 @@ class TestRedisIsAway:
         What was reserved stays reserved, and comes back by itself.
         """
         world = World(connection)
-        with world.budget.reserve((NAME,), exempt=False, renewal=False) as spending:
-            spending.placed(replaces=False)
-            spending.validated()
+        with world.budget.reserve((NAME,), exempt=False, renewal=False) as reservation:
+            reservation.placed(replaces=False)
+            reservation.validated()
             connection.set(BUDGET + LETSENCRYPT.label, "no sorted set")
+
+
+def limits_file(place: Path, directory_url: str, **limits: str) -> str:
+    """
+    The file for a CA at *directory_url* with these *limits*.
+    """
+    file = place / "limits.json"
+    file.write_text(json.dumps({directory_url: limits}))
+    return str(file)
+
+
+class TestForIssuer:
+    def test_the_file_of_the_operator_counts(
+        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        What a CA has granted, or a test wants.
+        """
+        url = door_authority.directory_url
+        file = limits_file(tmp_path, url, certificates_per_set="1/7d")
+        with open_app(tmp_path, connection, url, http_port, CERTWORKER_LIMITS_FILE=file) as app:
+            app.issuance.issue((LOCAL_NAME,))
+            with pytest.raises(LocalGuard):
+                app.issuance.issue((LOCAL_NAME,), force=True)
+
+    def test_an_emptied_redis_is_filled_from_the_volume(
+        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        The generations on it are the history of what was issued.
+        """
+        url = door_authority.directory_url
+        file = limits_file(tmp_path, url, certificates_per_set="1/7d")
+        with open_app(tmp_path, connection, url, http_port, CERTWORKER_LIMITS_FILE=file) as app:
+            app.issuance.issue((LOCAL_NAME,))
+            connection.delete(BUDGET + app.issuers[0].ca.label)
+            with pytest.raises(LocalGuard):
+                app.issuance.issue((LOCAL_NAME,), force=True)
+
+    def test_a_file_that_is_not_understood_stops_the_start(
+        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        Not the first job, in the middle of the night.
+        """
+        url = door_authority.directory_url
+        file = limits_file(tmp_path, url, certificates_per_set="many")
+        with (
+            pytest.raises(InvalidSettings),
+            open_app(tmp_path, connection, url, http_port, CERTWORKER_LIMITS_FILE=file),
+        ):
+            pass

@@ -44,28 +44,28 @@ def refused(kind: type[CertworkerError], detail: str = "no", **more: Any) -> Cer
     return kind(until=LATER, problem=problem, authority="the CA", detail=detail, **more)
 
 
-def spending(*, exempt: bool = False, renewal: bool = False, limits: Limits = LETS_ENCRYPT) -> Reservation:
+def reservation(*, exempt: bool = False, renewal: bool = False, limits: Limits = LETS_ENCRYPT) -> Reservation:
     """
     An order for two names under two registered domains.
     """
     return Reservation(charges_for(NAMES, limits, use_full_quota=False), exempt=exempt, renewal=renewal)
 
 
-def kept(spending: Reservation, fault: BaseException | None) -> set[str]:
+def kept(reservation: Reservation, fault: BaseException | None) -> set[str]:
     """
     What stays taken of what had been reserved.
     """
     given_back = {
-        change.bucket.name for change in spending.ended(fault) if change.kind in ("give back", "forget")
+        change.bucket.name for change in reservation.ended(fault) if change.kind in ("give back", "forget")
     }
-    return {price.bucket.name for price in spending.reserved if price.limit} - given_back
+    return {charge.bucket.name for charge in reservation.reserved if charge.limit} - given_back
 
 
 def shut(fault: CertworkerError) -> set[str]:
     """
     The buckets that *fault* shuts, all until its moment.
     """
-    changes = [change for change in spending().ended(fault) if change.kind == "shut"]
+    changes = [change for change in reservation().ended(fault) if change.kind == "shut"]
     assert all(change.until == fault.until for change in changes)
     return {change.bucket.name for change in changes}
 
@@ -75,13 +75,13 @@ class TestReserved:
         """
         A validation that fails is paid for before it is begun: a kill in between must not make it free.
         """
-        assert {price.bucket.name for price in spending().reserved if price.limit} == ALL
+        assert {charge.bucket.name for charge in reservation().reserved if charge.limit} == ALL
 
     def test_a_renewal_costs_no_order_and_nothing_of_the_domain(self) -> None:
         """
         Let's Encrypt counts the very same names only as themselves.
         """
-        reserved = {price.bucket.name for price in spending(renewal=True).reserved if price.limit}
+        reserved = {charge.bucket.name for charge in reservation(renewal=True).reserved if charge.limit}
 
         assert reserved == FAILURES | {f"set {set_of(NAMES)}"}
 
@@ -91,7 +91,7 @@ class TestReserved:
         """
         After a mass revocation all windows lie in the past, and the exemption with them.
         """
-        order = spending(exempt=False, renewal=True)
+        order = reservation(exempt=False, renewal=True)
         order.placed(replaces=True)
         order.validated()
 
@@ -102,7 +102,7 @@ class TestReserved:
         RFC 9773: the CA wants it to be renewed. A name that fails over and over is still not asked for.
         """
         reserved = {
-            price.bucket.name for price in spending(exempt=True, renewal=True).reserved if price.limit
+            charge.bucket.name for charge in reservation(exempt=True, renewal=True).reserved if charge.limit
         }
 
         assert reserved == FAILURES
@@ -117,7 +117,7 @@ class TestReserved:
             if p.kind == "domain"
         ]
 
-        assert ["example.org"] == [price.subject for price in domains]
+        assert ["example.org"] == [charge.subject for charge in domains]
 
     def test_the_order_of_the_names_does_not_matter(self) -> None:
         """
@@ -132,7 +132,7 @@ class TestEnded:
         """
         Nothing failed, and a success ends the failures in a row.
         """
-        order = spending()
+        order = reservation()
         order.placed(replaces=False)
         order.validated()
 
@@ -155,13 +155,13 @@ class TestEnded:
         """
         The CA failed us, or we gave up first.
         """
-        assert set() == kept(spending(), fault)
+        assert set() == kept(reservation(), fault)
 
     def test_a_failed_validation_costs_the_order_and_a_failure_of_that_name(self) -> None:
         """
         The other names of the set did not fail.
         """
-        order = spending()
+        order = reservation()
         order.placed(replaces=False)
         fault = NoAddress(name=NAMES[0], detail="NXDOMAIN", address="none")
 
@@ -204,7 +204,7 @@ class TestEnded:
         """
         The CA has not looked, or has not said what it saw.
         """
-        order = spending()
+        order = reservation()
         order.placed(replaces=False)
 
         assert kept(order, fault) == ORDER
@@ -213,7 +213,7 @@ class TestEnded:
         """
         The CA has issued nothing.
         """
-        order = spending()
+        order = reservation()
         order.placed(replaces=False)
         order.validated()
 
@@ -231,7 +231,7 @@ class TestEnded:
         """
         It may have got lost on the way.
         """
-        order = spending()
+        order = reservation()
         order.placed(replaces=False)
         order.validated()
 
@@ -241,7 +241,7 @@ class TestEnded:
         """
         It had been replaced already; the order is one like any other renewal.
         """
-        order = spending(exempt=True, renewal=True)
+        order = reservation(exempt=True, renewal=True)
         order.placed(replaces=False)
         order.validated()
         taken = {change.bucket.name for change in order.ended(None) if change.kind == "take"}
@@ -252,7 +252,7 @@ class TestEnded:
         """
         As the CA does.
         """
-        order = spending(exempt=True, renewal=True)
+        order = reservation(exempt=True, renewal=True)
         order.placed(replaces=True)
         order.validated()
 
@@ -288,7 +288,7 @@ class TestShut:
         It speaks of one "and possibly others", and none of them gets a certificate without that one.
         """
         paused = Paused(until=LATER, authority="the CA", name=NAMES[0], url="https://ca.example/")
-        changes = [change for change in spending().ended(paused) if change.kind == "shut"]
+        changes = [change for change in reservation().ended(paused) if change.kind == "shut"]
 
         assert {(f"pause {name}", None) for name in NAMES} == {
             (each.bucket.name, each.until) for each in changes
@@ -298,12 +298,12 @@ class TestShut:
         """
         Thousands of renewals would otherwise each get the same refusal. New names have their own limit.
         """
-        order = spending(renewal=True)
+        order = reservation(renewal=True)
         changes = [each for each in order.ended(refused(TooManyOrders)) if each.kind == "shut"]
 
         assert [("exempt orders", LATER)] == [(each.bucket.name, each.until) for each in changes]
-        assert "exempt orders" in {price.bucket.name for price in spending(renewal=True).reserved}
-        assert "exempt orders" not in {price.bucket.name for price in spending().reserved}
+        assert "exempt orders" in {charge.bucket.name for charge in reservation(renewal=True).reserved}
+        assert "exempt orders" not in {charge.bucket.name for charge in reservation().reserved}
 
     def test_any_other_failure_shuts_nothing(self) -> None:
         """
@@ -315,7 +315,7 @@ class TestShut:
         """
         It is all that is known of it.
         """
-        order = spending(limits=Limits())
+        order = reservation(limits=Limits())
         changes = list(order.ended(refused(TooManyOrders)))
 
         assert [("shut", "orders")] == [(change.kind, change.bucket.name) for change in changes]

@@ -72,7 +72,7 @@ class TestDue:
 
         agenda.put_many(late, at_the_latest=True)
 
-        assert agenda.moments(agenda.names()) == late | {"sooner.org": NOW}
+        assert agenda.next_checks(agenda.names()) == late | {"sooner.org": NOW}
 
     def test_names_that_are_planned_for_never_are_found(
         self, agenda: Agenda, connection: redis.Redis
@@ -83,8 +83,8 @@ class TestDue:
         agenda.put_many({"now.org": NOW, "edge.org": NOW + MINUTE})
         connection.zadd(AGENDA, {"refused.org": float("inf"), "far.org": 1e300})
 
-        assert agenda.beyond(NOW + MINUTE, 10) == ["refused.org", "far.org"]
-        assert agenda.beyond(NOW + MINUTE, 1) == ["refused.org"]
+        assert agenda.planned_after(NOW + MINUTE, 10) == ["refused.org", "far.org"]
+        assert agenda.planned_after(NOW + MINUTE, 1) == ["refused.org"]
 
     def test_a_member_that_is_no_text_is_thrown_out(self, agenda: Agenda, connection: redis.Redis) -> None:
         """
@@ -124,7 +124,7 @@ class TestMoments:
         """
         agenda.put("a.org", NOW + timedelta(microseconds=250_000))
 
-        assert agenda.moment("a.org") == NOW + timedelta(microseconds=250_000)
+        assert agenda.next_check("a.org") == NOW + timedelta(microseconds=250_000)
 
     def test_a_new_moment_takes_the_place_of_the_old(self, agenda: Agenda) -> None:
         """
@@ -133,13 +133,13 @@ class TestMoments:
         agenda.put("a.org", NOW)
         agenda.put("a.org", NOW + MINUTE)
 
-        assert agenda.moments(agenda.names()) == {"a.org": NOW + MINUTE}
+        assert agenda.next_checks(agenda.names()) == {"a.org": NOW + MINUTE}
 
     def test_an_unknown_name_has_none(self, agenda: Agenda) -> None:
         """
         No check is planned for a name that nobody requested.
         """
-        assert agenda.moment("unknown.org") is None
+        assert agenda.next_check("unknown.org") is None
         assert "unknown.org" not in agenda
 
     @pytest.mark.parametrize("score", ["inf", "1e300"])
@@ -151,7 +151,7 @@ class TestMoments:
         """
         connection.zadd(AGENDA, {"odd.org": float(score)})
 
-        assert agenda.moments(agenda.names()) == {"odd.org": None}
+        assert agenda.next_checks(agenda.names()) == {"odd.org": None}
 
     @pytest.mark.parametrize("score", ["-inf", "-1e300", "-1"])
     def test_a_score_before_all_time_is_due(
@@ -177,7 +177,7 @@ class TestMoments:
         reading: dict[str, Callable[[], list[str]]] = {
             "due": lambda: agenda.due(NOW, 3_000),
             "names": agenda.names,
-            "beyond": lambda: agenda.beyond(NOW - MINUTE, 3_000),
+            "beyond": lambda: agenda.planned_after(NOW - MINUTE, 3_000),
         }
 
         assert {"a.org", "2001:db8::1"} == set(reading[read]())
@@ -220,7 +220,7 @@ class TestMoments:
         moments = {f"{number}.org": NOW + number * MINUTE for number in range(25_000)}
         agenda.put_many(moments)
 
-        assert agenda.moments(agenda.names()) == moments
+        assert agenda.next_checks(agenda.names()) == moments
         assert agenda.missing([*moments, "unknown.org"]) == ["unknown.org"]
 
     def test_a_look_at_some_hides_none_of_the_others(self, agenda: Agenda) -> None:

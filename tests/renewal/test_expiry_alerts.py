@@ -24,20 +24,20 @@ NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
-def standing(
-    left: float, *, failed: bool = True, life: timedelta = 90 * DAY, name: str = "shop.org"
+def in_service(
+    left: float, *, failed: bool = True, validity: timedelta = 90 * DAY, name: str = "shop.org"
 ) -> DomainStatus:
     """
-    A name whose certificate has the share *left* of its *life*, and whose renewals *failed*.
+    A name whose certificate has the share *left* of its *validity*, and whose renewals *failed*.
     """
-    not_after = NOW + left * life
+    not_after = NOW + left * validity
     return DomainStatus(
         name=name,
         state="failed" if failed else "due",
         detail="failing" if failed else "due",
         names=(name,),
         serial="01",
-        not_before=not_after - life,
+        not_before=not_after - validity,
         not_after=not_after,
         renewal=NOW,
         next_check=NOW,
@@ -63,7 +63,7 @@ def told(
 
 
 class TestLoudness:
-    @pytest.mark.parametrize("life", [timedelta(hours=160), 45 * DAY, 90 * DAY])
+    @pytest.mark.parametrize("validity", [timedelta(hours=160), 45 * DAY, 90 * DAY])
     @pytest.mark.parametrize(
         ("left", "level"), [(0.21, None), (0.19, "WARNING"), (0.09, "ERROR"), (0.0, "ERROR"), (-0.5, "ERROR")]
     )
@@ -73,12 +73,12 @@ class TestLoudness:
         connection: Redis,
         left: float,
         level: str | None,
-        life: timedelta,
+        validity: timedelta,
     ) -> None:
         """
         Of its own life: twelve days are plenty for one certificate and more than another ever has.
         """
-        lines = told(caplog, standing(left, life=life), connection=connection)
+        lines = told(caplog, in_service(left, validity=validity), connection=connection)
 
         assert [level] * bool(level) == [line[0] for line in lines]
 
@@ -88,7 +88,7 @@ class TestLoudness:
         """
         All that somebody needs who has not looked for weeks.
         """
-        ((_, line),) = told(caplog, standing(0.15), connection=connection)
+        ((_, line),) = told(caplog, in_service(0.15), connection=connection)
 
         assert (
             "[renew.overdue] The certificate of shop.org ends in 13 days; 6 attempts to renew it failed. "
@@ -113,7 +113,7 @@ class TestLoudness:
         """
         A renewal that nothing tried did not fail: the remedy is another one.
         """
-        ((_, line),) = told(caplog, replace(standing(0.04), **change), connection=connection)
+        ((_, line),) = told(caplog, replace(in_service(0.04), **change), connection=connection)
 
         assert words in line
 
@@ -124,7 +124,7 @@ class TestLoudness:
         """
         "0 hours" would be wrong for a certificate of 15 minutes.
         """
-        late = standing(seconds / 900, life=timedelta(minutes=15))
+        late = in_service(seconds / 900, validity=timedelta(minutes=15))
         ((_, line),) = told(caplog, late, connection=connection)
 
         assert words in line
@@ -139,7 +139,7 @@ class TestLoudness:
         """
         Hours, where days would say nothing.
         """
-        ((_, line),) = told(caplog, standing(left), connection=connection)
+        ((_, line),) = told(caplog, in_service(left), connection=connection)
 
         assert words in line
 
@@ -149,8 +149,8 @@ class TestLoudness:
         """
         Nothing has failed; but whatever the CA suggests, a twentieth is too little.
         """
-        assert [] == told(caplog, standing(0.08, failed=False), connection=connection)
-        ((level, line),) = told(caplog, standing(0.04, failed=False), connection=connection)
+        assert [] == told(caplog, in_service(0.08, failed=False), connection=connection)
+        ((level, line),) = told(caplog, in_service(0.04, failed=False), connection=connection)
         assert "ERROR" == level
         assert "certworker explain shop.org" in line
 
@@ -160,7 +160,7 @@ class TestLoudness:
         """
         Its own failures have been told.
         """
-        nothing = replace(standing(0.1), not_before=None, not_after=None)
+        nothing = replace(in_service(0.1), not_before=None, not_after=None)
 
         assert [] == told(caplog, nothing, connection=connection)
 
@@ -173,19 +173,19 @@ class TestRepetition:
         Neither silence nor a flood.
         """
         levels = [
-            [level for level, _ in told(caplog, standing(left), connection=connection)]
+            [level for level, _ in told(caplog, in_service(left), connection=connection)]
             for left in (0.19, 0.18, 0.09, 0.08, -0.1, -0.2)
         ]
         connection.flushall()
 
         assert [["WARNING"], [], ["ERROR"], [], ["ERROR"], []] == levels
-        assert told(caplog, standing(-0.3), connection=connection)
+        assert told(caplog, in_service(-0.3), connection=connection)
 
     def test_a_flood_ends_with_its_number(self, caplog: pytest.LogCaptureFixture, connection: Redis) -> None:
         """
         After the hundredth line with the same cause nobody reads on.
         """
-        many = [standing(0.1, name=f"{each}.org") for each in range(MAX_LINES + 50)]
+        many = [in_service(0.1, name=f"{each}.org") for each in range(MAX_LINES + 50)]
 
         lines = told(caplog, *many, connection=connection)
 
@@ -201,13 +201,13 @@ class TestHouse:
         Appwrite's worker gave up in silence after five attempts; this one never does.
         """
         name = "shop.localhost"
-        facts = app.issuance.issue((name,)).facts
+        metadata = app.issuance.issue((name,)).metadata
         door_authority.misbehaviour.fail("newOrder", Fault(), times=None)
         with pytest.raises(CertworkerError):
             app.issuance.issue((name,), force=True)
 
         with caplog.at_level(logging.WARNING):
             assert 0 == app.expiry_alerts.log().overdue
-            assert 1 == replace(app.expiry_alerts, clock=lambda: facts.not_after - 5 * DAY).log().overdue
+            assert 1 == replace(app.expiry_alerts, clock=lambda: metadata.not_after - 5 * DAY).log().overdue
 
         assert "renew.overdue" == caplog.records[-1].__dict__["code"]

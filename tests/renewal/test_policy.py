@@ -1,21 +1,447 @@
 """
-The CA's advice and our own arithmetic, put together.
+When to look again, for every lifetime of today and of the years to come.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from certworker.acme.renewal_info import RenewalSuggestion
-from certworker.renewal.policy import RenewalDecision, RenewalPolicy
+from certworker.errors import CertworkerError, Retry, catalogue
+from certworker.renewal.policy import (
+    MAX_CHECK_INTERVAL,
+    PATIENCE,
+    RenewalDecision,
+    RenewalPolicy,
+    after_issuance,
+    detail_of,
+    in_words,
+    next_attempt,
+    next_check,
+    renewal_time,
+    shortened,
+)
 from certworker.storage.metadata import CertificateMetadata
-from certworker.validity import Window
+from certworker.validity import Validity, Window
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
+
+#: Let's Encrypt's of today, of February 2027 and of February 2028, its shortest, and those of other CAs.
+VALIDITIES = [90 * DAY, 64 * DAY, 45 * DAY, 160 * HOUR, 365 * DAY, HOUR]
+
+#: Of private CAs.
+SHORT_VALIDITIES = [DAY, HOUR, 15 * MINUTE]
+
+#: A day, and the tenth that keeps names apart.
+LATEST = 1.1 * DAY
+
+#: A certificate of today.
+LONG = Validity(NOW, NOW + 90 * DAY, "04ab")
+
+moments = st.integers(0, 15 * 365 * 24 * 60).map(lambda minutes: NOW + minutes * MINUTE)
+validities = st.timedeltas(MINUTE, 400 * DAY)
+serials = st.integers(1, 2**159).map("{:x}".format)
+
+
+class Punctual(Random):
+    """
+    Adds nothing to a pause.
+    """
+
+    def random(self) -> float:
+        """
+        The least of all numbers.
+        """
+        return 0.0
+
+
+class Failed(CertworkerError):
+    """
+    Some failure; it has no code, so that it is not in the catalogue.
+    """
+
+    message_template = "It failed."
+    remedy_template = "Wait."
+
+
+def failure(retry: Retry, until: datetime | None = None) -> CertworkerError:
+    """
+    A failure that is tried again by *retry*.
+    """
+    return type("FailedSo", (Failed,), {"retry": retry})(until=until)  # type: ignore[no-any-return]
+
+
+def ending(length: timedelta, left: timedelta) -> Validity:
+    """
+    The life of a certificate in service, of *length*, of which so much is *left*.
+    """
+    return Validity(NOW + left - length, NOW + left, "04ab")
+
+
+class TestDueMoment:
+    @pytest.mark.parametrize("validity", VALIDITIES)
+    def test_it_is_a_share_of_the_life(self, validity: timedelta) -> None:
+        """
+        Thirty days before the end would be never for a short certificate, and at once for one of 45 days.
+        """
+        share = 1 / 2 if validity < 10 * DAY else 1 / 3
+
+        left = NOW + validity - renewal_time(Validity(NOW, NOW + validity, "04ab"))
+
+        assert validity * share <= left <= validity * (share + 1 / 20)
+
+    @given(moments, validities, serials)
+    def test_it_comes_early_enough_and_never_before_the_first_third(
+        self, begins: datetime, validity: timedelta, serial: str
+    ) -> None:
+        """
+        A third of the life is time for many attempts; a certificate renewed at birth would be a loop.
+        """
+        due = renewal_time(Validity(begins, begins + validity, serial))
+
+        assert begins + validity * 0.4 <= due <= begins + validity * 0.7
+
+    def test_it_is_the_same_at_every_look(self) -> None:
+        """
+        Several workers, and the same one after a restart, plan the same moment and need not tell each other.
+        """
+        assert renewal_time(Validity(NOW, NOW + 90 * DAY, "04ab")) == renewal_time(
+            Validity(NOW, NOW + 90 * DAY, "04ab")
+        )
+
+    def test_certificates_issued_together_are_renewed_apart(self) -> None:
+        """
+        A volume that was filled in an hour does not become an hour in which everything is renewed.
+        """
+        days = Counter(
+            renewal_time(Validity(NOW, NOW + 90 * DAY, f"{number:x}")).date() for number in range(5000)
+        )
+
+        assert len(days) >= 5
+        assert max(days.values()) < 5000 / 3
+
+
+class TestAdvice:
+    @given(serials, st.timedeltas(MINUTE, 30 * DAY), st.timedeltas(timedelta(0), 50 * DAY))
+    def test_a_window_is_kept_to(self, serial: str, length: timedelta, start: timedelta) -> None:
+        """
+        A uniformly random moment in it (RFC 9773, section 4.2), the same at every look.
+        """
+        window = Window(NOW + start, NOW + start + length)
+        due = renewal_time(Validity(NOW, NOW + 90 * DAY, serial), window)
+
+        assert max(window.start, NOW + 2 * HOUR) <= due <= max(window.end, NOW + 2 * HOUR)
+        assert due == renewal_time(Validity(NOW, NOW + 90 * DAY, serial), window)
+
+    def test_moments_are_spread_over_the_window(self) -> None:
+        """
+        Each tenth of it gets its share.
+        """
+        window = Window(NOW + DAY, NOW + 11 * DAY)
+        dues = [renewal_time(Validity(NOW, NOW + 90 * DAY, f"{number:x}"), window) for number in range(5000)]
+        days = Counter((due - window.start).days for due in dues)
+
+        assert all(400 < days[day] < 600 for day in range(10))
+
+    def test_a_moved_window_means_another_moment(self) -> None:
+        """
+        A mass revocation moves it into the past, and that means at once; but no certificate is renewed at
+        birth, lest a CA that says so again and again is asked again and again.
+        """
+        assert renewal_time(LONG, Window(NOW - 2 * DAY, NOW - DAY)) == NOW + 2 * HOUR
+
+    def test_no_advice_lets_a_certificate_end(self) -> None:
+        """
+        With a twentieth of its life left it is renewed, whatever the window says.
+        """
+        window = Window(NOW + 89 * DAY, NOW + 100 * DAY)
+
+        assert renewal_time(LONG, window) <= LONG.not_after - LONG.length / 20
+
+
+class TestNextLook:
+    @given(moments, validities, serials, st.floats(0, 1.5), st.randoms(use_true_random=False))
+    def test_it_is_ahead_and_never_after_the_moment_or_half_a_day(
+        self, begins: datetime, validity: timedelta, serial: str, elapsed: float, random: Random
+    ) -> None:
+        """
+        Twice a day at least, so that no news of the CA or the volume is older, and on time when it is due.
+        """
+        now, due = begins + validity * elapsed, renewal_time(Validity(begins, begins + validity, serial))
+
+        look = next_check(Validity(begins, begins + validity, serial), due, now, random)
+
+        assert now <= look <= now + MAX_CHECK_INTERVAL
+        assert look <= max(due, now)
+
+    def test_looks_lead_to_the_moment_and_not_past_it(self) -> None:
+        """
+        The whole walk of one certificate: no look is forgotten and none runs in circles.
+        """
+        now, looks, random = NOW, 0, Random(5)
+        while now < renewal_time(LONG):
+            now, looks = next_check(LONG, renewal_time(LONG), now, random), looks + 1
+
+        assert now == renewal_time(Validity(NOW, NOW + 90 * DAY, "04ab"))
+        assert 2 * 55 <= looks <= 4 * 60
+
+
+class TestAfterIssuance:
+    @pytest.mark.parametrize(
+        ("validity", "pause"),
+        [
+            (Validity(NOW, NOW + timedelta(seconds=3), "04ab"), timedelta(seconds=5)),
+            (Validity(NOW - HOUR, NOW + MINUTE, "04ab"), 15 * timedelta(seconds=1)),
+            (Validity(NOW - DAY, NOW + HOUR, "04ab"), 15 * MINUTE),
+            (LONG, 2 * HOUR),
+        ],
+    )
+    def test_a_certificate_that_is_due_at_its_issuance_is_not_ordered_at_once_again(
+        self, validity: Validity, pause: timedelta
+    ) -> None:
+        """
+        Otherwise a CA that signs for seconds, or dates back by most of the life, gets orders without end.
+        """
+        assert after_issuance(validity, NOW, NOW) == NOW + pause
+
+    def test_a_later_plan_stays(self) -> None:
+        """
+        Most certificates are checked half a day later.
+        """
+        assert after_issuance(LONG, NOW + 9 * HOUR, NOW) == NOW + 9 * HOUR
+
+
+class TestShortened:
+    @pytest.mark.parametrize(
+        ("length", "left", "expected"),
+        [
+            (90 * DAY, 30 * DAY, 15 * MINUTE),
+            (15 * MINUTE, 8 * MINUTE, MINUTE),
+            (15 * MINUTE, timedelta(seconds=43), 15 * timedelta(seconds=1)),
+            (90 * DAY, timedelta(0), 15 * MINUTE),
+        ],
+    )
+    def test_a_wait_is_in_proportion_to_what_is_left(
+        self, length: timedelta, left: timedelta, expected: timedelta
+    ) -> None:
+        """
+        A request that got lost is missed in time, also for a certificate of 15 minutes.
+        """
+        assert shortened(15 * MINUTE, ending(length, left), NOW) == expected
+        assert shortened(15 * MINUTE, None, NOW) == 15 * MINUTE
+
+
+class TestNextAttempt:
+    def pauses(self, retry: Retry, attempts: int) -> list[timedelta]:
+        """
+        The pause after each of the first *attempts*, at its shortest.
+        """
+        return [
+            next_attempt(failure(retry), attempt, NOW, Punctual()) - NOW for attempt in range(1, attempts + 1)
+        ]
+
+    def test_the_ca_is_asked_with_patience_that_grows_to_a_day(self) -> None:
+        """
+        Let's Encrypt's own advice; twice a day for three years would pause the account.
+        """
+        assert self.pauses(Retry.CA, 6) == [MINUTE, 10 * MINUTE, 100 * MINUTE, DAY, DAY, DAY]
+
+    def test_a_check_of_our_own_is_repeated_often_at_first(self) -> None:
+        """
+        It costs no limit, and somebody is just changing a record.
+        """
+        pauses = self.pauses(Retry.PREFLIGHT, 30)
+
+        assert pauses[:5] == [MINUTE, 5 * MINUTE, 10 * MINUTE, 30 * MINUTE, HOUR]
+        assert pauses[27:] == [HOUR, DAY, DAY]
+
+    def test_a_passing_fault_is_tried_again_soon(self) -> None:
+        """
+        A cut connection heals by itself, and an outage should not be hammered.
+        """
+        pauses = self.pauses(Retry.SOON, 9)
+
+        assert pauses[:3] == [timedelta(seconds=10), timedelta(seconds=30), MINUTE]
+        assert pauses == sorted(pauses)
+        assert pauses[-1] == DAY
+
+    def test_the_failures_of_an_hour_stay_below_the_limit_of_the_ca(self) -> None:
+        """
+        Five failed validations of a name in an hour would lock it.
+        """
+        moments = list(accumulate(self.pauses(Retry.CA, 10), initial=timedelta()))
+
+        for moment in moments:
+            assert len([other for other in moments if moment <= other < moment + HOUR]) <= 3
+
+    def test_what_a_person_has_to_change_is_tried_once_a_day(self) -> None:
+        """
+        Only a person ends it, but neither the log nor the certificate may be forgotten.
+        """
+        assert self.pauses(Retry.CONFIG, 3) == [DAY, DAY, DAY]
+
+    @pytest.mark.parametrize("until", [NOW + HOUR, NOW - HOUR])
+    def test_a_moment_that_was_named_is_kept(self, until: datetime) -> None:
+        """
+        Never before it, and a little after: it was told to everybody.
+        """
+        moment = next_attempt(failure(Retry.UNTIL, until), 1, NOW, Random(1))
+
+        assert max(until, NOW) <= moment <= max(until, NOW) + MINUTE
+
+    def test_a_moment_that_is_far_away_is_asked_for_within_a_day(self) -> None:
+        """
+        The budget knows the moment and refuses without a request to the CA; the log names it once a day.
+        """
+        moment = next_attempt(failure(Retry.UNTIL, NOW + 8 * DAY), 1, NOW, Punctual())
+
+        assert moment == NOW + DAY
+
+    def test_a_limit_without_a_moment_is_an_hour(self) -> None:
+        """
+        The refill of most limits; a minute would be another hit.
+        """
+        assert next_attempt(failure(Retry.UNTIL), 1, NOW, Random(1)) >= NOW + HOUR
+
+    @given(st.sampled_from(sorted(Retry, key=str)), st.integers(1, 10**6), st.integers())
+    def test_it_never_gives_up(self, retry: Retry, attempts: int, seed: int) -> None:
+        """
+        The millionth failure has a next moment too: at most a day and a tenth away, never at once.
+        """
+        moment = next_attempt(failure(retry), attempts, NOW, Random(seed))
+
+        assert timedelta(seconds=10) <= moment - NOW <= LATEST
+
+    @pytest.mark.parametrize(("retry", "least"), [(Retry.SOON, 10 * MINUTE), (Retry.CA, HOUR)])
+    def test_the_closer_the_end_the_less_patience(self, retry: Retry, least: timedelta) -> None:
+        """
+        After an outage of 40 hours one of 160 hours has no day left to wait; a limit of the CA is kept.
+        """
+        far, near, last = (
+            next_attempt(failure(retry), 99, NOW, Punctual(), ending(90 * DAY, left))
+            for left in (60 * DAY, 16 * HOUR, MINUTE)
+        )
+
+        assert (NOW + DAY, NOW + 2 * HOUR, NOW + least) == (far, near, last)
+
+    def test_the_pauses_grow_again_after_the_end(self) -> None:
+        """
+        A site that moved away must not cost a validation an hour for years: the CA would pause its name.
+        """
+        pauses = [
+            next_attempt(failure(Retry.CA), 99, NOW, Punctual(), ending(90 * DAY, -ago)) - NOW
+            for ago in (timedelta(0), HOUR, DAY, 8 * DAY, 800 * DAY)
+        ]
+
+        assert pauses == [HOUR, HOUR, 3 * HOUR, DAY, DAY]
+
+    @pytest.mark.parametrize("validity", SHORT_VALIDITIES)
+    def test_no_wait_outlives_a_short_certificate(self, validity: timedelta) -> None:
+        """
+        A fixed pause of ten minutes is two thirds of a certificate of fifteen.
+        """
+        for retry in Retry:
+            for share in (0.5, 0.2, 0.1, 0.02, 0.0):
+                moment = next_attempt(failure(retry), 99, NOW, Random(1), ending(validity, validity * share))
+
+                assert moment - NOW <= 1.1 * max(validity * share / 8, validity / 60)
+
+
+class TestEveryFailure:
+    """
+    Each failure of the catalogue, in each situation: the next attempt is a moment, and within its bounds.
+    """
+
+    @pytest.mark.parametrize("until", [None, NOW - DAY, NOW + HOUR, NOW + 8 * DAY, NOW + 99_999 * DAY])
+    @pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.code)
+    def test_it_has_a_next_attempt(self, kind: type[CertworkerError], until: datetime | None) -> None:
+        """
+        First issue: within a day and a tenth. A renewal with less than a fifth left: within a few hours.
+        At the end: within the hour. A moment that the failure names is obeyed, up to a day.
+        """
+        told = type(
+            "One",
+            (kind,),
+            {
+                "__init__": CertworkerError.__init__,
+                "message_template": "It failed.",
+                "remedy_template": "Wait.",
+            },
+        )
+        for attempts in (1, 2, 7, 1_000):
+            for seed in range(5):
+                first = next_attempt(told(until=until), attempts, NOW, Random(seed)) - NOW
+                assert self.least(kind, until) <= first <= LATEST
+                for validity in VALIDITIES:
+                    for share, longest in ((0.3, DAY), (0.19, 4 * HOUR), (0.1, 4 * HOUR), (0.0, HOUR)):
+                        renewal = next_attempt(
+                            told(until=until), attempts, NOW, Random(seed), ending(validity, validity * share)
+                        )
+                        named = kind.retry is Retry.UNTIL and until is not None
+                        latest = first + MINUTE if named else 1.1 * longest
+                        assert timedelta(0) <= renewal - NOW <= latest
+
+    def least(self, kind: type[CertworkerError], until: datetime | None) -> timedelta:
+        """
+        Return the shortest pause after the first failure.
+        """
+        if kind.retry is Retry.UNTIL and until is not None:
+            return min(max(until - NOW, timedelta(0)), DAY)
+        return timedelta(seconds=10)
+
+    def test_a_person_is_needed_only_where_nothing_else_ends_it(self) -> None:
+        """
+        The families of the policy: whatever a limit or an outage causes ends without a person.
+        """
+        alone = {
+            kind.code.partition(".")[0] for kind in catalogue() if kind.retry in (Retry.SOON, Retry.UNTIL)
+        }
+        person = {kind.code.partition(".")[0] for kind in catalogue() if kind.retry is Retry.CONFIG}
+
+        assert {"ca", "net", "rate", "redis"} <= alone
+        assert {"config", "acct", "proxy"} <= person
+        assert set(PATIENCE) == set(Retry)
+
+
+@pytest.mark.parametrize(
+    ("span", "words"),
+    [
+        (timedelta(days=90) - timedelta(seconds=1), "89 days"),
+        (timedelta(days=2), "2 days"),
+        (timedelta(days=2) - timedelta(seconds=1), "47 hours"),
+        (timedelta(hours=2) - timedelta(seconds=1), "119 minutes"),
+        (timedelta(seconds=119.9), "119 seconds"),
+        (timedelta(0), "0 seconds"),
+    ],
+)
+def test_a_span_in_words_is_rounded_down(span: timedelta, words: str) -> None:
+    """
+    Log, status and doctor show the same number for the same certificate, and never more than is left.
+    """
+    assert words == in_words(span)
+
+
+def test_only_a_failure_has_a_finer_state() -> None:
+    """
+    A failure is an alarm if no valid certificate is in service.
+    """
+    now = datetime(2026, 11, 28, tzinfo=UTC)
+    later = now + timedelta(days=1)
+
+    assert "failing" == detail_of("failed", later, now)
+    assert "no_certificate" == detail_of("failed", now, now)
+    assert "no_certificate" == detail_of("failed", None, now)
+    assert "waiting" == detail_of("waiting", None, now)
 
 
 def plan(window: Window | None, ask_again: timedelta = DAY, age: timedelta = timedelta(0)) -> RenewalDecision:
@@ -23,7 +449,7 @@ def plan(window: Window | None, ask_again: timedelta = DAY, age: timedelta = tim
     The plan for a certificate of ninety days and this *age*, for which the CA suggests *window*.
     """
     suggestion = RenewalSuggestion(window, NOW + age + ask_again)
-    facts = CertificateMetadata(
+    metadata = CertificateMetadata(
         names=("shop.example.org",),
         not_before=NOW,
         not_after=NOW + 90 * DAY,
@@ -34,7 +460,7 @@ def plan(window: Window | None, ask_again: timedelta = DAY, age: timedelta = tim
         kind="public",
         generation=1,
     )
-    return RenewalPolicy(lambda _: suggestion, Random(1)).decide(facts, NOW + age)
+    return RenewalPolicy(lambda _: suggestion, Random(1)).decide(metadata, NOW + age)
 
 
 class TestPlan:

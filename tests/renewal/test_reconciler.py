@@ -26,7 +26,7 @@ from certworker.redis.url import RedisURL
 from certworker.renewal.agenda import AGENDA
 from certworker.renewal.policy import RenewalDecision
 from certworker.state.domain_records import RECORDS
-from certworker.state.priority_queues import PRIORITY_QUEUE
+from certworker.state.priority_queues import PRIORITY_QUEUE, Dequeued
 from certworker.storage.metadata import CertificateMetadata
 from certworker.worker.bulk import new_job
 from certworker.worker.producer import queue_length
@@ -34,6 +34,13 @@ from tests.app_fixture import open_app
 from tests.servers.redis import RedisServer
 
 NAME = "shop.localhost"
+
+
+def take(app: App) -> Dequeued | None:
+    """
+    Take the next request, as a new job.
+    """
+    return app.priority_queues.take(new_job("certworker.issue", datetime.now(UTC)), [])
 
 
 def always_due(_: CertificateMetadata, now: datetime) -> RenewalDecision:
@@ -47,7 +54,7 @@ def requested_together(app: App) -> tuple[str, ...]:
     """
     The names of the next request that waits for a slot.
     """
-    taken = app.priority_queues.take(new_job("certworker.issue", datetime.now(UTC)), [])
+    taken = take(app)
     assert taken
     given = json.loads(taken.fields["data"])[3]
     return tuple(given.get("domains") or [given["domain"]])
@@ -62,7 +69,7 @@ class TestLook:
         app.agenda.put(NAME, app.clock() - timedelta(seconds=1))
 
         assert {"looked": 1, "requested": 0} == app.reconciler.enqueue_due()
-        moment = app.agenda.moment(NAME)
+        moment = app.agenda.next_check(NAME)
         assert moment is not None
         assert moment > app.clock()
         assert 0 == len(app.priority_queues)
@@ -118,10 +125,7 @@ class TestLook:
 
         assert {"looked": 3, "requested": 3} == rounds.enqueue_due()
         assert ["expiring.localhost", "renewal.localhost", "new.localhost"] == [
-            taken.tenant
-            for taken in iter(
-                lambda: app.priority_queues.take(new_job("certworker.issue", datetime.now(UTC)), []), None
-            )
+            taken.tenant for taken in iter(lambda: take(app), None)
         ]
 
     def test_what_the_ca_wants_renewed_early_goes_before_what_is_old(self, app: App) -> None:
@@ -133,16 +137,15 @@ class TestLook:
             app.issuance.issue((name,))
             app.agenda.put(name, now)
 
-        def plan(facts: CertificateMetadata, now: datetime) -> RenewalDecision:
-            return RenewalDecision(due=True, next_check=now, ca_requested="revoked.localhost" in facts.names)
+        def plan(metadata: CertificateMetadata, now: datetime) -> RenewalDecision:
+            return RenewalDecision(
+                due=True, next_check=now, ca_requested="revoked.localhost" in metadata.names
+            )
 
         replace(app.reconciler, decide=plan).enqueue_due()
 
         assert ["revoked.localhost", "old.localhost"] == [
-            taken.tenant
-            for taken in iter(
-                lambda: app.priority_queues.take(new_job("certworker.issue", datetime.now(UTC)), []), None
-            )
+            taken.tenant for taken in iter(lambda: take(app), None)
         ]
 
     def test_a_certificate_that_traefik_does_not_serve_is_put_right(self, app: App) -> None:
@@ -177,7 +180,7 @@ class TestLook:
         """
         app.agenda.put("new.localhost", app.clock() - timedelta(seconds=1))
         app.reconciler.enqueue_due()
-        moment = app.agenda.moment("new.localhost")
+        moment = app.agenda.next_check("new.localhost")
 
         assert moment is not None
         assert timedelta(0) < moment - app.clock() <= timedelta(minutes=15)
@@ -189,14 +192,14 @@ class TestLook:
         A quarter of an hour is the whole life of some certificates.
         """
         door_authority.lifetime = timedelta(minutes=15)
-        facts = app.issuance.issue((NAME,)).facts
+        metadata = app.issuance.issue((NAME,)).metadata
         for left in (timedelta(minutes=4), timedelta(seconds=43)):
-            now = facts.not_after - left
+            now = metadata.not_after - left
             app.agenda.put(NAME, now)
             later = replace(app.reconciler, clock=partial(datetime.fromtimestamp, now.timestamp(), UTC))
 
             assert {"looked": 1, "requested": 1} == later.enqueue_due()
-            moment = app.agenda.moment(NAME)
+            moment = app.agenda.next_check(NAME)
             assert moment is not None
             assert moment - now <= max(left / 8, timedelta(seconds=15))
 
@@ -238,7 +241,7 @@ class TestLook:
         """
         stays = (f"api.{NAME}", f"www.{NAME}")
         app.issuance.issue((NAME, *stays))
-        forced = app.issuance.issue(asked, force=True).facts.serial
+        forced = app.issuance.issue(asked, force=True).metadata.serial
         app.agenda.put_many(dict.fromkeys((*asked, *stays), app.clock()))
         due = replace(app.issuance, decide=always_due)
 
@@ -246,10 +249,10 @@ class TestLook:
         requested = {requested_together(app), requested_together(app)}
         assert {asked, stays} == {tuple(sorted(names, key=[*asked, *stays].index)) for names in requested}
 
-        assert set(stays) == set(due.issue(stays).facts.names)
-        facts = app.certificates.metadata(NAME)
-        assert facts
-        assert forced == facts.serial
+        assert set(stays) == set(due.issue(stays).metadata.names)
+        metadata = app.certificates.metadata(NAME)
+        assert metadata
+        assert forced == metadata.serial
 
     def test_a_certificate_that_is_not_yet_in_service_for_all_names_splits_nothing(self, app: App) -> None:
         """
@@ -284,7 +287,7 @@ class TestLook:
 
         app.reconciler.enqueue_due()
 
-        request = app.priority_queues.take(new_job("certworker.issue", datetime.now(UTC)), [])
+        request = take(app)
         assert request
         assert {"domain": evil} == json.loads(request.fields["data"])[3]
 
@@ -301,7 +304,7 @@ class TestLook:
 
         replace(app.reconciler, check_request=public, decide=always_due).enqueue_due()
 
-        record, moment = app.records.read(NAME), app.agenda.moment(NAME)
+        record, moment = app.records.read(NAME), app.agenda.next_check(NAME)
         assert record
         assert ("failed", "name.no_public_suffix") == (record.state, record.code)
         assert moment
@@ -333,13 +336,13 @@ class TestLook:
         app.issuance.issue((NAME,))
         app.agenda.put_many(dict.fromkeys((NAME, "new.localhost"), app.clock() - timedelta(seconds=1)))
 
-        def divide(facts: CertificateMetadata, now: datetime) -> RenewalDecision:
-            raise ZeroDivisionError(facts.names)
+        def divide(metadata: CertificateMetadata, now: datetime) -> RenewalDecision:
+            raise ZeroDivisionError(metadata.names)
 
         before = app.clock()
         assert {"looked": 2, "requested": 1} == replace(app.reconciler, decide=divide).enqueue_due()
 
-        assert (app.agenda.moment(NAME) or before) > before
+        assert (app.agenda.next_check(NAME) or before) > before
         assert [NAME] == [line.__dict__["domain"] for line in caplog.records if line.exc_info]
 
     def test_an_error_of_redis_ends_the_pass(
@@ -463,7 +466,7 @@ class TestReconcile:
         app.reconciler.reconcile()
 
         for name in (NAME, "refused.localhost"):
-            moment = app.agenda.moment(name)
+            moment = app.agenda.next_check(name)
             assert moment is not None
             assert moment - app.clock() <= timedelta(minutes=10)
 
@@ -473,7 +476,7 @@ class TestReconcile:
         """
         outcome = app.issuance.issue((NAME,))
         app.reconciler.reconcile()
-        moment = app.agenda.moment(NAME)
+        moment = app.agenda.next_check(NAME)
 
         assert moment is not None
         assert outcome.next_check.timestamp() == pytest.approx(moment.timestamp())

@@ -100,7 +100,7 @@ class TestRepair:
         """
         Whatever became of the files: the certificate is there, and Traefik finds it again.
         """
-        serials = {name: app.issuance.issue((name,)).facts.serial for name in (NAME, "b.localhost")}
+        serials = {name: app.issuance.issue((name,)).metadata.serial for name in (NAME, "b.localhost")}
         spoil(app, damage)
         door_authority.stop()
         asked = len(door_authority.requests)
@@ -135,7 +135,7 @@ class TestRepair:
         app.certificates.links.activate([NAME], older.directory)
 
         assert 0 == app.repair.repair()
-        assert newer.facts.serial == served(app, NAME)
+        assert newer.metadata.serial == served(app, NAME)
 
     def test_one_file_that_cannot_be_written_costs_the_others_nothing(
         self, app: App, caplog: pytest.LogCaptureFixture
@@ -164,10 +164,10 @@ class TestRepair:
 
         assert 1 == app.repair.repair()
 
-        moment = app.agenda.moment(NAME)
+        moment = app.agenda.next_check(NAME)
         assert moment
         assert moment <= app.clock()
-        assert first.facts.serial == served(app, NAME) != latest.facts.serial
+        assert first.metadata.serial == served(app, NAME) != latest.metadata.serial
 
     def test_a_name_with_nothing_left_is_checked_at_once_and_its_attempts_decide_from_then_on(
         self, app: App, caplog: pytest.LogCaptureFixture
@@ -179,7 +179,7 @@ class TestRepair:
         shutil.rmtree(app.certificates.directory / ".certworker/generations")
 
         app.repair.repair()
-        moment = app.agenda.moment(NAME)
+        moment = app.agenda.next_check(NAME)
         assert moment
         assert moment <= app.clock()
         assert "no usable certificate is left" in caplog.text
@@ -187,7 +187,7 @@ class TestRepair:
         later = app.clock() + timedelta(hours=5)
         app.agenda.put(NAME, later)
         app.repair.repair()
-        assert later.timestamp() == pytest.approx(app.agenda.moment(NAME).timestamp())  # type: ignore[union-attr]
+        assert later.timestamp() == pytest.approx(app.agenda.next_check(NAME).timestamp())  # type: ignore[union-attr]
 
     def test_the_same_repair_is_logged_once_a_day(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
         """

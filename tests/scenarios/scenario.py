@@ -172,7 +172,7 @@ def _refused(scene: Scene, told: dict[str, Any], last: logging.LogRecord) -> Non
 
 def _again(scene: Scene, app: App, name: str) -> None:
     record = app.records.read(name)
-    moment = app.agenda.moment(name)
+    moment = app.agenda.next_check(name)
     if scene.again is None:
         assert moment is None
         return

@@ -45,7 +45,7 @@ def issued_by_a_public_ca(stage: Stage) -> None:
         stored = app.certificates.store(
             Signer().certificate(NAME), authority="letsencrypt", kind="public", token=1
         )
-        app.certificates.published(stored)
+        app.certificates.mark_published(stored)
 
     stage.settings["CERTWORKER_AUTHORITY"] = "development"
     stage.arguments["force"] = True

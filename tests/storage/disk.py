@@ -109,9 +109,9 @@ class Disk:
             parent.put(name, Link(str(effect.detail)))
         elif effect.verb == "rename":
             node = self._node(effect.path)
-            beside, other = self._parent(str(effect.detail))
+            additional_names, other = self._parent(str(effect.detail))
             parent.put(name, None)
-            beside.put(other, node)
+            additional_names.put(other, node)
         else:
             parent.put(name, None)
 

@@ -32,11 +32,11 @@ def publish_for_ever(
     """
     volume.remove_leftovers()
     traefik.remove_leftovers()
-    volume.prune(traefik.served())
+    volume.prune(traefik.served_generations())
     while True:
         certificate = signer.certificate(*NAMES)
         token = volume.highest_token() + 1
-        traefik.serve(volume.store(certificate, authority="letsencrypt", kind="public", token=token))
+        traefik.publish(volume.store(certificate, authority="letsencrypt", kind="public", token=token))
         os.write(published, b".")
 
 

@@ -53,7 +53,7 @@ class Site:
         certificate = self.signer.certificate(*names)
         stored = self.volume.store(certificate, authority="letsencrypt", kind="public", token=token)
         mark(STORED)
-        self.traefik.serve(stored)
+        self.traefik.publish(stored)
         mark(SERVED)
         return certificate
 
@@ -109,7 +109,7 @@ def check_recovery(site: Site, names: tuple[str, ...]) -> None:
     latest = site.publish(*names, token=9)
     site.volume.remove_leftovers()
     site.traefik.remove_leftovers()
-    site.volume.prune(site.traefik.served())
+    site.volume.prune(site.traefik.served_generations())
     for name in names:
         assert latest.serial == serial(followed(site.traefik.directory, name))
         assert latest.serial == serial(found(site.volume.directory, name))

@@ -54,7 +54,7 @@ class TestKilledWorkers:
 
         site.volume.remove_leftovers()
         site.traefik.remove_leftovers()
-        site.volume.prune(site.traefik.served())
+        site.volume.prune(site.traefik.served_generations())
 
         assert [] == list(site.root.rglob("*.tmp"))
         generations = list((site.root / "certificates/.certworker/generations").iterdir())

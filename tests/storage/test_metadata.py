@@ -22,9 +22,9 @@ def built(place: Path, signer: Signer, token: int) -> Path:
     A generation with *token*.
     """
     certificate = signer.certificate(NAME)
-    facts = CertificateMetadata.of(certificate, authority="letsencrypt", kind="public", generation=token)
+    metadata = CertificateMetadata.of(certificate, authority="letsencrypt", kind="public", generation=token)
     directory = new_directory(place, token)
-    build(directory, certificate, facts)
+    build(directory, certificate, metadata)
     return directory
 
 
@@ -34,23 +34,23 @@ class TestFacts:
         Renewal is computed from them, for years.
         """
         certificate = signer.certificate(NAME, "www.example.com")
-        facts = CertificateMetadata.of(certificate, authority="letsencrypt", kind="public", generation=7)
+        metadata = CertificateMetadata.of(certificate, authority="letsencrypt", kind="public", generation=7)
 
-        build(tmp_path / "generation", certificate, facts)
+        build(tmp_path / "generation", certificate, metadata)
 
-        assert facts == CertificateMetadata.read(tmp_path / "generation")
+        assert metadata == CertificateMetadata.read(tmp_path / "generation")
 
     def test_they_say_which_schema_they_have(self, tmp_path: Path, signer: Signer) -> None:
         """
         A later release will want to know, and may have added what this one does not know.
         """
         directory = built(tmp_path, signer, 7)
-        facts = CertificateMetadata.read(directory)
+        metadata = CertificateMetadata.read(directory)
         told = json.loads((directory / "meta.json").read_bytes())
         (directory / "meta.json").write_text(json.dumps(told | {"something": "new"}))
 
         assert told["schema"] == 1
-        assert facts == CertificateMetadata.read(directory)
+        assert metadata == CertificateMetadata.read(directory)
 
     @pytest.mark.parametrize(
         "content",
@@ -121,16 +121,16 @@ class TestFacts:
         A name is the same name in any spelling (RFC 4343); one that cannot be a directory is left out.
         """
         certificate = signer.certificate("Shop.Example.COM", "shop.example.com.", "WWW.shop.example.com")
-        facts = CertificateMetadata.of(certificate, authority="letsencrypt", kind="public", generation=7)
+        metadata = CertificateMetadata.of(certificate, authority="letsencrypt", kind="public", generation=7)
         directory = tmp_path / "generation"
-        build(directory, certificate, facts)
+        build(directory, certificate, metadata)
         told = json.loads((directory / META).read_bytes())
         (directory / META).write_text(
             json.dumps(told | {"names": ["Shop.Example.com.", "../evil", "WWW.shop.example.com"]})
         )
 
-        assert ("shop.example.com", "www.shop.example.com") == facts.names
-        assert facts == CertificateMetadata.read(directory)
+        assert ("shop.example.com", "www.shop.example.com") == metadata.names
+        assert metadata == CertificateMetadata.read(directory)
 
     def test_reading_them_loads_no_cryptography(self, tmp_path: Path, signer: Signer) -> None:
         """

@@ -156,7 +156,7 @@ class TestTakingAway:
         """
         for token in range(1, 5):
             old = site.publish(NAME, token=token)
-        before, effects = recorded(site, lambda _mark: site.volume.prune(site.traefik.served()))
+        before, effects = recorded(site, lambda _mark: site.volume.prune(site.traefik.served_generations()))
 
         def check(passed: set[str]) -> None:
             check_readers(site, passed, old, (NAME,))
@@ -177,7 +177,7 @@ class TestTakingAway:
             mark(WITHDRAWN)
             site.volume.remove(NAME)
             mark(REMOVED)
-            site.volume.prune(site.traefik.served())
+            site.volume.prune(site.traefik.served_generations())
 
         def check(passed: set[str]) -> None:
             served = followed(site.traefik.directory, NAME)

@@ -191,7 +191,7 @@ class Places:
         Clean everything, as a worker does that has just started.
         """
         self.volume.remove_leftovers()
-        self.volume.prune(self.traefik.served())
+        self.volume.prune(self.traefik.served_generations())
         self.traefik.remove_leftovers()
         self.webroot.remove_leftovers(lambda: {"token"})
         self.keys.remove_stale()
@@ -207,7 +207,7 @@ def serve_in_a_burst(places: Places, signer: Signer) -> None:
     """
     stored = [store(places.volume, signer.certificate(f"{name}.localhost")) for name in "ab"]
     for each in stored:
-        assert places.traefik.serve(each, slot=JobSlot(lambda: None, lambda: True))
+        assert places.traefik.publish(each, slot=JobSlot(lambda: None, lambda: True))
 
 
 def adopt(places: Places, signer: Signer) -> None:
@@ -229,7 +229,7 @@ def try_out(places: Places, _: Signer) -> None:
 WRITERS: dict[str, Act] = {
     "a certificate": lambda places, signer: store(places.volume, signer.certificate(NAME)),
     "an adoption": adopt,
-    "a publication": lambda places, signer: places.traefik.serve(
+    "a publication": lambda places, signer: places.traefik.publish(
         store(places.volume, signer.certificate(NAME))
     ),
     "a burst": serve_in_a_burst,

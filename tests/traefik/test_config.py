@@ -44,7 +44,7 @@ class TestServe:
         """
         stored = publish(volume, signer)
 
-        assert traefik.serve(stored)
+        assert traefik.publish(stored)
 
         file = traefik.directory / f"{NAME}.yml"
         [pair] = yaml.safe_load(file.read_bytes())["tls"]["certificates"]
@@ -63,7 +63,7 @@ class TestServe:
         """
         stored = publish(volume, signer, address)
 
-        assert traefik.serve(stored)
+        assert traefik.publish(stored)
 
         told = yaml.safe_load((traefik.directory / f"{address}.yml").read_bytes())["tls"]
         assert told["certificates"] == [told["stores"]["default"]["defaultCertificate"]]
@@ -76,7 +76,7 @@ class TestServe:
         """
         Each event there makes Traefik read everything again.
         """
-        traefik.serve(publish(volume, signer))
+        traefik.publish(publish(volume, signer))
 
         assert [".certworker", f"{NAME}.yml"] == listed(traefik.directory)
         assert ["lock", "writing.lock"] == listed(traefik.directory / ".certworker")
@@ -88,10 +88,10 @@ class TestServe:
         A look twice a day at 50,000 names must not wake Traefik.
         """
         stored = publish(volume, signer)
-        traefik.serve(stored)
+        traefik.publish(stored)
         before = (traefik.directory / f"{NAME}.yml").stat()
 
-        assert not traefik.serve(stored)
+        assert not traefik.publish(stored)
 
         assert before == (traefik.directory / f"{NAME}.yml").stat()
 
@@ -102,13 +102,13 @@ class TestServe:
         All of them lead to the same generation, and one that was lost comes back alone.
         """
         stored = publish(volume, signer, "a.example.com", "b.example.com")
-        traefik.serve(stored)
+        traefik.publish(stored)
         files = [traefik.directory / "a.example.com.yml", traefik.directory / "b.example.com.yml"]
         assert files[0].read_bytes() == files[1].read_bytes()
         before = files[0].stat()
 
         files[1].unlink()
-        assert traefik.serve(stored)
+        assert traefik.publish(stored)
 
         assert files[0].read_bytes() == files[1].read_bytes()
         assert before == files[0].stat()
@@ -123,7 +123,7 @@ class TestServe:
         traefik.directory.mkdir()
         (traefik.directory / f"{NAME}.yml").write_bytes(b"\xff\x00{{ env")
 
-        assert traefik.serve(stored)
+        assert traefik.publish(stored)
 
         assert yaml.safe_load((traefik.directory / f"{NAME}.yml").read_bytes())
 
@@ -135,7 +135,7 @@ class TestServe:
         """
         names = [".".join(["a" * 49] * 5) + ending for ending in (".abc", ".abd")]
         for name in names:
-            traefik.serve(publish(volume, signer, name))
+            traefik.publish(publish(volume, signer, name))
 
         assert 3 == len(listed(traefik.directory))
         for name in names:
@@ -151,7 +151,7 @@ class TestServe:
         stored = publish(CertificateStore(tmp_path / '{{ env "HOME" }}'), signer)
 
         with pytest.raises(ValueError, match="template"):
-            traefik.serve(stored)
+            traefik.publish(stored)
 
         assert not traefik.directory.exists()
 
@@ -162,12 +162,12 @@ class TestServe:
         A worker may be frozen between the volume and this file, too.
         """
         older, newer = publish(volume, signer, token=3), publish(volume, signer, token=4)
-        traefik.serve(newer)
+        traefik.publish(newer)
 
         with pytest.raises(Fenced):
-            traefik.serve(older)
+            traefik.publish(older)
 
-        assert not traefik.serve(newer)
+        assert not traefik.publish(newer)
 
     def test_a_file_from_before_a_restored_backup_forbids_nothing(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
@@ -176,11 +176,11 @@ class TestServe:
         It leads to a generation that is gone, whatever its number.
         """
         gone = publish(volume, signer, token=9)
-        traefik.serve(gone)
+        traefik.publish(gone)
         volume.remove(NAME)
         volume.prune(served=())
 
-        assert traefik.serve(publish(volume, signer, token=2))
+        assert traefik.publish(publish(volume, signer, token=2))
 
 
 class TestServed:
@@ -191,7 +191,7 @@ class TestServed:
         A person may have written a file of their own that names one of our generations.
         """
         first, second, third = (publish(volume, signer, token=token) for token in (1, 2, 3))
-        traefik.serve(third)
+        traefik.publish(third)
         (traefik.directory / "mine.toml").write_text(
             f'[[tls.certificates]]\ncertFile = "{first.directory}/fullchain.pem"\n'
         )
@@ -199,13 +199,13 @@ class TestServed:
         (traefik.directory / "broken.yml").write_bytes(b"\xff\xfe{{")
         (traefik.directory / "directory.yml").mkdir()
 
-        assert {first.directory.name, third.directory.name} == traefik.served()
+        assert {first.directory.name, third.directory.name} == traefik.served_generations()
 
     def test_an_absent_directory_serves_nothing(self, traefik: TraefikConfig) -> None:
         """
         Asking must not fail before the first certificate.
         """
-        assert set() == traefik.served()
+        assert set() == traefik.served_generations()
 
 
 class TestFilesOfOthers:
@@ -231,10 +231,10 @@ class TestFilesOfOthers:
         (traefik.directory / f"{NAME}.yml").write_bytes(content)
 
         assert traefik.files(NAME) is None
-        assert set() == traefik.served()
+        assert set() == traefik.served_generations()
         traefik.broken()
         traefik.dangling()
-        assert traefik.serve(publish(volume, signer))
+        assert traefik.publish(publish(volume, signer))
 
     def test_a_named_pipe_blocks_nobody(self, traefik: TraefikConfig) -> None:
         """
@@ -243,7 +243,7 @@ class TestFilesOfOthers:
         traefik.directory.mkdir()
         os.mkfifo(traefik.directory / "pipe.yml")
 
-        assert (set(), []) == (traefik.served(), traefik.dangling())
+        assert (set(), []) == (traefik.served_generations(), traefik.dangling())
 
 
 class TestRemoveLeftovers:
@@ -292,13 +292,13 @@ class TestServeAgain:
         Traefik may have missed the event of the first time.
         """
         stored = volume.store(signer.certificate("shop.example.org"), authority="a", kind="private", token=1)
-        traefik.serve(stored)
+        traefik.publish(stored)
         file = traefik.directory / "shop.example.org.yml"
         before = file.stat().st_ino
 
-        assert not traefik.serve(stored)
+        assert not traefik.publish(stored)
         assert before == file.stat().st_ino
-        assert traefik.serve(stored, again=True)
+        assert traefik.publish(stored, again=True)
         assert before != file.stat().st_ino
 
 
@@ -333,7 +333,9 @@ class TestBroken:
         """
         names = ["shop.example.org", "192.0.2.1"]
         for token, name in enumerate(names, start=1):
-            traefik.serve(volume.store(signer.certificate(name), authority="a", kind="private", token=token))
+            traefik.publish(
+                volume.store(signer.certificate(name), authority="a", kind="private", token=token)
+            )
         for file, content in {
             "empty.yml": "",
             "routes.yml": "http: {}",

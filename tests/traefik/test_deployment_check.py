@@ -53,7 +53,7 @@ class World:
         stored = self.volume.store(
             self.signer.certificate(*names), authority="a", kind="private", token=self.token
         )
-        self.traefik.serve(stored)
+        self.traefik.publish(stored)
 
     def reload(self, *names: str) -> None:
         """

@@ -150,7 +150,7 @@ class TestBacklog:
         push_many(connection, names)
         with worker_thread(connection, slots=2):
             assert eventually(lambda: names[-1] in waiting(connection))
-            moments = agenda.moments(names[-2:])
+            moments = agenda.next_checks(names[-2:])
             connection.delete("toy:nap")
 
         assert moments[names[-1]] == soon
@@ -198,7 +198,7 @@ class TestBacklog:
 
         assert record
         assert now == record.updated
-        assert now + timedelta(minutes=15) == Agenda(connection).moment("shop1.big.localhost")
+        assert now + timedelta(minutes=15) == Agenda(connection).next_check("shop1.big.localhost")
 
     def test_whoever_follows_the_request_sees_its_end(self, connection: Redis) -> None:
         """

@@ -166,12 +166,12 @@ class TestForgotten:
         """
         Redis is emptied while the volume is read: the end of that comparison proves nothing.
         """
-        app.agenda.comparing()
+        app.agenda.begin_comparison()
         app.connection.flushall()
-        app.agenda.still_comparing()
-        app.agenda.compared()
+        app.agenda.extend_comparison()
+        app.agenda.finish_comparison()
 
-        assert not app.agenda.is_compared()
+        assert not app.agenda.is_complete()
 
     def test_a_comparison_that_ended_is_not_repeated(self, app: App) -> None:
         """
@@ -245,7 +245,7 @@ class TestRound:
             for duty in (
                 app.reconciler.reconcile,
                 app.expiry_alerts.log,
-                lambda: app.certificates.prune(app.traefik.served()),
+                lambda: app.certificates.prune(app.traefik.served_generations()),
             ):
                 beats.clear()
                 duty()

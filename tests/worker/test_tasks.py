@@ -134,7 +134,7 @@ class TestIssue:
         before = app.clock()
 
         assert "waiting" == issue(app, domain=NAME)["state"]
-        moment = app.agenda.moment(NAME)
+        moment = app.agenda.next_check(NAME)
         assert moment
         assert app.locks.duration < moment - before < 2 * app.locks.duration
 
@@ -147,7 +147,7 @@ class TestIssue:
         with app.locks.hold([NAME]):
             issue(app, domain=NAME)
 
-        moment = app.agenda.moment(NAME)
+        moment = app.agenda.next_check(NAME)
         assert moment
         assert abs(moment - soon) < timedelta(milliseconds=1)
 
@@ -255,7 +255,7 @@ class TestUnexpected:
             record = app.records.read(NAME)
             assert record
             assert ("failed", Unexpected.code) == (record.state, record.code)
-            moment = app.agenda.moment(NAME)
+            moment = app.agenda.next_check(NAME)
             assert moment
             pauses.append(moment - app.clock())
 
