@@ -149,7 +149,7 @@ def build_app(
         repair=Repair(volume, traefik, agenda, queues, locks.is_held, clock),
         metrics=_build_metrics(agenda, records, volume, waiting),
         history=history,
-        events=EventPublisher(EventStream(connection), records, history, volume, clock),
+        events=EventPublisher(EventStream(connection), records, history, volume, clock, settings.docs_url),
         notifier=Notifier.of(settings, connection, partial(life_in_service, volume)),
         clock=clock,
         random=random,

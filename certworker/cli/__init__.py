@@ -11,7 +11,7 @@ In the order in which they may import each other::
     account      `certworker account`: the account at the CA, in the hands of a person
     arguments    The names that a command is given: typed, or in a file
     doctor       `certworker doctor`: what is wrong, and what to change
-    explain      `certworker explain`: what happened to a name, as a timeline with the remedy on top
+    explain      `certworker explain`: the history of a name with the remedy on top, or the page of an error …
     health       `certworker health`: the container's health check, without a shell and without curl
     notify       `certworker notify`: the ways by which people are notified
     outcome      What a person or a program reads of the requests that a command made: that they wait, …
@@ -43,7 +43,7 @@ COMMANDS = {
     "revoke": "Revoke a certificate, and request a new one with another key.",
     "account": "Show the account at the CA, change its key, or end it.",
     "status": "Show which certificates are in service, until when, and what failed.",
-    "explain": "Show what happened to a name, and what to do.",
+    "explain": "Show what happened to a name, or what an error code means.",
     "doctor": "Check settings, volumes, Redis and the CA, and say what to change.",
     "notify": "Try the notifications by mail and by webhook.",
     "health": "Ask the running worker whether it is well (for the container).",
@@ -121,7 +121,7 @@ def main() -> None:
     """
     The entry point: errors become sentences and exit codes, never stack traces.
     """
-    from certworker.cli.output import say
+    from certworker.cli.output import reference, say
     from certworker.errors import CertworkerError
 
     # In a container this is process 1, for which the kernel ignores SIGTERM until a handler is there.
@@ -135,5 +135,5 @@ def main() -> None:
     try:
         cli(standalone_mode=True)
     except CertworkerError as failure:
-        say(f"certworker: {failure}", err=True)
+        say(f"certworker: {failure} More: {reference(failure.code)}", err=True)
         sys.exit(2 if failure.code.startswith("config.") else 1)

@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from certworker.cli.output import LONGEST_LINE, say, say_json
+from certworker.cli.output import LONGEST_LINE, reference, say, say_json
 from certworker.doctor.attachment import report, write
 from certworker.doctor.findings import Finding, Verdict
 from certworker.doctor.report import examine
@@ -119,6 +119,7 @@ def _as_json(finding: Finding) -> dict[str, str]:
         "text": finding.text,
         "remedy": finding.remedy,
         "code": finding.code,
+        "docs": reference(finding.code),
     }
 
 

@@ -1,73 +1,116 @@
 """
-`certworker explain`: what happened to a name, as a timeline with the remedy on top.
+`certworker explain`: the history of a name with the remedy on top, or the page of an error code.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from difflib import get_close_matches
 
 import click
 
-from certworker.cli.output import say, say_json
+from certworker.cli.output import reference, say, say_json
 from certworker.domains import normalize
+from certworker.errors import CertworkerError
+from certworker.errors.pages import codes, page_of
 from certworker.redis.client import connected
-from certworker.settings import load
+from certworker.settings import Settings, load
 from certworker.state.domain_records import DomainRecord, DomainRecords
 from certworker.state.history import History, HistoryEntry
 
+#: The share of equal letters from which on a code is suggested.
+LEAST_LIKENESS = 0.75
+
 
 @click.command()
-@click.argument("name")
+@click.argument("subject", metavar="NAME|CODE")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
-def command(name: str, as_json: bool) -> None:
+def command(subject: str, as_json: bool) -> None:
     """
     Show what happened to NAME: what to do first, then its last fifty events.
+
+    With CODE, show the page of an error code: cause, how to check, remedy, and when certworker tries again.
 
     Exit code 1 if nothing is known of it.
 
     \b
     Example:
       certworker explain api.example.org
+      certworker explain http.404
     """
+    code = subject.strip("[]").lower()
+    if code in codes():
+        _show_page(code, as_json)
+        return
     settings = load(os.environ)
-    wanted = normalize(name, private=True)
+    _check_code(code, subject, settings)
+    name = normalize(subject, private=True)
     with connected(settings.redis) as connection:
-        record, story = DomainRecords(connection).read(wanted), History(connection).read(wanted)
-        if record and record.names[0] != wanted and not story:
-            story = History(connection).read(record.names[0])
-    if record is None and not story:
-        say(f"Nothing is known of {wanted}. To ask for it: certworker request {wanted}", err=True)
+        record, history = DomainRecords(connection).read(name), History(connection).read(name)
+        if record and record.names[0] != name and not history:
+            history = History(connection).read(record.names[0])
+    if record is None and not history:
+        say(f"{name} has no history. To request it: certworker request {name}", err=True)
         sys.exit(1)
     if as_json:
-        say_json(_as_json(wanted, record, story))
+        say_json(_as_json(name, record, history))
     else:
-        _show(wanted, record, story)
+        _show(name, record, history)
 
 
-def _show(name: str, record: DomainRecord | None, story: list[HistoryEntry]) -> None:
+def _show_page(code: str, as_json: bool) -> None:
+    page = page_of(code)
+    if as_json:
+        say_json({"code": code, "docs": reference(code), "page": page})
+        return
+    for line in page.splitlines():
+        say(line)
+
+
+def _check_code(code: str, subject: str, settings: Settings) -> None:
+    """
+    End the program if *subject* is a misspelled code, and not a name that the CA can certify.
+    """
+    similar = get_close_matches(code, codes(), n=1, cutoff=LEAST_LIKENESS)
+    try:
+        normalize(subject, private=settings.authority.private_names)
+    except CertworkerError:
+        if similar:
+            say(
+                f"No error has the code {code}. Did you mean {similar[0]}? certworker explain {similar[0]}",
+                err=True,
+            )
+            sys.exit(1)
+
+
+def _show(name: str, record: DomainRecord | None, history: list[HistoryEntry]) -> None:
     if record and record.code:
         say(f"{name}: {record.message} [{record.code}]")
         say(f"→ {record.remedy}")
         if record.next_check:
             attempts = "1 attempt" if record.attempts == 1 else f"{record.attempts} attempts"
             say(f"  {attempts}; the next one is at {record.next_check:%Y-%m-%d %H:%M} UTC")
+        if more := reference(record.code):
+            say(f"  more: {more}")
     elif record and record.not_after:
         say(f"{name}: in service, valid until {record.not_after:%Y-%m-%d %H:%M} UTC")
     say()
-    for event in story:
+    for event in history:
         say(f"{event.moment:%Y-%m-%d %H:%M:%S} {event.level:<5} {event.text}")
 
 
-def _as_json(name: str, record: DomainRecord | None, story: list[HistoryEntry]) -> dict[str, object]:
+def _as_json(name: str, record: DomainRecord | None, history: list[HistoryEntry]) -> dict[str, object]:
+    code = record.code if record else ""
     return {
         "name": name,
         "state": record.state if record else "",
-        "code": record.code if record else "",
+        "code": code,
         "message": record.message if record else "",
         "remedy": record.remedy if record else "",
+        "docs": reference(code),
         "events": [
             {"ts": f"{event.moment:%Y-%m-%dT%H:%M:%SZ}", "level": event.level.lower(), "text": event.text}
-            for event in story
+            for event in history
         ],
     }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from certworker.cli.outcome import ordinal
-from certworker.cli.output import say
+from certworker.cli.output import reference, say
 from certworker.renewal.domain_status import DomainStatus
 from certworker.renewal.policy import in_words
 from certworker.worker.queued import Queued
@@ -80,6 +80,8 @@ def _facts(
         yield "attempts", str(one.attempts)
         yield "last error", f"[{one.code}] {one.message}"
         yield "remedy", one.remedy
+        if more := reference(one.code):
+            yield "more", more
     if files:
         yield from files.paths.items()
 

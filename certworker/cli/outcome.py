@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import click
 from redis import Redis
 
-from certworker.cli.output import say, say_json
+from certworker.cli.output import reference, say, say_json
 from certworker.cli.progress import progress_line
 from certworker.worker.queued import are_suspended, job_position, running_workers
 
@@ -70,9 +70,10 @@ def show_outcomes(connection: Redis, jobs: Sequence[Job], timeout_seconds: float
     for (job_id, names), end in zip(jobs, ended, strict=True):
         if as_json:
             known = {"ok": end.ok, "state": end.state, "code": end.code, "text": end.text}
-            say_json(_about(job_id, names) | known)
+            say_json(_about(job_id, names) | known | {"docs": reference(end.code)})
         elif len(jobs) <= MOST_LINES or not end.ok:
-            say(f"{', '.join(names)}: {end.text}")
+            more = f" More: {reference(end.code)}" if reference(end.code) else ""
+            say(f"{', '.join(names)}: {end.text}{more}")
     if len(jobs) > 1 and not as_json:
         say(_summary(end.state for end in ended))
     return all(end.ok for end in ended)

@@ -13,6 +13,8 @@ import os
 import click
 
 from certworker.errors import printable
+from certworker.errors.pages import reference_of
+from certworker.variables import value_in
 
 #: Characters. A line with all hundred names of a certificate and a failure has fewer.
 LONGEST_LINE = 50_000
@@ -36,3 +38,16 @@ def say_json(value: object) -> None:
     Print *value* as one line of JSON in ASCII.
     """
     click.echo(json.dumps(value))
+
+
+def reference(code: str) -> str:
+    """
+    Return where a person reads the page of the failure with *code*; empty if no failure has this code.
+
+    The setting is read here because some commands report failures of the settings themselves.
+    """
+    try:
+        docs_url = value_in(os.environ, "CERTWORKER_DOCS_URL")
+    except ValueError:
+        docs_url = ""
+    return reference_of(code, docs_url or None)

@@ -17,7 +17,7 @@ from redis import Redis
 
 from certworker.cli.names_table import COLORS, Files, moment, show_one, show_table, urgency
 from certworker.cli.outcome import why_nothing_starts
-from certworker.cli.output import say, say_json
+from certworker.cli.output import reference, say, say_json
 from certworker.cli.watching import Rooms, watch_names
 from certworker.domains import normalize
 from certworker.ratelimits.budget import Budget
@@ -240,6 +240,7 @@ def _show_backfill(progress: BackfillProgress) -> None:
 def _json(one: DomainStatus, now: datetime) -> dict[str, object]:
     days = one.days_left(now)
     told = {name: _iso(value) for name, value in asdict(one).items()}
+    told |= {"docs": reference(one.code)}
     return told | {"days_left": None if days is None else round(days, 2)}
 
 

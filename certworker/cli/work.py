@@ -85,7 +85,7 @@ def command(override_limits: str | None) -> None:
         _report_warnings()
         _report_settings(failure)
         sys.exit(2)
-    log.configure(settings.log, settings.log_level, sys.stdout)
+    log.configure(settings.log, settings.log_level, sys.stdout, settings.docs_url)
     _report_warnings()
     threading.excepthook = report_thread
     try:

@@ -62,6 +62,28 @@ def explanations() -> dict[str, Explanation]:
     return {code: Explanation(cause.strip(), check.strip("\n")) for code, cause, check in sections}
 
 
+@cache
+def codes() -> frozenset[str]:
+    """
+    Return the code of each failure.
+    """
+    return frozenset(kind.code for kind in catalogue())
+
+
+def reference_of(code: str, docs_url: str | None) -> str:
+    """
+    Return where a person reads the page of the failure with *code*: a URL, or the command that prints it.
+
+    The text is empty if no failure has this code.
+
+    Args:
+        docs_url: The site of the documentation; None: the command.
+    """
+    if code not in codes():
+        return ""
+    return f"{docs_url.rstrip('/')}/reference/errors/{code}/" if docs_url else f"certworker explain {code}"
+
+
 def page_of(code: str) -> str:
     """
     Return the page of the failure with *code*, as Markdown.

@@ -15,6 +15,7 @@ from datetime import datetime
 from redis.exceptions import RedisError
 
 from certworker.errors import CertworkerError
+from certworker.errors.pages import reference_of
 from certworker.renewal.policy import detail_of, renewal_time
 from certworker.state.domain_records import DomainRecords
 from certworker.state.events import EventStream
@@ -37,6 +38,8 @@ class EventPublisher:
     history: History
     certificates: CertificateStore
     clock: Callable[[], datetime]
+    #: The site of the documentation; None: a failure names the command that prints its page.
+    docs_url: str | None = None
 
     def publish(
         self, names: tuple[str, ...], state: str, failure: CertworkerError | None = None
@@ -69,6 +72,7 @@ class EventPublisher:
             "message": "",
             "remedy": "",
             **(failure.as_json() if failure else {}),
+            "docs": reference_of(failure.code, self.docs_url) if failure else "",
             "attempts": record.attempts if record else 0,
             "issue_date": _written(facts.not_before if facts else None),
             "renew_date": _written(renewal_time(facts.validity) if facts else None),

@@ -7,9 +7,11 @@ then the fields as `key=value`::
     2026-11-23T10:15:09Z INFO  api.shop.org: certificate issued duration_s=4.1 serial=04ab…
     2026-11-23T10:15:31Z WARN  api.shop.org: certificate not issued: [http.404] Another server … attempt=1 …
 
+The last field of a failure is `docs`: the command that prints its page, or a URL.
+
 For machines, one JSON object per line, with these fields always under these names and in this order:
-ts, level, event, code, stage, domain, job, attempt, message, remedy, next_attempt, problem; then the other
-fields. A caller passes `extra` with any of `domain`, `event`, `code` and `fields`.
+ts, level, event, code, docs, stage, domain, job, attempt, message, remedy, next_attempt, problem; then the
+other fields. A caller passes `extra` with any of `domain`, `event`, `code` and `fields`.
 
 A line stays one line, whatever a job or a CA wrote into it. Each value of a failure has a bound of its own so
 that the remedy is whole; a line of a library ends after 500 characters. The traceback of an unexpected error
@@ -31,6 +33,7 @@ from pathlib import Path
 from typing import Any, Literal, TextIO
 
 from certworker.errors import LONGEST_SENTENCE, MAX_TEXT, printable
+from certworker.errors.pages import reference_of
 
 LEVELS = {
     logging.DEBUG: "DEBUG",
@@ -40,7 +43,7 @@ LEVELS = {
     logging.CRITICAL: "FATAL",
 }
 FIXED_FIELDS = (
-    *("ts", "level", "event", "code", "stage", "domain", "job", "attempt"),
+    *("ts", "level", "event", "code", "docs", "stage", "domain", "job", "attempt"),
     *("message", "remedy", "next_attempt", "problem"),
 )
 #: Their values have bounds of their own.
@@ -59,7 +62,9 @@ MOST_TRACE_LINES = 200
 _job: ContextVar[str | None] = ContextVar("job", default=None)
 
 
-def configure(form: Literal["human", "json"], level: str, stream: TextIO) -> None:
+def configure(
+    form: Literal["human", "json"], level: str, stream: TextIO, docs_url: str | None = None
+) -> None:
     """
     Write the log to *stream*: certworker's own lines from *level* on, those of libraries from WARNING on.
 
@@ -67,13 +72,15 @@ def configure(form: Literal["human", "json"], level: str, stream: TextIO) -> Non
         form: For people or for machines.
         level: `debug`, `info`, `warning` or `error`, in any case.
         stream: Coloured if it is a terminal and NO_COLOR (https://no-color.org) is not set.
+        docs_url: The site with the page of each failure; None: the command that prints it.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
     handler = logging.StreamHandler(stream)
     if form == "json":
-        handler.setFormatter(JsonLines())
+        handler.setFormatter(JsonLines(docs_url))
     else:
-        handler.setFormatter(HumanLines(colour=stream.isatty() and not os.environ.get("NO_COLOR")))
+        colour = stream.isatty() and not os.environ.get("NO_COLOR")
+        handler.setFormatter(HumanLines(docs_url, colour=colour))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(threshold, logging.WARNING))
@@ -100,8 +107,9 @@ class HumanLines(logging.Formatter):
     Lines for people.
     """
 
-    def __init__(self, *, colour: bool) -> None:
+    def __init__(self, docs_url: str | None = None, *, colour: bool) -> None:
         super().__init__()
+        self.docs_url = docs_url
         self.colour = colour
 
     def format(self, record: logging.LogRecord) -> str:
@@ -109,7 +117,9 @@ class HumanLines(logging.Formatter):
         Return the line of *record*, and the lines of its traceback behind it.
         """
         level, place = LEVELS.get(record.levelno, record.levelname), _subject(record)
-        lines = [printable(sentence(record) + _fault(record), _longest(record)), *_trace(record)]
+        reference = _reference(record, self.docs_url)
+        more = f" docs={_value(reference)}" if reference else ""
+        lines = [printable(sentence(record) + _fault(record), _longest(record)) + more, *_trace(record)]
         return "\n".join(self._line(record.created, level, place, line) for line in lines)
 
     def _line(self, created: float, level: str, subject: str, said: str) -> str:
@@ -124,6 +134,10 @@ class JsonLines(logging.Formatter):
     One JSON object per line.
     """
 
+    def __init__(self, docs_url: str | None = None) -> None:
+        super().__init__()
+        self.docs_url = docs_url
+
     def format(self, record: logging.LogRecord) -> str:
         """
         The object of *record*.
@@ -132,6 +146,7 @@ class JsonLines(logging.Formatter):
             "message": record.getMessage() + _fault(record),
             "event": getattr(record, "event", None),
             "code": getattr(record, "code", None),
+            "docs": _reference(record, self.docs_url) or None,
             "domain": getattr(record, "domain", None),
             "job": _job.get(),
             **_fields(record),
@@ -155,6 +170,10 @@ def _moment(created: float) -> datetime:
 def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
     fields: Mapping[str, Any] = getattr(record, "fields", None) or {}
     return fields
+
+
+def _reference(record: logging.LogRecord, docs_url: str | None) -> str:
+    return reference_of(getattr(record, "code", None) or "", docs_url)
 
 
 def _subject(record: logging.LogRecord) -> str:

@@ -31,6 +31,7 @@ from certworker.settings.parsers import (
     Production,
     Profile,
     Slots,
+    WebUrl,
     mail_addresses,
 )
 from certworker.settings.redis import RedisSettings
@@ -171,6 +172,13 @@ class Settings(AppwriteSettings, NotifySettings, RedisSettings, ReloadSettings, 
     )
     log_level: Annotated[Literal["debug", "info", "warning", "error"], LowerCase] = Field(
         "info", validation_alias="CERTWORKER_LOG_LEVEL", description="debug, info, warning or error"
+    )
+
+    #: The site of the documentation; None: failures name the command that prints the page.
+    docs_url: WebUrl | None = Field(
+        None,
+        validation_alias="CERTWORKER_DOCS_URL",
+        description="a URL that begins with https:// or http://, for example https://docs.example.org",
     )
 
     @classmethod

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from certworker.errors.pages import page_of
 from tests.servers.worker import WorkerProcess
 
 
@@ -20,6 +23,8 @@ class TestExplain:
         told = json.loads(worker.command("explain", "nowhere.invalid", "--json").stdout)
 
         assert shown[1] == f"→ {told['remedy']}"
+        assert f"  more: {told['docs']}" in shown
+        assert f"certworker explain {told['code']}" == told["docs"]
         assert "request received" in told["events"][0]["text"]
         assert "certificate not issued:" in told["events"][-1]["text"]
 
@@ -42,3 +47,49 @@ class TestExplain:
 
         assert 1 == ended.returncode
         assert "certworker request unknown.localhost" in ended.stderr
+
+
+class TestCodes:
+    def test_a_code_shows_its_page(self, worker: WorkerProcess) -> None:
+        """
+        The page is the one of the documentation. No Redis and no valid settings are needed.
+        """
+        worker.environment["_APP_REDIS_PORT"] = "nonsense"
+        ended = worker.command("explain", "http.404")
+
+        assert (0, page_of("http.404")) == (ended.returncode, ended.stdout)
+
+    def test_a_code_may_have_the_brackets_of_the_log(self, worker: WorkerProcess) -> None:
+        """
+        People paste what they read in the log.
+        """
+        shown = worker.command("explain", "[HTTP.404]", "--json").stdout
+
+        assert json.loads(shown) == {
+            "code": "http.404",
+            "docs": "certworker explain http.404",
+            "page": page_of("http.404"),
+        }
+
+    @pytest.mark.parametrize(
+        ("word", "code"),
+        [("http.40", "http.404"), ("dns.no_recrod", "dns.no_record"), ("wrong_ip", "dns.wrong_ip")],
+    )
+    def test_a_misspelled_code_has_a_suggestion(self, worker: WorkerProcess, word: str, code: str) -> None:
+        """
+        The command that shows the similar code follows.
+        """
+        ended = worker.command("explain", word)
+
+        assert 1 == ended.returncode
+        assert f"Did you mean {code}? certworker explain {code}" in ended.stderr
+
+    def test_the_site_of_the_documentation_is_named(self, worker: WorkerProcess) -> None:
+        """
+        A failed command ends with the URL of the page.
+        """
+        worker.environment["CERTWORKER_DOCS_URL"] = "https://docs.example.org/"
+        ended = worker.command("status", "not a name")
+
+        assert 1 == ended.returncode
+        assert "More: https://docs.example.org/reference/errors/name." in ended.stderr

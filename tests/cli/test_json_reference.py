@@ -54,6 +54,7 @@ class TestPage:
         worker.wait_for_line("a.localhost: certificate issued")
         assert printed(worker, "status", "--json", "--watch") == fields("`certworker status --watch`")
         assert printed(worker, "explain", "--json", "a.localhost") == fields("`certworker explain`")
+        assert printed(worker, "explain", "--json", "http.404") == fields("`certworker explain CODE`")
 
     def test_the_fields_of_the_account_and_of_what_changes_a_certificate(self, worker: WorkerProcess) -> None:
         """

@@ -42,7 +42,7 @@ PLAIN = HOSTILE.replace("\x00", "")
 MARK = "m\\x1b[2J"
 
 #: Of a finding of the doctor, as JSON.
-FIELDS = {"section", "subject", "verdict", "text", "remedy", "code"}
+FIELDS = {"section", "subject", "verdict", "text", "remedy", "code", "docs"}
 
 #: Colors, which are the command's own.
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
@@ -161,10 +161,10 @@ class TestTerminal:
 
     def test_each_field_of_the_doctor_can_be_hostile(self, worker: WorkerProcess, connection: Redis) -> None:
         """
-        Foreign text reaches every field but two, for people and for machines, and is printable there.
+        Foreign text reaches every field but three, for people and for machines, and is printable there.
 
-        The verdict is one of four. The subject is a word of certworker or a setting, and the settings refuse
-        control characters.
+        The verdict is one of four, and `docs` is empty unless the code is one of the catalogue. The
+        subject is a word of certworker or a setting, and the settings refuse control characters.
         """
         plant(connection)
         plant_for_the_doctor(worker, connection)
@@ -176,7 +176,7 @@ class TestTerminal:
 
         assert 2 == code
         assert FIELDS == {field for finding in findings for field in finding}
-        assert FIELDS - {"verdict", "subject"} == {
+        assert FIELDS - {"verdict", "subject", "docs"} == {
             field for finding in findings for field, value in finding.items() if MARK in value
         }
         assert all(value.isprintable() for finding in findings for value in finding.values())

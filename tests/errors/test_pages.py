@@ -11,8 +11,8 @@ import pytest
 from certworker.errors import CertworkerError, Retry, catalogue
 from certworker.errors.dns import WrongAddress
 from certworker.errors.http import HttpNotFound
-from certworker.errors.pages import RETRIES, explanations, page_of, remedy_of, retry_of
-from tests.documentation import pauses_of
+from certworker.errors.pages import RETRIES, explanations, page_of, reference_of, remedy_of, retry_of
+from tests.documentation import DOCS, pauses_of
 
 FAILURES = {kind.code: kind for kind in catalogue()}
 SECTIONS = ["Cause", "How to check", "Remedy", "When certworker tries again"]
@@ -76,6 +76,30 @@ class TestPage:
         failure = type("Failure", (CertworkerError,), {"remedy_template": remedy_template})
 
         assert remedy == remedy_of(failure)
+
+
+class TestReference:
+    def test_without_a_site_it_is_the_command(self) -> None:
+        """
+        The command works on a machine without the Internet.
+        """
+        assert "certworker explain http.404" == reference_of("http.404", None)
+
+    @pytest.mark.parametrize("code", FAILURES)
+    def test_with_a_site_it_is_the_page_that_mkdocs_makes(self, code: str) -> None:
+        """
+        MkDocs makes CODE/index.html of CODE.md.
+        """
+        url = reference_of(code, "https://docs.example.org/latest/")
+        source = url.removeprefix("https://docs.example.org/latest/").removesuffix("/")
+
+        assert (DOCS / f"{source}.md").is_file()
+
+    def test_an_unknown_code_has_no_page(self) -> None:
+        """
+        A code from Redis may be anything.
+        """
+        assert "" == reference_of("http.teapot", "https://docs.example.org")
 
 
 class TestRetries:

@@ -44,12 +44,14 @@ def the_logging_of_the_test_run() -> Iterator[None]:
         each.setLevel(each.level)
 
 
-def logging_to(form: Literal["human", "json"], level: str = "info") -> io.StringIO:
+def logging_to(
+    form: Literal["human", "json"], level: str = "info", docs_url: str | None = None
+) -> io.StringIO:
     """
     Where the log is written from here on.
     """
     stream = io.StringIO()
-    log.configure(form, level, stream)
+    log.configure(form, level, stream, docs_url)
     return stream
 
 
@@ -129,8 +131,27 @@ class TestHuman:
         )
 
         assert stream.getvalue().endswith(
-            " WARN  api.shop.org: preflight failed [http.404] Another server answers. Point it here.\n"
+            " WARN  api.shop.org: preflight failed [http.404] Another server answers. Point it here. "
+            'docs="certworker explain http.404"\n'
         )
+
+    def test_a_site_of_the_documentation_replaces_the_command(self) -> None:
+        """
+        The URL is the page of the code on that site.
+        """
+        stream = logging_to("human", docs_url="https://docs.example.org/")
+        logger.warning("[http.404] failed", extra={"code": "http.404"})
+
+        assert stream.getvalue().endswith(" docs=https://docs.example.org/reference/errors/http.404/\n")
+
+    def test_a_code_without_a_page_has_no_reference(self) -> None:
+        """
+        A line never leads to a page that does not exist.
+        """
+        stream = logging_to("human")
+        logger.warning("[http.teapot] failed", extra={"code": "http.teapot"})
+
+        assert "docs=" not in stream.getvalue()
 
     def test_a_code_that_was_said_is_not_said_again(self) -> None:
         """
@@ -139,7 +160,7 @@ class TestHuman:
         stream = logging_to("human")
         logger.warning("[http.404] not issued", extra={"code": "http.404", "fields": {"remedy": "Point it."}})
 
-        assert stream.getvalue().endswith(" WARN  [http.404] not issued\n")
+        assert stream.getvalue().endswith(' WARN  [http.404] not issued docs="certworker explain http.404"\n')
 
     @pytest.mark.parametrize(
         "text", ["a\nERROR b.org: forged", "a\r\nb", "\x1b[31mred", "nul\x00", "‮gro", "a\u2028b"]
@@ -214,7 +235,7 @@ class TestRemedies:
         logger.removeHandler(narrator)
         (found,) = objects(machine)
 
-        assert human.getvalue().endswith(f" {failure.remedy}\n")
+        assert human.getvalue().endswith(f' {failure.remedy} docs="certworker explain {failure.code}"\n')
         assert [failure.message, failure.remedy] == [found["message"], found["remedy"]]
         assert told[0].endswith(f" {failure.remedy}")
         assert len(told[0]) < LONGEST_SENTENCE
@@ -356,6 +377,7 @@ class TestJson:
             "level": "error",
             "event": "failed",
             "code": "http.timeout",
+            "docs": "certworker explain http.timeout",
             "stage": "challenge",
             "domain": "a.org",
             "job": "8f3c",

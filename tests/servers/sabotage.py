@@ -92,7 +92,7 @@ def main(place: str, lease_seconds: str) -> int:
 
     Heartbeat.__init__ = quick  # type: ignore[method-assign]
     settings = load(os.environ)
-    log.configure(settings.log, settings.log_level, sys.stdout)
+    log.configure(settings.log, settings.log_level, sys.stdout, settings.docs_url)
     return work(settings, lease_seconds=int(lease_seconds))
 
 

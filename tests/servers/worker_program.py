@@ -13,5 +13,5 @@ from certworker.settings import load
 
 if __name__ == "__main__":
     settings = load(os.environ)
-    log.configure(settings.log, settings.log_level, sys.stdout)
+    log.configure(settings.log, settings.log_level, sys.stdout, settings.docs_url)
     sys.exit(work(settings, lease_seconds=int(sys.argv[1])))

@@ -102,6 +102,7 @@ WRONG = {
     "_APP_DOMAIN_TARGET_A": ["a\nb"],
     "CERTWORKER_LOG": ["xml"],
     "CERTWORKER_LOG_LEVEL": ["loud"],
+    "CERTWORKER_DOCS_URL": ["docs.example.org", "ftp://docs.example.org", "http://"],
 }
 
 
