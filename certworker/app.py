@@ -1,12 +1,14 @@
 """
-Builds the house from the settings: every room once, each with what it needs and nothing else.
+The composition root: builds each component once, and gives it the components that it uses.
+
+No component receives the whole :class:`App`. :mod:`certworker.runtime` adds the loops and the servers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from random import Random, SystemRandom
 
@@ -22,7 +24,7 @@ from certworker.issuance.issuer import Issuer
 from certworker.issuance.issuer_factory import IssuerFactory
 from certworker.issuance.removal import Removal
 from certworker.issuance.service import CertificateIssuance
-from certworker.job_slot import JobSlot
+from certworker.job_slot import current_slot
 from certworker.notify.notifier import Notifier
 from certworker.observability.event_publisher import EventPublisher
 from certworker.observability.metrics import Counted, Metrics
@@ -31,7 +33,7 @@ from certworker.preflight.runner import PreflightRunner
 from certworker.preflight.settling import Settling
 from certworker.redis.failures import address_of
 from certworker.renewal.agenda import Agenda
-from certworker.renewal.domain_status import STATES, list_status
+from certworker.renewal.domain_status import STATES, DomainStatus, list_status
 from certworker.renewal.expiry_alerts import ExpiryAlerts
 from certworker.renewal.policy import RenewalPolicy
 from certworker.renewal.reconciler import Reconciler
@@ -47,13 +49,14 @@ from certworker.state.priority_queues import PriorityQueues
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
 from certworker.traefik.config import TraefikConfig
-from certworker.validity import Validity
+from certworker.validity import Validity, now_in_utc
+from certworker.worker.producer import queue_length, request_certificate
 
 
 @dataclass(frozen=True)
 class App:
     """
-    The rooms, put together.
+    The components of certworker, for the composition root and the tests.
     """
 
     settings: Settings
@@ -86,55 +89,49 @@ def build_app(
     connection: Redis,
     *,
     directory_of: Callable[[CaChoice], str],
-    request: Callable[[tuple[str, ...]], object],
     wake: Callable[[datetime], None],
-    waiting: Callable[[], int],
-    slot: Callable[[], JobSlot],
     lease_seconds: float = LEASE_SECONDS,
     settling: Settling | None = None,
-    clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    clock: Callable[[], datetime] = now_in_utc,
 ) -> App:
     """
-    The house for *settings*.
+    Build the components for *settings*.
 
     Args:
-        directory_of: Where the directory of a CA is; the embedded one has its port only when it runs.
-        request: Puts names on the queue.
-        wake: Sees that a look takes place at a moment.
-        waiting: How many jobs are on the queue.
-        slot: Returns the slot of the job that runs.
-        lease_seconds: How long a worker that died keeps its names.
-        settling: The first moments of a worker; None: what leads to it is there.
-        clock: The time; a year may be over in a minute.
+        settings: Read from the environment.
+        connection: To Redis.
+        directory_of: Returns the URL of a CA's directory. The embedded CA has its port only when it runs.
+        wake: Schedules a check of what is due.
+        lease_seconds: How long the names of a killed worker stay locked.
+        settling: The time after the start in which port 80 may be unreachable; None if it is over.
+        clock: Returns the time in UTC; a test may let a year pass in a minute.
     """
-    random, volume, traefik = SystemRandom(), _volume(settings), TraefikConfig(settings.config_dir)
+    random, store, traefik = SystemRandom(), _build_store(settings), TraefikConfig(settings.config_dir)
     records, tokens = DomainRecords(connection), ChallengeTokens(connection, clock)
     agenda, queues, history = Agenda(connection, wake), PriorityQueues(connection), History(connection)
-    locks = DomainLocks(connection, lease_seconds, highest_token=volume.highest_token)
-    issuers = IssuerFactory(settings, connection, volume, tokens, directory_of, clock).build_issuers()
-    schedule = RenewalPolicy(partial(_suggested_renewal, issuers), random)
-    preflight = _build_preflight(settings, issuers, connection, clock, settling or Settling.over())
+    locks = DomainLocks(connection, lease_seconds, highest_token=store.highest_token)
+    issuers = IssuerFactory(settings, connection, store, tokens, directory_of, clock).build_issuers()
+    policy = RenewalPolicy(partial(_renewal_suggestion, issuers), random)
+    preflight = _build_preflight(settings, issuers, connection, clock, settling)
+    attempts = Attempts(records, agenda, clock, random, address_of(connection), partial(_validities, store))
     issuance = CertificateIssuance(
-        issuers=issuers,
-        preflight=preflight,
-        decide=schedule.decide,
-        certificates=volume,
-        traefik=traefik,
-        locks=locks,
-        attempts=Attempts(records, agenda, clock, random, address_of(connection), partial(_lives, volume)),
-        slot=slot,
+        *(issuers, preflight, policy.decide, store, traefik, locks, attempts),
+        slot=current_slot,
         clock=clock,
     )
-    removal = Removal(volume, traefik, locks, records, agenda, request, partial(_forget_orders, issuers))
-    check_request = partial(requested_names, None, private=settings.authority.private_names)
+    request, forget_orders = partial(_request, connection), partial(_forget_orders, issuers)
+    removal = Removal(store, traefik, locks, records, agenda, request, forget_orders)
+    check = partial(requested_names, None, private=settings.authority.private_names)
     reconciler = Reconciler(
-        *(volume, traefik, records, agenda, queues, schedule.decide, removal.remove),
-        check_request=check_request,
-        clock=clock,
-        random=random,
+        store, traefik, records, agenda, queues, policy.decide, removal.remove, check, clock, random
     )
+    statuses = partial(_statuses, agenda, records, store, clock)
     return App(
-        *(settings, connection, issuers, volume, traefik),
+        settings=settings,
+        connection=connection,
+        issuers=issuers,
+        certificates=store,
+        traefik=traefik,
         responder=_build_responder(tokens, issuers),
         locks=locks,
         tokens=tokens,
@@ -143,20 +140,40 @@ def build_app(
         priority_queues=queues,
         preflight=preflight,
         issuance=issuance,
-        expiry_alerts=_build_expiry_alerts(agenda, records, volume, connection, clock),
-        removal=removal,
         reconciler=reconciler,
-        repair=Repair(volume, traefik, agenda, queues, locks.is_held, clock),
-        metrics=_build_metrics(agenda, records, volume, waiting),
+        repair=Repair(store, traefik, agenda, queues, locks.is_held, clock),
+        removal=removal,
+        expiry_alerts=ExpiryAlerts(statuses, Daily(connection).first, clock),
+        metrics=_build_metrics(statuses, partial(queue_length, connection), clock),
         history=history,
-        events=EventPublisher(EventStream(connection), records, history, volume, clock, settings.docs_url),
-        notifier=Notifier.of(settings, connection, partial(life_in_service, volume)),
+        events=EventPublisher(EventStream(connection), records, history, store, clock, settings.docs_url),
+        notifier=Notifier.of(settings, connection, partial(validity_in_service, store)),
         clock=clock,
         random=random,
     )
 
 
-def _volume(settings: Settings) -> CertificateStore:
+def validity_in_service(certificates: CertificateStore, domain: str) -> Validity | None:
+    """
+    Return the validity of the certificate in service for *domain*; None without one.
+
+    Args:
+        certificates: The volume.
+        domain: A name that is not normalized.
+
+    Raises:
+        CertworkerError: The volume cannot be read.
+    """
+    # A name that the current CA does not certify may have a certificate of an earlier CA.
+    try:
+        name = normalize(domain, private=True)
+    except CertworkerError:
+        return None
+    metadata = certificates.metadata(name)
+    return metadata.validity if metadata else None
+
+
+def _build_store(settings: Settings) -> CertificateStore:
     def is_renewable(name: str) -> bool:
         try:
             normalize(name, private=settings.authority.private_names)
@@ -172,23 +189,28 @@ def _build_preflight(
     issuers: Sequence[Issuer],
     connection: Redis,
     clock: Callable[[], datetime],
-    settling: Settling,
+    settling: Settling | None,
 ) -> PreflightRunner:
-    authorities = [issuer.client for issuer in issuers]
-    may_ask = OncePerDay(connection).may_ask
     return build_preflight(
-        settings, authorities, issuers[0].solvers, may_ask=may_ask, clock=clock, settling=settling
+        settings,
+        [issuer.client for issuer in issuers],
+        issuers[0].solvers,
+        may_ask=OncePerDay(connection).may_ask,
+        clock=clock,
+        settling=settling or Settling.over(),
     )
 
 
 def _build_responder(tokens: ChallengeTokens, issuers: Iterable[Issuer]) -> Responder:
     """
-    The one that answers at the door: for whichever CA asks.
+    Return the responder of the HTTP server, which answers the challenges of all CAs.
     """
-    every = {each.ca.label: each for issuer in issuers for each in (issuer, issuer.staging) if each}
+    by_label = {
+        issuer.ca.label: issuer for each in issuers for issuer in (each, each.staging) if issuer is not None
+    }
 
     def thumbprints(label: str) -> Callable[[], str] | None:
-        issuer = every.get(label)
+        issuer = by_label.get(label)
         return (lambda: issuer.client.thumbprint) if issuer else None
 
     return Responder(
@@ -199,40 +221,38 @@ def _build_responder(tokens: ChallengeTokens, issuers: Iterable[Issuer]) -> Resp
     )
 
 
-def life_in_service(volume: CertificateStore, given: str) -> Validity | None:
-    """
-    Return the life of the certificate in service for *given*, a name as a person wrote it; None without one.
-
-    Raises:
-        CertworkerError: The volume cannot be read.
-    """
-    # A name that today's CA does not certify may still have a certificate of an earlier one.
-    try:
-        name = normalize(given, private=True)
-    except CertworkerError:
-        return None
-    facts = volume.metadata(name)
-    return facts.validity if facts else None
-
-
-def _build_expiry_alerts(
-    agenda: Agenda,
-    records: DomainRecords,
-    volume: CertificateStore,
-    connection: Redis,
+def _build_metrics(
+    statuses: Callable[[], Iterable[DomainStatus]],
+    queue_jobs: Callable[[], int],
     clock: Callable[[], datetime],
-) -> ExpiryAlerts:
-    return ExpiryAlerts(lambda: list_status(agenda, records, volume, clock()), Daily(connection).first, clock)
+) -> Metrics:
+    metrics = Metrics()
+
+    def certificates() -> Iterator[Counted]:
+        for status in statuses():
+            yield Counted(status.state, status.share_left(clock()), status.not_after)
+
+    metrics.watch(queue_jobs=queue_jobs, certificates=certificates, states=STATES)
+    return metrics
 
 
-def _lives(volume: CertificateStore, names: Iterable[str]) -> Iterator[Validity]:
-    return (facts.validity for facts in map(volume.metadata, names) if facts)
+def _statuses(
+    agenda: Agenda, records: DomainRecords, certificates: CertificateStore, clock: Callable[[], datetime]
+) -> Iterable[DomainStatus]:
+    return list_status(agenda, records, certificates, clock())
 
 
-def _suggested_renewal(issuers: Iterable[Issuer], facts: CertificateMetadata) -> RenewalSuggestion | None:
-    # Another CA knows nothing of it.
-    own = next((issuer for issuer in issuers if issuer.ca.label == facts.authority), None)
-    return own.client.renewal_suggestion(facts.renewal_id, facts.names[0], facts.validity) if own else None
+def _validities(certificates: CertificateStore, names: Iterable[str]) -> Iterator[Validity]:
+    return (metadata.validity for metadata in map(certificates.metadata, names) if metadata)
+
+
+def _renewal_suggestion(issuers: Iterable[Issuer], metadata: CertificateMetadata) -> RenewalSuggestion | None:
+    # Only the CA that issued a certificate suggests its renewal.
+    for issuer in issuers:
+        if issuer.ca.label == metadata.authority:
+            name, validity = metadata.names[0], metadata.validity
+            return issuer.client.renewal_suggestion(metadata.renewal_id, name, validity)
+    return None
 
 
 def _forget_orders(issuers: Iterable[Issuer], names: tuple[str, ...]) -> None:
@@ -240,22 +260,5 @@ def _forget_orders(issuers: Iterable[Issuer], names: tuple[str, ...]) -> None:
         issuer.pending_orders.forget(names)
 
 
-def _build_metrics(
-    agenda: Agenda, records: DomainRecords, volume: CertificateStore, waiting: Callable[[], int]
-) -> Metrics:
-    metrics = Metrics()
-
-    def certificates() -> Iterator[Counted]:
-        now = now_in_utc()
-        for each in list_status(agenda, records, volume, now):
-            yield Counted(each.state, each.share_left(now), each.not_after)
-
-    metrics.watch(queue_jobs=waiting, certificates=certificates, states=STATES)
-    return metrics
-
-
-def now_in_utc() -> datetime:
-    """
-    The clock of production.
-    """
-    return datetime.now(UTC)
+def _request(connection: Redis, names: tuple[str, ...]) -> None:
+    request_certificate(names, connection=connection)

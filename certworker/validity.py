@@ -1,11 +1,13 @@
 """
 Spans of time of a certificate: its validity, and the window in which its CA suggests to renew it.
+
+Their clock is :func:`now_in_utc`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 #: A fixed wait is never longer than this share of the validity period: 15 seconds of 15 minutes.
 SHARE_OF_A_SHORT_WAIT = 1 / 60
@@ -63,3 +65,10 @@ def wait_within(validity: Validity | None, wait: timedelta) -> timedelta:
         validity: The validity of the certificate in service; None: there is none.
     """
     return min(wait, validity.length * SHARE_OF_A_SHORT_WAIT) if validity else wait
+
+
+def now_in_utc() -> datetime:
+    """
+    Return the time, aware and in UTC: the clock of all components outside of tests.
+    """
+    return datetime.now(UTC)

@@ -1,5 +1,5 @@
 """
-A whole house in this process: real rooms, a real Redis, a real CA, an open door.
+A whole app in this process, with a real Redis, a real CA and a real HTTP server.
 """
 
 from __future__ import annotations
@@ -7,39 +7,36 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from redis import Redis
 
 from certworker.app import App, build_app
 from certworker.http import HttpServer
-from certworker.job_slot import current_slot
 from certworker.settings import CaChoice, HttpAddress, load
-from certworker.worker.producer import queue_length, request_certificate
 
 
-def environment(place: Path, directory_url: str, http_port: int, **more: str) -> dict[str, str]:
+def environment(directory: Path, directory_url: str, http_port: int, **variables: str) -> dict[str, str]:
     """
-    The variables of a worker that keeps everything under *place* and orders from *directory_url*.
+    Return the variables of a worker with its volumes in *directory* and the CA at *directory_url*.
     """
-    for directory in ("certificates", "config", "state"):
-        (place / directory).mkdir(exist_ok=True)
+    for volume in ("certificates", "config", "state"):
+        (directory / volume).mkdir(exist_ok=True)
     return {
         "CERTWORKER_AUTHORITY": directory_url,
         "CERTWORKER_PRIVATE_NETWORK": "true",
-        "CERTWORKER_CERTIFICATES_DIR": str(place / "certificates"),
-        "CERTWORKER_CONFIG_DIR": str(place / "config"),
-        "CERTWORKER_STATE_DIR": str(place / "state"),
+        "CERTWORKER_CERTIFICATES_DIR": str(directory / "certificates"),
+        "CERTWORKER_CONFIG_DIR": str(directory / "config"),
+        "CERTWORKER_STATE_DIR": str(directory / "state"),
         "CERTWORKER_HTTP_ADDRESS": f"127.0.0.1:{http_port}",
         "CERTWORKER_HTTP01_PORT": str(http_port),
-        **more,
+        **variables,
     }
 
 
 @contextmanager
 def open_app(
-    place: Path,
+    directory: Path,
     connection: Redis,
     directory_url: str,
     http_port: int,
@@ -50,34 +47,38 @@ def open_app(
     **more: str,
 ) -> Iterator[App]:
     """
-    A house whose door answers challenges on *http_port*; *more* variables may change its settings.
+    Open an app whose HTTP server answers challenges on *http_port*.
 
-    Each CA is at *directory_url*, whatever its name; with *urls* each is where they say by its label, or
-    where the settings do.
+    Args:
+        directory: Gets the volumes.
+        connection: To Redis.
+        directory_url: The directory of each CA, whatever its name.
+        http_port: The port of the HTTP server, and that of the CA's validation.
+        urls: The directories of CAs by label; without a label the URL of the settings counts.
+        clock: Returns the time in UTC.
+        variables: More variables of the environment.
+        more: The same as keyword arguments.
     """
 
     def directory_of(choice: CaChoice) -> str:
         return directory_url if urls is None else urls.get(choice.label) or str(choice.directory_url)
 
-    wanted: list[datetime] = []
+    wake_ups: list[datetime] = []
     app = build_app(
-        load(environment(place, directory_url, http_port, **(variables or {}), **more)),
+        load(environment(directory, directory_url, http_port, **(variables or {}), **more)),
         connection,
         directory_of=directory_of,
-        request=partial(request_certificate, connection=connection),
-        wake=wanted.append,
-        waiting=partial(queue_length, connection),
-        slot=current_slot,
+        wake=wake_ups.append,
         clock=clock,
     )
-    door = HttpServer(
+    server = HttpServer(
         HttpAddress("127.0.0.1", http_port),
         answer=app.responder.answer,
         healthy=dict,
         metrics=app.metrics.render,
     )
-    door.start()
+    server.start()
     try:
         yield app
     finally:
-        door.stop()
+        server.stop()

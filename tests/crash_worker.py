@@ -24,7 +24,6 @@ import requests
 
 from certworker.app import build_app
 from certworker.errors import CertworkerError
-from certworker.job_slot import current_slot
 from certworker.settings import load
 
 #: The calls that change files.
@@ -102,10 +101,7 @@ def issue(name: str, steps: Steps, lease_seconds: float) -> int:
             settings,
             connection,
             directory_of=lambda choice: str(choice.directory_url),
-            request=lambda _names: None,
             wake=lambda _moment: None,
-            waiting=lambda: 0,
-            slot=current_slot,
             lease_seconds=lease_seconds,
         )
         steps.watch()

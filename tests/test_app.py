@@ -1,5 +1,5 @@
 """
-The house from the settings.
+The composition root.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from certworker.app import App
+from certworker.app import App, validity_in_service
 from certworker.challenges.tokens import LIFETIME
 from certworker.challenges.webroot import Webroot
 from certworker.devca.authority import DevelopmentAuthority
@@ -17,27 +17,27 @@ from tests.app_fixture import open_app
 
 
 class TestBuild:
-    def test_every_room_gets_what_the_settings_say(self, app: App) -> None:
+    def test_components_get_their_settings(self, app: App) -> None:
         """
-        One place decides who knows whom.
+        Each directory of the settings reaches the component that uses it.
         """
         assert app.certificates.directory == app.settings.certificates_dir
         assert app.traefik.directory == app.settings.config_dir
         assert any(isinstance(solver, Webroot) for solver in app.issuers[0].solvers)
 
-    def test_the_answer_of_any_replica_is_the_same(self, app: App) -> None:
+    def test_the_responder_answers_with_the_thumbprint_of_the_account(self, app: App) -> None:
         """
-        It is computed from the account's key, which all of them share.
+        All replicas share the account key, so each of them gives the same answer.
         """
         app.tokens.remember("token", authority=app.issuers[0].client.label, name="shop.localhost")
 
         assert f"token.{app.issuers[0].client.thumbprint}" == app.responder.answer("token")
 
-    def test_tokens_have_the_clock_of_all_others(
+    def test_tokens_use_the_clock_of_the_app(
         self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
     ) -> None:
         """
-        A simulated year ends tokens as well.
+        Tokens expire in a simulated year, too.
         """
         now = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
         with open_app(
@@ -47,12 +47,26 @@ class TestBuild:
 
             assert now + LIFETIME == app.tokens.all()["token"].expires
 
-    def test_metrics_know_names_and_queue(self, app: App) -> None:
+    def test_metrics_report_certificates_and_queue(self, app: App) -> None:
         """
-        What Prometheus sees comes from the same rooms as `certworker status`.
+        Their source is that of `certworker status`.
         """
         app.issuance.issue(("shop.localhost",))
         shown = app.metrics.render().decode()
 
         assert "certworker_queue_jobs 0.0" in shown
         assert 'state="valid"' in shown
+
+
+class TestValidityInService:
+    def test_any_spelling_of_a_name_finds_its_certificate(self, app: App) -> None:
+        """
+        A text that is no name has none.
+        """
+        app.issuance.issue(("shop.localhost",))
+        metadata = app.certificates.metadata("shop.localhost")
+
+        assert metadata
+        assert metadata.validity == validity_in_service(app.certificates, "Shop.LOCALHOST")
+        assert validity_in_service(app.certificates, "https://shop.localhost/") is None
+        assert validity_in_service(app.certificates, "other.localhost") is None

@@ -13,7 +13,7 @@ import pytest
 from certworker.acme.order_keys import OLDEST
 from certworker.state.locks import LEASE_SECONDS
 from certworker.storage.shared_directory import LEAST_AGE_SECONDS
-from certworker.worker.maintenance import LEFTOVERS_EVERY_SECONDS
+from certworker.worker.maintenance import LEFTOVERS_SECONDS
 
 TOP = Path(__file__).parents[1]
 TEXT = (TOP / "docs" / "concepts" / "crash-safety.md").read_text()
@@ -50,5 +50,5 @@ class TestClaims:
 
         assert f"its lease, {LEASE_SECONDS} seconds after the last renewal" in text
         assert f"files that are older than {LEAST_AGE_SECONDS:.0f} seconds" in text
-        assert f"leftovers every {LEFTOVERS_EVERY_SECONDS:.0f} seconds" in text
+        assert f"leftovers every {LEFTOVERS_SECONDS:.0f} seconds" in text
         assert f"after {OLDEST.days} days, when no CA knows the order" in text

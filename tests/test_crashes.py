@@ -25,7 +25,6 @@ from certworker.app import App, build_app
 from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.errors.fs import Fenced, VolumeLocked
-from certworker.job_slot import current_slot
 from certworker.settings import load
 from tests.app_fixture import environment
 from tests.crash_worker import place_of
@@ -146,10 +145,7 @@ class Site:
             load(place_of(name, self.environ)),
             self.connection,
             directory_of=lambda choice: str(choice.directory_url),
-            request=lambda _names: None,
             wake=lambda _moment: None,
-            waiting=lambda: 0,
-            slot=current_slot,
             lease_seconds=LEASE_SECONDS,
         )
 

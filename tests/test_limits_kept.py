@@ -20,8 +20,8 @@ from certworker.devca.faults import Fault
 from certworker.devca.policy import Window
 from certworker.errors import CertworkerError
 from certworker.errors.rate import Paused
+from certworker.runtime import build_tasks
 from certworker.state.domain_records import DomainRecord
-from certworker.worker.tasks import build_tasks
 from tests.app_fixture import open_app
 
 HOUR = timedelta(hours=1)

@@ -19,10 +19,10 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from certworker.app import App
+from certworker.runtime import build_tasks
 from certworker.worker.job_class import FORBIDDEN_FIELDS, SHORTEST_TTL
 from certworker.worker.payload import LARGEST
 from certworker.worker.producer import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_TTL
-from certworker.worker.tasks import build_tasks
 from tests.servers.development import development_authority
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer

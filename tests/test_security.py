@@ -143,7 +143,7 @@ class TestRights:
         with guarded.client() as everything, WorkerProcess(variables, tmp_path / "log") as worker:
             worker.wait_for_line("main.localhost: certificate issued")
             produce(guarded, payload("shop.localhost", skipRenewCheck=True))
-            worker.wait_for_line("shop.localhost: force asked for through the queue by: Appwrite's core")
+            worker.wait_for_line("shop.localhost: forced issuance requested by Appwrite's core")
             worker.wait_for_line("shop.localhost: certificate issued")
             wait_until(lambda: stats(everything)["success"] or None, lambda: worker.log)
             request_certificate("main.localhost", force=True, connection=everything)

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import click
 
 from certworker.acme.client import AcmeClient
-from certworker.app import now_in_utc
 from certworker.issuance.issuer_factory import acme_client_for
 from certworker.settings import CaChoice, Settings
+from certworker.validity import now_in_utc
 
 
 def ca_choice(settings: Settings, label: str | None) -> CaChoice:

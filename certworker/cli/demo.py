@@ -19,13 +19,13 @@ from pathlib import Path
 
 import click
 
-from certworker.app import now_in_utc
 from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.proxy import DevelopmentProxy, handshake
 from certworker.devca.redis import EmbeddedRedis, free_port
 from certworker.redis.client import connect
 from certworker.redis.url import RedisURL
 from certworker.traefik.config import TraefikConfig
+from certworker.validity import now_in_utc
 from certworker.worker.producer import request_certificate
 
 NAME = "demo.localhost"

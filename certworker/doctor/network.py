@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from certworker.acme.client import AcmeClient
-from certworker.app import now_in_utc
 from certworker.deadline import Deadline
 from certworker.doctor.findings import Finding, Verdict
 from certworker.doctor.storage import MACHINE
@@ -23,6 +22,7 @@ from certworker.preflight.machine import check_clock
 from certworker.redis.client import connected
 from certworker.redis.health import check_redis
 from certworker.settings import CaChoice, HttpAddress, Settings
+from certworker.validity import now_in_utc
 from certworker.worker.health import reports
 from certworker.worker.queue_stats import QueueStats, queue_stats
 

@@ -12,7 +12,6 @@ from itertools import islice
 
 from certworker.acme.account import AccountFiles
 from certworker.acme.client import AcmeClient
-from certworker.app import now_in_utc
 from certworker.challenges.responder import Responder
 from certworker.challenges.solver import Solver
 from certworker.challenges.tokens import ChallengeTokens
@@ -35,6 +34,7 @@ from certworker.renewal.agenda import Agenda
 from certworker.settings import CaChoice, Settings, environment_warnings, load
 from certworker.state.domain_records import DomainRecord, DomainRecords
 from certworker.storage.certificate_store import CertificateStore
+from certworker.validity import now_in_utc
 
 #: So many names with failures are looked at unasked.
 MOST_UNASKED = 5

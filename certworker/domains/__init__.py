@@ -12,12 +12,13 @@ In the order in which they may import each other::
 """
 
 from certworker.domains.address import is_address
-from certworker.domains.normalize import is_name, normalize, requested_names
+from certworker.domains.normalize import given_names, is_name, normalize, requested_names
 from certworker.domains.suffixes import load_suffixes, registered_domain
 from certworker.domains.tenant import tenant_of
 from certworker.domains.warnings import warnings_for
 
 __all__ = [
+    "given_names",
     "is_address",
     "is_name",
     "load_suffixes",

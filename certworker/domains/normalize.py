@@ -109,11 +109,19 @@ def is_name(text: str) -> bool:
 
 def requested_names(domain: object, domains: object, *, private: bool) -> tuple[str, ...]:
     """
-    The names that a job asks for, normalised, each once, in the order in which it gave them.
+    Return the normalized names of a request, see :func:`given_names`.
+    """
+    return tuple(given_names(domain, domains, private=private))
+
+
+def given_names(domain: object, domains: object, *, private: bool) -> dict[str, str]:
+    """
+    Return the normalized names of a request, each once and in the order of the request, with their text in
+    the request.
 
     Args:
-        domain: One name; None if the job gave *domains*.
-        domains: A list of names for one certificate; None if the job gave *domain*.
+        domain: One name; None if the request has *domains*.
+        domains: A list of names for one certificate; None if the request has *domain*.
         private: As for :func:`normalize`.
 
     Raises:
@@ -123,8 +131,8 @@ def requested_names(domain: object, domains: object, *, private: bool) -> tuple[
     if domains is None:
         if domain is None:
             raise PayloadMissing
-        return (normalize(domain, private=private),)
-    if domain is not None:
+        domains = (domain,)
+    elif domain is not None:
         raise PayloadType(field="domain", wanted="left out where domains is given")
     if not isinstance(domains, (list, tuple)):
         raise PayloadType(field="domains", wanted="a list of names")
@@ -132,7 +140,10 @@ def requested_names(domain: object, domains: object, *, private: bool) -> tuple[
         raise PayloadMissing
     if len(domains) > MAX_NAMES:
         raise TooManyNames(count=len(domains), limit=MAX_NAMES)
-    return tuple(dict.fromkeys(normalize(each, private=private) for each in domains))
+    given: dict[str, str] = {}
+    for text in domains:
+        given.setdefault(normalize(text, private=private), text)
+    return given
 
 
 def _text(value: object) -> str:

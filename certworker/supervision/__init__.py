@@ -18,7 +18,7 @@ The files, in the order in which they may import each other::
 
 from certworker.supervision.faults import Faults, log_unexpected, optional, unexplained
 from certworker.supervision.heartbeats import BEAT_SECONDS, Heartbeat, Heartbeats, beat
-from certworker.supervision.loops import Duties, Loop, Postponed
+from certworker.supervision.loops import Duties, Loop, Postponed, stop_all
 
 __all__ = [
     "BEAT_SECONDS",
@@ -31,5 +31,6 @@ __all__ = [
     "beat",
     "log_unexpected",
     "optional",
+    "stop_all",
     "unexplained",
 ]

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from certworker.errors import CertworkerError
 from certworker.supervision.faults import LONGEST_PAUSE_SECONDS, Faults, unexplained
@@ -141,6 +141,16 @@ class Loop:
             if end.wait(min(left, self.heartbeat.seconds / 2)):
                 return
             self.heartbeat.beat()
+
+
+def stop_all(loops: Sequence[Loop]) -> None:
+    """
+    End all *loops*, at the same time.
+    """
+    for loop in loops:
+        loop.stopping.set()
+    for loop in loops:
+        loop.stop()
 
 
 class Duties:

@@ -3,26 +3,27 @@ The RQ worker: its tasks, its queue and its maintenance loop.
 
 In the order in which they may import each other::
 
-    cpu_affinity     The processor that the worker keeps to
-    health           The health of a worker: what it reports of itself, and what others read of it in Redis
-    job_slot         The slot in which a job runs. A job that has only to wait gives it back before it ends
-    own_domains      Requests the names of `_APP_DOMAIN` at the start: each as soon as its port 80 …
-    payload          Reads the data of a job: the JSON list `[function, null, [arguments], {keyword …
+    cpu_affinity     Pins the process to one CPU
+    health           The health of a worker: its report in Redis, and the reports of all workers
+    leftovers        Removes what killed workers left behind: tokens, orders, and unfinished files
+    own_domains      Requests a certificate for each name of `_APP_DOMAIN` at the start
+    maintenance      The maintenance loop: repairs, reconciliation, due renewals, leftovers
     producer         Puts requests and wake-ups on the queue, in the wire format of RQ
-    signals          SIGTERM and SIGINT as an event: the first asks for an end in good order, the second …
+    payload          Reads the data of a job: `[function, null, [arguments], {keyword arguments}]`
+    job_report       Reports how a job ended: its last log line, a notification, an event and a metric
+    signals          SIGTERM and SIGINT as an event
     suspension       `rq suspend`: no job starts until `rq resume`
-    tasks            ★ What the registered names do: the door between a job and the house
-    wait             Follows requests to their ends, for the person who waits for them
-    job_class        What a job may ask for: the registered functions, by name. Everything else fails the job
-    maintenance      What the worker does between jobs: it asks for its own domains, makes its rounds, and …
-    queued           What the queue says of a request that no worker has taken yet: its position, and …
-    slots            The slots of a worker, and whose jobs are in them
-    bulk             The queue, hundreds of jobs at a time: taken, put back, or ended without having run
+    tasks            ★ The functions that a job may name, and what they do
+    wait             Follows requests to their ends
+    job_class        The jobs that may run: those that name a registered function
+    queued           The position of a request on the queue, and the number of workers
+    slots            The pool of slots, and the tenants of the jobs in them
+    bulk             The queue in batches of hundreds of jobs
     dependents       Jobs that wait for another job, by `depends_on` of RQ
-    queue_stats      How the queue stands, for a person who looks: who waits, who works, and who else uses …
-    recovery         What a dead worker left behind: jobs it was at, and ids that were changing hands
-    fair_scheduling  Clears the queue: requests that have to wait go to their lanes, hundreds at a time, …
-    scheduler        Brings delayed jobs to the queue when their moment comes: RQ's scheduler, as a thread …
-    threaded_worker  RQ's worker with slots: each job runs in a thread, and one process is one worker
-    worker           The worker: takes jobs until it is told to stop, whatever becomes of Redis, of jobs …
+    queue_stats      The state of the queue: jobs, workers, and the queues without a worker
+    recovery         Recovers the jobs of killed workers
+    fair_scheduling  Moves requests that have to wait from the queue to the priority queues
+    scheduler        Moves delayed jobs to the queue: RQ's scheduler, in a thread of the worker
+    threaded_worker  RQ's worker with slots: each job runs in a thread
+    worker           The job loop: takes jobs until it is stopped, and survives a Redis that fails
 """

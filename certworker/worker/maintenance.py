@@ -1,229 +1,239 @@
 """
-What the worker does between jobs: it asks for its own domains, makes its rounds, and shows that it lives.
+The maintenance loop: repairs, reconciliation, renewals that are due, and the removal of leftovers.
+
+::
+
+    every 10 seconds   is the agenda complete, and is something due that no wake-up reported?
+    every 30 seconds   the removal of leftovers
+    every hour         a round over all names; more often while a certificate is short-lived
+    every day          one line that shows that the worker runs
 """
 
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections.abc import Callable, Iterator
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
+from random import Random
 
-from certworker.app import App
-from certworker.challenges.challenge import Http01Challenge
-from certworker.challenges.tokens import LIFETIME
 from certworker.domains import load_suffixes
-from certworker.redis.failures import explainer
-from certworker.state.configuration import has_changed
-from certworker.storage.shared_directory import LEAST_AGE_SECONDS
+from certworker.errors import CertworkerError
+from certworker.notify.notifier import Notifier
+from certworker.renewal.agenda import Agenda
+from certworker.renewal.expiry_alerts import ExpiryAlerts
+from certworker.renewal.reconciler import Reconciler
+from certworker.renewal.repair import Repair
+from certworker.storage.certificate_store import CertificateStore
 from certworker.supervision import Duties, Faults, Loop, Postponed
-from certworker.worker.own_domains import OwnDomains
+from certworker.traefik.config import TraefikConfig
+from certworker.worker.leftovers import Leftovers
 
 logger = logging.getLogger(__name__)
 
-INTERVAL_SECONDS = timedelta(hours=1).total_seconds()
-#: A certificate that lives for less than 15 hours sees as many rounds as one of 15 hours.
+ROUND_SECONDS = timedelta(hours=1).total_seconds()
+#: A certificate with a validity period below 15 hours gets as many rounds as one of 15 hours.
 SHARE_OF_A_SHORT_LIFE = 1 / 15
-#: Rounds take no more than this share of the time, however many names there are.
+#: Rounds take at most this share of the time, however many names there are.
 SHARE_OF_THE_TIME = 1 / 10
-HEARTBEAT_SECONDS = timedelta(days=1).total_seconds()
 
-#: What happens within this time goes into one letter.
-PAUSE_BETWEEN_DELIVERIES_SECONDS = 30.0
+SIGN_OF_LIFE_SECONDS = timedelta(days=1).total_seconds()
 
+#: Notifications within this time are delivered together.
+DELIVERY_INTERVAL_SECONDS = 30.0
 #: The longest legal time of one delivery.
 DELIVERY_SECONDS = 60.0
 
-LOOKS_FOR_THE_AGENDA_EVERY_SECONDS = 10.0
+AGENDA_CHECK_SECONDS = 10.0
 
-#: What a killed worker left is gone after this time and a least age.
-LEFTOVERS_EVERY_SECONDS = 30.0
+#: The leftovers of a killed worker are gone after this time and their least age.
+LEFTOVERS_SECONDS = 30.0
 
-#: The wake-up of a moment may come a little late; after this nobody has come.
-MISSED_AFTER = timedelta(seconds=3)
+#: A wake-up may come a little late. After this time it counts as lost.
+WAKE_UP_GRACE = timedelta(seconds=3)
 
-#: A round that failed is tried again after this time.
-PAUSE_AFTER_A_FAULT_SECONDS = 60.0
+#: The pause after a round that failed.
+RETRY_SECONDS = 60.0
 
 
-class MaintenanceLoop:
+class AgendaCheck:
     """
-    The loops beside the worker that maintain agenda, volume and notifications.
-
-    Attributes:
-        loops: Each with its heartbeat.
+    Notices that the agenda is incomplete, and that a wake-up is missing.
     """
 
     def __init__(
         self,
-        app: App,
-        request: Callable[[tuple[str, ...]], object],
-        knock: Callable[[Http01Challenge], bool],
+        agenda: Agenda,
+        certificates: CertificateStore,
+        reconciler: Reconciler,
+        clock: Callable[[], datetime],
     ) -> None:
-        self.app = app
-        explain = explainer(app.connection)
-        stopping = threading.Event()
-        own_domains = OwnDomains(app, request, knock, stopping)
-        faults = Faults("the request of the own domains", explain)
-        self._own_domains = Loop("own_domains", own_domains.step, faults=faults, stopping=stopping)
-        self._leftovers = Duties(dict(self._removals_of_leftovers()), explain)
-        self._run_round = Duties(
-            {
-                # First, because sites without a certificate wait for it, and it needs neither CA nor Redis.
-                "the repair of what is in service": app.repair.repair,
-                # Not before the leftovers are removed.
-                "the request of the own domains": self._own_domains.start,
-                "the list of suffixes": load_suffixes,
-                "the retry after a change of the settings": self._retry_after_a_change,
-                "the reconciliation": app.reconciler.reconcile,
-                "the check of what is due": app.reconciler.enqueue_due,
-                "the report of overdue certificates": self._report_overdue,
-                "the removal of old certificates": self._prune,
-            },
-            explain,
-        )
-        self._between = Duties(
-            {
-                "the check of the agenda": self._check_agenda,
-                "the publication of stored certificates": app.repair.resume_publications,
-            },
-            explain,
-        )
-        self._daily = Duties({"the sign of life": self._log_heartbeat}, explain)
-        self._settings_compared = False
-        self._shortest_life: timedelta | None = None
+        self._agenda = agenda
+        self._certificates = certificates
+        self._reconciler = reconciler
+        self._clock = clock
         #: How many names more the volume had than the agenda after the last comparison.
         self._shortfall = 0
-        self._next_round = self._next_sweep = 0.0
-        self._next_sign = time.monotonic() + HEARTBEAT_SECONDS
-        self._well = True
-        self._maintenance = Loop("maintenance", self._maintain, faults=Faults("the maintenance", explain))
-        self._notifications = [
-            Loop(
-                f"notifications_{channel}",
-                partial(self._deliver, channel),
-                seconds=DELIVERY_SECONDS,
-                faults=Faults(f"the delivery of notifications by {channel}", explain),
-            )
-            # A receiver that is slow does not hold up the others.
-            for channel in app.notifier.channels
-        ]
-        self.loops = (self._maintenance, self._own_domains, *self._notifications)
 
-    def start(self) -> None:
+    def run(self) -> None:
         """
-        Begin with the work of a start: leftovers away, own domains requested, volume and agenda compared.
+        Complete the agenda from the volume, and enqueue what is due.
+
+        Raises:
+            CertworkerError: The volume cannot be read.
+            redis.RedisError: Redis failed.
         """
-        self._maintenance.start()
-        for loop in self._notifications:
-            loop.start()
-
-    def stop(self) -> None:
-        """
-        End it, and wait until it has ended.
-        """
-        for loop in self.loops:
-            loop.stopping.set()
-        for loop in self.loops:
-            loop.stop()
-
-    def _maintain(self) -> float:
-        now, well = time.monotonic(), True
-        if now >= self._next_sweep:
-            self._next_sweep = now + LEFTOVERS_EVERY_SECONDS
-            well &= not self._leftovers()
-        if now >= self._next_round:
-            self._well = not self._run_round()
-            # A round that failed is tried again before its hour is over.
-            took = time.monotonic() - now
-            pause = self._pause(took) if self._well else PAUSE_AFTER_A_FAULT_SECONDS
-            self._next_round = time.monotonic() + pause
-        else:
-            well &= not self._between()
-        if now >= self._next_sign:
-            self._next_sign = now + HEARTBEAT_SECONDS
-            well &= not self._daily()
-        if not (well and self._well):
-            raise Postponed(LOOKS_FOR_THE_AGENDA_EVERY_SECONDS)
-        # A Redis that was emptied has no agenda: that is seen within the minute, not within the hour.
-        return LOOKS_FOR_THE_AGENDA_EVERY_SECONDS
-
-    def _retry_after_a_change(self) -> None:
-        if not self._settings_compared and has_changed(self.app.connection, self.app.settings.fingerprint):
-            self.app.reconciler.retry_after_a_change()
-        self._settings_compared = True
-
-    def _report_overdue(self) -> None:
-        self._shortest_life = self.app.expiry_alerts.log().shortest_validity
-
-    def _check_agenda(self) -> None:
         if self._is_incomplete():
-            self.app.reconciler.reconcile()
-            self._shortfall = self._short()
-        earliest = self.app.agenda.earliest()
-        if earliest and earliest + MISSED_AFTER < self.app.clock():
-            # The scheduler of a worker that died keeps its lock for a minute, and no wake-up comes meanwhile.
-            self.app.reconciler.enqueue_due()
+            self._reconciler.reconcile()
+            self._shortfall = self._missing()
+        earliest = self._agenda.earliest()
+        if earliest and earliest + WAKE_UP_GRACE < self._clock():
+            # A killed worker's scheduler holds its lock for a minute. No wake-up comes in that time.
+            self._reconciler.enqueue_due()
 
     def _is_incomplete(self) -> bool:
         """
-        Return whether Redis was emptied or lost the agenda, whatever was written to it since.
+        Return whether Redis was emptied or lost the agenda, whatever was written since.
         """
-        return not self.app.agenda.is_complete() or self._short() > self._shortfall
+        return not self._agenda.is_complete() or self._missing() > self._shortfall
 
-    def _short(self) -> int:
-        return max(0, self.app.certificates.links.count() - len(self.app.agenda))
+    def _missing(self) -> int:
+        return max(0, self._certificates.links.count() - len(self._agenda))
 
-    def _deliver(self, channel: str) -> float:
-        self.app.notifier.deliver(channel)
-        return PAUSE_BETWEEN_DELIVERIES_SECONDS
 
-    def _pause(self, took_seconds: float) -> float:
+class MaintenanceLoop:
+    """
+    The loop that maintains agenda, volume and Traefik's files.
+
+    Args:
+        request_own_domains: Starts the requests for the names of `_APP_DOMAIN`.
+        settings_changed: Returns whether the last start had other settings.
+        clock: Returns the time in UTC.
+        random: Spreads the rounds of several workers.
+        explain: Returns the CertworkerError behind another library's exception, or None.
+
+    Attributes:
+        loop: The loop and its heartbeat.
+    """
+
+    def __init__(
+        self,
+        *,
+        leftovers: Leftovers,
+        repair: Repair,
+        reconciler: Reconciler,
+        expiry_alerts: ExpiryAlerts,
+        agenda: Agenda,
+        certificates: CertificateStore,
+        traefik: TraefikConfig,
+        request_own_domains: Callable[[], object],
+        settings_changed: Callable[[], bool],
+        clock: Callable[[], datetime],
+        random: Random,
+        explain: Callable[[BaseException], CertworkerError | None],
+    ) -> None:
+        self._reconciler = reconciler
+        self._expiry_alerts = expiry_alerts
+        self._agenda = agenda
+        self._settings_changed = settings_changed
+        self._random = random
+        self.agenda_check = AgendaCheck(agenda, certificates, reconciler, clock)
+        self._remove_leftovers = Duties(dict(leftovers.removals()), explain)
+        self._run_round = Duties(
+            {
+                # First: sites without a certificate wait for it, and it needs neither the CA nor Redis.
+                "the repair of what is in service": repair.repair,
+                # After the removal of leftovers.
+                "the request of the own domains": request_own_domains,
+                "the list of suffixes": load_suffixes,
+                "the retry after a change of the settings": self._retry_after_a_change,
+                "the reconciliation": reconciler.reconcile,
+                "the check of what is due": reconciler.enqueue_due,
+                "the report of overdue certificates": self._report_overdue,
+                "the removal of old certificates": lambda: certificates.prune(traefik.served_generations()),
+            },
+            explain,
+        )
+        self._run_between_rounds = Duties(
+            {
+                "the check of the agenda": self.agenda_check.run,
+                "the publication of stored certificates": repair.resume_publications,
+            },
+            explain,
+        )
+        self._run_daily = Duties({"the sign of life": self._log_sign_of_life}, explain)
+        self._settings_compared = False
+        self._shortest_validity: timedelta | None = None
+        self._next_round = self._next_removal = 0.0
+        self._next_sign = time.monotonic() + SIGN_OF_LIFE_SECONDS
+        self._round_succeeded = True
+        self.loop = Loop("maintenance", self._step, faults=Faults("the maintenance", explain))
+
+    def _step(self) -> float:
+        now, succeeded = time.monotonic(), True
+        if now >= self._next_removal:
+            self._next_removal = now + LEFTOVERS_SECONDS
+            succeeded &= not self._remove_leftovers()
+        if now >= self._next_round:
+            self._round_succeeded = not self._run_round()
+            duration = time.monotonic() - now
+            pause = self._pause(duration) if self._round_succeeded else RETRY_SECONDS
+            self._next_round = time.monotonic() + pause
+        else:
+            succeeded &= not self._run_between_rounds()
+        if now >= self._next_sign:
+            self._next_sign = now + SIGN_OF_LIFE_SECONDS
+            succeeded &= not self._run_daily()
+        if not (succeeded and self._round_succeeded):
+            raise Postponed(AGENDA_CHECK_SECONDS)
+        return AGENDA_CHECK_SECONDS
+
+    def _retry_after_a_change(self) -> None:
+        if not self._settings_compared and self._settings_changed():
+            self._reconciler.retry_after_a_change()
+        self._settings_compared = True
+
+    def _report_overdue(self) -> None:
+        self._shortest_validity = self._expiry_alerts.log().shortest_validity
+
+    def _pause(self, duration_seconds: float) -> float:
         """
-        Return the seconds until the next round, after one that took so long.
+        Return the seconds until the next round, after one that took *duration_seconds*.
         """
-        seconds = INTERVAL_SECONDS
-        if self._shortest_life is not None:
-            seconds = min(seconds, self._shortest_life.total_seconds() * SHARE_OF_A_SHORT_LIFE)
-        # Never on the hour: twenty workers that were started together should not check together.
-        return max(seconds, took_seconds / SHARE_OF_THE_TIME) * self.app.random.uniform(0.8, 1)
+        seconds = ROUND_SECONDS
+        if self._shortest_validity is not None:
+            seconds = min(seconds, self._shortest_validity.total_seconds() * SHARE_OF_A_SHORT_LIFE)
+        # The random part keeps twenty workers that start together from checking together.
+        return max(seconds, duration_seconds / SHARE_OF_THE_TIME) * self._random.uniform(0.8, 1)
 
-    def _prune(self) -> None:
-        self.app.certificates.prune(self.app.traefik.served_generations())
-
-    def _removals_of_leftovers(self) -> Iterator[tuple[str, Callable[[], object]]]:
-        """
-        Yield what removes the leftovers of killed workers, with a name for people.
-        """
-        yield "the removal of old tokens", self._forget_tokens
-        for issuer in self.app.issuers:
-            label = issuer.ca.label
-            yield f"the removal of old orders at {label}", issuer.pending_orders.remove_stale
-            yield f"the removal of unfinished files of {label}", issuer.client.remove_leftovers
-            if issuer.webroot:
-                remove = partial(issuer.webroot.remove_leftovers, self.app.tokens.all)
-                yield f"the removal of old answers to {label}", remove
-        yield "the removal of unfinished certificates", self.app.certificates.remove_leftovers
-        yield "the removal of unfinished files of Traefik", self.app.traefik.remove_leftovers
-
-    def _forget_tokens(self) -> None:
-        # A check of port 80 has a token for some seconds without the lock of its name.
-        before = self.app.clock() - timedelta(seconds=LEAST_AGE_SECONDS)
-        old = {
-            token: held.name
-            for token, held in self.app.tokens.all().items()
-            if held.expires - LIFETIME <= before
-        }
-        held = {name for name in set(old.values()) if self.app.locks.is_held(name)}
-        self.app.tokens.forget(*(token for token, name in old.items() if name not in held))
-
-    def _log_heartbeat(self) -> None:
-        earliest = self.app.agenda.earliest()
+    def _log_sign_of_life(self) -> None:
+        earliest = self._agenda.earliest()
         logger.info(
             "alive · %d names on the agenda · %s",
-            len(self.app.agenda),
-            f"next look {earliest:%Y-%m-%d %H:%M} UTC" if earliest else "waiting for requests",
+            len(self._agenda),
+            f"next check {earliest:%Y-%m-%d %H:%M} UTC" if earliest else "waiting for requests",
             extra={"event": "heartbeat"},
         )
+
+
+def delivery_loops(
+    notifier: Notifier, explain: Callable[[BaseException], CertworkerError | None]
+) -> list[Loop]:
+    """
+    Return a loop for each channel of *notifier*: a slow receiver does not delay the others.
+    """
+
+    def deliver(channel: str) -> float:
+        notifier.deliver(channel)
+        return DELIVERY_INTERVAL_SECONDS
+
+    return [
+        Loop(
+            f"notifications_{channel}",
+            partial(deliver, channel),
+            seconds=DELIVERY_SECONDS,
+            faults=Faults(f"the delivery of notifications by {channel}", explain),
+        )
+        for channel in notifier.channels
+    ]

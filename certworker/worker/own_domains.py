@@ -1,7 +1,8 @@
 """
-Requests the names of `_APP_DOMAIN` at the start: each as soon as its port 80 answers, none after the other.
+Requests a certificate for each name of `_APP_DOMAIN` at the start, as soon as its port 80 answers.
 
-An order before Traefik routes the challenge path would fail, and count.
+All names are probed at the same time. An order before Traefik routes the challenge path would fail, and would
+count against the limits of the CA.
 """
 
 from __future__ import annotations
@@ -10,188 +11,198 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 
-from certworker.app import App
 from certworker.challenges.challenge import Http01Challenge
 from certworker.challenges.solver import present
 from certworker.domains import normalize
 from certworker.errors import CertworkerError, printable
-from certworker.supervision import beat
+from certworker.issuance.issuer import Issuer
+from certworker.supervision import Faults, Loop, beat, unexplained
 
 logger = logging.getLogger(__name__)
 
-#: Traefik may need a moment to route the challenge path after `docker compose up`.
+#: Traefik may need some seconds to route the challenge path after `docker compose up`.
 PATIENCE_SECONDS = 60.0
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 5.0
 
-#: So many names are knocked for at a time; the others get their turn, or are requested when patience ends.
-KNOCKS_AT_A_TIME = 64
+#: Names that are probed at the same time. With more names, each batch is probed in turn.
+CONCURRENT_PROBES = 64
 
-#: So many names stand in the line that says what is waited for.
-MOST_NAMES_SHOWN = 10
+#: Names in one log line.
+MAX_NAMES_SHOWN = 10
 
 
 class OwnDomains:
     """
-    What is left to request of the names of `_APP_DOMAIN`.
+    The names of `_APP_DOMAIN` that are not yet requested.
 
     Args:
+        domains: The names as the variable has them.
+        issuer: Presents the answers that are probed.
+        private_names: Whether the CA certifies names of a private network.
         request: Puts a name on the queue.
-        knock: Returns whether an answer arrives at port 80 of its name.
-        stopping: Ends the wait.
-        patience_seconds: How long port 80 of a name is waited for.
+        is_reachable: Returns whether port 80 of a name gives an answer.
+        reject: Reports a name that no CA would certify.
+        explain: Returns the CertworkerError behind another library's exception, or None.
+        patience_seconds: How long to wait for port 80 of a name.
+
+    Attributes:
+        loop: The loop and its heartbeat. It ends when all names are requested.
     """
 
     def __init__(
         self,
-        app: App,
-        request: Callable[[tuple[str, ...]], object],
-        knock: Callable[[Http01Challenge], bool],
-        stopping: threading.Event,
+        domains: Sequence[str],
+        issuer: Issuer,
         *,
+        private_names: bool,
+        request: Callable[[tuple[str, ...]], object],
+        is_reachable: Callable[[Http01Challenge], bool],
+        reject: Callable[[str, CertworkerError], object],
+        explain: Callable[[BaseException], CertworkerError | None] = unexplained,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        self._app = app
+        self._issuer = issuer
+        self._private_names = private_names
         self._request = request
-        self._knock = knock
-        self._stopping = stopping
+        self._is_reachable = is_reachable
+        self._reject = reject
         self._patience = patience_seconds
-        #: As they were written.
-        self._unread = list(dict.fromkeys(app.settings.domains))
+        #: As the variable has them.
+        self._unread = list(dict.fromkeys(domains))
         self._waiting: list[str] = []
-        #: Their port 80 answers, or is not waited for any longer.
+        #: Their port 80 answers, or the wait for it is over.
         self._ready: list[str] = []
-        self._faults: list[Exception] = []
+        self._errors: list[Exception] = []
+        self.loop = Loop("own_domains", self.step, faults=Faults("the request of the own domains", explain))
 
     def step(self) -> None:
         """
-        Request all that is left.
+        Request all names that are left.
 
         Raises:
-            Exception: The first fault, after everything else was tried; the next call does the rest.
+            Exception: The first error, after all other names were tried; the next call does the rest.
         """
-        self._faults.clear()
-        for given in list(self._unread):
-            with self._noted():
-                self._read(given)
+        self._errors.clear()
+        for text in list(self._unread):
+            with self._errors_collected():
+                self._read(text)
         self._request_ready()
         with ExitStack() as stack:
-            self._wait(list(self._answers(stack)))
-        if self._faults:
-            raise self._faults[0]
+            self._wait(list(self._present_answers(stack)))
+        if self._errors:
+            raise self._errors[0]
 
     @contextmanager
-    def _noted(self) -> Iterator[None]:
-        # A fault with one name costs the others nothing.
+    def _errors_collected(self) -> Iterator[None]:
+        # An error with one name does not affect the others.
         try:
             yield
-        except Exception as fault:
-            self._faults.append(fault)
+        except Exception as error:
+            self._errors.append(error)
 
-    def _read(self, given: str) -> None:
+    def _read(self, text: str) -> None:
         try:
-            name = normalize(given, private=self._app.settings.authority.private_names)
+            name = normalize(text, private=self._private_names)
         except CertworkerError as failure:
-            # No job will ever meet it.
-            self._app.notifier.notify_failed(given, failure, None, self._app.clock())
+            # No job reports it.
+            self._reject(text, failure)
             logger.warning("_APP_DOMAIN %s", failure, extra={"code": failure.code})
         else:
             if name not in self._waiting:
                 self._waiting.append(name)
-        self._unread.remove(given)
+        self._unread.remove(text)
 
-    def _answers(self, stack: ExitStack) -> Iterator[Http01Challenge]:
+    def _present_answers(self, stack: ExitStack) -> Iterator[Http01Challenge]:
         """
-        Yield an answer for each name that is waited for, present until *stack* ends.
+        Yield an answer for each name in the wait, present until *stack* ends.
         """
-        issuer = self._app.issuers[0]
         for name in list(self._waiting):
             token = secrets.token_urlsafe(24)
             try:
-                answer = Http01Challenge(name, token, f"{token}.{issuer.client.thumbprint}")
-                stack.enter_context(present([answer], issuer.solvers))
+                answer = Http01Challenge(name, token, f"{token}.{self._issuer.client.thumbprint}")
+                stack.enter_context(present([answer], self._issuer.solvers))
             except CertworkerError as failure:
-                # Its job reports that as well, with the next attempt.
+                # The job reports it as well, with the next attempt.
                 logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
-                self._is_ready(name)
-            except Exception as fault:
-                self._faults.append(fault)
+                self._end_wait(name)
+            except Exception as error:
+                self._errors.append(error)
             else:
                 yield answer
         self._request_ready()
 
     def _wait(self, answers: list[Http01Challenge]) -> None:
-        deadline, pause, told = time.monotonic() + self._patience, FIRST_PAUSE_SECONDS, False
-        while answers and not self._stopping.is_set():
+        deadline, pause, logged = time.monotonic() + self._patience, FIRST_PAUSE_SECONDS, False
+        while answers and not self.loop.stopping.is_set():
             beat()
-            answered = self._knocked(answers[:KNOCKS_AT_A_TIME])
-            for answer in answered:
-                self._is_ready(answer.name)
+            batch, others = answers[:CONCURRENT_PROBES], answers[CONCURRENT_PROBES:]
+            reachable = self._probe(batch)
+            for answer in reachable:
+                self._end_wait(answer.name)
             self._request_ready()
-            # Those that did not answer go to the end.
-            answers = [*answers[KNOCKS_AT_A_TIME:], *answers[:KNOCKS_AT_A_TIME]]
-            answers = [answer for answer in answers if answer not in answered]
-            if answers and not told:
-                told = True
+            answers = [*others, *(answer for answer in batch if answer not in reachable)]
+            if answers and not logged:
+                logged = True
                 logger.info(
                     "waiting up to %.0f s until port 80 answers for %s",
                     self._patience,
-                    _listed([answer.name for answer in answers]),
+                    _joined([answer.name for answer in answers]),
                     extra={"event": "start"},
                 )
             if answers and time.monotonic() > deadline:
                 self._give_up(answer.name for answer in answers)
                 return
             if answers:
-                self._stopping.wait(min(pause, max(0.0, deadline - time.monotonic())))
+                self.loop.stopping.wait(min(pause, max(0.0, deadline - time.monotonic())))
                 pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
 
-    def _knocked(self, answers: list[Http01Challenge]) -> list[Http01Challenge]:
+    def _probe(self, answers: list[Http01Challenge]) -> list[Http01Challenge]:
         """
-        Knock for all *answers* at the same time, and return those that arrived.
+        Probe all *answers* at the same time; return those that are reachable.
         """
-        arrived: list[Http01Challenge] = []
+        reachable: list[Http01Challenge] = []
 
-        def knock(answer: Http01Challenge) -> None:
-            with self._noted():
-                if self._knock(answer):
-                    arrived.append(answer)
+        def probe(answer: Http01Challenge) -> None:
+            with self._errors_collected():
+                if self._is_reachable(answer):
+                    reachable.append(answer)
 
-        # Those of an executor would keep a program alive that is to end.
-        threads = [threading.Thread(target=knock, args=(each,), daemon=True) for each in answers]
+        # Not an executor: its threads would delay the end of the process.
+        threads = [threading.Thread(target=probe, args=(answer,), daemon=True) for answer in answers]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        return arrived
+        return reachable
 
     def _give_up(self, names: Iterable[str]) -> None:
         for name in names:
             logger.warning(
-                "port 80 did not answer within %.0f s; the CA is asked all the same",
+                "port 80 did not answer within %.0f s; requesting the certificate anyway",
                 self._patience,
                 extra={"domain": name},
             )
-            self._is_ready(name)
+            self._end_wait(name)
         self._request_ready()
 
-    def _is_ready(self, name: str) -> None:
+    def _end_wait(self, name: str) -> None:
         self._waiting.remove(name)
         self._ready.append(name)
 
     def _request_ready(self) -> None:
         for name in list(self._ready):
-            with self._noted():
+            with self._errors_collected():
                 self._request((name,))
                 self._ready.remove(name)
 
 
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(printable(name, 253) for name in islice(names, MOST_NAMES_SHOWN))
-    more = len(names) - MOST_NAMES_SHOWN
+def _joined(names: list[str]) -> str:
+    shown = ", ".join(printable(name, 253) for name in islice(names, MAX_NAMES_SHOWN))
+    more = len(names) - MAX_NAMES_SHOWN
     return f"{shown} and {more} more" if more > 0 else shown

@@ -58,4 +58,4 @@ class TestWork:
 
             assert "POST /containers/shop/kill?signal=HUP" in engine.asked
             assert 0 == worker.terminate()
-        assert "request asked for through the queue by: the label of the container shop" in story
+        assert "certificate requested by the label of the container shop" in story

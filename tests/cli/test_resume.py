@@ -43,7 +43,7 @@ class TestResume:
         assert 1 == sum(asked.kind == "newOrder" for asked in door_authority.requests)
 
         assert 0 == worker.command("resume", NAME).returncode
-        worker.wait_for_line(r"request asked for through the queue by: certworker resume \(uid \d+ on ")
+        worker.wait_for_line(r"certificate requested by certworker resume \(uid \d+ on ")
         worker.wait_for_line(f"{NAME}.*certificate issued")
 
     def test_a_pending_order_is_dropped(

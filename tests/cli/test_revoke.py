@@ -58,7 +58,7 @@ class TestRevoke:
         assert [(NAME,)] == revocations(door_authority)
         after = wait_until(lambda: another(volume, before), lambda: worker.log)
         assert before.certificate.key.pem != after.certificate.key.pem
-        worker.wait_for_line(r"force asked for through the queue by: certworker revoke \(uid \d+ on ")
+        worker.wait_for_line(r"forced issuance requested by certworker revoke \(uid \d+ on ")
 
     def test_or_the_name_is_taken_out_of_service(
         self, worker: WorkerProcess, volume: CertificateStore, door_authority: DevelopmentAuthority
@@ -70,7 +70,7 @@ class TestRevoke:
 
         assert 0 == ended.returncode, ended.stderr
         assert [(NAME,)] == revocations(door_authority)
-        worker.wait_for_line(r"removal asked for through the queue by: certworker revoke \(uid \d+ on ")
+        worker.wait_for_line(r"removal requested by certworker revoke \(uid \d+ on ")
         worker.wait_for_line("taken out of service")
         assert volume.current(NAME) is None
 

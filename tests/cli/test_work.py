@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from certworker.cli.work import report_thread, work
+from certworker.cli.work import log_thread_exception, work
 from certworker.errors import Interrupted
 from certworker.preflight.settling import SETTLING_SECONDS
 from certworker.settings import load
@@ -267,7 +267,7 @@ class TestThreads:
         def fail() -> None:
             raise error
 
-        monkeypatch.setattr(threading, "excepthook", report_thread)
+        monkeypatch.setattr(threading, "excepthook", log_thread_exception)
         thread = threading.Thread(target=fail, name="the-job")
         thread.start()
         thread.join()

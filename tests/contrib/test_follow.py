@@ -14,7 +14,7 @@ from redis import Redis
 
 from certworker.app import App
 from certworker.errors.fs import VolumeLocked
-from certworker.worker.tasks import build_tasks
+from certworker.runtime import build_tasks
 from tests.servers.redis import RedisServer
 from tests.worker.sample_tasks import eventually
 

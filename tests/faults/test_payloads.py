@@ -30,8 +30,8 @@ from certworker.acme.transport import Reply, Transport
 from certworker.certificates import Certificate, PrivateKey
 from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
+from certworker.runtime import build_tasks
 from certworker.worker.job_class import job_class_for
-from certworker.worker.tasks import build_tasks
 from tests.app_fixture import open_app
 
 COUNT = 10_000

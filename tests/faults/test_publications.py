@@ -21,9 +21,9 @@ from certworker.app import App
 from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.ratelimits.budget import BUDGET
+from certworker.runtime import build_tasks
 from certworker.storage.certificate_store import CertificateStore
 from certworker.traefik.config import TraefikConfig
-from certworker.worker.tasks import build_tasks
 from tests.app_fixture import environment, open_app
 from tests.faults.service import NAME, in_service
 from tests.servers.redis import RedisServer

@@ -13,9 +13,9 @@ from redis import Redis
 
 from certworker.app import App
 from certworker.errors import CertworkerError
+from certworker.runtime import build_tasks
 from certworker.state.events import EVENTS
 from certworker.state.history import HistoryEntry
-from certworker.worker.tasks import build_tasks
 
 NAME = "shop.localhost"
 

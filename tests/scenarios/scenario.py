@@ -22,8 +22,8 @@ from certworker.app import App
 from certworker.devca.faults import Fault
 from certworker.doctor.report import examine
 from certworker.errors import CertworkerError
+from certworker.runtime import build_tasks
 from certworker.supervision import Heartbeats
-from certworker.worker.tasks import build_tasks
 from certworker.worker.worker import run
 from tests.scenarios.worlds import Stage
 from tests.servers.worker import PATIENCE_SECONDS, wait_until

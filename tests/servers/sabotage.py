@@ -25,7 +25,7 @@ STEPS = {
     "scheduler": "certworker.worker.scheduler _Mover.enqueue_scheduled_jobs",
     "job_leases": "certworker.worker.recovery Recovery.sweep",
     "leases": "certworker.state.locks DomainLocks._renew_all",
-    "maintenance": "certworker.worker.maintenance MaintenanceLoop._check_agenda",
+    "maintenance": "certworker.worker.maintenance AgendaCheck.run",
     "appwrite": "certworker.integrations.appwrite.consumer Consumer._pass",
     "notifications_hook": "certworker.notify.notifier Notifier.deliver",
     "history": "certworker.state.history History.flush",
@@ -39,13 +39,13 @@ STEPS = {
 #: The same of the loops that end when their work at the start is done.
 STEPS_AT_THE_START = {
     "own_domains": "certworker.worker.own_domains OwnDomains.step",
-    "machine_check": "certworker.cli.work _check_machine",
+    "machine_check": "certworker.runtime _check_machine",
 }
 
 #: Pauses between two steps, of which the production's are minutes.
 PAUSES = (
-    "certworker.worker.maintenance LOOKS_FOR_THE_AGENDA_EVERY_SECONDS",
-    "certworker.worker.maintenance PAUSE_BETWEEN_DELIVERIES_SECONDS",
+    "certworker.worker.maintenance AGENDA_CHECK_SECONDS",
+    "certworker.worker.maintenance DELIVERY_INTERVAL_SECONDS",
     "certworker.observability.history_writer PAUSE_SECONDS",
     "certworker.integrations.docker.reloader PAUSE_WITHOUT_A_CHANGE_SECONDS",
     "certworker.traefik.deployment_check PAUSE_WITHOUT_ANY_SECONDS",

@@ -1,0 +1,319 @@
+"""
+The second half of the composition root: builds, starts and stops the loops and servers of a worker.
+
+The components come from :mod:`certworker.app`. Here they get their threads: HTTP servers, scheduler,
+maintenance, Appwrite consumer, label watcher, reloads, deployment check, notifications and health.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, suppress
+from functools import partial
+from random import Random
+from threading import Event
+from typing import Any
+
+from redis.exceptions import RedisError
+
+from certworker.app import App, build_app
+from certworker.challenges.challenge import Http01Challenge
+from certworker.doctor.machine import log_findings, machine
+from certworker.doctor.network import probe_directories
+from certworker.errors import CertworkerError
+from certworker.http import HttpServer
+from certworker.integrations.appwrite.consumer import Consumer
+from certworker.integrations.appwrite.translator import Translator
+from certworker.integrations.docker.client import DockerClient
+from certworker.integrations.docker.label_watcher import LabelWatcher
+from certworker.integrations.docker.reloader import LABEL, Reloader
+from certworker.job_slot import MAX_RELEASED
+from certworker.observability.history_handler import HistoryLogHandler
+from certworker.observability.history_writer import HistoryWriter
+from certworker.preflight.checkers import build_resolver, verify
+from certworker.preflight.port80.check import answers
+from certworker.preflight.settling import Settling
+from certworker.redis.client import connect
+from certworker.redis.failures import explainer
+from certworker.redis.health import wait_for_redis
+from certworker.settings import CaChoice, Settings
+from certworker.state.configuration import has_changed
+from certworker.supervision import Heartbeats, Loop, stop_all
+from certworker.traefik.deployment_check import DeploymentCheck
+from certworker.validity import now_in_utc
+from certworker.version import __version__
+from certworker.worker.cpu_affinity import pin_to_one_cpu
+from certworker.worker.health import Health
+from certworker.worker.job_report import JobReporter
+from certworker.worker.leftovers import Leftovers
+from certworker.worker.maintenance import MaintenanceLoop, delivery_loops
+from certworker.worker.own_domains import OwnDomains
+from certworker.worker.producer import ISSUE, queue_length, request_certificate, wake_at
+from certworker.worker.scheduler import Scheduler
+from certworker.worker.signals import stop_on_signals
+from certworker.worker.tasks import Tasks
+from certworker.worker.worker import run
+
+logger = logging.getLogger(__name__)
+
+#: Connections of the loops and of the HTTP servers, beside those of the jobs.
+CONNECTIONS_OF_LOOPS = 32
+
+Functions = Mapping[str, Callable[..., object]]
+
+
+def run_worker(settings: Settings, *, lease_seconds: int) -> int:
+    """
+    Run a worker until SIGTERM; return its exit code.
+
+    Args:
+        settings: Read from the environment.
+        lease_seconds: How long the names and jobs of a killed worker stay locked.
+
+    Raises:
+        CertworkerError: The worker cannot run with this Redis, or an address is in use.
+    """
+    pin_to_one_cpu(Random())
+    jobs = settings.concurrency + MAX_RELEASED
+    connection = connect(settings.redis, connections=2 * jobs + CONNECTIONS_OF_LOOPS)
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_on_signals())
+        if not wait_for_redis(connection, stop):
+            return 0
+        app = build_app(
+            settings,
+            connection,
+            directory_of=partial(_directory_url, settings, stack),
+            wake=partial(wake_at, connection),
+            lease_seconds=lease_seconds,
+            settling=Settling(stop),
+        )
+        return _serve(app, stop, stack, lease_seconds)
+
+
+def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
+    settings, connection, heartbeats = app.settings, app.connection, Heartbeats()
+    stack.callback(app.locks.release_all)
+    history = stack.enter_context(HistoryWriter(app.history))
+    logging.getLogger("certworker").addHandler(HistoryLogHandler(history.append))
+    scheduler = Scheduler(connection)
+    stack.callback(scheduler.stop)
+    health = Health(connection, heartbeats, scheduler.alive)
+    stack.callback(health.stop)
+    servers = _start_servers(app, health, stack)
+    own_domains = build_own_domains(app)
+    maintenance = build_maintenance(app, own_domains.loop)
+    deliveries = delivery_loops(app.notifier, explainer(connection))
+    stack.callback(stop_all, [maintenance.loop, own_domains.loop, *deliveries])
+    consumer = _build_consumer(app)
+    stack.callback(consumer.stop)
+    labels = _build_label_watcher(app)
+    stack.callback(labels.stop)
+    machine_check = Loop("machine_check", partial(_check_machine, app))
+    functions, after_issuance = _start_after_issuance(app, stack)
+    loops = [app.locks.loop, history.loop, scheduler.loop, health.loop, consumer.loop, labels.loop]
+    loops += [maintenance.loop, own_domains.loop, *deliveries, machine_check, *after_issuance]
+    loops += [server.loop for server in servers]
+    heartbeats.add(*(loop.heartbeat for loop in loops))
+    app.metrics.watch_loops(heartbeats)
+    health.loop.start()
+
+    def start_loops() -> None:
+        scheduler.start()
+        consumer.start()
+        if settings.docker_labels:
+            labels.start()
+        maintenance.loop.start()
+        for loop in (*deliveries, machine_check):
+            loop.start()
+        _log_ready(app)
+
+    return run(
+        connection,
+        functions,
+        slots=settings.concurrency,
+        heartbeats=heartbeats,
+        private_names=settings.authority.private_names,
+        clock=app.clock,
+        stop=stop,
+        lease_seconds=lease_seconds,
+        on_ready=start_loops,
+    )
+
+
+def build_tasks(app: App) -> Mapping[str, Callable[..., dict[str, Any]]]:
+    """
+    Build the functions that a job may name.
+    """
+    explain = explainer(app.connection)
+    reporter = JobReporter(
+        *(app.notifier, app.events, app.metrics, app.agenda, app.records, app.clock, explain)
+    )
+    private_names = app.settings.authority.private_names
+    return Tasks(
+        *(app.issuance, app.removal, app.reconciler, app.locks, reporter, private_names, explain)
+    ).functions()
+
+
+def build_own_domains(app: App) -> OwnDomains:
+    """
+    Build the requests for the names of `_APP_DOMAIN`.
+    """
+    settings = app.settings
+    look_up = build_resolver(settings).look_up
+
+    def is_reachable(answer: Http01Challenge) -> bool:
+        return answers(answer, settings, look_up)
+
+    def reject(domain: str, failure: CertworkerError) -> None:
+        app.notifier.notify_failed(domain, failure, None, app.clock())
+
+    return OwnDomains(
+        settings.domains,
+        app.issuers[0],
+        private_names=settings.authority.private_names,
+        request=partial(request_certificate, connection=app.connection),
+        is_reachable=is_reachable,
+        reject=reject,
+        explain=explainer(app.connection),
+    )
+
+
+def build_maintenance(app: App, own_domains: Loop) -> MaintenanceLoop:
+    """
+    Build the maintenance loop; it starts the loop *own_domains*.
+    """
+    return MaintenanceLoop(
+        leftovers=Leftovers(app.issuers, app.tokens, app.locks, app.certificates, app.traefik, app.clock),
+        repair=app.repair,
+        reconciler=app.reconciler,
+        expiry_alerts=app.expiry_alerts,
+        agenda=app.agenda,
+        certificates=app.certificates,
+        traefik=app.traefik,
+        request_own_domains=own_domains.start,
+        settings_changed=partial(has_changed, app.connection, app.settings.fingerprint),
+        clock=app.clock,
+        random=app.random,
+        explain=explainer(app.connection),
+    )
+
+
+def _build_consumer(app: App) -> Consumer:
+    settings, connection = app.settings, app.connection
+    translator = Translator(
+        request=lambda name, force: request_certificate(
+            name, force=force, by="Appwrite's core" if force else None, connection=connection
+        ),
+        verify=partial(verify, app.preflight),
+        unverified=lambda name, failure: app.events.publish((name,), "failed", failure),
+        private_names=settings.authority.private_names,
+    )
+    return Consumer(connection, settings.appwrite_queue, settings.appwrite, translator)
+
+
+def _build_label_watcher(app: App) -> LabelWatcher:
+    settings, connection = app.settings, app.connection
+    return LabelWatcher(
+        DockerClient(settings.docker_host),
+        lambda name, by: request_certificate(name, by=by, connection=connection),
+        private_names=settings.authority.private_names,
+        explain=explainer(connection),
+    )
+
+
+def _directory_url(settings: Settings, stack: ExitStack, choice: CaChoice) -> str:
+    if choice.directory_url:
+        return choice.directory_url
+    from certworker.devca.authority import DevelopmentAuthority
+
+    authority = stack.enter_context(
+        DevelopmentAuthority(
+            settings.state_dir / "development",
+            http01_port=settings.http01_port,
+            # Only the embedded CA connects to port 80 of the loopback interface.
+            local_port=settings.http_address.port if settings.http_address else None,
+            clock=now_in_utc,
+        )
+    )
+    logger.info(
+        "using the embedded development CA; to trust it, import %s into your browser", authority.root_path
+    )
+    return authority.directory_url
+
+
+def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, list[Loop]]:
+    """
+    Start the components that act after an issuance; return the functions of jobs, which call them, and their
+    loops.
+    """
+    functions, settings = build_tasks(app), app.settings
+    issue, loops = functions[ISSUE], list[Loop]()
+    if settings.reloads or settings.docker_labels:
+        containers = DockerClient(settings.docker_host)
+        labelled = partial(containers.running, LABEL) if settings.docker_labels else list
+        reloader = Reloader(settings.reloads, containers.reload, labelled)
+        reloader.start()
+        loops.append(reloader.loop)
+        stack.callback(reloader.stop)
+        issue = reloader.after(issue)
+    if settings.proxy_address:
+        deployment_check = DeploymentCheck(
+            app.certificates,
+            app.traefik,
+            settings.proxy_address,
+            demanded="proxy_address" in settings.model_fields_set,
+            write=partial(_record_deployment, app),
+        )
+        deployment_check.start()
+        loops.append(deployment_check.loop)
+        stack.callback(deployment_check.stop)
+        issue = deployment_check.after(issue)
+    return {**functions, ISSUE: issue}, loops
+
+
+def _record_deployment(app: App, name: str, failure: CertworkerError | None) -> None:
+    # The log has it as well, and the deployment check repeats it after a day.
+    with suppress(CertworkerError, RedisError):
+        if not app.certificates.metadata(name):
+            return
+        if failure:
+            app.notifier.notify_failed(name, failure, None, app.clock())
+        else:
+            app.notifier.notify_recovered(name, app.clock())
+
+
+def _check_machine(app: App) -> None:
+    directories = probe_directories([(issuer.ca, issuer.client) for issuer in app.issuers])
+    log_findings(machine(app.settings, directories))
+
+
+def _start_servers(app: App, health: Health, stack: ExitStack) -> list[HttpServer]:
+    challenges, metrics = app.settings.http_address, app.settings.metrics_address
+    servers = []
+    for address in filter(None, dict.fromkeys((challenges, metrics))):
+        server = HttpServer(
+            address,
+            answer=app.responder.answer if address == challenges else None,
+            healthy=health.report,
+            metrics=app.metrics.render if address == metrics else None,
+            explain=explainer(app.connection),
+            name="responder" if address == challenges else "metrics",
+        )
+        server.start()
+        stack.callback(server.stop)
+        servers.append(server)
+    return servers
+
+
+def _log_ready(app: App) -> None:
+    earliest = app.agenda.earliest()
+    logger.info(
+        'certworker %s ready · %s · queue "certificates" (%d waiting) · %s',
+        __version__,
+        ", then ".join(choice.title for choice in app.settings.authorities),
+        queue_length(app.connection),
+        f"next check {earliest:%Y-%m-%d %H:%M} UTC" if earliest else "waiting for requests",
+        extra={"event": "start"},
+    )

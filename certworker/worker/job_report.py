@@ -1,0 +1,198 @@
+"""
+Reports how a job ended: the last line of its log, a notification, an event and a metric.
+
+A report that fails is logged. It changes neither the other reports nor the outcome of the job.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import Any, TypeVar
+
+from certworker.errors import CertworkerError, Retry, printable
+from certworker.issuance.service import Outcome
+from certworker.notify.notifier import Notifier
+from certworker.observability.event_publisher import EventPublisher
+from certworker.observability.metrics import Metrics
+from certworker.renewal.agenda import Agenda
+from certworker.state.domain_records import DomainRecords
+from certworker.supervision import optional
+
+logger = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class JobReporter:
+    """
+    The receivers of the reports.
+
+    Attributes:
+        explain: Returns the CertworkerError behind another library's exception, or None.
+    """
+
+    notifier: Notifier
+    events: EventPublisher
+    metrics: Metrics
+    agenda: Agenda
+    records: DomainRecords
+    clock: Callable[[], datetime]
+    explain: Callable[[BaseException], CertworkerError | None]
+
+    def begin(self) -> JobReport:
+        """
+        Return the report of a job that starts now.
+        """
+        return JobReport(self)
+
+
+class JobReport:
+    """
+    The report of one job.
+    """
+
+    def __init__(self, reporter: JobReporter) -> None:
+        self._to = reporter
+        self._started = time.monotonic()
+
+    def issued(self, outcome: Outcome) -> dict[str, Any]:
+        """
+        Report that a certificate was issued or is still valid; return the result of the job.
+        """
+        metadata, seconds = outcome.metadata, time.monotonic() - self._started
+        logger.info(
+            "certificate issued" if outcome.state == "issued" else "certificate valid, nothing to do",
+            extra=log_fields(
+                metadata.names[0],
+                "issued" if outcome.state == "issued" else "skipped",
+                fields={
+                    "duration_s": round(seconds, 3),
+                    "serial": metadata.serial,
+                    "issuer": metadata.issuer,
+                    "not_before": metadata.not_before,
+                    "not_after": metadata.not_after,
+                    "next_check": outcome.next_check,
+                },
+            ),
+        )
+        notify = partial(self._to.notifier.notify_recovered, metadata.names[0], self._to.clock())
+        self.optional("the notification", notify, None)
+        self.count(outcome.state, "")
+        return self.result(metadata.names, outcome.state)
+
+    def removed(self, names: tuple[str, ...], *, known: bool) -> dict[str, Any]:
+        """
+        Report that *names* are out of service; return the result of the job.
+        """
+        self.count("removed", "")
+        return self.result(names, "removed" if known else "unknown")
+
+    def not_removed(self, failure: CertworkerError) -> None:
+        """
+        Report the *failure* of a removal.
+        """
+        logger.warning("not removed: %s", failure, extra=log_fields(None, "failed", code=failure.code))
+        self.count("failed", failure.code)
+
+    def skipped(self, names: tuple[str, ...], failure: CertworkerError) -> dict[str, Any]:
+        """
+        Report that another job issues for one of *names*; return the result of the job.
+        """
+        logger.info("%s", failure.message, extra=log_fields(names[0], "skipped", code=failure.code))
+        self.count("skipped", failure.code)
+        return {"state": "waiting", "names": names, **failure.as_json()}
+
+    def waiting(self, names: tuple[str, ...], failure: CertworkerError) -> dict[str, Any]:
+        """
+        Report that *names* wait for the time in *failure*; return the result of the job.
+        """
+        planned = partial(self._to.agenda.next_check, names[0])
+        next_attempt = self.optional("the time of the next attempt", planned, None)
+        logger.warning(
+            "waiting: %s",
+            failure,
+            extra=log_fields(
+                names[0],
+                "waiting",
+                code=failure.code,
+                fields={**failure.as_json(), "next_attempt": next_attempt},
+            ),
+        )
+        self.count("waiting", failure.code)
+        return self.result(names, "waiting", failure)
+
+    def failed(self, names: tuple[str, ...], failure: CertworkerError) -> None:
+        """
+        Report that the job ended with *failure*.
+
+        Args:
+            names: The normalized names; none if the request was rejected, for its names are not trusted.
+            failure: The cause.
+        """
+        name, record = names[0] if names else None, None
+        if name is not None:
+            record = self.optional("the record", partial(self._to.records.read, name), None)
+        attempt, next_attempt = (record.attempts, record.next_check) if record else (None, None)
+        if name is not None:
+            notify = partial(self._to.notifier.notify_failed, name, failure, next_attempt, self._to.clock())
+            self.optional("the notification", notify, None)
+        level = logging.ERROR if failure.retry is Retry.CA else logging.WARNING
+        if failure.problem:
+            logger.log(
+                level,
+                'the CA reported: %s "%s"',
+                printable(failure.problem.get("type")),
+                printable(failure.problem.get("detail")),
+                extra=log_fields(name, "failed", code=failure.code),
+            )
+        logger.log(
+            level,
+            "certificate not issued: %s",
+            failure,
+            extra=log_fields(
+                name,
+                "failed",
+                code=failure.code,
+                fields={**failure.as_json(), "attempt": attempt, "next_attempt": next_attempt},
+            ),
+        )
+        if names:
+            self.result(names, "failed", failure)
+        self.count("failed", failure.code)
+
+    def result(
+        self, names: tuple[str, ...], state: str, failure: CertworkerError | None = None
+    ) -> dict[str, Any]:
+        """
+        Publish the outcome as an event; return it as the result of the job.
+        """
+        minimal: dict[str, Any] = {"state": state, "name": names[0], "names": list(names)}
+        minimal |= failure.as_json() if failure else {"code": "", "message": "", "remedy": ""}
+        publish = partial(self._to.events.publish, names, state, failure)
+        return self.optional("the event", publish, minimal)
+
+    def count(self, outcome: str, code: str) -> None:
+        """
+        Count the job in the metrics, with its duration.
+        """
+        count = partial(self._to.metrics.job, outcome, code, time.monotonic() - self._started)
+        self.optional("the metric", count, None)
+
+    def optional(self, subject: str, step: Callable[[], Result], otherwise: Result) -> Result:
+        """
+        Return the result of *step*; log its failure and return *otherwise* if it fails.
+        """
+        return optional(subject, step, otherwise, self._to.explain)
+
+
+def log_fields(name: str | None, event: str, **more: object) -> dict[str, object]:
+    """
+    Return the fields of a log line about *name*.
+    """
+    return {"domain": name, "event": event, **more}

@@ -1,0 +1,32 @@
+"""
+The loops and servers of a worker.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import ExitStack
+from dataclasses import replace
+
+from certworker.app import App
+from certworker.runtime import _start_after_issuance, build_tasks
+
+
+class TestFunctions:
+    def test_jobs_may_name_three(self, app: App) -> None:
+        """
+        The wire format has these names.
+        """
+        assert {"certworker.issue", "certworker.remove", "certworker.look"} == set(build_tasks(app))
+
+    def test_without_proxy_and_reloads_nothing_follows_an_issuance(self, app: App) -> None:
+        """
+        Then no thread is started.
+        """
+        settings = app.settings.model_copy(update={"proxy_address": None})
+        threads = threading.active_count()
+        with ExitStack() as stack:
+            functions, loops = _start_after_issuance(replace(app, settings=settings), stack)
+
+        assert ([], threads) == (loops, threading.active_count())
+        assert set(build_tasks(app)) == set(functions)

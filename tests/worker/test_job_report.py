@@ -1,0 +1,122 @@
+"""
+The reports of a job that has ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from certworker.app import App
+from certworker.devca.authority import DevelopmentAuthority
+from certworker.issuance.service import CertificateIssuance, Outcome
+from certworker.notify.notifier import Notifier
+from certworker.runtime import build_tasks
+from certworker.settings import load
+from certworker.state.domain_records import RECORDS
+from certworker.state.events import EVENTS
+from certworker.state.history import HISTORY
+from certworker.state.outbox import NOTIFIED, OUTBOX
+from tests.app_fixture import open_app
+from tests.servers.redis import RedisServer
+
+NAME = "shop.localhost"
+MAIL = {"_APP_SMTP_HOST": "127.0.0.1", "_APP_EMAIL_CERTIFICATES": "ops@shop.dev"}
+
+
+def issue(app: App) -> dict[str, Any]:
+    """
+    Call the registered function as a job would.
+    """
+    return build_tasks(app)["certworker.issue"](domain=NAME)
+
+
+class Broken:
+    """
+    A function that fails.
+    """
+
+    def __call__(self, *_: object, **__: object) -> Any:
+        """
+        Fail.
+        """
+        raise TypeError("odd")
+
+
+class IssuanceWithAccident:
+    """
+    The issuance, followed by an accident.
+    """
+
+    def __init__(self, issuance: CertificateIssuance, accident: Callable[[], object]) -> None:
+        self.attempts = issuance.attempts
+        self._issuance = issuance
+        self._accident = accident
+
+    def issue(self, *names: Any, **options: Any) -> Outcome:
+        """
+        Issue, then cause the accident.
+        """
+        outcome = self._issuance.issue(*names, **options)
+        self._accident()
+        return outcome
+
+
+def with_accident(app: App, accident: Callable[[], object]) -> App:
+    """
+    Return *app*, in which *accident* is called after each issuance.
+    """
+    return replace(app, issuance=IssuanceWithAccident(app.issuance, accident))  # type: ignore[arg-type]
+
+
+class TestFailedReports:
+    """
+    A report that fails does not change the outcome of the job.
+    """
+
+    def test_a_redis_that_fails_after_the_issuance_fails_no_job(
+        self, tmp_path: Path, own_redis: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+    ) -> None:
+        """
+        The certificate is in service, and the result is `issued`.
+        """
+        url = door_authority.directory_url
+        with own_redis.client() as connection, open_app(tmp_path, connection, url, http_port) as app:
+            result = issue(with_accident(app, own_redis.kill))
+
+        assert ("issued", NAME, [NAME]) == (result["state"], result["name"], result["names"])
+        assert app.certificates.metadata(NAME)
+
+    @pytest.mark.parametrize(
+        "key", [EVENTS, HISTORY + NAME, NOTIFIED + NAME, f"{OUTBOX}mail", RECORDS + NAME, "certworker:agenda"]
+    )
+    def test_a_key_of_another_type_fails_no_job(self, app: App, key: str) -> None:
+        """
+        Every program with access to Redis can write one.
+        """
+        notifier = Notifier.of(load(MAIL), app.connection, lambda _: None)
+
+        def spoil() -> None:
+            app.connection.delete(key)
+            app.connection.set(key, "of another type")
+
+        result = issue(with_accident(replace(app, notifier=notifier), spoil))
+
+        assert "issued" == result["state"]
+
+    def test_an_unexpected_error_in_a_report_fails_no_job(
+        self, app: App, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The log has its traceback.
+        """
+        notifier: Any = Notifier.of(load(MAIL), app.connection, lambda _: None)
+        notifier.notify_recovered = Broken()
+        result = issue(replace(app, notifier=notifier))
+
+        assert "issued" == result["state"]
+        assert ["worker.unexpected"] == [line.code for line in caplog.records if line.exc_info]  # type: ignore[attr-defined]
