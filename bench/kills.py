@@ -133,7 +133,7 @@ def _site(place: Path) -> Iterator[Site]:
         redis = stack.enter_context(redis_server(place / "redis"))
         challenges = stack.enter_context(ChallengeServer(webroot))
         authority = stack.enter_context(development_authority(place, http01_port=challenges.port))
-        authority.misbehaviour.slow_seconds = {"finalize": SIGNING_SECONDS}
+        authority.faults.slow_seconds = {"finalize": SIGNING_SECONDS}
         connection = stack.enter_context(redis.client())
         workers = stack.enter_context(
             two_workers(

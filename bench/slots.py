@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.figures import Figure, progress
 from bench.memory import tree_bytes
 from bench.worlds import PATIENCE_SECONDS, worker
-from certworker.devca.authority import DevelopmentAuthority
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.ports import free_port
 
 TITLE = "64 slots at a slow CA"
@@ -31,13 +31,13 @@ def measure(place: Path) -> list[Figure]:
     """
     http_port = free_port()
     with (
-        DevelopmentAuthority(place / "authority", http01_port=http_port) as authority,
+        FaultyAuthority(place / "authority", http01_port=http_port) as authority,
         worker(
             place, directory_url=authority.directory_url, http_port=http_port, slots=len(NAMES)
         ) as certworker,
     ):
         idle = tree_bytes(certworker.process.pid)
-        authority.misbehaviour.validation_seconds = VALIDATION_SECONDS
+        authority.faults.validation_seconds = VALIDATION_SECONDS
         progress(f"{TITLE}: waiting for all to be taken")
         certworker.request(NAMES)
         _wait_until_all_wait(authority)
@@ -52,7 +52,7 @@ def measure(place: Path) -> list[Figure]:
     ]
 
 
-def _wait_until_all_wait(authority: DevelopmentAuthority) -> None:
+def _wait_until_all_wait(authority: FaultyAuthority) -> None:
     deadline = time.monotonic() + min(VALIDATION_SECONDS, PATIENCE_SECONDS)
     told: set[str] = set()
     while not told.issuperset(NAMES):

@@ -15,11 +15,11 @@ import redis
 from hypothesis import HealthCheck, settings
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.redis.client import connect
 from certworker.redis.url import RedisURL
 from tests.app_fixture import open_app
 from tests.servers.development import ChallengeServer, development_authority
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.pebble import Pebble
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
@@ -81,7 +81,7 @@ def challenge_server() -> Iterator[ChallengeServer]:
 
 
 @pytest.fixture
-def authority(tmp_path: Path, challenge_server: ChallengeServer) -> Iterator[DevelopmentAuthority]:
+def authority(tmp_path: Path, challenge_server: ChallengeServer) -> Iterator[FaultyAuthority]:
     """
     The development CA, started; names under `.localhost` are validated at `challenge_server`.
     """
@@ -120,7 +120,7 @@ def http_port() -> int:
 
 
 @pytest.fixture
-def door_authority(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthority]:
+def door_authority(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
     """
     The development CA, started; it looks for answers at the door on `http_port`.
     """
@@ -130,7 +130,7 @@ def door_authority(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthor
 
 @pytest.fixture
 def app(
-    tmp_path: Path, connection: redis.Redis, door_authority: DevelopmentAuthority, http_port: int
+    tmp_path: Path, connection: redis.Redis, door_authority: FaultyAuthority, http_port: int
 ) -> Iterator[App]:
     """
     A whole house that orders from `door_authority`.

@@ -11,10 +11,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from certworker.devca.authority import DevelopmentAuthority
 from tests.app_fixture import environment
 from tests.documentation import WITH_A_TEST_OF_ITS_OWN, pages, short
 from tests.servers.development import development_authority
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.mail import MailReceiver
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
@@ -110,9 +110,7 @@ def run(block: str, place: Path, server: RedisServer) -> str:
     return printed.replace(str(place), "/storage")
 
 
-def variables(
-    place: Path, server: RedisServer, authority: DevelopmentAuthority, http_port: int
-) -> dict[str, str]:
+def variables(place: Path, server: RedisServer, authority: FaultyAuthority, http_port: int) -> dict[str, str]:
     """
     The settings of that worker.
     """

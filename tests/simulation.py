@@ -16,9 +16,7 @@ from random import Random
 from redis import Redis
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.certification import WINDOW
-from certworker.devca.faults import Fault
 from certworker.errors import CertworkerError
 from certworker.preflight.dns.resolver import Resolver
 from certworker.preflight.result import CheckResult, MachineCheck
@@ -29,6 +27,8 @@ from certworker.state.priority_queues import NewJob
 from tests.app_fixture import open_app
 from tests.memory import in_memory
 from tests.servers.development import development_authority
+from tests.servers.fault_injection import Fault
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.ports import free_port
 
 BEGIN = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -76,7 +76,7 @@ class Life:
     """
 
     app: App
-    authority: DevelopmentAuthority
+    authority: FaultyAuthority
     clock: Clock
     random: Random = field(default_factory=lambda: Random(1))
     #: Attempts that failed, by the code of the failure.
@@ -149,13 +149,13 @@ class Life:
             self.expired.append(names[0])
         if self.random.random() < SHARE_OF_FAULTS:
             kind, times = self.random.choice(list(FAULTS.items()))
-            self.authority.misbehaviour.fail(kind, Fault(), times=times)
+            self.authority.faults.fail(kind, Fault(), times=times)
         try:
             self.app.issuance.issue(names)
             self.orders.setdefault(names, []).append(self.clock.now)
         except CertworkerError as failure:
             self.failed[failure.code] += 1
-        self.authority.misbehaviour.reset()
+        self.authority.faults.reset()
 
     def most_issued(self, span: timedelta) -> int:
         """

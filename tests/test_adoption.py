@@ -15,9 +15,9 @@ import pytest
 from cryptography import x509
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.renewal.domain_status import list_status, status_of
 from certworker.storage.metadata import PEM_FILES
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.storage.authority import Signer
 from tests.storage.oddities import pair
 from tests.storage.reader import followed
@@ -52,7 +52,7 @@ def left_by_appwrite(app: App, *names: str, directory: str = NAME) -> Path:
     return place
 
 
-def orders(authority: DevelopmentAuthority) -> int:
+def orders(authority: FaultyAuthority) -> int:
     """
     How many orders the CA was asked for.
     """
@@ -61,7 +61,7 @@ def orders(authority: DevelopmentAuthority) -> int:
 
 class TestAdoption:
     def test_what_is_valid_is_served_on_and_on_the_agenda(
-        self, app: App, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+        self, app: App, door_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         A CA signs the same names five times a week: nothing that works is ordered again.
@@ -96,7 +96,7 @@ class TestAdoption:
 
         assert ("valid", "R11", "adopted") == (found.state, found.issuer, found.authority)
 
-    def test_it_is_renewed_when_it_is_due(self, app: App, door_authority: DevelopmentAuthority) -> None:
+    def test_it_is_renewed_when_it_is_due(self, app: App, door_authority: FaultyAuthority) -> None:
         """
         By us, into the same directory, whose reader notices nothing else.
         """
@@ -117,7 +117,7 @@ class TestAdoption:
         assert 1 == orders(door_authority)
 
     def test_a_broken_pair_is_told_and_issued_anew(
-        self, app: App, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+        self, app: App, door_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         The original worker moves four files, one after the other, and died between two of them.
@@ -133,7 +133,7 @@ class TestAdoption:
         assert 1 == orders(door_authority)
 
     def test_a_name_that_certworker_cannot_renew_is_reported_and_served_until_then(
-        self, app: App, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+        self, app: App, door_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         A valid certificate with a wildcard stays in service; the warning names what its renewal lacks.
@@ -159,9 +159,7 @@ class TestAdoption:
         assert "[fs.partial]" in caplog.text
         assert "issued" == app.issuance.issue((NAME,)).state
 
-    def test_all_names_of_a_certificate_lead_to_it(
-        self, app: App, door_authority: DevelopmentAuthority
-    ) -> None:
+    def test_all_names_of_a_certificate_lead_to_it(self, app: App, door_authority: FaultyAuthority) -> None:
         """
         Or it would be incomplete, and ordered again.
         """
@@ -187,7 +185,7 @@ class TestAdoption:
 
     @pytest.mark.parametrize("adopted", [False, True], ids=["request first", "adopted first"])
     def test_a_request_for_one_of_its_names_is_kept_and_takes_nothing_away(
-        self, app: App, door_authority: DevelopmentAuthority, adopted: bool
+        self, app: App, door_authority: FaultyAuthority, adopted: bool
     ) -> None:
         """
         The certificate is valid for the name; the other name is served on, too.
@@ -301,7 +299,7 @@ class TestOddPairs:
         "capitals", [(NAME.title(),), (NAME, f"WWW.{NAME}"), (NAME.upper(), f"www.{NAME}")]
     )
     def test_names_compare_without_case(
-        self, app: App, door_authority: DevelopmentAuthority, capitals: tuple[str, ...]
+        self, app: App, door_authority: FaultyAuthority, capitals: tuple[str, ...]
     ) -> None:
         """
         A valid certificate is adopted for its names in any spelling (RFC 4343), and nothing is ordered.

@@ -12,8 +12,8 @@ from redis import Redis
 from certworker.app import App, validity_in_service
 from certworker.challenges.tokens import LIFETIME
 from certworker.challenges.webroot import Webroot
-from certworker.devca.authority import DevelopmentAuthority
 from tests.app_fixture import open_app
+from tests.servers.faulty_authority import FaultyAuthority
 
 
 class TestBuild:
@@ -34,7 +34,7 @@ class TestBuild:
         assert f"token.{app.issuers[0].client.thumbprint}" == app.responder.answer("token")
 
     def test_tokens_use_the_clock_of_the_app(
-        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         Tokens expire in a simulated year, too.

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.proxy import DevelopmentProxy, handshake
 from certworker.storage.metadata import PEM_FILES
 from certworker.traefik.config import TraefikConfig
 from tests.app_fixture import environment
 from tests.contrib.test_follow import followed
 from tests.integrations.appwrite.core import payload, php, produce, stats
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
 from tests.storage.authority import Signer
@@ -26,7 +26,7 @@ NAME = "shop.localhost"
 
 @pytest.fixture
 def worker(
-    tmp_path: Path, redis_server: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+    tmp_path: Path, redis_server: RedisServer, door_authority: FaultyAuthority, http_port: int
 ) -> WorkerProcess:
     """
     A worker that has not been started.
@@ -49,7 +49,7 @@ class TestInPlaceOfAppwritesWorker:
         self,
         worker: WorkerProcess,
         redis_server: RedisServer,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         tmp_path: Path,
     ) -> None:
         """
@@ -74,7 +74,7 @@ class TestInPlaceOfAppwritesWorker:
         assert ("verified", "verified") == (told[NAME], told["old.localhost"])
 
     def test_the_first_start_adopts_what_is_there_and_orders_nothing(
-        self, worker: WorkerProcess, door_authority: DevelopmentAuthority, tmp_path: Path
+        self, worker: WorkerProcess, door_authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
         The main domain of the old installation, too, which is asked for at each start.

@@ -17,9 +17,9 @@ from redis import Redis
 
 from certworker.acme.account import AccountFiles
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.storage.metadata import PEM_FILES, CertificateMetadata
 from tests.app_fixture import open_app
+from tests.servers.faulty_authority import FaultyAuthority
 
 GUIDE = (Path(__file__).parents[1] / "docs" / "guides" / "backup-restore.md").read_text()
 DIRECTORIES = ("certificates", "config", "state")
@@ -40,7 +40,7 @@ def type_in(what: str, place: Path) -> None:
     subprocess.run(["sh", "-c", command], cwd=place, check=True)
 
 
-def account(app: App, authority: DevelopmentAuthority) -> str | None:
+def account(app: App, authority: FaultyAuthority) -> str | None:
     """
     The URL of the account that lies in the state directory.
     """
@@ -50,7 +50,7 @@ def account(app: App, authority: DevelopmentAuthority) -> str | None:
     return found.url if found else None
 
 
-def asked(authority: DevelopmentAuthority, kind: str) -> int:
+def asked(authority: FaultyAuthority, kind: str) -> int:
     """
     How many requests of *kind* the CA got.
     """
@@ -86,7 +86,7 @@ class Before:
 
 
 @pytest.fixture
-def before(tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int) -> Before:
+def before(tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int) -> Before:
     """
     A house with two certificates, all of which is lost but the backup.
     """
@@ -114,7 +114,7 @@ def restored(
     before: Before,
     tmp_path: Path,
     connection: Redis,
-    door_authority: DevelopmentAuthority,
+    door_authority: FaultyAuthority,
     http_port: int,
 ) -> Iterator[App]:
     """
@@ -128,7 +128,7 @@ def restored(
 
 class TestRestore:
     def test_nothing_is_ordered_and_everything_is_there(
-        self, before: Before, restored: App, tmp_path: Path, door_authority: DevelopmentAuthority
+        self, before: Before, restored: App, tmp_path: Path, door_authority: FaultyAuthority
     ) -> None:
         """
         A CA signs the same names five times a week: a restore that orders anew may come too late.
@@ -154,7 +154,7 @@ class TestRestore:
                 assert key.stat().st_mode & 0o077 == 0
 
     def test_the_account_is_the_one_that_it_was(
-        self, before: Before, restored: App, door_authority: DevelopmentAuthority
+        self, before: Before, restored: App, door_authority: FaultyAuthority
     ) -> None:
         """
         Limits, external bindings and pauses hang on it.
@@ -168,7 +168,7 @@ class TestRestore:
         before: Before,
         tmp_path: Path,
         connection: Redis,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         http_port: int,
     ) -> None:
         """

@@ -22,12 +22,12 @@ import pytest
 from redis import Redis
 
 from certworker.app import App, build_app
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.errors.fs import Fenced, VolumeLocked
 from certworker.settings import load
 from tests.app_fixture import environment
 from tests.crash_worker import place_of
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
 
@@ -159,7 +159,7 @@ class Site:
             return failure.code
 
 
-def orders(authority: DevelopmentAuthority, kind: str = "newOrder") -> Counter[str]:
+def orders(authority: FaultyAuthority, kind: str = "newOrder") -> Counter[str]:
     """
     How many requests of *kind* the CA got for each name.
     """
@@ -182,7 +182,7 @@ def site(
     app: App,
     tmp_path: Path,
     redis_server: RedisServer,
-    door_authority: DevelopmentAuthority,
+    door_authority: FaultyAuthority,
     http_port: int,
 ) -> Site:
     """
@@ -195,7 +195,7 @@ def site(
 
 class TestKilled:
     def test_at_every_step_the_next_worker_finishes_with_one_order_more_at_most(
-        self, site: Site, tmp_path: Path, door_authority: DevelopmentAuthority, record_property: Counts
+        self, site: Site, tmp_path: Path, door_authority: FaultyAuthority, record_property: Counts
     ) -> None:
         """
         kill -9 is what the kernel does when memory is short, and it does it again and again.
@@ -256,7 +256,7 @@ class TestRestarted:
         self,
         tmp_path: Path,
         own_redis: RedisServer,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         http_port: int,
         kind: str,
     ) -> None:
@@ -271,13 +271,13 @@ class TestRestarted:
             _APP_REDIS_PORT=str(own_redis.port),
             _APP_DOMAIN=NAME,
         )
-        door_authority.misbehaviour.slow_seconds = {kind: MUCH_LONGER_THAN_THE_KILL_SECONDS}
+        door_authority.faults.slow_seconds = {kind: MUCH_LONGER_THAN_THE_KILL_SECONDS}
         worker = WorkerProcess(variables, tmp_path / "worker.log")
         worker.program = ["-m", "tests.servers.worker_program", str(round(LEASE_SECONDS))]
         with worker:
             wait_until(lambda: orders(door_authority, kind)[NAME] or None, lambda: worker.log)
             worker.kill()
-            door_authority.misbehaviour.reset()
+            door_authority.faults.reset()
             died = time.monotonic()
             worker.start()
             worker.wait_for_line(f"{NAME}: certificate issued")

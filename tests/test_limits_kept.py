@@ -15,14 +15,14 @@ import pytest
 from redis import Redis
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import Fault
 from certworker.devca.policy import Window
 from certworker.errors import CertworkerError
 from certworker.errors.rate import Paused
 from certworker.runtime import build_tasks
 from certworker.state.domain_records import DomainRecord
 from tests.app_fixture import open_app
+from tests.servers.fault_injection import Fault
+from tests.servers.faulty_authority import FaultyAuthority
 
 HOUR = timedelta(hours=1)
 NAME, OTHER, LOST = "shop.localhost", "blog.localhost", "nowhere.invalid"
@@ -33,7 +33,7 @@ Opened = Callable[..., AbstractContextManager[App]]
 
 
 @pytest.fixture
-def opened(tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int) -> Opened:
+def opened(tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int) -> Opened:
     """
     Opens a house that keeps these limits of its CA.
     """
@@ -76,7 +76,7 @@ def record(app: App, name: str) -> DomainRecord:
     return found
 
 
-def count(authority: DevelopmentAuthority, kind: str) -> int:
+def count(authority: FaultyAuthority, kind: str) -> int:
     """
     How often the CA was asked for *kind*.
     """
@@ -90,7 +90,7 @@ class TestReplacing:
     def test_only_inside_the_suggested_window_nothing_is_counted(
         self,
         opened: Opened,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         begins: timedelta,
         ends: timedelta,
         renewals: int,
@@ -122,12 +122,12 @@ class TestWaiting:
             assert 0.6 < (moment - app.clock()).total_seconds() / 3600 < 1.6
 
     def test_the_limit_of_the_ca_itself_is_waited_for_by_all_of_the_account(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         It said so to one; the others need not ask.
         """
-        door_authority.misbehaviour.rate_limit(600, "too many new orders (300) from this account")
+        door_authority.faults.rate_limit(600, "too many new orders (300) from this account")
         assert "rate.new_orders" == issue(app, NAME)["code"]
         told = issue(app, OTHER)
 
@@ -139,31 +139,31 @@ class TestWaiting:
             assert 590 < (moment - app.clock()).total_seconds() < 661
 
     def test_a_busy_load_balancer_is_left_alone_by_everybody(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         503 and Retry-After, in HTML.
         """
-        door_authority.misbehaviour.fail("newOrder", Fault(503, None, retry_after_seconds=120))
+        door_authority.faults.fail("newOrder", Fault(503, None, retry_after_seconds=120))
         assert "rate.busy" == issue(app, NAME)["code"]
         assert "rate.local_guard" == issue(app, OTHER)["code"]
 
         assert 1 == count(door_authority, "newOrder")
 
     def test_when_the_time_has_come_it_goes_on_by_itself(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         The wait is as long as the CA wanted it, and no longer.
         """
-        door_authority.misbehaviour.rate_limit(1)
+        door_authority.faults.rate_limit(1)
         assert "waiting" == issue(app, NAME)["state"]
         states = iter(lambda: issue(app, NAME)["state"], "issued")
 
         assert {"waiting"} >= set(states)
 
     def test_fifty_restarts_with_a_failing_name_cost_three_validations(
-        self, opened: Opened, door_authority: DevelopmentAuthority
+        self, opened: Opened, door_authority: FaultyAuthority
     ) -> None:
         """
         Restarting does not help, and does not harm either: five an hour would be the limit of the CA.
@@ -194,17 +194,17 @@ class TestWaiting:
 
 class TestPaused:
     @pytest.fixture
-    def app(self, app: App, door_authority: DevelopmentAuthority) -> App:
+    def app(self, app: App, door_authority: FaultyAuthority) -> App:
         """
         A house whose CA has paused a name.
         """
         fault = Fault(429, "rateLimited", 60, PAUSED)
-        door_authority.misbehaviour.fail("newOrder", fault)
+        door_authority.faults.fail("newOrder", fault)
         assert "rate.paused" == issue(app, NAME)["code"]
         return app
 
     def test_the_link_is_shown_and_the_ca_is_asked_no_more(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         Neither at the next look nor after a restart: Redis remembers it.
@@ -241,13 +241,13 @@ class TestPaused:
         assert "issued" == issue(app, NAME)["state"]
 
     def test_a_pause_that_was_not_ended_at_the_ca_is_one_again(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         Somebody forgot the link.
         """
         app.issuers[0].budget.resume([NAME])
-        door_authority.misbehaviour.fail("newOrder", Fault(429, "rateLimited", 60, PAUSED))
+        door_authority.faults.fail("newOrder", Fault(429, "rateLimited", 60, PAUSED))
         with pytest.raises(Paused):
             app.issuance.issue((NAME,))
 

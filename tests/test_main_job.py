@@ -14,12 +14,12 @@ import pytest
 import yaml
 from redis import Redis
 
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.proxy import DevelopmentProxy, handshake
 from certworker.traefik.config import TraefikConfig
 from certworker.worker.producer import queue_length, request_certificate
 from tests.app_fixture import environment
 from tests.servers.development import development_authority
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.trickle import trickling
@@ -37,7 +37,7 @@ def http_port() -> int:
 
 
 @pytest.fixture
-def authority(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthority]:
+def authority(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
     """
     A CA that looks at the worker's door.
     """
@@ -47,7 +47,7 @@ def authority(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthority]:
 
 @pytest.fixture
 def worker(
-    tmp_path: Path, own_redis: RedisServer, authority: DevelopmentAuthority, http_port: int
+    tmp_path: Path, own_redis: RedisServer, authority: FaultyAuthority, http_port: int
 ) -> Iterator[WorkerProcess]:
     """
     A worker that has not been started; a test may change its environment first.
@@ -65,7 +65,7 @@ def worker(
     process.kill()
 
 
-def orders(authority: DevelopmentAuthority, name: str) -> int:
+def orders(authority: FaultyAuthority, name: str) -> int:
     """
     How often *name* was ordered, by the CA's own log.
     """
@@ -74,7 +74,7 @@ def orders(authority: DevelopmentAuthority, name: str) -> int:
 
 class TestPadlock:
     def test_a_request_becomes_a_padlock(
-        self, worker: WorkerProcess, own_redis: RedisServer, authority: DevelopmentAuthority, tmp_path: Path
+        self, worker: WorkerProcess, own_redis: RedisServer, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
         From the queue to a handshake that a browser would accept.
@@ -108,7 +108,7 @@ class TestPadlock:
         assert "next_check=20" in last
 
     def test_the_names_of_app_domain_are_requested_at_every_start_and_kept_when_valid(
-        self, worker: WorkerProcess, authority: DevelopmentAuthority
+        self, worker: WorkerProcess, authority: FaultyAuthority
     ) -> None:
         """
         Restarting is how people re-trigger; it must not cost an order.
@@ -122,7 +122,7 @@ class TestPadlock:
         assert 1 == orders(authority, "main.localhost")
 
     def test_a_certificate_renews_itself(
-        self, worker: WorkerProcess, own_redis: RedisServer, authority: DevelopmentAuthority, tmp_path: Path
+        self, worker: WorkerProcess, own_redis: RedisServer, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
         Nobody asks a second time.
@@ -150,7 +150,7 @@ class TestSlowConnections:
 
 class TestOneOrder:
     def test_a_thousand_requests_by_four_producers_are_one_order(
-        self, worker: WorkerProcess, own_redis: RedisServer, authority: DevelopmentAuthority
+        self, worker: WorkerProcess, own_redis: RedisServer, authority: FaultyAuthority
     ) -> None:
         """
         Half of them by plain RPUSH with ids of their own, as a producer in any language may.
@@ -187,7 +187,7 @@ def push(connection: Redis, job_id: str) -> None:
 
 class TestBadDays:
     def test_an_emptied_redis_loses_nothing(
-        self, worker: WorkerProcess, own_redis: RedisServer, authority: DevelopmentAuthority
+        self, worker: WorkerProcess, own_redis: RedisServer, authority: FaultyAuthority
     ) -> None:
         """
         Appwrite's Redis may evict any key of ours at any moment.

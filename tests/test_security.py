@@ -17,13 +17,13 @@ import yaml
 from redis import Redis
 from redis.exceptions import NoPermissionError, ResponseError
 
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.redis.client import connect
 from certworker.redis.keys import kind_of
 from certworker.redis.url import RedisURL
 from certworker.worker.producer import QUEUE_KEY, SCHEDULED_KEY, request_certificate, request_removal
 from tests.app_fixture import environment
 from tests.integrations.appwrite.core import payload, produce, stats
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 from tests.servers.secure_redis import SecureRedis
 from tests.servers.sentinels import SERVICE, Sentinels
@@ -124,7 +124,7 @@ class TestClaims:
 
 class TestRights:
     def test_the_rights_of_the_worker_are_enough_and_no_more(
-        self, tmp_path: Path, guarded: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+        self, tmp_path: Path, guarded: RedisServer, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         Redis itself says what it had to refuse.
@@ -182,7 +182,7 @@ class TestRights:
             assert used - granted <= {"config"}, path
 
     def test_over_tls_they_are_enough_as_well(
-        self, tmp_path: Path, door_authority: DevelopmentAuthority, http_port: int
+        self, tmp_path: Path, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         Redis has no other port than that of TLS, and wants a certificate of ours.

@@ -12,8 +12,6 @@ import pytest
 from redis import Redis
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import Fault
 from certworker.devca.problems import Problem
 from certworker.errors import CertworkerError
 from certworker.errors.ca import ServerInternal
@@ -21,6 +19,8 @@ from certworker.errors.config import WouldReplacePublic
 from certworker.errors.http import HttpNotFound
 from tests.app_fixture import open_app
 from tests.servers.development import development_authority
+from tests.servers.fault_injection import Fault
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.ports import free_port
 
 NAME = "shop.localhost"
@@ -35,7 +35,7 @@ NOT_FOUND = Problem("unauthorized", "127.0.0.1: Invalid response from http://sho
 
 
 @pytest.fixture
-def first(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthority]:
+def first(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
     """
     The CA that is asked first.
     """
@@ -44,7 +44,7 @@ def first(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthority]:
 
 
 @pytest.fixture
-def second(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthority]:
+def second(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
     """
     The CA that is asked when the first one cannot; or the staging of the first.
     """
@@ -56,8 +56,8 @@ def second(tmp_path: Path, http_port: int) -> Iterator[DevelopmentAuthority]:
 def app(
     tmp_path: Path,
     connection: Redis,
-    first: DevelopmentAuthority,
-    second: DevelopmentAuthority,
+    first: FaultyAuthority,
+    second: FaultyAuthority,
     http_port: int,
 ) -> Iterator[App]:
     """
@@ -81,7 +81,7 @@ def house_of(
 
 @contextmanager
 def lets_encrypt(
-    place: Path, connection: Redis, http_port: int, first: DevelopmentAuthority, second: DevelopmentAuthority
+    place: Path, connection: Redis, http_port: int, first: FaultyAuthority, second: FaultyAuthority
 ) -> Iterator[App]:
     """
     A house for which *first* is Let's Encrypt, without its limit of failures, and *second* its staging.
@@ -94,7 +94,7 @@ def lets_encrypt(
         yield opened
 
 
-def orders(authority: DevelopmentAuthority) -> int:
+def orders(authority: FaultyAuthority) -> int:
     """
     How many orders *authority* was asked for.
     """
@@ -102,7 +102,7 @@ def orders(authority: DevelopmentAuthority) -> int:
 
 
 class TestTheNextOne:
-    def test_it_is_left_alone_while_the_first_one_works(self, app: App, second: DevelopmentAuthority) -> None:
+    def test_it_is_left_alone_while_the_first_one_works(self, app: App, second: FaultyAuthority) -> None:
         """
         A list is an order of preference.
         """
@@ -112,7 +112,7 @@ class TestTheNextOne:
         assert [] == second.requests
 
     def test_an_outage_is_bridged_at_once(
-        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
         Its certificate carries its name, so that a renewal is told to the right CA.
@@ -124,23 +124,23 @@ class TestTheNextOne:
         assert 1 == orders(second)
 
     def test_a_refusal_by_policy_is_one_ca_s_own(
-        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
         What one CA never certifies another one may.
         """
-        first.misbehaviour.fail("newOrder", Fault(403, "rejectedIdentifier"))
+        first.faults.fail("newOrder", Fault(403, "rejectedIdentifier"))
 
         assert app.issuers[1].ca.label == app.issuance.issue((NAME,)).metadata.authority
 
     @pytest.mark.parametrize(("seconds", "label"), [(30, None), (86_400, 1)])
     def test_a_limit_is_worth_another_ca_only_if_it_is_long(
-        self, app: App, first: DevelopmentAuthority, seconds: int, label: int | None
+        self, app: App, first: FaultyAuthority, seconds: int, label: int | None
     ) -> None:
         """
         Half a minute is waited for; a week without a renewal would be an outage.
         """
-        first.misbehaviour.rate_limit(seconds)
+        first.faults.rate_limit(seconds)
         if label is None:
             with pytest.raises(CertworkerError):
                 app.issuance.issue((NAME,))
@@ -148,25 +148,25 @@ class TestTheNextOne:
             assert app.issuers[label].ca.label == app.issuance.issue((NAME,)).metadata.authority
 
     def test_a_failed_validation_is_not_repeated_elsewhere(
-        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
         It would fail there, too, and be counted.
         """
-        first.misbehaviour.refusal = NOT_FOUND
+        first.faults.refusal = NOT_FOUND
         with pytest.raises(HttpNotFound):
             app.issuance.issue((NAME,))
 
         assert 0 == orders(second)
 
     def test_when_nobody_can_the_reason_that_passes_first_counts(
-        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
         The next attempt is soon, not in the week that the second CA names.
         """
-        first.misbehaviour.fail("newOrder", Fault(500, "serverInternal"), times=None)
-        second.misbehaviour.rate_limit(86_400)
+        first.faults.fail("newOrder", Fault(500, "serverInternal"), times=None)
+        second.faults.rate_limit(86_400)
         with pytest.raises(ServerInternal):
             app.issuance.issue((NAME,))
 
@@ -175,7 +175,7 @@ class TestTheNextOne:
         assert (again - app.clock()).total_seconds() < 60
 
     def test_each_is_told_of_the_replacement_of_its_own_certificates_only(
-        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
         RFC 9773, section 5: a CA refuses what it did not issue.
@@ -189,7 +189,7 @@ class TestTheNextOne:
             issuer.replaces_id(current) for issuer in app.issuers
         ]
 
-    def test_each_has_an_account_of_its_own(self, app: App, first: DevelopmentAuthority) -> None:
+    def test_each_has_an_account_of_its_own(self, app: App, first: FaultyAuthority) -> None:
         """
         A key that two CAs know links what they know.
         """
@@ -203,8 +203,8 @@ class TestTheNextOne:
         self,
         tmp_path: Path,
         connection: Redis,
-        first: DevelopmentAuthority,
-        second: DevelopmentAuthority,
+        first: FaultyAuthority,
+        second: FaultyAuthority,
         http_port: int,
     ) -> None:
         """
@@ -229,21 +229,21 @@ class TestStagingFirst:
         self,
         tmp_path: Path,
         connection: Redis,
-        first: DevelopmentAuthority,
-        second: DevelopmentAuthority,
+        first: FaultyAuthority,
+        second: FaultyAuthority,
         http_port: int,
     ) -> Iterator[App]:
         """
         A house whose last attempt was a failed validation in production.
         """
         with lets_encrypt(tmp_path, connection, http_port, first, second) as opened:
-            first.misbehaviour.refusal = NOT_FOUND
+            first.faults.refusal = NOT_FOUND
             with pytest.raises(HttpNotFound):
                 opened.issuance.issue((NAME,))
             yield opened
 
     def test_the_first_attempt_does_not_need_it(
-        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
         Most validations succeed, and are quicker without.
@@ -251,12 +251,12 @@ class TestStagingFirst:
         assert (1, 0) == (orders(first), orders(second))
 
     def test_production_is_not_asked_while_staging_says_no(
-        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
         Five failures an hour are few; staging allows two hundred.
         """
-        second.misbehaviour.refusal = NOT_FOUND
+        second.faults.refusal = NOT_FOUND
         for _ in range(2):
             with pytest.raises(HttpNotFound):
                 app.issuance.issue((NAME,))
@@ -264,12 +264,12 @@ class TestStagingFirst:
         assert (1, 2) == (orders(first), orders(second))
 
     def test_production_is_asked_at_once_when_staging_says_yes(
-        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
         What staging signs is never installed; it is not even asked to sign.
         """
-        first.misbehaviour.reset()
+        first.faults.reset()
         outcome = app.issuance.issue((NAME,))
 
         assert "letsencrypt" == outcome.metadata.authority
@@ -281,62 +281,62 @@ class TestStagingFirst:
         app: App,
         tmp_path: Path,
         connection: Redis,
-        first: DevelopmentAuthority,
-        second: DevelopmentAuthority,
+        first: FaultyAuthority,
+        second: FaultyAuthority,
     ) -> None:
         """
         People debug by restarting.
         """
         with lets_encrypt(tmp_path, connection, free_port(), first, second) as restarted:
-            second.misbehaviour.refusal = NOT_FOUND
+            second.faults.refusal = NOT_FOUND
             with pytest.raises(HttpNotFound):
                 restarted.issuance.issue((NAME,))
 
         assert (1, 1) == (orders(first), orders(second))
 
     def test_each_rehearsal_is_a_real_one(
-        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
         A CA that counts a name as ours for 30 days would say yes without a look.
         """
         with pytest.raises(HttpNotFound):
             app.issuance.issue((NAME,))
-        second.misbehaviour.refusal = NOT_FOUND
+        second.faults.refusal = NOT_FOUND
         with pytest.raises(HttpNotFound):
             app.issuance.issue((NAME,))
 
         assert (2, 2) == (orders(first), orders(second))
 
     def test_a_person_who_insists_asks_production(
-        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
         They have mended it, and know.
         """
-        first.misbehaviour.reset()
+        first.faults.reset()
         app.issuance.issue((NAME,), force=True)
 
         assert (2, 0) == (orders(first), orders(second))
 
     def test_an_outage_of_staging_keeps_nobody_from_production(
-        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
         It has no promise of being there; a certificate must not expire because of it.
         """
-        first.misbehaviour.reset()
+        first.faults.reset()
         second.stop()
 
         assert "issued" == app.issuance.issue((NAME,)).state
 
     def test_after_a_success_there_is_none(
-        self, app: App, first: DevelopmentAuthority, second: DevelopmentAuthority
+        self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
         The failure is mended and forgotten.
         """
-        first.misbehaviour.reset()
+        first.faults.reset()
         app.issuance.issue((NAME,))
         app.issuance.issue((NAME,))
 

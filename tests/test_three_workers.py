@@ -18,13 +18,13 @@ import pytest
 from redis import Redis
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.state.history import History, HistoryEntry
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
 from certworker.traefik.batching import PAUSE_SECONDS
 from certworker.worker.producer import QUEUE_KEY
 from tests.app_fixture import environment
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
@@ -37,7 +37,7 @@ LONGEST_SECONDS = 300.0
 
 @pytest.fixture
 def workers(
-    tmp_path: Path, own_redis: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+    tmp_path: Path, own_redis: RedisServer, door_authority: FaultyAuthority, http_port: int
 ) -> Iterator[list[WorkerProcess]]:
     """
     Three workers; the CA knocks at the door of the first, whoever ordered.
@@ -106,7 +106,7 @@ class Tally:
         return counts == (1, 1, 1) and self.signed == self.stored == self.served
 
 
-def tallies(authority: DevelopmentAuthority, place: Path) -> dict[str, Tally]:
+def tallies(authority: FaultyAuthority, place: Path) -> dict[str, Tally]:
     """
     Return what the CA and the volume under *place* have of each name.
     """
@@ -132,7 +132,7 @@ def tallies(authority: DevelopmentAuthority, place: Path) -> dict[str, Tally]:
 
 def report(
     names: Iterable[str],
-    authority: DevelopmentAuthority,
+    authority: FaultyAuthority,
     place: Path,
     connection: Redis,
     workers: list[WorkerProcess],
@@ -155,7 +155,7 @@ class TestThreeWorkers:
         self,
         workers: list[WorkerProcess],
         own_redis: RedisServer,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         tmp_path: Path,
     ) -> None:
         """
@@ -190,7 +190,7 @@ class TestThreeWorkers:
 
 
 def test_a_second_order_is_reported_with_the_history(
-    app: App, door_authority: DevelopmentAuthority, tmp_path: Path, connection: Redis
+    app: App, door_authority: FaultyAuthority, tmp_path: Path, connection: Redis
 ) -> None:
     """
     The comparison sees a name that was ordered and stored twice.

@@ -9,7 +9,6 @@ In the order in which they may import each other::
     proxy          A stand-in for Traefik: a TLS server that follows the proxy's files at each handshake
     redis          A Redis for the demo, owned and ended by whoever starts it
     signer         A CA certificate with its key, and what is signed with it
-    faults         The switches with which the CA plays the accidents of real ones
     identifiers    Which names the CA certifies
     messages       What comes in and what goes out, without the network around it
     root           The CA's keys: they live as long as the state directory, so that a browser has to …

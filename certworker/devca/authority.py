@@ -8,17 +8,16 @@ resources in `_routes`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Lock, Thread
 from types import TracebackType
 from typing import Self
 
 from certworker.devca.accounts import Accounts
 from certworker.devca.certification import Certification
 from certworker.devca.dispatch import Dispatcher, LoggedRequest, Route
-from certworker.devca.faults import FaultInjection
 from certworker.devca.messages import Call, Reply, document
 from certworker.devca.ordering import Ordering
 from certworker.devca.policy import Policy
@@ -57,33 +56,26 @@ class DevelopmentAuthority:
         lifetime: timedelta = timedelta(days=90),
         http01_port: int = 80,
         local_port: int | None = None,
-        misbehaviour: FaultInjection | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         resolve: Callable[[str], str] = resolve,
     ) -> None:
         self.host = host
         self.port = port
         self.policy = Policy(lifetime=lifetime)
-        self.misbehaviour = misbehaviour or FaultInjection()
         self.validator = Validator(http01_port, resolve, local_port)
         self.root_path = state_directory / ROOT_FILE
         self._hierarchy = Hierarchy.open(state_directory, clock())
         self._accounts = Accounts(state_directory / "accounts")
         self._server: Server | None = None
-        self._stopped = Event()
         # Everything is read and changed under it: the CA does one thing at a time, and none takes long.
         self._lock = Lock()
         self._clock = clock
         self._memory = memory = Memory()
         registration = Registration(self._accounts, self.policy)
         intermediate = self._hierarchy.intermediate
-        certification = Certification(intermediate, self.policy, self.misbehaviour, memory, clock)
-        signing = Signing(intermediate, self.policy, self.misbehaviour, clock)
-        self._ordering = Ordering(
-            certification, signing, self._validate, self._look, self.policy, self.misbehaviour, memory, clock
-        )
-        routes = self._routes(registration, certification, self._ordering)
-        self._front = Dispatcher(routes, self._accounts, self.misbehaviour, self._lock, self._stopped)
+        certification = self._certification(intermediate, memory)
+        self._ordering = self._new_ordering(certification, self._signing(intermediate), memory)
+        self._front = self._dispatcher(self._routes(registration, certification, self._ordering))
 
     @property
     def directory_url(self) -> str:
@@ -125,26 +117,10 @@ class DevelopmentAuthority:
         """
         self.policy.lifetime = lifetime
 
-    def add_root(self, name: str) -> bytes:
-        """
-        Offer a second chain from here on, to a root called *name*, whose certificate is returned (PEM).
-        """
-        root = Signer.root(name, self._clock())
-        self._memory.cross_signed.append(root.cross_sign(self._hierarchy.intermediate, self._clock()))
-        return root.pem
-
-    def forget_accounts(self) -> None:
-        """
-        Know no account any more: their requests meet ``accountDoesNotExist``.
-        """
-        with self._lock:
-            self._accounts.forget()
-
     def start(self) -> None:
         """
         Listen.
         """
-        self._stopped.clear()
         self._server = Server(self.host, self.port, self._front.answer)
         self.port = self._server.server_port
 
@@ -153,7 +129,6 @@ class DevelopmentAuthority:
         End every connection and be gone, as in an outage; what it knows stays for the next `start`.
         """
         if self._server is not None:
-            self._stopped.set()
             self._server.end()
             self._server = None
 
@@ -186,6 +161,18 @@ class DevelopmentAuthority:
             "renewalInfo": Route(certification.renewal_info, signed=False),
         }
 
+    def _certification(self, intermediate: Signer, memory: Memory) -> Certification:
+        return Certification(intermediate, self.policy, memory, self._clock)
+
+    def _signing(self, intermediate: Signer) -> Signing:
+        return Signing(intermediate, self.policy, self._clock)
+
+    def _new_ordering(self, certification: Certification, signing: Signing, memory: Memory) -> Ordering:
+        return Ordering(certification, signing, self._validate, self.policy, memory, self._clock)
+
+    def _dispatcher(self, routes: Mapping[str, Route]) -> Dispatcher:
+        return Dispatcher(routes, self._accounts, self._lock)
+
     def _directory(self, call: Call) -> Reply:
         base = call.request.base
         kinds = ("newNonce", "newAccount", "newOrder", "revokeCert", "keyChange", "renewalInfo")
@@ -205,12 +192,9 @@ class DevelopmentAuthority:
         Thread(target=self._decide, args=(authorization, key_authorization), daemon=True).start()
 
     def _decide(self, authorization: Authorization, key_authorization: str) -> None:
-        problem = self._look(authorization, key_authorization)
+        problem = self._check(authorization, key_authorization)
         with self._lock:
             self._ordering.decide(authorization, problem)
 
-    def _look(self, authorization: Authorization, key_authorization: str) -> Problem | None:
-        self._stopped.wait(self.misbehaviour.validation_seconds)
-        return self.misbehaviour.refusal or self.validator.validate(
-            authorization.name, authorization.token, key_authorization
-        )
+    def _check(self, authorization: Authorization, key_authorization: str) -> Problem | None:
+        return self.validator.validate(authorization.name, authorization.token, key_authorization)

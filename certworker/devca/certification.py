@@ -14,11 +14,10 @@ from josepy.errors import Error as JoseError
 from josepy.json_util import decode_b64jose
 
 from certworker.devca.accounts import Account
-from certworker.devca.faults import FaultInjection
 from certworker.devca.messages import Call, Reply, document
 from certworker.devca.policy import Policy, Window
 from certworker.devca.problems import Refused
-from certworker.devca.resources import Memory, rfc3339
+from certworker.devca.resources import Issued, Memory, rfc3339
 from certworker.devca.signer import Signer, public_der, validity
 
 #: Where the suggested window begins and ends, as shares of the life that are left.
@@ -37,12 +36,10 @@ class Certification:
         self,
         signer: Signer,
         policy: Policy,
-        misbehaviour: FaultInjection,
         memory: Memory,
         clock: Callable[[], datetime],
     ) -> None:
         self._signer = signer
-        self._misbehaviour = misbehaviour
         self._policy = policy
         self._memory = memory
         self._clock = clock
@@ -54,9 +51,8 @@ class Certification:
         serial, _, chain = call.request.id.partition("-")
         try:
             issued = self._memory.issued[int(serial, 16)]
-            mixed_up = self._misbehaviour.mixes_alternates_up
-            leaf = next(iter(self._memory.issued.values())) if mixed_up else issued
-            chains = [issued.chain_pem, *(leaf.leaf_pem + other for other in self._memory.cross_signed)]
+            leaf = self._alternate_leaf(issued)
+            chains = [issued.chain_pem, *(leaf + other for other in self._memory.cross_signed)]
             body = chains[int(chain or 0)]
         except (KeyError, ValueError, IndexError) as error:
             raise Refused("malformed", "There is no such certificate.", status=404) from error
@@ -121,6 +117,9 @@ class Certification:
         if successor and successor.status(self._clock()) != "invalid":
             raise Refused("alreadyReplaced", "Another order replaces this certificate.")
         return serial
+
+    def _alternate_leaf(self, issued: Issued) -> bytes:
+        return issued.leaf_pem
 
     def _window(
         self, serial: int, names: tuple[str, ...], not_before: datetime, not_after: datetime

@@ -1,5 +1,5 @@
 """
-The way every request takes through the CA, whatever it asks for.
+The way of every request through the CA: signature and nonce, the resource's own reply, the list of requests.
 """
 
 from __future__ import annotations
@@ -8,10 +8,9 @@ import logging
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from threading import Event, Lock
+from threading import Lock
 
 from certworker.devca.accounts import Accounts
-from certworker.devca.faults import Fault, FaultInjection
 from certworker.devca.messages import Call, Reply, Request, refusal
 from certworker.devca.problems import Problem, Refused
 from certworker.devca.protocol import Nonces, verify
@@ -20,9 +19,6 @@ logger = logging.getLogger(__name__)
 
 #: The CA's list of requests keeps the latest ones.
 MAX_LOGGED_REQUESTS = 100_000
-
-#: What a load balancer in front of a CA says; it knows nothing of nonces.
-HTML = "text/html"
 
 
 @dataclass(frozen=True)
@@ -54,48 +50,37 @@ class Route:
 
 class Dispatcher:
     """
-    Faults, the right signature and nonce, the resource's own answer, the list of requests, delays.
+    Verifies each request, passes it to its resource, and adds the headers that every reply has.
     """
 
     def __init__(
         self,
         routes: Mapping[str, Route],
         accounts: Accounts,
-        misbehaviour: FaultInjection,
         lock: Lock,
-        stopped: Event,
     ) -> None:
         self.asked: deque[LoggedRequest] = deque(maxlen=MAX_LOGGED_REQUESTS)
         self._routes = routes
         self._accounts = accounts
-        self._misbehaviour = misbehaviour
         self._lock = lock
-        self._stopped = stopped
         self._nonces = Nonces()
 
     def answer(self, request: Request) -> Reply | None:
         """
         What the CA says to *request*; None: nothing, the connection is cut.
         """
-        fault = self._misbehaviour.next_fault(request.kind)
         with self._lock:
-            reply = self._reply(request, fault)
-            if reply.content_type != HTML:
-                reply = replace(reply, headers=self._headers(request, reply))
-        cut = fault is not None and fault.cut
+            reply = self._reply(request)
+            reply = replace(reply, headers=self._headers(request, reply))
+        self._log(request, reply)
+        return reply
+
+    def _log(self, request: Request, reply: Reply, *, cut: bool = False) -> None:
         self.asked.append(
             LoggedRequest(request.method, request.kind, reply.names, 0 if cut else reply.status)
         )
-        self._stopped.wait(self._misbehaviour.slow_seconds.get(request.kind, 0.0))
-        return None if cut else reply
 
-    def _reply(self, request: Request, fault: Fault | None) -> Reply:
-        if fault is not None and not (fault.cut or fault.carried_out):
-            return _faulty(fault)
-        reply = self._true_answer(request)
-        return _faulty(fault) if fault is not None and fault.carried_out else reply
-
-    def _true_answer(self, request: Request) -> Reply:
+    def _reply(self, request: Request) -> Reply:
         try:
             route = self._route(request)
             return route.answer(self._verified(request, route) if route.signed else Call(request))
@@ -120,14 +105,9 @@ class Dispatcher:
 
     def _verified(self, request: Request, route: Route) -> Call:
         call, nonce = verify(request, self._accounts, brings_key=route.brings_key)
-        if not self._nonces.spend(nonce) or self._misbehaviour.spoils_nonce():
+        if not self._spend(nonce):
             raise Refused("badNonce", "The nonce is unknown or was used before.")
         return call
 
-
-def _faulty(fault: Fault) -> Reply:
-    headers = {} if fault.retry_after_seconds is None else {"Retry-After": str(fault.retry_after_seconds)}
-    if fault.problem is None:
-        page = f"<html><body><h1>{fault.status}</h1></body></html>".encode()
-        return Reply(fault.status, page, HTML, headers)
-    return refusal(Problem(fault.problem, fault.detail, fault.status), headers)
+    def _spend(self, nonce: str) -> bool:
+        return self._nonces.spend(nonce)

@@ -10,12 +10,11 @@ from typing import Any
 
 from certworker.devca.accounts import thumbprint
 from certworker.devca.certification import Certification
-from certworker.devca.faults import Aftermath, FaultInjection
 from certworker.devca.identifiers import requested_names
 from certworker.devca.messages import Call, Reply, document
 from certworker.devca.policy import Policy
 from certworker.devca.problems import Problem, Refused
-from certworker.devca.resources import Authorization, Memory, Order, identifier, rfc3339
+from certworker.devca.resources import Authorization, Issued, Memory, Order, identifier, rfc3339
 from certworker.devca.signing import Signing
 
 #: Let's Encrypt's, for the profile classic.
@@ -24,26 +23,25 @@ ORDER_LIFE = timedelta(days=7)
 
 class Ordering:
     """
-    The desk for orders.
+    The resources of an order.
     """
+
+    order_type = Order
+    authorization_type = Authorization
 
     def __init__(
         self,
         certification: Certification,
         signing: Signing,
         validate: Callable[[Authorization, str], None],
-        look: Callable[[Authorization, str], Problem | None],
         policy: Policy,
-        misbehaviour: FaultInjection,
         memory: Memory,
         clock: Callable[[], datetime],
     ) -> None:
         self._certification = certification
         self._signing = signing
         self._validate = validate
-        self._look = look
         self._policy = policy
-        self._misbehaviour = misbehaviour
         self._memory = memory
         self._clock = clock
 
@@ -57,7 +55,7 @@ class Ordering:
         profile = self._profile(call.fields, names)
         replaced = self._certification.replaceable(call.owner, call.fields.get("replaces"), names)
         now = self._clock()
-        order = Order(
+        order = self.order_type(
             call.owner.id,
             tuple(self._authorization(call.owner.id, name, now) for name in names),
             now + ORDER_LIFE,
@@ -73,13 +71,7 @@ class Ordering:
         """
         An order, by POST-as-GET.
         """
-        order = self._order(call)
-        reply = self._shown(call, order)
-        if order.polls_left > 0:
-            order.polls_left -= 1
-        elif order.issued:
-            order.certificate_polls_left -= 1
-        return reply
+        return self._shown(call, self._order(call))
 
     def finalize(self, call: Call) -> Reply:
         """
@@ -89,13 +81,7 @@ class Ordering:
         if order.status(now) != "ready":
             raise Refused("orderNotReady", f"The order is {order.status(now)}.")
         issued = self._signing.sign(call.owner, order, call.fields.get("csr"))
-        if self._misbehaviour.order_failure:
-            order.problem = self._misbehaviour.order_failure
-        else:
-            order.issued = self._memory.issued[issued.serial] = issued
-            order.polls_left = self._misbehaviour.processing_polls
-            order.certificate_polls_left = self._misbehaviour.certificate_polls
-            order.ready = now + timedelta(seconds=self._misbehaviour.processing_seconds)
+        self._complete(order, issued)
         return self._shown(call, order)
 
     def authorization(self, call: Call) -> Reply:
@@ -105,19 +91,13 @@ class Ordering:
         authorization = self._own_authorization(call)
         if call.payload and call.payload.get("status") == "deactivated":
             authorization.state = "deactivated"
-        status = authorization.status(self._clock())
-        challenge = self._challenge(authorization, call.url("challenge", authorization.id))
-        if self._misbehaviour.stale_authorizations > 0:
-            self._misbehaviour.stale_authorizations -= 1
-            status = challenge["status"] = "pending"
         content = {
             "identifier": identifier(authorization.name),
-            "status": status,
+            "status": authorization.status(self._clock()),
             "expires": rfc3339(authorization.expires),
-            "challenges": [*self._misbehaviour.more_challenges, challenge],
+            "challenges": [authorization.challenge_json(call.url("challenge", authorization.id))],
         }
-        headers = self._poll_after(status == "pending")
-        return document(content, headers=headers, names=(authorization.name,))
+        return document(content, names=(authorization.name,))
 
     def challenge(self, call: Call) -> Reply:
         """
@@ -127,9 +107,8 @@ class Ordering:
         if call.payload is not None:
             self._respond(call, authorization)
         link = {"Link": f'<{call.url("authorization", authorization.id)}>;rel="up"'}
-        content = self._challenge(authorization, call.request.url)
-        headers = link | self._poll_after(authorization.state == "processing")
-        return document(content, headers=headers, names=(authorization.name,))
+        content = authorization.challenge_json(call.request.url)
+        return document(content, headers=link, names=(authorization.name,))
 
     def decide(self, authorization: Authorization, problem: Problem | None) -> None:
         """
@@ -139,39 +118,27 @@ class Ordering:
             return
         now = self._clock()
         authorization.problem = problem
-        authorization.aftermath = self._misbehaviour.aftermath
-        authorization.state = self._state_after(problem)
+        authorization.state = "invalid" if problem else "valid"
         if problem is None:
             authorization.validated = now
             authorization.expires = now + max(self._policy.authorization_reuse, ORDER_LIFE)
 
-    def _state_after(self, problem: Problem | None) -> str:
-        if problem is None:
-            return "valid"
-        if self._misbehaviour.aftermath is not Aftermath.CHALLENGE_PENDING:
-            return "invalid"
-        return "processing" if self._misbehaviour.processing_after_an_error else "pending"
+    def _complete(self, order: Order, issued: Issued) -> None:
+        order.issued = self._memory.issued[issued.serial] = issued
 
     def _respond(self, call: Call, authorization: Authorization) -> None:
         if authorization.state != "pending":
             detail = f"Cannot update challenge with status {authorization.state}, only status pending"
-            raise Refused(self._misbehaviour.repeated_response, detail)
+            raise Refused("malformed", detail)
         authorization.state = "processing"
-        key_authorization = f"{authorization.token}.{thumbprint(call.owner.key)}"
-        if self._misbehaviour.aftermath is not Aftermath.RESPONSE_REFUSED:
-            self._validate(authorization, key_authorization)
-            return
-        problem = self._look(authorization, key_authorization)
-        self.decide(authorization, problem)
-        if problem:
-            raise Refused(problem.kind, problem.detail, status=400)
+        self._validate(authorization, f"{authorization.token}.{thumbprint(call.owner.key)}")
 
     def _authorization(self, account: str, name: str, now: datetime) -> Authorization:
         latest = self._memory.latest.get((account, name))
         reuse = self._policy.authorization_reuse
         if latest and latest.state == "valid" and latest.validated and now - latest.validated < reuse:
             return latest
-        authorization = Authorization(account, name, now + ORDER_LIFE)
+        authorization = self.authorization_type(account, name, now + ORDER_LIFE)
         if self._policy.trusts_every_name:
             authorization.state = "valid"
         self._memory.authorizations[authorization.id] = self._memory.latest[account, name] = authorization
@@ -214,19 +181,9 @@ class Ordering:
         }
         if order.replaces:
             content["replaces"] = order.replaces
-        if order.problem and self._misbehaviour.tells_why:
+        if order.problem:
             content["error"] = order.problem.as_json()
-        if order.issued and state == "valid" and order.certificate_polls_left <= 0:
+        if order.issued and state == "valid":
             content["certificate"] = call.url("certificate", f"{order.issued.serial:x}")
-        headers = {"Location": call.url("order", order.id)} | self._poll_after(state == "processing")
+        headers = {"Location": call.url("order", order.id)}
         return document(content, status=status, headers=headers, names=order.names)
-
-    def _challenge(self, authorization: Authorization, url: str) -> dict[str, Any]:
-        content = authorization.challenge_json(url) | {"type": self._misbehaviour.challenge}
-        if not self._misbehaviour.tells_why:
-            content.pop("error", None)
-        return content
-
-    def _poll_after(self, waiting: bool) -> dict[str, str]:
-        seconds = self._misbehaviour.poll_after_seconds
-        return {"Retry-After": str(seconds)} if waiting and seconds is not None else {}

@@ -13,7 +13,6 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certworker.devca.faults import Aftermath
 from certworker.devca.problems import Problem
 
 
@@ -55,7 +54,6 @@ class Authorization:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     #: Of the challenge: pending, processing, valid or invalid; an authorization may be deactivated, too.
     state: str = "pending"
-    aftermath: Aftermath = Aftermath.ORDER_INVALID
     validated: datetime | None = None
     problem: Problem | None = None
 
@@ -63,10 +61,7 @@ class Authorization:
         """
         Its status at *now*.
         """
-        open_states = ["pending", "processing"]
-        if self.aftermath is Aftermath.AUTHORIZATION_PENDING:
-            open_states.append("invalid")
-        if self.state in open_states:
+        if self.state in ("pending", "processing"):
             return "pending" if now < self.expires else "invalid"
         return self.state if self.state != "valid" or now < self.expires else "expired"
 
@@ -125,11 +120,6 @@ class Order:
     id: str = field(default_factory=new_id)
     issued: Issued | None = None
     problem: Problem | None = None
-    #: ``processing`` until so many polls were answered and this moment has come.
-    polls_left: int = 0
-    ready: datetime | None = None
-    #: ``valid`` without a certificate until so many polls were answered.
-    certificate_polls_left: int = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -145,10 +135,9 @@ class Order:
         if self.problem:
             return "invalid"
         if self.issued:
-            return "processing" if self.polls_left > 0 or (self.ready and now < self.ready) else "valid"
+            return "valid"
         statuses = {authorization.status(now) for authorization in self.authorizations}
-        left_pending = any(each.aftermath is Aftermath.ORDER_PENDING for each in self.authorizations)
-        if now >= self.expires or (statuses - {"pending", "valid"} and not left_pending):
+        if now >= self.expires or statuses - {"pending", "valid"}:
             return "invalid"
         return "ready" if statuses == {"valid"} else "pending"
 

@@ -15,7 +15,6 @@ from josepy.errors import Error as JoseError
 from josepy.json_util import decode_b64jose
 
 from certworker.devca.accounts import Account
-from certworker.devca.faults import FaultInjection, Flaw
 from certworker.devca.policy import Policy
 from certworker.devca.problems import Refused
 from certworker.devca.resources import Issued, Order
@@ -28,19 +27,17 @@ LONG_ENOUGH_TO_BEGIN_EARLY = timedelta(days=1)
 
 class Signing:
     """
-    Signs what was ordered, or, if told so, something else.
+    Signs what was ordered.
     """
 
     def __init__(
         self,
         signer: Signer,
         policy: Policy,
-        misbehaviour: FaultInjection,
         clock: Callable[[], datetime],
     ) -> None:
         self._signer = signer
         self._policy = policy
-        self._misbehaviour = misbehaviour
         self._clock = clock
 
     def sign(self, owner: Account, order: Order, csr: Any) -> Issued:
@@ -50,26 +47,16 @@ class Signing:
         Raises:
             Refused: ``badCSR``: it is not for the names of the order, or not with a proper key.
         """
-        key, names = self._requested_key(owner, order, csr), order.names
-        flaws = self._misbehaviour.flaws
-        if Flaw.OTHER_KEY in flaws:
-            key = ec.generate_private_key(ec.SECP256R1()).public_key()
-        if Flaw.OTHER_NAMES in flaws:
-            names = ("not-ordered.localhost",)
+        return self._issue(order, self._requested_key(owner, order, csr), order.names)
+
+    def _issue(self, order: Order, key: PublicKey, names: tuple[str, ...]) -> Issued:
         leaf = self._signer.sign(key, names, *self._dates(order.profile))
-        chain = [leaf.public_bytes(Encoding.PEM), self._signer.pem]
-        if Flaw.CHAIN_MISSING in flaws:
-            chain.pop()
-        if Flaw.CHAIN_OUT_OF_ORDER in flaws:
-            chain.reverse()
-        return Issued(order.account, names, leaf, b"".join(chain))
+        return Issued(order.account, names, leaf, leaf.public_bytes(Encoding.PEM) + self._signer.pem)
 
     def _dates(self, profile: str) -> tuple[datetime, datetime]:
         lifetime = self._policy.lifetime_of(profile)
         begin = self._clock().replace(microsecond=0)
-        if Flaw.EXPIRED in self._misbehaviour.flaws:
-            begin -= 2 * lifetime
-        elif lifetime >= LONG_ENOUGH_TO_BEGIN_EARLY:
+        if lifetime >= LONG_ENOUGH_TO_BEGIN_EARLY:
             begin -= EARLY
         return begin, begin + lifetime
 

@@ -17,8 +17,6 @@ from certworker.acme.client import AcmeClient
 from certworker.acme.order import Order
 from certworker.acme.registration import KEY_CHANGE_LAG
 from certworker.certificates import Certificate, KeyType, PrivateKey
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import Fault
 from certworker.devca.messages import Request, refusal
 from certworker.devca.problems import Problem
 from certworker.errors import CertworkerError
@@ -28,6 +26,8 @@ from certworker.errors.ca import CaUnreachable
 from certworker.errors.rate import CaBusy
 from tests.acme.clients import client_of, issued, presented
 from tests.servers.development import ChallengeServer
+from tests.servers.fault_injection import Fault
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.pebble import Pebble
 from tests.servers.tampering import only, refusing, tampered, with_members
 
@@ -35,7 +35,7 @@ NAME = "demo.localhost"
 
 
 @pytest.fixture
-def client(authority: DevelopmentAuthority, tmp_path: Path) -> AcmeClient:
+def client(authority: FaultyAuthority, tmp_path: Path) -> AcmeClient:
     """
     A client with an account.
     """
@@ -45,14 +45,14 @@ def client(authority: DevelopmentAuthority, tmp_path: Path) -> AcmeClient:
 
 
 @pytest.fixture
-def files(authority: DevelopmentAuthority, tmp_path: Path) -> AccountFiles:
+def files(authority: FaultyAuthority, tmp_path: Path) -> AccountFiles:
     """
     The files of that account.
     """
     return AccountFiles(tmp_path / "accounts" / "ca", authority.directory_url)
 
 
-def registrations(authority: DevelopmentAuthority) -> int:
+def registrations(authority: FaultyAuthority) -> int:
     """
     How many accounts the CA has made.
     """
@@ -72,14 +72,14 @@ class TestShow:
         assert client.thumbprint == sheet.thumbprint
         assert files.key_path == sheet.key_path
 
-    def test_looking_makes_no_account(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+    def test_looking_makes_no_account(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         Accounts are limited; whoever only looks needs none.
         """
         assert client_of(authority.directory_url, tmp_path).custody.info() is None
         assert [] == authority.requests
 
-    def test_the_contact_follows_the_setting(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+    def test_the_contact_follows_the_setting(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         The CA writes to whoever is in charge today.
         """
@@ -95,7 +95,7 @@ class TestShow:
 class TestChangeKey:
     def test_the_account_goes_on_with_another_key(
         self,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         client: AcmeClient,
         files: AccountFiles,
@@ -134,7 +134,7 @@ class TestChangeKey:
         assert client.order(("other.example.com",)).answers
 
     def test_cut_off_before_the_request_the_old_key_stays(
-        self, authority: DevelopmentAuthority, client: AcmeClient, files: AccountFiles
+        self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
     ) -> None:
         """
         The next order uses the old key, and drops the other one once no replica of the CA can be behind.
@@ -152,15 +152,15 @@ class TestChangeKey:
         assert 1 == registrations(authority)
 
     def test_a_key_that_a_replica_does_not_know_yet_is_kept(
-        self, authority: DevelopmentAuthority, client: AcmeClient, files: AccountFiles
+        self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
     ) -> None:
         """
         Servers of one CA read from replicas: they know the old key no more, and the new one not yet.
         """
-        authority.misbehaviour.fail("keyChange", Fault(cut=True))
+        authority.faults.fail("keyChange", Fault(cut=True))
         with pytest.raises(CertworkerError):
             client.custody.rotate_key()
-        authority.misbehaviour.fail("newAccount", Fault(400, "accountDoesNotExist"), times=2)
+        authority.faults.fail("newAccount", Fault(400, "accountDoesNotExist"), times=2)
 
         with pytest.raises(AccountGone):
             client.order((NAME,))
@@ -171,7 +171,7 @@ class TestChangeKey:
         assert 1 == registrations(authority)
 
     def test_cut_off_after_the_ca_was_told_the_new_key_is_used(
-        self, authority: DevelopmentAuthority, client: AcmeClient, files: AccountFiles
+        self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
     ) -> None:
         """
         The old one is of no use any more, and the account must not be lost with it.
@@ -190,12 +190,12 @@ class TestChangeKey:
 
     @pytest.mark.parametrize("fault", [Fault(cut=True), Fault(500)], ids=["cut", "500"])
     def test_an_answer_that_never_came_is_no_loss(
-        self, authority: DevelopmentAuthority, client: AcmeClient, files: AccountFiles, fault: Fault
+        self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles, fault: Fault
     ) -> None:
         """
         After a cut the CA has the new key, after a 500 it has not; the account is at work with either.
         """
-        authority.misbehaviour.fail("keyChange", fault)
+        authority.faults.fail("keyChange", fault)
         with pytest.raises(CertworkerError):
             client.custody.rotate_key()
         assert files.changing
@@ -216,13 +216,13 @@ class TestChangeKey:
         ids=["step-ca", "serles", "404"],
     )
     def test_a_ca_that_changes_no_keys_is_reported_as_such(
-        self, authority: DevelopmentAuthority, client: AcmeClient, files: AccountFiles, fault: Fault
+        self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles, fault: Fault
     ) -> None:
         """
         Whatever type the refusal has, the account keeps its key, and the remedy is another account.
         """
         before = client.thumbprint
-        authority.misbehaviour.fail("keyChange", fault)
+        authority.faults.fail("keyChange", fault)
 
         with pytest.raises(KeyChangeRefused) as caught:
             client.custody.rotate_key()
@@ -233,7 +233,7 @@ class TestChangeKey:
         assert client.order((NAME,)).answers
 
     def test_a_directory_without_key_change_is_reported_as_such(
-        self, authority: DevelopmentAuthority, tmp_path: Path, files: AccountFiles
+        self, authority: FaultyAuthority, tmp_path: Path, files: AccountFiles
     ) -> None:
         """
         No key is made that nobody would know.
@@ -247,7 +247,7 @@ class TestChangeKey:
 
     @pytest.mark.parametrize("carried_out", [True, False])
     def test_a_conflict_is_settled_by_asking_which_key_is_known(
-        self, authority: DevelopmentAuthority, client: AcmeClient, files: AccountFiles, carried_out: bool
+        self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles, carried_out: bool
     ) -> None:
         """
         A 409 may mean that the CA has the key already, from the same request on another connection.
@@ -271,14 +271,14 @@ class TestChangeKey:
         assert 1 == registrations(authority)
 
     def test_a_refusal_of_a_change_that_was_cut_off_drops_no_key(
-        self, authority: DevelopmentAuthority, client: AcmeClient, files: AccountFiles
+        self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
     ) -> None:
         """
         The earlier request may have been carried out: the key in question may be the account's.
         """
         with files.locked():
             following = files.make_next_key()
-        authority.misbehaviour.fail("keyChange", Fault(403, "unauthorized"))
+        authority.faults.fail("keyChange", Fault(403, "unauthorized"))
 
         with pytest.raises(CertworkerError):
             client.custody.rotate_key()
@@ -299,9 +299,7 @@ class TestChangeKey:
 
 
 class TestOddAccounts:
-    def test_strange_members_are_no_obstacle(
-        self, authority: DevelopmentAuthority, client: AcmeClient
-    ) -> None:
+    def test_strange_members_are_no_obstacle(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         What the CA sends is shown as one printable line.
         """
@@ -317,7 +315,7 @@ class TestOddAccounts:
 
 class TestDeactivate:
     def test_the_next_order_makes_another_account(
-        self, authority: DevelopmentAuthority, client: AcmeClient, files: AccountFiles
+        self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
     ) -> None:
         """
         And the old key is kept: nobody knows what it is still good for.
@@ -335,9 +333,7 @@ class TestDeactivate:
         assert after is not None
         assert before.url != after.url
 
-    def test_without_an_account_nothing_is_ended(
-        self, authority: DevelopmentAuthority, tmp_path: Path
-    ) -> None:
+    def test_without_an_account_nothing_is_ended(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         Nor made.
         """
@@ -345,7 +341,7 @@ class TestDeactivate:
         assert [] == authority.requests
 
     def test_one_that_the_ca_did_not_hear_of_stays(
-        self, authority: DevelopmentAuthority, client: AcmeClient
+        self, authority: FaultyAuthority, client: AcmeClient
     ) -> None:
         """
         The key is put aside only when it is of no use any more.
@@ -390,7 +386,7 @@ class TestRevoke:
         assert not client.custody.revoke(certificate, reason)
 
     def test_the_ca_suggests_its_renewal_at_once(
-        self, client: AcmeClient, certificate: Certificate, authority: DevelopmentAuthority
+        self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
     ) -> None:
         """
         So that whoever else serves it learns of it, too.
@@ -403,7 +399,7 @@ class TestRevoke:
         assert suggestion.window.end < suggestion.retry_after
 
     def test_its_own_key_revokes_it_for_another_account(
-        self, client: AcmeClient, certificate: Certificate, authority: DevelopmentAuthority, tmp_path: Path
+        self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
         The account may have been lost since.
@@ -419,7 +415,7 @@ class TestRevoke:
         self,
         ca: str,
         kind: KeyType,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         pebble: Pebble,
         tmp_path: Path,
@@ -459,7 +455,7 @@ class TestRevoke:
         self,
         client: AcmeClient,
         certificate: Certificate,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         reason: str,
         taken: str,
         problem: Problem,
@@ -475,7 +471,7 @@ class TestRevoke:
             assert client.custody.revoke(certificate, reason)
 
     def test_a_refusal_of_both_proofs_says_what_the_ca_said(
-        self, client: AcmeClient, certificate: Certificate, authority: DevelopmentAuthority
+        self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
     ) -> None:
         """
         The remedy has the serial number, by which the CA finds the certificate.
@@ -493,23 +489,23 @@ class TestRevoke:
         assert caught.value.remedy.endswith(certificate.serial)
 
     def test_a_busy_ca_is_reported_as_busy(
-        self, client: AcmeClient, certificate: Certificate, authority: DevelopmentAuthority
+        self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
     ) -> None:
         """
         Then the same command may succeed later.
         """
-        authority.misbehaviour.fail("revokeCert", Fault(429, "rateLimited", 60), times=2)
+        authority.faults.fail("revokeCert", Fault(429, "rateLimited", 60), times=2)
 
         with pytest.raises(CaBusy):
             client.custody.revoke(certificate, "superseded")
 
     def test_a_ca_that_is_away_is_asked_once(
-        self, client: AcmeClient, certificate: Certificate, authority: DevelopmentAuthority
+        self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
     ) -> None:
         """
         A second proof would wait for the same time-out.
         """
-        authority.misbehaviour.fail("revokeCert", Fault(cut=True), times=None)
+        authority.faults.fail("revokeCert", Fault(cut=True), times=None)
         before = len(authority.requests)
 
         with pytest.raises(CaUnreachable):

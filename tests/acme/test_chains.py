@@ -14,10 +14,10 @@ import pytest
 from cryptography import x509
 
 from certworker.certificates import Certificate
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import Fault
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer
+from tests.servers.fault_injection import Fault
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.pebble import Pebble, programs
 
 NAME = "demo.localhost"
@@ -44,7 +44,7 @@ def root_of(certificate: Certificate) -> str:
 
 class TestPreferredChain:
     def test_the_chain_of_that_root_is_taken(
-        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+        self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
         Some old devices trust one of a CA's roots and not the other.
@@ -58,7 +58,7 @@ class TestPreferredChain:
         certificate.check((NAME,), datetime.now(UTC))
 
     def test_the_default_costs_no_more_questions(
-        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+        self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
         If it is what was wanted, or nothing was, the others are left where they are.
@@ -85,7 +85,7 @@ class TestPreferredChain:
     )
     def test_one_that_cannot_be_fetched_costs_no_certificate(
         self,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         tmp_path: Path,
         caplog: pytest.LogCaptureFixture,
@@ -95,7 +95,7 @@ class TestPreferredChain:
         Alternate chains are optional (RFC 8555, section 7.4.2): the default is used, and a warning is logged.
         """
         authority.add_root("The other root")
-        authority.misbehaviour.after("certificate", 1, fault)
+        authority.faults.after("certificate", 1, fault)
         client = client_of(authority.directory_url, tmp_path, preferred_chain="The other root")
 
         with caplog.at_level(logging.WARNING):
@@ -105,7 +105,7 @@ class TestPreferredChain:
         assert "alternate chain at http://127.0.0.1" in caplog.messages[0]
 
     def test_one_for_another_certificate_is_left_out(
-        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+        self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
         It would fit neither the names nor the key.
@@ -113,7 +113,7 @@ class TestPreferredChain:
         authority.add_root("The other root")
         client = client_of(authority.directory_url, tmp_path, preferred_chain="The other root")
         issued(client, challenge_server, "other.localhost")
-        authority.misbehaviour.mixes_alternates_up = True
+        authority.faults.mixes_alternates_up = True
 
         certificate = issued(client, challenge_server, NAME)
 
@@ -122,7 +122,7 @@ class TestPreferredChain:
 
     def test_one_that_is_not_offered_is_told_once_and_done_without(
         self,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         tmp_path: Path,
         caplog: pytest.LogCaptureFixture,

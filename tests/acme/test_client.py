@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.messages import Reply, Request
 from certworker.errors import CertworkerError
 from certworker.errors.acct import ExternalAccountRequired
@@ -22,6 +21,7 @@ from certworker.errors.ca import CaUnreachable, NotAcme
 from certworker.errors.config import WrongCaUrl
 from tests.acme.clients import client_of, issued, presented
 from tests.servers.development import ChallengeServer, development_authority
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.pebble import Pebble
 from tests.servers.ports import free_port
 from tests.servers.tampering import only, tampered, with_headers
@@ -164,7 +164,7 @@ class TestWithPebble:
 
 class TestWithTheDevelopmentAuthority:
     def test_a_certificate_is_issued(
-        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+        self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
         A laptop runs the same code as production.
@@ -174,7 +174,7 @@ class TestWithTheDevelopmentAuthority:
         assert ("demo.localhost",) == issued(client, challenge_server, "demo.localhost").names
 
     def test_relative_urls_are_resolved(
-        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+        self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
         Location, Link and the URLs of JSON objects may be relative to the URL of the request.
@@ -191,7 +191,7 @@ class TestWithTheDevelopmentAuthority:
             assert ("demo.localhost",) == issued(client, challenge_server, "demo.localhost").names
 
     def test_an_order_without_a_location_is_not_acme(
-        self, authority: DevelopmentAuthority, tmp_path: Path
+        self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
         The failure names the header that is missing.
@@ -205,7 +205,7 @@ class TestWithTheDevelopmentAuthority:
             client_of(authority.directory_url, tmp_path).order(("demo.localhost",))
 
     def test_a_name_that_counts_as_ours_is_not_validated_again(
-        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+        self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
         Let's Encrypt remembers for days; a renewal then needs no open port 80 at all.
@@ -220,7 +220,7 @@ class TestWithTheDevelopmentAuthority:
 
     def test_a_lost_account_is_registered_anew_once(
         self,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         tmp_path: Path,
         caplog: pytest.LogCaptureFixture,
@@ -241,7 +241,7 @@ class TestWithTheDevelopmentAuthority:
         assert ["The CA does not accept our account; asking for it with its key"] == caplog.messages
 
     def test_the_profile_is_asked_for(
-        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+        self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
         Let's Encrypt's short-lived certificates are a profile.
@@ -253,7 +253,7 @@ class TestWithTheDevelopmentAuthority:
         assert 160 == round((certificate.not_after - certificate.not_before).total_seconds() / 3600)
 
     def test_an_unknown_profile_is_refused_with_the_known_ones(
-        self, authority: DevelopmentAuthority, tmp_path: Path
+        self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
         A typing error in a setting is answered by what may stand there.
@@ -267,7 +267,7 @@ class TestWithTheDevelopmentAuthority:
         assert "newOrder" not in [asked.kind for asked in authority.requests]
 
     def test_a_ca_that_wants_a_bound_account_is_told_from_a_fault(
-        self, authority: DevelopmentAuthority, tmp_path: Path
+        self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
         The directory says so before we ask; nothing but the setting can change it.
@@ -281,7 +281,7 @@ class TestWithTheDevelopmentAuthority:
 
 class TestCheck:
     def test_what_an_order_would_stumble_over_is_told(
-        self, authority: DevelopmentAuthority, tmp_path: Path
+        self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
         The doctor knows it without an order, and makes no account to find out.
@@ -293,7 +293,7 @@ class TestCheck:
             client_of(authority.directory_url, tmp_path).check()
         assert not (tmp_path / "accounts").exists()
 
-    def test_a_ca_that_answers_is_well(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+    def test_a_ca_that_answers_is_well(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         The doctor asks this; it costs one request and no account.
         """
@@ -301,9 +301,7 @@ class TestCheck:
 
         assert ["directory"] == [asked.kind for asked in authority.requests]
 
-    def test_a_url_that_is_no_directory_is_told(
-        self, authority: DevelopmentAuthority, tmp_path: Path
-    ) -> None:
+    def test_a_url_that_is_no_directory_is_told(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         The commonest mistake is the CA's web site instead of its directory.
         """

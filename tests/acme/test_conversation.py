@@ -15,10 +15,10 @@ import pytest
 from cryptography import x509
 from josepy.json_util import decode_b64jose
 
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.messages import Request
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.tampering import refusing
 
 NAMES = ("demo.localhost", "www.demo.localhost")
@@ -47,7 +47,7 @@ class Sent:
 
 
 @contextmanager
-def recorded(authority: DevelopmentAuthority) -> Iterator[list[Sent]]:
+def recorded(authority: FaultyAuthority) -> Iterator[list[Sent]]:
     """
     The requests that *authority* gets within the block.
     """
@@ -62,7 +62,7 @@ def recorded(authority: DevelopmentAuthority) -> Iterator[list[Sent]]:
 
 @pytest.fixture
 def life(
-    authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+    authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
 ) -> Iterator[list[Sent]]:
     """
     Registration, two orders, renewal information, a new key, both revocations and the end.

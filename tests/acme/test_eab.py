@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from certworker.acme.eab import ExternalAccountBinding
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors.acct import ExternalAccountRequired
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.pebble import Pebble, programs
 
 KEY_ID = "kid-1"
@@ -35,7 +35,7 @@ def strict_pebble(tmp_path: Path) -> Iterator[Pebble]:
 
 class TestBinding:
     def test_the_development_ca_accepts_it(
-        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+        self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
         It checks the binding as RFC 8555 says: algorithm, key id, URL, signature, and the key inside.
@@ -88,7 +88,7 @@ class TestBinding:
             client.order(("demo.example.com",))
         assert failure.value.problem
 
-    def test_a_wrong_one_at_the_development_ca(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+    def test_a_wrong_one_at_the_development_ca(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         The same failure there, so that it can be met on a laptop.
         """

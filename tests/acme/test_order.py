@@ -13,8 +13,6 @@ import pytest
 
 from certworker.acme.client import AcmeClient
 from certworker.certificates import PrivateKey
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import Aftermath, Fault
 from certworker.devca.problems import Problem
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.acme import OrderInvalid, PendingTimeout, ResourceNotFound
@@ -22,6 +20,8 @@ from certworker.errors.ca import CaUnreachable, NotAcme, ServerInternal
 from certworker.errors.rate import CaBusy
 from tests.acme.clients import client_of, issued, presented
 from tests.servers.development import ChallengeServer
+from tests.servers.fault_injection import Aftermath, Fault
+from tests.servers.faulty_authority import FaultyAuthority
 
 NAMES = ("demo.localhost",)
 
@@ -59,7 +59,7 @@ def time() -> Time:
 
 
 @pytest.fixture
-def client(authority: DevelopmentAuthority, tmp_path: Path, time: Time) -> AcmeClient:
+def client(authority: FaultyAuthority, tmp_path: Path, time: Time) -> AcmeClient:
     """
     A client of the development CA.
     """
@@ -80,12 +80,12 @@ class TestAnswers:
 
 class TestValidate:
     def test_a_slow_validation_is_waited_for(
-        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+        self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
         A public CA looks from several countries; the pauses between our looks grow.
         """
-        authority.misbehaviour.validation_seconds = 0.3
+        authority.faults.validation_seconds = 0.3
         order = presented(client_of(authority.directory_url, tmp_path).order(NAMES), challenge_server)
 
         order.validate()
@@ -95,14 +95,14 @@ class TestValidate:
     def test_a_ca_that_never_decides_is_left_after_90_seconds(
         self,
         client: AcmeClient,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         time: Time,
     ) -> None:
         """
         A slot is not lost to one CA's bad day.
         """
-        authority.misbehaviour.validation_seconds = 3600
+        authority.faults.validation_seconds = 3600
         order = presented(client.order(NAMES), challenge_server)
         began = time.now
 
@@ -116,15 +116,15 @@ class TestValidate:
     def test_a_wait_beyond_our_patience_ends_at_once(
         self,
         client: AcmeClient,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         time: Time,
     ) -> None:
         """
         A slot that would only sleep is better given to somebody else.
         """
-        authority.misbehaviour.poll_after_seconds = 600
-        authority.misbehaviour.validation_seconds = 3600
+        authority.faults.poll_after_seconds = 600
+        authority.faults.validation_seconds = 3600
         order = presented(client.order(NAMES), challenge_server)
 
         with pytest.raises(PendingTimeout):
@@ -133,14 +133,12 @@ class TestValidate:
         assert sum(time.slept) < 1
 
     def test_a_failed_validation_tells_the_ca_s_own_words(
-        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         Our words may be wrong; the CA's are the last resort.
         """
-        authority.misbehaviour.refusal = Problem(
-            "dns", "DNS problem: SERVFAIL looking up A for demo.localhost"
-        )
+        authority.faults.refusal = Problem("dns", "DNS problem: SERVFAIL looking up A for demo.localhost")
         order = presented(client.order(NAMES), challenge_server)
 
         with pytest.raises(CertworkerError) as caught:
@@ -172,7 +170,7 @@ class TestValidate:
     def test_the_cause_is_reported_whatever_the_ca_leaves_unfinished(
         self,
         client: AcmeClient,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         time: Time,
         aftermath: Aftermath,
@@ -182,7 +180,7 @@ class TestValidate:
         """
         Only Boulder ends the order. Elsewhere the cause is in the authorization or the challenge.
         """
-        authority.misbehaviour.aftermath = aftermath
+        authority.faults.aftermath = aftermath
         order = client.order(NAMES)
         if answer is not None:
             challenge_server.answers[order.answers[0].token] = answer
@@ -199,7 +197,7 @@ class TestValidate:
     def test_one_failed_name_of_many_is_found_although_the_order_stays_pending(
         self,
         client: AcmeClient,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         time: Time,
         aftermath: Aftermath,
@@ -208,7 +206,7 @@ class TestValidate:
         The authorizations are polled in turns.
         """
         names = tuple(f"site{number}.localhost" for number in range(12))
-        authority.misbehaviour.aftermath = aftermath
+        authority.faults.aftermath = aftermath
         order = presented(client.order(names), challenge_server)
         del challenge_server.answers[order.answers[7].token]
         began = time.now
@@ -223,15 +221,15 @@ class TestValidate:
     def test_an_error_that_the_ca_reports_while_it_retries_is_reported_at_the_end(
         self,
         client: AcmeClient,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         time: Time,
     ) -> None:
         """
         A challenge that stays `processing` with an error is waited for, but it is not called slow.
         """
-        authority.misbehaviour.aftermath = Aftermath.CHALLENGE_PENDING
-        authority.misbehaviour.processing_after_an_error = True
+        authority.faults.aftermath = Aftermath.CHALLENGE_PENDING
+        authority.faults.processing_after_an_error = True
         order = client.order(NAMES)
         began = time.now
 
@@ -245,15 +243,15 @@ class TestValidate:
     def test_a_failed_validation_without_a_reason_is_reported_as_one(
         self,
         client: AcmeClient,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         aftermath: Aftermath,
     ) -> None:
         """
         A CA need not say why; which name has failed is known.
         """
-        authority.misbehaviour.aftermath = aftermath
-        authority.misbehaviour.tells_why = False
+        authority.faults.aftermath = aftermath
+        authority.faults.tells_why = False
 
         with pytest.raises(CertworkerError) as caught:
             client.order(NAMES).validate()
@@ -262,13 +260,13 @@ class TestValidate:
         assert "could not validate demo.localhost" in caught.value.message
 
     def test_an_order_that_failed_without_a_reason_is_reported_as_one(
-        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         No validation has failed.
         """
-        authority.misbehaviour.order_failure = Problem("serverInternal", "Something is wrong.")
-        authority.misbehaviour.tells_why = False
+        authority.faults.order_failure = Problem("serverInternal", "Something is wrong.")
+        authority.faults.tells_why = False
 
         with pytest.raises(OrderInvalid):
             issued(client, challenge_server, *NAMES)
@@ -279,20 +277,20 @@ class TestRespond:
     def test_a_challenge_that_is_being_validated_already_is_waited_for(
         self,
         client: AcmeClient,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         kind: str,
     ) -> None:
         """
         A replica showed the challenge as pending; the CA refuses the second response and decides the first.
         """
-        authority.misbehaviour.repeated_response = kind
-        authority.misbehaviour.validation_seconds = 0.3
+        authority.faults.repeated_response = kind
+        authority.faults.validation_seconds = 0.3
         first = presented(client.order(NAMES), challenge_server)
-        authority.misbehaviour.fail("order", Fault())
+        authority.faults.fail("order", Fault())
         with pytest.raises(ServerInternal):
             first.validate()
-        authority.misbehaviour.stale_authorizations = 1
+        authority.faults.stale_authorizations = 1
         again = client.resume(first.url, NAMES)
         assert again is not None
 
@@ -304,16 +302,16 @@ class TestRespond:
     def test_a_challenge_is_answered_only_while_it_is_pending(
         self,
         client: AcmeClient,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         seconds: float,
     ) -> None:
         """
         One that is `processing` or `valid` is waited for: many CAs refuse a second response.
         """
-        authority.misbehaviour.validation_seconds = seconds
+        authority.faults.validation_seconds = seconds
         first = presented(client.order(NAMES), challenge_server)
-        authority.misbehaviour.fail("order", Fault())
+        authority.faults.fail("order", Fault())
         with pytest.raises(ServerInternal):
             first.validate()
         again = client.resume(first.url, NAMES)
@@ -324,24 +322,24 @@ class TestRespond:
         assert 1 == [asked.kind for asked in authority.requests].count("challenge")
 
     def test_a_response_that_was_carried_out_and_refused_is_not_repeated(
-        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         A 404 of one server does not say that no other server has heard the response.
         """
-        authority.misbehaviour.validation_seconds = 0.3
-        authority.misbehaviour.fail("challenge", Fault(404, "malformed", carried_out=True))
+        authority.faults.validation_seconds = 0.3
+        authority.faults.fail("challenge", Fault(404, "malformed", carried_out=True))
 
         assert NAMES == issued(client, challenge_server, *NAMES).names
         assert 1 == [asked.kind for asked in authority.requests].count("challenge")
 
     def test_strange_challenges_beside_ours_do_no_harm(
-        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         One bad member of a list costs itself only.
         """
-        authority.misbehaviour.more_challenges = (
+        authority.faults.more_challenges = (
             None,
             7,
             "http-01",
@@ -358,12 +356,12 @@ class TestRespond:
 
 class TestFinalize:
     def test_processing_is_waited_for(
-        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         Let's Encrypt answers a finalization before the certificate exists.
         """
-        authority.misbehaviour.processing_polls = 3
+        authority.faults.processing_polls = 3
 
         assert NAMES == issued(client, challenge_server, *NAMES).names
         asked = [request.kind for request in authority.requests]
@@ -372,26 +370,26 @@ class TestFinalize:
     def test_retry_after_is_honoured_while_polling(
         self,
         client: AcmeClient,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         time: Time,
     ) -> None:
         """
         A CA that is busy says when to look again (RFC 8555, section 7.4).
         """
-        authority.misbehaviour.poll_after_seconds = 7
-        authority.misbehaviour.processing_polls = 3
+        authority.faults.poll_after_seconds = 7
+        authority.faults.processing_polls = 3
 
         assert NAMES == issued(client, challenge_server, *NAMES).names
         assert [7, 7, 7, 7] == [round(seconds) for seconds in time.slept if seconds > 1][-4:]
 
     def test_processing_without_end_is_left(
-        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         The same patience as for the validation, and the same failure.
         """
-        authority.misbehaviour.processing_seconds = 3600
+        authority.faults.processing_seconds = 3600
 
         with pytest.raises(PendingTimeout) as caught:
             issued(client, challenge_server, *NAMES)
@@ -399,12 +397,12 @@ class TestFinalize:
         assert "still processing" in caught.value.message
 
     def test_an_order_that_ends_invalid_tells_its_own_reason(
-        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         After the validation no challenge has an error: the order has (CAA is looked up twice, for example).
         """
-        authority.misbehaviour.order_failure = Problem("caa", "CAA record for localhost prevents issuance")
+        authority.faults.order_failure = Problem("caa", "CAA record for localhost prevents issuance")
 
         with pytest.raises(CertworkerError) as caught:
             issued(client, challenge_server, *NAMES)
@@ -412,12 +410,12 @@ class TestFinalize:
         assert "caa.forbidden" == caught.value.code
 
     def test_an_order_that_is_not_ready_yet_is_finalized_a_little_later(
-        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         One of the CA's servers may not have heard of the validation.
         """
-        authority.misbehaviour.fail("finalize", Fault(403, "orderNotReady"))
+        authority.faults.fail("finalize", Fault(403, "orderNotReady"))
 
         assert NAMES == issued(client, challenge_server, *NAMES).names
 
@@ -425,7 +423,7 @@ class TestFinalize:
     def test_a_request_that_has_arrived_before_is_not_repeated(
         self,
         client: AcmeClient,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         kind: str,
     ) -> None:
@@ -433,30 +431,30 @@ class TestFinalize:
         An order that is `processing` or `valid` is polled, whatever the answer to the request was.
         """
         status = {"conflict": 409, "malformed": 404, "orderNotReady": 403}[kind]
-        authority.misbehaviour.processing_polls = 2
-        authority.misbehaviour.fail("finalize", Fault(status, kind, carried_out=True))
+        authority.faults.processing_polls = 2
+        authority.faults.fail("finalize", Fault(status, kind, carried_out=True))
 
         assert NAMES == issued(client, challenge_server, *NAMES).names
         assert 1 == [asked.kind for asked in authority.requests].count("finalize")
 
     def test_a_certificate_url_that_comes_late_is_waited_for(
-        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         The order is valid before the CA can say where its certificate is.
         """
-        authority.misbehaviour.certificate_polls = 3
+        authority.faults.certificate_polls = 3
 
         assert NAMES == issued(client, challenge_server, *NAMES).names
         assert 1 == [asked.kind for asked in authority.requests].count("finalize")
 
     def test_a_certificate_url_that_never_comes_is_reported(
-        self, client: AcmeClient, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         After the usual patience that is no longer ACME.
         """
-        authority.misbehaviour.certificate_polls = 1_000_000
+        authority.faults.certificate_polls = 1_000_000
 
         with pytest.raises(NotAcme, match="a valid order without a certificate"):
             issued(client, challenge_server, *NAMES)
@@ -485,7 +483,7 @@ class TestNotFoundYet:
     def test_what_the_ca_has_just_made_is_requested_again(
         self,
         client: AcmeClient,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         kind: str,
         status: int,
@@ -493,7 +491,7 @@ class TestNotFoundYet:
         """
         A CA reads from replicas: what it has just named may be unknown for a moment.
         """
-        authority.misbehaviour.fail(kind, Fault(status, "malformed", detail="No such resource"), times=2)
+        authority.faults.fail(kind, Fault(status, "malformed", detail="No such resource"), times=2)
 
         assert NAMES == issued(client, challenge_server, *NAMES).names
         assert 1 == [asked.kind for asked in authority.requests].count("newOrder")
@@ -502,7 +500,7 @@ class TestNotFoundYet:
     def test_what_stays_unknown_is_tried_again_soon(
         self,
         client: AcmeClient,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         time: Time,
         kind: str,
@@ -510,7 +508,7 @@ class TestNotFoundYet:
         """
         A 404 is no judgment of the request (RFC 9110, section 15.5.5).
         """
-        authority.misbehaviour.fail(kind, Fault(404, "malformed"), times=None)
+        authority.faults.fail(kind, Fault(404, "malformed"), times=None)
         began = time.now
 
         with pytest.raises(ResourceNotFound) as caught:
@@ -535,7 +533,7 @@ class TestFaults:
     def test_each_fault_at_each_request_is_classified(
         self,
         client: AcmeClient,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         kind: str,
         fault: Fault,
@@ -544,7 +542,7 @@ class TestFaults:
         """
         Whenever the CA fails, the job ends with a code, and the next one starts as if nothing had been.
         """
-        authority.misbehaviour.fail(kind, fault)
+        authority.faults.fail(kind, fault)
 
         with pytest.raises(failure):
             issued(client, challenge_server, *NAMES)

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from certworker.acme.profiles import profile_for
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.validation import Validator
 from certworker.errors.acme import InvalidProfile
 from certworker.errors.payload import TooManyNames
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.pebble import Pebble
 
 LETS_ENCRYPTS = {"classic": "", "tlsserver": "", "shortlived": ""}
@@ -100,7 +100,7 @@ class TestNumberOfNames:
 class TestOrder:
     @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
     def test_an_address_gets_a_certificate(
-        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path, address: str
+        self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path, address: str
     ) -> None:
         """
         Identifier, answer at the literal host, signing request and certificate (RFC 8738).

@@ -16,12 +16,12 @@ import pytest
 
 from certworker.acme import transport
 from certworker.acme.client import AcmeClient
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.messages import Reply, Request
 from certworker.errors.acct import AccountBlocked, AccountKeyUnreadable
 from certworker.errors.ca import CaUnreachable, NotAcme
 from certworker.errors.config import EmailInvalid
 from tests.acme.clients import client_of
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.pebble import Pebble
 from tests.servers.tampering import only, tampered, with_headers, with_members
 
@@ -29,7 +29,7 @@ NAMES = ("demo.localhost",)
 ROOT = Path(__file__).parents[2]
 
 
-def kinds(authority: DevelopmentAuthority) -> list[str]:
+def kinds(authority: FaultyAuthority) -> list[str]:
     """
     What the CA was asked, without the directory and nonces.
     """
@@ -52,7 +52,7 @@ def known(place: Path) -> dict[str, object]:
 
 
 class TestFirstOrder:
-    def test_it_makes_a_key_and_registers_it(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+    def test_it_makes_a_key_and_registers_it(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         Nobody sets an account up; it is there when it is needed, and only its owner can read the key.
         """
@@ -63,7 +63,7 @@ class TestFirstOrder:
         assert 0o700 == files(tmp_path).stat().st_mode & 0o777
         assert "ops@certworker.dev" == known(tmp_path)["contact"]
 
-    def test_the_next_one_asks_for_no_account(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+    def test_the_next_one_asks_for_no_account(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         Neither in this process nor in the next: restarts must not eat the CA's limit of accounts.
         """
@@ -72,7 +72,7 @@ class TestFirstOrder:
 
         assert 2 == kinds(authority).count("newAccount")
 
-    def test_a_lost_url_is_found_by_the_key(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+    def test_a_lost_url_is_found_by_the_key(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         A damaged account.json costs one question, not an account.
         """
@@ -85,7 +85,7 @@ class TestFirstOrder:
         assert url == known(tmp_path)["url"]
         assert 3 == kinds(authority).count("newAccount")
 
-    def test_the_url_of_another_ca_is_not_used(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+    def test_the_url_of_another_ca_is_not_used(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         Two directories of one host share a label; a URL belongs to the directory it came from.
         """
@@ -97,7 +97,7 @@ class TestFirstOrder:
 
         assert authority.directory_url == known(tmp_path)["directory"]
 
-    def test_a_relative_url_is_made_absolute(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+    def test_a_relative_url_is_made_absolute(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         The account's URL is the key id of each request, compared as a whole (RFC 8555, section 6.2).
         """
@@ -108,7 +108,7 @@ class TestFirstOrder:
 
     @pytest.mark.parametrize("url", ["/account/1", "", "file:///x", 5])
     def test_a_stored_url_that_is_none_is_found_by_the_key(
-        self, authority: DevelopmentAuthority, tmp_path: Path, url: object
+        self, authority: FaultyAuthority, tmp_path: Path, url: object
     ) -> None:
         """
         Earlier versions stored what the CA sent.
@@ -122,7 +122,7 @@ class TestFirstOrder:
         assert right == known(tmp_path)
 
     def test_an_answer_without_a_location_is_not_acme(
-        self, authority: DevelopmentAuthority, tmp_path: Path
+        self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
         The failure names the header that is missing.
@@ -148,7 +148,7 @@ class TestThumbprint:
 
 
 class TestContact:
-    def test_a_new_address_is_told_to_the_ca(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+    def test_a_new_address_is_told_to_the_ca(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         The setting changes; the account at the CA follows with the next order.
         """
@@ -159,7 +159,7 @@ class TestContact:
         assert 1 == kinds(authority).count("account")
         assert "new@certworker.dev" == known(tmp_path)["contact"]
 
-    def test_none_is_allowed(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+    def test_none_is_allowed(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         A CA of one's own wants no address.
         """
@@ -179,7 +179,7 @@ class TestContact:
         assert "_APP_EMAIL_CERTIFICATES" in caught.value.remedy
 
     def test_a_lost_account_with_a_new_address_is_registered_anew(
-        self, authority: DevelopmentAuthority, tmp_path: Path
+        self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
         The address would be told to an account that is no more; that must not end all orders.
@@ -211,7 +211,7 @@ class TestDeactivated:
         assert (files(tmp_path) / "key.pem.bak").is_file()
         assert "has been deactivated" in caplog.messages[-1]
 
-    def test_at_the_development_ca_too(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+    def test_at_the_development_ca_too(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         It is as strict as the others.
         """
@@ -227,7 +227,7 @@ class TestDeactivated:
 
 class TestRevoked:
     def test_one_that_the_ca_has_revoked_is_not_replaced(
-        self, authority: DevelopmentAuthority, tmp_path: Path
+        self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
         The CA has ended it (RFC 8555, section 7.1.2); another account would only evade that.
@@ -246,7 +246,7 @@ class TestRevoked:
 class TestDamagedKey:
     @pytest.mark.parametrize("content", [b"", b"-----BEGIN PRIVATE KEY-----\nMIGH", b"\x00\xff"])
     def test_it_is_told_and_never_overwritten(
-        self, authority: DevelopmentAuthority, tmp_path: Path, content: bytes
+        self, authority: FaultyAuthority, tmp_path: Path, content: bytes
     ) -> None:
         """
         It may be mended from a backup; a new account would lose what is bound to the old one.
@@ -279,7 +279,7 @@ print(client.thumbprint)
 
 class TestTogether:
     def test_workers_that_start_at_once_make_one_account(
-        self, authority: DevelopmentAuthority, tmp_path: Path
+        self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
         Three replicas come up together on an empty volume; Let's Encrypt grants ten accounts in three hours.
@@ -298,9 +298,7 @@ class TestTogether:
         assert 43 == len(found[0])
         assert 2 == kinds(authority).count("newAccount")
 
-    def test_threads_of_one_worker_make_one_account(
-        self, authority: DevelopmentAuthority, tmp_path: Path
-    ) -> None:
+    def test_threads_of_one_worker_make_one_account(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         All slots meet their first job at once.
         """
@@ -312,14 +310,14 @@ class TestTogether:
         assert 2 == kinds(authority).count("newAccount")
 
     def test_threads_wait_together_for_a_ca_that_does_not_answer(
-        self, authority: DevelopmentAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, authority: FaultyAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
         One after the other they would wait for as many time-outs as there are jobs.
         """
         client = client_of(authority.directory_url, tmp_path)
         client.check()
-        authority.misbehaviour.slow_seconds = {"newAccount": 5}
+        authority.faults.slow_seconds = {"newAccount": 5}
         monkeypatch.setattr(transport, "REQUEST_SECONDS", 1)
 
         with ThreadPoolExecutor(8) as slots:

@@ -14,13 +14,13 @@ import pytest
 
 from certworker.acme import renewal_info
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import Fault
 from certworker.devca.messages import Request
 from certworker.devca.policy import Window
 from certworker.validity import Validity
 from tests.acme.clients import client_of, issued
 from tests.servers.development import ChallengeServer
+from tests.servers.fault_injection import Fault
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.oddities import Oddity, odd_server
 from tests.servers.tampering import refusing
 
@@ -47,7 +47,7 @@ def clock() -> SteppedClock:
     return SteppedClock(datetime.now(UTC))
 
 
-def asked(authority: DevelopmentAuthority, kind: str) -> int:
+def asked(authority: FaultyAuthority, kind: str) -> int:
     """
     How often the CA was asked for *kind*.
     """
@@ -76,7 +76,7 @@ class TestOptional:
 
 class TestSuggestion:
     def test_it_is_asked_for_right_after_issuance_and_kept_until_retry_after(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         RFC 9773, section 4.3: neither less often nor more.
@@ -93,7 +93,7 @@ class TestSuggestion:
         assert timedelta(seconds=50) < first.retry_after - app.clock() <= timedelta(days=1)
 
     def test_a_ca_that_does_not_answer_is_asked_again_later(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         Without advice the arithmetic decides; nobody fails for want of advice.
@@ -112,7 +112,7 @@ class TestMovedWindow:
     def test_it_is_told_with_the_ca_s_reason(
         self,
         clock: SteppedClock,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         tmp_path: Path,
         caplog: pytest.LogCaptureFixture,
@@ -143,7 +143,7 @@ class TestMovedWindow:
 
     def test_a_reason_is_told_at_the_first_look_too(
         self,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         tmp_path: Path,
         caplog: pytest.LogCaptureFixture,
@@ -166,13 +166,13 @@ class TestMovedWindow:
 
 class TestSilence:
     def test_a_ca_that_is_away_is_asked_once_for_all_names(
-        self, clock: SteppedClock, authority: DevelopmentAuthority, tmp_path: Path
+        self, clock: SteppedClock, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
         A thousand names must not wait for a thousand time-outs, or a look would take hours.
         """
         client = client_of(authority.directory_url, tmp_path, clock=clock)
-        authority.misbehaviour.fail("renewalInfo", Fault(503, None), times=None)
+        authority.faults.fail("renewalInfo", Fault(503, None), times=None)
 
         for _ in range(3):
             told = [client.renewal_suggestion(f"aki.{each}", NAME) for each in range(100)]
@@ -184,7 +184,7 @@ class TestSilence:
     def test_its_pauses_grow_to_six_hours_and_end_with_an_answer(
         self,
         clock: SteppedClock,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         tmp_path: Path,
     ) -> None:
@@ -193,7 +193,7 @@ class TestSilence:
         """
         client = client_of(authority.directory_url, tmp_path, clock=clock)
         certificate = issued(client, challenge_server, NAME)
-        authority.misbehaviour.fail("renewalInfo", Fault(), times=12)
+        authority.faults.fail("renewalInfo", Fault(), times=12)
         pauses = []
         for _ in range(12):
             suggestion = client.renewal_suggestion(certificate.renewal_id, NAME)
@@ -210,7 +210,7 @@ class TestSilence:
     def test_the_window_that_was_known_stays(
         self,
         clock: SteppedClock,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         challenge_server: ChallengeServer,
         tmp_path: Path,
     ) -> None:
@@ -339,7 +339,7 @@ REFUSED = [
 
 class TestReplaced:
     def test_a_certificate_that_was_replaced_is_asked_about_no_more(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         RFC 9773, section 4.3: only what is in service is looked at.
@@ -365,7 +365,7 @@ class TestReplaced:
 
 class TestReplaces:
     def test_a_predecessor_that_the_ca_does_not_take_ends_no_renewal(
-        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+        self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
         After the account's key was lost it belongs to another account; this is an order like a first one.
@@ -379,14 +379,14 @@ class TestReplaces:
         assert not order.replaces
 
     def test_a_ca_that_stumbles_over_the_predecessor_is_asked_without_it(
-        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+        self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
         It would do so at each attempt until the certificate has expired.
         """
         client = client_of(authority.directory_url, tmp_path)
         first = issued(client, challenge_server, NAME)
-        authority.misbehaviour.fail("newOrder", Fault(detail="could not find an order for the certificate"))
+        authority.faults.fail("newOrder", Fault(detail="could not find an order for the certificate"))
 
         order = client.order((NAME,), replaces=first.renewal_id)
 
@@ -397,7 +397,7 @@ class TestReplaces:
     def test_a_refused_predecessor_costs_one_more_order_and_nothing_else(
         self,
         app: App,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         status: int,
         problem: str,
         detail: str,
@@ -406,7 +406,7 @@ class TestReplaces:
         Every adopted certificate of another account meets such a refusal at its first renewal.
         """
         app.issuance.issue((NAME,))
-        door_authority.misbehaviour.fail("newOrder", Fault(status, problem, detail=detail))
+        door_authority.faults.fail("newOrder", Fault(status, problem, detail=detail))
 
         renewed = app.issuance.issue((NAME,), force=True)
 
@@ -414,7 +414,7 @@ class TestReplaces:
         assert 3 == asked(door_authority, "newOrder")
 
     def test_a_renewal_says_what_it_replaces_unless_the_ca_has_seen_it_replaced(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         Such orders are exempt from the CA's limits; a 409 must not stop a renewal until it is too late.

@@ -16,8 +16,6 @@ from certworker.acme.jws import Signer
 from certworker.acme.session import DIRECTORY_MAX_AGE, DIRECTORY_PAUSE, Session
 from certworker.acme.transport import Transport
 from certworker.certificates import PrivateKey
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import Fault
 from certworker.errors import CertworkerError
 from certworker.errors.acme import BadNonce
 from certworker.errors.ca import CaUnreachable, NotAcme, ServerInternal
@@ -25,6 +23,8 @@ from certworker.errors.config import WrongCaUrl
 from certworker.errors.rate import CaBusy
 from tests.acme.clients import client_of
 from tests.servers.development import ChallengeServer
+from tests.servers.fault_injection import Fault
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.oddities import Oddity, odd_server
 from tests.servers.pebble import Pebble
 from tests.servers.ports import free_port
@@ -41,23 +41,23 @@ def network_of(url: str, clock: list[datetime]) -> Session:
 
 
 class TestNonces:
-    def test_five_in_a_row_are_never_heard_of(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+    def test_five_in_a_row_are_never_heard_of(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         Servers of one CA share their nonces with a delay (RFC 8555, section 6.5).
         """
         client = client_of(authority.directory_url, tmp_path)
         client.order(NAMES)
-        authority.misbehaviour.bad_nonces = 5
+        authority.faults.bad_nonces = 5
 
         assert client.order(NAMES).answers
 
-    def test_more_is_a_fault_of_the_ca(self, authority: DevelopmentAuthority, tmp_path: Path) -> None:
+    def test_more_is_a_fault_of_the_ca(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         Without an end we would ask for ever.
         """
         client = client_of(authority.directory_url, tmp_path)
         client.order(NAMES)
-        authority.misbehaviour.bad_nonces = 6
+        authority.faults.bad_nonces = 6
 
         with pytest.raises(BadNonce) as caught:
             client.order(NAMES)
@@ -78,7 +78,7 @@ class TestNonces:
         assert ["POST /order-plz"] * 3 == each_pebble.requests()[before:]
 
     def test_threads_never_share_one(
-        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer, tmp_path: Path
+        self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
         A nonce that is used twice is refused, and costs a request.
@@ -160,7 +160,7 @@ class TestPost:
 
 
 class TestDirectory:
-    def test_it_is_asked_for_once_a_day(self, authority: DevelopmentAuthority) -> None:
+    def test_it_is_asked_for_once_a_day(self, authority: FaultyAuthority) -> None:
         """
         A worker lives for years; terms and profiles change.
         """
@@ -175,7 +175,7 @@ class TestDirectory:
 
         assert 2 == len(authority.requests)
 
-    def test_threads_ask_once_together(self, authority: DevelopmentAuthority) -> None:
+    def test_threads_ask_once_together(self, authority: FaultyAuthority) -> None:
         """
         All slots begin with the directory; Let's Encrypt limits it to 40 in a second.
         """
@@ -205,7 +205,7 @@ class TestDirectory:
             assert server.connections <= 2
 
     def test_a_known_one_is_used_while_the_ca_cannot_be_asked(
-        self, authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+        self, authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         It is read again later, with a warning each time, and no job fails for it.
@@ -213,7 +213,7 @@ class TestDirectory:
         clock = [datetime.now(UTC)]
         network = network_of(authority.directory_url, clock)
         known = network.directory()
-        authority.misbehaviour.fail("directory", Fault(200, problem=None), times=2)
+        authority.faults.fail("directory", Fault(200, problem=None), times=2)
 
         for _ in range(2):
             clock.append(clock[-1] + DIRECTORY_MAX_AGE)
@@ -230,7 +230,7 @@ class TestDirectory:
     @pytest.mark.parametrize("member", ["newNonce", "newAccount", "newOrder"])
     @pytest.mark.parametrize("url", ["file:///etc/passwd", "http://[::1", "ftp://ca.example/", 5])
     def test_one_that_names_no_usable_url_is_not_kept(
-        self, authority: DevelopmentAuthority, member: str, url: object
+        self, authority: FaultyAuthority, member: str, url: object
     ) -> None:
         """
         A CA that is well again is asked again; the operator's setting is not to blame.
@@ -282,11 +282,11 @@ class TestDirectory:
         assert ((), {"classic": "7"}) == (found.caa_identities, found.profiles)
         assert not found.external_account_required
 
-    def test_a_busy_ca_is_no_wrong_url(self, authority: DevelopmentAuthority) -> None:
+    def test_a_busy_ca_is_no_wrong_url(self, authority: FaultyAuthority) -> None:
         """
         The load balancer's 503 must not send an operator to look for a typing error.
         """
-        authority.misbehaviour.fail("directory", Fault(503, None, 30))
+        authority.faults.fail("directory", Fault(503, None, 30))
         now = datetime.now(UTC)
 
         with pytest.raises(CaBusy) as caught:

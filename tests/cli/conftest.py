@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from certworker.devca.authority import DevelopmentAuthority
 from tests.app_fixture import environment
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess
 
@@ -20,7 +20,7 @@ def worker(
     tmp_path: Path,
     redis_server: RedisServer,
     connection: object,
-    door_authority: DevelopmentAuthority,
+    door_authority: FaultyAuthority,
     http_port: int,
 ) -> Iterator[WorkerProcess]:
     """

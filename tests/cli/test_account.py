@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from certworker.devca.authority import DevelopmentAuthority
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.worker import WorkerProcess
 
 NAME = "main.localhost"
@@ -24,7 +24,7 @@ def shown(worker: WorkerProcess) -> dict[str, str]:
 
 class TestAccount:
     def test_it_is_shown_changed_and_ended(
-        self, worker: WorkerProcess, door_authority: DevelopmentAuthority
+        self, worker: WorkerProcess, door_authority: FaultyAuthority
     ) -> None:
         """
         Beside a worker that is at work with it.

@@ -10,11 +10,11 @@ import pytest
 from redis import Redis
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import Fault
 from certworker.errors.ca import ServerInternal
 from certworker.errors.rate import Paused
 from certworker.worker.producer import queue_length
+from tests.servers.fault_injection import Fault
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.worker import WorkerProcess, wait_until
 
 NAME = "main.localhost"
@@ -23,13 +23,13 @@ LINK = "https://ca.example/unpause?jwt=abc"
 
 class TestResume:
     def test_a_paused_name_is_asked_for_again(
-        self, worker: WorkerProcess, door_authority: DevelopmentAuthority
+        self, worker: WorkerProcess, door_authority: FaultyAuthority
     ) -> None:
         """
         The status shows the link, a person opens it and says so; a restart alone asks the CA no more.
         """
         paused = Fault(429, "rateLimited", 60, f"temporarily prevented from requesting. Please visit: {LINK}")
-        door_authority.misbehaviour.fail("newOrder", paused)
+        door_authority.faults.fail("newOrder", paused)
         worker.start()
         worker.wait_for_line(f"{NAME}.*certificate not issued: .rate.paused")
         worker.terminate()
@@ -50,18 +50,18 @@ class TestResume:
         self,
         worker: WorkerProcess,
         app: App,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         connection: Redis,
     ) -> None:
         """
         After a pause the name begins with a new order.
         """
         (issuer,) = app.issuers
-        door_authority.misbehaviour.fail("certificate", Fault())
+        door_authority.faults.fail("certificate", Fault())
         with pytest.raises(ServerInternal):
             app.issuance.issue((NAME,))
         paused = Fault(429, "rateLimited", 60, f"temporarily prevented from requesting. Please visit: {LINK}")
-        door_authority.misbehaviour.fail("newOrder", paused)
+        door_authority.faults.fail("newOrder", paused)
         with pytest.raises(Paused), issuer.budget.reserve([NAME], exempt=False, renewal=False):
             issuer.client.order((NAME,))
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import StoredCertificate
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.worker import WorkerProcess, wait_until
 
 NAME = "main.localhost"
@@ -26,7 +26,7 @@ def volume(worker: WorkerProcess) -> CertificateStore:
     return CertificateStore(Path(worker.environment["CERTWORKER_CERTIFICATES_DIR"]))
 
 
-def revocations(authority: DevelopmentAuthority) -> list[tuple[str, ...]]:
+def revocations(authority: FaultyAuthority) -> list[tuple[str, ...]]:
     """
     What the CA has revoked.
     """
@@ -43,7 +43,7 @@ def another(volume: CertificateStore, than: StoredCertificate) -> StoredCertific
 
 class TestRevoke:
     def test_a_new_one_with_another_key_follows(
-        self, worker: WorkerProcess, volume: CertificateStore, door_authority: DevelopmentAuthority
+        self, worker: WorkerProcess, volume: CertificateStore, door_authority: FaultyAuthority
     ) -> None:
         """
         After a key was found elsewhere, that is what a person wants.
@@ -61,7 +61,7 @@ class TestRevoke:
         worker.wait_for_line(r"forced issuance requested by certworker revoke \(uid \d+ on ")
 
     def test_or_the_name_is_taken_out_of_service(
-        self, worker: WorkerProcess, volume: CertificateStore, door_authority: DevelopmentAuthority
+        self, worker: WorkerProcess, volume: CertificateStore, door_authority: FaultyAuthority
     ) -> None:
         """
         A domain that was sold.
@@ -84,7 +84,7 @@ class TestRevoke:
         assert "has no certificate here" in ended.stderr
 
     def test_a_certificate_of_another_ca_wants_that_ca(
-        self, worker: WorkerProcess, volume: CertificateStore, door_authority: DevelopmentAuthority
+        self, worker: WorkerProcess, volume: CertificateStore, door_authority: FaultyAuthority
     ) -> None:
         """
         Only the one that issued it can revoke it.
@@ -97,7 +97,7 @@ class TestRevoke:
         assert [] == revocations(door_authority)
 
     def test_without_redis_nothing_is_revoked(
-        self, worker: WorkerProcess, volume: CertificateStore, door_authority: DevelopmentAuthority
+        self, worker: WorkerProcess, volume: CertificateStore, door_authority: FaultyAuthority
     ) -> None:
         """
         Nobody would issue anew.

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import pytest
 
-from certworker.devca.authority import DevelopmentAuthority
 from tests.servers.acme_client import AcmeClient
+from tests.servers.faulty_authority import FaultyAuthority
 
 
 @pytest.fixture
-def client(authority: DevelopmentAuthority) -> AcmeClient:
+def client(authority: FaultyAuthority) -> AcmeClient:
     """
     A client with a new account at `authority`.
     """

@@ -12,15 +12,15 @@ import pytest
 import requests
 from cryptography import x509
 
-from certworker.devca.authority import DevelopmentAuthority
 from tests.servers.acme_client import AcmeClient
 from tests.servers.development import ChallengeServer, development_authority
+from tests.servers.faulty_authority import FaultyAuthority
 
 NAME = "shop.localhost"
 
 
 class TestDirectory:
-    def test_it_says_what_there_is(self, authority: DevelopmentAuthority) -> None:
+    def test_it_says_what_there_is(self, authority: FaultyAuthority) -> None:
         """
         RFC 8555, section 7.1.1, with renewal information and profiles.
         """
@@ -30,7 +30,7 @@ class TestDirectory:
         assert {"classic", "shortlived"} == directory["meta"]["profiles"].keys()
         assert requests.get(directory["meta"]["termsOfService"], timeout=5).ok
 
-    def test_nonces_come_by_head_and_get(self, authority: DevelopmentAuthority) -> None:
+    def test_nonces_come_by_head_and_get(self, authority: FaultyAuthority) -> None:
         """
         RFC 8555, section 7.2: 200 and 204.
         """
@@ -41,7 +41,7 @@ class TestDirectory:
 
 
 class TestOutage:
-    def test_open_connections_end_with_it(self, authority: DevelopmentAuthority) -> None:
+    def test_open_connections_end_with_it(self, authority: FaultyAuthority) -> None:
         """
         A CA that is gone does not answer on the connections that clients kept.
         """
@@ -51,7 +51,7 @@ class TestOutage:
             client.register()
 
     def test_it_comes_back_at_the_same_place(
-        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+        self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
         After an outage the order that was under way goes on.
@@ -62,18 +62,18 @@ class TestOutage:
         assert url == authority.directory_url
         assert "ready" == client.answer(order, challenge_server).status
 
-    def test_it_does_not_wait_for_what_is_slow(self, authority: DevelopmentAuthority) -> None:
+    def test_it_does_not_wait_for_what_is_slow(self, authority: FaultyAuthority) -> None:
         """
         A test that made it slow still ends.
         """
-        authority.misbehaviour.slow_seconds["directory"] = 60
+        authority.faults.slow_seconds["directory"] = 60
         with pytest.raises(requests.ReadTimeout):
             requests.get(authority.directory_url, timeout=0.1)
         begun = time.monotonic()
         authority.stop()
         assert time.monotonic() - begun < 5
 
-    def test_stopping_twice_is_no_harm(self, authority: DevelopmentAuthority) -> None:
+    def test_stopping_twice_is_no_harm(self, authority: FaultyAuthority) -> None:
         """
         The fixture stops what a test has stopped.
         """
@@ -95,7 +95,7 @@ class TestClock:
 
 
 class TestRoot:
-    def test_it_lies_where_a_browser_finds_it(self, authority: DevelopmentAuthority) -> None:
+    def test_it_lies_where_a_browser_finds_it(self, authority: FaultyAuthority) -> None:
         """
         The path is printed by `work` and `demo`.
         """

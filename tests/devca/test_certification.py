@@ -14,10 +14,10 @@ from josepy.json_util import encode_b64jose
 from josepy.jwk import JWKEC
 
 from certworker.certificates import Certificate
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.policy import Window
 from tests.servers.acme_client import AcmeClient, problem_of
 from tests.servers.development import ChallengeServer
+from tests.servers.faulty_authority import FaultyAuthority
 
 NAME = "shop.localhost"
 
@@ -43,7 +43,7 @@ def issued(client: AcmeClient, challenge_server: ChallengeServer) -> Certificate
 
 class TestDownload:
     def test_it_is_for_its_account(
-        self, authority: DevelopmentAuthority, client: AcmeClient, issued: Certificate
+        self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
         The URL alone is not enough.
@@ -55,7 +55,7 @@ class TestDownload:
         assert (403, "unauthorized") == problem_of(other.post(url))
 
     def test_another_root_brings_another_chain(
-        self, authority: DevelopmentAuthority, client: AcmeClient, issued: Certificate
+        self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
         Each links to the other; the leaf is the same (RFC 8555, section 7.4.2).
@@ -89,7 +89,7 @@ class TestRevocation:
         assert 200 == client.post(url, self.payload(issued, reason=4)).status_code
         assert (400, "alreadyRevoked") == problem_of(client.post(url, self.payload(issued)))
 
-    def test_its_own_key_revokes_it(self, authority: DevelopmentAuthority, issued: Certificate) -> None:
+    def test_its_own_key_revokes_it(self, authority: FaultyAuthority, issued: Certificate) -> None:
         """
         Whoever finds the key can end its use.
         """
@@ -97,7 +97,7 @@ class TestRevocation:
         assert finder.post(finder.directory["revokeCert"], self.payload(issued), kid=None).ok
 
     def test_whoever_holds_its_names_revokes_it(
-        self, authority: DevelopmentAuthority, issued: Certificate, challenge_server: ChallengeServer
+        self, authority: FaultyAuthority, issued: Certificate, challenge_server: ChallengeServer
     ) -> None:
         """
         The new owner of a domain may end the certificates of the last one.
@@ -106,7 +106,7 @@ class TestRevocation:
         owner.issue(NAME, server=challenge_server)
         assert owner.post(owner.directory["revokeCert"], self.payload(issued)).ok
 
-    def test_nobody_else_does(self, authority: DevelopmentAuthority, issued: Certificate) -> None:
+    def test_nobody_else_does(self, authority: FaultyAuthority, issued: Certificate) -> None:
         """
         Neither another account nor another key.
         """
@@ -126,9 +126,7 @@ class TestRevocation:
         answer = client.post(client.directory["revokeCert"], self.payload(issued, reason=reason))
         assert (400, "badRevocationReason") == problem_of(answer)
 
-    def test_the_certificate_is_one_of_ours(
-        self, authority: DevelopmentAuthority, client: AcmeClient
-    ) -> None:
+    def test_the_certificate_is_one_of_ours(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         The root is no certificate that the intermediate signed; text is none at all.
         """
@@ -163,7 +161,7 @@ class TestRenewalInfo:
         assert "21600" == answer.headers["Retry-After"]
 
     def test_short_lives_are_not_asked_for_more_often(
-        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+        self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
         Let's Encrypt says six hours for those of 160 hours, too.
@@ -174,17 +172,17 @@ class TestRenewalInfo:
         assert "21600" == answer.headers["Retry-After"]
 
     def test_it_outlives_a_restart(
-        self, authority: DevelopmentAuthority, client: AcmeClient, issued: Certificate
+        self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
         The dates stand in the serial number; the CA needs no memory for them.
         """
         before = self.window(client, issued)
-        with DevelopmentAuthority(authority.root_path.parent) as another:
+        with FaultyAuthority(authority.root_path.parent) as another:
             assert before == self.window(AcmeClient(another.directory_url), issued)
 
     def test_the_window_moves(
-        self, authority: DevelopmentAuthority, client: AcmeClient, issued: Certificate
+        self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
         Before a mass revocation the CA calls everybody, and says why.
@@ -197,7 +195,7 @@ class TestRenewalInfo:
         assert window.explanation_url == answer.json()["explanationURL"]
 
     def test_the_window_of_one_name_moves(
-        self, authority: DevelopmentAuthority, client: AcmeClient, issued: Certificate
+        self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
         Others keep theirs.
@@ -210,7 +208,7 @@ class TestRenewalInfo:
         assert (now, now) == self.window(client, issued)
 
     def test_certificates_of_before_an_incident_are_called_back(
-        self, authority: DevelopmentAuthority, client: AcmeClient, issued: Certificate
+        self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
         Their windows are over; a certificate that is issued afterwards has its usual window.
@@ -255,7 +253,7 @@ class TestReplaces:
         assert client.new_order(NAME, replaces=cert_id(issued)).ok
 
     def test_it_must_share_a_name_and_the_account(
-        self, authority: DevelopmentAuthority, client: AcmeClient, issued: Certificate
+        self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
         Otherwise the exemption from limits could be borrowed.
@@ -271,12 +269,12 @@ class TestReplaces:
         assert [(400, "malformed")] * 4 == [problem_of(answer) for answer in answers]
 
     def test_a_restarted_ca_believes_it(
-        self, authority: DevelopmentAuthority, client: AcmeClient, issued: Certificate, tmp_path: Path
+        self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate, tmp_path: Path
     ) -> None:
         """
         It does not know the certificate any more, but its own signature of the key identifier.
         """
-        with DevelopmentAuthority(authority.root_path.parent) as another:
+        with FaultyAuthority(authority.root_path.parent) as another:
             again = AcmeClient(another.directory_url, client.key)
             again.register()
             assert again.new_order(NAME, replaces=cert_id(issued)).ok

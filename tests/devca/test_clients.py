@@ -15,12 +15,12 @@ from random import Random
 import pytest
 from josepy.json_util import encode_b64jose
 
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import Fault, Flaw
 from certworker.devca.problems import Problem
 from certworker.errors.acme import BadCertificate
 from tests.servers.clients import Run, certbot, lego
 from tests.servers.development import ChallengeServer, development_authority
+from tests.servers.fault_injection import Fault, Flaw
+from tests.servers.faulty_authority import FaultyAuthority
 
 NAME = "shop.localhost"
 
@@ -31,7 +31,7 @@ class Place:
     The CA, and a web server whose webroot the clients write to.
     """
 
-    authority: DevelopmentAuthority
+    authority: FaultyAuthority
     home: Path
     server: ChallengeServer = field(repr=False)
 
@@ -67,7 +67,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
         ChallengeServer(webroot) as server,
         development_authority(tmp_path, http01_port=server.port) as authority,
     ):
-        authority.misbehaviour.poll_after_seconds = 0
+        authority.faults.poll_after_seconds = 0
         yield Place(authority, tmp_path, server)
 
 
@@ -118,7 +118,7 @@ class TestNonce:
         """
         badNonce is answered by a new attempt (RFC 8555, section 6.5).
         """
-        place.authority.misbehaviour.bad_nonces = 2
+        place.authority.faults.bad_nonces = 2
         assert 0 == place.lego().code
         assert [400, 400, 201] == place.asked("newAccount")
 
@@ -126,7 +126,7 @@ class TestNonce:
         """
         The acme library tries one more time only: why certworker has its own loop.
         """
-        place.authority.misbehaviour.bad_nonces = 2
+        place.authority.faults.bad_nonces = 2
         assert 1 == place.certbot().code
         assert [400, 400] == place.asked("newAccount")
 
@@ -134,8 +134,8 @@ class TestNonce:
         """
         As with PEBBLE_WFE_NONCEREJECT, some requests are refused and the order works out.
         """
-        place.authority.misbehaviour.random = Random(3)
-        place.authority.misbehaviour.bad_nonce_share = 0.3
+        place.authority.faults.random = Random(3)
+        place.authority.faults.bad_nonce_share = 0.3
         assert 0 == place.lego().code
         assert 400 in [asked.status for asked in place.authority.requests]
 
@@ -145,14 +145,14 @@ class TestFaults:
         """
         The problem document of a failing CA is understood.
         """
-        place.authority.misbehaviour.fail("newOrder", Fault())
+        place.authority.faults.fail("newOrder", Fault())
         assert "500 :: POST" in place.lego().output
 
     def test_lego_meets_a_page_of_the_load_balancer(self, place: Place) -> None:
         """
         503 comes as HTML, with Retry-After and without a problem document.
         """
-        place.authority.misbehaviour.fail("newOrder", Fault(503, None, 30))
+        place.authority.faults.fail("newOrder", Fault(503, None, 30))
         run = place.lego()
         assert 1 == run.code
         assert "<h1>503</h1>" in run.output
@@ -161,7 +161,7 @@ class TestFaults:
         """
         A captive portal says 200 to everything.
         """
-        place.authority.misbehaviour.fail("newOrder", Fault(200, None))
+        place.authority.faults.fail("newOrder", Fault(200, None))
         assert 1 == place.certbot().code
         assert [200] == place.asked("newOrder")
         assert [] == place.asked("authorization")
@@ -170,7 +170,7 @@ class TestFaults:
         """
         The certificate exists, but the client does not know it.
         """
-        place.authority.misbehaviour.fail("finalize", Fault(cut=True))
+        place.authority.faults.fail("finalize", Fault(cut=True))
         run = place.lego()
         assert "EOF" in run.output
         assert [0] == place.asked("finalize")
@@ -179,14 +179,14 @@ class TestFaults:
         """
         Slow is not broken.
         """
-        place.authority.misbehaviour.slow_seconds["newOrder"] = 0.5
+        place.authority.faults.slow_seconds["newOrder"] = 0.5
         assert 0 == place.lego().code
 
     def test_lego_meets_a_rate_limit(self, place: Place) -> None:
         """
         429 with its type: what certworker obeys, lego tells.
         """
-        place.authority.misbehaviour.rate_limit(60, "too many certificates already issued")
+        place.authority.faults.rate_limit(60, "too many certificates already issued")
         run = place.lego()
         assert "urn:ietf:params:acme:error:rateLimited" in run.output
         assert [429] == place.asked("newOrder")
@@ -207,7 +207,7 @@ class TestWaiting:
         """
         The certificate comes after as many polls as were asked for.
         """
-        place.authority.misbehaviour.processing_polls = 2
+        place.authority.faults.processing_polls = 2
         assert 0 == place.lego().code
         assert [200] * 3 == place.asked("order")
 
@@ -215,7 +215,7 @@ class TestWaiting:
         """
         The certificate comes after the time that was asked for.
         """
-        place.authority.misbehaviour.processing_seconds = 1.5
+        place.authority.faults.processing_seconds = 1.5
         assert 0 == place.certbot().code
         assert 1 < len(place.asked("order"))
 
@@ -223,8 +223,8 @@ class TestWaiting:
         """
         The authorization is pending until the CA has looked.
         """
-        place.authority.misbehaviour.poll_after_seconds = 1
-        place.authority.misbehaviour.validation_seconds = 1.2
+        place.authority.faults.poll_after_seconds = 1
+        place.authority.faults.validation_seconds = 1.2
         assert 0 == place.lego().code
 
     def test_lego_saves_a_validation(self, place: Place) -> None:
@@ -243,7 +243,7 @@ class TestRefusals:
         The problem reaches the person, word by word.
         """
         detail = "Timeout during connect (likely firewall problem)"
-        place.authority.misbehaviour.refusal = Problem("connection", detail)
+        place.authority.faults.refusal = Problem("connection", detail)
         run = place.certbot()
         assert 1 == run.code
         assert detail in run.output
@@ -252,7 +252,7 @@ class TestRefusals:
         """
         After a good validation the CA may still refuse, for example by CAA.
         """
-        place.authority.misbehaviour.order_failure = Problem("caa", "CAA forbids it", 403)
+        place.authority.faults.order_failure = Problem("caa", "CAA forbids it", 403)
         run = place.lego()
         assert 1 == run.code
         assert "CAA forbids it" in run.output
@@ -277,7 +277,7 @@ class TestFlaws:
         """
         The flaw is on the disk, and certworker's own check finds it.
         """
-        place.authority.misbehaviour.flaws = frozenset({flaw})
+        place.authority.faults.flaws = frozenset({flaw})
         run = place.lego()
         assert 0 == run.code
         with pytest.raises(BadCertificate, match=reason):
@@ -287,5 +287,5 @@ class TestFlaws:
         """
         The one flaw that certbot finds.
         """
-        place.authority.misbehaviour.flaws = frozenset({Flaw.CHAIN_MISSING})
+        place.authority.faults.flaws = frozenset({Flaw.CHAIN_MISSING})
         assert "less than 2 certificates in chain" in place.certbot().output

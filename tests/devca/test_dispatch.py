@@ -6,22 +6,20 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from certworker.devca.authority import DevelopmentAuthority
 from tests.servers.acme_client import AcmeClient, problem_of
 from tests.servers.development import ChallengeServer
+from tests.servers.faulty_authority import FaultyAuthority
 
 
 class TestFront:
-    def test_every_answer_brings_a_nonce(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+    def test_every_answer_brings_a_nonce(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         Also a refusal does, so that the next request needs none of its own (RFC 8555, section 6.5).
         """
         for url in (authority.directory_url, f"http://127.0.0.1:{authority.port}/nothing"):
             assert client.session.get(url).headers["Replay-Nonce"]
 
-    def test_an_unknown_resource_is_not_found(
-        self, authority: DevelopmentAuthority, client: AcmeClient
-    ) -> None:
+    def test_an_unknown_resource_is_not_found(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         A wrong URL is a problem document, too.
         """
@@ -36,7 +34,7 @@ class TestFront:
         assert (405, "malformed") == problem_of(client.session.get(client.directory["newOrder"]))
         assert (405, "malformed") == problem_of(client.post(client.directory["newNonce"]))
 
-    def test_requests_are_listed(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+    def test_requests_are_listed(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         Tests count what reached the CA in the CA's own words.
         """
@@ -49,9 +47,7 @@ class TestFront:
             last.status,
         )
 
-    def test_a_mistake_of_the_ca_is_its_own(
-        self, authority: DevelopmentAuthority, client: AcmeClient
-    ) -> None:
+    def test_a_mistake_of_the_ca_is_its_own(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         A profile that somebody took away under an order is no reason to cut the connection.
         """
@@ -59,7 +55,7 @@ class TestFront:
         assert (500, "serverInternal") == problem_of(client.new_order("shop.localhost"))
 
     def test_many_clients_at_once(
-        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+        self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
         A worker has up to 64 slots, each with a connection of its own.

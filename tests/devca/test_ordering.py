@@ -14,9 +14,9 @@ from josepy.jwk import JWKEC
 
 from certworker.certificates import PrivateKey
 from certworker.devca.accounts import thumbprint
-from certworker.devca.authority import DevelopmentAuthority
 from tests.servers.acme_client import AcmeClient, problem_of
 from tests.servers.development import ChallengeServer, development_authority
+from tests.servers.faulty_authority import FaultyAuthority
 
 NAME = "shop.localhost"
 
@@ -30,7 +30,7 @@ class TestOrder:
         issued.check((NAME, "www.shop.localhost"), datetime.now(UTC))
 
     def test_an_address_is_issued(
-        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+        self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
         RFC 8738: the address is asked itself.
@@ -59,9 +59,7 @@ class TestOrder:
         answer = client.new_order(NAME, notAfter="2030-01-01T00:00:00Z")
         assert (400, "malformed") == problem_of(answer)
 
-    def test_it_is_shown_to_its_account_only(
-        self, authority: DevelopmentAuthority, client: AcmeClient
-    ) -> None:
+    def test_it_is_shown_to_its_account_only(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         Order, authorization and challenge of somebody else stay hidden.
         """
@@ -71,7 +69,7 @@ class TestOrder:
         for url in (order.url, order.content["authorizations"][0], order.content["finalize"]):
             assert (403, "unauthorized") == problem_of(other.post(url, {}))
 
-    def test_an_unknown_one_is_not_found(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+    def test_an_unknown_one_is_not_found(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         So it is with orders from before a restart.
         """
@@ -120,7 +118,7 @@ class TestProfile:
 
 class TestAuthorization:
     def test_a_valid_one_is_used_again(
-        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+        self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
         If the policy allows it, the next order of the account is ready at once.
@@ -139,12 +137,12 @@ class TestAuthorization:
         assert "invalid" == client.post(order.url).json()["status"]
 
     def test_a_late_validation_does_not_bring_it_back(
-        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+        self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
         What was given up while the CA looked stays given up.
         """
-        authority.misbehaviour.validation_seconds = 0.2
+        authority.faults.validation_seconds = 0.2
         url = client.order(NAME).content["authorizations"][0]
         challenge = client.post(url).json()["challenges"][0]
         challenge_server.answers[challenge["token"]] = f"{challenge['token']}.{thumbprint(client.key)}"
@@ -200,7 +198,7 @@ class TestFinalize:
         assert ready.finalize(self.order, key).ok
 
     def test_the_key_of_the_account_is_refused(
-        self, authority: DevelopmentAuthority, challenge_server: ChallengeServer
+        self, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
         RFC 8555, section 11.1: it is for signing requests, not for visitors.

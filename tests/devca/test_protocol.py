@@ -14,10 +14,10 @@ from josepy.json_util import encode_b64jose
 from josepy.jwa import ES256, ES384, ES512, HS256, RS256, RS512, JWASignature
 from josepy.jwk import JWK, JWKEC, JWKRSA, JWKOct
 
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.problems import Refused
 from certworker.devca.protocol import parse
 from tests.servers.acme_client import AcmeClient, account_key, problem_of
+from tests.servers.faulty_authority import FaultyAuthority
 
 
 class TestKeys:
@@ -30,9 +30,7 @@ class TestKeys:
         ],
         ids=["ES256", "ES384", "RS256"],
     )
-    def test_the_usual_keys_sign(
-        self, authority: DevelopmentAuthority, key: JWK, algorithm: JWASignature
-    ) -> None:
+    def test_the_usual_keys_sign(self, authority: FaultyAuthority, key: JWK, algorithm: JWASignature) -> None:
         """
         Clients use these three.
         """
@@ -48,23 +46,21 @@ class TestKeys:
         ],
         ids=["P-521", "RSA-1024"],
     )
-    def test_other_keys_do_not(
-        self, authority: DevelopmentAuthority, key: JWK, algorithm: JWASignature
-    ) -> None:
+    def test_other_keys_do_not(self, authority: FaultyAuthority, key: JWK, algorithm: JWASignature) -> None:
         """
         Public CAs take none of them.
         """
         client = AcmeClient(authority.directory_url, key, algorithm)
         assert (400, "badPublicKey") == problem_of(client.register())
 
-    def test_a_secret_key_is_none(self, authority: DevelopmentAuthority) -> None:
+    def test_a_secret_key_is_none(self, authority: FaultyAuthority) -> None:
         """
         Whoever knows an HMAC key could sign for the account; a jwk has to be a public key.
         """
         client = AcmeClient(authority.directory_url, JWKOct(key=b"secret"), HS256)
         assert (400, "badPublicKey") == problem_of(client.register())
 
-    def test_the_algorithm_belongs_to_the_key(self, authority: DevelopmentAuthority) -> None:
+    def test_the_algorithm_belongs_to_the_key(self, authority: FaultyAuthority) -> None:
         """
         The answer names the algorithms that would do (RFC 8555, section 6.2).
         """

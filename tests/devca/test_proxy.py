@@ -9,13 +9,13 @@ import ssl
 import pytest
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.proxy import DevelopmentProxy, handshake
+from tests.servers.faulty_authority import FaultyAuthority
 
 
 class TestDevelopmentProxy:
     def test_it_serves_what_the_files_name_at_each_handshake(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         A renewal is served without a restart.
@@ -31,7 +31,7 @@ class TestDevelopmentProxy:
         assert 2 == len(set(serials))
 
     def test_a_visitor_who_asks_for_an_unknown_name_is_refused(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         No certificate is better than one for somebody else.

@@ -11,8 +11,8 @@ from acme.jws import JWS
 from josepy.jwa import ES256, HS256
 from josepy.jwk import JWK, JWKOct
 
-from certworker.devca.authority import DevelopmentAuthority
 from tests.servers.acme_client import AcmeClient, account_key, problem_of
+from tests.servers.faulty_authority import FaultyAuthority
 
 
 class TestRegister:
@@ -23,7 +23,7 @@ class TestRegister:
         first, again = client.kid, client.register()
         assert (200, first) == (again.status_code, again.headers["Location"])
 
-    def test_only_an_existing_account_was_wanted(self, authority: DevelopmentAuthority) -> None:
+    def test_only_an_existing_account_was_wanted(self, authority: FaultyAuthority) -> None:
         """
         onlyReturnExisting makes none.
         """
@@ -31,7 +31,7 @@ class TestRegister:
         assert (400, "accountDoesNotExist") == problem_of(client.register(onlyReturnExisting=True))
         assert 201 == client.register().status_code
 
-    def test_the_terms_must_be_agreed_to(self, authority: DevelopmentAuthority) -> None:
+    def test_the_terms_must_be_agreed_to(self, authority: FaultyAuthority) -> None:
         """
         As at a public CA.
         """
@@ -47,9 +47,7 @@ class TestRegister:
             ("mailto:a@b.example", "malformed"),
         ],
     )
-    def test_the_contact_is_checked(
-        self, authority: DevelopmentAuthority, contact: object, problem: str
-    ) -> None:
+    def test_the_contact_is_checked(self, authority: FaultyAuthority, contact: object, problem: str) -> None:
         """
         RFC 8555, section 7.3: mailto: with one address, in a list.
         """
@@ -75,7 +73,7 @@ class TestAccount:
         assert (401, "unauthorized") == problem_of(client.register())
 
     def test_another_account_is_none_of_our_business(
-        self, authority: DevelopmentAuthority, client: AcmeClient
+        self, authority: FaultyAuthority, client: AcmeClient
     ) -> None:
         """
         An account shows itself to its own key only.
@@ -84,20 +82,18 @@ class TestAccount:
         other.register()
         assert (403, "unauthorized") == problem_of(client.post(str(other.kid)))
 
-    def test_a_new_ca_knows_it(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+    def test_a_new_ca_knows_it(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         Accounts outlive a restart, and replicas on one state directory share them.
         """
-        with DevelopmentAuthority(authority.root_path.parent) as another:
+        with FaultyAuthority(authority.root_path.parent) as another:
             kid = str(client.kid).replace(f":{authority.port}/", f":{another.port}/")
             stranger = AcmeClient(another.directory_url, client.key)
             stranger.kid = client.kid
             assert stranger.post(kid).ok
             assert 200 == stranger.register().status_code
 
-    def test_a_forgotten_account_does_not_exist(
-        self, authority: DevelopmentAuthority, client: AcmeClient
-    ) -> None:
+    def test_a_forgotten_account_does_not_exist(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         The client has to register again, and may.
         """
@@ -146,7 +142,7 @@ class TestKeyChange:
         assert (400, "malformed") == self.change(client, account_key(), oldKey={"kty": "EC"})
         assert (400, "malformed") == self.change(client, account_key(), account=f"{client.kid}0")
 
-    def test_a_key_has_one_account(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+    def test_a_key_has_one_account(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         A key that is in use is a conflict, and the answer names the account.
         """
@@ -170,7 +166,7 @@ class TestExternalAccount:
         return (answer.status_code, "") if answer.ok else problem_of(answer)
 
     @pytest.fixture
-    def stranger(self, authority: DevelopmentAuthority) -> AcmeClient:
+    def stranger(self, authority: FaultyAuthority) -> AcmeClient:
         """
         A client without account, at a CA that wants a binding.
         """

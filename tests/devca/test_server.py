@@ -9,10 +9,10 @@ import socket
 
 import pytest
 
-from certworker.devca.authority import DevelopmentAuthority
+from tests.servers.faulty_authority import FaultyAuthority
 
 
-def says(authority: DevelopmentAuthority, request: bytes) -> bytes:
+def says(authority: FaultyAuthority, request: bytes) -> bytes:
     """
     What the CA answers to *request*, until it ends the connection.
     """
@@ -23,7 +23,7 @@ def says(authority: DevelopmentAuthority, request: bytes) -> bytes:
 
 
 class TestConnections:
-    def test_one_is_kept_for_many_requests(self, authority: DevelopmentAuthority) -> None:
+    def test_one_is_kept_for_many_requests(self, authority: FaultyAuthority) -> None:
         """
         A client that is fast opens one connection for all of its orders.
         """
@@ -35,7 +35,7 @@ class TestConnections:
             assert b"newOrder" in connection.getresponse().read()
         assert kept is connection.sock
 
-    def test_head_has_no_body(self, authority: DevelopmentAuthority) -> None:
+    def test_head_has_no_body(self, authority: FaultyAuthority) -> None:
         """
         Or the next answer on the connection would begin in the middle.
         """
@@ -43,7 +43,7 @@ class TestConnections:
         assert (b"HTTP/1.1 200 OK", b"") == (head.partition(b"\r\n")[0], body)
 
     @pytest.mark.parametrize("length", [b"", b"Content-Length: -1\r\n", b"Content-Length: 9999999\r\n"])
-    def test_a_body_needs_a_sane_length(self, authority: DevelopmentAuthority, length: bytes) -> None:
+    def test_a_body_needs_a_sane_length(self, authority: FaultyAuthority, length: bytes) -> None:
         """
         Nobody makes the CA read for ever.
         """
@@ -51,7 +51,7 @@ class TestConnections:
             b"HTTP/1.1 411"
         )
 
-    def test_an_old_client_is_answered(self, authority: DevelopmentAuthority) -> None:
+    def test_an_old_client_is_answered(self, authority: FaultyAuthority) -> None:
         """
         Without a Host header the URLs have the CA's own address.
         """
@@ -59,7 +59,7 @@ class TestConnections:
         assert f"http://127.0.0.1:{authority.port}/newOrder".encode() in answer
 
     def test_one_that_breaks_is_no_news(
-        self, authority: DevelopmentAuthority, capfd: pytest.CaptureFixture[str]
+        self, authority: FaultyAuthority, capfd: pytest.CaptureFixture[str]
     ) -> None:
         """
         No trace of it on the terminal of the one who runs the demo.

@@ -8,16 +8,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from certworker.devca.authority import DevelopmentAuthority
 from tests.servers.acme_client import AcmeClient
 from tests.servers.development import ChallengeServer
+from tests.servers.faulty_authority import FaultyAuthority
 
 
 class TestDates:
     @pytest.mark.parametrize("life", [timedelta(seconds=5), timedelta(hours=160), timedelta(days=90)])
     def test_the_lifetime_is_kept(
         self,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         client: AcmeClient,
         challenge_server: ChallengeServer,
         life: timedelta,

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.settings import Settings, load
 from tests.app_fixture import environment
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 
 NAME = "shop.localhost"
@@ -19,7 +19,7 @@ NAME = "shop.localhost"
 
 @pytest.fixture
 def environ(
-    tmp_path: Path, redis_server: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+    tmp_path: Path, redis_server: RedisServer, door_authority: FaultyAuthority, http_port: int
 ) -> dict[str, str]:
     """
     The variables of that machine.

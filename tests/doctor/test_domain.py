@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.proxy import DevelopmentProxy
 from certworker.doctor.domain import DomainReport, certificate_findings, limit_findings, served_findings
 from certworker.doctor.findings import Finding, Verdict
@@ -25,6 +24,7 @@ from certworker.settings import CaChoice, Settings, load
 from certworker.traefik.tls_probe import leaf_of
 from tests.app_fixture import open_app
 from tests.doctor.conftest import NAME
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.storage.authority import Signer
@@ -80,7 +80,7 @@ class TestWay:
         self,
         tmp_path: Path,
         own_redis: RedisServer,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         http_port: int,
         settings: Settings,
     ) -> None:
@@ -173,7 +173,7 @@ class TestServed:
         self,
         issued: App,
         settings: Settings,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """

@@ -11,7 +11,6 @@ from datetime import timedelta
 import pytest
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.doctor.findings import Finding, Verdict
 from certworker.doctor.network import (
     SLOW_SECONDS,
@@ -25,6 +24,7 @@ from certworker.doctor.network import (
 )
 from certworker.errors.ca import CaUnreachable
 from certworker.settings import Settings, load
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.mail import MailReceiver
 from tests.servers.ports import free_port
 from tests.servers.web import WebServer, always
@@ -49,7 +49,7 @@ def only(findings: Iterable[Finding]) -> Finding:
 
 class TestAuthority:
     def test_one_that_wants_a_binding_that_is_not_set_is_a_failure(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         No account can be made there, so that every job would fail.

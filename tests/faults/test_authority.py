@@ -15,12 +15,12 @@ from redis import Redis
 
 from certworker.acme import transport
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import Fault, Flaw
 from certworker.devca.problems import Problem
 from certworker.errors import CertworkerError, Retry
 from tests.app_fixture import open_app
 from tests.faults.service import NAME, in_service
+from tests.servers.fault_injection import Fault, Flaw
+from tests.servers.faulty_authority import FaultyAuthority
 
 SIGNED = ("newAccount", "newOrder", "authorization", "challenge", "order", "finalize", "certificate")
 #: What a first issuance asks a CA for.
@@ -34,9 +34,7 @@ PATIENCE_SECONDS = 0.5
 
 
 @pytest.fixture
-def app(
-    tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
-) -> Iterator[App]:
+def app(tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int) -> Iterator[App]:
     """
     A house that has a certificate for NAME in service, and has yet to meet its CA.
     """
@@ -77,19 +75,19 @@ def check_failure(app: App, code: str | None = None, within: timedelta = SOON) -
     assert -SOON < again - app.clock() < within
 
 
-def check_recovery(app: App, authority: DevelopmentAuthority) -> None:
+def check_recovery(app: App, authority: FaultyAuthority) -> None:
     """
     Once the CA behaves, the next attempt renews.
     """
     before = in_service(app, NAME)
-    authority.misbehaviour.reset()
+    authority.faults.reset()
     outcome = app.issuance.issue((NAME,), force=True)
 
     assert "issued" == outcome.state
     assert before != in_service(app, NAME) == outcome.metadata.serial
 
 
-def ordered(authority: DevelopmentAuthority) -> int:
+def ordered(authority: FaultyAuthority) -> int:
     """
     How many orders the CA has taken.
     """
@@ -109,12 +107,12 @@ class TestOutages:
         ids=["500", "503", "503-retry-after", "cut"],
     )
     def test_each_at_each_request_is_classified_and_gone_on_from(
-        self, app: App, door_authority: DevelopmentAuthority, kind: str, fault: Fault, code: str
+        self, app: App, door_authority: FaultyAuthority, kind: str, fault: Fault, code: str
     ) -> None:
         """
         Every CA has a bad hour; whoever orders within it must not lose anything by it.
         """
-        door_authority.misbehaviour.fail(kind, fault, times=None)
+        door_authority.faults.fail(kind, fault, times=None)
 
         check_failure(app, code)
         # Before the end of a limit nobody asks.
@@ -123,13 +121,13 @@ class TestOutages:
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_web_page_in_the_place_of_an_answer_is_not_taken_for_one(
-        self, app: App, door_authority: DevelopmentAuthority, kind: str
+        self, app: App, door_authority: FaultyAuthority, kind: str
     ) -> None:
         """
         A captive portal says 200 to everything.
         """
         codes = {"directory": "config.wrong_ca_url", "certificate": "acme.bad_cert"}
-        door_authority.misbehaviour.fail(kind, Fault(200, problem=None), times=None)
+        door_authority.faults.fail(kind, Fault(200, problem=None), times=None)
 
         within = timedelta(days=1, hours=6) if kind == "directory" else SOON
         check_failure(app, codes.get(kind, "ca.not_json"), within)
@@ -139,14 +137,14 @@ class TestOutages:
     def test_a_ca_that_does_not_answer_in_time_is_unreachable(
         self,
         app: App,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         kind: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """
         A slot that waits for ever is a slot less.
         """
-        door_authority.misbehaviour.slow_seconds = {kind: 4 * PATIENCE_SECONDS}
+        door_authority.faults.slow_seconds = {kind: 4 * PATIENCE_SECONDS}
         with monkeypatch.context() as shorter:
             shorter.setattr(transport, "REQUEST_SECONDS", PATIENCE_SECONDS)
             check_failure(app, "ca.unreachable")
@@ -156,44 +154,40 @@ class TestOutages:
 class TestNonces:
     @pytest.mark.parametrize("kind", SIGNED)
     def test_five_bad_ones_in_a_row_are_no_failure(
-        self, app: App, door_authority: DevelopmentAuthority, kind: str
+        self, app: App, door_authority: FaultyAuthority, kind: str
     ) -> None:
         """
         Servers of one CA may disagree for a moment on which nonces are good.
         """
-        door_authority.misbehaviour.fail(kind, Fault(400, "badNonce"), times=5)
+        door_authority.faults.fail(kind, Fault(400, "badNonce"), times=5)
 
         check_recovery(app, door_authority)
 
     @pytest.mark.parametrize("kind", SIGNED)
-    def test_without_end_they_are_told(
-        self, app: App, door_authority: DevelopmentAuthority, kind: str
-    ) -> None:
+    def test_without_end_they_are_told(self, app: App, door_authority: FaultyAuthority, kind: str) -> None:
         """
         Nobody asks for ever.
         """
-        door_authority.misbehaviour.fail(kind, Fault(400, "badNonce"), times=None)
+        door_authority.faults.fail(kind, Fault(400, "badNonce"), times=None)
 
         check_failure(app, "acme.bad_nonce")
         check_recovery(app, door_authority)
 
 
 class TestOrders:
-    def test_processing_for_a_while_is_waited_for(
-        self, app: App, door_authority: DevelopmentAuthority
-    ) -> None:
+    def test_processing_for_a_while_is_waited_for(self, app: App, door_authority: FaultyAuthority) -> None:
         """
         A CA with a queue of its own.
         """
         before = in_service(app, NAME)
-        door_authority.misbehaviour.processing_polls = 5
-        door_authority.misbehaviour.processing_seconds = 0.5
+        door_authority.faults.processing_polls = 5
+        door_authority.faults.processing_seconds = 0.5
         app.issuance.issue((NAME,), force=True)
 
         assert before != in_service(app, NAME)
 
     def test_processing_for_minutes_is_left_and_gone_on_with(
-        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         The certificate that the CA signs meanwhile is fetched by the next attempt, not ordered again.
@@ -206,10 +200,10 @@ class TestOrders:
         url = door_authority.directory_url
         with open_app(tmp_path, connection, url, http_port, clock=fast) as app:
             app.issuance.issue((NAME,))
-            door_authority.misbehaviour.processing_seconds = 3.0
+            door_authority.faults.processing_seconds = 3.0
             check_failure(app, "acme.pending_timeout", timedelta(hours=1))
             before = ordered(door_authority)
-        door_authority.misbehaviour.reset()
+        door_authority.faults.reset()
         with open_app(tmp_path, connection, url, http_port) as app:
             outcome = app.issuance.issue((NAME,), force=True)
 
@@ -217,23 +211,23 @@ class TestOrders:
         assert ordered(door_authority) <= before + 1
 
     def test_an_invalid_order_tells_its_reason_and_is_ordered_again(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         Nothing becomes of it any more, whatever the CA's reason is.
         """
-        door_authority.misbehaviour.order_failure = Problem("badCSR", "The key is on a list.")
+        door_authority.faults.order_failure = Problem("badCSR", "The key is on a list.")
 
         check_failure_without_next(app, "acme.bad_csr")
         check_recovery(app, door_authority)
 
     def test_a_refused_validation_is_tried_again_by_its_policy(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         A CA counts failed validations: the second try is minutes later.
         """
-        door_authority.misbehaviour.refusal = Problem("unauthorized", "Invalid response from …: 404")
+        door_authority.faults.refusal = Problem("unauthorized", "Invalid response from …: 404")
 
         check_failure(app, "http.404")
         check_recovery(app, door_authority)
@@ -247,16 +241,16 @@ class TestOrders:
         ids=["expired", "foreign"],
     )
     def test_an_order_that_has_ended_meanwhile_is_placed_anew(
-        self, app: App, door_authority: DevelopmentAuthority, kind: str, fault: Fault
+        self, app: App, door_authority: FaultyAuthority, kind: str, fault: Fault
     ) -> None:
         """
         An order lives for a week at most; an outage may last longer.
         """
-        door_authority.misbehaviour.fail("finalize", Fault(503), times=None)
+        door_authority.faults.fail("finalize", Fault(503), times=None)
         check_failure(app, "ca.maintenance")
         before = ordered(door_authority)
-        door_authority.misbehaviour.reset()
-        door_authority.misbehaviour.fail(kind, fault)
+        door_authority.faults.reset()
+        door_authority.faults.fail(kind, fault)
         outcome = app.issuance.issue((NAME,))
 
         assert "issued" == outcome.state
@@ -270,23 +264,23 @@ class TestCertificates:
         ids=lambda flaw: flaw.name.lower(),
     )
     def test_a_wrong_one_is_never_installed(
-        self, app: App, door_authority: DevelopmentAuthority, flaw: Flaw
+        self, app: App, door_authority: FaultyAuthority, flaw: Flaw
     ) -> None:
         """
         Names, key, chain, dates: what does not fit is not shown to visitors.
         """
-        door_authority.misbehaviour.flaws = frozenset({flaw})
+        door_authority.faults.flaws = frozenset({flaw})
 
         check_failure(app, "acme.bad_cert")
         check_recovery(app, door_authority)
 
     def test_a_chain_that_is_missing_is_the_business_of_a_private_ca(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         Its root may sign certificates itself. A public CA has an intermediate, which browsers do not know.
         """
-        door_authority.misbehaviour.flaws = frozenset({Flaw.CHAIN_MISSING})
+        door_authority.faults.flaws = frozenset({Flaw.CHAIN_MISSING})
         (issuer,) = app.issuers
         public = replace(issuer, ca=replace(issuer.ca, kind="public"), check_eligible=lambda: None)
         issuance = replace(app.issuance, issuers=[public])
@@ -303,7 +297,7 @@ class TestCertificates:
         self,
         tmp_path: Path,
         connection: Redis,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         http_port: int,
         hours: int,
     ) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.worker.producer import SCHEDULED_KEY, wake_at
 from certworker.worker.queue_stats import queue_stats
 from tests.app_fixture import environment
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 from tests.servers.secure_sentinels import SecureSentinels
 from tests.servers.sentinels import PATIENCE_SECONDS, SERVICE, Sentinels
@@ -49,7 +49,7 @@ class TestFailover:
         self,
         tmp_path: Path,
         sentinels: Sentinels,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         http_port: int,
         promote: Callable[[Sentinels], RedisServer],
     ) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.worker.health import Report, reports
 from tests.app_fixture import environment
 from tests.servers.development import development_authority
 from tests.servers.engine import Engine
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.ports import free_port
 from tests.servers.redis import RedisServer
 from tests.servers.sabotage import STEPS, STEPS_AT_THE_START
@@ -101,7 +101,7 @@ class Sabotage:
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[DevelopmentAuthority, int]]:
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[FaultyAuthority, int]]:
     """
     A CA for the worker of this file, and the port at which it looks for answers.
     """
@@ -112,7 +112,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Develo
 
 @pytest.fixture(scope="module")
 def sabotage(
-    tmp_path_factory: pytest.TempPathFactory, authority: tuple[DevelopmentAuthority, int]
+    tmp_path_factory: pytest.TempPathFactory, authority: tuple[FaultyAuthority, int]
 ) -> Iterator[Sabotage]:
     """
     A worker with every loop that there is.

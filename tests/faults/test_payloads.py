@@ -28,11 +28,11 @@ from certworker.acme.resources import OrderState
 from certworker.acme.session import Session
 from certworker.acme.transport import Reply, Transport
 from certworker.certificates import Certificate, PrivateKey
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.runtime import build_tasks
 from certworker.worker.job_class import job_class_for
 from tests.app_fixture import open_app
+from tests.servers.faulty_authority import FaultyAuthority
 
 COUNT = 10_000
 
@@ -148,7 +148,7 @@ class TestJobs:
     def test_ten_thousand_are_refused_with_one_warning_each_and_without_a_file(
         self,
         connection: Redis,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         tmp_path: Path,
         http_port: int,
         caplog: pytest.LogCaptureFixture,

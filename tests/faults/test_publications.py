@@ -18,7 +18,6 @@ import pytest
 from redis import Redis
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.ratelimits.budget import BUDGET
 from certworker.runtime import build_tasks
@@ -26,6 +25,7 @@ from certworker.storage.certificate_store import CertificateStore
 from certworker.traefik.config import TraefikConfig
 from tests.app_fixture import environment, open_app
 from tests.faults.service import NAME, in_service
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
 from tests.storage.authority import Signer
@@ -51,7 +51,7 @@ class World:
     app: App
     place: Path
     redis: RedisServer
-    authority: DevelopmentAuthority
+    authority: FaultyAuthority
     #: Ends the obstacle.
     stack: ExitStack
 
@@ -97,7 +97,7 @@ class World:
 
 @pytest.fixture
 def world(
-    tmp_path: Path, own_redis: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+    tmp_path: Path, own_redis: RedisServer, door_authority: FaultyAuthority, http_port: int
 ) -> Iterator[World]:
     """
     A house that has issued before: its account exists, and its directories were found to be writable.
@@ -318,7 +318,7 @@ class TestWorker:
         self,
         tmp_path: Path,
         own_redis: RedisServer,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         http_port: int,
     ) -> None:
         """

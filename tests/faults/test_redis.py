@@ -18,19 +18,19 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.redis.failures import to_failure
 from certworker.state.locks import LOCKS
 from tests.app_fixture import open_app
 from tests.faults.accidents import Accidents
 from tests.faults.service import NAME, in_service
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 
 
 @pytest.fixture
 def app(
-    tmp_path: Path, own_redis: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+    tmp_path: Path, own_redis: RedisServer, door_authority: FaultyAuthority, http_port: int
 ) -> Iterator[App]:
     """
     A house at `server` with a certificate for NAME in service.

@@ -15,10 +15,10 @@ import pytest
 from redis import Redis
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from tests.app_fixture import open_app
 from tests.faults.service import NAME, in_service
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.storage.trace import Trace, fault
 
 DISKS = pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def renewable(app: App) -> App:
     return app
 
 
-def ordered(authority: DevelopmentAuthority, kind: str = "newOrder") -> int:
+def ordered(authority: FaultyAuthority, kind: str = "newOrder") -> int:
     """
     How many requests of *kind* the CA got.
     """
@@ -95,7 +95,7 @@ class TestFailingDisks:
 class TestKnownBefore:
     @DISKS
     def test_a_disk_that_has_failed_is_told_and_nothing_is_ordered(
-        self, app: App, door_authority: DevelopmentAuthority, tmp_path: Path, number: int, code: str
+        self, app: App, door_authority: FaultyAuthority, tmp_path: Path, number: int, code: str
     ) -> None:
         """
         An order for a certificate that cannot be stored costs a limit and helps nobody.
@@ -114,7 +114,7 @@ class TestKnownBefore:
         self,
         reachable: Path,
         connection: Redis,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         http_port: int,
         place: str,
     ) -> None:

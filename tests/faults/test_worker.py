@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.traefik.config import TraefikConfig
 from certworker.worker.producer import request_certificate
 from certworker.worker.worker import STOP_DEADLINE_SECONDS
 from tests.app_fixture import environment
 from tests.faults.accidents import Accidents
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
 
@@ -46,7 +46,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def worker(
-    tmp_path: Path, server: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+    tmp_path: Path, server: RedisServer, door_authority: FaultyAuthority, http_port: int
 ) -> Iterator[WorkerProcess]:
     """
     A worker with 64 slots that has not been started.
@@ -91,7 +91,7 @@ class TestTerminated:
         self,
         worker: WorkerProcess,
         server: RedisServer,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         tmp_path: Path,
         seconds: float,
     ) -> None:
@@ -99,7 +99,7 @@ class TestTerminated:
         `docker compose up -d` with a new image is an everyday thing.
         """
         names = [f"shop{number}.tenant{number}.localhost" for number in range(64)]
-        door_authority.misbehaviour.slow_seconds = {"finalize": seconds}
+        door_authority.faults.slow_seconds = {"finalize": seconds}
         worker.start()
         worker.wait_for_line("ready")
         with server.client() as connection:
@@ -112,7 +112,7 @@ class TestTerminated:
         began = time.monotonic()
         assert 0 == worker.terminate(STOP_DEADLINE_SECONDS + 30)
         took = time.monotonic() - began
-        door_authority.misbehaviour.reset()
+        door_authority.faults.reset()
         worker.start()
         wait_until_served(tmp_path, names, worker)
 

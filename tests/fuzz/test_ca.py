@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from certworker.acme.client import AcmeClient
 from certworker.certificates import Certificate, PrivateKey
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.messages import Reply, Request
 from certworker.errors import CertworkerError
 from tests.acme.clients import client_of, presented
 from tests.fuzz.strategies import anything, places, raw, texts, written
 from tests.servers.development import ChallengeServer
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.tampering import tampered
 
 NAME, NEIGHBOR = "shop.localhost", "neighbor.localhost"
@@ -150,7 +150,7 @@ def issue(challenge_server: ChallengeServer) -> Callable[[AcmeClient, str], Cert
 
 @given(told=st.dictionaries(st.sampled_from(KINDS), lies, min_size=1, max_size=3), fresh=st.booleans())
 def test_order(
-    authority: DevelopmentAuthority,
+    authority: FaultyAuthority,
     issue: Callable[[AcmeClient, str], Certificate],
     tmp_path_factory: pytest.TempPathFactory,
     told: dict[str, Lie],

@@ -10,8 +10,8 @@ from datetime import timedelta
 import pytest
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors.config import WouldReplacePublic
+from tests.servers.faulty_authority import FaultyAuthority
 
 NAMES = ("shop.localhost",)
 
@@ -79,7 +79,7 @@ class TestRenews:
 
 class TestRehearse:
     def test_where_no_staging_is_known_nobody_is_asked(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         Most CAs have none.

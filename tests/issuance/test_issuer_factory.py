@@ -8,13 +8,13 @@ from pathlib import Path
 
 from redis import Redis
 
-from certworker.devca.authority import DevelopmentAuthority
 from tests.app_fixture import open_app
+from tests.servers.faulty_authority import FaultyAuthority
 
 
 class TestDesks:
     def test_there_is_one_for_each_ca_in_the_order_of_the_setting(
-        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         Each once, however often it is named; nothing is asked of any of them.
@@ -29,7 +29,7 @@ class TestDesks:
         assert [] == door_authority.requests
 
     def test_the_door_answers_for_all_of_them_and_their_stagings(
-        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         Whoever asks has sent the token, and each CA knows another key.
@@ -49,7 +49,7 @@ class TestDesks:
                 assert f"token.{issuer.client.thumbprint}" == app.responder.answer("token")
 
     def test_each_keeps_its_account_in_a_place_of_its_own(
-        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         One key at two CAs would tell each what the other one knows.

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import Aftermath, Fault, Flaw
 from certworker.devca.problems import Problem
 from certworker.errors import CertworkerError
 from certworker.errors.acme import BadCertificate
 from certworker.errors.ca import CaUnreachable, ServerInternal
 from certworker.issuance.issuer import Issuer
 from certworker.issuance.pending_orders import MOST_RESUMPTIONS
+from tests.servers.fault_injection import Aftermath, Fault, Flaw
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.worker import wait_until
 
 NAME = "shop.localhost"
@@ -41,7 +41,7 @@ def failed(issuer: Issuer, url: str) -> bool | None:
     return None
 
 
-def asked(authority: DevelopmentAuthority, kind: str) -> int:
+def asked(authority: FaultyAuthority, kind: str) -> int:
     """
     How many requests of *kind* the CA got.
     """
@@ -66,13 +66,13 @@ def issuer(app: App) -> Issuer:
 class TestResume:
     @pytest.mark.parametrize("kind", ["authorization", "challenge", "order", "finalize", "certificate"])
     def test_an_outage_in_the_middle_costs_no_second_order(
-        self, app: App, door_authority: DevelopmentAuthority, kind: str
+        self, app: App, door_authority: FaultyAuthority, kind: str
     ) -> None:
         """
         The next attempt goes on where the CA fell silent.
         """
-        door_authority.misbehaviour.validation_seconds = SECOND_ATTEMPT_BEGINS_WITHIN_SECONDS
-        door_authority.misbehaviour.fail(kind, Fault())
+        door_authority.faults.validation_seconds = SECOND_ATTEMPT_BEGINS_WITHIN_SECONDS
+        door_authority.faults.fail(kind, Fault())
         with pytest.raises(ServerInternal):
             app.issuance.issue(NAMES)
 
@@ -80,12 +80,12 @@ class TestResume:
         assert (1, 1) == (asked(door_authority, "newOrder"), len({app.issuance.issue(NAMES).metadata.serial}))
 
     def test_an_answer_that_got_lost_costs_no_second_order(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         The CA has issued, and nobody heard of it; the key is still there.
         """
-        door_authority.misbehaviour.fail("finalize", Fault(cut=True))
+        door_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CertworkerError):
             app.issuance.issue(NAMES)
         kept = keys_in(app)
@@ -95,12 +95,12 @@ class TestResume:
         assert (1, 1) == (asked(door_authority, "newOrder"), asked(door_authority, "finalize"))
 
     def test_without_its_key_an_order_that_is_signed_is_begun_anew(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         Its certificate would fit nothing.
         """
-        door_authority.misbehaviour.fail("finalize", Fault(cut=True))
+        door_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CertworkerError):
             app.issuance.issue(NAMES)
         for key in keys_in(app):
@@ -111,7 +111,7 @@ class TestResume:
 
     @pytest.mark.parametrize("url", ["http://127.0.0.1:1/order/1", "{}/order/unknown", "nonsense", ""])
     def test_a_url_that_is_not_of_this_ca_s_orders_is_not_gone_on_with(
-        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority, url: str
+        self, app: App, issuer: Issuer, door_authority: FaultyAuthority, url: str
     ) -> None:
         """
         Whoever can write to Redis must not make us send signed requests anywhere.
@@ -123,7 +123,7 @@ class TestResume:
         assert 1 == asked(door_authority, "newOrder")
 
     def test_an_order_for_other_names_is_not_gone_on_with(
-        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority
+        self, app: App, issuer: Issuer, door_authority: FaultyAuthority
     ) -> None:
         """
         The same, with an order of our own.
@@ -137,48 +137,48 @@ class TestResume:
 class TestFailedOrder:
     @pytest.mark.parametrize("aftermath", Aftermath)
     def test_a_failed_validation_is_followed_by_a_new_order(
-        self, app: App, door_authority: DevelopmentAuthority, aftermath: Aftermath
+        self, app: App, door_authority: FaultyAuthority, aftermath: Aftermath
     ) -> None:
         """
         Whatever the CA leaves unfinished: the name is issued once the cause has gone.
         """
-        door_authority.misbehaviour.aftermath = aftermath
-        door_authority.misbehaviour.refusal = REFUSED
+        door_authority.faults.aftermath = aftermath
+        door_authority.faults.refusal = REFUSED
         with pytest.raises(CertworkerError) as caught:
             app.issuance.issue(NAMES)
         assert "http.refused" == caught.value.code
-        door_authority.misbehaviour.reset()
+        door_authority.faults.reset()
 
         assert "issued" == app.issuance.issue(NAMES).state
         assert 2 == asked(door_authority, "newOrder")
 
     @pytest.mark.parametrize("aftermath", [Aftermath.ORDER_PENDING, Aftermath.AUTHORIZATION_PENDING])
     def test_an_order_that_failed_behind_our_back_is_replaced_at_once(
-        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority, aftermath: Aftermath
+        self, app: App, issuer: Issuer, door_authority: FaultyAuthority, aftermath: Aftermath
     ) -> None:
         """
         The attempt ended before the CA decided; the order that it left is dead, though it is called pending.
         """
-        door_authority.misbehaviour.aftermath = aftermath
-        door_authority.misbehaviour.refusal = REFUSED
-        door_authority.misbehaviour.fail("order", Fault())
+        door_authority.faults.aftermath = aftermath
+        door_authority.faults.refusal = REFUSED
+        door_authority.faults.fail("order", Fault())
         with pytest.raises(ServerInternal):
             app.issuance.issue(NAMES)
         url = issuer.pending_orders.orders.find(NAMES).url  # type: ignore[union-attr]
         wait_until(lambda: failed(issuer, url), lambda: "the CA has not decided")
-        door_authority.misbehaviour.reset()
+        door_authority.faults.reset()
 
         assert "issued" == app.issuance.issue(NAMES).state
         assert 2 == asked(door_authority, "newOrder")
 
     @pytest.mark.parametrize("kind", ["order", "authorization", "challenge", "finalize", "certificate"])
     def test_a_failure_of_a_resumed_order_leads_to_a_new_one(
-        self, app: App, door_authority: DevelopmentAuthority, kind: str
+        self, app: App, door_authority: FaultyAuthority, kind: str
     ) -> None:
         """
         An order over which the CA stumbles must not keep a name from its certificate.
         """
-        door_authority.misbehaviour.fail(kind, Fault(), times=2)
+        door_authority.faults.fail(kind, Fault(), times=2)
         for _ in range(2):
             with pytest.raises(ServerInternal):
                 app.issuance.issue(NAMES)
@@ -188,12 +188,12 @@ class TestFailedOrder:
         assert 2 == asked(door_authority, "newOrder")
 
     def test_an_unreachable_ca_says_nothing_about_the_order(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         After the outage the same order is finished.
         """
-        door_authority.misbehaviour.fail("finalize", Fault(cut=True))
+        door_authority.faults.fail("finalize", Fault(cut=True))
         for _ in range(3):
             with pytest.raises(CaUnreachable):
                 app.issuance.issue(NAMES)
@@ -204,12 +204,12 @@ class TestFailedOrder:
         assert (1, 1) == (asked(door_authority, "newOrder"), asked(door_authority, "finalize"))
 
     def test_an_order_is_resumed_six_times_at_most(
-        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority
+        self, app: App, issuer: Issuer, door_authority: FaultyAuthority
     ) -> None:
         """
         A CA that signs without end, or an order that ends each worker, costs a new order now and then.
         """
-        door_authority.misbehaviour.fail("finalize", Fault(cut=True))
+        door_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CaUnreachable):
             app.issuance.issue(NAMES)
         found = issuer.pending_orders.find(NAMES)
@@ -222,12 +222,12 @@ class TestFailedOrder:
         assert 2 == asked(door_authority, "newOrder")
 
     def test_each_resumption_is_counted_before_the_ca_is_asked(
-        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority
+        self, app: App, issuer: Issuer, door_authority: FaultyAuthority
     ) -> None:
         """
         The worker may not survive it.
         """
-        door_authority.misbehaviour.fail("finalize", Fault(cut=True))
+        door_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CaUnreachable):
             app.issuance.issue(NAMES)
         for _ in range(2):
@@ -238,12 +238,12 @@ class TestFailedOrder:
 
 class TestForce:
     def test_it_drops_the_order_of_an_attempt_that_has_failed(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         A person who insists wants a new order, not the one that does not get on.
         """
-        door_authority.misbehaviour.fail("certificate", Fault())
+        door_authority.faults.fail("certificate", Fault())
         with pytest.raises(ServerInternal):
             app.issuance.issue(NAMES)
 
@@ -252,7 +252,7 @@ class TestForce:
         assert [] == keys_in(app)
 
     def test_it_resumes_the_order_of_a_worker_that_died(
-        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority
+        self, app: App, issuer: Issuer, door_authority: FaultyAuthority
     ) -> None:
         """
         The same forced request may have placed it: nothing is ordered twice.
@@ -274,7 +274,7 @@ class TestForget:
         assert [] == keys_in(app)
 
     def test_a_failed_validation_ends_the_order(
-        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority
+        self, app: App, issuer: Issuer, door_authority: FaultyAuthority
     ) -> None:
         """
         The CA has given it up, too.
@@ -285,27 +285,27 @@ class TestForget:
         assert issuer.pending_orders.find(("unreachable.invalid",)) is None
 
     def test_a_certificate_that_is_wrong_is_not_fetched_again_and_again(
-        self, app: App, issuer: Issuer, door_authority: DevelopmentAuthority
+        self, app: App, issuer: Issuer, door_authority: FaultyAuthority
     ) -> None:
         """
         The same order would bring the same certificate.
         """
-        door_authority.misbehaviour.flaws = frozenset({Flaw.OTHER_KEY})
+        door_authority.faults.flaws = frozenset({Flaw.OTHER_KEY})
         with pytest.raises(BadCertificate):
             app.issuance.issue(NAMES)
-        door_authority.misbehaviour.reset()
+        door_authority.faults.reset()
 
         assert "issued" == app.issuance.issue(NAMES).state
         assert 2 == asked(door_authority, "newOrder")
 
     def test_an_order_that_somebody_insisted_on_is_finished_although_nothing_is_due(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         The next look does not know that somebody had insisted; the order under way does.
         """
         first = app.issuance.issue(NAMES)
-        door_authority.misbehaviour.fail("certificate", Fault())
+        door_authority.faults.fail("certificate", Fault())
         with pytest.raises(CertworkerError):
             app.issuance.issue(NAMES, force=True)
         second = app.issuance.issue(NAMES)

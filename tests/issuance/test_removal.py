@@ -9,11 +9,11 @@ import logging
 import pytest
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import Fault
 from certworker.errors.ca import ServerInternal
 from certworker.errors.worker import AlreadyInProgress
 from certworker.worker.producer import queue_length
+from tests.servers.fault_injection import Fault
+from tests.servers.faulty_authority import FaultyAuthority
 
 NAME = "shop.localhost"
 BESIDE = f"www.{NAME}"
@@ -78,12 +78,12 @@ class TestRemove:
 
     @pytest.mark.parametrize("names", [(NAME,), (NAME, BESIDE)])
     def test_a_pending_order_is_dropped(
-        self, app: App, door_authority: DevelopmentAuthority, names: tuple[str, ...]
+        self, app: App, door_authority: FaultyAuthority, names: tuple[str, ...]
     ) -> None:
         """
         Should the name come back, it begins with a new order.
         """
-        door_authority.misbehaviour.fail("certificate", Fault())
+        door_authority.faults.fail("certificate", Fault())
         with pytest.raises(ServerInternal):
             app.issuance.issue(names)
         (issuer,) = app.issuers

@@ -14,7 +14,6 @@ from redis import Redis
 
 from certworker.app import App
 from certworker.certificates import Certificate
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.errors.ca import CaUnreachable
 from certworker.errors.config import EmailMissing, NotProduction, WouldReplacePublic
@@ -22,19 +21,20 @@ from certworker.errors.dns import NoRecord
 from certworker.errors.http import HttpSluggish
 from certworker.errors.worker import AlreadyInProgress
 from tests.app_fixture import open_app
+from tests.servers.faulty_authority import FaultyAuthority
 
 NAME = "shop.localhost"
 
 
 @pytest.fixture
-def authority(door_authority: DevelopmentAuthority) -> DevelopmentAuthority:
+def authority(door_authority: FaultyAuthority) -> FaultyAuthority:
     """
     The CA of the house.
     """
     return door_authority
 
 
-def orders(authority: DevelopmentAuthority) -> int:
+def orders(authority: FaultyAuthority) -> int:
     """
     How many orders the CA was asked for.
     """
@@ -63,7 +63,7 @@ class TestIssue:
         assert "issued" == outcome.state
         assert (NAME,) == served(app, NAME).names
 
-    def test_a_certificate_that_is_not_due_is_kept(self, app: App, authority: DevelopmentAuthority) -> None:
+    def test_a_certificate_that_is_not_due_is_kept(self, app: App, authority: FaultyAuthority) -> None:
         """
         Asking twice is free: the second job finds the first one's work.
         """
@@ -76,7 +76,7 @@ class TestIssue:
 
     @pytest.mark.parametrize("seconds", [3, 900])
     def test_a_certificate_is_not_checked_at_once_however_short_it_lives(
-        self, app: App, authority: DevelopmentAuthority, seconds: int
+        self, app: App, authority: FaultyAuthority, seconds: int
     ) -> None:
         """
         Nothing else would slow down the orders at a CA that signs for seconds.
@@ -89,7 +89,7 @@ class TestIssue:
         assert outcome.next_check >= before + timedelta(seconds=5)
         assert outcome.next_check < outcome.metadata.not_after or seconds < 5
 
-    def test_force_issues_anew(self, app: App, authority: DevelopmentAuthority) -> None:
+    def test_force_issues_anew(self, app: App, authority: FaultyAuthority) -> None:
         """
         After a key was lost to a stranger, nobody wants to hear that the certificate is still valid.
         """
@@ -111,7 +111,7 @@ class TestIssue:
         assert app.traefik.files(names[0]) == app.traefik.files(names[1])
 
     def test_a_name_that_joins_a_set_means_a_new_certificate(
-        self, app: App, authority: DevelopmentAuthority
+        self, app: App, authority: FaultyAuthority
     ) -> None:
         """
         A certificate for one name is none for two.
@@ -124,7 +124,7 @@ class TestIssue:
 
     @pytest.mark.parametrize("asked", [(NAME,), (f"WWW.{NAME}".lower(),), (f"www.{NAME}", NAME)])
     def test_a_request_for_some_names_of_a_valid_certificate_keeps_it(
-        self, app: App, authority: DevelopmentAuthority, asked: tuple[str, ...]
+        self, app: App, authority: FaultyAuthority, asked: tuple[str, ...]
     ) -> None:
         """
         It serves them; nothing is ordered, and no name loses anything.
@@ -138,7 +138,7 @@ class TestIssue:
         assert 1 == orders(authority)
 
     def test_when_it_is_due_it_is_renewed_for_all_its_names(
-        self, app: App, authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+        self, app: App, authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         The log says for which names, besides the one that was requested.
@@ -170,7 +170,7 @@ class TestIssue:
         )
 
     def test_a_name_that_has_left_is_not_renewed_with_the_others(
-        self, app: App, authority: DevelopmentAuthority
+        self, app: App, authority: FaultyAuthority
     ) -> None:
         """
         It has a certificate of its own, and the valid one of the others is kept for them.
@@ -187,7 +187,7 @@ class TestIssue:
         assert 3 == sum(asked.kind == "finalize" for asked in authority.requests)
 
     def test_a_lost_file_of_the_proxy_is_written_again_without_an_order(
-        self, app: App, authority: DevelopmentAuthority
+        self, app: App, authority: FaultyAuthority
     ) -> None:
         """
         Whatever happened to the proxy's directory, the certificate is still there.
@@ -227,7 +227,7 @@ class TestIssue:
 
 class TestFailure:
     def test_it_is_recorded_with_its_remedy_and_the_next_attempt(
-        self, app: App, authority: DevelopmentAuthority
+        self, app: App, authority: FaultyAuthority
     ) -> None:
         """
         Nothing is given up in silence.
@@ -266,9 +266,7 @@ class TestFailure:
             assert failure.remedy.startswith("Create an A record")
             assert failure.remedy.endswith(f" · {doubt.remedy}")
 
-    def test_a_failure_that_is_no_refusal_stays_as_it_is(
-        self, app: App, authority: DevelopmentAuthority
-    ) -> None:
+    def test_a_failure_that_is_no_refusal_stays_as_it_is(self, app: App, authority: FaultyAuthority) -> None:
         """
         A CA that is away has nothing to do with what was found about a name.
         """
@@ -280,7 +278,7 @@ class TestFailure:
 
         assert "Preflight" not in caught.value.message
 
-    def test_what_was_in_service_stays_in_service(self, app: App, authority: DevelopmentAuthority) -> None:
+    def test_what_was_in_service_stays_in_service(self, app: App, authority: FaultyAuthority) -> None:
         """
         A failed renewal changes nothing for visitors.
         """
@@ -303,7 +301,7 @@ class TestFailure:
 
 class TestWhoMayIssue:
     def test_a_public_ca_wants_production_and_a_contact(
-        self, tmp_path: Path, connection: Redis, authority: DevelopmentAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         What is missing fails the job with its code, and the CA is not asked.
@@ -319,7 +317,7 @@ class TestWhoMayIssue:
         assert 0 == orders(authority)
 
     def test_a_development_certificate_never_replaces_a_public_one(
-        self, tmp_path: Path, connection: Redis, authority: DevelopmentAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         A forgotten variable must not take a padlock away.

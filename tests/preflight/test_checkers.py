@@ -20,7 +20,6 @@ from redis import Redis
 from redis.exceptions import ReadOnlyError
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.preflight.checkers import build_resolver, verify
 from certworker.preflight.result import Outcome
@@ -28,6 +27,7 @@ from certworker.redis.client import connect
 from certworker.redis.url import RedisURL
 from certworker.settings import load
 from tests.app_fixture import open_app
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 from tests.servers.zones import World
 
@@ -37,7 +37,7 @@ PUBLIC = "9.9.9.9"
 CAA_OTHER = {"A": ["127.0.0.9"], "CAA": ['0 issue "digicert.com"']}
 
 
-def orders(authority: DevelopmentAuthority) -> int:
+def orders(authority: FaultyAuthority) -> int:
     """
     How many orders the CA was asked for.
     """
@@ -50,7 +50,7 @@ class Place:
     """
 
     def __init__(
-        self, path: Path, connection: Redis, authority: DevelopmentAuthority, world: World, http_port: int
+        self, path: Path, connection: Redis, authority: FaultyAuthority, world: World, http_port: int
     ) -> None:
         self.path = path
         self.connection = connection
@@ -79,7 +79,7 @@ class Place:
 def place(
     tmp_path: Path,
     connection: Redis,
-    door_authority: DevelopmentAuthority,
+    door_authority: FaultyAuthority,
     dns_world: World,
     http_port: int,
 ) -> Place:
@@ -193,7 +193,7 @@ class TestReadOnlyRedis:
 
     @pytest.fixture
     def app(
-        self, tmp_path: Path, own_redis: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+        self, tmp_path: Path, own_redis: RedisServer, door_authority: FaultyAuthority, http_port: int
     ) -> Iterator[App]:
         """
         Return an app whose Redis can become read-only.

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.errors.ca import ServerInternal
 from certworker.errors.config import InvalidSettings
@@ -23,6 +22,7 @@ from certworker.ratelimits.limits import LETS_ENCRYPT
 from certworker.settings import CaChoice
 from certworker.settings.limits import Limit, Limits
 from tests.app_fixture import open_app
+from tests.servers.faulty_authority import FaultyAuthority
 
 LETSENCRYPT = CaChoice.named("letsencrypt")
 NAME = "shop.example.org"
@@ -591,7 +591,7 @@ def limits_file(place: Path, directory_url: str, **limits: str) -> str:
 
 class TestForIssuer:
     def test_the_file_of_the_operator_counts(
-        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         What a CA has granted, or a test wants.
@@ -604,7 +604,7 @@ class TestForIssuer:
                 app.issuance.issue((LOCAL_NAME,), force=True)
 
     def test_an_emptied_redis_is_filled_from_the_volume(
-        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         The generations on it are the history of what was issued.
@@ -618,7 +618,7 @@ class TestForIssuer:
                 app.issuance.issue((LOCAL_NAME,), force=True)
 
     def test_a_file_that_is_not_understood_stops_the_start(
-        self, tmp_path: Path, connection: Redis, door_authority: DevelopmentAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         Not the first job, in the middle of the night.

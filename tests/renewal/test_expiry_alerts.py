@@ -13,12 +13,12 @@ import pytest
 from redis import Redis
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import Fault
 from certworker.errors import CertworkerError
 from certworker.renewal.domain_status import DomainStatus
 from certworker.renewal.expiry_alerts import MAX_LINES, ExpiryAlerts
 from certworker.state.once_a_day import Daily
+from tests.servers.fault_injection import Fault
+from tests.servers.faulty_authority import FaultyAuthority
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -195,14 +195,14 @@ class TestRepetition:
 
 class TestHouse:
     def test_a_renewal_that_fails_for_weeks_is_told_of(
-        self, app: App, door_authority: DevelopmentAuthority, caplog: pytest.LogCaptureFixture
+        self, app: App, door_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         Appwrite's worker gave up in silence after five attempts; this one never does.
         """
         name = "shop.localhost"
         metadata = app.issuance.issue((name,)).metadata
-        door_authority.misbehaviour.fail("newOrder", Fault(), times=None)
+        door_authority.faults.fail("newOrder", Fault(), times=None)
         with pytest.raises(CertworkerError):
             app.issuance.issue((name,), force=True)
 

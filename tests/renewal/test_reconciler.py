@@ -15,7 +15,6 @@ import pytest
 from redis.exceptions import ReadOnlyError
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.domains import requested_names
 from certworker.errors.ca import ServerInternal
 from certworker.errors.config import EmailMissing
@@ -31,6 +30,7 @@ from certworker.storage.metadata import CertificateMetadata
 from certworker.worker.bulk import new_job
 from certworker.worker.producer import queue_length
 from tests.app_fixture import open_app
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 
 NAME = "shop.localhost"
@@ -75,7 +75,7 @@ class TestLook:
         assert 0 == len(app.priority_queues)
 
     def test_a_certificate_that_is_due_waits_for_a_slot(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         This is how renewal begins.
@@ -112,7 +112,7 @@ class TestLook:
 
         assert {"looked": 2, "requested": 2} == rounds.enqueue_due()
 
-    def test_what_is_urgent_goes_first(self, app: App, door_authority: DevelopmentAuthority) -> None:
+    def test_what_is_urgent_goes_first(self, app: App, door_authority: FaultyAuthority) -> None:
         """
         A certificate that expires tomorrow cannot wait until all that are merely due are renewed.
         """
@@ -186,7 +186,7 @@ class TestLook:
         assert timedelta(0) < moment - app.clock() <= timedelta(minutes=15)
 
     def test_a_lost_job_of_a_short_certificate_is_missed_in_time(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         A quarter of an hour is the whole life of some certificates.
@@ -204,7 +204,7 @@ class TestLook:
             assert moment - now <= max(left / 8, timedelta(seconds=15))
 
     def test_what_is_urgent_is_a_share_of_a_short_life(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         All certificates of 47 hours expire within 48 hours; only those near their end go first.
@@ -349,7 +349,7 @@ class TestLook:
         self,
         tmp_path: Path,
         own_redis: RedisServer,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         http_port: int,
         caplog: pytest.LogCaptureFixture,
     ) -> None:

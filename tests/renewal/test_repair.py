@@ -14,11 +14,11 @@ from itertools import pairwise
 import pytest
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.renewal.repair import FIRST_PAUSE, LONGEST_PAUSE
 from certworker.traefik.batching import PAUSE_SECONDS
 from certworker.worker.bulk import new_job
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.storage.authority import Signer
 from tests.storage.reader import followed
 
@@ -93,7 +93,7 @@ class TestRepair:
     def test_what_is_in_service_is_repaired_without_the_ca(
         self,
         app: App,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         caplog: pytest.LogCaptureFixture,
         damage: str,
     ) -> None:

@@ -19,13 +19,13 @@ from typing import Any, Literal
 import pytest
 
 from certworker.app import App
-from certworker.devca.faults import Fault
 from certworker.doctor.report import examine
 from certworker.errors import CertworkerError
 from certworker.runtime import build_tasks
 from certworker.supervision import Heartbeats
 from certworker.worker.worker import run
 from tests.scenarios.worlds import Stage
+from tests.servers.fault_injection import Fault
 from tests.servers.worker import PATIENCE_SECONDS, wait_until
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)

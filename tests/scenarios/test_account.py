@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from certworker.devca.faults import Fault
 from certworker.settings import CaChoice
 from tests.scenarios.scenario import DAY, HOUR, Scene, job, play, played, refused_by_the_ca
 from tests.scenarios.worlds import Stage
+from tests.servers.fault_injection import Fault
 
 
 def damaged_key(stage: Stage) -> None:

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from certworker.devca.faults import Fault
 from certworker.devca.problems import Problem
 from tests.scenarios.scenario import SOON, Scene, play, played, refused_by_the_ca
 from tests.scenarios.worlds import Stage
+from tests.servers.fault_injection import Fault
 from tests.servers.web import WebServer, always
 from tests.storage.authority import Signer
 

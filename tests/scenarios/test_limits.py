@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-from certworker.devca.faults import Fault
 from tests.scenarios.scenario import DAY, HOUR, Scene, play, played, refused_by_the_ca, tried
 from tests.scenarios.worlds import HERE, Stage
+from tests.servers.fault_injection import Fault
 
 LINK = "https://ca.example/unpause?jwt=abc.def"
 

@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import pytest
 
-from certworker.devca.faults import Fault, Flaw
 from certworker.devca.problems import Problem
 from tests.scenarios.scenario import DAY, MINUTE, SOON, Scene, job, play, played, refused_by_the_ca
 from tests.scenarios.worlds import Stage
+from tests.servers.fault_injection import Fault, Flaw
 
 
 def without_a_word(stage: Stage) -> None:

@@ -9,9 +9,9 @@ from datetime import timedelta
 
 import pytest
 
-from certworker.devca.faults import Fault
 from tests.scenarios.scenario import DAY, SOON, Scene, job, play, played, tried
 from tests.scenarios.worlds import NAME, Stage
+from tests.servers.fault_injection import Fault
 from tests.servers.web import always
 
 

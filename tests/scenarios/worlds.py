@@ -17,11 +17,11 @@ from random import SystemRandom
 from redis import Redis
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import FaultInjection
 from certworker.worker.producer import QUEUE_KEY
 from tests.app_fixture import environment, open_app
 from tests.servers.development import development_authority
+from tests.servers.fault_injection import FaultInjection
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 from tests.servers.signed import LIFETIME, SignedZone, validating
 from tests.servers.web import Respond, WebServer, response
@@ -79,7 +79,7 @@ class Stage:
         self.settings = {"_APP_DNS": "{}:{}".format(*self.dns.resolver.address)}
         #: What happens in the house before the job.
         self.before: list[Callable[[App], object]] = []
-        self.authority: DevelopmentAuthority = stack.enter_context(
+        self.authority: FaultyAuthority = stack.enter_context(
             development_authority(
                 place,
                 http01_port=self.http_port,
@@ -88,7 +88,7 @@ class Stage:
             )
         )
         #: How the CA misbehaves.
-        self.ca: FaultInjection = self.authority.misbehaviour
+        self.ca: FaultInjection = self.authority.faults
         self.zone = self.dns.zone(NAME, {NAME: {"A": [HERE]}})
 
     @property

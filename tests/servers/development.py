@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from certworker.challenges.challenge import CHALLENGE_PATH
-from certworker.devca.authority import DevelopmentAuthority
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.listening import HttpServer
 from tests.servers.ports import free_port
 
@@ -49,11 +49,11 @@ class ChallengeServer:
         return file.read_text() if file and file.is_file() else self.answers.get(token)
 
 
-def development_authority(directory: Path, **options: Any) -> DevelopmentAuthority:
+def development_authority(directory: Path, **options: Any) -> FaultyAuthority:
     """
     A development CA that looks for HTTP-01 at a port that is free; the caller starts it.
     """
-    return DevelopmentAuthority(directory / "authority", **{"http01_port": free_port(), **options})
+    return FaultyAuthority(directory / "authority", **{"http01_port": free_port(), **options})
 
 
 def _handler(server: ChallengeServer) -> type[BaseHTTPRequestHandler]:

@@ -12,15 +12,15 @@ from typing import Any
 
 from josepy.json_util import decode_b64jose
 
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.messages import Reply, Request, refusal
 from certworker.devca.problems import Problem
+from tests.servers.faulty_authority import FaultyAuthority
 
 Change = Callable[[Request, Reply], Reply]
 
 
 @contextmanager
-def tampered(authority: DevelopmentAuthority, change: Change) -> Iterator[None]:
+def tampered(authority: FaultyAuthority, change: Change) -> Iterator[None]:
     """
     Let *change* have each answer of *authority* before it goes out.
     """
@@ -39,7 +39,7 @@ def tampered(authority: DevelopmentAuthority, change: Change) -> Iterator[None]:
 
 @contextmanager
 def refusing(
-    authority: DevelopmentAuthority, decide: Callable[[Request, dict[str, Any]], Problem | None]
+    authority: FaultyAuthority, decide: Callable[[Request, dict[str, Any]], Problem | None]
 ) -> Iterator[None]:
     """
     Let *authority* refuse each request for which *decide* returns a problem; it does not carry it out.

@@ -24,9 +24,9 @@ from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.worker.producer import request_certificate
 from tests.servers.development import ChallengeServer, development_authority
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, two_workers, wait_until
 from tests.soak.served import Served
@@ -51,7 +51,7 @@ class Site:
     """
 
     redis: RedisServer
-    authority: DevelopmentAuthority
+    authority: FaultyAuthority
     workers: list[WorkerProcess]
     served: Served
     random: Random

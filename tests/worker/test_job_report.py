@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.issuance.service import CertificateIssuance, Outcome
 from certworker.notify.notifier import Notifier
 from certworker.runtime import build_tasks
@@ -22,6 +21,7 @@ from certworker.state.events import EVENTS
 from certworker.state.history import HISTORY
 from certworker.state.outbox import NOTIFIED, OUTBOX
 from tests.app_fixture import open_app
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 
 NAME = "shop.localhost"
@@ -79,7 +79,7 @@ class TestFailedReports:
     """
 
     def test_a_redis_that_fails_after_the_issuance_fails_no_job(
-        self, tmp_path: Path, own_redis: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+        self, tmp_path: Path, own_redis: RedisServer, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         The certificate is in service, and the result is `issued`.

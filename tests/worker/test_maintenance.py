@@ -11,7 +11,6 @@ from datetime import timedelta
 import pytest
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors.config import EmailMissing
 from certworker.notify.notifier import Notifier
 from certworker.redis.failures import explainer
@@ -22,6 +21,7 @@ from certworker.storage.links import Links
 from certworker.supervision import Heartbeat, Loop, Postponed
 from certworker.supervision.heartbeats import beats_are_those_of
 from certworker.worker.maintenance import AgendaCheck, MaintenanceLoop, delivery_loops
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.mail import MailReceiver
 from tests.servers.worker import wait_until
 
@@ -77,7 +77,7 @@ class TestRound:
             assert requested == app.reconciler.enqueue_due()["requested"]
 
     def test_its_interval_follows_the_shortest_life_and_its_own_duration(
-        self, app: App, door_authority: DevelopmentAuthority
+        self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
         A certificate of 15 minutes gets several rounds. Long rounds take a tenth of the time.

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from certworker.app import App
-from certworker.devca.authority import DevelopmentAuthority
 from certworker.errors import CertworkerError
 from certworker.errors.name import Wildcard
 from certworker.errors.payload import PayloadMissing, PayloadType
@@ -67,7 +66,7 @@ class TestIssue:
     def test_a_bad_request_is_one_warning_and_reaches_neither_ca_nor_disk(
         self,
         app: App,
-        door_authority: DevelopmentAuthority,
+        door_authority: FaultyAuthority,
         caplog: pytest.LogCaptureFixture,
         arguments: dict[str, object],
         failure: type[CertworkerError],

@@ -1,10 +1,10 @@
 """
-The switches with which the CA plays the accidents of real ones.
+The faults that the CA of the tests injects.
 
-All of them may be turned while it runs, from any thread::
+A test may change each of them while the CA runs, from any thread::
 
-    authority.misbehaviour.fail("newOrder", Fault(status=503, retry_after_seconds=2), times=3)
-    authority.misbehaviour.flaws = frozenset({Flaw.OTHER_NAMES})
+    authority.faults.fail("newOrder", Fault(status=503, retry_after_seconds=2), times=3)
+    authority.faults.flaws = frozenset({Flaw.OTHER_NAMES})
 """
 
 from __future__ import annotations

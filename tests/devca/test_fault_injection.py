@@ -11,11 +11,11 @@ import requests
 from josepy.json_util import encode_b64jose
 
 from certworker.certificates import PrivateKey
-from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.faults import Aftermath, Fault, FaultInjection, Flaw
 from certworker.devca.problems import Problem
 from tests.servers.acme_client import AcmeClient, problem_of
 from tests.servers.development import ChallengeServer
+from tests.servers.fault_injection import Aftermath, Fault, FaultInjection, Flaw
+from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.worker import wait_until
 
 NAME = "shop.localhost"
@@ -26,42 +26,42 @@ class TestFail:
         """
         A test writes an outage down as it happens: twice 500, then 503, then all is well.
         """
-        misbehaviour = FaultInjection()
-        misbehaviour.fail("order", Fault(500), times=2)
-        misbehaviour.fail("order", Fault(503))
-        faults = [misbehaviour.next_fault("order") for _ in range(4)]
-        assert [500, 500, 503, None] == [fault and fault.status for fault in faults]
+        faults = FaultInjection()
+        faults.fail("order", Fault(500), times=2)
+        faults.fail("order", Fault(503))
+        found = [faults.next_fault("order") for _ in range(4)]
+        assert [500, 500, 503, None] == [fault and fault.status for fault in found]
 
     def test_a_fault_is_for_one_kind(self) -> None:
         """
         The others go on.
         """
-        misbehaviour = FaultInjection()
-        misbehaviour.fail("order", Fault(), times=None)
-        assert misbehaviour.next_fault("newOrder") is None
-        assert all(misbehaviour.next_fault("order") for _ in range(100))
+        faults = FaultInjection()
+        faults.fail("order", Fault(), times=None)
+        assert faults.next_fault("newOrder") is None
+        assert all(faults.next_fault("order") for _ in range(100))
 
     def test_behaving_ends_it_all(self) -> None:
         """
         The CA is repaired with one word.
         """
-        misbehaviour = FaultInjection(bad_nonces=3, flaws=frozenset(Flaw), slow_seconds={"order": 9.0})
-        misbehaviour.fail("order", Fault(), times=None)
-        misbehaviour.reset()
-        assert misbehaviour.next_fault("order") is None
+        faults = FaultInjection(bad_nonces=3, flaws=frozenset(Flaw), slow_seconds={"order": 9.0})
+        faults.fail("order", Fault(), times=None)
+        faults.reset()
+        assert faults.next_fault("order") is None
         assert (0, frozenset(), {}) == (
-            misbehaviour.bad_nonces,
-            misbehaviour.flaws,
-            misbehaviour.slow_seconds,
+            faults.bad_nonces,
+            faults.flaws,
+            faults.slow_seconds,
         )
 
 
 class TestAnswers:
-    def test_a_rate_limit_says_until_when(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+    def test_a_rate_limit_says_until_when(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         RFC 8555, section 6.6: with Retry-After.
         """
-        authority.misbehaviour.rate_limit(60, times=2)
+        authority.faults.rate_limit(60, times=2)
         for _ in range(2):
             answer = client.new_order(NAME)
             assert (429, "rateLimited") == problem_of(answer)
@@ -69,11 +69,11 @@ class TestAnswers:
             assert answer.headers["Replay-Nonce"]
         assert client.new_order(NAME).ok
 
-    def test_a_load_balancer_speaks_html(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+    def test_a_load_balancer_speaks_html(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         Without a nonce, for it knows nothing of ACME.
         """
-        authority.misbehaviour.fail("newOrder", Fault(503, None, 7))
+        authority.faults.fail("newOrder", Fault(503, None, 7))
         answer = client.new_order(NAME)
         assert (503, "text/html", "7") == (
             answer.status_code,
@@ -82,54 +82,52 @@ class TestAnswers:
         )
         assert "Replay-Nonce" not in answer.headers
 
-    def test_a_cut_comes_after_the_deed(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+    def test_a_cut_comes_after_the_deed(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         The order exists; only its URL is lost. That is the hard case.
         """
-        authority.misbehaviour.fail("newOrder", Fault(cut=True))
+        authority.faults.fail("newOrder", Fault(cut=True))
         with pytest.raises(requests.ConnectionError):
             client.new_order(NAME)
         last = authority.requests[-1]
         assert ("newOrder", (NAME,), 0) == (last.kind, last.names, last.status)
 
-    def test_slow_is_as_slow_as_asked_for(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+    def test_slow_is_as_slow_as_asked_for(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         Only for that kind of request.
         """
-        authority.misbehaviour.slow_seconds["newOrder"] = 0.2
+        authority.faults.slow_seconds["newOrder"] = 0.2
         begun = time.monotonic()
         client.new_order(NAME)
         assert time.monotonic() - begun >= 0.2
 
-    def test_bad_nonces_are_counted(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+    def test_bad_nonces_are_counted(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         Five in a row is what certworker has to survive.
         """
-        authority.misbehaviour.bad_nonces = 5
+        authority.faults.bad_nonces = 5
         for _ in range(5):
             assert (400, "badNonce") == problem_of(client.new_order(NAME))
         assert client.new_order(NAME).ok
 
     def test_a_fault_may_come_after_the_request_was_carried_out(
-        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+        self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
         The answer of a server that does not know what another one has done.
         """
         order = client.answer(client.order(NAME), challenge_server)
-        authority.misbehaviour.fail("finalize", Fault(404, "malformed", carried_out=True))
+        authority.faults.fail("finalize", Fault(404, "malformed", carried_out=True))
         request = encode_b64jose(PrivateKey.generate().sign_request((NAME,)))
 
         assert (404, "malformed") == problem_of(client.post(order.content["finalize"], {"csr": request}))
         assert "valid" == client.post(order.url).json()["status"]
 
-    def test_what_comes_after_some_requests(
-        self, authority: DevelopmentAuthority, client: AcmeClient
-    ) -> None:
+    def test_what_comes_after_some_requests(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         The first ones are answered as usual.
         """
-        authority.misbehaviour.after("newOrder", 2, Fault(500))
+        authority.faults.after("newOrder", 2, Fault(500))
 
         assert [201, 201, 500, 500] == [client.new_order(NAME).status_code for _ in range(4)]
 
@@ -146,7 +144,7 @@ class TestValidations:
     )
     def test_each_ca_leaves_something_else_of_a_failed_one(
         self,
-        authority: DevelopmentAuthority,
+        authority: FaultyAuthority,
         client: AcmeClient,
         aftermath: Aftermath,
         challenge: str,
@@ -156,7 +154,7 @@ class TestValidations:
         """
         The error is in the challenge in any case.
         """
-        authority.misbehaviour.aftermath = aftermath
+        authority.faults.aftermath = aftermath
         placed = client.order(NAME)
         url = placed.content["authorizations"][0]
         client.post(client.post(url).json()["challenges"][0]["url"], {})
@@ -167,50 +165,50 @@ class TestValidations:
         assert order == client.post(placed.url).json()["status"]
 
     def test_a_response_may_be_refused_with_the_problem_of_the_validation(
-        self, authority: DevelopmentAuthority, client: AcmeClient
+        self, authority: FaultyAuthority, client: AcmeClient
     ) -> None:
         """
         The CA fetches the answer before it replies.
         """
-        authority.misbehaviour.aftermath = Aftermath.RESPONSE_REFUSED
+        authority.faults.aftermath = Aftermath.RESPONSE_REFUSED
         url = client.post(client.order(NAME).content["authorizations"][0]).json()["challenges"][0]["url"]
 
         assert (400, "unauthorized") == problem_of(client.post(url, {}))
 
     @pytest.mark.parametrize(("kind", "status"), [("malformed", 400), ("conflict", 409)])
     def test_only_a_pending_challenge_takes_a_response(
-        self, authority: DevelopmentAuthority, client: AcmeClient, kind: str, status: int
+        self, authority: FaultyAuthority, client: AcmeClient, kind: str, status: int
     ) -> None:
         """
         As at Boulder and Pebble; asking for its state is no response.
         """
-        authority.misbehaviour.repeated_response = kind
-        authority.misbehaviour.validation_seconds = 60
+        authority.faults.repeated_response = kind
+        authority.faults.validation_seconds = 60
         url = client.post(client.order(NAME).content["authorizations"][0]).json()["challenges"][0]["url"]
         client.post(url, {})
 
         assert (status, kind) == problem_of(client.post(url, {}))
         assert "processing" == client.post(url).json()["status"]
 
-    def test_a_slow_replica_shows_the_past(self, authority: DevelopmentAuthority, client: AcmeClient) -> None:
+    def test_a_slow_replica_shows_the_past(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         For as many polls as it is set to.
         """
-        authority.misbehaviour.validation_seconds = 60
+        authority.faults.validation_seconds = 60
         url = client.order(NAME).content["authorizations"][0]
         client.post(client.post(url).json()["challenges"][0]["url"], {})
-        authority.misbehaviour.stale_authorizations = 1
+        authority.faults.stale_authorizations = 1
 
         shown = [client.post(url).json()["challenges"][0]["status"] for _ in range(2)]
         assert ["pending", "processing"] == shown
 
     def test_other_challenges_may_stand_before_ours(
-        self, authority: DevelopmentAuthority, client: AcmeClient
+        self, authority: FaultyAuthority, client: AcmeClient
     ) -> None:
         """
         Whatever they are.
         """
-        authority.misbehaviour.more_challenges = (None, {"type": "dns-account-99"})
+        authority.faults.more_challenges = (None, {"type": "dns-account-99"})
         challenges = client.post(client.order(NAME).content["authorizations"][0]).json()["challenges"]
 
         assert [None, {"type": "dns-account-99"}] == challenges[:2]
@@ -219,12 +217,12 @@ class TestValidations:
 
 class TestOrders:
     def test_the_certificate_may_be_named_late(
-        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+        self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
         The order is valid all the same.
         """
-        authority.misbehaviour.certificate_polls = 2
+        authority.faults.certificate_polls = 2
         order = client.answer(client.order(NAME), challenge_server)
         request = encode_b64jose(PrivateKey.generate().sign_request((NAME,)))
         client.post(order.content["finalize"], {"csr": request})
@@ -234,56 +232,56 @@ class TestOrders:
         assert [False, False, True] == ["certificate" in poll for poll in polls]
 
     def test_processing_takes_its_polls(
-        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+        self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
         The polls of the waiting client are told how long to wait.
         """
-        authority.misbehaviour.processing_polls = 3
-        authority.misbehaviour.poll_after_seconds = 2
+        authority.faults.processing_polls = 3
+        authority.faults.poll_after_seconds = 2
         issued = client.issue(NAME, server=challenge_server)
         assert (NAME,) == issued.names
         polls = [asked for asked in authority.requests if asked.kind == "order"]
         assert len(polls) >= 4
 
     def test_an_order_ends_as_told(
-        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+        self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
         The order carries the problem (RFC 8555, section 7.1.3).
         """
         order = client.answer(client.order(NAME), challenge_server)
-        authority.misbehaviour.order_failure = Problem("caa", "CAA forbids it", 403)
+        authority.faults.order_failure = Problem("caa", "CAA forbids it", 403)
         answer = client.finalize(order, PrivateKey.generate()).json()
         assert ("invalid", "CAA forbids it") == (answer["status"], answer["error"]["detail"])
 
     def test_an_order_may_end_without_a_reason(
-        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+        self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
         RFC 8555 only says that a CA should give one.
         """
         order = client.answer(client.order(NAME), challenge_server)
-        authority.misbehaviour.order_failure = Problem("caa", "CAA forbids it", 403)
-        authority.misbehaviour.tells_why = False
+        authority.faults.order_failure = Problem("caa", "CAA forbids it", 403)
+        authority.faults.tells_why = False
         answer = client.finalize(order, PrivateKey.generate()).json()
         assert ("invalid", None) == (answer["status"], answer.get("error"))
 
     def test_it_may_offer_another_kind_of_challenge(
-        self, authority: DevelopmentAuthority, client: AcmeClient
+        self, authority: FaultyAuthority, client: AcmeClient
     ) -> None:
         """
         Some CAs offer DNS-01 only.
         """
-        authority.misbehaviour.challenge = "dns-01"
+        authority.faults.challenge = "dns-01"
         authorization = client.post(client.new_order(NAME).json()["authorizations"][0]).json()
         assert ["dns-01"] == [challenge["type"] for challenge in authorization["challenges"]]
 
     def test_a_refused_validation_is_refused_at_every_name(
-        self, authority: DevelopmentAuthority, client: AcmeClient, challenge_server: ChallengeServer
+        self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
         Whatever stands there.
         """
-        authority.misbehaviour.refusal = Problem("dns", "NXDOMAIN looking up A for shop.localhost")
+        authority.faults.refusal = Problem("dns", "NXDOMAIN looking up A for shop.localhost")
         assert "invalid" == client.answer(client.order(NAME), challenge_server).status
