@@ -22,6 +22,7 @@ from certworker.observability.log import sentence
 from certworker.runtime import build_tasks
 from certworker.state.locks import LOCKS
 from certworker.worker.fair_scheduling import ARGUMENTS
+from tests.servers.faulty_authority import FaultyAuthority
 
 NAME = "shop.localhost"
 MINUTE = timedelta(minutes=1)
