@@ -1,8 +1,8 @@
 """
-The answer over our own HTTP port: any replica answers for what any other one has ordered.
+The response over certworker's own HTTP port: each worker answers for the orders of all workers.
 
-Only the token is shared, through the ledger. The answer is TOKEN.THUMBPRINT of an account key on our volume
-(RFC 8555, section 8.1), so whoever can write to the ledger can make us answer nothing but our own.
+Only the token is shared through Redis. The response is TOKEN.THUMBPRINT of an account key on the volume (RFC
+8555, section 8.1). So write access to Redis cannot make the worker serve other content.
 """
 
 from __future__ import annotations
@@ -16,35 +16,36 @@ from certworker.challenges.challenge import TOKEN, Http01Challenge
 @dataclass(frozen=True)
 class Responder:
     """
-    A solver whose answers are computed when they are asked for.
+    A solver that computes each response at the request for it.
     """
 
-    #: Shares a token, given with `name=`, with all replicas.
+    #: Shares a token, given with `name=`, with all workers.
     remember: Callable[..., None]
-    #: Takes a token back.
+    #: Stops sharing a token.
     forget: Callable[[str], None]
-    #: The label of the CA that sent a token; None: nobody expects an answer to it.
+    #: Returns the label of the CA that sent a token; None for an unknown token.
     authority_of: Callable[[str], str | None]
-    #: By the label of a CA: what gives the thumbprint of our account there.
+    #: Returns, by the label of a CA, a function for the thumbprint of the account there.
     thumbprints: Callable[[str], Callable[[], str] | None]
 
-    def present(self, answer: Http01Challenge) -> None:
+    def present(self, challenge: Http01Challenge) -> None:
         """
-        Let every replica answer for *answer*.
+        Make all workers answer *challenge*.
         """
-        self.remember(answer.token, name=answer.name)
+        self.remember(challenge.token, name=challenge.name)
 
-    def clean_up(self, answer: Http01Challenge) -> None:
+    def clean_up(self, challenge: Http01Challenge) -> None:
         """
-        Let no replica answer for it any longer.
+        Make no worker answer *challenge* any longer.
         """
-        self.forget(answer.token)
+        self.forget(challenge.token)
 
     def answer(self, token: str) -> str | None:
         """
-        What the CA expects to read for *token*; None: nothing of ours, say 404.
+        Return the key authorization for *token*; None for an unknown token.
 
-        *token* is what anybody wrote into a URL.
+        Args:
+            token: Untrusted: a part of a requested URL.
         """
         if not TOKEN.fullmatch(token):
             return None

@@ -1,8 +1,8 @@
 """
-The challenge tokens that any worker may answer, and for which account.
+The challenge tokens that all workers answer, each with its account.
 
-Only the token stands in Redis. The answer is TOKEN.THUMBPRINT of an account key that never leaves the state
-directory (RFC 8555, section 8.1), so whoever can write to Redis can make us answer nothing but our own.
+Redis contains only the token. The response is TOKEN.THUMBPRINT of an account key that never leaves the state
+directory (RFC 8555, section 8.1). So write access to Redis cannot make a worker serve other content.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ logger = logging.getLogger(__name__)
 
 TOKENS = "certworker:challenges"
 
-#: A validation takes seconds. What is older was left behind by a worker that died.
+#: A validation takes seconds. An older token is a leftover of a killed worker.
 LIFETIME = timedelta(hours=1)
 
-#: Tokens that one command reads or removes.
+#: One command reads or removes this many tokens.
 TOKENS_A_COMMAND = 1_000
 
 
 @dataclass(frozen=True)
 class StoredToken:
     """
-    What a token is for.
+    The purpose of a token.
     """
 
     #: The label of the CA whose account answers.
@@ -48,68 +48,75 @@ def _utc_now() -> datetime:
 
 class ChallengeTokens:
     """
-    The tokens of the orders under way, of all workers.
+    The tokens of the pending orders of all workers.
     """
 
     def __init__(self, connection: Redis, clock: Callable[[], datetime] = _utc_now) -> None:
         self._connection = connection
         self._clock = clock
-        #: Those of this worker: the CA asks from several places, and mostly here.
+        #: The tokens of this worker. The CA requests most of them here, several times.
         self._own: dict[str, StoredToken] = {}
 
     def remember(self, token: str, *, authority: str, name: str) -> None:
         """
-        Answer *token*, which *authority* (a label) sent for *name*, from now on.
+        Answer *token*, which the CA *authority* (a label) sent for *name*, from now on.
 
         Raises:
-            ValueError: No CA sends such a token.
+            ValueError: It is not a token.
+            redis.RedisError: Redis failed.
         """
         if not TOKEN.fullmatch(token):
             raise ValueError("not a challenge token")
         expires = self._clock() + LIFETIME
-        held = {"authority": authority, "name": name, "expires": encode_time(expires)}
-        self._connection.hset(TOKENS, token, json.dumps(held))
+        fields = {"authority": authority, "name": name, "expires": encode_time(expires)}
+        self._connection.hset(TOKENS, token, json.dumps(fields))
         self._own[token] = StoredToken(authority, name, expires)
 
     def forget(self, *tokens: str) -> None:
         """
-        Answer *tokens* no longer; where Redis fails, until their time is over.
+        Stop answering *tokens*. If Redis fails, they expire.
         """
         for token in tokens:
             self._own.pop(token, None)
         try:
             self._remove(tokens)
         except RedisError as error:
-            # The name has been validated, or has failed for another reason: that is what matters.
-            logger.debug("a token was not forgotten and ends by itself: %s", error)
+            # The validation has its result already, and the token expires.
+            logger.debug("a token was not removed and expires: %s", error)
 
     def authority_of(self, token: str) -> str | None:
         """
-        The label of the CA that sent *token*; None if it is unknown, too old or no token at all.
+        Return the label of the CA that sent *token*; None if the token is unknown, expired or invalid.
 
-        Anybody can ask for anything over HTTP: what is no token never reaches Redis.
+        The token is untrusted. An invalid one causes no command to Redis.
+
+        Raises:
+            redis.RedisError: Redis failed.
         """
         if not TOKEN.fullmatch(token):
             return None
-        held = self._own.get(token) or _stored_token(self._connection.hget(TOKENS, token))
-        return held.authority if held and held.expires > self._clock() else None
+        stored_token = self._own.get(token) or _stored_token(self._connection.hget(TOKENS, token))
+        return stored_token.authority if stored_token and stored_token.expires > self._clock() else None
 
     def all(self) -> dict[str, StoredToken]:
         """
-        The tokens that are answered, with what they are for. Those that are too old are forgotten.
+        Return the valid tokens, and remove the others.
+
+        Raises:
+            redis.RedisError: Redis failed.
         """
-        living: dict[str, StoredToken] = {}
-        dead: list[bytes] = []
+        valid: dict[str, StoredToken] = {}
+        invalid: list[bytes] = []
         now = self._clock()
         for token, stored in self._connection.hscan_iter(TOKENS, count=TOKENS_A_COMMAND):
-            held = _stored_token(stored)
-            # Whoever may write to Redis may plant tokens that would never end.
-            if held and now < held.expires <= now + 2 * LIFETIME:
-                living[decode_text(token)] = held
+            stored_token = _stored_token(stored)
+            # Foreign tokens in Redis must not stay valid forever.
+            if stored_token and now < stored_token.expires <= now + 2 * LIFETIME:
+                valid[decode_text(token)] = stored_token
             else:
-                dead.append(token)
-        self._remove(dead)
-        return living
+                invalid.append(token)
+        self._remove(invalid)
+        return valid
 
     def _remove(self, tokens: Sequence[bytes | str]) -> None:
         for start in range(0, len(tokens), TOKENS_A_COMMAND):

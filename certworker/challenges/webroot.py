@@ -1,5 +1,5 @@
 """
-The answer as a file, for a web server that already serves the domain from a shared volume.
+The response as a file, for a web server that already serves the domain from a shared volume.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from certworker.challenges.challenge import CHALLENGE_PATH, TOKEN, Http01Challen
 from certworker.storage import durable
 from certworker.storage.shared_directory import LEAST_AGE_SECONDS, SharedDirectory
 
-#: The web server mostly runs as another user.
+#: The web server usually runs as another user.
 FILE_MODE = 0o644
 #: A token, a dot and a thumbprint (RFC 8555, section 8.1) are shorter.
 MAX_RESPONSE_BYTES = 256
-#: A file that is not complete is hidden; no other program names its files like this.
+#: The prefix of incomplete files. They are hidden, and no other program uses it.
 TEMPORARY = ".certworker-"
 
 
 class Webroot:
     """
-    A solver that lays each answer as a file below *directory*.
+    A solver that writes each response as a file below *directory*.
 
     Args:
-        directory: What the web server serves as the root of every name.
-        thumbprint: That of our account; files of others are never touched.
-        least_age_seconds: What is younger was not left behind by a crash.
+        directory: The document root of the web server for all names.
+        thumbprint: Returns the thumbprint of the account. Files of other accounts are never removed.
+        least_age_seconds: A younger file is not a leftover of a crash.
     """
 
     def __init__(
@@ -45,63 +45,67 @@ class Webroot:
         )
         self._thumbprint = thumbprint
 
-    def present(self, answer: Http01Challenge) -> None:
+    def present(self, challenge: Http01Challenge) -> None:
         """
-        Write the file, complete from its first moment.
+        Write the file; the web server never sees it incomplete.
 
         Raises:
-            ValueError: The token is not one, and could be a path.
+            ValueError: The token is invalid, and could be a path.
             CertworkerError: The volume cannot be written.
         """
-        path = self._path(answer)
+        path = self._path(challenge)
         durable.make_directory(self._directory)
-        # Hidden, and renamed when it is complete. After a power cut no order waits for it: it is not fsynced.
+        # The rename publishes the complete file. No fsync: after a power cut the order needs a new response.
         temporary = self._directory / f"{TEMPORARY}{secrets.token_hex(8)}"
         with self._shared.writing(), durable.translate_os_errors(path):
             try:
-                temporary.write_text(answer.key_authorization, encoding="ascii")
+                temporary.write_text(challenge.key_authorization, encoding="ascii")
                 temporary.chmod(FILE_MODE)
                 temporary.replace(path)
             except BaseException:
                 temporary.unlink(missing_ok=True)
                 raise
 
-    def clean_up(self, answer: Http01Challenge) -> None:
+    def clean_up(self, challenge: Http01Challenge) -> None:
         """
-        Remove the file; raises as :meth:`present`.
+        Remove the file.
+
+        Raises:
+            ValueError: The token is invalid.
+            CertworkerError: The volume cannot be written.
         """
-        path = self._path(answer)
+        path = self._path(challenge)
         with durable.translate_os_errors(path):
             path.unlink(missing_ok=True)
 
     def remove_leftovers(self, live_tokens: Callable[[], Collection[str]]) -> None:
         """
-        Remove the files that an earlier worker left behind: answers of our account that no order waits for.
+        Remove the files of killed workers: responses of this account that no order needs.
 
         Args:
-            live_tokens: Return those of the orders under way. It is called after the files were listed: an
-                order shares its token before it writes the file.
+            live_tokens: Returns the tokens of the pending orders. It is called after the files were listed:
+                an order shares its token before it writes the file.
         """
 
-        def ours(paths: Sequence[Path]) -> list[Path]:
+        def leftovers(paths: Sequence[Path]) -> list[Path]:
             live, ending = live_tokens(), f".{self._thumbprint()}".encode()
             return [
                 path
                 for path in paths
-                if path.name.startswith(TEMPORARY) or (path.name not in live and _is_ours(path, ending))
+                if path.name.startswith(TEMPORARY) or (path.name not in live and _has_ending(path, ending))
             ]
 
-        self._shared.remove_leftovers(ours)
+        self._shared.remove_leftovers(leftovers)
 
-    def _path(self, answer: Http01Challenge) -> Path:
-        if not TOKEN.fullmatch(answer.token):
-            raise ValueError("not a token of a challenge")
-        return self._directory / answer.token
+    def _path(self, challenge: Http01Challenge) -> Path:
+        if not TOKEN.fullmatch(challenge.token):
+            raise ValueError("not a challenge token")
+        return self._directory / challenge.token
 
 
-def _is_ours(path: Path, ending: bytes) -> bool:
-    # Other programs may use the same webroot; theirs ends with another thumbprint. Another worker that
-    # starts may be removing the same files.
+def _has_ending(path: Path, ending: bytes) -> bool:
+    # Other programs may use the same webroot, with another thumbprint. Another worker may remove the same
+    # files at the same time.
     try:
         if path.is_symlink() or not path.is_file():
             return False

@@ -12,11 +12,12 @@ from datetime import datetime, timedelta
 from redis.exceptions import RedisError
 
 from certworker.acme.client import AcmeClient
-from certworker.challenges.solver import Solver
+from certworker.challenges.challenge import Solver
 from certworker.doctor.findings import Finding, Section
+from certworker.domains.address import Address, is_loopback_name, is_public
 from certworker.errors import CertworkerError
-from certworker.preflight.addresses import Address, is_public, of_the_loopback, resolve_system
 from certworker.preflight.checkers import build_resolver, domain_checks
+from certworker.preflight.dns.resolver import resolve_system
 from certworker.preflight.result import Check, CheckContext, CheckResult
 from certworker.ratelimits.budget import Budget
 from certworker.redis.failures import to_failure
@@ -120,7 +121,7 @@ def certificate_findings(
         yield section.ok(CERTIFICATE, told + renewal)
     leaf = leaf_of(stored.cert_pem)
     yield _shown(settings, section, leaf)
-    if not of_the_loopback(name):
+    if not is_loopback_name(name):
         yield from served_findings(settings, name, leaf, resolve_system(name), HTTPS)
 
 

@@ -12,8 +12,8 @@ from itertools import islice
 
 from certworker.acme.account import AccountFiles
 from certworker.acme.client import AcmeClient
+from certworker.challenges.challenge import Solver
 from certworker.challenges.responder import Responder
-from certworker.challenges.solver import Solver
 from certworker.challenges.tokens import ChallengeTokens
 from certworker.challenges.webroot import Webroot
 from certworker.doctor.docker import docker_findings

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from certworker.acme.client import AcmeClient
 from certworker.certificates import Certificate, PrivateKey
-from certworker.challenges.solver import Solver, present
+from certworker.challenges.challenge import Solver, present
 from certworker.doctor.findings import Finding, Section
 from certworker.errors import CertworkerError
 

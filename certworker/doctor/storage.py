@@ -13,8 +13,7 @@ from pathlib import Path
 from certworker.acme.account import AccountFiles
 from certworker.doctor.findings import Finding, Section
 from certworker.errors import CertworkerError
-from certworker.preflight.machine import nearly_full
-from certworker.preflight.persistence import non_persistent_directories
+from certworker.preflight.machine import nearly_full, non_persistent_directories
 from certworker.settings import CaChoice, Settings
 from certworker.storage import durable
 from certworker.storage.certificate_store import CertificateStore

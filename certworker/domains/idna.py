@@ -1,7 +1,7 @@
 """
-International spellings: UTS #46, IDNA 2008 and punycode.
+International names: UTS #46, IDNA 2008 and punycode.
 
-The library has large tables, so it is imported by the first name that needs them.
+The library has large tables, so it is imported only when a name needs them.
 """
 
 from __future__ import annotations
@@ -10,33 +10,33 @@ import unicodedata
 
 from certworker.errors.name import BadIdn, InvalidCharacter, NameTooLong
 
-#: RFC 1035, section 2.3.4.
+#: Characters (RFC 1035, section 2.3.4).
 LONGEST_LABEL = 63
 
 #: Marks an A-label (RFC 5890, section 2.3.2.1).
 PREFIX = "xn--"
 
-#: Needed between letters of some scripts; IDNA 2008 says where (RFC 5892, appendix A).
+#: Some scripts need these between letters (RFC 5892, appendix A).
 JOINERS = "\u200c\u200d"
 
 
 def to_ascii_labels(given: str) -> str:
     """
-    *given* in lower case, full-width letters, ligatures and the like replaced (UTS #46, non-transitional).
+    Return *given* in lower case, with full-width letters, ligatures and so on mapped (UTS #46).
 
-    The mapping makes dots, slashes and digits, too, so every other check comes after it. Characters
-    that it would drop without a word are refused before: a name must not hide anything.
+    The mapping can produce dots, slashes and digits, so every other check comes after it. Characters that it
+    would drop silently are refused first: a name must not hide anything.
 
     Raises:
-        InvalidCharacter: A character cannot be seen.
-        BadIdn: A character can never stand in a name.
+        InvalidCharacter: A character is invisible.
+        BadIdn: A character is not allowed in any name.
     """
     if given.isascii():
         return given.lower()
     import idna
 
     for character in given:
-        if _hides(character):
+        if _is_invisible(character):
             reason = f"it contains the invisible character U+{ord(character):04X}"
             raise InvalidCharacter(name=given, reason=reason)
     try:
@@ -47,11 +47,11 @@ def to_ascii_labels(given: str) -> str:
 
 def a_label(given: str, label: str) -> str:
     """
-    The part *label* of the name *given* as it stands in DNS (RFC 5890, section 2.3.2.1).
+    Return the part *label* of the name *given* as DNS has it (RFC 5890, section 2.3.2.1).
 
     Raises:
-        NameTooLong: It has more than 63 characters then.
-        BadIdn: It is no international label, or one in a reserved form.
+        NameTooLong: The result has more than 63 characters.
+        BadIdn: The label is not a valid international label, or has a reserved form.
     """
     written = label if label.isascii() else PREFIX + _punycode(label)
     if len(written) > LONGEST_LABEL:
@@ -61,7 +61,7 @@ def a_label(given: str, label: str) -> str:
     elif label.startswith(PREFIX):
         _refuse_malformed(given, label)
     elif label[2:4] == "--":
-        # R-LDH, reserved by RFC 5890, section 2.3.1; boulder refuses it.
+        # R-LDH labels are reserved (RFC 5890, section 2.3.1), and Boulder refuses them.
         raise BadIdn(
             name=given, reason=f"{label} has a reserved form (??--)", suggestion=label.replace("--", "-", 1)
         )
@@ -70,14 +70,14 @@ def a_label(given: str, label: str) -> str:
 
 def u_label(label: str) -> str:
     """
-    The part *label* of an accepted name, as people read it.
+    Return the part *label* of an accepted name in its readable form.
     """
     return _read_punycode(label) if label.startswith(PREFIX) else label
 
 
 def is_idna_2008(label: str) -> bool:
     """
-    Whether every program can be expected to take the part *label* of an accepted name.
+    Return whether all programs accept the part *label* of an accepted name (IDNA 2008).
     """
     import idna
 
@@ -88,9 +88,9 @@ def is_idna_2008(label: str) -> bool:
     return True
 
 
-def _hides(character: str) -> bool:
+def _is_invisible(character: str) -> bool:
     """
-    Whether nobody sees *character*: a format character, or one that the mapping drops.
+    Return whether *character* is invisible: a format character, or one that the mapping drops.
     """
     import idna
 
@@ -110,7 +110,7 @@ def _refuse_unregistrable(given: str, label: str, written: str) -> None:
     try:
         idna.alabel(label)
     except idna.InvalidCodepoint as error:
-        # A symbol. Domains with an emoji are older than this rule, and live on in this form.
+        # Emoji domains are older than this rule and exist in their ASCII form.
         raise BadIdn(
             name=given, reason=error, suggestion=to_ascii_labels(given).replace(label, written)
         ) from None
@@ -120,7 +120,9 @@ def _refuse_unregistrable(given: str, label: str, written: str) -> None:
 
 def _refuse_malformed(given: str, label: str) -> None:
     """
-    Boulder's rule (punycode that can be read, in NFC), laxer than IDNA 2008: old domains have an emoji.
+    Raise BadIdn unless *label* is punycode of a text in NFC.
+
+    This is Boulder's rule. It is laxer than IDNA 2008, because old domains contain emoji.
     """
     try:
         text = _read_punycode(label)

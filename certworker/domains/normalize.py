@@ -1,19 +1,19 @@
 """
-The name itself, and the names of a job.
+The normalized name, and the names and the tenant of a request.
 
-Only the result of :func:`normalize` is ever used for paths, YAML, logs and keys in Redis. It consists of
-``[a-z0-9.-]``, with ``:`` in an address of IPv6, and it is what Let's Encrypt's own policy accepts (boulder,
-policy/pa.go).
+Paths, YAML, logs and Redis keys contain names only as :func:`normalize` returns them: ``[a-z0-9.-]``, and
+``:`` in IPv6 addresses. The rules are those of Let's Encrypt (Boulder's policy/pa.go).
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 from certworker.domains.address import accepted_address, read_address
 from certworker.domains.idna import PREFIX, a_label, to_ascii_labels
-from certworker.domains.suffixes import refuse_private
+from certworker.domains.suffixes import refuse_private, registered_domain
 from certworker.errors import CertworkerError
 from certworker.errors.name import (
     EmptyLabel,
@@ -34,44 +34,44 @@ from certworker.errors.payload import (
     TooManyNames,
 )
 
-#: Characters; what is longer is no job of ours.
+#: Characters. A longer text is not a request.
 MAX_TEXT_LENGTH = 64 * 1024
-#: Characters; no spelling of a name is longer, and no work is done on one that is.
+#: Characters. A longer text is refused before any other check, because no spelling of a name is longer.
 MAX_UNICODE_LENGTH = 1024
-#: RFC 1035, section 2.3.4: 255 bytes in DNS's own form.
+#: Characters; 255 bytes in the wire format of DNS (RFC 1035, section 2.3.4).
 MAX_NAME_LENGTH = 253
 #: Let's Encrypt's limits.
 MAX_LABELS = 10
 MAX_NAMES = 100
 
-#: What may surround a name without being an attack.
+#: Removed around a name.
 WHITESPACE = " \t\n\r\f\v"
 
 _FORBIDDEN = re.compile(r"(?![a-z0-9-])[\x00-\x7f]")
 _HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9a-f:.]+\]):[0-9]{1,5}")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?(?P<host>[^/?#:]*).*")
 _PASTED_PATH = re.compile(r"(?P<host>\w[\w-]*(?:\.[\w-]+)+)\.?(?::[0-9]+)?[/?].*")
-# Most names. The few others take a hundred times as long to check.
+# Most names match this. The other checks take a hundred times as long.
 _PLAIN = re.compile(
     r"(?:[a-z0-9](?!.--)(?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,9}[a-z](?!.--)(?:[a-z0-9-]{0,61}[a-z0-9])?"
 )
-# Resolvers read 127.1, 0x7f.1 and 3405803783 as IPv4 addresses, too (inet_aton).
+# Resolvers also read 127.1, 0x7f.1 and 3405803783 as IPv4 addresses (inet_aton).
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
 def normalize(value: object, *, private: bool = False) -> str:
     """
-    *value* as the name that stands in a certificate: lower case, A-labels (RFC 5890), no dot at the end;
-    or an IP address (RFC 8738) in its shortest form, without the brackets it may have come with.
+    Return *value* as a certificate has it: lower case, A-labels (RFC 5890), no final dot.
+
+    An IP address (RFC 8738) is returned in its shortest form, without brackets.
 
     Args:
-        value: What a job or an operator wrote.
-        private: The CA is one's own: private suffixes and addresses, `localhost` and names without a dot are
-            allowed.
+        value: The text of a request or a setting.
+        private: Allow private suffixes and addresses, `localhost` and names without a dot, for a private CA.
 
     Raises:
-        NameFailure: No CA would certify it.
-        PayloadFailure: It is not even a text.
+        NameFailure: No CA certifies it.
+        PayloadFailure: It is not a text.
         DomainIsLocalhost: It is this machine.
     """
     given = _text(value)
@@ -83,7 +83,7 @@ def normalize(value: object, *, private: bool = False) -> str:
     labels = _labels(given, text)
     name = ".".join(labels)
     if _NUMBER.fullmatch(labels[-1]):
-        raise IpAddress(name=given, reason="programs would take it for one, each in its own way")
+        raise IpAddress(name=given, reason="programs read it as an address, each in a different way")
     if len(name) > MAX_NAME_LENGTH:
         raise NameTooLong(name=given, what="it", length=len(name), limit=MAX_NAME_LENGTH)
     if len(labels) > MAX_LABELS:
@@ -121,12 +121,12 @@ def given_names(domain: object, domains: object, *, private: bool) -> dict[str, 
 
     Args:
         domain: One name; None if the request has *domains*.
-        domains: A list of names for one certificate; None if the request has *domain*.
+        domains: The names for one certificate; None if the request has *domain*.
         private: As for :func:`normalize`.
 
     Raises:
-        PayloadFailure: None or both are given; *domains* is no list, is empty or has more than 100 names.
-        NameFailure: The first name that no CA would certify.
+        PayloadFailure: None or both are given, or *domains* is not a list of 1 to 100 names.
+        NameFailure: The first name that no CA certifies.
     """
     if domains is None:
         if domain is None:
@@ -143,6 +143,22 @@ def given_names(domain: object, domains: object, *, private: bool) -> dict[str, 
     given: dict[str, str] = {}
     for text in domains:
         given.setdefault(normalize(text, private=private), text)
+    return given
+
+
+def tenant_of(given: object, names: Sequence[str]) -> str:
+    """
+    Return the tenant of a job for *names*: the *given* one, else the registered domain of the first name.
+
+    The names of one tenant share the slots among themselves, not with those of other tenants.
+
+    Raises:
+        PayloadType: *given* is not a string of 1 to 253 characters.
+    """
+    if given is None:
+        return registered_domain(names[0])
+    if not isinstance(given, str) or not 1 <= len(given) <= MAX_NAME_LENGTH:
+        raise PayloadType(field="tenant", wanted=f"a text of at most {MAX_NAME_LENGTH} characters")
     return given
 
 
@@ -166,7 +182,7 @@ def _text(value: object) -> str:
 
 def _refuse_urls(given: str, text: str) -> None:
     """
-    Ports and URLs: what people paste instead of a name.
+    Raise a failure for a port or a URL, which users paste instead of a name.
     """
     with_port = _HOST_AND_PORT.fullmatch(text)
     if with_port:
@@ -177,7 +193,7 @@ def _refuse_urls(given: str, text: str) -> None:
 
 
 def _unbracketed(text: str) -> str:
-    # As IPv6 stands in URLs (RFC 3986, section 3.2.2).
+    # URLs have IPv6 addresses in brackets (RFC 3986, section 3.2.2).
     return text[1:-1] if text.startswith("[") and text.endswith("]") and ":" in text else text
 
 
@@ -198,4 +214,4 @@ def _refuse_characters(given: str, label: str) -> None:
     if forbidden and label != "*":
         raise InvalidCharacter(name=given, reason=f'it contains "{forbidden[0]}"')
     if label.startswith("-") or (label.endswith("-") and not label.startswith(PREFIX)):
-        raise InvalidCharacter(name=given, reason="a part of it begins or ends with a hyphen")
+        raise InvalidCharacter(name=given, reason="a part of it starts or ends with a hyphen")

@@ -1,8 +1,7 @@
 """
-Which names a public CA knows: the public-suffix list, and the suffixes that nobody can register.
+The public suffix list, private suffixes, and registered domains.
 
-The list takes some 30 ms to read, so that the first name that needs it pays for it, and no command
-that has none.
+Reading the list takes 30 ms, so it happens only when a name needs it.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ from certworker.errors.name import IsPublicSuffix, NoPublicSuffix, SingleLabel
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
 
-#: Suffixes without a registry (RFC 6761, 6762, 7686, 8375, 9476; ICANN's name collisions). The list
-#: has some of them, because cookies need them.
+#: Suffixes without a registry (RFC 6761, 6762, 7686, 8375, 9476; ICANN's name collisions). The list contains
+#: some of them, because of cookies.
 PRIVATE_SUFFIXES = frozenset(
     {
         "alt",
@@ -37,18 +36,18 @@ PRIVATE_SUFFIXES = frozenset(
     }
 )
 
-#: DNS services whose users are one registered domain to the CA, and so share its weekly limit.
+#: DNS services whose users are one registered domain for the CA, so they share its weekly limit.
 SHARED_DOMAINS = frozenset({"nip.io", "sslip.io", "traefik.me", "xip.io"})
 
 
 def refuse_private(name: str) -> None:
     """
-    Make sure that the normalised *name* stands under a public suffix.
+    Raise a failure unless the normalized *name* has a public suffix.
 
     Raises:
         DomainIsLocalhost: It is this machine.
-        NoPublicSuffix: It is known to a private network only.
-        IsPublicSuffix: It is a suffix itself.
+        NoPublicSuffix: Its suffix is private.
+        IsPublicSuffix: It is a public suffix.
         SingleLabel: It has no dot.
     """
     if name == "localhost":
@@ -67,7 +66,7 @@ def refuse_private(name: str) -> None:
 
 def load_suffixes() -> None:
     """
-    Read the lists of suffixes now; otherwise whoever asks first waits half a second for them.
+    Read the lists of suffixes now, so that the first request does not wait half a second.
     """
     _registries()
     _registries_and_hosters()
@@ -75,7 +74,7 @@ def load_suffixes() -> None:
 
 def shared_suffix(name: str) -> str | None:
     """
-    What the normalised *name* shares with strangers, such as github.io or sslip.io; usually nothing.
+    Return the suffix that the normalized *name* shares with other users, such as github.io, or None.
     """
     last_two = ".".join(name.split(".")[-2:])
     if last_two in SHARED_DOMAINS:
@@ -86,9 +85,9 @@ def shared_suffix(name: str) -> str | None:
 
 def registered_domain(name: str) -> str:
     """
-    What a CA counts the certificates of the normalised *name* by: example.org for www.example.org.
+    Return the registered domain of the normalized *name*, by which a CA counts certificates.
 
-    An address stands for itself, one of IPv6 for its /64; under a private suffix the last two labels count.
+    An IPv4 address counts alone, an IPv6 address with its /64. Below a private suffix two labels count.
     """
     try:
         address = ip_address(name)
@@ -101,7 +100,7 @@ def registered_domain(name: str) -> str:
 @cache
 def _registries() -> PublicSuffixList:
     """
-    The ICANN part of the list only: boulder ignores the private one, so github.io passes.
+    Return the ICANN part of the list. Boulder ignores the private part, so it accepts github.io.
     """
     from publicsuffixlist import PublicSuffixList
 

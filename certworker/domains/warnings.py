@@ -1,5 +1,5 @@
 """
-What is worth telling about an accepted name.
+Warnings about an accepted name.
 """
 
 from __future__ import annotations
@@ -10,39 +10,39 @@ from certworker.domains.idna import PREFIX, is_idna_2008, to_ascii_labels, u_lab
 from certworker.domains.normalize import WHITESPACE
 from certworker.domains.suffixes import SHARED_DOMAINS, shared_suffix
 
-#: Scripts with letters that look like each other's.
+#: Scripts with letters that resemble each other.
 LOOK_ALIKE_SCRIPTS = frozenset({"ARMENIAN", "CHEROKEE", "CYRILLIC", "GREEK", "LATIN"})
 
 
 def warnings_for(given: str, name: str) -> list[str]:
     """
-    What a person should know about *name*, which was accepted for *given*; usually nothing.
+    Return the warnings about *name*, which was accepted for *given*; none for most names.
     """
-    told = []
+    found = []
     if given != given.strip(WHITESPACE):
-        told.append("spaces around the name were dropped")
+        found.append("spaces around the name were removed")
     if not given.isascii() and to_ascii_labels(given) != given.lower():
-        told.append("some characters were replaced by their plain forms")
+        found.append("some characters were replaced by their plain forms")
     if PREFIX in name:
-        told += _on_spelling(name)
+        found += _spelling_warnings(name)
     shared = shared_suffix(name)
     if shared in SHARED_DOMAINS:
-        told.append(
-            f"every user of {shared} shares one weekly limit of the CA; a domain of your own has its own"
+        found.append(
+            f"all users of {shared} share one weekly limit of the CA; a domain of your own has its own limit"
         )
     elif shared:
-        told.append(f"{shared} belongs to others: whether {name} points here is up to them")
-    return told
+        found.append(f"{shared} belongs to others, who decide where {name} points")
+    return found
 
 
-def _on_spelling(name: str) -> list[str]:
+def _spelling_warnings(name: str) -> list[str]:
     labels = name.split(".")
-    told = [f"it reads {'.'.join(map(u_label, labels))}"]
+    found = [f"it reads {'.'.join(map(u_label, labels))}"]
     if not all(map(is_idna_2008, labels)):
-        told.append("it has symbols that IDNA 2008 does not allow; some programs will not open it")
+        found.append("it has symbols that IDNA 2008 does not allow; some programs do not accept it")
     for label in labels:
         scripts = {unicodedata.name(letter, "?").split()[0] for letter in u_label(label) if letter.isalpha()}
         mixed = sorted(script.title() for script in scripts & LOOK_ALIKE_SCRIPTS)
         if len(mixed) > 1:
-            told.append(f"{label} mixes {' and '.join(mixed)} letters that look alike")
-    return told
+            found.append(f"{label} mixes {' and '.join(mixed)} letters that resemble each other")
+    return found

@@ -1,10 +1,10 @@
 """
 The HTTP server of the worker: challenge responses, health and metrics.
 
-In the order in which they may import each other::
+In import order::
 
     throttle  The connections to the HTTP port, and the server that accepts them
-    server    ★ What is answered at the door: challenges, the health of the worker, its metrics
+    server    ★ The HTTP server: challenge responses, health and metrics
 """
 
 from certworker.http.server import HttpServer

@@ -1,8 +1,8 @@
 """
-What is answered at the door: challenges, the health of the worker, its metrics.
+The HTTP server of the worker: challenge responses, health and metrics.
 
-Whoever can reach port 80 of a domain can knock here, so it reads little, answers little, and says nothing
-of itself.
+Its port is reachable from the Internet through port 80 of each domain. So it reads little, answers little,
+and reveals nothing about itself.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from certworker.supervision import Faults, Loop, Postponed, unexplained
 
 logger = logging.getLogger(__name__)
 
-#: An answer is computed in microseconds; more threads would only take memory.
+#: An answer takes microseconds. More threads only take memory.
 THREADS = 4
 
-#: Two of these without an answer, while requests wait, are a stall.
+#: Two beats without an answer, while requests wait, are a stall.
 BEAT_SECONDS = 15.0
 STOP_SECONDS = 10.0
 
-#: A request for a token has some hundred bytes, and no body. Whatever is read at once is parsed at once, too.
+#: A request for a token has a few hundred bytes and no body. All bytes of one read are parsed at once.
 READ_AT_ONCE = 1024
 LONGEST_HEADER = 8 * 1024
 LONGEST_BODY = 1024
@@ -41,15 +41,15 @@ LONGEST_BODY = 1024
 Reply = tuple[str, str, bytes]
 NOT_FOUND: Reply = ("404 Not Found", "text/plain", b"not found\n")
 NOT_ALLOWED: Reply = ("405 Method Not Allowed", "text/plain", b"only GET and HEAD\n")
-NOT_NOW: Reply = ("503 Service Unavailable", "text/plain", b"not now\n")
+UNAVAILABLE: Reply = ("503 Service Unavailable", "text/plain", b"unavailable\n")
 
 
 class HttpServer:
     """
     The HTTP server of the worker, in a thread of its own.
 
-    `GET /.well-known/acme-challenge/TOKEN` is answered as RFC 8555, section 8.3 wants it, whatever the Host;
-    `GET /healthz` with 200 or 503; `GET /metrics` for Prometheus.
+    `GET /.well-known/acme-challenge/TOKEN` returns the key authorization, for any Host (RFC 8555, 8.3).
+    `GET /healthz` returns 200 or 503, and `GET /metrics` the metrics for Prometheus.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -67,12 +67,12 @@ class HttpServer:
     ) -> None:
         """
         Args:
-            address: Where to listen. `::` takes IPv4, too; port 0 is a free port.
-            answer: The key authorization for a token, or None. None: no challenge is answered here.
-            healthy: Whether the worker is `healthy`, and its parts.
-            metrics: The metrics in Prometheus' text format; None: they are not here.
-            name: That of its loop.
-            explain: Returns the CertworkerError behind an error of one of these, or None.
+            address: Where to listen. `::` accepts IPv4 as well; port 0 is a free port.
+            answer: Returns the key authorization for a token, or None; None: serve no challenges.
+            healthy: Returns whether the worker is `healthy`, and the state of its parts.
+            metrics: Returns the metrics in Prometheus' text format; None: serve no metrics.
+            name: The name of the loop.
+            explain: Returns the CertworkerError behind an error of these functions, or None.
         """
         self._address = address
         self._answer = answer
@@ -90,21 +90,21 @@ class HttpServer:
     @property
     def port(self) -> int:
         """
-        The port it listens on.
+        Return the port that the server listens on.
         """
         return int(self._server.effective_port)
 
     def start(self) -> None:
         """
-        Listen; it answers when this returns.
+        Listen; the server answers as soon as this returns.
 
         Raises:
-            AddressNotUsable: Another program has the port, or the address is none of this machine.
+            AddressNotUsable: Another program uses the port, or the address does not belong to this machine.
         """
         try:
             listening = _bound(self._address)
         except OSError as error:
-            reason = "another program has it" if error.errno == errno.EADDRINUSE else error.strerror
+            reason = "another program uses it" if error.errno == errno.EADDRINUSE else error.strerror
             raise AddressNotUsable(address=self._address, reason=reason) from error
         self._server = BoundedServer(
             self._respond,
@@ -123,18 +123,18 @@ class HttpServer:
 
     def stop(self) -> None:
         """
-        Close it; stopping one that never started is no mistake.
+        Close the server; do nothing if it never started.
         """
         if self._server is not None:
-            # The loop ends when it has no connection left; only its own thread may close them.
-            # If an answer wakes it first, the trigger is closed, too, before it is pulled.
+            # The loop ends when no connection is left, and only its own thread may close them.
+            # An answer that wakes the loop first has the trigger closed before it is pulled.
             with suppress(OSError):
                 self._server.trigger.pull_trigger(lambda: close_all(self._connections))
             self.loop.finish(STOP_SECONDS)
 
     def _serve(self) -> float | None:
         """
-        Let the connections be read and written once; return None when none is left.
+        Read and write all connections once; return None when none is left.
         """
         self._server.pass_once()
         if not self._connections:
@@ -148,20 +148,20 @@ class HttpServer:
 
     def _respond(self, request: dict[str, Any], start_response: Callable[..., object]) -> Iterable[bytes]:
         try:
-            status, kind, body = self._reply(
+            status, content_type, body = self._reply(
                 request["REQUEST_METHOD"], request["PATH_INFO"], request["REQUEST_URI"]
             )
         except Exception as error:
-            # Logged once: while it lasts, a flood of the port would also flood the log.
+            # Logged once, so that a flood of requests is not also a flood of the log.
             if failure := self._explain(error):
                 level = logging.DEBUG if self._troubled else logging.WARNING
                 logger.log(level, "challenges cannot be answered: %s", failure.message)
                 self._troubled = True
             else:
                 self._faults.failed(error)
-            status, kind, body = NOT_NOW
+            status, content_type, body = UNAVAILABLE
         headers = [
-            ("Content-Type", kind),
+            ("Content-Type", content_type),
             ("Content-Length", str(len(body))),
             *HEADERS,
         ]
@@ -181,8 +181,8 @@ class HttpServer:
             answer = self._answer(token)
             self._troubled = False
             return ("200 OK", "text/plain", answer.encode("ascii")) if answer else NOT_FOUND
-        # As the request line has them: a proxy that forbids these two may compare its text alone, and the
-        # path of //metrics, /%6Detrics and http://x/metrics (RFC 9112, section 3.2.2) is /metrics as well.
+        # A proxy that forbids these paths may compare the text of the request line. //metrics, /%6Detrics and
+        # http://x/metrics (RFC 9112, section 3.2.2) have the same path, so only the literal form is served.
         literal = target.partition("?")[0]
         if literal == "/healthz":
             return self._health()

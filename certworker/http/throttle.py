@@ -1,13 +1,13 @@
 """
 The connections to the HTTP port, and the server that accepts them.
 
-Python runs one thread at a time, and a request costs some hundred microseconds of it: a flood would take the
-time that jobs need. So a connection that requests what does not exist is read again a little later. What a CA
-or a proxy requests exists, and is answered at once.
+Python runs one thread at a time, and each request takes a few hundred microseconds: a flood takes the time
+that jobs need. So after a request for an unknown path, the connection is read again only after a pause. The
+requests of a CA or a proxy are for known paths, and are answered at once.
 
-A connection that sends its request byte by byte costs little, but fills a place. So each request has to be
-complete within :data:`REQUEST_SECONDS`, and a server that is full closes the connection that has waited the
-longest. It never stops accepting: the next connection may be the CA's.
+A connection that sends its request byte by byte costs little, but occupies a slot. So each request has to be
+complete within :data:`REQUEST_SECONDS`, and a full server closes the connection that has waited longest. The
+server never stops accepting: the next connection may be the CA's.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from waitress.task import ErrorTask, Task, WSGITask
 
 logger = logging.getLogger(__name__)
 
-#: At least so long; the loop of the server looks at quiet connections once a second.
+#: The minimum; the server checks quiet connections once a second.
 PAUSE_SECONDS = 2.0
 
-#: All of them, open files of the jobs included, have to stay below the usual limit of 1,024.
+#: Together with the open files of the jobs this stays below the usual limit of 1,024.
 CONNECTIONS = 500
 
-#: Connections that are accepted before those that sent something are served.
+#: Connections that are accepted before other connections are served.
 ACCEPTED_AT_ONCE = 64
 
-#: A request is complete after this, counted from the connection or from the answer before; and its answer has
-#: been read after this. Let's Encrypt gives up after ten seconds, too.
+#: A request has to be complete, and its answer read, within this time. It starts with the connection or the
+#: previous answer. Let's Encrypt also waits ten seconds.
 REQUEST_SECONDS = 10.0
 
-#: The loop looks at all connections each time one of them sends something. With many of them it rests between
-#: two passes, and a pass serves all that has come meanwhile.
+#: The loop checks all connections whenever one of them sends something. With many connections it pauses
+#: between two passes, and a pass serves all data that arrived meanwhile.
 MANY = 50
 REST_SECONDS = 0.005
 
-#: For every answer: no cache stores it, and no browser takes it for anything but what it says it is.
+#: In every answer: no cache stores it, and no browser guesses its type.
 HEADERS = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
 
 
@@ -54,24 +54,24 @@ class ThrottledTask(WSGITask):
 
     def service(self) -> None:
         """
-        Answer, and note whether there was something to answer.
+        Answer, and delay the next request after an error of the client.
         """
         super().service()
-        if self.status.startswith("4"):  # what fails on our side, without Redis, is nobody's garbage
-            self.channel.heard_again = monotonic() + PAUSE_SECONDS
-            # Requests that were sent without waiting for the answers need no pause to be heard.
+        if self.status.startswith("4"):  # 5xx is not a fault of the client
+            self.channel.readable_again = monotonic() + PAUSE_SECONDS
+            # Pipelined requests do not wait for the pause, so the connection is closed.
             self.close_on_finish |= len(self.channel.requests) > 1
-        self.channel.waits_since = monotonic()
+        self.channel.waiting_since = monotonic()
 
 
 class Refusal(ErrorTask):
     """
-    The answer to a request that waitress cannot read, or does not accept: 400, 413, 431, 501.
+    The answer to a request that waitress cannot parse or does not accept: 400, 413, 431, 501.
     """
 
     def execute(self) -> None:
         """
-        Answer with the headers of every other answer.
+        Send the headers that every other answer has.
         """
         self.response_headers.extend(HEADERS)
         super().execute()
@@ -85,30 +85,30 @@ class ThrottledChannel(HTTPChannel):
     task_class: type[Task] = ThrottledTask
     error_task_class: type[Task] = Refusal
 
-    #: On the monotonic clock.
-    heard_again = 0.0
+    #: The time of the next read, on the monotonic clock.
+    readable_again = 0.0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        #: When it was accepted or answered, on the monotonic clock. What it sends meanwhile does not count.
-        self.waits_since = monotonic()
+        #: The time of the connection or the last answer, on the monotonic clock. Received bytes do not count.
+        self.waiting_since = monotonic()
         super().__init__(*arguments, **options)
 
     def readable(self) -> bool:
         """
-        Whether to listen to it.
+        Return whether to read from the connection.
         """
-        return monotonic() >= self.heard_again and bool(super().readable())
+        return monotonic() >= self.readable_again and bool(super().readable())
 
     def writable(self) -> bool:
         """
-        Whether it waits for an answer that is complete; for half of one the loop of the server would spin.
+        Return whether a complete answer waits to be sent. An incomplete one would make the loop spin.
         """
         return not self.requests and bool(super().writable())
 
 
 class BoundedServer(TcpWSGIServer):
     """
-    A server with at most :data:`CONNECTIONS` connections, none of which can keep others out.
+    A server with at most :data:`CONNECTIONS` connections, none of which can block others.
     """
 
     channel_class = ThrottledChannel
@@ -119,9 +119,9 @@ class BoundedServer(TcpWSGIServer):
 
     def pass_once(self) -> None:
         """
-        Read and write once what all connections, the listening one included, have to be read and written.
+        Read and write all connections once, the listening one included.
         """
-        # Between two passes: within one, the number of a closed socket may be that of a new one already.
+        # Not during a pass: a new socket may reuse the number of a closed one.
         self._close_the_slow(monotonic())
         wasyncore.loop(timeout=1.0, use_poll=True, map=self._map, count=1)
         if len(self.active_channels) > MANY:
@@ -129,13 +129,13 @@ class BoundedServer(TcpWSGIServer):
 
     def readable(self) -> bool:
         """
-        Whether to accept connections: always.
+        Return whether to accept connections: always.
         """
         return bool(self.accepting)
 
     def handle_accept(self) -> None:
         """
-        Accept all that wait, up to :data:`ACCEPTED_AT_ONCE`.
+        Accept all waiting connections, at most :data:`ACCEPTED_AT_ONCE`.
         """
         for _ in range(ACCEPTED_AT_ONCE):
             before = len(self.active_channels)
@@ -145,15 +145,15 @@ class BoundedServer(TcpWSGIServer):
 
     def _close_the_slow(self, now: float) -> None:
         unfinished = [each for each in self.active_channels.values() if not each.requests]
-        unfinished.sort(key=lambda each: each.waits_since)
+        unfinished.sort(key=lambda each: each.waiting_since)
         surplus = len(self.active_channels) - CONNECTIONS
-        for place, each in enumerate(unfinished):
-            if place < surplus or now - each.waits_since > REQUEST_SECONDS:
+        for index, each in enumerate(unfinished):
+            if index < surplus or now - each.waiting_since > REQUEST_SECONDS:
                 each.handle_close()
         if surplus > 0 and not self._full:
             self._full = True
             logger.warning(
-                "the HTTP port has %d connections: those that wait the longest for their request are closed",
+                "the HTTP port has %d connections: those that have waited longest for a request are closed",
                 CONNECTIONS,
             )
         elif len(self.active_channels) < CONNECTIONS / 2:

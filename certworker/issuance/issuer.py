@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from certworker.acme.client import AcmeClient
+from certworker.challenges.challenge import Solver, present
 from certworker.challenges.responder import Responder
-from certworker.challenges.solver import Solver, present
 from certworker.challenges.webroot import Webroot
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.config import WouldReplacePublic

@@ -20,7 +20,7 @@ from certworker.challenges.webroot import Webroot
 from certworker.issuance.issuer import Issuer
 from certworker.issuance.pending_orders import PendingOrders, PendingOrderStore
 from certworker.job_slot import MAX_RELEASED
-from certworker.preflight.eligibility import check_eligibility
+from certworker.preflight.machine import check_eligibility
 from certworker.ratelimits.budget import Budget
 from certworker.settings import CaChoice, Settings, contact_problem
 from certworker.storage.certificate_store import CertificateStore

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Literal
 
 from certworker.certificates import Certificate
-from certworker.challenges.solver import present
+from certworker.challenges.challenge import present
 from certworker.errors import CertworkerError
 from certworker.issuance.attempts import Attempts
 from certworker.issuance.failover import Failover

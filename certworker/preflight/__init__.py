@@ -1,20 +1,17 @@
 """
-Checks before the CA is asked; they cost none of its rate limits.
+Checks before the CA is asked. They cost none of its rate limits.
 
-In the order in which they may import each other::
+In import order::
 
-    addresses    The addresses of names, and which of them a public CA connects to
-    eligibility  What a public CA wants before anything else: production, and a contact that is read
-    persistence  Whether what the worker keeps outlives the container that it runs in
-    settling     The first moments of a worker, in which port 80 may not lead to it yet
-    ttl_cache    What was found a moment ago, so that it is not asked for again
-    dns          dns
-    result       What a check is asked, and what it may answer
-    caa          Do the CAA records of a name allow this CA? (RFC 8659, RFC 8657; Boulder's `va/caa.go`.)
-    machine      What this machine is asked before an order: the time, the volumes, the targets that …
-    resolution   Does the name lead somewhere a CA can go? DNS has been asked; here its answers are …
-    runner       All checks of a job, those of its names at the same time, before the CA is asked
-    target       Does a custom domain point to this Appwrite, as `_APP_DOMAIN_TARGET…` wants it?
-    port80       port80
-    checkers     ★ Which questions of our own are asked before a CA is: the list of all checks, cheapest …
+    settling    The first seconds of a worker, in which port 80 may not be routed to it yet
+    ttl_cache   Values by key, each for a limited time
+    dns         DNS queries and their answers
+    result      The input and the result of a check
+    caa         The CAA records of a name
+    machine     The checks of this machine: settings, clock, volumes
+    resolution  The addresses of a name
+    runner      All checks of a job, and the decision whether the CA is asked
+    target      The custom domain target of Appwrite
+    port80      Whether the response to a challenge can be fetched over port 80
+    checkers    ★ The list of all checks, cheapest first
 """

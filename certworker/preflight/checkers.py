@@ -14,15 +14,13 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from certworker.acme.client import AcmeClient
-from certworker.challenges.challenge import CHALLENGE_PATH, Http01Challenge
-from certworker.challenges.solver import Solver, present
+from certworker.challenges.challenge import CHALLENGE_PATH, Http01Challenge, Solver, present
+from certworker.domains.address import is_public
 from certworker.errors import CertworkerError
 from certworker.errors.dns import InvalidTarget
-from certworker.preflight.addresses import is_public
 from certworker.preflight.caa import CaaIssuer, check_caa
 from certworker.preflight.dns.resolver import Resolver, system_name_servers
-from certworker.preflight.eligibility import check_eligibility
-from certworker.preflight.machine import check_clock, check_volumes
+from certworker.preflight.machine import check_clock, check_eligibility, check_volumes
 from certworker.preflight.port80.check import Port80Check, internal_hops
 from certworker.preflight.resolution import check_resolution
 from certworker.preflight.result import Check, CheckResult, MachineCheck

@@ -1,58 +1,103 @@
 """
-What this machine is asked before an order: the time, the volumes, the targets that were set.
+The checks of this machine: settings, clock, volumes, and whether its directories outlive the container.
+
+A CA signs the same names five times a week. A worker that loses its certificates with every
+`docker compose down` is refused after the fifth.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import gettempdir
 
 from certworker.errors import CertworkerError
-from certworker.errors.fs import ClockDrift, ClockSkew, VolumeNearlyFull
+from certworker.errors.config import EmailInvalid, EmailMissing, NotProduction
+from certworker.errors.fs import ClockDrift, ClockSkew, NotPersistent, VolumeNearlyFull
 from certworker.preflight.result import CheckResult
+from certworker.settings import CaChoice, Settings, contact_problem
 
-#: A CA dates certificates back by an hour, for clients whose clock is slow.
-WRONG = timedelta(hours=1)
-INACCURATE = timedelta(seconds=60)
+#: A CA backdates certificates by an hour, for clients whose clock is slow.
+MAX_CLOCK_OFFSET = timedelta(hours=1)
+CLOCK_TOLERANCE = timedelta(seconds=60)
 
-#: A generation of a certificate has some 20 kB in five files.
+#: A generation of a certificate has about 20 kB in five files.
 MIN_FREE_BYTES = 100 * 1024 * 1024
 MIN_FREE_INODES = 1_000
+
+#: Docker and Podman create one of these files in each container.
+CONTAINER_MARKERS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+
+#: The mounts of this process; proc(5) describes the format.
+MOUNTS = Path("/proc/self/mountinfo")
+
+#: The path of a volume without a name. The engine creates one for each VOLUME of the image that the compose
+#: file does not mention; after `docker compose down` no container uses it again.
+ANONYMOUS_VOLUME = re.compile(r"/volumes/[0-9a-f]{64}/_data(/|$)")
+
+IN_MEMORY = ("tmpfs", "ramfs")
+
+#: The mount of every path that no other mount covers.
+ROOT = ("/", Path("/"), "")
+
+ESCAPED_BLANK = re.compile(r"\\([0-7]{3})")
+
+
+def check_eligibility(settings: Settings, choice: CaChoice) -> None:
+    """
+    Make sure that *settings* allow an order at the CA *choice*.
+
+    Names are not checked here: :mod:`certworker.domains` rejects names that a public CA does not certify.
+
+    Raises:
+        NotProduction: A public CA outside production.
+        EmailMissing: A public CA without a contact.
+        EmailInvalid: The CA would refuse the contact.
+    """
+    if choice.kind != "public":
+        return
+    if not settings.production:
+        raise NotProduction(authority=choice.title)
+    if settings.email is None:
+        raise EmailMissing
+    if reason := contact_problem(settings.email):
+        raise EmailInvalid(reason=reason)
 
 
 def check_clock(offset: Callable[[], timedelta | None], clock: Callable[[], datetime]) -> CheckResult:
     """
-    Compare the clock with that of the CA.
+    Compare the clock of this machine with that of the CA.
 
     Args:
-        offset: How much its clock was ahead of ours when it answered last; None: it does not tell its time.
-        clock: Ours.
+        offset: Returns how far the CA's clock was ahead at its last answer; None if the CA sends no time.
+        clock: The clock of this machine.
     """
     try:
         ahead = offset()
     except CertworkerError:
-        # Whoever orders tells it better, and may know another CA.
+        # The order reports an unreachable CA, and may use another one.
         return CheckResult.passed("")
-    if ahead is None or abs(ahead) <= INACCURATE:
+    if ahead is None or abs(ahead) <= CLOCK_TOLERANCE:
         return CheckResult.passed("")
-    kind = ClockSkew if abs(ahead) > WRONG else ClockDrift
-    wrong = kind(
+    failure_type = ClockSkew if abs(ahead) > MAX_CLOCK_OFFSET else ClockDrift
+    failure = failure_type(
         span=_span(abs(ahead)),
         direction="behind" if ahead > timedelta() else "ahead of",
         theirs=f"{clock() + ahead:%Y-%m-%d %H:%M:%S} UTC",
     )
-    return CheckResult.fail(wrong) if kind is ClockSkew else CheckResult.passed("", wrong)
+    return CheckResult.fail(failure) if failure_type is ClockSkew else CheckResult.passed("", failure)
 
 
 def check_volumes(probes: Sequence[Callable[[], None]], directories: Sequence[Path]) -> CheckResult:
     """
-    See whether a certificate could be stored.
+    Check that a certificate can be stored.
 
     Args:
-        probes: Each raises why one directory cannot be written.
-        directories: Where there must be room, too.
+        probes: Each raises a CertworkerError if it cannot write to its directory.
+        directories: These need free space as well.
 
     Raises:
         VolumeReadOnly, VolumeFull, VolumeFault: A directory cannot be written.
@@ -66,7 +111,7 @@ def check_volumes(probes: Sequence[Callable[[], None]], directories: Sequence[Pa
 
 def nearly_full(directory: Path, room: os.statvfs_result) -> VolumeNearlyFull | None:
     """
-    That *directory* has hardly any *room* left; None if it has enough, or does not say.
+    Return a failure if *directory* is nearly full; None if it has enough *room*, or does not report any.
     """
     left = room.f_bavail * room.f_frsize
     if room.f_blocks and left < MIN_FREE_BYTES:
@@ -76,8 +121,64 @@ def nearly_full(directory: Path, room: os.statvfs_result) -> VolumeNearlyFull | 
     return None
 
 
+def non_persistent_directories(settings: Settings) -> list[NotPersistent]:
+    """
+    Return one failure for each directory of *settings* that is lost with this container.
+
+    The list is empty outside of a container and with the embedded CA. Directories for temporary files do not
+    count.
+    """
+    embedded = settings.authority.kind == "development"
+    if embedded or not any(mark.exists() for mark in CONTAINER_MARKERS):
+        return []
+    volumes = {
+        settings.certificates_dir: "appwrite-certificates",
+        settings.config_dir: "appwrite-config",
+    }
+    if not settings.state_dir.is_relative_to(settings.certificates_dir):
+        volumes[settings.state_dir] = "certworker-state"
+    mounts = MOUNTS.read_text()
+    return [
+        NotPersistent(path=directory, reason=reason, volume=volume)
+        for directory, volume in volumes.items()
+        if not directory.is_relative_to(gettempdir())
+        if (reason := reason_not_persistent(directory, mounts))
+    ]
+
+
+def reason_not_persistent(directory: Path, mounts: str) -> str | None:
+    """
+    Return why *directory* is lost with the container; None if it is not.
+
+    Args:
+        directory: An absolute path; it need not exist.
+        mounts: The text of :data:`MOUNTS`.
+    """
+    around = (mount for mount in map(_mount, mounts.splitlines()) if directory.is_relative_to(mount[1]))
+    # The innermost mount counts, and of several at one path the last: it covers the others.
+    *_, (source, point, file_system) = sorted((ROOT, *around), key=lambda mount: len(mount[1].parts))
+    if file_system in IN_MEMORY:
+        return "it is in memory"
+    if point == Path("/"):
+        return "it is not on a volume"
+    if ANONYMOUS_VOLUME.search(source):
+        return "its volume has no name"
+    return None
+
+
+def _mount(line: str) -> tuple[str, Path, str]:
+    # ID PARENT MAJOR:MINOR ROOT POINT OPTIONS [TAGS…] - TYPE SOURCE OPTIONS, with blanks as \040.
+    fields, _, rest = line.partition(" - ")
+    _, _, _, source, point, *_ = fields.split(" ")
+    return source, Path(ESCAPED_BLANK.sub(lambda code: chr(int(code[1], 8)), point)), rest.split(" ")[0]
+
+
 def _span(span: timedelta) -> str:
-    for unit, length in (("days", timedelta(days=1)), ("hours", timedelta(hours=1)), ("minutes", WRONG / 60)):
+    for unit, length in (
+        ("days", timedelta(days=1)),
+        ("hours", timedelta(hours=1)),
+        ("minutes", timedelta(minutes=1)),
+    ):
         if span >= 2 * length:
             return f"{span // length} {unit}"
     return f"{span.total_seconds():.0f} seconds"

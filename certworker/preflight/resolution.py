@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
+from certworker.domains.address import is_loopback_name, is_public
 from certworker.errors import CertworkerError
 from certworker.errors.dns import (
     ContainerResolver,
@@ -20,7 +21,6 @@ from certworker.errors.dns import (
     SplitHorizon,
 )
 from certworker.errors.name import NotRegistered
-from certworker.preflight.addresses import is_public, of_the_loopback
 from certworker.preflight.dns.query import SILENT
 from certworker.preflight.dns.records import DnsRecords, ServerView
 from certworker.preflight.result import CheckContext, CheckResult
@@ -41,7 +41,7 @@ def check_resolution(
             addresses are as good as others.
     """
     records = question.records
-    if of_the_loopback(records.name):
+    if is_loopback_name(records.name):
         return CheckResult.passed("this machine")
     if records.view is None:
         return _unanswered(records)

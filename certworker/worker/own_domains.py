@@ -15,8 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import islice
 
-from certworker.challenges.challenge import Http01Challenge
-from certworker.challenges.solver import present
+from certworker.challenges.challenge import Http01Challenge, present
 from certworker.domains import normalize
 from certworker.errors import CertworkerError, printable
 from certworker.issuance.issuer import Issuer

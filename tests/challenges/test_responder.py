@@ -1,5 +1,5 @@
 """
-Answers that any replica computes.
+Tests of the responses that each worker computes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ANSWER = Http01Challenge("api.shop.org", "token_1-A", "token_1-A.OUR-THUMBPRINT"
 
 def replica(connection: Redis, **thumbprints: str) -> Responder:
     """
-    One worker's responder; it has the accounts of *thumbprints*, and orders from the CA `main`.
+    Return the responder of one worker, with the accounts of *thumbprints*, which orders from the CA `main`.
     """
     tokens = ChallengeTokens(connection)
     accounts = {label: partial(str, thumbprint) for label, thumbprint in thumbprints.items()}
@@ -33,7 +33,7 @@ def replica(connection: Redis, **thumbprints: str) -> Responder:
 class TestAnswer:
     def test_any_replica_answers_for_any_other(self, connection: Redis) -> None:
         """
-        The load balancer sends the CA to whichever it likes.
+        The CA may reach any worker through a load balancer.
         """
         replica(connection, main="OUR-THUMBPRINT").present(ANSWER)
 
@@ -41,7 +41,7 @@ class TestAnswer:
 
     def test_nothing_is_answered_afterwards(self, connection: Redis) -> None:
         """
-        Who knows an old token learns nothing from us.
+        An old token gets no response.
         """
         responder = replica(connection, main="OUR-THUMBPRINT")
         responder.present(ANSWER)
@@ -51,13 +51,13 @@ class TestAnswer:
 
     def test_an_unknown_token_has_no_answer(self, connection: Redis) -> None:
         """
-        Otherwise anybody could have any token of theirs signed with our account, for a domain of ours.
+        Otherwise the account would answer the challenges of other people's orders.
         """
         assert replica(connection, main="OUR-THUMBPRINT").answer("token_1-A") is None
 
     def test_a_ca_without_an_account_here_has_no_answer(self, connection: Redis) -> None:
         """
-        A replica that is configured for another CA does not know that thumbprint.
+        A worker that is configured for another CA does not know the thumbprint.
         """
         replica(connection, main="OUR-THUMBPRINT").present(ANSWER)
 
@@ -68,13 +68,13 @@ class TestAnswer:
     )
     def test_what_is_no_token_has_no_answer(self, connection: Redis, token: str) -> None:
         """
-        The URL is written by anybody; nothing of it may come back or reach the ledger.
+        The URL is untrusted: nothing of it is returned or reaches Redis.
         """
         assert replica(connection, main="OUR-THUMBPRINT").answer(token) is None
 
     def test_a_writer_to_redis_can_plant_no_answer(self, connection: Redis) -> None:
         """
-        Whatever stands there, our own thumbprint comes back: a CA that others asked refuses it.
+        The response contains the thumbprint of the own account, so the CA of another account refuses it.
         """
         connection.hset("certworker:challenges", "planted", "planted.ATTACKER")
 

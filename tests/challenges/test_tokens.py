@@ -1,5 +1,5 @@
 """
-The challenge tokens that any worker may answer.
+Tests of the challenge tokens that all workers answer.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TOKEN = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA"
 
 class Clock:
     """
-    A clock that is set by hand.
+    A clock that a test sets.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     """
-    It begins in November.
+    Return a clock in November.
     """
     return Clock()
 
@@ -39,21 +39,21 @@ def clock() -> Clock:
 @pytest.fixture
 def tokens(connection: redis.Redis, clock: Clock) -> ChallengeTokens:
     """
-    No token yet.
+    Return an empty store of tokens.
     """
     return ChallengeTokens(connection, clock)
 
 
 class TestAuthorityOf:
     """
-    Whose account answers a token.
+    Tests of the account that answers a token.
     """
 
     def test_any_worker_knows_it(
         self, tokens: ChallengeTokens, connection: redis.Redis, clock: Clock
     ) -> None:
         """
-        The CA asks port 80, behind which any replica may stand.
+        Each worker can answer, because the CA may reach any of them.
         """
         tokens.remember(TOKEN, authority="letsencrypt", name="a.org")
 
@@ -61,7 +61,7 @@ class TestAuthorityOf:
 
     def test_an_unknown_or_forgotten_token_has_none(self, tokens: ChallengeTokens) -> None:
         """
-        An answer that stands longer than needed helps nobody but an attacker.
+        A token is answered only during its validation.
         """
         tokens.remember(TOKEN, authority="letsencrypt", name="a.org")
         tokens.forget(TOKEN)
@@ -72,7 +72,7 @@ class TestAuthorityOf:
 
     def test_a_token_left_behind_ends_by_itself(self, tokens: ChallengeTokens, clock: Clock) -> None:
         """
-        A worker that died cleans nothing up.
+        A token of a killed worker expires.
         """
         tokens.remember(TOKEN, authority="letsencrypt", name="a.org")
         clock.now += LIFETIME
@@ -86,7 +86,7 @@ class TestAuthorityOf:
         self, tokens: ChallengeTokens, connection: redis.Redis, text: str
     ) -> None:
         """
-        Anybody can ask for anything on port 80.
+        An invalid token of an HTTP request causes no command to Redis.
         """
         connection.hset(
             TOKENS, text, '{"authority": "x", "name": "a.org", "expires": "2099-01-01T00:00:00Z"}'
@@ -96,7 +96,7 @@ class TestAuthorityOf:
 
     def test_what_is_no_token_is_not_remembered(self, tokens: ChallengeTokens) -> None:
         """
-        A CA that sends a path instead of a token must not get it onto our disk or into our answers.
+        A path in place of a token is refused before it reaches the disk.
         """
         with pytest.raises(ValueError, match="not a challenge token"):
             tokens.remember("../x", authority="letsencrypt", name="a.org")
@@ -119,7 +119,7 @@ class TestAuthorityOf:
         self, tokens: ChallengeTokens, connection: redis.Redis, planted: str | bytes
     ) -> None:
         """
-        Whoever can write to Redis must not be able to bring the responder down.
+        Invalid entries in Redis do not stop the responder.
         """
         connection.hset(TOKENS, TOKEN, planted)
 
@@ -129,14 +129,14 @@ class TestAuthorityOf:
 
 class TestAll:
     """
-    What is answered at present.
+    Tests of the valid tokens.
     """
 
-    def test_the_living_are_told_and_the_dead_forgotten(
+    def test_valid_tokens_are_returned_and_expired_ones_removed(
         self, tokens: ChallengeTokens, connection: redis.Redis, clock: Clock
     ) -> None:
         """
-        Each start takes away what a crash left behind; the hash must not grow for years.
+        Each start removes expired tokens, so the hash does not grow for years.
         """
         tokens.remember("old", authority="letsencrypt", name="a.org")
         clock.now += timedelta(minutes=59)
@@ -151,7 +151,7 @@ class TestAll:
         self, tokens: ChallengeTokens, connection: redis.Redis
     ) -> None:
         """
-        No worker writes a moment beyond the lifetime; the clock of another worker may be ahead a little.
+        An expiry beyond the lifetime is removed; a small difference of clocks is not.
         """
         planted = '{"authority": "letsencrypt", "name": "a.org", "expires": "2099-01-01T00:00:00Z"}'
         connection.hset(TOKENS, TOKEN, planted)
@@ -163,7 +163,7 @@ class TestAll:
         self, tokens: ChallengeTokens, connection: redis.Redis
     ) -> None:
         """
-        One command for each token delayed the maintenance of a starting worker by 45 seconds.
+        The number of commands does not grow with each token.
         """
         count = 100 * TOKENS_A_COMMAND
         tokens.remember(TOKEN, authority="letsencrypt", name="b.org")
@@ -179,7 +179,7 @@ class TestAll:
 
     def test_several_are_forgotten_together(self, tokens: ChallengeTokens, connection: redis.Redis) -> None:
         """
-        A round removes what killed workers left.
+        A sweep removes the tokens of killed workers in one call.
         """
         for token in ("one", "two", "three"):
             tokens.remember(token, authority="letsencrypt", name="a.org")
@@ -191,6 +191,6 @@ class TestAll:
 
 def calls(statistics: Any, command: str) -> int:
     """
-    How often *command* was sent, by the INFO of Redis.
+    Return how often *command* was sent, according to the INFO of Redis.
     """
     return int(statistics.get(f"cmdstat_{command}", {}).get("calls", 0))

@@ -1,5 +1,5 @@
 """
-Answers as files.
+Tests of the responses as files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ THUMBPRINT = "i2Ed-XPuG23bvlj7tLJwpPW6iYXE4LmLDe7jkBnPGzc"
 
 def answer_to(token: str) -> Http01Challenge:
     """
-    The answer of our account.
+    Return the response of the account to *token*.
     """
     return Http01Challenge("api.shop.org", token, f"{token}.{THUMBPRINT}")
 
@@ -26,7 +26,7 @@ def answer_to(token: str) -> Http01Challenge:
 @pytest.fixture
 def webroot(tmp_path: Path) -> Webroot:
     """
-    A webroot in a directory that is not there yet.
+    Return a webroot in a directory that does not exist yet.
     """
     return Webroot(tmp_path / "site", lambda: THUMBPRINT)
 
@@ -34,14 +34,14 @@ def webroot(tmp_path: Path) -> Webroot:
 @pytest.fixture
 def challenges(tmp_path: Path) -> Path:
     """
-    Where its files stand.
+    Return the directory of its files.
     """
     return tmp_path / "site" / ".well-known" / "acme-challenge"
 
 
 def old(path: Path, content: str) -> Path:
     """
-    A file at *path* that was written two minutes ago.
+    Write a file at *path* with a time two minutes ago.
     """
     path.write_text(content)
     os.utime(path, (time.time() - 120,) * 2)
@@ -51,7 +51,7 @@ def old(path: Path, content: str) -> Path:
 class TestPresent:
     def test_the_file_says_exactly_the_answer(self, webroot: Webroot, challenges: Path) -> None:
         """
-        Let's Encrypt refuses a body with one character too many.
+        The file contains only the key authorization: Let's Encrypt refuses a longer body.
         """
         webroot.present(answer_to("token_1-A"))
 
@@ -59,7 +59,7 @@ class TestPresent:
 
     def test_the_web_server_may_read_it(self, webroot: Webroot, challenges: Path) -> None:
         """
-        It runs as another user, whatever the umask of the worker is.
+        The web server runs as another user, so the umask of the worker has no effect.
         """
         before = os.umask(0o077)
         try:
@@ -72,7 +72,7 @@ class TestPresent:
 
     def test_nothing_else_is_left_there(self, webroot: Webroot, challenges: Path) -> None:
         """
-        A file that is half written must never be served, nor stay.
+        No incomplete or temporary file stays.
         """
         webroot.present(answer_to("t"))
 
@@ -90,16 +90,16 @@ class TestPresent:
     @pytest.mark.parametrize("token", ["", ".", "..", "../x", "a/b", "a.b", "a\0", "a\n", "x" * 101, "ä"])
     def test_what_is_no_token_is_never_a_path(self, webroot: Webroot, challenges: Path, token: str) -> None:
         """
-        Whoever could choose the name of a file could replace any other one.
+        A token cannot select another file.
         """
-        with pytest.raises(ValueError, match="not a token"):
+        with pytest.raises(ValueError, match="not a challenge token"):
             webroot.present(answer_to(token))
 
         assert not challenges.exists() or [] == list(challenges.iterdir())
 
-    def test_a_directory_that_cannot_be_made_is_told(self, tmp_path: Path) -> None:
+    def test_a_directory_that_cannot_be_made_has_its_failure(self, tmp_path: Path) -> None:
         """
-        The remedy is with the volume, not with the domain.
+        The failure names the volume, not the domain.
         """
         webroot = Webroot(Path("/proc/certworker"), lambda: THUMBPRINT)
 
@@ -110,7 +110,7 @@ class TestPresent:
 class TestCleanUp:
     def test_the_file_is_gone(self, webroot: Webroot, challenges: Path) -> None:
         """
-        What nobody waits for does not stay.
+        The file is removed after the validation.
         """
         webroot.present(answer_to("t"))
         webroot.clean_up(answer_to("t"))
@@ -119,7 +119,7 @@ class TestCleanUp:
 
     def test_a_file_that_is_gone_already_is_no_fault(self, webroot: Webroot) -> None:
         """
-        Another worker may have taken it for a leftover.
+        Another worker may have removed the file as a leftover.
         """
         webroot.present(answer_to("t"))
         webroot.clean_up(answer_to("t"))
@@ -127,7 +127,7 @@ class TestCleanUp:
 
     def test_nor_one_that_was_never_there(self, webroot: Webroot) -> None:
         """
-        Presenting it may have failed before the directory was made.
+        Publishing may have failed before the directory existed.
         """
         webroot.clean_up(answer_to("t"))
 
@@ -135,7 +135,7 @@ class TestCleanUp:
 class TestLeftovers:
     def test_our_own_are_removed(self, webroot: Webroot, challenges: Path) -> None:
         """
-        A worker that was killed could not clean up.
+        The files of a killed worker are removed.
         """
         webroot.present(answer_to("live"))
         old(challenges / "live", f"live.{THUMBPRINT}")
@@ -149,7 +149,7 @@ class TestLeftovers:
 
     def test_those_of_others_stay(self, webroot: Webroot, challenges: Path, tmp_path: Path) -> None:
         """
-        Another client may use the same webroot, and a person may test with a file there.
+        Files of other programs and users of the same webroot stay.
         """
         webroot.present(answer_to("t"))
         webroot.clean_up(answer_to("t"))
@@ -165,7 +165,7 @@ class TestLeftovers:
 
     def test_what_was_written_just_now_stays(self, webroot: Webroot, challenges: Path) -> None:
         """
-        Another worker may have begun an order after the live tokens were read.
+        A young file may belong to an order that began after the tokens were read.
         """
         webroot.present(answer_to("new"))
 
@@ -175,6 +175,6 @@ class TestLeftovers:
 
     def test_a_webroot_that_is_not_there_has_none(self, webroot: Webroot) -> None:
         """
-        The first start of all.
+        Nothing happens at the first start, before the directory exists.
         """
         webroot.remove_leftovers(tuple)

@@ -1,5 +1,5 @@
 """
-IP addresses as names.
+Tests of IP addresses as names.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class TestReadAddress:
     @pytest.mark.parametrize("text", ["8.8.8.8", "::1", "2606:4700::1111"])
     def test_the_plain_forms_are_addresses(self, text: str) -> None:
         """
-        Those of RFC 8738: what may stand in an identifier of type ip.
+        These forms are valid in an identifier of type ip (RFC 8738).
         """
         assert str(read_address(text)) == text
         assert is_address(text)
@@ -29,7 +29,7 @@ class TestReadAddress:
     )
     def test_any_other_text_is_none(self, text: str) -> None:
         """
-        Resolvers read some of them as addresses, each in its own way; no CA does.
+        Some resolvers read these texts as addresses, and no CA does.
         """
         assert read_address(text) is None
         assert not is_address(text)
@@ -42,7 +42,7 @@ class TestIsLoopback:
     )
     def test_names_and_addresses_of_this_machine_are(self, host: str) -> None:
         """
-        By definition, without a question to a resolver.
+        The definition decides, without a query to a resolver.
         """
         assert is_loopback(host)
 
@@ -51,7 +51,7 @@ class TestIsLoopback:
     )
     def test_no_other_host_is(self, host: str) -> None:
         """
-        What a resolver says of a name may change.
+        Other names are not on the loopback interface, whatever a resolver answers.
         """
         assert not is_loopback(host)
 
@@ -60,7 +60,7 @@ class TestIsPublic:
     @pytest.mark.parametrize("address", ["93.184.216.34", "2606:2800:220:1::1", "64:ff9b::5db8:d822"])
     def test_an_address_of_the_internet_is(self, address: str) -> None:
         """
-        Also one that a gateway translates.
+        An address that a gateway translates to a public one counts as well.
         """
         assert is_public(ip_address(address))
 
@@ -91,7 +91,7 @@ class TestIsPublic:
     )
     def test_one_of_a_private_network_is_not_however_it_is_written(self, address: str) -> None:
         """
-        A name server, or a CA, could otherwise send requests to the machines beside this one.
+        Otherwise a name server or a CA could direct requests of certworker to a private network.
         """
         assert not is_public(ip_address(address))
 
@@ -100,7 +100,7 @@ class TestAcceptedAddress:
     @given(st.ip_addresses())
     def test_it_is_normalised_or_refused(self, address: IPv4Address | IPv6Address) -> None:
         """
-        One address has one directory, one lock and one key in Redis.
+        Each address has one form, and so one directory, one lock and one key in Redis.
         """
         for private in (False, True):
             try:
@@ -112,7 +112,7 @@ class TestAcceptedAddress:
 
     def test_one_of_a_private_network_needs_a_ca_of_it(self) -> None:
         """
-        A public CA cannot reach it, so nobody can prove to own it.
+        A public CA cannot reach it, so its ownership cannot be proved.
         """
         address = IPv4Address("192.168.1.10")
 

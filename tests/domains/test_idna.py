@@ -1,5 +1,5 @@
 """
-International spellings.
+Tests of international names.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from certworker.errors import CertworkerError
 class TestMapped:
     def test_a_mapped_text_is_mapped_for_good(self) -> None:
         """
-        A second pass that found something new would mean that the checks after the first saw too little.
+        A second mapping changes nothing, so the checks after the first one see the final text.
         """
         once = to_ascii_labels("ＷＷＷ。ﬁ.Org")
 
@@ -24,21 +24,21 @@ class TestMapped:
     @given(st.characters(min_codepoint=128, exclude_categories=["Cs"]))
     def test_no_character_vanishes(self, character: str) -> None:
         """
-        Two names that look different to one reader must not be one name to another.
+        No character is dropped silently: two names that look different stay different.
         """
         try:
-            told = to_ascii_labels(f"a{character}b")
+            mapped = to_ascii_labels(f"a{character}b")
         except CertworkerError:
             return
 
-        assert len(told) > 2
+        assert len(mapped) > 2
 
 
 class TestALabel:
     @pytest.mark.parametrize("label", ["mller-kva", "müller", "xn--mller-kva", "xn--e28h", "a--b"])
     def test_what_comes_out_goes_in_again(self, label: str) -> None:
         """
-        The name of a certificate on the volume is read back through the same door.
+        The name of a certificate on the volume is accepted when it is read again.
         """
         written = a_label("the.name", label)
 
@@ -47,7 +47,7 @@ class TestALabel:
     @pytest.mark.parametrize("text", ["a\u0308", "\x80", "ab\u202e"])
     def test_punycode_of_what_cannot_be_a_name_is_refused(self, text: str) -> None:
         """
-        Boulder wants NFC; control and direction characters would reach a terminal through us.
+        Boulder requires NFC, and control characters must not reach a terminal.
         """
         with pytest.raises(CertworkerError) as caught:
             a_label("the.name", "xn--" + text.encode("punycode").decode("ascii"))
@@ -56,7 +56,7 @@ class TestALabel:
 
     def test_punycode_has_one_spelling(self) -> None:
         """
-        Two labels that decode to one text would be two certificates for what people read as one name.
+        Each label has one form, so one name cannot get two certificates.
         """
         with pytest.raises(CertworkerError):
             a_label("the.name", "xn--mller-")
@@ -75,6 +75,6 @@ class TestReading:
     )
     def test_symbols_are_older_than_the_rule(self, label: str, judged: bool) -> None:
         """
-        They are certified, but some programs will not open them.
+        They are certified, although some programs do not accept them.
         """
         assert is_idna_2008(label) is judged

@@ -1,5 +1,5 @@
 """
-What comes in as a name, and what comes out: each row of the catalogue's part E that concerns names.
+Tests of names and tenants of a request.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from certworker.domains import normalize, requested_names
+from certworker.domains import normalize, requested_names, tenant_of
 from certworker.errors import CertworkerError, Retry, Severity
+from certworker.errors.payload import PayloadType
 
 #: A part of a name as DNS has it: letters, digits, hyphens.
 LDH = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
@@ -169,7 +170,7 @@ REFUSED = [
 ]
 
 WORDS = {
-    # given, a word that the answer must have
+    # given, a word that the result must have
     "foo_bar.shop.org": 'it contains "_"',
     "https://api.shop.org/": "Send it as api.shop.org.",
     "https://user:word@api.shop.org:8443/x": "Send it as api.shop.org.",
@@ -177,8 +178,8 @@ WORDS = {
     "api.shop.org..": "Send it as api.shop.org.",
     "8.8.8.8:443": "Send it as 8.8.8.8.",
     "[2606:4700::1111]:443": "Send it as 2606:4700::1111.",
-    "127.1": "programs would take it for one",
-    "10.0.0.1": "no address of one machine on the Internet",
+    "127.1": "programs read it as an address",
+    "10.0.0.1": "not the address of one machine on the Internet",
     "😀.com": "Send it as xn--e28h.com.",
     "x.org\u0000.evil.com": r"x.org\x00.evil.com",
     "x.org\r\nERROR fake line": r"x.org\r\nERROR fake line",
@@ -189,7 +190,7 @@ WORDS = {
 }
 
 
-def shortly(value: object) -> str:
+def short(value: object) -> str:
     """
     *value* in the name of a test.
     """
@@ -205,7 +206,7 @@ def refusal(value: object, *, private: bool = False) -> CertworkerError:
     return caught.value
 
 
-def answer(value: object, *, private: bool) -> str:
+def result(value: object, *, private: bool) -> str:
     """
     The name that comes out for *value*, or the refusal in words.
     """
@@ -216,40 +217,40 @@ def answer(value: object, *, private: bool) -> str:
 
 
 class TestDomainName:
-    @pytest.mark.parametrize(("row", "value", "name"), ACCEPTED, ids=shortly)
+    @pytest.mark.parametrize(("row", "value", "name"), ACCEPTED, ids=short)
     def test_a_name_comes_out_normalised(self, row: int, value: str, name: str) -> None:
         """
-        However it was spelt: one name has one directory, one lock and one key in Redis.
+        Each name has one form, and so one directory, one lock and one key in Redis.
         """
         assert normalize(value) == name
 
-    @pytest.mark.parametrize(("row", "value", "code"), REFUSED, ids=shortly)
+    @pytest.mark.parametrize(("row", "value", "code"), REFUSED, ids=short)
     def test_what_no_ca_would_certify_is_refused(self, row: int, value: object, code: str) -> None:
         """
-        Before the CA, a path or a file sees it.
+        The name is refused before the CA, a path or a file gets it.
         """
         assert refusal(value).code == code
 
-    @pytest.mark.parametrize("value", [value for _, value, _ in REFUSED], ids=shortly)
+    @pytest.mark.parametrize("value", [value for _, value, _ in REFUSED], ids=short)
     def test_a_refusal_is_one_printable_line_of_modest_length(self, value: object) -> None:
         """
-        Names are written by strangers: nobody forges a log line or colours a terminal with one.
+        Names are untrusted: none can forge a log line or change the colors of a terminal.
         """
-        told = str(refusal(value))
+        message = str(refusal(value))
 
-        assert told.isprintable()
-        assert len(told) < 1500
+        assert message.isprintable()
+        assert len(message) < 1500
 
-    @pytest.mark.parametrize(("value", "words"), WORDS.items(), ids=shortly)
+    @pytest.mark.parametrize(("value", "words"), WORDS.items(), ids=short)
     def test_a_refusal_says_what_to_send_instead(self, value: str, words: str) -> None:
         """
-        Most of them are slips, and the right name can be seen in the wrong one.
+        The message contains the corrected name where it can be derived.
         """
         assert words in str(refusal(value))
 
     def test_a_refusal_is_a_warning_that_is_never_tried_again(self) -> None:
         """
-        The worker is well, and the same job would get the same answer.
+        The failure is a warning, and the same request is not retried.
         """
         failure = refusal("foo_bar.shop.org")
 
@@ -258,13 +259,13 @@ class TestDomainName:
     @pytest.mark.parametrize("suffix", ["dev", "app", "page", "xn--p1ai", "co.uk"])
     def test_every_registered_suffix_is_as_good_as_another(self, suffix: str) -> None:
         """
-        People blamed .dev for years; no suffix of a registry is refused.
+        No suffix of a registry is refused, such as .dev.
         """
         assert normalize(f"shop.{suffix}") == f"shop.{suffix}"
 
     def test_joiners_stay_where_a_script_needs_them(self) -> None:
         """
-        Persian and Sinhala names are spelt with them (RFC 5892, appendix A), so they are not just noise.
+        Persian and Sinhala names need joiners (RFC 5892, appendix A).
         """
         assert normalize("نامه\u200cای.com") == "xn--mgba3gch31f060k.com"
 
@@ -288,7 +289,7 @@ class TestPrivateNames:
     )
     def test_a_ca_of_ones_own_certifies_names_of_ones_own(self, name: str) -> None:
         """
-        A container is reached by its service's name, a laptop by localhost.
+        A private CA certifies the name of a service and localhost.
         """
         assert normalize(name, private=True) == name
 
@@ -309,7 +310,7 @@ class TestPrivateNames:
     )
     def test_it_certifies_no_paths_and_no_odd_addresses(self, value: str, code: str) -> None:
         """
-        A private network trusts its CA, not every job.
+        A private CA still gets no paths and no addresses of groups.
         """
         assert refusal(value, private=True).code == code
 
@@ -322,11 +323,11 @@ class TestAnyText:
     @example("xn--ls8h.la")
     def test_whatever_goes_in_a_safe_name_or_a_failure_comes_out(self, text: str) -> None:
         """
-        The result becomes a directory, a YAML file and a key, so it must be harmless as each of them.
+        The result is safe as a directory name, in YAML and as a key.
         """
         for private in (False, True):
-            outcome = answer(text, private=private)
-            assert outcome == answer(text, private=private)
+            outcome = result(text, private=private)
+            assert outcome == result(text, private=private)
             if outcome.startswith("["):
                 assert outcome.isprintable()
             else:
@@ -337,7 +338,7 @@ class TestAnyText:
     @given(st.text(min_size=1, max_size=12))
     def test_what_is_a_public_name_is_a_private_one_too(self, label: str) -> None:
         """
-        A staging system behind a CA of one's own uses the same names as the real one.
+        A staging system with a private CA accepts the names of production.
         """
         try:
             name = normalize(f"{label}.example.org")
@@ -350,13 +351,13 @@ class TestAnyText:
 class TestRequestedNames:
     def test_one_domain_is_one_name(self) -> None:
         """
-        The plain job.
+        A request with *domain* is for one name.
         """
         assert requested_names("Shop.org", None, private=False) == ("shop.org",)
 
     def test_several_keep_their_order_and_lose_their_doubles(self) -> None:
         """
-        The first name is the one people know the certificate by; a CA refuses a name given twice.
+        The first name stays first, and each name is requested once.
         """
         names = ["shop.org", "www.shop.org", "SHOP.org."]
 
@@ -381,7 +382,7 @@ class TestRequestedNames:
     )
     def test_anything_else_is_refused(self, domain: object, domains: object, code: str) -> None:
         """
-        A job that says two things, or nothing, is not guessed at.
+        A request with contradictory or no names is refused.
         """
         with pytest.raises(CertworkerError) as caught:
             requested_names(domain, domains, private=False)
@@ -390,17 +391,48 @@ class TestRequestedNames:
 
     def test_a_hundred_names_are_accepted(self) -> None:
         """
-        As many as Let's Encrypt puts into one certificate.
+        Let's Encrypt accepts as many names in one certificate.
         """
         names = [f"n{number}.shop.org" for number in range(100)]
 
         assert requested_names(None, names, private=False) == tuple(names)
 
-    def test_one_bad_name_fails_the_job_and_is_told(self) -> None:
+    def test_one_refused_name_fails_the_request(self) -> None:
         """
-        A certificate without it would surprise somebody later.
+        No certificate without the refused name is issued.
         """
         with pytest.raises(CertworkerError) as caught:
             requested_names(None, ["shop.org", "foo_bar.shop.org"], private=False)
 
         assert "foo_bar.shop.org" in caught.value.message
+
+
+class TestTenantOf:
+    @pytest.mark.parametrize(
+        ("name", "tenant"),
+        [
+            ("www.shop.example.org", "example.org"),
+            ("shop.co.uk", "shop.co.uk"),
+            ("a.b.localhost", "b.localhost"),
+            ("203.0.113.7", "203.0.113.7"),
+        ],
+    )
+    def test_it_is_the_registered_domain_unless_the_job_says_more(self, name: str, tenant: str) -> None:
+        """
+        Most requests name no tenant, and still share the slots fairly.
+        """
+        assert tenant == tenant_of(None, (name, "other.example.net"))
+
+    def test_the_one_that_the_job_names_counts(self) -> None:
+        """
+        A tenant of the request counts, such as an Appwrite project with many domains.
+        """
+        assert "project-7" == tenant_of("project-7", ("www.example.org",))
+
+    @pytest.mark.parametrize("given", ["", "x" * 254, 7, ["a"], True])
+    def test_anything_else_is_refused(self, given: object) -> None:
+        """
+        The tenant becomes part of a key in Redis, so other values are refused.
+        """
+        with pytest.raises(PayloadType, match="tenant"):
+            tenant_of(given, ("www.example.org",))

@@ -1,5 +1,5 @@
 """
-The public-suffix list, as boulder reads it.
+Tests of the public suffix list, as Boulder reads it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class TestRefusePrivate:
     @pytest.mark.parametrize("suffix", sorted(PRIVATE_SUFFIXES - {"localhost"}))
     def test_a_private_suffix_is_none_of_its_own_either(self, suffix: str) -> None:
         """
-        Some stand in the list for the sake of cookies, and would pass as top-level domains.
+        The public suffix list contains some private suffixes, which would pass as top-level domains.
         """
         with pytest.raises(CertworkerError) as caught:
             refuse_private(suffix)
@@ -26,7 +26,7 @@ class TestRefusePrivate:
 
     def test_suffixes_of_hosters_are_names(self) -> None:
         """
-        Their owners get certificates for them; boulder ignores that part of the list.
+        Their owners get certificates for them: Boulder ignores the private part of the list.
         """
         refuse_private("github.io")
 
@@ -47,7 +47,7 @@ class TestSharedSuffix:
     )
     def test_it_is_what_strangers_have_too(self, name: str, suffix: str | None) -> None:
         """
-        Where others share a domain, they share its limits at the CA, or own the records.
+        Users of a shared suffix share its limits at the CA.
         """
         assert shared_suffix(name) == suffix
 
@@ -55,13 +55,13 @@ class TestSharedSuffix:
 class TestCost:
     def test_nobody_pays_for_the_tables_before_a_name_needs_them(self) -> None:
         """
-        `certworker --help` and `certworker status` are judged by a stop-watch.
+        Commands without a name start without loading the tables.
         """
         script = "import sys, certworker.domains; print({'idna', 'publicsuffixlist'} & set(sys.modules))"
 
-        told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        output = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
 
-        assert told.stdout == "set()\n"
+        assert output.stdout == "set()\n"
 
 
 class TestRegisteredDomain:
@@ -71,7 +71,7 @@ class TestRegisteredDomain:
             ("example.org", "example.org"),
             ("a.b.example.org", "example.org"),
             ("www.example.co.uk", "example.co.uk"),
-            # Boulder ignores the part of the list that belongs to hosters.
+            # Boulder ignores the private part of the list.
             ("shop.github.io", "github.io"),
             ("1-2-3-4.sslip.io", "sslip.io"),
             ("www.shop.localhost", "shop.localhost"),
@@ -82,7 +82,7 @@ class TestRegisteredDomain:
     )
     def test_it_is_what_a_ca_counts_by(self, name: str, registered: str) -> None:
         """
-        Fifty new certificates a week, however many names there are below it.
+        A CA counts fifty new certificates a week by the registered domain.
         """
         assert registered == registered_domain(name)
 
@@ -90,7 +90,7 @@ class TestRegisteredDomain:
 class TestReadSuffixes:
     def test_afterwards_nobody_waits_for_the_lists(self) -> None:
         """
-        The first request after a start is a person's, mostly.
+        After `load_suffixes` the first request does not wait for the lists.
         """
         program = (
             "import sys\n"

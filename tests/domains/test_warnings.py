@@ -1,5 +1,5 @@
 """
-What is told about an accepted name.
+Tests of the warnings about an accepted name.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ import pytest
 
 from certworker.domains import normalize, warnings_for
 
-TOLD = [
-    # given, a word of the remark
+WARNINGS = [
+    # given, a part of the warning
     (" api.shop.org\n", "spaces"),
     ("ａpi.shop.org", "plain forms"),
     ("a。b.com", "plain forms"),
@@ -19,42 +19,42 @@ TOLD = [
     ("xn--pple-43d.com", "mixes Cyrillic and Latin letters"),
     ("xn--e28h.com", "IDNA 2008"),
     ("foo.github.io", "github.io belongs to others"),
-    ("1-2-3-4.sslip.io", "shares one weekly limit"),
+    ("1-2-3-4.sslip.io", "share one weekly limit"),
 ]
 
 
 class TestRemarks:
-    @pytest.mark.parametrize(("given", "words"), TOLD)
-    def test_what_may_surprise_is_told(self, given: str, words: str) -> None:
+    @pytest.mark.parametrize(("given", "words"), WARNINGS)
+    def test_a_surprising_name_causes_a_warning(self, given: str, words: str) -> None:
         """
-        The name is accepted all the same: a CA would certify it.
+        The name is accepted with a warning.
         """
         assert words in " ".join(warnings_for(given, normalize(given)))
 
     @pytest.mark.parametrize(
         "given", ["api.shop.org", "API.Shop.ORG", "api.shop.org.", "shop.co.uk", "8.8.8.8"]
     )
-    def test_a_plain_name_is_left_in_peace(self, given: str) -> None:
+    def test_a_plain_name_causes_no_warning(self, given: str) -> None:
         """
-        A warning on every job is a warning on none.
+        A plain name causes no warning.
         """
         assert warnings_for(given, normalize(given)) == []
 
     def test_an_international_name_is_shown_as_it_reads_and_no_more(self) -> None:
         """
-        There is nothing wrong with it.
+        The warning shows the readable form only.
         """
         assert warnings_for("müller.de", normalize("müller.de")) == ["it reads müller.de"]
 
     @pytest.mark.parametrize("given", ["наука.рф", "münchen.de", "東京タワー.jp", "xn--mgba3gch31f060k.com"])
     def test_honest_scripts_are_not_suspected(self, given: str) -> None:
         """
-        Most international names are written in one script, and Japanese in three.
+        A name in one script, or in the three scripts of Japanese, is not suspicious.
         """
-        assert not [told for told in warnings_for(given, normalize(given)) if "mixes" in told]
+        assert not [text for text in warnings_for(given, normalize(given)) if "mixes" in text]
 
     def test_private_names_are_not_looked_up_in_vain(self) -> None:
         """
-        They have no suffix to share.
+        Private names share no suffix.
         """
         assert warnings_for("demo.localhost", normalize("demo.localhost", private=True)) == []

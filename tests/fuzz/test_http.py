@@ -17,10 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certworker.challenges.challenge import CHALLENGE_PATH
+from certworker.domains.address import Address
 from certworker.errors import CertworkerError
 from certworker.http import HttpServer
 from certworker.integrations.docker.client import DockerClient
-from certworker.preflight.addresses import Address
 from certworker.preflight.port80.diagnosis import diagnosis
 from certworker.preflight.port80.probe import Probe
 from certworker.settings import HttpAddress

@@ -1,5 +1,5 @@
 """
-The one HTTP port.
+Tests of the HTTP server.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ ANSWER = f"{TOKEN}.9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
 
 def answer(token: str) -> str | None:
     """
-    What a responder with one order under way says.
+    Answer as the responder of one pending order.
     """
     return ANSWER if token == TOKEN else None
 
 
-def well() -> Mapping[str, object]:
+def healthy_parts() -> Mapping[str, object]:
     """
-    All parts are well.
+    Return the health of a worker whose parts are all healthy.
     """
     return {"healthy": True, "redis": True, "scheduler": True, "stalled": []}
 
 
 def explain(error: BaseException) -> CertworkerError | None:
     """
-    Explain what a Redis that is away raises.
+    Explain a connection error of Redis.
     """
     away = isinstance(error, ConnectionError)
     return RedisUnreachable(address="redis:6379", reason=error) if away else None
@@ -54,37 +54,37 @@ def opened(
     host: str = "127.0.0.1",
     *,
     answer: Callable[[str], str | None] = answer,
-    healthy: Callable[[], Mapping[str, object]] = well,
+    healthy: Callable[[], Mapping[str, object]] = healthy_parts,
     explain: Callable[[BaseException], CertworkerError | None] = unexplained,
 ) -> Iterator[HttpServer]:
     """
-    A door on a free port.
+    Open a server on a free port.
     """
-    door = HttpServer(
+    server = HttpServer(
         HttpAddress(host, 0),
         answer=answer,
         healthy=healthy,
         metrics=lambda: b"jobs_total 1\n",
         explain=explain,
     )
-    door.start()
+    server.start()
     try:
-        yield door
+        yield server
     finally:
-        door.stop()
+        server.stop()
 
 
 @pytest.fixture
-def door() -> Iterator[HttpServer]:
+def server() -> Iterator[HttpServer]:
     """
-    The door of a healthy worker.
+    Return the server of a healthy worker.
     """
-    with opened() as door:
-        yield door
+    with opened() as server:
+        yield server
 
 
 def ask(
-    door: HttpServer,
+    server: HttpServer,
     path: str,
     method: str = "GET",
     *,
@@ -93,9 +93,9 @@ def ask(
     body: bytes | None = None,
 ) -> tuple[HTTPResponse, bytes]:
     """
-    The response of *door* with its body.
+    Return the response of *server* and its body.
     """
-    connection = HTTPConnection(host, door.port, timeout=10)
+    connection = HTTPConnection(host, server.port, timeout=10)
     try:
         connection.request(method, path, body=body, headers=dict(headers or {}))
         response = connection.getresponse()
@@ -106,14 +106,14 @@ def ask(
 
 class TestChallenge:
     """
-    What a CA asks for (RFC 8555, section 8.3).
+    Tests of the requests of a CA (RFC 8555, section 8.3).
     """
 
-    def test_the_answer_is_the_key_authorization_and_nothing_else(self, door: HttpServer) -> None:
+    def test_the_answer_is_the_key_authorization_and_nothing_else(self, server: HttpServer) -> None:
         """
-        The CA compares all of it; Let's Encrypt reads 127 bytes at most.
+        The CA compares the whole body, and Let's Encrypt reads at most 127 bytes.
         """
-        response, body = ask(door, CHALLENGE)
+        response, body = ask(server, CHALLENGE)
 
         assert (response.status, response.getheader("Content-Type"), body) == (
             200,
@@ -122,17 +122,17 @@ class TestChallenge:
         )
 
     @pytest.mark.parametrize("host", ["a.org", "A.ORG:80", "203.0.113.7", "[2001:db8::1]", "unknown"])
-    def test_whatever_the_host(self, door: HttpServer, host: str) -> None:
+    def test_whatever_the_host(self, server: HttpServer, host: str) -> None:
         """
-        The token alone decides; a proxy may have changed the Host.
+        Only the token decides: a proxy may change the Host.
         """
-        assert ask(door, CHALLENGE, headers={"Host": host})[1] == ANSWER.encode()
+        assert ask(server, CHALLENGE, headers={"Host": host})[1] == ANSWER.encode()
 
-    def test_head_is_answered_without_a_body(self, door: HttpServer) -> None:
+    def test_head_is_answered_without_a_body(self, server: HttpServer) -> None:
         """
-        Monitors and `curl -I` look this way.
+        Monitors and `curl -I` send HEAD.
         """
-        response, body = ask(door, CHALLENGE, "HEAD")
+        response, body = ask(server, CHALLENGE, "HEAD")
 
         assert (response.status, response.getheader("Content-Length"), body) == (200, str(len(ANSWER)), b"")
 
@@ -152,73 +152,73 @@ class TestChallenge:
             "/metrics/jobs",
         ],
     )
-    def test_anything_else_is_not_found(self, door: HttpServer, path: str) -> None:
+    def test_anything_else_is_not_found(self, server: HttpServer, path: str) -> None:
         """
-        The door leads to three things.
+        Every other path is unknown.
         """
-        assert ask(door, path)[0].status == 404
+        assert ask(server, path)[0].status == 404
 
     @pytest.mark.parametrize("path", ["/healthz", "/metrics", "/metrics?name[]=up"])
     @pytest.mark.parametrize("disguise", ["/{}", "///{}", "http://x{}", "/.{}", "/x/..{}", "/%2e{}"])
     def test_pages_of_the_operator_are_answered_under_their_literal_path_only(
-        self, door: HttpServer, path: str, disguise: str
+        self, server: HttpServer, path: str, disguise: str
     ) -> None:
         """
         A proxy that forbids `/metrics` forbids every spelling that this server understands.
         """
-        assert ask(door, path)[0].status == 200
-        assert ask(door, disguise.format(path))[0].status == 404
+        assert ask(server, path)[0].status == 200
+        assert ask(server, disguise.format(path))[0].status == 404
 
     @pytest.mark.parametrize("path", ["/%6Detrics", "/metric%73", "/healthz%20", "/metrics%3F"])
-    def test_encoded_spellings_are_not_found_either(self, door: HttpServer, path: str) -> None:
+    def test_encoded_spellings_are_not_found_either(self, server: HttpServer, path: str) -> None:
         """
-        Percent-encoding is one more way to write the same path.
+        Percent-encoding is another spelling of the same path.
         """
-        assert ask(door, path)[0].status == 404
+        assert ask(server, path)[0].status == 404
 
-    def test_a_challenge_may_be_requested_in_absolute_form(self, door: HttpServer) -> None:
+    def test_a_challenge_may_be_requested_in_absolute_form(self, server: HttpServer) -> None:
         """
         Servers accept the absolute form of a target (RFC 9112, section 3.2.2), and proxies send it.
         """
-        assert ask(door, f"http://shop.example.org{CHALLENGE}")[1] == ANSWER.encode()
+        assert ask(server, f"http://shop.example.org{CHALLENGE}")[1] == ANSWER.encode()
 
     @pytest.mark.parametrize("text", ["..%2f..%2fetc%2fpasswd", "a" * 101, "a%20b", "%ff", "a.b", "{token}"])
     def test_what_is_no_token_is_not_looked_up(self, text: str) -> None:
         """
-        Behind the door are Redis and the disk.
+        An invalid token reaches neither Redis nor the disk.
         """
         looked_up: list[str] = []
-        with opened(answer=looked_up.append) as door:
-            response, _ = ask(door, f"/.well-known/acme-challenge/{text}")
+        with opened(answer=looked_up.append) as server:
+            response, _ = ask(server, f"/.well-known/acme-challenge/{text}")
 
         assert (response.status, looked_up) == (404, [])
 
     @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"])
-    def test_other_methods_are_refused(self, door: HttpServer, method: str) -> None:
+    def test_other_methods_are_refused(self, server: HttpServer, method: str) -> None:
         """
-        Nothing can be changed through this port.
+        Only GET and HEAD are allowed.
         """
-        response, _ = ask(door, CHALLENGE, method)
+        response, _ = ask(server, CHALLENGE, method)
 
         assert (response.status, response.getheader("Allow")) == (405, "GET, HEAD")
 
-    def test_while_redis_is_away_the_ca_is_told_to_ask_again(self) -> None:
+    def test_without_redis_the_status_is_503(self) -> None:
         """
-        A 404 would say that the answer does not exist, and a trace would say too much.
+        The answer is 503 without details: 404 would mean that there is no response.
         """
 
         def away(token: str) -> str | None:
             raise ConnectionError("redis://user:secret@redis is away")
 
-        with opened(answer=away) as door:
-            response, body = ask(door, CHALLENGE)
+        with opened(answer=away) as server:
+            response, body = ask(server, CHALLENGE)
 
         assert response.status == 503
         assert b"secret" not in body
 
-    def test_an_outage_is_said_once(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_an_outage_is_logged_once(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        Whoever floods the port must not flood the log; the next outage is news again.
+        An outage is logged once, and so is the next one.
         """
         away = [True]
 
@@ -227,10 +227,13 @@ class TestChallenge:
                 raise ConnectionError("Redis is away")
             return answer(token)
 
-        with opened(answer=sometimes, explain=explain) as door, caplog.at_level("WARNING", "certworker.http"):
+        with (
+            opened(answer=sometimes, explain=explain) as server,
+            caplog.at_level("WARNING", "certworker.http"),
+        ):
             statuses = []
             for away[0] in (True, True, False, True):
-                statuses.append(ask(door, CHALLENGE)[0].status)
+                statuses.append(ask(server, CHALLENGE)[0].status)
 
         assert statuses == [503, 503, 200, 503]
         failure = RedisUnreachable(address="redis:6379", reason="Redis is away")
@@ -249,12 +252,12 @@ class TestChallenge:
         ],
     )
     def test_every_answer_forbids_caching_and_sniffing(
-        self, door: HttpServer, request_text: str, status: int
+        self, server: HttpServer, request_text: str, status: int
     ) -> None:
         """
-        Also the answers to requests that the server refuses before it reads what they are for.
+        Answers to malformed requests have the same headers.
         """
-        with socket.create_connection(("127.0.0.1", door.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
             client.sendall(request_text.encode())
             response = HTTPResponse(client)
             response.begin()
@@ -263,48 +266,48 @@ class TestChallenge:
         assert response.getheader("Cache-Control") == "no-store"
         assert response.getheader("X-Content-Type-Options") == "nosniff"
 
-    def test_the_server_does_not_say_what_it_is(self, door: HttpServer) -> None:
+    def test_the_server_does_not_reveal_its_software(self, server: HttpServer) -> None:
         """
-        Scanners of the Internet look for versions.
+        No header reveals the software or its version.
         """
-        assert ask(door, CHALLENGE)[0].getheader("Server") is None
+        assert ask(server, CHALLENGE)[0].getheader("Server") is None
 
 
 class TestHealth:
     """
-    What the container's health check asks.
+    Tests of the container's health check.
     """
 
-    def test_a_well_worker(self, door: HttpServer) -> None:
+    def test_a_well_worker(self, server: HttpServer) -> None:
         """
-        Docker starts what depends on it.
+        A healthy worker is reported with 200.
         """
-        response, body = ask(door, "/healthz")
+        response, body = ask(server, "/healthz")
 
         assert response.status == 200
-        assert json.loads(body) == well()
+        assert json.loads(body) == healthy_parts()
 
     def test_an_unwell_worker_with_its_parts(self) -> None:
         """
-        "unhealthy" alone sends people searching.
+        An unhealthy worker is reported with 503 and the state of each part.
         """
         parts = {"healthy": False, "redis": True, "scheduler": True, "stalled": ["maintenance"]}
-        with opened(healthy=lambda: parts) as door:
-            response, body = ask(door, "/healthz")
+        with opened(healthy=lambda: parts) as server:
+            response, body = ask(server, "/healthz")
 
         assert response.status == 503
         assert json.loads(body) == parts
 
     def test_a_check_that_fails_is_not_well(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The reason is in the log, with its traceback, and once.
+        A health check that raises is unhealthy, and its traceback is logged once.
         """
 
         def broken() -> Mapping[str, object]:
             raise ValueError("odd")
 
-        with opened(healthy=broken) as door:
-            statuses = [ask(door, path)[0].status for path in ("/healthz", "/healthz", CHALLENGE)]
+        with opened(healthy=broken) as server:
+            statuses = [ask(server, path)[0].status for path in ("/healthz", "/healthz", CHALLENGE)]
 
         assert statuses == [503, 503, 200]
         (line,) = caplog.records
@@ -314,14 +317,14 @@ class TestHealth:
 
 class TestMetrics:
     """
-    What Prometheus asks.
+    Tests of the metrics.
     """
 
-    def test_its_text_format(self, door: HttpServer) -> None:
+    def test_its_text_format(self, server: HttpServer) -> None:
         """
-        Prometheus 3 refuses a scrape without its content type.
+        The content type is that of Prometheus' text format, which Prometheus 3 requires.
         """
-        response, body = ask(door, "/metrics")
+        response, body = ask(server, "/metrics")
 
         assert body == b"jobs_total 1\n"
         assert re.match(r"text/plain; version=0\.0\.4", response.getheader("Content-Type") or "")
@@ -329,51 +332,53 @@ class TestMetrics:
 
 class TestAddress:
     """
-    Where it listens.
+    Tests of the address that the server listens on.
     """
 
     @pytest.mark.parametrize(("listening", "asking"), [("::1", "::1"), ("::", "::1"), ("::", "127.0.0.1")])
     def test_ipv6_takes_ipv4_too_where_it_is_open(self, listening: str, asking: str) -> None:
         """
-        `[::]:8080` means everybody; half of them would be a riddle.
+        `[::]:8080` accepts IPv4 and IPv6.
         """
-        with opened(listening) as door:
-            assert ask(door, CHALLENGE, host=asking)[0].status == 200
+        with opened(listening) as server:
+            assert ask(server, CHALLENGE, host=asking)[0].status == 200
 
-    def test_a_taken_port_is_named(self, door: HttpServer) -> None:
+    def test_a_taken_port_is_named(self, server: HttpServer) -> None:
         """
-        The first thing that goes wrong on a new host.
+        The failure names the address whose port is in use.
         """
         second = HttpServer(
-            HttpAddress("127.0.0.1", door.port), answer=answer, healthy=well, metrics=lambda: b""
+            HttpAddress("127.0.0.1", server.port), answer=answer, healthy=healthy_parts, metrics=lambda: b""
         )
 
         with pytest.raises(AddressNotUsable) as caught:
             second.start()
 
-        assert f"127.0.0.1:{door.port}" in caught.value.message
+        assert f"127.0.0.1:{server.port}" in caught.value.message
         assert "another program" in caught.value.message
 
     def test_an_address_of_another_machine_is_named(self) -> None:
         """
-        The public address of a cloud host is often not its own.
+        The public address of a cloud host often does not belong to its interface.
         """
-        elsewhere = HttpServer(HttpAddress("192.0.2.1", 0), answer=answer, healthy=well, metrics=lambda: b"")
+        elsewhere = HttpServer(
+            HttpAddress("192.0.2.1", 0), answer=answer, healthy=healthy_parts, metrics=lambda: b""
+        )
 
         with pytest.raises(AddressNotUsable, match=r"192\.0\.2\.1:0"):
             elsewhere.start()
 
-    def test_a_closed_door_can_be_opened_again_at_once(self, door: HttpServer) -> None:
+    def test_a_stopped_server_can_start_again_at_once(self, server: HttpServer) -> None:
         """
-        The kernel keeps the port of a connection that we ended for a minute; a restarted worker cannot wait.
+        A restarted worker does not wait until the kernel releases the port.
         """
-        with socket.create_connection(("127.0.0.1", door.port), timeout=10) as visitor:
-            visitor.sendall(f"GET {CHALLENGE} HTTP/1.1\r\nHost: a.org\r\n\r\n".encode())
-            visitor.recv(1000)
-            port = door.port
-            door.stop()
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
+            client.sendall(f"GET {CHALLENGE} HTTP/1.1\r\nHost: a.org\r\n\r\n".encode())
+            client.recv(1000)
+            port = server.port
+            server.stop()
             again = HttpServer(
-                HttpAddress("127.0.0.1", port), answer=answer, healthy=well, metrics=lambda: b""
+                HttpAddress("127.0.0.1", port), answer=answer, healthy=healthy_parts, metrics=lambda: b""
             )
             again.start()
 
@@ -385,33 +390,33 @@ class TestAddress:
 
 class TestFlood:
     """
-    Port 80 is open to everybody.
+    Tests of attacks: the port is open to the Internet.
     """
 
-    def test_silent_connections_keep_nobody_out(self, door: HttpServer) -> None:
+    def test_silent_connections_block_no_request(self, server: HttpServer) -> None:
         """
-        Half-open requests are the cheapest attack; a CA has to get its answer all the same.
+        A CA gets its response while many connections send nothing.
         """
         with ExitStack() as stack:
             for _ in range(CONNECTIONS - 100):
-                silent = stack.enter_context(socket.create_connection(("127.0.0.1", door.port)))
+                silent = stack.enter_context(socket.create_connection(("127.0.0.1", server.port)))
                 silent.sendall(b"GET /.well-known/acme-challenge/")
 
-            assert ask(door, CHALLENGE)[1] == ANSWER.encode()
+            assert ask(server, CHALLENGE)[1] == ANSWER.encode()
 
-    def test_long_headers_are_refused(self, door: HttpServer) -> None:
+    def test_long_headers_are_refused(self, server: HttpServer) -> None:
         """
-        Nobody needs them here.
+        A request with long headers is refused.
         """
-        response, _ = ask(door, CHALLENGE, headers={"X-Long": "x" * LONGEST_HEADER})
+        response, _ = ask(server, CHALLENGE, headers={"X-Long": "x" * LONGEST_HEADER})
 
         assert response.status == 431
 
-    def test_long_bodies_are_refused(self, door: HttpServer) -> None:
+    def test_long_bodies_are_refused(self, server: HttpServer) -> None:
         """
-        Nobody has to send one here.
+        A request with a long body is refused.
         """
-        response, _ = ask(door, CHALLENGE, "POST", body=b"x" * (LONGEST_BODY + 1))
+        response, _ = ask(server, CHALLENGE, "POST", body=b"x" * (LONGEST_BODY + 1))
 
         assert response.status == 413
 
@@ -425,13 +430,15 @@ class TestFlood:
             b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nzzz",
         ],
     )
-    def test_rubbish_does_not_close_the_door(self, door: HttpServer, request_bytes: bytes) -> None:
+    def test_malformed_requests_do_not_stop_the_server(
+        self, server: HttpServer, request_bytes: bytes
+    ) -> None:
         """
-        Scanners send it every minute.
+        The server answers after malformed requests.
         """
-        with socket.create_connection(("127.0.0.1", door.port), timeout=10) as scanner:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=10) as scanner:
             scanner.sendall(request_bytes)
             scanner.shutdown(socket.SHUT_WR)
             scanner.recv(1000)
 
-        assert ask(door, CHALLENGE)[1] == ANSWER.encode()
+        assert ask(server, CHALLENGE)[1] == ANSWER.encode()

@@ -12,7 +12,7 @@ import pytest
 
 from certworker.app import App
 from certworker.certificates import Certificate
-from certworker.challenges.solver import present
+from certworker.challenges.challenge import present
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.ca import CaUnreachable
 from tests.interop.authorities import ForeignAuthority

@@ -101,7 +101,7 @@ class TestIssue:
             issue(app, domains=[" a.localhost", "b.localhost", "c.localhost ", "ｄ.localhost"])
 
         assert [
-            ("a.localhost", "spaces around the name were dropped"),
+            ("a.localhost", "spaces around the name were removed"),
             ("d.localhost", "some characters were replaced by their plain forms"),
         ] == [(line.__dict__["domain"], line.getMessage()) for line in caplog.records]
 

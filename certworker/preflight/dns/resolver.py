@@ -12,14 +12,15 @@ An alias that leads to another domain is followed from the first step again.
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 from certworker.domains import is_address, registered_domain
-from certworker.preflight.addresses import is_public, of_the_loopback, resolve_system
+from certworker.domains.address import Address, is_loopback_name, is_public
 from certworker.preflight.dns.query import MAX_ALIASES, SILENT, DnsAnswer, DnsQuestion, query_servers
 from certworker.preflight.dns.records import DnsRecords, ServerView, in_ca_order
 from certworker.preflight.dns.udp import Server
@@ -88,7 +89,7 @@ class Resolver:
         if is_address(name):
             # DNS knows nothing of it, and CAA records do not apply (RFC 8738, section 6).
             return DnsRecords(name, registered=name, system=ServerView("the address itself", (name,)))
-        if of_the_loopback(name) or not self._servers:
+        if is_loopback_name(name) or not self._servers:
             addresses = tuple(str(address) for address in resolve_system(name))
             return DnsRecords(name, system=ServerView(THIS_MACHINE, in_ca_order(addresses)))
         return self._walk(name, MAX_ALIASES, time.monotonic() + TIMEOUT_SECONDS)
@@ -223,6 +224,19 @@ class Resolver:
             and not heard[replace(each, unchecked=True)].error
             for each in questions
         )
+
+
+def resolve_system(host: str) -> Sequence[Address]:
+    """
+    Return the addresses of *host* from this machine's own resolver; none if it does not know the name.
+    """
+    if is_loopback_name(host):
+        return [IPv4Address("127.0.0.1")]
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return []
+    return list(dict.fromkeys(ip_address(str(address[0])) for *_, address in found))
 
 
 def system_name_servers(file: Path = Path("/etc/resolv.conf")) -> tuple[Server, ...]:

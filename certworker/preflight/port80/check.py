@@ -18,11 +18,12 @@ from functools import partial
 from ipaddress import ip_address
 
 from certworker.challenges.challenge import CHALLENGE_PATH, Http01Challenge
+from certworker.domains.address import Address, is_loopback_name, is_public
 from certworker.errors import CertworkerError
 from certworker.errors.dns import Ipv6Unreachable, Ipv6Untested, MixedAddresses
 from certworker.errors.http import BehindCloudflare, HttpHairpin, HttpSluggish
-from certworker.preflight.addresses import Address, is_public, of_the_loopback, resolve_system
 from certworker.preflight.dns.records import DnsRecords
+from certworker.preflight.dns.resolver import resolve_system
 from certworker.preflight.port80.diagnosis import APPWRITE, TRAEFIK, HopResult, diagnosis, is_certain
 from certworker.preflight.port80.fingerprint import CLOUDFLARE, intermediary
 from certworker.preflight.port80.http_get import FetchError
@@ -125,7 +126,7 @@ def probe_for(settings: Settings, name: str) -> Probe:
     """
     embedded = settings.authority.directory_url is None
     port = settings.http01_port
-    if embedded and settings.http_address and of_the_loopback(name):
+    if embedded and settings.http_address and is_loopback_name(name):
         # The embedded CA knows that nobody forwards port 80 of the loopback interface to us.
         port = settings.http_address.port
     return Probe(port, public_only=not settings.authority.private_names, resolve=resolve_system)
@@ -147,7 +148,7 @@ def answers(answer: Http01Challenge, settings: Settings, look_up: Callable[[str]
 
 def _addresses(settings: Settings, name: str, records: DnsRecords) -> list[Address]:
     found = [ip_address(address) for address in records.addresses]
-    if not found and settings.authority.private_names and of_the_loopback(name):
+    if not found and settings.authority.private_names and is_loopback_name(name):
         found = list(resolve_system(name))
     chosen: list[Address] = []
     for version in (6, 4):  # as a CA tries them

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from certworker.domains.address import is_public
 from certworker.errors import CertworkerError
 from certworker.errors.acme import TlsProblem
 from certworker.errors.dns import Ipv6Unreachable
@@ -28,7 +29,6 @@ from certworker.errors.http import (
     NotRouted,
     NotShared,
 )
-from certworker.preflight.addresses import is_public
 from certworker.preflight.port80.fingerprint import describe_response, identify_responder
 from certworker.preflight.port80.http_get import FetchError
 from certworker.preflight.port80.probe import Fetch

@@ -15,7 +15,7 @@ from http.client import HTTPException, HTTPResponse, RemoteDisconnected
 from urllib.parse import quote, urlsplit
 
 from certworker.deadline import Deadline, Place
-from certworker.preflight.addresses import Address
+from certworker.domains.address import Address
 
 #: A key authorization is shorter, and Boulder takes no longer answer.
 MAX_BODY = 127

@@ -15,9 +15,9 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from certworker.deadline import Deadline
+from certworker.domains.address import Address, is_public
 from certworker.domains.suffixes import refuse_private
 from certworker.errors import CertworkerError
-from certworker.preflight.addresses import Address, is_public
 from certworker.preflight.port80.http_get import MAX_BODY, FetchError, FetchFailed, Reply, http_get
 
 #: As Boulder has them: what it waits for, follows and accepts.

@@ -1,17 +1,19 @@
 """
-The walk through DNS, in a small DNS of our own.
+Tests of the resolver.
 """
 
 from __future__ import annotations
 
 import time
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
+from certworker.domains.address import is_loopback_name
 from certworker.preflight.dns.query import SILENT
 from certworker.preflight.dns.records import Caa
-from certworker.preflight.dns.resolver import LAME, Resolver, system_name_servers
+from certworker.preflight.dns.resolver import LAME, Resolver, resolve_system, system_name_servers
 from tests.servers.zones import World
 
 #: Public, as the addresses of documentation (RFC 5737) are not; nobody connects to them.
@@ -308,3 +310,20 @@ class TestOwnServers:
 
         assert () == system_name_servers(tmp_path / "resolv.conf")
         assert () == system_name_servers(Path("/dev/zero"))
+
+
+class TestAddressesOf:
+    def test_localhost_is_this_machine(self) -> None:
+        """
+        Few resolvers know the names under it.
+        """
+        assert is_loopback_name("shop.localhost")
+        assert not is_loopback_name("localhost.example.org")
+        assert [IPv4Address("127.0.0.1")] == resolve_system("shop.localhost")
+
+    @pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 300, "\udcff"])
+    def test_an_unknown_name_has_none(self, host: str) -> None:
+        """
+        It is no reason to crash.
+        """
+        assert [] == resolve_system(host)

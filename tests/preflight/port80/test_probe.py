@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from certworker.preflight.addresses import Address
+from certworker.domains.address import Address
 from certworker.preflight.port80.http_get import FetchError
 from certworker.preflight.port80.probe import Fetch, Probe
 from tests.servers.ports import free_port
