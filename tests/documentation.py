@@ -87,7 +87,7 @@ def pauses_of(retry: Retry) -> str:
     if retry is Retry.NEVER:
         return "not planned: send a correct request"
     if retry is Retry.UNTIL:
-        return "at the moment that it names, within a day"
+        return "at the time in the message, within a day"
     if retry is Retry.CONFIG:
         return "daily, and at a start with other settings"
     words: list[str] = []

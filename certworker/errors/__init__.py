@@ -1,9 +1,9 @@
 """
-Every failure certworker knows: what happened, what to change, and when it tries again.
+All failures of certworker: what happened, what to change, and when certworker tries again.
 
-One module per family of codes::
+One module per family of codes, in import order (★ to read first)::
 
-    failure  CertworkerError, Retry, Severity, catalogue()
+    failure  ★ CertworkerError, Retry, Severity, catalogue()
     config   config.*
     name     name.*
     payload  payload.*
@@ -19,7 +19,7 @@ One module per family of codes::
     worker   queue.* worker.* lock.* state.* renew.* notice.*
     proxy    proxy.*
     reload   reload.* label.*
-    pages    the page of each code
+    pages    the documentation page of each code
 """
 
 from certworker.errors.failure import (

@@ -1,5 +1,5 @@
 """
-The account at the CA. Codes: acct.*.
+Failures of the ACME account. Codes: acct.*.
 """
 
 from __future__ import annotations
@@ -9,18 +9,18 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class AccountGone(CertworkerError):
     code = "acct.gone"
-    message_template = "{authority} does not know our account."
-    remedy_template = "certworker registers it again with the same key by itself; nothing to do."
+    message_template = "{authority} does not know the account of this account key."
+    remedy_template = "No action is needed; certworker registers the account again with the same key."
     retry = Retry.SOON
     severity = Severity.WARNING
 
 
 class AccountDeactivated(CertworkerError):
     code = "acct.deactivated"
-    message_template = "Our account at {authority} has been deactivated."
+    message_template = "The account at {authority} is deactivated."
     remedy_template = (
-        "certworker makes a new one by itself. If a CAA record names the old account (accounturi), put the "
-        "new one there."
+        "No action is needed; certworker registers a new account. If a CAA record has accounturi, set it to "
+        "the new account: certworker account show"
     )
     retry = Retry.SOON
     severity = Severity.WARNING
@@ -28,10 +28,10 @@ class AccountDeactivated(CertworkerError):
 
 class TooManyAccounts(CertworkerError):
     code = "acct.too_many"
-    message_template = "{authority} makes no more accounts for this address for a while: {detail}"
+    message_template = "{authority} limits the new accounts of this IP address: {detail}"
     remedy_template = (
-        "The account key is lost at each start, it seems: mount a volume at CERTWORKER_STATE_DIR, then run: "
-        "docker compose up -d"
+        "Mount a volume at CERTWORKER_STATE_DIR so that the account key survives restarts, then run: docker "
+        "compose up -d"
     )
     retry = Retry.UNTIL
     other_ca_may_issue = True
@@ -63,10 +63,10 @@ class ContactRequired(CertworkerError):
 
 class ExternalAccountRequired(CertworkerError):
     code = "acct.eab"
-    message_template = "{authority} takes only accounts that are bound to one on its web site: {detail}."
+    message_template = "{authority} requires an external account binding: {detail}"
     remedy_template = (
-        "Set CERTWORKER_EAB_KID and CERTWORKER_EAB_HMAC_KEY (or CERTWORKER_EAB_HMAC_KEY_FILE) to what is "
-        "shown there, then run: docker compose up -d"
+        "Set CERTWORKER_EAB_KID and CERTWORKER_EAB_HMAC_KEY (or CERTWORKER_EAB_HMAC_KEY_FILE) to the values "
+        "of the CA, then run: docker compose up -d"
     )
     retry = Retry.CONFIG
     other_ca_may_issue = True
@@ -74,16 +74,18 @@ class ExternalAccountRequired(CertworkerError):
 
 class AccountKeyUnreadable(CertworkerError):
     code = "acct.key_unreadable"
-    message_template = "The account key {path} cannot be used: {reason}."
-    remedy_template = "Restore it from a backup; or have a new account made: mv {path} {path}.damaged"
+    message_template = "Cannot read the account key {path} ({reason})."
+    remedy_template = (
+        "Restore the file from a backup, or move it away to get a new account: mv {path} {path}.damaged"
+    )
     retry = Retry.CONFIG
     severity = Severity.FATAL
 
 
 class AccountBlocked(CertworkerError):
     code = "acct.blocked"
-    message_template = "{authority} has blocked our account: {detail}"
-    remedy_template = "Ask the CA why; until then set CERTWORKER_AUTHORITY to another one."
+    message_template = "{authority} has blocked the account: {detail}"
+    remedy_template = "Ask the CA for the reason, and set CERTWORKER_AUTHORITY to another CA until then."
     retry = Retry.CONFIG
     severity = Severity.FATAL
     other_ca_may_issue = True
@@ -91,8 +93,9 @@ class AccountBlocked(CertworkerError):
 
 class KeyChangeRefused(CertworkerError):
     code = "acct.no_key_change"
-    message_template = "{authority} does not change the keys of accounts: {detail}"
+    message_template = "{authority} does not change account keys: {detail}"
     remedy_template = (
-        "The account keeps its key. For an account with another key, run: certworker account deactivate"
+        "The account keeps its key. To register an account with another key, run: certworker account "
+        "deactivate"
     )
     retry = Retry.CONFIG

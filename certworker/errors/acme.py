@@ -1,5 +1,5 @@
 """
-What the CA refuses in an order. Codes: acme.*.
+Failures of ACME orders. Codes: acme.*.
 """
 
 from __future__ import annotations
@@ -9,9 +9,10 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class BadNonce(CertworkerError):
     code = "acme.bad_nonce"
-    message_template = "{authority} refused our nonces again and again."
+    message_template = "{authority} rejected several fresh nonces in a row."
     remedy_template = (
-        "certworker asks again soon; if it stays so, several servers of the CA disagree: tell its operator."
+        "No action is needed; certworker retries soon. If this continues for a day, report it to the "
+        "operator of the CA."
     )
     retry = Retry.SOON
     severity = Severity.WARNING
@@ -20,74 +21,76 @@ class BadNonce(CertworkerError):
 
 class NoHttp01(CertworkerError):
     code = "acme.no_http01"
-    message_template = "{authority} does not offer the HTTP-01 challenge for {name}, only: {offered}."
-    remedy_template = "Set CERTWORKER_AUTHORITY to a CA that does, for example letsencrypt."
+    message_template = "{authority} does not offer the HTTP-01 challenge for {name} (offered: {offered})."
+    remedy_template = "Set CERTWORKER_AUTHORITY to a CA that offers HTTP-01, for example letsencrypt."
     retry = Retry.CONFIG
     other_ca_may_issue = True
 
 
 class OrderNotReady(CertworkerError):
     code = "acme.order_not_ready"
-    message_template = "{authority} says that the order is not ready yet: {detail}"
-    remedy_template = "certworker asks again soon; nothing to do."
+    message_template = "{authority} reports that the order is not ready: {detail}"
+    remedy_template = "No action is needed; certworker retries soon."
     retry = Retry.SOON
     severity = Severity.WARNING
 
 
 class OrderInvalid(CertworkerError):
     code = "acme.order_invalid"
-    message_template = "{authority} gave up the order for {name} and did not say why."
-    remedy_template = "certworker orders again by itself; nothing to do."
+    message_template = "{authority} set the order for {name} to invalid without a reason."
+    remedy_template = "No action is needed; certworker places a new order automatically."
     retry = Retry.CA
 
 
 class PendingTimeout(CertworkerError):
     code = "acme.pending_timeout"
-    message_template = "The order for {name} is still {status} at {authority} after {seconds} s."
-    remedy_template = "The CA is slow; certworker asks again soon. Nothing to do."
+    message_template = "The order for {name} is still {status} at {authority} after {seconds} seconds."
+    remedy_template = "No action is needed; certworker retries soon."
     retry = Retry.SOON
     severity = Severity.WARNING
 
 
 class BadCsr(CertworkerError):
     code = "acme.bad_csr"
-    message_template = "{authority} refuses the signing request: {detail}"
-    remedy_template = "Set CERTWORKER_KEY_TYPE=ec256, which every CA takes, then run: docker compose up -d"
+    message_template = "{authority} rejected the certificate signing request: {detail}"
+    remedy_template = "Set CERTWORKER_KEY_TYPE=ec256, which every CA accepts, then run: docker compose up -d"
     retry = Retry.CONFIG
     other_ca_may_issue = True
 
 
 class AuthorizationGone(CertworkerError):
     code = "acme.authorization_gone"
-    message_template = "{authority} no longer counts the domain as ours: {detail}"
-    remedy_template = "certworker orders again and is validated anew; nothing to do."
+    message_template = "{authority} no longer accepts an earlier validation of the name: {detail}"
+    remedy_template = (
+        "No action is needed; certworker places a new order, and the CA validates the name again."
+    )
     retry = Retry.SOON
     severity = Severity.WARNING
 
 
 class TlsProblem(CertworkerError):
     code = "acme.tls"
-    message_template = "The CA was sent on to HTTPS at {name} and failed there: {detail}"
+    message_template = "{name} redirects the CA to HTTPS, and the TLS handshake failed there: {detail}"
     remedy_template = (
-        "Let the server there speak TLS 1.2 or newer, or take /.well-known/acme-challenge/ out of the "
-        "redirection. Test: curl -kv https://{name}/"
+        "Enable TLS 1.2 or newer on that server, or exclude /.well-known/acme-challenge/ from the redirect. "
+        "Test: curl -kv https://{name}/"
     )
     retry = Retry.CA
 
 
 class AlreadyReplaced(CertworkerError):
     code = "acme.already_replaced"
-    message_template = "{authority} has seen this certificate replaced already."
-    remedy_template = "certworker orders once more, as for a new certificate; there is nothing to do."
+    message_template = "{authority} reports that this certificate is already replaced."
+    remedy_template = "No action is needed; certworker orders again without naming the replaced certificate."
     retry = Retry.SOON
     severity = Severity.WARNING
 
 
 class InvalidProfile(CertworkerError):
     code = "acme.invalid_profile"
-    message_template = "{authority} does not offer what CERTWORKER_PROFILE asks for: {detail}"
+    message_template = "{authority} does not offer the profile of CERTWORKER_PROFILE: {detail}"
     remedy_template = (
-        "Set CERTWORKER_PROFILE to a profile that it has, or leave it empty, then run: docker compose up -d"
+        "Set CERTWORKER_PROFILE to a profile of this CA, or leave it empty, then run: docker compose up -d"
     )
     retry = Retry.CONFIG
     other_ca_may_issue = True
@@ -103,27 +106,27 @@ class NotOffered(CertworkerError):
 
 class RevocationRefused(CertworkerError):
     code = "acme.not_revoked"
-    message_template = "{authority} refuses to revoke the certificate: {detail}"
+    message_template = "{authority} refused to revoke the certificate: {detail}"
     remedy_template = "The certificate is still valid. Ask the CA to revoke it by its serial number: {serial}"
     retry = Retry.CONFIG
 
 
 class Malformed(CertworkerError):
     code = "acme.malformed"
-    message_template = "{authority} could not read our request: {detail}"
+    message_template = "{authority} cannot read the request: {detail}"
     remedy_template = (
-        "certworker retries automatically. If the message comes back for days, report it as a fault of "
-        "certworker or of the CA."
+        "No action is needed; certworker retries automatically. If this continues for days, report it as a "
+        "bug of certworker or of the CA."
     )
-    #: Servers of a CA may read from replicas that do not have yet what another server has just made.
+    #: The servers of a CA may read from replicas that lag behind.
     retry = Retry.SOON
     other_ca_may_issue = True
 
 
 class ResourceNotFound(CertworkerError):
     code = "acme.not_found"
-    message_template = "{authority} does not find what it has just made: {detail}"
-    remedy_template = "certworker retries soon, with a new order if needed. No action is needed."
+    message_template = "{authority} does not find a resource that it has just created: {detail}"
+    remedy_template = "No action is needed; certworker retries soon, with a new order if necessary."
     retry = Retry.SOON
     severity = Severity.WARNING
     other_ca_may_issue = True
@@ -132,7 +135,7 @@ class ResourceNotFound(CertworkerError):
 class Conflict(CertworkerError):
     code = "acme.conflict"
     message_template = "{authority} is already processing this request: {detail}"
-    remedy_template = "certworker retries soon. No action is needed."
+    remedy_template = "No action is needed; certworker retries soon."
     retry = Retry.SOON
     severity = Severity.WARNING
 
@@ -140,14 +143,15 @@ class Conflict(CertworkerError):
 class BadCertificate(CertworkerError):
     code = "acme.bad_cert"
     message_template = "The certificate for {name} is not usable: {reason}."
-    remedy_template = (
-        "Nothing was installed and the old certificate serves on; certworker will ask the CA again."
-    )
+    remedy_template = "No action is needed; certworker does not store this certificate, and retries soon."
     retry = Retry.SOON
 
 
 class UnknownProblem(CertworkerError):
     code = "acme.unknown_problem"
-    message_template = "{authority} refuses ({type}): {detail}"
-    remedy_template = "certworker asks again by itself; if it stays so, ask the CA what it means."
+    message_template = "{authority} refused the request ({type}): {detail}"
+    remedy_template = (
+        "No action is needed; certworker retries automatically. If this continues for a day, ask the CA what "
+        "the problem means."
+    )
     retry = Retry.CA

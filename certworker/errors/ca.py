@@ -1,5 +1,5 @@
 """
-A CA that is away, or is none. Codes: ca.*, net.*.
+Failures to reach the CA. Codes: ca.*, net.*.
 """
 
 from __future__ import annotations
@@ -9,8 +9,10 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class ServerInternal(CertworkerError):
     code = "ca.server_internal"
-    message_template = "{authority} has an internal problem: {detail}"
-    remedy_template = "It is not your fault; certworker asks again soon. For Let's Encrypt see https://letsencrypt.status.io"
+    message_template = "{authority} has an internal error: {detail}"
+    remedy_template = (
+        "No action is needed; certworker retries soon. For Let's Encrypt see https://letsencrypt.status.io"
+    )
     retry = Retry.SOON
     severity = Severity.WARNING
     other_ca_may_issue = True
@@ -19,7 +21,9 @@ class ServerInternal(CertworkerError):
 class Maintenance(CertworkerError):
     code = "ca.maintenance"
     message_template = "{authority} is down for maintenance: {detail}"
-    remedy_template = "certworker asks again soon. For Let's Encrypt see https://letsencrypt.status.io"
+    remedy_template = (
+        "No action is needed; certworker retries soon. For Let's Encrypt see https://letsencrypt.status.io"
+    )
     retry = Retry.SOON
     severity = Severity.WARNING
     other_ca_may_issue = True
@@ -29,8 +33,9 @@ class CaUnreachable(CertworkerError):
     code = "ca.unreachable"
     message_template = "{host} did not answer: {reason}"
     remedy_template = (
-        "certworker asks again soon. If it stays so, let this container out to it (firewall, HTTPS_PROXY, "
-        "MTU of the Docker network). Test: curl -v https://{host}/"
+        "No action is needed; certworker retries soon. If this continues, allow connections from this "
+        "container to the CA (firewall, HTTPS_PROXY, MTU of the Docker network). Test: curl -v "
+        "https://{host}/"
     )
     retry = Retry.SOON
     severity = Severity.WARNING
@@ -39,16 +44,18 @@ class CaUnreachable(CertworkerError):
 
 class NotAcme(CertworkerError):
     code = "ca.not_json"
-    message_template = "{host} answered with something that is not ACME ({found})."
-    remedy_template = "Is a proxy or a captive portal in between? See what it says: curl -v https://{host}/"
+    message_template = "The answer of {host} is not ACME ({found})."
+    remedy_template = (
+        "Check whether a proxy or a captive portal answers instead of the CA: curl -v https://{host}/"
+    )
     retry = Retry.SOON
     other_ca_may_issue = True
 
 
 class SecondaryRpcFailed(CertworkerError):
     code = "ca.secondary_rpc"
-    message_template = "{authority} could not reach its own remote validators."
-    remedy_template = "It is not your fault; certworker asks again soon."
+    message_template = "{authority} cannot reach its own remote validation servers."
+    remedy_template = "No action is needed; certworker retries soon."
     retry = Retry.SOON
     severity = Severity.WARNING
     other_ca_may_issue = True
@@ -56,10 +63,10 @@ class SecondaryRpcFailed(CertworkerError):
 
 class TlsIntercepted(CertworkerError):
     code = "net.tls_intercept"
-    message_template = "The certificate of {host} cannot be verified: {reason}"
+    message_template = "The certificate of {host} does not verify: {reason}"
     remedy_template = (
-        "See that the clock is right (date) and that no proxy intercepts TLS. For a CA or a proxy with a "
-        "root of its own set CERTWORKER_CA_BUNDLE=/path/to/root.pem"
+        "Check the clock (date), and check that no proxy intercepts TLS. For a private CA or an intercepting "
+        "proxy, set CERTWORKER_CA_BUNDLE=/path/to/root.pem"
     )
     retry = Retry.SOON
     severity = Severity.FATAL

@@ -1,5 +1,5 @@
 """
-CAA records (RFC 8659). Codes: caa.*.
+Failures of CAA records (RFC 8659). Codes: caa.*.
 """
 
 from __future__ import annotations
@@ -9,35 +9,38 @@ from certworker.errors.failure import PreflightFailure, Severity, ValidationFail
 
 class CaaForbidden(ValidationFailure):
     code = "caa.forbidden"
-    message_template = "A CAA record forbids this CA to certify {name}: {detail}"
-    remedy_template = 'Allow the CA; for Let\'s Encrypt add the record: {name}. CAA 0 issue "letsencrypt.org"'
+    message_template = "The CAA records of {name} do not allow this CA: {detail}"
+    remedy_template = 'Add a CAA record for the CA; for Let\'s Encrypt: {name}. CAA 0 issue "letsencrypt.org"'
 
 
 class CaaLookupFailed(ValidationFailure):
     code = "caa.lookup_failed"
-    message_template = "The CA must refuse {name}, because the question for its CAA records failed: {detail}"
-    remedy_template = "Ask your DNS provider; see https://letsencrypt.org/docs/caa/. Test: dig CAA {name}"
+    message_template = "The query for the CAA records of {name} failed, so the CA must refuse: {detail}"
+    remedy_template = (
+        "Ask the DNS provider to answer CAA queries; see https://letsencrypt.org/docs/caa/. Test: dig CAA "
+        "{name}"
+    )
 
 
 class CaaNotListed(CaaForbidden):
     """
-    We know which record is missing.
+    A check knows which record is missing.
     """
 
-    message_template = "The CAA records of {owner} allow {allowed} only, not {authority} ({name})."
+    message_template = "The CAA records of {owner} allow only {allowed}, not {authority} ({name})."
     remedy_template = 'Add the record: {owner}. CAA 0 issue "{identity}"'
 
 
 class CaaDenyAll(PreflightFailure):
     code = "caa.deny_all"
-    message_template = 'A CAA record of {owner} forbids every CA to certify {name}: 0 issue ";".'
-    remedy_template = 'Replace it by the record: {owner}. CAA 0 issue "{identity}"'
+    message_template = 'The CAA record 0 issue ";" of {owner} forbids every CA to certify {name}.'
+    remedy_template = 'Replace it with the record: {owner}. CAA 0 issue "{identity}"'
 
 
 class CaaMethod(PreflightFailure):
     code = "caa.method"
     message_template = (
-        "The CAA record of {owner} allows {authority} to certify {name} only by {methods}, not by http-01."
+        "The CAA record of {owner} allows {authority} to validate {name} only by {methods}, not by http-01."
     )
     remedy_template = (
         'Change the record: {owner}. CAA 0 issue "{identity}; validationmethods={methods},http-01"'
@@ -47,7 +50,7 @@ class CaaMethod(PreflightFailure):
 class CaaAccount(PreflightFailure):
     code = "caa.account"
     message_template = (
-        "The CAA record of {owner} allows only the account {found} to certify {name}; ours is {ours}."
+        "The CAA record of {owner} allows only the account {found} to certify {name}, not {ours}."
     )
     remedy_template = 'Change the record: {owner}. CAA 0 issue "{identity}; accounturi={ours}"'
 
@@ -55,7 +58,7 @@ class CaaAccount(PreflightFailure):
 class CaaUnknownCritical(PreflightFailure):
     code = "caa.critical_unknown"
     message_template = (
-        "A CAA record of {owner} says that nobody may certify {name} without understanding it: {record}"
+        "A critical CAA record of {owner} has an unknown property, so no CA certifies {name}: {record}"
     )
     remedy_template = "Remove the record, or set its flag to 0: {owner}. CAA 0 {record}"
 
@@ -63,16 +66,16 @@ class CaaUnknownCritical(PreflightFailure):
 class CaaViaAlias(PreflightFailure):
     code = "caa.via_cname"
     message_template = (
-        "{name} is an alias of {owner}, whose CAA records count, and they do not allow {authority}: {detail}"
+        "{name} is an alias of {owner}, and the CAA records there do not allow {authority}: {detail}"
     )
     remedy_template = (
-        "Replace the alias by an A record, or have whoever runs {owner} add the record: "
-        '{owner}. CAA 0 issue "{identity}"'
+        "Replace the alias with an A record, or ask the operator of {owner} to add the record: {owner}. CAA "
+        '0 issue "{identity}"'
     )
 
 
 class CaaSyntax(PreflightFailure):
     code = "caa.syntax"
-    message_template = "A CAA record of {owner} cannot be understood, and allows nobody anything: {record}"
-    remedy_template = 'Write it as in: {owner}. CAA 0 issue "{identity}"'
+    message_template = "A CAA record of {owner} has a syntax error, and CAs treat it as a refusal: {record}"
+    remedy_template = 'Correct the record, for example: {owner}. CAA 0 issue "{identity}"'
     severity = Severity.WARNING

@@ -1,5 +1,5 @@
 """
-What every failure has: a code, a sentence, a remedy, a retry policy and a severity.
+The base of all failures: code, message, remedy, retry policy and severity.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, ClassVar, Self
 
-#: The files of the catalogue.
+#: The modules of the catalogue.
 MODULES = (
     "config",
     "name",
@@ -29,13 +29,13 @@ MODULES = (
     "reload",
 )
 
-#: Longer texts come from a CA or a job, and nobody reads the rest.
+#: Characters of a value in a message. Longer values come from a CA or a job.
 MAX_TEXT = 500
-#: A link is of use as a whole only; those that end a pause carry a signed list of names.
+#: Characters of a link. It is useful only as a whole, and one that ends a pause has a signed list of names.
 MAX_URL = 4_000
-#: A remedy can be the value of another failure. The longest one has such a link and two texts.
+#: Characters of a remedy as a value of another failure. The longest one has such a link and two values.
 LONGEST_REMEDY = MAX_URL + 800
-#: A whole sentence: message and remedy of a failure, with values of these lengths.
+#: Characters of message and remedy together, with values of these lengths.
 LONGEST_SENTENCE = 10_000
 
 _LONGEST = {"url": MAX_URL, "remedy": LONGEST_REMEDY}
@@ -43,28 +43,28 @@ _LONGEST = {"url": MAX_URL, "remedy": LONGEST_REMEDY}
 
 class Retry(Enum):
     """
-    When a failed request is tried again; :mod:`certworker.renewal.policy` has the pauses of each kind.
+    When certworker retries after a failure; :mod:`certworker.renewal.policy` has the pauses of each kind.
 
-    Only the request itself can be wrong for good. Whatever a CA answers, the next attempt is planned.
+    Only an invalid request is never retried. After every answer of a CA, the next attempt is planned.
     """
 
-    #: The request itself is wrong: its payload, or the syntax of a name. No attempt begins.
+    #: The request itself is invalid: its payload, or the syntax of a name. No attempt begins.
     NEVER = "never"
-    #: A person has to change something: a setting, a file, or something at the CA.
+    #: A person must change something: a setting, a file, or something at the CA.
     CONFIG = "config"
-    #: A check of certworker found the cause. Such a check uses no limit of the CA.
+    #: A check of certworker found the cause. It does not count against the limits of the CA.
     PREFLIGHT = "preflight"
-    #: The CA refused after a validation. It counts failed validations.
+    #: The CA refused after a validation, and counts failed validations.
     CA = "ca"
-    #: The failure names the moment of the next attempt.
+    #: The failure has the time of the next attempt.
     UNTIL = "until"
-    #: The fault passes without any change.
+    #: The fault usually ends without any change.
     SOON = "soon"
 
 
 class Severity(Enum):
     """
-    How loudly a failure is told.
+    How severe a failure is.
     """
 
     WARNING = "warning"
@@ -75,9 +75,9 @@ class Severity(Enum):
 
 def printable(text: object, longest: int = MAX_TEXT) -> str:
     """
-    *text* on one line, without control characters, at most *longest* characters long.
+    Return *text* on one line, without control characters, at most *longest* characters long.
 
-    Whatever a job or a CA wrote goes through here before a person or a terminal sees it.
+    Every text of a job or a CA passes through this function before a person or a terminal sees it.
     """
     begin = str(text)[: longest + 1]
     shown = begin if begin.isprintable() else "".join(map(_visible, begin))
@@ -90,25 +90,25 @@ def _visible(character: str) -> str:
 
 class CertworkerError(Exception):
     """
-    A failure an operator can act upon.
+    A failure that an operator can act upon.
 
-    A subclass states `code`, `retry`, `severity` and two templates, `says` and `cure`; the values
-    that fill them are given by keyword when it is raised, and are made printable here.
+    A subclass has `code`, `retry`, `severity`, `message_template` and `remedy_template`. The raiser passes
+    the values of the templates as keywords, and this class makes them printable.
 
     Attributes:
-        message: What is wrong, in one sentence.
-        remedy: What to change; it ends with the exact thing to type or to set.
+        message: What happened, in one sentence.
+        remedy: What to change, in the imperative; it ends with the command to run or the value to set.
         until: When the CA allows the next attempt, for :attr:`Retry.UNTIL`.
-        problem: The CA's own words (RFC 7807: type, detail, status), where it said some.
+        problem: The problem document of the CA (RFC 7807: type, detail, status), if there is one.
     """
 
     code: ClassVar[str]
     message_template: ClassVar[str]
     remedy_template: ClassVar[str]
-    #: Each class states it, or inherits it from its family. The instance may differ from its class.
+    #: Each class sets or inherits it. An instance may differ from its class.
     retry: Retry
     severity: ClassVar[Severity] = Severity.ERROR
-    #: Whether another CA may well say yes: an outage of this one, or a policy of its own.
+    #: Whether another CA may issue: the cause is an outage or a policy of this CA.
     other_ca_may_issue: ClassVar[bool] = False
 
     def __init__(
@@ -123,7 +123,7 @@ class CertworkerError(Exception):
 
     def from_preflight(self) -> Self:
         """
-        The same failure, found by a check of our own: the CA was not asked, and counts nothing.
+        Return this failure as found by a check: the CA was not asked, so its limits do not count.
         """
         if self.retry is Retry.CA:
             self.retry = Retry.PREFLIGHT
@@ -144,7 +144,7 @@ class CertworkerError(Exception):
         self.remedy = own + finding.remedy
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # An exception is copied and pickled by its arguments, which are given by keyword here.
+        # Exceptions are copied and pickled by their positional arguments, but these are keywords.
         return Exception.__new__, (type(self), self.message), self.__dict__
 
     def __str__(self) -> str:
@@ -152,19 +152,19 @@ class CertworkerError(Exception):
 
     def as_json(self) -> dict[str, Any]:
         """
-        The failure for a log line, a job's result or the ledger.
+        Return the failure for a log line, the result of a job or the state in Redis.
         """
-        told: dict[str, Any] = {"code": self.code, "message": self.message, "remedy": self.remedy}
+        fields: dict[str, Any] = {"code": self.code, "message": self.message, "remedy": self.remedy}
         if self.problem:
-            told["problem"] = self.problem
-        return told
+            fields["problem"] = self.problem
+        return fields
 
 
 def _complete(text: str) -> str:
     """
-    Return *text* with a full stop where its end, the words of a CA perhaps, has none: a remedy follows it.
+    Return *text* with a full stop if it has no final punctuation. A remedy follows it.
     """
-    # After a link a full stop would be taken for a part of it.
+    # A full stop after a link would become part of the link.
     words = text.split()
     complete = text.endswith((".", "!", "?", "…")) or (words and "://" in words[-1])
     return text if complete else f"{text}."
@@ -172,7 +172,7 @@ def _complete(text: str) -> str:
 
 class ValidationFailure(CertworkerError):
     """
-    The answer was looked for and not found.
+    The CA cannot validate the name. A check or the CA itself finds the failure.
     """
 
     retry = Retry.CA
@@ -180,7 +180,7 @@ class ValidationFailure(CertworkerError):
 
 class PreflightFailure(ValidationFailure):
     """
-    Only a check of certworker can recognize this cause. The CA is not asked and counts nothing.
+    Only a check of certworker recognizes this cause. The CA is not asked.
     """
 
     retry = Retry.PREFLIGHT
@@ -188,10 +188,10 @@ class PreflightFailure(ValidationFailure):
 
 class Interrupted(Exception):
     """
-    Work was ended from outside, wherever it was, and nobody on its way handles that.
+    Something outside interrupted the work. Only the owner of the work handles this exception.
 
     Attributes:
-        failure: Why.
+        failure: Why the work was interrupted.
     """
 
     failure: CertworkerError
@@ -199,16 +199,16 @@ class Interrupted(Exception):
 
 def catalogue() -> list[type[CertworkerError]]:
     """
-    Return each failure class that has a code, sorted by code. The documentation is generated from it.
+    Return all failure classes with a code, sorted by code.
     """
-    for room in MODULES:
-        importlib.import_module(f"certworker.errors.{room}")
+    for module in MODULES:
+        importlib.import_module(f"certworker.errors.{module}")
     return sorted(
-        (kind for kind in _descendants(CertworkerError) if "code" in vars(kind)), key=lambda kind: kind.code
+        (cls for cls in _subclasses(CertworkerError) if "code" in vars(cls)), key=lambda cls: cls.code
     )
 
 
-def _descendants(kind: type[CertworkerError]) -> Iterator[type[CertworkerError]]:
-    for child in kind.__subclasses__():
+def _subclasses(parent: type[CertworkerError]) -> Iterator[type[CertworkerError]]:
+    for child in parent.__subclasses__():
         yield child
-        yield from _descendants(child)
+        yield from _subclasses(child)

@@ -1,5 +1,5 @@
 """
-The volumes and the clock of this machine. Codes: fs.*, clock.*.
+Failures of the volumes and the clock of this machine. Codes: fs.*, clock.*.
 """
 
 from __future__ import annotations
@@ -9,12 +9,10 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class VolumeReadOnly(CertworkerError):
     code = "fs.readonly"
-    message_template = (
-        "Cannot read or write {path} ({reason}, running as uid {uid}; {directory} belongs to {owner})."
-    )
+    message_template = "Cannot read or write {path} as uid {uid} ({reason}); {directory} belongs to {owner}."
     remedy_template = (
-        "See that docker-compose.yml mounts the volume without :ro, or give it to the worker: "
-        "docker compose run --rm --no-deps -u 0 --cap-add CHOWN --cap-add DAC_OVERRIDE --entrypoint chown "
+        "Mount the volume without :ro in docker-compose.yml, or give it to the worker: docker compose run "
+        "--rm --no-deps -u 0 --cap-add CHOWN --cap-add DAC_OVERRIDE --entrypoint chown "
         "appwrite-worker-certificates -R {uid} {directory}"
     )
     retry = Retry.CONFIG
@@ -23,8 +21,8 @@ class VolumeReadOnly(CertworkerError):
 
 class VolumeFull(CertworkerError):
     code = "fs.full"
-    message_template = "The disk of {path} is full ({reason}); nothing was changed."
-    remedy_template = "Free some space, for example with: docker system prune"
+    message_template = "The disk of {path} is full ({reason})."
+    remedy_template = "Free disk space, for example: docker system prune"
     retry = Retry.PREFLIGHT
     severity = Severity.FATAL
 
@@ -32,81 +30,81 @@ class VolumeFull(CertworkerError):
 class NotPersistent(CertworkerError):
     code = "fs.not_persistent"
     message_template = (
-        "All that lies in {path} is lost with this container, because {reason}; "
-        "a CA signs the same names five times a week, not more."
+        "{path} is not persistent ({reason}); its contents are lost when the container is removed."
     )
     remedy_template = (
-        "In docker-compose.yml, under volumes: of appwrite-worker-certificates, write "
-        "- {volume}:{path} and then run: docker compose up -d"
+        "Add - {volume}:{path} to the volumes of appwrite-worker-certificates in docker-compose.yml, then "
+        "run: docker compose up -d"
     )
     retry = Retry.CONFIG
 
 
 class KeyPairBroken(CertworkerError):
     code = "fs.partial"
-    message_template = "The certificate and the key in {path} do not work together: {reason}"
-    remedy_template = "A new certificate replaces them; see how far it is with: certworker status {name}"
+    message_template = "The certificate and the key in {path} are not usable together: {reason}"
+    remedy_template = (
+        "No action is needed; certworker issues a replacement. Show its progress: certworker status {name}"
+    )
     retry = Retry.SOON
 
 
 class CertificateUnreadable(CertworkerError):
     code = "fs.corrupt"
-    message_template = "{path} cannot be read: {reason}."
-    remedy_template = "A new certificate replaces it; see how far it is with: certworker status {name}"
+    message_template = "Cannot read {path}: {reason}."
+    remedy_template = (
+        "No action is needed; certworker issues a replacement. Show its progress: certworker status {name}"
+    )
     retry = Retry.SOON
     severity = Severity.WARNING
 
 
 class VolumeFault(CertworkerError):
     code = "fs.io"
-    message_template = "The file system failed at {path} ({reason})."
+    message_template = "The file system reports an error at {path} ({reason})."
     remedy_template = (
-        "See what stands there: ls -ld {path}; and what the kernel says of the disk: "
-        "dmesg --level=err,warn | tail"
+        "Check the path: ls -ld {path}; and read the messages of the kernel: dmesg --level=err,warn | tail"
     )
     retry = Retry.SOON
 
 
 class VolumeLocked(CertworkerError):
     code = "fs.locked"
-    message_template = "Another worker has kept {path} locked for {seconds} seconds."
+    message_template = "Another worker has held the lock of {path} for {seconds} seconds."
     remedy_template = (
-        "If it stays so, restart the workers: docker compose restart appwrite-worker-certificates"
+        "If this continues, restart the workers: docker compose restart appwrite-worker-certificates"
     )
     retry = Retry.SOON
 
 
 class Fenced(CertworkerError):
     code = "fs.fenced"
-    message_template = (
-        "A newer certificate is in service for {name}; the one of this attempt was not installed."
-    )
-    remedy_template = "The newer one serves on; see it with: certworker status {name}"
+    message_template = "A newer certificate for {name} is in service, so certworker did not store this one."
+    remedy_template = "No action is needed. Show the newer certificate: certworker status {name}"
     retry = Retry.SOON
     severity = Severity.WARNING
 
 
 class VolumeNearlyFull(VolumeFull):
     """
-    There is room for today's certificates.
+    The space still suffices for the certificates of today.
     """
 
-    message_template = "The disk of {path} is nearly full: {left} left."
+    message_template = "The disk of {path} is nearly full ({left} free)."
     remedy_template = VolumeFull.remedy_template
     severity = Severity.WARNING
 
 
 class ClockSkew(CertworkerError):
     code = "clock.skew"
-    message_template = "The clock of this server is {span} {direction} that of the CA, where it is {theirs}."
-    remedy_template = "Let the host keep the time; the container follows it: timedatectl set-ntp true"
+    message_template = "The clock of this server is {span} {direction} the clock of the CA ({theirs})."
+    remedy_template = "Synchronize the clock of the host: timedatectl set-ntp true"
     retry = Retry.PREFLIGHT
     severity = Severity.FATAL
 
 
 class ClockDrift(ClockSkew):
     """
-    As wrong as a CA allows.
+    The clock is wrong by no more than CAs tolerate.
     """
 
     message_template = ClockSkew.message_template

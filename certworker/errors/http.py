@@ -1,104 +1,104 @@
 """
-Port 80 of a domain. Codes: http.*.
+Failures of the challenge at port 80. Codes: http.*.
 """
 
 from __future__ import annotations
 
 from certworker.errors.failure import PreflightFailure, Severity, ValidationFailure
 
-#: What a person types to see what the CA saw.
+#: Shows a person what the CA sees.
 TEST = "Test from another network: curl -v http://{name}/.well-known/acme-challenge/test"
 
 
 class HttpTimeout(ValidationFailure):
     code = "http.timeout"
-    message_template = "Nobody answers at port 80 of {name} ({address}): time-out."
+    message_template = "Connections to port 80 of {name} ({address}) time out."
     remedy_template = f"Open TCP port 80 in the cloud firewall and on the host. {TEST}"
 
 
 class HttpRefused(ValidationFailure):
     code = "http.refused"
     message_template = "Port 80 of {name} ({address}) refuses connections."
-    remedy_template = "See that Traefik runs and publishes port 80: docker compose ps traefik"
+    remedy_template = "Check that Traefik runs and publishes port 80: docker compose ps traefik"
 
 
 class HttpNotValidated(ValidationFailure):
     code = "http.not_validated"
     message_template = "The CA could not validate {name} over port 80 ({address}): {detail}"
     remedy_template = (
-        "Point the A record of {name} here, open TCP port 80, and route /.well-known/acme-challenge/ to "
-        f"certworker. {TEST}"
+        "Point the A record of {name} to this server, open TCP port 80, and route "
+        "/.well-known/acme-challenge/ to certworker. " + TEST
     )
 
 
 class HttpReset(ValidationFailure):
     code = "http.reset"
-    message_template = "{name} ({address}) cuts connections to port 80."
-    remedy_template = f"Take port 80 out of what filters it (intrusion prevention, bot protection). {TEST}"
+    message_template = "{name} ({address}) closes connections to port 80 without an answer."
+    remedy_template = f"Exclude port 80 from intrusion prevention and bot protection. {TEST}"
 
 
 class HttpSlow(ValidationFailure):
     code = "http.slow"
     message_template = (
-        "{name} ({address}) takes connections to port 80 and then is silent; a CA waits about 10 s."
+        "{name} ({address}) accepts connections to port 80 but does not answer (CAs wait about 10 seconds)."
     )
-    remedy_template = f"See whether the server is overloaded or a filter holds the request. {TEST}"
+    remedy_template = f"Check whether the server is overloaded, or a filter delays requests. {TEST}"
 
 
 class HttpNotFound(ValidationFailure):
     code = "http.404"
-    message_template = "{name} ({address}) does not have the answer to the challenge (404)."
+    message_template = "{name} ({address}) does not have the response to the challenge (404)."
     remedy_template = (
-        "Point the A record of {name} here, and let Traefik route /.well-known/acme-challenge/ to us. " + TEST
+        "Point the A record of {name} to this server, and route /.well-known/acme-challenge/ from Traefik to "
+        "certworker. " + TEST
     )
 
 
 class HttpWrongBody(ValidationFailure):
     code = "http.wrong_body"
-    message_template = "{name} ({address}) answers the challenge with something else: {detail}"
+    message_template = "{name} ({address}) answers the challenge with other content: {detail}"
     remedy_template = (
-        f"Take /.well-known/acme-challenge/ out of what catches it (catch-all, CDN, other server). {TEST}"
+        "Exclude /.well-known/acme-challenge/ from the catch-all route, CDN or other server that answers. "
+        + TEST
     )
 
 
 class HttpBasicAuth(ValidationFailure):
     code = "http.basic_auth"
-    message_template = "Port 80 of {name} ({address}) asks for a password (401)."
-    remedy_template = f"Take /.well-known/acme-challenge/ out of what asks for it. {TEST}"
+    message_template = "Port 80 of {name} ({address}) requires a password (401)."
+    remedy_template = f"Exclude /.well-known/acme-challenge/ from the password protection. {TEST}"
 
 
 class HttpRedirectBad(ValidationFailure):
     code = "http.redirect_bad"
-    message_template = "{name} redirects the CA to where it does not follow: {detail}"
+    message_template = "{name} redirects the CA to a URL that CAs do not follow: {detail}"
     remedy_template = (
-        "Redirect with 301 or 302, to a name, on port 80 or 443; or not below /.well-known/acme-challenge/. "
-        + TEST
+        "Redirect with 301 or 302, to a name, on port 80 or 443, or exclude /.well-known/acme-challenge/ "
+        "from the redirect. " + TEST
     )
 
 
 class HttpRedirectLoop(ValidationFailure):
     code = "http.redirect_loop"
-    message_template = "{name} redirects the CA in a circle."
-    remedy_template = (
-        "In Cloudflare set SSL/TLS to Full, not Flexible; or set _APP_OPTIONS_FORCE_HTTPS=disabled"
-    )
+    message_template = "{name} redirects the CA in a loop."
+    remedy_template = "In Cloudflare set SSL/TLS to Full, or set _APP_OPTIONS_FORCE_HTTPS=disabled in .env."
 
 
 class HttpRedirectClosed(ValidationFailure):
     code = "http.redirect_https_closed"
     message_template = "{name} redirects the CA to HTTPS, but port 443 does not answer."
     remedy_template = (
-        "Open TCP port 443, or take /.well-known/acme-challenge/ out of the redirection. "
-        "Test: curl -kv https://{name}/"
+        "Open TCP port 443, or exclude /.well-known/acme-challenge/ from the redirect. Test: curl -kv "
+        "https://{name}/"
     )
 
 
 class HttpSecondary(ValidationFailure):
     code = "http.secondary"
-    message_template = "{name} is seen from one place of the Internet but not from others: {detail}"
+    message_template = "The CA reaches {name} from one network, but not from others: {detail}"
     remedy_template = (
-        "Remove country blocking and bot protection from port 80: the CA looks from several countries and "
-        f"publishes no addresses. {TEST}"
+        "Remove country blocking and bot protection from port 80, because CAs validate from several "
+        "countries. " + TEST
     )
 
 
@@ -106,8 +106,7 @@ class HttpsOn80(ValidationFailure):
     code = "http.https_on_80"
     message_template = "Port 80 of {name} does not speak plain HTTP: {detail}"
     remedy_template = (
-        'Correct "ports:" of Traefik in docker-compose.yml to 80:80 and 443:443, then run: '
-        "docker compose up -d"
+        'Set "ports:" of Traefik in docker-compose.yml to 80:80 and 443:443, then run: docker compose up -d'
     )
 
 
@@ -119,49 +118,49 @@ class HttpOn443(ValidationFailure):
 
 class HttpSluggish(HttpSlow):
     """
-    It answers in time, but not by far.
+    The server answers in time, but only just.
     """
 
     message_template = (
-        "{name} ({address}) took {seconds} s to answer at port 80; a CA gives up after about 10 s."
+        "{name} ({address}) took {seconds} seconds to answer at port 80 (CAs wait about 10 seconds)."
     )
-    remedy_template = "See what keeps the server busy: docker stats --no-stream"
+    remedy_template = "Find the cause of the load on the server: docker stats --no-stream"
     severity = Severity.WARNING
 
 
 class AnotherServer(HttpNotFound):
     """
-    Our own side has the answer, and the address leads elsewhere.
+    This machine has the response, but the address leads to another server.
     """
 
-    message_template = "Another server answers for {name} at {address} (404); {inside} has the answer."
-    remedy_template = (
-        "Point the A record of {name}, or the AAAA record, to this server. See: dig +short {name}"
+    message_template = (
+        "Another server answers for {name} at {address} (404); {inside} has the response to the challenge."
     )
+    remedy_template = "Point the A or AAAA record of {name} to this server. Test: dig +short {name}"
 
 
 class NotRouted(HttpNotFound):
     """
-    The answer is there, behind a Traefik that does not pass it on.
+    The worker has the response, but Traefik does not route to it.
     """
 
     message_template = (
-        "Traefik does not route the challenges of {name} to the worker (404); {inside} has the answer."
+        "Traefik does not route the challenges of {name} to certworker (404); {inside} has the response."
     )
     remedy_template = (
-        "Let Traefik route /.well-known/acme-challenge/ to it. See why it does not: "
-        "docker compose logs traefik"
+        "Route /.well-known/acme-challenge/ from Traefik to certworker. Read the log of Traefik: docker "
+        "compose logs traefik"
     )
 
 
 class NotShared(HttpNotFound):
     """
-    The answer is in a file that whoever serves the name does not have.
+    The server of the name does not have the file with the response.
     """
 
-    message_template = "Appwrite does not see the challenge files that the worker writes for {name} (404)."
+    message_template = "Appwrite does not see the challenge files of certworker for {name} (404)."
     remedy_template = (
-        "In docker-compose.yml mount appwrite-certificates:/storage/certificates in both services, then run: "
+        "Mount appwrite-certificates:/storage/certificates in both services in docker-compose.yml, then run: "
         "docker compose up -d"
     )
 
@@ -169,39 +168,39 @@ class NotShared(HttpNotFound):
 class HttpRouterProtection(PreflightFailure):
     code = "http.router_protection"
     message_template = (
-        "Appwrite refuses {name} ({address}): its router protection is on, and no project has that domain."
+        "The router protection of Appwrite rejects {name} ({address}), because no project has this domain."
     )
     remedy_template = (
-        "Add {name} as a custom domain of the project; or, while the certificate is issued, set "
-        "_APP_OPTIONS_ROUTER_PROTECTION=disabled in .env and run: docker compose up -d"
+        "Add {name} as a custom domain of the project, or set _APP_OPTIONS_ROUTER_PROTECTION=disabled during "
+        "the issuance, then run: docker compose up -d"
     )
 
 
 class HttpTraefikNoRoute(PreflightFailure):
     code = "http.traefik_no_route"
-    message_template = "Traefik answers for {name} ({address}), but has no route for it: 404 page not found."
+    message_template = "Traefik at {name} ({address}) has no route for the challenge (404 page not found)."
     remedy_template = (
-        "See why: docker compose logs traefik. If it says that its client version is too old for Docker, "
-        "raise the tag of its image to 2.11.31, 3.6.1 or later, then run: docker compose up -d traefik"
+        "Read the log of Traefik: docker compose logs traefik. If its client version is too old for Docker, "
+        "set its image to 2.11.31, 3.6.1 or later, then run: docker compose up -d traefik"
     )
 
 
 class HttpCloudflare(PreflightFailure):
     code = "http.cloudflare"
-    message_template = "{name} is behind Cloudflare, which does not bring the answer: {detail}"
+    message_template = "{name} is behind Cloudflare, which does not forward the challenge: {detail}"
     remedy_template = (
-        "In Cloudflare set SSL/TLS to Full and take /.well-known/acme-challenge/* out of Access; or set the "
-        'record of {name} to "DNS only"'
+        "In Cloudflare set SSL/TLS to Full and exclude /.well-known/acme-challenge/* from Access, or set the "
+        'record of {name} to "DNS only".'
     )
 
 
 class BehindCloudflare(HttpCloudflare):
     """
-    All is well, as long as nobody changes a setting there.
+    Cloudflare forwards the challenge as long as its settings stay.
     """
 
-    message_template = "{name} is behind Cloudflare, and the answer comes through."
-    remedy_template = "Keep it so: in Cloudflare leave SSL/TLS at Full (strict)"
+    message_template = "{name} is behind Cloudflare, which forwards the challenge."
+    remedy_template = "In Cloudflare leave SSL/TLS at Full (strict)."
     severity = Severity.WARNING
 
 
@@ -213,15 +212,15 @@ class HttpRouterUi(PreflightFailure):
 
 class HttpBotWall(PreflightFailure):
     code = "http.bot_wall"
-    message_template = "A filter against bots answers in the place of {name} ({address})."
-    remedy_template = f"Take /.well-known/acme-challenge/ out of the filter. {TEST}"
+    message_template = "A bot filter intercepts requests to {name} ({address})."
+    remedy_template = f"Exclude /.well-known/acme-challenge/ from the bot filter. {TEST}"
 
 
 class HttpHairpin(PreflightFailure):
     code = "http.hairpin"
     message_template = (
-        "Port 80 of {name} ({address}) cannot be tested from here ({detail}); "
-        "the router has no NAT loopback, it seems."
+        "Port 80 of {name} ({address}) cannot be tested from this network, probably for lack of NAT loopback "
+        "({detail})."
     )
-    remedy_template = f"Nothing to do if it answers from outside. {TEST}"
+    remedy_template = f"No action is needed if port 80 answers from outside. {TEST}"
     severity = Severity.WARNING

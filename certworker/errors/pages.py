@@ -1,7 +1,7 @@
 """
 The page of each failure: message, cause, how to check, remedy, and when certworker tries again.
 
-The documentation and the terminal show the same page. Causes and checks are in the files of `explanations`.
+The documentation and the terminal show the same page. The files of `explanations` have the causes and checks.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from textwrap import fill
 
 from certworker.errors.failure import CertworkerError, PreflightFailure, Retry, ValidationFailure, catalogue
 
-#: What certworker does after a failure of each kind. A test compares the pauses with those of the policy.
+#: When certworker retries after a failure of each kind. A test compares the pauses with the retry policy.
 RETRIES = {
     Retry.NEVER: "certworker does not try again. Send a correct request.",
     Retry.CONFIG: "certworker tries again daily, and at a start with other settings.",
     Retry.PREFLIGHT: "certworker tries again after 1, 5, 10, 30 minutes, then hourly, then daily.",
     Retry.CA: "certworker tries again after 1, 10, 100 minutes, then daily.",
-    Retry.UNTIL: "certworker tries again at the moment that the message names, within a day.",
+    Retry.UNTIL: "certworker tries again at the time in the message, within a day.",
     Retry.SOON: "certworker tries again after 10, 30 seconds, then after 1, 5, 10, 100 minutes, then daily.",
 }
 
@@ -34,13 +34,23 @@ LITERAL = re.compile(
 )
 LINK = re.compile(r"https?://[^\s;,]*[^\s;,.]")
 
+#: The placeholders of values whose names differ from the words of the documentation.
+WORDS = {
+    "authority": "CA",
+    "kind": "TYPE",
+    "moment": "TIME",
+    "ours": "ACCOUNT",
+    "quoted": "KEY",
+    "wish": "REQUEST",
+}
+
 WIDTH = 100
 
 
 @dataclass(frozen=True)
 class Explanation:
     """
-    What a person reads about a failure besides its message and its remedy.
+    The explanation of a failure, besides its message and its remedy.
 
     Attributes:
         cause: What leads to the failure, as Markdown.
@@ -67,12 +77,12 @@ def codes() -> frozenset[str]:
     """
     Return the code of each failure.
     """
-    return frozenset(kind.code for kind in catalogue())
+    return frozenset(failure.code for failure in catalogue())
 
 
 def reference_of(code: str, docs_url: str | None) -> str:
     """
-    Return where a person reads the page of the failure with *code*: a URL, or the command that prints it.
+    Return the address of the page of the failure with *code*: a URL, or the command that prints the page.
 
     The text is empty if no failure has this code.
 
@@ -91,7 +101,7 @@ def page_of(code: str) -> str:
     Raises:
         KeyError: No failure has this code.
     """
-    failure = {kind.code: kind for kind in catalogue()}[code]
+    failure = {cls.code: cls for cls in catalogue()}[code]
     explanation = explanations()[code]
     sections = {
         "Cause": explanation.cause,
@@ -133,7 +143,7 @@ def template(text: str) -> str:
     """
     Return the template *text* of a message with a word in capitals for each value.
     """
-    return text.format_map(_Placeholders(quoted="KEY"))
+    return text.format_map(_Placeholders(WORDS))
 
 
 def markdown(text: str) -> str:

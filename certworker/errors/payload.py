@@ -1,5 +1,5 @@
 """
-Jobs and messages that are not a request. Codes: payload.*.
+Jobs and messages that are not a valid request. Codes: payload.*.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class PayloadFailure(CertworkerError):
     """
-    The job does not say what a job must say.
+    The job is not a valid request.
     """
 
     retry = Retry.NEVER
@@ -19,24 +19,24 @@ class PayloadFailure(CertworkerError):
 class PayloadType(PayloadFailure):
     code = "payload.type"
     message_template = "{field} must be {wanted}."
-    remedy_template = 'Send the keyword arguments as in {{"domain": "api.example.org", "force": false}}'
+    remedy_template = 'Send keyword arguments such as {{"domain": "api.example.org", "force": false}}'
 
 
 class PayloadAction(PayloadFailure):
     code = "payload.action"
-    message_template = "The message asks for the action {action}, which is none of ours ({known})."
-    remedy_template = "Send one of them, or none: then a certificate is generated."
+    message_template = "The message has the unknown action {action} (known: {known})."
+    remedy_template = "Send one of the known actions, or none to generate a certificate."
 
 
 class PayloadMissing(PayloadFailure):
     code = "payload.missing"
-    message_template = "The job names no domain."
+    message_template = "The request has no domain."
     remedy_template = 'Send the keyword argument domain, for example {{"domain": "api.example.org"}}.'
 
 
 class PayloadNotJson(PayloadFailure):
     code = "payload.json"
-    message_template = "The job's data is not the JSON of a request ({reason})."
+    message_template = "The data of the job is not a request in JSON ({reason})."
     remedy_template = (
         "Send JSON as in docs/reference/queue-protocol.md: "
         '["certworker.issue", null, [], {{"domain": "api.example.org"}}]'
@@ -45,7 +45,7 @@ class PayloadNotJson(PayloadFailure):
 
 class PayloadPickled(PayloadFailure):
     code = "payload.pickle"
-    message_template = "The job is a pickle, the default of RQ in Python; certworker reads JSON only."
+    message_template = "The data of the job is a pickle, the default of RQ, but certworker reads JSON only."
     remedy_template = (
         "Send JSON; in Python: from rq.serializers import JSONSerializer, then "
         'Queue("certificates", connection=redis, serializer=JSONSerializer)'
@@ -60,23 +60,23 @@ class PayloadUnknownArgument(PayloadFailure):
 
 class PayloadDuplicateKey(PayloadFailure):
     code = "payload.duplicate_key"
-    message_template = "The job's data has the key {key} twice, and readers differ in which one they believe."
+    message_template = "The data of the job has the key {key} twice."
     remedy_template = "Send each key once."
 
 
 class PayloadEncoding(PayloadFailure):
     code = "payload.encoding"
-    message_template = "The job is not valid UTF-8 text."
-    remedy_template = "Send it as JSON in UTF-8."
+    message_template = "The data of the job is not valid UTF-8."
+    remedy_template = "Send the job as JSON in UTF-8."
 
 
 class PayloadTooLarge(PayloadFailure):
     code = "payload.too_large"
-    message_template = "The job has {size} characters, and the limit is {limit}; it begins with {beginning}."
-    remedy_template = "Send the names only: at most 100 in one job."
+    message_template = "The job has {size} characters, and the limit is {limit} (beginning: {beginning})."
+    remedy_template = "Send only names, at most 100 in one job."
 
 
 class TooManyNames(PayloadFailure):
     code = "payload.too_many_names"
-    message_template = "The job has {count} names, and one certificate takes at most {limit}."
-    remedy_template = "Send them in several jobs, each with at most {limit} names."
+    message_template = "The job has {count} names, and a certificate can have at most {limit}."
+    remedy_template = "Send several jobs, each with at most {limit} names."

@@ -1,5 +1,5 @@
 """
-The proxy in front of the applications. Codes: proxy.*.
+Failures of the proxy in front of the applications. Codes: proxy.*.
 """
 
 from __future__ import annotations
@@ -10,45 +10,45 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 class ProxyDefaultCert(CertworkerError):
     code = "proxy.default_cert"
     message_template = (
-        "The certificate of {name} is stored, but Traefik at {proxy} still shows the default of its own."
+        "Traefik at {proxy} serves its default certificate for {name} instead of the stored one."
     )
     remedy_template = (
-        "Mount the same volumes in both services, and start Traefik with --providers.file.watch=true and "
-        "--providers.file.directory={directory}; then run: docker compose up -d traefik"
+        "Mount the same volumes in both services, start Traefik with --providers.file.watch=true and "
+        "--providers.file.directory={directory}, then run: docker compose up -d traefik"
     )
     retry = Retry.CONFIG
 
 
 class ProxyNoCert(ProxyDefaultCert):
     """
-    It refuses the name in the handshake, as with sniStrict.
+    Traefik refuses the name in the TLS handshake, as with sniStrict.
     """
 
-    message_template = "The certificate of {name} is stored, but Traefik at {proxy} shows none ({reason})."
+    message_template = (
+        "Traefik at {proxy} serves no certificate for {name} ({reason}), although one is stored."
+    )
 
 
 class ProxyOldCert(CertworkerError):
     code = "proxy.old_cert"
-    message_template = "The certificate of {name} is stored, but Traefik at {proxy} still shows another one."
-    remedy_template = "Let it read {directory} again: docker compose kill -s HUP traefik"
+    message_template = "Traefik at {proxy} serves another certificate for {name} than the stored one."
+    remedy_template = "Make Traefik read {directory} again: docker compose kill -s HUP traefik"
     retry = Retry.CONFIG
 
 
 class ProxyYamlBroken(CertworkerError):
     code = "proxy.yaml_broken"
-    message_template = "{path} cannot be read ({reason}), and Traefik then ignores its whole directory."
-    remedy_template = "Mend it, or take it away: mv {path} {path}.broken"
+    message_template = "Cannot read {path} ({reason}), and Traefik ignores the whole directory because of it."
+    remedy_template = "Correct the file, or move it away: mv {path} {path}.broken"
     retry = Retry.CONFIG
 
 
 class ProxyOtherTerminator(CertworkerError):
     code = "proxy.other_terminator"
-    message_template = (
-        "Visitors of {name} ({address}) see a certificate of another proxy (issuer {issuer}), not ours."
-    )
+    message_template = "Visitors of {name} ({address}) get a certificate of another proxy (issuer: {issuer})."
     remedy_template = (
-        "Nothing to do if that proxy is wanted; ours then counts between it and Traefik only. See it: "
-        "curl -v https://{name}/"
+        "No action is needed if that proxy is intended; the certificate of certworker is then valid behind "
+        "it only. Test: curl -v https://{name}/"
     )
     retry = Retry.CONFIG
     severity = Severity.WARNING
@@ -56,10 +56,10 @@ class ProxyOtherTerminator(CertworkerError):
 
 class ProxyUnreachable(CertworkerError):
     code = "proxy.unreachable"
-    message_template = "Nobody could be asked at {proxy} which certificate is shown there: {reason}."
+    message_template = "Cannot connect to {proxy} to verify the served certificate: {reason}."
     remedy_template = (
-        "See that Traefik runs: docker compose ps traefik. If it speaks TLS elsewhere, set "
-        "CERTWORKER_PROXY_ADDRESS to that address, or to off"
+        "Check that Traefik runs: docker compose ps traefik. If it serves TLS at another address, set "
+        "CERTWORKER_PROXY_ADDRESS to that address or to off"
     )
     retry = Retry.CONFIG
     severity = Severity.WARNING

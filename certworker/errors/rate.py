@@ -1,5 +1,5 @@
 """
-The CA's rate limits. Codes: rate.*.
+Rate limits of the CA. Codes: rate.*.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class FailedValidations(CertworkerError):
     code = "rate.failed_validations"
-    message_template = "Too many checks of this name failed lately: {detail}"
-    remedy_template = "Mend the cause of the last failure meanwhile: certworker status {name}"
+    message_template = "Too many validations of this name failed recently: {detail}"
+    remedy_template = "Fix the cause of the last failure, which this command shows: certworker status {name}"
     retry = Retry.UNTIL
 
 
 class DuplicateCertificates(CertworkerError):
     code = "rate.duplicate"
-    message_template = "{authority} has issued this very certificate too often this week: {detail}"
+    message_template = "{authority} has issued too many certificates for this exact set of names: {detail}"
     remedy_template = (
-        "Restore the volume of CERTWORKER_CERTIFICATES_DIR from a backup if it was lost; a certificate with "
+        "Restore the volume of CERTWORKER_CERTIFICATES_DIR from a backup if it is lost. A certificate with "
         "one more name is not under this limit."
     )
     retry = Retry.UNTIL
@@ -30,10 +30,11 @@ class DuplicateCertificates(CertworkerError):
 class RegisteredDomainLimit(CertworkerError):
     code = "rate.registered_domain"
     message_template = (
-        "The weekly limit of this registered domain is used up; all who use it share it: {detail}"
+        "The registered domain has reached its weekly limit, which all its subdomains share: {detail}"
     )
     remedy_template = (
-        "certworker asks again by itself. A domain of your own has a limit of its own: set _APP_DOMAIN to it."
+        "No action is needed; certworker retries automatically. For a limit of your own, set _APP_DOMAIN to "
+        "a domain of your own."
     )
     retry = Retry.UNTIL
     other_ca_may_issue = True
@@ -41,8 +42,8 @@ class RegisteredDomainLimit(CertworkerError):
 
 class TooManyOrders(CertworkerError):
     code = "rate.new_orders"
-    message_template = "{authority} takes no more orders from this account for a while: {detail}"
-    remedy_template = "certworker goes on by itself; nothing to do."
+    message_template = "{authority} accepts no more orders of this account for now: {detail}"
+    remedy_template = "No action is needed; certworker retries automatically."
     retry = Retry.UNTIL
     other_ca_may_issue = True
 
@@ -50,19 +51,21 @@ class TooManyOrders(CertworkerError):
 class Paused(CertworkerError):
     code = "rate.paused"
     message_template = "{authority} has paused {name} after months of failures."
-    remedy_template = "Mend their cause, end the pause at {url} and then run: certworker resume {name}"
+    remedy_template = (
+        "Fix the cause of the failures, end the pause at {url} and then run: certworker resume {name}"
+    )
     retry = Retry.CONFIG
 
     def __init__(self, *, url: str, **values: Any) -> None:
         super().__init__(url=url, **values)
-        #: Where a person ends the pause.
+        #: The page where a person ends the pause.
         self.url = url
 
 
 class CaBusy(CertworkerError):
     code = "rate.busy"
-    message_template = "{authority} is busy and wants us to wait: {detail}"
-    remedy_template = "certworker goes on by itself; nothing to do."
+    message_template = "{authority} is busy and requests a pause: {detail}"
+    remedy_template = "No action is needed; certworker retries automatically."
     retry = Retry.UNTIL
     severity = Severity.WARNING
     other_ca_may_issue = True
@@ -70,10 +73,12 @@ class CaBusy(CertworkerError):
 
 class LocalGuard(CertworkerError):
     code = "rate.local_guard"
-    message_template = "{authority} is not asked for {name} before {moment}: {reason}."
+    message_template = (
+        "certworker orders no certificate for {name} from {authority} before {moment}: {reason}."
+    )
     remedy_template = (
-        "certworker goes on by itself then. Where this is its own caution and no limit of the CA, a person "
-        "may insist: certworker request --force --use-full-quota {name}"
+        "No action is needed; certworker retries then. To override a limit that is not the CA's own, run: "
+        "certworker request --force --use-full-quota {name}"
     )
     retry = Retry.UNTIL
     severity = Severity.WARNING

@@ -1,5 +1,5 @@
 """
-The connection to Redis and its configuration. Codes: redis.*.
+Failures of Redis: connection, rights and configuration. Codes: redis.*.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class RedisUnreachable(CertworkerError):
     code = "redis.unreachable"
-    message_template = "Redis at {address} is not reachable ({reason})."
+    message_template = "Cannot connect to Redis at {address} ({reason})."
     remedy_template = (
-        "See that it runs and that _APP_REDIS_HOST and _APP_REDIS_PORT, or CERTWORKER_REDIS_URL, are right: "
+        "Check that Redis runs, and check _APP_REDIS_HOST and _APP_REDIS_PORT, or CERTWORKER_REDIS_URL: "
         "docker compose ps redis"
     )
     retry = Retry.SOON
@@ -22,8 +22,8 @@ class RedisAuthFailed(CertworkerError):
     code = "redis.auth"
     message_template = "Redis at {address} rejects the user or the password ({reason})."
     remedy_template = (
-        "Set _APP_REDIS_USER and _APP_REDIS_PASS, or CERTWORKER_REDIS_URL, as in the service redis, "
-        "then run: docker compose up -d"
+        "Set _APP_REDIS_USER and _APP_REDIS_PASS, or CERTWORKER_REDIS_URL, to the values of the service "
+        "redis, then run: docker compose up -d"
     )
     retry = Retry.CONFIG
     severity = Severity.FATAL
@@ -31,12 +31,13 @@ class RedisAuthFailed(CertworkerError):
 
 class RedisTlsFailed(CertworkerError):
     code = "redis.tls"
-    message_template = "Redis at {address} and we do not trust each other over TLS ({reason})."
+    message_template = "TLS verification failed when connecting to Redis at {address} ({reason})."
     remedy_template = (
-        "Name what Redis's certificate is signed with, and our own certificate and key where Redis asks for "
-        "them, in CERTWORKER_REDIS_URL: rediss://HOST:PORT/0?ssl_ca_certs=/run/secrets/redis-ca.pem"
-        "&ssl_certfile=/run/secrets/redis.pem&ssl_keyfile=/run/secrets/redis.key; if its certificate is for "
-        "another name than the host's, add &ssl_check_hostname=false"
+        "Add the root certificate of Redis to CERTWORKER_REDIS_URL, and a client certificate and key if "
+        "Redis requires them: "
+        "rediss://HOST:PORT/0?ssl_ca_certs=/run/secrets/redis-ca.pem"
+        "&ssl_certfile=/run/secrets/redis.pem&ssl_keyfile=/run/secrets/redis.key; "
+        "if the certificate has another host name, add &ssl_check_hostname=false"
     )
     retry = Retry.SOON
     severity = Severity.FATAL
@@ -44,7 +45,7 @@ class RedisTlsFailed(CertworkerError):
 
 class RedisOutOfMemory(CertworkerError):
     code = "redis.oom"
-    message_template = "Redis at {address} has no memory left ({reason})."
+    message_template = "Redis at {address} has no free memory ({reason})."
     remedy_template = (
         "Raise --maxmemory of the service redis in docker-compose.yml, then run: docker compose up -d redis"
     )
@@ -56,8 +57,8 @@ class RedisReadOnly(CertworkerError):
     code = "redis.readonly"
     message_template = "Redis at {address} does not accept writes ({reason})."
     remedy_template = (
-        "Set _APP_REDIS_HOST, or the host in CERTWORKER_REDIS_URL, to the primary, or free its disk and see "
-        "its log: docker compose logs redis"
+        "Set _APP_REDIS_HOST, or the host in CERTWORKER_REDIS_URL, to the primary. If it is the primary, "
+        "free its disk and read its log: docker compose logs redis"
     )
     retry = Retry.SOON
     severity = Severity.FATAL
@@ -65,9 +66,7 @@ class RedisReadOnly(CertworkerError):
 
 class RedisTooOld(CertworkerError):
     code = "redis.too_old"
-    message_template = (
-        "Redis at {address} is version {version}; 6.2 is the first that hands out jobs without losing any."
-    )
+    message_template = "Redis at {address} is version {version}, but certworker needs 6.2 or later."
     remedy_template = (
         "Set image: redis:7-alpine for redis in docker-compose.yml, then run: docker compose up -d redis"
     )
@@ -77,9 +76,7 @@ class RedisTooOld(CertworkerError):
 
 class RedisPermissionDenied(CertworkerError):
     code = "redis.rights"
-    message_template = (
-        "Redis at {address} denies its user a command or a key that certworker needs ({reason})."
-    )
+    message_template = "The Redis user of certworker may not use a command or key at {address} ({reason})."
     remedy_template = (
         "Give the user the rights that docs/guides/redis.md lists: "
         "redis-cli ACL SETUSER certworker on ~certworker:* ~rq:* …"
@@ -91,7 +88,7 @@ class RedisCommandMissing(CertworkerError):
     code = "redis.command"
     message_template = "Redis at {address} lacks a command that certworker needs ({reason})."
     remedy_template = (
-        "Remove its rename-command line from redis.conf, or use a Redis or Valkey that has the commands in "
+        "Remove its rename-command line from redis.conf, or use a Redis or Valkey with the commands in "
         "docs/guides/redis.md, then run: docker compose up -d redis"
     )
     retry = Retry.SOON
@@ -101,7 +98,7 @@ class RedisIsCluster(CertworkerError):
     code = "redis.cluster"
     message_template = "Redis at {address} is a Redis Cluster, which certworker does not support ({reason})."
     remedy_template = (
-        "Set CERTWORKER_REDIS_URL to a single Redis or Valkey, or to one with Sentinels: "
+        "Set CERTWORKER_REDIS_URL to a single Redis or Valkey, or to one with Sentinel: "
         "redis://USER:PASSWORD@HOST:6379/0"
     )
     retry = Retry.CONFIG
@@ -110,29 +107,29 @@ class RedisIsCluster(CertworkerError):
 
 class RedisFault(CertworkerError):
     code = "redis.fault"
-    message_template = "Redis at {address} refused a command ({reason})."
-    remedy_template = "Read the reason, and check Redis and the rights of the user: certworker doctor"
+    message_template = "Redis at {address} rejected a command ({reason})."
+    remedy_template = "Check Redis and the rights of its user: certworker doctor"
     retry = Retry.SOON
 
 
 class RedisWrongType(CertworkerError):
     code = "redis.wrong_type"
-    message_template = "The key {key} in Redis at {address} is a {found}, not a {wanted}."
-    remedy_template = "Find out which program writes it, then remove it: redis-cli UNLINK {quoted}"
+    message_template = "The key {key} in Redis at {address} has the type {found}, not {wanted}."
+    remedy_template = "Find the program that writes this key, then remove the key: redis-cli UNLINK {quoted}"
     retry = Retry.SOON
 
 
 class RedisEvicts(CertworkerError):
     code = "redis.evict"
-    message_template = "Redis forgets jobs when its memory is full (maxmemory-policy {policy})."
-    remedy_template = "Start it with --maxmemory-policy noeviction, then run: docker compose up -d redis"
+    message_template = "Redis deletes waiting jobs when its memory is full (maxmemory-policy {policy})."
+    remedy_template = "Start Redis with --maxmemory-policy noeviction, then run: docker compose up -d redis"
     retry = Retry.CONFIG
     severity = Severity.WARNING
 
 
 class RedisNotInstalled(CertworkerError):
     code = "redis.missing"
-    message_template = "There is no redis-server on this machine, and the demo needs one."
+    message_template = "The demo needs redis-server, which is not installed on this machine."
     remedy_template = "Install it: apt-get install redis-server"
     retry = Retry.CONFIG
     severity = Severity.FATAL

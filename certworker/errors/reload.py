@@ -1,5 +1,5 @@
 """
-Reloads of other servers, and labels of containers. Codes: reload.*, label.*.
+Failures of reloads and of container labels. Codes: reload.*, label.*.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 
 class ReloadFailed(CertworkerError):
     code = "reload.failed"
-    message_template = "{reload} did not work ({reason}); an old certificate may still be shown there."
+    message_template = (
+        "The reload {reload} failed ({reason}), so that server may still serve an old certificate."
+    )
     remedy_template = (
-        "CERTWORKER_RELOAD, or its label certworker.reload, says what it gets. See that the container is "
-        "there, runs, and knows this: docker ps --all --filter name={container}"
+        "Correct CERTWORKER_RELOAD or the label certworker.reload, and check that the container runs: docker "
+        "ps --all --filter name={container}"
     )
     retry = Retry.SOON
     severity = Severity.WARNING
@@ -20,10 +22,10 @@ class ReloadFailed(CertworkerError):
 
 class ReloadRefused(CertworkerError):
     code = "reload.refused"
-    message_template = "The proxy before Docker at {engine} does not allow {reload} ({reason})."
+    message_template = "The Docker proxy at {engine} does not allow the reload {reload} ({reason})."
     remedy_template = (
-        "Allow it there, for this container alone if it can. docker-socket-proxy wants POST=1 and "
-        "ALLOW_RESTARTS=1 (newer ones ALLOW_KILL=1, too); for exec POST=1, CONTAINERS=1 and EXEC=1"
+        "Allow it in the proxy. For docker-socket-proxy set POST=1 and ALLOW_RESTARTS=1 (recent versions "
+        "also need ALLOW_KILL=1); for exec set POST=1, CONTAINERS=1 and EXEC=1"
     )
     retry = Retry.SOON
     severity = Severity.WARNING
@@ -31,9 +33,10 @@ class ReloadRefused(CertworkerError):
 
 class EngineUnreachable(CertworkerError):
     code = "reload.engine"
-    message_template = "Docker at {engine} cannot be asked for {wish} ({reason})."
+    message_template = "The request to Docker at {engine} for {wish} failed ({reason})."
     remedy_template = (
-        "Let the worker reach it, best through a socket proxy: CERTWORKER_DOCKER_HOST=tcp://socket-proxy:2375"
+        "Make Docker reachable for the worker, preferably through a socket proxy: "
+        "CERTWORKER_DOCKER_HOST=tcp://socket-proxy:2375"
     )
     retry = Retry.SOON
     severity = Severity.WARNING
@@ -41,12 +44,10 @@ class EngineUnreachable(CertworkerError):
 
 class ListingRefused(CertworkerError):
     code = "label.refused"
-    message_template = (
-        "The proxy before Docker at {engine} does not allow its containers to be listed ({reason})."
-    )
+    message_template = "The Docker proxy at {engine} does not allow the list of containers ({reason})."
     remedy_template = (
-        "Allow GET /containers/json and GET /events there (CONTAINERS=1 and EVENTS=1 for "
-        "docker-socket-proxy), or do without labels: CERTWORKER_DOCKER_LABELS=false"
+        "Allow GET /containers/json and GET /events in the proxy (CONTAINERS=1 and EVENTS=1 for "
+        "docker-socket-proxy), or disable labels: CERTWORKER_DOCKER_LABELS=false"
     )
     retry = Retry.SOON
     severity = Severity.WARNING
@@ -54,9 +55,9 @@ class ListingRefused(CertworkerError):
 
 class LabelUnusable(CertworkerError):
     code = "label.unusable"
-    message_template = "The label {label} of the container {container} is of no use: {reason}"
+    message_template = "Ignoring the label {label} of the container {container}: {reason}"
     remedy_template = (
-        "Correct it where the container is defined, then make the container anew: docker compose up -d"
+        "Correct the label where the container is defined, then recreate the container: docker compose up -d"
     )
     retry = Retry.CONFIG
     severity = Severity.WARNING

@@ -1,5 +1,5 @@
 """
-The worker and its queue. Codes: queue.*, worker.*, lock.*, state.*, renew.*, notice.*.
+Failures of the worker and its queue. Codes: queue.*, worker.*, lock.*, state.*, renew.*, notice.*.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from certworker.errors.failure import CertworkerError, Retry, Severity
 class QueueUnserved(CertworkerError):
     code = "queue.unserved"
     message_template = (
-        "The queue {queue} has {waiting} waiting jobs and no worker; this one takes those of {own} only."
+        "The queue {queue} has {waiting} waiting jobs and no worker; this worker reads {own} only."
     )
-    remedy_template = (
-        "If they are ours, send them to the right queue, for example with: certworker request NAME"
-    )
+    remedy_template = "Send jobs for certworker to the right queue, for example with: certworker request NAME"
     retry = Retry.CONFIG
     severity = Severity.WARNING
 
 
 class SchemaTooNew(CertworkerError):
     code = "state.schema_too_new"
-    message_template = "{where} is of a newer certworker (version {found}); this one knows version {known}."
+    message_template = (
+        "A newer certworker wrote {where} (version {found}); this worker supports version {known}."
+    )
     remedy_template = (
-        "Let all workers be of the newer version: "
-        "docker compose pull appwrite-worker-certificates && docker compose up -d"
+        "Upgrade all workers to the newer version: docker compose pull appwrite-worker-certificates && "
+        "docker compose up -d"
     )
     retry = Retry.CONFIG
     severity = Severity.FATAL
@@ -32,32 +32,32 @@ class SchemaTooNew(CertworkerError):
 
 class AlreadyInProgress(CertworkerError):
     code = "lock.held"
-    message_template = "Another job is at work for {name}."
-    remedy_template = "Nothing to do: its result serves both. See it with: certworker status {name}"
+    message_template = "Another job for {name} is running."
+    remedy_template = "No action is needed; its result serves both jobs. Show it: certworker status {name}"
     retry = Retry.SOON
     severity = Severity.WARNING
 
 
 class AnotherConsumer(AlreadyInProgress):
     """
-    The same under another sign: Appwrite's own worker shares a queue with us.
+    The certificates worker of Appwrite reads the same queue.
     """
 
     message_template = (
-        "Another worker takes messages from Appwrite's queue {queue}: {count} since we looked last."
+        "Another worker takes messages from Appwrite's queue {queue} ({count} since the last check)."
     )
     remedy_template = (
-        "Keep Appwrite's own worker off that queue, or certificates are made by both: in docker-compose.yml "
-        "set _APP_CERTIFICATES_QUEUE_NAME=unused for appwrite-worker, or remove the old "
-        "appwrite-worker-certificates, then run: docker compose up -d --remove-orphans"
+        "Set _APP_CERTIFICATES_QUEUE_NAME=unused for appwrite-worker in docker-compose.yml, or remove the "
+        "old appwrite-worker-certificates, then run: docker compose up -d --remove-orphans"
     )
 
 
 class JobTimedOut(CertworkerError):
     code = "queue.timeout"
-    message_template = "The job was stopped after {seconds} seconds."
+    message_template = "The job exceeded its limit of {seconds} seconds and was stopped."
     remedy_template = (
-        "It is tried again by itself. If it happens again, see where it waits: certworker doctor"
+        "No action is needed; certworker retries automatically. If this continues, find the cause: "
+        "certworker doctor"
     )
     retry = Retry.SOON
     severity = Severity.WARNING
@@ -65,9 +65,9 @@ class JobTimedOut(CertworkerError):
 
 class BadJob(CertworkerError):
     code = "queue.bad_payload"
-    message_template = "The job was refused: {reason}."
+    message_template = "The job was rejected: {reason}."
     remedy_template = (
-        "See the wire format in docs/reference/queue-protocol.md, or send it with: certworker request NAME"
+        "Correct the job as in docs/reference/queue-protocol.md, or send it with: certworker request NAME"
     )
     retry = Retry.NEVER
     severity = Severity.WARNING
@@ -75,17 +75,17 @@ class BadJob(CertworkerError):
 
 class FunctionNotRegistered(CertworkerError):
     code = "queue.not_registered"
-    message_template = "The job asks for the function {function}, which is not one of ours ({known})."
-    remedy_template = "Name the function certworker.issue, or send it with: certworker request NAME"
+    message_template = "The job names the unknown function {function} (known: {known})."
+    remedy_template = "Use the function certworker.issue, or send the job with: certworker request NAME"
     retry = Retry.NEVER
     severity = Severity.WARNING
 
 
 class JobAbandoned(CertworkerError):
     code = "queue.abandoned"
-    message_template = "The worker died with the job under way, {times} times in a row."
+    message_template = "The worker died during the job, {times} times in a row."
     remedy_template = (
-        "See why it died (often: no memory left), then send it again: docker compose logs --tail 200"
+        "Find the cause (often too little memory), then send the job again: docker compose logs --tail 200"
     )
     retry = Retry.SOON
     severity = Severity.WARNING
@@ -94,11 +94,11 @@ class JobAbandoned(CertworkerError):
 class WorkerCrashed(CertworkerError):
     code = "worker.crashed"
     message_template = (
-        "Workers died {times} times in a row while they issued for {name}; nobody tries before {moment}."
+        "Workers died {times} times in a row during the issuance for {name} (next attempt: {moment})."
     )
     remedy_template = (
-        "See why they died (often: no memory left): docker compose logs --tail 200. "
-        "To try at once: certworker request --force {name}"
+        "Find the cause (often too little memory): docker compose logs --tail 200. To retry now, run: "
+        "certworker request --force {name}"
     )
     retry = Retry.UNTIL
 
@@ -107,8 +107,8 @@ class Unexpected(CertworkerError):
     code = "worker.unexpected"
     message_template = "An unexpected error occurred in certworker: {fault}."
     remedy_template = (
-        "Report it with its traceback (docker compose logs appwrite-worker-certificates) and the file of: "
-        "certworker doctor --report certworker-report.json"
+        "Report this bug with its traceback (docker compose logs appwrite-worker-certificates) and the file "
+        "of: certworker doctor --report certworker-report.json"
     )
     retry = Retry.CA
 
@@ -117,8 +117,8 @@ class LoopStalled(CertworkerError):
     code = "worker.stalled"
     message_template = "The worker on {host} makes no progress in: {loops}."
     remedy_template = (
-        "See why in its log, then restart it: docker compose logs --tail 200 appwrite-worker-certificates; "
-        "docker compose restart appwrite-worker-certificates"
+        "Read the log of the worker, then restart it: docker compose logs --tail 200 "
+        "appwrite-worker-certificates; docker compose restart appwrite-worker-certificates"
     )
     retry = Retry.SOON
 
@@ -126,11 +126,11 @@ class LoopStalled(CertworkerError):
 class NoticeUndelivered(CertworkerError):
     code = "notice.undelivered"
     message_template = (
-        "The notices by {channel} could not be delivered ({reason}); they are stored and sent later."
+        "Cannot deliver notifications by {channel} ({reason}); certworker stores them and retries."
     )
     remedy_template = (
-        "Correct _APP_SMTP_HOST and the other _APP_SMTP settings (mail), or CERTWORKER_NOTIFY_URL (hook). "
-        "Test: certworker notify test"
+        "Correct _APP_SMTP_HOST and the other settings of the mail server, or CERTWORKER_NOTIFY_URL "
+        "(webhook). Test: certworker notify test"
     )
     retry = Retry.SOON
     severity = Severity.WARNING

@@ -242,7 +242,7 @@ class TestRefusal:
         failure = failure_from_reply(answered(outer), "The CA", NOW)
 
         assert "name.policy" == failure.code
-        assert "The CA does not certify b.example.org: forbidden by policy." == failure.message
+        assert "The policy of The CA excludes b.example.org: forbidden by policy." == failure.message
 
     @pytest.mark.parametrize(
         ("code", "status", "headers"),

@@ -77,7 +77,7 @@ class TestNumberOfNames:
         """
         assert profile == profile_for(names(most), profile, LETS_ENCRYPTS, **LETS_ENCRYPT)
         with pytest.raises(
-            TooManyNames, match=f"has {most + 1} names, and one certificate takes at most {most}"
+            TooManyNames, match=f"has {most + 1} names, and a certificate can have at most {most}"
         ):
             profile_for(names(most + 1), profile, LETS_ENCRYPTS, **LETS_ENCRYPT)
 

@@ -72,7 +72,7 @@ class TestFaults:
         """
         URLs come from a CA's answers, from Redis and from files: a broken one ends in a failure with a code.
         """
-        with pytest.raises(NotAcme, match="something that is not ACME"):
+        with pytest.raises(NotAcme, match="is not ACME"):
             transport_to("http://127.0.0.1:9/").send("POST", url, b"{}")
 
     def test_a_host_that_is_none_is_an_outage(self) -> None:
@@ -258,7 +258,7 @@ class TestReply:
         with pytest.raises(NotAcme) as caught:
             _ = Reply("https://ca.example/new-order", 201, headers, b"").location
 
-        assert f"ca.example answered with something that is not ACME ({found})." == caught.value.message
+        assert f"The answer of ca.example is not ACME ({found})." == caught.value.message
 
     @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"null", b"\xff", b"[" * 100_000])
     def test_what_is_no_json_object_is_not_acme(self, body: bytes) -> None:
@@ -268,6 +268,4 @@ class TestReply:
         with pytest.raises(NotAcme) as caught:
             _ = Reply("https://ca.example/x", 200, {"Content-Type": "text/html"}, body).document
 
-        assert "ca.example answered with something that is not ACME (HTTP 200, text/html)" in str(
-            caught.value
-        )
+        assert "The answer of ca.example is not ACME (HTTP 200, text/html)" in str(caught.value)

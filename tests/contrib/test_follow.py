@@ -92,7 +92,7 @@ class TestFollow:
         told = followed(redis_server, connection)
 
         assert ["unverified", "verified"] == [status for _, _, status in told]
-        assert told[0][1]["logs"].startswith("[fs.locked] Another worker has kept")
+        assert told[0][1]["logs"].startswith("[fs.locked] Another worker has held")
 
     def test_it_goes_on_where_it_was(self, app: App, redis_server: RedisServer, connection: Redis) -> None:
         """

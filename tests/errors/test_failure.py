@@ -1,5 +1,5 @@
 """
-What every failure has, and what every failure of the catalogue keeps to.
+The base of all failures, and the rules that every failure of the catalogue keeps.
 """
 
 from __future__ import annotations
@@ -21,27 +21,50 @@ from certworker.errors import CertworkerError, Retry, Severity, catalogue, print
 from certworker.errors.acct import UserActionRequired
 from certworker.errors.config import InvalidSettings
 from certworker.errors.name import ForbiddenByPolicy, NameFailure, NotRegistered
+from certworker.errors.pages import template
 from certworker.errors.payload import PayloadFailure
 from certworker.errors.worker import BadJob, FunctionNotRegistered
 
-KINDS = catalogue()
+FAILURES = catalogue()
+
+#: Words that no message and no remedy has: people instead of programs, and idioms that are not English.
+BANNED = re.compile(
+    r"\b(tell|tells|told|said|mend|nobody|somebody|whoever|anew|by itself|goes on|for ever|of no use"
+    r"|look|looks|we|us|our|ours|lies|stands|kept|wants|asks again|serves on|in the place of|at any rate)\b",
+    re.IGNORECASE,
+)
+#: Commands, variables, paths and addresses do not count as words of a sentence.
+NOT_WORDS = re.compile(r"(: (?:docker|certworker|dig|curl|mv|ls|redis-cli|rediss?://) .*|\S*[/=]\S*|\(.*?\))")
+MAX_WORDS = 20
+
+
+def all_classes(parent: type[CertworkerError] = CertworkerError) -> list[type[CertworkerError]]:
+    """
+    Return each class of the catalogue with a text of its own, variants of a code included.
+    """
+    return [
+        found
+        for child in parent.__subclasses__()
+        for found in ([child] if "message_template" in vars(child) else []) + all_classes(child)
+        if found.__module__.startswith("certworker.")
+    ]
 
 
 class Broken(CertworkerError):
     """
-    A failure for these tests; it has a code only where one is looked at.
+    A failure for these tests. A test that needs a code adds it in a subclass.
     """
 
     message_template = "{name} is broken: {reason}."
-    remedy_template = "Mend {name}: mend {name}"
+    remedy_template = "Repair {name}: repair {name}"
     retry = Retry.SOON
 
 
 class TestPrintable:
     @given(st.text(alphabet=st.characters(exclude_categories=[])))
-    def test_whatever_was_written_is_one_harmless_line(self, text: str) -> None:
+    def test_any_text_becomes_one_harmless_line(self, text: str) -> None:
         """
-        A job or a CA could forge log lines, colour a terminal or turn the direction of the text.
+        No text of a job or a CA can forge log lines, color a terminal or reverse the text direction.
         """
         shown = printable(text)
 
@@ -60,22 +83,22 @@ class TestPrintable:
             (None, "None"),
         ],
     )
-    def test_control_characters_are_shown_and_letters_left_alone(self, text: object, shown: str) -> None:
+    def test_control_characters_are_escaped_and_letters_are_unchanged(self, text: object, shown: str) -> None:
         """
-        What somebody tried is worth seeing, and names have letters of all scripts.
+        The operator sees what was sent, and names keep the letters of all scripts.
         """
         assert printable(text) == shown
 
     @pytest.mark.parametrize("text", ["x" * 501, "\n" * 400, "x" * 10_000_000])
-    def test_long_texts_are_cut_with_a_mark(self, text: str) -> None:
+    def test_long_texts_are_cut_with_an_ellipsis(self, text: str) -> None:
         """
-        Nobody reads the rest, and a log is not a dump.
+        The result has at most 500 characters, the ellipsis included.
         """
         assert (len(printable(text)), printable(text)[-1]) == (500, "…")
 
-    def test_a_text_that_just_fits_is_whole(self) -> None:
+    def test_a_text_that_just_fits_is_complete(self) -> None:
         """
-        The mark would be a lie.
+        A text of exactly 500 characters has no ellipsis.
         """
         assert printable("x" * 500) == "x" * 500
 
@@ -83,30 +106,28 @@ class TestPrintable:
 class TestCertworkerError:
     def test_the_values_fill_both_templates(self) -> None:
         """
-        The remedy names the very thing to change.
+        The remedy names the exact thing to change.
         """
-        failure = Broken(name="shop.org", reason="the key does not fit")
+        failure = Broken(name="shop.org", reason="the key does not match")
 
-        assert failure.message == "shop.org is broken: the key does not fit."
-        assert failure.remedy == "Mend shop.org: mend shop.org"
+        assert failure.message == "shop.org is broken: the key does not match."
+        assert failure.remedy == "Repair shop.org: repair shop.org"
 
     def test_values_are_made_printable_and_never_read_as_templates(self) -> None:
         """
-        They come from strangers.
+        A value with braces or control characters appears as it is.
         """
         failure = Broken(name="{reason}\n", reason="{name.__class__}")
 
         assert failure.message == r"{reason}\n is broken: {name.__class__}."
 
-    def test_it_tells_all_of_it_in_one_line(self) -> None:
+    def test_its_text_has_code_message_and_remedy_in_one_line(self) -> None:
         """
-        The line of the log, wherever it is caught.
+        `str(failure)` is the line of the log.
         """
-        told = str(InvalidSettings(["A must be 1", "B must be 2"]))
-
-        assert told == (
-            "[config.invalid] The configuration has wrong values (2). A must be 1. B must be 2. "
-            "Correct them in .env, then run: docker compose up -d"
+        assert str(InvalidSettings(["A must be 1", "B must be 2"])) == (
+            "[config.invalid] The configuration has invalid values (2). A must be 1. B must be 2. "
+            "Correct the values in .env, then run: docker compose up -d"
         )
 
     @pytest.mark.parametrize(
@@ -120,99 +141,108 @@ class TestCertworkerError:
     )
     def test_the_remedy_begins_a_new_sentence(self, detail: str, end: str) -> None:
         """
-        The words of a CA may end without a full stop.
+        The message gets a full stop if the text of a CA at its end has none.
         """
         failure = UserActionRequired(authority="The CA", detail=detail, url="https://ca.example/42")
 
         assert end in str(failure)
-        # A line of the log, a record and a notification join the two parts by a space.
+        # A log line, a record and a notification that join the two parts have the same sentence.
         assert str(failure) == f"[{failure.code}] {failure.message} {failure.remedy}"
 
-    def test_it_is_json_with_the_words_of_the_ca(self) -> None:
+    def test_its_json_has_the_problem_of_the_ca(self) -> None:
         """
-        For programs that read the log, the job's result or the ledger.
+        Programs read code, message, remedy and problem from the log and from the result of a job.
         """
         problem = {"type": "urn:ietf:params:acme:error:dns", "detail": "NXDOMAIN", "status": 400}
 
-        class Told(Broken):
+        class Coded(Broken):
             code = vars(InvalidSettings)["code"]
 
-        told = Told(name="shop.org", reason="no key", problem=problem).as_json()
-
-        assert told == {
+        assert Coded(name="shop.org", reason="no key", problem=problem).as_json() == {
             "code": "config.invalid",
             "message": "shop.org is broken: no key.",
-            "remedy": "Mend shop.org: mend shop.org",
+            "remedy": "Repair shop.org: repair shop.org",
             "problem": problem,
         }
 
-    @pytest.mark.parametrize("again", [copy.copy, lambda failure: pickle.loads(pickle.dumps(failure))])  # noqa: S301
-    def test_it_survives_a_journey_between_processes(self, again: object) -> None:
+    @pytest.mark.parametrize("duplicate", [copy.copy, lambda failure: pickle.loads(pickle.dumps(failure))])  # noqa: S301
+    def test_it_can_be_copied_and_pickled(self, duplicate: object) -> None:
         """
-        Queues and pools carry exceptions around; one that cannot be unpacked hides the failure itself.
+        Queues and process pools transport exceptions. One that cannot be unpickled hides the failure.
         """
-        assert callable(again)
+        assert callable(duplicate)
         failure = Broken(name="shop.org", reason="no key", until=datetime(2026, 11, 23, tzinfo=UTC))
 
-        arrived = again(failure)
+        received = duplicate(failure)
 
-        assert (arrived.message, arrived.until, type(arrived)) == (failure.message, failure.until, Broken)
+        assert (received.message, received.until, type(received)) == (failure.message, failure.until, Broken)
 
 
 class TestCatalogue:
     def test_each_code_belongs_to_one_class(self) -> None:
         """
-        People search for the code.
+        No two classes have the same code, and the catalogue is sorted by code.
         """
-        codes = Counter(kind.code for kind in KINDS)
+        codes = Counter(failure.code for failure in FAILURES)
 
-        assert [code for code, times in codes.items() if times > 1] == []
+        assert [code for code, count in codes.items() if count > 1] == []
         assert list(codes) == sorted(codes)
 
-    @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.code)
-    def test_each_says_what_is_wrong_and_what_to_do(self, kind: type[CertworkerError]) -> None:
+    @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.code)
+    def test_each_has_a_message_and_a_remedy(self, failure: type[CertworkerError]) -> None:
         """
-        Both are sentences; the remedy may end with the thing to type, and then without a full stop.
+        Both are sentences. A remedy may end with a command or a value, and then without a full stop.
         """
-        assert kind.message_template
-        assert kind.message_template[-1] in ".)}"
-        assert kind.remedy_template
-        assert kind.remedy_template[0].isupper() or kind.remedy_template.startswith("certworker ")
-        assert kind.message_template.isprintable()
-        assert kind.remedy_template.isprintable()
-        assert isinstance(kind.retry, Retry)
-        assert isinstance(kind.severity, Severity)
+        assert failure.message_template
+        assert failure.message_template[-1] in ".)}"
+        assert failure.remedy_template
+        assert failure.remedy_template[0].isupper() or failure.remedy_template.startswith("certworker ")
+        assert failure.message_template.isprintable()
+        assert failure.remedy_template.isprintable()
+        assert isinstance(failure.retry, Retry)
+        assert isinstance(failure.severity, Severity)
 
-    def test_only_a_request_can_be_wrong_for_good(self) -> None:
+    @pytest.mark.parametrize("failure", all_classes(), ids=lambda failure: failure.__name__)
+    def test_each_text_is_plain_english(self, failure: type[CertworkerError]) -> None:
         """
-        What a CA says of an order, an account or a name may change; what a job says of itself does not.
+        No text has a banned word, and no sentence has more than twenty words.
         """
-        wrong = {kind for kind in KINDS if kind.retry is Retry.NEVER}
-        requests = {kind for kind in KINDS if issubclass(kind, (NameFailure, PayloadFailure))}
+        for text in (template(failure.message_template), template(failure.remedy_template)):
+            sentences = re.split(r"[.;:] ", NOT_WORDS.sub(" ", text))
 
-        assert wrong == requests - {ForbiddenByPolicy, NotRegistered} | {BadJob, FunctionNotRegistered}
+            assert [] == [found[0] for found in BANNED.finditer(text)]
+            assert [] == [sentence for sentence in sentences if len(sentence.split()) > MAX_WORDS]
+
+    def test_only_an_invalid_request_is_never_retried(self) -> None:
+        """
+        An answer of a CA about an order, an account or a name may change; the content of a job does not.
+        """
+        never = {failure for failure in FAILURES if failure.retry is Retry.NEVER}
+        requests = {failure for failure in FAILURES if issubclass(failure, (NameFailure, PayloadFailure))}
+
+        assert never == requests - {ForbiddenByPolicy, NotRegistered} | {BadJob, FunctionNotRegistered}
         assert {ForbiddenByPolicy, NotRegistered} <= requests
-        assert [kind.code for kind in wrong if kind in {kind for _, _, kind in REFUSALS}] == []
+        assert never.isdisjoint(failure for _, _, failure in REFUSALS)
 
-    @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.code)
-    def test_templates_take_plain_values_only(self, kind: type[CertworkerError]) -> None:
+    @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.code)
+    def test_templates_have_plain_fields_only(self, failure: type[CertworkerError]) -> None:
         """
-        An index or an attribute in a template would fail when the failure is told, and hide it.
+        An index or an attribute in a template would raise while the failure is reported, and hide it.
         """
         fields = [
             field
-            for _, field, _, _ in Formatter().parse(kind.message_template + kind.remedy_template)
+            for _, field, _, _ in Formatter().parse(failure.message_template + failure.remedy_template)
             if field
         ]
 
         assert all(field.isidentifier() for field in fields)
 
-    @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.code)
-    def test_each_stands_in_the_file_of_its_first_word(self, kind: type[CertworkerError]) -> None:
+    @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.code)
+    def test_each_is_in_the_module_of_its_code(self, failure: type[CertworkerError]) -> None:
         """
-        So that it is found.
+        The docstring of the package lists the module of each family of codes.
         """
-        told = dict(re.findall(r"^    (\w+) +((?:\w+\.\* ?)+)", str(errors.__doc__), re.M))
-        room = kind.__module__.rpartition(".")[2]
+        families = dict(re.findall(r"^    (\w+) +((?:\w+\.\* ?)+)", str(errors.__doc__), re.M))
+        module = failure.__module__.rpartition(".")[2]
 
-        assert f"{kind.code.partition('.')[0]}.*" in told[room].split()
+        assert f"{failure.code.partition('.')[0]}.*" in families[module].split()

@@ -1,5 +1,5 @@
 """
-The pages of the failures.
+The documentation page of each failure.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ SECTIONS = ["Cause", "How to check", "Remedy", "When certworker tries again"]
 
 
 class TestExplanations:
-    def test_each_failure_has_one_and_there_is_no_other(self) -> None:
+    def test_each_failure_has_an_explanation_and_there_is_no_other(self) -> None:
         """
-        A new failure needs a cause and a check in certworker/errors/explanations.
+        Each code has a cause and a check in certworker/errors/explanations.
         """
         assert set(FAILURES) == set(explanations())
 
     @pytest.mark.parametrize("code", FAILURES)
     def test_it_has_a_cause_and_a_check(self, code: str) -> None:
         """
-        Both are sentences, on lines that fit a terminal and a diff.
+        Both are sentences, on lines that fit a terminal.
         """
         explanation = explanations()[code]
         lines = f"{explanation.cause}\n{explanation.check}".splitlines()
@@ -49,7 +49,7 @@ class TestPage:
         assert page.startswith(f"# {code}\n\n```text\n[{code}] ")
         assert SECTIONS == re.findall(r"^## (.+)\n\n\S", page.replace("\n\n    ", "\n\n"), re.MULTILINE)
 
-    def test_an_unknown_code_has_none(self) -> None:
+    def test_an_unknown_code_raises_a_key_error(self) -> None:
         """
         The caller reports which codes exist.
         """
@@ -59,7 +59,7 @@ class TestPage:
     @pytest.mark.parametrize(
         ("remedy_template", "remedy"),
         [
-            ("See why: docker ps; docker logs x", "See why: `docker ps`; `docker logs x`"),
+            ("Read it: docker ps; docker logs x", "Read it: `docker ps`; `docker logs x`"),
             ("Wait; certworker retries", "Wait; certworker retries"),
             ("See: dig NAME. Then wait.", "See: `dig NAME`. Then wait."),
             ("Set _APP_ENV=production.", "Set `_APP_ENV=production`."),
@@ -71,7 +71,7 @@ class TestPage:
     )
     def test_commands_and_variables_of_a_remedy_are_code(self, remedy_template: str, remedy: str) -> None:
         """
-        Markdown shows them as they are, and does not take an underscore for emphasis.
+        Markdown shows them unchanged, and an underscore does not begin emphasis.
         """
         failure = type("Failure", (CertworkerError,), {"remedy_template": remedy_template})
 
@@ -106,13 +106,13 @@ class TestRetries:
     @pytest.mark.parametrize("retry", [Retry.PREFLIGHT, Retry.CA, Retry.SOON])
     def test_the_pauses_are_those_of_the_policy(self, retry: Retry) -> None:
         """
-        The page and the program agree.
+        The page has the pauses of the retry policy.
         """
         assert RETRIES[retry] == f"certworker tries again {pauses_of(retry)}."
 
     def test_a_failure_that_only_a_check_finds_has_the_pauses_of_a_check(self) -> None:
         """
-        The CA is not asked, so its pauses do not apply.
+        The CA is not asked, so the pauses after its refusals do not apply.
         """
         assert retry_of(WrongAddress) == RETRIES[Retry.PREFLIGHT]
 

@@ -37,7 +37,7 @@ SCENES = [
         "acct.gone",
         "newOrder",
         Fault(400, "accountDoesNotExist"),
-        "certworker registers it again",
+        "certworker registers the account again",
     ),
     refused_by_the_ca(
         "it was deactivated, and so is the new one",

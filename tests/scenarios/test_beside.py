@@ -181,7 +181,7 @@ SCENES = [
         "an action of a later Appwrite",
         "payload.action",
         an_unknown_action,
-        "Send one of them",
+        "Send one of the known actions",
         shows="beside",
         act=read_appwrite,
     ),

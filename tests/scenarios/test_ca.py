@@ -72,7 +72,7 @@ SCENES = [
             "refusal",
             Problem("serverInternal", "During secondary validation: Secondary validation RPC failed"),
         ),
-        "not your fault",
+        "No action is needed",
         asked=True,
         again=SOON,
     ),

@@ -159,7 +159,7 @@ SCENES = [
             stage.zone.codes.update({(NAME, "*"): "REFUSED"}),
             stage.dns.resolver.codes.update({(NAME, "A"): "SERVFAIL", (NAME, "AAAA"): "SERVFAIL"}),
         ),
-        "Ask your DNS provider",
+        "Ask the DNS provider",
         check="DNS",
     ),
     Scene(
@@ -188,7 +188,7 @@ SCENES = [
         "name servers that do not agree",
         "dns.propagation",
         of_two_minds,
-        "Ask your DNS provider",
+        "Ask the DNS provider",
         check="DNS",
         shows="doctor",
     ),

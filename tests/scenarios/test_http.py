@@ -82,7 +82,7 @@ def behind_cloudflare(stage: Stage) -> None:
 
 
 SCENES = [
-    door("another server", "http.404", always(404), "Point the A record of shop.org here"),
+    door("another server", "http.404", always(404), "Point the A record of shop.org to this server"),
     door(
         "a Traefik without routes",
         "http.traefik_no_route",
@@ -164,7 +164,7 @@ SCENES = [
         "a filter cuts connections: the CA is asked once a day",
         "http.reset",
         twice(cut),
-        "Take port 80 out of what filters it",
+        "Exclude port 80 from intrusion prevention",
         again=timedelta(minutes=5),
         check="port 80",
     ),

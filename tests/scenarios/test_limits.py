@@ -70,16 +70,16 @@ SCENES = [
         "too many orders",
         "rate.new_orders",
         "too many new orders (300) from this account in the last 3h0m0s",
-        "nothing to do",
+        "No action is needed",
         600,
     ),
-    limited("a limit of a kind that nobody knows", "rate.busy", "not so fast", "nothing to do", 60),
+    limited("a limit of a kind that nobody knows", "rate.busy", "not so fast", "No action is needed", 60),
     refused_by_the_ca(
         "a load balancer that has enough",
         "rate.busy",
         "newOrder",
         Fault(503, None, 120),
-        "nothing to do",
+        "No action is needed",
         again=timedelta(seconds=120),
     ),
     refused_by_the_ca(
@@ -106,7 +106,7 @@ SCENES = [
         "a limit that another name has met",
         "rate.local_guard",
         told_before,
-        "goes on by itself",
+        "certworker retries then",
         again=timedelta(seconds=600),
     ),
 ]

@@ -103,13 +103,13 @@ SCENES = [
         "a whole book",
         "payload.too_large",
         call(domain=NAME, note="x" * 70_000),
-        "Send the names only",
+        "Send only names",
     ),
     refused(
         "more names than a certificate has",
         "payload.too_many_names",
         call(domains=[f"n{number}.{NAME}" for number in range(101)]),
-        "Send them in several jobs",
+        "Send several jobs",
     ),
     Scene(
         "a CA that is slower than the job may be",

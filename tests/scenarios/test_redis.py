@@ -132,7 +132,7 @@ SCENES = [
     Scene("a password is missing", "redis.auth", protected, "_APP_REDIS_PASS", shows="doctor"),
     Scene("a stranger over TLS", "redis.tls", stranger, "ssl_ca_certs", shows="doctor"),
     redis(
-        "no memory left", "redis.oom", "--maxmemory", "--maxmemory", "1", "--maxmemory-policy", "noeviction"
+        "no free memory", "redis.oom", "--maxmemory", "--maxmemory", "1", "--maxmemory-policy", "noeviction"
     ),
     redis("a replica", "redis.readonly", "_APP_REDIS_HOST", "--replicaof", HERE, "1"),
     Scene("a user with few rights", "redis.rights", few_rights, "docs/guides/redis.md", shows="doctor"),

@@ -118,7 +118,7 @@ SCENES = [
         "Traefik's volume is mounted read-only",
         "fs.readonly",
         forbidden("CERTWORKER_CONFIG_DIR"),
-        "mounts the volume without :ro",
+        "Mount the volume without :ro",
         again=DAY,
         check="volumes",
     ),

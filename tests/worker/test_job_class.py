@@ -34,7 +34,7 @@ class TestRegisteredJob:
             status, told = end_of(connection, push(connection, "evil", "os.system", f"touch {proof}"))
 
         assert "failed" == status
-        assert told.startswith("[queue.not_registered] The job asks for the function os.system")
+        assert told.startswith("[queue.not_registered] The job names the unknown function os.system")
         assert not proof.exists()
 
     @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ class TestRegisteredJob:
 
         assert ("failed", True) == (
             status,
-            told.startswith(f"[queue.bad_payload] The job was refused: it has {field}"),
+            told.startswith(f"[queue.bad_payload] The job was rejected: it has {field}"),
         )
         assert not connection.exists("toy:issued")
 
@@ -86,7 +86,7 @@ class TestRegisteredJob:
             _, told = end_of(connection, push(connection, "odd", "toy.sleep", 1, 2, 3))
 
         assert told.startswith(
-            "[queue.bad_payload] The job was refused: toy.sleep does not take its arguments"
+            "[queue.bad_payload] The job was rejected: toy.sleep does not take its arguments"
         )
 
     def test_a_refusal_is_one_warning(self, connection: Redis, caplog: pytest.LogCaptureFixture) -> None:
@@ -98,7 +98,7 @@ class TestRegisteredJob:
 
         (line,) = [record for record in caplog.records if record.levelname == "WARNING"]
         assert "queue.not_registered" == line.__dict__["code"]
-        assert line.getMessage().startswith("job evil: [queue.not_registered] The job asks for")
+        assert line.getMessage().startswith("job evil: [queue.not_registered] The job names")
         assert "os\\n\\x1b[31msystem" in line.getMessage()
         assert line.getMessage().endswith("certworker request NAME")
 

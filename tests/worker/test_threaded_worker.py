@@ -76,7 +76,7 @@ class TestPooledWorker:
 
         assert ("failed", True) == (
             status,
-            told.startswith("[queue.timeout] The job was stopped after 1 sec"),
+            told.startswith("[queue.timeout] The job exceeded its limit of 1 sec"),
         )
         assert ["queue.timeout"] == [
             line.__dict__["code"] for line in caplog.records if line.levelname == "WARNING"

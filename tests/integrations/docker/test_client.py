@@ -197,7 +197,7 @@ class TestFailures:
         for address in ("unix:///nowhere/docker.sock", f"tcp://127.0.0.1:{free_port()}"):
             with pytest.raises(EngineUnreachable, match=address):
                 DockerClient(address).reload(Reload.parse("web:HUP"))
-            with pytest.raises(EngineUnreachable, match=f"{address} cannot be asked for its containers"):
+            with pytest.raises(EngineUnreachable, match=f"Docker at {address} for its containers failed"):
                 DockerClient(address).all()
 
     @pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[1]"])

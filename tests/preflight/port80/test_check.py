@@ -213,7 +213,7 @@ class TestNo:
             (says(b"\x15\x03\x01\x00\x02\x02F"), "http.https_on_80", "80:80"),
             (redirects("https://shop.example.org:8443/"), "http.redirect_bad", "8443"),
             (redirects("http://www.example.org/", 303), "http.redirect_bad", "303"),
-            (redirects("http://shop.example.org{path}"), "http.redirect_loop", "circle"),
+            (redirects("http://shop.example.org{path}"), "http.redirect_loop", "loop"),
             (redirects("https://127.0.0.2/"), "http.redirect_https_closed", "443"),
         ],
     )

@@ -154,11 +154,11 @@ class TestDiagnosis:
     @pytest.mark.parametrize(
         ("stations", "words"),
         [
-            ([], "does not have the answer"),
+            ([], "does not have the response"),
             ([station(TRAEFIK, brings=True)], "Another server answers"),
             ([station("the worker", brings=True), station(TRAEFIK, brings=False)], "Traefik does not route"),
             ([station(APPWRITE, brings=False), station(TRAEFIK, brings=False)], "Appwrite does not see"),
-            ([station(TRAEFIK, brings=False)], "does not have the answer"),
+            ([station(TRAEFIK, brings=False)], "does not have the response"),
         ],
     )
     def test_the_station_that_breaks_it_is_named(self, stations: list[HopResult], words: str) -> None:
