@@ -40,11 +40,10 @@ from certworker.renewal.reconciler import Reconciler
 from certworker.renewal.repair import Repair
 from certworker.settings import CaChoice, Settings
 from certworker.state.domain_records import DomainRecords
-from certworker.state.doubts import OncePerDay
 from certworker.state.events import EventStream
 from certworker.state.history import History
 from certworker.state.locks import LEASE_SECONDS, DomainLocks
-from certworker.state.once_a_day import Daily
+from certworker.state.once_per import DOUBT_TTL, DOUBTS, LOGGED, LOGGED_TTL, OncePer
 from certworker.state.priority_queues import PriorityQueues
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
@@ -143,7 +142,7 @@ def build_app(
         reconciler=reconciler,
         repair=Repair(store, traefik, agenda, queues, locks.is_held, clock),
         removal=removal,
-        expiry_alerts=ExpiryAlerts(statuses, Daily(connection).first, clock),
+        expiry_alerts=ExpiryAlerts(statuses, OncePer(connection, LOGGED, LOGGED_TTL).first, clock),
         metrics=_build_metrics(statuses, partial(queue_length, connection), clock),
         history=history,
         events=EventPublisher(EventStream(connection), records, history, store, clock, settings.docs_url),
@@ -195,7 +194,7 @@ def _build_preflight(
         settings,
         [issuer.client for issuer in issuers],
         issuers[0].solvers,
-        may_ask=OncePerDay(connection).may_ask,
+        may_ask=OncePer(connection, DOUBTS, DOUBT_TTL).first,
         clock=clock,
         settling=settling or Settling.over(),
     )

@@ -38,7 +38,7 @@ from certworker.redis.client import connect
 from certworker.redis.failures import explainer
 from certworker.redis.health import wait_for_redis
 from certworker.settings import CaChoice, Settings
-from certworker.state.configuration import has_changed
+from certworker.state.schema import have_settings_changed
 from certworker.supervision import Heartbeats, Loop, stop_all
 from certworker.traefik.deployment_check import DeploymentCheck
 from certworker.validity import now_in_utc
@@ -193,7 +193,7 @@ def build_maintenance(app: App, own_domains: Loop) -> MaintenanceLoop:
         certificates=app.certificates,
         traefik=app.traefik,
         request_own_domains=own_domains.start,
-        settings_changed=partial(has_changed, app.connection, app.settings.fingerprint),
+        settings_changed=partial(have_settings_changed, app.connection, app.settings.fingerprint),
         clock=app.clock,
         random=app.random,
         explain=explainer(app.connection),

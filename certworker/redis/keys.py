@@ -59,7 +59,7 @@ class Kind:
 
 #: A key has the first pattern that matches.
 KINDS = (
-    Kind("certworker:agenda", "zset", "Names, with the time of the next look at each."),
+    Kind("certworker:agenda", "zset", "Names, with the time of the next check of each."),
     Kind("certworker:appwrite:FORMAT:alive:WORKER", "string", "A worker takes Appwrite's messages; expires."),
     Kind("certworker:appwrite:FORMAT:claims:WORKER", "list", "Messages that a worker has taken."),
     Kind("certworker:appwrite:FORMAT:workers", "set", "Workers that have taken messages."),
@@ -83,7 +83,7 @@ KINDS = (
         "certworker:paused:AUTHORITY", "hash", "Names that the CA has paused, with the page to resume them."
     ),
     Kind("certworker:probe", "string", "Shows that Redis accepts writes; expires."),
-    Kind("certworker:said:WHAT", "string", "What the log has today already; expires."),
+    Kind("certworker:said:WHAT", "string", "Lines that the log has already had today; expires."),
     Kind("certworker:schema", "string", "The version of this layout."),
     Kind("certworker:sending:CHANNEL", "string", "A worker delivers notices; expires."),
     Kind("certworker:story:NAME", "list", "The last events of a name; expires."),

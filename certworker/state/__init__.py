@@ -1,19 +1,14 @@
 """
-What Redis remembers. It may lose any of it; the volume is the truth.
+The state in Redis. Redis may lose any of it: the volume is the source of truth.
 
 In the order in which they may import each other::
 
-    configuration     The configuration that a worker was last started with
-    domain_records    ★ What happened to a name last: its state, its certificate, or why there is none
-    history           The story of each name: its last fifty events, in plain text that a console may show …
-    locks             One worker at a time for a name: locks with a lease, and a token that tells the older …
+    domain_records    ★ The last outcome of each name: its state, its certificate, or why there is none
+    history           The history of each name: its last fifty events
+    locks             Locks on names with a lease and a fencing token: one worker issues for a name
     once_per          Keys of which the first writer within a time wins
-    pending_orders    Where the orders under way are, so that a crash does not cost another one
-    priority_queues   The lanes: who waits for a free slot, and who is next
-    schema            The version of the ledger in Redis, so that an older worker does not misread a newer …
-    deferred_records  The records of names that wait for a slot, written by the thousand
-    doubts            Which names the CA was asked about today although it would probably say no
-    events            What happened to each name, for other programs: a capped stream, and some fields …
-    once_a_day        What has been said today already, by any worker
+    priority_queues   The requests that wait for a slot, by priority and tenant
+    schema            The version of this layout, and the settings of the last start
+    events            The stream of outcomes for other programs
     outbox            The notifications that wait for their delivery
 """

@@ -1,22 +1,22 @@
 """
-What happened to a name last: its state, its certificate, or why there is none.
+The last outcome of each name: its state, its certificate, or why there is none.
 
 ::
 
-    began ──► issuing ──┬─► issued     attempts back to 0, the failure forgotten
-                ▲       ├─► failed     attempts + 1; the certificate that serves on stays recorded
-                │       ├─► waiting    until a moment (a limit of the CA); no attempt is counted
-                │       └─► paused     by the CA, until a person ends that; no attempt is counted
-                └──────────── at the next look, from each of them
+    start ──► issuing ──┬─► issued     attempts back to 0, the failure removed
+                ▲       ├─► failed     attempts + 1; the certificate in service stays recorded
+                │       ├─► waiting    until a time (a limit of the CA); the attempt is not counted
+                │       └─► paused     by the CA, until a person resumes it; the attempt is not counted
+                └──────────── at the next check, from each of them
 
-People read it (`certworker status`), and the next attempt counts on it across restarts. It is no truth:
-a record that Redis lost is written anew by the next look.
+`certworker status` shows it, and it carries the number of attempts across restarts. Redis may lose a record:
+the next check writes it again.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -37,22 +37,25 @@ from certworker.redis.codec import (
 
 RECORDS = "certworker:name:"
 
-#: The field that asks for a rehearsal at a CA's staging before the next order.
+#: The field that demands a dry run before the next order.
 DRY_RUN = "rehearse"
 
 State = Literal["issued", "failed", "waiting", "paused", "issuing"]
 STATES: tuple[State, ...] = get_args(State)
 
-#: So many records are read in one command; Redis serves others between two of them.
-RECORDS_A_COMMAND = 500
+#: Records in one command. Redis serves other clients between two commands.
+RECORDS_PER_COMMAND = 500
 
 #: Characters of a code, a serial number or a label.
 LONGEST_WORD = 100
 
-#: KEYS: records. ARGV: how many fields and bytes a record may have, and all of them. The fields of the first
-#: records as one JSON text: a pipeline of as many HGETALL takes redis-py three times as long (2.2 s for
-#: 50,000 names). A record that is too large counts as lost. The script removes it: a later write would not
-#: make it readable.
+#: Of a request that waits for a slot.
+DEFERRED_MESSAGE = "Waits for a free slot; it starts automatically."
+
+#: KEYS: records. ARGV: the most fields of a record, the most bytes of a record, and the most bytes of all.
+#: Returns the fields of the first records as one JSON text: redis-py takes three times as long for a pipeline
+#: of HGETALL (2.2 s for 50,000 names). A record that is too large counts as lost. The script removes it: a
+#: later write would not make it readable.
 _READ = """
 local records, most, longest, left = {}, tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 for i, key in ipairs(KEYS) do
@@ -69,7 +72,17 @@ end
 return cjson.encode(records)
 """
 
-#: Fields of a record, with those that other programs may have added.
+#: KEYS: records. ARGV: the field with a value of its own for each record; how many fields all records share;
+#: these fields with their values; two fields to remove; then the first field of each record.
+_DEFER = """
+local shared = 2 * ARGV[2]
+for i, key in ipairs(KEYS) do
+    redis.call('HSET', key, ARGV[1], ARGV[2 + shared + 2 + i], unpack(ARGV, 3, 2 + shared))
+    redis.call('HDEL', key, ARGV[3 + shared], ARGV[4 + shared])
+end
+"""
+
+#: Fields of a record, including those of other programs.
 MOST_FIELDS = 64
 #: Bytes of a record, and of the records in one answer.
 LARGEST_RECORD = 64 * 1024
@@ -79,11 +92,11 @@ LARGEST_ANSWER = 4 * 1024 * 1024
 @dataclass(frozen=True)
 class DomainRecord:
     """
-    What is known of one name.
+    The last outcome of one name.
     """
 
     name: str
-    #: All names of its certificate, the name itself among them.
+    #: All names of its certificate, including the name itself.
     names: tuple[str, ...]
     state: State
     #: The last failure; empty once a certificate was issued.
@@ -92,14 +105,14 @@ class DomainRecord:
     remedy: str
     #: Failures in a row.
     attempts: int
-    #: Attempts in a row that began and never ended: the one under way, and those whose worker died.
+    #: Attempts in a row without an end: the one in progress, and those whose worker crashed.
     crashes: int
-    #: The certificate in service, whatever happened since.
+    #: The certificate in service, whatever happened after its issuance.
     not_before: datetime | None
     not_after: datetime | None
     serial: str
     authority: str
-    #: None: the record does not say.
+    #: None: the record has no valid time.
     next_check: datetime | None
     updated: datetime
 
@@ -112,30 +125,30 @@ class DomainRecords:
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
         self._read = connection.register_script(_READ)
+        self._defer = connection.register_script(_DEFER)
 
     def read(self, name: str) -> DomainRecord | None:
         """
-        The record of *name*; None if there is none.
+        Return the record of *name*; None if there is none.
         """
         return next(self.read_many([name]))
 
     def read_many(self, names: Sequence[str]) -> Iterator[DomainRecord | None]:
         """
-        The record of each of *names*, in their order.
+        Yield the record of each of *names*, in their order; None for a name without one.
         """
         limits = [MOST_FIELDS, LARGEST_RECORD, LARGEST_ANSWER]
         first = 0
-        while some := names[first : first + RECORDS_A_COMMAND]:
-            answer = json.loads(decode_text(self._read([RECORDS + name for name in some], limits)))
-            for name, stored in zip(some, answer, strict=False):
+        while batch := names[first : first + RECORDS_PER_COMMAND]:
+            answer = json.loads(decode_text(self._read([RECORDS + name for name in batch], limits)))
+            for name, stored in zip(batch, answer, strict=False):
                 fields = iter(stored or ())
                 yield _record(name, dict(zip(fields, fields, strict=True)))
             first += len(answer)
 
     def start_attempt(self, names: Sequence[str], *, next_check: datetime, now: datetime) -> None:
         """
-        A worker began to issue for *names*. Should it never say how that ended, the next attempt is at
-        *next_check*.
+        Record the start of an attempt for *names*. After a crash the next attempt is at *next_check*.
         """
         fields = {"state": "issuing", "next_check": encode_time(next_check), "updated": encode_time(now)}
         self._write(names, fields, counting="unfinished")
@@ -152,7 +165,7 @@ class DomainRecords:
         now: datetime,
     ) -> None:
         """
-        *names* have a certificate in service.
+        Record that *names* have a certificate in service.
         """
         fields = {
             "state": "issued",
@@ -170,7 +183,7 @@ class DomainRecords:
         self, names: Sequence[str], failure: CertworkerError, *, next_check: datetime, now: datetime
     ) -> None:
         """
-        *names* have no new certificate for now; the attempt is counted if it was one.
+        Record that *names* have no new certificate because of *failure*. A wait or a pause counts no attempt.
         """
         fields = _failure_fields(failure, next_check, now)
         if failure.retry is Retry.CA and failure.problem:
@@ -178,21 +191,44 @@ class DomainRecords:
         counting = "attempts" if fields["state"] == "failed" else None
         self._write(names, fields, without=("unfinished",), counting=counting)
 
+    def defer(self, requests: Iterable[tuple[str, ...]], *, next_check: datetime, now: datetime) -> None:
+        """
+        Record for thousands of *requests* that their names wait for a slot.
+
+        Args:
+            requests: The names of each request.
+            next_check: The check of the names if their place in the priority queue is lost.
+            now: The time.
+        """
+        shared = {
+            "state": "waiting",
+            "message": DEFERRED_MESSAGE,
+            "next_check": encode_time(next_check),
+            "updated": encode_time(now),
+        }
+        flat = [part for field in shared.items() for part in field]
+        names_of = {RECORDS + name: json.dumps(names) for names in requests for name in names}
+        keys = list(names_of)
+        for start in range(0, len(keys), RECORDS_PER_COMMAND):
+            batch = keys[start : start + RECORDS_PER_COMMAND]
+            names = [names_of[key] for key in batch]
+            self._defer(batch, ["names", len(shared), *flat, "code", "remedy", *names])
+
     def attempts(self, name: str) -> int:
         """
-        How often issuing for *name* has failed since the last success.
+        Return how many attempts for *name* have failed since the last success.
         """
         return count_in(self._connection.hget(RECORDS + name, "attempts"))
 
     def needs_dry_run(self, name: str) -> bool:
         """
-        Whether a CA could not see that *name* is ours, and no rehearsal has shown since that it can be seen.
+        Return whether a CA could not validate *name*, and no dry run has succeeded since.
         """
         return self._connection.hexists(RECORDS + name, DRY_RUN)
 
     def record_dry_run(self, names: Sequence[str]) -> None:
         """
-        It has been shown, for all of *names*.
+        Record that a dry run for *names* succeeded.
         """
         for name in names:
             self._connection.hdel(RECORDS + name, DRY_RUN)
@@ -241,7 +277,7 @@ def _failure_fields(failure: CertworkerError, next_check: datetime, now: datetim
 
 
 def _record(name: str, fields: Mapping[str, str]) -> DomainRecord | None:
-    # Others can write to Redis, too: what cannot be read is as good as lost.
+    # Every program with access to Redis can write it. An invalid record counts as lost.
     state = next((state for state in STATES if state == fields.get("state")), None)
     updated = decode_time(fields.get("updated"))
     if state is None or updated is None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from redis import Redis
 
 from certworker.redis.codec import decode_text
-from certworker.state.once_per import Once
+from certworker.state.once_per import OncePer
 
 logger = logging.getLogger(__name__)
 
@@ -93,8 +93,8 @@ class Outbox:
     def __init__(self, connection: Redis, channel: str) -> None:
         self._connection = connection
         self.key = OUTBOX + channel
-        self._sending = SENDING + channel
-        self._once = Once(connection, DELIVERY_TIMEOUT)
+        self._channel = channel
+        self._once = OncePer(connection, SENDING, DELIVERY_TIMEOUT)
         self._read = connection.register_script(_READ)
         self._release = connection.register_script(_RELEASE)
 
@@ -123,7 +123,7 @@ class Outbox:
             How many letters were delivered.
         """
         owner = secrets.token_hex(8)
-        if not self._once.first(self._sending, owner):
+        if not self._once.first(self._channel, owner):
             return 0
         try:
             lines: list[bytes] = self._read([self.key], [MAX_ENTRIES, LARGEST_LETTER])
@@ -134,7 +134,7 @@ class Outbox:
             # By their content: the oldest ones may have been removed meanwhile to make room for others.
             self._remove(letters)
         finally:
-            self._release([self._sending], [owner])
+            self._release([SENDING + self._channel], [owner])
         return len(letters)
 
     def _remove_foreign(self, lines: Sequence[bytes]) -> None:

@@ -1,12 +1,13 @@
 """
-The version of the ledger in Redis, so that an older worker does not misread a newer one's.
+The two values in Redis that workers compare at their start: the version of this layout, and the settings.
 
-A change that older workers can live with needs no new version: they leave alone what they do not know.
+A change that older workers tolerate needs no new version: they ignore fields that they do not know.
 """
 
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from redis import Redis
 
@@ -19,11 +20,14 @@ logger = logging.getLogger(__name__)
 KEY = "certworker:schema"
 SCHEMA = 1
 
-#: No certworker that is still in use is so many versions ahead; a higher number is nonsense.
-MOST_AHEAD = 20
+#: A higher number is no version: no release is so far ahead.
+LARGEST_LEAD = 20
 
-#: KEYS: the version. ARGV: ours, the highest that makes sense. The higher one of the two versions, which is
-#: the value of the key from now on; and the former value, if that made no sense.
+#: A digest of the settings of the last start.
+CONFIGURATION = "certworker:configuration"
+
+#: KEYS: the version. ARGV: the version of this worker, the highest possible version. Stores the higher one of
+#: the two versions and returns it; with it the former value, if that was no version.
 _RAISE = """
 local kind = redis.call('TYPE', KEYS[1])['ok']
 local value = kind == 'string' and redis.call('GETRANGE', KEYS[1], 0, 99) or nil
@@ -37,16 +41,30 @@ return {tonumber(ARGV[1]), value or kind}
 
 def check_schema(connection: Redis) -> None:
     """
-    Make sure that this version understands the ledger, and that older workers notice if they do not.
+    Check that this worker knows the layout in Redis, and announce its version to older workers.
 
-    A value that no certworker has written is replaced, with one line in the log.
+    A value that is no version is replaced and logged.
 
     Raises:
-        SchemaTooNew: A newer certworker writes the ledger.
+        SchemaTooNew: A newer certworker uses this Redis.
+        redis.RedisError: Redis failed.
     """
-    found, *nonsense = connection.eval(_RAISE, 1, KEY, SCHEMA, SCHEMA + MOST_AHEAD)
-    if nonsense:
-        shown = printable(decode_text(nonsense[0]), 100)
-        logger.warning("%s was %s, which is no version of the ledger; it is %d now", KEY, shown, SCHEMA)
+    found, *invalid = connection.eval(_RAISE, 1, KEY, SCHEMA, SCHEMA + LARGEST_LEAD)
+    if invalid:
+        shown = printable(decode_text(invalid[0]), 100)
+        logger.warning("replaced an invalid version in Redis: %s was %s, and is now %d", KEY, shown, SCHEMA)
     if found > SCHEMA:
         raise SchemaTooNew(where=f"The ledger in Redis ({KEY})", found=found, known=SCHEMA)
+
+
+def have_settings_changed(connection: Redis, fingerprint: str) -> bool:
+    """
+    Store the *fingerprint* of the settings; return whether the last start had another one.
+
+    After a start with an emptied Redis nothing counts as changed.
+
+    Raises:
+        redis.RedisError: Redis failed.
+    """
+    before: Any = connection.set(CONFIGURATION, fingerprint, get=True)
+    return before is not None and decode_text(before) != fingerprint

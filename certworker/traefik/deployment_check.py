@@ -24,7 +24,7 @@ from typing import Any
 from certworker.errors import CertworkerError, Severity
 from certworker.errors.proxy import ProxyUnreachable
 from certworker.settings import HttpAddress
-from certworker.state.once_a_day import DAY
+from certworker.state.once_per import LOGGED_TTL
 from certworker.storage.certificate_store import CertificateStore
 from certworker.supervision import Faults, Loop, Postponed, beat, optional
 from certworker.traefik.config import TraefikConfig
@@ -86,7 +86,7 @@ class DeploymentCheck:
         patience_seconds: float = PATIENCE_SECONDS,
         pause_seconds: float = PAUSE_SECONDS,
         pause_after_that_seconds: float = SLOW_POLL_SECONDS,
-        day: timedelta = DAY,
+        day: timedelta = LOGGED_TTL,
     ) -> None:
         self._volume = volume
         self._traefik = traefik

@@ -20,7 +20,7 @@ from redis import Redis
 from certworker.domains import requested_names, tenant_of
 from certworker.errors import CertworkerError
 from certworker.renewal.agenda import Agenda
-from certworker.state.deferred_records import DeferredRecords
+from certworker.state.domain_records import DomainRecords
 from certworker.state.priority_queues import UNTIL_A_LOST_LANE_IS_MISSED, PriorityQueues, Request
 from certworker.worker.bulk import BulkQueue, new_job
 from certworker.worker.job_class import JOB_ID, AllowlistedJob
@@ -73,7 +73,7 @@ class FairScheduler:
         #: Tenants that had to wait. What else they want waits behind that, though they hold no slot just now.
         self._waiting: set[str] = set()
         self._agenda = Agenda(connection, partial(wake_at, connection))
-        self._records = DeferredRecords(connection)
+        self._records = DomainRecords(connection)
         self._batches = BulkQueue(connection)
 
     def tenant_of(self, job: AllowlistedJob) -> str | None:
@@ -214,7 +214,7 @@ class FairScheduler:
         moments = {name: later for request in parked.values() for name in request.names}
         # A renewal that is planned sooner stays planned.
         self._agenda.put_many(moments, at_the_latest=True)
-        self._records.write((request.names for request in parked.values()), next_check=later, now=now)
+        self._records.defer((request.names for request in parked.values()), next_check=later, now=now)
         self._batches.end(
             {raw_id: {"state": "waiting", "names": request.names} for raw_id, request in parked.items()}, now
         )

@@ -32,16 +32,14 @@ from certworker.ratelimits.charges import set_of
 from certworker.ratelimits.limits import LETS_ENCRYPT
 from certworker.renewal.agenda import AGENDA, Agenda
 from certworker.settings import CaChoice
-from certworker.state.configuration import has_changed
 from certworker.state.domain_records import RECORDS, DomainRecords
-from certworker.state.doubts import OncePerDay
 from certworker.state.events import EVENTS, EventStream
 from certworker.state.history import HISTORY, History, HistoryEntry
 from certworker.state.locks import FENCE, LOCKS, DomainLocks
-from certworker.state.once_a_day import Daily
+from certworker.state.once_per import DOUBT_TTL, DOUBTS, LOGGED, LOGGED_TTL, OncePer
 from certworker.state.outbox import NotificationLog, Outbox
 from certworker.state.priority_queues import LANES, PRIORITY_QUEUE, NewJob, PriorityQueues, Request
-from certworker.state.schema import KEY, check_schema
+from certworker.state.schema import KEY, check_schema, have_settings_changed
 from certworker.supervision import Heartbeats
 from certworker.worker.health import REPORTS, Health, reports
 from certworker.worker.job_class import READ_FIELDS, job_class_for
@@ -387,9 +385,9 @@ def test_single_values(emptied: Emptied, schema: Value, digest: Value, others: V
     others.write(connection, "certworker:said:what")
     others.write(connection, f"certworker:doubt:{NAME}")
     others.write(connection, EVENTS)
-    has_changed(connection, "fingerprint")
-    Daily(connection).first("what")
-    OncePerDay(connection).may_ask(NAME)
+    have_settings_changed(connection, "fingerprint")
+    OncePer(connection, LOGGED, LOGGED_TTL).first("what")
+    OncePer(connection, DOUBTS, DOUBT_TTL).first(NAME)
     EventStream(connection).append([NAME], {"name": NAME})
 
 

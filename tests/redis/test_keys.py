@@ -18,11 +18,10 @@ from certworker.redis.keys import KINDS, Kind, WrongType, kind_of, remove_wrong
 from certworker.renewal import agenda
 from certworker.state import (
     domain_records,
-    doubts,
     events,
     history,
     locks,
-    once_a_day,
+    once_per,
     outbox,
     priority_queues,
     schema,
@@ -70,8 +69,7 @@ class TestKinds:
         modules = (
             agenda,
             budget,
-            once_a_day,
-            doubts,
+            once_per,
             events,
             priority_queues,
             locks,

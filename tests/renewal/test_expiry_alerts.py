@@ -16,7 +16,7 @@ from certworker.app import App
 from certworker.errors import CertworkerError
 from certworker.renewal.domain_status import DomainStatus
 from certworker.renewal.expiry_alerts import MAX_LINES, ExpiryAlerts
-from certworker.state.once_a_day import Daily
+from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
 from tests.servers.fault_injection import Fault
 from tests.servers.faulty_authority import FaultyAuthority
 
@@ -58,7 +58,7 @@ def told(
     """
     caplog.clear()
     with caplog.at_level(logging.INFO):
-        ExpiryAlerts(lambda: all_of_them, Daily(connection).first, lambda: NOW).log()
+        ExpiryAlerts(lambda: all_of_them, OncePer(connection, LOGGED, LOGGED_TTL).first, lambda: NOW).log()
     return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 

@@ -1,5 +1,5 @@
 """
-What happened to a name last.
+The last outcome of a name.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import redis
 from certworker.errors.acme import BadCertificate
 from certworker.errors.rate import CaBusy, Paused
 from certworker.redis.codec import LONGEST_TEXT
-from certworker.state.domain_records import RECORDS, DomainRecord, DomainRecords
+from certworker.state.domain_records import DEFERRED_MESSAGE, RECORDS, DomainRecord, DomainRecords
 
 NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -23,7 +23,7 @@ REFUSED = BadCertificate(name="a.org", reason="its chain is out of order")
 @pytest.fixture
 def records(connection: redis.Redis) -> DomainRecords:
     """
-    No record yet.
+    Return the records, of which there are none yet.
     """
     return DomainRecords(connection)
 
@@ -45,7 +45,7 @@ def issue(records: DomainRecords, *names: str) -> None:
 
 def record_of(records: DomainRecords, name: str) -> DomainRecord:
     """
-    The record of *name*, which has one.
+    Return the record of *name*, which has one.
     """
     record = records.read(name)
     assert record is not None
@@ -53,13 +53,9 @@ def record_of(records: DomainRecords, name: str) -> DomainRecord:
 
 
 class TestIssued:
-    """
-    A certificate is in service.
-    """
-
     def test_everything_is_read_back(self, records: DomainRecords) -> None:
         """
-        `certworker status` shows nothing else.
+        Each of the names has all fields.
         """
         issue(records, "a.org", "b.org")
 
@@ -80,9 +76,9 @@ class TestIssued:
             updated=NOW,
         )
 
-    def test_failures_are_forgotten(self, records: DomainRecords) -> None:
+    def test_a_success_removes_the_failure(self, records: DomainRecords) -> None:
         """
-        An old error beside a valid certificate would send people searching.
+        Neither its code nor its attempts remain.
         """
         records.record_failed(["a.org"], REFUSED, next_check=NOW + DAY, now=NOW)
         issue(records, "a.org")
@@ -92,13 +88,9 @@ class TestIssued:
 
 
 class TestFailed:
-    """
-    An attempt failed.
-    """
-
-    def test_the_failure_is_told_with_its_remedy(self, records: DomainRecords) -> None:
+    def test_the_failure_is_recorded_with_its_remedy(self, records: DomainRecords) -> None:
         """
-        The log of last week is gone; the record is what people find.
+        `certworker status` shows them.
         """
         records.record_failed(["a.org"], REFUSED, next_check=NOW + DAY, now=NOW)
         record = record_of(records, "a.org")
@@ -115,7 +107,7 @@ class TestFailed:
         self, records: DomainRecords, connection: redis.Redis
     ) -> None:
         """
-        People debug by restarting; a count that began anew would burn the CA's five failures an hour.
+        Otherwise each restart would permit another series of failures at the CA.
         """
         records.record_failed(["a.org"], REFUSED, next_check=NOW + DAY, now=NOW)
         after_a_restart = DomainRecords(connection)
@@ -126,7 +118,7 @@ class TestFailed:
 
     def test_the_certificate_in_service_stays_recorded(self, records: DomainRecords) -> None:
         """
-        A failed renewal is no outage: the old certificate serves on.
+        A failed renewal does not change it.
         """
         issue(records, "a.org")
         records.record_failed(["a.org"], REFUSED, next_check=NOW + DAY, now=NOW)
@@ -135,13 +127,9 @@ class TestFailed:
 
 
 class TestWaiting:
-    """
-    The time has not come yet.
-    """
-
-    def test_it_is_no_failed_attempt(self, records: DomainRecords) -> None:
+    def test_a_wait_counts_no_attempt(self, records: DomainRecords) -> None:
         """
-        Waiting for room must not lengthen the pause after a real failure.
+        The pause after the next failure is not longer for it.
         """
         records.record_failed(["a.org"], REFUSED, next_check=NOW + DAY, now=NOW)
         busy = CaBusy(until=NOW + DAY, authority="the CA", detail="later")
@@ -150,9 +138,9 @@ class TestWaiting:
 
         assert (record.state, record.code, record.attempts) == ("waiting", "rate.busy", 1)
 
-    def test_a_pause_is_none_either(self, records: DomainRecords) -> None:
+    def test_a_pause_by_the_ca_counts_no_attempt(self, records: DomainRecords) -> None:
         """
-        It is seen as what it is, with the link that a person has to open.
+        The record has the link that a person has to open.
         """
         paused = Paused(authority="the CA", name="a.org", url="https://ca.example/unpause?jwt=x")
         records.record_failed(["a.org"], paused, next_check=NOW + DAY, now=NOW)
@@ -162,21 +150,41 @@ class TestWaiting:
         assert "https://ca.example/unpause?jwt=x" in record.remedy
 
 
-class TestRead:
-    """
-    Whatever stands in Redis, it is read.
-    """
+class TestDeferred:
+    def test_each_name_of_thousands_of_requests_waits(self, records: DomainRecords) -> None:
+        """
+        `certworker status` shows the reason.
+        """
+        requests = [(f"{number}.example.org",) for number in range(600)] + [("a.org", "b.org")]
+        records.defer(requests, next_check=NOW + DAY, now=NOW)
 
+        for name, names in (("599.example.org", ("599.example.org",)), ("b.org", ("a.org", "b.org"))):
+            record = record_of(records, name)
+            assert ("waiting", "", DEFERRED_MESSAGE) == (record.state, record.code, record.message)
+            assert (names, NOW + DAY, NOW) == (record.names, record.next_check, record.updated)
+
+    def test_an_earlier_failure_is_removed_and_its_attempts_stay(self, records: DomainRecords) -> None:
+        """
+        Its message would mislead: it is not why the name waits.
+        """
+        records.record_failed(["a.org"], REFUSED, next_check=NOW, now=NOW)
+        records.defer([("a.org",)], next_check=NOW + DAY, now=NOW)
+        record = record_of(records, "a.org")
+
+        assert ("", "", 1) == (record.code, record.remedy, record.attempts)
+
+
+class TestRead:
     def test_a_name_without_a_record(self, records: DomainRecords) -> None:
         """
-        Not known is not the same as nothing to do; the caller decides.
+        It is None, and has no attempts.
         """
         assert records.read("unknown.org") is None
         assert records.attempts("unknown.org") == 0
 
     def test_many_in_their_order(self, records: DomainRecords) -> None:
         """
-        They are read in portions; the last one is as true as the first.
+        They are read in several commands.
         """
         names = [f"{number}.org" for number in range(1_203)]
         for name in names[::2]:
@@ -190,7 +198,7 @@ class TestRead:
 
     def test_a_forgotten_name(self, records: DomainRecords) -> None:
         """
-        A removed domain leaves nothing behind.
+        It has no record.
         """
         issue(records, "a.org")
         records.forget("a.org")
@@ -207,21 +215,21 @@ class TestRead:
             {b"\xff": b"\xfe"},
         ],
     )
-    def test_a_record_that_cannot_be_read_is_as_good_as_lost(
+    def test_an_invalid_record_counts_as_lost(
         self, records: DomainRecords, connection: redis.Redis, fields: dict[Any, Any]
     ) -> None:
         """
-        Eviction and an attempt counted afterwards leave half a record; other programs write worse.
+        Eviction followed by a counted attempt leaves half a record; other programs write anything.
         """
         connection.hset(RECORDS + "a.org", mapping=fields)
 
         assert records.read("a.org") is None
 
-    def test_a_key_of_another_kind_is_as_good_as_lost(
+    def test_a_key_of_another_type_counts_as_lost(
         self, records: DomainRecords, connection: redis.Redis
     ) -> None:
         """
-        One wrong key must not hide the records of all the others.
+        The records of other names are read.
         """
         connection.set(RECORDS + "a.org", "text")
         issue(records, "b.org")
@@ -231,11 +239,11 @@ class TestRead:
     @pytest.mark.parametrize(
         "names", ["", "{", "[1]", '["b.org"]', "[" * 50_000, '["a.org", "A b"]', '["a.org", "\\ud800"]']
     )
-    def test_a_damaged_list_of_names_is_the_name_itself(
+    def test_an_invalid_list_of_names_is_the_name_itself(
         self, records: DomainRecords, connection: redis.Redis, names: str
     ) -> None:
         """
-        A record must never make us order a certificate for a name that it invented.
+        Otherwise a planted record would order a certificate for names that no request has.
         """
         issue(records, "a.org")
         connection.hset(RECORDS + "a.org", mapping={"names": names, "attempts": "9" * 5_000})
@@ -244,11 +252,9 @@ class TestRead:
         assert record.names == ("a.org",)
         assert record.attempts == 0
 
-    def test_what_is_read_is_printable_and_bounded(
-        self, records: DomainRecords, connection: redis.Redis
-    ) -> None:
+    def test_texts_are_printable_and_bounded(self, records: DomainRecords, connection: redis.Redis) -> None:
         """
-        A terminal shows the record; nothing in it moves the cursor, hides text or adds a line.
+        Nothing in a record moves the cursor of a terminal, hides text or adds a line.
         """
         hostile = "m\x1b[2J\x1b]0;pwn\a\r\nfake\N{RIGHT-TO-LEFT OVERRIDE}\N{LINE SEPARATOR}" + "x" * 10_000
         issue(records, "a.org")
@@ -264,11 +270,11 @@ class TestRead:
     @pytest.mark.parametrize(
         "moment", ["0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "9999-12-31T23:59:59Z"]
     )
-    def test_a_moment_at_the_end_of_time_can_be_reckoned_with(
+    def test_extreme_times_do_not_overflow(
         self, records: DomainRecords, connection: redis.Redis, moment: str
     ) -> None:
         """
-        A day is added to it somewhere, and it is compared with others.
+        Adding days to them works.
         """
         issue(records, "a.org")
         connection.hset(RECORDS + "a.org", mapping={"not_after": moment, "next_check": moment})
@@ -277,11 +283,11 @@ class TestRead:
         for each in (record.not_after, record.next_check):
             assert each is None or each - 400 * DAY < each + DAY
 
-    def test_a_record_of_any_size_costs_no_other_its_place(
+    def test_a_large_record_does_not_affect_the_others(
         self, records: DomainRecords, connection: redis.Redis
     ) -> None:
         """
-        Values of megabytes and thousands of fields are not read; the others are, each in its place.
+        A record with megabytes or thousands of fields counts as lost; the others are read in order.
         """
         names = [f"{number}.org" for number in range(700)]
         for name in names:
@@ -303,7 +309,7 @@ class TestRead:
 )
 def test_a_record_that_is_too_large_is_written_again(connection: redis.Redis, fields: dict[str, str]) -> None:
     """
-    Without its removal no later outcome of the name can be read.
+    Reading removes it: otherwise no later outcome of the name would be readable.
     """
     records = DomainRecords(connection)
     for field, value in fields.items():

@@ -1,5 +1,5 @@
 """
-The first of all workers within a time, whatever stands there.
+Keys of which the first writer within a time wins.
 """
 
 from __future__ import annotations
@@ -9,55 +9,80 @@ from datetime import timedelta
 import pytest
 from redis import Redis
 
-from certworker.state.once_per import Once, bound_expiry
+from certworker.state.once_per import DOUBT_TTL, DOUBTS, LOGGED, LOGGED_TTL, OncePer, bound_expiry
 from tests.redis.test_keys import PLANT
 
-KEY = "certworker:said:x"
+KEY = f"{LOGGED}x"
 HOUR = timedelta(hours=1)
 
 
-class TestOnce:
-    def test_the_first_one_wins_for_a_time(self, connection: Redis) -> None:
-        """
-        The key has the value of the first, and expires.
-        """
-        once = Once(connection, HOUR)
+def once_an_hour(connection: Redis) -> OncePer:
+    """
+    Return the log lines of one hour.
+    """
+    return OncePer(connection, LOGGED, HOUR)
 
-        assert [True, False] == [once.first(KEY, "me"), once.first(KEY, "you")]
+
+class TestOncePer:
+    def test_the_first_call_wins_for_a_time(self, connection: Redis) -> None:
+        """
+        The key has the value of the first call, and expires. Another subject has its own key.
+        """
+        once = once_an_hour(connection)
+
+        assert [True, False] == [once.first("x", "me"), once.first("x", "you")]
         assert b"me" == connection.get(KEY)
         assert 3_500_000 < connection.pttl(KEY) <= 3_600_000
+        assert once.first("y")
 
     @pytest.mark.parametrize("kind", PLANT)
-    def test_a_key_without_end_counts_as_expired(self, connection: Redis, kind: str) -> None:
+    def test_a_key_without_expiry_counts_as_expired(self, connection: Redis, kind: str) -> None:
         """
         Whatever its type is.
         """
         PLANT[kind](connection, KEY)
 
-        assert [True, False] == [Once(connection, HOUR).first(KEY) for _ in range(2)]
+        assert [True, False] == [once_an_hour(connection).first("x") for _ in range(2)]
 
-    def test_a_key_with_a_later_end_counts_as_expired(self, connection: Redis) -> None:
+    def test_a_key_with_a_later_expiry_counts_as_expired(self, connection: Redis) -> None:
         """
-        Ten years are as bad as no end.
+        An expiry in ten years would block as long.
         """
         connection.set(KEY, "x", ex=timedelta(days=3_650))
 
-        assert [True, False] == [Once(connection, HOUR).first(KEY) for _ in range(2)]
+        assert [True, False] == [once_an_hour(connection).first("x") for _ in range(2)]
 
-    def test_a_key_with_an_earlier_end_is_obeyed(self, connection: Redis) -> None:
+    def test_a_key_with_an_earlier_expiry_counts(self, connection: Redis) -> None:
         """
         Another worker was first.
         """
         connection.set(KEY, "x", ex=timedelta(minutes=1))
 
-        assert not Once(connection, HOUR).first(KEY)
+        assert not once_an_hour(connection).first("x")
+
+    @pytest.mark.parametrize(
+        ("prefix", "ttl", "least"),
+        [(DOUBTS, DOUBT_TTL, timedelta(hours=23)), (LOGGED, LOGGED_TTL, timedelta(hours=22))],
+    )
+    def test_doubts_and_log_lines_last_about_a_day(
+        self, connection: Redis, prefix: str, ttl: timedelta, least: timedelta
+    ) -> None:
+        """
+        The CA is asked again the next day, and an overdue certificate is in the log of each day.
+        """
+        OncePer(connection, prefix, ttl).first("shop.org")
+
+        left = timedelta(seconds=int(str(connection.ttl(f"{prefix}shop.org"))))
+        assert least <= left <= timedelta(days=1)
 
 
 class TestBoundExpiry:
     @pytest.mark.parametrize("planted", [None, timedelta(days=1)])
-    def test_a_later_end_becomes_an_earlier_one(self, connection: Redis, planted: timedelta | None) -> None:
+    def test_a_later_expiry_becomes_an_earlier_one(
+        self, connection: Redis, planted: timedelta | None
+    ) -> None:
         """
-        The key stays until then.
+        The key exists until then.
         """
         connection.set(KEY, "x", ex=planted)
 
@@ -65,9 +90,9 @@ class TestBoundExpiry:
 
         assert 3_500_000 < connection.pttl(KEY) <= 3_600_000
 
-    def test_an_earlier_end_stays(self, connection: Redis) -> None:
+    def test_an_earlier_expiry_stays(self, connection: Redis) -> None:
         """
-        It is the writer's own.
+        The writer chose it.
         """
         connection.set(KEY, "x", ex=60)
 
@@ -75,8 +100,8 @@ class TestBoundExpiry:
 
         assert connection.pttl(KEY) <= 60_000
 
-    def test_no_key_is_made(self, connection: Redis) -> None:
+    def test_it_writes_no_key(self, connection: Redis) -> None:
         """
-        The caller learns that there is none.
+        The result shows that there is none.
         """
         assert not bound_expiry(connection, KEY, HOUR)

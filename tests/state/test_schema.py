@@ -1,5 +1,5 @@
 """
-The version of the ledger.
+The values in Redis that workers compare at their start.
 """
 
 from __future__ import annotations
@@ -8,16 +8,16 @@ import pytest
 from redis import Redis
 
 from certworker.errors.worker import SchemaTooNew
-from certworker.state.schema import KEY, MOST_AHEAD, SCHEMA, check_schema
+from certworker.state.schema import KEY, LARGEST_LEAD, SCHEMA, check_schema, have_settings_changed
 
 
 class TestCheckSchema:
     @pytest.mark.parametrize("found", [None, "0", str(SCHEMA)])
-    def test_a_ledger_of_ours_or_an_older_one_is_fine(
+    def test_the_same_or_an_older_version_is_accepted(
         self, connection: Redis, found: str | None, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        An evicted version is written again, without a line.
+        A missing version is written and not logged.
         """
         if found:
             connection.set(KEY, found)
@@ -30,15 +30,15 @@ class TestCheckSchema:
         "planted",
         [
             *("nonsense", "", "-5", "1.5", "1e1", "0x2", "inf", "nan", " 2", "2\n", "9" * 5_000),
-            *(str(SCHEMA + MOST_AHEAD + 1), "999", b"\xff\x00"),
+            *(str(SCHEMA + LARGEST_LEAD + 1), "999", b"\xff\x00"),
         ],
         ids=repr,
     )
-    def test_a_value_that_makes_no_sense_is_replaced_with_one_line(
+    def test_an_invalid_value_is_replaced_and_logged_once(
         self, connection: Redis, planted: str | bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Whoever may write to Redis cannot end all workers with rubbish.
+        Such a value does not end the workers.
         """
         connection.set(KEY, planted)
         check_schema(connection)
@@ -50,11 +50,11 @@ class TestCheckSchema:
         assert len(line.message) < 250
 
     @pytest.mark.parametrize("command", ["RPUSH", "SADD", "HSET", "ZADD"])
-    def test_a_key_of_another_type_is_replaced_with_one_line(
+    def test_a_key_of_another_type_is_replaced_and_logged_once(
         self, connection: Redis, command: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        It kept a worker from its start, for ever and without a line.
+        It does not prevent the start of a worker.
         """
         connection.execute_command(  # type: ignore[no-untyped-call]
             command, KEY, "1", *(["2"] if command in ("HSET", "ZADD") else [])
@@ -64,10 +64,10 @@ class TestCheckSchema:
         assert str(SCHEMA).encode() == connection.get(KEY)
         assert 1 == len(caplog.records)
 
-    @pytest.mark.parametrize("ahead", [1, MOST_AHEAD])
-    def test_a_plausible_version_is_obeyed(self, connection: Redis, ahead: int) -> None:
+    @pytest.mark.parametrize("ahead", [1, LARGEST_LEAD])
+    def test_a_newer_version_ends_the_worker(self, connection: Redis, ahead: int) -> None:
         """
-        Every worker that knows it not ends, and leaves the value alone.
+        The value stays.
         """
         connection.set(KEY, SCHEMA + ahead)
         with pytest.raises(SchemaTooNew):
@@ -75,9 +75,9 @@ class TestCheckSchema:
 
         assert str(SCHEMA + ahead).encode() == connection.get(KEY)
 
-    def test_a_newer_one_is_refused_with_the_remedy(self, connection: Redis) -> None:
+    def test_the_failure_has_the_remedy(self, connection: Redis) -> None:
         """
-        What an older worker wrote there might be wrong, and nobody would notice.
+        It names the command that starts the newer version.
         """
         connection.set(KEY, SCHEMA + 1)
         with pytest.raises(SchemaTooNew) as caught:
@@ -86,3 +86,23 @@ class TestCheckSchema:
         assert "state.schema_too_new" == caught.value.code
         assert caught.value.remedy.endswith("docker compose up -d")
         assert str(SCHEMA + 1).encode() == connection.get(KEY)
+
+
+class TestHaveSettingsChanged:
+    def test_only_other_settings_are_a_change(self, connection: Redis) -> None:
+        """
+        The first start and a start with the same settings are none.
+        """
+        starts = ["a", "a", "b", "b", "a"]
+
+        changes = [have_settings_changed(connection, fingerprint) for fingerprint in starts]
+        assert [False, False, True, False, True] == changes
+
+    def test_an_emptied_redis_is_no_change(self, connection: Redis) -> None:
+        """
+        Otherwise a crash of Redis would retry every failed name at once.
+        """
+        have_settings_changed(connection, "a")
+        connection.flushall()
+
+        assert not have_settings_changed(connection, "b")
