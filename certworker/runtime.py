@@ -43,15 +43,14 @@ from certworker.supervision import Heartbeats, Loop, stop_all
 from certworker.traefik.deployment_check import DeploymentCheck
 from certworker.validity import now_in_utc
 from certworker.version import __version__
-from certworker.worker.cpu_affinity import pin_to_one_cpu
 from certworker.worker.health import Health
 from certworker.worker.job_report import JobReporter
 from certworker.worker.leftovers import Leftovers
 from certworker.worker.maintenance import MaintenanceLoop, delivery_loops
 from certworker.worker.own_domains import OwnDomains
+from certworker.worker.process import pin_to_one_cpu, stop_on_signals
 from certworker.worker.producer import ISSUE, queue_length, request_certificate, wake_at
 from certworker.worker.scheduler import Scheduler
-from certworker.worker.signals import stop_on_signals
 from certworker.worker.tasks import Tasks
 from certworker.worker.worker import run
 

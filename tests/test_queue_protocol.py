@@ -101,6 +101,21 @@ class TestTables:
 
         assert f"\n{told}\n" in TEXT
 
+    def test_the_former_keyword_still_works(
+        self, app: App, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A job with `i_know` is issued with the full quota of the CA.
+        """
+        data = b'["certworker.issue", null, [], {"domain": "a.localhost", "force": true, "i_know": true}]'
+        with worker_thread(connection, functions=build_tasks(app)):
+            status, _ = end_of(connection, push(connection, "job", data=data))
+
+        assert "finished" == status
+        assert "a.localhost" in app.agenda
+        assert "using the CA's full rate limit" in caplog.text
+        assert "its former name `i_know` still works" in TEXT
+
     def test_each_link_leads_to_a_file(self) -> None:
         """
         A dead link is a broken promise.

@@ -14,7 +14,7 @@ from certworker.cli.outcome import ordinal
 from certworker.cli.output import reference, say
 from certworker.renewal.domain_status import DomainStatus
 from certworker.renewal.policy import in_words
-from certworker.worker.queued import Queued
+from certworker.worker.queue_stats import Queued
 
 #: States that need a person, and what they look like on a terminal. The first ones come first in a table.
 COLORS = {"no_certificate": "red", "expired": "red", "paused": "yellow", "failing": "yellow"}

@@ -12,7 +12,7 @@ from redis import Redis
 
 from certworker.cli.output import reference, say, say_json
 from certworker.cli.progress import progress_line
-from certworker.worker.queued import are_suspended, job_position, running_workers
+from certworker.worker.queue_stats import are_suspended, job_position, running_workers
 
 #: The id of a job and its names.
 Job = tuple[str, tuple[str, ...]]

@@ -38,7 +38,7 @@ from certworker.storage import durable
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import PEM_FILES
 from certworker.worker.producer import queue_length
-from certworker.worker.queued import queued_name, running_workers
+from certworker.worker.queue_stats import queued_name, running_workers
 
 PAGE_SIZE = 50
 

@@ -172,7 +172,7 @@ def _queue(found: QueueStats) -> Iterator[Finding]:
             "Suspended by `rq suspend`: no job starts and no certificate is renewed.",
             "Resume it with `rq resume`, or: docker compose exec redis redis-cli DEL rq:suspended",
         )
-    for remark in (*found.foreign, *([found.evicts] if found.evicts else ())):
+    for remark in (*found.unserved, *([found.evicts] if found.evicts else ())):
         yield MACHINE.failure("queue", remark)
 
 

@@ -1,8 +1,8 @@
 """
 Reads the data of a job: the JSON list `[function, null, [arguments], {keyword arguments}]`.
 
-The data comes from whoever can write to Redis. It is measured before it is unpacked, unpacked up to a
-limit, and nothing in it is imported or looked up.
+Every program with access to Redis can write the data. Its size is checked before and while it is unpacked,
+and nothing that it names is imported.
 """
 
 from __future__ import annotations
@@ -21,18 +21,22 @@ from certworker.errors.payload import (
     PayloadTooLarge,
 )
 from certworker.errors.worker import BadJob
+from certworker.worker.producer import ISSUE
 
-#: Bytes, packed or not. A request for a hundred names of full length has 26 KiB.
+#: Bytes, compressed or not. A request for a hundred names of full length has 26 KiB.
 LARGEST = 64 * 1024
 
-#: How a pickle begins since protocol 2; no text in UTF-8 begins so.
+#: Keywords of earlier versions of the wire format, with their current names.
+RENAMED = {"i_know": "use_full_quota"}
+
+#: The beginning of a pickle since protocol 2. No text in UTF-8 has it.
 PICKLE = re.compile(rb"\x80[\x02-\x0f]")
 
 
 @dataclass(frozen=True)
 class Call:
     """
-    What a job asks for.
+    The call of a function that a job requests.
     """
 
     function: str
@@ -42,11 +46,13 @@ class Call:
 
 def read_call(data: bytes) -> Call:
     """
-    The call in *data*, which may be compressed.
+    Return the call in *data*, which may be compressed.
+
+    The keyword `i_know` of earlier versions becomes `use_full_quota`.
 
     Raises:
-        PayloadFailure: It is too large, a pickle, no text or no JSON.
-        BadJob: It is JSON, but no call.
+        PayloadFailure: *data* is too large, a pickle, or neither text nor JSON.
+        BadJob: *data* is JSON, but no call.
     """
     text = _unpacked(data)
     if PICKLE.match(text):
@@ -59,21 +65,24 @@ def read_call(data: bytes) -> Call:
         raise BadJob(reason="it names an instance, and only functions are registered")
     if not (isinstance(function, str) and isinstance(arguments, list) and isinstance(keywords, dict)):
         raise BadJob(reason="its data is not a name, null, a list and an object")
+    for former, current in RENAMED.items():
+        if function == ISSUE and former in keywords and current not in keywords:
+            keywords[current] = keywords.pop(former)
     return Call(function, arguments, keywords)
 
 
 def read_json(data: bytes) -> object:
     """
-    The value in *data*, JSON in UTF-8.
+    Return the value in *data*, JSON in UTF-8.
 
     Raises:
-        PayloadEncoding, PayloadNotJson, PayloadDuplicateKey: It is none.
+        PayloadEncoding, PayloadNotJson, PayloadDuplicateKey: *data* is no such JSON.
     """
     try:
         value: object = json.loads(
             data.decode(), object_pairs_hook=_each_key_once, parse_constant=_no_such_number
         )
-        json.dumps(value, ensure_ascii=False).encode()  # half a surrogate pair is JSON, but no text
+        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is JSON, but no text
     except UnicodeError:
         raise PayloadEncoding from None
     except RecursionError:
@@ -90,14 +99,14 @@ def _unpacked(data: bytes) -> bytes:
     try:
         text = unpacking.decompress(data, LARGEST + 1)
     except zlib.error:
-        return data  # RQ takes text that is not compressed, too
+        return data  # RQ accepts uncompressed text as well
     if len(text) > LARGEST:
         raise PayloadTooLarge(size=f"more than {LARGEST}", limit=LARGEST, beginning=text[:80])
     return text
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # The last one would win, unseen by whoever looked at the first.
+    # Python would use the last one, and a reader of the log may see the first one.
     found: dict[str, Any] = {}
     for key, value in pairs:
         if key in found:

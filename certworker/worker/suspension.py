@@ -11,26 +11,32 @@ import time
 from collections.abc import Callable
 
 from redis import Redis
-from rq.suspension import WORKERS_SUSPENDED
 
 logger = logging.getLogger(__name__)
+
+#: RQ's key of `rq suspend`. Importing it from RQ would delay `certworker status`.
+SUSPENDED = "rq:suspended"
 
 REMINDER_SECONDS = 3600.0
 
 
 def is_suspended(connection: Redis) -> bool:
     """
-    Return whether a person suspended all workers of the Redis of *connection*.
+    Return whether a person suspended all workers of this Redis.
+
+    Raises:
+        redis.RedisError: Redis does not answer, or does not permit the question.
     """
-    return bool(connection.exists(WORKERS_SUSPENDED))
+    return bool(connection.exists(SUSPENDED))
 
 
 class Suspension:
     """
-    What a worker knows of a suspension; logs its begin, its end, and once an hour that it lasts.
+    The suspension as one worker sees it: logs its start, its end, and a reminder each hour.
 
     Args:
-        clock: Seconds that only grow.
+        connection: To Redis.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(self, connection: Redis, clock: Callable[[], float] = time.monotonic) -> None:

@@ -21,8 +21,8 @@ from certworker.state.locks import LEASE_SECONDS, RENEWAL_SHARE
 from certworker.state.schema import check_schema
 from certworker.supervision import Duties, Faults, Heartbeats, Loop, Postponed
 from certworker.worker.job_class import job_class_for, silence_rq_logging
+from certworker.worker.process import stop_on_signals
 from certworker.worker.recovery import Recovery
-from certworker.worker.signals import stop_on_signals
 from certworker.worker.threaded_worker import ThreadedWorker
 
 logger = logging.getLogger(__name__)

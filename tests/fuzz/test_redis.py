@@ -494,5 +494,5 @@ def test_reports(
     other.write(connection, f"rq:workers:{QUEUE}")
     for queue in queues:
         other.write(connection, f"rq:queue:{queue.decode(errors='replace')}"[:200])
-    for foreign in queue_stats(connection).foreign:
-        assert str(foreign).isprintable()
+    for unserved in queue_stats(connection).unserved:
+        assert str(unserved).isprintable()

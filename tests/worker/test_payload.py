@@ -1,5 +1,5 @@
 """
-The data of a job, as the whole world may write it.
+The data of a job, as any program may write it.
 """
 
 from __future__ import annotations
@@ -20,13 +20,33 @@ class TestReadCall:
     @pytest.mark.parametrize("packed", [True, False])
     def test_a_call_is_read(self, packed: bool) -> None:
         """
-        RQ compresses; a producer in a language without zlib need not.
+        RQ compresses it; a producer without zlib need not.
         """
         text = json.dumps(CALL).encode()
 
         call = read_call(zlib.compress(text) if packed else text)
 
         assert Call("certworker.issue", [], {"domain": "api.example.org"}) == call
+
+    @pytest.mark.parametrize(
+        ("function", "keywords", "read"),
+        [
+            ("certworker.issue", {"i_know": True}, {"use_full_quota": True}),
+            (
+                "certworker.issue",
+                {"i_know": 1, "use_full_quota": True},
+                {"i_know": 1, "use_full_quota": True},
+            ),
+            ("certworker.remove", {"i_know": True}, {"i_know": True}),
+        ],
+    )
+    def test_the_former_keyword_is_read(
+        self, function: str, keywords: dict[str, object], read: dict[str, object]
+    ) -> None:
+        """
+        `i_know` is `use_full_quota`. With both, and for other functions, `i_know` is an unknown argument.
+        """
+        assert read == read_call(json.dumps([function, None, [], keywords]).encode()).keywords
 
     @pytest.mark.parametrize(
         ("data", "code"),
@@ -64,7 +84,7 @@ class TestReadCall:
     )
     def test_everything_else_is_refused(self, data: bytes, code: str) -> None:
         """
-        Each kind of wrong data has its code, and none of it reaches a function.
+        Each type of invalid data has its code.
         """
         with pytest.raises(CertworkerError) as refused:
             read_call(data)

@@ -1,19 +1,140 @@
 """
-How the queue stands.
+The state of the queue.
 """
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 from redis import Redis
+from rq.suspension import WORKERS_SUSPENDED, suspend
 
-from certworker.worker.producer import request_certificate
-from certworker.worker.queue_stats import MOST_FOREIGN, queue_stats
+from certworker.worker.health import REPORTS
+from certworker.worker.producer import QUEUE_KEY, request_certificate, request_removal
+from certworker.worker.queue_stats import (
+    BATCH,
+    MAX_UNSERVED,
+    are_suspended,
+    job_position,
+    queue_stats,
+    queued_name,
+    running_workers,
+)
+from certworker.worker.suspension import SUSPENDED
 
 
-class TestSurvey:
-    def test_an_empty_redis_has_nothing_to_tell(self, connection: Redis) -> None:
+def run_worker(connection: Any, name: str, *, healthy: bool = True) -> None:
+    """
+    Register a worker as RQ does, with a report of its health.
+    """
+    connection.sadd("rq:workers:certificates", f"rq:worker:{name}")
+    connection.hset(f"rq:worker:{name}", "birth", "1")
+    if healthy:
+        report = {"host": name, "healthy": True, "scheduler": True, "stalled": []}
+        connection.sadd(REPORTS, name)
+        connection.set(f"{REPORTS}:{name}", json.dumps(report))
+
+
+class TestQueuedName:
+    def test_a_name_is_found_whichever_program_requests_it(self, connection: Redis) -> None:
         """
-        Nobody works, and nobody waits.
+        Ids, spellings and requests for several names differ. The first request counts.
+        """
+        request_removal("c.org", connection=connection)
+        request_certificate("a.org", connection=connection)
+        call: list[Any] = ["certworker.issue", None, [], {"domains": ["b.org", "C.org."], "force": True}]
+        connection.hset("rq:job:own-id", "data", json.dumps(call))
+        connection.rpush(QUEUE_KEY, "own-id")
+        request_certificate("c.org", connection=connection)
+
+        assert [2, 3, 3, None] == [
+            queued_name(connection, name).position for name in ("a.org", "b.org", "c.org", "d.org")
+        ]
+
+    def test_invalid_jobs_hide_no_request(self, connection: Any) -> None:
+        """
+        Lost hashes, large data, keys of another type and invalid calls have a position and no name.
+        """
+        connection.rpush(QUEUE_KEY, "lost", "large", "list", "odd", "args", b"\xff")
+        connection.hset("rq:job:large", "data", "x" * 100_000)
+        connection.rpush("rq:job:list", "x")
+        connection.hset("rq:job:odd", "data", json.dumps(["certworker.issue", None, [], {"domains": 7}]))
+        connection.hset("rq:job:args", "data", json.dumps(["certworker.issue", None, ["z.org"], {}]))
+        request_certificate("a.org", connection=connection)
+
+        assert 7 == queued_name(connection, "a.org").position
+        assert 5 == queued_name(connection, "z.org").position
+
+    def test_a_long_queue_is_read_in_batches(self, connection: Redis) -> None:
+        """
+        The last of many requests is found.
+        """
+        for number in range(BATCH + 1):
+            request_certificate(f"shop{number}.org", connection=connection)
+
+        assert BATCH + 1 == queued_name(connection, f"shop{BATCH}.org").position
+
+
+class TestJobPosition:
+    def test_a_job_has_a_position_until_a_worker_takes_it(self, connection: Redis) -> None:
+        """
+        The next job has position 1.
+        """
+        first = request_certificate("a.org", connection=connection)
+        second = request_certificate("b.org", connection=connection)
+        assert (1, 2) == (job_position(connection, first), job_position(connection, second))
+        connection.lpop(QUEUE_KEY)
+
+        assert (None, 1) == (job_position(connection, first), job_position(connection, second))
+
+    def test_without_the_rights_the_answers_are_unknown(self, connection: Any) -> None:
+        """
+        A producer's own Redis user may read neither the workers nor the queue.
+        """
+        job_id = request_certificate("a.org", connection=connection)
+        connection.execute_command("ACL", "SETUSER", "few", "on", "nopass", "~*", "+@connection")
+        options = connection.connection_pool.connection_kwargs
+        with Redis(host=options["host"], port=options["port"], username="few", password="x") as few:
+            assert job_position(few, job_id) is None
+            assert running_workers(few) is None
+            assert not are_suspended(few)
+        connection.acl_deluser("few")
+
+
+class TestAreSuspended:
+    def test_it_is_the_key_of_rq(self, connection: Redis) -> None:
+        """
+        Another module would import RQ for it.
+        """
+        assert WORKERS_SUSPENDED == SUSPENDED
+        assert not are_suspended(connection)
+        suspend(connection)
+
+        assert are_suspended(connection)
+
+
+class TestRunningWorkers:
+    def test_a_running_worker_is_registered_and_reports(self, connection: Redis) -> None:
+        """
+        A stopped worker is not registered, and a killed one reports nothing.
+        """
+        assert 0 == running_workers(connection)
+        run_worker(connection, "killed", healthy=False)
+        assert 0 == running_workers(connection)
+        run_worker(connection, "first")
+        assert 1 == running_workers(connection)
+        run_worker(connection, "second")
+        assert 2 == running_workers(connection)
+        connection.delete("rq:worker:first", "rq:worker:killed")
+
+        assert 1 == running_workers(connection)
+
+
+class TestQueueStats:
+    def test_an_empty_redis_has_zeros(self, connection: Redis) -> None:
+        """
+        There are neither jobs nor workers.
         """
         found = queue_stats(connection)
 
@@ -21,13 +142,13 @@ class TestSurvey:
             found.waiting,
             found.workers,
             found.scheduler,
-            found.foreign,
+            found.unserved,
             found.evicts,
         )
 
-    def test_those_who_wait_and_those_who_work_are_counted(self, connection: Redis) -> None:
+    def test_jobs_and_workers_are_counted(self, connection: Redis) -> None:
         """
-        A worker that was killed is still in the set, but its key has gone.
+        A killed worker is in the set, but its key has expired.
         """
         request_certificate("shop.example.org", connection=connection)
         connection.sadd("rq:workers:certificates", "rq:worker:alive", "rq:worker:dead")
@@ -37,9 +158,9 @@ class TestSurvey:
 
         assert (1, 1, True) == (found.waiting, found.workers, found.scheduler)
 
-    def test_a_queue_that_nobody_takes_from_is_told(self, connection: Redis) -> None:
+    def test_a_queue_without_a_worker_is_reported(self, connection: Redis) -> None:
         """
-        Somebody may have spelt the name of ours otherwise.
+        A producer may have misspelled the name of the queue.
         """
         connection.sadd("rq:queues", "rq:queue:certificates", "rq:queue:v1-certificates", "rq:queue:mails")
         connection.rpush("rq:queue:v1-certificates", "a", "b")
@@ -47,12 +168,12 @@ class TestSurvey:
         connection.sadd("rq:workers:mails", "rq:worker:postman")
         connection.hset("rq:worker:postman", "birth", "1")
 
-        (foreign,) = queue_stats(connection).foreign
-        assert "The queue v1-certificates has 2 waiting jobs and no worker" in foreign.message
+        (unserved,) = queue_stats(connection).unserved
+        assert "The queue v1-certificates has 2 waiting jobs and no worker" in unserved.message
 
-    def test_what_others_wrote_costs_itself_only(self, connection: Redis) -> None:
+    def test_invalid_keys_hide_no_queue(self, connection: Redis) -> None:
         """
-        Names that are no text, too long, or keys of another type hide no other queue.
+        Names that are invalid or too long, and keys of another type, are skipped.
         """
         members: list[bytes | str] = [
             b"\xff\xfe",
@@ -71,12 +192,12 @@ class TestSurvey:
 
         found = queue_stats(connection)
 
-        assert ["lost"] == [each.message.split()[2] for each in found.foreign]
+        assert ["lost"] == [each.message.split()[2] for each in found.unserved]
         assert 0 == found.workers
 
-    def test_thousands_of_queues_are_not_all_reported(self, connection: Redis) -> None:
+    def test_the_number_of_reported_queues_is_limited(self, connection: Redis) -> None:
         """
-        A person reads some, and the command ends soon.
+        The command returns soon.
         """
         with connection.pipeline(transaction=False) as pipe:
             for number in range(2_000):
@@ -84,11 +205,11 @@ class TestSurvey:
                 pipe.rpush(f"rq:queue:{number}", "a")
             pipe.execute()
 
-        assert MOST_FOREIGN == len(queue_stats(connection).foreign)
+        assert MAX_UNSERVED == len(queue_stats(connection).unserved)
 
-    def test_a_redis_that_forgets_is_told(self, connection: Redis) -> None:
+    def test_a_redis_that_evicts_is_reported(self, connection: Redis) -> None:
         """
-        Jobs would go without a trace.
+        It may evict jobs.
         """
         connection.config_set("maxmemory", "1gb")
         connection.config_set("maxmemory-policy", "allkeys-lru")
@@ -102,9 +223,9 @@ class TestSurvey:
             connection.config_set("maxmemory-policy", "noeviction")
             connection.config_set("maxmemory", "0")
 
-    def test_a_redis_that_does_not_tell_is_left_alone(self, connection: Redis) -> None:
+    def test_without_config_the_eviction_is_unknown(self, connection: Redis) -> None:
         """
-        Many hosts forbid CONFIG.
+        Many providers forbid CONFIG.
         """
         connection.acl_setuser(
             "guest", enabled=True, nopass=True, keys=["*"], categories=["+@all"], commands=["-config"]

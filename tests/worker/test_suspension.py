@@ -18,7 +18,7 @@ from tests.worker.sample_tasks import end_of, eventually, push, worker_thread
 
 def state_of_the_worker(connection: Redis) -> str:
     """
-    What `rq info` shows of the only worker.
+    Return what `rq info` shows of the only worker.
     """
     (worker,) = Worker.all(connection)
     return str(worker.get_state())
@@ -26,7 +26,7 @@ def state_of_the_worker(connection: Redis) -> str:
 
 def passes(connection: Redis) -> int:
     """
-    How often the loop of the worker asked whether it is suspended, at most.
+    Return how often the worker checked for a suspension, at most.
     """
     return int(connection.info("commandstats")["cmdstat_exists"]["calls"])
 
@@ -36,7 +36,7 @@ class TestWorker:
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        One line at the begin, one at the end; then the job runs.
+        The log has one line at the start and one at the end; then the job runs.
         """
         with caplog.at_level(logging.INFO, "certworker"), worker_thread(connection):
             suspend(connection)
@@ -50,14 +50,14 @@ class TestWorker:
             assert "finished" == end_of(connection, job_id)[0]
             assert eventually(lambda: state_of_the_worker(connection) == "idle")
 
-        told = [line.getMessage() for line in caplog.records if "suspension" in line.name]
+        logged = [line.getMessage() for line in caplog.records if "suspension" in line.name]
         assert ["suspended by `rq suspend`", "resumed: jobs start again"] == [
-            line.partition(":")[0] if "rq suspend" in line else line for line in told
+            line.partition(":")[0] if "rq suspend" in line else line for line in logged
         ]
 
-    def test_a_job_that_came_in_the_same_moment_goes_back(self, connection: Redis) -> None:
+    def test_a_job_taken_at_that_time_returns_to_the_queue(self, connection: Redis) -> None:
         """
-        The worker waits at the queue while the suspension begins, and already has the next id.
+        A worker that waits for a job takes one after the suspension has started.
         """
         with worker_thread(connection):
             for number in range(5):
@@ -93,7 +93,7 @@ class TestSuspension:
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A suspension that everybody forgot ends with expired certificates.
+        A forgotten suspension ends with expired certificates.
         """
         now = [0.0]
         suspension = Suspension(connection, lambda: now[0])
@@ -111,9 +111,9 @@ class TestSuspension:
         assert ["WARNING", "WARNING", "INFO"] == [line.levelname for line in caplog.records]
         assert not suspension.known
 
-    def test_it_may_end_by_itself(self, connection: Redis) -> None:
+    def test_it_may_expire(self, connection: Redis) -> None:
         """
-        `rq suspend --duration` gives it an end.
+        `rq suspend --duration` sets its end.
         """
         suspend(connection, ttl=1)
 
