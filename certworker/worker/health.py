@@ -1,9 +1,9 @@
 """
-The health of a worker: what it reports of itself, and what others read of it in Redis.
+The health of a worker: its report in Redis, and the reports of all workers.
 
-`/healthz` asks the worker. Where that is switched off, `certworker health` reads the report of the workers on
-its machine in Redis, and `certworker doctor` reads those of all workers. A report expires soon, so each one
-is fresh, whatever the clocks are.
+`/healthz` returns the health of its own worker. Without an HTTP address `certworker health` reads the
+reports of the workers on its host, and `certworker doctor` reads the reports of all workers. A report
+expires after 30 seconds, so each report is fresh, whatever the clocks are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import cast
@@ -30,29 +31,31 @@ from certworker.supervision import Faults, Heartbeats, Loop
 
 logger = logging.getLogger(__name__)
 
-#: The keys of the reports, one for each worker.
+#: The set of workers, and the beginning of the key of each report.
 REPORTS = "certworker:health"
 
 REPORT_EVERY_SECONDS = 10.0
 #: Two reports may be missed.
 FRESH = timedelta(seconds=30)
 
-#: Whoever may write to Redis may write anything there; of more than this nothing is read.
-MOST_WORKERS = 1_000
+#: Every program with access to Redis can write reports. More than this is not read.
+MAX_WORKERS = 1_000
 LONGEST_REPORT = 10_000
 LONGEST_ID = 100
-MOST_LOOPS = 50
+MAX_LOOPS = 50
 
-#: So many calls of a stalled loop are logged.
-DEEPEST = 4
+#: Calls of a stalled loop in its log line.
+MAX_CALLS = 4
 
 
 class Health:
     """
-    Answers for the health of this worker, logs what is stalled, and reports to Redis.
+    The health of this worker: logs stalled loops, and reports to Redis.
 
     Args:
-        scheduler: Whether the scheduler does its work.
+        connection: To Redis.
+        heartbeats: The heartbeats of the worker's loops.
+        scheduler: Returns whether the scheduler works.
 
     Attributes:
         loop: The loop that reports, and its heartbeat.
@@ -63,16 +66,18 @@ class Health:
         self._heartbeats = heartbeats
         self._scheduler = scheduler
         self._id = uuid4().hex
-        self._known: set[str] = set()
+        self._stalled: set[str] = set()
+        #: Whether the last step reported to Redis; None before the first step.
+        self._reported: bool | None = None
         faults = Faults("the report of the health", explainer(connection))
         self.loop = Loop("health", self._step, faults=faults)
         heartbeats.add(self.loop.heartbeat)
 
     def report(self) -> dict[str, object]:
         """
-        Return whether the worker is `healthy`, and its parts: `redis`, `scheduler`, and what is `stalled`.
+        Return whether the worker is `healthy`, and its parts: `redis`, `scheduler` and the `stalled` loops.
 
-        It costs one PING. A Redis that does not answer has its `reason`.
+        The cost is one PING. If Redis does not answer, `reason` has its error.
         """
         scheduler, stalled = self._scheduler(), [each.name for each in self._heartbeats.stalled()]
         parts: dict[str, object] = {"redis": True, "scheduler": scheduler, "stalled": stalled}
@@ -84,49 +89,77 @@ class Health:
 
     def stop(self) -> None:
         """
-        End; the last report expires soon.
+        End the loop and remove the report: it would describe a worker that no longer runs.
         """
-        self.loop.stop(0)
+        self.loop.stop()
+        if self._reported:
+            with suppress(RedisError):  # the report expires
+                self._remove([self._id])
 
     def _step(self) -> float:
+        first, self._reported = self._reported is None, False
         self._log_stalls()
-        said = {"host": socket.gethostname(), "pid": os.getpid(), **self.report()}
+        if first:
+            self._remove(self._predecessors())
+        report = {"host": socket.gethostname(), "pid": os.getpid(), **self.report()}
         with self._connection.pipeline(transaction=False) as pipeline:
-            pipeline.set(_key(self._id), json.dumps(said), ex=FRESH)
+            pipeline.set(_key(self._id), json.dumps(report), ex=FRESH)
             pipeline.sadd(REPORTS, self._id)
             for worker in _ids(self._connection):
                 if not bound_expiry(self._connection, _key(worker), FRESH):
                     pipeline.srem(REPORTS, worker)
             pipeline.execute()
+        self._reported = True
         return REPORT_EVERY_SECONDS
+
+    def _predecessors(self) -> list[str]:
+        """
+        Return the workers on this host whose process has ended.
+
+        A killed worker leaves its last report. Until that expires, the new worker would look as unhealthy.
+        """
+        return [
+            worker
+            for worker in _ids(self._connection)
+            if (report := _report(self._connection, worker))
+            and report.host == printable(socket.gethostname(), 100)
+            and not _is_another_process(report.pid)
+        ]
+
+    def _remove(self, workers: Sequence[str]) -> None:
+        if workers:
+            self._connection.delete(*map(_key, workers))
+            self._connection.srem(REPORTS, *workers)
 
     def _log_stalls(self) -> None:
         stalled = {each.name: each for each in self._heartbeats.stalled()}
-        for name in stalled.keys() - self._known:
+        for name in stalled.keys() - self._stalled:
             failure = LoopStalled(host=socket.gethostname(), loops=name)
-            where = " > ".join(stalled[name].stack()[-DEEPEST:])
+            where = " > ".join(stalled[name].stack()[-MAX_CALLS:])
             logger.error("%s It executes: %s", failure, where, extra={"code": failure.code})
-        for name in self._known - stalled.keys():
+        for name in self._stalled - stalled.keys():
             logger.info("the loop %s makes progress again", name)
-        self._known = set(stalled)
+        self._stalled = set(stalled)
 
 
 @dataclass(frozen=True)
 class Report:
     """
-    What a worker reported of itself in the last seconds.
+    The report of a worker within the last seconds.
     """
 
     host: str
     healthy: bool
     scheduler: bool
     stalled: tuple[str, ...]
-    #: Why Redis did not answer it; empty if it did.
+    #: The error of Redis; empty if Redis answered.
     reason: str
+    #: 0 if the report has none.
+    pid: int = 0
 
     def as_json(self) -> dict[str, object]:
         """
-        Return what `/healthz` of that worker answers.
+        Return the answer of `/healthz` of that worker.
         """
         parts = {"healthy": self.healthy, "redis": not self.reason, "scheduler": self.scheduler}
         reason = {"reason": self.reason} if self.reason else {}
@@ -140,9 +173,25 @@ def reports(connection: Redis) -> list[Report]:
     Raises:
         redis.RedisError: Redis does not answer.
     """
-    texts = [connection.getrange(_key(each), 0, LONGEST_REPORT) for each in _ids(connection)]
-    found = (_read(decode_text(text)) for text in texts if text)
+    found = (_report(connection, worker) for worker in _ids(connection))
     return sorted(filter(None, found), key=lambda report: report.host)
+
+
+def _report(connection: Redis, worker: str) -> Report | None:
+    text = connection.getrange(_key(worker), 0, LONGEST_REPORT)
+    return _parsed(decode_text(text)) if text else None
+
+
+def _is_another_process(pid: int) -> bool:
+    if pid in (0, os.getpid()):
+        return False
+    try:
+        os.kill(pid, 0)
+    except PermissionError:
+        return True
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def _key(worker: str) -> str:
@@ -150,20 +199,22 @@ def _key(worker: str) -> str:
 
 
 def _ids(connection: Redis) -> list[str]:
-    members = cast("list[bytes]", connection.srandmember(REPORTS, MOST_WORKERS))
+    members = cast("list[bytes]", connection.srandmember(REPORTS, MAX_WORKERS))
     return [decode_text(member) for member in members if len(member) <= LONGEST_ID]
 
 
-def _read(text: str) -> Report | None:
-    # Others can write to Redis, too.
+def _parsed(text: str) -> Report | None:
+    # Every program with access to Redis can write it.
     try:
-        said = json.loads(text)
+        found = json.loads(text)
+        pid = found.get("pid")
         return Report(
-            printable(said["host"], 100),
-            said["healthy"] is True,
-            said["scheduler"] is True,
-            tuple(printable(each, 100) for each in said["stalled"][:MOST_LOOPS]),
-            printable(said.get("reason", ""), 200),
+            printable(found["host"], 100),
+            found["healthy"] is True,
+            found["scheduler"] is True,
+            tuple(printable(loop, 100) for loop in found["stalled"][:MAX_LOOPS]),
+            printable(found.get("reason", ""), 200),
+            pid if isinstance(pid, int) and pid > 0 else 0,
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None

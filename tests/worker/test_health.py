@@ -1,11 +1,12 @@
 """
-What a worker reports of itself, and what others read of it.
+The health of a worker and its report.
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import socket
 import threading
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from tests.servers.worker import wait_until
 
 class Worker:
     """
-    The heartbeats of a worker with one loop, and a clock for them.
+    A worker with one loop, and the clock of its heartbeats.
     """
 
     def __init__(self) -> None:
@@ -43,7 +44,7 @@ class Worker:
 @pytest.fixture
 def worker() -> Worker:
     """
-    A worker that is well.
+    Return a healthy worker.
     """
     return Worker()
 
@@ -62,9 +63,9 @@ def reporting(health: Health, connection: Redis, count: int = 1) -> Iterator[Non
 
 
 class TestReport:
-    def test_a_well_worker(self, connection: Redis, worker: Worker) -> None:
+    def test_a_healthy_worker(self, connection: Redis, worker: Worker) -> None:
         """
-        All of its parts are.
+        All parts of its report are good.
         """
         assert {"healthy": True, "redis": True, "scheduler": True, "stalled": []} == worker.health(
             connection
@@ -72,7 +73,7 @@ class TestReport:
 
     def test_a_stalled_loop_is_named_until_it_beats(self, connection: Redis, worker: Worker) -> None:
         """
-        "unhealthy" alone does not show where to search.
+        The report names the loop.
         """
         health = worker.health(connection)
         worker.now += 61
@@ -83,9 +84,9 @@ class TestReport:
         worker.maintenance.beat()
         assert health.report()["healthy"] is True
 
-    def test_without_a_scheduler_nothing_is_renewed(self, connection: Redis, worker: Worker) -> None:
+    def test_a_worker_without_a_scheduler_is_not_healthy(self, connection: Redis, worker: Worker) -> None:
         """
-        Before the start is complete the worker is not well either.
+        A worker whose start is not complete is not healthy.
         """
         worker.scheduler = False
 
@@ -93,7 +94,7 @@ class TestReport:
 
     def test_a_redis_that_is_away_has_its_reason(self, own_redis: RedisServer, worker: Worker) -> None:
         """
-        The other parts are reported all the same.
+        The report still has the other parts.
         """
         own_redis.kill()
         report = worker.health(own_redis.client()).report()
@@ -103,9 +104,9 @@ class TestReport:
 
 
 class TestReports:
-    def test_others_read_it_in_redis(self, connection: Redis, worker: Worker) -> None:
+    def test_the_report_is_in_redis(self, connection: Redis, worker: Worker) -> None:
         """
-        The report is that of /healthz, has the name of the host, and expires soon.
+        It is the answer of /healthz with the name of the host, and it expires.
         """
         worker.now += 61
         health = worker.health(connection)
@@ -117,23 +118,54 @@ class TestReports:
             assert health.report() == report.as_json()
             assert 0 < connection.ttl(key) <= FRESH.total_seconds()
 
-    def test_that_of_a_worker_that_ended_is_gone(self, connection: Redis, worker: Worker) -> None:
+    def test_a_worker_that_stops_removes_its_report(self, connection: Redis, worker: Worker) -> None:
         """
-        It expires, and the next report of another worker removes its id.
+        `certworker health` and `doctor` must not name the loops of a worker that has ended.
         """
-        dead = Worker().health(connection)
-        with reporting(dead, connection):
-            pass
-        for key in connection.scan_iter(f"{REPORTS}:*"):
-            connection.delete(key)
+        worker.now += 61
+        with reporting(worker.health(connection), connection):
+            assert 1 == len(reports(connection))
+
         assert [] == reports(connection)
+        assert [] == list(connection.scan_iter(f"{REPORTS}*"))
+
+    def test_the_id_of_an_expired_report_is_removed(self, connection: Redis, worker: Worker) -> None:
+        """
+        The next report of another worker removes it.
+        """
+        connection.sadd(REPORTS, "expired")
 
         with reporting(worker.health(connection), connection):
             wait_until(lambda: connection.scard(REPORTS) == 1 or None, lambda: "still two")
 
-    def test_a_report_without_end_ends(self, connection: Redis, worker: Worker) -> None:
+    @pytest.mark.parametrize(
+        ("host", "pid", "stays"),
+        [
+            (None, os.getpid(), False),
+            (None, 2**22 + 1, False),
+            (None, 10**30, False),
+            (None, os.getppid(), True),
+            ("another", os.getpid(), True),
+        ],
+    )
+    def test_a_start_removes_the_reports_of_ended_processes(
+        self, connection: Redis, worker: Worker, host: str | None, pid: int, stays: bool
+    ) -> None:
         """
-        A worker that has ended would be healthy for good.
+        A killed worker has left its report. In a container the new worker has the same host and process id.
+        """
+        killed = {"host": host or socket.gethostname(), "pid": pid, "healthy": False, "scheduler": False}
+        connection.sadd(REPORTS, "killed")
+        connection.set(f"{REPORTS}:killed", json.dumps({**killed, "stalled": ["jobs"]}), ex=FRESH)
+
+        worker.health(connection)._step()
+
+        assert stays == any("jobs" in report.stalled for report in reports(connection))
+        assert 1 + stays == len(reports(connection))
+
+    def test_a_report_without_expiry_expires(self, connection: Redis, worker: Worker) -> None:
+        """
+        Otherwise a worker that has ended would be healthy forever.
         """
         connection.sadd(REPORTS, "planted")
         connection.set(f"{REPORTS}:planted", "{}")
@@ -157,11 +189,11 @@ class TestReports:
         ],
         ids=lambda planted: str(planted[:30]),
     )
-    def test_what_others_wrote_costs_no_other_report(
+    def test_an_invalid_report_does_not_affect_the_others(
         self, connection: Redis, worker: Worker, planted: bytes
     ) -> None:
         """
-        It is left out, or is printable.
+        It is skipped, or it is printable.
         """
         connection.sadd(REPORTS, "planted", b"\xff" * 50, "x" * 10_000)
         connection.set(f"{REPORTS}:planted", planted)
@@ -184,7 +216,7 @@ class TestStall:
         self, connection: Redis, worker: Worker, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A loop that hangs raises nothing, so its stack is the only hint; its progress is logged, too.
+        The stack shows where the loop hangs. The log also has the end of the stall.
         """
         caplog.set_level(logging.INFO)
         hangs, end = threading.Event(), threading.Event()
