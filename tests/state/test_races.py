@@ -31,9 +31,9 @@ NAMES = tuple(f"{letter}.example.org" for letter in "abcde")
 HOLDER = """
 import sys
 import redis
-from certworker.state.locks import NameLocks
+from certworker.state.locks import DomainLocks
 
-locks = NameLocks(redis.Redis(port=int(sys.argv[1])), 0.5, highest_token=lambda: 0)
+locks = DomainLocks(redis.Redis(port=int(sys.argv[1])), 0.5, highest_token=lambda: 0)
 with locks.hold(["a.example.org"]) as lease:
     print(lease.token, flush=True)
     sys.stdin.readline()
