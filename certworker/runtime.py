@@ -32,7 +32,7 @@ from certworker.job_slot import MAX_RELEASED
 from certworker.observability.history_handler import HistoryLogHandler
 from certworker.observability.history_writer import HistoryWriter
 from certworker.preflight.checkers import build_resolver, verify
-from certworker.preflight.port80.check import answers
+from certworker.preflight.port80.check import is_served
 from certworker.preflight.settling import Settling
 from certworker.redis.client import connect
 from certworker.redis.failures import explainer
@@ -163,7 +163,7 @@ def build_own_domains(app: App) -> OwnDomains:
     look_up = build_resolver(settings).look_up
 
     def is_reachable(answer: Http01Challenge) -> bool:
-        return answers(answer, settings, look_up)
+        return is_served(answer, settings, look_up)
 
     def reject(domain: str, failure: CertworkerError) -> None:
         app.notifier.notify_failed(domain, failure, None, app.clock())

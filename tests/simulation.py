@@ -48,7 +48,7 @@ BUSY = 1 / 50
 AT_ONCE = timedelta(seconds=1)
 
 #: The checks look at the real world, in which no time passes.
-NOTHING = MachineCheck("nothing", "nothing", lambda: CheckResult.passed(""), 1)
+NOTHING = MachineCheck("nothing", lambda: CheckResult.passed(""), 1)
 
 #: Where the next request of a lane is put, to be read at once.
 TAKEN = NewJob("taken", "simulation:list", "simulation:job", "", "", {})

@@ -1,8 +1,8 @@
 """
-Do the CAA records of a name allow this CA? (RFC 8659, RFC 8657; Boulder's `va/caa.go`.)
+The CAA records of a name: whether they allow this CA (RFC 8659, RFC 8657; Boulder's `va/caa.go`).
 
-The records of the name itself count; if it has none, those of its parent, and so on up the tree. Without
-any, every CA is allowed.
+The records of the name itself count. If it has none, those of its parent count, and so on up the tree.
+Without any record, every CA is allowed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from certworker.preflight.dns.query import SILENT
 from certworker.preflight.dns.records import CaaSet, DnsRecords
 from certworker.preflight.result import CheckContext, CheckResult, Outcome
 
-#: What is understood, and so may be critical (RFC 8659, section 4.1; RFC 9495).
+#: The known tags, which may be critical (RFC 8659, section 4.1; RFC 9495).
 TAGS = frozenset({"issue", "issuewild", "iodef", "issuemail"})
 CRITICAL = 128
 
@@ -35,22 +35,22 @@ METHOD = "http-01"
 @dataclass(frozen=True)
 class CaaIssuer:
     """
-    Who is to be allowed.
+    A CA that CAA records have to allow.
     """
 
-    #: The CA for people.
+    #: The name of the CA in messages.
     title: str
-    #: What stands for it in CAA records: `caaIdentities` of its directory (RFC 8555, section 7.1.1). None at
-    #: all: it does not say, and nothing can be checked.
+    #: Its names in CAA records: `caaIdentities` of its directory (RFC 8555, section 7.1.1). Empty: unknown,
+    #: so the records cannot be checked.
     identities: Sequence[str]
-    #: Our account there; None: it will be made with the first order.
+    #: The URL of the account; None: the first order creates the account.
     account: str | None
 
 
 @dataclass(frozen=True)
 class Permission:
     """
-    The value of an `issue` record: a CA, and under which conditions.
+    The value of an `issue` record: a CA, and its conditions.
     """
 
     domain: str
@@ -59,42 +59,41 @@ class Permission:
     @classmethod
     def parse(cls, value: str) -> Permission:
         """
-        The permission in *value*, as in "ca.example.net; validationmethods=http-01".
+        Return the permission in *value*, such as "ca.example.net; validationmethods=http-01".
 
         Raises:
-            ValueError: A condition is no pair of a name and a value.
+            ValueError: A condition is not a pair of a name and a value.
         """
         domain, *conditions = (part.strip() for part in value.split(";"))
         pairs = [condition.partition("=") for condition in conditions if condition]
         if not all(name.strip() and equals for name, equals, _ in pairs) or " " in domain:
             raise ValueError("not a permission")
-        return cls(domain.lower(), {name.strip().lower(): said.strip() for name, _, said in pairs})
+        return cls(domain.lower(), {name.strip().lower(): value.strip() for name, _, value in pairs})
 
 
-def check_caa(question: CheckContext, issuers: Callable[[], Sequence[CaaIssuer]]) -> CheckResult:
+def check_caa(context: CheckContext, issuers: Callable[[], Sequence[CaaIssuer]]) -> CheckResult:
     """
-    Judge the CAA records of the name in *question*.
+    Check that the CAA records of the name in *context* allow one of the CAs.
 
     Args:
-        issuers: The CAs, of which one has to be allowed, the preferred one first; asked for only if there
-            are records.
+        issuers: Returns the CAs, the preferred one first; called only if there are records.
     """
-    if _unanswered(question.records):
-        return CheckResult.skipped("CAA could not be asked")
-    for found in question.records.caa:
+    if _is_unreachable(context.records):
+        return CheckResult.skipped("CAA records could not be queried")
+    for found in context.records.caa:
         if found.error:
             return CheckResult.fail(
-                CaaLookupFailed(name=question.name, detail=f"CAA {found.name}: {found.error}")
+                CaaLookupFailed(name=context.name, detail=f"CAA {found.name}: {found.error}")
             )
         if found.records:
-            verdicts = [_judged(question.name, found, issuer) for issuer in issuers()]
-            allowed = (verdict for verdict in verdicts if verdict.outcome is Outcome.PASS)
-            return next(allowed, verdicts[0])
-    return CheckResult.passed("CAA open" if question.records.caa else "")
+            results = [_check_issuer(context.name, found, issuer) for issuer in issuers()]
+            allowed = (result for result in results if result.outcome is Outcome.PASS)
+            return next(allowed, results[0])
+    return CheckResult.passed("CAA open" if context.records.caa else "")
 
 
-def _unanswered(records: DnsRecords) -> bool:
-    # The servers of the domain were not even found: the fault is on our side, and told by another check.
+def _is_unreachable(records: DnsRecords) -> bool:
+    # No name server of the domain was found: another check reports that resolvers cannot be reached.
     return (
         bool(records.resolvers)
         and not records.authoritative
@@ -102,7 +101,7 @@ def _unanswered(records: DnsRecords) -> bool:
     )
 
 
-def _judged(name: str, found: CaaSet, issuer: CaaIssuer) -> CheckResult:
+def _check_issuer(name: str, found: CaaSet, issuer: CaaIssuer) -> CheckResult:
     for record in found.records:
         if record.flags & CRITICAL and record.tag.lower() not in TAGS:
             unknown = f'{record.tag} "{record.value}"'
@@ -111,39 +110,43 @@ def _judged(name: str, found: CaaSet, issuer: CaaIssuer) -> CheckResult:
     if not issue:
         return CheckResult.passed("CAA open")
     if not issuer.identities:
-        return CheckResult.skipped("CAA not checked, as the CA does not say what it is called there")
+        return CheckResult.skipped("CAA not checked: the CA does not publish its name there")
     identity = issuer.identities[0]
-    permissions, odd = _read(issue)
-    remarks = [CaaSyntax(owner=found.owner, record=f'issue "{value}"', identity=identity) for value in odd]
-    meant = [permission for permission in permissions if permission.domain in issuer.identities]
-    obstacles = [_obstacle(name, found.owner, permission, issuer) for permission in meant]
-    if None in obstacles:
-        return CheckResult.passed(f"CAA allows {identity}", *remarks)
-    obstacle = next(filter(None, obstacles), None) or _left_out(name, found.owner, permissions, issuer)
+    permissions, invalid = _parsed(issue)
+    warnings = [
+        CaaSyntax(owner=found.owner, record=f'issue "{value}"', identity=identity) for value in invalid
+    ]
+    matching = [permission for permission in permissions if permission.domain in issuer.identities]
+    failures = [_failed_condition(name, found.owner, permission, issuer) for permission in matching]
+    if None in failures:
+        return CheckResult.passed(f"CAA allows {identity}", *warnings)
+    failure = next(filter(None, failures), None) or _not_allowed(name, found.owner, permissions, issuer)
     if found.owner != found.name:
-        obstacle = CaaViaAlias(
+        failure = CaaViaAlias(
             name=found.name,
             owner=found.owner,
             authority=issuer.title,
-            detail=obstacle.message,
+            detail=failure.message,
             identity=identity,
         )
-    return CheckResult.fail(obstacle, *remarks)
+    return CheckResult.fail(failure, *warnings)
 
 
-def _read(values: Sequence[str]) -> tuple[list[Permission], list[str]]:
-    permissions, odd = [], []
+def _parsed(values: Sequence[str]) -> tuple[list[Permission], list[str]]:
+    permissions, invalid = [], []
     for value in values:
         try:
             permissions.append(Permission.parse(value))
         except ValueError:
-            odd.append(value)
-    return permissions, odd
+            invalid.append(value)
+    return permissions, invalid
 
 
-def _obstacle(name: str, owner: str, permission: Permission, issuer: CaaIssuer) -> CertworkerError | None:
+def _failed_condition(
+    name: str, owner: str, permission: Permission, issuer: CaaIssuer
+) -> CertworkerError | None:
     """
-    What is in the way although our CA is named; None: nothing.
+    Return the failure of a condition of *permission*, which names the CA; None if all are met.
     """
     methods = permission.conditions.get("validationmethods")
     if methods is not None and METHOD not in [method.strip() for method in methods.split(",")]:
@@ -152,12 +155,19 @@ def _obstacle(name: str, owner: str, permission: Permission, issuer: CaaIssuer) 
         )
     account = permission.conditions.get("accounturi")
     if account is not None and account != issuer.account:
-        ours = issuer.account or "not there yet"
-        return CaaAccount(name=name, owner=owner, found=account, ours=ours, identity=permission.domain)
+        return CaaAccount(
+            name=name,
+            owner=owner,
+            found=account,
+            ours=issuer.account or "not created yet",
+            identity=permission.domain,
+        )
     return None
 
 
-def _left_out(name: str, owner: str, permissions: Sequence[Permission], issuer: CaaIssuer) -> CertworkerError:
+def _not_allowed(
+    name: str, owner: str, permissions: Sequence[Permission], issuer: CaaIssuer
+) -> CertworkerError:
     allowed = list(dict.fromkeys(permission.domain for permission in permissions if permission.domain))
     if not allowed:
         return CaaDenyAll(name=name, owner=owner, identity=issuer.identities[0])

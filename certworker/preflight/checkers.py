@@ -1,5 +1,5 @@
 """
-Which questions of our own are asked before a CA is: the list of all checks, cheapest first.
+The list of all checks before the CA is asked, cheapest first.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.shared_directory import SharedDirectory
 from certworker.traefik.config import TraefikConfig
 
-#: The checks whose answers stand in DNS.
+#: The checks that depend on DNS only.
 IN_DNS = frozenset({"DNS", "CAA", "target"})
 
 
@@ -47,14 +47,14 @@ def build_preflight(
     settling: Settling,
 ) -> PreflightRunner:
     """
-    All checks of a worker with *settings*.
+    Return all checks of a worker with *settings*.
 
     Args:
         authorities: The CAs, the preferred one first.
-        solvers: Where the preferred one finds answers to its challenges.
-        may_ask: Whether the CA may be asked about a name although it would probably say no.
-        clock: That of this machine, which is compared with the CA's.
-        settling: Of the worker that runs them.
+        solvers: The places from which the preferred CA fetches responses to challenges.
+        may_ask: Returns whether the CA may be asked about a name although it would probably refuse.
+        clock: The clock of this machine, which is compared with the CA's.
+        settling: The first seconds of the worker.
     """
     preferred = authorities[0]
     _, wrong = target_of(settings.targets, private=settings.authority.private_names)
@@ -62,12 +62,10 @@ def build_preflight(
     volumes, directories = volume_checks(settings), [settings.certificates_dir, settings.config_dir]
     return PreflightRunner(
         [
-            MachineCheck("settings", "the environment", partial(_settings, settings), 1),
-            MachineCheck("targets", "the environment", partial(_targets, settings, preferred, wrong), 3),
-            MachineCheck("volumes", "a file written there", partial(check_volumes, volumes, directories), 10),
-            MachineCheck(
-                "clock", "the Date in the CA's answers", partial(check_clock, preferred.check, clock), 3
-            ),
+            MachineCheck("settings", partial(_settings, settings), 1),
+            MachineCheck("targets", partial(_targets, settings, preferred, wrong), 3),
+            MachineCheck("volumes", partial(check_volumes, volumes, directories), 10),
+            MachineCheck("clock", partial(check_clock, preferred.check, clock), 3),
         ],
         domain_checks(settings, authorities, solvers, resolver),
         resolver.look_up,
@@ -78,7 +76,7 @@ def build_preflight(
 
 def volume_checks(settings: Settings) -> list[Callable[[], None]]:
     """
-    Return a check for each directory of *settings*: it raises a CertworkerError where nothing can be written.
+    Return one check for each directory of *settings*, which raises a CertworkerError if it is not writable.
     """
     checks: list[Callable[[], None]] = [
         CertificateStore(settings.certificates_dir).check_writable,
@@ -87,7 +85,7 @@ def volume_checks(settings: Settings) -> list[Callable[[], None]]:
     ]
     if settings.webroot and settings.webroot != settings.certificates_dir:
         challenges = settings.webroot / CHALLENGE_PATH.strip("/")
-        # The deepest one that is there: the others may belong to the core.
+        # The deepest existing directory: the other ones may belong to Appwrite.
         places = (challenges, challenges.parent, settings.webroot)
         checks.append(partial(_check_directory, next(filter(Path.is_dir, places), settings.webroot)))
     return checks
@@ -97,11 +95,11 @@ def domain_checks(
     settings: Settings, authorities: Sequence[AcmeClient], solvers: Sequence[Solver], resolver: Resolver
 ) -> list[Check]:
     """
-    What is asked about a name, cheapest first.
+    Return the checks of a name, cheapest first.
 
     Args:
         authorities: The CAs, the preferred one first.
-        solvers: Where the preferred one finds answers to its challenges.
+        solvers: The places from which the preferred CA fetches responses to challenges.
     """
     private = settings.authority.private_names
     target, _ = target_of(settings.targets, private=private)
@@ -109,28 +107,24 @@ def domain_checks(
     return [
         Check(
             "DNS",
-            "the domain's own name servers, and those of _APP_DNS",
             partial(check_resolution, ours=target.addresses, private=private),
             1,
         ),
         Check(
             "CAA",
-            "the same, and the identities in the CA's directory",
             partial(check_caa, issuers=lambda: [_issuer(each) for each in authorities]),
             3,
         ),
         Check(
             "target",
-            "the same, and _APP_DOMAIN_TARGET",
             partial(check_target, target=target, main_domains=main_domains, look_up=resolver.look_up),
             10,
         ),
         Check(
             "port 80",
-            "a nonce of our own, fetched as the CA fetches its own",
             Port80Check(
                 settings,
-                partial(_presented, authorities[0], solvers),
+                partial(_published_response, authorities[0], solvers),
                 internal_hops(settings),
                 target.addresses,
             ),
@@ -142,33 +136,34 @@ def domain_checks(
 
 def verify(preflight: PreflightRunner, name: str) -> None:
     """
-    Make sure that DNS says of *name* what it has to say.
+    Check the DNS records of *name*.
 
     Raises:
-        CertworkerError: It does not, or probably not.
+        CertworkerError: A CA would refuse the name, or probably refuse it.
+        redis.RedisError: A check needs Redis, and Redis failed.
     """
-    (found,) = preflight.examine([name])
+    (found,) = preflight.check_names([name])
     for each in found:
-        if each.check in IN_DNS and each.verdict.failure:
-            raise copy(each.verdict.failure)  # the verdict is cached
+        if each.check in IN_DNS and each.result.failure:
+            raise copy(each.result.failure)  # the result is cached
 
 
 def build_resolver(settings: Settings) -> Resolver:
     """
-    Who looks names up for a worker with *settings*.
+    Return the resolver of a worker with *settings*.
     """
     if settings.authority.private_names:
-        # Public resolvers know nothing of a private network.
+        # Public resolvers do not know the names of a private network.
         return Resolver(
             [server for server in settings.name_servers if not is_public(ip_address(server[0]))], private=True
         )
-    # A resolver on the loopback interface is the machine's own; the world may be as small as that.
+    # If the configured resolver is on the loopback interface, it is the system's own.
     apart = not any(ip_address(address).is_loopback for address, _ in settings.name_servers)
     return Resolver(settings.name_servers, own=system_name_servers() if apart else ())
 
 
 def _check_directory(directory: Path) -> None:
-    # An order whose key could not be stored would be lost.
+    # An order whose key cannot be stored is lost.
     durable.make_directory(directory)
     shared = SharedDirectory(directory, directory / "lock")
     with shared.writing():
@@ -193,26 +188,28 @@ def _settings(settings: Settings) -> CheckResult:
 
 
 def _targets(settings: Settings, authority: AcmeClient, wrong: Sequence[InvalidTarget]) -> CheckResult:
-    remarks = list(wrong)
+    warnings = list(wrong)
     wanted, known = settings.targets.get(CAA), authority.caa_identities if CAA in settings.targets else ()
     if wanted and known and not any(identity in wanted for identity in known):
-        remarks.append(
+        warnings.append(
             InvalidTarget(
                 variable=CAA,
-                reason=f"{authority.title} is called {' or '.join(known)} in CAA records",
+                reason=f"{authority.title} has the name {' or '.join(known)} in CAA records",
                 wanted="the CA that is used",
                 example=known[0],
             )
         )
-    return CheckResult.passed("", *remarks)
+    return CheckResult.passed("", *warnings)
 
 
 @contextmanager
-def _presented(authority: AcmeClient, solvers: Sequence[Solver], name: str) -> Iterator[Http01Challenge]:
+def _published_response(
+    authority: AcmeClient, solvers: Sequence[Solver], name: str
+) -> Iterator[Http01Challenge]:
     """
-    An answer for *name* that nobody asked for, in all places where a CA would look.
+    Publish a test response for *name* in all places from which the CA fetches responses.
     """
     token = secrets.token_urlsafe(24)
-    answer = Http01Challenge(name, token, f"{token}.{authority.thumbprint}")
-    with present([answer], solvers):
-        yield answer
+    challenge = Http01Challenge(name, token, f"{token}.{authority.thumbprint}")
+    with present([challenge], solvers):
+        yield challenge

@@ -1,5 +1,5 @@
 """
-Does the name lead somewhere a CA can go? DNS has been asked; here its answers are judged.
+The addresses of a name: whether a CA can connect to them.
 """
 
 from __future__ import annotations
@@ -25,73 +25,72 @@ from certworker.preflight.dns.query import SILENT
 from certworker.preflight.dns.records import DnsRecords, ServerView
 from certworker.preflight.result import CheckContext, CheckResult
 
-#: What stands in a remedy where we do not know the address ourselves.
+#: For remedies, if the address of this server is unknown.
 UNKNOWN_ADDRESS = "(the public address of this server)"
 
 
 def check_resolution(
-    question: CheckContext, *, ours: Sequence[str] = (), private: bool = False
+    context: CheckContext, *, ours: Sequence[str] = (), private: bool = False
 ) -> CheckResult:
     """
-    Judge what DNS says of the name in *question*.
+    Check the DNS records of the name in *context*.
 
     Args:
-        ours: The public addresses of this server, where they are known.
-        private: The CA is one's own, in a network of its own: it may know names that we do not, and private
-            addresses are as good as others.
+        ours: The public addresses of this server; empty if they are unknown.
+        private: The CA is private: it may know other names, and it connects to private addresses.
     """
-    records = question.records
+    records = context.records
     if is_loopback_name(records.name):
         return CheckResult.passed("this machine")
     if records.view is None:
-        return _unanswered(records)
+        return _result_without_answer(records)
     if records.bogus:
         return CheckResult.fail(_broken_dnssec(records))
     if not records.registered_exists:
         return CheckResult.fail(NotRegistered(name=records.name, domain=records.registered))
     if not records.addresses:
-        absent = NoRecord(
+        failure = NoRecord(
             name=records.name,
-            detail=_what_is_there(records.view),
+            detail=_state_of_name(records.view),
             expected=", ".join(ours) or UNKNOWN_ADDRESS,
         )
-        return CheckResult.passed("", absent) if private else CheckResult.fail(absent)
-    refused = [] if private else [each for each in records.addresses if not is_public(ip_address(each))]
-    remarks = [] if private else list(_remarks(records))
-    if refused:
+        return CheckResult.passed("", failure) if private else CheckResult.fail(failure)
+    private_addresses = (
+        [] if private else [each for each in records.addresses if not is_public(ip_address(each))]
+    )
+    warnings = [] if private else list(_warnings(records))
+    if private_addresses:
         unreachable = PrivateAddress(
-            name=records.name, found=", ".join(refused), expected=", ".join(ours) or UNKNOWN_ADDRESS
+            name=records.name, found=", ".join(private_addresses), expected=", ".join(ours) or UNKNOWN_ADDRESS
         )
-        if len(refused) == len(records.addresses):
+        if len(private_addresses) == len(records.addresses):
             return CheckResult.fail(unreachable)
-        # A CA leaves those out.
-        remarks.append(unreachable)
-    return CheckResult.passed(_seen(records), *remarks)
+        # A CA ignores private addresses.
+        warnings.append(unreachable)
+    return CheckResult.passed(_evidence(records), *warnings)
 
 
-def _unanswered(records: DnsRecords) -> CheckResult:
+def _result_without_answer(records: DnsRecords) -> CheckResult:
     if not records.resolvers or all(view.error == SILENT for view in records.resolvers):
-        # Nothing is known of the domain, good or bad: the fault is on our side.
+        # Nothing is known about the domain. The fault is on this side.
         silent = ContainerResolver(
             host=records.name, reason=f"{', '.join(view.server for view in records.resolvers)} gave no answer"
         )
-        return CheckResult.skipped("DNS could not be asked", silent)
+        return CheckResult.skipped("DNS could not be queried", silent)
     if records.bogus:
         return CheckResult.fail(_broken_dnssec(records))
     if records.authoritative and all(view.error == SILENT for view in records.authoritative):
-        return CheckResult.fail(
-            NameServersTimeout(name=records.name, detail=_troubles(records.authoritative))
-        )
+        return CheckResult.fail(NameServersTimeout(name=records.name, detail=_errors(records.authoritative)))
     return CheckResult.fail(
-        NameServersFail(name=records.name, detail=_troubles((*records.authoritative, *records.resolvers)))
+        NameServersFail(name=records.name, detail=_errors((*records.authoritative, *records.resolvers)))
     )
 
 
 def _broken_dnssec(records: DnsRecords) -> CertworkerError:
-    return DnssecBroken(name=records.name, zone=records.registered, detail=_troubles(records.resolvers))
+    return DnssecBroken(name=records.name, zone=records.registered, detail=_errors(records.resolvers))
 
 
-def _remarks(records: DnsRecords) -> Iterator[CertworkerError]:
+def _warnings(records: DnsRecords) -> Iterator[CertworkerError]:
     name, expected = records.name, ", ".join(records.addresses)
     answered = [view for view in records.authoritative if not view.error]
     for view in answered[1:]:
@@ -108,28 +107,28 @@ def _remarks(records: DnsRecords) -> Iterator[CertworkerError]:
 
 
 def _differs(view: ServerView, records: DnsRecords) -> bool:
-    # Where all answers of the domain's servers are true in turn, the addresses overlap.
+    # Servers that return different addresses in turn still have some in common.
     return not view.error and not set(view.addresses) & set(records.addresses)
 
 
-def _seen(records: DnsRecords) -> str:
+def _evidence(records: DnsRecords) -> str:
     aliases = records.view.aliases if records.view else ()
-    told = [f"CNAME {aliases[0]}"] if aliases else []
+    parts = [f"CNAME {aliases[0]}"] if aliases else []
     for kind, version in (("A", 4), ("AAAA", 6)):
         found = [each for each in records.addresses if ip_address(each).version == version]
-        told.append(f"{kind} {' and '.join(found)}" if found else f"no {kind}")
-    return ", ".join(told)
+        parts.append(f"{kind} {' and '.join(found)}" if found else f"no {kind}")
+    return ", ".join(parts)
 
 
 def _found(view: ServerView) -> str:
     return ", ".join(view.addresses) or "no address"
 
 
-def _what_is_there(view: ServerView) -> str:
+def _state_of_name(view: ServerView) -> str:
     if not view.exists:
         return "there is no such name"
     return f"it is an alias of {view.aliases[-1]}, which has none" if view.aliases else "the name is there"
 
 
-def _troubles(views: Sequence[ServerView]) -> str:
+def _errors(views: Sequence[ServerView]) -> str:
     return "; ".join(dict.fromkeys(f"{view.server}: {view.error}" for view in views if view.error))

@@ -1,9 +1,9 @@
 """
-What a check is asked, and what it may answer.
+The input and the result of a check.
 
-There are three answers. A certain no costs the CA nothing, for it is not asked. A likely no is a warning:
-what we see from here need not be what the CA sees, so that it is asked all the same, once a day. A check
-that cannot be made says yes, with a remark: nobody is to wait for ever because of a router.
+There are three outcomes. FAIL is certain, and the CA is not asked. WARN is a probable refusal: the CA may see
+other addresses than this machine, so it is asked once a day. PASS also covers checks that could not be made,
+because a router must not block a certificate forever.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from certworker.preflight.dns.records import DnsRecords
 
 class Outcome(Enum):
     """
-    Whether the CA would say yes, as far as one check can tell.
+    Whether the CA would accept the name, according to one check.
     """
 
     PASS = "yes"  # noqa: S105 (the outcome of a check)
@@ -30,96 +30,93 @@ class Outcome(Enum):
 @dataclass(frozen=True)
 class CheckResult:
     """
-    What a check found.
+    The result of a check.
     """
 
     outcome: Outcome
-    #: What was seen, in a few words: "A 203.0.113.7, no AAAA". Empty for a no.
+    #: What was found, in a few words: "A 203.0.113.7, no AAAA". Empty after a failure.
     evidence: str = ""
-    #: Why not; None for a yes. A copy that was never raised: verdicts are cached, and what was raised holds
-    #: the frames of its check.
+    #: None after a success. The failure is a copy that was never raised: results are cached, and a raised
+    #: failure holds the frames of its check.
     failure: CertworkerError | None = None
-    #: What does not keep the CA from saying yes, and yet is worth telling.
+    #: Findings that do not make the CA refuse.
     warnings: tuple[CertworkerError, ...] = ()
-    #: A nonce of our own came back, as the CA's will: what others only suspect does not count against that.
+    #: The test response was fetched as the CA fetches its own. Probable refusals do not count against that.
     is_proof: bool = False
-    #: Nothing was learnt: the check could not be made.
+    #: The check could not be made.
     is_skipped: bool = False
 
     @classmethod
-    def passed(cls, seen: str, *remarks: CertworkerError) -> CheckResult:
+    def passed(cls, evidence: str, *warnings: CertworkerError) -> CheckResult:
         """
-        Nothing speaks against it.
+        Return a success.
         """
-        return cls(Outcome.PASS, seen, warnings=remarks)
+        return cls(Outcome.PASS, evidence, warnings=warnings)
 
     @classmethod
-    def skipped(cls, seen: str, *remarks: CertworkerError) -> CheckResult:
+    def skipped(cls, evidence: str, *warnings: CertworkerError) -> CheckResult:
         """
-        The check could not be made, which speaks against nothing.
+        Return the result of a check that could not be made, which counts as a success.
         """
-        return cls(Outcome.PASS, seen, warnings=remarks, is_skipped=True)
+        return cls(Outcome.PASS, evidence, warnings=warnings, is_skipped=True)
 
     @classmethod
-    def proven(cls, seen: str, *remarks: CertworkerError) -> CheckResult:
+    def proven(cls, evidence: str, *warnings: CertworkerError) -> CheckResult:
         """
-        The CA's own question was asked, and answered well.
+        Return a success that proves that the CA can fetch the response.
         """
-        return cls(Outcome.PASS, seen, warnings=remarks, is_proof=True)
+        return cls(Outcome.PASS, evidence, warnings=warnings, is_proof=True)
 
     @classmethod
-    def warn(cls, failure: CertworkerError, *remarks: CertworkerError) -> CheckResult:
+    def warn(cls, failure: CertworkerError, *warnings: CertworkerError) -> CheckResult:
         """
-        Seen from here the CA would say no, but it may see something else.
+        Return a probable refusal.
         """
-        return cls(Outcome.WARN, "", copy(failure.from_preflight()), remarks)
+        return cls(Outcome.WARN, "", copy(failure.from_preflight()), warnings)
 
     @classmethod
-    def fail(cls, failure: CertworkerError, *remarks: CertworkerError) -> CheckResult:
+    def fail(cls, failure: CertworkerError, *warnings: CertworkerError) -> CheckResult:
         """
-        The CA would say no.
+        Return a certain refusal.
         """
-        return cls(Outcome.FAIL, "", copy(failure.from_preflight()), remarks)
+        return cls(Outcome.FAIL, "", copy(failure.from_preflight()), warnings)
 
 
 @dataclass(frozen=True)
 class CheckContext:
     """
-    What a check is asked: would the CA say yes to this name?
+    The input of a check: would the CA accept this name?
     """
 
     name: str
-    #: What DNS says of it.
+    #: The DNS records of the name.
     records: DnsRecords
-    #: Its certificate is renewed: what the CA once accepted, it will probably accept again.
+    #: The certificate is renewed. A CA that accepted the name before will probably accept it again.
     renewing: bool = False
 
 
 @dataclass(frozen=True)
 class Check:
     """
-    One line of the list.
+    A check of a name.
     """
 
     name: str
-    #: What it trusts, and so what its answer is worth; for people.
-    relies_on: str
     run: Callable[[CheckContext], CheckResult]
-    #: It is not waited for any longer.
+    #: The job does not wait longer.
     deadline_seconds: float
-    #: Whether what it asks may start later than the worker. A failure is checked again at first.
+    #: Whether the checked service may start after the worker. In the first seconds a failure is checked
+    #: again.
     settles: bool = False
 
 
 @dataclass(frozen=True)
 class MachineCheck:
     """
-    One line of the list of what this machine is asked.
+    A check of this machine.
     """
 
     name: str
-    #: What it trusts, and so what its answer is worth; for people.
-    relies_on: str
     run: Callable[[], CheckResult]
-    #: It is not waited for any longer.
+    #: The job does not wait longer.
     deadline_seconds: float

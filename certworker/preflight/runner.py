@@ -1,11 +1,11 @@
 """
-All checks of a job, those of its names at the same time, before the CA is asked.
+All checks of a job, and the decision whether the CA is asked. The names are checked at the same time.
 
 ::
 
     machine ─► for each name:           ┌─► DNS ─────┐
-               look up A, AAAA, CAA … ──┼─► CAA ─────┼─► a yes: go on;  a no: stop;
-                                        └─► port 80 ─┘   a likely no: go on, once a day
+               look up A, AAAA, CAA … ──┼─► CAA ─────┼─► PASS: ask;  FAIL: stop;
+                                        └─► port 80 ─┘   WARN: ask once a day
 """
 
 from __future__ import annotations
@@ -30,128 +30,128 @@ from certworker.supervision import log_unexpected
 
 logger = logging.getLogger(__name__)
 
-#: So many names are looked at at a time, for all jobs together; each of their checks has a thread of its own,
-#: so that no answer comes late because others have to wait for their servers.
+#: Names that are checked at a time, for all jobs together. Each of their checks has a thread, so that no
+#: result is late because other checks wait for servers.
 CONCURRENT_NAMES = 32
 
-#: What was found is not asked for again so soon.
+#: Results are cached for this time.
 PASS_TTL_SECONDS = 60.0
-#: Whoever has just repaired something does not wait for a minute.
+#: After a repair the next check is soon.
 FAIL_TTL_SECONDS = 5.0
 
-#: The fast lane: no longer does a renewal of what works wait for the checks of its names, as their no would
-#: hardly stop it.
+#: A renewal waits no longer for the checks of its names, because a failure would rarely stop it.
 RENEWAL_TIMEOUT_SECONDS = 2.0
 
-#: What has ended with the deadline is told a moment later.
+#: Checks that end at the deadline are reported a little later.
 GRACE_SECONDS = 0.2
 
-#: In the place of a name: what was found of this machine.
+#: The cache key of the checks of this machine.
 MACHINE = ("", False)
 
 
 @dataclass(frozen=True)
-class Found:
+class NamedResult:
     """
-    What one check answered.
+    The result of one check, with its name.
     """
 
     check: str
-    verdict: CheckResult
+    result: CheckResult
 
 
 class PreflightRunner:
     """
-    Asks our own questions, and decides whether the CA is asked.
+    Run the checks and decide whether the CA is asked.
 
     Args:
-        inspections: The checks of this machine, cheapest first.
-        checks: The checks of a name, cheapest first: of several failures the first one is raised.
-        look_up: What DNS says of a name; it ends by itself.
-        may_ask: Whether the CA may be asked about a name although it would probably say no: once a day.
-        settling: Until its end the failures of some checks are checked again before they count.
+        machine_checks: The checks of this machine, cheapest first.
+        checks: The checks of a name, cheapest first. The first of several failures is raised.
+        look_up: Returns the DNS records of a name, within a limited time.
+        may_ask: Returns whether the CA may be asked about a name that it would probably refuse: once a day.
+        settling: Until its end, failures of some checks are checked again before they count.
     """
 
     def __init__(
         self,
-        inspections: Sequence[MachineCheck],
+        machine_checks: Sequence[MachineCheck],
         checks: Sequence[Check],
         look_up: Callable[[str], DnsRecords],
         may_ask: Callable[[str], bool],
         settling: Settling,
     ) -> None:
-        self._inspections = inspections
+        self._machine_checks = machine_checks
         self._checks = checks
         self._look_up = look_up
         self._may_ask = may_ask
         self._settling = settling
         self._settles = {check.name for check in checks if check.settles}
-        threads = CONCURRENT_NAMES * len(checks) + len(inspections)
-        self._names = ThreadPoolExecutor(CONCURRENT_NAMES, thread_name_prefix="names")
-        self._answers = ThreadPoolExecutor(threads, thread_name_prefix="checks")
-        self._kept: TtlCache[tuple[str, bool], tuple[Found, ...]] = TtlCache()
+        threads = CONCURRENT_NAMES * len(checks) + len(machine_checks)
+        self._name_threads = ThreadPoolExecutor(CONCURRENT_NAMES, thread_name_prefix="names")
+        self._check_threads = ThreadPoolExecutor(threads, thread_name_prefix="checks")
+        self._cached: TtlCache[tuple[str, bool], tuple[NamedResult, ...]] = TtlCache()
 
     def __call__(
         self, names: Sequence[str], *, renewing: bool = False, slot: JobSlot = NO_SLOT
     ) -> tuple[CertworkerError, ...]:
         """
-        Make sure that the CA would say yes to *names*, as far as can be told from here.
+        Make sure that the CA would accept *names*, as far as the checks can tell.
 
         Args:
-            renewing: A certificate of theirs works, so that a no is but a likely no, and is not waited for.
-            slot: Of the job that calls; it is released while failed checks are repeated after a start.
+            renewing: A valid certificate is in service, so a failure is only probable, and the checks
+                have less time.
+            slot: The slot of the job. It is released while failed checks are repeated after a start.
 
         Returns:
-            What was found about the names and logged as warnings, the worst first: the likely causes of a
-            refusal.
+            The findings that were logged as warnings, the worst first: the likely causes of a refusal.
 
         Raises:
-            CertworkerError: It would say no; or probably, and was asked within the day.
+            CertworkerError: The CA would refuse. Or it would probably refuse, and was asked within the day.
             redis.RedisError: A check needs Redis, and Redis failed. No result is cached.
         """
-        of_the_machine = self._decide(names[0], self.examine_machine(), renewing=False)
-        about_names = self._examine_settled(names, renewing, slot)
+        machine_findings = self._decide(names[0], self.check_machine(), renewing=False)
+        by_name = self._check_settled(names, renewing, slot)
         findings: list[CertworkerError] = []
-        for name, found in zip(names, about_names, strict=True):
+        for name, found in zip(names, by_name, strict=True):
             findings += self._decide(name, found, renewing=renewing)
-        warnings = len(of_the_machine) + len(findings)
+        warnings = len(machine_findings) + len(findings)
         logger.info(
             "preflight %s (%s)",
             f"passed with {warnings} {'warning' if warnings == 1 else 'warnings'}" if warnings else "ok",
-            ", ".join(each.verdict.evidence for each in about_names[0] if each.verdict.evidence),
+            ", ".join(each.result.evidence for each in by_name[0] if each.result.evidence),
             extra={"domain": names[0], "event": "preflight"},
         )
         return tuple(findings)
 
-    def examine_machine(self) -> tuple[Found, ...]:
+    def check_machine(self) -> tuple[NamedResult, ...]:
         """
-        What each inspection of this machine found.
+        Return the results of the checks of this machine.
         """
-        return self._kept.get(MACHINE) or self._cache(
+        return self._cached.get(MACHINE) or self._cache(
             MACHINE,
-            self._gather((each, self._answers.submit(each.run)) for each in self._inspections),
+            self._gather((each, self._check_threads.submit(each.run)) for each in self._machine_checks),
         )
 
-    def examine(self, names: Sequence[str], *, renewing: bool = False) -> list[tuple[Found, ...]]:
+    def check_names(self, names: Sequence[str], *, renewing: bool = False) -> list[tuple[NamedResult, ...]]:
         """
-        What each check found of each of *names*; of *renewing* what it found in time.
+        Return the results of all checks for each of *names*; if *renewing*, those that ended in time.
         """
         deadline = time.monotonic() + RENEWAL_TIMEOUT_SECONDS if renewing else math.inf
-        under_way = [self._names.submit(self._examine_name, name, renewing, deadline) for name in names]
+        pending = [self._name_threads.submit(self._check_name, name, renewing, deadline) for name in names]
         try:
-            return [_in_time(each, deadline) for each in under_way]
+            return [_results_in_time(each, deadline) for each in pending]
         finally:
-            for each in under_way:
+            for each in pending:
                 each.cancel()  # a lookup that no job waits for must not delay those of other jobs
 
-    def _examine_settled(
+    def _check_settled(
         self, names: Sequence[str], renewing: bool, slot: JobSlot
-    ) -> list[tuple[Found, ...]]:
+    ) -> list[tuple[NamedResult, ...]]:
         """
-        Return what each check found of each of *names*; just after the start once it has settled.
+        Return the results for each of *names*. Just after a start, repeat failed checks until the worker has
+        settled.
         """
-        about_names = self.examine(names, renewing=renewing)
-        failure, seconds = self._unsettled(*about_names), self._settling.seconds_left()
+        by_name = self.check_names(names, renewing=renewing)
+        failure, seconds = self._unsettled(*by_name), self._settling.seconds_left()
         if failure and seconds:
             logger.info(
                 "the worker has just started: port 80 is checked again for up to %.0f s (%s)",
@@ -159,88 +159,93 @@ class PreflightRunner:
                 failure.message,
                 extra={"domain": names[0], "event": "preflight"},
             )
-            # Names that nothing leads to must not fill the slots of a start.
+            # Names that do not lead here must not occupy the slots after a start.
             slot.release_early()
             for _ in self._settling.pauses():
-                about_names = self.examine(names, renewing=renewing)
-                if not self._unsettled(*about_names):
+                by_name = self.check_names(names, renewing=renewing)
+                if not self._unsettled(*by_name):
                     break
-        return about_names
+        return by_name
 
-    def _unsettled(self, *about_names: Sequence[Found]) -> CertworkerError | None:
-        failures = (
-            each.verdict.failure for found in about_names for each in found if each.check in self._settles
-        )
+    def _unsettled(self, *by_name: Sequence[NamedResult]) -> CertworkerError | None:
+        failures = (each.result.failure for found in by_name for each in found if each.check in self._settles)
         return next(filter(None, failures), None)
 
-    def _examine_name(self, name: str, renewing: bool, deadline: float) -> tuple[Found, ...]:
-        if found := self._kept.get((name, renewing)):
+    def _check_name(self, name: str, renewing: bool, deadline: float) -> tuple[NamedResult, ...]:
+        if found := self._cached.get((name, renewing)):
             return found
-        question = CheckContext(name, self._records(name), renewing)
+        context = CheckContext(name, self._records(name), renewing)
         return self._cache(
             (name, renewing),
             self._gather(
-                ((each, self._answers.submit(each.run, question)) for each in self._checks), deadline
+                ((each, self._check_threads.submit(each.run, context)) for each in self._checks), deadline
             ),
         )
 
     def _records(self, name: str) -> DnsRecords:
         try:
             return self._look_up(name)
-        except Exception as fault:
-            # As with a check that fails by itself: the CA knows how to ask DNS.
-            log_unexpected(f"the DNS lookup of {name}", fault)
+        except Exception as error:
+            # The CA has its own resolver, so the certificate is still possible.
+            log_unexpected(f"the DNS lookup of {name}", error)
             return DnsRecords(name)
 
     def _gather(
-        self, asked: Iterable[tuple[Check | MachineCheck, Future[CheckResult]]], deadline: float = math.inf
-    ) -> tuple[Found, ...]:
-        under_way, began = list(asked), time.monotonic()
+        self,
+        submitted: Iterable[tuple[Check | MachineCheck, Future[CheckResult]]],
+        deadline: float = math.inf,
+    ) -> tuple[NamedResult, ...]:
+        pending, began = list(submitted), time.monotonic()
         return tuple(
-            Found(check.name, _answer(check, future, min(began + check.deadline_seconds, deadline)))
-            for check, future in under_way
+            NamedResult(
+                check.name, _result_in_time(check, future, min(began + check.deadline_seconds, deadline))
+            )
+            for check, future in pending
         )
 
-    def _cache(self, key: tuple[str, bool], found: tuple[Found, ...]) -> tuple[Found, ...]:
+    def _cache(self, key: tuple[str, bool], found: tuple[NamedResult, ...]) -> tuple[NamedResult, ...]:
         if self._settling.seconds_left() and self._unsettled(found):
             return found
-        well = all(each.verdict.outcome is Outcome.PASS for each in found)
-        self._kept.put(key, found, PASS_TTL_SECONDS if well else FAIL_TTL_SECONDS)
+        passed = all(each.result.outcome is Outcome.PASS for each in found)
+        self._cached.put(key, found, PASS_TTL_SECONDS if passed else FAIL_TTL_SECONDS)
         return found
 
-    def _decide(self, name: str, found: Sequence[Found], *, renewing: bool) -> list[CertworkerError]:
+    def _decide(self, name: str, found: Sequence[NamedResult], *, renewing: bool) -> list[CertworkerError]:
         """
-        Raise why the CA is not asked, or return what was logged as warnings, the worst first.
+        Raise the failure for which the CA is not submitted, or return what was logged as warnings, the worst
+        first.
         """
-        verdicts = [each.verdict for each in found]
-        remarked = [remark for verdict in verdicts for remark in verdict.warnings]
-        for remark in remarked:
-            _warn(name, remark, "")
-        certain = [
-            verdict.failure for verdict in verdicts if verdict.outcome is Outcome.FAIL and verdict.failure
+        results = [each.result for each in found]
+        warnings_found = [warning for result in results for warning in result.warnings]
+        for warning in warnings_found:
+            _warn(name, warning, "")
+        certain_failures = [
+            result.failure for result in results if result.outcome is Outcome.FAIL and result.failure
         ]
-        # A copy each time: a failure that is raised holds the frames of its job, and this one is cached.
-        if certain and not renewing:
-            raise copy(certain[0])
-        doubts = [verdict.failure for verdict in verdicts if verdict.failure]
-        proven = not certain and any(verdict.is_proof for verdict in verdicts)
-        if doubts and not proven and not self._may_ask(name):
-            raise copy([*certain, *doubts][0])
-        for doubt in doubts:
-            _warn(name, doubt, "" if proven else " · the CA is asked all the same, once a day")
-        return [*doubts, *remarked]
+        # A copy each time: a raised failure holds the frames of its job, and this one is cached.
+        if certain_failures and not renewing:
+            raise copy(certain_failures[0])
+        failures = [result.failure for result in results if result.failure]
+        proven = not certain_failures and any(result.is_proof for result in results)
+        if failures and not proven and not self._may_ask(name):
+            raise copy([*certain_failures, *failures][0])
+        for failure in failures:
+            _warn(name, failure, "" if proven else " · the CA is asked anyway, once a day")
+        return [*failures, *warnings_found]
 
 
-def _in_time(examined: Future[tuple[Found, ...]], deadline: float) -> tuple[Found, ...]:
-    # Its checks end in time, if they have begun: what is late waits for DNS, or for its turn.
-    patience = None if deadline == math.inf else max(0.0, deadline - time.monotonic()) + GRACE_SECONDS
+def _results_in_time(
+    pending_results: Future[tuple[NamedResult, ...]], deadline: float
+) -> tuple[NamedResult, ...]:
+    # Checks that have started end in time. The others wait for DNS or for a thread.
+    seconds = None if deadline == math.inf else max(0.0, deadline - time.monotonic()) + GRACE_SECONDS
     try:
-        return examined.result(patience)
+        return pending_results.result(seconds)
     except TimeoutError:
-        return (Found("all", CheckResult.skipped("no check ended in time")),)
+        return (NamedResult("all", CheckResult.skipped("no check ended in time")),)
 
 
-def _answer(check: Check | MachineCheck, future: Future[CheckResult], deadline: float) -> CheckResult:
+def _result_in_time(check: Check | MachineCheck, future: Future[CheckResult], deadline: float) -> CheckResult:
     try:
         return future.result(max(0.0, deadline - time.monotonic()))
     except CertworkerError as failure:
@@ -250,18 +255,18 @@ def _answer(check: Check | MachineCheck, future: Future[CheckResult], deadline: 
     except RedisError:
         # The check shares its token through Redis. The job needs Redis as well, and reports the reason.
         raise
-    except Exception as fault:
-        # A fault of ours in a check is no reason to leave a site without a certificate.
-        log_unexpected(f"the check of {check.name}", fault)
+    except Exception as error:
+        # An error in a check must not leave a site without a certificate.
+        log_unexpected(f"the check of {check.name}", error)
         return CheckResult.skipped(f"{check.name} not checked")
 
 
-def _warn(name: str, failure: CertworkerError, outlook: str) -> None:
+def _warn(name: str, failure: CertworkerError, suffix: str) -> None:
     logger.warning(
         "preflight [%s] %s %s%s",
         failure.code,
         failure.message,
         failure.remedy,
-        outlook,
+        suffix,
         extra={"domain": name, "event": "preflight", "code": failure.code},
     )

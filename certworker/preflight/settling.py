@@ -1,8 +1,8 @@
 """
-The first moments of a worker, in which port 80 may not lead to it yet.
+The first seconds of a worker, in which port 80 may not be routed to it yet.
 
 After `docker compose up` the worker takes its first jobs while Traefik still loads its routes. A check that
-fails then says nothing of the name.
+fails then reveals nothing about the name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from threading import Event
 from typing import Self
 
-#: Seconds. Traefik on a busy machine needs some.
+#: Traefik on a busy machine needs several seconds.
 SETTLING_SECONDS = 30.0
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -21,11 +21,11 @@ LONGEST_PAUSE_SECONDS = 3.0
 
 class Settling:
     """
-    The first *seconds* of a worker, which begin now.
+    The first *seconds* of a worker, from now.
 
     Args:
         stopping: Ends each pause.
-        first_pause_seconds: The next ones are longer.
+        first_pause_seconds: The length of the first pause; later ones are longer.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Settling:
     @classmethod
     def over(cls) -> Self:
         """
-        Return one that has ended: what leads to the worker is there.
+        Return an instance that has ended.
         """
         return cls(Event(), 0)
 
@@ -54,7 +54,7 @@ class Settling:
 
     def pauses(self) -> Iterator[None]:
         """
-        Yield after each of the growing pauses until the end; after the end yield nothing.
+        Yield after each of the growing pauses until the end.
         """
         pause = self._first_pause
         while left := self.seconds_left():

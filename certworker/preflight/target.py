@@ -1,8 +1,8 @@
 """
-Does a custom domain point to this Appwrite, as `_APP_DOMAIN_TARGET…` wants it?
+The custom domain target of Appwrite, as `_APP_DOMAIN_TARGET…` sets it.
 
-An alias for the target, or the same addresses: a provider that flattens aliases shows the second only, and
-the domain works all the same.
+A custom domain is an alias of the target, or has its addresses: a provider that flattens aliases shows only
+addresses, and the domain works as well.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ CAA = "_APP_DOMAIN_TARGET_CAA"
 @dataclass(frozen=True)
 class Target:
     """
-    Where custom domains are to point.
+    The target of custom domains.
     """
 
-    #: The name that they are to be an alias of; empty: any.
+    #: Custom domains are aliases of this name; empty: any.
     cname: str = ""
-    #: The addresses of this server; none: unknown.
+    #: The addresses of this server; empty: unknown.
     addresses: tuple[str, ...] = ()
 
 
@@ -44,63 +44,66 @@ class _RecordType:
 
 def target_of(targets: Mapping[str, str], *, private: bool) -> tuple[Target, list[InvalidTarget]]:
     """
-    The target in the settings, and what is wrong about them.
+    Return the target in the settings, and a failure for each invalid value.
 
     Args:
-        targets: The values that were set, by variable.
-        private: Names that only a private network knows are as good as others.
+        targets: The values by variable.
+        private: Accept names of a private network.
     """
     read: dict[str, str] = {}
-    wrong: list[InvalidTarget] = []
-    for variable, kind in _kinds(private).items():
+    failures: list[InvalidTarget] = []
+    for variable, record_type in _record_types(private).items():
         if variable not in targets:
             continue
         try:
-            read[variable] = kind.read(targets[variable])
+            read[variable] = record_type.read(targets[variable])
         except (CertworkerError, ValueError):
-            reason = f"{targets[variable]} is not {kind.wanted}"
-            wrong.append(
-                InvalidTarget(variable=variable, reason=reason, wanted=kind.wanted, example=kind.example)
+            reason = f"{targets[variable]} is not {record_type.wanted}"
+            failures.append(
+                InvalidTarget(
+                    variable=variable, reason=reason, wanted=record_type.wanted, example=record_type.example
+                )
             )
     names = [read[variable] for variable in (CNAME, OLDER_CNAME) if variable in read]
     addresses = tuple(read[variable] for variable in (A, AAAA) if variable in read)
-    return Target(names[0] if names else "", addresses), wrong
+    return Target(names[0] if names else "", addresses), failures
 
 
 def check_target(
-    question: CheckContext, target: Target, main_domains: Sequence[str], look_up: Callable[[str], DnsRecords]
+    context: CheckContext, target: Target, main_domains: Sequence[str], look_up: Callable[[str], DnsRecords]
 ) -> CheckResult:
     """
-    Judge whether the name in *question* points to *target*.
+    Check that the name in *context* points to *target*.
 
-    The target is demanded by Appwrite, not by the CA: a proxy in between may well bring the challenge.
+    Appwrite needs the target, the CA does not: a proxy in between may still forward the challenge. So a
+    failure is only probable.
 
     Args:
-        main_domains: These are Appwrite's own, and are targets themselves.
-        look_up: What DNS says of a name.
+        main_domains: The domains of Appwrite itself, which are targets.
+        look_up: Returns the DNS records of a name.
     """
-    records = question.records
+    records = context.records
     nothing_to_compare = not (target.cname or target.addresses) or records.view is None
-    if nothing_to_compare or question.name in (*main_domains, target.cname):
+    if nothing_to_compare or context.name in (*main_domains, target.cname):
         return CheckResult.passed("")
     if target.cname and target.cname in (records.view.aliases if records.view else ()):
         return CheckResult.passed("")
-    behind = look_up(target.cname).addresses if target.cname else ()
-    if set(records.addresses) & {*target.addresses, *behind}:
+    target_addresses = look_up(target.cname).addresses if target.cname else ()
+    if set(records.addresses) & {*target.addresses, *target_addresses}:
         return CheckResult.passed("")
     return CheckResult.warn(
         CnameTarget(
-            name=question.name,
-            expected=_expected(question.name, target, behind),
-            found=_found(records),
-            record=_record(question.name, target),
+            name=context.name,
+            expected=_expected(context.name, target, target_addresses),
+            found=_records_found(records),
+            record=_record_to_create(context.name, target),
         )
     )
 
 
 def points_elsewhere(name: str, address: str, ours: Sequence[str]) -> WrongAddress | None:
     """
-    That *address* of *name* is another server's; None if it is one of *ours*, or those are unknown.
+    Return a failure if *address* of *name* is not one of *ours*; None if it is, or if *ours* is empty.
     """
     version = ip_address(address).version
     expected = [each for each in ours if ip_address(each).version == version]
@@ -111,7 +114,7 @@ def points_elsewhere(name: str, address: str, ours: Sequence[str]) -> WrongAddre
     )
 
 
-def _kinds(private: bool) -> dict[str, _RecordType]:
+def _record_types(private: bool) -> dict[str, _RecordType]:
     name = _RecordType("a public name", "api.example.org", partial(normalize, private=private))
     return {
         CNAME: name,
@@ -121,23 +124,25 @@ def _kinds(private: bool) -> dict[str, _RecordType]:
     }
 
 
-def _expected(name: str, target: Target, behind: Sequence[str]) -> str:
-    told = [f"CNAME {name} → {target.cname}"] if target.cname else []
-    told += [f"{_kind(each)} {each}" for each in dict.fromkeys((*target.addresses, *behind))]
-    return " or ".join(told)
+def _expected(name: str, target: Target, target_addresses: Sequence[str]) -> str:
+    parts = [f"CNAME {name} → {target.cname}"] if target.cname else []
+    parts += [
+        f"{_address_type(each)} {each}" for each in dict.fromkeys((*target.addresses, *target_addresses))
+    ]
+    return " or ".join(parts)
 
 
-def _found(records: DnsRecords) -> str:
+def _records_found(records: DnsRecords) -> str:
     aliases = records.view.aliases if records.view else ()
-    told = [f"CNAME {each}" for each in aliases[:1]]
-    return ", ".join([*told, *(f"{_kind(each)} {each}" for each in records.addresses)]) or "nothing"
+    parts = [f"CNAME {each}" for each in aliases[:1]]
+    return ", ".join([*parts, *(f"{_address_type(each)} {each}" for each in records.addresses)]) or "nothing"
 
 
-def _record(name: str, target: Target) -> str:
+def _record_to_create(name: str, target: Target) -> str:
     if target.cname:
         return f"{name}. CNAME {target.cname}."
-    return f"{name}. {_kind(target.addresses[0])} {target.addresses[0]}"
+    return f"{name}. {_address_type(target.addresses[0])} {target.addresses[0]}"
 
 
-def _kind(address: str) -> str:
+def _address_type(address: str) -> str:
     return "A" if ip_address(address).version == 4 else "AAAA"

@@ -174,13 +174,13 @@ class TestYes:
         names = [f"{number}.shop.org" for number in range(20)]
         zone = place.world.zone("shop.org", {name: {"A": ["127.0.0.1"]} for name in names})
         with place.app(CERTWORKER_PRIVATE_NETWORK="true") as app:
-            app.preflight.examine(["warm.shop.org"])
+            app.preflight.check_names(["warm.shop.org"])
             seconds = []
             for name in names:
                 began = time.perf_counter()
-                (found,) = app.preflight.examine([name])
+                (found,) = app.preflight.check_names([name])
                 seconds.append(time.perf_counter() - began)
-                assert all(each.verdict.outcome is Outcome.PASS for each in found)
+                assert all(each.result.outcome is Outcome.PASS for each in found)
         assert zone.asked
         # On an idle machine it is a tenth of that; here other tests run beside it.
         assert statistics.median(seconds) < 0.15
@@ -234,9 +234,9 @@ class TestReadOnlyRedis:
             app.preflight(["shop.localhost"], renewing=renewing)
         own_redis.client().replicaof("no", "one")
 
-        (found,) = app.preflight.examine(["shop.localhost"], renewing=renewing)
+        (found,) = app.preflight.check_names(["shop.localhost"], renewing=renewing)
 
-        assert {"port 80"} == {each.check for each in found if each.verdict.is_proof}
+        assert {"port 80"} == {each.check for each in found if each.result.is_proof}
 
 
 class TestRenewal:

@@ -57,8 +57,8 @@ class Questions:
             return ask
 
         return PreflightRunner(
-            [MachineCheck("machine", "itself", lambda: machine, 1)],
-            [Check(f"check {number}", "this test", check(each), 0.5) for number, each in enumerate(answers)],
+            [MachineCheck("machine", lambda: machine, 1)],
+            [Check(f"check {number}", check(each), 0.5) for number, each in enumerate(answers)],
             self._look_up,
             lambda _name: self.may.pop(0) if self.may else False,
             Settling.over(),
@@ -264,7 +264,7 @@ class TestDeadlines:
             answered.wait(60)
             return DnsRecords(name)
 
-        checks = [Check("DNS", "this test", lambda _: NO, 1)]
+        checks = [Check("DNS", lambda _: NO, 1)]
         preflight = PreflightRunner([], checks, look_up, lambda _: False, Settling.over())
         with caplog.at_level(logging.INFO):
             preflight([NAME, "www.shop.org"], renewing=True)
@@ -313,7 +313,7 @@ class TestDeadlines:
             seen.append(question.records)
             return YES
 
-        checks = [Check("check", "this test", ask, 1)]
+        checks = [Check("check", ask, 1)]
         PreflightRunner([], checks, look_up, lambda _name: False, Settling.over())([NAME])
         assert [DnsRecords(NAME)] == seen
 
@@ -328,10 +328,10 @@ class TestDeadlines:
             return YES
 
         names = [f"{number}.shop.org" for number in range(CONCURRENT_NAMES)]
-        found = questions.preflight(slow, slow, slow, lambda: NO).examine(names)
+        found = questions.preflight(slow, slow, slow, lambda: NO).check_names(names)
         release.set()
 
-        assert all(each[-1].verdict == NO for each in found)
+        assert all(each[-1].result == NO for each in found)
 
 
 def started(
@@ -342,7 +342,7 @@ def started(
     """
     return PreflightRunner(
         [],
-        [Check("port 80", "this test", lambda _: check(), 10, settles=settles)],
+        [Check("port 80", lambda _: check(), 10, settles=settles)],
         DnsRecords,
         lambda _name: False,
         Settling(threading.Event(), seconds, first_pause_seconds=pause_seconds),

@@ -1,5 +1,5 @@
 """
-Questions to name servers, and their answers as values (RFC 1035).
+Queries to name servers, and their answers as values (RFC 1035).
 """
 
 from __future__ import annotations
@@ -24,55 +24,55 @@ from certworker.deadline import Deadline, Place
 from certworker.preflight.dns.records import Caa
 from certworker.preflight.dns.udp import TIMEOUT_SECONDS, Server, UdpQuery, exchange
 
-#: What every network carries in one piece (DNS flag day 2020).
-LARGEST_DATAGRAM = 1232
+#: Every network carries this size without fragmentation (DNS flag day 2020).
+MAX_DATAGRAM_BYTES = 1232
 
-#: Answers that do not fit into a datagram are rare; a name server that cuts all of them gets no more threads.
-QUESTIONS_OVER_TCP = 16
+#: Truncated answers are rare. A server that truncates all of them gets no more threads.
+MAX_TCP_QUERIES = 16
 
 SILENT = "no answer"
-MISSING = "NXDOMAIN"
+NXDOMAIN = "NXDOMAIN"
 
-#: A chain of aliases that is longer than that goes in a circle.
+#: A longer chain of aliases is a loop.
 MAX_ALIASES = 8
 
 
 @dataclass(frozen=True)
 class DnsQuestion:
     """
-    One question to one server.
+    One query to one server.
     """
 
     server: Server
     name: str
-    #: The type of the records: A, AAAA, NS, CAA.
+    #: The record type: A, AAAA, NS, CAA.
     kind: str
-    #: A resolver is not to check signatures (RFC 4035, section 3.2.2).
+    #: Ask a resolver not to validate signatures (RFC 4035, section 3.2.2).
     unchecked: bool = False
 
 
 @dataclass(frozen=True)
 class DnsAnswer:
     """
-    What a server answered.
+    The answer of a server.
     """
 
-    #: Why the answer is none: SERVFAIL, REFUSED, no answer …; empty for an answer, NXDOMAIN included.
+    #: SERVFAIL, REFUSED, no answer and so on; empty for an answer, NXDOMAIN included.
     error: str = ""
-    #: No such name.
+    #: The name does not exist.
     missing: bool = False
-    #: It is the server's own knowledge, not hearsay.
+    #: The server is responsible for the name.
     authoritative: bool = False
-    #: How long it may be repeated, in seconds.
+    #: Seconds for which the answer may be cached.
     ttl: int = 0
-    #: By owner and type, as text.
+    #: Records as text, by owner and type.
     values: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
-    #: CAA records by owner.
+    #: CAA records, by owner.
     caa: Mapping[str, tuple[Caa, ...]] = field(default_factory=dict)
 
     def aliases(self, name: str) -> tuple[str, ...]:
         """
-        The names that *name* stands for, from alias to alias.
+        Return the targets of *name*, from alias to alias.
         """
         found: list[str] = []
         while target := self.values.get((found[-1] if found else name, "CNAME")):
@@ -83,14 +83,14 @@ class DnsAnswer:
 
     def of(self, name: str, kind: str) -> tuple[str, ...]:
         """
-        The records of *name*, or of what it stands for.
+        Return the records of *name*, or of the name that it is an alias of.
         """
         return self.values.get(((name, *self.aliases(name))[-1], kind), ())
 
 
 def query_servers(questions: Sequence[DnsQuestion]) -> dict[DnsQuestion, DnsAnswer]:
     """
-    Ask all *questions* at once. A server that did not answer in time has :data:`SILENT` for its trouble.
+    Send all *questions* at once, and return the answers. A missing answer has the error :data:`SILENT`.
     """
     unique = list(dict.fromkeys(questions))
     queries = [_query(each) for each in unique]
@@ -102,19 +102,19 @@ def query_servers(questions: Sequence[DnsQuestion]) -> dict[DnsQuestion, DnsAnsw
             for each, query in zip(unique, queries, strict=True)
         ]
     )
-    whole = _whole_replies(unique, queries, replies)
-    return {each: _heard(reply) for each, reply in zip(unique, whole, strict=True)}
+    complete = _complete_replies(unique, queries, replies)
+    return {each: _answer(reply) for each, reply in zip(unique, complete, strict=True)}
 
 
 def _query(question: DnsQuestion) -> Message:
-    query = dns.message.make_query(question.name, question.kind, use_edns=True, payload=LARGEST_DATAGRAM)
+    query = dns.message.make_query(question.name, question.kind, use_edns=True, payload=MAX_DATAGRAM_BYTES)
     if question.unchecked:
         query.flags |= dns.flags.CD
     return query
 
 
 def _reply(query: Message, content: bytes) -> Message | None:
-    # To take a message to pieces costs more than all the rest, and several questions wait for theirs.
+    # Parsing is expensive, and several queries wait for datagrams of the same server.
     if int.from_bytes(content[:2], "big") != query.id:
         return None
     try:
@@ -124,21 +124,23 @@ def _reply(query: Message, content: bytes) -> Message | None:
     return reply if query.is_response(reply) else None
 
 
-def _whole_replies(
+def _complete_replies(
     questions: Sequence[DnsQuestion], queries: Sequence[Message], replies: Sequence[Message | None]
 ) -> list[Message | None]:
     """
-    Return *replies*, and ask again over TCP for each that does not fit into a datagram: all at the same time.
+    Return *replies*, each truncated one replaced by its answer over TCP; all are sent at the same time.
     """
-    whole = list(replies)
-    cut = [number for number, reply in enumerate(replies) if reply and reply.flags & dns.flags.TC]
-    if cut:
-        with ThreadPoolExecutor(min(len(cut), QUESTIONS_OVER_TCP)) as connections:
+    complete = list(replies)
+    truncated = [number for number, reply in enumerate(replies) if reply and reply.flags & dns.flags.TC]
+    if truncated:
+        with ThreadPoolExecutor(min(len(truncated), MAX_TCP_QUERIES)) as connections:
             deadline = Deadline(TIMEOUT_SECONDS)
-            asked = [connections.submit(_over_tcp, questions[each], queries[each], deadline) for each in cut]
-            for number, reply in zip(cut, asked, strict=True):
-                whole[number] = reply.result()
-    return whole
+            asked = [
+                connections.submit(_over_tcp, questions[each], queries[each], deadline) for each in truncated
+            ]
+            for number, reply in zip(truncated, asked, strict=True):
+                complete[number] = reply.result()
+    return complete
 
 
 def _over_tcp(question: DnsQuestion, query: Message, deadline: Deadline) -> Message | None:
@@ -146,7 +148,7 @@ def _over_tcp(question: DnsQuestion, query: Message, deadline: Deadline) -> Mess
     wire = query.to_wire()
     try:
         with deadline.connect([Place.of(ip_address(address), port)]) as connection:
-            # Each message is preceded by its length (RFC 1035, section 4.2.2).
+            # The length precedes each message (RFC 1035, section 4.2.2).
             connection.sendall(len(wire).to_bytes(2, "big") + wire)
             with connection.makefile("rb") as answer:
                 return _reply(query, answer.read(int.from_bytes(answer.read(2), "big")))
@@ -154,15 +156,15 @@ def _over_tcp(question: DnsQuestion, query: Message, deadline: Deadline) -> Mess
         return None
 
 
-def _heard(reply: Message | None) -> DnsAnswer:
+def _answer(reply: Message | None) -> DnsAnswer:
     if reply is None:
         return DnsAnswer(SILENT)
     code = dns.rcode.to_text(reply.rcode())
-    if code not in ("NOERROR", MISSING):
-        return DnsAnswer(code + _explained(reply))
+    if code not in ("NOERROR", NXDOMAIN):
+        return DnsAnswer(code + _extended_error(reply))
     values: dict[tuple[str, str], tuple[str, ...]] = {}
     caa: dict[str, tuple[Caa, ...]] = {}
-    # A record of another class has the type, but not the form, of one of the Internet.
+    # A record of another class can have a known type with another format.
     answer = [records for records in reply.answer if records.rdclass == dns.rdataclass.IN]
     for records in answer:
         owner, kind = _name(records.name.to_text()), dns.rdatatype.to_text(records.rdtype)
@@ -170,7 +172,7 @@ def _heard(reply: Message | None) -> DnsAnswer:
             caa[owner] = tuple(_caa(each) for each in records if isinstance(each, CAA))
         values[owner, kind] = tuple(_name(each.to_text()) for each in records)
     return DnsAnswer(
-        missing=code == MISSING,
+        missing=code == NXDOMAIN,
         authoritative=bool(reply.flags & dns.flags.AA),
         ttl=min((records.ttl for records in answer), default=0),
         values=values,
@@ -178,8 +180,8 @@ def _heard(reply: Message | None) -> DnsAnswer:
     )
 
 
-def _explained(reply: Message) -> str:
-    # RFC 8914: what a resolver says beside SERVFAIL.
+def _extended_error(reply: Message) -> str:
+    # A resolver may explain a SERVFAIL (RFC 8914).
     reasons = [each.to_text().removeprefix("EDE ") for each in reply.extended_errors()]
     return f" ({'; '.join(reasons)})" if reasons else ""
 

@@ -1,5 +1,5 @@
 """
-What DNS says of a name, as values: nothing here asks anybody.
+The DNS records of a name, as values.
 """
 
 from __future__ import annotations
@@ -23,53 +23,53 @@ class Caa:
 @dataclass(frozen=True)
 class CaaSet:
     """
-    What one name of the tree says of CAs.
+    The CAA records of one name in the tree.
     """
 
-    #: The name that was asked for: the name itself, or one of its parents.
+    #: The queried name: the name itself, or one of its parents.
     name: str
-    #: Where the records lie: elsewhere, if that name is an alias.
+    #: The owner of the records: another name if the queried one is an alias.
     owner: str
     records: tuple[Caa, ...] = ()
-    #: Why there is no answer, such as SERVFAIL or a time-out; empty if there is one.
+    #: Why there is no answer, such as SERVFAIL or a timeout; empty if there is one.
     error: str = ""
 
 
 @dataclass(frozen=True)
 class ServerView:
     """
-    How one name server sees the name.
+    The records of the name at one name server.
     """
 
-    #: Its name or address, for people.
+    #: The name or address of the server, for messages.
     server: str
     addresses: tuple[str, ...] = ()
-    #: The names that the name stands for, from alias to alias.
+    #: The targets of the name, from alias to alias.
     aliases: tuple[str, ...] = ()
-    #: How long a resolver may go on telling it, in seconds.
+    #: Seconds for which a resolver may cache the records.
     ttl: int = 0
     exists: bool = True
-    #: SERVFAIL, REFUSED, no answer …; empty if there is an answer, even "no such name".
+    #: SERVFAIL, REFUSED, no answer and so on; empty if there is an answer, even NXDOMAIN.
     error: str = ""
 
 
 @dataclass(frozen=True)
 class DnsRecords:
     """
-    All that was asked about one name.
+    All DNS records of one name.
     """
 
     name: str
-    #: The domain that somebody registered, and whether it is there.
+    #: The registered domain, and whether it exists.
     registered: str = ""
     registered_exists: bool = True
-    #: The name servers of the domain itself; what they say counts.
+    #: The name servers of the domain, whose answers count.
     authoritative: tuple[ServerView, ...] = ()
-    #: Those of `_APP_DNS`.
+    #: The resolvers of `_APP_DNS`.
     resolvers: tuple[ServerView, ...] = ()
-    #: What this machine's own resolver says; None if it was not asked.
+    #: The resolver of this machine; None if it was not queried.
     system: ServerView | None = None
-    #: A resolver that refuses the name gives it when told not to check signatures.
+    #: A resolver refuses the name unless it is asked not to validate signatures.
     bogus: bool = False
     #: From the name up to its top-level domain.
     caa: tuple[CaaSet, ...] = ()
@@ -77,7 +77,7 @@ class DnsRecords:
     @property
     def view(self) -> ServerView | None:
         """
-        The view that counts: of the first server that answered, the domain's own before any other.
+        Return the view of the first server that answered, the name servers of the domain first.
         """
         views = (*self.authoritative, *self.resolvers, *([self.system] if self.system else ()))
         return next((view for view in views if not view.error), None)
@@ -85,14 +85,14 @@ class DnsRecords:
     @property
     def addresses(self) -> tuple[str, ...]:
         """
-        Where the CA will look, IPv6 first. Empty: nowhere, or it could not be found out.
+        Return the addresses that the CA connects to, IPv6 first; empty if there are none or they are unknown.
         """
         return in_ca_order(self.view.addresses) if self.view else ()
 
 
 def in_ca_order(addresses: Sequence[str]) -> tuple[str, ...]:
     """
-    *addresses* as a CA tries them: IPv6 first. Name servers shuffle them; here each has its place.
+    Return *addresses* in the order of a CA, IPv6 first. The order is stable, as name servers shuffle them.
     """
     known = {ip_address(address) for address in addresses}
     return tuple(map(str, sorted(known, key=lambda each: (-each.version, int(each)))))

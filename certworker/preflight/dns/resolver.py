@@ -1,13 +1,13 @@
 """
-What DNS says of a name, as a CA hears it: from the servers of its domain, with a public resolver beside them.
+The DNS records of a name as a CA sees them: from the name servers of its domain, and from public resolvers.
 
 ::
 
-    1  the resolvers         who serves the domain? and what do they know of the name?
-    2  the resolvers         where are those servers?
-    3  the domain's servers  A, AAAA, CAA: what is true now, whatever a cache still tells
+    1  the resolvers         the name servers of the domain, and the records of the name
+    2  the resolvers         the addresses of those servers
+    3  the domain's servers  A, AAAA, CAA: the current records, without a cache
 
-An alias that leads to another domain is followed from the first step again.
+For an alias that leads to another domain, all steps are repeated.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from certworker.preflight.dns.views import (
 from certworker.preflight.ttl_cache import TtlCache
 from certworker.storage import durable
 
-#: So many of a domain's servers are asked; two that agree are enough, a third shows who does not.
+#: Name servers that are queried for a domain: two that agree are enough, and a third shows which one differs.
 MAX_SERVERS = 3
-#: Where a domain's servers are, changes less often than what they say.
+#: The addresses of name servers change rarely.
 SERVER_TTL_SECONDS = 300.0
-#: A thousand custom domains are aliases of one name.
+#: A thousand custom domains may be aliases of one name.
 ALIAS_TTL_SECONDS = 5.0
-#: No alias is followed any further after so long.
+#: No alias is followed after this time.
 TIMEOUT_SECONDS = 6.0
 
-#: What a resolver says of wrong signatures (RFC 4035, section 5.5), and of much else.
+#: The answer of a resolver to wrong signatures (RFC 4035, section 5.5), and to many other problems.
 CHECKING_DISABLED_ONLY = "SERVFAIL"
-LAME = "not responsible"
-#: resolv.conf has some lines.
+NOT_AUTHORITATIVE = "not responsible"
+#: resolv.conf has a few lines.
 LARGEST_FILE_BYTES = 64 * 1024
 THIS_MACHINE = "the resolver of this machine"
 
@@ -64,13 +64,12 @@ class NameServer:
 
 class Resolver:
     """
-    Looks names up.
+    The resolver of the checks.
 
     Args:
-        servers: The resolvers to begin with, each an address and a port; none: this machine's own resolver
-            is asked, and nobody else.
-        own: This machine's resolvers, where they see another DNS than the world; only beside *servers*.
-        private: Name servers at private addresses may be asked, too.
+        servers: The resolvers, each an address and a port; empty: query only the resolver of this machine.
+        own: The resolvers of this machine if they see another DNS than the Internet; only with *servers*.
+        private: Allow queries to name servers at private addresses.
     """
 
     def __init__(
@@ -79,48 +78,51 @@ class Resolver:
         self._servers = tuple(servers)
         self._own = tuple(own)
         self._private = private
-        self._hosts: TtlCache[str, tuple[NameServer, ...]] = TtlCache()
-        self._ends: TtlCache[str, ServerView] = TtlCache()
+        self._name_servers: TtlCache[str, tuple[NameServer, ...]] = TtlCache()
+        self._alias_targets: TtlCache[str, ServerView] = TtlCache()
 
     def look_up(self, name: str) -> DnsRecords:
         """
-        What DNS says of *name*. Where nobody answers, it says so after some 15 s at most.
+        Return the DNS records of *name*, or the lack of an answer after 15 s at most.
         """
         if is_address(name):
-            # DNS knows nothing of it, and CAA records do not apply (RFC 8738, section 6).
+            # DNS has no records of it, and CAA records do not apply (RFC 8738, section 6).
             return DnsRecords(name, registered=name, system=ServerView("the address itself", (name,)))
         if is_loopback_name(name) or not self._servers:
             addresses = tuple(str(address) for address in resolve_system(name))
             return DnsRecords(name, system=ServerView(THIS_MACHINE, in_ca_order(addresses)))
-        return self._walk(name, MAX_ALIASES, time.monotonic() + TIMEOUT_SECONDS)
+        return self._query_all_steps(name, MAX_ALIASES, time.monotonic() + TIMEOUT_SECONDS)
 
-    def _walk(self, name: str, aliases_left: int, until: float) -> DnsRecords:
+    def _query_all_steps(self, name: str, aliases_left: int, until: float) -> DnsRecords:
         tree, registered = domain_and_parents(name), registered_domain(name)
         zones = tree[: tree.index(registered) + 1] if registered in tree else tree[:1]
-        heard = self._ask_resolvers(name, tree, zones)
-        resolvers = tuple(view_of(server_address(server), name, server, heard) for server in self._servers)
-        zone, hosts = self._authorities(zones, heard)
-        if hosts:
+        answers = self._query_resolvers(name, tree, zones)
+        resolvers = tuple(view_of(server_address(server), name, server, answers) for server in self._servers)
+        zone, name_servers = self._name_servers_of(zones, answers)
+        if name_servers:
             # The name, and its parents in the same zone.
-            heard |= self._ask_authorities(name, tree[: tree.index(zone) + 1], hosts)
+            answers |= self._query_name_servers(name, tree[: tree.index(zone) + 1], name_servers)
         return DnsRecords(
             name,
             registered=registered,
             registered_exists=registered not in zones
-            or not all(heard[DnsQuestion(server, registered, "NS")].missing for server in self._servers),
+            or not all(answers[DnsQuestion(server, registered, "NS")].missing for server in self._servers),
             authoritative=tuple(
-                self._to_its_end(view_of(host.name, name, host.server, heard), aliases_left, until)
-                for host in hosts
+                self._with_alias_target(
+                    view_of(name_server.name, name, name_server.server, answers), aliases_left, until
+                )
+                for name_server in name_servers
             ),
             resolvers=resolvers,
-            system=next((view_of(THIS_MACHINE, name, server, heard) for server in self._own), None),
+            system=next((view_of(THIS_MACHINE, name, server, answers) for server in self._own), None),
             bogus=self._is_bogus(name, resolvers),
             caa=tuple(
-                caa_set_of(each, [host.server for host in hosts], self._servers, heard) for each in tree
+                caa_set_of(each, [name_server.server for name_server in name_servers], self._servers, answers)
+                for each in tree
             ),
         )
 
-    def _ask_resolvers(
+    def _query_resolvers(
         self, name: str, tree: Sequence[str], zones: Sequence[str]
     ) -> dict[DnsQuestion, DnsAnswer]:
         addresses = [(name, kind) for kind in ADDRESSES]
@@ -130,33 +132,35 @@ class Resolver:
             questions + [DnsQuestion(server, *each) for server in self._own for each in addresses]
         )
 
-    def _ask_authorities(
-        self, name: str, tree: Sequence[str], hosts: Sequence[NameServer]
+    def _query_name_servers(
+        self, name: str, tree: Sequence[str], name_servers: Sequence[NameServer]
     ) -> dict[DnsQuestion, DnsAnswer]:
         wanted = [*((name, kind) for kind in ADDRESSES), *((each, "CAA") for each in tree)]
-        heard = query_servers([DnsQuestion(host.server, *each) for host in hosts for each in wanted])
-        # A server that knows of the name only where to ask is none of its domain.
+        answers = query_servers(
+            [DnsQuestion(name_server.server, *each) for name_server in name_servers for each in wanted]
+        )
+        # A server that only refers to other servers is not responsible for the domain.
         return {
-            asked: answer if answer.error or answer.authoritative else DnsAnswer(LAME)
-            for asked, answer in heard.items()
+            asked: answer if answer.error or answer.authoritative else DnsAnswer(NOT_AUTHORITATIVE)
+            for asked, answer in answers.items()
         }
 
-    def _authorities(
-        self, zones: Sequence[str], heard: Mapping[DnsQuestion, DnsAnswer]
+    def _name_servers_of(
+        self, zones: Sequence[str], answers: Mapping[DnsQuestion, DnsAnswer]
     ) -> tuple[str, tuple[NameServer, ...]]:
         """
-        The zone that has the name, the deepest first, and some of its servers.
+        Return the deepest zone of the name, and some of its servers.
         """
         for zone in zones:
             for server in self._servers:
-                # An alias has the servers of what it stands for; they know nothing of the name itself.
-                if names := heard[DnsQuestion(server, zone, "NS")].values.get((zone, "NS")):
-                    return zone, self._hosts.get(zone) or self._locate(zone, names)
+                # An alias has the servers of its target, which do not know the name itself.
+                if names := answers[DnsQuestion(server, zone, "NS")].values.get((zone, "NS")):
+                    return zone, self._name_servers.get(zone) or self._find_addresses(zone, names)
         return "", ()
 
-    def _locate(self, zone: str, names: Sequence[str]) -> tuple[NameServer, ...]:
+    def _find_addresses(self, zone: str, names: Sequence[str]) -> tuple[NameServer, ...]:
         names = sorted(names)[:MAX_SERVERS]
-        heard = query_servers(
+        answers = query_servers(
             [
                 DnsQuestion(server, name, kind)
                 for server in self._servers
@@ -164,64 +168,66 @@ class Resolver:
                 for kind in ADDRESSES
             ]
         )
-        hosts = []
+        name_servers = []
         for name in names:
             found = [
                 each
-                for ask, answer in heard.items()
+                for ask, answer in answers.items()
                 if ask.name == name
                 for each in answer.of(name, ask.kind)
             ]
-            # IPv4 first: there are more machines without a way to IPv6 than without one to IPv4.
-            hosts += [
+            # IPv4 first: more machines lack IPv6 than IPv4.
+            name_servers += [
                 NameServer(name, server)
                 for each in reversed(in_ca_order(found))
                 if (server := self._server(each))
             ][:1]
-        self._hosts.put(zone, tuple(hosts), SERVER_TTL_SECONDS)
-        return tuple(hosts)
+        self._name_servers.put(zone, tuple(name_servers), SERVER_TTL_SECONDS)
+        return tuple(name_servers)
 
     def _server(self, address: str) -> Server | None:
         """
-        Where to ask the name server at *address*; None: nowhere. Anybody may write any address into a zone.
+        Return where to query the name server at *address*; None if that is not allowed, as any zone can have
+        any address.
         """
-        known = ip_address(address)
-        begin = ip_address(self._servers[0][0])
-        if known.is_loopback and begin.is_loopback:
-            # A DNS that lies on this machine as a whole: its servers share the port of its resolver.
+        parsed = ip_address(address)
+        resolver = ip_address(self._servers[0][0])
+        if parsed.is_loopback and resolver.is_loopback:
+            # A whole DNS on this machine, as in tests: its servers use the port of the resolver.
             return address, self._servers[0][1]
-        return (address, PORT) if self._private or is_public(known) else None
+        return (address, PORT) if self._private or is_public(parsed) else None
 
-    def _to_its_end(self, view: ServerView, aliases_left: int, until: float) -> ServerView:
+    def _with_alias_target(self, view: ServerView, aliases_left: int, until: float) -> ServerView:
         if not view.aliases or view.addresses or view.error:
             return view
         alias = view.aliases[-1]
-        end = self._ends.get(alias)
-        if end is None:
+        target = self._alias_targets.get(alias)
+        if target is None:
             if not aliases_left or time.monotonic() > until:
                 return replace(view, error="too many aliases")
-            end = self._walk(alias, aliases_left - 1, until).view or ServerView(
+            target = self._query_all_steps(alias, aliases_left - 1, until).view or ServerView(
                 "", error=f"no answer for {alias}"
             )
-            self._ends.put(alias, end, ALIAS_TTL_SECONDS)
+            self._alias_targets.put(alias, target, ALIAS_TTL_SECONDS)
         return replace(
             view,
-            addresses=end.addresses,
-            aliases=(*view.aliases, *end.aliases),
-            exists=end.exists,
-            error=end.error,
+            addresses=target.addresses,
+            aliases=(*view.aliases, *target.aliases),
+            exists=target.exists,
+            error=target.error,
         )
 
     def _is_bogus(self, name: str, resolvers: Sequence[ServerView]) -> bool:
         answered = [view for view in resolvers if view.error != SILENT]
         if not answered or not all(view.error.startswith(CHECKING_DISABLED_ONLY) for view in answered):
             return False
-        # Once more, with and without a look at the signatures: what has passed meanwhile was none of them.
+        # Once more, with and without validation: a failure that has passed meanwhile was not a wrong
+        # signature.
         questions = [DnsQuestion(server, name, kind) for server in self._servers for kind in ADDRESSES]
-        heard = query_servers([*questions, *(replace(each, unchecked=True) for each in questions)])
+        answers = query_servers([*questions, *(replace(each, unchecked=True) for each in questions)])
         return any(
-            heard[each].error.startswith(CHECKING_DISABLED_ONLY)
-            and not heard[replace(each, unchecked=True)].error
+            answers[each].error.startswith(CHECKING_DISABLED_ONLY)
+            and not answers[replace(each, unchecked=True)].error
             for each in questions
         )
 
@@ -241,7 +247,7 @@ def resolve_system(host: str) -> Sequence[Address]:
 
 def system_name_servers(file: Path = Path("/etc/resolv.conf")) -> tuple[Server, ...]:
     """
-    The first resolver of this machine; none if *file* names none (resolv.conf(5)).
+    Return the first resolver of this machine; none if *file* has none (resolv.conf(5)).
     """
     try:
         content = durable.read(file, LARGEST_FILE_BYTES).decode()

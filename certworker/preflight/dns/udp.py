@@ -1,7 +1,7 @@
 """
-Many questions at once: one datagram each, and whatever comes back until it is enough.
+Many queries at once: one datagram each, and the replies until there are enough.
 
-Asked one after the other, a dozen questions would take a dozen round trips.
+One query after the other would take a round trip each.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-#: A datagram gets lost now and then: it is sent again after so long.
+#: Datagrams get lost: they are sent again after these times.
 RESEND_SECONDS = (0.6, 1.5)
 TIMEOUT_SECONDS = 3.0
-#: Once each question has an answer from somebody, the others get a little longer.
+#: After each question has one reply, the other servers get this much longer.
 GRACE_SECONDS = 0.4
 
 MAX_DATAGRAM = 65_535
@@ -29,30 +29,30 @@ Reply = TypeVar("Reply")
 @dataclass(frozen=True)
 class UdpQuery(Generic[Reply]):
     """
-    One question to one server.
+    One query to one server.
     """
 
     server: Server
-    #: Letters about the same thing go to several servers: one answer is enough.
+    #: Queries with the same key go to several servers, and one reply is enough.
     key: object
     content: bytes
-    #: The answer in a datagram; None if it answers something else.
+    #: Returns the reply in a datagram; None if the datagram replies to another query.
     accept: Callable[[bytes], Reply | None]
 
 
-def exchange(letters: Sequence[UdpQuery[Reply]]) -> list[Reply | None]:
+def exchange(queries: Sequence[UdpQuery[Reply]]) -> list[Reply | None]:
     """
-    Send all *letters*, and return the reply to each; None: there was none.
+    Send all *queries*, and return the reply to each; None without one.
     """
     with ExitStack() as stack:
-        return _Exchange(letters, stack).run()
+        return _Exchange(queries, stack).run()
 
 
 class _Exchange(Generic[Reply]):
-    def __init__(self, letters: Sequence[UdpQuery[Reply]], stack: ExitStack) -> None:
-        self._letters = letters
-        self._replies: list[Reply | None] = [None] * len(letters)
-        self._open = set(range(len(letters)))
+    def __init__(self, queries: Sequence[UdpQuery[Reply]], stack: ExitStack) -> None:
+        self._queries = queries
+        self._replies: list[Reply | None] = [None] * len(queries)
+        self._open = set(range(len(queries)))
         self._answered: set[object] = set()
         self._stack = stack
         self._poll = select.poll()
@@ -66,7 +66,7 @@ class _Exchange(Generic[Reply]):
         self._send()
         while self._open:
             now = time.monotonic()
-            if self._is_enough():
+            if self._all_keys_answered():
                 end = min(end, now + GRACE_SECONDS)
             if now >= end:
                 break
@@ -77,22 +77,22 @@ class _Exchange(Generic[Reply]):
                 self._receive(self._servers[number])
         return self._replies
 
-    def _is_enough(self) -> bool:
-        return all(self._letters[index].key in self._answered for index in self._open)
+    def _all_keys_answered(self) -> bool:
+        return all(self._queries[index].key in self._answered for index in self._open)
 
     def _send(self) -> None:
         for index in sorted(self._open):
-            letter = self._letters[index]
+            query = self._queries[index]
             if index not in self._open:
                 continue
             try:
-                self._socket(letter.server).send(letter.content)
+                self._socket(query.server).send(query.content)
             except OSError:
-                self._give_up(letter.server)
+                self._give_up(query.server)
 
     def _socket(self, server: Server) -> socket.socket:
-        # Connected, so that the kernel takes datagrams of that server only, and says if nobody listens there.
-        # Its port is a new one, which a stranger would have to guess.
+        # Connected, so that the kernel accepts datagrams of that server only and reports a closed port. The
+        # random port of each socket prevents forged replies.
         if server not in self._sockets:
             family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
             opened = self._stack.enter_context(socket.socket(family, socket.SOCK_DGRAM))
@@ -111,17 +111,17 @@ class _Exchange(Generic[Reply]):
         except OSError:
             self._give_up(server)
             return
-        for index in [index for index in self._open if self._letters[index].server == server]:
-            letter = self._letters[index]
-            if (reply := letter.accept(content)) is not None:
+        for index in [index for index in self._open if self._queries[index].server == server]:
+            query = self._queries[index]
+            if (reply := query.accept(content)) is not None:
                 self._replies[index] = reply
-                self._answered.add(letter.key)
+                self._answered.add(query.key)
                 self._open.discard(index)
                 return
 
     def _give_up(self, server: Server) -> None:
-        # There is no way to it, nobody listens there, or this machine has no socket for it (no IPv6, too many
-        # open files).
-        self._open = {index for index in self._open if self._letters[index].server != server}
+        # The server is not reachable, its port is closed, or this machine has no socket for it (no IPv6, too
+        # many open files).
+        self._open = {index for index in self._open if self._queries[index].server != server}
         if (opened := self._sockets.get(server)) is not None:
             self._poll.unregister(opened)

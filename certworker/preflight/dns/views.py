@@ -1,5 +1,5 @@
 """
-What was heard from name servers, server by server, as values that checks can judge.
+The answers of one name server, as values that checks use.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ ADDRESSES = ("A", "AAAA")
 
 def domain_and_parents(name: str) -> tuple[str, ...]:
     """
-    *name* and its parents, up to the top-level domain.
+    Return *name* and its parents, up to the top-level domain.
     """
     labels = name.split(".")
     return tuple(".".join(labels[start:]) for start in range(len(labels)))
@@ -25,31 +25,31 @@ def domain_and_parents(name: str) -> tuple[str, ...]:
 
 def server_address(server: Server) -> str:
     """
-    A server for people: its address, with the port if that is an odd one.
+    Return the address of a server for messages, with an unusual port.
     """
     return server[0] if server[1] == PORT else f"{server[0]}:{server[1]}"
 
 
-def view_of(label: str, name: str, server: Server, heard: Mapping[DnsQuestion, DnsAnswer]) -> ServerView:
+def view_of(label: str, name: str, server: Server, replies: Mapping[DnsQuestion, DnsAnswer]) -> ServerView:
     """
-    How *server* sees *name*, after what was *heard*.
+    Return the records of *name* at *server*.
 
     Args:
-        label: The server for people.
+        label: The server in messages.
     """
-    answers = [heard[DnsQuestion(server, name, kind)] for kind in ADDRESSES]
+    answers = [replies[DnsQuestion(server, name, kind)] for kind in ADDRESSES]
     addresses = [
         each for answer, kind in zip(answers, ADDRESSES, strict=True) for each in answer.of(name, kind)
     ]
-    # One of both is enough for a CA, as long as it holds an address.
-    trouble = "" if addresses else next((answer.error for answer in answers if answer.error), "")
+    # A CA needs only one of the two types, if it has an address.
+    error = "" if addresses else next((answer.error for answer in answers if answer.error), "")
     return ServerView(
         label,
         in_ca_order(addresses),
         aliases=max((answer.aliases(name) for answer in answers), key=len),
         ttl=max(answer.ttl for answer in answers),
         exists=not any(answer.missing for answer in answers),
-        error=trouble,
+        error=error,
     )
 
 
@@ -57,16 +57,16 @@ def caa_set_of(
     name: str,
     authorities: Sequence[Server],
     resolvers: Sequence[Server],
-    heard: Mapping[DnsQuestion, DnsAnswer],
+    replies: Mapping[DnsQuestion, DnsAnswer],
 ) -> CaaSet:
     """
-    What *name* says of CAs, after what was *heard*; its own servers count before the resolvers.
+    Return the CAA records of *name*; those of its own servers count before those of the resolvers.
     """
-    asked = [heard.get(DnsQuestion(server, name, "CAA")) for server in (*authorities, *resolvers)]
+    asked = [replies.get(DnsQuestion(server, name, "CAA")) for server in (*authorities, *resolvers)]
     answers = [answer for answer in asked if answer]
     for answer in answers:
         owner = (name, *answer.aliases(name))[-1]
-        # A server of the domain knows the alias, but not always what it stands for.
+        # A server of the domain knows the alias, but not always the records of its target.
         if not answer.error and (owner == name or owner in answer.caa or answer is answers[-1]):
             return CaaSet(name, owner, answer.caa.get(owner, ()))
     return CaaSet(name, name, error=next((answer.error for answer in answers), SILENT))

@@ -1,11 +1,11 @@
 """
 Whether the response to a challenge can be fetched over port 80.
 
-In the order in which they may import each other::
+In import order::
 
-    http_get     One HTTP request to one address, with one deadline for all of it
-    fingerprint  Who answered in our place: recognised by the status, the headers and the first words …
-    probe        One question at port 80, asked as a CA asks it (RFC 8555, section 8.3; Boulder's …
-    diagnosis    What is wrong on the way to the answer: from journeys that did not bring it to a …
-    check        ★ Does the answer to a challenge arrive? A nonce of our own, fetched over each address …
+    http_get     One HTTP request to one address, with one deadline
+    fingerprint  The server behind a wrong response
+    probe        One request as a CA sends it, with its redirects
+    diagnosis    The failure behind a wrong response
+    check        ★ The check of port 80
 """

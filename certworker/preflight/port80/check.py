@@ -1,11 +1,11 @@
 """
-Does the answer to a challenge arrive? A nonce of our own, fetched over each address of the name.
+The check of port 80: fetch a test response over each address of the name.
 
 ::
 
     worker ──► Appwrite ──► Traefik ──► port 80 of each public address
-      the stations of our side are asked only if the whole way does not work: then the first one that
-      does not have the answer is where it breaks
+      The internal hops are requested only after a failure. The first hop without the response is the
+      broken one.
 """
 
 from __future__ import annotations
@@ -32,28 +32,28 @@ from certworker.preflight.result import CheckContext, CheckResult
 from certworker.preflight.target import points_elsewhere
 from certworker.settings import Settings
 
-#: Of each family; a name with more is not ours to knock through.
+#: Of each address family.
 MAX_ADDRESSES = 4
 
-#: Half of a CA's patience; whoever is slower today may be too slow tomorrow.
+#: Half of the timeout of a CA. A server this slow may soon exceed it.
 SLOW_SECONDS = 5.0
 
-#: Where a public CA asks.
+#: The port that a public CA connects to.
 HTTP_PORT = 80
 
-EVERY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (nothing is bound here)
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 (nothing is bound here)
 
-#: Whoever has not answered by then is late enough to ask our own side meanwhile.
-QUIET_SECONDS = 2.0
+#: Servers that have not answered by then count as failed, and the internal hops are requested.
+HOP_DELAY_SECONDS = 2.0
 
-#: Our own side answers at once, or not at all.
+#: Internal hops answer at once, or not at all.
 INTERNAL_TIMEOUT_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
 class InternalHop:
     """
-    A station on our side of the way.
+    One server between the public address and the worker.
     """
 
     title: str
@@ -68,81 +68,85 @@ class Port80Check:
     """
 
     settings: Settings
-    #: Lets an answer stand for a name while it is looked for.
-    presented: Callable[[str], AbstractContextManager[Http01Challenge]]
-    #: From the inside out.
+    #: Publishes a test response for a name during the block.
+    published: Callable[[str], AbstractContextManager[Http01Challenge]]
+    #: From the worker to the public address.
     hops: Sequence[InternalHop]
-    #: The public addresses of this server; none: unknown.
-    ours: Sequence[str] = ()
+    #: The public addresses of this server; empty: unknown.
+    own_addresses: Sequence[str] = ()
 
-    def __call__(self, question: CheckContext) -> CheckResult:
+    def __call__(self, context: CheckContext) -> CheckResult:
         """
-        Whether a CA would find the answer for the name of *question*.
+        Return whether a CA could fetch the response for the name of *context*.
 
         Raises:
-            CertworkerError: The answer cannot be laid where it would be looked for.
+            CertworkerError: The test response could not be published.
+            redis.RedisError: Redis failed.
         """
-        addresses = _addresses(self.settings, question.name, question.records)
+        addresses = _addresses(self.settings, context.name, context.records)
         if not addresses:
-            return CheckResult.skipped("port 80 not asked: no address")
-        with self.presented(question.name) as answer, ThreadPoolExecutor(len(addresses)) as visitors:
-            visits = [visitors.submit(self._fetch, answer, address) for address in addresses]
-            wait(visits, QUIET_SECONDS)
-            stations = []
-            if any(not visit.done() or _is_bad(visit.result(), answer) for visit in visits):
-                with ThreadPoolExecutor(len(self.hops) or 1) as insiders:
-                    asked = insiders.map(partial(self._hop_result, answer), self.hops)
-                    stations = [station for station in asked if station]
-            journeys = [visit.result() for visit in visits]
-        port = probe_for(self.settings, question.name).port
-        return _verdict(answer, journeys, stations, self.ours, port)
+            return CheckResult.skipped("port 80 not checked: no address")
+        with self.published(context.name) as challenge, ThreadPoolExecutor(len(addresses)) as threads:
+            pending = [threads.submit(self._fetch, challenge, address) for address in addresses]
+            wait(pending, HOP_DELAY_SECONDS)
+            hop_results = []
+            if any(not fetch.done() or _is_bad(fetch.result(), challenge) for fetch in pending):
+                with ThreadPoolExecutor(len(self.hops) or 1) as hop_threads:
+                    results = hop_threads.map(partial(self._hop_result, challenge), self.hops)
+                    hop_results = [hop_result for hop_result in results if hop_result]
+            fetches = [fetch.result() for fetch in pending]
+        port = probe_for(self.settings, context.name).port
+        return _result(challenge, fetches, hop_results, self.own_addresses, port)
 
-    def _fetch(self, answer: Http01Challenge, address: Address) -> Fetch:
-        probe = probe_for(self.settings, answer.name)
-        return probe.fetch(answer.name, CHALLENGE_PATH + answer.token, address)
+    def _fetch(self, challenge: Http01Challenge, address: Address) -> Fetch:
+        probe = probe_for(self.settings, challenge.name)
+        return probe.fetch(challenge.name, CHALLENGE_PATH + challenge.token, address)
 
-    def _hop_result(self, answer: Http01Challenge, door: InternalHop) -> HopResult | None:
-        probe = replace(probe_for(self.settings, answer.name), patience_seconds=INTERNAL_TIMEOUT_SECONDS)
-        for address in resolve_system(door.host):
-            journey = probe.fetch_inside(answer.name, CHALLENGE_PATH + answer.token, address, door.port)
-            return HopResult(door.title, journey, journey.matches(answer.key_authorization))
+    def _hop_result(self, challenge: Http01Challenge, hop: InternalHop) -> HopResult | None:
+        probe = replace(probe_for(self.settings, challenge.name), timeout_seconds=INTERNAL_TIMEOUT_SECONDS)
+        for address in resolve_system(hop.host):
+            fetch = probe.fetch_inside(challenge.name, CHALLENGE_PATH + challenge.token, address, hop.port)
+            return HopResult(hop.title, fetch, fetch.matches(challenge.key_authorization))
         return None
 
 
 def internal_hops(settings: Settings) -> list[InternalHop]:
     """
-    The stations on the side of a worker with *settings*.
+    Return the servers between the public address and a worker with *settings*.
     """
-    doors = [InternalHop(APPWRITE, "appwrite", 80), InternalHop(TRAEFIK, "traefik", 80)]
-    if at := settings.http_address:
-        host = "localhost" if at.host in EVERY_ADDRESS else at.host
-        doors.insert(0, InternalHop("the worker", host, at.port))
-    return doors
+    hops = [InternalHop(APPWRITE, "appwrite", 80), InternalHop(TRAEFIK, "traefik", 80)]
+    if address := settings.http_address:
+        host = "localhost" if address.host in ANY_ADDRESS else address.host
+        hops.insert(0, InternalHop("the worker", host, address.port))
+    return hops
 
 
 def probe_for(settings: Settings, name: str) -> Probe:
     """
-    What asks for *name* as the CA of *settings* would.
+    Return a probe that sends requests for *name* as the CA of *settings* does.
     """
     embedded = settings.authority.directory_url is None
     port = settings.http01_port
     if embedded and settings.http_address and is_loopback_name(name):
-        # The embedded CA knows that nobody forwards port 80 of the loopback interface to us.
+        # The embedded CA connects to the worker directly, as port 80 of the loopback interface is not
+        # forwarded.
         port = settings.http_address.port
     return Probe(port, public_only=not settings.authority.private_names, resolve=resolve_system)
 
 
-def answers(answer: Http01Challenge, settings: Settings, look_up: Callable[[str], DnsRecords]) -> bool:
+def is_served(challenge: Http01Challenge, settings: Settings, look_up: Callable[[str], DnsRecords]) -> bool:
     """
-    Whether any address of its name gives *answer*: is the way open yet? Nothing is said of what is wrong.
+    Return whether any address of its name serves *challenge*, without a diagnosis.
 
     Args:
-        look_up: What DNS says of a name, as the check of port 80 hears it.
+        look_up: Returns the DNS records of a name.
     """
-    probe = probe_for(settings, answer.name)
+    probe = probe_for(settings, challenge.name)
     return any(
-        probe.fetch(answer.name, CHALLENGE_PATH + answer.token, address).matches(answer.key_authorization)
-        for address in _addresses(settings, answer.name, look_up(answer.name))
+        probe.fetch(challenge.name, CHALLENGE_PATH + challenge.token, address).matches(
+            challenge.key_authorization
+        )
+        for address in _addresses(settings, challenge.name, look_up(challenge.name))
     )
 
 
@@ -156,59 +160,59 @@ def _addresses(settings: Settings, name: str, records: DnsRecords) -> list[Addre
     return chosen
 
 
-def _is_bad(journey: Fetch, answer: Http01Challenge) -> bool:
-    return journey.error is not FetchError.UNREACHABLE and not journey.matches(answer.key_authorization)
+def _is_bad(fetch: Fetch, challenge: Http01Challenge) -> bool:
+    return fetch.error is not FetchError.UNREACHABLE and not fetch.matches(challenge.key_authorization)
 
 
-def _verdict(
-    answer: Http01Challenge,
-    journeys: Sequence[Fetch],
-    stations: Sequence[HopResult],
-    ours: Sequence[str],
+def _result(
+    challenge: Http01Challenge,
+    fetches: Sequence[Fetch],
+    hop_results: Sequence[HopResult],
+    own_addresses: Sequence[str],
     port: int,
 ) -> CheckResult:
-    name = answer.name
-    good = [journey for journey in journeys if journey.matches(answer.key_authorization)]
-    bad = [journey for journey in journeys if _is_bad(journey, answer)]
-    remarks = list(_remarks(name, journeys, good))
+    name = challenge.name
+    good = [fetch for fetch in fetches if fetch.matches(challenge.key_authorization)]
+    bad = [fetch for fetch in fetches if _is_bad(fetch, challenge)]
+    warnings = list(_warnings(name, fetches, good))
     if not bad:
-        return (CheckResult.proven if good else CheckResult.skipped)(_seen(good, port), *remarks)
-    worst = next((journey for journey in bad if is_certain(journey, stations)), bad[0])
-    failure = diagnosis(name, worst, stations)
+        return (CheckResult.proven if good else CheckResult.skipped)(_evidence(good, port), *warnings)
+    worst = next((fetch for fetch in bad if is_certain(fetch, hop_results)), bad[0])
+    failure = diagnosis(name, worst, hop_results)
     if good:
         failure = _discrepancy(name, worst, good[0], failure)
-    elif wrong := points_elsewhere(name, str(worst.hops[0].address), ours):
-        failure = wrong
+    elif elsewhere := points_elsewhere(name, str(worst.hops[0].address), own_addresses):
+        failure = elsewhere
     elif isinstance(failure, HttpHairpin):
-        return CheckResult.skipped(_seen(good, port), failure, *remarks)
+        return CheckResult.skipped(_evidence(good, port), failure, *warnings)
     if port != HTTP_PORT:
-        # The sentences are those of a public CA, which asks nowhere else.
+        # The message is about a public CA, which connects to no other port.
         failure.message += f" The port that was checked is {port}."
-    return (CheckResult.fail if is_certain(worst, stations) else CheckResult.warn)(failure, *remarks)
+    return (CheckResult.fail if is_certain(worst, hop_results) else CheckResult.warn)(failure, *warnings)
 
 
 def _discrepancy(name: str, bad: Fetch, good: Fetch, failure: CertworkerError) -> CertworkerError:
-    ours, other = good.hops[0].address, bad.hops[0].address
-    if other.version == 6 and ours.version == 4:
-        return Ipv6Unreachable(name=name, address=other)
-    return MixedAddresses(name=name, good=ours, address=other, detail=failure.message)
+    working, failing = good.hops[0].address, bad.hops[0].address
+    if failing.version == 6 and working.version == 4:
+        return Ipv6Unreachable(name=name, address=failing)
+    return MixedAddresses(name=name, good=working, address=failing, detail=failure.message)
 
 
-def _remarks(name: str, journeys: Sequence[Fetch], good: Sequence[Fetch]) -> Iterator[CertworkerError]:
-    for journey in journeys:
-        address = journey.hops[0].address
-        if journey.error is FetchError.UNREACHABLE and address.version == 6 and is_public(address):
+def _warnings(name: str, fetches: Sequence[Fetch], good: Sequence[Fetch]) -> Iterator[CertworkerError]:
+    for fetch in fetches:
+        address = fetch.hops[0].address
+        if fetch.error is FetchError.UNREACHABLE and address.version == 6 and is_public(address):
             yield Ipv6Untested(name=name, address=address)
-    for journey in good:
-        if journey.seconds > SLOW_SECONDS:
-            yield HttpSluggish(name=name, address=journey.hops[0].address, seconds=f"{journey.seconds:.0f}")
-        if journey.reply and intermediary(journey.reply) == CLOUDFLARE:
+    for fetch in good:
+        if fetch.seconds > SLOW_SECONDS:
+            yield HttpSluggish(name=name, address=fetch.hops[0].address, seconds=f"{fetch.seconds:.0f}")
+        if fetch.reply and intermediary(fetch.reply) == CLOUDFLARE:
             yield BehindCloudflare(name=name)
 
 
-def _seen(good: Sequence[Fetch], port: int) -> str:
+def _evidence(good: Sequence[Fetch], port: int) -> str:
     if not good:
         return f"port {port} cannot be tested from here"
-    slowest = max(journey.seconds for journey in good)
-    passed = {intermediary(journey.reply) for journey in good if journey.reply} - {None}
+    slowest = max(fetch.seconds for fetch in good)
+    passed = {intermediary(fetch.reply) for fetch in good if fetch.reply} - {None}
     return f"port {port} answers in {slowest * 1000:.0f} ms" + (f" through {passed.pop()}" if passed else "")

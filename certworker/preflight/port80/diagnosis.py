@@ -1,5 +1,5 @@
 """
-What is wrong on the way to the answer: from journeys that did not bring it to a failure with its remedy.
+The failure behind a wrong response, with its remedy.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from certworker.preflight.port80.fingerprint import describe_response, identify_
 from certworker.preflight.port80.http_get import FetchError
 from certworker.preflight.port80.probe import Fetch
 
-#: The two stations on our side of the way that have a name of their own in a remedy.
+#: The two internal hops that remedies mention.
 TRAEFIK = "Traefik"
 APPWRITE = "Appwrite"
 
-TROUBLES: dict[FetchError, type[CertworkerError]] = {
+FAILURES: dict[FetchError, type[CertworkerError]] = {
     FetchError.TIMEOUT: HttpTimeout,
     FetchError.REFUSED: HttpRefused,
     FetchError.RESET: HttpReset,
@@ -49,16 +49,16 @@ TROUBLES: dict[FetchError, type[CertworkerError]] = {
     FetchError.LOOP: HttpRedirectLoop,
 }
 
-#: Nobody took the connection.
-NOT_TAKEN = (FetchError.TIMEOUT, FetchError.REFUSED)
-#: It was taken; what happened then may not happen to the next one.
-PASSING = (FetchError.RESET, FetchError.SILENT)
+#: The connection was not established.
+NOT_CONNECTED = (FetchError.TIMEOUT, FetchError.REFUSED)
+#: The connection was established; the next one may work.
+TRANSIENT = (FetchError.RESET, FetchError.SILENT)
 
 
 @dataclass(frozen=True)
 class HopResult:
     """
-    What came of the same question on our side of the way: at the worker's port, at Appwrite, at Traefik.
+    The response of one internal hop: the worker, Appwrite or Traefik.
     """
 
     title: str
@@ -66,77 +66,79 @@ class HopResult:
     matches: bool
 
 
-def not_taken(journey: Fetch) -> bool:
+def not_connected(fetch: Fetch) -> bool:
     """
-    Whether nobody took the very first connection: only then a CA tries IPv4 after IPv6.
+    Return whether the very first connection was not established: only then a CA tries IPv4 after IPv6.
     """
-    return journey.error in NOT_TAKEN and len(journey.hops) == 1
+    return fetch.error in NOT_CONNECTED and len(fetch.hops) == 1
 
 
-def is_certain(journey: Fetch, stations: Sequence[HopResult]) -> bool:
+def is_certain(fetch: Fetch, hops: Sequence[HopResult]) -> bool:
     """
-    Whether a CA would meet the same: an answer is an answer, but a silence may be one towards us only.
+    Return whether a CA would get the same. A response is certain; silence may only affect this machine.
     """
-    if journey.error in NOT_TAKEN:
-        if len(journey.hops) > 1:
-            # Who took our first connection at the same address would take this one, too.
-            return len({stop.address for stop in journey.hops}) == 1
-        refused = {station.title for station in stations if station.fetch.error is FetchError.REFUSED}
-        # No router stands between us and a private address.
-        return TRAEFIK in refused or (
-            journey.error is FetchError.REFUSED and not is_public(journey.hops[0].address)
+    if fetch.error in NOT_CONNECTED:
+        if len(fetch.hops) > 1:
+            # The server at that address accepted the first connection, so a CA gets the same.
+            return len({hop.address for hop in fetch.hops}) == 1
+        refusing = {hop.title for hop in hops if hop.fetch.error is FetchError.REFUSED}
+        # No router filters connections to a private address.
+        return TRAEFIK in refusing or (
+            fetch.error is FetchError.REFUSED and not is_public(fetch.hops[0].address)
         )
-    if journey.error in PASSING:
+    if fetch.error in TRANSIENT:
         return False
-    return journey.reply is None or identify_responder(journey.reply) is not HttpRouterUi
+    return fetch.reply is None or identify_responder(fetch.reply) is not HttpRouterUi
 
 
-def diagnosis(name: str, journey: Fetch, stations: Sequence[HopResult]) -> CertworkerError:
+def diagnosis(name: str, fetch: Fetch, hops: Sequence[HopResult]) -> CertworkerError:
     """
-    Why *journey* did not bring the answer for *name*, and what to change.
+    Return why *fetch* did not return the response for *name*, and the remedy.
 
     Args:
-        stations: Those of our side that could be asked, from the inside out.
+        hops: The results of the internal hops, from the worker to the public address.
     """
-    kind, detail = _met(journey)
-    holder = next((station.title for station in reversed(stations) if station.matches), None)
-    return _from_inside(kind, journey, stations)(
+    failure_type, detail = _failure_type(fetch)
+    holder = next((hop.title for hop in reversed(hops) if hop.matches), None)
+    return _by_internal_hops(failure_type, fetch, hops)(
         name=name,
-        address=journey.hops[-1 if kind is Ipv6Unreachable else 0].address,
+        address=fetch.hops[-1 if failure_type is Ipv6Unreachable else 0].address,
         detail=f"{detail}; {holder} has the answer" if holder else detail,
         inside=holder,
     )
 
 
-def _met(journey: Fetch) -> tuple[type[CertworkerError], str]:
-    if journey.reply:
-        detail = describe_response(journey.reply)
-        kind = identify_responder(journey.reply)
-        return kind, f"{journey.hops[-1].url}: {detail}" if len(journey.hops) > 1 else detail
-    trouble = journey.error or FetchError.UNREACHABLE
-    detail = journey.detail or trouble.value
-    if len(journey.hops) == 1 or trouble not in NOT_TAKEN:
-        return TROUBLES[trouble], detail
-    if journey.hops[-1].address.version == 6 != journey.hops[0].address.version:
+def _failure_type(fetch: Fetch) -> tuple[type[CertworkerError], str]:
+    if fetch.reply:
+        detail = describe_response(fetch.reply)
+        failure_type = identify_responder(fetch.reply)
+        return failure_type, f"{fetch.hops[-1].url}: {detail}" if len(fetch.hops) > 1 else detail
+    error = fetch.error or FetchError.UNREACHABLE
+    detail = fetch.detail or error.value
+    if len(fetch.hops) == 1 or error not in NOT_CONNECTED:
+        return FAILURES[error], detail
+    if fetch.hops[-1].address.version == 6 != fetch.hops[0].address.version:
         return Ipv6Unreachable, detail
-    url = journey.hops[-1].url
+    url = fetch.hops[-1].url
     if url.startswith("https:"):
         return HttpRedirectClosed, detail
-    return HttpRedirectBad, f"{journey.hops[-2].url} redirects to {url}, where {trouble.value}"
+    return HttpRedirectBad, f"{fetch.hops[-2].url} redirects to {url}: {error.value}"
 
 
-def _from_inside(
-    kind: type[CertworkerError], journey: Fetch, stations: Sequence[HopResult]
+def _by_internal_hops(
+    failure_type: type[CertworkerError], fetch: Fetch, hops: Sequence[HopResult]
 ) -> type[CertworkerError]:
-    brings = {station.title: station.matches for station in stations}
-    if not_taken(journey):
-        return HttpHairpin if brings.get(TRAEFIK) else kind
-    if kind not in (HttpNotFound, HttpTraefikNoRoute):
-        return kind
-    if brings.get(TRAEFIK):
+    matches = {hop.title: hop.matches for hop in hops}
+    if not_connected(fetch):
+        return HttpHairpin if matches.get(TRAEFIK) else failure_type
+    if failure_type not in (HttpNotFound, HttpTraefikNoRoute):
+        return failure_type
+    if matches.get(TRAEFIK):
         return AnotherServer
-    if brings.get(APPWRITE) is False:
+    if matches.get(APPWRITE) is False:
         return NotShared
     return (
-        NotRouted if kind is HttpNotFound and brings.get(TRAEFIK) is False and any(brings.values()) else kind
+        NotRouted
+        if failure_type is HttpNotFound and matches.get(TRAEFIK) is False and any(matches.values())
+        else failure_type
     )

@@ -1,5 +1,5 @@
 """
-Who answered in our place: recognised by the status, the headers and the first words of an answer.
+The server behind a wrong response, by the status, the headers and the beginning of the body.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from certworker.preflight.port80.http_get import Reply
 
 CLOUDFLARE = "Cloudflare"
 
-#: What marks an intermediary: a header, what it contains, and its name for people.
+#: The marks of intermediaries: a header, a part of its value, and a name for messages.
 INTERMEDIARIES = (
     ("cf-ray", "", CLOUDFLARE),
     ("server", "cloudflare", CLOUDFLARE),
@@ -38,7 +38,7 @@ INTERMEDIARIES = (
     ("via", "", "a proxy"),
 )
 
-#: The admin pages of routers say so in their Server header (Let's Debug knows the first four).
+#: Admin pages of routers, by their Server header (the first four are from Let's Debug).
 ROUTERS = (
     "micro_httpd",
     "cisco-ios",
@@ -50,7 +50,7 @@ ROUTERS = (
     "routeros",
 )
 
-#: Cookie tests and filters against programs.
+#: Cookie tests and filters against bots.
 BOT_WALLS = ("/aes.js", "tonumbers(", "acme-protocol", "just a moment", "cf-chl", "_incapsula_", "captcha")
 
 PLAIN_TO_TLS = (
@@ -61,16 +61,16 @@ PLAIN_TO_TLS = (
 
 ROUTER_PROTECTION = "router protection does not allow"
 
-#: What Traefik says where it has no router; it does not name itself.
+#: Traefik's body without a router; it sends no Server header.
 NO_ROUTER = "404 page not found"
 
-#: Cloudflare's own codes for an origin that it cannot reach.
+#: Cloudflare's status codes for an unreachable origin.
 ORIGIN_CLOSED = (521, 522, 523)
 
 
 def intermediary(reply: Reply) -> str | None:
     """
-    The name of what stands between us and the server, if it says so.
+    Return the name of the intermediary that sent or forwarded *reply*; None if no mark is known.
     """
     for header, text, title in INTERMEDIARIES:
         if text in reply.headers.get(header, "-" if text else "").lower() and header in reply.headers:
@@ -80,7 +80,7 @@ def intermediary(reply: Reply) -> str | None:
 
 def identify_responder(reply: Reply) -> type[ValidationFailure]:
     """
-    The failure that *reply* is, being no answer to a challenge.
+    Return the failure class for *reply*, which is not the response to a challenge.
     """
     text, server = _text(reply).lower(), reply.headers.get("server", "").lower()
     if ROUTER_PROTECTION in text:
@@ -104,7 +104,7 @@ def identify_responder(reply: Reply) -> type[ValidationFailure]:
 
 def describe_response(reply: Reply) -> str:
     """
-    *reply* in a few words.
+    Return a short description of *reply*.
     """
     if reply.status in ORIGIN_CLOSED and intermediary(reply) == CLOUDFLARE:
         return f"it cannot reach port 80 of this server (HTTP {reply.status})"
@@ -112,10 +112,10 @@ def describe_response(reply: Reply) -> str:
         return f"HTTP {reply.status}"
     beginning = " ".join(_text(reply)[:200].split())[:60]
     if not beginning:
-        return "nothing at all"
+        return "an empty body"
     if "<" in beginning:
-        return f"a web page that begins with {beginning}"
-    return f"a text that begins with {beginning}"
+        return f"a web page that starts with {beginning}"
+    return f"a text that starts with {beginning}"
 
 
 def _text(reply: Reply) -> str:

@@ -1,5 +1,5 @@
 """
-One HTTP request to one address, with one deadline for all of it.
+One HTTP request to one address, with one deadline.
 """
 
 from __future__ import annotations
@@ -17,75 +17,82 @@ from urllib.parse import quote, urlsplit
 from certworker.deadline import Deadline, Place
 from certworker.domains.address import Address
 
-#: A key authorization is shorter, and Boulder takes no longer answer.
+#: Bytes. A key authorization is shorter, and Boulder accepts no longer body.
 MAX_BODY = 127
-#: The rest serves to recognise who gave an answer that is not ours.
+#: More bytes are read to identify the server behind a wrong response.
 MAX_BYTES = 4_096
 
-AGENT = "Mozilla/5.0 (compatible; certworker; looks whether a CA would find its answer)"
+AGENT = "Mozilla/5.0 (compatible; certworker; checks the response to an ACME challenge)"
 
-#: What may stand in a URL as it is (RFC 3986); other characters would tear the request apart.
-AS_IT_IS = "/%:@!$&'()*+,;=~?"
+#: Allowed in a URL (RFC 3986). Other characters would break the request line.
+SAFE_CHARACTERS = "/%:@!$&'()*+,;=~?"
 
-#: This machine has no way to such an address: nothing is known of it.
-NO_WAY = (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT, errno.EACCES, errno.EPERM, errno.EINVAL)
+#: This machine cannot reach the address, which reveals nothing about the server.
+NO_ROUTE = (
+    errno.ENETUNREACH,
+    errno.EADDRNOTAVAIL,
+    errno.EAFNOSUPPORT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EINVAL,
+)
 
-#: What OpenSSL says of a server that answers a handshake with something else.
+#: OpenSSL's reasons for a server that does not answer with TLS.
 NO_TLS = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG")
 
 
 class FetchError(Enum):
     """
-    What came instead of an answer; the value says it.
+    Why there is no response; the value describes it.
     """
 
-    UNREACHABLE = "this machine has no way to that address"
-    TIMEOUT = "nobody answered"
+    UNREACHABLE = "this machine cannot reach that address"
+    TIMEOUT = "no response"
     REFUSED = "connection refused"
-    RESET = "connection cut"
-    SILENT = "no answer after the connection was made"
-    NOT_HTTP = "no HTTP"
-    NOT_TLS = "no TLS"
+    RESET = "connection closed"
+    SILENT = "no response after the connection was established"
+    NOT_HTTP = "not HTTP"
+    NOT_TLS = "not TLS"
     BAD_TLS = "TLS failed"
     BAD_REDIRECT = "a redirect that no CA follows"
-    LOOP = "redirected in a circle"
+    LOOP = "a redirect loop"
 
 
 class FetchFailed(Exception):
     """
-    There is no answer, because of *trouble*; *detail* says more.
+    There is no response; *error* says why, with a *detail*.
     """
 
-    def __init__(self, trouble: FetchError, detail: str = "") -> None:
-        super().__init__(trouble, detail)
-        self.error = trouble
+    def __init__(self, error: FetchError, detail: str = "") -> None:
+        super().__init__(error, detail)
+        self.error = error
         self.detail = detail
 
 
 @dataclass(frozen=True)
 class Reply:
     """
-    What a web server answered.
+    The response of a web server.
     """
 
     status: int
-    #: With names in lower case.
+    #: Names are in lower case.
     headers: Mapping[str, str]
-    #: The first :data:`MAX_BYTES` of it.
+    #: At most :data:`MAX_BYTES`.
     body: bytes
 
 
 def http_get(url: str, address: Address, port: int, deadline: Deadline) -> Reply:
     """
-    GET *url* from *address*, whatever its host resolves to.
+    Send GET *url* to *address*, whatever its host resolves to.
 
-    A certificate is not verified, as a CA does not: it may well be the one that is to be replaced.
+    The certificate is not verified, as a CA does not verify it: it may be the one that is replaced.
 
     Args:
-        deadline: Connection, handshake and answer have to be complete by then.
+        deadline: For connection, handshake and response together.
 
     Raises:
-        Stopped: There is no answer.
+        FetchFailed: There is no response.
     """
     parts = urlsplit(url)
     with _connected(address, port, deadline) as plain:
@@ -103,9 +110,9 @@ def _connected(address: Address, port: int, deadline: Deadline) -> Iterator[sock
         raise FetchFailed(FetchError.TIMEOUT) from None
     except ConnectionRefusedError:
         raise FetchFailed(FetchError.REFUSED) from None
-    except OSError as error:
-        trouble = FetchError.UNREACHABLE if error.errno in NO_WAY else FetchError.TIMEOUT
-        raise FetchFailed(trouble, error.strerror or str(error)) from None
+    except OSError as cause:
+        error = FetchError.UNREACHABLE if cause.errno in NO_ROUTE else FetchError.TIMEOUT
+        raise FetchFailed(error, cause.strerror or str(cause)) from None
     with connection:
         yield connection
 
@@ -119,18 +126,20 @@ def _secured(connection: socket.socket, host: str, deadline: Deadline) -> ssl.SS
         return deadline.secure(connection, context, host)
     except TimeoutError:
         raise FetchFailed(FetchError.SILENT) from None
-    except ssl.SSLError as error:
-        trouble = FetchError.NOT_TLS if error.reason in NO_TLS else FetchError.BAD_TLS
-        raise FetchFailed(trouble, error.reason or str(error)) from None
+    except ssl.SSLError as cause:
+        error = FetchError.NOT_TLS if cause.reason in NO_TLS else FetchError.BAD_TLS
+        raise FetchFailed(error, cause.reason or str(cause)) from None
     except OSError:
         raise FetchFailed(FetchError.RESET) from None
 
 
 def _exchange(connection: socket.socket, url: str) -> Reply:
     parts = urlsplit(url)
-    wanted = quote(parts.path or "/", AS_IT_IS) + (f"?{quote(parts.query, AS_IT_IS)}" if parts.query else "")
+    target = quote(parts.path or "/", SAFE_CHARACTERS) + (
+        f"?{quote(parts.query, SAFE_CHARACTERS)}" if parts.query else ""
+    )
     request = (
-        f"GET {wanted} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: {AGENT}\r\n"
+        f"GET {target} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: {AGENT}\r\n"
         "Accept: */*\r\nConnection: close\r\n\r\n"
     )
     response = HTTPResponse(connection, method="GET")
@@ -154,12 +163,12 @@ def _exchange(connection: socket.socket, url: str) -> Reply:
 def _body(response: HTTPResponse) -> bytes:
     body = b""
     if 300 <= response.status < 400:
-        return body  # nobody reads it
+        return body  # a redirect needs no body
     try:
         while len(body) < MAX_BYTES and (part := response.read1(MAX_BYTES - len(body))):
             body += part
     except (TimeoutError, HTTPException):
-        # A CA would have stopped reading by now; so much is enough to judge it.
+        # A CA stops reading here, so this much is enough for a diagnosis.
         if len(body) <= MAX_BODY:
             raise
     return body

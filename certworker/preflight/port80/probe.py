@@ -1,8 +1,8 @@
 """
-One question at port 80, asked as a CA asks it (RFC 8555, section 8.3; Boulder's `va/http.go`).
+One request as a CA sends it, with its redirects (RFC 8555, section 8.3; Boulder's `va/http.go`).
 
-A name is resolved first, and the address that was judged is the one that is connected to, on each hop: a name
-server that answers differently the second time leads nowhere.
+On each hop, the name is resolved once, and the checked address is the one that is connected to. So a name
+server that changes its answer has no effect.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from certworker.domains.suffixes import refuse_private
 from certworker.errors import CertworkerError
 from certworker.preflight.port80.http_get import MAX_BODY, FetchError, FetchFailed, Reply, http_get
 
-#: As Boulder has them: what it waits for, follows and accepts.
+#: Boulder's timeout and limits.
 TIMEOUT_SECONDS = 10.0
 MAX_REDIRECTS = 10
 MAX_LOCATION = 2_000
@@ -33,7 +33,7 @@ HOST = re.compile(r"[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 @dataclass(frozen=True)
 class Hop:
     """
-    One URL, and the address that was asked for it.
+    One URL, and the address that was connected to.
     """
 
     url: str
@@ -43,20 +43,20 @@ class Hop:
 @dataclass(frozen=True)
 class Fetch:
     """
-    What came of a question: an answer, or trouble on the way.
+    The result of a request: a response, or an error on one of the hops.
     """
 
     hops: tuple[Hop, ...]
     seconds: float
-    #: That of the last stop; None: there was trouble.
+    #: The response of the last hop; None after an error.
     reply: Reply | None
     error: FetchError | None = None
-    #: More about the trouble.
+    #: Details of the error.
     detail: str = ""
 
     def matches(self, expected: str) -> bool:
         """
-        Whether the answer is *expected*, as a CA compares them: only blanks at its end do not count.
+        Return whether the body is *expected*. A CA ignores only whitespace at its end.
         """
         return (
             self.reply is not None
@@ -69,72 +69,73 @@ class Fetch:
 @dataclass(frozen=True)
 class Probe:
     """
-    Asks web servers by a CA's rules.
+    Send requests by the rules of a CA.
     """
 
-    #: The port of plain HTTP; a public CA knows 80 only.
+    #: The port of plain HTTP; a public CA uses port 80 only.
     port: int
-    #: Whether only public addresses are ever connected to.
+    #: Connect to public addresses only.
     public_only: bool
-    #: The addresses of a name that a redirect leads to.
+    #: Returns the addresses of a name to which a redirect leads.
     resolve: Callable[[str], Sequence[Address]]
-    patience_seconds: float = TIMEOUT_SECONDS
+    timeout_seconds: float = TIMEOUT_SECONDS
 
     def fetch(self, name: str, path: str, address: Address) -> Fetch:
         """
-        Ask *address* for ``http://NAME/PATH``, and follow where it leads.
+        Request ``http://NAME/PATH`` from *address*, and follow redirects.
         """
-        first = Hop(f"http://{_bracketed(name)}{path}", address)
+        first = Hop(f"http://{_host_of(name)}{path}", address)
         if self.public_only and not is_public(address):
             return Fetch((first,), 0, None, FetchError.UNREACHABLE, "it is not a public address")
-        return self._travel(first, self.port, {})
+        return self._follow(first, self.port, {})
 
     def fetch_inside(self, name: str, path: str, address: Address, port: int) -> Fetch:
         """
-        Ask *address*, one of our own machines, in the place of *name*: also where a redirect leads to it.
+        Request ``http://NAME/PATH`` from *address*, an internal hop. A redirect to *name* leads there as
+        well.
         """
-        return self._travel(Hop(f"http://{_bracketed(name)}{path}", address), port, {name: address})
+        return self._follow(Hop(f"http://{_host_of(name)}{path}", address), port, {name: address})
 
-    def _travel(self, stop: Hop, port: int, inside: Mapping[str, Address]) -> Fetch:
+    def _follow(self, hop: Hop, port: int, internal: Mapping[str, Address]) -> Fetch:
         began = time.monotonic()
-        deadline, stops = Deadline(self.patience_seconds), [stop]
+        deadline, hops = Deadline(self.timeout_seconds), [hop]
         try:
-            reply = http_get(stop.url, stop.address, port, deadline)
+            reply = http_get(hop.url, hop.address, port, deadline)
             while reply.status in REDIRECTS:
-                stop = self._next(stops, reply, inside)
-                stops.append(stop)
-                reply = http_get(stop.url, stop.address, self._port(stop.url), deadline)
-        except FetchFailed as end:
-            return Fetch(tuple(stops), time.monotonic() - began, None, end.error, end.detail)
-        return Fetch(tuple(stops), time.monotonic() - began, reply)
+                hop = self._next(hops, reply, internal)
+                hops.append(hop)
+                reply = http_get(hop.url, hop.address, self._port(hop.url), deadline)
+        except FetchFailed as failure:
+            return Fetch(tuple(hops), time.monotonic() - began, None, failure.error, failure.detail)
+        return Fetch(tuple(hops), time.monotonic() - began, reply)
 
-    def _next(self, stops: Sequence[Hop], reply: Reply, inside: Mapping[str, Address]) -> Hop:
-        here, location = stops[-1].url, reply.headers.get("location", "")
-        told = f"{here} redirects ({reply.status}) to {location or 'nowhere'}"
+    def _next(self, hops: Sequence[Hop], reply: Reply, internal: Mapping[str, Address]) -> Hop:
+        source, location = hops[-1].url, reply.headers.get("location", "")
+        redirect = f"{source} redirects ({reply.status}) to {location or 'nowhere'}"
         try:
-            url = urljoin(here, location)
+            url = urljoin(source, location)
             parts = urlsplit(url)
             port, host = _port_in(parts), parts.hostname or ""
         except ValueError:
-            raise FetchFailed(FetchError.BAD_REDIRECT, told) from None
+            raise FetchFailed(FetchError.BAD_REDIRECT, redirect) from None
         if not location or len(location) > MAX_LOCATION or parts.scheme not in PORTS:
-            raise FetchFailed(FetchError.BAD_REDIRECT, told)
+            raise FetchFailed(FetchError.BAD_REDIRECT, redirect)
         if parts.username is not None or not HOST.fullmatch(host):
-            raise FetchFailed(FetchError.BAD_REDIRECT, told)
+            raise FetchFailed(FetchError.BAD_REDIRECT, redirect)
         if port not in (80, 443, self.port):
-            raise FetchFailed(FetchError.BAD_REDIRECT, f"{told}; a CA knows the ports 80 and 443 only")
-        if url in [stop.url for stop in stops] or len(stops) > MAX_REDIRECTS:
-            raise FetchFailed(FetchError.LOOP, told)
-        return Hop(url, inside.get(host) or self._address(host, told))
+            raise FetchFailed(FetchError.BAD_REDIRECT, f"{redirect}; a CA uses the ports 80 and 443 only")
+        if url in [hop.url for hop in hops] or len(hops) > MAX_REDIRECTS:
+            raise FetchFailed(FetchError.LOOP, redirect)
+        return Hop(url, internal.get(host) or self._address(host, redirect))
 
-    def _address(self, host: str, told: str) -> Address:
-        # After a redirect a CA does not try a second address.
-        for address in sorted(self._addresses(host, told), key=lambda each: -each.version):
+    def _address(self, host: str, redirect: str) -> Address:
+        # After a redirect a CA tries only one address.
+        for address in sorted(self._addresses(host, redirect), key=lambda each: -each.version):
             if not self.public_only or is_public(address):
                 return address
-        raise FetchFailed(FetchError.BAD_REDIRECT, f"{told}, which has no address that a CA connects to")
+        raise FetchFailed(FetchError.BAD_REDIRECT, f"{redirect}, which has no address that a CA connects to")
 
-    def _addresses(self, host: str, told: str) -> Sequence[Address]:
+    def _addresses(self, host: str, redirect: str) -> Sequence[Address]:
         try:
             return [ip_address(host)]
         except ValueError:
@@ -143,7 +144,7 @@ class Probe:
             if self.public_only:
                 refuse_private(host)
         except CertworkerError as failure:
-            raise FetchFailed(FetchError.BAD_REDIRECT, f"{told}; {failure.message}") from None
+            raise FetchFailed(FetchError.BAD_REDIRECT, f"{redirect}; {failure.message}") from None
         return self.resolve(host)
 
     def _port(self, url: str) -> int:
@@ -155,5 +156,5 @@ def _port_in(parts: SplitResult) -> int | None:
     return PORTS.get(parts.scheme) if parts.port is None else parts.port
 
 
-def _bracketed(name: str) -> str:
+def _host_of(name: str) -> str:
     return f"[{name}]" if ":" in name else name

@@ -160,4 +160,4 @@ class TestClasses:
             owner, ttl, of_class, kind, *data = text.split()
             reply.answer.append(rrset.from_text(owner, int(ttl), of_class, kind, " ".join(data)))
 
-        assert ("203.0.113.7",) == query._heard(reply).of("shop.org", "A")
+        assert ("203.0.113.7",) == query._answer(reply).of("shop.org", "A")

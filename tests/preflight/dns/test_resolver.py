@@ -13,7 +13,7 @@ import pytest
 from certworker.domains.address import is_loopback_name
 from certworker.preflight.dns.query import SILENT
 from certworker.preflight.dns.records import Caa
-from certworker.preflight.dns.resolver import LAME, Resolver, resolve_system, system_name_servers
+from certworker.preflight.dns.resolver import NOT_AUTHORITATIVE, Resolver, resolve_system, system_name_servers
 from tests.servers.zones import World
 
 #: Public, as the addresses of documentation (RFC 5737) are not; nobody connects to them.
@@ -103,7 +103,7 @@ class TestLookUp:
 
         records = resolver.look_up("shop.org")
 
-        assert [LAME, ""] == [view.error for view in records.authoritative]
+        assert [NOT_AUTHORITATIVE, ""] == [view.error for view in records.authoritative]
         assert (OURS,) == records.addresses
 
     def test_where_the_domains_servers_are_silent_the_resolver_counts(

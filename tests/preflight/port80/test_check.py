@@ -15,7 +15,7 @@ from certworker.challenges.challenge import Http01Challenge as Nonce
 from certworker.errors import Retry
 from certworker.preflight.dns.records import DnsRecords, ServerView
 from certworker.preflight.dns.resolver import Resolver
-from certworker.preflight.port80.check import InternalHop, Port80Check, answers, internal_hops
+from certworker.preflight.port80.check import InternalHop, Port80Check, internal_hops, is_served
 from certworker.preflight.result import CheckContext, CheckResult, Outcome
 from certworker.settings import load
 from tests.app_fixture import environment
@@ -395,10 +395,10 @@ class TestAnswers:
         """
         question = Nonce("shop.localhost", "nonce", "nonce.thumbprint")
 
-        assert not answers(question, world.settings, DnsRecords)
+        assert not is_served(question, world.settings, DnsRecords)
         world.serve("127.0.0.1", key_authorizations())
-        assert answers(question, world.settings, DnsRecords)
-        assert not answers(Nonce("shop.localhost", "nonce", "nonce.other"), world.settings, DnsRecords)
+        assert is_served(question, world.settings, DnsRecords)
+        assert not is_served(Nonce("shop.localhost", "nonce", "nonce.other"), world.settings, DnsRecords)
 
     def test_a_name_that_only_our_own_resolver_knows_is_found(self, world: World, dns_world: Zones) -> None:
         """
@@ -409,4 +409,4 @@ class TestAnswers:
         resolver = Resolver([dns_world.resolver.address], private=True)
         question = Nonce("shop.org", "nonce", "nonce.thumbprint")
 
-        assert answers(question, world.settings, resolver.look_up)
+        assert is_served(question, world.settings, resolver.look_up)

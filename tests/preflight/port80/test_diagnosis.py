@@ -14,7 +14,7 @@ from certworker.preflight.port80.diagnosis import (
     HopResult,
     diagnosis,
     is_certain,
-    not_taken,
+    not_connected,
 )
 from certworker.preflight.port80.http_get import FetchError, Reply
 from certworker.preflight.port80.probe import Fetch, Hop
@@ -98,9 +98,9 @@ class TestNotTaken:
         """
         After a redirect a CA does not fall back to IPv4.
         """
-        assert not_taken(journey(IPV6, trouble=FetchError.TIMEOUT))
-        assert not not_taken(journey(IPV6, IPV6, trouble=FetchError.TIMEOUT))
-        assert not not_taken(journey(IPV6, trouble=FetchError.SILENT))
+        assert not_connected(journey(IPV6, trouble=FetchError.TIMEOUT))
+        assert not not_connected(journey(IPV6, IPV6, trouble=FetchError.TIMEOUT))
+        assert not not_connected(journey(IPV6, trouble=FetchError.SILENT))
 
 
 class TestDiagnosis:
@@ -149,7 +149,7 @@ class TestDiagnosis:
         failure = diagnosis(NAME, Fetch(stops, 1, None, FetchError.TIMEOUT), [])
 
         assert "http.redirect_bad" == failure.code
-        assert "http://old.example.org/, where nobody answered" in failure.message
+        assert "http://old.example.org/: no response" in failure.message
 
     @pytest.mark.parametrize(
         ("stations", "words"),

@@ -77,9 +77,9 @@ class TestDescribed:
         [
             (reply(502), "HTTP 502"),
             (reply(521, cf_ray="8f3"), "it cannot reach port 80 of this server (HTTP 521)"),
-            (reply(200), "nothing at all"),
-            (reply(200, "\n <html>\n<head>"), "a web page that begins with <html> <head>"),
-            (reply(200, "token.other"), "a text that begins with token.other"),
+            (reply(200), "an empty body"),
+            (reply(200, "\n <html>\n<head>"), "a web page that starts with <html> <head>"),
+            (reply(200, "token.other"), "a text that starts with token.other"),
         ],
     )
     def test_it_is_told_in_a_few_words(self, answer: Reply, words: str) -> None:
