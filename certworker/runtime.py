@@ -29,8 +29,7 @@ from certworker.integrations.docker.client import DockerClient
 from certworker.integrations.docker.label_watcher import LabelWatcher
 from certworker.integrations.docker.reloader import LABEL, Reloader
 from certworker.job_slot import MAX_RELEASED
-from certworker.observability.history_handler import HistoryLogHandler
-from certworker.observability.history_writer import HistoryWriter
+from certworker.observability.history_log import HistoryLogHandler, HistoryWriter
 from certworker.preflight.checkers import build_resolver, verify
 from certworker.preflight.port80.check import is_served
 from certworker.preflight.settling import Settling

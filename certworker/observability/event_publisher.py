@@ -1,8 +1,8 @@
 """
-What other programs are told of a name: the fields that Appwrite's certificate has, and the remedy.
+Results of jobs, published to other programs: the fields of Appwrite's certificate, and the remedy.
 
-The same object is the result of a job, an event in the stream `certworker:events`, and stands in the record
-`certworker:name:NAME`.
+The same object is the result of a job and an event in the stream `certworker:events`. The record
+`certworker:name:NAME` has its fields.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from certworker.state.events import EventStream
 from certworker.state.history import History
 from certworker.storage.certificate_store import CertificateStore
 
-#: The end of the story that goes with a result, in lines and in characters.
+#: The end of the history that a result contains, in lines and in characters.
 MAX_LOG_LINES = 8
 MAX_LOG_LENGTH = 2_000
 
@@ -30,7 +30,7 @@ MAX_LOG_LENGTH = 2_000
 @dataclass(frozen=True)
 class EventPublisher:
     """
-    Composes results, and tells them.
+    Composes results and publishes them.
     """
 
     events: EventStream
@@ -45,9 +45,9 @@ class EventPublisher:
         self, names: tuple[str, ...], state: str, failure: CertworkerError | None = None
     ) -> dict[str, object]:
         """
-        Tell whoever listens that *names* are in *state*, which *failure* led to; return what was told.
+        Publish that *names* are in *state*, after *failure* if one led to it; return the published object.
 
-        What Redis or the volume does not tell is left out: the outcome of a job does not depend on it.
+        Fields that Redis or the volume does not supply are empty: they do not change the outcome of a job.
         """
         result = self._payload(names, state, failure)
         self.events.append(names, result)
@@ -74,21 +74,21 @@ class EventPublisher:
             **(failure.as_json() if failure else {}),
             "docs": reference_of(failure.code, self.docs_url) if failure else "",
             "attempts": record.attempts if record else 0,
-            "issue_date": _written(facts.not_before if facts else None),
-            "renew_date": _written(renewal_time(facts.validity) if facts else None),
-            "not_after": _written(facts.not_after if facts else None),
+            "issue_date": _iso(facts.not_before if facts else None),
+            "renew_date": _iso(renewal_time(facts.validity) if facts else None),
+            "not_after": _iso(facts.not_after if facts else None),
             "serial": facts.serial if facts else "",
             "authority": facts.authority if facts else "",
-            "next_check": _written(record.next_check if record else None),
+            "next_check": _iso(record.next_check if record else None),
             "logs": logs,
-            "moment": _written(self.clock()),
+            "moment": _iso(self.clock()),
         }
 
     def _logs(self, name: str) -> str:
-        story = self.history.read(name)[-MAX_LOG_LINES:]
-        lines = [f"{event.moment:%Y-%m-%d %H:%M:%S} {event.level:<5} {event.text}" for event in story]
+        entries = self.history.read(name)[-MAX_LOG_LINES:]
+        lines = [f"{entry.moment:%Y-%m-%d %H:%M:%S} {entry.level:<5} {entry.text}" for entry in entries]
         return "\n".join(lines)[-MAX_LOG_LENGTH:]
 
 
-def _written(moment: datetime | None) -> str | None:
+def _iso(moment: datetime | None) -> str | None:
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else None

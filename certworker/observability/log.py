@@ -13,9 +13,9 @@ For machines, one JSON object per line, with these fields always under these nam
 ts, level, event, code, docs, stage, domain, job, attempt, message, remedy, next_attempt, problem; then the
 other fields. A caller passes `extra` with any of `domain`, `event`, `code` and `fields`.
 
-A line stays one line, whatever a job or a CA wrote into it. Each value of a failure has a bound of its own so
-that the remedy is whole; a line of a library ends after 500 characters. The traceback of an unexpected error
-follows its sentence at every level, one line per step; for machines it is the field `trace`.
+Text from a job or a CA never starts another line. Each value of a failure has a bound of its own, so the
+remedy is complete. A line of a library ends after 500 characters. The traceback of an unexpected error
+follows its message at every level, one line per step; for machines it is the field `trace`.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def configure(
     Args:
         form: For people or for machines.
         level: `debug`, `info`, `warning` or `error`, in any case.
-        stream: Coloured if it is a terminal and NO_COLOR (https://no-color.org) is not set.
+        stream: Colored if it is a terminal and NO_COLOR (https://no-color.org) is not set.
         docs_url: The site with the page of each failure; None: the command that prints it.
     """
     threshold = logging.getLevelNamesMapping()[level.upper()]
@@ -79,13 +79,13 @@ def configure(
     if form == "json":
         handler.setFormatter(JsonLines(docs_url))
     else:
-        colour = stream.isatty() and not os.environ.get("NO_COLOR")
-        handler.setFormatter(HumanLines(docs_url, colour=colour))
+        color = stream.isatty() and not os.environ.get("NO_COLOR")
+        handler.setFormatter(HumanLines(docs_url, color=color))
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(threshold, logging.WARNING))
     logging.getLogger("certworker").setLevel(threshold)
-    # Under a flood it would tell the length of its queue with every request.
+    # During a flood it would log the length of its queue for each request.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     logging.captureWarnings(True)
 
@@ -93,7 +93,7 @@ def configure(
 @contextmanager
 def job(job_id: str) -> Iterator[None]:
     """
-    All JSON lines of this thread belong to the job *job_id*.
+    Mark the JSON lines of this thread as those of the job *job_id*.
     """
     before = _job.set(job_id)
     try:
@@ -107,10 +107,10 @@ class HumanLines(logging.Formatter):
     Lines for people.
     """
 
-    def __init__(self, docs_url: str | None = None, *, colour: bool) -> None:
+    def __init__(self, docs_url: str | None = None, *, color: bool) -> None:
         super().__init__()
         self.docs_url = docs_url
-        self.colour = colour
+        self.color = color
 
     def format(self, record: logging.LogRecord) -> str:
         """
@@ -122,11 +122,11 @@ class HumanLines(logging.Formatter):
         lines = [printable(sentence(record) + _fault(record), _longest(record)) + more, *_trace(record)]
         return "\n".join(self._line(record.created, level, place, line) for line in lines)
 
-    def _line(self, created: float, level: str, subject: str, said: str) -> str:
+    def _line(self, created: float, level: str, subject: str, text: str) -> str:
         shown = f"{level:5}"
-        if self.colour and level in COLORS:
+        if self.color and level in COLORS:
             shown = f"{COLORS[level]}{shown}{NO_COLOR}"
-        return f"{_moment(created):%Y-%m-%dT%H:%M:%SZ} {shown} {printable(subject)}{said}"
+        return f"{_moment(created):%Y-%m-%dT%H:%M:%SZ} {shown} {printable(subject)}{text}"
 
 
 class JsonLines(logging.Formatter):
@@ -140,9 +140,9 @@ class JsonLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """
-        The object of *record*.
+        Return the object of *record*.
         """
-        said: dict[str, object] = {
+        line: dict[str, object] = {
             "message": record.getMessage() + _fault(record),
             "event": getattr(record, "event", None),
             "code": getattr(record, "code", None),
@@ -154,12 +154,12 @@ class JsonLines(logging.Formatter):
             "level": LEVELS.get(record.levelno, record.levelname).lower(),
         }
         if not record.name.startswith("certworker"):
-            said["logger"] = record.name
+            line["logger"] = record.name
         if trace := _trace(record):
-            said["trace"] = trace
-        ordered = [name for name in FIXED_FIELDS if said.get(name) is not None]
-        ordered += [name for name in said if name not in FIXED_FIELDS]
-        shown = {name: _json(said[name], _longest(record, name)) for name in ordered}
+            line["trace"] = trace
+        ordered = [name for name in FIXED_FIELDS if line.get(name) is not None]
+        ordered += [name for name in line if name not in FIXED_FIELDS]
+        shown = {name: _json(line[name], _longest(record, name)) for name in ordered}
         return json.dumps(shown, ensure_ascii=False)
 
 

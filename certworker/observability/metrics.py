@@ -1,5 +1,5 @@
 """
-The metrics, as Prometheus reads them (https://prometheus.io/docs/practices/naming/).
+The metrics in the text format of Prometheus (https://prometheus.io/docs/practices/naming/).
 
 ::
 
@@ -37,19 +37,19 @@ from certworker.version import __version__
 
 logger = logging.getLogger(__name__)
 
-#: From a certificate that is kept, over one of a quick CA, to a CA that validates for minutes.
+#: From a certificate that is still valid, through a fast CA, to a CA that validates for minutes.
 DURATIONS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
-#: Counting 50,000 names takes about a second; it may take this share of the time and no more.
+#: Counting 50,000 names takes about a second; a worker spends at most this share of its time on it.
 MAX_COLLECT_SHARE = 1 / 20
 
-#: Expired, loudly overdue, overdue, due, young (see :mod:`certworker.renewal.policy`).
+#: Expired, critical, overdue, due, new (see :mod:`certworker.renewal.policy`).
 REMAINING_RATIO_BUCKETS = (0.0, 0.1, 0.2, 1 / 3, 0.5, 1.0)
 
 
 class Counted(NamedTuple):
     """
-    One name, as it is counted.
+    What the metrics count of one name.
     """
 
     state: str
@@ -61,11 +61,11 @@ class Counted(NamedTuple):
 
 class Metrics:
     """
-    What this worker counted, and what it finds when it is asked.
+    The counters of this worker, and the gauges that it computes at each scrape.
     """
 
     def __init__(self) -> None:
-        # When a counter began is a metric of its own for this library; Prometheus does without.
+        # The library adds a metric with the start time of each counter. Prometheus does not need it.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._jobs = Counter(
@@ -80,7 +80,7 @@ class Metrics:
 
     def job(self, outcome: str, code: str, seconds: float) -> None:
         """
-        A job ended.
+        Count a job that ended.
 
         Args:
             outcome: `issued`, `kept`, `failed`, `waiting` or `removed`.
@@ -98,24 +98,24 @@ class Metrics:
         states: Sequence[str],
     ) -> None:
         """
-        Ask these at a scrape. Where one fails (Redis is away), its metrics are absent, the others stay.
+        Call these at each scrape. If one fails because Redis is unreachable, only its metrics are absent.
 
         Args:
-            queue_jobs: How many jobs wait on the queue.
-            certificates: Every name.
-            states: Those that a name may have. One that no name has is 0: an absent series raises no alert.
+            queue_jobs: Returns the number of jobs that wait on the queue.
+            certificates: Yields every name.
+            states: All states of a name. A state without names is 0: an absent series raises no alert.
         """
         self._registry.register(_CertificateCollector(queue_jobs, certificates, states))
 
     def watch_loops(self, heartbeats: Heartbeats) -> None:
         """
-        Report at a scrape which loops run, and whether they make progress.
+        Report at each scrape the loops that run, and whether they make progress.
         """
         self._registry.register(_Loops(heartbeats))
 
     def render(self) -> bytes:
         """
-        All of them in Prometheus' text format.
+        Return all metrics in the text format of Prometheus.
         """
         return generate_latest(self._registry)
 
@@ -154,7 +154,7 @@ class _CertificateCollector:
         self._count_again = 0.0
 
     def describe(self) -> Iterable[Metric]:
-        # Without this the registry would ask at once, before there is anything to find.
+        # Without this method the registry would collect at once, before anything can be counted.
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -162,7 +162,7 @@ class _CertificateCollector:
         for found in (self._queue, self._names):
             try:
                 yield from found()
-            except Exception as error:  # whatever stands behind them, a scrape shows the rest
+            except Exception as error:  # the scrape shows the other metrics
                 logger.debug("a metric is missing: %s", error)
 
     def _queue(self) -> list[Metric]:

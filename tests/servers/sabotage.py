@@ -46,7 +46,7 @@ STEPS_AT_THE_START = {
 PAUSES = (
     "certworker.worker.maintenance AGENDA_CHECK_SECONDS",
     "certworker.worker.maintenance DELIVERY_INTERVAL_SECONDS",
-    "certworker.observability.history_writer PAUSE_SECONDS",
+    "certworker.observability.history_log PAUSE_SECONDS",
     "certworker.integrations.docker.reloader PAUSE_WITHOUT_A_CHANGE_SECONDS",
     "certworker.traefik.deployment_check PAUSE_WITHOUT_ANY_SECONDS",
     "certworker.worker.health REPORT_EVERY_SECONDS",

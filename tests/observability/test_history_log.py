@@ -1,0 +1,87 @@
+"""
+The history of each name, written from the log.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from redis import Redis
+
+from certworker.observability.history_log import HistoryLogHandler, HistoryWriter
+from certworker.state.history import HISTORY, History
+from tests.servers.worker import wait_until
+
+NAME = "shop.example.org"
+
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+
+
+class TestHistoryLogHandler:
+    def test_it_passes_on_lines_about_a_name_and_no_others(self) -> None:
+        """
+        The text has the code, the message, the remedy and the fields, as the log shows them.
+        """
+        lines: list[tuple[str, datetime, str, str]] = []
+        logger = logging.Logger("certworker.test")
+        logger.addHandler(HistoryLogHandler(lambda *line: lines.append(line)))
+        failure = {"message": "It failed.", "remedy": "Do this.", "attempt": 2}
+        logger.info("ready")
+        logger.debug("a detail", extra={"domain": NAME})
+        logger.warning("no", extra={"domain": NAME, "code": "dns.no_record", "fields": failure})
+
+        assert [(NAME, "WARN", "no [dns.no_record] It failed. Do this. attempt=2")] == [
+            (name, level, text) for name, _, level, text in lines
+        ]
+
+    def test_an_error_of_the_history_does_not_fail_the_caller(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """
+        The step that logs continues, and standard error has the error.
+        """
+
+        def broken(*_: object) -> None:
+            raise ValueError("odd")
+
+        logger = logging.Logger("certworker.test")
+        logger.addHandler(HistoryLogHandler(broken))
+        logger.info("ready", extra={"domain": NAME})
+
+        assert "ValueError: odd" in capsys.readouterr().err
+
+
+class TestHistoryWriter:
+    @pytest.fixture
+    def writer(self, connection: Redis) -> Iterator[HistoryWriter]:
+        """
+        A writer that runs.
+        """
+        with HistoryWriter(History(connection)) as writer:
+            yield writer
+
+    def test_a_line_is_in_redis_a_moment_after_it_was_appended(
+        self, connection: Redis, writer: HistoryWriter
+    ) -> None:
+        """
+        A person who asks why a job hangs sees its last step.
+        """
+        for text in ("first", "second"):
+            writer.append(NAME, NOW, "INFO", text)
+            wait_until(lambda: connection.llen(HISTORY + NAME) or None, lambda: "nothing is written")
+        wait_until(lambda: connection.llen(HISTORY + NAME) == 2 or None, lambda: "one line is missing")
+
+        assert ["first", "second"] == [each.text for each in History(connection).read(NAME)]
+
+    def test_the_end_of_the_writer_writes_what_waits(self, connection: Redis) -> None:
+        """
+        The last lines of a worker are in the history.
+        """
+        with HistoryWriter(History(connection)) as writer:
+            for number in range(20):
+                writer.append(f"{number}.example.org", NOW, "INFO", "stopped")
+
+        assert all(History(connection).read(f"{number}.example.org") for number in range(20))
