@@ -9,16 +9,18 @@ from __future__ import annotations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.recording import RECORDING, record
+from tests.recording import RECORDING, record, steady
 from tests.servers.redis import RedisServer
 from tests.shell_examples import examples, run
 
 
 def main() -> None:
     """
-    Write the recording of the demo, and the output of each example into its page.
+    Write the recording of the demo, and the output of each example into its page, if they have changed.
     """
-    RECORDING.write_text(record())
+    demo = record()
+    if steady(demo) != steady(RECORDING.read_text()):
+        RECORDING.write_text(demo)
     with TemporaryDirectory() as directory:
         server = RedisServer(Path(directory))
         server.start()
@@ -31,7 +33,8 @@ def main() -> None:
                     begin, end = example.place
                     text = example.page.read_text()
                     shown = run(example.script, place, server)
-                    example.page.write_text(text[:begin] + shown + text[end:])
+                    if steady(shown) != steady(example.output):
+                        example.page.write_text(text[:begin] + shown + text[end:])
         finally:
             server.kill()
 
