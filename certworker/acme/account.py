@@ -33,7 +33,7 @@ from josepy.json_util import encode_b64jose
 from josepy.jwk import JWKEC
 
 from certworker.acme.jws import Signer
-from certworker.acme.references import resolved
+from certworker.acme.transport import resolved
 from certworker.certificates import PrivateKey
 from certworker.errors.acct import AccountKeyUnreadable
 from certworker.errors.fs import VolumeLocked

@@ -5,7 +5,7 @@ A CA from which certificates can be ordered. Start reading the room here.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,9 @@ from urllib.parse import urlsplit
 
 from certworker.acme.account import Account, AccountFiles
 from certworker.acme.account_admin import AccountAdmin
-from certworker.acme.eab import ExternalAccountBinding
 from certworker.acme.order import Order
 from certworker.acme.order_context import OrderContext
-from certworker.acme.profiles import profile_for
-from certworker.acme.registration import AccountRegistration
+from certworker.acme.registration import AccountRegistration, ExternalAccountBinding
 from certworker.acme.renewal_info import RenewalInfo, RenewalSuggestion
 from certworker.acme.resources import OrderState
 from certworker.acme.session import Session
@@ -30,11 +28,13 @@ from certworker.errors.acme import (
     AlreadyReplaced,
     AuthorizationGone,
     Conflict,
+    InvalidProfile,
     Malformed,
     ResourceNotFound,
     UnknownProblem,
 )
 from certworker.errors.ca import ServerInternal
+from certworker.errors.payload import TooManyNames
 from certworker.validity import Validity
 
 #: After these an order is placed once more, as one that replaces nothing. A predecessor of another account,
@@ -49,6 +49,14 @@ PERHAPS_THE_PREDECESSOR = (
     ServerInternal,
     UnknownProblem,
 )
+
+#: The one in which Let's Encrypt certifies IP addresses.
+ADDRESS_PROFILE = "shortlived"
+
+#: How many names Let's Encrypt puts into a certificate; of another CA only its refusal tells.
+MAX_NAMES = {"classic": 100, "tlsserver": 25, "shortlived": 25}
+USUAL_PROFILE = "classic"
+LETS_ENCRYPT = ("letsencrypt", "letsencrypt-staging")
 
 
 class AcmeClient:
@@ -105,7 +113,7 @@ class AcmeClient:
         #: Remove what a crash left among the files of the account.
         self.remove_leftovers = files.remove_leftovers
         #: What a person may do with the account.
-        self.custody = AccountAdmin(self._network, files, self._registration)
+        self.account_admin = AccountAdmin(self._network, files, self._registration)
 
     @property
     def thumbprint(self) -> str:
@@ -251,6 +259,33 @@ class AcmeClient:
     def _profile_for(self, names: tuple[str, ...]) -> str | None:
         offered = self._network.directory().profiles
         return profile_for(names, self._profile, offered, label=self.label, title=self.title)
+
+
+def profile_for(
+    names: tuple[str, ...], wanted: str | None, offered: Mapping[str, str], *, label: str, title: str
+) -> str | None:
+    """
+    The profile to name in an order for *names*; None: none is named, the CA takes its usual one.
+
+    Args:
+        wanted: The one that is set, if any.
+        offered: Those of the CA's directory.
+        label: The CA's, for files; *title* is for people.
+
+    Raises:
+        InvalidProfile: The CA does not offer the one that is set.
+        TooManyNames: It is known to take fewer names.
+    """
+    if wanted is not None and wanted not in offered:
+        known = ", ".join(offered) or "one unnamed"
+        raise InvalidProfile(authority=title, detail=f"no {wanted}, only {known}.")
+    chosen = wanted
+    if chosen is None and ADDRESS_PROFILE in offered and any(map(is_address, names)):
+        chosen = ADDRESS_PROFILE
+    most = MAX_NAMES.get(chosen or USUAL_PROFILE) if label in LETS_ENCRYPT else None
+    if most is not None and len(names) > most:
+        raise TooManyNames(count=len(names), limit=most)
+    return chosen
 
 
 def _same_origin(url: str, other: str) -> bool:

@@ -12,8 +12,7 @@ from datetime import datetime
 
 from certworker.acme.polling import rate_limit_end
 from certworker.acme.problem import Problem
-from certworker.acme.references import resolved
-from certworker.acme.transport import Reply
+from certworker.acme.transport import Reply, resolved
 from certworker.errors import CertworkerError
 from certworker.errors.acct import (
     AccountBlocked,

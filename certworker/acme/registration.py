@@ -4,16 +4,19 @@ The account at the CA (RFC 8555, section 7.3): found by its key, registered, kep
 
 from __future__ import annotations
 
+import json
 import logging
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 
-from josepy.jwk import JWKEC
+from josepy.json_util import decode_b64jose
+from josepy.jwa import HS256
+from josepy.jwk import JWKEC, JWKOct
 
 from certworker.acme.account import Account, AccountFiles
-from certworker.acme.eab import ExternalAccountBinding
-from certworker.acme.jws import Signer
+from certworker.acme.jws import Signer, sign_jws
 from certworker.acme.session import Session
 from certworker.acme.sharing import Shared
 from certworker.acme.transport import Reply
@@ -29,6 +32,25 @@ logger = logging.getLogger(__name__)
 
 #: So long after a change of the key the CA may still answer from a time before it.
 KEY_CHANGE_LAG = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class ExternalAccountBinding:
+    """
+    What the CA's web site shows for such an account.
+    """
+
+    key_id: str
+    #: In base64url, without padding.
+    hmac_key: str = field(repr=False)
+
+    def binding(self, key: JWKEC, url: str) -> dict[str, str]:
+        """
+        The proof for the CA, at whose newAccount *url* it is, that our account's *key* belongs to it.
+        """
+        public = json.dumps(key.public_key().to_partial_json()).encode()
+        secret = JWKOct(key=decode_b64jose(self.hmac_key))
+        return sign_jws(public, {"url": url, "kid": self.key_id}, secret, HS256)
 
 
 class AccountRegistration:

@@ -6,18 +6,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urljoin, urlsplit
 
 from urllib3 import BaseHTTPResponse
 from urllib3.exceptions import HTTPError, NameResolutionError, ReadTimeoutError, SSLError
 
 from certworker.acme.http_pool import PrivateAddress, pool_for
-from certworker.acme.references import is_secure, links_of, resolved
 from certworker.deadline import Deadline
 from certworker.errors import CertworkerError
 from certworker.errors.ca import CaUnreachable, NotAcme, TlsIntercepted
@@ -31,6 +30,15 @@ LARGEST_ANSWER = 1 << 20
 #: A GET is redirected so often at most (RFC 9110, section 15.4). A JWS names its URL and stays there.
 MOST_REDIRECTS = 10
 REDIRECTS = (301, 302, 303, 307, 308)
+
+#: Schemes of the URLs that certworker sends requests to.
+SCHEMES = ("http", "https")
+
+#: A header with more links than this one is cut off here.
+MOST_LINKS = 100
+
+_TARGET = re.compile(r"[\s,]*<([^>]*)>")
+_PARAMETER = re.compile(r'\s*;\s*([^\s=;,"<>]*)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?')
 
 
 @dataclass(frozen=True)
@@ -192,6 +200,61 @@ class Transport:
     def _headers(self, body: bytes | None) -> Mapping[str, str]:
         headers = self._connections.headers
         return headers if body is None else {**headers, "Content-Type": "application/jose+json"}
+
+
+@dataclass(frozen=True)
+class Link:
+    """
+    One link of a Link header (RFC 8288, section 3).
+    """
+
+    target: str
+    #: Its relation types, in lower case.
+    relations: tuple[str, ...]
+    #: What the link starts from, where that is not the answer itself.
+    anchor: str | None
+
+
+def resolved(reference: str, base: str) -> str:
+    """
+    Return the absolute URL of *reference*, found in an answer of *base* (RFC 3986, section 5.2).
+
+    Raises:
+        ValueError: It is no URL that a request can go to.
+    """
+    url = urldefrag(urljoin(base, reference.strip())).url
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES or not parts.hostname or parts.port == 0 or not url.isprintable():
+        raise ValueError(f"{reference!r} is no URL of HTTP")
+    return url
+
+
+def is_secure(url: str) -> bool:
+    """
+    Return whether a request to *url* is encrypted.
+    """
+    return urlsplit(url).scheme == "https"
+
+
+def links_of(header: str) -> Iterator[Link]:
+    """
+    Yield the links of a Link *header* (RFC 8288, appendix B.2), as far as it can be read.
+    """
+    position = 0
+    for _ in range(MOST_LINKS):
+        target = _TARGET.match(header, position)
+        if target is None:
+            return
+        position = target.end()
+        parameters: dict[str, str] = {}
+        while parameter := _PARAMETER.match(header, position):
+            position = parameter.end()
+            name, quoted, plain = parameter.groups()
+            value = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain or ""
+            # Of a repeated parameter the first one counts (section 3.3).
+            parameters.setdefault(name.lower(), value)
+        relations = tuple(parameters.get("rel", "").lower().split())
+        yield Link(target[1].strip(), relations, parameters.get("anchor"))
 
 
 def _read(response: BaseHTTPResponse) -> bytes:

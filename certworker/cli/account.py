@@ -81,7 +81,7 @@ def rotate_key(chosen: tuple[Settings, CaChoice], as_json: bool) -> None:
     """
     _info(*chosen)
     with connect_to_ca(*chosen) as authority:
-        authority.custody.rotate_key()
+        authority.account_admin.rotate_key()
     if as_json:
         say_json(_json(_info(*chosen), chosen[1]))
     else:
@@ -106,7 +106,7 @@ def deactivate(chosen: tuple[Settings, CaChoice], yes: bool, as_json: bool) -> N
     if not yes:
         click.confirm(f"End the account {sheet.url} at {chosen[1].title} permanently?", abort=True, err=True)
     with connect_to_ca(*chosen) as authority:
-        kept = authority.custody.deactivate()
+        kept = authority.account_admin.deactivate()
     if as_json:
         say_json(_json(sheet, chosen[1]) | {"status": "deactivated", "key_path": str(kept)})
     else:
@@ -126,7 +126,7 @@ def _json(sheet: AccountInfo, choice: CaChoice) -> dict[str, object]:
 
 def _info(settings: Settings, choice: CaChoice) -> AccountInfo:
     with connect_to_ca(settings, choice) as authority:
-        sheet = authority.custody.info()
+        sheet = authority.account_admin.info()
     if sheet is None:
         say(f"There is no account at {choice.title} yet; the first order makes one.", err=True)
         sys.exit(1)

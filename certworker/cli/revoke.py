@@ -53,7 +53,7 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
         # Without Redis nothing would follow the revocation.
         connection.ping()
         with connect_to_ca(settings, choice) as authority:
-            first = authority.custody.revoke(stored.certificate, reason)
+            first = authority.account_admin.revoke(stored.certificate, reason)
         if not as_json:
             already = "" if first else "already "
             say(f"{', '.join(facts.names)}: {already}revoked at {choice.title}, serial {facts.serial}")

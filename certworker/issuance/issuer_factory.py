@@ -12,8 +12,8 @@ from functools import partial
 from redis import Redis
 
 from certworker.acme.client import AcmeClient
-from certworker.acme.eab import ExternalAccountBinding
 from certworker.acme.order_keys import OrderKeys
+from certworker.acme.registration import ExternalAccountBinding
 from certworker.challenges.responder import Responder
 from certworker.challenges.tokens import ChallengeTokens
 from certworker.challenges.webroot import Webroot

@@ -165,7 +165,7 @@ class TestLock:
         monkeypatch.setattr(module, "LOCK_SECONDS", 0.1)
         other = AccountFiles(tmp_path / "accounts" / "ca", URL)
 
-        with files.locked(), pytest.raises(VolumeLocked, match="locked for"), other.locked():
+        with files.locked(), pytest.raises(VolumeLocked, match="held the lock"), other.locked():
             pass
 
         with other.locked():

@@ -64,7 +64,7 @@ class TestShow:
         """
         The URL is what a CAA record names (accounturi).
         """
-        sheet = client.custody.info()
+        sheet = client.account_admin.info()
 
         assert sheet is not None
         assert ("valid", ("mailto:ops@certworker.dev",)) == (sheet.status, sheet.contacts)
@@ -76,7 +76,7 @@ class TestShow:
         """
         Accounts are limited; whoever only looks needs none.
         """
-        assert client_of(authority.directory_url, tmp_path).custody.info() is None
+        assert client_of(authority.directory_url, tmp_path).account_admin.info() is None
         assert [] == authority.requests
 
     def test_the_contact_follows_the_setting(self, authority: FaultyAuthority, tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ class TestShow:
         for contact, known in [("new@certworker.dev", ("mailto:new@certworker.dev",)), (None, ())]:
             client = client_of(authority.directory_url, tmp_path, contact=contact)
             client.order((NAME,))
-            sheet = client.custody.info()
+            sheet = client.account_admin.info()
 
             assert sheet is not None
             assert known == sheet.contacts
@@ -103,11 +103,11 @@ class TestChangeKey:
         """
         The same account, so the same limits and the same accounturi.
         """
-        before, old = client.custody.info(), files.key_path.read_bytes()
+        before, old = client.account_admin.info(), files.key_path.read_bytes()
 
-        client.custody.rotate_key()
+        client.account_admin.rotate_key()
 
-        after = client.custody.info()
+        after = client.account_admin.info()
         assert before is not None
         assert after == replace(before, thumbprint=client.thumbprint)
         assert before.thumbprint != client.thumbprint
@@ -123,11 +123,11 @@ class TestChangeKey:
         """
         client = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle)
         client.order(("demo.example.com",))
-        before = client.custody.info()
+        before = client.account_admin.info()
 
-        client.custody.rotate_key()
+        client.account_admin.rotate_key()
 
-        after = client.custody.info()
+        after = client.account_admin.info()
         assert before is not None
         assert after is not None
         assert (before.url, True) == (after.url, before.thumbprint != after.thumbprint)
@@ -159,7 +159,7 @@ class TestChangeKey:
         """
         authority.faults.fail("keyChange", Fault(cut=True))
         with pytest.raises(CertworkerError):
-            client.custody.rotate_key()
+            client.account_admin.rotate_key()
         authority.faults.fail("newAccount", Fault(400, "accountDoesNotExist"), times=2)
 
         with pytest.raises(AccountGone):
@@ -177,7 +177,7 @@ class TestChangeKey:
         The old one is of no use any more, and the account must not be lost with it.
         """
         old = files.key_path.read_bytes()
-        client.custody.rotate_key()
+        client.account_admin.rotate_key()
         new = client.thumbprint
         files.key_path.replace(files.key_path.with_name("key.next.pem"))
         files.key_path.write_bytes(old)
@@ -197,7 +197,7 @@ class TestChangeKey:
         """
         authority.faults.fail("keyChange", fault)
         with pytest.raises(CertworkerError):
-            client.custody.rotate_key()
+            client.account_admin.rotate_key()
         assert files.changing
 
         grow_old(files)
@@ -225,7 +225,7 @@ class TestChangeKey:
         authority.faults.fail("keyChange", fault)
 
         with pytest.raises(KeyChangeRefused) as caught:
-            client.custody.rotate_key()
+            client.account_admin.rotate_key()
 
         assert fault.detail in caught.value.message
         assert caught.value.remedy.endswith("certworker account deactivate")
@@ -241,7 +241,7 @@ class TestChangeKey:
         without = only("directory", lambda reply: with_members(reply, keyChange=None))
 
         with tampered(authority, without), pytest.raises(KeyChangeRefused, match="no keyChange"):
-            client_of(authority.directory_url, tmp_path).custody.rotate_key()
+            client_of(authority.directory_url, tmp_path).account_admin.rotate_key()
 
         assert not files.changing
 
@@ -258,13 +258,13 @@ class TestChangeKey:
             with tampered(
                 authority, only("keyChange", lambda _: refusal(conflict, {"Replay-Nonce": "AAAA"}))
             ):
-                client.custody.rotate_key()
+                client.account_admin.rotate_key()
         else:
             with (
                 refusing(authority, lambda request, _: conflict if request.kind == "keyChange" else None),
                 pytest.raises(CertworkerError),
             ):
-                client.custody.rotate_key()
+                client.account_admin.rotate_key()
 
         assert carried_out is (before != client.thumbprint)
         assert client.order((NAME,)).answers
@@ -281,7 +281,7 @@ class TestChangeKey:
         authority.faults.fail("keyChange", Fault(403, "unauthorized"))
 
         with pytest.raises(CertworkerError):
-            client.custody.rotate_key()
+            client.account_admin.rotate_key()
 
         assert following == files.next_key()
 
@@ -292,7 +292,7 @@ class TestChangeKey:
         It was placed with the old key, which the CA refuses as malformed: a fault of nobody.
         """
         order: Order = presented(client.order((NAME,)), challenge_server)
-        client.custody.rotate_key()
+        client.account_admin.rotate_key()
 
         with pytest.raises(AccountGone):
             order.validate()
@@ -306,7 +306,7 @@ class TestOddAccounts:
         odd = only("account", lambda reply: with_members(reply, contact={"a": 1}, status=["\x1b[31m"]))
 
         with tampered(authority, odd):
-            sheet = client.custody.info()
+            sheet = client.account_admin.info()
 
         assert sheet is not None
         assert () == sheet.contacts
@@ -320,15 +320,15 @@ class TestDeactivate:
         """
         And the old key is kept: nobody knows what it is still good for.
         """
-        before, key = client.custody.info(), files.key_path.read_bytes()
+        before, key = client.account_admin.info(), files.key_path.read_bytes()
 
-        kept = client.custody.deactivate()
+        kept = client.account_admin.deactivate()
 
         assert kept is not None
         assert key == kept.read_bytes()
-        assert client.custody.info() is None
+        assert client.account_admin.info() is None
         client.order((NAME,))
-        after = client.custody.info()
+        after = client.account_admin.info()
         assert before is not None
         assert after is not None
         assert before.url != after.url
@@ -337,7 +337,7 @@ class TestDeactivate:
         """
         Nor made.
         """
-        assert client_of(authority.directory_url, tmp_path).custody.deactivate() is None
+        assert client_of(authority.directory_url, tmp_path).account_admin.deactivate() is None
         assert [] == authority.requests
 
     def test_one_that_the_ca_did_not_hear_of_stays(
@@ -350,7 +350,7 @@ class TestDeactivate:
         before = client.thumbprint
 
         with pytest.raises(CaUnreachable):
-            client.custody.deactivate()
+            client.account_admin.deactivate()
         assert before == client.thumbprint
 
     def test_each_key_is_kept(self, client: AcmeClient) -> None:
@@ -360,7 +360,7 @@ class TestDeactivate:
         kept = set()
         for _ in range(3):
             key = files_key(client)
-            path = client.custody.deactivate()
+            path = client.account_admin.deactivate()
             assert path is not None
             assert key == path.read_bytes()
             kept.add(path)
@@ -382,8 +382,8 @@ class TestRevoke:
         """
         Revoking twice is no mistake: who is in a hurry types it twice.
         """
-        assert client.custody.revoke(certificate, reason)
-        assert not client.custody.revoke(certificate, reason)
+        assert client.account_admin.revoke(certificate, reason)
+        assert not client.account_admin.revoke(certificate, reason)
 
     def test_the_ca_suggests_its_renewal_at_once(
         self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
@@ -391,7 +391,7 @@ class TestRevoke:
         """
         So that whoever else serves it learns of it, too.
         """
-        client.custody.revoke(certificate, "superseded")
+        client.account_admin.revoke(certificate, "superseded")
         suggestion = client.renewal_suggestion(certificate.renewal_id, NAME)
 
         assert suggestion is not None
@@ -404,9 +404,11 @@ class TestRevoke:
         """
         The account may have been lost since.
         """
-        client.custody.deactivate()
+        client.account_admin.deactivate()
 
-        assert client_of(authority.directory_url, tmp_path / "new").custody.revoke(certificate, "superseded")
+        assert client_of(authority.directory_url, tmp_path / "new").account_admin.revoke(
+            certificate, "superseded"
+        )
         assert 1 == registrations(authority)
 
     @pytest.mark.parametrize("kind", ["ec256", "ec384", "rsa2048"])
@@ -436,7 +438,7 @@ class TestRevoke:
             key = PrivateKey.generate(kind)
             certificate = Certificate.from_pem(order.finalize(key.sign_request((name,))), key)
 
-        assert client.custody.revoke(certificate, "keyCompromise")
+        assert client.account_admin.revoke(certificate, "keyCompromise")
 
     @pytest.mark.parametrize("reason", ["superseded", "keyCompromise"])
     @pytest.mark.parametrize("taken", ["kid", "jwk"])
@@ -468,7 +470,7 @@ class TestRevoke:
             return problem if request.kind == "revokeCert" and taken not in header else None
 
         with refusing(authority, decide):
-            assert client.custody.revoke(certificate, reason)
+            assert client.account_admin.revoke(certificate, reason)
 
     def test_a_refusal_of_both_proofs_says_what_the_ca_said(
         self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
@@ -483,7 +485,7 @@ class TestRevoke:
             return Problem("unauthorized", "not yours" if "kid" in header else "unknown key", 403)
 
         with refusing(authority, decide), pytest.raises(RevocationRefused) as caught:
-            client.custody.revoke(certificate, "superseded")
+            client.account_admin.revoke(certificate, "superseded")
 
         assert caught.value.message.endswith("to revoke the certificate: not yours. unknown key.")
         assert caught.value.remedy.endswith(certificate.serial)
@@ -497,7 +499,7 @@ class TestRevoke:
         authority.faults.fail("revokeCert", Fault(429, "rateLimited", 60), times=2)
 
         with pytest.raises(CaBusy):
-            client.custody.revoke(certificate, "superseded")
+            client.account_admin.revoke(certificate, "superseded")
 
     def test_a_ca_that_is_away_is_asked_once(
         self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
@@ -509,7 +511,7 @@ class TestRevoke:
         before = len(authority.requests)
 
         with pytest.raises(CaUnreachable):
-            client.custody.revoke(certificate, "superseded")
+            client.account_admin.revoke(certificate, "superseded")
 
         assert 1 == len(authority.requests[before:])
 
@@ -521,7 +523,7 @@ class TestRevoke:
         """
         files.key_path.write_text("no key")
 
-        assert client.custody.revoke(certificate, "superseded")
+        assert client.account_admin.revoke(certificate, "superseded")
 
 
 def grow_old(files: AccountFiles) -> None:
@@ -538,6 +540,6 @@ def files_key(client: AcmeClient) -> bytes:
     """
     Return the key file of *client*.
     """
-    sheet = client.custody.info()
+    sheet = client.account_admin.info()
     assert sheet is not None
     return sheet.key_path.read_bytes()

@@ -71,12 +71,12 @@ def life(
     with recorded(authority) as sent:
         first = issued(client, challenge_server, *NAMES)
         client.renewal_suggestion(first.renewal_id, NAMES[0])
-        client.custody.rotate_key()
+        client.account_admin.rotate_key()
         second = issued(client, challenge_server, *NAMES)
-        client.custody.revoke(first, "superseded")
-        client.custody.revoke(second, "keyCompromise")
-        client.custody.info()
-        client.custody.deactivate()
+        client.account_admin.revoke(first, "superseded")
+        client.account_admin.revoke(second, "keyCompromise")
+        client.account_admin.info()
+        client.account_admin.deactivate()
         yield sent
 
 

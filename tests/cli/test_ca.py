@@ -45,4 +45,4 @@ class TestOpened:
 
         with connect_to_ca(settings, settings.authority) as authority:
             authority.check()
-            assert authority.custody.info() is None
+            assert authority.account_admin.info() is None

@@ -175,7 +175,7 @@ def test_order(
             client.check,
             lambda: issue(client, NAME),
             lambda: client.renewal_suggestion("aYhba4dGQEHhs3uEe6CuLN4ByNQ.AIdlQyE", NAME),
-            client.custody.info,
+            client.account_admin.info,
         ]
         for attempt in attempts:
             failure = _failure_of(attempt)

@@ -23,16 +23,16 @@ def name() -> str:
     """
     A name that no test has used at this CA.
     """
-    return f"custody{next(NUMBERS)}.localhost"
+    return f"account{next(NUMBERS)}.localhost"
 
 
 @pytest.fixture
-def custody(app: App) -> AccountAdmin:
+def admin(app: App) -> AccountAdmin:
     """
     The account at the CA, in the hands of a person.
     """
     (issuer,) = app.issuers
-    return issuer.client.custody
+    return issuer.client.account_admin
 
 
 def issued(app: App, name: str) -> Certificate:
@@ -48,47 +48,47 @@ def issued(app: App, name: str) -> Certificate:
 class TestRevoke:
     @pytest.mark.parametrize("reason", ["unspecified", "keyCompromise", "superseded"])
     def test_a_certificate_is_revoked_once(
-        self, app: App, custody: AccountAdmin, name: str, reason: str
+        self, app: App, admin: AccountAdmin, name: str, reason: str
     ) -> None:
         """
         Whichever of the two proofs the CA takes: the key of the account, or that of the certificate.
         """
         certificate = issued(app, name)
 
-        assert custody.revoke(certificate, reason)
-        assert not custody.revoke(certificate, reason)
+        assert admin.revoke(certificate, reason)
+        assert not admin.revoke(certificate, reason)
 
     def test_the_key_of_the_certificate_will_do_where_the_account_has_ended(
-        self, app: App, custody: AccountAdmin, authority: ForeignAuthority, name: str
+        self, app: App, admin: AccountAdmin, authority: ForeignAuthority, name: str
     ) -> None:
         """
         An account was deactivated, or its volume lost.
         """
         certificate = issued(app, name)
-        custody.deactivate()
+        admin.deactivate()
 
         if authority.takes_the_key_of_a_certificate:
-            assert custody.revoke(certificate, "superseded")
+            assert admin.revoke(certificate, "superseded")
         else:
             with pytest.raises(RevocationRefused):
-                custody.revoke(certificate, "superseded")
+                admin.revoke(certificate, "superseded")
 
 
 class TestAccount:
     def test_its_key_is_changed_or_the_ca_is_reported_as_unable_to(
-        self, app: App, custody: AccountAdmin, authority: ForeignAuthority, name: str
+        self, app: App, admin: AccountAdmin, authority: ForeignAuthority, name: str
     ) -> None:
         """
         The account works on either way.
         """
         issued(app, name)
-        before = custody.info()
+        before = admin.info()
         if authority.changes_keys:
-            custody.rotate_key()
+            admin.rotate_key()
         else:
             with pytest.raises(KeyChangeRefused):
-                custody.rotate_key()
-        after = custody.info()
+                admin.rotate_key()
+        after = admin.info()
 
         assert before is not None
         assert after is not None
@@ -97,16 +97,16 @@ class TestAccount:
         assert issued(app, name)
 
     def test_after_its_end_the_next_order_makes_another_one(
-        self, app: App, custody: AccountAdmin, name: str
+        self, app: App, admin: AccountAdmin, name: str
     ) -> None:
         """
         A deactivated account never comes back.
         """
         issued(app, name)
-        before = custody.info()
-        custody.deactivate()
+        before = admin.info()
+        admin.deactivate()
         issued(app, name)
-        after = custody.info()
+        after = admin.info()
 
         assert before is not None
         assert after is not None
