@@ -51,14 +51,14 @@ SCENES = [
         "a captive portal", "ca.not_json", "newOrder", Fault(200, None), "curl -v https://127.0.0.1"
     ),
     Scene(
-        "nobody is there",
+        "no connection",
         "ca.unreachable",
         lambda stage: stage.authority.stop(),
         "HTTPS_PROXY",
         again=SOON,
     ),
     Scene(
-        "nobody is there, says the doctor",
+        "no connection, in the doctor",
         "ca.unreachable",
         lambda stage: stage.authority.stop(),
         "HTTPS_PROXY",

@@ -53,7 +53,7 @@ SCENES = [
         'shop.org. CAA 0 issue "localhost"',
         check="CAA",
     ),
-    Scene("nobody", "caa.deny_all", caa('0 issue ";"'), 'shop.org. CAA 0 issue "localhost"', check="CAA"),
+    Scene("all CAs", "caa.deny_all", caa('0 issue ";"'), 'shop.org. CAA 0 issue "localhost"', check="CAA"),
     Scene(
         "by DNS only",
         "caa.method",
@@ -69,7 +69,7 @@ SCENES = [
         check="CAA",
     ),
     Scene(
-        "something that nobody understands",
+        "a critical property that is unknown",
         "caa.critical_unknown",
         caa('128 foo "bar"'),
         'shop.org. CAA 0 foo "bar"',

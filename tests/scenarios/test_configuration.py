@@ -99,7 +99,7 @@ SCENES = [
         again=DAY,
     ),
     Scene(
-        "another program at our port",
+        "another program at the port",
         "config.http_address",
         lambda stage: stage.stack.enter_context(socket.create_server((HERE, stage.http_port))),
         "CERTWORKER_HTTP_ADDRESS",

@@ -90,7 +90,7 @@ def of_two_minds(stage: Stage) -> None:
 
 SCENES = [
     Scene(
-        "nobody to ask: the fault is ours, and no domain's",
+        "no name server answers: a fault of this machine",
         "dns.container_resolver",
         lambda stage: stage.settings.update(_APP_DNS=f"127.0.0.1:{free_port()}"),
         "getent hosts shop.org",
@@ -106,7 +106,7 @@ SCENES = [
         check="DNS",
     ),
     Scene(
-        "the record to make has our address",
+        "the remedy has the address of this server",
         "dns.no_record",
         unknown_but_ours_is_known,
         "Create the record: shop.org. A 203.0.113.7",

@@ -110,7 +110,12 @@ SCENES = [
         always(200, "<html>", Server="cloudflare"),
         '"DNS only"',
     ),
-    door("Cloudflare cannot reach us", "http.cloudflare", always(522, "", CF_RAY="1"), "SSL/TLS to Full"),
+    door(
+        "Cloudflare cannot reach this server",
+        "http.cloudflare",
+        always(522, "", CF_RAY="1"),
+        "SSL/TLS to Full",
+    ),
     door("a test for cookies", "http.bot_wall", always(200, "/aes.js"), "/.well-known/acme-challenge/"),
     door(
         "HTTPS on port 80",
@@ -140,7 +145,7 @@ SCENES = [
     ),
     Scene("crossed ports", "http.http_on_443", crossed_ports, "80:80 and 443:443", check="port 80"),
     Scene(
-        "nobody listens",
+        "no program listens",
         "http.refused",
         lambda stage: stage.points_to("127.0.0.9"),
         "docker compose ps traefik",

@@ -73,7 +73,7 @@ SCENES = [
         "No action is needed",
         600,
     ),
-    limited("a limit of a kind that nobody knows", "rate.busy", "not so fast", "No action is needed", 60),
+    limited("a limit of an unknown type", "rate.busy", "not so fast", "No action is needed", 60),
     refused_by_the_ca(
         "a load balancer that has enough",
         "rate.busy",
@@ -96,7 +96,7 @@ SCENES = [
         again=DAY,
     ),
     Scene(
-        "our own caution",
+        "the budget of certworker",
         "rate.local_guard",
         our_own_caution,
         "--force --use-full-quota shop.org",

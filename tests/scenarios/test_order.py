@@ -75,7 +75,7 @@ SCENES = [
         again=DAY,
     ),
     refused_by_the_ca(
-        "a domain that no longer counts as ours",
+        "an authorization that the CA no longer accepts",
         "acme.authorization_gone",
         "finalize",
         Fault(403, "unauthorized", detail="The authorization has expired"),
@@ -105,7 +105,7 @@ SCENES = [
         again=SOON,
     ),
     refused_by_the_ca(
-        "a problem of a kind that nobody knows",
+        "a problem of an unknown type",
         "acme.unknown_problem",
         "newOrder",
         Fault(400, "somethingNew"),
@@ -143,7 +143,7 @@ SCENES = [
         again=DAY,
     ),
     Scene(
-        "a CA without the challenge that we answer",
+        "a CA without HTTP-01",
         "acme.no_http01",
         lambda stage: setattr(stage.ca, "challenge", "dns-01"),
         "CERTWORKER_AUTHORITY to a CA that offers HTTP-01",

@@ -73,7 +73,7 @@ SCENES = [
         success_callback_name="os.system",
     ),
     refused(
-        "a function that is none of ours",
+        "a function that is not registered",
         "queue.not_registered",
         call("os.system", domain=NAME),
         "certworker.issue",

@@ -123,7 +123,7 @@ def redis(title: str, code: str, remedy: str, *options: str) -> Scene:
 
 SCENES = [
     Scene(
-        "nobody is there",
+        "no connection",
         "redis.unreachable",
         lambda stage: stage.settings.update(_APP_REDIS_HOST=HERE, _APP_REDIS_PORT=str(free_port())),
         "_APP_REDIS_HOST and _APP_REDIS_PORT",
@@ -148,7 +148,7 @@ SCENES = [
         shows="doctor",
     ),
     redis(
-        "it forgets what it has no room for",
+        "it evicts keys",
         "redis.evict",
         "--maxmemory-policy noeviction",
         "--maxmemory",
@@ -164,7 +164,7 @@ SCENES = [
         shows="command",
     ),
     Scene(
-        "a queue that nobody reads",
+        "a queue without a worker",
         "queue.unserved",
         another_queue,
         "certworker request",

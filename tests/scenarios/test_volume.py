@@ -107,7 +107,7 @@ def a_faster_worker(stage: Stage) -> None:
 
 SCENES = [
     Scene(
-        "the certificates' volume belongs to somebody else",
+        "the certificates' volume has another owner",
         "fs.readonly",
         forbidden("CERTWORKER_CERTIFICATES_DIR"),
         "--entrypoint chown appwrite-worker-certificates -R",

@@ -28,7 +28,7 @@ class Flaw(Enum):
 
     CHAIN_MISSING = "the leaf alone"
     CHAIN_OUT_OF_ORDER = "the intermediate before the leaf"
-    OTHER_NAMES = "names that nobody ordered"
+    OTHER_NAMES = "names that were not ordered"
     OTHER_KEY = "a key that is not the one of the signing request"
     EXPIRED = "a validity that is over"
 
