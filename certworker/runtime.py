@@ -115,6 +115,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
     loops += [server.loop for server in servers]
     heartbeats.add(*(loop.heartbeat for loop in loops))
     app.metrics.watch_loops(heartbeats)
+    app.metrics.watch_notifications(app.notifier.waiting)
     health.loop.start()
 
     def start_loops() -> None:

@@ -55,14 +55,16 @@ def examine(
         names: Which names are looked at; none: those of `_APP_DOMAIN`, and some that have failed.
         staging_order: Also order a certificate for each at the staging CA.
     """
-    for warning in environment_warnings(environ):
+    warnings = {each.variable: each for each in environment_warnings(environ)}
+    for warning in warnings.values():
         yield SETTINGS.warn(warning.variable, warning.message, warning.remedy)
     try:
         settings = load(environ)
     except CertworkerError as failure:
         yield SETTINGS.failure("environment", failure)
         return
-    yield from configuration(settings)
+    # One line for each variable: the first names the cause.
+    yield from (finding for finding in configuration(settings) if finding.subject not in warnings)
     reached = probe_directories([(choice, _authority(settings, choice)) for choice in settings.authorities])
     yield from machine(settings, reached)
     yield from proxy(settings)

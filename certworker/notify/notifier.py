@@ -89,6 +89,12 @@ class Notifier:
         """
         return tuple(self._channels)
 
+    def waiting(self) -> dict[str, int]:
+        """
+        Return by channel how many notifications wait for their delivery.
+        """
+        return {name: len(channel.outbox) for name, channel in self._channels.items()}
+
     def notify_failed(
         self, name: str, failure: CertworkerError, again: datetime | None, now: datetime
     ) -> None:

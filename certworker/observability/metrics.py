@@ -10,6 +10,7 @@ The metrics in the text format of Prometheus (https://prometheus.io/docs/practic
     certworker_failed_certificates{certificate}        names whose last attempt failed: `valid` or `none`
     certworker_earliest_not_after_timestamp_seconds    when the first certificate in service ends
     certworker_certificate_remaining_ratio             names by the share of their certificate's life left
+    certworker_notifications_waiting{channel}          notifications that are not delivered yet
     certworker_loop_silence_seconds{loop}              since a loop of the worker made progress
     certworker_loop_stalled{loop}                      1: it makes no progress; 0: it does
     certworker_build_info{version}                     1
@@ -20,7 +21,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -107,6 +108,12 @@ class Metrics:
         """
         self._registry.register(_CertificateCollector(queue_jobs, certificates, states))
 
+    def watch_notifications(self, waiting: Callable[[], Mapping[str, int]]) -> None:
+        """
+        Ask at a scrape how many notifications wait by channel. Where that fails, the metric is absent.
+        """
+        self._registry.register(_Notifications(waiting))
+
     def watch_loops(self, heartbeats: Heartbeats) -> None:
         """
         Report at each scrape the loops that run, and whether they make progress.
@@ -118,6 +125,27 @@ class Metrics:
         Return all metrics in the text format of Prometheus.
         """
         return generate_latest(self._registry)
+
+
+class _Notifications:
+    def __init__(self, waiting: Callable[[], Mapping[str, int]]) -> None:
+        self._waiting = waiting
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "certworker_notifications_waiting",
+            "Notifications that are not delivered yet.",
+            labels=["channel"],
+        )
+        try:
+            for channel, count in self._waiting().items():
+                family.add_metric([channel], count)
+        except Exception as error:  # a scrape shows the rest
+            logger.debug("a metric is missing: %s", error)
+        yield family
 
 
 class _Loops:

@@ -98,6 +98,12 @@ class Outbox:
         self._read = connection.register_script(_READ)
         self._release = connection.register_script(_RELEASE)
 
+    def __len__(self) -> int:
+        """
+        How many letters wait.
+        """
+        return int(self._connection.llen(self.key))
+
     def put(self, letter: Mapping[str, Any]) -> None:
         """
         Store *letter*, which is JSON, until it is delivered.

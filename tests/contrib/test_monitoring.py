@@ -47,6 +47,7 @@ def metrics() -> Metrics:
         states=STATES,
     )
     found.watch_loops(heartbeats)
+    found.watch_notifications(lambda: {"mail": 1})
     return found
 
 
@@ -117,7 +118,9 @@ class TestQueries:
         """
         Two workers on one Redis report the same names.
         """
-        shared = "certificates|certificate_remaining|failed_certificates|queue_jobs|earliest"
+        shared = (
+            "notifications_waiting|certificates|certificate_remaining|failed_certificates|queue_jobs|earliest"
+        )
 
         assert not re.search(rf"sum(?: by \([^)]*\))? \((?:certworker_)(?:{shared})", expression)
         assert not re.search(rf"\bsum\(certworker_(?:{shared})", expression)

@@ -46,6 +46,15 @@ class TestExamine:
         assert ["Settings", "Machine", NAME] == list(dict.fromkeys(finding.section for finding in findings))
         assert time.monotonic() - began < 3
 
+    def test_a_suspicious_variable_has_one_line(self, environ: dict[str, str]) -> None:
+        """
+        Two lines about one variable would name two remedies.
+        """
+        findings = examine(environ | {"_APP_ENV": "prod"})
+        (line,) = [finding for finding in findings if finding.subject == "_APP_ENV"]
+
+        assert (Verdict.WARN, "Did you mean production?") == (line.verdict, line.remedy)
+
     def test_each_missing_thing_is_a_line_with_a_remedy(
         self, environ: dict[str, str], app: App, tmp_path: Path
     ) -> None:

@@ -215,9 +215,11 @@ class TestDeliver:
         with caplog.at_level(logging.WARNING, "certworker"):
             office.deliver("mail")
             office.deliver("mail")
+        assert {"mail": 1} == office.waiting()
         receiver.fault = None
         office.deliver("mail")
 
+        assert {"mail": 0} == office.waiting()
         assert 1 == caplog.text.count("notice.undelivered")
         assert 1 == len(receiver.letters)
 

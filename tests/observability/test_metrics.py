@@ -187,6 +187,38 @@ class TestStanding:
         assert samples(metrics)["certworker_build_info", (("version", __version__),)] == 1
 
 
+class TestNotifications:
+    """
+    What people have not been sent yet.
+    """
+
+    def test_each_channel_has_its_number(self) -> None:
+        """
+        A mail server that is away for a day is seen before it is needed.
+        """
+        metrics = Metrics()
+        metrics.watch_notifications(lambda: {"mail": 3, "hook": 0})
+        found = samples(metrics)
+
+        assert found["certworker_notifications_waiting", (("channel", "mail"),)] == 3
+        assert found["certworker_notifications_waiting", (("channel", "hook"),)] == 0
+
+    def test_without_redis_it_is_absent(self) -> None:
+        """
+        The other metrics remain.
+        """
+
+        def away() -> dict[str, int]:
+            raise ConnectionError("Redis is away")
+
+        metrics = Metrics()
+        metrics.job("issued", "", 1)
+        metrics.watch_notifications(away)
+
+        assert not [name for name, _ in samples(metrics) if name == "certworker_notifications_waiting"]
+        assert samples(metrics)["certworker_jobs_total", (("code", ""), ("outcome", "issued"))] == 1
+
+
 class TestNaming:
     """
     Prometheus' rules.
