@@ -307,9 +307,9 @@ class TestFirstFailure:
                 "_APP_SMTP_PORT": str(receiver.port),
             }
             worker.start()
-            worker.wait_for_line("main.localhost: DONE")
+            worker.wait_for_line("main.localhost: certificate issued")
             asked = worker.command("request", "--wait", name)
-            last = worker.wait_for_line(f"{name}: NOT ISSUED")
+            last = worker.wait_for_line(f"{name}: certificate not issued")
             status = worker.command("status", name).stdout
             mail = wait_until(lambda: next(iter(receiver.mails), None), lambda: worker.log)
 

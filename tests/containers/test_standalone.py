@@ -54,7 +54,7 @@ class TestStandalone:
         """
         pebble.start()
         project.up()
-        project.wait_for_line("main.internal: DONE", service=WORKER)
+        project.wait_for_line("main.internal: certificate issued", service=WORKER)
 
         assert project.visit("main.internal")
         assert "It works" in project.compose("exec", "--no-TTY", WORKER, "python3", "-c", FETCH)
