@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -139,24 +139,31 @@ class TestReports:
             wait_until(lambda: connection.scard(REPORTS) == 1 or None, lambda: "still two")
 
     @pytest.mark.parametrize(
-        ("host", "pid", "stays"),
+        ("host", "process", "stays"),
         [
-            (None, os.getpid(), False),
-            (None, 2**22 + 1, False),
-            (None, 10**30, False),
-            (None, os.getppid(), True),
-            ("another", os.getpid(), True),
+            (None, os.getpid, False),
+            (None, lambda: 2**22 + 1, False),
+            (None, lambda: 10**30, False),
+            (None, os.getppid, True),
+            ("another", os.getpid, True),
         ],
+        ids=["own", "ended", "impossible", "running", "of another host"],
     )
     def test_a_start_removes_the_reports_of_ended_processes(
-        self, connection: Redis, worker: Worker, host: str | None, pid: int, stays: bool
+        self,
+        connection: Redis,
+        worker: Worker,
+        host: str | None,
+        process: Callable[[], int],
+        stays: bool,
     ) -> None:
         """
         A killed worker has left its report. In a container the new worker has the same host and process id.
         """
-        killed = {"host": host or socket.gethostname(), "pid": pid, "healthy": False, "scheduler": False}
+        killed = {"host": host or socket.gethostname(), "pid": process(), "healthy": False}
+        report = {**killed, "scheduler": False, "stalled": ["jobs"]}
         connection.sadd(REPORTS, "killed")
-        connection.set(f"{REPORTS}:killed", json.dumps({**killed, "stalled": ["jobs"]}), ex=FRESH)
+        connection.set(f"{REPORTS}:killed", json.dumps(report), ex=FRESH)
 
         worker.health(connection)._step()
 
