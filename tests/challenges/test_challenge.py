@@ -41,7 +41,7 @@ class TestToken:
         """
         assert not TOKEN.fullmatch(token)
 
-    def test_it_is_asked_for_where_the_rfc_says(self) -> None:
+    def test_the_path_is_that_of_the_rfc(self) -> None:
         """
         The path is that of RFC 8555, section 8.3.
         """

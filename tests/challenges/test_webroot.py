@@ -49,7 +49,7 @@ def old(path: Path, content: str) -> Path:
 
 
 class TestPresent:
-    def test_the_file_says_exactly_the_answer(self, webroot: Webroot, challenges: Path) -> None:
+    def test_the_file_contains_exactly_the_response(self, webroot: Webroot, challenges: Path) -> None:
         """
         The file contains only the key authorization: Let's Encrypt refuses a longer body.
         """
@@ -133,7 +133,7 @@ class TestCleanUp:
 
 
 class TestLeftovers:
-    def test_our_own_are_removed(self, webroot: Webroot, challenges: Path) -> None:
+    def test_own_leftovers_are_removed(self, webroot: Webroot, challenges: Path) -> None:
         """
         The files of a killed worker are removed.
         """

@@ -242,7 +242,7 @@ class TestDomainName:
         assert len(message) < 1500
 
     @pytest.mark.parametrize(("value", "words"), WORDS.items(), ids=short)
-    def test_a_refusal_says_what_to_send_instead(self, value: str, words: str) -> None:
+    def test_a_refusal_contains_the_corrected_name(self, value: str, words: str) -> None:
         """
         The message contains the corrected name where it can be derived.
         """

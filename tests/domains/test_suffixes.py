@@ -45,7 +45,7 @@ class TestSharedSuffix:
             ("web", None),
         ],
     )
-    def test_it_is_what_strangers_have_too(self, name: str, suffix: str | None) -> None:
+    def test_it_is_a_suffix_with_other_users(self, name: str, suffix: str | None) -> None:
         """
         Users of a shared suffix share its limits at the CA.
         """
@@ -53,7 +53,7 @@ class TestSharedSuffix:
 
 
 class TestCost:
-    def test_nobody_pays_for_the_tables_before_a_name_needs_them(self) -> None:
+    def test_the_tables_load_when_a_name_needs_them(self) -> None:
         """
         Commands without a name start without loading the tables.
         """
@@ -88,7 +88,7 @@ class TestRegisteredDomain:
 
 
 class TestReadSuffixes:
-    def test_afterwards_nobody_waits_for_the_lists(self) -> None:
+    def test_afterwards_the_lists_are_loaded(self) -> None:
         """
         After `load_suffixes` the first request does not wait for the lists.
         """

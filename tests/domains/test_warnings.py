@@ -53,7 +53,7 @@ class TestRemarks:
         """
         assert not [text for text in warnings_for(given, normalize(given)) if "mixes" in text]
 
-    def test_private_names_are_not_looked_up_in_vain(self) -> None:
+    def test_private_names_share_no_suffix(self) -> None:
         """
         Private names share no suffix.
         """

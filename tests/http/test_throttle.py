@@ -65,7 +65,7 @@ class TestVisitor:
             assert time.monotonic() - began > PAUSE_SECONDS * 0.9
             connection.close()
 
-    def test_what_fails_on_our_side_is_nobody_s_garbage(self) -> None:
+    def test_a_server_error_causes_no_pause(self) -> None:
         """
         After a 503 the next request is answered at once.
         """
@@ -178,7 +178,7 @@ class TestBoundedServer:
 
             wait_until(closed, lambda: "still open", pause_seconds=0.1)
 
-    def test_answers_that_nobody_reads_are_cut_off(self, clock: Clock) -> None:
+    def test_unread_answers_are_given_up(self, clock: Clock) -> None:
         """
         An answer that the client does not read is given up after its time.
         """

@@ -1,5 +1,5 @@
 """
-A pair of files for servers that speak TLS.
+Certificate files for TLS servers.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.storage.authority import Signer
 @pytest.fixture(scope="session")
 def pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """
-    A certificate that nobody trusts, and its key.
+    Return the paths of an untrusted certificate and its key.
     """
     place = tmp_path_factory.mktemp("pair")
     certificate = Signer().certificate("anything.example.org")

@@ -1,5 +1,5 @@
 """
-Who is allowed by CAA records, after RFC 8659 and the CA that most people use.
+Tests of the CAA check (RFC 8659, and Boulder's rules).
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ OTHER = CaaIssuer("Other CA", ("other.example",), None)
 
 def issue(*values: str) -> tuple[Caa, ...]:
     """
-    Records that allow what each of *values* says.
+    Return `issue` records with these *values*.
     """
     return tuple(Caa(0, "issue", value) for value in values)
 
 
-def judged(*records: Caa, issuers: tuple[CaaIssuer, ...] = (OURS,), owner: str = NAME) -> CheckResult:
+def result_for(*records: Caa, issuers: tuple[CaaIssuer, ...] = (OURS,), owner: str = NAME) -> CheckResult:
     """
-    The verdict on a name with these records.
+    Return the result for a name with these records.
     """
     return check_caa(
         CheckContext(NAME, DnsRecords(NAME, caa=(CaaSet(NAME, owner, records),))), lambda: issuers
     )
 
 
-def code(verdict: CheckResult) -> str:
+def code(result: CheckResult) -> str:
     """
-    Why not.
+    Return the code of the failure.
     """
-    assert verdict.failure is not None
-    assert Retry.PREFLIGHT is verdict.failure.retry
-    return verdict.failure.code
+    assert result.failure is not None
+    assert Retry.PREFLIGHT is result.failure.retry
+    return result.failure.code
 
 
 class TestAllowed:
@@ -67,23 +67,25 @@ class TestAllowed:
         ],
         ids=str,
     )
-    def test_the_ca_would_say_yes(self, records: tuple[Caa, ...]) -> None:
+    def test_a_name_that_the_ca_accepts_passes(self, records: tuple[Caa, ...]) -> None:
         """
-        A false alarm here keeps a site without a certificate.
+        A name that the CA accepts passes.
         """
-        assert Outcome.PASS is judged(*records).outcome
+        assert Outcome.PASS is result_for(*records).outcome
 
     def test_one_of_several_cas_is_enough(self) -> None:
         """
-        The next one is asked when the first one refuses.
+        One allowed CA is enough, because another CA is used after a refusal.
         """
-        assert Outcome.PASS is judged(*issue("other.example"), issuers=(OURS, OTHER)).outcome
+        assert Outcome.PASS is result_for(*issue("other.example"), issuers=(OURS, OTHER)).outcome
 
     def test_a_ca_without_identities_cannot_be_compared(self) -> None:
         """
-        A CA of one's own seldom says what it is called in CAA records.
+        A private CA seldom publishes its names in CAA records.
         """
-        assert Outcome.PASS is judged(*issue("digicert.com"), issuers=(CaaIssuer("mine", (), None),)).outcome
+        assert (
+            Outcome.PASS is result_for(*issue("digicert.com"), issuers=(CaaIssuer("mine", (), None),)).outcome
+        )
 
 
 class TestRefused:
@@ -100,109 +102,120 @@ class TestRefused:
     )
     def test_each_has_its_code(self, records: tuple[Caa, ...], expected: str) -> None:
         """
-        Each wants another change of another record.
+        Each failure has its own code, because each needs another change.
         """
-        verdict = judged(*records)
+        result = result_for(*records)
 
-        assert (Outcome.FAIL, expected) == (verdict.outcome, code(verdict))
+        assert (Outcome.FAIL, expected) == (result.outcome, code(result))
 
     def test_the_remedy_is_the_record_to_add(self) -> None:
         """
-        With the name where it belongs: a record of the parent is changed there.
+        The remedy shows the record with its owner, which may be the parent.
         """
-        failure = judged(*issue("digicert.com"), owner=NAME).failure
+        failure = result_for(*issue("digicert.com"), owner=NAME).failure
 
         assert failure is not None
         assert 'Add the record: www.shop.org. CAA 0 issue "letsencrypt.org"' == failure.remedy
 
     def test_an_account_that_is_not_there_yet_cannot_be_meant(self) -> None:
         """
-        The first order makes it; until then nobody can have written its URL.
+        The URL of an account is unknown before the first order.
         """
         record = f"other.example; accounturi={ACCOUNT}"
 
-        assert "caa.account" == code(judged(*issue(record), issuers=(OTHER,)))
+        assert "caa.account" == code(result_for(*issue(record), issuers=(OTHER,)))
 
-    def test_the_records_of_an_alias_are_somebody_elses(self) -> None:
+    def test_the_owner_of_the_alias_target_is_named(self) -> None:
         """
-        Whoever runs the name behind it has to change them.
+        The owner of the alias target has to change its records.
         """
-        verdict = judged(*issue("digicert.com"), owner="edge.far.net")
+        result = result_for(*issue("digicert.com"), owner="edge.far.net")
 
-        assert "caa.via_cname" == code(verdict)
-        assert verdict.failure is not None
-        assert "edge.far.net. CAA 0 issue" in verdict.failure.remedy
+        assert "caa.via_cname" == code(result)
+        assert result.failure is not None
+        assert "edge.far.net. CAA 0 issue" in result.failure.remedy
 
-    def test_a_record_that_cannot_be_read_allows_nobody(self) -> None:
+    def test_an_invalid_record_allows_no_ca(self) -> None:
         """
-        So do CAs understand it; the others beside it count.
+        An invalid record allows no CA, and the other records still count.
         """
-        verdict = judged(*issue("letsencrypt.org; http-01", "letsencrypt.org"))
-        alone = judged(*issue("letsencrypt.org; http-01"))
+        result = result_for(*issue("letsencrypt.org; http-01", "letsencrypt.org"))
+        alone = result_for(*issue("letsencrypt.org; http-01"))
 
-        assert (Outcome.PASS, ["caa.syntax"]) == (verdict.outcome, [each.code for each in verdict.warnings])
+        assert (Outcome.PASS, ["caa.syntax"]) == (result.outcome, [each.code for each in result.warnings])
         assert "caa.deny_all" == code(alone)
 
 
 class TestTree:
-    def climbed(self, *sets: CaaSet) -> CheckResult:
+    def result_with_parents(self, *sets: CaaSet) -> CheckResult:
         """
-        The verdict on a name and its parents.
+        Return the result for a name and its parents.
         """
         return check_caa(CheckContext(NAME, DnsRecords(NAME, caa=sets)), lambda: (OURS,))
 
     def test_the_closest_set_counts_alone(self) -> None:
         """
-        A record of the name itself opens what its parent has closed, and the other way round.
+        The records of the name replace those of its parents.
         """
         shut, opened = issue(";"), issue("letsencrypt.org")
 
-        assert Outcome.PASS is self.climbed(CaaSet(NAME, NAME, opened), CaaSet(PARENT, PARENT, shut)).outcome
-        assert Outcome.FAIL is self.climbed(CaaSet(NAME, NAME, shut), CaaSet(PARENT, PARENT, opened)).outcome
-        assert Outcome.FAIL is self.climbed(CaaSet(NAME, NAME), CaaSet(PARENT, PARENT, shut)).outcome
+        assert (
+            Outcome.PASS
+            is self.result_with_parents(CaaSet(NAME, NAME, opened), CaaSet(PARENT, PARENT, shut)).outcome
+        )
+        assert (
+            Outcome.FAIL
+            is self.result_with_parents(CaaSet(NAME, NAME, shut), CaaSet(PARENT, PARENT, opened)).outcome
+        )
+        assert (
+            Outcome.FAIL is self.result_with_parents(CaaSet(NAME, NAME), CaaSet(PARENT, PARENT, shut)).outcome
+        )
 
     def test_a_failed_question_is_a_refusal(self) -> None:
         """
-        A CA must not issue on "I could not find out"; above a set that was found nobody asks.
+        A CA must refuse if a lookup fails, unless a closer set was found.
         """
         failed = CaaSet(PARENT, PARENT, error="SERVFAIL")
 
-        assert "caa.lookup_failed" == code(self.climbed(CaaSet(NAME, NAME), failed))
-        assert Outcome.PASS is self.climbed(CaaSet(NAME, NAME, issue("letsencrypt.org")), failed).outcome
+        assert "caa.lookup_failed" == code(self.result_with_parents(CaaSet(NAME, NAME), failed))
+        assert (
+            Outcome.PASS
+            is self.result_with_parents(CaaSet(NAME, NAME, issue("letsencrypt.org")), failed).outcome
+        )
 
-    def test_where_no_resolver_answers_the_domain_is_not_to_blame(self) -> None:
+    def test_without_any_answer_the_check_passes(self) -> None:
         """
-        The CA has resolvers of its own; a firewall of ours must not stop it.
+        The CA has its own resolvers, so a firewall on this side does not stop the order.
         """
         silent = ServerView("8.8.8.8", error=SILENT)
         failed = CaaSet(NAME, NAME, error=SILENT)
-        question = CheckContext(NAME, DnsRecords(NAME, resolvers=(silent,), caa=(failed,)))
+        context = CheckContext(NAME, DnsRecords(NAME, resolvers=(silent,), caa=(failed,)))
 
-        assert Outcome.PASS is check_caa(question, lambda: (OURS,)).outcome
+        assert Outcome.PASS is check_caa(context, lambda: (OURS,)).outcome
 
     def test_the_ca_is_asked_only_if_there_are_records(self) -> None:
         """
-        Most domains have none, and nobody waits for a directory.
+        The directory of the CA is read only if there are records.
         """
 
         def never() -> tuple[CaaIssuer, ...]:
             raise AssertionError
 
-        question = CheckContext(NAME, DnsRecords(NAME, caa=(CaaSet(NAME, NAME),)))
-        assert "CAA open" == check_caa(question, never).evidence
+        context = CheckContext(NAME, DnsRecords(NAME, caa=(CaaSet(NAME, NAME),)))
+        assert "CAA open" == check_caa(context, never).evidence
 
-    def test_where_dns_was_not_asked_nothing_is_said(self) -> None:
+    def test_without_lookups_the_check_passes(self) -> None:
         """
-        In a private network CAA means nothing.
+        Without CAA lookups, as in a private network, the check passes.
         """
-        assert "" == self.climbed().evidence
+        assert "" == self.result_with_parents().evidence
 
 
 class TestPermission:
     @given(st.text(max_size=200))
     def test_any_text_is_read_or_refused(self, text: str) -> None:
         """
-        Strangers write it.
+        Records are untrusted: any text is parsed or rejected.
         """
         try:
             permission = Permission.parse(text)

@@ -1,5 +1,5 @@
 """
-All questions together, in a house between a small DNS and a CA: what is asked, and what it stops.
+Tests of all checks together, with a small DNS and a CA.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 from tests.servers.zones import World
 
-#: Public, as the addresses of documentation (RFC 5737) are not.
+#: A public address; those of documentation (RFC 5737) are not public. No test connects to it.
 PUBLIC = "9.9.9.9"
 
 CAA_OTHER = {"A": ["127.0.0.9"], "CAA": ['0 issue "digicert.com"']}
@@ -39,14 +39,14 @@ CAA_OTHER = {"A": ["127.0.0.9"], "CAA": ['0 issue "digicert.com"']}
 
 def orders(authority: FaultyAuthority) -> int:
     """
-    How many orders the CA was asked for.
+    Return the number of orders at the CA.
     """
     return sum(asked.kind == "newOrder" for asked in authority.requests)
 
 
-class Place:
+class AppFactory:
     """
-    Where houses are opened whose resolver is that of a world.
+    Opens apps that use the resolver of `dns_world`.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Place:
     @contextmanager
     def app(self, **more: str) -> Iterator[App]:
         """
-        One that takes its CA for a public one.
+        Open an app that treats its CA as a public one.
         """
         settings = {
             "_APP_ENV": "production",
@@ -76,17 +76,17 @@ class Place:
 
 
 @pytest.fixture
-def place(
+def apps(
     tmp_path: Path,
     connection: Redis,
     door_authority: FaultyAuthority,
     dns_world: World,
     http_port: int,
-) -> Place:
+) -> AppFactory:
     """
-    Nothing stands there yet.
+    Return a apps without any zone.
     """
-    return Place(tmp_path, connection, door_authority, dns_world, http_port)
+    return AppFactory(tmp_path, connection, door_authority, dns_world, http_port)
 
 
 class TestNo:
@@ -100,53 +100,53 @@ class TestNo:
         ],
     )
     def test_the_ca_is_not_asked(
-        self, place: Place, rows: dict[str, dict[str, list[str]]] | None, code: str
+        self, apps: AppFactory, rows: dict[str, dict[str, list[str]]] | None, code: str
     ) -> None:
         """
-        No limit is touched, and the next look is soon: somebody may be at it.
+        No order is made, and the next attempt is soon.
         """
         if rows is not None:
-            place.world.zone("shop.org", rows)
-        with place.app() as app, pytest.raises(CertworkerError) as caught:
+            apps.world.zone("shop.org", rows)
+        with apps.app() as app, pytest.raises(CertworkerError) as caught:
             app.issuance.issue(("www.shop.org",))
 
         assert code == caught.value.code
-        assert 0 == orders(place.authority)
+        assert 0 == orders(apps.authority)
         record = app.records.read("www.shop.org")
         assert record is not None
         assert record.next_check is not None
         assert record.next_check - record.updated < timedelta(minutes=2)
 
-    def test_a_caa_record_is_read_with_the_names_of_the_ca(self, place: Place) -> None:
+    def test_a_caa_record_is_read_with_the_names_of_the_ca(self, apps: AppFactory) -> None:
         """
-        The CA says itself what it is called there.
+        The directory of the CA contains its names in CAA records.
         """
-        place.world.zone("shop.org", {"shop.org": CAA_OTHER})
+        apps.world.zone("shop.org", {"shop.org": CAA_OTHER})
         with (
-            place.app(CERTWORKER_PRIVATE_NETWORK="true") as app,
+            apps.app(CERTWORKER_PRIVATE_NETWORK="true") as app,
             pytest.raises(CertworkerError) as caught,
         ):
             app.issuance.issue(("shop.org",))
 
         assert "caa.forbidden" == caught.value.code
         assert 'shop.org. CAA 0 issue "localhost"' in caught.value.remedy
-        assert 0 == orders(place.authority)
+        assert 0 == orders(apps.authority)
 
-    def test_a_configuration_that_no_ca_takes_comes_first(self, place: Place) -> None:
+    def test_a_setting_that_no_ca_accepts_is_reported_first(self, apps: AppFactory) -> None:
         """
-        Nobody waits for DNS to hear that an e-mail address is missing.
+        A missing e-mail address is reported before any DNS query.
         """
-        with place.app(_APP_EMAIL_CERTIFICATES="") as app, pytest.raises(CertworkerError) as caught:
+        with apps.app(_APP_EMAIL_CERTIFICATES="") as app, pytest.raises(CertworkerError) as caught:
             app.issuance.issue(("www.shop.org",))
 
         assert "config.email_missing" == caught.value.code
-        assert [] == place.world.resolver.asked
+        assert [] == apps.world.resolver.asked
 
 
 class TestYes:
     def test_a_healthy_name_is_one_line(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
         """
-        And no warning: whoever reads false ones does not read the others.
+        A healthy name has one line in the log, without a warning.
         """
         with caplog.at_level(logging.INFO):
             app.issuance.issue(("shop.localhost",))
@@ -156,24 +156,24 @@ class TestYes:
         assert re.match(r"preflight ok \(this machine, port \d+ answers in ", line.message)
 
     def test_a_target_that_is_wrong_stops_nothing(
-        self, place: Place, caplog: pytest.LogCaptureFixture
+        self, apps: AppFactory, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        It is told with each job until it is mended.
+        A wrong target is reported with each job.
         """
         wrong = {"_APP_DOMAIN_TARGET_A": "example", "_APP_DOMAIN_TARGET_CAA": "certainly.com"}
-        with place.app(CERTWORKER_PRIVATE_NETWORK="true", **wrong) as app:
+        with apps.app(CERTWORKER_PRIVATE_NETWORK="true", **wrong) as app:
             app.issuance.issue(("shop.localhost",))
 
         assert 2 == caplog.text.count("[dns.target_invalid]")
 
-    def test_the_checks_of_a_healthy_name_take_no_time(self, place: Place) -> None:
+    def test_the_checks_of_a_healthy_name_take_no_time(self, apps: AppFactory) -> None:
         """
-        A hundred names in a queue would else wait for them, and not for the CA.
+        The checks of a healthy name are fast, so a queue of names waits only for the CA.
         """
         names = [f"{number}.shop.org" for number in range(20)]
-        zone = place.world.zone("shop.org", {name: {"A": ["127.0.0.1"]} for name in names})
-        with place.app(CERTWORKER_PRIVATE_NETWORK="true") as app:
+        zone = apps.world.zone("shop.org", {name: {"A": ["127.0.0.1"]} for name in names})
+        with apps.app(CERTWORKER_PRIVATE_NETWORK="true") as app:
             app.preflight.check_names(["warm.shop.org"])
             seconds = []
             for name in names:
@@ -182,7 +182,7 @@ class TestYes:
                 seconds.append(time.perf_counter() - began)
                 assert all(each.result.outcome is Outcome.PASS for each in found)
         assert zone.asked
-        # On an idle machine it is a tenth of that; here other tests run beside it.
+        # An idle machine needs a tenth of this; other tests may run at the same time.
         assert statistics.median(seconds) < 0.15
 
 
@@ -240,43 +240,45 @@ class TestReadOnlyRedis:
 
 
 class TestRenewal:
-    def test_a_no_does_not_end_what_works(self, place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_failure_does_not_stop_a_renewal(
+        self, apps: AppFactory, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """
-        The CA has the last word on a renewal; once a day.
+        The CA is asked about a renewal once a day, although the check failed.
         """
-        with place.app(CERTWORKER_PRIVATE_NETWORK="true") as app:
+        with apps.app(CERTWORKER_PRIVATE_NETWORK="true") as app:
             app.issuance.issue(("shop.localhost",))
-        before = orders(place.authority)
-        with place.app() as app:
+        before = orders(apps.authority)
+        with apps.app() as app:
             app.preflight(["www.shop.org"], renewing=True)
 
             assert "[name.not_registered]" in caplog.text
             with pytest.raises(CertworkerError):
                 app.preflight(["www.shop.org"], renewing=True)
-        assert before == orders(place.authority)
+        assert before == orders(apps.authority)
 
 
 class TestVerify:
-    def test_what_dns_says_is_enough(self, place: Place) -> None:
+    def test_only_dns_is_checked(self, apps: AppFactory) -> None:
         """
-        Appwrite asks it before it shows a domain as verified; the way to port 80 comes later.
+        The verification of Appwrite needs DNS only, not port 80.
         """
-        place.world.zone("shop.org", {"shop.org": {"A": ["127.0.0.9"]}, "www.shop.org": {"A": []}})
-        with place.app(CERTWORKER_PRIVATE_NETWORK="true", _APP_DOMAIN_TARGET_A="127.0.0.9") as app:
+        apps.world.zone("shop.org", {"shop.org": {"A": ["127.0.0.9"]}, "www.shop.org": {"A": []}})
+        with apps.app(CERTWORKER_PRIVATE_NETWORK="true", _APP_DOMAIN_TARGET_A="127.0.0.9") as app:
             verify(app.preflight, "shop.org")
 
     @pytest.mark.parametrize(
         ("rows", "code"), [({"A": ["127.0.0.9"]}, "dns.cname_target"), (CAA_OTHER, "caa.forbidden")]
     )
-    def test_the_first_thing_to_change_is_told(
-        self, place: Place, rows: dict[str, list[str]], code: str
+    def test_the_first_failure_is_raised(
+        self, apps: AppFactory, rows: dict[str, list[str]], code: str
     ) -> None:
         """
-        With the record to create, for whoever typed the domain in.
+        The remedy shows the record to create.
         """
-        place.world.zone("shop.org", {"shop.org": rows})
+        apps.world.zone("shop.org", {"shop.org": rows})
         with (
-            place.app(CERTWORKER_PRIVATE_NETWORK="true", _APP_DOMAIN_TARGET_A="127.0.0.7") as app,
+            apps.app(CERTWORKER_PRIVATE_NETWORK="true", _APP_DOMAIN_TARGET_A="127.0.0.7") as app,
             pytest.raises(CertworkerError) as caught,
         ):
             verify(app.preflight, "shop.org")
@@ -287,7 +289,7 @@ class TestVerify:
 class TestResolver:
     def test_in_a_private_network_public_resolvers_are_not_asked(self) -> None:
         """
-        They know nothing of it, and would only learn its names.
+        Public resolvers do not know private names, and must not learn them.
         """
         private = {"CERTWORKER_AUTHORITY": "https://ca.lan/dir", "CERTWORKER_PRIVATE_NETWORK": "true"}
 

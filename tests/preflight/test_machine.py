@@ -34,43 +34,43 @@ NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
 
 def checked(offset: timedelta | None) -> CheckResult:
     """
-    The verdict where the clock of the CA is ahead by *offset*.
+    Return the result if the clock of the CA is ahead by *offset*.
     """
     return check_clock(lambda: offset, lambda: NOW)
 
 
 class TestClock:
     @pytest.mark.parametrize("seconds", [None, 0, 59, -59])
-    def test_a_clock_that_is_right_is_no_news(self, seconds: int | None) -> None:
+    def test_a_correct_clock_passes(self, seconds: int | None) -> None:
         """
-        The CA tells whole seconds, and the way takes some.
+        A difference within a minute passes: the CA sends whole seconds, and the network adds some.
         """
         assert CheckResult.passed("") == checked(None if seconds is None else timedelta(seconds=seconds))
 
     @pytest.mark.parametrize("minutes", [2, -59])
-    def test_a_few_minutes_are_told(self, minutes: int) -> None:
+    def test_a_few_minutes_are_a_warning(self, minutes: int) -> None:
         """
-        They grow.
+        A difference of minutes is a warning.
         """
-        verdict = checked(timedelta(minutes=minutes))
+        result = checked(timedelta(minutes=minutes))
 
-        assert (Outcome.PASS, ["clock.skew"]) == (verdict.outcome, [each.code for each in verdict.warnings])
+        assert (Outcome.PASS, ["clock.skew"]) == (result.outcome, [each.code for each in result.warnings])
 
-    @pytest.mark.parametrize(("hours", "said"), [(3, "3 hours behind that"), (-72, "3 days ahead of that")])
-    def test_more_than_an_hour_stops_it(self, hours: int, said: str) -> None:
+    @pytest.mark.parametrize(("hours", "text"), [(3, "3 hours behind that"), (-72, "3 days ahead of that")])
+    def test_more_than_an_hour_is_a_failure(self, hours: int, text: str) -> None:
         """
-        Certificates would be "not yet valid", and renewals come at any time but the right one.
+        A difference of more than an hour is a failure: certificates would not be valid yet.
         """
-        verdict = checked(timedelta(hours=hours))
+        result = checked(timedelta(hours=hours))
 
-        assert Outcome.FAIL is verdict.outcome
-        assert verdict.failure is not None
-        assert said in verdict.failure.message
-        assert f"{NOW + timedelta(hours=hours):%Y-%m-%d %H:%M:%S} UTC" in verdict.failure.message
+        assert Outcome.FAIL is result.outcome
+        assert result.failure is not None
+        assert text in result.failure.message
+        assert f"{NOW + timedelta(hours=hours):%Y-%m-%d %H:%M:%S} UTC" in result.failure.message
 
-    def test_a_ca_that_does_not_answer_is_told_by_who_orders(self) -> None:
+    def test_a_ca_without_an_answer_passes(self) -> None:
         """
-        There may be another CA, which is asked then.
+        The order reports a CA without an answer, and may use another one.
         """
 
         def offset() -> timedelta:
@@ -80,9 +80,9 @@ class TestClock:
 
 
 class TestVolumes:
-    def test_those_that_can_be_written_are_no_news(self, tmp_path: Path) -> None:
+    def test_writable_directories_pass(self, tmp_path: Path) -> None:
         """
-        A file is made in each, and removed.
+        A writable directory passes.
         """
         assert CheckResult.passed("") == check_volumes(
             [CertificateStore(tmp_path).check_writable], [tmp_path]
@@ -90,7 +90,7 @@ class TestVolumes:
 
     def test_one_that_cannot_be_written_stops_it(self, forbidden: Path) -> None:
         """
-        A certificate that cannot be kept is one of five a week.
+        A directory that is not writable is reported before an order is made.
         """
         with pytest.raises(VolumeReadOnly):
             check_volumes([TraefikConfig(forbidden).check_writable], [forbidden])
@@ -105,17 +105,17 @@ class TestVolumes:
             (0, 0, 0, 0, None),
         ],
     )
-    def test_a_small_disk_is_told(
+    def test_little_space_is_a_warning(
         self, blocks: int, blocks_free: int, files: int, files_free: int, left: str | None
     ) -> None:
         """
-        Long before it is full. Some file systems have no fixed number of blocks or files, and say 0.
+        Little space is a warning. File systems without a fixed number of blocks or files report 0.
         """
         free = (blocks_free, blocks_free, files, files_free, files_free)
-        told = nearly_full(Path("/storage"), os.statvfs_result((4096, 4096, blocks, *free, 0, 255)))
+        found = nearly_full(Path("/storage"), os.statvfs_result((4096, 4096, blocks, *free, 0, 255)))
 
-        assert (left is None) is (told is None)
-        assert (left or "") in (told.message if told else "")
+        assert (left is None) is (found is None)
+        assert (left or "") in (found.message if found else "")
 
 
 PRODUCTION = {"_APP_ENV": "production"}
@@ -135,7 +135,7 @@ class TestCheckEligibility:
         self, environ: dict[str, str], failure: type[CertworkerError]
     ) -> None:
         """
-        The job fails with it, and the worker goes on.
+        The job fails with the code of the missing setting.
         """
         with pytest.raises(failure):
             check_eligibility(settings := load(environ), settings.authority)
@@ -148,9 +148,9 @@ class TestCheckEligibility:
             PRODUCTION | {"_APP_EMAIL_CERTIFICATES": "ops@shop.dev"},
         ],
     )
-    def test_what_needs_nothing_gets_no_complaint(self, environ: dict[str, str]) -> None:
+    def test_development_and_staging_need_no_settings(self, environ: dict[str, str]) -> None:
         """
-        Development and staging are for trying.
+        Development and staging need no settings.
         """
         check_eligibility(settings := load(environ), settings.authority)
 
@@ -176,7 +176,7 @@ class TestReasonToLose:
     )
     def test_named_volumes_and_directories_of_the_host_last(self, directory: str) -> None:
         """
-        False alarms are defects, too.
+        Named volumes and host directories cause no warning.
         """
         assert reason_not_persistent(Path(directory), IN_A_CONTAINER) is None
 
@@ -193,24 +193,24 @@ class TestReasonToLose:
     )
     def test_what_goes_with_the_container_has_its_reason(self, directory: str, reason: str) -> None:
         """
-        A forgotten volume is noticed on the first day, not when the CA's limit is reached.
+        A directory that is lost with the container has a reason.
         """
         assert reason == reason_not_persistent(Path(directory), IN_A_CONTAINER)
 
     def test_the_list_of_this_machine_is_understood(self) -> None:
         """
-        Whatever stands in it.
+        The mounts of this machine can be parsed.
         """
         assert reason_not_persistent(Path("/proc/self"), MOUNTS.read_text()) is None
 
 
 class TestRisks:
-    def test_the_image_is_told_of_each_directory_that_is_forgotten(self) -> None:
+    def test_each_directory_without_a_volume_is_reported(self) -> None:
         """
-        Only a container loses anything; on a machine a directory is as good as any.
+        In a container each directory without a volume is reported; elsewhere none is.
         """
         settings = load({"_APP_ENV": "production"})
-        told = {
+        found = {
             str(risk.remedy).partition(" - ")[2].partition(" and ")[0]
             for risk in non_persistent_directories(settings)
         }
@@ -219,4 +219,4 @@ class TestRisks:
             "appwrite-config:/storage/config",
         }
 
-        assert told == (forgotten if any(mark.exists() for mark in CONTAINER_MARKERS) else set())
+        assert found == (forgotten if any(mark.exists() for mark in CONTAINER_MARKERS) else set())

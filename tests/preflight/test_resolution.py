@@ -1,5 +1,5 @@
 """
-What the answers of DNS mean for a CA.
+Tests of the check of DNS records.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ OURS, OTHER, IPV6 = "9.9.9.9", "1.1.1.1", "2620:fe::fe"
 GOOD = ServerView("ns1.shop.org", (OURS,))
 
 
-def judged(*authoritative: ServerView, private: bool = False, **more: object) -> CheckResult:
+def result_for(*authoritative: ServerView, private: bool = False, **more: object) -> CheckResult:
     """
-    The verdict on a name of which that is known.
+    Return the result for a name with these records.
     """
     known = {"resolvers": (ServerView("8.8.8.8", (OURS,)),), "registered": "shop.org", **more}
     records = DnsRecords(NAME, authoritative=authoritative, **known)  # type: ignore[arg-type]
     return check_resolution(CheckContext(NAME, records), ours=[OURS], private=private)
 
 
-def codes(verdict: CheckResult) -> list[str]:
+def codes(result: CheckResult) -> list[str]:
     """
-    What the verdict tells beside its answer.
+    Return the codes of the warnings of the result.
     """
-    return [remark.code for remark in verdict.warnings]
+    return [warning.code for warning in result.warnings]
 
 
 class TestYes:
@@ -46,23 +46,23 @@ class TestYes:
             ),
         ],
     )
-    def test_what_was_seen_is_told(self, view: ServerView, seen: str) -> None:
+    def test_the_evidence_lists_the_addresses(self, view: ServerView, seen: str) -> None:
         """
-        It stands in the log of each job that went well, for the day on which one does not.
+        The evidence lists the addresses, for the log.
         """
         resolver = ServerView("8.8.8.8", view.addresses)
 
         assert (Outcome.PASS, seen, []) == (
-            (verdict := judged(view, resolvers=(resolver,))).outcome,
-            verdict.evidence,
-            codes(verdict),
+            (result := result_for(view, resolvers=(resolver,))).outcome,
+            result.evidence,
+            codes(result),
         )
 
-    def test_addresses_in_turn_are_no_disagreement(self) -> None:
+    def test_a_load_balancer_causes_no_warning(self) -> None:
         """
-        A load balancer gives each resolver some of its addresses.
+        Different addresses of a load balancer are not a difference between name servers.
         """
-        assert [] == codes(judged(ServerView("ns1", (OURS, OTHER)), ServerView("ns2", (OTHER,))))
+        assert [] == codes(result_for(ServerView("ns1", (OURS, OTHER)), ServerView("ns2", (OTHER,))))
 
 
 class TestNo:
@@ -89,97 +89,99 @@ class TestNo:
     )
     def test_each_has_its_code(self, view: ServerView, more: dict[str, object], code: str) -> None:
         """
-        A CA would say no to all of them, and count it.
+        A CA would refuse each of them.
         """
-        verdict = judged(view, **more)  # type: ignore[arg-type]
+        result = result_for(view, **more)  # type: ignore[arg-type]
 
-        assert Outcome.FAIL is verdict.outcome
-        assert verdict.failure is not None
-        assert (code, Retry.PREFLIGHT) == (verdict.failure.code, verdict.failure.retry)
+        assert Outcome.FAIL is result.outcome
+        assert result.failure is not None
+        assert (code, Retry.PREFLIGHT) == (result.failure.code, result.failure.retry)
 
     def test_the_remedy_is_the_record_to_create(self) -> None:
         """
-        Whoever reads it goes to a form with exactly these fields.
+        The remedy is the record to create, field by field.
         """
-        verdict = judged(ServerView("ns1"))
+        result = result_for(ServerView("ns1"))
 
-        assert verdict.failure is not None
-        assert "Create the record: www.shop.org. A 9.9.9.9" == verdict.failure.remedy
+        assert result.failure is not None
+        assert "Create the record: www.shop.org. A 9.9.9.9" == result.failure.remedy
 
 
 class TestRemarks:
     def test_a_change_that_is_under_way(self) -> None:
         """
-        Nothing to do but to wait, and for how long is what people ask.
+        The warning says how long old records stay in caches.
         """
-        verdict = judged(GOOD, resolvers=(ServerView("8.8.8.8", (OTHER,), ttl=3600),))
+        result = result_for(GOOD, resolvers=(ServerView("8.8.8.8", (OTHER,), ttl=3600),))
 
-        assert ["dns.propagation"] == codes(verdict)
-        assert "3600 s" in verdict.warnings[0].message
+        assert ["dns.propagation"] == codes(result)
+        assert "3600 s" in result.warnings[0].message
 
     def test_servers_that_do_not_agree(self) -> None:
         """
-        One of them did not get the change.
+        A name server with old records is a warning.
         """
-        verdict = judged(GOOD, ServerView("ns2.shop.org", (OTHER,)))
+        result = result_for(GOOD, ServerView("ns2.shop.org", (OTHER,)))
 
-        assert ["dns.propagation"] == codes(verdict)
-        assert "ns2.shop.org" in verdict.warnings[0].message
+        assert ["dns.propagation"] == codes(result)
+        assert "ns2.shop.org" in result.warnings[0].message
 
     def test_another_view_inside(self) -> None:
         """
-        The CA is outside.
+        Other records in this network are a warning, because the CA is outside.
         """
-        assert ["dns.split_horizon"] == codes(judged(GOOD, system=ServerView("here", ("10.0.0.5",))))
-        assert [] == codes(judged(GOOD, system=ServerView("here", (OURS,))))
+        assert ["dns.split_horizon"] == codes(result_for(GOOD, system=ServerView("here", ("10.0.0.5",))))
+        assert [] == codes(result_for(GOOD, system=ServerView("here", (OURS,))))
 
     def test_a_private_address_beside_a_public_one(self) -> None:
         """
-        The CA leaves it out.
+        A CA ignores private addresses beside public ones.
         """
-        verdict = judged(ServerView("ns1", (OURS, "10.0.0.1")))
+        result = result_for(ServerView("ns1", (OURS, "10.0.0.1")))
 
-        assert (Outcome.PASS, ["dns.private_ip"]) == (verdict.outcome, codes(verdict))
+        assert (Outcome.PASS, ["dns.private_ip"]) == (result.outcome, codes(result))
 
 
 class TestWhatCannotBeKnown:
-    def test_where_nobody_answers_us_nothing_is_said_of_the_domain(self) -> None:
+    def test_without_any_answer_the_domain_is_not_blamed(self) -> None:
         """
-        A container without DNS is not the fault of whoever runs the zone.
+        Without any answer the domain is not blamed.
         """
-        verdict = judged(resolvers=(ServerView("8.8.8.8", error=SILENT),))
+        result = result_for(resolvers=(ServerView("8.8.8.8", error=SILENT),))
 
-        assert (Outcome.PASS, ["dns.container_resolver"]) == (verdict.outcome, codes(verdict))
+        assert (Outcome.PASS, ["dns.container_resolver"]) == (result.outcome, codes(result))
 
     def test_where_the_resolver_is_silent_this_machines_own_counts(self) -> None:
         """
-        Many networks allow no other.
+        In networks that block other resolvers, the resolver of this machine counts.
         """
-        verdict = judged(resolvers=(ServerView("8.8.8.8", error=SILENT),), system=ServerView("here", (OURS,)))
+        result = result_for(
+            resolvers=(ServerView("8.8.8.8", error=SILENT),), system=ServerView("here", (OURS,))
+        )
 
-        assert "A 9.9.9.9, no AAAA" == verdict.evidence
+        assert "A 9.9.9.9, no AAAA" == result.evidence
 
 
 class TestPrivateNetwork:
     def test_private_addresses_are_as_good_as_others(self) -> None:
         """
-        A CA of one's own connects to them.
+        A private CA connects to private addresses.
         """
-        verdict = judged(ServerView("ns1", ("10.0.0.1",)), private=True, resolvers=())
+        result = result_for(ServerView("ns1", ("10.0.0.1",)), private=True, resolvers=())
 
-        assert (Outcome.PASS, []) == (verdict.outcome, codes(verdict))
+        assert (Outcome.PASS, []) == (result.outcome, codes(result))
 
-    def test_a_name_that_we_do_not_know_may_be_known_to_the_ca(self) -> None:
+    def test_a_private_ca_may_know_an_unknown_name(self) -> None:
         """
-        Its DNS need not be ours.
+        A private CA may use another DNS.
         """
-        verdict = judged(private=True, resolvers=(), system=ServerView("here"))
+        result = result_for(private=True, resolvers=(), system=ServerView("here"))
 
-        assert (Outcome.PASS, ["dns.no_record"]) == (verdict.outcome, codes(verdict))
+        assert (Outcome.PASS, ["dns.no_record"]) == (result.outcome, codes(result))
 
-    def test_this_machine_is_no_private_address(self) -> None:
+    def test_names_of_the_loopback_interface_pass(self) -> None:
         """
-        The demo, and every laptop.
+        Names of the loopback interface pass, as in the demo.
         """
         records = DnsRecords("shop.localhost", system=ServerView("here", ("127.0.0.1",)))
 

@@ -1,5 +1,5 @@
 """
-The three answers.
+Tests of the results of checks.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from certworker.preflight.result import CheckResult, Outcome
 
 class TestVerdict:
     @pytest.mark.parametrize("no", [CheckResult.fail, CheckResult.warn])
-    def test_what_we_found_ourselves_is_tried_again_sooner(self, no: type[CheckResult]) -> None:
+    def test_a_failure_of_a_check_is_retried_sooner(self, no: type[CheckResult]) -> None:
         """
-        The CA was not asked, so that none of its limits is in the way of looking again in a minute.
+        A failure of a check is retried sooner, because the CA was not asked.
         """
         found = CheckResult.fail(HttpRefused(name="shop.org", address="203.0.113.7"))
 
@@ -24,17 +24,17 @@ class TestVerdict:
         assert Retry.PREFLIGHT is found.failure.retry
         assert Retry.CA is HttpRefused.retry
 
-    def test_a_failure_that_is_nobodys_mistake_stays_one(self) -> None:
+    def test_a_failure_keeps_its_shorter_pauses(self) -> None:
         """
-        Its own pauses are shorter still.
+        A failure with short pauses of its own keeps them.
         """
         found = CheckResult.fail(ContainerResolver(host="ca.example.org", reason="no name server"))
 
         assert found.failure is not None
         assert Retry.SOON is found.failure.retry
 
-    def test_a_yes_says_what_was_seen(self) -> None:
+    def test_a_success_has_evidence(self) -> None:
         """
-        It stands in the one line of the log that a healthy name has of all checks.
+        The evidence of a success is in the log line of the preflight.
         """
         assert CheckResult(Outcome.PASS, "A 203.0.113.7") == CheckResult.passed("A 203.0.113.7")

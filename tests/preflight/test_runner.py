@@ -1,5 +1,5 @@
 """
-Many checks, one decision.
+Tests of the runner and its decision.
 """
 
 from __future__ import annotations
@@ -29,38 +29,40 @@ NO_ADDRESS = NoAddress(name=NAME, detail="none")
 REFUSED = HttpRefused(name=NAME, address="203.0.113.7")
 FULL = VolumeFull(path="/storage", reason="no space")
 
-YES = CheckResult.passed("all is well")
-NO = CheckResult.fail(NO_ADDRESS)
-LIKELY_NO = CheckResult.warn(REFUSED)
+PASSED = CheckResult.passed("all is well")
+FAILED = CheckResult.fail(NO_ADDRESS)
+WARNED = CheckResult.warn(REFUSED)
 
 
-class Questions:
+class RecordedChecks:
     """
-    Checks that answer what they are told to, and remember that they were asked.
+    Checks with given results, which record their calls.
     """
 
     def __init__(self) -> None:
-        self.asked: list[CheckContext] = []
+        self.calls: list[CheckContext] = []
         self.looked_up: list[str] = []
-        self.may: list[bool] = []
+        self.allowed: list[bool] = []
 
-    def preflight(self, *answers: Callable[[], CheckResult], machine: CheckResult = YES) -> PreflightRunner:
+    def preflight(
+        self, *results: Callable[[], CheckResult], machine: CheckResult = PASSED
+    ) -> PreflightRunner:
         """
-        All checks of a house that has these.
+        Return a runner with these checks.
         """
 
-        def check(answer: Callable[[], CheckResult]) -> Callable[[CheckContext], CheckResult]:
-            def ask(question: CheckContext) -> CheckResult:
-                self.asked.append(question)
-                return answer()
+        def check(result_of: Callable[[], CheckResult]) -> Callable[[CheckContext], CheckResult]:
+            def run(context: CheckContext) -> CheckResult:
+                self.calls.append(context)
+                return result_of()
 
-            return ask
+            return run
 
         return PreflightRunner(
             [MachineCheck("machine", lambda: machine, 1)],
-            [Check(f"check {number}", check(each), 0.5) for number, each in enumerate(answers)],
+            [Check(f"check {number}", check(each), 0.5) for number, each in enumerate(results)],
             self._look_up,
-            lambda _name: self.may.pop(0) if self.may else False,
+            lambda _name: self.allowed.pop(0) if self.allowed else False,
             Settling.over(),
         )
 
@@ -71,20 +73,20 @@ class Questions:
 
 class Secret:
     """
-    What only the frame of a job or of a check knows.
+    An object that only the frame of a job or a check holds.
     """
 
 
 def raised(secret: Secret) -> CheckResult:
     """
-    A check that raises its failure.
+    Raise a failure, as a check allowed do.
     """
     raise NoAddress(name=NAME, detail=str(secret))
 
 
 def caught(secret: Secret) -> CheckResult:
     """
-    A check that answers with a failure which it caught.
+    Return a failure that the check caught.
     """
     try:
         return raised(secret)
@@ -93,46 +95,46 @@ def caught(secret: Secret) -> CheckResult:
 
 
 @pytest.fixture
-def questions() -> Questions:
+def recorded() -> RecordedChecks:
     """
-    No checks yet.
+    Return no checks yet.
     """
-    return Questions()
+    return RecordedChecks()
 
 
 class TestDecision:
-    def test_when_all_say_yes_the_ca_is_asked(
-        self, questions: Questions, caplog: pytest.LogCaptureFixture
+    def test_the_ca_is_asked_when_all_checks_pass(
+        self, recorded: RecordedChecks, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        One line of the log says what was seen.
+        The log has one line with the evidence.
         """
         with caplog.at_level(logging.INFO):
-            questions.preflight(lambda: YES, lambda: CheckResult.passed("CAA open"))([NAME])
+            recorded.preflight(lambda: PASSED, lambda: CheckResult.passed("CAA open"))([NAME])
 
         assert ["preflight ok (all is well, CAA open)"] == [each.message for each in caplog.records]
 
-    def test_a_no_stops_it(self, questions: Questions) -> None:
+    def test_a_certain_refusal_is_raised(self, recorded: RecordedChecks) -> None:
         """
-        The CA would refuse, and count it.
+        A certain refusal is raised, because the CA would count it.
         """
-        questions.may = [True]
+        recorded.allowed = [True]
         with pytest.raises(NoAddress):
-            questions.preflight(lambda: YES, lambda: NO)([NAME])
+            recorded.preflight(lambda: PASSED, lambda: FAILED)([NAME])
 
-    @pytest.mark.parametrize("answer", [raised, caught])
-    def test_a_cached_no_holds_nothing_of_the_job_that_met_it(
-        self, questions: Questions, answer: Callable[[Secret], CheckResult]
+    @pytest.mark.parametrize("result_of", [raised, caught])
+    def test_a_cached_failure_holds_no_frames(
+        self, recorded: RecordedChecks, result_of: Callable[[Secret], CheckResult]
     ) -> None:
         """
-        A traceback has the frames of its job, with keys in them, and ten thousand answers are cached.
+        A traceback holds the frames of its job, with its keys, so no cached failure has one.
         """
         checked: list[weakref.ref[Secret]] = []
 
         def check() -> CheckResult:
             secret = Secret()
             checked.append(weakref.ref(secret))
-            return answer(secret)
+            return result_of(secret)
 
         def job() -> weakref.ref[Secret]:
             secret = Secret()
@@ -140,37 +142,39 @@ class TestDecision:
                 preflight([NAME])
             return weakref.ref(secret)
 
-        preflight = questions.preflight(check)
+        preflight = recorded.preflight(check)
         jobs = [job(), job()]
         gc.collect()
 
         assert 1 == len(checked)
         assert [None] * 3 == [each() for each in (*jobs, *checked)]
 
-    def test_a_no_of_the_machine_stops_it(self, questions: Questions) -> None:
+    def test_a_failure_of_the_machine_is_raised(self, recorded: RecordedChecks) -> None:
         """
-        A certificate that cannot be kept is one of five a week.
+        A failure of this machine is raised for a renewal as well.
         """
         with pytest.raises(VolumeFull):
-            questions.preflight(lambda: YES, machine=CheckResult.fail(FULL))([NAME], renewing=True)
-        assert [] == questions.looked_up
+            recorded.preflight(lambda: PASSED, machine=CheckResult.fail(FULL))([NAME], renewing=True)
+        assert [] == recorded.looked_up
 
-    def test_each_name_of_a_set_counts(self, questions: Questions) -> None:
+    def test_each_name_of_a_set_counts(self, recorded: RecordedChecks) -> None:
         """
-        A certificate for nine of ten names is none.
+        The failure of one name of a set is raised.
         """
         with pytest.raises(NoAddress):
-            questions.preflight(lambda: NO if len(questions.looked_up) > 1 else YES)([NAME, "www.shop.org"])
-        assert {NAME, "www.shop.org"} == {each.name for each in questions.asked}
+            recorded.preflight(lambda: FAILED if len(recorded.looked_up) > 1 else PASSED)(
+                [NAME, "www.shop.org"]
+            )
+        assert {NAME, "www.shop.org"} == {each.name for each in recorded.calls}
 
-    def test_a_likely_no_is_asked_about_once(
-        self, questions: Questions, caplog: pytest.LogCaptureFixture
+    def test_a_probable_refusal_is_a_warning_once_a_day(
+        self, recorded: RecordedChecks, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A router may hide us from ourselves; but the CA counts what it refuses.
+        A probable refusal is a warning once a day, and is raised otherwise.
         """
-        questions.may = [True]
-        preflight = questions.preflight(lambda: LIKELY_NO)
+        recorded.allowed = [True]
+        preflight = recorded.preflight(lambda: WARNED)
 
         (finding,) = preflight([NAME])
         assert isinstance(finding, HttpRefused)
@@ -178,46 +182,50 @@ class TestDecision:
         with pytest.raises(HttpRefused):
             preflight([NAME])
 
-    def test_the_certain_no_is_told_before_the_likely_one(self, questions: Questions) -> None:
+    def test_a_certain_refusal_precedes_a_probable_one(self, recorded: RecordedChecks) -> None:
         """
-        It is what has to be changed; the other is often its consequence.
+        The certain refusal is raised, because the probable one is often its consequence.
         """
         with pytest.raises(NoAddress):
-            questions.preflight(lambda: LIKELY_NO, lambda: NO)([NAME])
+            recorded.preflight(lambda: WARNED, lambda: FAILED)([NAME])
 
-    def test_a_proof_outweighs_a_doubt(self, questions: Questions, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_proof_outweighs_a_probable_refusal(
+        self, recorded: RecordedChecks, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """
-        If our own nonce came back, the CA's will, wherever the name seems to point.
+        A fetched test response outweighs a probable refusal.
         """
-        preflight = questions.preflight(lambda: LIKELY_NO, lambda: CheckResult.proven("port 80 answers"))
+        preflight = recorded.preflight(lambda: WARNED, lambda: CheckResult.proven("port 80 results"))
 
         preflight([NAME])
         preflight([NAME])
         assert "[http.refused]" in caplog.text
 
-    def test_a_proof_does_not_outweigh_a_certain_no(self, questions: Questions) -> None:
+    def test_a_proof_does_not_outweigh_a_certain_refusal(self, recorded: RecordedChecks) -> None:
         """
-        A CAA record forbids a certificate for the best of servers.
+        A fetched test response does not outweigh a certain refusal.
         """
         with pytest.raises(NoAddress):
-            questions.preflight(lambda: CheckResult.proven("port 80 answers"), lambda: NO)([NAME])
+            recorded.preflight(lambda: CheckResult.proven("port 80 results"), lambda: FAILED)([NAME])
 
-    def test_a_no_to_what_works_is_but_a_likely_one(self, questions: Questions) -> None:
+    def test_for_a_renewal_a_failure_is_only_probable(self, recorded: RecordedChecks) -> None:
         """
-        A renewal must not hang on a mistake of ours; and often the CA does not validate anew.
+        For a renewal a failure is only probable: the CA often skips the validation.
         """
-        questions.may = [True]
+        recorded.allowed = [True]
 
-        questions.preflight(lambda: NO)([NAME], renewing=True)
-        assert [True] == [each.renewing for each in questions.asked]
+        recorded.preflight(lambda: FAILED)([NAME], renewing=True)
+        assert [True] == [each.renewing for each in recorded.calls]
 
-    def test_a_remark_stops_nothing(self, questions: Questions, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_warning_does_not_fail_the_preflight(
+        self, recorded: RecordedChecks, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """
-        It is told, with its code, and the summary counts it: a preflight with a warning is not ok.
+        A warning is logged with its code, and the summary counts it.
         """
         odd = CaaForbidden(name=NAME, detail="odd")
         with caplog.at_level(logging.INFO):
-            findings = questions.preflight(lambda: CheckResult.passed("CAA", odd))([NAME])
+            findings = recorded.preflight(lambda: CheckResult.passed("CAA", odd))([NAME])
 
         assert (odd,) == findings
         assert "[caa.forbidden]" in caplog.text
@@ -225,30 +233,30 @@ class TestDecision:
 
 
 class TestDeadlines:
-    def test_the_checks_of_all_names_run_at_the_same_time(self, questions: Questions) -> None:
+    def test_the_checks_of_all_names_run_at_the_same_time(self, recorded: RecordedChecks) -> None:
         """
-        What waits for the network need not wait for the others.
+        The checks of all names run at the same time.
         """
         together = threading.Barrier(6, timeout=0.4)
 
-        def answer() -> CheckResult:
+        def result_of() -> CheckResult:
             together.wait()
-            return YES
+            return PASSED
 
-        questions.preflight(answer, answer)([NAME, "www.shop.org", "api.shop.org"])
+        recorded.preflight(result_of, result_of)([NAME, "www.shop.org", "api.shop.org"])
 
-    def test_a_check_that_takes_too_long_stops_nothing(self, questions: Questions) -> None:
+    def test_a_check_that_takes_too_long_stops_nothing(self, recorded: RecordedChecks) -> None:
         """
-        Whatever cannot be found out from here is the CA's to say.
+        A check that takes too long counts as passed.
         """
         release = threading.Event()
         began = time.monotonic()
 
-        def answer() -> CheckResult:
+        def result_of() -> CheckResult:
             release.wait(10)
-            return NO
+            return FAILED
 
-        questions.preflight(answer)([NAME])
+        recorded.preflight(result_of)([NAME])
         release.set()
         assert time.monotonic() - began < 5
 
@@ -256,7 +264,7 @@ class TestDeadlines:
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Name servers that are silent today were asked by the CA yesterday, and will be tomorrow.
+        The renewal of a working certificate waits two seconds at most for silent name servers.
         """
         answered = threading.Event()
 
@@ -264,7 +272,7 @@ class TestDeadlines:
             answered.wait(60)
             return DnsRecords(name)
 
-        checks = [Check("DNS", lambda _: NO, 1)]
+        checks = [Check("DNS", lambda _: FAILED, 1)]
         preflight = PreflightRunner([], checks, look_up, lambda _: False, Settling.over())
         with caplog.at_level(logging.INFO):
             preflight([NAME, "www.shop.org"], renewing=True)
@@ -272,73 +280,73 @@ class TestDeadlines:
 
         assert "preflight ok (no check ended in time)" == caplog.messages[-1]
 
-    def test_what_has_answered_by_then_counts(self, questions: Questions) -> None:
+    def test_what_has_answered_by_then_counts(self, recorded: RecordedChecks) -> None:
         """
-        DNS says at once that the name leads elsewhere, while nobody answers there.
+        A result within the two seconds counts, although another check is still running.
         """
         silence = threading.Event()
 
         def slow() -> CheckResult:
             silence.wait(60)
-            return YES
+            return PASSED
 
-        preflight = questions.preflight(lambda: LIKELY_NO, slow)
+        preflight = recorded.preflight(lambda: WARNED, slow)
         with pytest.raises(HttpRefused):
             preflight([NAME], renewing=True)
         silence.set()
 
-    def test_a_fault_of_ours_stops_nothing(
-        self, questions: Questions, caplog: pytest.LogCaptureFixture
+    def test_an_unexpected_error_in_a_check_passes(
+        self, recorded: RecordedChecks, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        It is told, and the site gets its certificate.
+        An unexpected error in a check is logged, and the preflight passes.
         """
 
-        def answer() -> CheckResult:
+        def result_of() -> CheckResult:
             raise ValueError("a bug")
 
-        questions.preflight(answer)([NAME])
+        recorded.preflight(result_of)([NAME])
         assert "a bug" in caplog.text
 
-    def test_a_fault_of_the_look_up_stops_nothing(self) -> None:
+    def test_an_unexpected_error_in_the_lookup_passes(self) -> None:
         """
-        The checks are asked all the same, and know nothing.
+        After an unexpected error in the lookup the checks run without records.
         """
         seen: list[DnsRecords] = []
 
         def look_up(_name: str) -> DnsRecords:
             raise ValueError("a bug")
 
-        def ask(question: CheckContext) -> CheckResult:
-            seen.append(question.records)
-            return YES
+        def run(context: CheckContext) -> CheckResult:
+            seen.append(context.records)
+            return PASSED
 
-        checks = [Check("check", ask, 1)]
+        checks = [Check("check", run, 1)]
         PreflightRunner([], checks, look_up, lambda _name: False, Settling.over())([NAME])
         assert [DnsRecords(NAME)] == seen
 
-    def test_slow_checks_do_not_make_others_late(self, questions: Questions) -> None:
+    def test_slow_checks_do_not_make_others_late(self, recorded: RecordedChecks) -> None:
         """
-        An answer that comes late counts as a yes: it must not be late for want of a thread.
+        Each check has a thread, so slow checks do not delay others beyond their deadline.
         """
         release = threading.Event()
 
         def slow() -> CheckResult:
             release.wait(5)
-            return YES
+            return PASSED
 
         names = [f"{number}.shop.org" for number in range(CONCURRENT_NAMES)]
-        found = questions.preflight(slow, slow, slow, lambda: NO).check_names(names)
+        found = recorded.preflight(slow, slow, slow, lambda: FAILED).check_names(names)
         release.set()
 
-        assert all(each[-1].result == NO for each in found)
+        assert all(each[-1].result == FAILED for each in found)
 
 
 def started(
     check: Callable[[], CheckResult], *, settles: bool = True, seconds: float = 3600, pause_seconds: float = 0
 ) -> PreflightRunner:
     """
-    The checks of a worker that has just started; one that *settles* asks what may start later.
+    Return the runner of a worker that has just started.
     """
     return PreflightRunner(
         [],
@@ -351,7 +359,7 @@ def started(
 
 class TestStart:
     """
-    Traefik loads its routes while the worker already checks its first names.
+    Tests of the first seconds, in which Traefik allowed still load its routes.
     """
 
     @pytest.mark.parametrize("renewing", [False, True])
@@ -359,11 +367,11 @@ class TestStart:
         self, renewing: bool, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Nothing has failed then, and nothing is logged as if it had.
+        A failure that passes within the first seconds is not logged as a failure.
         """
-        answers = iter([CheckResult.fail(REFUSED), LIKELY_NO, YES])
+        results = iter([CheckResult.fail(REFUSED), WARNED, PASSED])
         with caplog.at_level(logging.INFO):
-            started(lambda: next(answers))([NAME], renewing=renewing)
+            started(lambda: next(results))([NAME], renewing=renewing)
 
         assert ["the worker has just started", "preflight ok (all is well)"] == [
             each.split(":")[0] for each in caplog.messages
@@ -372,12 +380,12 @@ class TestStart:
 
     def test_one_name_that_has_not_settled_is_enough(self) -> None:
         """
-        A certificate for several names needs all of them.
+        All names are checked again if one of them fails.
         """
         numbers = count()
 
         def check() -> CheckResult:
-            return CheckResult.fail(REFUSED) if next(numbers) == 1 else YES
+            return CheckResult.fail(REFUSED) if next(numbers) == 1 else PASSED
 
         started(check)([NAME, "www.shop.org"])
 
@@ -385,39 +393,39 @@ class TestStart:
 
     def test_the_slot_is_given_back_meanwhile(self) -> None:
         """
-        Eight names that lead nowhere must not hold up all others of a start.
+        Names that do not lead here do not occupy the slots after a start.
         """
         given_back: list[str] = []
-        answers = iter([CheckResult.fail(REFUSED), YES, YES])
+        results = iter([CheckResult.fail(REFUSED), PASSED, PASSED])
         slot = JobSlot(lambda: given_back.append("slot"), lambda: True)
-        started(lambda: next(answers))([NAME], slot=slot)
+        started(lambda: next(results))([NAME], slot=slot)
         assert ["slot"] == given_back
-        started(lambda: YES)([NAME], slot=slot)
+        started(lambda: PASSED)([NAME], slot=slot)
 
         assert ["slot"] == given_back
 
     def test_in_the_end_it_counts(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        What still does not lead here is reported, with its remedy.
+        A failure that lasts is raised after the first seconds.
         """
         with pytest.raises(HttpRefused):
             started(lambda: CheckResult.fail(REFUSED), seconds=0.1, pause_seconds=0.01)([NAME])
 
     def test_what_no_start_changes_counts_at_once(self) -> None:
         """
-        The records of a name do not wait for a proxy.
+        A failure of a check that does not settle is raised at once.
         """
         with pytest.raises(NoAddress):
-            started(lambda: NO, settles=False)([NAME])
+            started(lambda: FAILED, settles=False)([NAME])
 
 
 class TestMemory:
-    def test_what_was_found_is_not_asked_for_again_at_once(self, questions: Questions) -> None:
+    def test_what_was_found_is_not_asked_for_again_at_once(self, recorded: RecordedChecks) -> None:
         """
-        Ten jobs for ten names of one site look up the same things.
+        Results are cached for jobs that follow soon.
         """
-        preflight = questions.preflight(lambda: YES)
+        preflight = recorded.preflight(lambda: PASSED)
         preflight([NAME])
         preflight([NAME])
 
-        assert [NAME] == questions.looked_up
+        assert [NAME] == recorded.looked_up

@@ -1,5 +1,5 @@
 """
-The first moments of a worker.
+Tests of the first seconds of a worker.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.servers.worker import wait_until
 class TestPauses:
     def test_after_the_end_there_are_none(self) -> None:
         """
-        A failure counts at once.
+        After the end there are no pauses, so a failure counts at once.
         """
         settling = Settling.over()
 
@@ -25,7 +25,7 @@ class TestPauses:
 
     def test_they_follow_each_other_until_the_end(self) -> None:
         """
-        The last one ends with the first moments.
+        The last pause ends with the first seconds.
         """
         settling = Settling(Event(), 0.1, first_pause_seconds=0.01)
 
@@ -33,7 +33,7 @@ class TestPauses:
 
     def test_they_go_on_while_there_is_time(self) -> None:
         """
-        A proxy may need several of them.
+        There are pauses as long as there is time.
         """
         settling = Settling(Event(), 3600, first_pause_seconds=0)
 
@@ -41,7 +41,7 @@ class TestPauses:
 
     def test_the_end_of_the_worker_ends_them(self) -> None:
         """
-        SIGTERM does not wait for a proxy.
+        A stopping worker does not wait for a proxy.
         """
         stopping = Event()
         settling = Settling(stopping, 3600, first_pause_seconds=3600)
@@ -55,7 +55,7 @@ class TestPauses:
 
 def test_the_documentation_has_the_same_figures() -> None:
     """
-    A person who sees the line of the log finds out what happens next.
+    The documentation has the figures of the code.
     """
     page = Path(__file__).parents[2] / "docs" / "concepts" / "renewal-and-retries.md"
     text = " ".join(page.read_text().split())

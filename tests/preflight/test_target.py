@@ -1,5 +1,5 @@
 """
-Custom domains point to this Appwrite, one way or the other.
+Tests of the target of custom domains.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ NAME, MAIN = "shop.customer.com", "api.example.org"
 OURS, OTHER, IPV6 = "9.9.9.9", "1.1.1.1", "2620:fe::fe"
 
 
-def judged(view: ServerView, target: Target, name: str = NAME) -> CheckResult:
+def result_for(view: ServerView, target: Target, name: str = NAME) -> CheckResult:
     """
-    The verdict on a name seen so, where the main domain has our address.
+    Return the result for a name with this *view*; the main domain has the address of this server.
     """
 
     def look_up(wanted: str) -> DnsRecords:
         return DnsRecords(wanted, resolvers=(ServerView("8.8.8.8", (OURS,)),))
 
-    question = CheckContext(name, DnsRecords(name, authoritative=(view,)))
-    return check_target(question, target, [MAIN], look_up)
+    context = CheckContext(name, DnsRecords(name, authoritative=(view,)))
+    return check_target(context, target, [MAIN], look_up)
 
 
 class TestTarget:
@@ -40,52 +40,52 @@ class TestTarget:
     )
     def test_an_alias_or_the_same_address_will_do(self, view: ServerView, target: Target) -> None:
         """
-        Providers flatten aliases, and the top of a domain cannot have one at all.
+        An alias or the same address passes: providers flatten aliases.
         """
-        assert CheckResult.passed("") == judged(view, target)
+        assert CheckResult.passed("") == result_for(view, target)
 
-    def test_expected_and_found_are_told(self) -> None:
+    def test_expected_and_found_records_are_reported(self) -> None:
         """
-        "Failed to verify" without either is what people despair of.
+        The failure contains the expected and the found records.
         """
-        verdict = judged(ServerView("ns", (OTHER,), aliases=("old.host.net",)), Target(MAIN))
+        result = result_for(ServerView("ns", (OTHER,), aliases=("old.host.net",)), Target(MAIN))
 
-        assert Outcome.WARN is verdict.outcome
-        assert verdict.failure is not None
-        assert "dns.cname_target" == verdict.failure.code
-        assert f"expected CNAME {NAME} → {MAIN} or A {OURS}" in verdict.failure.message
-        assert f"found CNAME old.host.net, A {OTHER}" in verdict.failure.message
-        assert f"Create the record: {NAME}. CNAME {MAIN}." == verdict.failure.remedy
+        assert Outcome.WARN is result.outcome
+        assert result.failure is not None
+        assert "dns.cname_target" == result.failure.code
+        assert f"expected CNAME {NAME} → {MAIN} or A {OURS}" in result.failure.message
+        assert f"found CNAME old.host.net, A {OTHER}" in result.failure.message
+        assert f"Create the record: {NAME}. CNAME {MAIN}." == result.failure.remedy
 
     def test_addresses_alone_make_an_address_record(self) -> None:
         """
-        There is no name that it could be an alias of.
+        Without a target name the remedy is an address record.
         """
-        verdict = judged(ServerView("ns", (OTHER,)), Target("", (IPV6,)))
+        result = result_for(ServerView("ns", (OTHER,)), Target("", (IPV6,)))
 
-        assert verdict.failure is not None
-        assert f"Create the record: {NAME}. AAAA {IPV6}" == verdict.failure.remedy
+        assert result.failure is not None
+        assert f"Create the record: {NAME}. AAAA {IPV6}" == result.failure.remedy
 
     @pytest.mark.parametrize("name", [MAIN, "target.example.org"])
     def test_the_main_domain_and_the_target_itself_are_free(self, name: str) -> None:
         """
-        They are what the others point to.
+        The main domain and the target itself are not checked.
         """
-        assert CheckResult.passed("") == judged(
+        assert CheckResult.passed("") == result_for(
             ServerView("ns", (OTHER,)), Target("target.example.org"), name
         )
 
-    def test_where_dns_said_nothing_nothing_is_compared(self) -> None:
+    def test_without_an_answer_nothing_is_compared(self) -> None:
         """
-        That is told by the check of DNS.
+        Without an answer from DNS nothing is compared; another check reports that.
         """
-        assert CheckResult.passed("") == judged(ServerView("ns", error="SERVFAIL"), Target(MAIN))
+        assert CheckResult.passed("") == result_for(ServerView("ns", error="SERVFAIL"), Target(MAIN))
 
 
 class TestElsewhere:
-    def test_an_address_that_is_not_ours(self) -> None:
+    def test_an_address_of_another_server(self) -> None:
         """
-        Then the record is what to change, whatever answers there.
+        An address of another server is a failure.
         """
         wrong = points_elsewhere(NAME, OTHER, [OURS, IPV6])
 
@@ -94,9 +94,9 @@ class TestElsewhere:
         assert f"Change the record: {NAME}. A {OURS}" == wrong.remedy
 
     @pytest.mark.parametrize(("address", "ours"), [(OURS, [OURS]), (OTHER, []), (IPV6, [OURS])])
-    def test_ours_or_unknown(self, address: str, ours: list[str]) -> None:
+    def test_an_own_or_unknown_address(self, address: str, ours: list[str]) -> None:
         """
-        Where nobody said which address is ours, none is wrong.
+        Without known addresses of this server no address is wrong.
         """
         assert None is points_elsewhere(NAME, address, ours)
 
@@ -104,7 +104,7 @@ class TestElsewhere:
 class TestSettings:
     def test_the_newer_name_of_the_variable_wins(self) -> None:
         """
-        Both stand in many .env files since Appwrite 1.7.
+        Since Appwrite 1.7 many .env files contain both variables; the newer one counts.
         """
         both = {"_APP_DOMAIN_TARGET": "old.example.org", "_APP_DOMAIN_TARGET_CNAME": "new.example.org"}
 
@@ -112,9 +112,9 @@ class TestSettings:
         both.pop("_APP_DOMAIN_TARGET_CNAME")
         assert Target("old.example.org") == target_of(both, private=False)[0]
 
-    def test_what_is_wrong_is_told_and_not_demanded(self) -> None:
+    def test_an_invalid_value_is_reported_and_ignored(self) -> None:
         """
-        A typing error in .env must not keep every custom domain without a certificate.
+        An invalid value is reported and ignored.
         """
         target, wrong = target_of(
             {

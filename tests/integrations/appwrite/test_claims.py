@@ -177,7 +177,7 @@ class TestClaims:
 
 
 class TestShown:
-    def test_garbage_can_be_looked_at(self) -> None:
+    def test_garbage_is_displayed(self) -> None:
         """
         On one line, and not all ten megabytes of it.
         """

@@ -189,7 +189,7 @@ class TestVerification:
 
         assert (["a.localhost"], [("a.localhost", False)]) == (asked, requested(connection))
 
-    def test_a_name_that_is_not_is_told_and_not_requested(
+    def test_an_unverified_name_is_reported_and_not_requested(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
@@ -225,7 +225,7 @@ class TestVerification:
 
         assert [] == asked
 
-    def test_a_slow_one_is_seen_at_work_and_holds_nobody_up(
+    def test_a_slow_verification_is_processing_and_delays_no_other(
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
@@ -254,9 +254,7 @@ class TestMode:
             produce(redis_server, payload("a.localhost"))
             assert eventually(lambda: requested(connection))
 
-    def test_off_leaves_the_messages_to_somebody_else(
-        self, redis_server: RedisServer, connection: Redis
-    ) -> None:
+    def test_off_leaves_the_messages(self, redis_server: RedisServer, connection: Redis) -> None:
         """
         Whoever wants Appwrite's own worker back says so.
         """

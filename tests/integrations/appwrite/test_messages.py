@@ -37,7 +37,7 @@ def resque(**arguments: object) -> bytes:
 
 
 class TestReadUtopia:
-    def test_everything_that_the_newest_core_says(self) -> None:
+    def test_all_fields_of_the_newest_core(self) -> None:
         """
         The example of its source.
         """
@@ -103,7 +103,7 @@ class TestReadUtopia:
         ],
         ids=range(9),
     )
-    def test_what_is_no_message(self, raw: bytes, failure: type[CertworkerError]) -> None:
+    def test_invalid_messages_are_refused(self, raw: bytes, failure: type[CertworkerError]) -> None:
         """
         Whoever can write to Redis can write anything.
         """

@@ -47,7 +47,7 @@ class TestResqueQueue:
         assert b"1" == connection.get("resque:stat:processed")
         assert [] == queue.take()
 
-    def test_a_delayed_moment_that_is_no_list_holds_up_nothing(self, connection: Redis) -> None:
+    def test_a_delayed_key_of_another_type_delays_nothing(self, connection: Redis) -> None:
         """
         The key is the core's and stays; the jobs of other moments come.
         """

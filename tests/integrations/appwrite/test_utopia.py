@@ -60,7 +60,7 @@ class TestUtopiaQueue:
 
         assert queue.exists()
 
-    def test_what_others_take_is_told_from_what_we_take(self, connection: Redis) -> None:
+    def test_messages_taken_by_others_are_counted(self, connection: Redis) -> None:
         """
         And a counter of ours that Redis evicted blames nobody.
         """

@@ -100,7 +100,7 @@ class TestLists:
 
 
 class TestStarts:
-    def test_each_start_of_one_with_the_label_is_told(self, engine: Engine) -> None:
+    def test_each_start_of_a_labeled_container_is_reported(self, engine: Engine) -> None:
         """
         As it happens.
         """
@@ -156,7 +156,7 @@ class TestFailures:
 
         assert told.value.remedy.endswith("docker ps --all --filter name=nginx")
 
-    def test_a_command_that_fails_is_told_with_its_exit_code(self, engine: Engine) -> None:
+    def test_a_failed_command_is_reported_with_its_exit_code(self, engine: Engine) -> None:
         """
         `nginx -s reload` with a broken configuration reloads nothing.
         """
@@ -165,7 +165,7 @@ class TestFailures:
             DockerClient(engine.address).reload(Reload.parse("web:exec:reload"))
 
     @pytest.mark.parametrize("refusing", ["/kill", "/"])
-    def test_a_proxy_that_refuses_is_told_with_what_to_allow(self, refusing: str) -> None:
+    def test_a_refusing_proxy_is_reported_with_a_remedy(self, refusing: str) -> None:
         """
         It refuses the action, or already the question for the version.
         """
@@ -178,7 +178,7 @@ class TestFailures:
         assert "POST=1 and ALLOW_RESTARTS=1" in told.value.remedy
 
     @pytest.mark.parametrize("refusing", ["/containers/json|/events", "/"])
-    def test_a_proxy_that_lets_nothing_be_listed_is_told_with_what_to_allow(self, refusing: str) -> None:
+    def test_a_refused_list_is_reported_with_a_remedy(self, refusing: str) -> None:
         """
         The events above all: the library takes a refusal for silence.
         """
@@ -190,7 +190,7 @@ class TestFailures:
 
         assert "CONTAINERS=1 and EVENTS=1" in told.value.remedy
 
-    def test_an_engine_that_is_not_there_is_told_with_where_it_was_sought(self) -> None:
+    def test_a_missing_engine_is_reported_with_its_address(self) -> None:
         """
         Most often the socket was not mounted.
         """
@@ -201,7 +201,7 @@ class TestFailures:
                 DockerClient(address).all()
 
     @pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[1]"])
-    def test_what_is_no_engine_is_told_so(self, answer: bytes) -> None:
+    def test_another_server_is_reported(self, answer: bytes) -> None:
         """
         An address may lead anywhere.
         """

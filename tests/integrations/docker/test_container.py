@@ -92,7 +92,7 @@ class TestListed:
             ("/etc", None),
         ],
     )
-    def test_the_innermost_mount_is_what_lies_there(self, path: str, found: str | None) -> None:
+    def test_the_innermost_mount_counts(self, path: str, found: str | None) -> None:
         """
         Two containers see the same files where this is the same.
         """
@@ -103,7 +103,7 @@ class TestListed:
 
 
 class TestStarted:
-    def test_labels_stand_among_the_attributes(self) -> None:
+    def test_labels_are_among_the_attributes(self) -> None:
         """
         Nothing more has to be asked for.
         """

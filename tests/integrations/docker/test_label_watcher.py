@@ -250,7 +250,7 @@ class TestOutages:
         assert ["blog.example.com", "shop.example.com", "wiki.example.com"] == sorted(queue.names)
 
     @pytest.mark.parametrize("refusing", ["/events", "/containers/json"])
-    def test_a_proxy_that_refuses_is_told_once_until_it_allows_it(
+    def test_a_refusing_proxy_is_logged_once(
         self,
         engine: Engine,
         queue: Queue,

@@ -99,7 +99,7 @@ class TestBursts:
 
         assert [] == engine.asked
 
-    def test_a_change_just_before_the_end_is_told_at_once(self, engine: Engine) -> None:
+    def test_a_change_just_before_the_stop_is_reloaded_at_once(self, engine: Engine) -> None:
         """
         A worker that is updated must not forget it.
         """
@@ -114,7 +114,7 @@ class TestBursts:
 
 
 class TestFailures:
-    def test_it_is_told_once_tried_again_and_does_not_keep_others_waiting(
+    def test_a_failure_is_logged_once_retried_and_delays_no_other(
         self, engine: Engine, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
@@ -137,9 +137,7 @@ class TestFailures:
 
 
 class TestLabels:
-    def test_those_with_the_label_get_what_it_says(
-        self, engine: Engine, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_labeled_containers_are_reloaded(self, engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
         """
         Beside those of the setting, and each thing once.
         """
@@ -177,7 +175,7 @@ class TestLabels:
         assert 2 == engine.asked.count(HUP)
 
     @pytest.mark.parametrize("text", ["KILL\nINFO forged", "HUP,web:restart", "../web:HUP", "exec:'", ""])
-    def test_one_of_no_use_is_told_once_and_does_nothing(
+    def test_an_invalid_label_is_logged_once(
         self, engine: Engine, caplog: pytest.LogCaptureFixture, text: str
     ) -> None:
         """
@@ -196,7 +194,7 @@ class TestLabels:
         assert text.replace("\n", "\\n") in told
         assert [HUP, RESTART] * 2 == [each for each in engine.asked if each.startswith("POST")]
 
-    def test_a_proxy_that_refuses_the_list_is_told_once_and_the_setting_still_works(
+    def test_a_refused_list_is_logged_once_and_settings_still_work(
         self, engine: Engine, caplog: pytest.LogCaptureFixture
     ) -> None:
         """

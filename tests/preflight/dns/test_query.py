@@ -1,5 +1,5 @@
 """
-Questions to real name servers, and what their answers become.
+Tests of DNS queries to real name servers.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ ROWS = {
 }
 
 
-def heard(world: World, name: str, kind: str, *, unchecked: bool = False) -> DnsAnswer:
+def answer_to(world: World, name: str, kind: str, *, unchecked: bool = False) -> DnsAnswer:
     """
-    What the zone's own server says.
+    Return the answer of the zone's own name server.
     """
     question = DnsQuestion(world.servers[0].address, name, kind, unchecked)
     return query_servers([question])[question]
@@ -36,7 +36,7 @@ def heard(world: World, name: str, kind: str, *, unchecked: bool = False) -> Dns
 @pytest.fixture
 def shop(dns_world: World) -> World:
     """
-    One zone.
+    Return a name server with one zone.
     """
     dns_world.zone("shop.org", ROWS)
     return dns_world
@@ -45,31 +45,31 @@ def shop(dns_world: World) -> World:
 class TestAsk:
     def test_records_are_values(self, shop: World) -> None:
         """
-        Nobody outside of this room knows of packets.
+        The answer contains the records as text.
         """
-        assert {"203.0.113.7", "203.0.113.8"} == set(heard(shop, "shop.org", "A").of("shop.org", "A"))
-        assert ("2001:db8::7",) == heard(shop, "shop.org", "AAAA").of("shop.org", "AAAA")
+        assert {"203.0.113.7", "203.0.113.8"} == set(answer_to(shop, "shop.org", "A").of("shop.org", "A"))
+        assert ("2001:db8::7",) == answer_to(shop, "shop.org", "AAAA").of("shop.org", "AAAA")
 
     def test_caa_records_come_with_flag_and_tag(self, shop: World) -> None:
         """
-        The flag decides whether an unknown tag is fatal.
+        The flag decides whether an unknown tag is critical.
         """
-        found = heard(shop, "shop.org", "CAA").caa["shop.org"]
+        found = answer_to(shop, "shop.org", "CAA").caa["shop.org"]
 
         assert {Caa(0, "issue", "letsencrypt.org"), Caa(128, "Tbs", "unknown")} == set(found)
 
     def test_an_alias_is_followed(self, shop: World) -> None:
         """
-        The addresses are those of what the name stands for.
+        The addresses of an alias are those of its target.
         """
-        found = heard(shop, "www.shop.org", "A")
+        found = answer_to(shop, "www.shop.org", "A")
 
         assert ("shop.org",) == found.aliases("www.shop.org")
         assert {"203.0.113.7", "203.0.113.8"} == set(found.of("www.shop.org", "A"))
 
     def test_aliases_of_each_other_end(self, shop: World) -> None:
         """
-        Two records that point at each other must not hold a job for ever.
+        A loop of aliases ends.
         """
         looping = DnsAnswer(values={("a", "CNAME"): ("b",), ("b", "CNAME"): ("a",)})
 
@@ -78,32 +78,32 @@ class TestAsk:
 
     def test_no_such_name_is_an_answer(self, shop: World) -> None:
         """
-        It is told apart from a server that fails.
+        NXDOMAIN is an answer, not an error.
         """
-        found = heard(shop, "nowhere.shop.org", "A")
+        found = answer_to(shop, "nowhere.shop.org", "A")
 
         assert (True, "") == (found.missing, found.error)
 
     @pytest.mark.parametrize("code", ["SERVFAIL", "REFUSED", "NOTIMP", "FORMERR"])
     def test_a_failure_has_its_name(self, shop: World, code: str) -> None:
         """
-        It is what a DNS provider wants to hear.
+        The error has the name of its response code.
         """
         shop.servers[0].codes["shop.org", "CAA"] = code
 
-        assert code == heard(shop, "shop.org", "CAA").error
+        assert code == answer_to(shop, "shop.org", "CAA").error
 
     def test_a_long_answer_is_fetched_over_tcp(self, shop: World) -> None:
         """
-        Twenty addresses with signatures do not fit into a datagram.
+        A truncated answer is fetched over TCP.
         """
         shop.servers[0].truncates = True
 
-        assert {"203.0.113.7", "203.0.113.8"} == set(heard(shop, "shop.org", "A").of("shop.org", "A"))
+        assert {"203.0.113.7", "203.0.113.8"} == set(answer_to(shop, "shop.org", "A").of("shop.org", "A"))
 
     def test_long_answers_are_fetched_side_by_side(self, shop: World) -> None:
         """
-        A domain whose server cuts every answer is looked up as quickly as any other.
+        Truncated answers are fetched at the same time.
         """
         server = shop.servers[0]
         server.truncates, server.delay_seconds = True, 0.7
@@ -115,44 +115,44 @@ class TestAsk:
         self, shop: World, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        A name server could hold a look-up for as long as it likes.
+        A name server that sends byte by byte cannot exceed the timeout.
         """
         monkeypatch.setattr(query, "TIMEOUT_SECONDS", 0.5)
         shop.servers[0].truncates, shop.servers[0].trickle_seconds = True, 0.1
 
-        assert SILENT == heard(shop, "shop.org", "A").error
+        assert SILENT == answer_to(shop, "shop.org", "A").error
 
-    def test_silence_is_told(self, shop: World) -> None:
+    def test_a_missing_answer_is_an_error(self, shop: World) -> None:
         """
-        It is no statement about the name.
+        A missing answer is an error, and says nothing about the name.
         """
         shop.servers[0].silent.add("shop.org")
 
-        assert SILENT == heard(shop, "shop.org", "A").error
+        assert SILENT == answer_to(shop, "shop.org", "A").error
 
     def test_signatures_need_not_be_checked(self, shop: World) -> None:
         """
-        The difference is what tells broken DNSSEC from a broken server.
+        A query without validation shows whether DNSSEC is the reason.
         """
         shop.servers[0].bogus.add("shop.org")
 
-        assert "SERVFAIL" == heard(shop, "shop.org", "A").error
-        assert "" == heard(shop, "shop.org", "A", unchecked=True).error
+        assert "SERVFAIL" == answer_to(shop, "shop.org", "A").error
+        assert "" == answer_to(shop, "shop.org", "A", unchecked=True).error
 
-    def test_the_reason_of_a_resolver_is_told(self, shop: World) -> None:
+    def test_the_explanation_of_a_resolver_is_shown(self, shop: World) -> None:
         """
-        RFC 8914 has words for what SERVFAIL alone does not say.
+        The error contains the resolver's explanation (RFC 8914).
         """
         shop.servers[0].bogus.add("shop.org")
         shop.servers[0].reason = (7, "signature expired")
 
-        assert "SERVFAIL (7 (Signature Expired): signature expired)" == heard(shop, "shop.org", "A").error
+        assert "SERVFAIL (7 (Signature Expired): signature expired)" == answer_to(shop, "shop.org", "A").error
 
 
 class TestClasses:
     def test_a_record_of_another_class_is_left_out(self) -> None:
         """
-        An address of CHAOS is a name and a number (RFC 1035, section 3.4.1 has those of the Internet).
+        A record of another class is ignored, because its format differs (RFC 1035, section 3.4.1).
         """
         question = make_query("shop.org", "A")
         reply = make_response(question)

@@ -1,5 +1,5 @@
 """
-What DNS said, as a value.
+Tests of DNS records as values.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from certworker.preflight.dns.records import DnsRecords, ServerView, in_ca_order
 class TestRecords:
     def test_the_domains_own_servers_count_before_any_other(self) -> None:
         """
-        A CA asks them too; a resolver may tell what was true an hour ago.
+        A CA queries the name servers of the domain; a resolver may have old records.
         """
         own = ServerView("ns1.shop.org", ("203.0.113.7",))
         public = ServerView("8.8.8.8", ("198.51.100.9",))
@@ -19,7 +19,7 @@ class TestRecords:
 
     def test_a_server_that_failed_leaves_it_to_the_next(self) -> None:
         """
-        One lame server of several is common, and no CA minds.
+        After a failed server the next one counts.
         """
         lame, public = ServerView("ns1.shop.org", error="REFUSED"), ServerView("8.8.8.8", ("203.0.113.7",))
 
@@ -30,7 +30,7 @@ class TestRecords:
 class TestOrder:
     def test_ipv6_comes_first(self) -> None:
         """
-        A stale AAAA record hides a good A record from the CA.
+        A CA tries IPv6 first, so an old AAAA record hides a correct A record.
         """
         assert ("2001:db8::1", "203.0.113.7", "203.0.113.8") == in_ca_order(
             ["203.0.113.7", "2001:db8::1", "203.0.113.8", "203.0.113.7"]

@@ -16,14 +16,14 @@ from certworker.preflight.dns.records import Caa
 from certworker.preflight.dns.resolver import NOT_AUTHORITATIVE, Resolver, resolve_system, system_name_servers
 from tests.servers.zones import World
 
-#: Public, as the addresses of documentation (RFC 5737) are not; nobody connects to them.
+#: A public address; those of documentation (RFC 5737) are not public. No test connects to it.
 OURS, OTHER = "9.9.9.9", "1.1.1.1"
 
 
 @pytest.fixture
 def resolver(dns_world: World) -> Resolver:
     """
-    It begins with the resolver of `dns_world`.
+    Return a resolver that uses the resolver of `dns_world`.
     """
     return Resolver([dns_world.resolver.address])
 
@@ -31,7 +31,7 @@ def resolver(dns_world: World) -> Resolver:
 class TestLookUp:
     def test_the_domains_own_servers_are_asked(self, dns_world: World, resolver: Resolver) -> None:
         """
-        A CA asks them, too; what a public resolver still remembers may be an hour old.
+        The current records of the domain count, not those that a public resolver has cached.
         """
         dns_world.zone("shop.org", {"www.shop.org": {"A": [OURS]}}, servers=2)
         dns_world.resolver.rows["www.shop.org"] = {"A": [OTHER]}
@@ -44,7 +44,7 @@ class TestLookUp:
 
     def test_the_deepest_zone_has_the_name(self, dns_world: World, resolver: Resolver) -> None:
         """
-        A subdomain may be served by somebody else; the parent's servers only say by whom.
+        A subdomain may have other name servers than its parent.
         """
         dns_world.zone("shop.org", {"shop.org": {"A": [OTHER]}})
         dns_world.zone("eu.shop.org", {"www.eu.shop.org": {"A": [OURS]}})
@@ -56,7 +56,7 @@ class TestLookUp:
 
     def test_an_alias_is_followed_into_another_domain(self, dns_world: World, resolver: Resolver) -> None:
         """
-        Custom domains are aliases of the main domain, which somebody else serves.
+        Custom domains are aliases of the main domain in another zone.
         """
         dns_world.zone("shop.org", {"www.shop.org": {"CNAME": ["edge.far.net"]}})
         dns_world.zone("far.net", {"edge.far.net": {"CNAME": ["eu.far.net"]}, "eu.far.net": {"A": [OURS]}})
@@ -70,7 +70,7 @@ class TestLookUp:
 
     def test_an_alias_of_itself_ends(self, dns_world: World, resolver: Resolver) -> None:
         """
-        A typing error in a zone must not hold a slot.
+        An alias of itself ends.
         """
         dns_world.zone("shop.org", {"a.shop.org": {"CNAME": ["b.far.net"]}})
         dns_world.zone("far.net", {"b.far.net": {"CNAME": ["a.shop.org"]}})
@@ -83,7 +83,7 @@ class TestLookUp:
 
     def test_no_such_name_and_no_such_domain_differ(self, dns_world: World, resolver: Resolver) -> None:
         """
-        The first wants a record, the second a registration.
+        A missing name and an unregistered domain have different remedies.
         """
         dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
 
@@ -95,7 +95,7 @@ class TestLookUp:
         self, dns_world: World, resolver: Resolver
     ) -> None:
         """
-        After a move the old provider is often still listed.
+        After a move the old name server is often still listed.
         """
         lame = dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}}, servers=2)
         lame.authoritative = False
@@ -110,7 +110,7 @@ class TestLookUp:
         self, dns_world: World, resolver: Resolver
     ) -> None:
         """
-        Many networks let nobody ask other name servers than their own.
+        Networks that block other name servers leave only the resolver.
         """
         dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}}).silent.add("shop.org")
 
@@ -121,7 +121,7 @@ class TestLookUp:
 
     def test_broken_signatures_are_recognised(self, dns_world: World, resolver: Resolver) -> None:
         """
-        The domain's own servers know nothing of it, and the CA refuses all the same.
+        Wrong signatures are found, although the name servers of the domain answer.
         """
         dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
         dns_world.resolver.bogus.add("shop.org")
@@ -130,7 +130,7 @@ class TestLookUp:
 
     def test_one_good_resolver_shows_that_the_signatures_are_good(self, dns_world: World) -> None:
         """
-        The other one has a trouble of its own.
+        One resolver that accepts the signatures is enough.
         """
         dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
         with World() as other:
@@ -141,7 +141,7 @@ class TestLookUp:
 
     def test_a_resolver_of_this_network_does_not_unregister_a_domain(self, dns_world: World) -> None:
         """
-        An office may serve its own domain without the names that the world has.
+        A local resolver without the public names does not make a domain unregistered.
         """
         dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
         with World() as office:
@@ -154,7 +154,7 @@ class TestLookUp:
 
     def test_a_server_that_fails_is_not_called_bogus(self, dns_world: World, resolver: Resolver) -> None:
         """
-        Else somebody would take down good signatures for nothing.
+        A failing server is not reported as wrong signatures.
         """
         dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
         for server in (dns_world.resolver, *dns_world.servers):
@@ -167,7 +167,7 @@ class TestLookUp:
         self, dns_world: World, resolver: Resolver
     ) -> None:
         """
-        Some load balancers fail on AAAA; a CA goes on with the A record.
+        A CA uses the A record although the query for AAAA fails.
         """
         dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}}).codes["shop.org", "AAAA"] = "SERVFAIL"
 
@@ -177,7 +177,7 @@ class TestLookUp:
 class TestCaa:
     def test_the_whole_tree_is_asked(self, dns_world: World, resolver: Resolver) -> None:
         """
-        The closest set counts, up to the top-level domain.
+        CAA records are queried up to the top-level domain.
         """
         dns_world.zone("shop.org", {"shop.org": {"CAA": ['0 issue "ca.org"']}, "www.shop.org": {"A": [OURS]}})
 
@@ -188,7 +188,7 @@ class TestCaa:
 
     def test_those_of_an_alias_are_the_targets(self, dns_world: World, resolver: Resolver) -> None:
         """
-        RFC 8659, section 3: the company behind the alias may have forbidden us.
+        The CAA records of an alias are those of its target (RFC 8659, section 3).
         """
         dns_world.zone("shop.org", {"www.shop.org": {"CNAME": ["edge.far.net"]}})
         dns_world.zone("far.net", {"edge.far.net": {"A": [OURS], "CAA": ['0 issue ";"']}})
@@ -198,9 +198,9 @@ class TestCaa:
 
         assert ("edge.far.net", (Caa(0, "issue", ";"),)) == (found.owner, found.records)
 
-    def test_a_failure_is_kept(self, dns_world: World, resolver: Resolver) -> None:
+    def test_a_failed_lookup_is_an_error(self, dns_world: World, resolver: Resolver) -> None:
         """
-        A CA must refuse then; some providers answer NOTIMP to what they do not know.
+        A failed lookup of CAA records is an error, because a CA must refuse then.
         """
         zone = dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
         for server in (zone, dns_world.resolver):
@@ -212,7 +212,7 @@ class TestCaa:
 class TestWhomToAsk:
     def test_servers_at_private_addresses_are_not_asked(self, dns_world: World) -> None:
         """
-        Whoever writes a zone could else make us knock at machines behind our firewall.
+        Name servers at private addresses are not queried: zones are untrusted.
         """
         dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
         dns_world.resolver.rows["ns1.shop.org"] = {"A": ["10.0.0.1", "192.168.1.1", "169.254.169.254"]}
@@ -221,7 +221,7 @@ class TestWhomToAsk:
 
     def test_names_of_this_machine_are_not_asked_for(self) -> None:
         """
-        RFC 6761, section 6.3: they are the loopback interface, whatever a resolver says.
+        Names of the loopback interface are not queried (RFC 6761, section 6.3).
         """
         records = Resolver([("127.0.0.1", 1)]).look_up("shop.localhost")
 
@@ -230,7 +230,7 @@ class TestWhomToAsk:
     @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
     def test_addresses_are_not_asked_for(self, address: str) -> None:
         """
-        They are the answer already; nobody is asked, not even a server that would keep us waiting.
+        An address needs no query.
         """
         records = Resolver([("127.0.0.1", 9)]).look_up(address)
 
@@ -239,14 +239,14 @@ class TestWhomToAsk:
 
     def test_without_a_resolver_this_machines_own_is_asked(self) -> None:
         """
-        In a private network it is the one that knows.
+        Without a configured resolver the resolver of this machine is used.
         """
         assert ("127.0.0.1",) == Resolver([]).look_up("localhost").addresses
         assert () == Resolver([]).look_up("nowhere.invalid").addresses
 
     def test_where_the_servers_are_is_remembered(self, dns_world: World, resolver: Resolver) -> None:
         """
-        A hundred names of one domain ask for its servers once.
+        The addresses of the name servers of a domain are cached.
         """
         dns_world.zone("shop.org", {"a.shop.org": {"A": [OURS]}, "b.shop.org": {"A": [OURS]}})
         for name in ("a.shop.org", "b.shop.org"):
@@ -256,7 +256,7 @@ class TestWhomToAsk:
 
     def test_a_dead_name_server_costs_little(self, dns_world: World, resolver: Resolver) -> None:
         """
-        One of two is often dead for weeks, and nobody notices but us.
+        A name server without an answer delays the lookup only a little.
         """
         dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}}, servers=2)
         dns_world.servers[1].silent.add("shop.org")
@@ -267,7 +267,7 @@ class TestWhomToAsk:
 
     def test_another_dns_of_this_network_is_seen_beside_it(self, dns_world: World) -> None:
         """
-        An office that answers for its own domain must not decide what the CA sees.
+        Another DNS in this network is reported, and does not replace the public one.
         """
         dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}})
         office = World()
@@ -284,7 +284,7 @@ class TestWhomToAsk:
 class TestOwnServers:
     def test_the_first_of_resolv_conf(self, tmp_path: Path) -> None:
         """
-        The others stand in for it when it is silent.
+        The first entry of resolv.conf is returned.
         """
         file = tmp_path / "resolv.conf"
         file.write_text("# made by Docker\nsearch lan\nnameserver 127.0.0.11\nnameserver 10.0.0.1\n")
@@ -294,7 +294,7 @@ class TestOwnServers:
     @pytest.mark.parametrize("text", ["", "nameserver\n", "nameserver fe80::1%eth0\n"])
     def test_none_that_can_be_asked(self, tmp_path: Path, text: str) -> None:
         """
-        It is an extra; nothing depends on it.
+        Without a usable entry there is no system resolver.
         """
         file = tmp_path / "resolv.conf"
         file.write_text(text)
@@ -304,7 +304,7 @@ class TestOwnServers:
 
     def test_a_file_of_another_kind_names_none(self, tmp_path: Path) -> None:
         """
-        Neither one that is not text, nor one without an end.
+        A file that is not text, or is endless, has no entry.
         """
         (tmp_path / "resolv.conf").write_bytes(b"nameserver \xff\n")
 
@@ -315,7 +315,7 @@ class TestOwnServers:
 class TestAddressesOf:
     def test_localhost_is_this_machine(self) -> None:
         """
-        Few resolvers know the names under it.
+        Names under localhost are on the loopback interface, without a query.
         """
         assert is_loopback_name("shop.localhost")
         assert not is_loopback_name("localhost.example.org")
@@ -324,6 +324,6 @@ class TestAddressesOf:
     @pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 300, "\udcff"])
     def test_an_unknown_name_has_none(self, host: str) -> None:
         """
-        It is no reason to crash.
+        An unknown or invalid name has no addresses.
         """
         assert [] == resolve_system(host)

@@ -1,5 +1,5 @@
 """
-Datagrams get lost, come twice, come from strangers, or never come.
+Tests of UDP queries: datagrams may be lost, duplicated or forged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from certworker.preflight.dns.udp import Server, UdpQuery, exchange
 
 class Echo:
     """
-    Answers each datagram with what *respond* makes of it.
+    A server that answers each datagram with the result of *respond*.
     """
 
     def __init__(self, respond: Callable[[bytes], list[bytes]]) -> None:
@@ -32,7 +32,7 @@ class Echo:
     @property
     def server(self) -> Server:
         """
-        Where it listens.
+        Return its address.
         """
         host, port = self._socket.getsockname()
         return str(host), int(port)
@@ -45,9 +45,9 @@ class Echo:
                 self._socket.sendto(answer, client)
 
 
-def letter(server: Server, content: bytes, about: object = None) -> UdpQuery[bytes]:
+def query(server: Server, content: bytes, about: object = None) -> UdpQuery[bytes]:
     """
-    A question whose answer begins with it.
+    Return a query whose answer begins with its content.
     """
     return UdpQuery(
         server, about or content, content, lambda found: found if found.startswith(content) else None
@@ -57,7 +57,7 @@ def letter(server: Server, content: bytes, about: object = None) -> UdpQuery[byt
 @contextmanager
 def no_more_files() -> Iterator[None]:
     """
-    For the length of a `with` block, a process that may open no file and no socket.
+    Forbid this process to open files and sockets during a `with` block.
     """
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     os.close(lowest := os.dup(0))
@@ -71,31 +71,31 @@ def no_more_files() -> Iterator[None]:
 @pytest.fixture
 def mirror() -> Echo:
     """
-    Says everything again, with a mark.
+    Return a server that sends each datagram back with a mark.
     """
     return Echo(lambda content: [content + b"!"])
 
 
 class TestExchange:
-    def test_each_letter_gets_its_own_reply(self, mirror: Echo) -> None:
+    def test_each_query_gets_its_own_reply(self, mirror: Echo) -> None:
         """
-        The replies come in any order, on one socket for each server.
+        Replies may come in any order, on one socket for each server.
         """
-        asked = [letter(mirror.server, b"%03d" % number) for number in range(100)]
+        asked = [query(mirror.server, b"%03d" % number) for number in range(100)]
 
         assert [b"%03d!" % number for number in range(100)] == exchange(asked)
 
     def test_what_answers_something_else_is_not_taken(self) -> None:
         """
-        A late answer to another question must not pass for this one.
+        A late reply to another query is ignored.
         """
         liar = Echo(lambda content: [b"nonsense", b"", content + b"!"])
 
-        assert [b"one!"] == exchange([letter(liar.server, b"one")])
+        assert [b"one!"] == exchange([query(liar.server, b"one")])
 
     def test_a_lost_datagram_is_sent_again(self) -> None:
         """
-        One lost packet must not mean that a name server is dead.
+        A lost datagram is sent again.
         """
         seen: list[bytes] = []
 
@@ -103,12 +103,12 @@ class TestExchange:
             seen.append(content)
             return [content] if len(seen) > 1 else []
 
-        assert [b"one"] == exchange([letter(Echo(deaf_at_first).server, b"one")])
+        assert [b"one"] == exchange([query(Echo(deaf_at_first).server, b"one")])
         assert [b"one", b"one"] == seen
 
     def test_a_server_that_is_not_there_costs_no_time(self, mirror: Echo) -> None:
         """
-        The kernel knows at once that nobody listens.
+        A closed port is reported by the kernel at once.
         """
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
             closed.bind(("127.0.0.1", 0))
@@ -116,45 +116,45 @@ class TestExchange:
         began = time.monotonic()
 
         assert [None, None, b"one!"] == exchange(
-            [letter(nobody, b"one"), letter(nobody, b"two"), letter(mirror.server, b"one")]
+            [query(nobody, b"one"), query(nobody, b"two"), query(mirror.server, b"one")]
         )
         assert time.monotonic() - began < 1
 
     def test_a_silent_server_is_not_waited_for_once_others_have_answered(self, mirror: Echo) -> None:
         """
-        One dead name server of two is common, and must not make each check three seconds longer.
+        A silent server delays the result only a little if other servers have answered.
         """
         silent = Echo(lambda _content: [])
         began = time.monotonic()
 
-        found = exchange([letter(silent.server, b"one", "A"), letter(mirror.server, b"two", "A")])
+        found = exchange([query(silent.server, b"one", "A"), query(mirror.server, b"two", "A")])
 
         assert [None, b"two!"] == found
         assert time.monotonic() - began < 1
 
-    def test_where_nobody_answers_it_ends_all_the_same(self) -> None:
+    def test_without_any_reply_it_ends(self) -> None:
         """
-        It takes as long as it may, and no longer.
+        Without any reply it ends at the timeout.
         """
         silent = Echo(lambda _content: [])
         began = time.monotonic()
 
-        assert [None] == exchange([letter(silent.server, b"one")])
+        assert [None] == exchange([query(silent.server, b"one")])
         assert 2.5 < time.monotonic() - began < 4
 
-    def test_an_address_without_a_way_is_no_answer(self, mirror: Echo) -> None:
+    def test_an_unreachable_address_has_no_reply(self, mirror: Echo) -> None:
         """
-        Many machines have no IPv6, or none that leads anywhere.
+        A server that cannot be reached has no reply, as with IPv6 on many machines.
         """
-        asked = [letter(("100::1", 53), b"one"), letter(mirror.server, b"two")]
+        asked = [query(("100::1", 53), b"one"), query(mirror.server, b"two")]
 
         assert b"two!" == exchange(asked)[1]
 
     def test_a_server_for_which_there_is_no_socket_gives_no_answer(self, mirror: Echo) -> None:
         """
-        A kernel without IPv6 opens none for an IPv6 server; neither does a process with too many open files.
+        A server without a socket has no reply: no IPv6 in the kernel, or too many open files.
         """
         with no_more_files():
-            assert [None, None] == exchange([letter(mirror.server, b"a"), letter(mirror.server, b"b")])
+            assert [None, None] == exchange([query(mirror.server, b"a"), query(mirror.server, b"b")])
 
-        assert [b"c!"] == exchange([letter(mirror.server, b"c")])
+        assert [b"c!"] == exchange([query(mirror.server, b"c")])

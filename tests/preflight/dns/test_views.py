@@ -1,5 +1,5 @@
 """
-Answers of one server after the other, put together.
+Tests of the views of name servers.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DENIED = (Caa(0, "issue", ";"),)
 class TestTree:
     def test_it_ends_at_the_top(self) -> None:
         """
-        The root has no CAA records.
+        The tree ends at the top-level domain.
         """
         assert ("www.shop.org", "shop.org", "org") == domain_and_parents(NAME)
 
@@ -27,9 +27,9 @@ class TestPlace:
     @pytest.mark.parametrize(
         ("server", "shown"), [(("8.8.8.8", 53), "8.8.8.8"), (("127.0.0.1", 5353), "127.0.0.1:5353")]
     )
-    def test_only_an_odd_port_is_told(self, server: tuple[str, int], shown: str) -> None:
+    def test_only_an_unusual_port_is_shown(self, server: tuple[str, int], shown: str) -> None:
         """
-        `dig @8.8.8.8` is what people type.
+        The port is shown only if it is unusual.
         """
         assert shown == server_address(server)
 
@@ -37,7 +37,7 @@ class TestPlace:
 class TestView:
     def test_one_family_is_enough(self) -> None:
         """
-        A CA goes on with the addresses that it has.
+        One address family is enough for a CA.
         """
         heard = {
             DnsQuestion(OWN, NAME, "A"): DnsAnswer(ttl=60, values={(NAME, "A"): ("9.9.9.9",)}),
@@ -48,7 +48,7 @@ class TestView:
 
     def test_without_any_address_the_trouble_counts(self) -> None:
         """
-        What one family hides might be the address.
+        Without an address, the error of either family counts.
         """
         heard = {
             DnsQuestion(OWN, NAME, "A"): DnsAnswer(),
@@ -61,7 +61,7 @@ class TestView:
 class TestCaaSet:
     def test_the_domains_own_servers_come_first(self) -> None:
         """
-        A record that was removed a minute ago is still in every cache.
+        The records of the domain's own servers count, not those in caches.
         """
         heard = {
             DnsQuestion(OWN, NAME, "CAA"): DnsAnswer(),
@@ -70,9 +70,9 @@ class TestCaaSet:
 
         assert CaaSet(NAME, NAME) == caa_set_of(NAME, [OWN], [PUBLIC], heard)
 
-    def test_a_resolver_stands_in_for_one_that_fails(self) -> None:
+    def test_a_resolver_replaces_a_failed_name_server(self) -> None:
         """
-        One lame server of several does not make a CA refuse.
+        A resolver counts if the domain's own server fails.
         """
         heard = {
             DnsQuestion(OWN, NAME, "CAA"): DnsAnswer("REFUSED"),
@@ -81,9 +81,9 @@ class TestCaaSet:
 
         assert CaaSet(NAME, NAME, DENIED) == caa_set_of(NAME, [OWN], [PUBLIC], heard)
 
-    def test_where_all_fail_the_first_reason_is_told(self) -> None:
+    def test_if_all_fail_the_first_error_is_reported(self) -> None:
         """
-        It is that of the servers which somebody can repair.
+        If all servers fail, the error of the domain's own server is reported.
         """
         heard = {
             DnsQuestion(OWN, NAME, "CAA"): DnsAnswer("NOTIMP"),

@@ -1,5 +1,5 @@
 """
-The check of port 80: a nonce of our own, asked for as a CA would.
+Tests of the check of port 80.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from certworker.challenges.challenge import Http01Challenge as Nonce
+from certworker.challenges.challenge import Http01Challenge
 from certworker.errors import Retry
 from certworker.preflight.dns.records import DnsRecords, ServerView
 from certworker.preflight.dns.resolver import Resolver
@@ -27,16 +27,16 @@ NAME = "shop.example.org"
 
 
 @contextmanager
-def standing(name: str) -> Iterator[Nonce]:
+def published(name: str) -> Iterator[Http01Challenge]:
     """
-    A nonce to which :func:`key_authorizations` knows the answer.
+    Publish a test response that :func:`key_authorizations` knows.
     """
-    yield Nonce(name, "nonce", "nonce.thumbprint")
+    yield Http01Challenge(name, "nonce", "nonce.thumbprint")
 
 
 class World:
     """
-    A name with some addresses, and what answers at each of them.
+    A name with some addresses, and the servers at these addresses.
     """
 
     def __init__(self, place: Path) -> None:
@@ -49,140 +49,140 @@ class World:
 
     def serve(self, address: str, respond: Respond, pair: tuple[Path, Path] | None = None) -> None:
         """
-        Let *address* of the name answer so.
+        Make a server at *address* of the name answer so.
         """
         self.addresses.append(address)
         self.stack.enter_context(WebServer(respond, host=address, port=self.port, pair=pair))
 
-    def stand(self, title: str, respond: Respond) -> None:
+    def serve_internally(self, title: str, respond: Respond) -> None:
         """
-        Let one of our own stations answer so.
+        Make an internal hop answer so.
         """
         server = self.stack.enter_context(WebServer(respond))
         self.doors.append(InternalHop(title, "127.0.0.1", server.port))
 
-    def verdict(self) -> CheckResult:
+    def result(self) -> CheckResult:
         """
-        What the check says.
+        Return the result of the check.
         """
         records = DnsRecords(NAME, system=ServerView("a resolver", tuple(self.addresses)))
-        return Port80Check(self.settings, standing, self.doors, self.ours)(CheckContext(NAME, records))
+        return Port80Check(self.settings, published, self.doors, self.ours)(CheckContext(NAME, records))
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """
-    A name without an address.
+    Return a name without an address.
     """
     world = World(tmp_path)
     with world.stack:
         yield world
 
 
-def said(verdict: CheckResult) -> tuple[Outcome, str]:
+def outcome_of(result: CheckResult) -> tuple[Outcome, str]:
     """
-    The answer, and the code of the failure.
+    Return the outcome and the code of the failure.
     """
-    assert verdict.failure
-    return verdict.outcome, verdict.failure.code
+    assert result.failure
+    return result.outcome, result.failure.code
 
 
 class TestPort:
     def test_a_failure_names_the_port_that_was_checked(self, world: World) -> None:
         """
-        The sentences speak of port 80; a test CA may ask at another one.
+        The message names the checked port, because a test CA may use another one.
         """
         world.serve("127.0.0.2", always(404, "Not Found"))
-        failure = world.verdict().failure
+        failure = world.result().failure
 
         assert failure
         assert failure.message.endswith(f" The port that was checked is {world.port}.")
 
 
 class TestOurAddress:
-    def test_an_address_that_is_not_ours_is_what_to_change(self, world: World) -> None:
+    def test_an_address_of_another_server_is_the_failure(self, world: World) -> None:
         """
-        Whoever answers there, and with what, is not for us to mend.
+        An address of another server is the failure, whatever that server returns.
         """
         world.serve("127.0.0.2", always(404, "Not Found"))
         world.ours = ["127.0.0.3"]
 
-        assert (Outcome.FAIL, "dns.wrong_ip") == said(world.verdict())
+        assert (Outcome.FAIL, "dns.wrong_ip") == outcome_of(world.result())
 
     def test_it_does_not_matter_where_the_answer_comes_through(self, world: World) -> None:
         """
-        A proxy in front has an address of its own.
+        A response through a proxy passes, although the address differs.
         """
         world.serve("127.0.0.2", key_authorizations())
         world.ours = ["127.0.0.3"]
 
-        assert world.verdict().is_proof
+        assert world.result().is_proof
 
 
 class TestYes:
     def test_the_right_answer_from_each_address(self, world: World) -> None:
         """
-        Then the CA will have it, too, wherever it asks.
+        The correct response from each address is a proof.
         """
         for address in ("::1", "127.0.0.2", "127.0.0.3"):
             world.serve(address, key_authorizations())
-        verdict = world.verdict()
+        result = world.result()
 
-        assert (Outcome.PASS, ()) == (verdict.outcome, verdict.warnings)
-        assert verdict.evidence.startswith(f"port {world.port} answers in ")
+        assert (Outcome.PASS, ()) == (result.outcome, result.warnings)
+        assert result.evidence.startswith(f"port {world.port} answers in ")
 
-    def test_a_proxy_that_passes_it_on_is_no_complaint(self, world: World) -> None:
+    def test_a_proxy_that_forwards_causes_no_warning(self, world: World) -> None:
         """
-        False alarms are defects.
+        A proxy that forwards the request causes no warning.
         """
         world.serve("127.0.0.2", always(200, "nonce.thumbprint", Via="1.1 squid"))
-        verdict = world.verdict()
+        result = world.result()
 
-        assert (Outcome.PASS, ()) == (verdict.outcome, verdict.warnings)
-        assert verdict.evidence.endswith(" through a proxy")
+        assert (Outcome.PASS, ()) == (result.outcome, result.warnings)
+        assert result.evidence.endswith(" through a proxy")
 
     def test_a_redirect_to_https_is_none_either(self, world: World, pair: tuple[Path, Path]) -> None:
         """
-        Most sites have one.
+        A redirect to HTTPS causes no warning.
         """
         world.serve("127.0.0.2", redirects(f"https://127.0.0.3:{world.port}{{path}}"))
         world.serve("127.0.0.3", key_authorizations(), pair)
         world.addresses.pop()
 
-        assert Outcome.PASS is world.verdict().outcome
+        assert Outcome.PASS is world.result().outcome
 
     def test_cloudflare_is_worth_a_remark(self, world: World) -> None:
         """
-        The next renewal may meet another setting of it.
+        Cloudflare is a warning, because its settings may change before the renewal.
         """
         world.serve("127.0.0.2", always(200, "nonce.thumbprint", CF_RAY="8f3", Server="cloudflare"))
-        verdict = world.verdict()
+        result = world.result()
 
-        assert Outcome.PASS is verdict.outcome
-        assert ["http.cloudflare"] == [remark.code for remark in verdict.warnings]
+        assert Outcome.PASS is result.outcome
+        assert ["http.cloudflare"] == [remark.code for remark in result.warnings]
 
     def test_without_an_address_nothing_is_asked(self, world: World) -> None:
         """
-        DNS is another check's business.
+        Without an address the check is skipped; the check of DNS reports that.
         """
-        assert Outcome.PASS is world.verdict().outcome
+        assert Outcome.PASS is world.result().outcome
 
-    def test_what_cannot_be_tested_is_no_reason_to_wait(self, world: World) -> None:
+    def test_an_unreachable_address_does_not_fail_the_check(self, world: World) -> None:
         """
-        This machine may have no way to an address of the name.
+        An address that this machine cannot reach does not fail the check.
         """
         world.addresses.append("fe80::1")
-        verdict = world.verdict()
+        result = world.result()
 
-        assert verdict.is_skipped
+        assert result.is_skipped
         assert (Outcome.PASS, f"port {world.port} cannot be tested from here") == (
-            verdict.outcome,
-            verdict.evidence,
+            result.outcome,
+            result.evidence,
         )
 
     def test_at_most_eight_addresses_are_asked(self, world: World) -> None:
         """
-        A name with a thousand of them would have us knock at a thousand doors.
+        At most eight addresses of a name are requested.
         """
         servers = [
             world.stack.enter_context(
@@ -191,7 +191,7 @@ class TestYes:
             for last in range(1, 10)
         ]
         world.addresses = [f"127.0.1.{last}" for last in range(1, 10)]
-        world.verdict()
+        world.result()
 
         assert 4 == sum(len(server.requests) for server in servers)
 
@@ -221,34 +221,34 @@ class TestNo:
         self, world: World, respond: Respond, code: str, words: str
     ) -> None:
         """
-        An answer is an answer: nobody has to ask the CA.
+        A wrong response is certain, because the CA gets it as well.
         """
         world.serve("127.0.0.2", respond)
-        verdict = world.verdict()
+        result = world.result()
 
-        assert (Outcome.FAIL, code) == said(verdict)
-        assert verdict.failure
-        assert words in str(verdict.failure)
-        assert NAME in verdict.failure.message
-        assert Retry.PREFLIGHT is verdict.failure.retry
+        assert (Outcome.FAIL, code) == outcome_of(result)
+        assert result.failure
+        assert words in str(result.failure)
+        assert NAME in result.failure.message
+        assert Retry.PREFLIGHT is result.failure.retry
 
     def test_http_on_the_port_of_https(self, world: World) -> None:
         """
-        Crossed ports show after a redirect only.
+        HTTP on the port of HTTPS is found after a redirect.
         """
         world.serve("127.0.0.2", redirects(f"https://127.0.0.3:{world.port}/"))
         world.serve("127.0.0.3", always(400))
         world.addresses.pop()
 
-        assert (Outcome.FAIL, "http.http_on_443") == said(world.verdict())
+        assert (Outcome.FAIL, "http.http_on_443") == outcome_of(world.result())
 
     def test_a_closed_port_of_a_private_address(self, world: World) -> None:
         """
-        No router stands between us and it.
+        A closed port of a private address is certain.
         """
         world.addresses.append("127.0.0.2")
 
-        assert (Outcome.FAIL, "http.refused") == said(world.verdict())
+        assert (Outcome.FAIL, "http.refused") == outcome_of(world.result())
 
 
 class TestLikelyNo:
@@ -257,156 +257,158 @@ class TestLikelyNo:
     )
     def test_what_may_meet_us_only(self, world: World, respond: Respond, code: str) -> None:
         """
-        Seen from inside, a router shows its own page; a filter may not like us in particular.
+        A result that may only affect this machine is a warning.
         """
         world.serve("127.0.0.2", respond)
 
-        assert (Outcome.WARN, code) == said(world.verdict())
+        assert (Outcome.WARN, code) == outcome_of(world.result())
 
 
 class TestSeveralAddresses:
     def test_one_that_leads_elsewhere_is_named(self, world: World) -> None:
         """
-        The CA takes any of them.
+        The address that leads to another server is named, because the CA may use any.
         """
         world.serve("127.0.0.2", key_authorizations())
         world.serve("127.0.0.3", always(404))
-        verdict = world.verdict()
+        result = world.result()
 
-        assert (Outcome.FAIL, "dns.mixed_ips") == said(verdict)
-        assert verdict.failure
-        assert "127.0.0.3" in verdict.failure.remedy
+        assert (Outcome.FAIL, "dns.mixed_ips") == outcome_of(result)
+        assert result.failure
+        assert "127.0.0.3" in result.failure.remedy
 
     def test_an_ipv6_address_that_leads_elsewhere_is_an_old_one(self, world: World) -> None:
         """
-        The CA begins with it, and a browser's fallback hides it from its owner.
+        A CA tries IPv6 first, so an old AAAA record fails the check.
         """
         world.serve("127.0.0.2", key_authorizations())
         world.serve("::1", always(404))
-        verdict = world.verdict()
+        result = world.result()
 
-        assert (Outcome.FAIL, "dns.aaaa_wrong") == said(verdict)
-        assert verdict.failure
-        assert "(::1)" in verdict.failure.message
-        assert f"Delete the AAAA record of {NAME}" in verdict.failure.remedy
+        assert (Outcome.FAIL, "dns.aaaa_wrong") == outcome_of(result)
+        assert result.failure
+        assert "(::1)" in result.failure.message
+        assert f"Delete the AAAA record of {NAME}" in result.failure.remedy
 
     def test_one_that_leads_elsewhere_after_a_redirect_is_found_as_well(self, world: World) -> None:
         """
-        After a redirect a CA does not fall back to IPv4.
+        The failing address is found after a redirect as well.
         """
         world.serve("127.0.0.2", redirects("http://[::1]/"))
-        verdict = world.verdict()
+        result = world.result()
 
-        assert (Outcome.WARN, "dns.aaaa_wrong") == said(verdict)
+        assert (Outcome.WARN, "dns.aaaa_wrong") == outcome_of(result)
 
 
 class TestStations:
     def test_traefik_has_it_so_another_server_answers(self, world: World) -> None:
         """
-        The record points elsewhere.
+        If Traefik has the response, the record points to another server.
         """
         world.serve("127.0.0.2", always(404))
-        world.stand("the worker", key_authorizations())
-        world.stand("Traefik", key_authorizations())
-        verdict = world.verdict()
+        world.serve_internally("the worker", key_authorizations())
+        world.serve_internally("Traefik", key_authorizations())
+        result = world.result()
 
-        assert (Outcome.FAIL, "http.404") == said(verdict)
-        assert verdict.failure
-        assert "Another server answers" in verdict.failure.message
-        assert "A record" in verdict.failure.remedy
+        assert (Outcome.FAIL, "http.404") == outcome_of(result)
+        assert result.failure
+        assert "Another server answers" in result.failure.message
+        assert "A record" in result.failure.remedy
 
     def test_the_worker_has_it_and_traefik_does_not(self, world: World) -> None:
         """
-        A route is missing.
+        If the worker has the response and Traefik does not, the route is missing.
         """
         world.serve("127.0.0.2", always(404, Server="nginx"))
-        world.stand("the worker", key_authorizations())
-        world.stand("Traefik", always(404, Server="nginx"))
-        verdict = world.verdict()
+        world.serve_internally("the worker", key_authorizations())
+        world.serve_internally("Traefik", always(404, Server="nginx"))
+        result = world.result()
 
-        assert verdict.failure
-        assert "Traefik does not route" in verdict.failure.message
+        assert result.failure
+        assert "Traefik does not route" in result.failure.message
 
     def test_appwrite_does_not_see_the_file(self, world: World) -> None:
         """
-        The volume is not shared.
+        If Appwrite does not have the file, the volume is not shared.
         """
         world.serve("127.0.0.2", always(404))
         for title in ("Appwrite", "Traefik"):
-            world.stand(title, always(404))
-        verdict = world.verdict()
+            world.serve_internally(title, always(404))
+        result = world.result()
 
-        assert verdict.failure
-        assert "appwrite-certificates:/storage/certificates" in verdict.failure.remedy
+        assert result.failure
+        assert "appwrite-certificates:/storage/certificates" in result.failure.remedy
 
     def test_other_failures_say_who_has_it(self, world: World) -> None:
         """
-        Whoever reads it knows on which side to look.
+        Other failures name the last hop that has the response.
         """
         world.serve("127.0.0.2", always(502))
-        world.stand("the worker", key_authorizations())
-        verdict = world.verdict()
+        world.serve_internally("the worker", key_authorizations())
+        result = world.result()
 
-        assert verdict.failure
-        assert "HTTP 502; the worker has the answer" in verdict.failure.message
+        assert result.failure
+        assert "HTTP 502; the worker has the answer" in result.failure.message
 
     def test_a_port_that_is_closed_to_us_while_traefik_answers_is_a_router(self, world: World) -> None:
         """
-        Many do not lead their own public address back inside; the CA comes from outside.
+        A port that is closed only from inside is a router without NAT loopback.
         """
         world.addresses.append("127.0.0.2")
-        world.stand("Traefik", key_authorizations())
-        verdict = world.verdict()
+        world.serve_internally("Traefik", key_authorizations())
+        result = world.result()
 
-        assert Outcome.PASS is verdict.outcome
-        assert ["http.hairpin"] == [remark.code for remark in verdict.warnings]
+        assert Outcome.PASS is result.outcome
+        assert ["http.hairpin"] == [remark.code for remark in result.warnings]
 
     def test_they_are_asked_while_the_public_address_is_still_silent(self, world: World) -> None:
         """
-        A check has little more time than the CA has for its own question.
+        The internal hops are requested while the public address is still silent.
         """
         world.serve("127.0.0.2", silent)
-        world.stand("Traefik", silent)
+        world.serve_internally("Traefik", silent)
         began = time.monotonic()
 
-        assert (Outcome.WARN, "http.slow") == said(world.verdict())
+        assert (Outcome.WARN, "http.slow") == outcome_of(world.result())
         assert time.monotonic() - began < 11
 
     def test_a_station_that_does_not_exist_is_not_asked(self, world: World) -> None:
         """
-        Not everybody has an Appwrite.
+        An internal hop whose name does not resolve is skipped.
         """
         world.serve("127.0.0.2", always(404))
         world.doors.append(InternalHop("Appwrite", "nowhere.invalid", 80))
 
-        assert (Outcome.FAIL, "http.404") == said(world.verdict())
+        assert (Outcome.FAIL, "http.404") == outcome_of(world.result())
 
     def test_they_are_those_of_the_compose_file(self, world: World) -> None:
         """
-        From the inside out.
+        The internal hops are the services of the compose file.
         """
         assert ["the worker", "Appwrite", "Traefik"] == [door.title for door in internal_hops(world.settings)]
 
 
 class TestAnswers:
-    def test_the_right_answer_means_yes_and_anything_else_no(self, world: World) -> None:
+    def test_only_the_correct_response_is_served(self, world: World) -> None:
         """
-        Traefik may be starting: no answer is no exception.
+        Only the correct response counts; a server that is not ready yet raises nothing.
         """
-        question = Nonce("shop.localhost", "nonce", "nonce.thumbprint")
+        challenge = Http01Challenge("shop.localhost", "nonce", "nonce.thumbprint")
 
-        assert not is_served(question, world.settings, DnsRecords)
+        assert not is_served(challenge, world.settings, DnsRecords)
         world.serve("127.0.0.1", key_authorizations())
-        assert is_served(question, world.settings, DnsRecords)
-        assert not is_served(Nonce("shop.localhost", "nonce", "nonce.other"), world.settings, DnsRecords)
+        assert is_served(challenge, world.settings, DnsRecords)
+        assert not is_served(
+            Http01Challenge("shop.localhost", "nonce", "nonce.other"), world.settings, DnsRecords
+        )
 
-    def test_a_name_that_only_our_own_resolver_knows_is_found(self, world: World, dns_world: Zones) -> None:
+    def test_a_name_of_the_configured_resolver_is_found(self, world: World, dns_world: Zones) -> None:
         """
-        The resolver of this machine may know nothing of it, as in a private network.
+        The addresses come from the resolver of the checks, as in a private network.
         """
         dns_world.zone("shop.org", {"shop.org": {"A": ["127.0.0.5"]}})
         world.serve("127.0.0.5", key_authorizations())
         resolver = Resolver([dns_world.resolver.address], private=True)
-        question = Nonce("shop.org", "nonce", "nonce.thumbprint")
+        challenge = Http01Challenge("shop.org", "nonce", "nonce.thumbprint")
 
-        assert is_served(question, world.settings, resolver.look_up)
+        assert is_served(challenge, world.settings, resolver.look_up)

@@ -1,5 +1,5 @@
 """
-From journeys to failures.
+Tests of the failures behind wrong responses.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ NAME = "shop.example.org"
 PUBLIC, OTHER, PRIVATE, IPV6 = "93.184.216.34", "93.184.216.35", "10.0.0.7", "2606:2800:220:1::1"
 
 
-def journey(*addresses: str, trouble: FetchError | None = None, reply: Reply | None = None) -> Fetch:
+def fetched(*addresses: str, trouble: FetchError | None = None, reply: Reply | None = None) -> Fetch:
     """
-    One with a stop at each address; every stop but the first is on HTTPS.
+    Return a fetch with one hop at each address; every hop but the first uses HTTPS.
     """
     stops = tuple(
         Hop(f"http{'s' if number else ''}://{NAME}/{number}", ip_address(address))
@@ -34,16 +34,16 @@ def journey(*addresses: str, trouble: FetchError | None = None, reply: Reply | N
     return Fetch(stops, 0.1, reply, trouble)
 
 
-def station(title: str, *, brings: bool, trouble: FetchError | None = None) -> HopResult:
+def hop_result(title: str, *, brings: bool, trouble: FetchError | None = None) -> HopResult:
     """
-    A station on our side.
+    Return the result of an internal hop.
     """
-    return HopResult(title, journey(PRIVATE, trouble=trouble), brings)
+    return HopResult(title, fetched(PRIVATE, trouble=trouble), brings)
 
 
 def not_found(body: str = "") -> Reply:
     """
-    A server that has no such page.
+    Return a 404 response.
     """
     return Reply(404, {}, body.encode())
 
@@ -52,55 +52,55 @@ class TestIsCertain:
     @pytest.mark.parametrize(
         "met",
         [
-            journey(PUBLIC, reply=not_found()),
-            journey(PUBLIC, trouble=FetchError.BAD_REDIRECT),
-            journey(PUBLIC, trouble=FetchError.NOT_HTTP),
-            journey(PUBLIC, PUBLIC, trouble=FetchError.REFUSED),
-            journey(PUBLIC, PUBLIC, trouble=FetchError.TIMEOUT),
-            journey(PRIVATE, trouble=FetchError.REFUSED),
+            fetched(PUBLIC, reply=not_found()),
+            fetched(PUBLIC, trouble=FetchError.BAD_REDIRECT),
+            fetched(PUBLIC, trouble=FetchError.NOT_HTTP),
+            fetched(PUBLIC, PUBLIC, trouble=FetchError.REFUSED),
+            fetched(PUBLIC, PUBLIC, trouble=FetchError.TIMEOUT),
+            fetched(PRIVATE, trouble=FetchError.REFUSED),
         ],
     )
     def test_what_the_ca_would_meet_as_well(self, met: Fetch) -> None:
         """
-        Where the first connection was taken, nothing between us and that address keeps the next one away.
+        A failure after an established connection is certain.
         """
         assert is_certain(met, [])
 
     @pytest.mark.parametrize(
         "met",
         [
-            journey(PUBLIC, trouble=FetchError.TIMEOUT),
-            journey(PUBLIC, trouble=FetchError.REFUSED),
-            journey(PUBLIC, trouble=FetchError.RESET),
-            journey(PUBLIC, trouble=FetchError.SILENT),
-            journey(PUBLIC, OTHER, trouble=FetchError.REFUSED),
-            journey(PRIVATE, trouble=FetchError.TIMEOUT),
-            journey(PUBLIC, reply=Reply(200, {"server": "micro_httpd"}, b"")),
+            fetched(PUBLIC, trouble=FetchError.TIMEOUT),
+            fetched(PUBLIC, trouble=FetchError.REFUSED),
+            fetched(PUBLIC, trouble=FetchError.RESET),
+            fetched(PUBLIC, trouble=FetchError.SILENT),
+            fetched(PUBLIC, OTHER, trouble=FetchError.REFUSED),
+            fetched(PRIVATE, trouble=FetchError.TIMEOUT),
+            fetched(PUBLIC, reply=Reply(200, {"server": "micro_httpd"}, b"")),
         ],
     )
     def test_what_may_be_towards_us_only(self, met: Fetch) -> None:
         """
-        We stand inside, the CA does not.
+        A failure that a router or a filter may cause is not certain.
         """
         assert not is_certain(met, [])
 
     def test_a_traefik_that_is_down_is_down_for_everybody(self) -> None:
         """
-        It is the one that would answer.
+        A Traefik that refuses connections is certain.
         """
-        refused = station(TRAEFIK, brings=False, trouble=FetchError.REFUSED)
+        refused = hop_result(TRAEFIK, brings=False, trouble=FetchError.REFUSED)
 
-        assert is_certain(journey(PUBLIC, trouble=FetchError.TIMEOUT), [refused])
+        assert is_certain(fetched(PUBLIC, trouble=FetchError.TIMEOUT), [refused])
 
 
 class TestNotTaken:
     def test_only_the_first_connection_counts(self) -> None:
         """
-        After a redirect a CA does not fall back to IPv4.
+        A CA falls back to IPv4 only for the first connection.
         """
-        assert not_connected(journey(IPV6, trouble=FetchError.TIMEOUT))
-        assert not not_connected(journey(IPV6, IPV6, trouble=FetchError.TIMEOUT))
-        assert not not_connected(journey(IPV6, trouble=FetchError.SILENT))
+        assert not_connected(fetched(IPV6, trouble=FetchError.TIMEOUT))
+        assert not not_connected(fetched(IPV6, IPV6, trouble=FetchError.TIMEOUT))
+        assert not not_connected(fetched(IPV6, trouble=FetchError.SILENT))
 
 
 class TestDiagnosis:
@@ -120,27 +120,27 @@ class TestDiagnosis:
     )
     def test_each_trouble_has_its_code(self, trouble: FetchError, code: str) -> None:
         """
-        The one that the CA's own refusal would have.
+        Each error has the code of the CA's own refusal.
         """
-        assert code == diagnosis(NAME, journey(PUBLIC, trouble=trouble), []).code
+        assert code == diagnosis(NAME, fetched(PUBLIC, trouble=trouble), []).code
 
     @pytest.mark.parametrize(
         ("met", "code"),
         [
-            (journey(PUBLIC, PUBLIC, trouble=FetchError.REFUSED), "http.redirect_https_closed"),
-            (journey(PUBLIC, IPV6, trouble=FetchError.TIMEOUT), "dns.aaaa_wrong"),
-            (journey(PUBLIC, PUBLIC, reply=not_found()), "http.404"),
+            (fetched(PUBLIC, PUBLIC, trouble=FetchError.REFUSED), "http.redirect_https_closed"),
+            (fetched(PUBLIC, IPV6, trouble=FetchError.TIMEOUT), "dns.aaaa_wrong"),
+            (fetched(PUBLIC, PUBLIC, reply=not_found()), "http.404"),
         ],
     )
     def test_after_a_redirect_it_is_another_one(self, met: Fetch, code: str) -> None:
         """
-        The remedy is at the second server.
+        After a redirect the remedy is at the second server.
         """
         assert code == diagnosis(NAME, met, []).code
 
     def test_a_plain_hop_that_is_closed_is_named(self) -> None:
         """
-        Redirects to another host are easily forgotten.
+        The failure names the host of the redirect.
         """
         stops = (
             Hop("http://shop.example.org/", ip_address(PUBLIC)),
@@ -152,34 +152,40 @@ class TestDiagnosis:
         assert "http://old.example.org/: no response" in failure.message
 
     @pytest.mark.parametrize(
-        ("stations", "words"),
+        ("hop_results", "words"),
         [
             ([], "does not have the response"),
-            ([station(TRAEFIK, brings=True)], "Another server answers"),
-            ([station("the worker", brings=True), station(TRAEFIK, brings=False)], "Traefik does not route"),
-            ([station(APPWRITE, brings=False), station(TRAEFIK, brings=False)], "Appwrite does not see"),
-            ([station(TRAEFIK, brings=False)], "does not have the response"),
+            ([hop_result(TRAEFIK, brings=True)], "Another server answers"),
+            (
+                [hop_result("the worker", brings=True), hop_result(TRAEFIK, brings=False)],
+                "Traefik does not route",
+            ),
+            (
+                [hop_result(APPWRITE, brings=False), hop_result(TRAEFIK, brings=False)],
+                "Appwrite does not see",
+            ),
+            ([hop_result(TRAEFIK, brings=False)], "does not have the response"),
         ],
     )
-    def test_the_station_that_breaks_it_is_named(self, stations: list[HopResult], words: str) -> None:
+    def test_the_station_that_breaks_it_is_named(self, hop_results: list[HopResult], words: str) -> None:
         """
-        There are three ways to a 404, and three remedies.
+        A 404 has three causes, each with its own remedy.
         """
-        assert words in diagnosis(NAME, journey(PUBLIC, reply=not_found()), stations).message
+        assert words in diagnosis(NAME, fetched(PUBLIC, reply=not_found()), hop_results).message
 
     def test_a_traefik_without_routes_is_known_by_its_words(self) -> None:
         """
-        An old one cannot read the labels of a new Docker.
+        A Traefik without routes has its own failure: an old one cannot read the labels of a new Docker.
         """
-        met = journey(PUBLIC, reply=not_found("404 page not found\n"))
+        met = fetched(PUBLIC, reply=not_found("404 page not found\n"))
 
-        assert "http.traefik_no_route" == diagnosis(NAME, met, [station(TRAEFIK, brings=False)]).code
-        assert "http.404" == diagnosis(NAME, met, [station(TRAEFIK, brings=True)]).code
+        assert "http.traefik_no_route" == diagnosis(NAME, met, [hop_result(TRAEFIK, brings=False)]).code
+        assert "http.404" == diagnosis(NAME, met, [hop_result(TRAEFIK, brings=True)]).code
 
-    def test_a_silence_that_only_we_meet_is_the_router(self) -> None:
+    def test_a_timeout_from_inside_only_is_the_router(self) -> None:
         """
-        It does not lead its own public address back inside.
+        A timeout from inside only is a router without NAT loopback.
         """
-        met = journey(PUBLIC, trouble=FetchError.TIMEOUT)
+        met = fetched(PUBLIC, trouble=FetchError.TIMEOUT)
 
-        assert "http.hairpin" == diagnosis(NAME, met, [station(TRAEFIK, brings=True)]).code
+        assert "http.hairpin" == diagnosis(NAME, met, [hop_result(TRAEFIK, brings=True)]).code

@@ -1,5 +1,5 @@
 """
-Who answered in our place.
+Tests of the detection of other servers.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from certworker.preflight.port80.http_get import Reply
 
 def reply(status: int, body: str = "", **headers: str) -> Reply:
     """
-    An answer.
+    Return a response.
     """
     return Reply(status, {key.replace("_", "-"): headers[key] for key in headers}, body.encode())
 
@@ -33,7 +33,7 @@ class TestIntermediary:
     )
     def test_it_is_known_by_its_headers(self, headers: dict[str, str], title: str | None) -> None:
         """
-        Where to change something depends on who stands there.
+        Headers identify the intermediary.
         """
         assert title == intermediary(reply(200, **headers))
 
@@ -66,7 +66,7 @@ class TestRecognised:
     )
     def test_each_has_its_failure(self, answer: Reply, code: str) -> None:
         """
-        The remedies have nothing in common.
+        Each kind of server has its own failure, because the remedies differ.
         """
         assert f"http.{code}" == identify_responder(answer).code
 
@@ -82,8 +82,8 @@ class TestDescribed:
             (reply(200, "token.other"), "a text that starts with token.other"),
         ],
     )
-    def test_it_is_told_in_a_few_words(self, answer: Reply, words: str) -> None:
+    def test_the_description_is_short(self, answer: Reply, words: str) -> None:
         """
-        A whole page in a log line helps nobody.
+        The description is short enough for a log line.
         """
         assert words == describe_response(answer)

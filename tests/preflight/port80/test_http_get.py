@@ -1,5 +1,5 @@
 """
-One request to one address.
+Tests of one HTTP request to one address.
 """
 
 from __future__ import annotations
@@ -31,14 +31,16 @@ HOME = IPv4Address("127.0.0.1")
 
 def get(url: str, port: int, address: IPv4Address | IPv6Address = HOME, seconds: float = 5) -> Reply:
     """
-    What stands at *url*.
+    Return the response for *url*.
     """
     return http_get(url, address, port, Deadline(seconds))
 
 
-def trouble(url: str, port: int, address: IPv4Address | IPv6Address = HOME, seconds: float = 5) -> FetchError:
+def error_of(
+    url: str, port: int, address: IPv4Address | IPv6Address = HOME, seconds: float = 5
+) -> FetchError:
     """
-    Why nothing stands there.
+    Return why there is no response.
     """
     with pytest.raises(FetchFailed) as caught:
         get(url, port, address, seconds)
@@ -48,7 +50,7 @@ def trouble(url: str, port: int, address: IPv4Address | IPv6Address = HOME, seco
 class TestAsk:
     def test_the_address_is_asked_for_the_name(self) -> None:
         """
-        Whatever the name resolves to.
+        The request goes to the given address, with the name as Host.
         """
         with WebServer(always(200, "body", Server="Some/1")) as server:
             reply = get("http://shop.example.org/path?a=b", server.port)
@@ -56,9 +58,9 @@ class TestAsk:
         assert Reply(200, {"server": "Some/1", "content-length": "4"}, b"body") == reply
         assert ["shop.example.org/path?a=b"] == server.requests
 
-    def test_https_is_spoken_with_whoever_has_any_certificate(self, pair: tuple[Path, Path]) -> None:
+    def test_any_certificate_is_accepted(self, pair: tuple[Path, Path]) -> None:
         """
-        It may be the old one that is to be replaced.
+        Any certificate is accepted, because it may be the one that is replaced.
         """
         with WebServer(key_authorizations(), pair=pair) as server:
             reply = get("https://shop.example.org/.well-known/acme-challenge/t", server.port)
@@ -67,14 +69,14 @@ class TestAsk:
 
     def test_an_ipv6_address_is_asked_as_well(self) -> None:
         """
-        A CA begins with it.
+        The request goes to an IPv6 address as well.
         """
         with WebServer(always(200), host="::1") as server:
             assert 200 == get("http://shop.example.org/", server.port, IPv6Address("::1")).status
 
     def test_a_url_cannot_smuggle_a_second_request(self) -> None:
         """
-        It may have come from a redirect, which anybody wrote.
+        A URL from a redirect is untrusted, and cannot contain a second request.
         """
         with WebServer(always(200)) as server:
             get("http://shop.example.org/a b\x00ü?c d", server.port)
@@ -83,7 +85,7 @@ class TestAsk:
 
     def test_a_body_in_pieces_is_put_together(self) -> None:
         """
-        A CA reads chunks, too.
+        A chunked body is decoded.
         """
         with WebServer(
             says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")
@@ -92,14 +94,14 @@ class TestAsk:
 
     def test_no_more_is_read_than_tells_who_answered(self) -> None:
         """
-        A server that never ends is no way to fill our memory.
+        The body is limited, so that an endless one takes no memory.
         """
         with WebServer(always(200, b"x" * 5_000_000)) as server:
             assert MAX_BYTES == len(get("http://shop.example.org/", server.port).body)
 
     def test_a_long_answer_that_stalls_is_judged_by_its_beginning(self) -> None:
         """
-        A CA would have stopped reading.
+        A long response that stalls is returned, because a CA stops reading it as well.
         """
 
         def stalling(_path: str, visitor: socket.socket) -> bytes:
@@ -112,15 +114,15 @@ class TestAsk:
 
 
 class TestTrouble:
-    def test_nobody_there_refuses(self) -> None:
+    def test_a_closed_port_is_refused(self) -> None:
         """
-        Traefik does not run.
+        A closed port is reported as refused.
         """
-        assert FetchError.REFUSED is trouble("http://shop.example.org/", free_port())
+        assert FetchError.REFUSED is error_of("http://shop.example.org/", free_port())
 
     def test_a_full_backlog_times_out(self) -> None:
         """
-        So does a firewall that drops what it does not like.
+        A connection without an answer times out, as behind a firewall.
         """
         with socket.socket() as deaf:
             deaf.bind(("127.0.0.1", 0))
@@ -131,7 +133,7 @@ class TestTrouble:
                 each.setblocking(False)
                 each.connect_ex(("127.0.0.1", port))
 
-            assert FetchError.TIMEOUT is trouble("http://shop.example.org/", port, seconds=0.3)
+            assert FetchError.TIMEOUT is error_of("http://shop.example.org/", port, seconds=0.3)
             for each in waiting:
                 each.close()
 
@@ -149,32 +151,32 @@ class TestTrouble:
     )
     def test_each_misbehaviour_has_its_name(self, respond: Respond, expected: FetchError) -> None:
         """
-        The remedy differs.
+        Each wrong behavior of a server has its own error.
         """
         with WebServer(respond) as server:
             began = time.monotonic()
 
-            assert expected is trouble("http://shop.example.org/", server.port, seconds=0.5)
+            assert expected is error_of("http://shop.example.org/", server.port, seconds=0.5)
         assert time.monotonic() - began < 1
 
     def test_plain_http_on_the_port_of_https_is_no_tls(self) -> None:
         """
-        Ports are crossed.
+        Plain HTTP on the port of HTTPS is reported as not TLS.
         """
         with WebServer(says(response(400))) as server:
-            assert FetchError.NOT_TLS is trouble("https://shop.example.org/", server.port)
+            assert FetchError.NOT_TLS is error_of("https://shop.example.org/", server.port)
 
-    def test_a_server_that_shakes_no_hands_is_silent(self) -> None:
+    def test_the_deadline_includes_the_handshake(self) -> None:
         """
-        The handshake has no time of its own.
+        The deadline includes the TLS handshake.
         """
         with socket.create_server(("127.0.0.1", 0)) as deaf:
             port = deaf.getsockname()[1]
 
-            assert FetchError.SILENT is trouble("https://shop.example.org/", port, seconds=0.3)
+            assert FetchError.SILENT is error_of("https://shop.example.org/", port, seconds=0.3)
 
     def test_an_address_without_a_way_to_it_is_not_judged(self) -> None:
         """
-        Most containers have no IPv6.
+        An address that this machine cannot reach is reported as unreachable.
         """
-        assert FetchError.UNREACHABLE is trouble("http://shop.example.org/", 80, IPv6Address("fe80::1"))
+        assert FetchError.UNREACHABLE is error_of("http://shop.example.org/", 80, IPv6Address("fe80::1"))

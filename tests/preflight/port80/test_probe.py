@@ -1,5 +1,5 @@
 """
-A question at port 80, by the rules of a CA.
+Tests of requests by the rules of a CA.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ EXPECTED = "token.thumbprint"
 
 def probe(port: int, www: str = "127.0.0.1", *, public_only: bool = False, seconds: float = 5) -> Probe:
     """
-    A probe for which every other name stands at *www*.
+    Return a probe that resolves every other name to *www*.
     """
 
     def resolve(_name: str) -> Sequence[Address]:
@@ -35,7 +35,7 @@ def probe(port: int, www: str = "127.0.0.1", *, public_only: bool = False, secon
 
 def fetched(respond: Respond, www: str = "127.0.0.1") -> Fetch:
     """
-    What came of a question to a server that answers so.
+    Return the result of a request to a server with this response.
     """
     with WebServer(respond) as server:
         return probe(server.port, www).fetch(NAME, PATH, HOME)
@@ -44,17 +44,17 @@ def fetched(respond: Respond, www: str = "127.0.0.1") -> Fetch:
 class TestFetch:
     def test_the_right_answer_is_brought(self) -> None:
         """
-        From the very address that was asked.
+        The correct response matches.
         """
-        journey = fetched(key_authorizations())
+        result = fetched(key_authorizations())
 
-        assert journey.matches(EXPECTED)
-        assert [(f"http://{NAME}{PATH}", HOME)] == [(stop.url, stop.address) for stop in journey.hops]
+        assert result.matches(EXPECTED)
+        assert [(f"http://{NAME}{PATH}", HOME)] == [(stop.url, stop.address) for stop in result.hops]
 
     @pytest.mark.parametrize("body", [EXPECTED, f"{EXPECTED}\n", f"{EXPECTED} \t\r\n"])
     def test_blanks_at_the_end_do_not_count(self, body: str) -> None:
         """
-        Many people write the file by hand.
+        Whitespace at the end is ignored, as many users write the file by hand.
         """
         assert fetched(always(200, body)).matches(EXPECTED)
 
@@ -73,7 +73,7 @@ class TestFetch:
     )
     def test_anything_else_is_no_answer(self, respond: Respond) -> None:
         """
-        Boulder compares what it has read, at most 127 bytes of it, and wants status 200.
+        Boulder compares at most 127 bytes, and requires status 200.
         """
         assert not fetched(respond).matches(EXPECTED)
 
@@ -82,20 +82,20 @@ class TestRedirects:
     @pytest.mark.parametrize("status", [301, 302, 307, 308])
     def test_the_four_that_a_ca_follows_are_followed(self, status: int) -> None:
         """
-        Each hop is asked at an address of its own.
+        Each redirect is followed to the address of its own host.
         """
         with (
             WebServer(redirects("http://www.example.org{path}", status)) as first,
             WebServer(key_authorizations(), host="127.0.0.2", port=first.port),
         ):
-            journey = probe(first.port, www="127.0.0.2").fetch(NAME, PATH, HOME)
+            result = probe(first.port, www="127.0.0.2").fetch(NAME, PATH, HOME)
 
-        assert journey.matches(EXPECTED)
-        assert [HOME, OTHER] == [stop.address for stop in journey.hops]
+        assert result.matches(EXPECTED)
+        assert [HOME, OTHER] == [stop.address for stop in result.hops]
 
     def test_https_is_followed_without_a_trusted_certificate(self, pair: tuple[Path, Path]) -> None:
         """
-        Forced HTTPS with the old certificate is what most sites have.
+        A redirect to HTTPS is followed without a trusted certificate.
         """
         port = free_port()
         with (
@@ -107,12 +107,12 @@ class TestRedirects:
     @pytest.mark.parametrize("status", [300, 303, 304, 305])
     def test_others_are_answers(self, status: int) -> None:
         """
-        Browsers follow 303, Boulder does not.
+        Boulder does not follow 303.
         """
-        journey = fetched(redirects("http://www.example.org/", status))
+        result = fetched(redirects("http://www.example.org/", status))
 
-        assert journey.reply
-        assert status == journey.reply.status
+        assert result.reply
+        assert status == result.reply.status
 
     @pytest.mark.parametrize(
         ("location", "words"),
@@ -128,25 +128,25 @@ class TestRedirects:
             (f"http://www.example.org/{'x' * 2000}", "www.example.org"),
         ],
     )
-    def test_where_no_ca_goes_we_do_not_go(self, location: str, words: str) -> None:
+    def test_redirects_that_no_ca_follows_are_errors(self, location: str, words: str) -> None:
         """
-        The redirect is named, so that somebody can find it.
+        A redirect that no CA follows is an error with its target.
         """
-        journey = fetched(redirects(location), www="127.0.0.2")
+        result = fetched(redirects(location), www="127.0.0.2")
 
-        assert FetchError.BAD_REDIRECT is journey.error
-        assert f"http://{NAME}{PATH} redirects (302) to " in journey.detail
-        assert words in journey.detail
+        assert FetchError.BAD_REDIRECT is result.error
+        assert f"http://{NAME}{PATH} redirects (302) to " in result.detail
+        assert words in result.detail
 
     def test_the_same_url_twice_is_a_circle(self) -> None:
         """
-        Cloudflare's Flexible mode with forced HTTPS is one.
+        A redirect to the same URL is a loop, as with Cloudflare's Flexible mode.
         """
         assert FetchError.LOOP is fetched(redirects(f"http://{NAME}{{path}}")).error
 
     def test_ten_redirects_are_followed_and_not_one_more(self) -> None:
         """
-        As Boulder counts them.
+        Ten redirects are followed, as by Boulder.
         """
 
         def counting(path: str, _visitor: object) -> bytes:
@@ -162,27 +162,27 @@ class TestRedirects:
 
     def test_all_hops_share_one_patience(self) -> None:
         """
-        A CA waits ten seconds, not ten for each.
+        All hops share one timeout, as at a CA.
         """
         with (
             WebServer(redirects("http://www.example.org{path}")) as first,
             WebServer(silent, host="127.0.0.2", port=first.port),
         ):
-            journey = probe(first.port, seconds=0.4, www="127.0.0.2").fetch(NAME, PATH, HOME)
+            result = probe(first.port, seconds=0.4, www="127.0.0.2").fetch(NAME, PATH, HOME)
 
-        assert FetchError.SILENT is journey.error
-        assert journey.seconds < 0.8
+        assert FetchError.SILENT is result.error
+        assert result.seconds < 0.8
 
 
 class TestPrivateAddresses:
     def test_none_is_connected_to_for_a_public_name(self) -> None:
         """
-        A domain that points at our neighbour is no way to knock there.
+        A public name at a private address causes no connection.
         """
         with WebServer(key_authorizations()) as server:
-            journey = probe(server.port, public_only=True).fetch(NAME, PATH, HOME)
+            result = probe(server.port, public_only=True).fetch(NAME, PATH, HOME)
 
-        assert FetchError.UNREACHABLE is journey.error
+        assert FetchError.UNREACHABLE is result.error
         assert [] == server.requests
 
     @pytest.mark.parametrize(
@@ -199,21 +199,21 @@ class TestPrivateAddresses:
     )
     def test_nor_after_a_redirect_whatever_it_is_written_like(self, location: str) -> None:
         """
-        That one is in the hands of whoever runs the first server.
+        A redirect to a private address causes no connection, in any spelling.
         """
         with (
             WebServer(redirects(location)) as first,
             WebServer(key_authorizations(), host="127.0.0.2", port=first.port) as neighbour,
         ):
             asking = probe(first.port, public_only=True, www="127.0.0.2")
-            journey = asking.fetch_inside("appwrite.example.org", PATH, HOME, first.port)
+            result = asking.fetch_inside("appwrite.example.org", PATH, HOME, first.port)
 
-        assert FetchError.BAD_REDIRECT is journey.error
+        assert FetchError.BAD_REDIRECT is result.error
         assert [] == neighbour.requests
 
     def test_a_name_is_resolved_once_a_hop(self) -> None:
         """
-        The second answer of a name server could be another one.
+        Each hop uses one answer of DNS, so a changed answer has no effect.
         """
         asked: list[str] = []
 
@@ -225,23 +225,23 @@ class TestPrivateAddresses:
             WebServer(redirects("http://www.example.org{path}")) as first,
             WebServer(key_authorizations(), host="127.0.0.2", port=first.port),
         ):
-            journey = Probe(first.port, False, resolve).fetch(NAME, PATH, HOME)
+            result = Probe(first.port, False, resolve).fetch(NAME, PATH, HOME)
 
-        assert journey.matches(EXPECTED)
+        assert result.matches(EXPECTED)
         assert ["www.example.org"] == asked
 
 
 class TestFetchInside:
-    def test_our_own_machine_takes_the_place_of_the_name(self) -> None:
+    def test_a_redirect_of_an_internal_hop_stays_there(self) -> None:
         """
-        Also where Traefik redirects the name to another port of itself.
+        A request to an internal hop stays there after a redirect of Traefik to another port.
         """
         port = free_port()
         with (
             WebServer(redirects(f"http://{NAME}:{port}{{path}}/again"), host="127.0.0.2") as traefik,
             WebServer(key_authorizations(), host="127.0.0.2", port=port),
         ):
-            journey = probe(port).fetch_inside(NAME, PATH, OTHER, traefik.port)
+            result = probe(port).fetch_inside(NAME, PATH, OTHER, traefik.port)
 
-        assert journey.matches("token/again.thumbprint")
-        assert [OTHER, OTHER] == [stop.address for stop in journey.hops]
+        assert result.matches("token/again.thumbprint")
+        assert [OTHER, OTHER] == [stop.address for stop in result.hops]
