@@ -61,7 +61,7 @@ class TestPage:
         Each of these commands prints one object.
         """
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
         account = fields("`certworker account`")
 
         assert printed(worker, "account", "show", "--json") == account

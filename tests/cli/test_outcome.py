@@ -72,7 +72,7 @@ class TestShowRequested:
         A worker that runs and takes nothing looks the same as none to a person who waits.
         """
         worker.start()
-        worker.wait_for_line("main.localhost: DONE")
+        worker.wait_for_line("main.localhost: certificate issued")
         connection.set("rq:suspended", 1)
         asked = worker.command("request", "a.localhost")
         told = worker.command("status", "a.localhost")
