@@ -69,7 +69,7 @@ class Authorization:
         """
         Its challenge object.
         """
-        content: dict[str, Any] = {"url": url, "token": self.token}
+        content: dict[str, Any] = {"type": "http-01", "url": url, "token": self.token}
         content["status"] = "invalid" if self.state == "deactivated" else self.state
         if self.validated:
             content["validated"] = rfc3339(self.validated)

@@ -14,11 +14,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
+from typing import TYPE_CHECKING
 
-from certworker.acme.renewal_info import RenewalSuggestion
 from certworker.errors import CertworkerError, Retry
 from certworker.storage.metadata import CertificateMetadata
 from certworker.validity import Validity, Window, wait_within
+
+if TYPE_CHECKING:
+    # Its import takes longer than all else of certworker status.
+    from certworker.acme.renewal_info import RenewalSuggestion
 
 #: Let's Encrypt's integration guide: renew when a third is left, or half of a life under ten days.
 SHARE_LEFT = 1 / 3

@@ -23,6 +23,17 @@ def authorization(state: str, name: str = "shop.localhost") -> Authorization:
 
 
 class TestAuthorization:
+    def test_its_challenge_has_the_fields_of_the_rfc(self) -> None:
+        """
+        A challenge has a type, a URL, a status and a token (RFC 8555, sections 7.1.5 and 8.3).
+        """
+        one = authorization("pending")
+        url = "https://ca.example/challenge/1"
+
+        assert {"type": "http-01", "url": url, "status": "pending", "token": one.token} == one.challenge_json(
+            url
+        )
+
     @pytest.mark.parametrize(
         ("state", "now", "later"),
         [
