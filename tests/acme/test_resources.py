@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from acme import messages
 from hypothesis import given
 from hypothesis import strategies as st
+from josepy.errors import DeserializationError
 
 from certworker.acme.resources import Authorization, Directory, OrderState
 from certworker.acme.transport import Reply
@@ -36,6 +38,14 @@ AUTHORIZATION = {
         },
         {"type": "dns-account-01", "url": "https://ca/chall/2"},
     ],
+}
+
+#: A correct challenge.
+CHALLENGE = {
+    "type": "http-01",
+    "url": "https://ca/chall/1",
+    "token": "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA",
+    "status": "pending",
 }
 
 #: Documents that have the right members with any content.
@@ -223,3 +233,19 @@ def read_or_refused(kind: type[OrderState | Authorization | Directory], document
     """
     with suppress(NotAcme):
         assert isinstance(kind.read(answered(document)), kind)
+
+
+class TestLibrary:
+    @pytest.mark.parametrize("odd", [None, 7, {"type": "http-01"}, {**CHALLENGE, "token": "%%"}])
+    def test_certworker_reads_what_the_library_refuses(self, odd: object) -> None:
+        """
+        This is the reason for readers of its own: the authorization has a correct challenge as well.
+        """
+        document = {**AUTHORIZATION, "status": "pending", "challenges": [odd, CHALLENGE]}
+        with pytest.raises((TypeError, DeserializationError)):
+            messages.Authorization.from_json(document)
+
+        found = Authorization.read(answered(document)).http01
+
+        assert found
+        assert CHALLENGE["token"] == found.token
