@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 
-from bench import burst, checks, flood, job, kills, ledger, slots, slow, start
+from bench import burst, checks, flood, job, kills, ledger, repair, slots, slow, start
 from bench.figures import Figure, as_json, table
 from tests.servers.pebble import programs
 
@@ -26,6 +26,7 @@ BENCHMARKS = {
     "start": start,
     "checks": checks,
     "ledger": ledger,
+    "repair": repair,
     "flood": flood,
     "slow": slow,
     "kills": kills,

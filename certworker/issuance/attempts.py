@@ -4,11 +4,11 @@ Records each attempt to issue: its start, its outcome, and the time of the next 
 ::
 
     started ──► issued    the next check is for the renewal
-      │  └────► failed    the pauses of :mod:`certworker.renewal.policy`, or the time the failure names
-      └───────► nothing   the worker crashed: after the lease; from the second crash on with growing pauses
+      │  └────► failed    after the pauses of :mod:`certworker.renewal.policy`, or at the time of the failure
+      └───────► nothing   the worker crashed: after the lease, from the second crash on with growing pauses
 
 The next check is on the agenda before the attempt starts, so every attempt has a successor.
-While a certificate in service loses its life, the pauses get shorter.
+The pauses get shorter while a certificate in service approaches its end.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)
 
-#: An attempt that nobody finished is looked at again this long after its lease has ended.
+#: An interrupted attempt is checked again this long after the end of its lease.
 LEASE_GRACE = timedelta(seconds=2)
 
 
 @dataclass(frozen=True)
 class Attempts:
     """
-    The attempts for all names.
+    Records the attempts for all names.
 
     Attributes:
         address: The address of Redis, for messages.
@@ -58,15 +58,14 @@ class Attempts:
     @contextmanager
     def recording(self, names: tuple[str, ...], lease: Lease, *, force: bool) -> Iterator[None]:
         """
-        Record an attempt for *names* for the length of the block, and its failure if that is how it ends.
+        Record an attempt for *names* within the block, and its failure if the block raises one.
 
         Args:
-            force: Somebody insists: deaths of workers are no reason to wait.
+            force: Start now, even after several crashes in a row.
 
         Raises:
-            WorkerCrashed: Two workers in a row have, and it is not yet time for the third.
-            CertworkerError: What was wrong with Redis, where the block ended with its error; Unexpected for
-                any other exception that is none of certworker's.
+            WorkerCrashed: Two workers in a row crashed, and the time of the next attempt has not come.
+            CertworkerError: The failure of the block, or of Redis. Unexpected replaces any other exception.
         """
         pause = crash_backoff(self._crash_count(names, force), self._validity(names), self.clock())
         again = self.clock() + lease.duration + LEASE_GRACE + pause
@@ -80,11 +79,11 @@ class Attempts:
                 self._failed(names, lease, failure)
             raise failure from error
         except Exception as fault:
-            told = fault.failure if isinstance(fault, Interrupted) else fault
-            # A fault of our own waits like a refusal of the CA, lest it asks the CA again and again.
-            if isinstance(told, CertworkerError):
-                self._failed(names, lease, told)
+            expected = fault.failure if isinstance(fault, Interrupted) else fault
+            if isinstance(expected, CertworkerError):
+                self._failed(names, lease, expected)
                 raise
+            # A bug has the pauses of a refusal, so that it does not flood the CA with orders.
             unexpected = Unexpected(fault=repr(fault))
             with suppress(RedisError):
                 self._failed(names, lease, unexpected)
@@ -92,7 +91,7 @@ class Attempts:
 
     def record_not_started(self, names: tuple[str, ...], failure: CertworkerError) -> None:
         """
-        Record *failure*, which ended an attempt for *names* before it began, and plan the next attempt.
+        Record *failure*, which prevented an attempt for *names*, and plan the next attempt.
         """
         now = self.clock()
         attempts = self.records.attempts(names[0]) + 1
@@ -102,19 +101,19 @@ class Attempts:
 
     def plan_after_lease(self, names: tuple[str, ...], lease: timedelta) -> None:
         """
-        Plan a check of *names* after the *lease* of another job, which has one of them.
+        Plan a check of *names* after the *lease* of another job, which holds the lock of one of them.
 
-        That job plans a later one when it ends. It may have died before it planned any.
+        That job plans a later check when it ends, unless it crashes before.
         """
         again = self.clock() + lease + LEASE_GRACE
         self.agenda.put_many(dict.fromkeys(names, again), at_the_latest=True)
 
     def dry_run(self, names: tuple[str, ...], run: Callable[[tuple[str, ...]], None]) -> None:
         """
-        Let *run* show that *names* can be validated, if they could not the last time.
+        Call *run* to validate *names* if their last validation failed.
 
         Raises:
-            CertworkerError: What *run* raises; there is one before each attempt until it returns.
+            CertworkerError: The validation failed. Each attempt begins with one until it succeeds.
         """
         if self.records.needs_dry_run(names[0]):
             run(names)
@@ -122,7 +121,7 @@ class Attempts:
 
     def is_recorded_as_issued(self, metadata: CertificateMetadata) -> bool:
         """
-        Return whether it is recorded that the certificate with these *metadata* is in service.
+        Return whether the record has the certificate with this *metadata* as issued.
         """
         try:
             record = self.records.read(metadata.names[0])
@@ -132,10 +131,10 @@ class Attempts:
 
     def record_success(self, metadata: CertificateMetadata, lease: Lease, next_check: datetime) -> bool:
         """
-        Record that the certificate with these *metadata* is in service, until *next_check* at least.
+        Record that the certificate with this *metadata* is in service, and plan its *next_check*.
 
         Returns:
-            Whether it is recorded; without the lease another worker knows more.
+            False if the lease is lost: another worker records the result then.
         """
         if not lease.still_held():
             return False
@@ -153,17 +152,16 @@ class Attempts:
 
     def clean_up(self, forget: Callable[[], object]) -> None:
         """
-        Call *forget* after a success. Where it fails the certificate is in service all the same, and the next
-        attempt calls it again.
+        Call *forget* after a success; if it fails, the next attempt calls it again.
         """
         try:
             forget()
         except (CertworkerError, RedisError) as failure:
-            logger.debug("what the attempt needed is forgotten later: %s", failure)
+            logger.debug("cannot remove the pending order yet: %s", failure)
 
     def _failed(self, names: tuple[str, ...], lease: Lease, failure: CertworkerError) -> None:
         if not lease.still_held():
-            return  # whoever has the names meanwhile knows more than we do
+            return  # another worker has the lease, and records the result
         attempts = self.records.attempts(names[0]) + 1
         again = next_attempt(failure, attempts, self.clock(), self.random, self._validity(names))
         self.records.record_failed(names, failure, next_check=again, now=self.clock())
@@ -171,16 +169,19 @@ class Attempts:
 
     def _validity(self, names: tuple[str, ...]) -> Validity | None:
         """
-        Return the life that ends first among the certificates in service for *names*.
+        Return the validity of the certificate in service for *names* that ends first.
         """
-        # A volume that cannot be read has a failure of its own, and must not hide this one.
+        # A volume that cannot be read must not hide the failure of the attempt.
         with suppress(CertworkerError):
             return min(self.validities(names), key=lambda validity: validity.not_after, default=None)
         return None
 
     def _crash_count(self, names: tuple[str, ...], force: bool) -> int:
         """
-        How many workers in a row died of *names*.
+        Return how many workers in a row crashed during an attempt for *names*.
+
+        Raises:
+            WorkerCrashed: It is too early for another attempt.
         """
         record = self.records.read(names[0])
         if record is None or record.state != "issuing":

@@ -18,34 +18,34 @@ from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)
 
-#: For a limit of a CA that ends sooner, nobody changes the CA.
+#: A limit of the preferred CA that ends within this time is waited for.
 PREFERRED_WAIT = timedelta(hours=1)
 
 
 class Failover:
     """
-    One pass over the issuers for one request: which is asked first, and whether the next one is asked.
+    One pass over the issuers for one request.
 
-    An issuer that has a pending order for *names* comes first. After an outage or a refusal by policy the
-    next one is asked. A failed validation ends the pass: it would fail at the next CA, too.
+    An issuer with a pending order for *names* comes first. The next one is tried after an outage or a refusal
+    by policy. A failed validation ends the pass, because it would fail at the next CA, too.
 
     Args:
-        validity: Of the certificate in service; None without one. The less is left, the shorter the wait
-            for a limit of the preferred CA.
+        validity: The validity of the certificate in service; None: there is none. The closer its end, the
+            shorter the wait for a limit of the preferred CA.
     """
 
     def __init__(
         self, issuers: Sequence[Issuer], names: tuple[str, ...], now: datetime, validity: Validity | None
     ) -> None:
-        self._left = deque(_in_turn(issuers, names))
+        self._remaining = deque(_in_order(issuers, names))
         self._names = names
         self._now = now
         self._latest = now + shortened(PREFERRED_WAIT, validity, now, least=timedelta(0))
         self._failures: list[CertworkerError] = []
 
     def __iter__(self) -> Iterator[Issuer]:
-        while self._left:
-            yield self._left.popleft()
+        while self._remaining:
+            yield self._remaining.popleft()
 
     @contextmanager
     def attempt(self) -> Iterator[None]:
@@ -53,25 +53,25 @@ class Failover:
         Log a failure of the block and continue if the next issuer may succeed.
 
         Raises:
-            CertworkerError: No issuer is left that may succeed; the failure that passes first.
+            CertworkerError: No other issuer may succeed. Of all failures, the one with the earliest retry.
         """
         try:
             yield
         except CertworkerError as failure:
             self._failures.append(failure)
             first = len(self._failures) == 1
-            if not self._left or not _is_its_own(failure, self._latest, first=first):
-                raise min(self._failures, key=lambda each: _passes(each, self._now)) from None
+            if not self._remaining or not _concerns_only_this_ca(failure, self._latest, first=first):
+                raise min(self._failures, key=lambda failure: _ends_at(failure, self._now)) from None
             logger.warning(
-                "[%s] %s Trying the next CA.",
+                "trying the next CA: [%s] %s",
                 failure.code,
                 failure.message,
                 extra={"domain": self._names[0], "code": failure.code},
             )
 
 
-def _in_turn(issuers: Sequence[Issuer], names: tuple[str, ...]) -> Sequence[Issuer]:
-    # A single one, which most have, is first anyway: whether it has an order it sees for itself.
+def _in_order(issuers: Sequence[Issuer], names: tuple[str, ...]) -> Sequence[Issuer]:
+    # A single issuer needs no order, and so no command to Redis.
     return (
         issuers
         if len(issuers) == 1
@@ -79,15 +79,19 @@ def _in_turn(issuers: Sequence[Issuer], names: tuple[str, ...]) -> Sequence[Issu
     )
 
 
-def _is_its_own(failure: CertworkerError, latest: datetime, *, first: bool) -> bool:
+def _concerns_only_this_ca(failure: CertworkerError, latest: datetime, *, first: bool) -> bool:
     """
-    Whether *failure* has to do with this CA, and not with the names.
+    Return whether *failure* concerns this CA and not the names, so that another CA may issue.
+
+    Args:
+        latest: A limit that ends before this time is waited for.
+        first: Whether the CA is the preferred one.
     """
     if failure.retry is Retry.UNTIL:
         return failure.other_ca_may_issue and failure.until is not None and failure.until > latest
-    # Of the CA that is preferred an operator has to hear what is wrong; the others are there for need.
+    # Wrong settings of the preferred CA are reported; those of the others only exclude them.
     return failure.other_ca_may_issue or (failure.retry is Retry.CONFIG and not first)
 
 
-def _passes(failure: CertworkerError, now: datetime) -> datetime:
+def _ends_at(failure: CertworkerError, now: datetime) -> datetime:
     return next_attempt(failure, 1, now, Random(0))

@@ -1,5 +1,5 @@
 """
-The desk of one CA: its client, its budget, its answers to challenges, its orders under way.
+One configured CA with its account, its limits, its challenge solvers and its pending orders.
 """
 
 from __future__ import annotations
@@ -27,34 +27,34 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Issuer:
     """
-    Where certificates of one CA are ordered.
+    One CA that can issue certificates.
     """
 
     ca: CaChoice
     client: AcmeClient
-    #: Raises why the configuration does not allow an order here.
+    #: Raises the reason if the settings do not allow an order at this CA.
     check_eligible: Callable[[], None]
     budget: Budget
     responder: Responder
     webroot: Webroot | None
     pending_orders: PendingOrders
-    #: The desk of its staging; None: none is known.
+    #: The issuer of its staging environment; None: the CA has none.
     staging: Issuer | None
     clock: Callable[[], datetime]
 
     @property
     def solvers(self) -> list[Solver]:
         """
-        Where this CA finds its answers.
+        The solvers that publish the answers to the challenges of this CA.
         """
         return [self.responder, self.webroot] if self.webroot else [self.responder]
 
     def check(self, in_service: Sequence[StoredCertificate | None]) -> None:
         """
-        Make sure that an order here is allowed, and that its certificate may replace what is *in_service*.
+        Check that the settings allow an order, whose certificate may replace those *in_service*.
 
         Raises:
-            ConfigurationFailure: It is not.
+            ConfigurationFailure: An order is not allowed.
         """
         self.check_eligible()
         if self.ca.kind not in ("staging", "development"):
@@ -67,9 +67,9 @@ class Issuer:
 
     def replaces_id(self, current: StoredCertificate | None) -> str | None:
         """
-        The renewal id of the certificate that is *current*, if it is this CA's.
+        Return the renewal id of the *current* certificate; None if another CA issued it.
         """
-        # Only the CA that issued it may be told (RFC 9773, section 5).
+        # The field `replaces` is for the CA that issued the certificate only (RFC 9773, section 5).
         return (
             current.metadata.renewal_id if current and current.metadata.authority == self.ca.label else None
         )
@@ -78,7 +78,7 @@ class Issuer:
         """
         Return whether the CA counts an order for the names of the *current* certificate as a renewal.
 
-        Let's Encrypt counts certificates of all accounts. Another program may have got an adopted one there.
+        Let's Encrypt counts the certificates of all accounts, such as that of another program.
         """
         if current is None or self.clock() - current.metadata.not_before > RENEWAL_WITHIN:
             return False
@@ -87,32 +87,30 @@ class Issuer:
 
     def dry_run(self, names: tuple[str, ...]) -> None:
         """
-        See whether staging finds *names* to be ours, where one is known; nothing is installed from there.
+        Validate *names* at the staging environment of the CA, if there is one. Nothing is issued.
 
-        Production counts every failure, and staging is there to fail. It is no judge of more than that: where
-        it cannot be asked, production is.
+        Failures there do not count against the limits of production. If staging is not available, the dry run
+        is skipped.
 
         Raises:
-            CertworkerError: Why it does not.
+            CertworkerError: Staging could not validate one of *names*.
         """
         if self.staging is None:
             return
-        logger.info(
-            "asking %s first, after the last failure", self.staging.ca.title, extra=_log_fields(names)
-        )
+        logger.info("dry run at %s after the last failure", self.staging.ca.title, extra=_log_fields(names))
         try:
             self.staging._validate(names)
         except CertworkerError as failure:
             if failure.retry is Retry.CA and failure.problem:
                 raise
             logger.warning(
-                "%s could not be asked: %s",
+                "dry run skipped at %s: %s",
                 self.staging.ca.title,
                 failure.message,
                 extra=_log_fields(names),
             )
         else:
-            logger.info("%s says yes", self.staging.ca.title, extra=_log_fields(names))
+            logger.info("dry run succeeded at %s", self.staging.ca.title, extra=_log_fields(names))
 
     def _validate(self, names: tuple[str, ...]) -> None:
         with self.budget.reserve(names, exempt=False, renewal=False) as reservation:
@@ -121,7 +119,7 @@ class Issuer:
             with present(order.answers, self.solvers):
                 order.validate()
             reservation.validated()
-            # Or the next rehearsal would find the name to be ours without a look.
+            # A valid authorization would let the next dry run succeed without a validation.
             order.deactivate_authorizations()
 
 

@@ -1,5 +1,5 @@
 """
-Opens the desks that the settings ask for. Nothing is asked of a CA yet.
+Builds the issuers of the settings. No request is sent to a CA.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from certworker.storage.certificate_store import CertificateStore
 @dataclass(frozen=True)
 class IssuerFactory:
     """
-    What all desks have in common.
+    Builds issuers from what they share.
     """
 
     settings: Settings
     connection: Redis
-    volume: CertificateStore
+    store: CertificateStore
     tokens: ChallengeTokens
-    #: Where the directory of a CA is.
+    #: Returns the URL of the directory of a CA.
     directory_of: Callable[[CaChoice], str]
     clock: Callable[[], datetime]
 
     def build_issuers(self) -> tuple[Issuer, ...]:
         """
-        A desk for each CA of the settings, in their order, and behind it that of its staging.
+        Return an issuer for each CA of the settings, in their order, each with that of its staging.
         """
         return tuple(
             self._issuer(choice, self._issuer(choice.staging, None) if choice.staging else None)
@@ -50,24 +50,24 @@ class IssuerFactory:
         )
 
     def _issuer(self, choice: CaChoice, staging: Issuer | None) -> Issuer:
-        authority = acme_client_for(self.settings, choice, self.directory_of(choice), self.clock)
+        client = acme_client_for(self.settings, choice, self.directory_of(choice), self.clock)
         responder = Responder(
             remember=partial(self.tokens.remember, authority=choice.label),
             forget=self.tokens.forget,
             authority_of=self.tokens.authority_of,
-            thumbprints={choice.label: lambda: authority.thumbprint}.get,
+            thumbprints={choice.label: lambda: client.thumbprint}.get,
         )
         files = self.settings.webroot
         keys = _keys_of(self.settings, choice)
         orders = PendingOrderStore(self.connection, choice.label)
         return Issuer(
             ca=choice,
-            client=authority,
+            client=client,
             check_eligible=partial(check_eligibility, self.settings, choice),
-            budget=Budget.for_issuer(self.settings, choice, self.connection, self.volume),
+            budget=Budget.for_issuer(self.settings, choice, self.connection, self.store),
             responder=responder,
-            webroot=Webroot(files, lambda: authority.thumbprint) if files else None,
-            pending_orders=PendingOrders(authority, orders, keys, self.clock),
+            webroot=Webroot(files, lambda: client.thumbprint) if files else None,
+            pending_orders=PendingOrders(client, orders, keys, self.clock),
             staging=staging,
             clock=self.clock,
         )
@@ -77,10 +77,10 @@ def forget_pending_order(
     settings: Settings, choice: CaChoice, connection: Redis, names: tuple[str, ...]
 ) -> None:
     """
-    Forget the pending order for *names* at the CA *choice*, and its key: the next request places a new one.
+    Remove the pending order for *names* at the CA *choice*, and its key. The next request places a new order.
 
     Raises:
-        VolumeFault: The key could not be removed.
+        VolumeFault: The key cannot be removed.
     """
     if found := PendingOrderStore(connection, choice.label).delete(names):
         _keys_of(settings, choice).forget(found.url)
@@ -90,7 +90,7 @@ def acme_client_for(
     settings: Settings, choice: CaChoice, directory_url: str, clock: Callable[[], datetime]
 ) -> AcmeClient:
     """
-    The CA *choice*, whose directory is at *directory_url*.
+    Return the ACME client for the CA *choice*, whose directory is at *directory_url*.
     """
     acceptable = settings.email and contact_problem(settings.email) is None
     return AcmeClient(

@@ -5,9 +5,9 @@ Pending orders at one CA: stored before they are finalized, resumed after a cras
 
     placed ──► URL in Redis ──► validated ──► key on the volume ──► finalized ──► in service: forgotten
 
-Whatever is lost of that costs one more order, and nothing else. An order that has failed is never resumed.
-A resumed one that fails in any way is replaced by a new one at the next attempt, with two exceptions: the CA
-was not heard, or it is still signing.
+If any of that is lost, one more order is placed. A failed order is never resumed. After any failure of a
+resumed order the next attempt places a new one, with two exceptions: the CA did not answer, or it is still
+signing.
 """
 
 from __future__ import annotations
@@ -57,13 +57,13 @@ ORDERS = "certworker:order:"
 #: Characters.
 LONGEST_URL = 2_000
 
-#: Let's Encrypt keeps an order for 7 days; of a CA that does not say, or says more, the same is assumed.
+#: Let's Encrypt keeps an order for 7 days. The same is assumed if a CA names no time, or a longer one.
 LONGEST = timedelta(days=7)
 
-#: After these the same order would only end in the same way.
+#: After these failures the same order would fail again.
 FINAL_FAILURES = (AuthorizationGone, BadCertificate, Malformed)
 
-#: These say nothing about the order: the CA was not heard, or did not come to it.
+#: These failures do not concern the order: the CA did not answer, or did not process the request.
 NOT_HEARD = (
     AccountDeactivated,
     AccountGone,
@@ -76,36 +76,35 @@ NOT_HEARD = (
     WrongCaUrl,
 )
 
-#: After the passing faults the same order may still succeed.
-PASSING = (Retry.SOON, Retry.UNTIL)
+#: After these temporary failures the same order may still succeed.
+TEMPORARY = (Retry.SOON, Retry.UNTIL)
 
-#: An order is resumed so many times: one that a CA signs for ever, or that ends every worker, must not keep a
-#: name from its certificate.
+#: How often an order is resumed. A CA may never finish one, and an order may crash each worker.
 MOST_RESUMPTIONS = 6
 
 
 @dataclass(frozen=True)
 class PendingOrder:
     """
-    An order that has no certificate yet.
+    An order that has no certificate yet, as stored in Redis.
     """
 
-    #: At the CA.
+    #: Its URL at the CA.
     url: str
     names: tuple[str, ...]
     #: The label of the CA.
     authority: str
-    #: Until when the CA keeps it.
+    #: The time until which the CA keeps it.
     expires: datetime
-    #: Whether what it costs is still reserved in the budget: nobody settled it, because a worker died.
+    #: Whether its charges are still reserved in the budget, because a worker crashed.
     reserved: bool
-    #: How many attempts have resumed it.
+    #: The number of attempts that have resumed it.
     resumed: int = 0
 
 
 class PendingOrderStore:
     """
-    The orders under way at one CA, one for each set of names.
+    Stores the pending orders at one CA in Redis, one for each set of names.
     """
 
     def __init__(self, connection: Redis, authority: str) -> None:
@@ -123,27 +122,29 @@ class PendingOrderStore:
         resumed: int = 0,
     ) -> None:
         """
-        Remember the order at *url* for *names*, until it expires.
+        Store the order at *url* for *names* until it expires.
         """
         until = min(expires or now + LONGEST, now + LONGEST)
-        kept = {
+        fields = {
             "url": url,
             "names": list(names),
             "expires": encode_time(until),
             "reserved": reserved,
             "resumed": resumed,
         }
-        self._connection.set(self._key(names), json.dumps(kept), exat=max(until, now + timedelta(seconds=1)))
+        self._connection.set(
+            self._key(names), json.dumps(fields), exat=max(until, now + timedelta(seconds=1))
+        )
 
     def find(self, names: Sequence[str]) -> PendingOrder | None:
         """
-        The order for the very same *names*, in any order of them; None if there is none.
+        Return the order for exactly *names*, in any order; None if there is none.
         """
         return self._read(names, self._connection.getrange(self._key(names), 0, LARGEST_JSON))
 
     def delete(self, names: Sequence[str]) -> PendingOrder | None:
         """
-        Forget the order for *names*, and return what was known of it; forgetting it twice is no mistake.
+        Remove the order for *names* and return it; None if there is none.
         """
         return self._read(names, self._connection.getdel(self._key(names)))
 
@@ -163,75 +164,77 @@ class PendingOrderStore:
 @dataclass(frozen=True)
 class PendingOrders:
     """
-    The orders under way at one CA.
+    Places, stores and resumes the orders at one CA.
     """
 
-    authority: AcmeClient
+    client: AcmeClient
     orders: PendingOrderStore
     keys: OrderKeys
     clock: Callable[[], datetime]
 
     def find(self, names: tuple[str, ...]) -> PendingOrder | None:
         """
-        What is known of the order for *names*, if one is under way. The CA is not asked.
+        Return the stored order for *names*; None if there is none. No request is sent to the CA.
         """
         return self.orders.find(names)
 
     def resume(self, names: tuple[str, ...], *, force: bool) -> tuple[Order | None, bool]:
         """
-        Return the order that an earlier attempt placed, and whether the budget still reserves its price.
+        Return the order that an earlier attempt placed, and whether its charges are still reserved.
 
-        There is none if it has failed, or was resumed too often; then it is forgotten.
+        An order that has failed, or was resumed too often, is removed; then the result is (None, False).
 
         Args:
-            force: A person insists on a new order. Only one whose attempt was cut off is still resumed: the
-                same request may have placed it.
+            force: Resume only an order whose attempt was interrupted: the same request may have placed it.
 
         Raises:
-            CertworkerError: The CA has an internal problem, is busy, or does not answer.
+            CertworkerError: The CA has an internal error, is busy, or does not answer.
         """
         found = self.orders.find(names)
         if found is None:
             return None, False
-        given_up = found.resumed >= MOST_RESUMPTIONS or (force and not found.reserved)
-        order = None if given_up else self._resumed(names, found)
+        is_rejected = found.resumed >= MOST_RESUMPTIONS or (force and not found.reserved)
+        order = None if is_rejected else self._fetch(names, found)
         if order is None or (order.is_finalized and self.keys.find(order.url) is None):
             self.forget(names)
             return None, False
-        logger.info("resuming the pending order of an earlier attempt", extra=_about(names))
+        logger.info("resuming the pending order of an earlier attempt", extra=_log_fields(names))
         return order, found.reserved
 
     def place(self, names: tuple[str, ...], replaces: str | None) -> Order:
         """
-        A new order, which is kept from the moment the CA has taken it.
+        Place a new order for *names*, and store it as soon as the CA has accepted it.
+
+        Args:
+            replaces: The renewal id of the certificate that it replaces (RFC 9773, section 5).
 
         Raises:
             CertworkerError: As :meth:`AcmeClient.order`.
         """
 
-        def keep(url: str, expires: datetime | None) -> None:
-            self._keep(names, url, expires, reserved=True, resumed=0)
+        def save(url: str, expires: datetime | None) -> None:
+            self._save(names, url, expires, reserved=True, resumed=0)
 
-        return self.authority.order(names, replaces=replaces, placed=keep)
+        return self.client.order(names, replaces=replaces, placed=save)
 
     def key(self, order: Order) -> PrivateKey:
         """
-        The key for *order*, kept from an earlier attempt or made.
+        Return the key for *order*, from an earlier attempt or a new one.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: It could not be kept.
+            VolumeReadOnly, VolumeFull, VolumeFault: The key cannot be stored.
         """
         return self.keys.find(order.url) or self.keys.make(order.url)
 
     @contextmanager
-    def keeping(self, names: tuple[str, ...], resumed: Order | None) -> Iterator[None]:
+    def dropping_failed(self, names: tuple[str, ...], resumed: Order | None) -> Iterator[None]:
         """
-        Forget the order for *names* if the block fails in a way that ends it.
+        Remove the order for *names* if the block raises a failure that ends it.
 
         After any other failure the next attempt resumes it.
 
         Args:
-            resumed: The order, if an earlier attempt had placed it.
+            resumed: The order, if an earlier attempt placed it.
         """
         try:
             yield
@@ -239,41 +242,41 @@ class PendingOrders:
             if _is_over(failure, resumed):
                 self.forget(names)
             elif found := self.orders.find(names):
-                self._keep(names, found.url, found.expires, reserved=False, resumed=found.resumed)
+                self._save(names, found.url, found.expires, reserved=False, resumed=found.resumed)
             raise
 
     def forget(self, names: tuple[str, ...]) -> None:
         """
-        Forget the order for *names* and its key.
+        Remove the order for *names* and its key.
         """
-        # In this order: an address without its key would lead the next attempt to order anew.
+        # The order first: without its key, the next attempt could not finish it.
         if found := self.orders.delete(names):
             self.keys.forget(found.url)
 
     def remove_stale(self) -> None:
         """
-        Remove the keys of orders that nobody can finish any more.
+        Remove the keys of orders that cannot be finished any more.
         """
         self.keys.remove_stale()
 
-    def _resumed(self, names: tuple[str, ...], found: PendingOrder) -> Order | None:
+    def _fetch(self, names: tuple[str, ...], found: PendingOrder) -> Order | None:
         """
-        Return the order *found* as the CA has it now; None if it has failed.
+        Fetch the order *found* from the CA; return None if it has failed.
         """
-        # Before the CA is asked: an order that ends every worker is counted, too.
-        self._keep(names, found.url, found.expires, reserved=found.reserved, resumed=found.resumed + 1)
+        # Counted before the request, so that an order that crashes each worker is counted, too.
+        self._save(names, found.url, found.expires, reserved=found.reserved, resumed=found.resumed + 1)
         try:
-            return self.authority.resume(found.url, names)
+            return self.client.resume(found.url, names)
         except CertworkerError as failure:
-            if _says_nothing(failure):
+            if _is_unrelated(failure):
                 raise
             self.forget(names)
             if isinstance(failure, ServerInternal):
                 raise
-            logger.info("the pending order has failed: %s", failure.message, extra=_about(names))
+            logger.info("the pending order has failed: %s", failure.message, extra=_log_fields(names))
             return None
 
-    def _keep(
+    def _save(
         self, names: tuple[str, ...], url: str, expires: datetime | None, *, reserved: bool, resumed: int
     ) -> None:
         try:
@@ -281,27 +284,27 @@ class PendingOrders:
                 names, url, expires=expires, reserved=reserved, now=self.clock(), resumed=resumed
             )
         except RedisError as error:
-            # It would have saved an order after a crash; there is none yet.
-            logger.debug("the order was not kept: %s", error, extra=_about(names))
+            # The order is needed only after a crash.
+            logger.debug("cannot store the order: %s", error, extra=_log_fields(names))
 
 
 def _is_over(failure: CertworkerError, resumed: Order | None) -> bool:
     """
-    Return whether nothing more can be expected of the order in which *failure* occurred.
+    Return whether *failure* ends the order.
     """
-    if _says_nothing(failure):
+    if _is_unrelated(failure):
         return False
     if resumed is not None:
         return not (isinstance(failure, PendingTimeout) and resumed.is_finalized)
-    return failure.retry not in PASSING or isinstance(failure, FINAL_FAILURES)
+    return failure.retry not in TEMPORARY or isinstance(failure, FINAL_FAILURES)
 
 
-def _says_nothing(failure: CertworkerError) -> bool:
-    # Faults of this machine's volume have the codes fs.*.
+def _is_unrelated(failure: CertworkerError) -> bool:
+    # Failures of the volume have the codes fs.*.
     return isinstance(failure, NOT_HEARD) or failure.code.startswith("fs.")
 
 
-def _about(names: tuple[str, ...]) -> dict[str, object]:
+def _log_fields(names: tuple[str, ...]) -> dict[str, object]:
     return {"domain": names[0], "event": "validate"}
 
 

@@ -1,5 +1,5 @@
 """
-The end of a name: out of the proxy first, then off the volume, then forgotten.
+Removes a name: from the proxy first, then from the volume, then from Redis.
 """
 
 from __future__ import annotations
@@ -20,43 +20,46 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Removal:
     """
-    Takes names out of service.
+    Removes names from the proxy, the volume and the agenda.
     """
 
-    volume: CertificateStore
+    store: CertificateStore
     traefik: TraefikConfig
     locks: DomainLocks
     records: DomainRecords
     agenda: Agenda
-    #: Requests a certificate.
+    #: Enqueues a request for a certificate.
     request: Callable[[tuple[str, ...]], object]
-    #: Forgets the pending orders for these very names.
+    #: Removes the pending orders for exactly these names.
     forget_orders: Callable[[tuple[str, ...]], object]
 
     def remove(self, name: str) -> bool:
         """
-        Take *name* out of service and renew it no more; whether it was known.
+        Remove *name*: it is not served and not renewed any more.
 
-        Names that shared its certificate keep it, and get one without *name* as soon as possible: or the
-        next renewal would bring it back.
+        The other names of its certificate keep it until they get one without *name*, which is requested now.
+        Otherwise the next renewal would restore *name*.
+
+        Returns:
+            Whether *name* was known.
 
         Raises:
-            AlreadyInProgress: A certificate for it is being issued.
-            VolumeLocked, VolumeReadOnly, VolumeFault: It is still in service, or its files are still there.
+            AlreadyInProgress: A certificate for *name* is being issued.
+            VolumeLocked, VolumeReadOnly, VolumeFault: *name* is still in service, or its files remain.
         """
         with self.locks.hold([name]):
-            metadata, record = self.volume.last_metadata(name), self.records.read(name)
+            metadata, record = self.store.last_metadata(name), self.records.read(name)
             known = metadata is not None or name in self.agenda or record is not None
             self.traefik.remove(name)
-            self.volume.remove(name)
-            # Once more: a repair may have read the volume before, and have written the file after.
+            self.store.remove(name)
+            # Again: a repair that read the volume before may have written the file since.
             self.traefik.remove(name)
             self.agenda.remove(name)
             self.records.forget(name)
-            for names in {(name,), *(each.names for each in (metadata, record) if each)}:
+            for names in {(name,), *(item.names for item in (metadata, record) if item)}:
                 self.forget_orders(names)
         others = tuple(other for other in metadata.names if other != name) if metadata else ()
-        if others := tuple(other for other in others if self.volume.metadata(other) == metadata):
+        if others := tuple(other for other in others if self.store.metadata(other) == metadata):
             self.request(others)
         logger.info(
             "taken out of service%s" if known else "unknown; there was nothing to take out of service%s",

@@ -1,8 +1,19 @@
 """
-The issuance of one certificate, from the request to the padlock.
+The issuance of one certificate, step by step, from the request to the certificate that the proxy serves.
 
-Start reading here. Each step is one call into the room of the same name, and none of those rooms
-calls another.
+Start reading here, at :meth:`CertificateIssuance.issue`; the methods follow in the order of the flow::
+
+    issue ──► lock the names ──► record the attempt
+      ├── an earlier attempt stored a certificate ─────────────► _put_into_service
+      └── _issue
+            ├── the certificate in service is not due ─────────► _put_into_service
+            ├── preflight: would the CA refuse?
+            ├── _obtain, from the first CA that can: the order, the challenges, the certificate
+            └── store on the volume ───────────────────────────► _put_into_service
+                                                                   ├── the proxy's file
+                                                                   └── the record and the next check
+
+Each step is one call into the package of the same name. Those packages do not call each other.
 """
 
 from __future__ import annotations
@@ -31,11 +42,14 @@ from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
 
+#: The certificate in service for each name of a request, in the same order; None: there is none.
+InService = Sequence[StoredCertificate | None]
+
 
 @dataclass(frozen=True)
 class Outcome:
     """
-    What is in service after a request, and when it is looked at again.
+    The result of a request: the certificate in service, and the time of its next check.
     """
 
     state: Literal["issued", "kept"]
@@ -46,19 +60,19 @@ class Outcome:
 @dataclass(frozen=True)
 class CertificateIssuance:
     """
-    Orders certificates, from the first CA that can, and puts them into service.
+    Obtains certificates from the first CA that can issue them, and puts them into service.
     """
 
     issuers: Sequence[Issuer]
     #: Called with the names, `renewing` and `slot`, it raises why the CA would refuse. It returns warnings.
     preflight: Callable[..., Sequence[CertworkerError]]
-    #: When a certificate is renewed, and looked at next.
+    #: Decides whether a certificate is due at a given time, and when it is checked next.
     decide: Callable[[CertificateMetadata, datetime], RenewalDecision]
     certificates: CertificateStore
     traefik: TraefikConfig
     locks: DomainLocks
     attempts: Attempts
-    #: Returns the slot of the job that runs; it is released while the job only waits.
+    #: Returns the slot of the running job, which is released early while the job only waits.
     slot: Callable[[], JobSlot]
     clock: Callable[[], datetime]
 
@@ -66,22 +80,25 @@ class CertificateIssuance:
         """
         Put a certificate for *names* into service.
 
-        The one that is in service stays if it is not due, unless *force* is given; with *use_full_quota* as
-        often as the CA allows. One that is for more names is renewed for all of them; *force* orders only
-        *names*.
+        Without *force*, a certificate in service is kept until it is due. If it has more names than the
+        request, it is renewed for all of them.
+
+        Args:
+            force: Order a new certificate now, for exactly *names*.
+            use_full_quota: Order as often as the CA allows, without the reserve that certworker leaves.
 
         Raises:
-            AlreadyInProgress: Another worker is at it.
-            CertworkerError: What went wrong, with its remedy. The ledger has it, too, with the moment
-                of the next attempt; Traefik serves what it served before.
+            AlreadyInProgress: Another worker is issuing a certificate for one of *names*.
+            CertworkerError: The attempt failed. The failure and the time of the next attempt are recorded.
+                The proxy serves the same certificates as before.
         """
-        additional_names = () if force else self._beside(names)
+        additional_names = () if force else self._additional_names(names)
         names += additional_names
         with self.locks.hold(names) as lease:
             unpublished = self._unpublished(names)
             with self.attempts.recording(names, lease, force=force or unpublished is not None):
                 if unpublished:
-                    # An earlier attempt got it: whatever failed then, nothing has to be ordered for it.
+                    # An earlier attempt obtained it and failed afterwards. No new order is needed.
                     self.certificates.link(unpublished)
                     return self._put_into_service("issued", unpublished, lease)
                 return self._issue(names, additional_names, lease, force=force, use_full_quota=use_full_quota)
@@ -102,7 +119,7 @@ class CertificateIssuance:
 
         if additional_names:
             others = ", ".join(additional_names)
-            _log_step(names, "validate", f"its certificate is also for {others}: they are renewed together")
+            _log_step(names, "validate", "its certificate is also for %s: they are renewed together", others)
         findings = self.preflight(names, renewing=current is not None, slot=self.slot())
 
         validity = current.metadata.validity if current else None
@@ -114,55 +131,27 @@ class CertificateIssuance:
                         names, in_service, issuer, force=force, use_full_quota=use_full_quota
                     )
                     break
+
         stored = self.certificates.store(
             certificate, authority=issuer.ca.label, kind=issuer.ca.kind, token=lease.token
         )
         return self._put_into_service("issued", stored, lease)
 
-    def _beside(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """
-        Return the other names that the valid certificate for all of *names* still serves.
-        """
-        leads_to = self.certificates.links.target_of
-        with suppress(CertworkerError):  # the attempt meets the same fault, and records it
-            # The files of another program may be for more names, too.
-            self.certificates.adopt(names[0])
-            directory, metadata = leads_to(names[0]), self.certificates.metadata(names[0])
-            if metadata and self.clock() < metadata.not_after and set(names) < set(metadata.names):
-                served = {name for name in metadata.names if leads_to(name) == directory}
-                if served.issuperset(names):
-                    return tuple(name for name in metadata.names if name in served and name not in names)
-        return ()
-
-    def _unpublished(self, names: tuple[str, ...]) -> StoredCertificate | None:
-        """
-        Return the certificate for *names* that an earlier attempt stored, but did not put into service or did
-        not record.
-        """
-        try:
-            stored = self.certificates.unpublished(names)
-        except CertworkerError:
-            return None  # the attempt meets the same fault, and records it
-        if stored and self.attempts.is_recorded_as_issued(stored.metadata):
-            self.attempts.clean_up(partial(self._forget, stored))
-            return None
-        return stored if stored and self.clock() < stored.metadata.not_after else None
-
-    def _forget(self, stored: StoredCertificate) -> None:
-        # In this order: an order that is still known leads to the certificate that is already there.
-        for each in self.issuers:
-            each.pending_orders.forget(stored.metadata.names)
-        self.certificates.mark_published(stored)
-
     def _obtain(
         self,
         names: tuple[str, ...],
-        in_service: Sequence[StoredCertificate | None],
+        in_service: InService,
         issuer: Issuer,
         *,
         force: bool,
         use_full_quota: bool,
     ) -> Certificate:
+        """
+        Return a new certificate for *names* from *issuer*.
+
+        Raises:
+            CertworkerError: The settings or the limits do not allow the order, or the CA refused it.
+        """
         issuer.check(in_service)
         if not force:
             self.attempts.dry_run(names, issuer.dry_run)
@@ -181,9 +170,9 @@ class CertificateIssuance:
                 use_full_quota=use_full_quota,
                 reserved=reserved,
             ) as reservation,
-            issuer.pending_orders.keeping(names, resumed),
+            issuer.pending_orders.dropping_failed(names, resumed),
         ):
-            _log_step(names, "validate", f"asking {issuer.ca.title} (HTTP-01)")
+            _log_step(names, "validate", "asking %s (HTTP-01)", issuer.ca.title)
             order = resumed or issuer.pending_orders.place(names, replaces)
             reservation.placed(replaces=order.replaces)
             with present(order.answers, issuer.solvers):
@@ -194,28 +183,19 @@ class CertificateIssuance:
             key = issuer.pending_orders.key(order)
             certificate = Certificate.from_pem(order.finalize(key.sign_request(names)), key)
             certificate.check(names, self.clock(), private=issuer.ca.kind == "private")
-        _log_step(
-            names, "finalize", f"certificate received from {certificate.issuer}, serial {certificate.serial}"
-        )
+        received = "certificate received from %s, serial %s"
+        _log_step(names, "finalize", received, certificate.issuer, certificate.serial)
         return certificate
-
-    def _is_due(self, current: StoredCertificate, in_service: Sequence[StoredCertificate | None]) -> bool:
-        # A name that was removed is not to come back with the next renewal of the others.
-        named = in_service[0].metadata.names if in_service[0] else ()
-        if any(self.certificates.links.target_of(name) is None for name in named):
-            return True
-        # An order that somebody insisted on and a crash interrupted is still wanted.
-        names = current.metadata.names
-        return self.decide(current.metadata, self.clock()).due or any(
-            issuer.pending_orders.find(names) for issuer in self.issuers
-        )
 
     def _put_into_service(
         self, state: Literal["issued", "kept"], stored: StoredCertificate, lease: Lease
     ) -> Outcome:
+        """
+        Write the proxy's files for *stored*, plan its next check and record the result.
+        """
         metadata = stored.metadata
         if self.traefik.publish(stored, slot=self.slot()):
-            _log_step(metadata.names, "installed", f"in service: {stored.directory}")
+            _log_step(metadata.names, "installed", "in service: %s", stored.directory)
         now = self.clock()
         next_check = self.decide(metadata, now).next_check
         if state == "issued":
@@ -224,11 +204,57 @@ class CertificateIssuance:
             self.attempts.clean_up(partial(self._forget, stored))
         return Outcome(state, metadata, next_check)
 
+    def _additional_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """
+        Return the other names that the valid certificate for all of *names* still serves.
+        """
+        target_of = self.certificates.links.target_of
+        with suppress(CertworkerError):  # the attempt meets the same failure and records it
+            # The files of another program may be for more names, too.
+            self.certificates.adopt(names[0])
+            directory, metadata = target_of(names[0]), self.certificates.metadata(names[0])
+            if metadata and self.clock() < metadata.not_after and set(names) < set(metadata.names):
+                served = {name for name in metadata.names if target_of(name) == directory}
+                if served.issuperset(names):
+                    return tuple(name for name in metadata.names if name in served and name not in names)
+        return ()
+
+    def _unpublished(self, names: tuple[str, ...]) -> StoredCertificate | None:
+        """
+        Return the valid certificate for *names* that an earlier attempt stored but did not put into service
+        or did not record.
+        """
+        try:
+            stored = self.certificates.unpublished(names)
+        except CertworkerError:
+            return None  # the attempt meets the same failure and records it
+        if stored and self.attempts.is_recorded_as_issued(stored.metadata):
+            self.attempts.clean_up(partial(self._forget, stored))
+            return None
+        return stored if stored and self.clock() < stored.metadata.not_after else None
+
+    def _forget(self, stored: StoredCertificate) -> None:
+        # The orders first: after a crash in between, an order that is still known leads to this certificate.
+        for issuer in self.issuers:
+            issuer.pending_orders.forget(stored.metadata.names)
+        self.certificates.mark_published(stored)
+
+    def _is_due(self, current: StoredCertificate, in_service: InService) -> bool:
+        # After the removal of one of its names, the certificate is replaced by one without that name.
+        named = in_service[0].metadata.names if in_service[0] else ()
+        if any(self.certificates.links.target_of(name) is None for name in named):
+            return True
+        # A forced order that a crash interrupted is still wanted.
+        names = current.metadata.names
+        return self.decide(current.metadata, self.clock()).due or any(
+            issuer.pending_orders.find(names) for issuer in self.issuers
+        )
+
 
 @contextmanager
 def _explained_by(findings: Sequence[CertworkerError]) -> Iterator[None]:
     """
-    Add what preflight had found to a refusal of the CA within the block.
+    Add the *findings* of preflight to a refusal of the CA within the block.
     """
     try:
         yield
@@ -238,17 +264,15 @@ def _explained_by(findings: Sequence[CertworkerError]) -> Iterator[None]:
         raise
 
 
-def _log_step(names: tuple[str, ...], event: str, text: str) -> None:
-    logger.info("%s", text, extra={"domain": names[0], "event": event})
+def _log_step(names: tuple[str, ...], event: str, text: str, *values: object) -> None:
+    logger.info(text, *values, extra={"domain": names[0], "event": event})
 
 
-def _covering_all(
-    names: tuple[str, ...], in_service: Sequence[StoredCertificate | None]
-) -> StoredCertificate | None:
+def _covering_all(names: tuple[str, ...], in_service: InService) -> StoredCertificate | None:
     """
-    Return the certificate that serves all of *names*, as if it were for no others; None if there is none.
+    Return the certificate that serves all of *names*, with its metadata reduced to them; None: there is none.
     """
-    # A name that joined the set, or lost its files, makes the certificate incomplete.
+    # A name that joined the set or lost its files makes the certificate incomplete.
     first = in_service[0]
     if first is None or not set(names) <= set(first.metadata.names):
         return None

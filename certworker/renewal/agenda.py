@@ -1,8 +1,8 @@
 """
-The agenda: when to look at each name again.
+The agenda: the time of the next check of each name.
 
-Renewals, attempts after a failure and re-checks are one and the same thing here: a moment. All of them
-stand in one sorted set, so that what is due is one question to Redis, whatever number of names there is.
+Renewals, attempts after a failure and checks of valid certificates are all next checks. They are in one
+sorted set of Redis, so one command reads what is due, however many names there are.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ logger = logging.getLogger(__name__)
 
 AGENDA = "certworker:agenda"
 
-#: Exists while the agenda has every name of the volume, as far as is known. It goes when Redis is emptied,
+#: Exists while the agenda is known to have every name of the volume. It is lost when Redis is emptied,
 #: whatever is written to the agenda afterwards.
 COMPARED = "certworker:compared"
 
-#: A comparison of the agenda and the volume that makes no progress for so long was interrupted.
+#: A comparison with the volume that makes no progress within this time was interrupted.
 LONGEST_STANDSTILL = timedelta(minutes=10)
 
-#: So many names go in one command; Redis serves others between two of them.
+#: Names in one command; Redis serves other clients between two commands.
 NAMES_PER_COMMAND = 1_000
-#: Names alone are read as quickly as a tenth as many are written.
+#: Reading a name takes a tenth of the time of writing it.
 NAMES_PER_PAGE = 10_000
 NAMES_READ_TWICE = 500
 
 
 class Agenda:
     """
-    Names with the moments of their next look.
+    Names with the times of their next checks.
 
     Attributes:
-        wake: Sees that somebody looks at the agenda at a moment; whoever only reads needs none.
+        wake: Called with the time at which the agenda is to be read next; not needed by readers.
     """
 
     def __init__(self, connection: Redis, wake: Callable[[datetime], object] = lambda _moment: None) -> None:
@@ -48,21 +48,22 @@ class Agenda:
 
     def put(self, name: str, moment: datetime) -> None:
         """
-        Plan the next check of *name* at *moment*, instead of any other moment.
+        Plan the next check of *name* at *moment*, and at no other time.
         """
         self.put_many({name: moment})
 
     def put_many(self, moments: Mapping[str, datetime], *, at_the_latest: bool = False) -> None:
         """
-        Put many names at once, and wake for the earliest of the moments, if the agenda has none before it.
+        Plan the next checks of many names, and wake the reader if one of them is the earliest of the agenda.
 
         Args:
-            at_the_latest: A name that the agenda knows with an earlier moment keeps that moment.
+            moments: The time of the next check, by name.
+            at_the_latest: An earlier check that is already planned stays.
         """
         scores = {name: moment.timestamp() for name, moment in moments.items()}
         with self._connection.pipeline(transaction=False) as pipe:
-            for some in _portions(list(scores)):
-                pipe.zadd(AGENDA, {name: scores[name] for name in some}, lt=at_the_latest)
+            for batch in _batches(list(scores)):
+                pipe.zadd(AGENDA, {name: scores[name] for name in batch}, lt=at_the_latest)
             pipe.zrange(AGENDA, 0, 0, withscores=True)
             *_, first = pipe.execute()
         if scores and (not first or first[0][1] >= min(scores.values())):
@@ -70,13 +71,13 @@ class Agenda:
 
     def remove(self, name: str) -> None:
         """
-        Forget *name*; forgetting it twice is no mistake.
+        Remove *name*, if it is there.
         """
         self._connection.zrem(AGENDA, name)
 
     def due(self, now: datetime, limit: int) -> list[str]:
         """
-        At most *limit* names whose moment is not after *now*, the earliest first.
+        Return at most *limit* names whose next check is not after *now*, the earliest first.
         """
         members: list[Any] = self._connection.zrangebyscore(
             AGENDA, "-inf", now.timestamp(), start=0, num=limit
@@ -85,20 +86,20 @@ class Agenda:
 
     def earliest(self) -> datetime | None:
         """
-        The next moment on the agenda; None if no look is planned.
+        Return the time of the earliest check; None: no check is planned.
         """
         first = self._connection.zrange(AGENDA, 0, 0, withscores=True)
         return score_to_time(float(first[0][1])) if first else None
 
     def next_check(self, name: str) -> datetime | None:
         """
-        When *name* is looked at next; None if no look is planned or the agenda does not know it.
+        Return the time of the next check of *name*; None: none is planned.
         """
         return score_to_time(self._connection.zscore(AGENDA, name))
 
     def planned_after(self, moment: datetime, limit: int) -> list[str]:
         """
-        Return at most *limit* names whose moment is after *moment*: wrong, or never.
+        Return at most *limit* names whose next check is after *moment*, the latest first.
         """
         members: list[Any] = self._connection.zrevrangebyscore(
             AGENDA, "+inf", f"({moment.timestamp()}", start=0, num=limit
@@ -107,61 +108,61 @@ class Agenda:
 
     def missing(self, names: Sequence[str]) -> list[str]:
         """
-        Those of *names* that the agenda does not know, in their order.
+        Return those of *names* that are not on the agenda, in their order.
         """
         unknown: list[str] = []
-        for some in _portions(names):
-            scores = self._connection.zmscore(AGENDA, list(some))
-            unknown += [name for name, score in zip(some, scores, strict=True) if score is None]
+        for batch in _batches(names):
+            scores = self._connection.zmscore(AGENDA, list(batch))
+            unknown += [name for name, score in zip(batch, scores, strict=True) if score is None]
         return unknown
 
     def begin_comparison(self) -> None:
         """
-        Note that a comparison with the volume begins.
+        Record the start of a comparison with the volume.
         """
         self._connection.set(COMPARED, "", ex=LONGEST_STANDSTILL)
 
     def extend_comparison(self) -> None:
         """
-        Note its progress. Where Redis was emptied meanwhile, that changes nothing.
+        Record the progress of the comparison, unless Redis was emptied meanwhile.
         """
         self._connection.expire(COMPARED, LONGEST_STANDSTILL)
 
     def finish_comparison(self) -> None:
         """
-        Note its end: the agenda has every name of the volume, unless Redis was emptied meanwhile.
+        Record the end of the comparison, unless Redis was emptied meanwhile.
         """
         self._connection.persist(COMPARED)
 
     def is_complete(self) -> bool:
         """
-        Return whether the agenda has every name of the volume, or will have when a comparison ends.
+        Return whether the agenda has every name of the volume, or will have after the current comparison.
         """
         return bool(self._connection.exists(COMPARED))
 
     def names(self) -> list[str]:
         """
-        All names, in no order.
+        Return all names, in no order.
 
-        Read in portions, so that Redis serves others meanwhile: a name that is put or removed at the same
-        time may or may not be among them. The last moments come first, so that a look, which puts names off,
-        moves none of the others out of sight; for the few that come forward the portions overlap.
+        They are read in pages, so that Redis serves other clients meanwhile. A name that is added or removed
+        at the same time may be missing. The latest checks come first: a check that postpones its name then
+        hides no other name. The pages overlap for the few names that move forward.
         """
         members: set[Any] = set()
         first = 0
-        while some := self._connection.zrange(AGENDA, first, first + NAMES_PER_PAGE - 1, desc=True):
-            members.update(some)
+        while page := self._connection.zrange(AGENDA, first, first + NAMES_PER_PAGE - 1, desc=True):
+            members.update(page)
             first += NAMES_PER_PAGE - NAMES_READ_TWICE
         return self._named(members)
 
     def next_checks(self, names: Sequence[str]) -> dict[str, datetime | None]:
         """
-        *names* with their moments, as :meth:`next_check` tells them.
+        Return the time of the next check of each of *names*, as :meth:`next_check` does.
         """
         moments: dict[str, datetime | None] = {}
-        for some in _portions(names):
-            scores = self._connection.zmscore(AGENDA, list(some))
-            moments |= {name: score_to_time(score) for name, score in zip(some, scores, strict=True)}
+        for batch in _batches(names):
+            scores = self._connection.zmscore(AGENDA, list(batch))
+            moments |= {name: score_to_time(score) for name, score in zip(batch, scores, strict=True)}
         return moments
 
     def __contains__(self, name: str) -> bool:
@@ -172,7 +173,7 @@ class Agenda:
 
     def _named(self, members: Iterable[bytes | str]) -> list[str]:
         """
-        Return the names among *members*; what is no name is removed, or it would be due for ever.
+        Return the names among *members*, and remove the members that are no names.
         """
         names, others = [], []
         for member in members:
@@ -191,6 +192,6 @@ class Agenda:
         return names
 
 
-def _portions(names: Sequence[str]) -> Iterator[Sequence[str]]:
+def _batches(names: Sequence[str]) -> Iterator[Sequence[str]]:
     for start in range(0, len(names), NAMES_PER_COMMAND):
         yield names[start : start + NAMES_PER_COMMAND]

@@ -1,5 +1,5 @@
 """
-How each name stands: what the volume serves, what the ledger remembers, what the agenda plans.
+The status of each name: its certificate on the volume, its record and its next check.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ from certworker.storage.metadata import CertificateMetadata
 
 logger = logging.getLogger(__name__)
 
-#: Where a certificate comes from that others put on the volume.
+#: The source of a certificate that another program put on the volume.
 ADOPTED = "adopted"
 
 STATES = ("valid", "due", "expired", "failed", "waiting", "paused", "issuing", "missing")
 
-#: `failed` in detail: the certificate in service is valid, or none is. Only the second is an alarm.
+#: `failed` in detail: a certificate in service is still valid, or there is none. Only the second is critical.
 FAILURES = ("failing", "no_certificate")
 
-#: Records are read from Redis in portions of this size.
-PORTION = 100
+#: Records read from Redis in one command.
+BATCH = 100
 
 
 @dataclass(frozen=True)
 class DomainStatus:
     """
-    One name on one line.
+    The status of one name, for one line of a table.
     """
 
     name: str
-    #: One of :data:`STATES`; a failure is told even while an older certificate is still valid.
+    #: One of :data:`STATES`; a failure counts even while an older certificate is still valid.
     state: str
     #: The same, except that `failed` is one of :data:`FAILURES`.
     detail: str
-    #: Of the certificate in service; empty without one.
+    #: The names of the certificate in service; empty without one.
     names: tuple[str, ...]
     serial: str
     not_before: datetime | None
@@ -55,18 +55,18 @@ class DomainStatus:
     message: str
     remedy: str
     issuer: str
-    #: The label of the CA that we got it from, or :data:`ADOPTED`; empty without one.
+    #: The label of the CA that issued it, or :data:`ADOPTED`; empty without a certificate.
     authority: str
 
     def days_left(self, now: datetime) -> float | None:
         """
-        How many days the certificate in service is still valid; None without one.
+        Return for how many days the certificate in service is still valid; None without one.
         """
         return (self.not_after - now).total_seconds() / 86_400 if self.not_after else None
 
     def share_left(self, now: datetime) -> float | None:
         """
-        Which share of its life the certificate in service has left; None without one.
+        Return the share of its validity period that the certificate in service has left; None without one.
         """
         if self.not_before is None or self.not_after is None:
             return None
@@ -75,51 +75,51 @@ class DomainStatus:
 
 
 def list_status(
-    agenda: Agenda, records: DomainRecords, volume: CertificateStore, now: datetime
+    agenda: Agenda, records: DomainRecords, store: CertificateStore, now: datetime
 ) -> Iterator[DomainStatus]:
     """
-    Every name on the agenda in alphabetical order.
+    Return the status of every name on the agenda, in alphabetical order.
     """
     names = sorted(agenda.names())
-    for start in range(0, len(names), PORTION):
-        some = names[start : start + PORTION]
-        moments = agenda.next_checks(some)
-        for name, record in zip(some, records.read_many(some), strict=True):
-            yield _guarded(name, moments[name], record, volume, now)
+    for start in range(0, len(names), BATCH):
+        batch = names[start : start + BATCH]
+        moments = agenda.next_checks(batch)
+        for name, record in zip(batch, records.read_many(batch), strict=True):
+            yield _guarded(name, moments[name], record, store, now)
 
 
 def status_of(
-    name: str, agenda: Agenda, records: DomainRecords, volume: CertificateStore, now: datetime
+    name: str, agenda: Agenda, records: DomainRecords, store: CertificateStore, now: datetime
 ) -> DomainStatus:
     """
-    How *name* stands.
+    Return the status of *name*.
     """
-    return _guarded(name, agenda.next_check(name), records.read(name), volume, now)
+    return _guarded(name, agenda.next_check(name), records.read(name), store, now)
 
 
 @dataclass(frozen=True)
 class BackfillProgress:
     """
-    How far it is until every name has a certificate.
+    The progress until every name has a certificate.
     """
 
     names: int
-    #: Those without one.
+    #: The number of names without a certificate.
     missing: int
-    #: When the CA allows the last of them to be ordered; None: none is missing, or it has no known limit.
+    #: When the limits of the CA allow the last order; None: none is missing, or no limit is known.
     ends: datetime | None
 
 
-def backfill_progress(agenda: Agenda, volume: CertificateStore, budget: Budget) -> BackfillProgress:
+def backfill_progress(agenda: Agenda, store: CertificateStore, budget: Budget) -> BackfillProgress:
     """
-    How many names have no certificate yet, and until when the CA's limits make some of them wait.
+    Return how many names have no certificate yet, and until when the limits of the CA delay them.
     """
-    # Which they are is not asked for nothing: reading the names of 50,000 takes a second.
+    # The names are read only if needed: reading 50,000 takes a second.
     count = len(agenda)
-    missing = count - volume.links.count()
+    missing = count - store.links.count()
     if missing <= 0 or not budget.has_limits:
         return BackfillProgress(count, max(missing, 0), None)
-    without = sorted(set(agenda.names()) - set(volume.names()))
+    without = sorted(set(agenda.names()) - set(store.names()))
     return BackfillProgress(count, len(without), budget.available_at(without))
 
 
@@ -127,14 +127,14 @@ def _guarded(
     name: str,
     next_check: datetime | None,
     record: DomainRecord | None,
-    volume: CertificateStore,
+    store: CertificateStore,
     now: datetime,
 ) -> DomainStatus:
     """
-    Return how *name* stands. Files that cannot be read are the failure of that name, and of no other.
+    Return the status of *name*. Files that cannot be read are the failure of that name only.
     """
     try:
-        return _status(name, next_check, record, volume.metadata(name), now)
+        return _status(name, next_check, record, store.metadata(name), now)
     except CertworkerError as error:
         failure = error
     except Exception as error:

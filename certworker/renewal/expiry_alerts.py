@@ -1,8 +1,8 @@
 """
-Certificates that should have been renewed long ago: louder the later it is, and again every day.
+Reports certificates that should have been renewed long ago: daily, and as an error when they expire soon.
 
-What is due is normal. What is *overdue* has failed for a good while, or was never tried, and a person has to
-know before the visitors of the site do.
+A certificate that is *due* is normal. The renewal of an *overdue* one has failed for some time or was never
+tried, and an operator has to act before it expires.
 """
 
 from __future__ import annotations
@@ -18,34 +18,34 @@ from certworker.renewal.policy import MIN_SHARE_LEFT, in_words
 
 logger = logging.getLogger(__name__)
 
-#: With less of its life left a certificate is overdue; the shares are of its own life, not days.
+#: With less than this share of its validity period left a certificate is overdue.
 OVERDUE_SHARE = 1 / 5
 CRITICAL_SHARE = 1 / 10
 
-#: Where thousands are overdue the cause is one, and the first lines tell it.
+#: Thousands of overdue certificates have one cause, which the first lines show.
 MAX_LINES = 100
 
 
 @dataclass(frozen=True)
 class Survey:
     """
-    What was seen of all names.
+    A summary of all names.
     """
 
     overdue: int
-    #: The shortest life of a certificate in service; None without one.
+    #: The shortest validity period of a certificate in service; None: there is none.
     shortest_validity: timedelta | None
 
 
 @dataclass(frozen=True)
 class ExpiryAlerts:
     """
-    Tells which certificates are overdue.
+    Logs which certificates are overdue.
     """
 
-    #: How each name stands.
+    #: Returns the status of each name.
     statuses: Callable[[], Iterable[DomainStatus]]
-    #: Whether something is said for the first time today.
+    #: Returns whether its key is new today.
     first_today: Callable[[str], bool]
     clock: Callable[[], datetime]
 
@@ -54,43 +54,44 @@ class ExpiryAlerts:
         Report each name that is overdue once a day, and at once when it gets worse.
 
         Returns:
-            What was seen of all names.
+            The summary of all names.
         """
         now, count, lines, shortest = self.clock(), 0, 0, None
-        for one in self.statuses():
-            level = _level(one, now)
-            if one.not_before and one.not_after:
-                validity = one.not_after - one.not_before
+        for status in self.statuses():
+            level = _level(status, now)
+            if status.not_before and status.not_after:
+                validity = status.not_after - status.not_before
                 shortest = min(validity, shortest or validity)
             if level is None:
                 continue
             count += 1
-            if lines < MAX_LINES and self.first_today(f"overdue:{one.name}:{level}"):
+            if lines < MAX_LINES and self.first_today(f"overdue:{status.name}:{level}"):
                 lines += 1
-                _log(one, level, now)
+                _log(status, level, now)
         if lines == MAX_LINES:
             logger.error("%d names are overdue in all; see them with: certworker status --due 1h", count)
         return Survey(count, shortest)
 
 
-def _level(one: DomainStatus, now: datetime) -> str | None:
-    left = one.share_left(now)
+def _level(status: DomainStatus, now: datetime) -> str | None:
+    left = status.share_left(now)
     if left is None or left >= OVERDUE_SHARE:
         return None
     if left <= 0:
         return "expired"
-    # Nothing failed: the CA itself may want it renewed as late as this, but not later.
-    if not one.code and left > MIN_SHARE_LEFT:
+    # Without a failure, the CA may have suggested a renewal as late as this, but not later.
+    if not status.code and left > MIN_SHARE_LEFT:
         return None
     return "alarming" if left < CRITICAL_SHARE else "overdue"
 
 
-def _log(one: DomainStatus, level: str, now: datetime) -> None:
+def _log(status: DomainStatus, level: str, now: datetime) -> None:
     failure = RenewalOverdue(
-        name=one.name,
-        ends=_ends(one, now),
-        history=_history(one),
-        remedy=one.remedy or f"See its history, and whether a worker runs: certworker explain {one.name}",
+        name=status.name,
+        ends=_ends(status, now),
+        history=_history(status),
+        remedy=status.remedy
+        or f"See its history, and whether a worker runs: certworker explain {status.name}",
     )
     logger.log(
         logging.WARNING if level == "overdue" else logging.ERROR,
@@ -98,23 +99,23 @@ def _log(one: DomainStatus, level: str, now: datetime) -> None:
         failure.code,
         failure.message,
         failure.remedy,
-        extra={"domain": one.name, "event": "overdue", "code": failure.code},
+        extra={"domain": status.name, "event": "overdue", "code": failure.code},
     )
 
 
-def _ends(one: DomainStatus, now: datetime) -> str:
-    left = one.not_after - now if one.not_after else timedelta(0)
+def _ends(status: DomainStatus, now: datetime) -> str:
+    left = status.not_after - now if status.not_after else timedelta(0)
     span = in_words(abs(left))
     return f"expired {span} ago" if left <= timedelta(0) else f"ends in {span}"
 
 
-def _history(one: DomainStatus) -> str:
+def _history(status: DomainStatus) -> str:
     """
-    Return only what is known of the attempts to renew the certificate of *one*.
+    Return what is known of the attempts to renew the certificate of *status*.
     """
-    if one.state == "issuing":
+    if status.state == "issuing":
         return "an attempt to renew it is running."
-    if one.attempts:
-        count = f"{one.attempts} attempts" if one.attempts > 1 else "1 attempt"
-        return f"{count} to renew it failed. The last cause: {one.message}"
-    return f"its renewal waits. {one.message}" if one.code else "no attempt to renew it is known."
+    if status.attempts:
+        count = f"{status.attempts} attempts" if status.attempts > 1 else "1 attempt"
+        return f"{count} to renew it failed. The last cause: {status.message}"
+    return f"its renewal waits. {status.message}" if status.code else "no attempt to renew it is known."

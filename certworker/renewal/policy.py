@@ -21,50 +21,50 @@ from certworker.storage.metadata import CertificateMetadata
 from certworker.validity import Validity, Window, wait_within
 
 if TYPE_CHECKING:
-    # Its import takes longer than all else of certworker status.
+    # Its import would take most of the time of `certworker status`.
     from certworker.acme.renewal_info import RenewalSuggestion
 
-#: Let's Encrypt's integration guide: renew when a third is left, or half of a life under ten days.
+#: Let's Encrypt's integration guide: renew with a third left, or with half of a period under ten days.
 SHARE_LEFT = 1 / 3
 SHARE_LEFT_SHORT_VALIDITY = 1 / 2
 SHORT_VALIDITY = timedelta(days=10)
 
-#: Whatever the CA suggests, no certificate is left alone with less than this of its life.
+#: Whatever the CA suggests, a certificate is due with less than this share of its validity period left.
 MIN_SHARE_LEFT = 1 / 20
 
-#: A window in the past means now, even for a new certificate; but never again and again. Let's Encrypt dates
+#: A window in the past means now, but a new certificate is not renewed before this age. Let's Encrypt dates
 #: its certificates one hour back.
 MIN_AGE = timedelta(hours=2)
 MIN_AGE_SHARE = 1 / 4
 
-#: However short a certificate lives.
+#: However short the validity period is.
 LEAST_PAUSE_BETWEEN_RENEWALS = timedelta(seconds=5)
 
-#: Certificates issued together are renewed apart, over this share of their life before the moment above.
+#: Certificates issued together are renewed apart, over this share of their validity period.
 SPREAD = 1 / 20
 
-#: A look at least twice a day, so that news from the CA or the volume are never older.
+#: A check at least twice a day finds changes at the CA and on the volume.
 MAX_CHECK_INTERVAL = timedelta(hours=12)
 
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 
-#: After the CA refused a validation: patient at first, then once a day (integration guide).
+#: After the CA refused a validation: growing pauses, then once a day (integration guide).
 CA_PAUSES = (MINUTE, 10 * MINUTE, 100 * MINUTE, DAY)
 
-#: After the second, the third … worker in a row that died of the same names. What kills many workers at once,
-#: a deployment or a machine without memory, blames names that are innocent: the first pauses are short.
+#: After the second, the third … crash in a row. The first pauses are short: a deployment or a lack of memory
+#: ends many workers at once, and their names are not the cause.
 CRASH_PAUSES = (timedelta(seconds=5), timedelta(seconds=30), *CA_PAUSES)
 
 
 @dataclass(frozen=True)
 class Patience:
     """
-    The pauses after failures of one kind.
+    The pauses after one type of failure.
     """
 
-    #: After the first, the second … failure in a row; the last one repeats.
+    #: After the first, the second … failure in a row; the last pause repeats.
     pauses: tuple[timedelta, ...]
-    #: No pause is shorter, however little life a certificate in service has left; scaled to a short life.
+    #: The shortest pause while a certificate approaches its end; less for a short validity period.
     least: timedelta
     #: What ends the failure, for the documentation.
     ends: str
@@ -81,36 +81,36 @@ PATIENCE: Mapping[Retry, Patience] = {
     ),
     # The CA counts validations that fail: five in an hour.
     Retry.CA: Patience(CA_PAUSES, HOUR, "a person who changes what the remedy names"),
-    # A limit that names no moment; most limits refill within the hour.
+    # A limit without an end; most limits refill within the hour.
     Retry.UNTIL: Patience((HOUR,), HOUR, "the moment that the failure names"),
     Retry.SOON: Patience(
         (MINUTE / 6, MINUTE / 2, MINUTE, 5 * MINUTE, *CA_PAUSES[1:]), 10 * MINUTE, "time, without any change"
     ),
 }
 
-#: Whatever the failure, and whatever moment it names: certworker tries again within a day.
+#: After every failure, whatever time it names, the next attempt follows within a day.
 LONGEST_PAUSE_AFTER_A_FAILURE = DAY
 
-#: A day is long for a certificate of 160 hours: no pause is longer than this share of what is left of it.
+#: No pause is longer than this share of the time that a certificate in service has left.
 MAX_SHARE_OF_REMAINDER = 1 / 8
 
-#: With less than this share of the life left, no pause is longer than a few hours.
+#: With less than this share of the validity period left, no pause is longer than a few hours.
 CLOSE_SHARE = 1 / 5
 LONGEST_PAUSE_WHEN_CLOSE = 4 * HOUR
 
-#: Many names get the same moment. Each waits up to this share longer.
+#: Each pause is longer by a random part of this share, so that names do not meet at the same time.
 JITTER = 1 / 10
 
 
 @dataclass(frozen=True)
 class RenewalDecision:
     """
-    What to do about a certificate.
+    Whether a certificate is due, and when it is checked next.
     """
 
     due: bool
     next_check: datetime
-    #: Whether the CA named the window in which it is renewed.
+    #: Whether the CA suggested the window in which it is renewed.
     ca_requested: bool
     #: Whether that window is open. Only then Let's Encrypt exempts an order that replaces the certificate.
     window_open: bool = False
@@ -119,35 +119,35 @@ class RenewalDecision:
 @dataclass(frozen=True)
 class RenewalPolicy:
     """
-    Plans by what the CA suggests for a certificate, asked at each look.
+    Decides when certificates are renewed, by the CA's suggestion and by their age.
     """
 
-    #: What the CA that issued a certificate says about it; None if it says nothing, or is not ours any more.
+    #: Returns the suggestion of the CA for a certificate; None: there is none, or the CA is not configured.
     suggestion: Callable[[CertificateMetadata], RenewalSuggestion | None]
     random: Random
 
     def decide(self, metadata: CertificateMetadata, now: datetime) -> RenewalDecision:
         """
-        The plan, at *now*, for the certificate with these *metadata*.
+        Return the decision at *now* for the certificate with this *metadata*.
         """
-        # Of an expired certificate the CA must not be asked (RFC 9773, section 4.3).
+        # No request for an expired certificate (RFC 9773, section 4.3).
         suggestion = self.suggestion(metadata) if now < metadata.not_after else None
         window = suggestion.window if suggestion else None
         due = renewal_time(metadata.validity, window)
-        look = next_check(metadata.validity, due, now, self.random)
+        check = next_check(metadata.validity, due, now, self.random)
         if suggestion:
-            look = min(look, max(suggestion.retry_after, now))
+            check = min(check, max(suggestion.retry_after, now))
         is_open = window is not None and window.contains(now)
         return RenewalDecision(
-            due=now >= due, next_check=look, ca_requested=window is not None, window_open=is_open
+            due=now >= due, next_check=check, ca_requested=window is not None, window_open=is_open
         )
 
 
 def renewal_time(validity: Validity, window: Window | None = None) -> datetime:
     """
-    When the certificate is to be renewed: at a random moment in *window*, or by its age where there is none.
+    Return when the certificate is due: at a random time in *window*, or by its age without one.
 
-    The moment stays the same as long as the window does.
+    The time stays the same as long as the window does.
     """
     if window is None:
         share = SHARE_LEFT_SHORT_VALIDITY if validity.length < SHORT_VALIDITY else SHARE_LEFT
@@ -160,19 +160,19 @@ def renewal_time(validity: Validity, window: Window | None = None) -> datetime:
 
 def next_check(validity: Validity, due: datetime, now: datetime, random: Random) -> datetime:
     """
-    When to look at a certificate again that is *due* at another moment: then, and twice a day until then.
+    Return the next check of a certificate: twice a day until it is *due*, then at that time.
     """
-    # A short life has short halves; looks that are all the same would meet at the same second.
+    # Random, so that the checks of many certificates do not meet at the same second.
     pause = min(MAX_CHECK_INTERVAL, validity.length / 4) * random.uniform(0.5, 1)
     return min(now + pause, max(due, now))
 
 
 def after_issuance(validity: Validity, planned: datetime, now: datetime) -> datetime:
     """
-    Return the *planned* moment of the first check of a certificate that was issued at *now*, or a later one.
+    Return the *planned* first check of a certificate that was issued at *now*, or a later time.
 
-    A certificate can be due when it is issued: it is dated back, or its CA signs for seconds. Without a least
-    pause certworker would order again and again.
+    A certificate can be due when it is issued, because it is dated back or very short. Without a minimum
+    pause it would be ordered in a loop.
     """
     pause = min(MIN_AGE, (validity.not_after - now) * MIN_AGE_SHARE)
     return max(planned, now + max(pause, LEAST_PAUSE_BETWEEN_RENEWALS))
@@ -182,10 +182,11 @@ def shortened(
     pause: timedelta, validity: Validity | None, now: datetime, least: timedelta | None = None
 ) -> timedelta:
     """
-    Return *pause*, or less while the certificate in service loses its *validity*; None: there is none.
+    Return *pause*, or less while the certificate in service approaches its end.
 
     Args:
-        least: The result is not shorter than this, or than what is in proportion to a short life.
+        validity: The validity of the certificate in service; None: there is none.
+        least: The minimum of the result; less for a short validity period. By default *pause*.
     """
     if validity is None:
         return pause
@@ -196,19 +197,19 @@ def shortened(
     return min(pause, max(longest, wait_within(validity, pause if least is None else least)))
 
 
-def crash_backoff(deaths: int, validity: Validity | None, now: datetime) -> timedelta:
+def crash_backoff(crashes: int, validity: Validity | None, now: datetime) -> timedelta:
     """
-    Return how much longer than a lease to wait after *deaths* workers in a row died of the same names.
+    Return the pause after the lease when *crashes* workers in a row crashed during the same attempt.
 
-    After a single death there is no such pause: most deaths are deployments.
+    There is no pause after a single crash: most crashes are deployments.
 
     Args:
-        validity: Of the certificate in service; None without one.
+        validity: The validity of the certificate in service; None: there is none.
     """
-    if not deaths:
+    if not crashes:
         return timedelta(0)
     return shortened(
-        CRASH_PAUSES[min(deaths, len(CRASH_PAUSES)) - 1], validity, now, PATIENCE[Retry.CA].least
+        CRASH_PAUSES[min(crashes, len(CRASH_PAUSES)) - 1], validity, now, PATIENCE[Retry.CA].least
     )
 
 
@@ -223,15 +224,15 @@ def next_attempt(
     Return when to try again after *failure*: at most a day and a tenth after *now*.
 
     Args:
-        attempts: How many attempts in a row have failed, at least 1.
-        validity: Of the certificate in service; None without one. The closer its end, the shorter the pause.
+        attempts: The number of attempts in a row that failed, at least 1.
+        validity: The validity of the certificate in service; None: there is none. It shortens the pause.
             After the end the pauses grow again.
     """
     patience = PATIENCE[failure.retry]
     usual = patience.pauses[min(attempts, len(patience.pauses)) - 1]
     pause = shortened(usual, validity, now, patience.least) * (1 + JITTER * random.random())
     if failure.retry is Retry.UNTIL and failure.until is not None:
-        # A limit of the CA is obeyed, but its end may come early: the budget knows it and costs no request.
+        # An early attempt at the limit of a CA costs no request: the budget refuses it.
         pause = max(failure.until - now, timedelta(0)) + wait_within(validity, MINUTE) * random.random()
     return now + min(pause, LONGEST_PAUSE_AFTER_A_FAILURE * (1 + JITTER * random.random()))
 

@@ -1,8 +1,8 @@
 """
-The rounds of the night watch: what is due, and what Redis has forgotten.
+Enqueues what is due, and puts back on the agenda what Redis has lost.
 
-Redis may lose any key at any moment; the volume knows every certificate. A look lets what is due wait in its
-lane for a slot, a reconciliation gives back to the agenda what only the volume remembers.
+Redis may lose any key at any time; the volume has every certificate. :meth:`Reconciler.enqueue_due` moves
+what is due to a priority queue. :meth:`Reconciler.reconcile` restores the agenda from the volume.
 """
 
 from __future__ import annotations
@@ -34,26 +34,26 @@ from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
 
-#: One look handles so many names, then lets the queue breathe.
+#: Names checked in one pass.
 NAMES_PER_CHECK = 1_000
 
-#: A look asks the CA for its advice on so many certificates at a time.
+#: Requests for renewal information at the same time.
 CONCURRENT_QUERIES = 8
 
-#: What expires sooner goes before everything else; of a short life a share.
+#: What expires sooner has the highest priority; of a short validity period, this share.
 SOON = timedelta(hours=48)
 SOON_SHARE = 1 / 5
 
-#: Nothing is planned further ahead: the longest pause is a day and a tenth.
+#: No check is planned further ahead: the longest pause is a day and a tenth.
 LONGEST_PLAN = timedelta(days=2)
-#: What was planned further ahead is checked within this time, not all at once.
+#: Names whose check was planned further ahead are checked within this time, not all at once.
 BACK_WITHIN = timedelta(minutes=10)
 
 
 @dataclass(frozen=True)
 class Due:
     """
-    A name that needs a job: in which lane, and by when its certificate has expired.
+    A name that needs a job: its priority, and the time at which its certificate expires.
     """
 
     priority: Priority
@@ -63,7 +63,7 @@ class Due:
 @dataclass(frozen=True)
 class Reconciler:
     """
-    Keeps the agenda true and brings what is due to the lanes.
+    Keeps the agenda complete, and enqueues what is due.
     """
 
     certificates: CertificateStore
@@ -71,37 +71,37 @@ class Reconciler:
     records: DomainRecords
     agenda: Agenda
     priority_queues: PriorityQueues
-    #: When a certificate is renewed, and looked at next.
+    #: Decides whether a certificate is due at a given time, and when it is checked next.
     decide: Callable[[CertificateMetadata, datetime], RenewalDecision]
-    #: Takes a name out of service.
+    #: Removes a name.
     remove: Callable[[str], bool]
-    #: Raises why a request for some names would be refused.
+    #: Raises the reason if a request for these names would be refused.
     check_request: Callable[[tuple[str, ...]], object]
     clock: Callable[[], datetime]
     random: Random
 
     def enqueue_due(self) -> dict[str, int]:
         """
-        Look at every name whose moment has come.
+        Check every name whose next check has come.
 
-        A certificate that is not due gets its next moment here, at the price of two small files; anything
-        else waits in a lane for a slot.
+        A certificate that is not due gets its next check here, which costs the reading of two small files.
+        Everything else is enqueued by its priority.
 
         Returns:
-            How many names were `looked` at, and for how many certificates was `requested` something.
+            `looked`: the number of checked names; `requested`: the number of requests enqueued.
         """
         now = self.clock()
         moments: dict[str, datetime] = {}
         requested: dict[Priority, dict[Request, float]] = {}
         known = self._known(self.agenda.due(now, NAMES_PER_CHECK))
         certificates = self._certificates(known)
-        # One question for all names of a certificate: they stay together on the agenda.
+        # One check for all names of a certificate: they stay together on the agenda.
         first = {together: name for name, together in reversed(certificates.items())}
-        with ThreadPoolExecutor(CONCURRENT_QUERIES) as questions:
+        with ThreadPoolExecutor(CONCURRENT_QUERIES) as pool:
             metadata_of_first = map(known.get, first.values())
-            asked = questions.map(self._guarded, first, first.values(), metadata_of_first, repeat(now))
+            results = pool.map(self._guarded, first, first.values(), metadata_of_first, repeat(now))
             findings = {}
-            for together, finding in zip(first, asked, strict=True):
+            for together, finding in zip(first, results, strict=True):
                 findings[together] = finding
                 beat()
         for name, together in certificates.items():
@@ -117,10 +117,10 @@ class Reconciler:
                 if metadata or not self.certificates.links.is_orphaned(name):
                     request = Request(together, registered_domain(together[0]))
                     requested.setdefault(found.priority, {})[request] = found.deadline.timestamp()
-        # The moments first: a job that ends quickly writes a better one, which must not be overwritten.
+        # The agenda first: a job that ends quickly plans a later check, which must not be overwritten.
         self.agenda.put_many(moments)
         for lane, requests in requested.items():
-            # Tenants get their turns in this order, too.
+            # The earliest deadline first, for the order of the tenants, too.
             self.priority_queues.put(lane, dict(sorted(requests.items(), key=lambda request: request[1])))
         if earliest := self.agenda.earliest():
             self.agenda.wake(max(earliest, now + timedelta(seconds=1)))
@@ -128,28 +128,28 @@ class Reconciler:
 
     def reconcile(self) -> int:
         """
-        Put every certificate of the volume that the agenda does not know back onto it.
+        Put every certificate of the volume that is missing on the agenda back on it.
 
-        Those that others made, certbot for example, are adopted: they are renewed when they are due. Names
-        whose directory the core deleted go.
+        Certificates of other programs, certbot for example, are adopted and renewed when they are due. Names
+        whose directory Appwrite deleted are removed.
 
         Returns:
-            How many names were missing.
+            The number of names that were missing.
         """
         self._remove_orphaned()
         self._bring_back()
         self.agenda.begin_comparison()
         restored, names = 0, list(filter(is_name, self.certificates.names()))
         progress = Progress(len(names), self.clock)
-        for some in _batches(names, 500):
+        for batch in _batches(names, 500):
             adopted: dict[str, Path] = {}
-            for name in some:
+            for name in batch:
                 adopted |= self._import(name)
             self._publish(adopted)
             # The other names of what was adopted had no files until now.
-            restored += self._restore(list(dict.fromkeys([*some, *adopted])))
+            restored += self._restore(list(dict.fromkeys([*batch, *adopted])))
             self.agenda.extend_comparison()
-            progress.add(len(some), adopted=len(adopted))
+            progress.add(len(batch), adopted=len(adopted))
         self.agenda.finish_comparison()
         if progress.adopted:
             logger.info("names adopted from other programs: %d", progress.adopted, extra={"event": "adopted"})
@@ -159,7 +159,7 @@ class Reconciler:
 
     def _restore(self, names: Sequence[str]) -> int:
         """
-        Put those of *names* that the agenda does not know back onto it, and return how many these are.
+        Put those of *names* that are missing on the agenda back on it, and return their number.
         """
         now = self.clock()
         known = self._known(self.agenda.missing(names))
@@ -170,20 +170,20 @@ class Reconciler:
         try:
             self.traefik.repair(adopted)
         except CertworkerError as failure:
-            # The next repair of what is in service tries it again.
+            # The next repair tries it again.
             logger.warning("%s", failure, extra={"code": failure.code})
 
     def retry_after_a_change(self) -> int:
         """
-        Plan a check now for every name whose last failure only a person could end: the settings have changed.
+        Plan a check now for every name whose last failure was caused by the settings, which have changed.
 
         Returns:
-            How many names that were.
+            The number of these names.
         """
         codes = {kind.code for kind in catalogue() if kind.retry is Retry.CONFIG}
         now, count = self.clock(), 0
-        for some in _batches(self.agenda.names(), NAMES_PER_CHECK):
-            records = filter(None, self.records.read_many(some))
+        for batch in _batches(self.agenda.names(), NAMES_PER_CHECK):
+            records = filter(None, self.records.read_many(batch))
             failed = [each.name for each in records if each.state == "failed" and each.code in codes]
             self.agenda.put_many(dict.fromkeys(failed, now), at_the_latest=True)
             count += len(failed)
@@ -193,7 +193,7 @@ class Reconciler:
 
     def _bring_back(self) -> None:
         """
-        Plan a check soon for each name whose moment is wrong: an older version planned none after a failure.
+        Plan a check soon for each name whose next check is too far ahead, or never.
         """
         count = 0
         while lost := self.agenda.planned_after(self.clock() + LONGEST_PLAN, NAMES_PER_CHECK):
@@ -206,7 +206,7 @@ class Reconciler:
 
     def _import(self, name: str) -> dict[str, Path]:
         """
-        Make the files of another program ours, and return all names that they serve, with their generation.
+        Adopt the files of another program, and return all names that they serve, with their generation.
         """
         beat()
         links = self.certificates.links
@@ -216,11 +216,11 @@ class Reconciler:
                 return {}
             served = {each: directory for each in metadata.names if links.target_of(each) == directory}
         except CertworkerError as failure:
-            # The others are no worse for it, and its own job reports it again.
+            # The other names continue; the job of this name reports the failure again.
             logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
             return {}
         except Exception:
-            # Anybody may have written the files; one odd pair does not stop the round for the others.
+            # Another program wrote the files; a defective pair does not stop the other names.
             logger.exception("the files of this name could not be adopted", extra={"domain": name})
             return {}
         logger.info(
@@ -268,7 +268,7 @@ class Reconciler:
             name: The one of them with these *metadata*.
 
         Returns:
-            None if nothing can ever come of them: they have no certificate, and any request is refused.
+            None if they have no certificate and any request for them is refused.
         """
         try:
             self.check_request(names)
@@ -276,11 +276,11 @@ class Reconciler:
             return self._refused(names, metadata, refusal, now)
         if metadata is None:
             return Due("new", now)
-        plan = self.decide(metadata, now)
+        decision = self.decide(metadata, now)
         with suppress(CertworkerError):
-            if not plan.due and self.traefik.serves(name, metadata):
-                return plan.next_check
-        return Due(_priority(metadata, plan, now), metadata.not_after)
+            if not decision.due and self.traefik.serves(name, metadata):
+                return decision.next_check
+        return Due(_priority(metadata, decision, now), metadata.not_after)
 
     def _refused(
         self,
@@ -289,7 +289,7 @@ class Reconciler:
         refusal: CertworkerError,
         now: datetime,
     ) -> datetime | None:
-        # A job would end before its attempt begins, so the reason is recorded here.
+        # The job would be refused before its attempt begins, so the reason is recorded here.
         logger.warning("%s", refusal, extra={"domain": names[0], "code": refusal.code})
         if metadata is None:
             return None
@@ -299,7 +299,7 @@ class Reconciler:
         return again
 
     def _check_by_age(self, metadata: CertificateMetadata | None, now: datetime) -> datetime:
-        # Without the CA's advice: nobody asks it for all names of a volume at once.
+        # By age only: a request to the CA for each name of the volume would be too many at once.
         return (
             next_check(metadata.validity, renewal_time(metadata.validity), now, self.random)
             if metadata
@@ -308,21 +308,21 @@ class Reconciler:
 
     def _known(self, names: Iterable[str]) -> dict[str, CertificateMetadata | None]:
         """
-        What is known of the certificates of *names*; what they share is read once.
+        Return the metadata of the certificates of *names*; shared certificates are read once.
         """
         directories: dict[str, Path | None] = {}
         for name in names:
             try:
                 directories[name] = self._directory(name)
             except ValueError:
-                # Whoever may write to Redis may plan a look at anything.
+                # A writer to Redis can put anything on the agenda.
                 self.agenda.remove(name)
                 logger.warning("removed %s from the agenda: it is no name of a domain", printable(name, 100))
         read = {directory: _metadata_in(directory) for directory in set(directories.values())}
         return {name: read[directory] for name, directory in directories.items()}
 
     def _directory(self, name: str) -> Path | None:
-        # What cannot be read gets a job, which tells what to do about it.
+        # A name whose links cannot be read gets a job, which reports the failure.
         with suppress(CertworkerError):
             return self.certificates.links.target_of(name)
         return None
@@ -376,20 +376,20 @@ class Reconciler:
 
 
 def _metadata_in(directory: Path | None) -> CertificateMetadata | None:
-    # Nor does what cannot be understood stop the look at the others.
+    # Metadata that cannot be read does not stop the check of the others.
     with suppress(CertworkerError):
         return CertificateMetadata.read(directory) if directory else None
     return None
 
 
-def _priority(metadata: CertificateMetadata, plan: RenewalDecision, now: datetime) -> Priority:
+def _priority(metadata: CertificateMetadata, decision: RenewalDecision, now: datetime) -> Priority:
     if metadata.not_after - now < min(SOON, metadata.validity.length * SOON_SHARE):
         return "expiring"
     # What the CA wants renewed before its age would have it so, it is about to revoke.
-    return "advised" if plan.ca_requested and now < renewal_time(metadata.validity) else "renewal"
+    return "advised" if decision.ca_requested and now < renewal_time(metadata.validity) else "renewal"
 
 
 def _batches(names: Iterable[str], size: int) -> Iterator[list[str]]:
     iterator = iter(names)
-    while some := list(islice(iterator, size)):
-        yield some
+    while batch := list(islice(iterator, size)):
+        yield batch

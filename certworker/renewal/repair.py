@@ -1,5 +1,5 @@
 """
-What is stored comes into service, and what is in service stays so, without the CA.
+Repairs what is in service, and puts into service what is stored, without any request to the CA.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from certworker.traefik.config import Damage, TraefikConfig
 
 logger = logging.getLogger(__name__)
 
-#: A publication that fails for an unknown reason is tried again after this, and after pauses that double.
+#: A publication that fails is tried again after this pause, then after doubled pauses.
 FIRST_PAUSE = timedelta(seconds=20)
 LONGEST_PAUSE = timedelta(minutes=10)
 
-#: A repair that has to be made again and again is logged once in this time.
+#: A repair that recurs is logged once in this time.
 REPORTED_EVERY = timedelta(days=1)
 
-#: So many names are in a line of the log, and so many lines are written about names that lost everything.
-MOST_NAMES = 5
-MOST_LINES = 20
+#: Names in one log line, and lines about names without any usable certificate.
+MAX_NAMES_IN_LINE = 5
+MAX_LINES = 20
 
-#: With more files than these Traefik is busy for long, although it serves them within seconds: it reads its
-#: whole directory once for each file that appears there.
+#: With more files than this Traefik is busy for minutes, although it serves them within seconds: it reads the
+#: whole directory once for each new file.
 MANY_FILES = 1_000
 
 #: Another worker may be making the same repairs.
 PATIENCE_SECONDS = 60.0
 
-#: What may be repaired for a name, in the words of the log.
+#: The repairs, in the words of the log.
 REPAIRS = {
     "missing": "{} files of Traefik were missing",
     "unreadable": "{} could not be read",
@@ -53,26 +53,26 @@ REPAIRS = {
     "lost": "{} names have no certificate left",
 }
 
-#: After these the name is checked at once.
+#: After these repairs the name is checked at once.
 CHECKED = ("relinked", "lost")
 
 
 @dataclass(frozen=True)
 class Repair:
     """
-    Compares what the volume has with what the proxy has.
+    Compares the volume with the files of the proxy, and repairs both.
     """
 
-    volume: CertificateStore
+    store: CertificateStore
     traefik: TraefikConfig
     agenda: Agenda
     priority_queues: PriorityQueues
-    #: Whether a job is at work for a name.
+    #: Returns whether a job is running for a name.
     is_held: Callable[[str], bool]
     clock: Callable[[], datetime]
-    #: When a publication that failed is requested again, and the pause after that, by the names.
+    #: When a failed publication is requested again, and the pause after that, by its names.
     _pauses: dict[tuple[str, ...], tuple[datetime, timedelta]] = field(default_factory=dict)
-    #: When a repair of a name was logged last.
+    #: When a repair of each name was logged last.
     _reported: dict[str, datetime] = field(default_factory=dict)
 
     def repair(self) -> int:
@@ -82,30 +82,31 @@ class Repair:
         No CA is asked. A name with no usable certificate left is checked at once, and gets a new one.
 
         Returns:
-            For how many names something was repaired.
+            The number of names for which something was repaired.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume or Traefik's directory cannot be
                 read or written.
         """
         with ExitStack() as stack:
-            # Workers that start together would all write the same files. One that is frozen stops nobody.
+            # Workers that start together would all write the same files. A frozen worker does not block
+            # others.
             with suppress(VolumeLocked):
-                lock = WriteLock(self.volume.directory / ".certworker" / "repair.lock")
+                lock = WriteLock(self.store.directory / ".certworker" / "repair.lock")
                 stack.enter_context(lock.held(PATIENCE_SECONDS))
-            found = take_inventory(self.volume, self.clock())
+            found = take_inventory(self.store, self.clock())
             written = self.traefik.repair(found.served)
             self._withdraw_removed(written)
-            complete_links(self.volume, found.incomplete)
+            complete_links(self.store, found.incomplete)
         repaired = {**written, **dict.fromkeys(found.incomplete, "links")}
         repaired |= dict.fromkeys(found.relinked, "relinked") | dict.fromkeys(found.lost, "lost")
         self._report(repaired)
         return len(repaired)
 
     def _withdraw_removed(self, names: Iterable[str]) -> None:
-        # A name that was removed after the volume was read has got its file back.
+        # A name that was removed after the inventory must not be served again.
         for name in names:
-            if self.volume.links.target_of(name) is None:
+            if self.store.links.target_of(name) is None:
                 self.traefik.remove(name)
 
     def _report(self, repaired: Mapping[str, str]) -> None:
@@ -114,45 +115,46 @@ class Repair:
         """
         now = self.clock()
         fresh = {
-            name: what
-            for name, what in repaired.items()
+            name: damage
+            for name, damage in repaired.items()
             if name not in self._reported or now - self._reported[name] >= REPORTED_EVERY
         }
         if not fresh:
             return
-        checked = [name for name, what in fresh.items() if what in CHECKED]
-        # Later their own attempts say when the next one is.
+        checked = [name for name, damage in fresh.items() if damage in CHECKED]
+        # Their attempts plan the checks after this one.
         self.agenda.put_many(dict.fromkeys(checked, now), at_the_latest=True)
         self._reported.update(dict.fromkeys(fresh, now))
         counts = Counter(fresh.values())
         logger.warning(
             "repaired what was in service: %s (%s)",
-            ", ".join(text.format(counts[what]) for what, text in REPAIRS.items() if counts[what]),
+            ", ".join(text.format(counts[damage]) for damage, text in REPAIRS.items() if counts[damage]),
             _shortened(sorted(fresh)),
             extra={"event": "repaired", "fields": {"repaired": dict(counts)}},
         )
-        if sum(counts[what] for what in get_args(Damage)) > MANY_FILES:
+        if sum(counts[damage] for damage in get_args(Damage)) > MANY_FILES:
             logger.warning(
                 "Traefik reads its directory once for each of these files. To end that at once: "
                 "docker compose restart traefik"
             )
-        lost = [name for name, what in fresh.items() if what == "lost"]
-        for name in lost[:MOST_LINES]:
+        lost = [name for name, damage in fresh.items() if damage == "lost"]
+        for name in lost[:MAX_LINES]:
             logger.warning(
                 "no usable certificate is left on the volume; a new one is requested", extra={"domain": name}
             )
 
     def resume_publications(self) -> int:
         """
-        Request a job for each certificate that is stored and not in service, unless one is at work for it.
+        Request a job for each certificate that is stored and not in service, unless a job is running for it.
 
-        The job needs no CA. None is requested while the volume or Traefik's directory cannot be written.
+        The job sends no request to the CA. Nothing is requested while the volume or Traefik's directory is
+        read-only.
 
         Returns:
-            How many were requested.
+            The number of jobs requested.
         """
         now = self.clock()
-        found = self.volume.unpublished_sets()
+        found = self.store.unpublished_sets()
         for names in set(self._pauses) - set(found):
             del self._pauses[names]
         wanted = {}
@@ -170,7 +172,7 @@ class Repair:
 
     def _is_writable(self) -> bool:
         try:
-            self.volume.check_writable()
+            self.store.check_writable()
             self.traefik.check_writable()
         except CertworkerError:
             return False
@@ -181,5 +183,5 @@ def _shortened(names: Sequence[str]) -> str:
     """
     Return the first few of *names*, and how many others there are.
     """
-    shown = ", ".join(names[:MOST_NAMES])
-    return f"{shown} and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else shown
+    shown = ", ".join(names[:MAX_NAMES_IN_LINE])
+    return f"{shown} and {len(names) - MAX_NAMES_IN_LINE} more" if len(names) > MAX_NAMES_IN_LINE else shown

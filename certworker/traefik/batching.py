@@ -1,12 +1,12 @@
 """
-Changes of the directory that Traefik watches, gathered into bursts.
+Gathers changes of the directory that Traefik watches into bursts.
 
-After each event there Traefik reads every file again, and with 50,000 of them that takes seconds. So under
-load a change waits until two seconds have passed since the last one, and then goes with all the others that
-wait, of all workers. While nothing else is under way, or after a pause, a change is made at once.
+After each event Traefik reads every file in it again, which takes seconds for 50,000 files. So under load a
+change waits until two seconds have passed since the last one. It is then made together with all other
+waiting changes, of all workers. Without load a change is made at once.
 
-What waits stands in a directory of its own beside the watched one, complete and fsynced: whoever is the first
-whose time has come makes the changes of all. The time of the last change is that of the directory itself.
+Each waiting change is a directory beside the watched one, complete and fsynced. The first worker whose wait
+ends makes the changes of all. The time of the last change is that of the watched directory.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from certworker.storage.shared_directory import SharedDirectory, WriteLock
 #: Between two bursts of changes.
 PAUSE_SECONDS = 2.0
 
-#: Who waits looks so often whether somebody else was quicker, or nobody else is left.
+#: How often a waiting change checks whether another worker made it, or whether the load has gone.
 POLL_INTERVAL_SECONDS = 0.05
 
-#: Directories with what is ready to be moved into the watched one.
+#: The extension of directories with files that are ready to be moved into the watched one.
 READY = ".ready"
 
 _MODE = 0o644
@@ -37,51 +37,51 @@ _MODE = 0o644
 
 class BatchedWriter:
     """
-    Puts files into the watched *directory*.
+    Writes files into the watched *directory*.
 
     Args:
-        workshop: A directory beside them that is not watched, on the same file system, for all workers.
+        staging: A directory that is not watched, on the same file system, for all workers.
         lock: Held while files are moved.
-        is_outdated: Whether the content of a file must not replace the one that is there.
+        is_outdated: Returns whether a content must not replace the file at a path.
     """
 
     def __init__(
         self,
         directory: Path,
-        workshop: SharedDirectory,
+        staging: SharedDirectory,
         lock: WriteLock,
         is_outdated: Callable[[bytes, Path], bool],
     ) -> None:
         self._directory = directory
-        self._workshop = workshop
+        self._staging = staging
         self._lock = lock
         self._is_outdated = is_outdated
-        # Of the threads that wait one looks at the time, and acts for all.
+        # One of the waiting threads polls, and acts for all.
         self._leading = threading.Lock()
-        #: Beside the time of the directory, because the clock of a file server may be another one.
+        #: Needed in addition to the time of the directory, because the clock of a file server may differ.
         self._last_change = -PAUSE_SECONDS
 
     def publish(self, order: str, files: Mapping[str, bytes], slot: JobSlot = NO_SLOT) -> None:
         """
-        Put *files*, contents by name, into the directory; each that is outdated by then is left out.
+        Write *files*, contents by name, into the directory, and return when they are there.
 
-        It returns when they are there. A job that has to wait for that gives its slot back.
+        A file that is outdated by then is skipped.
 
         Args:
-            order: Of two that have the same file, the one with the later *order* wins.
-            slot: Of the job that calls; it is released while the files wait.
+            order: Of two waiting changes of the same file, the one with the later *order* wins.
+            slot: The slot of the calling job, which is released early while the files wait.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each file is the old one or the new one.
         """
         if not self._has_to_wait(slot):
             with self._lock.held():
-                # Again, since only here nobody else can come between.
+                # Again: only under the lock no other worker can write in between.
                 if not self._has_to_wait(slot):
                     self._put(files)
                     return
-        ready = self._workshop.path / f"{order}-{secrets.token_hex(4)}{READY}"
-        with self._workshop.writing():
+        ready = self._staging.path / f"{order}-{secrets.token_hex(4)}{READY}"
+        with self._staging.writing():
             durable.write_directory(ready, {name: (content, _MODE) for name, content in files.items()})
         slot.release_early()
         try:
@@ -93,13 +93,13 @@ class BatchedWriter:
 
     def publish_at_once(self, files: Mapping[str, bytes]) -> None:
         """
-        Put *files* into the directory as one burst, however many they are, with all others that wait.
+        Write *files* into the directory as one burst, together with all waiting changes.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each file is the old one or the new one.
         """
-        ready = self._workshop.path / f"{secrets.token_hex(8)}{READY}"
-        with self._workshop.writing():
+        ready = self._staging.path / f"{secrets.token_hex(8)}{READY}"
+        with self._staging.writing():
             durable.write_directory(ready, {name: (content, _MODE) for name, content in files.items()})
         try:
             with self._lock.held():
@@ -111,9 +111,9 @@ class BatchedWriter:
 
     def withdraw(self, name: str) -> None:
         """
-        Forget what is ready for the file *name*; the lock is held.
+        Remove the waiting changes of the file *name*; the caller holds the lock.
         """
-        for ready in self._workshop.path.glob(f"*{READY}"):
+        for ready in self._staging.path.glob(f"*{READY}"):
             durable.remove(ready / name)
 
     def _has_to_wait(self, slot: JobSlot) -> bool:
@@ -134,12 +134,12 @@ class BatchedWriter:
             for name, content in files.items()
             if not self._is_outdated(content, self._directory / name)
         }
-        with self._workshop.writing():
-            durable.write_all(self._directory, wanted, _MODE, via=self._workshop.path)
+        with self._staging.writing():
+            durable.write_all(self._directory, wanted, _MODE, via=self._staging.path)
         self._move_all(None)
 
     def _wait_for(self, ready: Path, slot: JobSlot) -> None:
-        # After a whole pause either somebody has made our change, or nobody has made any.
+        # After a whole pause another worker has made this change, or none has made any.
         deadline = time.monotonic() + PAUSE_SECONDS
         while ready.exists():
             if time.monotonic() > deadline + self._lock.patience_seconds:
@@ -161,11 +161,14 @@ class BatchedWriter:
 
     def _move_all(self, own: Path | None) -> None:
         """
-        Make the changes of all that wait. What fails is told to its owner, not to others.
+        Make all waiting changes.
+
+        Raises:
+            VolumeReadOnly, VolumeFull, VolumeFault: The change *own* failed; failures of others are theirs.
         """
         moved: list[Path] = []
         fault: CertworkerError | None = None
-        found = sorted(self._workshop.path.glob(f"*{READY}"))
+        found = sorted(self._staging.path.glob(f"*{READY}"))
         for ready in found:
             try:
                 with durable.translate_os_errors(ready):

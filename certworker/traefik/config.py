@@ -1,9 +1,8 @@
 """
-The files that Traefik's file provider watches: one YAML per name, and its rename is the commit.
+The files of Traefik's file provider: one YAML file per name, and its rename is the commit.
 
-Traefik watches the directory, not the PEM files, and reads every file in it after each event. So a
-temporary file never appears there, the paths inside never change their contents, and a file that says
-the same already is left alone.
+Traefik watches the directory, not the PEM files, and reads every file in it after each event. So no temporary
+file appears in it, a path inside always has the same content, and a file that is up to date is not written.
 """
 
 from __future__ import annotations
@@ -38,16 +37,16 @@ from certworker.traefik.batching import BatchedWriter
 
 logger = logging.getLogger(__name__)
 
-#: What the provider loads.
+#: The extensions that the provider loads.
 _LOADED = (".yml", ".yaml", ".toml")
 
-#: A file name has at most 255 bytes, a domain name 253, and the ending wants four.
+#: A file name has at most 255 bytes, a domain name 253, and the extension four.
 _LONGEST_STEM = 251
 
-#: Others may put anything into the directory; what is larger is no configuration.
+#: Other programs may put anything into the directory; a larger file is no configuration.
 LARGEST_FILE_BYTES = 16 * 1024 * 1024
 
-#: What reading a file that another program wrote can raise: PyYAML raises ValueError for an impossible date.
+#: The errors of a file that another program wrote. PyYAML raises ValueError for an impossible date.
 _UNREADABLE = (
     yaml.YAMLError,
     ValueError,
@@ -58,15 +57,15 @@ _UNREADABLE = (
     RecursionError,
 )
 
-#: The same text ten times as fast, where PyYAML was built with libyaml.
+#: Ten times as fast, with the same text, if PyYAML was built with libyaml.
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
-#: What may be wrong with the file of a name: it is missing, Traefik cannot read it, it leads to another
-#: certificate, or it leads to the right one and has been changed.
+#: The damage of a file: it is missing, Traefik cannot read it, it names another certificate, or it names the
+#: right one and was changed.
 Damage = Literal["missing", "unreadable", "elsewhere", "changed"]
 
-#: What we write ourselves: with 50,000 names nobody parses it all.
-_OURS = re.compile(rb"tls:\n  certificates:\n  - certFile: ([\w/.-]+)\n    keyFile: [\w/.-]+\n")
+#: The files that certworker writes. Matching them is much faster than parsing 50,000 files.
+_OWN = re.compile(rb"tls:\n  certificates:\n  - certFile: ([\w/.-]+)\n    keyFile: [\w/.-]+\n")
 
 _GENERATION = re.compile(rb"/" + re.escape(bytes(GENERATIONS)) + rb"/([0-9a-f-]+)/")
 
@@ -75,10 +74,11 @@ class TraefikConfig:
     """
     The proxy's configuration in *config_dir*.
 
-    The paths in it are ours: Traefik has to mount the volume with the certificates at the same place.
+    Its files name the paths of this host: Traefik has to mount the certificates at the same path.
 
     Args:
-        least_age_seconds: What is younger was not left behind by a crash.
+        patience_seconds: How long to wait for other writers.
+        least_age_seconds: The minimum age of files left behind by a crash.
     """
 
     def __init__(
@@ -89,30 +89,30 @@ class TraefikConfig:
         least_age_seconds: float = LEAST_AGE_SECONDS,
     ) -> None:
         self.directory = config_dir.absolute()
-        place = self.directory / ".certworker"
-        self._lock = WriteLock(place / "lock", patience_seconds)
-        self._workshop = SharedDirectory(
-            place,
-            place / "writing.lock",
+        private = self.directory / ".certworker"
+        self._lock = WriteLock(private / "lock", patience_seconds)
+        self._staging = SharedDirectory(
+            private,
+            private / "writing.lock",
             patience_seconds=patience_seconds,
             least_age_seconds=least_age_seconds,
         )
-        self._publication = BatchedWriter(self.directory, self._workshop, self._lock, _is_outdated)
+        self._writer = BatchedWriter(self.directory, self._staging, self._lock, _is_outdated)
 
     def publish(self, stored: StoredCertificate, *, again: bool = False, slot: JobSlot = NO_SLOT) -> bool:
         """
-        Let Traefik serve *stored* for each of its names, all from the same generation.
+        Write the files for each name of *stored*, so that Traefik serves it.
 
         Args:
-            again: It seems to have missed the files as they are: also those that say the same are written.
-            slot: Of the job that calls; it is released while the files wait.
+            again: Write files that are up to date as well, because Traefik seems to have missed them.
+            slot: The slot of the calling job, which is released early while the files wait.
 
         Returns:
-            Whether a file had to be changed.
+            Whether a file was changed.
 
         Raises:
             Fenced: The file of one of the names leads to a later generation.
-            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each file is the old one or the new one.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Some files are the old ones, complete.
             ValueError: The path of the volume is a template to Traefik.
         """
         kinds = {name: is_address(name) for name in stored.metadata.names}
@@ -120,7 +120,7 @@ class TraefikConfig:
         contents = {name: written[kind] for name, kind in kinds.items()}
         changed = [name for name in contents if again or _content(self._file(name)) != contents[name]]
         if changed:
-            self._publication.publish(
+            self._writer.publish(
                 stored.directory.name, {self._file(name).name: contents[name] for name in changed}, slot
             )
         for name in changed:
@@ -132,10 +132,10 @@ class TraefikConfig:
         """
         Write the file of each name of *directories* that does not lead to its generation, all in one burst.
 
-        A file that leads to a later generation stays. A file that cannot be written costs the others nothing.
+        A file that leads to a later generation stays. A file that cannot be written does not stop the others.
 
         Returns:
-            What was wrong with the files that were written, by name.
+            The damage of each file that was written, by name.
 
         Raises:
             VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: No file could be written.
@@ -150,9 +150,7 @@ class TraefikConfig:
             return {}
         failure: CertworkerError | None = None
         try:
-            self._publication.publish_at_once(
-                {self._file(name).name: content for name, content in wanted.items()}
-            )
+            self._writer.publish_at_once({self._file(name).name: content for name, content in wanted.items()})
         except CertworkerError as fault:
             failure = fault
         written = {name: wrong[name] for name in wanted if _content(self._file(name)) == wanted[name]}
@@ -164,14 +162,14 @@ class TraefikConfig:
 
     def serves(self, name: str, metadata: CertificateMetadata) -> bool:
         """
-        Whether the file of *name* leads to the generation with these *metadata*.
+        Return whether the file of *name* leads to the generation with this *metadata*.
         """
         led_to = _generations_in(_content(self._file(name)))
         return {metadata.generation} == {token_of(identifier) for identifier in led_to}
 
     def files(self, name: str) -> tuple[Path, Path] | None:
         """
-        The chain and the key that the file of *name* names; None if there is none of ours.
+        Return the paths of the chain and the key in the file of *name*; None: there is no such file.
         """
         try:
             pair = yaml.safe_load(_content(self._file(name)))["tls"]["certificates"][0]
@@ -181,23 +179,23 @@ class TraefikConfig:
 
     def remove(self, name: str) -> None:
         """
-        Let Traefik serve nothing of ours for *name*.
+        Remove the file of *name*.
         """
         with self._lock.held():
-            self._publication.withdraw(self._file(name).name)
+            self._writer.withdraw(self._file(name).name)
             durable.remove(self._file(name))
 
     def served_generations(self) -> set[str]:
         """
-        The identifiers of the generations that any file in the directory names, be it ours or not.
+        Return the identifiers of the generations that any file in the directory names.
         """
         return {identifier for file in self._loaded() for identifier in _generations_in(_content(file))}
 
     def broken(self) -> list[ProxyYamlBroken]:
         """
-        The files, be they ours or not, that keep Traefik from reading any.
+        Return the files that stop Traefik from reading the directory, with the reasons.
 
-        Those with a template in them are not judged: only Traefik knows what becomes of it.
+        Files with a Go template are not checked, because only Traefik can render them.
         """
         return [
             ProxyYamlBroken(path=file, reason=reason)
@@ -207,35 +205,35 @@ class TraefikConfig:
 
     def dangling(self) -> list[Path]:
         """
-        Files of ours that name a certificate which is not there: Traefik leaves that name out.
+        Return the files of certworker that name a missing certificate: Traefik does not serve their names.
         """
         return [
             file
             for file in self._loaded()
-            if (named := _OURS.fullmatch(_content(file))) and not Path(named[1].decode()).exists()
+            if (named := _OWN.fullmatch(_content(file))) and not Path(named[1].decode()).exists()
         ]
 
     def count(self) -> int:
         """
-        How many files Traefik loads.
+        Return the number of files that Traefik loads.
         """
         return len(self._loaded())
 
     def remove_leftovers(self) -> None:
         """
-        Remove what a crash left behind. It never was where Traefik reads.
+        Remove what a crash left behind beside the watched directory.
         """
-        self._workshop.remove_leftovers()
+        self._staging.remove_leftovers()
 
     def check_writable(self) -> None:
         """
-        Write, rename and remove a file, without waking Traefik, and see that there is room for more.
+        Check that files can be written, without an event for Traefik.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: It is not possible; nothing should be ordered.
+            VolumeReadOnly, VolumeFull, VolumeFault: Files cannot be written, so nothing should be ordered.
         """
-        with self._workshop.writing():
-            durable.check_writable(self._workshop.path)
+        with self._staging.writing():
+            durable.check_writable(self._staging.path)
         durable.check_permitted(self.directory)
 
     def _loaded(self) -> list[Path]:
@@ -256,7 +254,7 @@ class TraefikConfig:
 
 def _damage(found: bytes, content: bytes) -> Damage:
     """
-    Return what is wrong with a file that has *found* in the place of *content*.
+    Return the damage of a file that has *found* instead of *content*.
     """
     if not found:
         return "missing"
@@ -267,12 +265,12 @@ def _damage(found: bytes, content: bytes) -> Damage:
 
 def _is_outdated(content: bytes, file: Path) -> bool:
     """
-    Whether the generation that *content* leads to is gone, or older than the one that *file* leads to.
+    Return whether the generation of *content* is gone, or older than the one that *file* leads to.
     """
     ours = _directory_in(content)
     if ours is None or not ours.is_dir():
         return True
-    # A file may name a generation that is gone, after a volume was restored: it forbids nothing.
+    # After a volume was restored, a file may name a generation that is gone. It does not count.
     return any(
         token_of(identifier) > token_of(ours.name) and (ours.parent / identifier).is_dir()
         for identifier in _generations_in(_content(file))
@@ -280,7 +278,7 @@ def _is_outdated(content: bytes, file: Path) -> bool:
 
 
 def _directory_in(content: bytes) -> Path | None:
-    if found := _OURS.match(content):
+    if found := _OWN.match(content):
         return Path(os.fsdecode(found[1])).parent
     try:
         return Path(yaml.safe_load(content)["tls"]["certificates"][0]["certFile"]).parent
@@ -292,8 +290,8 @@ def _configuration(directory: Path, *, address: bool) -> bytes:
     files = {"certFile": str(directory / "fullchain.pem"), "keyFile": str(directory / "privkey.pem")}
     tls: dict[str, object] = {"certificates": [files]}
     if address:
-        # Who opens an address names no host (RFC 6066, section 3), and Traefik then looks at its own address,
-        # which in a container is another one. Of several such files it takes the first.
+        # A client of an IP address sends no SNI (RFC 6066, section 3). Traefik then compares its own address,
+        # which differs in a container. It takes the first default certificate of all files.
         tls["stores"] = {"default": {"defaultCertificate": dict(files)}}
     content: str = yaml.dump({"tls": tls}, Dumper=_Dumper)
     if "{{" in content:
@@ -303,7 +301,7 @@ def _configuration(directory: Path, *, address: bool) -> bytes:
 
 
 def _reason_to_fail(kind: str, content: bytes) -> str | None:
-    if b"{{" in content or _OURS.fullmatch(content):
+    if b"{{" in content or _OWN.fullmatch(content):
         return None
     try:
         text = content.decode()
@@ -316,7 +314,7 @@ def _reason_to_fail(kind: str, content: bytes) -> str | None:
 
 
 def _content(file: Path) -> bytes:
-    beat()  # a round over all files takes long, and this is its progress
+    beat()  # reading all files takes long, and this is its progress
     with durable.translate_os_errors(file):
         try:
             return durable.read(file, LARGEST_FILE_BYTES)

@@ -1,10 +1,9 @@
 """
-Is it there, the padlock? After a certificate was published, Traefik is asked until it shows it.
+Checks after each issuance that Traefik serves the new certificate.
 
-That happens beside the jobs: Traefik takes a moment to read its files, and no job waits for it. What it
-shows in the place of a certificate is told once a day, until it shows that. A worker remembers it of its own
-certificates and not beyond its end: to ask Traefik for each certificate of a volume at every start would be
-too much, and `certworker doctor NAME` asks at any time.
+The check has a thread of its own, because Traefik needs time to read its files and no job waits for it. If
+Traefik serves something else, that is logged once a day until it serves the certificate. A worker checks only
+the certificates that it issued since its start. `certworker doctor NAME` checks any name at any time.
 """
 
 from __future__ import annotations
@@ -37,13 +36,13 @@ PAUSE_SECONDS = 1.0
 PAUSE_WITHOUT_ANY_SECONDS = 60.0
 SLOW_POLL_SECONDS = timedelta(hours=1).total_seconds()
 
-#: While a whole volume is issued anew, a sample says enough.
+#: While a whole volume is issued again, a sample is enough.
 MAX_PENDING = 500
-#: Where so many are not shown the cause is one, and their lines tell it.
+#: If so many are not served, they have one cause, which their lines show.
 MAX_REPORTED = 100
 
-#: Where no Traefik is, it is not looked for after each certificate of a burst.
-WRONG_GUESS_IS_KEPT_SECONDS = 60.0
+#: If the default address of Traefik does not resolve, the checks pause for this time.
+UNRESOLVED_PAUSE_SECONDS = 60.0
 
 
 @dataclass
@@ -52,24 +51,24 @@ class _Pending:
     leaf: bytes
     until: float
     rewrite_at: float | None
-    #: When to look next.
+    #: The time of the next check.
     at: float
-    #: When it was last told that it is missed; None: it is not, so far.
-    told: float | None = None
-    #: Whether somebody was written to about that.
-    written: bool = False
+    #: When it was last reported as missing; None: never.
+    reported_at: float | None = None
+    #: Whether a notification was sent.
+    notified: bool = False
     #: Whether the last check of it ended with an unexpected error.
     failing: bool = False
 
 
 class DeploymentCheck:
     """
-    A thread that asks Traefik, for some time, for each certificate that was published.
+    A thread that checks each new certificate at Traefik.
 
     Args:
-        address: Where Traefik speaks TLS.
-        demanded: An operator has named that address; otherwise it is a guess, which may be wrong.
-        write: Called with a name and why its certificate is not shown; and with None when it is after all.
+        address: The address of Traefik's TLS port.
+        demanded: Whether an operator set that address; the default may not exist.
+        write: Called with a name and the reason why its certificate is not served, and with None once it is.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -77,7 +76,7 @@ class DeploymentCheck:
 
     def __init__(
         self,
-        volume: CertificateStore,
+        store: CertificateStore,
         traefik: TraefikConfig,
         address: HttpAddress,
         *,
@@ -88,7 +87,7 @@ class DeploymentCheck:
         pause_after_that_seconds: float = SLOW_POLL_SECONDS,
         day: timedelta = LOGGED_TTL,
     ) -> None:
-        self._volume = volume
+        self._store = store
         self._traefik = traefik
         self._address = address
         self._demanded = demanded
@@ -97,27 +96,27 @@ class DeploymentCheck:
         self._pause = pause_seconds
         self._pause_after_that = pause_after_that_seconds
         self._day_seconds = day.total_seconds()
-        self._awaited: list[_Pending] = []
+        self._pending: list[_Pending] = []
         self._mutex = threading.Lock()
-        self._nowhere_until = 0.0
+        self._paused_until = 0.0
         self._faults = Faults("the deployment check")
         self.loop = Loop("deployment_check", self._step)
 
     def start(self) -> None:
         """
-        Begin.
+        Start the thread.
         """
         self.loop.start()
 
     def stop(self) -> None:
         """
-        End it; what was not seen until now is not waited for.
+        Stop the thread without waiting for pending checks.
         """
         self.loop.stop(2 * TIMEOUT_SECONDS)
 
     def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         """
-        *issue*, the function behind a job, followed by a look at Traefik for what it has issued.
+        Return *issue*, the function of a job, followed by the check of what it issued.
         """
 
         @wraps(issue)
@@ -132,18 +131,18 @@ class DeploymentCheck:
 
     def enqueue(self, names: Sequence[str]) -> None:
         """
-        Look for the certificate that *names* have on the volume; returns at once.
+        Start the check of the certificate of *names*, and return at once.
         """
-        if time.monotonic() < self._nowhere_until:
+        if time.monotonic() < self._paused_until:
             return
-        stored = self._volume.current(names[0])
+        stored = self._store.current(names[0])
         with self._mutex:
-            if stored is None or len(self._awaited) >= MAX_PENDING:
+            if stored is None or len(self._pending) >= MAX_PENDING:
                 return
             now = time.monotonic()
-            # A newer certificate of the same names takes the place of the one that is still looked for.
-            self._awaited = [each for each in self._awaited if each.names[0] != names[0]]
-            self._awaited.append(
+            # A newer certificate replaces a pending check of the same names.
+            self._pending = [pending for pending in self._pending if pending.names[0] != names[0]]
+            self._pending.append(
                 _Pending(
                     list(names),
                     leaf_of(stored.certificate.cert_pem),
@@ -155,23 +154,23 @@ class DeploymentCheck:
         self.loop.wake()
 
     def _step(self) -> float:
-        for each in self._due():
+        for pending in self._due():
             if self.loop.stopping.is_set():
                 break
             try:
-                settled = self._is_settled(each)
-                each.failing = False
-            except Exception as error:  # the others are none the worse for it
-                each.failing, settled = True, False
-                each.at = time.monotonic() + self._faults.failed(error)
+                finished = self._is_finished(pending)
+                pending.failing = False
+            except Exception as error:  # the other checks continue
+                pending.failing, finished = True, False
+                pending.at = time.monotonic() + self._faults.failed(error)
             else:
                 beat()
-            if settled:
+            if finished:
                 with self._mutex:
-                    self._awaited = [other for other in self._awaited if other is not each]
+                    self._pending = [other for other in self._pending if other is not pending]
         with self._mutex:
-            earliest = min((each.at for each in self._awaited), default=math.inf)
-            failing = any(each.failing for each in self._awaited)
+            earliest = min((pending.at for pending in self._pending), default=math.inf)
+            failing = any(pending.failing for pending in self._pending)
         pause = min(PAUSE_WITHOUT_ANY_SECONDS, max(0.0, earliest - time.monotonic()))
         if failing:
             raise Postponed(min(pause, self._pause))
@@ -181,75 +180,79 @@ class DeploymentCheck:
     def _due(self) -> list[_Pending]:
         now = time.monotonic()
         with self._mutex:
-            return [each for each in self._awaited if each.at <= now]
+            return [pending for pending in self._pending if pending.at <= now]
 
-    def _is_settled(self, awaited: _Pending) -> bool:
-        if awaited.told is not None and not self._is_still_wanted(awaited):
+    def _is_finished(self, pending: _Pending) -> bool:
+        if pending.reported_at is not None and not self._is_still_wanted(pending):
             return True
         try:
-            failure = self._check(awaited)
+            failure = self._check(pending)
         except gaierror as error:
             if not self._demanded:
-                self._nowhere_until = time.monotonic() + WRONG_GUESS_IS_KEPT_SECONDS
+                self._paused_until = time.monotonic() + UNRESOLVED_PAUSE_SECONDS
                 return True
             failure = self._unreachable(error)
         except OSError as error:
             failure = self._unreachable(error)
         if failure is None:
-            logger.info("Traefik serves it now (checked)", extra=_about(awaited))
-            if awaited.written:
-                self._write(awaited.names[0], None)
+            logger.info("Traefik serves it now (checked)", extra=_log_fields(pending))
+            if pending.notified:
+                self._write(pending.names[0], None)
             return True
         now = time.monotonic()
-        if awaited.rewrite_at and now > awaited.rewrite_at:
-            awaited.rewrite_at = None
-            self._rewrite(awaited)
-        if now < awaited.until:
-            awaited.at = now + self._pause
+        if pending.rewrite_at and now > pending.rewrite_at:
+            pending.rewrite_at = None
+            self._rewrite(pending)
+        if now < pending.until:
+            pending.at = now + self._pause
             return False
-        self._report_missing(awaited, failure, now)
-        return sum(each.told is not None for each in self._awaited) > MAX_REPORTED
+        self._report_missing(pending, failure, now)
+        return sum(pending.reported_at is not None for pending in self._pending) > MAX_REPORTED
 
-    def _report_missing(self, awaited: _Pending, failure: CertworkerError, now: float) -> None:
-        # A Traefik that does not answer is being started anew, mostly; what it shows is known.
+    def _report_missing(self, pending: _Pending, failure: CertworkerError, now: float) -> None:
+        # A Traefik that does not answer is mostly being restarted; a wrong certificate is a real failure.
         known = failure.severity is not Severity.WARNING
-        news = known and not awaited.written
-        if news:
-            awaited.written = True
-            self._write(awaited.names[0], failure)
-        if awaited.told is None or news or (known and now - awaited.told >= self._day_seconds):
-            awaited.told = now
-            logger.warning("%s", failure, extra={**_about(awaited), "code": failure.code})
-        awaited.at = now + self._pause_after_that
+        is_new = known and not pending.notified
+        if is_new:
+            pending.notified = True
+            self._write(pending.names[0], failure)
+        if (
+            pending.reported_at is None
+            or is_new
+            or (known and now - pending.reported_at >= self._day_seconds)
+        ):
+            pending.reported_at = now
+            logger.warning("%s", failure, extra={**_log_fields(pending), "code": failure.code})
+        pending.at = now + self._pause_after_that
 
-    def _is_still_wanted(self, awaited: _Pending) -> bool:
-        # In an hour another worker may have renewed it, and somebody may have removed it.
+    def _is_still_wanted(self, pending: _Pending) -> bool:
+        # Since the last check the certificate may have been renewed, or the name removed.
         with suppress(CertworkerError):
-            stored = self._volume.current(awaited.names[0])
+            stored = self._store.current(pending.names[0])
             if stored is None:
                 return False
-            awaited.names, awaited.leaf = list(stored.metadata.names), leaf_of(stored.certificate.cert_pem)
+            pending.names, pending.leaf = list(stored.metadata.names), leaf_of(stored.certificate.cert_pem)
         return True
 
-    def _check(self, awaited: _Pending) -> CertworkerError | None:
-        looks = (self._reason(name, awaited) for name in awaited.names)
-        return next(filter(None, looks), None)
+    def _check(self, pending: _Pending) -> CertworkerError | None:
+        results = (self._reason(name, pending) for name in pending.names)
+        return next(filter(None, results), None)
 
-    def _reason(self, name: str, awaited: _Pending) -> CertworkerError | None:
+    def _reason(self, name: str, pending: _Pending) -> CertworkerError | None:
         beat()  # a certificate has up to a hundred names, and each may take some seconds
-        return check_proxy(name, awaited.leaf, self._address, self._traefik.directory)
+        return check_proxy(name, pending.leaf, self._address, self._traefik.directory)
 
     def _unreachable(self, error: OSError) -> CertworkerError:
         return ProxyUnreachable(proxy=self._address, reason=error.strerror or error)
 
-    def _rewrite(self, awaited: _Pending) -> None:
-        # Its event may have been lost, or the files were read before the volume had them.
+    def _rewrite(self, pending: _Pending) -> None:
+        # Traefik may have missed the event, or have read the file before the volume had the certificate.
         try:
-            if stored := self._volume.current(awaited.names[0]):
+            if stored := self._store.current(pending.names[0]):
                 self._traefik.publish(stored, again=True)
         except CertworkerError as failure:
-            logger.warning("%s", failure, extra={**_about(awaited), "code": failure.code})
+            logger.warning("%s", failure, extra={**_log_fields(pending), "code": failure.code})
 
 
-def _about(awaited: _Pending) -> dict[str, object]:
-    return {"domain": awaited.names[0], "event": "served"}
+def _log_fields(pending: _Pending) -> dict[str, object]:
+    return {"domain": pending.names[0], "event": "served"}

@@ -1,5 +1,5 @@
 """
-Which certificate a name is served with: asked as a visitor asks, by a TLS handshake.
+Which certificate a server shows for a name, read by a TLS handshake like that of a browser.
 """
 
 from __future__ import annotations
@@ -14,43 +14,43 @@ from certworker.errors import CertworkerError
 from certworker.errors.proxy import ProxyDefaultCert, ProxyNoCert, ProxyOldCert, ProxyOtherTerminator
 from certworker.settings import HttpAddress
 
-#: For a whole handshake. Traefik is in the same network, or it is not there.
+#: For a whole handshake. Traefik is in the same network.
 TIMEOUT_SECONDS = 3.0
 
-#: The common name of what Traefik shows where it has nothing for a name.
+#: The common name of the certificate that Traefik shows for unknown names.
 DEFAULT = b"TRAEFIK DEFAULT CERT"
 
 
 def check_proxy(name: str, leaf: bytes, proxy: HttpAddress, config_dir: Path) -> CertworkerError | None:
     """
-    Why *proxy* does not show *leaf* (DER) for *name*; None: it does.
+    Return why *proxy* does not show *leaf* (DER) for *name*; None: it does.
 
     Args:
-        config_dir: Where it should have found it; for the remedy.
+        config_dir: The directory with the files of Traefik, for the remedy.
 
     Raises:
-        OSError: It does not answer.
+        OSError: The proxy does not answer.
     """
-    told: dict[str, Any] = {"name": name, "proxy": proxy, "directory": config_dir}
+    values: dict[str, Any] = {"name": name, "proxy": proxy, "directory": config_dir}
     try:
         seen = served_certificate(name, proxy)
     except ssl.SSLError as error:
-        return ProxyNoCert(reason=error.reason or "no TLS", **told)
+        return ProxyNoCert(reason=error.reason or "no TLS", **values)
     if seen == leaf:
         return None
-    return ProxyDefaultCert(**told) if DEFAULT in seen else ProxyOldCert(**told)
+    return ProxyDefaultCert(**values) if DEFAULT in seen else ProxyOldCert(**values)
 
 
 def check_address(
     name: str, leaf: bytes, address: str, port: int, config_dir: Path
 ) -> CertworkerError | None:
     """
-    Why a visitor of *name* does not see *leaf* (DER) at *address*, one of its own; None: they do.
+    Return why a client does not see *leaf* (DER) for *name* at *address*; None: it does.
 
-    Who stands there need not be Traefik: another proxy in front may show a certificate of its own.
+    The server there may be another proxy in front of Traefik, with a certificate of its own.
 
     Raises:
-        OSError: Nobody speaks TLS there.
+        OSError: No server speaks TLS there.
     """
     server = HttpAddress(address, port)
     failure = check_proxy(name, leaf, server, config_dir)
@@ -61,13 +61,12 @@ def check_address(
 
 def served_certificate(name: str, server: HttpAddress) -> bytes:
     """
-    The certificate (DER) that *server* shows to whoever asks it for *name* (SNI, RFC 6066, section 3).
-
-    It is not verified: whether it is the expected one is the question.
+    Return the certificate (DER) that *server* shows for *name* (SNI, RFC 6066, section 3), without verifying
+    it.
 
     Raises:
-        ssl.SSLError: It shows none for that name.
-        OSError: There is nobody, or nobody who speaks TLS.
+        ssl.SSLError: The server shows none for that name.
+        OSError: No server answers, or it does not speak TLS.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -82,7 +81,7 @@ def served_certificate(name: str, server: HttpAddress) -> bytes:
 
 def leaf_of(cert_pem: bytes) -> bytes:
     """
-    The first certificate of *cert_pem* in the form in which it is shown.
+    Return the first certificate of *cert_pem* as DER.
     """
     pem = cert_pem.decode("ascii")
     return ssl.PEM_cert_to_DER_cert(
@@ -105,7 +104,7 @@ def _trusted_issuer(name: str, server: HttpAddress) -> str | None:
 
 
 def _is_address(name: str) -> bool:
-    # A visitor of an address sends no SNI.
+    # A client of an IP address sends no SNI.
     try:
         ip_address(name)
     except ValueError:

@@ -1,5 +1,5 @@
 """
-The attempts in the ledger: whatever happens, a next moment stands on the agenda.
+The record of each attempt; there always is a next attempt on the agenda.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ TIMED_OUT = HttpTimeout(name="a.org", address="203.0.113.7", problem={"type": "c
 
 class Killed(BaseException):
     """
-    What ends a worker without a word.
+    Ends a worker without any cleanup.
     """
 
 
 @pytest.fixture
 def locks(connection: redis.Redis) -> DomainLocks:
     """
-    The locks of one worker.
+    Return the locks of one worker.
     """
     return DomainLocks(connection, LEASE.total_seconds(), highest_token=lambda: 0)
 
@@ -55,7 +55,7 @@ def locks(connection: redis.Redis) -> DomainLocks:
 @pytest.fixture
 def attempts(connection: redis.Redis) -> Attempts:
     """
-    The attempts at :data:`NOW`.
+    Return the attempts at :data:`NOW`.
     """
     return Attempts(
         DomainRecords(connection),
@@ -74,7 +74,7 @@ def fail(
     before: Callable[[], object] = lambda: None,
 ) -> timedelta:
     """
-    Let an attempt end in *fault*; how long the next one is away.
+    Let an attempt end in *fault*; return the time until the next one.
     """
     suppressed = suppress(type(fault), Unexpected)
     with suppressed, locks.hold(NAMES) as lease, attempts.recording(NAMES, lease, force=False):
@@ -85,52 +85,52 @@ def fail(
     return again - attempts.clock()
 
 
-def die(attempts: Attempts, locks: DomainLocks) -> timedelta:
+def crash(attempts: Attempts, locks: DomainLocks) -> timedelta:
     """
-    Let a worker die; how long the next attempt is away.
+    Let a worker crash; return the time until the next attempt.
     """
     return fail(attempts, locks, Killed())
 
 
 def later(attempts: Attempts, moment: datetime) -> Attempts:
     """
-    The same attempts at *moment*.
+    Return the same attempts at *moment*.
     """
     return replace(attempts, clock=lambda: moment)
 
 
 def refuse(names: tuple[str, ...]) -> None:
     """
-    A rehearsal that shows that nothing is mended.
+    Fail like a dry run before the cause is fixed.
     """
     raise HttpTimeout(name=names[0], address="203.0.113.7")
 
 
 def record_of(attempts: Attempts) -> DomainRecord:
     """
-    The record of the only name.
+    Return the record of the only name.
     """
     record = attempts.records.read(NAMES[0])
     assert record is not None
     return record
 
 
-class TestDeaths:
-    def test_the_first_one_is_gone_on_after_as_soon_as_its_lease_has_ended(
+class TestCrashes:
+    def test_after_the_first_one_the_next_attempt_follows_the_lease(
         self, attempts: Attempts, locks: DomainLocks
     ) -> None:
         """
-        A deployment, a power cut: mostly nothing is wrong.
+        Most crashes are deployments or power cuts, so the next attempt follows the end of the lease.
         """
-        assert die(attempts, locks) == LEASE + LEASE_GRACE
+        assert crash(attempts, locks) == LEASE + LEASE_GRACE
 
     def test_a_loop_of_them_slows_down_to_one_a_day(self, attempts: Attempts, locks: DomainLocks) -> None:
         """
-        A name that kills workers must neither hammer the CA nor keep the others from theirs.
+        A name that crashes workers neither floods the CA nor blocks the other names.
         """
         waits, now = [], NOW
         for _ in range(8):
-            wait = die(later(attempts, now), locks)
+            wait = crash(later(attempts, now), locks)
             waits.append(wait - LEASE - LEASE_GRACE)
             now += wait
 
@@ -145,12 +145,12 @@ class TestDeaths:
             timedelta(days=1),
         ] == waits
 
-    def test_nobody_begins_before_that_moment(self, attempts: Attempts, locks: DomainLocks) -> None:
+    def test_no_attempt_begins_before_that_time(self, attempts: Attempts, locks: DomainLocks) -> None:
         """
-        A container that restarts asks for its own domains each time.
+        A container that restarts requests its own domains each time.
         """
-        die(attempts, locks)
-        wait = die(attempts, locks)
+        crash(attempts, locks)
+        wait = crash(attempts, locks)
         with (
             pytest.raises(WorkerCrashed) as caught,
             locks.hold(NAMES) as lease,
@@ -161,40 +161,40 @@ class TestDeaths:
         assert NOW + wait == caught.value.until == attempts.agenda.next_check(NAMES[0])
         assert "2 times" in caught.value.message
 
-    def test_a_person_may_insist(self, attempts: Attempts, locks: DomainLocks) -> None:
+    def test_force_starts_at_once(self, attempts: Attempts, locks: DomainLocks) -> None:
         """
-        They have given the container more memory.
+        An operator may have given the container more memory.
         """
-        die(attempts, locks)
-        die(attempts, locks)
+        crash(attempts, locks)
+        crash(attempts, locks)
         with locks.hold(NAMES) as lease, attempts.recording(NAMES, lease, force=True):
             assert record_of(attempts).state == "issuing"
 
     def test_an_end_of_any_kind_ends_the_count(self, attempts: Attempts, locks: DomainLocks) -> None:
         """
-        A failure has been told; it is counted as one.
+        A recorded failure ends the row of crashes.
         """
-        die(attempts, locks)
+        crash(attempts, locks)
         fail(attempts, locks, TIMED_OUT)
 
         assert (0, 1) == (record_of(attempts).crashes, record_of(attempts).attempts)
 
 
 class TestFailures:
-    def test_they_are_repeated_after_1_10_100_minutes_then_daily_and_for_ever(
+    def test_they_are_repeated_after_1_10_100_minutes_then_daily(
         self, attempts: Attempts, locks: DomainLocks
     ) -> None:
         """
-        What Let's Encrypt's integration guide asks for; nothing is given up in silence.
+        The pauses are those of Let's Encrypt's integration guide, and no name is given up.
         """
         waits = [fail(attempts, locks, TIMED_OUT) / MINUTE for _ in range(40)]
 
         for expected, wait in zip((1, 10, 100, *[1440] * 37), waits, strict=True):
             assert expected <= wait <= 1.1 * expected
 
-    def test_a_fault_of_our_own_is_one_of_them(self, attempts: Attempts, locks: DomainLocks) -> None:
+    def test_a_bug_is_a_failure_like_others(self, attempts: Attempts, locks: DomainLocks) -> None:
         """
-        It waits as patiently, lest it asks the CA again and again.
+        A bug waits as long as a refusal of the CA.
         """
         fail(attempts, locks, ZeroDivisionError())
 
@@ -202,7 +202,7 @@ class TestFailures:
 
     def test_one_that_was_ended_from_outside_says_why(self, attempts: Attempts, locks: DomainLocks) -> None:
         """
-        The time of a job is over, and that is no fault of certworker's.
+        A job that exceeds its time limit is no bug of certworker.
         """
 
         class OutOfTime(Interrupted):
@@ -227,7 +227,7 @@ class TestFailures:
         self, attempts: Attempts, locks: DomainLocks, error: RedisError, code: str
     ) -> None:
         """
-        It passes sooner than a refusal of the CA, and is no fault of ours to be reported.
+        It is retried sooner than a refusal of the CA, and is not reported as a bug.
         """
         with (
             pytest.raises(CertworkerError) as failed,
@@ -243,11 +243,11 @@ class TestFailures:
             assert record.next_check
             assert record.next_check - NOW < MINUTE
 
-    def test_a_worker_that_has_lost_its_lease_has_nothing_to_say(
+    def test_a_worker_without_its_lease_records_nothing(
         self, attempts: Attempts, locks: DomainLocks, connection: redis.Redis
     ) -> None:
         """
-        Another one is at work, or has been; its word counts.
+        The worker that has the lease now records the result.
         """
         fail(attempts, locks, TIMED_OUT, lambda: connection.set("certworker:lock:a.org", "somebody else"))
 
@@ -256,31 +256,31 @@ class TestFailures:
 
 def ending(*validities: timedelta) -> Callable[[Sequence[str]], list[Validity]]:
     """
-    Certificates of 160 hours in service, one for each of the remaining *validities*.
+    Return certificates of 160 hours in service, one for each of the remaining *validities*.
     """
     return lambda _: [Validity(NOW + left - timedelta(hours=160), NOW + left, "04ab") for left in validities]
 
 
-class TestLosingLife:
+class TestUrgency:
     @pytest.mark.parametrize("left", [timedelta(hours=16), timedelta(0), -timedelta(hours=16)])
     def test_the_volume_says_how_urgent_the_next_attempt_is(
         self, attempts: Attempts, locks: DomainLocks, left: timedelta
     ) -> None:
         """
-        An emptied Redis knows no certificate; the pause must not be a day for that.
+        The pause is right after Redis has lost the record of the certificate, too.
         """
         urgent = replace(attempts, validities=ending(timedelta(hours=100), left))
         waits = [fail(urgent, locks, TIMED_OUT) for _ in range(5)]
 
         assert max(waits) <= 2.2 * timedelta(hours=1)
 
-    def test_the_pause_after_deaths_is_shorter_as_well(self, attempts: Attempts, locks: DomainLocks) -> None:
+    def test_the_pause_after_crashes_is_shorter_as_well(self, attempts: Attempts, locks: DomainLocks) -> None:
         """
-        A name that kills workers is tried more often than once a day before its certificate ends.
+        A name that crashes workers is tried more often than once a day before its certificate expires.
         """
         urgent, now = replace(attempts, validities=ending(timedelta(hours=16))), NOW
         for _ in range(6):
-            wait = die(later(urgent, now), locks)
+            wait = crash(later(urgent, now), locks)
             now += wait
 
         assert wait <= timedelta(hours=2, minutes=2)
@@ -299,12 +299,12 @@ class TestLosingLife:
         assert TIMED_OUT.code == record_of(attempts).code
 
 
-class TestRehearse:
+class TestDryRun:
     def test_it_takes_place_after_a_validation_that_failed_until_one_succeeds(
         self, attempts: Attempts, locks: DomainLocks
     ) -> None:
         """
-        Each failure in production is counted; staging is there to fail.
+        Production counts each failed validation; staging has generous limits.
         """
         held: list[tuple[str, ...]] = []
         attempts.dry_run(NAMES, held.append)

@@ -1,5 +1,6 @@
 """
-Which desk is asked. Who is asked after which failure stands in tests/test_several_authorities.py.
+The order in which the issuers are tried. tests/test_several_authorities.py has the failures that lead to the
+next one.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ OUTAGE = CaUnreachable(host="ca.example.org", reason="refused")
 @pytest.fixture
 def issuers(app: App) -> tuple[Issuer, Issuer]:
     """
-    Two of them; nothing is asked of their CA here.
+    Return two issuers; no request is sent to their CA.
     """
     return app.issuers[0], app.issuers[0]
 
 
 class Answers:
     """
-    What the desks say, one after the other.
+    The results of the issuers, one after the other.
     """
 
     def __init__(self, *answers: str | CertworkerError) -> None:
@@ -41,7 +42,7 @@ class Answers:
 
     def __call__(self, _issuer: Issuer) -> str:
         """
-        The next answer.
+        Return or raise the next result.
         """
         answer = self._answers.pop(0)
         if isinstance(answer, CertworkerError):
@@ -51,7 +52,7 @@ class Answers:
     @property
     def unheard(self) -> int:
         """
-        How many desks were not asked.
+        Return how many issuers were not tried.
         """
         return len(self._answers)
 
@@ -60,7 +61,7 @@ def obtain(
     issuers: tuple[Issuer, Issuer], answers: Answers, now: datetime, validity: Validity | None = None
 ) -> tuple[str, Issuer]:
     """
-    Return the first answer, and the issuer that gave it.
+    Return the first result, and the issuer that gave it.
     """
     failover = Failover(issuers, NAMES, now, validity)
     for issuer in failover:
@@ -72,7 +73,7 @@ def obtain(
 class TestFailover:
     def test_an_order_under_way_comes_first(self, app: App, issuers: tuple[Issuer, Issuer]) -> None:
         """
-        It may lack no more than the download.
+        The order may lack no more than the download of the certificate.
         """
         orders = issuers[0].pending_orders.orders
         orders.save(NAMES, "https://ca/1", expires=None, reserved=False, now=app.clock())
@@ -83,7 +84,7 @@ class TestFailover:
         self, app: App, issuers: tuple[Issuer, Issuer]
     ) -> None:
         """
-        The others are there for need, not to hide it.
+        A failure of the preferred CA is not hidden by the failures of the others.
         """
         answers = Answers(EmailMissing(), "yes")
         with pytest.raises(EmailMissing):
@@ -95,7 +96,7 @@ class TestFailover:
         self, app: App, issuers: tuple[Issuer, Issuer]
     ) -> None:
         """
-        The next attempt is soon, not tomorrow.
+        The failure with the earliest retry is raised: the next attempt is soon, not the next day.
         """
         with pytest.raises(CaUnreachable):
             obtain(issuers, Answers(OUTAGE, EmailMissing()), app.clock())
@@ -104,7 +105,7 @@ class TestFailover:
         self, app: App, issuers: tuple[Issuer, Issuer]
     ) -> None:
         """
-        The CA did its part; an order more would not mend ours.
+        A full disk would fail the order at the next CA, too.
         """
         wrong = BadCertificate(name="shop.localhost", reason="its key is another one")
         answers = Answers(wrong, "yes")
@@ -118,7 +119,7 @@ class TestFailover:
         self, app: App, issuers: tuple[Issuer, Issuer], longer: timedelta, unheard: int
     ) -> None:
         """
-        A change of the CA is a change of the chain, which some clients notice.
+        Some clients notice another CA, because the chain changes.
         """
         now = app.clock()
         limit = TooManyOrders(authority="The CA", detail="too many", until=now + PREFERRED_WAIT + longer)
@@ -136,7 +137,7 @@ class TestFailover:
         self, app: App, issuers: tuple[Issuer, Issuer], left: timedelta, unheard: int
     ) -> None:
         """
-        The limit ends in half an hour, and the certificate in service soon afterwards.
+        The limit ends in half an hour, and the certificate in service expires soon afterwards.
         """
         now = app.clock()
         validity = Validity(now + left - timedelta(days=90), now + left, "04ab")

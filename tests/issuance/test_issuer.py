@@ -1,5 +1,5 @@
 """
-The desk of one CA. Its rehearsals stand in tests/test_several_authorities.py, with two CAs to show them.
+One configured CA. tests/test_several_authorities.py has its dry runs, with two CAs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class TestCheck:
     @pytest.mark.parametrize("kind", ["staging", "development"])
     def test_a_valid_public_certificate_stays(self, app: App, kind: str) -> None:
         """
-        A forgotten variable must not take a padlock away.
+        A wrong setting does not replace a public certificate by one that browsers reject.
         """
         issuer = app.issuers[0]
         public = replace(issuer.ca, kind="public")
@@ -39,7 +39,7 @@ class TestCheck:
 class TestPredecessor:
     def test_a_ca_is_told_of_its_own_certificates_only(self, app: App) -> None:
         """
-        Another one would refuse the order.
+        Any other CA would refuse the order.
         """
         issuer = app.issuers[0]
         app.issuance.issue(NAMES)
@@ -57,7 +57,7 @@ class TestPredecessor:
 class TestRenews:
     def test_the_same_names_from_the_same_ca_are_a_renewal_for_120_days(self, app: App) -> None:
         """
-        Let's Encrypt counts the certificates of all accounts, so an adopted one may be one of its own.
+        Let's Encrypt counts the certificates of all accounts, so an adopted certificate may be its own.
         """
         app.issuance.issue(NAMES)
         stored = app.certificates.current(NAMES[0])
@@ -77,12 +77,12 @@ class TestRenews:
         }
 
 
-class TestRehearse:
+class TestDryRun:
     def test_where_no_staging_is_known_nobody_is_asked(
         self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
-        Most CAs have none.
+        Most CAs have no staging environment.
         """
         app.issuers[0].dry_run(NAMES)
 

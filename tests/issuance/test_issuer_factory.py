@@ -1,5 +1,5 @@
 """
-The desks that the settings ask for.
+The issuers of the settings.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class TestDesks:
         self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        Each once, however often it is named; nothing is asked of any of them.
+        Each CA has one issuer, however often it is named, and no request is sent to it.
         """
         wanted = "letsencrypt, https://ca.example.org/directory,LetsEncrypt"
         with open_app(
@@ -32,7 +32,7 @@ class TestDesks:
         self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        Whoever asks has sent the token, and each CA knows another key.
+        The request has the token only, and each CA has another account key.
         """
         with open_app(
             tmp_path,
@@ -52,7 +52,7 @@ class TestDesks:
         self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        One key at two CAs would tell each what the other one knows.
+        Each CA has an account key of its own.
         """
         with open_app(
             tmp_path, connection, door_authority.directory_url, http_port, CERTWORKER_AUTHORITY="letsencrypt"

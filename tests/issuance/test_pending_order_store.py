@@ -1,5 +1,5 @@
 """
-Where the orders under way are.
+The pending orders in Redis.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ URL = "https://ca/order/1"
 @pytest.fixture
 def now() -> datetime:
     """
-    Redis forgets by its own clock, which is that of this machine.
+    Redis expires keys by its own clock, which is that of this machine.
     """
     return datetime.now(UTC).replace(microsecond=0)
 
@@ -27,7 +27,7 @@ def now() -> datetime:
 @pytest.fixture
 def orders(connection: redis.Redis) -> PendingOrderStore:
     """
-    None is under way.
+    There is no pending order.
     """
     return PendingOrderStore(connection, "ca")
 
@@ -37,7 +37,7 @@ class TestKeep:
         self, orders: PendingOrderStore, now: datetime
     ) -> None:
         """
-        A set of names has no order.
+        Each set of names has an order of its own.
         """
         expires = now + timedelta(days=1)
         orders.save(NAMES, URL, expires=expires, reserved=True, now=now)
@@ -47,7 +47,7 @@ class TestKeep:
 
     def test_it_knows_how_often_it_was_resumed(self, orders: PendingOrderStore, now: datetime) -> None:
         """
-        An order written by an older version was never resumed.
+        An order that an older version wrote has not been resumed.
         """
         orders.save(NAMES, URL, expires=None, reserved=False, now=now, resumed=3)
 
@@ -57,7 +57,7 @@ class TestKeep:
         self, orders: PendingOrderStore, connection: redis.Redis, now: datetime
     ) -> None:
         """
-        What one CA knows another one does not.
+        Each CA has orders of its own.
         """
         orders.save(NAMES, URL, expires=None, reserved=False, now=now)
 
@@ -68,7 +68,7 @@ class TestKeep:
         self, orders: PendingOrderStore, connection: redis.Redis, now: datetime, expires: datetime | None
     ) -> None:
         """
-        Nothing of ours stays in Redis for ever.
+        Each key in Redis expires.
         """
         orders.save(NAMES, URL, expires=expires, reserved=False, now=now)
 
@@ -84,7 +84,7 @@ class TestKeep:
 
     def test_forgetting_twice_is_no_mistake(self, orders: PendingOrderStore, now: datetime) -> None:
         """
-        Two workers may come to the same end.
+        Two workers may remove the same order.
         """
         orders.save(NAMES, URL, expires=None, reserved=False, now=now)
         orders.delete(NAMES)
@@ -112,7 +112,7 @@ class TestFind:
         self, orders: PendingOrderStore, connection: redis.Redis, now: datetime, planted: bytes
     ) -> None:
         """
-        Others can write to Redis, too.
+        Other programs can write to Redis, too.
         """
         orders.save(NAMES, URL, expires=None, reserved=False, now=now)
         connection.set(f"{ORDERS}ca:{only_key(connection)}", planted)
@@ -122,7 +122,7 @@ class TestFind:
 
 def only_key(connection: redis.Redis) -> str:
     """
-    The last part of the only key there is.
+    The last part of the only key is the set of names.
     """
     (key,) = connection.keys(f"{ORDERS}*")
     return decode_text(key).rpartition(":")[2]

@@ -1,5 +1,5 @@
 """
-Orders under way at one CA: what an attempt leaves for the next one.
+Pending orders at one CA: a later attempt resumes what an interrupted one placed.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from tests.servers.worker import wait_until
 NAME = "shop.localhost"
 NAMES = (NAME,)
 
-#: The CA looks for the answer when it stands again.
+#: The CA validates only once the second attempt presents the answer.
 SECOND_ATTEMPT_BEGINS_WITHIN_SECONDS = 2.0
 
 
-#: What a validation meets where nothing listens.
+#: The result of a validation at a closed port.
 REFUSED = Problem("connection", "Fetching http://shop.localhost/: Connection refused")
 
 
 def failed(issuer: Issuer, url: str) -> bool | None:
     """
-    Whether the CA has decided that the order at *url* never becomes valid; None: not yet.
+    Return whether the CA has decided that the order at *url* never becomes valid; None: not yet.
     """
     try:
         issuer.client.resume(url, NAMES)
@@ -43,14 +43,14 @@ def failed(issuer: Issuer, url: str) -> bool | None:
 
 def asked(authority: FaultyAuthority, kind: str) -> int:
     """
-    How many requests of *kind* the CA got.
+    Return how many requests of *kind* the CA received.
     """
     return sum(each.kind == kind for each in authority.requests)
 
 
 def keys_in(app: App) -> list[Path]:
     """
-    The keys of orders that are kept.
+    Return the keys of pending orders.
     """
     return sorted(app.settings.state_dir.glob("orders/*/*.pem"))
 
@@ -58,7 +58,7 @@ def keys_in(app: App) -> list[Path]:
 @pytest.fixture
 def issuer(app: App) -> Issuer:
     """
-    The only desk of the house.
+    Return the only issuer of the app.
     """
     return app.issuers[0]
 
@@ -69,7 +69,7 @@ class TestResume:
         self, app: App, door_authority: FaultyAuthority, kind: str
     ) -> None:
         """
-        The next attempt goes on where the CA fell silent.
+        The next attempt resumes the order where the CA failed.
         """
         door_authority.faults.validation_seconds = SECOND_ATTEMPT_BEGINS_WITHIN_SECONDS
         door_authority.faults.fail(kind, Fault())
@@ -83,22 +83,22 @@ class TestResume:
         self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
-        The CA has issued, and nobody heard of it; the key is still there.
+        The CA has issued the certificate and its answer is lost; the key is still stored.
         """
         door_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CertworkerError):
             app.issuance.issue(NAMES)
-        kept = keys_in(app)
+        keys = keys_in(app)
         app.issuance.issue(NAMES)
 
-        assert 1 == len(kept)
+        assert 1 == len(keys)
         assert (1, 1) == (asked(door_authority, "newOrder"), asked(door_authority, "finalize"))
 
-    def test_without_its_key_an_order_that_is_signed_is_begun_anew(
+    def test_without_its_key_a_finalized_order_is_replaced(
         self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
-        Its certificate would fit nothing.
+        A certificate without its key is useless, so a new order is placed.
         """
         door_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CertworkerError):
@@ -114,7 +114,7 @@ class TestResume:
         self, app: App, issuer: Issuer, door_authority: FaultyAuthority, url: str
     ) -> None:
         """
-        Whoever can write to Redis must not make us send signed requests anywhere.
+        A writer to Redis cannot make the worker send signed requests to another server.
         """
         planted = url.format(door_authority.directory_url.rpartition("/")[0])
         issuer.pending_orders.orders.save(NAMES, planted, expires=None, reserved=False, now=app.clock())
@@ -126,7 +126,7 @@ class TestResume:
         self, app: App, issuer: Issuer, door_authority: FaultyAuthority
     ) -> None:
         """
-        The same, with an order of our own.
+        The order of another name is not resumed, although it belongs to this account.
         """
         other = issuer.client.order(("other.localhost",))
         issuer.pending_orders.orders.save(NAMES, other.url, expires=None, reserved=False, now=app.clock())
@@ -140,7 +140,7 @@ class TestFailedOrder:
         self, app: App, door_authority: FaultyAuthority, aftermath: Aftermath
     ) -> None:
         """
-        Whatever the CA leaves unfinished: the name is issued once the cause has gone.
+        The CA leaves the order unfinished; once the cause has gone, the name gets its certificate.
         """
         door_authority.faults.aftermath = aftermath
         door_authority.faults.refusal = REFUSED
@@ -157,7 +157,7 @@ class TestFailedOrder:
         self, app: App, issuer: Issuer, door_authority: FaultyAuthority, aftermath: Aftermath
     ) -> None:
         """
-        The attempt ended before the CA decided; the order that it left is dead, though it is called pending.
+        The attempt ended before the CA decided. The failed order is still `pending` at the CA.
         """
         door_authority.faults.aftermath = aftermath
         door_authority.faults.refusal = REFUSED
@@ -176,7 +176,7 @@ class TestFailedOrder:
         self, app: App, door_authority: FaultyAuthority, kind: str
     ) -> None:
         """
-        An order over which the CA stumbles must not keep a name from its certificate.
+        An order that fails at the CA does not block the name.
         """
         door_authority.faults.fail(kind, Fault(), times=2)
         for _ in range(2):
@@ -191,7 +191,7 @@ class TestFailedOrder:
         self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
-        After the outage the same order is finished.
+        The order is finished after the outage.
         """
         door_authority.faults.fail("finalize", Fault(cut=True))
         for _ in range(3):
@@ -207,7 +207,7 @@ class TestFailedOrder:
         self, app: App, issuer: Issuer, door_authority: FaultyAuthority
     ) -> None:
         """
-        A CA that signs without end, or an order that ends each worker, costs a new order now and then.
+        A CA that never finishes an order, or an order that crashes each worker, costs a new order in the end.
         """
         door_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CaUnreachable):
@@ -225,7 +225,7 @@ class TestFailedOrder:
         self, app: App, issuer: Issuer, door_authority: FaultyAuthority
     ) -> None:
         """
-        The worker may not survive it.
+        A resumption counts before the request, because the worker may crash during it.
         """
         door_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CaUnreachable):
@@ -241,7 +241,7 @@ class TestForce:
         self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
-        A person who insists wants a new order, not the one that does not get on.
+        A forced request places a new order.
         """
         door_authority.faults.fail("certificate", Fault())
         with pytest.raises(ServerInternal):
@@ -255,7 +255,7 @@ class TestForce:
         self, app: App, issuer: Issuer, door_authority: FaultyAuthority
     ) -> None:
         """
-        The same forced request may have placed it: nothing is ordered twice.
+        The same forced request may have placed it, so nothing is ordered twice.
         """
         issuer.pending_orders.place(NAMES, None)
 
@@ -266,7 +266,7 @@ class TestForce:
 class TestForget:
     def test_nothing_is_left_of_an_order_in_service(self, app: App, issuer: Issuer) -> None:
         """
-        A key lies where it serves, and nowhere else.
+        The key of an order is removed with the order.
         """
         app.issuance.issue(NAMES)
 
@@ -277,7 +277,7 @@ class TestForget:
         self, app: App, issuer: Issuer, door_authority: FaultyAuthority
     ) -> None:
         """
-        The CA has given it up, too.
+        The CA has invalidated the order, too.
         """
         with pytest.raises(CertworkerError):
             app.issuance.issue(("unreachable.invalid",))
@@ -288,7 +288,7 @@ class TestForget:
         self, app: App, issuer: Issuer, door_authority: FaultyAuthority
     ) -> None:
         """
-        The same order would bring the same certificate.
+        The same order would yield the same certificate.
         """
         door_authority.faults.flaws = frozenset({Flaw.OTHER_KEY})
         with pytest.raises(BadCertificate):
@@ -302,7 +302,7 @@ class TestForget:
         self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
-        The next look does not know that somebody had insisted; the order under way does.
+        The pending order shows that the request was forced.
         """
         first = app.issuance.issue(NAMES)
         door_authority.faults.fail("certificate", Fault())

@@ -1,5 +1,5 @@
 """
-The end of a name.
+The removal of a name from the proxy, the volume and Redis.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from tests.servers.fault_injection import Fault
 from tests.servers.faulty_authority import FaultyAuthority
 
 NAME = "shop.localhost"
-BESIDE = f"www.{NAME}"
+OTHER = f"www.{NAME}"
 
 
 class TestRemove:
-    def test_it_is_served_kept_and_renewed_no_more(self, app: App) -> None:
+    def test_it_is_not_served_stored_or_renewed_any_more(self, app: App) -> None:
         """
-        A customer has left.
+        A removed name leaves no trace.
         """
         app.issuance.issue((NAME,))
 
@@ -33,9 +33,9 @@ class TestRemove:
         assert app.records.read(NAME) is None
         assert 0 == app.reconciler.reconcile()
 
-    def test_it_is_told_for_the_record(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
+    def test_it_is_logged(self, app: App, caplog: pytest.LogCaptureFixture) -> None:
         """
-        Somebody will ask who took the site down, and when.
+        The log shows which name was removed, and when.
         """
         with caplog.at_level(logging.INFO, "certworker"):
             app.removal.remove(NAME)
@@ -47,41 +47,41 @@ class TestRemove:
             app.removal.remove(NAME)
         assert "taken out of service" == caplog.messages[-1]
 
-    def test_what_is_unknown_is_no_failure(self, app: App) -> None:
+    def test_an_unknown_name_is_no_failure(self, app: App) -> None:
         """
-        A file of names to remove may be used twice.
+        A list of names to remove may be used twice.
         """
         assert not app.removal.remove(NAME)
 
     def test_a_name_that_never_got_a_certificate_is_asked_for_no_more(self, app: App) -> None:
         """
-        It would fail for ever.
+        A removed name is not tried again.
         """
         app.agenda.put(NAME, app.clock())
 
         assert app.removal.remove(NAME)
         assert NAME not in app.agenda
 
-    def test_names_beside_it_get_a_certificate_without_it(self, app: App) -> None:
+    def test_the_other_names_get_a_certificate_without_it(self, app: App) -> None:
         """
-        Or their next renewal would bring it back.
+        The next renewal does not restore the removed name.
         """
-        app.issuance.issue((NAME, BESIDE))
+        app.issuance.issue((NAME, OTHER))
         app.removal.remove(NAME)
 
-        assert app.traefik.files(BESIDE)
+        assert app.traefik.files(OTHER)
         assert 1 == queue_length(app.connection)
-        app.issuance.issue((BESIDE,))
-        metadata = app.certificates.metadata(BESIDE)
+        app.issuance.issue((OTHER,))
+        metadata = app.certificates.metadata(OTHER)
         assert metadata
-        assert (BESIDE,) == metadata.names
+        assert (OTHER,) == metadata.names
 
-    @pytest.mark.parametrize("names", [(NAME,), (NAME, BESIDE)])
+    @pytest.mark.parametrize("names", [(NAME,), (NAME, OTHER)])
     def test_a_pending_order_is_dropped(
         self, app: App, door_authority: FaultyAuthority, names: tuple[str, ...]
     ) -> None:
         """
-        Should the name come back, it begins with a new order.
+        A later request for the name begins with a new order.
         """
         door_authority.faults.fail("certificate", Fault())
         with pytest.raises(ServerInternal):
@@ -96,7 +96,7 @@ class TestRemove:
 
     def test_not_while_a_certificate_for_it_is_being_issued(self, app: App) -> None:
         """
-        It would be back a second later.
+        The removal fails while a job is issuing a certificate for the name.
         """
         app.issuance.issue((NAME,))
         with app.locks.hold([NAME]), pytest.raises(AlreadyInProgress):

@@ -1,5 +1,5 @@
 """
-The page that tells the story, with real rooms on every side.
+The issuance of one certificate, with real Redis, volume and CA.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ NAME = "shop.localhost"
 @pytest.fixture
 def authority(door_authority: FaultyAuthority) -> FaultyAuthority:
     """
-    The CA of the house.
+    Return the CA of the app.
     """
     return door_authority
 
 
 def orders(authority: FaultyAuthority) -> int:
     """
-    How many orders the CA was asked for.
+    Return how many orders the CA received.
     """
     return sum(asked.kind == "newOrder" for asked in authority.requests)
 
 
 def served(app: App, name: str) -> Certificate:
     """
-    The certificate that whoever follows Traefik's file finds.
+    Return the certificate to which Traefik's file leads.
     """
     files = app.traefik.files(name)
     assert files is not None
@@ -56,7 +56,7 @@ def served(app: App, name: str) -> Certificate:
 class TestIssue:
     def test_a_new_name_gets_a_certificate_that_traefik_can_serve(self, app: App) -> None:
         """
-        The main job.
+        A first request issues a certificate and puts it into service.
         """
         outcome = app.issuance.issue((NAME,))
 
@@ -65,7 +65,7 @@ class TestIssue:
 
     def test_a_certificate_that_is_not_due_is_kept(self, app: App, authority: FaultyAuthority) -> None:
         """
-        Asking twice is free: the second job finds the first one's work.
+        A second request finds the certificate and orders nothing.
         """
         first = app.issuance.issue((NAME,))
         second = app.issuance.issue((NAME,))
@@ -79,7 +79,7 @@ class TestIssue:
         self, app: App, authority: FaultyAuthority, seconds: int
     ) -> None:
         """
-        Nothing else would slow down the orders at a CA that signs for seconds.
+        A CA with very short validity periods does not cause a loop of orders.
         """
         authority.lifetime = timedelta(seconds=seconds)
         before = app.clock()
@@ -89,9 +89,9 @@ class TestIssue:
         assert outcome.next_check >= before + timedelta(seconds=5)
         assert outcome.next_check < outcome.metadata.not_after or seconds < 5
 
-    def test_force_issues_anew(self, app: App, authority: FaultyAuthority) -> None:
+    def test_force_issues_a_new_certificate(self, app: App, authority: FaultyAuthority) -> None:
         """
-        After a key was lost to a stranger, nobody wants to hear that the certificate is still valid.
+        A new certificate is issued although the current one is valid, for example after a key was stolen.
         """
         first = app.issuance.issue((NAME,))
         second = app.issuance.issue((NAME,), force=True)
@@ -102,7 +102,7 @@ class TestIssue:
 
     def test_several_names_share_one_certificate_and_one_generation(self, app: App) -> None:
         """
-        Each name has its own file for Traefik, and all of them lead to the same pair.
+        Each name has a file for Traefik, and all files name the same certificate.
         """
         names = (NAME, f"www.{NAME}")
         app.issuance.issue(names)
@@ -114,7 +114,7 @@ class TestIssue:
         self, app: App, authority: FaultyAuthority
     ) -> None:
         """
-        A certificate for one name is none for two.
+        A certificate for one name does not serve two.
         """
         app.issuance.issue((NAME,))
         outcome = app.issuance.issue((NAME, f"www.{NAME}"))
@@ -127,7 +127,7 @@ class TestIssue:
         self, app: App, authority: FaultyAuthority, asked: tuple[str, ...]
     ) -> None:
         """
-        It serves them; nothing is ordered, and no name loses anything.
+        The certificate serves them; nothing is ordered, and no name is lost.
         """
         first = app.issuance.issue((NAME, f"www.{NAME}", f"shop.{NAME}"))
         outcome = app.issuance.issue(asked)
@@ -141,7 +141,7 @@ class TestIssue:
         self, app: App, authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The log says for which names, besides the one that was requested.
+        The log names the other names of the certificate.
         """
         names = (NAME, f"www.{NAME}")
         app.issuance.issue(names)
@@ -158,7 +158,7 @@ class TestIssue:
 
     def test_force_orders_exactly_the_names_of_the_request(self, app: App) -> None:
         """
-        So a name leaves a certificate; the other one is served as before.
+        The other name is served as before.
         """
         first = app.issuance.issue((NAME, f"www.{NAME}"))
         outcome = app.issuance.issue((NAME,), force=True)
@@ -173,7 +173,7 @@ class TestIssue:
         self, app: App, authority: FaultyAuthority
     ) -> None:
         """
-        It has a certificate of its own, and the valid one of the others is kept for them.
+        Each of the two names has a certificate of its own from then on.
         """
         first = app.issuance.issue((NAME, f"www.{NAME}"))
         app.issuance.issue((f"www.{NAME}",), force=True)
@@ -190,7 +190,7 @@ class TestIssue:
         self, app: App, authority: FaultyAuthority
     ) -> None:
         """
-        Whatever happened to the proxy's directory, the certificate is still there.
+        The certificate on the volume is complete, so only the file is written.
         """
         app.issuance.issue((NAME,))
         app.traefik.remove(NAME)
@@ -201,7 +201,7 @@ class TestIssue:
 
     def test_the_answer_to_the_challenge_is_gone_afterwards(self, app: App) -> None:
         """
-        Neither the responder nor the webroot answers for what nobody asks any longer.
+        Neither the responder nor the webroot answers for a finished challenge.
         """
         app.issuance.issue((NAME,))
 
@@ -209,9 +209,9 @@ class TestIssue:
         assert app.settings.webroot is not None
         assert [] == list((app.settings.webroot / ".well-known/acme-challenge").iterdir())
 
-    def test_the_next_look_stands_on_the_agenda(self, app: App) -> None:
+    def test_the_next_check_is_on_the_agenda(self, app: App) -> None:
         """
-        Whatever is not on the agenda is not renewed.
+        Only names on the agenda are renewed.
         """
         outcome = app.issuance.issue((NAME,))
 
@@ -219,7 +219,7 @@ class TestIssue:
 
     def test_two_at_a_time_are_one(self, app: App) -> None:
         """
-        The one who comes second is told so at once; a slot never waits.
+        The second job fails at once instead of waiting for the lock.
         """
         with app.locks.hold([NAME]), pytest.raises(AlreadyInProgress):
             app.issuance.issue((NAME,))
@@ -230,7 +230,7 @@ class TestFailure:
         self, app: App, authority: FaultyAuthority
     ) -> None:
         """
-        Nothing is given up in silence.
+        The record has the code, the remedy and the time of the next attempt.
         """
         with pytest.raises(CertworkerError) as caught:
             app.issuance.issue(("unreachable.invalid",))
@@ -268,7 +268,7 @@ class TestFailure:
 
     def test_a_failure_that_is_no_refusal_stays_as_it_is(self, app: App, authority: FaultyAuthority) -> None:
         """
-        A CA that is away has nothing to do with what was found about a name.
+        An outage of the CA is not related to what preflight found about a name.
         """
         findings = [NoRecord(name=NAME, detail="", expected="203.0.113.7")]
         authority.stop()
@@ -280,7 +280,7 @@ class TestFailure:
 
     def test_what_was_in_service_stays_in_service(self, app: App, authority: FaultyAuthority) -> None:
         """
-        A failed renewal changes nothing for visitors.
+        A failed renewal does not change what is served.
         """
         first = app.issuance.issue((NAME,))
         authority.stop()
@@ -289,9 +289,9 @@ class TestFailure:
 
         assert first.metadata.serial == served(app, NAME).serial
 
-    def test_an_answer_that_failed_is_taken_away(self, app: App) -> None:
+    def test_an_answer_is_removed_after_a_failure(self, app: App) -> None:
         """
-        The clean-up belongs to the block, not to somebody's memory.
+        The answer is removed after a failure, too.
         """
         with pytest.raises(CertworkerError):
             app.issuance.issue(("unreachable.invalid",))
@@ -304,7 +304,7 @@ class TestWhoMayIssue:
         self, tmp_path: Path, connection: Redis, authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        What is missing fails the job with its code, and the CA is not asked.
+        The job fails with the code of the missing setting, and no request is sent to the CA.
         """
         for more, failure in (({}, NotProduction), ({"_APP_ENV": "production"}, EmailMissing)):
             settings = {"CERTWORKER_PRIVATE_NETWORK": "false", **more}
@@ -320,7 +320,7 @@ class TestWhoMayIssue:
         self, tmp_path: Path, connection: Redis, authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        A forgotten variable must not take a padlock away.
+        A wrong setting does not replace a public certificate by one that browsers reject.
         """
         public = {
             "CERTWORKER_PRIVATE_NETWORK": "false",

@@ -238,7 +238,7 @@ class TestMissed:
         deployment_check.enqueue((NAME,))
         last_line(caplog)
         world.volume.remove(NAME)
-        wait_until(lambda: not deployment_check._awaited or None, lambda: "it is still looked for")
+        wait_until(lambda: not deployment_check._pending or None, lambda: "it is still looked for")
         deployment_check.stop()
 
 
