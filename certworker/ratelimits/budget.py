@@ -1,8 +1,9 @@
 """
-The CA's limits, kept before it has to: what may still be ordered, by all workers together.
+What may still be ordered from a CA under its rate limits, by all workers together.
 
-Nobody waits here. Where there is no room, the moment at which there will be is the answer. What the CA
-says is truer than the model: its Retry-After shuts the bucket that it speaks of.
+Nothing waits here. If a limit is used up, the failure has the time at which it allows the next order. A
+refusal
+of the CA counts more than the model: its Retry-After closes the bucket of that limit.
 """
 
 from __future__ import annotations
@@ -33,14 +34,14 @@ from certworker.storage.certificate_store import CertificateStore
 logger = logging.getLogger(__name__)
 
 BUDGET = "certworker:budget:"
-#: Beside it, the pages on which pauses are ended.
+#: The paused names, with the pages on which a person resumes them.
 PAUSES = "certworker:paused:"
 
-#: For so long nobody asks after a limit of which the CA did not say when it ends. The name that met it waits
-#: longer; the certificates of other names may live for minutes.
-UNSAID_STOP = timedelta(minutes=1)
+#: How long all orders wait after a limit for which the CA names no end. The name that met it waits longer,
+#: but the certificates of other names may be valid for minutes only.
+STOP_WITHOUT_END = timedelta(minutes=1)
 
-#: So many paused names are read after a loss; of any other one the CA says itself that it is paused.
+#: Paused names that are read after a loss. For any other name the CA reports the pause again.
 MOST_PAUSED = 10_000
 #: Bytes.
 LONGEST_NAME = 253
@@ -73,12 +74,12 @@ class Budget:
     The budget at one CA.
 
     Args:
-        connection: To Redis, which all workers share.
+        connection: The connection to Redis, which all workers share.
         authority: The CA.
         limits: Its limits.
-        issued: The certificates of that CA on the volume, each with its names and the moment of its issuance;
-            asked for when Redis has lost what it knew.
-        clock: Whose time counts; None: that of Redis, which is the same for all workers.
+        issued: Returns the certificates of that CA on the volume, each with its names and its time of
+            issuance. It is called when Redis has lost the buckets.
+        clock: The clock to use; None: the clock of Redis, which is the same for all workers.
     """
 
     def __init__(
@@ -138,21 +139,21 @@ class Budget:
         reserved: bool = False,
     ) -> Iterator[Reservation]:
         """
-        Reserve what an order for *names* costs, and settle it when the block ends.
+        Reserve the charges of an order for *names*, and settle them when the block ends.
 
         Args:
-            exempt: The order replaces a certificate inside the window that the CA suggests for it. The CA
-                counts nothing of it but failed validations.
-            renewal: There has been a certificate for the very same names.
-            use_full_quota: A person knows what they do: the CA's limits count, not ours.
-            reserved: A worker that died has reserved it already, and the order is gone on with.
+            exempt: Whether the order replaces a certificate inside the window that the CA suggests for it.
+                The CA then counts failed validations only.
+            renewal: Whether there was a certificate for exactly the same names.
+            use_full_quota: Apply the limits of the CA without the reserve that certworker leaves.
+            reserved: Whether a crashed worker has reserved the charges of the same order.
 
         Raises:
-            LocalGuard: There is no room, until the moment that it has. Nothing is reserved.
-            Paused: The CA has paused one of the names, and nobody has said that this is over.
+            LocalGuard: A limit is used up until the time of the failure. Nothing is reserved.
+            Paused: The CA has paused one of the names, which was not resumed.
         """
-        every = charges_for(names, self._limits, use_full_quota=use_full_quota)
-        reservation = Reservation(every, exempt=exempt, renewal=renewal)
+        charges = charges_for(names, self._limits, use_full_quota=use_full_quota)
+        reservation = Reservation(charges, exempt=exempt, renewal=renewal)
         wanted = [] if reserved else [charge.bucket for charge in reservation.reserved]
         if full := self._buckets.take(wanted, who="" if use_full_quota else set_of(names)):
             raise self._refusal(names, full, reservation.reserved)
@@ -160,7 +161,7 @@ class Budget:
             yield reservation
         except Paused as pause:
             self._settle(names, reservation.ended(pause), pause)
-            # The CA's text speaks of one name "and possibly others", in no form that could be relied on.
+            # The text of the CA names the paused names in no reliable form.
             raise Paused(
                 authority=self._authority.title, name=names[0], url=pause.url, problem=pause.problem
             ) from pause
@@ -171,7 +172,7 @@ class Budget:
 
     def resume(self, names: Sequence[str]) -> bool:
         """
-        Let *names* be ordered again after a pause; whether one of them was paused.
+        Allow orders for *names* after a pause; return whether one of them was paused.
         """
         paused = [bucket_of("pause", name, None) for name in names]
         was_paused = any(map(self._buckets.is_shut, paused))
@@ -182,7 +183,7 @@ class Budget:
     @property
     def has_limits(self) -> bool:
         """
-        Whether it is known how many certificates the CA gives within a time.
+        Whether a limit for the number of certificates is known.
         """
         return bool(
             self._limits.orders_per_account or self._limits.certificates_per_domain or self._limits.domains
@@ -190,7 +191,8 @@ class Budget:
 
     def available_at(self, names: Sequence[str]) -> datetime | None:
         """
-        When the last of *names*, which have no certificate yet, may be ordered; None: no limit is known.
+        Return when the last of *names*, which have no certificate yet, may be ordered; None: no limit is
+        known.
         """
         counts: dict[TokenBucket, tuple[Limit, int]] = {}
         if names and (orders := self._limits.orders_per_account):
@@ -207,12 +209,12 @@ class Budget:
 
     def usage(self, names: Sequence[str]) -> Iterator[tuple[Charge, int]]:
         """
-        What was taken lately of each limit that concerns *names*, and has not come back yet.
+        Return each limit that concerns *names*, with the number that is in use.
         """
-        every = [charge for charge in charges_for(names, self._limits, use_full_quota=True) if charge.limit]
+        charges = [charge for charge in charges_for(names, self._limits, use_full_quota=True) if charge.limit]
         now = self._buckets.now()
-        moments = self._buckets.full_again([charge.bucket for charge in every])
-        for charge, full in zip(every, moments, strict=True):
+        moments = self._buckets.full_again([charge.bucket for charge in charges])
+        for charge, full in zip(charges, moments, strict=True):
             if charge.limit:
                 yield charge, ceil(max(full - now, timedelta(0)) / charge.limit.interval) if full else 0
 
@@ -245,20 +247,20 @@ class Budget:
                 self._connection.hset(self._pauses, mapping=dict.fromkeys(names, fault.url))
             self._buckets.settle(map(self._bounded, changes))
         except RedisError as error:
-            # What is not given back comes back by itself, only later.
-            logger.debug("the budget was not settled: %s", error, extra={"domain": names[0]})
+            # The buckets refill in any case, only later.
+            logger.debug("cannot settle the budget: %s", error, extra={"domain": names[0]})
 
     def _bounded(self, change: Adjustment) -> Adjustment:
         if change.kind != "shut" or change.bucket.longest is None:
             return change
         now = self._buckets.now()
         return Adjustment(
-            "shut", change.bucket, min(change.until or now + UNSAID_STOP, now + change.bucket.longest)
+            "shut", change.bucket, min(change.until or now + STOP_WITHOUT_END, now + change.bucket.longest)
         )
 
     def _known(self, now: datetime) -> Mapping[str, datetime | None]:
         """
-        When the buckets are full again, as far as the volume and the list of pauses know.
+        Return when the buckets are full again, from the certificates on the volume and the list of pauses.
         """
         known: dict[str, datetime | None] = {
             bucket_of("pause", name, None).name: None for name in self._paused_names()
@@ -269,7 +271,7 @@ class Budget:
         for names, moment in sorted(self._issued(), key=lambda each: each[1]):
             its_set = f"set {set_of(names)}"
             if its_set not in moments:
-                # Every other certificate of a set renews the first, which its domain does not pay for.
+                # Later certificates of a set are renewals, which the limit of the domain does not count.
                 for domain in set(map(registered_domain, names)):
                     moments[f"domain {domain}"].append(moment)
             moments[its_set].append(moment)

@@ -1,12 +1,12 @@
 """
-What an order costs at a CA: from which buckets it takes, and what becomes of that when it has ended.
+What an order costs at a CA: the buckets that it takes from, and what is given back when it ends.
 
 ::
 
     reserved ──► placed ──► validated ──► issued       counted: the order and the certificate
         │           │           └► refused             counted: the order
-        │           └► not ours                        counted: the order, and a failure of the name
-        └► refused, or no answer                       nothing is counted; all of it is given back
+        │           └► validation failed               counted: the order, and a failure of the name
+        └► refused, or no answer                       counted: nothing; all is given back
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from certworker.errors.rate import (
 from certworker.ratelimits.token_buckets import LONGEST_WINDOW, Adjustment, TokenBucket
 from certworker.settings.limits import Limit, Limits
 
-#: Names and addresses in a text, as long as they can be.
+#: Names and IP addresses in a text.
 _NAMES = re.compile(r"[0-9a-f]*:[0-9a-f:]*:[0-9a-f]*|[\w-]+(?:\.[\w-]+)*")
 
 Kind = Literal["stop", "pause", "orders", "domain", "set", "failures", "streak"]
@@ -43,11 +43,11 @@ Kind = Literal["stop", "pause", "orders", "domain", "set", "failures", "streak"]
 REPLACING: frozenset[Kind] = frozenset({"orders", "domain", "set"})
 RENEWING: frozenset[Kind] = frozenset({"orders", "domain"})
 
-#: How long a bucket may be shut at most, where that is not the usual: a CA that does not say what it has had
-#: enough of may mean one name only, and a pause has no end of its own.
+#: The longest time for which a bucket is closed, where it is not the default: a CA that names no limit may
+#: mean one name only, and a pause ends only when a person resumes the name.
 LONGEST: dict[Kind, timedelta | None] = {"stop": timedelta(hours=1), "pause": None}
 
-#: Which bucket a refusal speaks of.
+#: The bucket that a refusal of the CA concerns.
 REFUSALS: dict[type[BaseException], Kind] = {
     CaBusy: "stop",
     TooManyAccounts: "stop",
@@ -62,49 +62,49 @@ REFUSALS: dict[type[BaseException], Kind] = {
 @dataclass(frozen=True)
 class Charge:
     """
-    One of the things an order costs.
+    One charge of an order.
     """
 
     kind: Kind
-    #: Whose: a name, a registered domain, a set of names.
+    #: The name, the registered domain or the set of names that is charged.
     subject: str
     bucket: TokenBucket
     limit: Limit | None
 
 
-def bucket_of(kind: Kind, whose: str, limit: Limit | None, *, use_full_quota: bool = False) -> TokenBucket:
+def bucket_of(kind: Kind, subject: str, limit: Limit | None, *, use_full_quota: bool = False) -> TokenBucket:
     """
-    The bucket of *kind* that belongs to *whose*; without a *limit* it can be shut only.
+    Return the bucket of *kind* for *subject*; without a *limit* it can only be closed.
     """
-    name = f"{kind} {whose}".rstrip()
+    name = f"{kind} {subject}".rstrip()
     if limit is None:
         return TokenBucket(name, longest=LONGEST.get(kind, LONGEST_WINDOW))
-    most = limit.taken(use_full_quota)
+    capacity = limit.taken(use_full_quota)
     return TokenBucket(
         name,
         limit.interval,
-        most,
+        capacity,
         doubtful=kind == "failures",
         reserved_for_new={"orders": limit.count // 10, "domain": 0}.get(kind),
-        # Without a word of the CA, a bucket from which a person has taken all is shut the longest.
-        longest=max(LONGEST_WINDOW, limit.interval * (limit.count - most + 1)),
+        # A bucket that is used up by `use_full_quota` takes longest to refill.
+        longest=max(LONGEST_WINDOW, limit.interval * (limit.count - capacity + 1)),
     )
 
 
 def set_of(names: Iterable[str]) -> str:
     """
-    What tells the set of these *names* from any other.
+    Return the identifier of the set of *names*.
     """
     return sha256(" ".join(sorted(names)).encode()).hexdigest()[:32]
 
 
 def charges_for(names: Sequence[str], limits: Limits, *, use_full_quota: bool) -> list[Charge]:
     """
-    Everything that an order for *names* may cost; of a CA with no figures nothing but patience.
+    Return all charges of an order for *names*; without known limits they can only be closed.
     """
     return [
-        Charge(kind, whose, bucket_of(kind, whose, limit, use_full_quota=use_full_quota), limit)
-        for kind, whose, limit in _charges(names, limits)
+        Charge(kind, subject, bucket_of(kind, subject, limit, use_full_quota=use_full_quota), limit)
+        for kind, subject, limit in _charges(names, limits)
     ]
 
 
@@ -122,23 +122,23 @@ def _charges(names: Sequence[str], limits: Limits) -> Iterator[tuple[Kind, str, 
 
 class Reservation:
     """
-    An order, what was reserved for it, and how far it has come.
+    The charges of one order, and its progress.
     """
 
     def __init__(self, all_charges: Sequence[Charge], *, exempt: bool, renewal: bool) -> None:
         usually: frozenset[Kind] = RENEWING if renewal else frozenset()
         free = REPLACING if exempt else usually
-        # A price that this order is exempt from has no limit, but the CA may have refused the exemption.
+        # A charge that this order is exempt from has no limit, but the CA may have refused the exemption.
         self._charges = [_exemption(charge) if charge.kind in free else charge for charge in all_charges]
-        #: What is to be taken before the order.
+        #: The charges to take before the order.
         self.reserved = self._charges
-        # What is counted after all, should the CA not take it as a replacement.
+        # The charges that count after all if the CA does not accept the replacement.
         self._late = [charge for charge in all_charges if charge.kind in free - usually]
         self._reached = 0
 
     def placed(self, *, replaces: bool) -> None:
         """
-        The CA has taken the order, as one that *replaces* a certificate or not.
+        Record that the CA accepted the order, and whether as one that *replaces* a certificate.
         """
         self._reached = 1
         if replaces:
@@ -146,23 +146,21 @@ class Reservation:
 
     def validated(self) -> None:
         """
-        The CA counts all names as ours.
+        Record that the CA validated all names.
         """
         self._reached = 2
 
     def ended(self, fault: BaseException | None) -> Iterator[Adjustment]:
         """
-        What is to be settled after *fault*; None: the certificate is there.
+        Return the adjustments after *fault*; None: the certificate was issued.
         """
         counted = self._counted(fault)
-        concerned = _affected(
-            [charge.subject for charge in self._charges if charge.kind == "failures"], fault
-        )
+        affected = _affected([charge.subject for charge in self._charges if charge.kind == "failures"], fault)
         for charge in filter(_has_figures, self.reserved):
             if charge.kind == "streak" and self._reached == 2:
                 yield Adjustment("forget", charge.bucket)
             elif charge.kind not in counted or (
-                charge.kind in ("failures", "streak") and charge.subject not in concerned
+                charge.kind in ("failures", "streak") and charge.subject not in affected
             ):
                 yield Adjustment("give back", charge.bucket)
         for charge in filter(_has_figures, self._late):
@@ -179,17 +177,17 @@ class Reservation:
         if self._reached == 1:
             not_ours = failure is not None and failure.retry is Retry.CA
             return frozenset({"orders", "failures", "streak"} if not_ours else {"orders"})
-        # Without a refusal there may be a certificate that never arrived.
+        # Without a refusal, a certificate may have been issued and lost.
         return frozenset({"orders"}) if failure and failure.problem else REPLACING
 
     def _shut(self, fault: BaseException | None) -> Iterator[Adjustment]:
         kind = REFUSALS.get(type(fault)) if isinstance(fault, CertworkerError) else None
-        meant = [charge for charge in self._charges if charge.kind == kind]
-        concerned = _affected([charge.subject for charge in meant], fault)
-        for charge in meant:
+        closed = [charge for charge in self._charges if charge.kind == kind]
+        affected = _affected([charge.subject for charge in closed], fault)
+        for charge in closed:
             if kind == "pause":
                 yield Adjustment("shut", charge.bucket)
-            elif charge.subject in concerned:
+            elif charge.subject in affected:
                 yield Adjustment("shut", charge.bucket, getattr(fault, "until", None))
 
 
@@ -201,7 +199,7 @@ def _has_figures(charge: Charge) -> bool:
     return charge.limit is not None
 
 
-def _affected(whose: Sequence[str], fault: BaseException | None) -> set[str]:
-    # One of several names failed; which one, only the text says. www.example.org does not name example.org.
+def _affected(subject: Sequence[str], fault: BaseException | None) -> set[str]:
+    # Only the text says which of several names failed. www.example.org does not name example.org.
     named = set(_NAMES.findall(str(fault).lower()))
-    return {each for each in whose if each in named} or set(whose)
+    return {each for each in subject if each in named} or set(subject)

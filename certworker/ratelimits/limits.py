@@ -1,8 +1,8 @@
 """
-How often a CA may be asked: one table of figures, and the file with what a CA has granted beyond them.
+The rate limits of known CAs, and the file with the limits that a CA has granted.
 
-Let's Encrypt counts by token buckets that refill evenly (its page on rate limits, of 2026-08-05). Of a CA
-without an entry nothing is assumed: it says itself when it has had enough.
+Let's Encrypt counts by token buckets that refill evenly (its page on rate limits, of 2026-08-05). For a CA
+without an entry no limit is assumed: its refusals are obeyed.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from certworker.settings.limits import Limit, Limits, grants_in
 
 SETTING = "CERTWORKER_LIMITS_FILE"
 
-#: An order for the very names of a certificate is a renewal so long after that certificate was issued.
+#: An order for exactly the names of a certificate counts as a renewal within this time.
 RENEWAL_WITHIN = timedelta(days=120)
 
-#: A restart loop with a name that fails, or a job that forces in a loop, stops at three; the last failure
-#: before the pause is never ours.
+#: `ours` stops a loop of failures or forced orders at three, and leaves one failure before the CA pauses a
+#: name.
 LETS_ENCRYPT = Limits(
     orders_per_account=Limit(300, timedelta(hours=3)),
     certificates_per_domain=Limit(50, timedelta(days=7)),
@@ -31,7 +31,7 @@ LETS_ENCRYPT = Limits(
     failures_until_pause=Limit(1_152, timedelta(days=1_152), ours=1_151),
 )
 
-#: As production, with the exceptions of its page on the staging environment.
+#: As in production, with the exceptions of its page on the staging environment.
 LETS_ENCRYPT_STAGING = replace(
     LETS_ENCRYPT,
     orders_per_account=Limit(1_500, timedelta(hours=3)),
@@ -46,7 +46,7 @@ TABLE: Mapping[str, Limits] = {"letsencrypt": LETS_ENCRYPT, "letsencrypt-staging
 
 def limits_of(label: str, file: Path | None) -> Limits:
     """
-    The limits of the CA *label*: those of the table, as far as *file* does not say otherwise.
+    Return the limits of the CA *label*: those of the table, replaced by those of *file*.
 
     The file has one object per CA, under what CERTWORKER_AUTHORITY calls it, with the fields of
     :class:`Limits`. null is "no limit"; `domains` has registered domains with limits of their own::
@@ -54,7 +54,7 @@ def limits_of(label: str, file: Path | None) -> Limits:
         {"letsencrypt": {"orders_per_account": "3000/3h", "domains": {"example.org": "500/7d"}}}
 
     Raises:
-        InvalidSettings: The file cannot be read, or does not say such things.
+        InvalidSettings: The file cannot be read or is invalid.
     """
     known = TABLE.get(label, Limits())
     if file is None:

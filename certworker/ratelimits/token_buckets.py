@@ -1,10 +1,10 @@
 """
-Token buckets in Redis: taken from all at once or not at all, by Redis's own time, in one round trip.
+Token buckets in Redis: taken from all at once or from none, by the clock of Redis, in one round trip.
 
-Each bucket is one number (GCRA): the moment at which it is full again. Taking moves that moment on by the
-interval after which one more is there; there is room as long as it is not too far ahead. All buckets of a
-CA are one sorted set, the moments its scores, so that a bucket nobody takes from goes by itself, and
-eviction takes all of them or none: what has no moment is full, unless the set itself is gone.
+Each bucket is one number (GCRA): the time at which it is full again. Taking a token moves that time by the
+refill interval; a token is available while the time is not too far ahead. All buckets of a CA are members of
+one sorted set, with these times as scores. So a full bucket needs no member, and an eviction removes all
+buckets or none: a bucket without a member is full, unless the whole set is gone.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ logger = logging.getLogger(__name__)
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
-#: Stands in each set. A set without it was lost, and what is in it now is not all there was.
+#: A member of each complete set. A set without it was lost, and its other members are not complete.
 PRESENT = "alive"
-#: Stands until what was used before the loss has been refilled at any rate.
+#: A member until everything that was used before a loss has certainly been refilled.
 UNCERTAIN = "doubt"
 
-#: Nobody in a line is told to come back later than this (a day); who comes late is known for a week.
+#: No request in a line waits longer than this (a day) before it is tried again; its turn is kept for a week.
 LONGEST_WAIT_MS = 86_400_000
 REMEMBERED_MS = 604_800_000
 
-#: The longest window that a CA documents. No bucket is shut for longer, see :attr:`TokenBucket.longest`.
+#: The longest window that a CA documents. No bucket is closed for longer, see :attr:`TokenBucket.longest`.
 LONGEST_WINDOW = timedelta(days=7)
 #: A hundred years: a line of a million names at one certificate an hour.
 LONGEST_LINE_MS = 3_155_760_000_000
@@ -137,33 +137,34 @@ end
 return odd
 """
 
-#: So many moments go in one command; Redis serves others between two of them.
+#: Members in one command; Redis serves other clients between two commands.
 MOMENTS_A_COMMAND = 1_000
 
 
 @dataclass(frozen=True)
 class TokenBucket:
     """
-    A bucket, and how much may be in use of it.
+    A bucket with its capacity and its refill interval.
     """
 
     name: str
-    #: After how long one more is there; zero: it is never empty, only shut for a time.
+    #: The time until one more token is available; zero: the bucket is never empty, only closed for a time.
     interval: timedelta = timedelta(0)
-    #: So many at once.
+    #: The maximum number of tokens.
     capacity: int = 1
-    #: For a while after a loss, half of it counts as used.
+    #: Whether half of it counts as used for a time after a loss.
     doubtful: bool = False
-    #: Whoever is refused stands in line, and those who ask for the first time have so many for themselves:
-    #: one person with one name does not wait behind thousands. None: there is no line.
+    #: Refused requests wait in line, and new requests have this many tokens in reserve: a single name does
+    #: not wait behind thousands. None: there is no line.
     reserved_for_new: int | None = None
-    #: For so long it may be shut; what Redis has beyond that is nonsense. None: until a person ends it.
+    #: The longest time for which it may be closed; a later time in Redis is invalid. None: until it is
+    #: resumed.
     longest: timedelta | None = LONGEST_WINDOW
 
     @property
     def furthest(self) -> int:
         """
-        How far ahead the moment of the bucket may be, in milliseconds; below zero: only infinitely far.
+        How far ahead the time of the bucket may be, in milliseconds; below zero: only infinitely far.
         """
         if self.longest is None:
             return -1
@@ -173,7 +174,7 @@ class TokenBucket:
 @dataclass(frozen=True)
 class Exhausted:
     """
-    A bucket that has no room, until a moment; None: until somebody opens it.
+    A bucket that has no token until a time; None: until it is resumed.
     """
 
     bucket: TokenBucket
@@ -183,12 +184,12 @@ class Exhausted:
 @dataclass(frozen=True)
 class Adjustment:
     """
-    What becomes of a bucket when it is known how an order ended.
+    A change of a bucket at the end of an order.
     """
 
     kind: Literal["take", "give back", "shut", "forget"]
     bucket: TokenBucket
-    #: Until when it is shut; None: until somebody opens it.
+    #: The end of a closure; None: until it is resumed.
     until: datetime | None = None
 
 
@@ -197,12 +198,12 @@ class TokenBuckets:
     The buckets of one CA, shared by all workers.
 
     Args:
-        connection: To Redis.
-        key: Where they are.
-        known: What is known of them without Redis: names and the moments at which they are full again
-            (None: shut). Asked when they were lost, with the time of now.
-        doubt: So long after a loss doubtful buckets count as half used.
-        clock: Whose time counts; None: that of Redis.
+        connection: The connection to Redis.
+        key: The key of the sorted set.
+        known: Returns what is known without Redis: the names of buckets and when they are full again (None:
+            closed). It is called after a loss, with the current time.
+        doubt: How long doubtful buckets count as half used after a loss.
+        clock: The clock to use; None: the clock of Redis.
     """
 
     def __init__(
@@ -224,9 +225,13 @@ class TokenBuckets:
 
     def take(self, buckets: Sequence[TokenBucket], *, who: str = "") -> Exhausted | None:
         """
-        Take one from each of *buckets*; if one has no room, from none: then the one that has it last.
+        Take one token from each of *buckets*, or from none if one of them is exhausted.
 
-        *who* asks is known again in the lines; nobody in particular is always a newcomer.
+        Args:
+            who: The identifier that keeps a place in the lines; empty: a new request each time.
+
+        Returns:
+            The exhausted bucket that has a token last; None: the tokens were taken.
         """
         arguments: list[Any] = []
         for each in buckets:
@@ -245,13 +250,13 @@ class TokenBuckets:
 
     def settle(self, changes: Iterable[Adjustment]) -> None:
         """
-        Make *changes*.
+        Apply *changes* to the buckets.
         """
         arguments: list[Any] = []
         for each in changes:
             amount: object = _milliseconds(each.bucket.interval)
             if each.kind == "shut":
-                # So that the next one is granted then, not only the first after the bucket was full.
+                # So that exactly one token is available at that time.
                 ahead = each.bucket.interval * (each.bucket.capacity - 1)
                 amount = _score(each.until + ahead if each.until else None)
             arguments += [each.kind, each.bucket.name, amount, each.bucket.furthest]
@@ -260,7 +265,7 @@ class TokenBuckets:
 
     def full_again(self, buckets: Sequence[TokenBucket]) -> list[datetime | None]:
         """
-        When each of *buckets* is full again; None: it is, or Redis has a moment that makes no sense.
+        Return when each of *buckets* is full again; None: it is full, or Redis has an invalid time.
         """
         names = [each.name for each in buckets]
         scores = self._connection.zmscore(self._key, names) if names else []
@@ -272,13 +277,13 @@ class TokenBuckets:
 
     def is_shut(self, bucket: TokenBucket) -> bool:
         """
-        Whether *bucket* is shut until somebody opens it.
+        Return whether *bucket* is closed until it is resumed.
         """
         return self._connection.zscore(self._key, bucket.name) == math.inf
 
     def now(self) -> datetime:
         """
-        The time that counts.
+        Return the current time of the clock in use.
         """
         if self._clock:
             return self._clock()
@@ -288,7 +293,7 @@ class TokenBuckets:
         return moment
 
     def _remember(self) -> None:
-        # Until the last command nobody can take anything.
+        # No worker can take a token before the last command.
         now = self.now()
         known = [(name, _score(moment)) for name, moment in self._known(now).items()]
         for start in range(0, len(known), MOMENTS_A_COMMAND):
@@ -298,7 +303,7 @@ class TokenBuckets:
     def _report(self, odd: Iterable[bytes]) -> None:
         for member in odd:
             logger.warning(
-                "removed a moment that is none from Redis: %s %s",
+                "removed an invalid time from Redis: %s %s",
                 self._key,
                 printable(decode_text(member), 200),
                 extra={"code": "redis.wrong_type"},
@@ -313,5 +318,5 @@ def _milliseconds(span: timedelta) -> int:
 
 
 def _score(moment: datetime | None) -> float:
-    # Rounded down, as the scripts round the time of Redis: what is free now must not be free only later.
+    # Rounded down, as the scripts round the time of Redis.
     return (moment - EPOCH) // timedelta(milliseconds=1) if moment else math.inf

@@ -64,7 +64,8 @@ def ask_traefik(app: App) -> None:
     deployment_check.start()
     deployment_check.enqueue((NAME,))
     wait_until(
-        lambda: any(each.told for each in deployment_check._pending) or None, lambda: "nothing was told"
+        lambda: any(pending.reported_at for pending in deployment_check._pending) or None,
+        lambda: "nothing was reported",
     )
     deployment_check.stop()
 
