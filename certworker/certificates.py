@@ -1,7 +1,7 @@
 """
 Keys, signing requests and certificates, as values.
 
-Identity is read from the subject alternative names only: certificates of today may have no common name.
+Names are read from the subject alternative names only, because a certificate may have no common name.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from certworker.errors.acme import BadCertificate
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
 KEY_TYPES: tuple[KeyType, ...] = get_args(KeyType)
 
-#: Clocks differ a little; a CA may also date a certificate at the second it signs it.
+#: The tolerance for the start of a certificate, because clocks differ.
 CLOCK_TOLERANCE = timedelta(minutes=5)
 
-#: Of a public CA, whose intermediate certificate browsers do not know.
+#: For a public CA: browsers do not know its intermediate certificate.
 NO_CHAIN = "the CA sent no chain, which only a CA with CERTWORKER_PRIVATE_NETWORK=true may leave out"
 
-#: A chain has two or three; what comes after so many certificates is not read.
-MOST_CERTIFICATES = 20
+#: A chain has two or three certificates; more than this are not read.
+MAX_CERTIFICATES = 20
 
 _BLOCK = re.compile(rb"-----BEGIN ((?:X509 )?CERTIFICATE)-----.*?-----END \1-----", re.DOTALL)
 
-#: What `cryptography` raises for a damaged certificate; it reads most parts only when they are asked for.
+#: The errors of `cryptography` for a damaged certificate; it reads most parts only when they are used.
 UNREADABLE = (
     ValueError,
     TypeError,
@@ -56,7 +56,7 @@ UNREADABLE = (
 @dataclass(frozen=True)
 class PrivateKey:
     """
-    The private key of one certificate; it is never the key of the account (RFC 8555, section 11.1).
+    The private key of one certificate, never the key of the account (RFC 8555, section 11.1).
     """
 
     key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey = field(repr=False)
@@ -64,7 +64,7 @@ class PrivateKey:
     @classmethod
     def generate(cls, kind: KeyType = "ec256") -> PrivateKey:
         """
-        A new key of *kind*.
+        Return a new key of *kind*.
         """
         if kind == "ec256":
             return cls(ec.generate_private_key(ec.SECP256R1()))
@@ -75,10 +75,10 @@ class PrivateKey:
     @classmethod
     def from_pem(cls, pem: bytes) -> PrivateKey:
         """
-        The key in *pem*.
+        Return the key in *pem*.
 
         Raises:
-            ValueError: It is not a PEM key, or not an elliptic-curve or RSA key.
+            ValueError: *pem* has no elliptic-curve or RSA key.
         """
         try:
             key = load_pem_private_key(pem, password=None)
@@ -91,19 +91,19 @@ class PrivateKey:
     @property
     def pem(self) -> bytes:
         """
-        The key as PKCS #8, which every reader understands.
+        The key as PKCS #8 in PEM.
         """
         return self.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
     def fits(self, certificate: x509.Certificate) -> bool:
         """
-        Whether *certificate* was issued for this key.
+        Return whether *certificate* was issued for this key.
         """
         return _public_der(self.key.public_key()) == _public_der(certificate.public_key())
 
     def sign_request(self, names: tuple[str, ...]) -> bytes:
         """
-        A signing request (PKCS #10, DER) for *names*, without a common name.
+        Return a signing request (PKCS #10, DER) for *names*, without a common name.
         """
         request = (
             x509.CertificateSigningRequestBuilder()
@@ -122,34 +122,34 @@ class Certificate:
     A certificate with its chain and its private key.
     """
 
-    #: The names it is valid for, in lower case and in the order in which the certificate has them.
+    #: Its names in lower case, in the order of the certificate.
     names: tuple[str, ...]
     cert_pem: bytes = field(repr=False)
     chain_pem: bytes = field(repr=False)
     key: PrivateKey = field(repr=False)
     not_before: datetime
     not_after: datetime
-    #: Hexadecimal, two digits for each byte, as OpenSSL and crt.sh show it.
+    #: The serial number in hexadecimal, two digits for each byte, as OpenSSL and crt.sh show it.
     serial: str
-    #: The common name of the issuer, or its whole name where it has none.
+    #: The common name of the issuer, or its whole name if it has none.
     issuer: str
-    #: What the CA's renewal information knows it by (RFC 9773, section 4.1); empty if it has no such name.
+    #: Its identifier for the renewal information of the CA (RFC 9773, section 4.1); empty if it has none.
     renewal_id: str
 
     @property
     def fullchain_pem(self) -> bytes:
         """
-        The certificate and the chain, as a TLS server wants them.
+        The certificate followed by the chain, for a TLS server.
         """
         return self.cert_pem + self.chain_pem
 
     @classmethod
     def from_pem(cls, fullchain: bytes, key: PrivateKey) -> Certificate:
         """
-        Return the certificate in *fullchain*: the leaf first, then those that signed it (:func:`chain_of`).
+        Return the certificate in *fullchain*, with its chain (:func:`chain_of`).
 
         Raises:
-            BadCertificate: It cannot be read, its chain is incomplete, or the key does not fit.
+            BadCertificate: It cannot be read, its chain is incomplete, or it is for another key.
         """
         try:
             leaf, *chain = chain_of(fullchain)
@@ -178,13 +178,13 @@ class Certificate:
 
     def check(self, names: tuple[str, ...], now: datetime, *, private: bool = False) -> None:
         """
-        Make sure that this is what was ordered: all of *names* and no others, valid at *now*, with a chain.
+        Check that this is the ordered certificate: for exactly *names*, valid at *now*, with a chain.
 
         Args:
-            private: Whether the CA is a private one. Its root may sign certificates itself, without a chain.
+            private: Whether the CA is a private one, whose root may sign certificates without a chain.
 
         Raises:
-            BadCertificate: It is not.
+            BadCertificate: It is another one.
         """
         if not self.chain_pem and not private:
             raise BadCertificate(name=names[0], reason=NO_CHAIN)
@@ -200,19 +200,19 @@ class Certificate:
 
 def chain_of(fullchain: bytes) -> list[x509.Certificate]:
     """
-    Return the chain in *fullchain* (PEM): the leaf, which is first, then each certificate's issuer.
+    Return the chain in *fullchain* (PEM): the leaf, which is first, then the issuer of each certificate.
 
-    The order of the others does not count. Repeated and superfluous ones, and those that cannot be read, are
-    left out. A chain ends at a self-signed certificate, or at one whose issuer is not there.
+    The order of the others does not matter. Repeated, superfluous and unreadable ones are skipped. The chain
+    ends at a self-signed certificate, or at one whose issuer is missing.
 
     Raises:
-        ValueError: There is no certificate. A first one that cannot be read raises one of :data:`UNREADABLE`.
+        ValueError: There is no certificate. An unreadable leaf raises one of :data:`UNREADABLE`.
     """
     blocks = _blocks(fullchain)
     if not blocks:
         raise ValueError("no certificate in PEM")
     chain, others = [x509.load_pem_x509_certificate(blocks[0])], []
-    for block in blocks[1:MOST_CERTIFICATES]:
+    for block in blocks[1:MAX_CERTIFICATES]:
         with suppress(*UNREADABLE):
             others.append(x509.load_pem_x509_certificate(block))
     while chain[-1].issuer != chain[-1].subject:
@@ -225,10 +225,10 @@ def chain_of(fullchain: bytes) -> list[x509.Certificate]:
 
 def issuers_in(fullchain: bytes) -> list[str]:
     """
-    Return who signed each certificate of the chain in *fullchain* (PEM), the leaf's issuer first.
+    Return the issuers of the chain in *fullchain* (PEM), that of the leaf first.
 
     Raises:
-        ValueError: There is no certificate. A first one that cannot be read raises one of :data:`UNREADABLE`.
+        ValueError: There is no certificate. An unreadable leaf raises one of :data:`UNREADABLE`.
     """
     return list(dict.fromkeys(_issuer_of(each) for each in chain_of(fullchain)))
 
@@ -251,7 +251,7 @@ def _names_of(certificate: x509.Certificate) -> tuple[str, ...]:
     except x509.ExtensionNotFound:
         return ()
     found = (
-        # They compare without case (RFC 4343).
+        # Names compare without case (RFC 4343).
         *(name.lower() for name in names.get_values_for_type(x509.DNSName)),
         *(str(address) for address in names.get_values_for_type(x509.IPAddress)),
     )
@@ -274,7 +274,7 @@ def _renewal_id(certificate: x509.Certificate) -> str:
     except x509.ExtensionNotFound:
         return ""
     number = certificate.serial_number
-    # DER's integers are signed: one more byte where the first bit of the number is set.
+    # Integers in DER are signed: one more byte if the first bit of the number is set.
     der = number.to_bytes(number.bit_length() // 8 + 1, "big", signed=True)
     parts = (authority.key_identifier or b"", der)
     return ".".join(urlsafe_b64encode(part).decode().rstrip("=") for part in parts)

@@ -31,7 +31,7 @@ IN_THE_CONTAINER = "docker compose run --rm --no-deps -T --entrypoint tar appwri
 
 def type_in(what: str, place: Path) -> None:
     """
-    Run the tar command of the guide's block *what*, with *place* for /storage.
+    Run the tar command of the block *what* in the guide, with *place* for /storage.
     """
     block = re.search(rf"^```sh {what}\n(.*?)^```", GUIDE, re.DOTALL | re.MULTILINE)
     assert block
@@ -42,7 +42,7 @@ def type_in(what: str, place: Path) -> None:
 
 def account(app: App, authority: FaultyAuthority) -> str | None:
     """
-    The URL of the account that lies in the state directory.
+    Return the URL of the account in the state directory.
     """
     label = app.settings.authority.label
     files = AccountFiles(app.settings.state_dir / "accounts" / label, authority.directory_url)
@@ -52,14 +52,14 @@ def account(app: App, authority: FaultyAuthority) -> str | None:
 
 def asked(authority: FaultyAuthority, kind: str) -> int:
     """
-    How many requests of *kind* the CA got.
+    Return how many requests of *kind* the CA received.
     """
     return sum(each.kind == kind for each in authority.requests)
 
 
 def modes(place: Path) -> dict[str, tuple[int, str]]:
     """
-    The permissions of whatever lies there, and where links lead.
+    Return the permissions of all files, and the targets of links.
     """
     found = (path for directory in DIRECTORIES for path in (place / directory).rglob("*"))
     return {
@@ -74,7 +74,7 @@ def modes(place: Path) -> dict[str, tuple[int, str]]:
 @dataclass(frozen=True)
 class Before:
     """
-    What was there when the backup was made.
+    The state at the time of the backup.
     """
 
     metadata: list[CertificateMetadata | None]
@@ -88,7 +88,7 @@ class Before:
 @pytest.fixture
 def before(tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int) -> Before:
     """
-    A house with two certificates, all of which is lost but the backup.
+    Return an app with two certificates, of which only the backup is left.
     """
     with open_app(tmp_path, connection, door_authority.directory_url, http_port) as app:
         app.issuance.issue(NAMES[:2])
@@ -118,7 +118,7 @@ def restored(
     http_port: int,
 ) -> Iterator[App]:
     """
-    The house on the new machine, after the first round of its worker.
+    Return the app on the new machine, after the first pass of its worker.
     """
     type_in("restore", tmp_path)
     with open_app(tmp_path, connection, door_authority.directory_url, http_port) as app:
@@ -131,7 +131,7 @@ class TestRestore:
         self, before: Before, restored: App, tmp_path: Path, door_authority: FaultyAuthority
     ) -> None:
         """
-        A CA signs the same names five times a week: a restore that orders anew may come too late.
+        A CA signs the same names five times a week: a restore must not order again.
         """
         assert before.modes.items() <= modes(tmp_path).items()
         assert before.metadata == [restored.certificates.metadata(name) for name in NAMES]
@@ -142,7 +142,7 @@ class TestRestore:
 
     def test_traefik_and_all_other_readers_find_whole_pairs(self, restored: App) -> None:
         """
-        By the paths in Traefik's files, and by the links that Appwrite's core knows.
+        Readers follow the paths in Traefik's files, and the links that Appwrite uses.
         """
         for name in NAMES:
             files, links = restored.traefik.files(name), restored.certificates.directory / name
@@ -157,7 +157,7 @@ class TestRestore:
         self, before: Before, restored: App, door_authority: FaultyAuthority
     ) -> None:
         """
-        Limits, external bindings and pauses hang on it.
+        Limits, external account bindings and pauses belong to the account.
         """
         assert "issued" == restored.issuance.issue(NAMES[:2], force=True).state
         assert before.account == account(restored, door_authority)
@@ -172,7 +172,7 @@ class TestRestore:
         http_port: int,
     ) -> None:
         """
-        As docs/guides/backup-restore.md describes it.
+        The volume is restored as docs/guides/backup-restore.md describes.
         """
         type_in("restore", tmp_path)
         shutil.rmtree(tmp_path / "state")

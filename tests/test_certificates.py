@@ -1,5 +1,5 @@
 """
-Keys, signing requests and certificates, signed by the development CA's own hand.
+Keys, signing requests and certificates, signed with the classes of the development CA.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from certworker.certificates import (
     CLOCK_TOLERANCE,
     KEY_TYPES,
-    MOST_CERTIFICATES,
+    MAX_CERTIFICATES,
     Certificate,
     KeyType,
     PrivateKey,
@@ -40,7 +40,7 @@ NAMES = ("shop.example.org", "www.shop.example.org")
 @dataclass(frozen=True)
 class Issued:
     """
-    What a CA hands out: a leaf, the intermediate that signed it, and the root above that.
+    The certificates that a CA sends: a leaf, the intermediate that signed it, and its root.
     """
 
     key: PrivateKey
@@ -52,14 +52,14 @@ class Issued:
 @pytest.fixture(scope="module")
 def issued() -> Issued:
     """
-    A certificate for NAMES, valid from NOW on.
+    Return a certificate for NAMES, valid from NOW on.
     """
     return issue(PrivateKey.generate())
 
 
 def issue(key: PrivateKey, names: tuple[str, ...] = NAMES) -> Issued:
     """
-    A certificate of a new CA for *names*.
+    Return a certificate of a new CA for *names*.
     """
     root = Signer.root("A root", NOW)
     intermediate = root.intermediate("An intermediate", NOW)
@@ -69,7 +69,7 @@ def issue(key: PrivateKey, names: tuple[str, ...] = NAMES) -> Issued:
 
 def reason(fullchain: bytes, key: PrivateKey) -> str:
     """
-    Why *fullchain* is refused.
+    Return why *fullchain* is rejected.
     """
     with pytest.raises(BadCertificate) as caught:
         Certificate.from_pem(fullchain, key)
@@ -80,7 +80,7 @@ class TestPrivateKey:
     @pytest.mark.parametrize("kind", KEY_TYPES)
     def test_each_kind_survives_its_file(self, kind: KeyType) -> None:
         """
-        What was written is what is read back, by us and by OpenSSL.
+        A written key is read back, by certworker and by OpenSSL.
         """
         key = PrivateKey.generate(kind)
         size = kind.removeprefix("ec").removeprefix("rsa")
@@ -92,19 +92,19 @@ class TestPrivateKey:
 
     def test_an_ordinary_key_is_an_elliptic_one(self) -> None:
         """
-        It is made in microseconds, and every browser takes it.
+        The default key is made in microseconds, and every browser accepts it.
         """
         assert isinstance(PrivateKey.generate().key, ec.EllipticCurvePrivateKey)
 
     def test_no_two_are_alike(self) -> None:
         """
-        Each certificate has its own: whoever steals one has not the next.
+        Each certificate has a key of its own, so a stolen key opens one certificate only.
         """
         assert PrivateKey.generate().pem != PrivateKey.generate().pem
 
     def test_it_shows_nowhere(self) -> None:
         """
-        A value is printed when something goes wrong.
+        A key is not printed in a traceback.
         """
         key = PrivateKey.generate()
 
@@ -112,7 +112,7 @@ class TestPrivateKey:
 
     def test_what_is_no_key_of_ours_is_one_kind_of_error(self) -> None:
         """
-        A damaged file on the volume is reported, not a traceback.
+        A damaged file on the volume is reported without a traceback.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         foreign = ed25519.Ed25519PrivateKey.generate()
@@ -131,7 +131,7 @@ class TestPrivateKey:
     @pytest.mark.parametrize("kind", ["ec256", "rsa2048"])
     def test_a_request_names_what_is_ordered_and_nothing_else(self, kind: KeyType) -> None:
         """
-        No common name: certificates of today may have none, and 64 characters would not hold every name.
+        A certificate may have no common name, which holds 64 characters only.
         """
         key = PrivateKey.generate(kind)
 
@@ -145,7 +145,7 @@ class TestPrivateKey:
 
     def test_an_address_is_ordered_as_an_address(self) -> None:
         """
-        As a DNS name a CA would refuse it (RFC 8738).
+        A CA rejects an IP address as a DNS name (RFC 8738).
         """
         request = x509.load_der_x509_csr(PrivateKey.generate().sign_request(("203.0.113.7", "2001:db8::1")))
 
@@ -158,7 +158,7 @@ class TestPrivateKey:
 class TestFromPem:
     def test_a_good_chain_is_read(self, issued: Issued) -> None:
         """
-        What Traefik and people need to know of it.
+        The values that Traefik and operators need.
         """
         certificate = Certificate.from_pem(issued.leaf + issued.intermediate, issued.key)
 
@@ -171,7 +171,7 @@ class TestFromPem:
 
     def test_a_longer_chain_is_read_too(self, issued: Issued) -> None:
         """
-        Some CAs send the root or a cross-signed one along.
+        Some CAs send the root or a cross-signed certificate, too.
         """
         fullchain = issued.leaf + issued.intermediate + issued.root
 
@@ -179,7 +179,7 @@ class TestFromPem:
 
     def test_words_around_the_certificates_do_not_count(self, issued: Issued) -> None:
         """
-        RFC 8555, section 9.1 forbids them, and CAs send them all the same.
+        RFC 8555, section 9.1 forbids them, and some CAs send them.
         """
         fullchain = (
             b"subject: shop\r\n"
@@ -194,7 +194,7 @@ class TestFromPem:
 
     def test_the_serial_number_is_written_as_openssl_writes_it(self, issued: Issued) -> None:
         """
-        Two digits for each byte: people search logs and crt.sh for it.
+        Two digits for each byte, as in logs and on crt.sh.
         """
         leaf = x509.load_pem_x509_certificate(issued.leaf)
 
@@ -223,7 +223,7 @@ class TestFromPem:
 
     def test_an_address_is_a_name(self) -> None:
         """
-        Certificates for addresses are read like others.
+        Certificates for IP addresses are read like others.
         """
         address = issue(PrivateKey.generate(), ("203.0.113.7",))
 
@@ -233,13 +233,13 @@ class TestFromPem:
 
     def test_a_chain_for_another_key_is_refused(self, issued: Issued) -> None:
         """
-        Traefik would drop the pair and serve its default certificate.
+        Traefik would reject the pair and serve its default certificate.
         """
         assert "another key" in reason(issued.leaf + issued.intermediate, PrivateKey.generate())
 
     def test_a_leaf_alone_is_for_private_cas_only(self, issued: Issued) -> None:
         """
-        Browsers that know the intermediate hide a missing chain for weeks; everything else fails.
+        Browsers that know the intermediate hide a missing chain; other clients fail.
         """
         certificate = Certificate.from_pem(issued.leaf, issued.key)
 
@@ -249,7 +249,7 @@ class TestFromPem:
 
     def test_repeated_superfluous_and_unreadable_certificates_are_left_out(self, issued: Issued) -> None:
         """
-        What is served is the chain, in the order of TLS, whatever a CA sends with it.
+        The chain is in the order of TLS, whatever a CA sends with it.
         """
         good, other = issued.leaf + issued.intermediate, issue(PrivateKey.generate())
         damaged = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
@@ -267,15 +267,15 @@ class TestFromPem:
 
     def test_many_certificates_cost_no_more_than_some(self, issued: Issued) -> None:
         """
-        A CA that sends thousands must not use up a slot.
+        A CA that sends thousands of certificates does not block a slot.
         """
-        others = b"".join(issue(issued.key).intermediate for _ in range(MOST_CERTIFICATES))
+        others = b"".join(issue(issued.key).intermediate for _ in range(MAX_CERTIFICATES))
 
         assert "incomplete" in reason(issued.leaf + others + issued.intermediate, issued.key)
 
     def test_a_chain_of_somebody_else_is_refused(self, issued: Issued) -> None:
         """
-        The names of the issuers are alike; only the signature tells.
+        The names of the issuers are the same; only the signature differs.
         """
         other = issue(PrivateKey.generate())
 
@@ -283,7 +283,7 @@ class TestFromPem:
 
     def test_names_are_read_in_lower_case_and_once(self) -> None:
         """
-        Names compare without case (RFC 4343), and a CA may write them as it likes.
+        Names compare without case (RFC 4343), and a CA may use any case.
         """
         shouted = issue(
             PrivateKey.generate(), ("Shop.Example.ORG", "shop.example.org", "www.shop.example.org")
@@ -297,26 +297,26 @@ class TestFromPem:
     @pytest.mark.parametrize("text", [b"", b"<html>502 Bad Gateway</html>", b"\xff\xfe\x00"])
     def test_what_is_no_certificate_is_refused(self, issued: Issued, text: bytes) -> None:
         """
-        A proxy between us and the CA may answer with a page.
+        A proxy between certworker and the CA may send a page.
         """
         assert "cannot be read" in reason(text, issued.key)
 
     def test_a_damaged_certificate_is_refused(self, issued: Issued) -> None:
         """
-        Wherever the damage is: a bit of a file, or an answer of a CA with a bug.
+        Any damage, in a file or in a response of a CA, is a failure with a code.
         """
         good = x509.load_pem_x509_certificate(issued.leaf).public_bytes(Encoding.DER)
-        told = []
+        messages = []
 
         for position in range(0, len(good), 3):
             der = good[:position] + bytes([good[position] ^ 0x15]) + good[position + 1 :]
-            told.append(reason(as_pem(der) + issued.intermediate, issued.key))
+            messages.append(reason(as_pem(der) + issued.intermediate, issued.key))
 
-        assert all(message.startswith("The certificate for ") for message in told)
+        assert all(message.startswith("The certificate for ") for message in messages)
 
     def test_neither_key_nor_certificate_is_shown(self, issued: Issued) -> None:
         """
-        A value is printed when something goes wrong.
+        A key is not printed in a traceback.
         """
         assert "BEGIN" not in repr(Certificate.from_pem(issued.leaf + issued.intermediate, issued.key))
 
@@ -324,7 +324,7 @@ class TestFromPem:
 class TestChainOf:
     def test_it_ends_at_a_root(self, issued: Issued) -> None:
         """
-        The other certificates of a cross-signed root lead on to nowhere that counts.
+        The other certificates of a cross-signed root are not needed.
         """
         root, elder = Signer.root("A root", NOW), Signer.root("An elder root", NOW)
         cross = elder.cross_sign(root, NOW)
@@ -335,7 +335,7 @@ class TestChainOf:
 
     def test_a_text_without_certificates_is_refused(self) -> None:
         """
-        A proxy may answer with a page.
+        A proxy may send a page.
         """
         with pytest.raises(ValueError, match="no certificate"):
             chain_of(b"<html>")
@@ -345,14 +345,14 @@ class TestCheck:
     @pytest.fixture
     def certificate(self, issued: Issued) -> Certificate:
         """
-        One for NAMES, valid from NOW on.
+        Return a certificate for NAMES, valid from NOW on.
         """
         return Certificate.from_pem(issued.leaf + issued.intermediate, issued.key)
 
     @pytest.mark.parametrize("now", [NOW, NOW - CLOCK_TOLERANCE, NOW + LIFE - timedelta(seconds=1)])
     def test_what_was_ordered_is_good(self, certificate: Certificate, now: datetime) -> None:
         """
-        Clocks differ a little, and the order of the names is the CA's business.
+        Clocks differ a little, and the CA may change the sequence of the names.
         """
         certificate.check(NAMES, now)
         certificate.check(NAMES[::-1], now)
@@ -362,21 +362,21 @@ class TestCheck:
         self, certificate: Certificate, names: tuple[str, ...]
     ) -> None:
         """
-        One name too few is a warning in a browser, one too many a question to the CA.
+        A missing name is a warning in a browser, and an additional one was not ordered.
         """
         with pytest.raises(BadCertificate, match="was issued for"):
             certificate.check(names, NOW)
 
     def test_one_that_has_ended_is_refused(self, certificate: Certificate) -> None:
         """
-        The old one, which is still valid, serves on.
+        The old certificate, which is still valid, stays in service.
         """
         with pytest.raises(BadCertificate, match="ended at 2027-02-21 12:00 UTC"):
             certificate.check(NAMES, NOW + LIFE)
 
     def test_one_that_has_not_begun_is_refused(self, certificate: Certificate) -> None:
         """
-        A clock of ours or theirs is wrong, and browsers have a third one.
+        The clock of this machine or of the CA is wrong.
         """
         with pytest.raises(BadCertificate, match="begins at 2026-11-23 12:00 UTC"):
             certificate.check(NAMES, NOW - CLOCK_TOLERANCE - timedelta(seconds=1))
@@ -384,6 +384,6 @@ class TestCheck:
 
 def as_pem(der: bytes) -> bytes:
     """
-    *der* between the lines that make a PEM block of it.
+    Return *der* as a PEM block.
     """
     return b"-----BEGIN CERTIFICATE-----\n" + encodebytes(der) + b"-----END CERTIFICATE-----\n"

@@ -1,5 +1,5 @@
 """
-Workers that die or freeze in the middle: at every step of an issuance, whichever steps it has.
+Workers that are killed or frozen at each step of an issuance, whichever steps it has.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ FEWEST_STEPS = 40
 @dataclass
 class Victims:
     """
-    Processes of which each was struck at another step.
+    Processes that are each hit at another step.
     """
 
     process: subprocess.Popen[str]
@@ -67,38 +67,38 @@ class Victims:
     @property
     def names(self) -> list[str]:
         """
-        In the order of the steps.
+        Return the processes in the order of the steps.
         """
         return list(self.struck)
 
     def wait(self) -> None:
         """
-        Return when all were struck.
+        Return when all were hit.
         """
-        for told in self._lines():
-            if "struck" in told:
+        for line in self._lines():
+            if "struck" in line:
                 return
-            if "code" in told:
-                self.codes.append(str(told["code"]))
-            elif told["harmed"]:
-                self.struck[str(told["name"])] = int(str(told["pid"]))
+            if "code" in line:
+                self.codes.append(str(line["code"]))
+            elif line["harmed"]:
+                self.struck[str(line["name"])] = int(str(line["pid"]))
             else:
-                assert told["status"] == 0
+                assert line["status"] == 0
         raise AssertionError("the program has ended")
 
     def go_on(self) -> Iterator[int]:
         """
-        Let all go on that were stopped, one after the other; the status with which each ends.
+        Continue all that were stopped; return the exit status of each.
         """
         assert self.process.stdin is not None
         for pid in self.struck.values():
             self.process.stdin.write(f"{pid}\n")
             self.process.stdin.flush()
-            for told in self._lines():
-                if "status" in told:
-                    yield int(str(told["status"]))
+            for line in self._lines():
+                if "status" in line:
+                    yield int(str(line["status"]))
                     break
-                self.codes.append(str(told["code"]))
+                self.codes.append(str(line["code"]))
 
     def _lines(self) -> Iterator[dict[str, object]]:
         assert self.process.stdout is not None
@@ -109,7 +109,7 @@ class Victims:
 @dataclass(frozen=True)
 class Site:
     """
-    Where the victims were at work, each on volumes of its own.
+    The volumes on which the processes worked.
     """
 
     environ: dict[str, str]
@@ -118,7 +118,7 @@ class Site:
     @contextmanager
     def victims(self, struck_by: signal.Signals) -> Iterator[Victims]:
         """
-        One process for each step, each struck by a signal at its own.
+        Start one process for each step, each hit by a signal at its own.
         """
         with subprocess.Popen(
             [sys.executable, "-m", "tests.crash_worker", "n", str(int(struck_by)), str(LEASE_SECONDS)],
@@ -139,7 +139,7 @@ class Site:
 
     def app(self, name: str) -> App:
         """
-        The house of another worker, which meets what was left for *name*.
+        Return the app of another worker, which finds what was left for *name*.
         """
         return build_app(
             load(place_of(name, self.environ)),
@@ -151,7 +151,7 @@ class Site:
 
     def issue(self, name: str, *, force: bool = False) -> str:
         """
-        Issue for *name*; the serial number of the certificate, or the code of what went wrong.
+        Issue for *name*; return the serial number of the certificate, or the code of the failure.
         """
         try:
             return self.app(name).issuance.issue((name,), force=force).metadata.serial
@@ -161,14 +161,14 @@ class Site:
 
 def orders(authority: FaultyAuthority, kind: str = "newOrder") -> Counter[str]:
     """
-    How many requests of *kind* the CA got for each name.
+    Return how many requests of *kind* the CA received for each name.
     """
     return Counter(name for asked in authority.requests if asked.kind == kind for name in asked.names)
 
 
 def in_service(app: App, name: str) -> str:
     """
-    The serial number of what Traefik serves for *name*; the pair is whole.
+    Return the serial number that Traefik serves for *name*; the pair matches.
     """
     files, stored = app.traefik.files(name), app.certificates.current(name)
     assert files is not None
@@ -186,7 +186,7 @@ def site(
     http_port: int,
 ) -> Site:
     """
-    A site with a door and an account, so that each victim has the steps of an issuance and no others.
+    Return a site with an HTTP server and an account, so that each process has the steps of an issuance only.
     """
     app.issuance.issue(("first.localhost",))
     redis = {"_APP_REDIS_HOST": "127.0.0.1", "_APP_REDIS_PORT": str(redis_server.port)}
@@ -198,7 +198,7 @@ class TestKilled:
         self, site: Site, tmp_path: Path, door_authority: FaultyAuthority, record_property: Counts
     ) -> None:
         """
-        kill -9 is what the kernel does when memory is short, and it does it again and again.
+        The kernel sends SIGKILL when memory is short, again and again.
         """
         with site.victims(signal.SIGKILL) as killed:
             killed.wait()
@@ -228,7 +228,7 @@ class TestKilled:
 class TestFrozen:
     def test_at_every_step_the_newer_result_stays(self, site: Site, record_property: Counts) -> None:
         """
-        A virtual machine may sleep for an hour, and its worker wakes up believing it is alone.
+        A virtual machine may be suspended for an hour, and its worker continues.
         """
         with site.victims(signal.SIGSTOP) as frozen:
             frozen.wait()
@@ -261,7 +261,7 @@ class TestRestarted:
         kind: str,
     ) -> None:
         """
-        The whole worker this time: its queue, its agenda, its restart.
+        The whole worker is killed, with its queue, its agenda and its restart.
         """
         variables = environment(
             tmp_path,

@@ -1,5 +1,5 @@
 """
-A CA with limits, from the request to the moment at which there is room again.
+A CA with limits, from the request to the time at which the limit allows the next order.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Opened = Callable[..., AbstractContextManager[App]]
 @pytest.fixture
 def opened(tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int) -> Opened:
     """
-    Opens a house that keeps these limits of its CA.
+    Opens an app with these limits of its CA.
     """
 
     def with_limits(**limits: str) -> AbstractContextManager[App]:
@@ -51,7 +51,7 @@ def opened(tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, h
 @pytest.fixture
 def app(opened: Opened) -> Iterator[App]:
     """
-    A house whose CA has no limits that are known.
+    Return an app whose CA has no known limits.
     """
     with opened() as app:
         yield app
@@ -59,7 +59,7 @@ def app(opened: Opened) -> Iterator[App]:
 
 def issue(app: App, name: str, **arguments: object) -> dict[str, Any]:
     """
-    Run the job for *name*, whose failures are its result.
+    Run the job for *name*, and return its result or its failure.
     """
     try:
         return build_tasks(app)["certworker.issue"](domain=name, **arguments)
@@ -69,7 +69,7 @@ def issue(app: App, name: str, **arguments: object) -> dict[str, Any]:
 
 def record(app: App, name: str) -> DomainRecord:
     """
-    What the ledger says of *name*.
+    Return the record of *name*.
     """
     found = app.records.read(name)
     assert found
@@ -78,7 +78,7 @@ def record(app: App, name: str) -> DomainRecord:
 
 def count(authority: FaultyAuthority, kind: str) -> int:
     """
-    How often the CA was asked for *kind*.
+    Return how many requests of *kind* the CA received.
     """
     return sum(asked.kind == kind for asked in authority.requests)
 
@@ -96,7 +96,7 @@ class TestReplacing:
         renewals: int,
     ) -> None:
         """
-        Outside of it an order that replaces a certificate counts against the exact set of names.
+        Outside its window an order that replaces a certificate counts against the exact set of names.
         """
         with opened(certificates_per_set="2/7d") as app:
             now = app.clock()
@@ -109,14 +109,14 @@ class TestReplacing:
 class TestWaiting:
     def test_without_room_a_job_ends_as_waiting_with_the_moment_on_the_agenda(self, opened: Opened) -> None:
         """
-        A slot never sleeps, and nobody has to ask again.
+        A slot never waits, and no second request is needed.
         """
         with opened(orders_per_account="2/3h") as app:
             assert "issued" == issue(app, NAME)["state"]
-            told = issue(app, OTHER)
+            result = issue(app, OTHER)
             moment = app.agenda.next_check(OTHER)
 
-            assert ("waiting", "rate.local_guard") == (told["state"], told["code"])
+            assert ("waiting", "rate.local_guard") == (result["state"], result["code"])
             assert ("waiting", 0) == (record(app, OTHER).state, record(app, OTHER).attempts)
             assert moment
             assert 0.6 < (moment - app.clock()).total_seconds() / 3600 < 1.6
@@ -125,13 +125,13 @@ class TestWaiting:
         self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
-        It said so to one; the others need not ask.
+        The refusal of one order is enough; the other names send no request.
         """
         door_authority.faults.rate_limit(600, "too many new orders (300) from this account")
         assert "rate.new_orders" == issue(app, NAME)["code"]
-        told = issue(app, OTHER)
+        result = issue(app, OTHER)
 
-        assert ("waiting", "rate.local_guard") == (told["state"], told["code"])
+        assert ("waiting", "rate.local_guard") == (result["state"], result["code"])
         assert 1 == count(door_authority, "newOrder")
         for name in (NAME, OTHER):
             moment = app.agenda.next_check(name)
@@ -154,7 +154,7 @@ class TestWaiting:
         self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
-        The wait is as long as the CA wanted it, and no longer.
+        The wait is as long as Retry-After, and no longer.
         """
         door_authority.faults.rate_limit(1)
         assert "waiting" == issue(app, NAME)["state"]
@@ -166,7 +166,7 @@ class TestWaiting:
         self, opened: Opened, door_authority: FaultyAuthority
     ) -> None:
         """
-        Restarting does not help, and does not harm either: five an hour would be the limit of the CA.
+        A restart neither helps nor harms: five failures an hour would be the limit of the CA.
         """
         states = []
         for _ in range(50):
@@ -180,7 +180,7 @@ class TestWaiting:
         self, opened: Opened, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Three of the same names by force, then only by somebody who knows what they do.
+        Three forced orders for the same names, then only with `--use-full-quota`.
         """
         with opened(certificates_per_set="3 of 5/7d") as app:
             forced = [issue(app, NAME, force=True)["state"] for _ in range(4)]
@@ -196,7 +196,7 @@ class TestPaused:
     @pytest.fixture
     def app(self, app: App, door_authority: FaultyAuthority) -> App:
         """
-        A house whose CA has paused a name.
+        Return an app whose CA has paused a name.
         """
         fault = Fault(429, "rateLimited", 60, PAUSED)
         door_authority.faults.fail("newOrder", fault)
@@ -207,19 +207,19 @@ class TestPaused:
         self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
-        Neither at the next look nor after a restart: Redis remembers it.
+        The name stays paused at the next check and after a restart: Redis has the pause.
         """
         assert "paused" == record(app, NAME).state
         assert LINK in record(app, NAME).remedy
-        told = issue(app, NAME)
+        result = issue(app, NAME)
 
-        assert "rate.paused" == told["code"]
-        assert told["remedy"].endswith(f"{LINK} and then run: certworker resume {NAME}")
+        assert "rate.paused" == result["code"]
+        assert result["remedy"].endswith(f"{LINK} and then run: certworker resume {NAME}")
         assert 1 == count(door_authority, "newOrder")
 
     def test_it_is_said_again_once_a_day(self, app: App) -> None:
         """
-        Nothing is given up in silence.
+        A paused name has a next check, too.
         """
         moment = app.agenda.next_check(NAME)
         assert moment
@@ -228,13 +228,13 @@ class TestPaused:
 
     def test_others_get_their_certificates(self, app: App) -> None:
         """
-        The pause is for one name.
+        The pause concerns one name.
         """
         assert "issued" == issue(app, OTHER)["state"]
 
     def test_a_person_ends_it(self, app: App) -> None:
         """
-        After the cause was mended and the link opened.
+        The operator has fixed the cause and opened the link.
         """
         assert app.issuers[0].budget.resume([NAME])
 
@@ -244,7 +244,7 @@ class TestPaused:
         self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
-        Somebody forgot the link.
+        The operator has not opened the link.
         """
         app.issuers[0].budget.resume([NAME])
         door_authority.faults.fail("newOrder", Fault(429, "rateLimited", 60, PAUSED))

@@ -1,5 +1,5 @@
 """
-A mass revocation: the windows of all certificates lie in the past at once, and nothing expires.
+A mass revocation: the windows of all certificates are in the past at once, and nothing expires.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ LIMITS = {
 @dataclass
 class Bucket:
     """
-    One of the CA's buckets, as its page on rate limits describes them.
+    One bucket of the CA, as its page on rate limits describes it.
     """
 
     limit: Limit
@@ -62,7 +62,7 @@ class Bucket:
 
     def take(self, now: datetime) -> bool:
         """
-        Take one; whether there was one.
+        Take one token; return whether there was one.
         """
         self.full = max(self.full, now) + self.limit.interval
         return self.full - now <= self.limit.period
@@ -71,7 +71,7 @@ class Bucket:
 @dataclass
 class Counted:
     """
-    What the CA counts, by its own rules and apart from certworker's ledger.
+    The counters of the CA, by its own rules and independent of certworker's budget.
     """
 
     seen: dict[frozenset[str], datetime] = field(default_factory=dict)
@@ -85,14 +85,14 @@ class Counted:
 
     def issued_before(self, names: tuple[str, ...], moment: datetime) -> None:
         """
-        Count a certificate for *names* of before the incident.
+        Count a certificate for *names* from before the incident.
         """
         self.seen[frozenset(names)] = moment
         self.sets[frozenset(names)].take(moment)
 
     def issued(self, names: tuple[str, ...], now: datetime) -> list[str]:
         """
-        Count a certificate for *names* that is exempt from nothing; which limits it exceeds.
+        Count a certificate for *names* without any exemption; return the limits that it exceeds.
         """
         exact, before = frozenset(names), self.seen.get(frozenset(names))
         self.seen[exact] = now
@@ -106,7 +106,7 @@ class Counted:
 
 def certificates() -> Iterator[tuple[str, ...]]:
     """
-    The names of all certificates: every tenth name is below a domain that many share.
+    Return the names of all certificates: every tenth name is below a shared domain.
     """
     number = 0
     for size in SIZES:
@@ -150,7 +150,7 @@ def ages(number: int, lifetime: timedelta) -> list[timedelta]:
 
 def urgent(lifetime: timedelta) -> timedelta:
     """
-    Return with how much of its *lifetime* left a certificate goes before all others.
+    Return the time left at which a certificate of *lifetime* has the highest priority.
     """
     return min(48 * HOUR, lifetime / 5)
 
@@ -158,7 +158,7 @@ def urgent(lifetime: timedelta) -> timedelta:
 @dataclass
 class Drill:
     """
-    The renewals of all that was in service, one after the other.
+    The renewals of everything that was in service, one after the other.
     """
 
     life: Life
@@ -175,7 +175,7 @@ class Drill:
 
     def run(self, latest: datetime) -> None:
         """
-        Go on until everything has a new certificate, or until *latest*.
+        Continue until everything has a new certificate, or until *latest*.
         """
         app, clock = self.life.app, self.life.clock
         while len(self.renewed) < len(self.serving) or len(self.new) < NEWCOMERS:
@@ -191,7 +191,7 @@ class Drill:
 
     def attempt(self, names: tuple[str, ...]) -> None:
         """
-        Let one job run, and note what it did.
+        Run one job, and record its result.
         """
         clock, before = self.life.clock, self.serving.get(names)
         self.tried.setdefault(names)
@@ -233,7 +233,7 @@ def test_all_are_renewed_within_the_limits_the_most_urgent_first(
         assert len(drill.new) == NEWCOMERS
         assert (drill.expired, drill.exceeded) == ([], [])
         assert late <= first
-        # Outside the window they count against their exact set, so they wait until there is room.
+        # Outside the window they count against their exact set, so they wait until it refills.
         assert min(drill.renewed[names] for names in often) > BEGIN + 20 * HOUR
         # ARI asks for a check within six hours, and none is more than half a day away.
         assert (

@@ -1,5 +1,5 @@
 """
-Several CAs, and the staging of one: who is asked, and who is not.
+Several CAs, and the staging environment of one: which CA receives a request, and which does not.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NOT_FOUND = Problem("unauthorized", "127.0.0.1: Invalid response from http://sho
 @pytest.fixture
 def first(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
     """
-    The CA that is asked first.
+    Return the CA that is tried first.
     """
     with development_authority(tmp_path / "first", http01_port=http_port) as started:
         yield started
@@ -46,7 +46,7 @@ def first(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
 @pytest.fixture
 def second(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
     """
-    The CA that is asked when the first one cannot; or the staging of the first.
+    Return the CA that is tried after the first, or the staging environment of the first.
     """
     with development_authority(tmp_path / "second", http01_port=http_port) as started:
         yield started
@@ -61,19 +61,19 @@ def app(
     http_port: int,
 ) -> Iterator[App]:
     """
-    A house with both of them in its list.
+    Return an app with both CAs in its list.
     """
     both = f"{first.directory_url}, {second.directory_url}"
-    with house_of(tmp_path, connection, http_port, {}, CERTWORKER_AUTHORITY=both) as opened:
+    with app_of(tmp_path, connection, http_port, {}, CERTWORKER_AUTHORITY=both) as opened:
         yield opened
 
 
 @contextmanager
-def house_of(
+def app_of(
     place: Path, connection: Redis, http_port: int, urls: dict[str, str], **more: str
 ) -> Iterator[App]:
     """
-    A house whose CAs are where their names say, or at *urls*.
+    Return an app whose CAs are at their usual URLs, or at *urls*.
     """
     with open_app(place, connection, "", http_port, urls=urls, variables=more) as opened:
         yield opened
@@ -84,19 +84,19 @@ def lets_encrypt(
     place: Path, connection: Redis, http_port: int, first: FaultyAuthority, second: FaultyAuthority
 ) -> Iterator[App]:
     """
-    A house for which *first* is Let's Encrypt, without its limit of failures, and *second* its staging.
+    Return an app for which *first* is Let's Encrypt, without its limit of failures, and *second* its staging.
     """
     limits = place / "limits.json"
     limits.write_text('{"letsencrypt": {"failures_per_name": null}}')
     urls = {"letsencrypt": first.directory_url, "letsencrypt-staging": second.directory_url}
     wanted = {"CERTWORKER_AUTHORITY": "letsencrypt", "CERTWORKER_LIMITS_FILE": str(limits), **PUBLIC}
-    with house_of(place, connection, http_port, urls, **wanted) as opened:
+    with app_of(place, connection, http_port, urls, **wanted) as opened:
         yield opened
 
 
 def orders(authority: FaultyAuthority) -> int:
     """
-    How many orders *authority* was asked for.
+    Return how many orders *authority* received.
     """
     return sum(asked.kind == "newOrder" for asked in authority.requests)
 
@@ -104,7 +104,7 @@ def orders(authority: FaultyAuthority) -> int:
 class TestTheNextOne:
     def test_it_is_left_alone_while_the_first_one_works(self, app: App, second: FaultyAuthority) -> None:
         """
-        A list is an order of preference.
+        The list is in the order of preference.
         """
         outcome = app.issuance.issue((NAME,))
 
@@ -115,7 +115,7 @@ class TestTheNextOne:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        Its certificate carries its name, so that a renewal is told to the right CA.
+        The certificate has the label of its CA, so that the renewal names it to the right CA.
         """
         first.stop()
         outcome = app.issuance.issue((NAME,))
@@ -127,7 +127,7 @@ class TestTheNextOne:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        What one CA never certifies another one may.
+        Another CA may accept what one CA never does.
         """
         first.faults.fail("newOrder", Fault(403, "rejectedIdentifier"))
 
@@ -151,7 +151,7 @@ class TestTheNextOne:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        It would fail there, too, and be counted.
+        The validation would fail at the next CA, and count there, too.
         """
         first.faults.refusal = NOT_FOUND
         with pytest.raises(HttpNotFound):
@@ -178,7 +178,7 @@ class TestTheNextOne:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        RFC 9773, section 5: a CA refuses what it did not issue.
+        RFC 9773, section 5: a CA rejects a certificate that it did not issue.
         """
         first.stop()
         app.issuance.issue((NAME,))
@@ -191,7 +191,7 @@ class TestTheNextOne:
 
     def test_each_has_an_account_of_its_own(self, app: App, first: FaultyAuthority) -> None:
         """
-        A key that two CAs know links what they know.
+        One key at two CAs would link the two accounts.
         """
         app.issuance.issue((NAME,))
         first.stop()
@@ -208,11 +208,11 @@ class TestTheNextOne:
         http_port: int,
     ) -> None:
         """
-        An old padlock is better than none.
+        A valid certificate of the old CA is better than none.
         """
         urls = {"letsencrypt": first.directory_url, "development": second.directory_url}
         wanted = {"CERTWORKER_AUTHORITY": "letsencrypt,development", **PUBLIC}
-        with house_of(tmp_path, connection, http_port, urls, **wanted) as app:
+        with app_of(tmp_path, connection, http_port, urls, **wanted) as app:
             before = app.issuance.issue((NAME,))
             first.stop()
             with pytest.raises(CertworkerError) as caught:
@@ -234,7 +234,7 @@ class TestStagingFirst:
         http_port: int,
     ) -> Iterator[App]:
         """
-        A house whose last attempt was a failed validation in production.
+        Return an app whose last attempt was a failed validation in production.
         """
         with lets_encrypt(tmp_path, connection, http_port, first, second) as opened:
             first.faults.refusal = NOT_FOUND
@@ -246,7 +246,7 @@ class TestStagingFirst:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        Most validations succeed, and are quicker without.
+        Most validations succeed, and are faster without a dry run.
         """
         assert (1, 0) == (orders(first), orders(second))
 
@@ -254,7 +254,7 @@ class TestStagingFirst:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        Five failures an hour are few; staging allows two hundred.
+        Production allows five failures an hour, staging two hundred.
         """
         second.faults.refusal = NOT_FOUND
         for _ in range(2):
@@ -267,7 +267,7 @@ class TestStagingFirst:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        What staging signs is never installed; it is not even asked to sign.
+        Certificates of staging are never installed; the dry run does not even finalize its order.
         """
         first.faults.reset()
         outcome = app.issuance.issue((NAME,))
@@ -285,7 +285,7 @@ class TestStagingFirst:
         second: FaultyAuthority,
     ) -> None:
         """
-        People debug by restarting.
+        Operators restart the worker to debug.
         """
         with lets_encrypt(tmp_path, connection, free_port(), first, second) as restarted:
             second.faults.refusal = NOT_FOUND
@@ -298,7 +298,7 @@ class TestStagingFirst:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        A CA that counts a name as ours for 30 days would say yes without a look.
+        A CA that keeps an authorization for 30 days would report success without a validation.
         """
         with pytest.raises(HttpNotFound):
             app.issuance.issue((NAME,))
@@ -312,7 +312,7 @@ class TestStagingFirst:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        They have mended it, and know.
+        The operator has fixed the cause.
         """
         first.faults.reset()
         app.issuance.issue((NAME,), force=True)
@@ -323,7 +323,7 @@ class TestStagingFirst:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        It has no promise of being there; a certificate must not expire because of it.
+        Staging has no guaranteed availability; a certificate must not expire because of it.
         """
         first.faults.reset()
         second.stop()
@@ -334,7 +334,7 @@ class TestStagingFirst:
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
-        The failure is mended and forgotten.
+        After a success there is no dry run any more.
         """
         first.faults.reset()
         app.issuance.issue((NAME,))

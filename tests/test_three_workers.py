@@ -1,5 +1,5 @@
 """
-Three workers with one Redis and one volume: many hands, one truth.
+Three workers with one Redis and one volume issue each certificate once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def workers(
     tmp_path: Path, own_redis: RedisServer, door_authority: FaultyAuthority, http_port: int
 ) -> Iterator[list[WorkerProcess]]:
     """
-    Three workers; the CA knocks at the door of the first, whoever ordered.
+    Start three workers; the CA validates at the first one, whichever ordered.
     """
     with ExitStack() as stack:
         processes = []
@@ -53,8 +53,8 @@ def workers(
                 _APP_REDIS_PORT=str(own_redis.port),
                 CERTWORKER_CONCURRENCY="4",
             )
-            door = http_port if number == 0 else free_port()
-            variables["CERTWORKER_HTTP_ADDRESS"] = f"127.0.0.1:{door}"
+            port = http_port if number == 0 else free_port()
+            variables["CERTWORKER_HTTP_ADDRESS"] = f"127.0.0.1:{port}"
             process = WorkerProcess(variables, tmp_path / f"worker{number}.log")
             processes.append(stack.enter_context(process))
         yield processes
@@ -62,7 +62,7 @@ def workers(
 
 def push(connection: Redis, names: list[str]) -> None:
     """
-    Put a job for each of *names* on the queue, each with an id of its own.
+    Enqueue a job for each of *names*, each with an id of its own.
     """
     with connection.pipeline(transaction=False) as pipeline:
         for number, name in enumerate(names):
@@ -86,7 +86,7 @@ def left(connection: Any, count: int) -> int:
 @dataclass(frozen=True)
 class Tally:
     """
-    What the CA and the volume have of a name.
+    The certificates of a name at the CA and on the volume.
     """
 
     #: Orders and finalizations at the CA.
@@ -108,7 +108,7 @@ class Tally:
 
 def tallies(authority: FaultyAuthority, place: Path) -> dict[str, Tally]:
     """
-    Return what the CA and the volume under *place* have of each name.
+    Return the certificates of each name at the CA and on the volume under *place*.
     """
     asked = Counter((each.kind, name) for each in authority.requests for name in each.names)
     volume, signed = CertificateStore(place / "certificates"), authority.serials
@@ -138,7 +138,7 @@ def report(
     workers: list[WorkerProcess],
 ) -> str:
     """
-    Return what differs for each of *names*, its history, and its lines in the logs of all *workers*.
+    Return the differences for each of *names*, with its history and its log lines of all *workers*.
     """
     found, stories, lines = tallies(authority, place), History(connection), []
     for name in sorted(names):
@@ -159,7 +159,7 @@ class TestThreeWorkers:
         tmp_path: Path,
     ) -> None:
         """
-        Five hundred names, every third of them asked for twice; the CA's log is the judge.
+        Five hundred names, every third of them requested twice; the log of the CA is compared.
         """
         for worker in workers:
             worker.wait_for_line("ready")
@@ -193,7 +193,7 @@ def test_a_second_order_is_reported_with_the_history(
     app: App, door_authority: FaultyAuthority, tmp_path: Path, connection: Redis
 ) -> None:
     """
-    The comparison sees a name that was ordered and stored twice.
+    The comparison finds a name that was ordered and stored twice.
     """
     once, twice = NAMES[:2]
     for name, force in ((once, False), (twice, False), (twice, True)):

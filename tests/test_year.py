@@ -1,5 +1,6 @@
 """
-Left alone for a year: lifetimes change, the CA is away for days, some attempts fail, and nothing expires.
+A year without an operator: validity periods change, the CA has outages, some attempts fail, and nothing
+expires.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ FEW = (80, 60, 50, 10)
 
 def certificates(sizes: Iterable[int]) -> list[tuple[str, ...]]:
     """
-    All names, on certificates of so many names each.
+    Return all names, on certificates of so many names each.
     """
     names = iter(NAMES)
     return [tuple(islice(names, size)) for size in sizes]
@@ -45,7 +46,7 @@ def certificates(sizes: Iterable[int]) -> list[tuple[str, ...]]:
 
 def nothing_has_expired(life: Life, sizes: Sequence[int], renewals: int) -> None:
     """
-    Assert it, after at least so many *renewals* of each certificate, and that it was no easy life.
+    Check it, after at least *renewals* of each certificate, and that there were failures.
     """
     metadata = [life.app.certificates.metadata(name) for name in NAMES]
 
@@ -54,7 +55,7 @@ def nothing_has_expired(life: Life, sizes: Sequence[int], renewals: int) -> None
     assert len(NAMES) == sum(each is not None for each in metadata)
     assert len(sizes) == len(life.orders)
     assert min(map(len, life.orders.values())) > renewals
-    # The CA failed, and was away; no limit was hit, neither one of the CA nor one of ours.
+    # The CA failed and had an outage. No limit was hit, neither of the CA nor of certworker.
     assert {ServerInternal.code, CaUnreachable.code} == set(life.failed)
     # Let's Encrypt's limit: five certificates for the same names in a week.
     assert life.most_issued(7 * DAY) <= 5
@@ -65,7 +66,7 @@ class TestYear:
     @pytest.mark.parametrize("lifetime", OUTAGES, ids=lambda lifetime: f"{lifetime / HOUR:.0f} h")
     def test_of_one_lifetime(self, tmp_path: Path, connection: Redis, lifetime: timedelta) -> None:
         """
-        Nobody touches anything from the first certificate on.
+        No operator acts after the first certificate.
         """
         with simulated(tmp_path, connection) as life:
             sizes = FEW if lifetime < 45 * DAY else MANY
@@ -76,7 +77,7 @@ class TestYear:
     @pytest.mark.parametrize("lifetime", [DAY, HOUR, HOUR / 4], ids=lambda lifetime: f"{lifetime / HOUR:g} h")
     def test_of_a_private_ca(self, tmp_path: Path, connection: Redis, lifetime: timedelta) -> None:
         """
-        Certificates that live a quarter of an hour leave no time for a wait of a quarter of an hour.
+        Certificates of a quarter of an hour leave no time for a wait of a quarter of an hour.
         """
         with simulated(tmp_path, connection) as life:
             life.begin(certificates(FEW), lifetime)
@@ -86,7 +87,7 @@ class TestYear:
 
     def test_of_lifetimes_that_change(self, tmp_path: Path, connection: Redis) -> None:
         """
-        From 90 days to 64, to 45, to 160 hours, as Let's Encrypt goes.
+        The validity period goes from 90 days to 64, 45 and 160 hours, as at Let's Encrypt.
         """
         with simulated(tmp_path, connection) as life:
             life.begin(certificates(MANY), 90 * DAY)
@@ -97,14 +98,14 @@ class TestYear:
 
 class TestSpread:
     """
-    Arithmetic only: 20,000 names that were issued within one day.
+    Computed only: 20,000 names that were issued within one day.
     """
 
     NAMES = 20_000
 
     def hours(self, dues: list[timedelta]) -> Counter[int]:
         """
-        How many renewals fall into each hour.
+        Return the number of renewals in each hour.
         """
         return Counter(int(due / HOUR) for due in dues)
 
@@ -112,7 +113,7 @@ class TestSpread:
     @pytest.mark.parametrize("advised", [True, False])
     def test_no_hour_has_more_than_three_times_its_share(self, lifetime: timedelta, advised: bool) -> None:
         """
-        What was issued together is renewed apart, with the CA's advice and without.
+        Certificates that were issued together are renewed apart, with and without the CA's suggestion.
         """
         random, dues = Random(7), []
         for number in range(self.NAMES):

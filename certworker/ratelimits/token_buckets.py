@@ -39,9 +39,9 @@ LONGEST_WINDOW = timedelta(days=7)
 #: A hundred years: a line of a million names at one certificate an hour.
 LONGEST_LINE_MS = 3_155_760_000_000
 
-#: ARGV[1]: whose time counts, in milliseconds since 1970; empty: that of Redis, which all workers share.
-#: A moment further ahead than `furthest` milliseconds is nonsense: it counts as lost, and is listed in `odd`.
-#: Below zero only infinity makes sense.
+#: ARGV[1]: the current time in milliseconds since 1970; empty: the clock of Redis, which all workers share.
+#: A time further ahead than `furthest` milliseconds is invalid: it counts as lost, and is listed in `odd`.
+#: If `furthest` is below zero, only infinity is valid.
 _NOW = """
 local now = tonumber(ARGV[1])
 if not now then
@@ -60,12 +60,13 @@ local function score(member, furthest)
 end
 """
 
-#: ARGV[2]: who asks. ARGV[3]: how long a doubt lasts at most. ARGV[4...]: member, interval, room, doubt, what
-#: is kept for newcomers (below zero: no line), and the longest block (below zero: until a person ends it) of
-#: each bucket. {}: taken. {0, ...}: the set was lost, or these members made no sense. Else which bucket has
-#: room last, and when. Whoever is refused gets a place in the bucket's line, and keeps it however often they
-#: ask. Far places are spread over half of the longest wait: so the line moves on even if many in it do not
-#: come. A member that makes no sense goes, and so does the mark of life: what else is known is remembered.
+#: ARGV[2]: the identifier of the request. ARGV[3]: how long a doubt lasts at most. ARGV[4...]: for each
+#: bucket its member, interval, room, doubt, the reserve for new requests (below zero: no line) and the
+#: longest closure (below zero: until a person ends it). Returns {}: taken; {0, ...}: the set was lost, or
+#: these members are invalid; otherwise the bucket that has a token last, and when. A refused request gets a
+#: place in the line of the bucket, and keeps it however often it is tried. Far places are spread over half of
+#: the longest wait, so that the line moves even if many do not come back. Invalid members are removed
+#: together with the mark PRESENT, so that the buckets are filled again from what is known elsewhere.
 _TAKE = f"""{_NOW}
 if not redis.call('ZSCORE', KEYS[1], '{PRESENT}') then return {{0}} end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -116,8 +117,8 @@ end
 return {{(last + 2) / 6, latest == math.huge and 'inf' or string.format('%.0f', latest)}}
 """
 
-#: ARGV[2...]: what to do, to which bucket, by how many milliseconds or until when, and how far ahead the
-#: moment of the bucket may be. The members that made no sense, which go.
+#: ARGV[2...]: for each change its kind, the bucket, the milliseconds or the end, and how far ahead the time
+#: of the bucket may be. Returns the invalid members, which are removed.
 _SETTLE = f"""{_NOW}
 for i = 2, #ARGV, 4 do
     local what, member, amount = ARGV[i], ARGV[i + 1], ARGV[i + 2]

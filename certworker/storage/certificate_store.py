@@ -1,8 +1,8 @@
 """
-The volume with the certificates in service.
+The certificates in service, on the volume.
 
-Readers take no lock: whatever they follow leads to a generation, which never changes. Writers take one,
-and a worker that was frozen for an hour finds that it came too late.
+Readers take no lock: every link leads to a generation, which never changes. Writers take a lock, and the
+fencing token stops a worker that was frozen.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ class CertificateStore:
     The certificates under *certificates_dir*, one directory per name.
 
     Args:
-        renewable: Whether certworker could renew a certificate for a name that another program put there.
-        least_age_seconds: What is younger was not left behind by a crash.
+        keep: The number of generations to keep for each name.
+        renewable: Returns whether certworker can renew a name of an adopted certificate.
+        least_age_seconds: The minimum age of files left behind by a crash.
     """
 
     def __init__(
@@ -56,33 +57,33 @@ class CertificateStore:
         self.links = Links(self.directory)
         self._generations = self.links.generations
         self._unpublished = UnpublishedLinks(self._generations)
-        # A link to it, so that each lock that is taken in Redis costs no scan of all generations.
+        # A link to the generation with the highest token, so that a lock in Redis costs no scan of all.
         self._highest = self._generations.parent / "highest"
         own = self.directory / ".certworker"
-        #: Where generations are built, and where trials of the directory of the names leave something behind.
+        #: The directories in which a crash may leave something: half-built generations, and probes.
         patience = {"patience_seconds": patience_seconds, "least_age_seconds": least_age_seconds}
-        self._building, self._trials = (
+        self._building, self._probes = (
             SharedDirectory(directory, own / "building.lock", **patience)
             for directory in (self._generations, self.directory)
         )
-        #: Held from the look at what is linked to the last new link.
+        #: Held from the check of the current links to the last new link.
         self._linking = WriteLock(own / "lock", patience_seconds)
 
     def current(self, name: str) -> StoredCertificate | None:
         """
-        The certificate in service for *name*, with its key; None, and a warning, if they are unusable.
+        Return the certificate in service for *name*, with its key; None, with a warning, if it is unusable.
 
-        Files that others put there count, too: theirs is the truth until we store a certificate.
+        Files of other programs count until certworker stores a certificate for *name*.
 
         Raises:
-            VolumeReadOnly, VolumeFault: The files are there, but cannot be read.
+            VolumeReadOnly, VolumeFault: The files cannot be read.
         """
         (stored,) = self.current_many([name])
         return stored
 
     def current_many(self, names: Sequence[str]) -> list[StoredCertificate | None]:
         """
-        What is in service for each of *names*, as :meth:`current` has it; what they share is read once.
+        Return :meth:`current` for each of *names*; shared certificates are read once.
         """
         read: dict[Path | None, StoredCertificate | None] = {None: None}
         directories = [self.links.target_of(name) for name in names]
@@ -93,7 +94,7 @@ class CertificateStore:
 
     def metadata(self, name: str) -> CertificateMetadata | None:
         """
-        What is known of the certificate in service for *name*; None if there is none, or if it is not ours.
+        Return the metadata of the certificate in service for *name*; None: there is none of certworker.
         """
         directory = self.links.target_of(name)
         return CertificateMetadata.read(directory) if directory else None
@@ -102,14 +103,13 @@ class CertificateStore:
         """
         Return the names that have a certificate, in alphabetical order.
 
-        A directory that the core has deleted is not among them, though its generation is still there.
+        A name whose directory Appwrite has deleted is not among them.
         """
         return self.links.names()
 
     def issued(self, authority: str) -> Iterator[tuple[tuple[str, ...], datetime]]:
         """
-        The certificates of *authority* (its label) that are still here, in service or not: their names, and
-        the moment from which they are valid.
+        Return the names and the start of each certificate of *authority* (its label), in service or not.
         """
         for identifier in self._identifiers():
             metadata = CertificateMetadata.read(self._generations / identifier)
@@ -118,12 +118,12 @@ class CertificateStore:
 
     def adopt(self, name: str) -> CertificateMetadata | None:
         """
-        Make the files that others put into `DOMAIN/` ours; whoever reads them finds the same ones as before.
+        Adopt the files of another program in `DOMAIN/`; readers find the same content as before.
 
-        The other names of the certificate lead to it as well, where they have none.
+        The other names of the certificate lead to it as well, unless they have one.
 
         Returns:
-            The facts; None if there are no such files, or if they are of no use, which a warning tells.
+            The facts; None: there are no such files, or, with a warning, they are unusable.
         """
         others = self.current(name) if self.links.target_of(name) == self.links.domain_dir(name) else None
         if others is None or not fits(others, name):
@@ -143,7 +143,7 @@ class CertificateStore:
 
     def generations(self) -> list[Path]:
         """
-        Return the directories of all generations, be they linked or not.
+        Return the directories of all generations, linked or not.
         """
         return [
             self._generations / identifier for identifier in self._identifiers() if is_generation(identifier)
@@ -152,24 +152,24 @@ class CertificateStore:
     @contextmanager
     def changing(self) -> Iterator[None]:
         """
-        Change links, for the length of a `with` block, while no other worker changes or removes anything.
+        Hold the locks for changing links, within a `with` block.
 
         Raises:
-            VolumeLocked: Another worker has been at it for the whole patience.
+            VolumeLocked: Another worker held a lock for too long.
         """
         with self._building.writing(), self._linking.held():
             yield
 
     def last_metadata(self, name: str) -> CertificateMetadata | None:
         """
-        What is known of the certificate that :meth:`store` linked last for *name*, deserted or not.
+        Return the metadata of the last linked certificate of *name*, even if `DOMAIN/` was deleted.
         """
         directory = self.links.generation(name)
         return CertificateMetadata.read(directory) if directory else None
 
     def highest_token(self) -> int:
         """
-        The highest fencing token that was ever used here; 0 on a new volume.
+        Return the highest fencing token that was used on this volume; 0 on a new one.
         """
         with durable.translate_os_errors(self._highest):
             try:
@@ -183,13 +183,13 @@ class CertificateStore:
 
         Args:
             authority: The label of the CA.
-            kind: Its kind, which says whether another CA's certificate may replace it.
-            token: The fencing token of the lease under which it was ordered.
+            kind: The kind of the CA: `public`, `staging`, `development` or `private`.
+            token: The fencing token of the lease for the order.
 
         Raises:
             Fenced: One of the names has a certificate of a later lease; nothing is changed.
-            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each name has its old certificate or
-                the new one. If it is stored, :meth:`unpublished` finds it.
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: Each name has its old certificate or the
+                new one. If the new one is stored, :meth:`unpublished` finds it.
         """
         metadata = CertificateMetadata.of(certificate, authority=authority, kind=kind, generation=token)
         for name in metadata.names:
@@ -250,10 +250,10 @@ class CertificateStore:
 
     def mark_published(self, stored: StoredCertificate) -> None:
         """
-        Remember that *stored* is in service, and that the records have it.
+        Record that *stored* is in service and in the records.
 
         Raises:
-            VolumeReadOnly, VolumeFault: It is not possible; then it is put into service once more.
+            VolumeReadOnly, VolumeFault: That failed; *stored* will be put into service again.
         """
         for directory, metadata in self._unpublished.all():
             if set(metadata.names) == set(stored.metadata.names) and directory.name <= stored.directory.name:
@@ -261,7 +261,7 @@ class CertificateStore:
 
     def remove(self, name: str) -> None:
         """
-        Take *name* out of service. Its generations go with the next :meth:`prune`.
+        Remove the links of *name*. The next :meth:`prune` removes its generations.
         """
         with self._linking.held():
             for directory, metadata in self._unpublished.all():
@@ -273,33 +273,33 @@ class CertificateStore:
         """
         Remove old generations.
 
-        The last few of each name in service stay, and so does whatever a link or one of *served* (the
-        identifiers in Traefik's files) leads to, and what waits for its publication.
+        Generations that a link or one of *served* (the identifiers in Traefik's files) leads to are kept, and
+        so are unpublished ones and the last few of each name.
         """
         with suppress(VolumeLocked):
             self._forget_superseded()
             for directory in self._superfluous({*served, *self.links.targets()}):
                 with self._building.alone():
-                    # Under the lock once more: it may have been linked since.
+                    # Again under the lock: it may have been linked since.
                     if not self._is_linked(directory):
                         durable.remove(directory)
 
     def remove_leftovers(self) -> None:
         """
-        Remove what a crash left behind: half-built generations, which hold keys, and the files of trials.
+        Remove what a crash left behind: half-built generations, which hold keys, and probes.
 
         Raises:
-            VolumeReadOnly, VolumeFault: It is not possible.
+            VolumeReadOnly, VolumeFault: Something cannot be removed.
         """
-        for place in (self._building, self._trials):
-            place.remove_leftovers()
+        for directory in (self._building, self._probes):
+            directory.remove_leftovers()
 
     def check_writable(self) -> None:
         """
-        Write, rename and remove a file, and see that there is room for more.
+        Check that files can be written, and that there is enough space.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: It is not possible; nothing should be ordered.
+            VolumeReadOnly, VolumeFull, VolumeFault: Nothing can be stored, so nothing should be ordered.
         """
         durable.make_directory(self._generations)
         with self._building.writing():
@@ -322,9 +322,9 @@ class CertificateStore:
 
     def _stored_before(self, metadata: CertificateMetadata) -> StoredCertificate | None:
         """
-        Return the very certificate of which *metadata* are known, if it is stored and complete.
+        Return the certificate with this *metadata* if it is already stored and complete.
 
-        A resumed order brings what an earlier attempt stored, and two directories may hold the same files.
+        A resumed order yields what an earlier attempt stored, and two directories may hold the same files.
         """
         linked = map(self.links.generation, metadata.names)
         for directory in dict.fromkeys(filter(None, (self._unpublished.find(metadata.names), *linked))):
@@ -339,7 +339,7 @@ class CertificateStore:
 
     def _forget_superseded(self) -> None:
         """
-        Forget what was never completed, and what a later certificate of all its names has replaced.
+        Remove the links of unpublished generations that are incomplete, or replaced for all their names.
         """
         for identifier in self._unpublished.identifiers():
             directory = self._generations / identifier
@@ -360,8 +360,7 @@ class CertificateStore:
         self.links.activate(names, generation)
 
     def _adopt(self, name: str, names: tuple[str, ...] = ()) -> None:
-        # The files of others become a generation of their own before links replace them, one after the
-        # other: so there is no moment at which the four do not fit each other.
+        # The files become a generation before links replace them one by one, so the four always match.
         if self.links.target_of(name) == self.links.domain_dir(name) and (others := self.current(name)):
             metadata = replace(others.metadata, names=names or others.metadata.names)
             if stored := self._stored_before(metadata):

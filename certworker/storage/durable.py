@@ -1,12 +1,11 @@
 """
 Files that survive a power cut: written, fsynced, renamed, and the directory fsynced, in this order.
 
-A rename is atomic for readers, but after a power cut a file may be empty although its new name is
-there, and a name may be the old one although the rename returned: only fsync of the file before, and
-of the directory after, makes both sure (fsync(2), rename(2)). Whoever keeps something on disk uses
-these few functions; nobody else writes.
+A rename is atomic for readers. After a power cut, however, a renamed file may be empty, and a returned rename
+may be lost. Only an fsync of the file before, and of the directory after, prevents both (fsync(2),
+rename(2)). All files of certworker are written by these functions.
 
-Each of them raises the failures `fs.readonly`, `fs.full` and `fs.io` of :mod:`certworker.errors.fs`.
+Each function raises the failures `fs.readonly`, `fs.full` and `fs.io` of :mod:`certworker.errors.fs`.
 """
 
 from __future__ import annotations
@@ -23,36 +22,36 @@ from pathlib import Path
 
 from certworker.errors.fs import VolumeFault, VolumeFull, VolumeReadOnly
 
-#: What is still being written. No reader takes it: neither Traefik nor the core loads this ending.
+#: The extension of temporary files, which neither Traefik nor Appwrite loads.
 TEMPORARY = ".tmp"
 
-#: A certificate takes some 20 kB; a disk with less than this is full in a moment.
+#: A certificate takes some 20 kB; a disk with less free space than this is full soon.
 MIN_FREE_BYTES = 10_000_000
 
-#: More files than these are written by several threads, because a disk makes many changes last at once: ten
+#: More files than this are written by several threads, because a disk syncs many changes at once: ten
 #: thousand files take a sixth of the time.
 FEW_FILES = 16
 WRITERS = 4
 
-#: Others may read it: certificates, chains, configuration.
+#: For certificates, chains and configuration, which other users may read.
 PUBLIC_DIRECTORY = 0o755
 
 
 class UnsuitableFile(OSError):
     """
-    Something that is no regular file, or is larger than any file of its kind.
+    A path that is no regular file, or a file that is too large.
     """
 
 
 @contextmanager
 def translate_os_errors(path: Path | str) -> Iterator[None]:
     """
-    Tell an error of the file system at *path* as the failure it is.
+    Raise an error of the file system at *path* within the block as a failure.
 
     Raises:
-        VolumeReadOnly: It may not be written.
-        VolumeFull: There is no room, or no more than our quota.
-        VolumeFault: Anything else.
+        VolumeReadOnly: The path is read-only.
+        VolumeFull: There is no space, or the quota is used up.
+        VolumeFault: Any other error.
     """
     try:
         yield
@@ -68,18 +67,18 @@ def translate_os_errors(path: Path | str) -> Iterator[None]:
         raise VolumeFault(path=path, reason=reason) from error
 
 
-def read(path: Path, most_bytes: int) -> bytes:
+def read(path: Path, max_bytes: int) -> bytes:
     """
     Return the content of the regular file at *path*, which other programs may have put there.
 
-    A named pipe, a device and a file without an end cannot stop the reader.
+    A named pipe, a device or an endless file cannot block the reader.
 
     Args:
-        most_bytes: A larger file is not read.
+        max_bytes: The maximum size of the file.
 
     Raises:
-        UnsuitableFile: It is larger than *most_bytes*, or it is a pipe, a socket or a device.
-        OSError: It is missing, a directory, or cannot be read.
+        UnsuitableFile: The file is larger than *max_bytes*, or it is a pipe, a socket or a device.
+        OSError: The file is missing, a directory, or cannot be read.
     """
     try:
         # Without O_NONBLOCK the call waits until another program opens a named pipe.
@@ -95,10 +94,10 @@ def read(path: Path, most_bytes: int) -> bytes:
         if not stat.S_ISREG(kind):
             raise UnsuitableFile(errno.EINVAL, "it is no regular file")
         content = b""
-        while piece := os.read(descriptor, most_bytes + 1 - len(content)):
+        while piece := os.read(descriptor, max_bytes + 1 - len(content)):
             content += piece
-            if len(content) > most_bytes:
-                raise UnsuitableFile(errno.EFBIG, f"it has more than {most_bytes} bytes")
+            if len(content) > max_bytes:
+                raise UnsuitableFile(errno.EFBIG, f"it has more than {max_bytes} bytes")
         return content
     finally:
         os.close(descriptor)
@@ -106,19 +105,19 @@ def read(path: Path, most_bytes: int) -> bytes:
 
 def write(path: Path, content: bytes, mode: int, via: Path | None = None) -> None:
     """
-    Put *content* at *path* in one step: readers find the old file or the new one, never a part of it.
+    Write *content* to *path* atomically: readers find the old file or the new one, never a part of it.
 
     Args:
-        mode: The permissions, whatever the umask is.
-        via: The directory for the temporary file, on the same file system, where the one of *path* is
-            watched; by default that one.
+        mode: The permissions, regardless of the umask.
+        via: The directory for the temporary file, on the same file system; by default that of *path*. Another
+            one is needed if a program watches the directory of *path*.
     """
     write_all(path.parent, {path.name: content}, mode, via or path.parent)
 
 
 def write_all(directory: Path, contents: Mapping[str, bytes], mode: int, via: Path) -> None:
     """
-    Put each of *contents* into *directory* under its name, one after the other; all last together.
+    Write each of *contents* to *directory* under its name, one after the other, then sync the directory.
     """
     for name, content in contents.items():
         temporary = _temporary(via)
@@ -134,10 +133,10 @@ def write_all(directory: Path, contents: Mapping[str, bytes], mode: int, via: Pa
 
 def write_directory(path: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
     """
-    Put a new directory at *path* in one step: whoever finds it finds all of *files* in it.
+    Make a new directory at *path* atomically: it appears with all of *files* in it.
 
     Args:
-        files: For each file name its content and its mode.
+        files: The content and the mode of each file, by name.
     """
     temporary = _temporary(path.parent)
     with translate_os_errors(path):
@@ -155,7 +154,7 @@ def write_directory(path: Path, files: Mapping[str, tuple[bytes, int]]) -> None:
 
 def move(path: Path, target: Path) -> None:
     """
-    Rename *path*, written by one of these functions, to *target*; it lasts with :func:`sync_directory`.
+    Rename *path*, written by one of these functions, to *target*; the caller calls :func:`sync_directory`.
     """
     with translate_os_errors(target):
         path.replace(target)
@@ -163,7 +162,7 @@ def move(path: Path, target: Path) -> None:
 
 def link(path: Path, target: str, via: Path | None = None) -> None:
     """
-    Make *path* a symbolic link to *target* in one step, whatever file or link stands there.
+    Make *path* a symbolic link to *target* atomically, and replace any file or link there.
 
     Args:
         via: As in :func:`write`.
@@ -173,7 +172,7 @@ def link(path: Path, target: str, via: Path | None = None) -> None:
 
 def links(directory: Path, targets: Mapping[str, str], via: Path) -> None:
     """
-    Make a symbolic link in *directory* for each name of *targets*, one after the other; all last together.
+    Make a symbolic link in *directory* for each name of *targets*, one after the other, then sync it.
     """
     for name, target in targets.items():
         temporary = _temporary(via)
@@ -189,7 +188,7 @@ def links(directory: Path, targets: Mapping[str, str], via: Path) -> None:
 
 def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY) -> None:
     """
-    Make *path*, and the directories above it where they are missing; one that is there keeps its mode.
+    Make *path* and its missing parents; an existing directory keeps its mode.
     """
     with translate_os_errors(path):
         if not path.is_dir():
@@ -197,13 +196,13 @@ def make_directory(path: Path, mode: int = PUBLIC_DIRECTORY) -> None:
                 make_directory(path.parent)
             path.mkdir(exist_ok=True)
             path.chmod(mode)
-        # Also where it is there: whoever made it may have been killed before this line.
+        # Also if it exists: the worker that made it may have been killed before this line.
         sync_directory(path.parent)
 
 
 def remove(path: Path) -> None:
     """
-    Remove a file, a link or a whole directory; nothing happens if it is not there.
+    Remove a file, a link or a whole directory, if it exists.
     """
     with translate_os_errors(path):
         if path.is_dir() and not path.is_symlink():
@@ -216,18 +215,18 @@ def remove(path: Path) -> None:
 
 def check_writable(directory: Path) -> None:
     """
-    See that files can be written, renamed and removed in *directory*, and that there is room for more.
+    Check that files can be written, renamed and removed in *directory*, and that there is enough space.
 
     Raises:
-        VolumeReadOnly, VolumeFull, VolumeFault: It is not so.
+        VolumeReadOnly, VolumeFull, VolumeFault: The check failed.
     """
     probe = _temporary(directory)
     with translate_os_errors(probe):
-        room = os.statvfs(directory)
-        # A file system that counts nothing (some network ones) says 0 of 0.
-        if room.f_blocks and room.f_bavail * room.f_frsize < MIN_FREE_BYTES:
+        space = os.statvfs(directory)
+        # Some network file systems report 0 of 0 blocks.
+        if space.f_blocks and space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
             raise OSError(errno.ENOSPC, "less than 10 MB are free")
-        if room.f_files and not room.f_favail:
+        if space.f_files and not space.f_favail:
             raise OSError(errno.ENOSPC, "no inode is free")
         renamed = probe.with_suffix(f".probe{TEMPORARY}")
         try:
@@ -242,10 +241,10 @@ def check_writable(directory: Path) -> None:
 
 def check_permitted(directory: Path) -> None:
     """
-    See that names in *directory* may be changed, without changing any: whoever watches it is not woken.
+    Check the permission to change *directory* without changing it, so that a watching program gets no event.
 
     Raises:
-        VolumeReadOnly: They may not.
+        VolumeReadOnly: There is no permission.
     """
     with translate_os_errors(directory / f"any{TEMPORARY}"):
         if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
@@ -254,7 +253,7 @@ def check_permitted(directory: Path) -> None:
 
 def sync_directory(path: Path) -> None:
     """
-    Make the names in the directory *path* last.
+    Sync the entries of the directory *path* to the disk.
     """
     with translate_os_errors(path):
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -272,12 +271,12 @@ def _create_all(directory: Path, files: Mapping[str, tuple[bytes, int]]) -> None
     with ThreadPoolExecutor(WRITERS) as writers:
         paths = (directory / name for name in files)
         contents, modes = zip(*files.values(), strict=True)
-        # The result of each is asked for, so that no failure is lost.
+        # Reading each result raises its failure.
         list(writers.map(_create, paths, contents, modes))
 
 
 def _create(path: Path, content: bytes, mode: int) -> None:
-    # Narrow from the first moment, so that a key is at no time readable by others.
+    # Private from the start, so that a key is never readable by other users.
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode & 0o600)
     try:
         os.fchmod(descriptor, mode)
@@ -290,7 +289,7 @@ def _create(path: Path, content: bytes, mode: int) -> None:
 
 
 def _temporary(directory: Path) -> Path:
-    # Not made from the final name, which may be as long as a file name can be.
+    # Independent of the final name, which may have the maximum length.
     return directory / f"{secrets.token_hex(8)}{TEMPORARY}"
 
 
@@ -301,4 +300,4 @@ def _ownership(path: Path) -> tuple[Path, str]:
         except OSError:
             continue
         return directory, f"{found.st_uid}:{found.st_gid}"
-    return path, "nobody known"
+    return path, "an unknown user"

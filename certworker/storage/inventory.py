@@ -1,8 +1,8 @@
 """
-What the volume has for each name, and the repair of links that lead nowhere.
+What the volume has for each name, and the repair of dangling links.
 
-Files get lost: by a restored backup, by a hand, by a disk. As long as an older generation is there, readers
-find it again. Nothing of this asks a CA.
+Files get lost by a restored backup, by a person or by a disk. As long as an older generation is there, its
+names are linked to it. No request goes to a CA.
 """
 
 from __future__ import annotations
@@ -21,40 +21,40 @@ from certworker.storage.metadata import CertificateMetadata
 from certworker.storage.shared_directory import LEAST_AGE_SECONDS
 from certworker.supervision import beat
 
-#: Links are made for so many names under one lock; jobs wait for it.
-NAMES_A_LOCK = 20
+#: Names whose links are made under one lock, for which jobs wait.
+NAMES_PER_LOCK = 20
 
 
 @dataclass
 class Inventory:
     """
-    What is in service, and what was repaired for that.
+    What is in service, and what was repaired.
     """
 
-    #: For each name the generation that its readers find; those with files of other programs are left out.
+    #: The generation that readers find, by name; names with files of other programs are not included.
     served: dict[str, Path] = field(default_factory=dict)
-    #: Names that led nowhere, and lead to the newest generation that is left.
+    #: Names with dangling links, which now lead to the newest generation that is left.
     relinked: list[str] = field(default_factory=list)
-    #: Names of which nothing is left that could be served.
+    #: Names without any usable generation.
     lost: list[str] = field(default_factory=list)
     #: Names with a certificate whose `DOMAIN/` lacks links.
     incomplete: list[str] = field(default_factory=list)
 
 
-def take_inventory(volume: CertificateStore, now: datetime) -> Inventory:
+def take_inventory(store: CertificateStore, now: datetime) -> Inventory:
     """
-    Return what *volume* has for each name, and repair links that lead to a generation which is gone.
+    Return what *store* has for each name, and repair links to a missing generation.
 
-    A fault with one name costs the others nothing: that name is left out.
+    A name whose files cannot be read is left out.
 
     Raises:
         VolumeLocked, VolumeReadOnly, VolumeFault: The volume cannot be read, or no link can be made.
     """
     found, complete, broken = Inventory(), dict[Path, bool](), list[str]()
-    for name in sorted({*volume.links.live(), *volume.names()}):
+    for name in sorted({*store.links.live(), *store.names()}):
         beat()
         try:
-            directory = _generation(volume, name, found)
+            directory = _generation(store, name, found)
         except CertworkerError:
             continue  # its own job reports it
         if directory is None:
@@ -66,11 +66,11 @@ def take_inventory(volume: CertificateStore, now: datetime) -> Inventory:
         else:
             broken.append(name)
     if broken:
-        _relink(volume, set(broken), now, found)
+        _relink(store, set(broken), now, found)
     return found
 
 
-def complete_links(volume: CertificateStore, names: Iterable[str]) -> None:
+def complete_links(store: CertificateStore, names: Iterable[str]) -> None:
     """
     Make the links that `DOMAIN/` lacks for each of *names*.
 
@@ -78,33 +78,33 @@ def complete_links(volume: CertificateStore, names: Iterable[str]) -> None:
         VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: It is not possible.
     """
     iterator = iter(names)
-    while some := list(islice(iterator, NAMES_A_LOCK)):
+    while some := list(islice(iterator, NAMES_PER_LOCK)):
         beat()
-        with volume.changing():
+        with store.changing():
             for name in some:
-                # Under the lock once more: the name may have been removed since.
-                if not volume.links.is_orphaned(name) and volume.links.generation(name):
-                    volume.links.create_links(name)
+                # Again under the lock: the name may have been removed since.
+                if not store.links.is_orphaned(name) and store.links.generation(name):
+                    store.links.create_links(name)
 
 
-def _generation(volume: CertificateStore, name: str, found: Inventory) -> Path | None:
+def _generation(store: CertificateStore, name: str, found: Inventory) -> Path | None:
     """
-    Return the generation of *name*, complete or not; None: it has none of ours.
+    Return the generation of *name*, complete or not; None: it has none of certworker.
     """
-    links = volume.links
+    links = store.links
     if links.is_orphaned(name) or links.target_of(name) == links.domain_dir(name):
         return None
     if not links.is_laid(name):
         if not _is_settled(links.domain_dir(name)):
             return None
         found.incomplete.append(name)
-    return links.generation(name) or _nowhere(volume)
+    return links.generation(name) or _nowhere(store)
 
 
-def _is_settled(place: Path) -> bool:
-    # The core unlinks the files one by one before it removes the directory; a person copies them one by one.
+def _is_settled(directory: Path) -> bool:
+    # Appwrite removes the files one by one before the directory; a person copies them one by one.
     try:
-        return abs(time.time() - place.stat().st_mtime) >= LEAST_AGE_SECONDS
+        return abs(time.time() - directory.stat().st_mtime) >= LEAST_AGE_SECONDS
     except OSError:
         return False
 
@@ -116,25 +116,25 @@ def _is_complete(directory: Path) -> bool:
         return False
 
 
-def _relink(volume: CertificateStore, missing: set[str], now: datetime, found: Inventory) -> None:
-    for directory, metadata in _newest_first(volume):
+def _relink(store: CertificateStore, missing: set[str], now: datetime, found: Inventory) -> None:
+    for directory, metadata in _newest_first(store):
         wanted = missing.intersection(metadata.names)
         if not wanted or metadata.not_after <= now or stored_in(directory, min(wanted)) is None:
             continue
-        with volume.changing():
-            # Under the lock once more: a job may have stored a new certificate since.
+        with store.changing():
+            # Again under the lock: a job may have stored a new certificate since.
             for name in wanted:
-                if not _is_complete(volume.links.generation(name) or _nowhere(volume)):
-                    volume.links.create_links(name)
-                    volume.links.activate([name], directory)
+                if not _is_complete(store.links.generation(name) or _nowhere(store)):
+                    store.links.create_links(name)
+                    store.links.activate([name], directory)
                     found.relinked.append(name)
-        found.served |= {name: volume.links.generation(name) or _nowhere(volume) for name in wanted}
+        found.served |= {name: store.links.generation(name) or _nowhere(store) for name in wanted}
         missing = missing - wanted
     found.lost.extend(sorted(missing))
 
 
-def _newest_first(volume: CertificateStore) -> Iterator[tuple[Path, CertificateMetadata]]:
-    for directory in sorted(volume.generations(), reverse=True):
+def _newest_first(store: CertificateStore) -> Iterator[tuple[Path, CertificateMetadata]]:
+    for directory in sorted(store.generations(), reverse=True):
         beat()
         try:
             metadata = CertificateMetadata.read(directory)
@@ -144,5 +144,5 @@ def _newest_first(volume: CertificateStore) -> Iterator[tuple[Path, CertificateM
             yield directory, metadata
 
 
-def _nowhere(volume: CertificateStore) -> Path:
-    return volume.directory / ".certworker" / "nowhere"
+def _nowhere(store: CertificateStore) -> Path:
+    return store.directory / ".certworker" / "nowhere"

@@ -1,5 +1,5 @@
 """
-A certificate and its key as they lie in a directory, read back and checked against each other.
+Reads a certificate and its key from a directory, and checks that they match.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: A chain has some kilobytes; what is larger is another file.
+#: A chain has some kilobytes; a larger file is something else.
 LARGEST_PEM_BYTES = 1024 * 1024
 
-#: Let's Encrypt marks the issuers of its staging CA so; our development CA names itself.
+#: Marks in the names of issuers: Let's Encrypt's staging environment, and the development CA.
 _KINDS = {"(STAGING)": "staging", "certworker": "development"}
 
 
@@ -36,20 +36,20 @@ class StoredCertificate:
 
     certificate: Certificate
     metadata: CertificateMetadata
-    #: Absolute; it never changes its contents, unless somebody else put the files there.
+    #: Absolute; its contents never change, unless another program put the files there.
     directory: Path
 
 
 def load(directory: Path, name: str) -> Certificate:
     """
-    The certificate of *name* in *directory*, with its key.
+    Return the certificate of *name* in *directory*, with its key.
 
     Raises:
         CertificateUnreadable: A file is missing, empty or damaged.
-        KeyPairBroken: They do not fit each other, or the chain is not one.
+        KeyPairBroken: Certificate and key do not match, or the chain is invalid.
         VolumeReadOnly, VolumeFault: The files are there, but cannot be read.
     """
-    # Whoever only asks how the names stand needs no cryptography.
+    # Imported here, because commands that only show the status need no cryptography.
     from certworker.certificates import Certificate, PrivateKey
 
     fullchain = _content(directory / "fullchain.pem", name)
@@ -75,10 +75,10 @@ def _has_private_issuer(directory: Path) -> bool:
 
 def stored_in(directory: Path, name: str) -> StoredCertificate | None:
     """
-    What is stored for *name* in *directory*; None, and a warning, if it is of no use.
+    Return the certificate for *name* in *directory*; None, with a warning, if it is unusable.
 
     Raises:
-        VolumeReadOnly, VolumeFault: The files are there, but cannot be read.
+        VolumeReadOnly, VolumeFault: The files cannot be read.
     """
     try:
         certificate = load(directory, name)
@@ -94,10 +94,9 @@ def stored_in(directory: Path, name: str) -> StoredCertificate | None:
 
 def inferred_metadata(certificate: Certificate, directory: Path) -> CertificateMetadata:
     """
-    The facts about a certificate that somebody else put into *directory*, or whose `meta.json` is lost.
+    The facts about a certificate of another program in *directory*, or without `meta.json`.
 
-    It counts as public unless its issuer says otherwise: a public one is never replaced by one that no
-    browser trusts.
+    It counts as public unless its issuer has a known mark, so that no untrusted certificate replaces it.
     """
     kind = next((kind for mark, kind in _KINDS.items() if mark in certificate.issuer), "public")
     metadata = CertificateMetadata.of(

@@ -1,9 +1,9 @@
 """
-The links by which readers find a certificate, and the one rename that switches it.
+The links by which readers find a certificate, and those of unpublished certificates.
 
-`DOMAIN/` is a real directory, since the core deletes only such; its files are relative links through
-`.certworker/live/DOMAIN` into a generation. They are laid once. Afterwards only the link in the middle is
-replaced, which switches all of them at once.
+`DOMAIN/` is a real directory, since Appwrite deletes only such. Its files are relative links through
+`.certworker/live/DOMAIN` into a generation. They are made once. Afterwards only the link in the middle is
+replaced: one rename switches all of them at once.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ class Links:
         self.directory = directory
         self.generations = directory / GENERATIONS
         self._live = directory / LIVE
-        # Names that share a generation share its Path, which is compared and hashed at each look.
+        # Names that share a generation share its Path, which is compared and hashed at each check.
         self._generation = lru_cache(maxsize=1_000)(self.generations.joinpath)
 
     def domain_dir(self, name: str) -> Path:
         """
-        The directory of *name*.
+        Return the directory of *name*.
 
-        Names were checked long before; this is the wall that stands if somebody forgot to.
+        Names are checked before; this check is the last defense against a path outside the volume.
 
         Raises:
-            ValueError: It would not be a directory of its own on the volume.
+            ValueError: *name* is not valid for a directory of the volume.
         """
         return Path(self._domain_dir(name))
 
@@ -70,7 +70,7 @@ class Links:
 
     def count(self) -> int:
         """
-        How many names have a certificate of ours; the core may have deleted the `DOMAIN/` of some.
+        Return how many names have a certificate of certworker, even if Appwrite deleted `DOMAIN/`.
         """
         with durable.translate_os_errors(self._live):
             try:
@@ -81,20 +81,20 @@ class Links:
 
     def target_of(self, name: str) -> Path | None:
         """
-        Where readers of `DOMAIN/` find the files of *name*: a generation, or `DOMAIN/` itself if somebody
-        else put them there, or nowhere.
+        Return where readers of `DOMAIN/` find the files of *name*: a generation, or `DOMAIN/` itself if
+        another program put them there; None: nowhere.
         """
         directory = self._domain_dir(name)
         with durable.translate_os_errors(directory):
             try:
-                ours = _is_link(f"{directory}/fullchain.pem", _route(name, "fullchain.pem"))
-                return self.generation(name) if ours else Path(directory)
+                is_own = _is_link(f"{directory}/fullchain.pem", _link_target(name, "fullchain.pem"))
+                return self.generation(name) if is_own else Path(directory)
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
     def generation(self, name: str) -> Path | None:
         """
-        The generation that is linked for *name*, even if the core deleted `DOMAIN/`.
+        Return the generation that is linked for *name*, even if Appwrite deleted `DOMAIN/`.
         """
         link = f"{self._live}/{name}"
         with durable.translate_os_errors(link):
@@ -105,7 +105,7 @@ class Links:
 
     def live(self) -> list[str]:
         """
-        Return the names whose generation is linked, deserted or not, in alphabetical order.
+        Return the names whose generation is linked, orphaned or not, in alphabetical order.
         """
         with durable.translate_os_errors(self._live):
             try:
@@ -122,13 +122,13 @@ class Links:
 
     def orphaned(self) -> Iterator[str]:
         """
-        The names whose generation is linked, but whose `DOMAIN/` somebody deleted.
+        Return the names whose generation is linked, but whose `DOMAIN/` was deleted.
         """
         yield from filter(self.is_orphaned, self.live())
 
     def is_orphaned(self, name: str) -> bool:
         """
-        Whether *name* is one of them. A worker lays `DOMAIN/` first and removes it first.
+        Return whether *name* is orphaned. A worker makes `DOMAIN/` first and removes it first.
         """
         return not os.path.lexists(self._domain_dir(name)) and os.path.lexists(self._live / name)
 
@@ -139,30 +139,32 @@ class Links:
         place = self._domain_dir(name)
         with durable.translate_os_errors(place):
             try:
-                return all(_is_link(f"{place}/{link}", _route(name, file)) for link, file in READERS.items())
+                return all(
+                    _is_link(f"{place}/{link}", _link_target(name, file)) for link, file in READERS.items()
+                )
             except (FileNotFoundError, NotADirectoryError):
                 return False
 
     def create_links(self, name: str) -> None:
         """
-        Make `DOMAIN/` and its links, whatever is there.
+        Make `DOMAIN/` and its missing links, and replace other files in their place.
         """
         directory = self.domain_dir(name)
         if directory.is_symlink():
             durable.remove(directory)
         durable.make_directory(directory)
-        routes = {link: _route(name, file) for link, file in READERS.items()}
+        routes = {link: _link_target(name, file) for link, file in READERS.items()}
         missing = {
             file: route
             for file, route in routes.items()
             if not (os.path.lexists(link := f"{directory}/{file}") and _is_link(link, route))
         }
-        # Without any, too: a worker that was killed may have laid the last one without making it last.
+        # Also if none is missing: a killed worker may have made the last one without fsync.
         durable.links(directory, missing, via=self.generations)
 
     def activate(self, names: Iterable[str], generation: Path) -> None:
         """
-        Lead the readers of each of *names* to *generation*, which is complete and fsynced.
+        Link each of *names* to *generation*, which is complete and fsynced.
         """
         durable.make_directory(self._live)
         target = f"../{GENERATIONS.name}/{generation.name}"
@@ -170,7 +172,7 @@ class Links:
 
     def remove(self, name: str) -> None:
         """
-        Lead the readers of *name* nowhere.
+        Remove the links of *name*.
         """
         durable.remove(self.domain_dir(name))
         durable.remove(self._live / name)
@@ -183,7 +185,11 @@ class Links:
 
 class UnpublishedLinks:
     """
-    The generations below *generations* that no attempt has put into service completely.
+    The links to generations that are stored, and not yet known to be in service.
+
+    `.certworker/unpublished/ID` is a link to the generation `ID`. It is made before the generation, and
+    removed once the proxy and the records have the certificate. So a later attempt finds a stored certificate
+    after a crash or a failure at any time in between, and needs no new order.
     """
 
     def __init__(self, generations: Path) -> None:
@@ -192,10 +198,10 @@ class UnpublishedLinks:
 
     def add(self, generation: Path) -> None:
         """
-        Remember *generation*, which is about to be built.
+        Add the link to *generation*, which is built next.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: It is not possible.
+            VolumeReadOnly, VolumeFull, VolumeFault: The link cannot be made.
         """
         durable.make_directory(self._directory)
         target = f"../{GENERATIONS.name}/{generation.name}"
@@ -203,7 +209,7 @@ class UnpublishedLinks:
 
     def all(self) -> Iterator[tuple[Path, CertificateMetadata]]:
         """
-        Return the generations that are complete, the latest first, each with what is known of it.
+        Return the complete generations with their metadata, the latest first.
         """
         for identifier in sorted(self.identifiers(), reverse=True):
             directory = self._generations / identifier
@@ -218,19 +224,19 @@ class UnpublishedLinks:
 
     def remove(self, generation: Path) -> None:
         """
-        Forget *generation*: it is in service, or is not wanted any more.
+        Remove the link to *generation*, which is in service or not needed any more.
 
         Raises:
-            VolumeReadOnly, VolumeFault: It is not possible.
+            VolumeReadOnly, VolumeFault: The link cannot be removed.
         """
         link = self._directory / generation.name
         with durable.translate_os_errors(link):
-            # A power cut may bring it back; then the certificate is put into service once more.
+            # A power cut may restore the link; the certificate is then put into service again.
             link.unlink(missing_ok=True)
 
     def identifiers(self) -> set[str]:
         """
-        Return the names of the generations, be they complete or not.
+        Return the identifiers of the generations, complete or not.
         """
         with durable.translate_os_errors(self._directory):
             try:
@@ -240,7 +246,7 @@ class UnpublishedLinks:
                 return set()
 
 
-def _route(name: str, file: str) -> str:
+def _link_target(name: str, file: str) -> str:
     return f"../{LIVE}/{name}/{file}"
 
 

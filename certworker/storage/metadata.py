@@ -1,9 +1,9 @@
 """
-One issued certificate on the volume: an immutable directory, and the facts about it.
+One issued certificate on the volume: an immutable directory and its metadata.
 
-`generations/ID` holds the four PEM files and `meta.json`. The ID begins with the fencing token under
-which it was stored, so that later ones sort behind earlier ones. What is known of a certificate is
-read from `meta.json`, which costs some microseconds; with 50,000 names nobody parses certificates.
+`generations/ID` holds the four PEM files and `meta.json`. The ID begins with the fencing token of the lease,
+so later generations sort after earlier ones. Reading `meta.json` takes microseconds, which makes checks of
+50,000 names fast: no certificate is parsed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from certworker.storage import durable
 from certworker.supervision import beat
 from certworker.validity import Validity
 
-if TYPE_CHECKING:  # the facts are read without loading cryptography
+if TYPE_CHECKING:  # the metadata is read without loading cryptography
     from certworker.certificates import Certificate
 
 #: The directories of a volume, from its root.
@@ -35,8 +35,8 @@ PEM_FILES = ("cert.pem", "chain.pem", "fullchain.pem", "privkey.pem")
 META = "meta.json"
 SCHEMA = 1
 
-#: What may be a directory of the volume: a name, or an IP address. It has no dot in front, so it is neither
-#: `..` nor `.certworker` nor `.well-known`.
+#: The directories of names and IP addresses. They do not begin with a dot, so none is `..`, `.certworker` or
+#: `.well-known`.
 NAME = re.compile(r"[a-z0-9_:][a-z0-9_.:-]{0,252}")
 
 #: A hundred names of 253 characters take a tenth of this.
@@ -51,7 +51,7 @@ _TEXTS = ("serial", "issuer", "renewal_id", "authority", "kind")
 @dataclass(frozen=True)
 class CertificateMetadata:
     """
-    What is known of a stored certificate without reading it.
+    The metadata of a stored certificate, as in its `meta.json`.
     """
 
     names: tuple[str, ...]
@@ -60,13 +60,13 @@ class CertificateMetadata:
     #: Hexadecimal.
     serial: str
     issuer: str
-    #: What the CA's renewal information knows it by; empty if it has no such name.
+    #: Its identifier for the renewal information of the CA (RFC 9773); empty if it has none.
     renewal_id: str
-    #: The label of the authority; empty where somebody else put the files there.
+    #: The label of the CA; empty for the files of another program.
     authority: str
     #: `public`, `staging`, `development` or `private`.
     kind: str
-    #: The fencing token under which it was stored; 0 where somebody else put the files there.
+    #: The fencing token of the lease for the order; 0 for the files of another program.
     generation: int
 
     @classmethod
@@ -74,7 +74,7 @@ class CertificateMetadata:
         cls, certificate: Certificate, *, authority: str, kind: str, generation: int
     ) -> CertificateMetadata:
         """
-        The facts about *certificate*.
+        Return the metadata of *certificate*.
         """
         return cls(
             names=comparable(certificate.names),
@@ -91,54 +91,54 @@ class CertificateMetadata:
     @classmethod
     def read(cls, directory: Path) -> CertificateMetadata | None:
         """
-        Return the facts about the generation in *directory*; None if it has none, or none that make sense.
+        Return the metadata of the generation in *directory*; None if it is missing or invalid.
 
         Raises:
-            SchemaTooNew: A newer certworker wrote them.
+            SchemaTooNew: A newer version of certworker wrote it.
         """
-        beat()  # a round over all certificates takes long, and this is its progress
+        beat()  # reading all certificates takes long, and this is its progress
         try:
-            told = json.loads(durable.read(directory / META, LARGEST_META_BYTES))
-            if (found := _whole(told.get("schema", SCHEMA))) > SCHEMA:
+            fields = json.loads(durable.read(directory / META, LARGEST_META_BYTES))
+            if (found := _whole(fields.get("schema", SCHEMA))) > SCHEMA:
                 raise SchemaTooNew(where=directory / META, found=found, known=SCHEMA)
-            return cls._checked(told)
+            return cls._checked(fields)
         except (OSError, ValueError, LookupError, TypeError, AttributeError, OverflowError, RecursionError):
             return None
 
     @classmethod
-    def _checked(cls, told: dict[str, Any]) -> CertificateMetadata:
-        begins, ends = (_moment(told[date]) for date in _DATES)
-        texts = {"renewal_id": "", **{key: told[key] for key in _TEXTS if key in told}}
-        if not isinstance(told["names"], list):
-            raise TypeError("the names are a list")
-        names = tuple(name for name in comparable(told["names"]) if NAME.fullmatch(name))
-        token = _whole(told["generation"])
+    def _checked(cls, fields: dict[str, Any]) -> CertificateMetadata:
+        begins, ends = (_time(fields[date]) for date in _DATES)
+        texts = {"renewal_id": "", **{key: fields[key] for key in _TEXTS if key in fields}}
+        if not isinstance(fields["names"], list):
+            raise TypeError("a list of names is expected")
+        names = tuple(name for name in comparable(fields["names"]) if NAME.fullmatch(name))
+        token = _whole(fields["generation"])
         if not (names and begins < ends and 0 <= token <= _HIGHEST_TOKEN):
-            raise ValueError("no certificate is like that")
+            raise ValueError("no name, or a validity or token out of range")
         if not all(isinstance(text, str) for text in texts.values()):
-            raise TypeError("these are texts")
+            raise TypeError("a text is expected")
         return cls(names=names, not_before=begins, not_after=ends, generation=token, **texts)
 
     @property
     def validity(self) -> Validity:
         """
-        What :mod:`certworker.renewal.policy` needs to know of it.
+        The validity period, for :mod:`certworker.renewal.policy`.
         """
         return Validity(self.not_before, self.not_after, self.serial)
 
     @property
     def certificate(self) -> tuple[str, str, datetime]:
         """
-        What tells the certificate from every other one: no CA gives a serial number twice, another CA may.
+        The identity of the certificate: serial numbers are unique at one CA only.
         """
         return self.serial, self.issuer, self.not_before
 
     def as_json(self) -> bytes:
         """
-        The content of `meta.json`.
+        Return the content of `meta.json`.
         """
-        told = {"schema": SCHEMA, **asdict(self)} | {date: getattr(self, date).isoformat() for date in _DATES}
-        return json.dumps(told, indent=2).encode() + b"\n"
+        dates = {date: getattr(self, date).isoformat() for date in _DATES}
+        return json.dumps({"schema": SCHEMA, **asdict(self), **dates}, indent=2).encode() + b"\n"
 
 
 def comparable(names: Iterable[str]) -> tuple[str, ...]:
@@ -150,7 +150,7 @@ def comparable(names: Iterable[str]) -> tuple[str, ...]:
 
 def new_directory(generations: Path, token: int) -> Path:
     """
-    Return where the next generation with *token* is built.
+    Return a path for the next generation with *token*.
     """
     return generations / f"{token:012d}-{secrets.token_hex(4)}"
 
@@ -159,7 +159,7 @@ def build(directory: Path, certificate: Certificate, metadata: CertificateMetada
     """
     Write *certificate* as a new generation to *directory*, which :func:`new_directory` has named.
 
-    A directory with such a name is complete, always. A certificate is public, its key is the worker's alone.
+    A directory with such a name is always complete. Only the worker can read the key.
     """
     contents = (certificate.cert_pem, certificate.chain_pem, certificate.fullchain_pem, certificate.key.pem)
     files = {name: (content, _mode(name)) for name, content in zip(PEM_FILES, contents, strict=True)}
@@ -168,14 +168,14 @@ def build(directory: Path, certificate: Certificate, metadata: CertificateMetada
 
 def is_generation(identifier: str) -> bool:
     """
-    Return whether *identifier* is the name of a complete generation; what is being written has another one.
+    Return whether *identifier* is the name of a complete generation, not of a temporary directory.
     """
     return _ID.fullmatch(identifier) is not None
 
 
 def token_of(identifier: str) -> int:
     """
-    The fencing token in the *identifier* of a generation; 0 if it is none.
+    Return the fencing token in the *identifier* of a generation; 0 if it is invalid.
     """
     match = _ID.fullmatch(identifier)
     return int(match[1]) if match else 0
@@ -183,15 +183,15 @@ def token_of(identifier: str) -> int:
 
 def _whole(number: object) -> int:
     if not isinstance(number, int) or isinstance(number, bool):
-        raise TypeError("this is a whole number")
+        raise TypeError("a whole number is expected")
     return number
 
 
-def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("a moment without a time zone")
-    return moment.astimezone(UTC)
+def _time(text: str) -> datetime:
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None:
+        raise ValueError("a time without a time zone")
+    return time.astimezone(UTC)
 
 
 def _mode(file: str) -> int:

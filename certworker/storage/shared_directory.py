@@ -1,13 +1,12 @@
 """
-Directories in which several workers write at the same time, on one host or on twenty.
+Directories in which several workers write at the same time, on one host or on several.
 
-A writer holds a lock file together with all other writers. The kernel holds that lock as long as the process
-lives, and frees it when the process is killed (flock(2)); a lease in Redis may end while its holder is
-frozen. What a crash left behind is removed only by a worker that holds the lock alone, and only after a
-while: so an older version without the lock, and a file system whose locks do not reach the other host, lose
-nothing.
+All writers share a lock file. The kernel releases that lock when the process ends (flock(2)); a lease in
+Redis could end while its holder is frozen. What a crash left behind is removed only under the exclusive lock,
+and only after a minimum age. So an older version without the lock, or a file system without locks between
+hosts, loses nothing.
 
-Every directory that a worker cleans is a :class:`SharedDirectory`: nothing else removes what others write.
+Every directory that a worker cleans is a :class:`SharedDirectory`: no other code removes files of others.
 """
 
 from __future__ import annotations
@@ -27,17 +26,17 @@ from certworker.storage import durable
 
 logger = logging.getLogger(__name__)
 
-#: A publication takes milliseconds; after this time the other writer hangs.
+#: A writer needs milliseconds; after this time another one hangs.
 PATIENCE_SECONDS = 30.0
 PAUSE_SECONDS = 0.01
 
-#: Nothing that is younger is taken for left behind. A file is written within milliseconds.
+#: The minimum age of a leftover. A file is written within milliseconds.
 LEAST_AGE_SECONDS = 60.0
 
-#: A directory is cleaned again in the next round: it is not worth a longer wait for its writers.
+#: How long cleaning waits for writers; the next pass cleans otherwise.
 PATIENCE_TO_CLEAN_SECONDS = 5.0
 
-#: The names of temporary files; every other file with their ending is another program's.
+#: The names of temporary files; other files with the same extension belong to other programs.
 _TEMPORARY = re.compile(r"[0-9a-f]{16}(\.probe)?" + re.escape(durable.TEMPORARY))
 
 
@@ -49,19 +48,19 @@ class WriteLock:
     def __init__(self, path: Path, patience_seconds: float = PATIENCE_SECONDS) -> None:
         self.path = path
         self.patience_seconds = patience_seconds
-        # The threads of this process queue here, so that only one of them polls the file.
+        # The threads of this process wait here, so that only one of them polls the file.
         self._threads = threading.Lock()
 
     @contextmanager
     def held(self, patience_seconds: float | None = None) -> Iterator[None]:
         """
-        Hold it alone, for the length of a `with` block.
+        Hold the exclusive lock within a `with` block.
 
         Args:
-            patience_seconds: How long to wait for other holders; by default as long as everybody.
+            patience_seconds: How long to wait for other holders; by default that of the lock.
 
         Raises:
-            VolumeLocked: Another holder has had it for that long.
+            VolumeLocked: Another worker held the lock for that long.
         """
         patience = self.patience_seconds if patience_seconds is None else patience_seconds
         deadline = time.monotonic() + patience
@@ -76,10 +75,10 @@ class WriteLock:
     @contextmanager
     def shared(self) -> Iterator[None]:
         """
-        Hold it together with others that share it; a worker that wants it alone waits for all of them.
+        Hold the shared lock within a `with` block; the exclusive lock waits for all shared ones.
 
         Raises:
-            VolumeLocked: Another worker has held it alone for the whole patience.
+            VolumeLocked: Another worker held the exclusive lock for too long.
         """
         patience = self.patience_seconds
         with self._locked(fcntl.LOCK_SH, time.monotonic() + patience, patience):
@@ -87,7 +86,7 @@ class WriteLock:
 
     def still_locked(self, patience_seconds: float | None = None) -> VolumeLocked:
         """
-        Return the failure after waiting in vain.
+        Return the failure after a timeout.
         """
         waited = self.patience_seconds if patience_seconds is None else patience_seconds
         return VolumeLocked(path=self.path, seconds=f"{waited:g}")
@@ -106,7 +105,7 @@ class WriteLock:
 
     def open(self) -> int:
         """
-        Return a descriptor of the lock file, which is made if it is missing.
+        Return a descriptor of the lock file, and make the file if it is missing.
         """
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
         with durable.translate_os_errors(self.path):
@@ -127,18 +126,18 @@ class WriteLock:
 
 def temporary(paths: Sequence[Path]) -> list[Path]:
     """
-    Return those of *paths* whose names are those of files that :mod:`certworker.storage.durable` is writing.
+    Return those of *paths* that are temporary files of :mod:`certworker.storage.durable`.
     """
     return [path for path in paths if _TEMPORARY.fullmatch(path.name)]
 
 
 class SharedDirectory:
     """
-    The directory *path*, in which several workers write, and from which they remove what a crash left behind.
+    The directory *path*, in which several workers write, and which they clean after a crash.
 
     Args:
-        lock: The lock file of its writers; it may be elsewhere on the same file system.
-        least_age_seconds: What is younger is never removed.
+        lock: The lock file of its writers; it may be in another directory of the same file system.
+        least_age_seconds: The minimum age of what is removed.
     """
 
     def __init__(
@@ -156,12 +155,12 @@ class SharedDirectory:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """
-        Write in the directory, for the length of a `with` block, beside other writers.
+        Hold the lock for writing within a `with` block, together with other writers.
 
-        Until the block ends no worker removes anything from it.
+        Until the block ends no worker removes anything from the directory.
 
         Raises:
-            VolumeLocked: Another worker has been cleaning the directory for the whole patience.
+            VolumeLocked: Another worker was cleaning the directory for too long.
         """
         with self._lock.shared():
             yield
@@ -169,24 +168,24 @@ class SharedDirectory:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """
-        Have the directory without any writer, for the length of a `with` block; it should be short.
+        Hold the lock without any writer within a short `with` block.
 
         Raises:
-            VolumeLocked: A writer was at work all the time. It is no failure: the next round cleans.
+            VolumeLocked: A writer held the lock all the time. The next pass cleans.
         """
         with self._lock.held(min(PATIENCE_TO_CLEAN_SECONDS, self._lock.patience_seconds)):
             yield
 
     def remove_leftovers(self, which: Callable[[Sequence[Path]], Sequence[Path]] = temporary) -> int:
         """
-        Remove what a crash left behind, unless a writer is at work: then the next round does.
+        Remove what a crash left behind, unless a writer holds the lock: then the next pass does.
 
         Args:
-            which: Choose from all paths in the directory those that a crash left behind, if they are old
-                enough. It is called again under the lock, since a writer may have come between.
+            which: Returns the leftovers among all paths in the directory, regardless of their age. It is
+                called again under the lock, since a writer may have changed the directory.
 
         Returns:
-            How many were removed.
+            The number of removed paths.
 
         Raises:
             VolumeReadOnly, VolumeFault: The directory cannot be read, or something cannot be removed.
@@ -200,7 +199,7 @@ class SharedDirectory:
                     durable.remove(path)
                 return len(found)
         except VolumeLocked as busy:
-            logger.debug("%s is cleaned in the next round: %s", self.path, busy.message)
+            logger.debug("directory not cleaned, the next pass cleans it: %s: %s", self.path, busy.message)
             return 0
 
     def _leftovers(self, which: Callable[[Sequence[Path]], Sequence[Path]]) -> list[Path]:
@@ -221,11 +220,11 @@ class SharedDirectory:
             written = path.lstat().st_mtime
         except FileNotFoundError:
             return False
-        # A clock that was put back is no reason to leave something for ever.
+        # A file from the future counts as old, too: the clock may have been put back.
         return abs(now - written) >= self._least_age_seconds
 
     def _now(self) -> float:
-        # The clock of a file server may differ from the clock of this host: the file system is asked.
+        # The clock of a file server may differ from the clock of this host, so its own time is used.
         descriptor = self._lock.open()
         try:
             os.utime(descriptor)

@@ -267,12 +267,12 @@ def _is_outdated(content: bytes, file: Path) -> bool:
     """
     Return whether the generation of *content* is gone, or older than the one that *file* leads to.
     """
-    ours = _directory_in(content)
-    if ours is None or not ours.is_dir():
+    own = _directory_in(content)
+    if own is None or not own.is_dir():
         return True
     # After a volume was restored, a file may name a generation that is gone. It does not count.
     return any(
-        token_of(identifier) > token_of(ours.name) and (ours.parent / identifier).is_dir()
+        token_of(identifier) > token_of(own.name) and (own.parent / identifier).is_dir()
         for identifier in _generations_in(_content(file))
     )
 

@@ -37,7 +37,7 @@ class TestKeep:
         self, orders: PendingOrderStore, now: datetime
     ) -> None:
         """
-        Each set of names has an order of its own.
+        The sequence of the names does not matter.
         """
         expires = now + timedelta(days=1)
         orders.save(NAMES, URL, expires=expires, reserved=True, now=now)

@@ -1,5 +1,5 @@
 """
-The CA's limits, kept by all workers together.
+The limits of a CA, shared by all workers.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Issued = list[tuple[tuple[str, ...], datetime]]
 
 class World:
     """
-    A budget, the time, and what the volume knows.
+    A budget with its clock and the certificates of the volume.
     """
 
     def __init__(self, connection: Redis, limits: Limits = LETS_ENCRYPT) -> None:
@@ -47,7 +47,7 @@ class World:
 
     def order(self, name: str, *, force: bool = False, use_full_quota: bool = False) -> None:
         """
-        A certificate is ordered and comes.
+        Order a certificate and receive it.
         """
         with self.budget.reserve(
             (name,), exempt=False, renewal=force, use_full_quota=use_full_quota
@@ -57,19 +57,19 @@ class World:
 
     def fail(self, name: str) -> None:
         """
-        A certificate is ordered, and its validation fails.
+        Order a certificate whose validation fails.
         """
         self._end(HttpRefused(name=name, address="192.0.2.1", detail="refused"), name, placed=True)
 
     def refused(self, failure: CertworkerError, name: str) -> None:
         """
-        The CA does not take the order, because of *failure*.
+        Let the CA refuse the order with *failure*.
         """
         self._end(failure, name, placed=False)
 
     def until(self, name: str, *, exempt: bool = False, renewal: bool = False) -> datetime | None:
         """
-        When *name* may be ordered; None: at once. Nothing is spent.
+        Return when *name* may be ordered; None: now. Nothing is charged.
         """
         failed = ServerInternal(authority="the CA", detail="only asked")
         try:
@@ -98,7 +98,7 @@ class World:
 
     def quiet(self, *, after: timedelta = 30 * DAY) -> None:
         """
-        Time passes, until whatever was assumed of an empty Redis is over.
+        Let time pass until the assumptions about an empty Redis have ended.
         """
         self.until("somebody.example.com")
         self.now += after
@@ -107,7 +107,7 @@ class World:
 @pytest.fixture
 def world(connection: Redis) -> World:
     """
-    A budget that has been in use for a while.
+    Return a budget that has been in use for a while.
     """
     world = World(connection)
     world.quiet()
@@ -117,7 +117,7 @@ def world(connection: Redis) -> World:
 class TestSpend:
     def test_three_hundred_orders_then_one_every_36_seconds(self, world: World) -> None:
         """
-        Let's Encrypt's limit of an account.
+        The limit of Let's Encrypt for an account.
         """
         for number in range(300):
             world.order(f"a.shop{number}.com")
@@ -129,7 +129,7 @@ class TestSpend:
 
     def test_fifty_new_certificates_of_a_registered_domain_a_week(self, world: World) -> None:
         """
-        Let's Encrypt's limit, shared with everybody who uses that domain.
+        The limit of Let's Encrypt for a registered domain, shared with all its users.
         """
         for number in range(50):
             world.order(f"tenant{number}.example.co.uk")
@@ -142,7 +142,7 @@ class TestSpend:
 
     def test_the_same_names_three_times_then_only_a_person_who_insists(self, world: World) -> None:
         """
-        A job that forces in a loop must not burn the five that the CA allows.
+        A loop of forced orders does not use up the five that the CA allows.
         """
         world.order(NAME)
         world.order(NAME, force=True)
@@ -158,7 +158,7 @@ class TestSpend:
         self, connection: Redis, world: World
     ) -> None:
         """
-        What was burnt is remembered over every restart, so that nothing more is.
+        The charges survive every restart.
         """
         asked = 0
         for _restart in range(50):
@@ -173,7 +173,7 @@ class TestSpend:
 
     def test_a_renewal_that_fails_is_not_tried_without_end_either(self, world: World) -> None:
         """
-        The CA would take the order, and count the failures until it pauses the name.
+        The CA would accept the order, and count the failures until it pauses the name.
         """
         for _ in range(3):
             world.fail(NAME)
@@ -182,7 +182,7 @@ class TestSpend:
 
     def test_a_year_of_daily_failures_never_ends_in_a_pause(self, world: World) -> None:
         """
-        One a day is what the CA takes off again.
+        The CA forgives one failure a day.
         """
         for _ in range(2 * 365):
             world.fail(NAME)
@@ -192,7 +192,7 @@ class TestSpend:
 
     def test_failures_in_a_row_stop_before_the_pause(self, connection: Redis) -> None:
         """
-        The last one is never ours; a success begins anew.
+        The last failure before the pause is left; a success resets the count.
         """
         world = World(connection, Limits(failures_until_pause=Limit(4, 4 * DAY, ours=3)))
         for _ in range(3):
@@ -206,7 +206,7 @@ class TestSpend:
 
     def test_a_ca_that_fails_us_costs_nothing(self, world: World) -> None:
         """
-        An outage of a day must not use up the week.
+        An outage of a day does not use up the limit of a week.
         """
         for _ in range(100):
             world.refused(ServerInternal(authority="the CA", detail="500"), NAME)
@@ -215,7 +215,7 @@ class TestSpend:
 
     def test_replacements_are_exempt(self, world: World) -> None:
         """
-        The CA does not count them, whatever else is used up.
+        The CA does not count exempt orders, whatever else is used up.
         """
         for number in range(300):
             world.order(f"a.shop{number}.com")
@@ -226,7 +226,7 @@ class TestSpend:
 
     def test_a_ca_without_figures_is_asked_whenever_somebody_wants(self, connection: Redis) -> None:
         """
-        It says itself when it has had enough.
+        The refusals of the CA count.
         """
         world = World(connection, Limits())
         for number in range(500):
@@ -239,7 +239,7 @@ class TestSpend:
 class TestCorrection:
     def test_the_ca_knows_better(self, world: World) -> None:
         """
-        Somebody else uses the same account: its Retry-After counts, not our arithmetic.
+        Another program uses the same account: Retry-After counts more than the model.
         """
         later = world.now + HOUR
         world.refused(TooManyOrders(until=later, authority="the CA", detail="too many new orders"), NAME)
@@ -252,7 +252,7 @@ class TestCorrection:
     @pytest.mark.parametrize("limits", [LETS_ENCRYPT, Limits()])
     def test_a_busy_ca_is_left_alone_by_everybody(self, connection: Redis, limits: Limits) -> None:
         """
-        Its load balancer said 503 with Retry-After to one of sixteen slots on three hosts.
+        The load balancer of the CA sent 503 with Retry-After to one of sixteen slots on three hosts.
         """
         world = World(connection, limits)
         later = world.now + MINUTE
@@ -262,7 +262,7 @@ class TestCorrection:
 
     def test_a_limit_without_a_moment_lasts_a_minute_for_the_others(self, world: World) -> None:
         """
-        The certificates of a private CA may live for minutes, and nobody says when it has room again.
+        The certificates of a private CA may be valid for minutes, and it names no end of the limit.
         """
         world.refused(CaBusy(authority="the CA", detail="busy"), NAME)
 
@@ -272,7 +272,7 @@ class TestCorrection:
 
     def test_but_not_for_a_week_because_of_one_name(self, world: World) -> None:
         """
-        An unknown CA may limit that name, and say so in its own words.
+        An unknown CA may limit one name, with its own text.
         """
         busy = CaBusy(until=world.now + 7 * DAY, authority="the CA", detail="limit of whatever")
         world.refused(busy, NAME)
@@ -284,14 +284,14 @@ class TestPause:
     @pytest.fixture
     def world(self, world: World) -> World:
         """
-        A world in which the CA has paused a name.
+        Return a world in which the CA has paused a name.
         """
         world.refused(Paused(authority="the CA", name=NAME, url="https://ca.example/unpause?jwt=x"), NAME)
         return world
 
     def test_a_paused_name_is_not_asked_for_and_the_link_is_shown_again(self, world: World) -> None:
         """
-        Whenever that is, and after every restart.
+        The name stays paused, also after restarts.
         """
         world.now += 365 * DAY
         with pytest.raises(Paused) as caught:
@@ -302,13 +302,13 @@ class TestPause:
 
     def test_others_are_not_concerned(self, world: World) -> None:
         """
-        It is one name of the account.
+        The pause concerns one name of the account.
         """
         assert world.until("other.example.org") is None
 
     def test_a_person_ends_it(self, world: World) -> None:
         """
-        Nothing else does.
+        Only a person ends a pause.
         """
         assert world.budget.resume([NAME])
         assert world.until(NAME) is None
@@ -316,7 +316,7 @@ class TestPause:
 
     def test_it_outlives_the_loss_of_the_budget(self, world: World, connection: Redis) -> None:
         """
-        Both keys would have to be evicted; then the CA says it again.
+        After an eviction of both keys the CA reports the pause again.
         """
         connection.delete(BUDGET + LETSENCRYPT.label)
 
@@ -326,7 +326,7 @@ class TestPause:
 
 class TestForeign:
     """
-    Moments and pauses that another program wrote.
+    Return times and pauses that another program wrote.
     """
 
     @pytest.mark.parametrize("score", ["inf", "1e300", "1e15"])
@@ -337,7 +337,7 @@ class TestForeign:
         self, world: World, connection: Redis, member: str, score: str
     ) -> None:
         """
-        Whatever one member of the budget is, the name is ordered.
+        No invalid member of the budget stops the orders.
         """
         connection.zadd(f"{BUDGET}letsencrypt", {member: float(score)})
 
@@ -347,7 +347,7 @@ class TestForeign:
 
     def test_a_plausible_stop_is_obeyed_and_a_long_one_is_not(self, world: World, connection: Redis) -> None:
         """
-        certworker never stops for more than an hour for a CA that is busy.
+        certworker waits for a busy CA for an hour at most.
         """
         soon = world.now + HOUR
         connection.zadd(f"{BUDGET}letsencrypt", {"stop": soon.timestamp() * 1_000})
@@ -358,7 +358,7 @@ class TestForeign:
 
     def test_a_ca_that_asks_for_years_waits_a_week(self, world: World) -> None:
         """
-        Its next answer may be another one.
+        The next answer of the CA may be another one.
         """
         world.refused(TooManyOrders(authority="the CA", detail="years", until=world.now + 3_650 * DAY), NAME)
 
@@ -370,7 +370,7 @@ class TestForeign:
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        It is read when the budget is lost; what is no name goes, with one line.
+        It is read after a loss of the budget; invalid names are removed with one line.
         """
         pauses: dict[str | bytes, str] = {
             "x" * 100_000: "",
@@ -407,7 +407,7 @@ class TestForeign:
 class TestLoss:
     def test_the_volume_remembers_the_certificates(self, connection: Redis) -> None:
         """
-        Nobody gets five more of the same set because Redis was emptied.
+        An emptied Redis does not allow five more certificates of the same set.
         """
         world = World(connection)
         world.issued = [((NAME,), NOW - number * HOUR) for number in range(1, 4)]
@@ -418,7 +418,7 @@ class TestLoss:
 
     def test_it_remembers_them_for_the_registered_domain_too(self, connection: Redis) -> None:
         """
-        Renewals do not count there: of each set only the first certificate does.
+        Renewals do not count for the domain: of each set only the first certificate does.
         """
         world = World(connection)
         world.issued = [((f"{number}.example.org",), NOW - MINUTE) for number in range(50)]
@@ -430,7 +430,7 @@ class TestLoss:
 
     def test_what_is_older_than_the_limit_costs_nothing(self, connection: Redis) -> None:
         """
-        As at the CA.
+        The charges expire as they do at the CA.
         """
         world = World(connection)
         world.issued = [((NAME,), NOW - 8 * DAY)] * 5
@@ -439,7 +439,7 @@ class TestLoss:
 
     def test_the_orders_count_as_half_used(self, connection: Redis) -> None:
         """
-        The volume knows what came, not what was asked for.
+        The volume knows the certificates, not the orders.
         """
         world = World(connection)
         for number in range(150):
@@ -449,7 +449,7 @@ class TestLoss:
 
     def test_the_failures_of_a_name_count_as_half_used_for_an_hour(self, connection: Redis) -> None:
         """
-        A loop that empties Redis each time may fail once, then has to wait.
+        After each loss of Redis one failure is allowed, then the name waits.
         """
         world = World(connection)
         world.fail(NAME)
@@ -458,7 +458,7 @@ class TestLoss:
 
     def test_a_redis_without_memory_forgets_nothing_that_the_volume_knows(self, connection: Redis) -> None:
         """
-        Appwrite's evicts whatever was not used lately.
+        The Redis of Appwrite evicts keys that were not used lately.
         """
         world = World(connection)
         world.issued = [((NAME,), NOW - number * MINUTE) for number in range(1, 6)]
@@ -471,7 +471,7 @@ class TestLoss:
 class TestEnds:
     def test_fifty_thousand_names_take_three_weeks(self, world: World) -> None:
         """
-        300 orders per 3 hours, however quick the worker is.
+        300 orders per 3 hours, however fast the worker is.
         """
         ends = world.budget.available_at([f"a.shop{number}.com" for number in range(50_000)])
         assert ends
@@ -488,7 +488,7 @@ class TestEnds:
 
     def test_what_is_used_already_counts(self, world: World) -> None:
         """
-        The end does not come nearer because others go first.
+        Orders that were placed already make the end later.
         """
         for number in range(50):
             world.order(f"{number}.example.org")
@@ -498,13 +498,13 @@ class TestEnds:
 
     def test_a_few_names_end_now(self, world: World) -> None:
         """
-        There is room for them.
+        The limits allow them now.
         """
         assert world.now == world.budget.available_at([NAME])
 
     def test_nobody_knows_it_of_a_ca_without_figures(self, connection: Redis) -> None:
         """
-        Nor is there an end where nothing is to be done.
+        Without names or limits there is no end.
         """
         assert World(connection, Limits()).budget.available_at([NAME]) is None
         assert World(connection).budget.available_at([]) is None
@@ -514,7 +514,7 @@ class TestLine:
     @pytest.fixture
     def world(self, world: World) -> World:
         """
-        A world in which all orders are used up.
+        Return a world in which all orders are used up.
         """
         for number in range(300):
             world.order(f"a.shop{number}.com")
@@ -522,7 +522,7 @@ class TestLine:
 
     def test_each_of_thousands_gets_a_moment_of_its_own(self, world: World) -> None:
         """
-        Or all of them would ask again whenever there is room for one.
+        Otherwise all of them would try again whenever one order is possible.
         """
         waits = [(world.until(f"a.new{number}.com") or NOW) - world.now for number in range(5_000)]
 
@@ -532,7 +532,7 @@ class TestLine:
 
     def test_asking_again_changes_nothing(self, world: World) -> None:
         """
-        A restart loop neither loses its place nor takes those of others.
+        A restart loop neither loses its place in the line nor takes those of others.
         """
         first = world.until("a.new.com")
         assert {first} == {world.until("a.new.com") for _ in range(50)}
@@ -541,7 +541,7 @@ class TestLine:
 
     def test_whoever_comes_for_the_first_time_does_not_wait_behind_them(self, world: World) -> None:
         """
-        A tenth of the orders is theirs.
+        A tenth of the orders is reserved for new names.
         """
         for number in range(1_000):
             world.until(f"a.new{number}.com")
@@ -552,7 +552,7 @@ class TestLine:
 
     def test_the_line_moves_on(self, world: World) -> None:
         """
-        Everybody who comes back when told gets an order in the end.
+        Each request that comes back at its time gets an order in the end.
         """
         moments = {f"a.new{number}.com": world.until(f"a.new{number}.com") for number in range(100)}
         for _ in range(5_000):
@@ -571,7 +571,7 @@ class TestLine:
 class TestRedisIsAway:
     def test_a_certificate_is_not_lost_because_the_budget_cannot_be_settled(self, connection: Redis) -> None:
         """
-        What was reserved stays reserved, and comes back by itself.
+        Reserved charges stay reserved until the buckets refill.
         """
         world = World(connection)
         with world.budget.reserve((NAME,), exempt=False, renewal=False) as reservation:
@@ -582,7 +582,7 @@ class TestRedisIsAway:
 
 def limits_file(place: Path, directory_url: str, **limits: str) -> str:
     """
-    The file for a CA at *directory_url* with these *limits*.
+    Write the limits of the CA at *directory_url* to a file, and return its path.
     """
     file = place / "limits.json"
     file.write_text(json.dumps({directory_url: limits}))
@@ -594,7 +594,7 @@ class TestForIssuer:
         self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        What a CA has granted, or a test wants.
+        The file has the limits that a CA has granted.
         """
         url = door_authority.directory_url
         file = limits_file(tmp_path, url, certificates_per_set="1/7d")
@@ -607,7 +607,7 @@ class TestForIssuer:
         self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        The generations on it are the history of what was issued.
+        The generations on the volume are the history of what was issued.
         """
         url = door_authority.directory_url
         file = limits_file(tmp_path, url, certificates_per_set="1/7d")
@@ -621,7 +621,7 @@ class TestForIssuer:
         self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        Not the first job, in the middle of the night.
+        The start fails, not the first job.
         """
         url = door_authority.directory_url
         file = limits_file(tmp_path, url, certificates_per_set="many")

@@ -1,5 +1,5 @@
 """
-What an order costs, and what becomes of that.
+What an order costs, and what is given back.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ALL = ORDER | CERTIFICATE | FAILURES
 
 def refused(kind: type[CertworkerError], detail: str = "no", **more: Any) -> CertworkerError:
     """
-    The failure *kind* as the CA's own words.
+    Return the failure *kind* with the words of the CA.
     """
     problem = {"type": "urn:ietf:params:acme:error:x", "detail": detail, "status": 400}
     return kind(until=LATER, problem=problem, authority="the CA", detail=detail, **more)
@@ -46,14 +46,14 @@ def refused(kind: type[CertworkerError], detail: str = "no", **more: Any) -> Cer
 
 def reservation(*, exempt: bool = False, renewal: bool = False, limits: Limits = LETS_ENCRYPT) -> Reservation:
     """
-    An order for two names under two registered domains.
+    Return an order for two names under two registered domains.
     """
     return Reservation(charges_for(NAMES, limits, use_full_quota=False), exempt=exempt, renewal=renewal)
 
 
 def kept(reservation: Reservation, fault: BaseException | None) -> set[str]:
     """
-    What stays taken of what had been reserved.
+    Return which reserved charges are kept.
     """
     given_back = {
         change.bucket.name for change in reservation.ended(fault) if change.kind in ("give back", "forget")
@@ -63,7 +63,7 @@ def kept(reservation: Reservation, fault: BaseException | None) -> set[str]:
 
 def shut(fault: CertworkerError) -> set[str]:
     """
-    The buckets that *fault* shuts, all until its moment.
+    Return the buckets that *fault* closes, all until its time.
     """
     changes = [change for change in reservation().ended(fault) if change.kind == "shut"]
     assert all(change.until == fault.until for change in changes)
@@ -73,13 +73,13 @@ def shut(fault: CertworkerError) -> set[str]:
 class TestReserved:
     def test_an_order_costs_all_that_may_be_counted(self) -> None:
         """
-        A validation that fails is paid for before it is begun: a kill in between must not make it free.
+        A failed validation is charged before it begins, so that a crash in between does not make it free.
         """
         assert {charge.bucket.name for charge in reservation().reserved if charge.limit} == ALL
 
     def test_a_renewal_costs_no_order_and_nothing_of_the_domain(self) -> None:
         """
-        Let's Encrypt counts the very same names only as themselves.
+        Let's Encrypt counts a renewal for its set of names only.
         """
         reserved = {charge.bucket.name for charge in reservation(renewal=True).reserved if charge.limit}
 
@@ -89,7 +89,7 @@ class TestReserved:
         self,
     ) -> None:
         """
-        After a mass revocation all windows lie in the past, and the exemption with them.
+        After a mass revocation all windows are in the past, and so is the exemption.
         """
         order = reservation(exempt=False, renewal=True)
         order.placed(replaces=True)
@@ -99,7 +99,7 @@ class TestReserved:
 
     def test_what_replaces_a_certificate_costs_nothing_but_its_failures(self) -> None:
         """
-        RFC 9773: the CA wants it to be renewed. A name that fails over and over is still not asked for.
+        RFC 9773: the CA wants the renewal. A name that fails again and again still waits.
         """
         reserved = {
             charge.bucket.name for charge in reservation(exempt=True, renewal=True).reserved if charge.limit
@@ -121,7 +121,7 @@ class TestReserved:
 
     def test_the_order_of_the_names_does_not_matter(self) -> None:
         """
-        It is the same set.
+        The order of the names does not matter.
         """
         assert set_of(NAMES) == set_of(reversed(NAMES))
         assert set_of(NAMES) != set_of(NAMES[:1])
@@ -130,7 +130,7 @@ class TestReserved:
 class TestEnded:
     def test_a_certificate_costs_the_order_and_itself(self) -> None:
         """
-        Nothing failed, and a success ends the failures in a row.
+        A success ends the failures in a row.
         """
         order = reservation()
         order.placed(replaces=False)
@@ -153,7 +153,7 @@ class TestEnded:
     )
     def test_without_an_order_nothing_is_counted(self, fault: BaseException) -> None:
         """
-        The CA failed us, or we gave up first.
+        The CA failed, or the attempt was given up before.
         """
         assert set() == kept(reservation(), fault)
 
@@ -179,7 +179,7 @@ class TestEnded:
     )
     def test_a_name_inside_another_one_did_not_fail(self, names: tuple[str, str]) -> None:
         """
-        The text of the failure names the longer one only, with a port, in a URL, or in capitals.
+        The text of the failure has the longer name only, with a port, in a URL, or in capitals.
         """
         host = f"[{names[1]}]" if ":" in names[1] else names[1]
         for shown in (names[1], names[1].upper(), f"{host}:80", f'"{names[1]}".', f"http://{host}/x"):
@@ -202,7 +202,7 @@ class TestEnded:
     )
     def test_what_interrupts_a_validation_is_no_failure_of_the_name(self, fault: BaseException) -> None:
         """
-        The CA has not looked, or has not said what it saw.
+        The CA has not validated the name, or has not answered.
         """
         order = reservation()
         order.placed(replaces=False)
@@ -229,7 +229,7 @@ class TestEnded:
     )
     def test_a_certificate_that_may_have_been_issued_is_counted(self, fault: BaseException) -> None:
         """
-        It may have got lost on the way.
+        The certificate may have been lost on the way.
         """
         order = reservation()
         order.placed(replaces=False)
@@ -239,7 +239,7 @@ class TestEnded:
 
     def test_a_replacement_that_the_ca_does_not_take_as_one_is_counted_afterwards(self) -> None:
         """
-        It had been replaced already; the order is one like any other renewal.
+        The certificate had been replaced already, so the order counts like any other renewal.
         """
         order = reservation(exempt=True, renewal=True)
         order.placed(replaces=False)
@@ -250,7 +250,7 @@ class TestEnded:
 
     def test_a_replacement_that_it_takes_is_not(self) -> None:
         """
-        As the CA does.
+        The CA does not count an accepted replacement.
         """
         order = reservation(exempt=True, renewal=True)
         order.placed(replaces=True)
@@ -262,7 +262,7 @@ class TestEnded:
 class TestShut:
     def test_a_refusal_shuts_the_bucket_that_it_speaks_of(self) -> None:
         """
-        The CA knows better: others may use the same domain, or the same account.
+        The refusal of the CA counts: others may use the same domain or account.
         """
         assert {"orders"} == shut(refused(TooManyOrders))
         assert {f"set {set_of(NAMES)}"} == shut(refused(DuplicateCertificates))
@@ -273,19 +273,19 @@ class TestShut:
 
     def test_one_that_does_not_say_whose_shuts_all_of_them(self) -> None:
         """
-        None of them can be ordered together with the others.
+        The names cannot be ordered together while one of them is limited.
         """
         assert {"domain example.org", "domain example.net"} == shut(refused(RegisteredDomainLimit))
 
     def test_a_busy_ca_is_busy_for_everybody(self) -> None:
         """
-        Sixteen slots that ask once each would be sixteen questions too many.
+        Sixteen slots would otherwise send sixteen requests.
         """
         assert {"stop"} == shut(refused(CaBusy))
 
     def test_a_pause_is_for_all_names_of_the_order(self) -> None:
         """
-        It speaks of one "and possibly others", and none of them gets a certificate without that one.
+        The text names one "and possibly others", and no name gets a certificate without that one.
         """
         paused = Paused(until=LATER, authority="the CA", name=NAMES[0], url="https://ca.example/")
         changes = [change for change in reservation().ended(paused) if change.kind == "shut"]
@@ -307,13 +307,13 @@ class TestShut:
 
     def test_any_other_failure_shuts_nothing(self) -> None:
         """
-        Nor does the end of an order that went well.
+        Neither does a successful order.
         """
         assert set() == shut(ServerInternal(authority="the CA", detail="500"))
 
     def test_a_ca_without_figures_can_still_say_when(self) -> None:
         """
-        It is all that is known of it.
+        The time of the failure is all that is known.
         """
         order = reservation(limits=Limits())
         changes = list(order.ended(refused(TooManyOrders)))

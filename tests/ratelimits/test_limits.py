@@ -1,5 +1,5 @@
 """
-The figures of the CAs, and what a CA has granted beyond them.
+The limits of known CAs, and those of the operator's file.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DAY = timedelta(days=1)
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     """
-    Where a test writes what was granted.
+    Return the path of the file with granted limits.
     """
     return tmp_path / "limits.json"
 
@@ -31,7 +31,7 @@ def file(tmp_path: Path) -> Path:
 class TestTable:
     def test_the_figures_are_those_of_lets_encrypt(self) -> None:
         """
-        Its page on rate limits says how soon one more is there: every 36 seconds, 202 minutes, 34 hours …
+        The intervals are those of its page on rate limits: 36 seconds, 202 minutes, 34 hours …
         """
         limits = TABLE["letsencrypt"]
         refills = [
@@ -42,19 +42,19 @@ class TestTable:
 
     def test_its_labels_are_those_of_the_settings(self) -> None:
         """
-        A label with a typing error would be a CA without limits.
+        A wrong label would be a CA without limits.
         """
         assert set(TABLE) <= {choice.label for choice in KNOWN_CAS}
 
     def test_of_another_ca_nothing_is_assumed(self) -> None:
         """
-        It says itself when it has had enough.
+        The refusals of an unknown CA are obeyed.
         """
         assert Limits() == limits_of("ca.example.org", None)
 
     def test_certworker_by_itself_leaves_some_to_a_person(self) -> None:
         """
-        After a restart loop, whoever has mended the cause can still try.
+        After a restart loop an operator who has fixed the cause can still try.
         """
         failures = LETS_ENCRYPT.failures_per_name
         assert failures
@@ -65,7 +65,7 @@ class TestTable:
 class TestFile:
     def test_it_changes_what_it_names_and_nothing_else(self, file: Path) -> None:
         """
-        A CA grants one figure at a time.
+        A CA grants one limit at a time.
         """
         file.write_text(json.dumps({"letsencrypt": {"orders_per_account": "3000/3h"}}))
         limits = limits_of("letsencrypt", file)
@@ -75,7 +75,7 @@ class TestFile:
 
     def test_a_registered_domain_may_have_a_figure_of_its_own(self, file: Path) -> None:
         """
-        That is how Let's Encrypt grants it to whoever owns one large domain.
+        Let's Encrypt grants such a limit to the owner of one large domain.
         """
         file.write_text(json.dumps({"letsencrypt": {"domains": {"Example.org": "500/7d"}}}))
         limits = limits_of("letsencrypt", file)
@@ -85,7 +85,7 @@ class TestFile:
 
     def test_a_ca_is_named_as_in_the_setting(self, file: Path) -> None:
         """
-        Nobody has to know the label under which its account lies.
+        The file may use the value of CERTWORKER_AUTHORITY.
         """
         file.write_text(json.dumps({"https://ca.example.org/acme/directory": {"failures_per_name": "2/10m"}}))
         limits = limits_of("ca.example.org-acme", file)
@@ -94,7 +94,7 @@ class TestFile:
 
     def test_a_part_of_it_may_be_left_to_a_person(self, file: Path) -> None:
         """
-        As the table does for failures.
+        As in the table for failures.
         """
         file.write_text(json.dumps({"letsencrypt": {"failures_per_name": "10 of 50/1h"}}))
 
@@ -102,7 +102,7 @@ class TestFile:
 
     def test_null_is_no_limit(self, file: Path) -> None:
         """
-        An agreement may say so.
+        A contract may have no limit.
         """
         file.write_text(json.dumps({"letsencrypt": {"orders_per_account": None}}))
 
@@ -138,7 +138,7 @@ class TestFile:
     )
     def test_what_is_not_understood_is_told_at_the_start(self, file: Path, content: str) -> None:
         """
-        A figure that was meant and is not used would end at the CA's limit.
+        An unknown field would be ignored until the limit of the CA is met.
         """
         file.write_text(content, encoding="latin-1")
 
@@ -147,7 +147,7 @@ class TestFile:
 
     def test_a_file_that_went_away_is_told(self, file: Path) -> None:
         """
-        A mount that is missing must not lower what was granted in silence.
+        A missing mount does not lower the granted limits silently.
         """
         with pytest.raises(InvalidSettings):
             limits_of("letsencrypt", file)

@@ -1,5 +1,5 @@
 """
-Token buckets in Redis, taken from by many at once.
+Token buckets in Redis, used by many workers at once.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ NONSENSE = ["inf", "1e300", f"{(NOW + timedelta(days=3_650)).timestamp() * 1_000
 
 class Clock:
     """
-    A time that passes when a test says so.
+    A clock that a test sets.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Clock:
 @pytest.fixture
 def clock() -> Clock:
     """
-    The time of the buckets.
+    Return the clock of the buckets.
     """
     return Clock()
 
@@ -47,7 +47,7 @@ def clock() -> Clock:
 @pytest.fixture
 def buckets(connection: Redis, clock: Clock) -> TokenBuckets:
     """
-    Buckets of which nothing else is known.
+    Return buckets without other knowledge.
     """
     return buckets_of(connection, clock)
 
@@ -56,14 +56,14 @@ def buckets_of(
     connection: Redis, clock: Clock | None, known: dict[str, datetime | None] | None = None
 ) -> TokenBuckets:
     """
-    Buckets of which *known* is known without Redis.
+    Return buckets of which *known* is known without Redis.
     """
     return TokenBuckets(connection, KEY, known=lambda _now: known or {}, doubt=60 * MINUTE, clock=clock)
 
 
-def room(buckets: TokenBuckets, bucket: TokenBucket = BUCKET) -> int:
+def take_all(buckets: TokenBuckets, bucket: TokenBucket = BUCKET) -> int:
     """
-    How many may be taken from *bucket*, all of which are.
+    Take all tokens of *bucket*, and return their number.
     """
     return next(count for count in range(10_000) if buckets.take([bucket]))
 
@@ -71,35 +71,35 @@ def room(buckets: TokenBuckets, bucket: TokenBucket = BUCKET) -> int:
 class TestTake:
     def test_as_many_as_fit_are_granted_at_once(self, buckets: TokenBuckets) -> None:
         """
-        A person who comes with three names gets three certificates now.
+        All tokens of a full bucket are available now.
         """
-        assert 3 == room(buckets)
+        assert 3 == take_all(buckets)
 
     def test_the_answer_is_the_moment_of_the_next_one(self, buckets: TokenBuckets, clock: Clock) -> None:
         """
-        Nobody has to ask again and again.
+        The failure has the time of the next token.
         """
-        room(buckets)
+        take_all(buckets)
         full = buckets.take([BUCKET])
         assert full
 
         assert NOW + MINUTE == full.until
         clock.now = NOW + MINUTE
-        assert 1 == room(buckets)
+        assert 1 == take_all(buckets)
 
     def test_it_refills_evenly_and_not_beyond_the_brim(self, buckets: TokenBuckets, clock: Clock) -> None:
         """
-        A quiet year does not allow a thousand orders.
+        A bucket never has more than its capacity.
         """
-        room(buckets)
+        take_all(buckets)
         clock.now += 2 * MINUTE
-        assert 2 == room(buckets)
+        assert 2 == take_all(buckets)
         clock.now += timedelta(days=365)
-        assert 3 == room(buckets)
+        assert 3 == take_all(buckets)
 
     def test_from_all_or_from_none(self, buckets: TokenBuckets) -> None:
         """
-        What was refused for one reason must not cost anything for another.
+        A refusal of one bucket takes nothing from the others.
         """
         other = TokenBucket("domain example.org", MINUTE, 1)
         assert buckets.take([BUCKET, other]) is None
@@ -107,11 +107,11 @@ class TestTake:
         assert full
 
         assert other == full.bucket
-        assert 2 == room(buckets)
+        assert 2 == take_all(buckets)
 
     def test_the_one_that_has_room_last_is_told(self, buckets: TokenBuckets) -> None:
         """
-        At any earlier moment the answer would be no again.
+        At any earlier time the bucket would still be empty.
         """
         slow, quick = TokenBucket("slow", 10 * MINUTE), TokenBucket("quick", MINUTE)
         buckets.take([quick, slow])
@@ -122,7 +122,7 @@ class TestTake:
 
     def test_one_without_figures_is_never_empty(self, buckets: TokenBuckets, connection: Redis) -> None:
         """
-        Nor does it cost any memory.
+        A bucket without an interval costs no memory.
         """
         unknown = TokenBucket("orders")
         assert [None] * 100 == [buckets.take([unknown]) for _ in range(100)]
@@ -132,7 +132,7 @@ class TestTake:
         self, buckets: TokenBuckets, connection: Redis, clock: Clock
     ) -> None:
         """
-        A million names that were issued once cost nothing for ever.
+        Full buckets of a million names cost nothing.
         """
         for number in range(100):
             buckets.take([TokenBucket(f"set {number}", MINUTE, 3)])
@@ -145,7 +145,7 @@ class TestTake:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        Eight at a time, a hundred tries each, by the time of Redis.
+        Eight threads, a hundred attempts each, by the clock of Redis.
         """
         bucket = TokenBucket("orders", timedelta(hours=1), 300)
 
@@ -161,28 +161,28 @@ class TestTake:
 class TestSettle:
     def test_what_is_given_back_can_be_taken_again(self, buckets: TokenBuckets) -> None:
         """
-        A CA that failed us has counted nothing.
+        A CA that failed has counted nothing.
         """
-        room(buckets)
+        take_all(buckets)
         buckets.settle([Adjustment("give back", BUCKET), Adjustment("give back", BUCKET)])
 
-        assert 2 == room(buckets)
+        assert 2 == take_all(buckets)
 
     def test_giving_back_late_does_not_overfill(self, buckets: TokenBuckets, clock: Clock) -> None:
         """
-        It was refilled meanwhile.
+        The bucket was refilled meanwhile.
         """
-        room(buckets)
+        take_all(buckets)
         clock.now += 60 * MINUTE
         buckets.settle([Adjustment("give back", BUCKET)])
 
-        assert 3 == room(buckets)
+        assert 3 == take_all(buckets)
 
     def test_what_is_taken_afterwards_needs_no_room(self, buckets: TokenBuckets) -> None:
         """
-        It has happened, and is true.
+        A later charge is taken even from an empty bucket.
         """
-        room(buckets)
+        take_all(buckets)
         buckets.settle([Adjustment("take", BUCKET)])
         full = buckets.take([BUCKET])
         assert full
@@ -194,7 +194,7 @@ class TestSettle:
         self, buckets: TokenBuckets, clock: Clock, bucket: TokenBucket
     ) -> None:
         """
-        Then one is granted, not before and not later.
+        Exactly one token is available at that time.
         """
         later = NOW + 60 * MINUTE
         buckets.settle([Adjustment("shut", bucket, later)])
@@ -251,51 +251,51 @@ class TestLoss:
 
     def test_what_is_known_elsewhere_is_remembered(self, connection: Redis, clock: Clock) -> None:
         """
-        An emptied Redis grants no second helping.
+        An emptied Redis does not fill the buckets.
         """
         buckets = buckets_of(connection, clock, {"orders": NOW + 2 * MINUTE, "pause a.org": None})
         assert buckets.take([TokenBucket("pause a.org", longest=None)])
 
-        assert 1 == room(buckets)
+        assert 1 == take_all(buckets)
 
     def test_eviction_takes_all_or_nothing(self, connection: Redis, clock: Clock) -> None:
         """
-        One key, so that no single failure can be forgotten while its neighbours stay.
+        One key, so that no single failure is lost while the others stay.
         """
         buckets = buckets_of(connection, clock, {"orders": NOW + MINUTE})
-        room(buckets)
+        take_all(buckets)
         connection.delete(KEY)
 
-        assert 2 == room(buckets)
+        assert 2 == take_all(buckets)
 
     def test_what_is_doubtful_counts_as_half_used_for_a_while(
         self, buckets: TokenBuckets, connection: Redis, clock: Clock
     ) -> None:
         """
-        Nobody but Redis knew which names had failed.
+        Only Redis had the names that failed.
         """
         failures = [TokenBucket(f"failures {name}", MINUTE, 4, doubtful=True) for name in ("a.org", "b.org")]
 
-        assert 2 == room(buckets, failures[0])
+        assert 2 == take_all(buckets, failures[0])
         clock.now += 61 * MINUTE
-        assert 4 == room(buckets, failures[1])
+        assert 4 == take_all(buckets, failures[1])
 
     @pytest.mark.parametrize("odd", NONSENSE)
     def test_a_moment_that_makes_no_sense_counts_as_lost(
         self, connection: Redis, clock: Clock, caplog: pytest.LogCaptureFixture, odd: str
     ) -> None:
         """
-        The bucket gets what is known elsewhere, and the other buckets keep what they have.
+        The bucket gets what is known elsewhere, and the other buckets stay.
         """
         buckets = buckets_of(connection, clock, {"orders": NOW + 2 * MINUTE})
         other = TokenBucket("set x", MINUTE, 3)
-        room(buckets)
-        room(buckets, other)
+        take_all(buckets)
+        take_all(buckets, other)
         connection.zadd(KEY, {"orders": float(odd)})
 
-        assert 1 == room(buckets)
-        assert 0 == room(buckets, other)
-        assert [f"removed a moment that is none from Redis: {KEY} orders"] == [
+        assert 1 == take_all(buckets)
+        assert 0 == take_all(buckets, other)
+        assert [f"removed an invalid time from Redis: {KEY} orders"] == [
             line.getMessage() for line in caplog.records
         ]
 
@@ -305,7 +305,7 @@ class TestLoss:
         self, connection: Redis, clock: Clock, odd: str, member: str
     ) -> None:
         """
-        Lines, turns and doubts are moments as well.
+        Lines, turns and doubts are times as well.
         """
         buckets = buckets_of(connection, clock)
         line = TokenBucket("orders", MINUTE, 3, reserved_for_new=0)
@@ -323,9 +323,9 @@ class TestLoss:
         self, buckets: TokenBuckets, connection: Redis, clock: Clock
     ) -> None:
         """
-        Another worker may have shut the bucket for as long as a CA asks for.
+        Another worker may have closed the bucket for as long as a CA asks for.
         """
-        room(buckets)
+        take_all(buckets)
         until = NOW + LONGEST_WINDOW - MINUTE
         connection.zadd(KEY, {"orders": until.timestamp() * 1_000 + 2 * 60_000})
 
@@ -340,10 +340,10 @@ class TestLoss:
         self, connection: Redis, clock: Clock, odd: str, what: Literal["take", "give back", "shut"]
     ) -> None:
         """
-        The end of an order may be what meets it first.
+        The end of an order may be the first to find it.
         """
         buckets = buckets_of(connection, clock)
-        room(buckets)
+        take_all(buckets)
         connection.zadd(KEY, {"orders": float(odd)})
 
         buckets.settle([Adjustment(what, BUCKET, NOW + MINUTE)])
@@ -364,7 +364,7 @@ class TestLoss:
 
     def test_thousands_are_remembered_in_portions(self, connection: Redis, clock: Clock) -> None:
         """
-        The volume of a large host knows of many certificates.
+        The volume of a large host has many certificates.
         """
         known: dict[str, datetime | None] = {f"set {number}": NOW + MINUTE for number in range(5_000)}
         buckets_of(connection, clock, known).take([BUCKET])

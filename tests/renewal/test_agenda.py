@@ -1,5 +1,5 @@
 """
-When to look at each name again.
+The next check of each name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MINUTE = timedelta(minutes=1)
 @pytest.fixture
 def woken() -> list[datetime]:
     """
-    The moments somebody was asked to wake up at.
+    Return the times for which a wake-up was requested.
     """
     return []
 
@@ -30,19 +30,19 @@ def woken() -> list[datetime]:
 @pytest.fixture
 def agenda(connection: redis.Redis, woken: list[datetime]) -> Agenda:
     """
-    An empty agenda.
+    Return an empty agenda.
     """
     return Agenda(connection, woken.append)
 
 
 class TestDue:
     """
-    Whose moment has come.
+    Names whose next check has come are due.
     """
 
     def test_the_earliest_comes_first_and_the_future_not_at_all(self, agenda: Agenda) -> None:
         """
-        After an outage the names that waited longest are the most urgent.
+        After an outage the names that waited longest are checked first.
         """
         agenda.put_many(
             {
@@ -57,7 +57,7 @@ class TestDue:
 
     def test_no_more_than_asked_for(self, agenda: Agenda) -> None:
         """
-        A look takes a portion, so that a person's request does not wait behind 50,000 names.
+        One pass reads a limited number, so that a new request does not wait behind 50,000 names.
         """
         agenda.put_many({f"{number}.org": NOW - number * MINUTE for number in range(9)})
 
@@ -65,7 +65,7 @@ class TestDue:
 
     def test_an_earlier_moment_is_kept_where_the_new_one_is_a_latest_one(self, agenda: Agenda) -> None:
         """
-        A request that waits must not postpone a renewal that is planned sooner.
+        A waiting request does not postpone a renewal that is planned sooner.
         """
         agenda.put_many({"sooner.org": NOW, "later.org": NOW + 2 * MINUTE})
         late = dict.fromkeys(["sooner.org", "later.org", "new.org"], NOW + MINUTE)
@@ -78,7 +78,7 @@ class TestDue:
         self, agenda: Agenda, connection: redis.Redis
     ) -> None:
         """
-        Older versions stored infinity for names that were refused; any writer can store the year 9999.
+        Older versions stored infinity for refused names; any writer can store the year 9999.
         """
         agenda.put_many({"now.org": NOW, "edge.org": NOW + MINUTE})
         connection.zadd(AGENDA, {"refused.org": float("inf"), "far.org": 1e300})
@@ -88,7 +88,7 @@ class TestDue:
 
     def test_a_member_that_is_no_text_is_thrown_out(self, agenda: Agenda, connection: redis.Redis) -> None:
         """
-        Nobody could take it off the agenda by name: it would be due for ever.
+        An invalid member is removed, because it would always be due.
         """
         connection.zadd(AGENDA, {b"\xff\xfe": 1})
         agenda.put("a.org", NOW)
@@ -115,12 +115,12 @@ NO_NAMES: list[Any] = [
 
 class TestMoments:
     """
-    What it knows of a name.
+    Names that are on the agenda are not missing.
     """
 
     def test_a_moment_comes_back_as_it_was_put(self, agenda: Agenda) -> None:
         """
-        A moment that moved by rounding would make a name due before its time.
+        A time that was rounded would make a name due too early.
         """
         agenda.put("a.org", NOW + timedelta(microseconds=250_000))
 
@@ -128,7 +128,7 @@ class TestMoments:
 
     def test_a_new_moment_takes_the_place_of_the_old(self, agenda: Agenda) -> None:
         """
-        One name has one next look.
+        Each name has one next check.
         """
         agenda.put("a.org", NOW)
         agenda.put("a.org", NOW + MINUTE)
@@ -137,7 +137,7 @@ class TestMoments:
 
     def test_an_unknown_name_has_none(self, agenda: Agenda) -> None:
         """
-        No check is planned for a name that nobody requested.
+        No check is planned for a name that was never requested.
         """
         assert agenda.next_check("unknown.org") is None
         assert "unknown.org" not in agenda
@@ -147,7 +147,7 @@ class TestMoments:
         self, agenda: Agenda, connection: redis.Redis, score: str
     ) -> None:
         """
-        Others can write to Redis; the status must still be shown.
+        Other programs can write to Redis; the status is still shown.
         """
         connection.zadd(AGENDA, {"odd.org": float(score)})
 
@@ -158,7 +158,7 @@ class TestMoments:
         self, agenda: Agenda, connection: redis.Redis, score: str
     ) -> None:
         """
-        The watch sees that something is due; otherwise that one name would hide all others.
+        An invalid member does not hide the names after it.
         """
         connection.zadd(AGENDA, {"odd.org": float(score), "a.org": NOW.timestamp()})
 
@@ -170,7 +170,7 @@ class TestMoments:
         self, agenda: Agenda, connection: redis.Redis, caplog: pytest.LogCaptureFixture, read: str
     ) -> None:
         """
-        One line says how many; the names beside it stay.
+        One line has the number of removed members; the valid names stay.
         """
         score = NOW.timestamp()
         connection.zadd(AGENDA, dict.fromkeys([*NO_NAMES, "a.org", "2001:db8::1"], score))
@@ -189,7 +189,7 @@ class TestMoments:
 
     def test_the_earliest_of_all(self, agenda: Agenda) -> None:
         """
-        The log says what the worker waits for.
+        The log shows the time of the next check.
         """
         agenda.put_many({"a.org": NOW + MINUTE, "b.org": NOW})
 
@@ -197,7 +197,7 @@ class TestMoments:
 
     def test_an_empty_agenda_has_no_earliest(self, agenda: Agenda) -> None:
         """
-        Redis may be emptied at any moment.
+        Redis may be emptied at any time.
         """
         assert agenda.earliest() is None
         assert len(agenda) == 0
@@ -205,7 +205,7 @@ class TestMoments:
 
     def test_a_removed_name_is_unknown(self, agenda: Agenda) -> None:
         """
-        Removing twice happens when two workers remove.
+        Two workers may remove the same name.
         """
         agenda.put("a.org", NOW)
         agenda.remove("a.org")
@@ -215,7 +215,7 @@ class TestMoments:
 
     def test_all_of_many_names(self, agenda: Agenda) -> None:
         """
-        Large agendas are written and read in portions; none may be lost between two of them.
+        A large agenda is written and read in batches without losing a name between two of them.
         """
         moments = {f"{number}.org": NOW + number * MINUTE for number in range(25_000)}
         agenda.put_many(moments)
@@ -225,7 +225,7 @@ class TestMoments:
 
     def test_a_look_at_some_hides_none_of_the_others(self, agenda: Agenda) -> None:
         """
-        It puts them off by the thousand, while somebody reads all names.
+        Checks postpone thousands of names while all names are read, and no name is missed.
         """
         names = [f"{number}.org" for number in range(25_000)]
         agenda.put_many({name: NOW + place * MINUTE for place, name in enumerate(names)})
@@ -251,12 +251,12 @@ class TestMoments:
 
 class TestWake:
     """
-    Somebody has to look when the moment comes.
+    The reader is woken at the time of the earliest check.
     """
 
     def test_the_earliest_of_the_moments(self, agenda: Agenda, woken: list[datetime]) -> None:
         """
-        One delayed job for a portion, not one for each certificate.
+        A batch causes one wake-up, not one for each name.
         """
         agenda.put_many({"a.org": NOW + MINUTE, "b.org": NOW})
 

@@ -1,5 +1,5 @@
 """
-How each name stands, from three sources that may each know nothing.
+The status of each name, from three sources that may each be empty.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from certworker.state.domain_records import RECORDS
 NAME = "shop.localhost"
 
 
-def stand(app: App, name: str, after: timedelta = timedelta(0)) -> DomainStatus:
+def status_after(app: App, name: str, after: timedelta = timedelta(0)) -> DomainStatus:
     """
-    How *name* stands, *after* some time.
+    Return the status of *name* after the time *after*.
     """
     return status_of(name, app.agenda, app.records, app.certificates, app.clock() + after)
 
@@ -33,46 +33,46 @@ class TestStanding:
     )
     def test_the_state_of_a_certificate_is_its_age(self, app: App, after: timedelta, state: str) -> None:
         """
-        What is due and what has expired must be seen without anybody having looked.
+        The status shows due and expired certificates before any check has found them.
         """
         app.issuance.issue((NAME,))
 
-        assert state == stand(app, NAME, after).state
+        assert state == status_after(app, NAME, after).state
 
     def test_a_failure_is_told_with_its_remedy_while_the_old_certificate_serves_on(self, app: App) -> None:
         """
-        Days left decide how urgent it is, the remedy what to do.
+        The status has the days left and the remedy.
         """
         app.issuance.issue((NAME,))
         with pytest.raises(CertworkerError):
             app.issuance.issue((NAME, "nowhere.invalid"))
-        told = stand(app, NAME)
+        status = status_after(app, NAME)
 
-        assert "failed" == told.state
-        assert told.code
-        assert told.remedy
-        assert (told.days_left(app.clock()) or 0) > 80
+        assert "failed" == status.state
+        assert status.code
+        assert status.remedy
+        assert (status.days_left(app.clock()) or 0) > 80
 
     def test_an_emptied_redis_does_not_hide_a_certificate(self, app: App) -> None:
         """
-        The volume is the truth.
+        The certificate on the volume counts, whatever Redis has.
         """
         app.issuance.issue((NAME,))
         app.connection.flushall()
 
-        assert "valid" == stand(app, NAME).state
+        assert "valid" == status_after(app, NAME).state
 
     def test_a_name_without_anything_is_missing(self, app: App) -> None:
         """
-        And not an error of ours.
+        An unknown name is no error.
         """
-        assert "missing" == stand(app, NAME).state
+        assert "missing" == status_after(app, NAME).state
 
 
 class TestStandings:
     def test_all_names_of_the_agenda_in_alphabetical_order(self, app: App) -> None:
         """
-        Pages are only pages if the order stays.
+        Pages of names need a stable order.
         """
         for name in ("b.localhost", "a.localhost"):
             app.issuance.issue((name,))
@@ -82,7 +82,7 @@ class TestStandings:
 
     def test_one_name_that_cannot_be_read_hides_no_other(self, app: App) -> None:
         """
-        A record that another program wrote and files of a newer certworker are the failure of their name.
+        A record of another program, or files of a newer certworker, are the failure of their name only.
         """
         for name in ("a.localhost", "b.localhost", "c.localhost"):
             app.issuance.issue((name,))
@@ -106,9 +106,9 @@ class TestStandings:
 
     def test_a_life_of_no_length_has_nothing_left(self, app: App) -> None:
         """
-        A certificate may begin when it ends; somebody else put it on the volume.
+        A certificate of another program may end when it begins.
         """
         app.issuance.issue((NAME,))
-        one = stand(app, NAME)
+        one = status_after(app, NAME)
 
         assert 0.0 == replace(one, not_before=one.not_after).share_left(app.clock())

@@ -1,5 +1,5 @@
 """
-Late certificates are told of, the louder the later, and again every day.
+Overdue certificates are logged daily, and as errors close to their end.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def in_service(
     left: float, *, failed: bool = True, validity: timedelta = 90 * DAY, name: str = "shop.org"
 ) -> DomainStatus:
     """
-    A name whose certificate has the share *left* of its *validity*, and whose renewals *failed*.
+    Return a name with the share *left* of the *validity* of its certificate, and *failed* renewals.
     """
     not_after = NOW + left * validity
     return DomainStatus(
@@ -50,11 +50,11 @@ def in_service(
     )
 
 
-def told(
+def logged(
     caplog: pytest.LogCaptureFixture, *all_of_them: DomainStatus, connection: Redis
 ) -> list[tuple[str, str]]:
     """
-    The level and the text of each line about *all_of_them*.
+    Return the level and the text of each line about *all_of_them*.
     """
     caplog.clear()
     with caplog.at_level(logging.INFO):
@@ -76,9 +76,10 @@ class TestLoudness:
         validity: timedelta,
     ) -> None:
         """
-        Of its own life: twelve days are plenty for one certificate and more than another ever has.
+        The level depends on the share of its own validity period: twelve days are much for one, little for
+        another.
         """
-        lines = told(caplog, in_service(left, validity=validity), connection=connection)
+        lines = logged(caplog, in_service(left, validity=validity), connection=connection)
 
         assert [level] * bool(level) == [line[0] for line in lines]
 
@@ -86,9 +87,9 @@ class TestLoudness:
         self, caplog: pytest.LogCaptureFixture, connection: Redis
     ) -> None:
         """
-        All that somebody needs who has not looked for weeks.
+        The line has the time left, the number of attempts, the last cause and the remedy.
         """
-        ((_, line),) = told(caplog, in_service(0.15), connection=connection)
+        ((_, line),) = logged(caplog, in_service(0.15), connection=connection)
 
         assert (
             "[renew.overdue] The certificate of shop.org ends in 13 days; 6 attempts to renew it failed. "
@@ -111,9 +112,9 @@ class TestLoudness:
         self, caplog: pytest.LogCaptureFixture, connection: Redis, change: dict[str, Any], words: str
     ) -> None:
         """
-        A renewal that nothing tried did not fail: the remedy is another one.
+        A renewal that was never tried did not fail, and has another remedy.
         """
-        ((_, line),) = told(caplog, replace(in_service(0.04), **change), connection=connection)
+        ((_, line),) = logged(caplog, replace(in_service(0.04), **change), connection=connection)
 
         assert words in line
 
@@ -125,7 +126,7 @@ class TestLoudness:
         "0 hours" would be wrong for a certificate of 15 minutes.
         """
         late = in_service(seconds / 900, validity=timedelta(minutes=15))
-        ((_, line),) = told(caplog, late, connection=connection)
+        ((_, line),) = logged(caplog, late, connection=connection)
 
         assert words in line
 
@@ -137,9 +138,9 @@ class TestLoudness:
         self, caplog: pytest.LogCaptureFixture, connection: Redis, left: float, words: str
     ) -> None:
         """
-        Hours, where days would say nothing.
+        A short time is shown in hours.
         """
-        ((_, line),) = told(caplog, in_service(left), connection=connection)
+        ((_, line),) = logged(caplog, in_service(left), connection=connection)
 
         assert words in line
 
@@ -147,10 +148,10 @@ class TestLoudness:
         self, caplog: pytest.LogCaptureFixture, connection: Redis
     ) -> None:
         """
-        Nothing has failed; but whatever the CA suggests, a twentieth is too little.
+        Without a failure, less than a twentieth of the validity period is overdue, whatever the CA suggested.
         """
-        assert [] == told(caplog, in_service(0.08, failed=False), connection=connection)
-        ((level, line),) = told(caplog, in_service(0.04, failed=False), connection=connection)
+        assert [] == logged(caplog, in_service(0.08, failed=False), connection=connection)
+        ((level, line),) = logged(caplog, in_service(0.04, failed=False), connection=connection)
         assert "ERROR" == level
         assert "certworker explain shop.org" in line
 
@@ -158,11 +159,11 @@ class TestLoudness:
         self, caplog: pytest.LogCaptureFixture, connection: Redis
     ) -> None:
         """
-        Its own failures have been told.
+        The failures of such a name are logged by its attempts.
         """
         nothing = replace(in_service(0.1), not_before=None, not_after=None)
 
-        assert [] == told(caplog, nothing, connection=connection)
+        assert [] == logged(caplog, nothing, connection=connection)
 
 
 class TestRepetition:
@@ -170,24 +171,24 @@ class TestRepetition:
         self, caplog: pytest.LogCaptureFixture, connection: Redis
     ) -> None:
         """
-        Neither silence nor a flood.
+        Each name has one line a day, and another one when it gets worse.
         """
         levels = [
-            [level for level, _ in told(caplog, in_service(left), connection=connection)]
+            [level for level, _ in logged(caplog, in_service(left), connection=connection)]
             for left in (0.19, 0.18, 0.09, 0.08, -0.1, -0.2)
         ]
         connection.flushall()
 
         assert [["WARNING"], [], ["ERROR"], [], ["ERROR"], []] == levels
-        assert told(caplog, in_service(-0.3), connection=connection)
+        assert logged(caplog, in_service(-0.3), connection=connection)
 
     def test_a_flood_ends_with_its_number(self, caplog: pytest.LogCaptureFixture, connection: Redis) -> None:
         """
-        After the hundredth line with the same cause nobody reads on.
+        More lines with the same cause do not help.
         """
         many = [in_service(0.1, name=f"{each}.org") for each in range(MAX_LINES + 50)]
 
-        lines = told(caplog, *many, connection=connection)
+        lines = logged(caplog, *many, connection=connection)
 
         assert MAX_LINES + 1 == len(lines)
         assert "150 names" in lines[-1][1]
@@ -198,7 +199,7 @@ class TestHouse:
         self, app: App, door_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Appwrite's worker gave up in silence after five attempts; this one never does.
+        Appwrite's worker gives up after five attempts; certworker never does.
         """
         name = "shop.localhost"
         metadata = app.issuance.issue((name,)).metadata

@@ -1,5 +1,5 @@
 """
-When to look again, for every lifetime of today and of the years to come.
+The time of the next check and of the next attempt, for all current and future validity periods.
 """
 
 from __future__ import annotations
@@ -60,14 +60,14 @@ class Punctual(Random):
 
     def random(self) -> float:
         """
-        The least of all numbers.
+        Return the least of all numbers.
         """
         return 0.0
 
 
 class Failed(CertworkerError):
     """
-    Some failure; it has no code, so that it is not in the catalogue.
+    A failure without a code, so that it is not in the catalogue.
     """
 
     message_template = "It failed."
@@ -76,23 +76,23 @@ class Failed(CertworkerError):
 
 def failure(retry: Retry, until: datetime | None = None) -> CertworkerError:
     """
-    A failure that is tried again by *retry*.
+    Return a failure that is tried again by *retry*.
     """
     return type("FailedSo", (Failed,), {"retry": retry})(until=until)  # type: ignore[no-any-return]
 
 
 def ending(length: timedelta, left: timedelta) -> Validity:
     """
-    The life of a certificate in service, of *length*, of which so much is *left*.
+    Return the validity of a certificate of *length*, of which *left* remains.
     """
     return Validity(NOW + left - length, NOW + left, "04ab")
 
 
-class TestDueMoment:
+class TestRenewalTime:
     @pytest.mark.parametrize("validity", VALIDITIES)
     def test_it_is_a_share_of_the_life(self, validity: timedelta) -> None:
         """
-        Thirty days before the end would be never for a short certificate, and at once for one of 45 days.
+        A fixed number of days would be wrong: short certificates would never be renewed, long ones in a loop.
         """
         share = 1 / 2 if validity < 10 * DAY else 1 / 3
 
@@ -105,7 +105,7 @@ class TestDueMoment:
         self, begins: datetime, validity: timedelta, serial: str
     ) -> None:
         """
-        A third of the life is time for many attempts; a certificate renewed at birth would be a loop.
+        A third of the validity period leaves time for many attempts, and a new certificate is never due.
         """
         due = renewal_time(Validity(begins, begins + validity, serial))
 
@@ -113,7 +113,7 @@ class TestDueMoment:
 
     def test_it_is_the_same_at_every_look(self) -> None:
         """
-        Several workers, and the same one after a restart, plan the same moment and need not tell each other.
+        All workers, also after a restart, compute the same time without storing it.
         """
         assert renewal_time(Validity(NOW, NOW + 90 * DAY, "04ab")) == renewal_time(
             Validity(NOW, NOW + 90 * DAY, "04ab")
@@ -121,7 +121,7 @@ class TestDueMoment:
 
     def test_certificates_issued_together_are_renewed_apart(self) -> None:
         """
-        A volume that was filled in an hour does not become an hour in which everything is renewed.
+        Certificates that were issued within an hour are renewed over a longer time.
         """
         days = Counter(
             renewal_time(Validity(NOW, NOW + 90 * DAY, f"{number:x}")).date() for number in range(5000)
@@ -131,11 +131,11 @@ class TestDueMoment:
         assert max(days.values()) < 5000 / 3
 
 
-class TestAdvice:
+class TestWindow:
     @given(serials, st.timedeltas(MINUTE, 30 * DAY), st.timedeltas(timedelta(0), 50 * DAY))
     def test_a_window_is_kept_to(self, serial: str, length: timedelta, start: timedelta) -> None:
         """
-        A uniformly random moment in it (RFC 9773, section 4.2), the same at every look.
+        The time is uniformly random in the window (RFC 9773, section 4.2), and the same at every check.
         """
         window = Window(NOW + start, NOW + start + length)
         due = renewal_time(Validity(NOW, NOW + 90 * DAY, serial), window)
@@ -145,7 +145,7 @@ class TestAdvice:
 
     def test_moments_are_spread_over_the_window(self) -> None:
         """
-        Each tenth of it gets its share.
+        Each tenth of the window gets its share.
         """
         window = Window(NOW + DAY, NOW + 11 * DAY)
         dues = [renewal_time(Validity(NOW, NOW + 90 * DAY, f"{number:x}"), window) for number in range(5000)]
@@ -155,27 +155,27 @@ class TestAdvice:
 
     def test_a_moved_window_means_another_moment(self) -> None:
         """
-        A mass revocation moves it into the past, and that means at once; but no certificate is renewed at
-        birth, lest a CA that says so again and again is asked again and again.
+        A mass revocation moves the window into the past, which means now. A new certificate is not renewed,
+        even if the CA suggests it again and again.
         """
         assert renewal_time(LONG, Window(NOW - 2 * DAY, NOW - DAY)) == NOW + 2 * HOUR
 
     def test_no_advice_lets_a_certificate_end(self) -> None:
         """
-        With a twentieth of its life left it is renewed, whatever the window says.
+        With a twentieth of its validity period left it is due, whatever the window is.
         """
         window = Window(NOW + 89 * DAY, NOW + 100 * DAY)
 
         assert renewal_time(LONG, window) <= LONG.not_after - LONG.length / 20
 
 
-class TestNextLook:
+class TestNextCheck:
     @given(moments, validities, serials, st.floats(0, 1.5), st.randoms(use_true_random=False))
     def test_it_is_ahead_and_never_after_the_moment_or_half_a_day(
         self, begins: datetime, validity: timedelta, serial: str, elapsed: float, random: Random
     ) -> None:
         """
-        Twice a day at least, so that no news of the CA or the volume is older, and on time when it is due.
+        A check twice a day finds changes at the CA and on the volume; the last one is on time.
         """
         now, due = begins + validity * elapsed, renewal_time(Validity(begins, begins + validity, serial))
 
@@ -186,7 +186,7 @@ class TestNextLook:
 
     def test_looks_lead_to_the_moment_and_not_past_it(self) -> None:
         """
-        The whole walk of one certificate: no look is forgotten and none runs in circles.
+        The checks of one certificate, from its start to its renewal, never stop and never loop.
         """
         now, looks, random = NOW, 0, Random(5)
         while now < renewal_time(LONG):
@@ -210,7 +210,7 @@ class TestAfterIssuance:
         self, validity: Validity, pause: timedelta
     ) -> None:
         """
-        Otherwise a CA that signs for seconds, or dates back by most of the life, gets orders without end.
+        A CA with very short or backdated certificates does not cause a loop of orders.
         """
         assert after_issuance(validity, NOW, NOW) == NOW + pause
 
@@ -235,7 +235,7 @@ class TestShortened:
         self, length: timedelta, left: timedelta, expected: timedelta
     ) -> None:
         """
-        A request that got lost is missed in time, also for a certificate of 15 minutes.
+        A lost request is noticed in time, also for a certificate of 15 minutes.
         """
         assert shortened(15 * MINUTE, ending(length, left), NOW) == expected
         assert shortened(15 * MINUTE, None, NOW) == 15 * MINUTE
@@ -244,7 +244,7 @@ class TestShortened:
 class TestNextAttempt:
     def pauses(self, retry: Retry, attempts: int) -> list[timedelta]:
         """
-        The pause after each of the first *attempts*, at its shortest.
+        Return the shortest pause after each of the first *attempts*.
         """
         return [
             next_attempt(failure(retry), attempt, NOW, Punctual()) - NOW for attempt in range(1, attempts + 1)
@@ -252,13 +252,13 @@ class TestNextAttempt:
 
     def test_the_ca_is_asked_with_patience_that_grows_to_a_day(self) -> None:
         """
-        Let's Encrypt's own advice; twice a day for three years would pause the account.
+        The pauses follow Let's Encrypt's guide; two attempts a day for three years would pause the account.
         """
         assert self.pauses(Retry.CA, 6) == [MINUTE, 10 * MINUTE, 100 * MINUTE, DAY, DAY, DAY]
 
     def test_a_check_of_our_own_is_repeated_often_at_first(self) -> None:
         """
-        It costs no limit, and somebody is just changing a record.
+        A failed preflight costs no limit, and the cause is often fixed soon.
         """
         pauses = self.pauses(Retry.PREFLIGHT, 30)
 
@@ -267,7 +267,7 @@ class TestNextAttempt:
 
     def test_a_passing_fault_is_tried_again_soon(self) -> None:
         """
-        A cut connection heals by itself, and an outage should not be hammered.
+        A cut connection recovers soon, and an outage should not be flooded.
         """
         pauses = self.pauses(Retry.SOON, 9)
 
@@ -277,7 +277,7 @@ class TestNextAttempt:
 
     def test_the_failures_of_an_hour_stay_below_the_limit_of_the_ca(self) -> None:
         """
-        Five failed validations of a name in an hour would lock it.
+        Five failed validations of a name within an hour would lock it.
         """
         moments = list(accumulate(self.pauses(Retry.CA, 10), initial=timedelta()))
 
@@ -286,14 +286,14 @@ class TestNextAttempt:
 
     def test_what_a_person_has_to_change_is_tried_once_a_day(self) -> None:
         """
-        Only a person ends it, but neither the log nor the certificate may be forgotten.
+        Only an operator can end it, but the log shows it and the certificate is tried again.
         """
         assert self.pauses(Retry.CONFIG, 3) == [DAY, DAY, DAY]
 
     @pytest.mark.parametrize("until", [NOW + HOUR, NOW - HOUR])
     def test_a_moment_that_was_named_is_kept(self, until: datetime) -> None:
         """
-        Never before it, and a little after: it was told to everybody.
+        The attempt is never before that time, and a little after it: all names know the same time.
         """
         moment = next_attempt(failure(Retry.UNTIL, until), 1, NOW, Random(1))
 
@@ -301,7 +301,7 @@ class TestNextAttempt:
 
     def test_a_moment_that_is_far_away_is_asked_for_within_a_day(self) -> None:
         """
-        The budget knows the moment and refuses without a request to the CA; the log names it once a day.
+        The budget refuses an early attempt without a request to the CA; the log shows it once a day.
         """
         moment = next_attempt(failure(Retry.UNTIL, NOW + 8 * DAY), 1, NOW, Punctual())
 
@@ -309,14 +309,14 @@ class TestNextAttempt:
 
     def test_a_limit_without_a_moment_is_an_hour(self) -> None:
         """
-        The refill of most limits; a minute would be another hit.
+        Most limits refill within the hour; a minute would be too early.
         """
         assert next_attempt(failure(Retry.UNTIL), 1, NOW, Random(1)) >= NOW + HOUR
 
     @given(st.sampled_from(sorted(Retry, key=str)), st.integers(1, 10**6), st.integers())
     def test_it_never_gives_up(self, retry: Retry, attempts: int, seed: int) -> None:
         """
-        The millionth failure has a next moment too: at most a day and a tenth away, never at once.
+        The millionth failure has a next attempt, too: within a day and a tenth, never at once.
         """
         moment = next_attempt(failure(retry), attempts, NOW, Random(seed))
 
@@ -325,7 +325,7 @@ class TestNextAttempt:
     @pytest.mark.parametrize(("retry", "least"), [(Retry.SOON, 10 * MINUTE), (Retry.CA, HOUR)])
     def test_the_closer_the_end_the_less_patience(self, retry: Retry, least: timedelta) -> None:
         """
-        After an outage of 40 hours one of 160 hours has no day left to wait; a limit of the CA is kept.
+        The pause after an expiry grows again; a limit of the CA is obeyed.
         """
         far, near, last = (
             next_attempt(failure(retry), 99, NOW, Punctual(), ending(90 * DAY, left))
@@ -336,7 +336,7 @@ class TestNextAttempt:
 
     def test_the_pauses_grow_again_after_the_end(self) -> None:
         """
-        A site that moved away must not cost a validation an hour for years: the CA would pause its name.
+        A site that moved away does not cost a validation an hour for years: the CA would pause its name.
         """
         pauses = [
             next_attempt(failure(Retry.CA), 99, NOW, Punctual(), ending(90 * DAY, -ago)) - NOW
@@ -359,17 +359,17 @@ class TestNextAttempt:
 
 class TestEveryFailure:
     """
-    Each failure of the catalogue, in each situation: the next attempt is a moment, and within its bounds.
+    Each failure of the catalogue has a finite next attempt within its bounds, in each situation.
     """
 
     @pytest.mark.parametrize("until", [None, NOW - DAY, NOW + HOUR, NOW + 8 * DAY, NOW + 99_999 * DAY])
     @pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.code)
     def test_it_has_a_next_attempt(self, kind: type[CertworkerError], until: datetime | None) -> None:
         """
-        First issue: within a day and a tenth. A renewal with less than a fifth left: within a few hours.
-        At the end: within the hour. A moment that the failure names is obeyed, up to a day.
+        First issue: within a day and a tenth. Renewal with less than a fifth left: within a few hours. At the
+        end: within the hour. A time that the failure names is obeyed, up to a day.
         """
-        told = type(
+        failure_of = type(
             "One",
             (kind,),
             {
@@ -380,12 +380,16 @@ class TestEveryFailure:
         )
         for attempts in (1, 2, 7, 1_000):
             for seed in range(5):
-                first = next_attempt(told(until=until), attempts, NOW, Random(seed)) - NOW
+                first = next_attempt(failure_of(until=until), attempts, NOW, Random(seed)) - NOW
                 assert self.least(kind, until) <= first <= LATEST
                 for validity in VALIDITIES:
                     for share, longest in ((0.3, DAY), (0.19, 4 * HOUR), (0.1, 4 * HOUR), (0.0, HOUR)):
                         renewal = next_attempt(
-                            told(until=until), attempts, NOW, Random(seed), ending(validity, validity * share)
+                            failure_of(until=until),
+                            attempts,
+                            NOW,
+                            Random(seed),
+                            ending(validity, validity * share),
                         )
                         named = kind.retry is Retry.UNTIL and until is not None
                         latest = first + MINUTE if named else 1.1 * longest
@@ -401,7 +405,7 @@ class TestEveryFailure:
 
     def test_a_person_is_needed_only_where_nothing_else_ends_it(self) -> None:
         """
-        The families of the policy: whatever a limit or an outage causes ends without a person.
+        Failures caused by a limit or an outage end without an operator.
         """
         alone = {
             kind.code.partition(".")[0] for kind in catalogue() if kind.retry in (Retry.SOON, Retry.UNTIL)
@@ -426,14 +430,14 @@ class TestEveryFailure:
 )
 def test_a_span_in_words_is_rounded_down(span: timedelta, words: str) -> None:
     """
-    Log, status and doctor show the same number for the same certificate, and never more than is left.
+    Log, status and doctor show the same number, and never more than is left.
     """
     assert words == in_words(span)
 
 
 def test_only_a_failure_has_a_finer_state() -> None:
     """
-    A failure is an alarm if no valid certificate is in service.
+    A failure is critical only without a valid certificate in service.
     """
     now = datetime(2026, 11, 28, tzinfo=UTC)
     later = now + timedelta(days=1)
@@ -446,7 +450,7 @@ def test_only_a_failure_has_a_finer_state() -> None:
 
 def plan(window: Window | None, ask_again: timedelta = DAY, age: timedelta = timedelta(0)) -> RenewalDecision:
     """
-    The plan for a certificate of ninety days and this *age*, for which the CA suggests *window*.
+    Return the decision for a certificate of ninety days and this *age*, for which the CA suggests *window*.
     """
     suggestion = RenewalSuggestion(window, NOW + age + ask_again)
     metadata = CertificateMetadata(
@@ -463,16 +467,16 @@ def plan(window: Window | None, ask_again: timedelta = DAY, age: timedelta = tim
     return RenewalPolicy(lambda _: suggestion, Random(1)).decide(metadata, NOW + age)
 
 
-class TestPlan:
+class TestDecide:
     def test_a_window_that_is_over_means_now(self) -> None:
         """
-        This is how a mass revocation is announced.
+        A CA announces a mass revocation this way.
         """
         assert plan(Window(NOW - 2 * DAY, NOW - DAY), age=DAY).due
 
     def test_nobody_is_asked_about_a_certificate_that_has_expired(self) -> None:
         """
-        RFC 9773, section 4.3; it is due without advice.
+        RFC 9773, section 4.3: the certificate is due without a suggestion.
         """
         ahead = Window(NOW + 95 * DAY, NOW + 96 * DAY)
 
@@ -481,7 +485,7 @@ class TestPlan:
 
     def test_a_window_ahead_means_not_yet_whatever_the_age(self) -> None:
         """
-        The CA knows better than our arithmetic, until the safety net.
+        The suggestion of the CA counts more than the age, until a twentieth is left.
         """
         ahead = Window(NOW + 80 * DAY, NOW + 82 * DAY)
 
@@ -490,7 +494,7 @@ class TestPlan:
 
     def test_the_safety_net_beats_the_window(self) -> None:
         """
-        With a twentieth of the life left nobody waits for advice.
+        With a twentieth of the validity period left no suggestion counts.
         """
         assert plan(Window(NOW + 100 * DAY, NOW + 101 * DAY), age=86 * DAY).due
 
@@ -507,16 +511,16 @@ class TestPlan:
         self, start: timedelta, end: timedelta, expected: bool
     ) -> None:
         """
-        A window in the past means now, but it exempts from no limit.
+        A window in the past means now, but does not exempt from a limit.
         """
         age = 30 * DAY
 
         assert plan(Window(NOW + age + start, NOW + age + end), age=age).window_open is expected
         assert not plan(None, age=age).window_open
 
-    def test_the_next_look_is_not_after_the_moment_at_which_the_ca_wants_to_be_asked(self) -> None:
+    def test_the_next_check_is_not_after_the_retry_after_of_the_ca(self) -> None:
         """
-        A moved window renews within one look.
+        A moved window is found within one check.
         """
         soon = plan(Window(NOW + 60 * DAY, NOW + 61 * DAY), ask_again=timedelta(minutes=5))
 

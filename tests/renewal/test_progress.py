@@ -17,7 +17,7 @@ class TestProgress:
         self, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A person who moves 50,000 certificates sees how long it takes.
+        An operator who moves 50,000 certificates sees how long it takes.
         """
         now = [datetime(2026, 11, 28, tzinfo=UTC)]
         progress = Progress(50_000, lambda: now[0])
@@ -34,7 +34,7 @@ class TestProgress:
 
     def test_short_work_has_no_line(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        A small volume is compared every hour.
+        A small volume is compared every hour without any line.
         """
         now = datetime(2026, 11, 28, tzinfo=UTC)
         with caplog.at_level(logging.INFO, "certworker"):

@@ -1,5 +1,5 @@
 """
-The rounds: nothing that is due stays undone, nothing that Redis lost stays lost.
+Everything that is due is enqueued, and everything that Redis has lost is restored.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ def take(app: App) -> Dequeued | None:
 
 def always_due(_: CertificateMetadata, now: datetime) -> RenewalDecision:
     """
-    The plan of somebody in a hurry.
+    Decide that a certificate is due.
     """
     return RenewalDecision(due=True, next_check=now, ca_requested=False)
 
 
 def requested_together(app: App) -> tuple[str, ...]:
     """
-    The names of the next request that waits for a slot.
+    Return the names of the next request.
     """
     taken = take(app)
     assert taken
@@ -60,10 +60,10 @@ def requested_together(app: App) -> tuple[str, ...]:
     return tuple(given.get("domains") or [given["domain"]])
 
 
-class TestLook:
+class TestEnqueueDue:
     def test_a_certificate_that_is_not_due_gets_its_next_look(self, app: App) -> None:
         """
-        Most looks end so, and none of them costs a job.
+        Most checks find a certificate that is not due, and cost no job.
         """
         app.issuance.issue((NAME,))
         app.agenda.put(NAME, app.clock() - timedelta(seconds=1))
@@ -78,59 +78,59 @@ class TestLook:
         self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
-        This is how renewal begins.
+        A due certificate is enqueued.
         """
         door_authority.lifetime = timedelta(seconds=2)
         app.issuance.issue((NAME,))
         later = app.clock() + timedelta(days=1)
-        rounds = replace(app.reconciler, clock=lambda: later)
+        reconciler = replace(app.reconciler, clock=lambda: later)
 
-        assert {"looked": 1, "requested": 1} == rounds.enqueue_due()
+        assert {"looked": 1, "requested": 1} == reconciler.enqueue_due()
         assert (1, 0) == (len(app.priority_queues), queue_length(app.connection))
 
     def test_all_names_of_a_certificate_are_requested_together_and_once(self, app: App) -> None:
         """
-        Each of them stands on the agenda, but there is one certificate.
+        Each name is on the agenda, but there is one certificate, and one request.
         """
         names = (NAME, f"www.{NAME}")
         app.issuance.issue(names)
         later = app.clock() + timedelta(days=80)
-        rounds = replace(app.reconciler, clock=lambda: later)
+        reconciler = replace(app.reconciler, clock=lambda: later)
 
-        assert {"looked": 2, "requested": 1} == rounds.enqueue_due()
+        assert {"looked": 2, "requested": 1} == reconciler.enqueue_due()
         assert 1 == len(app.priority_queues)
 
     def test_a_name_that_left_a_certificate_is_looked_at_by_its_own(self, app: App) -> None:
         """
-        What is known of one of its names is not known of another that leads elsewhere by now.
+        The metadata of one name does not stand for a name that leads elsewhere by now.
         """
         www = f"www.{NAME}"
         app.issuance.issue((NAME, www))
         app.issuance.issue((www,), force=True)
         later = app.clock() + timedelta(days=80)
-        rounds = replace(app.reconciler, clock=lambda: later)
+        reconciler = replace(app.reconciler, clock=lambda: later)
 
-        assert {"looked": 2, "requested": 2} == rounds.enqueue_due()
+        assert {"looked": 2, "requested": 2} == reconciler.enqueue_due()
 
     def test_what_is_urgent_goes_first(self, app: App, door_authority: FaultyAuthority) -> None:
         """
-        A certificate that expires tomorrow cannot wait until all that are merely due are renewed.
+        A certificate that expires the next day goes before all that are only due.
         """
         now = app.clock()
         for name, days in (("renewal.localhost", 20), ("expiring.localhost", 1)):
             door_authority.lifetime = timedelta(days=days)
             app.issuance.issue((name,))
         app.agenda.put_many({"renewal.localhost": now, "expiring.localhost": now, "new.localhost": now})
-        rounds = replace(app.reconciler, clock=lambda: now + timedelta(hours=23), decide=always_due)
+        reconciler = replace(app.reconciler, clock=lambda: now + timedelta(hours=23), decide=always_due)
 
-        assert {"looked": 3, "requested": 3} == rounds.enqueue_due()
+        assert {"looked": 3, "requested": 3} == reconciler.enqueue_due()
         assert ["expiring.localhost", "renewal.localhost", "new.localhost"] == [
             taken.tenant for taken in iter(lambda: take(app), None)
         ]
 
     def test_what_the_ca_wants_renewed_early_goes_before_what_is_old(self, app: App) -> None:
         """
-        It has the day, or less, before the CA revokes.
+        The CA may revoke it within a day.
         """
         now = app.clock()
         for name in ("old.localhost", "revoked.localhost"):
@@ -150,7 +150,7 @@ class TestLook:
 
     def test_a_certificate_that_traefik_does_not_serve_is_put_right(self, app: App) -> None:
         """
-        A worker may die between the certificate and Traefik's file, and people delete files.
+        A worker may crash between the certificate and Traefik's file, and people delete files.
         """
         app.issuance.issue((NAME,))
         (app.traefik.directory / f"{NAME}.yml").unlink()
@@ -160,7 +160,7 @@ class TestLook:
 
     def test_what_a_newer_certworker_stored_gets_a_job_that_says_so(self, app: App) -> None:
         """
-        One name of fifty thousand must not end the look at the others.
+        An unreadable name does not stop the check of the others.
         """
         app.issuance.issue((NAME,))
         for meta in app.certificates.directory.glob(".certworker/generations/*/meta.json"):
@@ -176,7 +176,7 @@ class TestLook:
 
     def test_a_job_that_gets_lost_is_missed_after_a_while(self, app: App) -> None:
         """
-        Redis may evict a job; the name stands on the agenda until a certificate is there.
+        Redis may evict a job; the name is on the agenda until it has a certificate.
         """
         app.agenda.put("new.localhost", app.clock() - timedelta(seconds=1))
         app.reconciler.enqueue_due()
@@ -189,7 +189,7 @@ class TestLook:
         self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
-        A quarter of an hour is the whole life of some certificates.
+        A quarter of an hour is the whole validity period of some certificates.
         """
         door_authority.lifetime = timedelta(minutes=15)
         metadata = app.issuance.issue((NAME,)).metadata
@@ -223,7 +223,7 @@ class TestLook:
 
     def test_names_that_were_requested_together_stay_together(self, app: App) -> None:
         """
-        The first attempt failed, so only the records know it.
+        The first attempt failed, so only the records have the names.
         """
         names = (NAME, f"www.{NAME}")
         now = app.clock()
@@ -237,7 +237,8 @@ class TestLook:
         self, app: App, asked: tuple[str, ...]
     ) -> None:
         """
-        A request for fewer or for other names defines the new set; the names that stay get one of their own.
+        A request for fewer or other names defines the new set; the remaining names get a certificate of their
+        own.
         """
         stays = (f"api.{NAME}", f"www.{NAME}")
         app.issuance.issue((NAME, *stays))
@@ -256,7 +257,7 @@ class TestLook:
 
     def test_a_certificate_that_is_not_yet_in_service_for_all_names_splits_nothing(self, app: App) -> None:
         """
-        A worker died while it put the new one into service.
+        The worker crashed while it put the new certificate into service.
         """
         names = (NAME, f"www.{NAME}")
         app.issuance.issue(names)
@@ -273,7 +274,7 @@ class TestLook:
     @pytest.mark.parametrize("served", [True, False])
     def test_a_record_is_not_a_request(self, app: App, served: bool) -> None:
         """
-        A forged record does not join the names of different people in one certificate.
+        A forged record does not join the names of different tenants in one certificate.
         """
         evil, now = "evil.localhost", app.clock()
         if served:
@@ -295,7 +296,7 @@ class TestLook:
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A job would end before its attempt begins, and nothing would say so but a line every 15 minutes.
+        The job would be refused before its attempt begins, so the reason is recorded by the check.
         """
         app.issuance.issue((NAME,))
         now = app.clock()
@@ -318,7 +319,7 @@ class TestLook:
         self, app: App, caplog: pytest.LogCaptureFixture, planted: str
     ) -> None:
         """
-        Whoever may write to Redis may plan a look at anything.
+        A writer to Redis can put anything on the agenda.
         """
         moment = app.clock() - timedelta(days=1)
         app.agenda.put_many({planted: moment, NAME: moment})
@@ -383,7 +384,7 @@ class TestLook:
     )
     def test_a_planted_record_costs_no_other_name_its_check(self, app: App, fields: dict[str, str]) -> None:
         """
-        One HSET stopped every check of every name, in every worker, over restarts.
+        One invalid record does not stop the checks of the other names.
         """
         planted: dict[Any, Any] = {"state": "failed", "updated": "2026-01-01T00:00:00Z", **fields}
         app.connection.hset(RECORDS + "planted.localhost", mapping=planted)
@@ -395,7 +396,7 @@ class TestLook:
 
     def test_files_that_cannot_be_read_stop_no_look_at_others(self, app: App) -> None:
         """
-        Their own job tells what is wrong with them.
+        The job of each name reports its failure.
         """
         (app.certificates.directory / "loop.localhost").symlink_to("loop.localhost")
         moment = app.clock() - timedelta(days=1)
@@ -407,7 +408,7 @@ class TestLook:
 class TestRetryAfterAChange:
     def test_what_needs_a_person_is_tried_now_and_nothing_else(self, app: App) -> None:
         """
-        The remedy ends with the command that starts the worker again, not with a day of waiting.
+        The remedy ends with the command that restarts the worker.
         """
         now = app.clock()
         later = now + timedelta(hours=20)
@@ -431,7 +432,7 @@ class TestReconcile:
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        One directory that somebody spoilt must not cost the others their renewals.
+        A defective directory does not stop the renewals of the others.
         """
         app.issuance.issue((NAME,))
         spoilt = app.certificates.directory / "loop.localhost"
@@ -446,7 +447,7 @@ class TestReconcile:
 
     def test_what_only_the_volume_remembers_comes_back(self, app: App) -> None:
         """
-        An emptied Redis loses nothing.
+        An emptied Redis loses no renewal.
         """
         for number in range(3):
             app.issuance.issue((f"shop{number}.localhost",))
@@ -458,7 +459,7 @@ class TestReconcile:
     @pytest.mark.parametrize("score", [float("inf"), 1e300])
     def test_a_name_without_a_next_check_gets_one(self, app: App, score: float) -> None:
         """
-        An older version planned none after some answers of a CA, also for certificates in service.
+        Older versions planned no check after some refusals, also for certificates in service.
         """
         app.issuance.issue((NAME,))
         app.connection.zadd(AGENDA, {NAME: score, "refused.localhost": score})
@@ -472,7 +473,7 @@ class TestReconcile:
 
     def test_what_the_agenda_knows_is_left_alone(self, app: App) -> None:
         """
-        Its moments may say more than the volume: an attempt after a failure, for one.
+        Times that are already on the agenda stay, for example those of the next attempt after a failure.
         """
         outcome = app.issuance.issue((NAME,))
         app.reconciler.reconcile()

@@ -1,5 +1,5 @@
 """
-What is stored comes into service, and what is in service stays so.
+The repair of what is in service, and the publication of what is stored.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ NAME = "shop.localhost"
 
 def requested(app: App) -> list[str]:
     """
-    Take all requests from the lanes, and return the tenants.
+    Take all requests from the priority queues, and return their tenants.
     """
     taken = iter(lambda: app.priority_queues.take(new_job("certworker.issue", datetime.now(UTC)), []), None)
     return [each.tenant for each in taken if each]
@@ -44,7 +44,7 @@ def signer() -> Signer:
 @pytest.fixture
 def stored(app: App) -> App:
     """
-    Return a house with a certificate that is stored, and not in service.
+    Return an app with a certificate that is stored, and not in service.
     """
     certificate = Signer().certificate(NAME)
     app.certificates.store(certificate, authority="a", kind="private", token=1)
@@ -53,7 +53,7 @@ def stored(app: App) -> App:
 
 def served(app: App, name: str) -> str:
     """
-    Return the serial number of what Traefik serves for *name*.
+    Return the serial number of the certificate in Traefik's file for *name*.
     """
     certificate = followed(app.traefik.directory, name)
     assert certificate
@@ -62,7 +62,7 @@ def served(app: App, name: str) -> str:
 
 def spoil(app: App, damage: str) -> None:
     """
-    Do to the files of NAME what people, disks and other programs do.
+    Damage the files of NAME as people, disks and other programs do.
     """
     file = app.traefik.directory / f"{NAME}.yml"
     if damage == "missing":
@@ -98,7 +98,7 @@ class TestRepair:
         damage: str,
     ) -> None:
         """
-        Whatever became of the files: the certificate is there, and Traefik finds it again.
+        After any damage Traefik finds the certificate again.
         """
         serials = {name: app.issuance.issue((name,)).metadata.serial for name in (NAME, "b.localhost")}
         spoil(app, damage)
@@ -116,7 +116,7 @@ class TestRepair:
 
     def test_nothing_is_written_where_all_is_well(self, app: App) -> None:
         """
-        Each change of the directory makes Traefik read everything again.
+        An undamaged file is not written, because each write makes Traefik read everything again.
         """
         app.issuance.issue((NAME, f"www.{NAME}"))
         before = app.traefik.directory.stat().st_mtime_ns
@@ -126,7 +126,7 @@ class TestRepair:
 
     def test_a_later_generation_in_traefiks_file_stays(self, app: App) -> None:
         """
-        A job may be between its two steps, and readers of the newer file are served better.
+        A job may be between its two steps, and the newer file is right.
         """
         app.issuance.issue((NAME,))
         older = app.certificates.current(NAME)
@@ -141,7 +141,7 @@ class TestRepair:
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A directory is in its place.
+        A directory has the name of the file.
         """
         for name in ("a.localhost", NAME, "z.localhost"):
             app.issuance.issue((name,))
@@ -154,7 +154,7 @@ class TestRepair:
 
     def test_a_name_that_is_back_at_an_older_certificate_is_checked_at_once(self, app: App) -> None:
         """
-        The older one may be due.
+        The older certificate may be due, so it is checked at once.
         """
         first = app.issuance.issue((NAME,))
         latest = app.issuance.issue((NAME,), force=True)
@@ -173,7 +173,7 @@ class TestRepair:
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A repair each hour must not have the CA asked each hour.
+        The hourly repair does not cause a request to the CA each hour.
         """
         app.issuance.issue((NAME,))
         shutil.rmtree(app.certificates.directory / ".certworker/generations")
@@ -204,7 +204,7 @@ class TestRepair:
 
     def test_a_name_that_is_removed_at_the_same_time_stays_removed(self, app: App) -> None:
         """
-        The repair has read the volume before the removal, and writes after it.
+        The repair reads the volume before the removal, and writes after it.
         """
         app.issuance.issue((NAME,))
         (app.traefik.directory / f"{NAME}.yml").unlink()
@@ -247,7 +247,7 @@ class TestRepair:
 class TestResumePublications:
     def test_what_is_stored_and_not_in_service_is_requested(self, stored: App) -> None:
         """
-        A worker died after it had stored the certificate; Redis may be empty.
+        A worker crashed after it had stored the certificate; Redis may be empty.
         """
         assert 1 == stored.repair.resume_publications()
         assert ["shop.localhost"] == requested(stored)
@@ -257,7 +257,7 @@ class TestResumePublications:
 
     def test_a_name_with_a_job_at_work_is_left_to_it(self, stored: App) -> None:
         """
-        It is between two steps.
+        The job is between its two steps.
         """
         with stored.locks.hold([NAME]):
             assert 0 == stored.repair.resume_publications()
@@ -265,7 +265,7 @@ class TestResumePublications:
 
     def test_pauses_double_while_the_cause_is_unknown(self, stored: App) -> None:
         """
-        Each attempt writes lines into the log.
+        Each attempt would write lines into the log.
         """
         now = stored.clock()
         moments = []
@@ -281,7 +281,7 @@ class TestResumePublications:
 
     def test_nothing_is_requested_while_a_directory_cannot_be_written(self, stored: App) -> None:
         """
-        The attempt would fail. As soon as the directory can be written, it is requested.
+        The attempt would fail. It is requested as soon as the directory can be written.
         """
         place = stored.traefik.directory / ".certworker"
         place.mkdir(exist_ok=True)

@@ -1,5 +1,5 @@
 """
-A CA of two keys that signs certificates for the volume, without a network.
+A CA with two keys that signs certificates for the volume, without a network.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Signer:
 
     def certificate(self, *names: str) -> Certificate:
         """
-        A new certificate, with a key of its own, for *names*.
+        Return a new certificate for *names*, with a key of its own.
         """
         key = PrivateKey.generate()
         leaf = self._signed(x509.Name([]), key.key.public_key(), names)

@@ -19,7 +19,7 @@ from tests.storage.site import Site
 @pytest.fixture(scope="session")
 def signer() -> Signer:
     """
-    The CA that signs what is stored.
+    Return the CA that signs what is stored.
     """
     return Signer()
 
@@ -27,7 +27,7 @@ def signer() -> Signer:
 @pytest.fixture
 def volume(tmp_path: Path) -> CertificateStore:
     """
-    An empty volume.
+    Return an empty volume.
     """
     return CertificateStore(tmp_path / "certificates")
 
@@ -35,7 +35,7 @@ def volume(tmp_path: Path) -> CertificateStore:
 @pytest.fixture
 def traefik(tmp_path: Path) -> TraefikConfig:
     """
-    The configuration of a Traefik that has none.
+    Return an empty configuration of Traefik.
     """
     return TraefikConfig(tmp_path / "config")
 
@@ -43,7 +43,7 @@ def traefik(tmp_path: Path) -> TraefikConfig:
 @pytest.fixture
 def site(signer: Signer, tmp_path: Path) -> Iterator[Site]:
     """
-    Two empty directories, in memory where the machine has such a place: thousands of states are written.
+    Return two empty directories, in memory if possible: thousands of states are written.
     """
     with in_memory(tmp_path) as place:
         root = place / "disk"

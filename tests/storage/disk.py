@@ -21,7 +21,7 @@ from tests.storage.trace import Effect
 @dataclass(frozen=True)
 class Link:
     """
-    A symbolic link; it lasts with its name.
+    A symbolic link; it is durable with its name.
     """
 
     target: str
@@ -34,7 +34,7 @@ Tree = bytes | Link | frozenset[tuple[str, "Tree"]]
 @dataclass(eq=False)
 class File:
     """
-    A file with its content on the platter and in memory.
+    A file with its durable content and its content in memory.
     """
 
     lasting: bytes
@@ -42,7 +42,7 @@ class File:
 
     def contents(self) -> list[bytes]:
         """
-        What may be found in it.
+        Return the contents that may be found in it.
         """
         half = self.content[: (len(self.lasting) + len(self.content)) // 2]
         return list(dict.fromkeys((self.lasting, half, self.content)))
@@ -51,20 +51,20 @@ class File:
 @dataclass(eq=False)
 class Directory:
     """
-    A directory: for each name all that it may stand for, the present one last.
+    A directory: for each name all nodes that it may lead to, the present one last.
     """
 
     names: dict[str, list[Node | None]] = field(default_factory=dict)
 
     def put(self, name: str, node: Node | None) -> None:
         """
-        Let *name* stand for *node*, in memory.
+        Make *name* lead to *node*, in memory.
         """
         self.names.setdefault(name, [None]).append(node)
 
     def sync(self) -> None:
         """
-        Make the names last.
+        Make the names durable.
         """
         self.names = {name: [nodes[-1]] for name, nodes in self.names.items() if nodes[-1] is not None}
 
@@ -74,7 +74,7 @@ Node = File | Directory | Link
 
 class Disk:
     """
-    The disk as it was, and the changes since.
+    The disk before the changes, and the changes since.
     """
 
     def __init__(self, tree: Tree) -> None:
@@ -84,7 +84,7 @@ class Disk:
 
     def apply(self, effect: Effect) -> None:
         """
-        Make the change *effect*, in memory.
+        Apply the change *effect*, in memory.
         """
         if effect.verb in ("mark", "chmod"):
             return
@@ -117,25 +117,25 @@ class Disk:
 
     def present(self) -> Tree:
         """
-        The disk as a program sees it while the power is on.
+        Return the disk as a program sees it while the power is on.
         """
         return _present(self.root)
 
     def states(self) -> Iterator[Tree]:
         """
-        Every state in which it may be found when the power goes now.
+        Return every state in which the disk may be found after a power cut now.
         """
         yield from _states(self.root)
 
     def draw(self, random: Random) -> Tree:
         """
-        One of these states, at random.
+        Return one of these states, at random.
         """
         return _drawn(self.root, random)
 
     def lasting(self) -> Tree:
         """
-        The one of them in which everything is lost that was not fsynced.
+        Return the state in which everything without fsync is lost.
         """
         return _drawn(self.root, None)
 
@@ -156,7 +156,7 @@ class Disk:
 
 def replayed(tree: Tree, effects: Iterable[Effect]) -> Tree:
     """
-    *tree* after all of *effects*.
+    Return *tree* after all of *effects*.
     """
     disk = Disk(tree)
     for effect in effects:
@@ -166,7 +166,7 @@ def replayed(tree: Tree, effects: Iterable[Effect]) -> Tree:
 
 def read_tree(place: Path) -> Tree:
     """
-    What lies at *place*.
+    Return the node at *place*.
     """
     if place.is_symlink():
         return Link(str(place.readlink()))
@@ -177,7 +177,7 @@ def read_tree(place: Path) -> Tree:
 
 def write_tree(place: Path, tree: Tree) -> None:
     """
-    Put *tree* at *place*, where nothing is.
+    Write *tree* to *place*, which does not exist.
     """
     if isinstance(tree, bytes):
         place.write_bytes(tree)

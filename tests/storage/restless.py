@@ -28,7 +28,7 @@ def publish_for_ever(
     """
     Begin as a worker begins, with the leftovers of the one before, and never end.
 
-    Each certificate is told with a byte through the pipe *published*.
+    Each certificate is reported by a byte through the pipe *published*.
     """
     volume.remove_leftovers()
     traefik.remove_leftovers()
@@ -42,7 +42,7 @@ def publish_for_ever(
 
 def main() -> None:
     """
-    Start worker after worker, and kill each at a moment that nobody chose.
+    Start worker after worker, and kill each at a random time.
     """
     root, kills, random, signer = Path(sys.argv[1]), int(sys.argv[2]), Random(), Signer()
     # Nothing is pruned but leftovers: here generations follow each other in milliseconds, not in months.
@@ -51,17 +51,17 @@ def main() -> None:
         TraefikConfig(root / "config", least_age_seconds=0),
     )
     for _ in range(kills):
-        told, published = os.pipe()
+        reader, published = os.pipe()
         worker = os.fork()
         if worker == 0:
             publish_for_ever(volume, traefik, signer, published)
         os.close(published)
         for _ in range(random.randint(0, MOST_CERTIFICATES)):
-            os.read(told, 1)
+            os.read(reader, 1)
         time.sleep(random.uniform(0, LONGEST_PAUSE_SECONDS))
         os.kill(worker, signal.SIGKILL)
         _, status = os.waitpid(worker, 0)
-        os.close(told)
+        os.close(reader)
         if not os.WIFSIGNALED(status):
             sys.exit("a worker ended by itself")
 

@@ -1,5 +1,5 @@
 """
-A volume and a configuration directory that may be put back to any state, and what readers must find there.
+A volume and a configuration directory that can be reset to any state, with the checks of their readers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STORED, SERVED = "stored", "served"
 @dataclass
 class Site:
     """
-    A volume and a configuration directory below *root*, which may be put back to any state.
+    A volume and a configuration directory below *root*, which can be reset to any state.
     """
 
     root: Path
@@ -33,14 +33,14 @@ class Site:
     @property
     def volume(self) -> CertificateStore:
         """
-        The volume, as a worker that has just started sees it.
+        Return the volume as a worker that has just started sees it.
         """
         return CertificateStore(self.root / "certificates", least_age_seconds=0)
 
     @property
     def traefik(self) -> TraefikConfig:
         """
-        Traefik's files, likewise.
+        Return Traefik's files as a worker that has just started sees them.
         """
         return TraefikConfig(self.root / "config", least_age_seconds=0)
 
@@ -59,14 +59,14 @@ class Site:
 
     def become(self, tree: Tree) -> None:
         """
-        Be what the disk is after a power cut.
+        Become what the disk is after a power cut.
         """
         shutil.rmtree(self.root)
         write_tree(self.root, tree)
 
     def lay_appwrites_files(self) -> Certificate:
         """
-        What Appwrite's worker leaves: four plain files, and a YAML that names them.
+        Write what Appwrite's worker leaves: four plain files, and a YAML file that names them.
         """
         certificate = self.signer.certificate(NAME)
         directory = lay_plain_files(self.volume, NAME, certificate)
@@ -79,14 +79,15 @@ class Site:
 
 def serial(certificate: Certificate | None) -> str | None:
     """
-    What tells two certificates apart.
+    Return the identity of a certificate.
     """
     return certificate.serial if certificate else None
 
 
 def check_readers(site: Site, passed: set[str], old: Certificate | None, names: tuple[str, ...]) -> None:
     """
-    Each reader finds the *old* certificate or the new one, and the new one once the worker said so.
+    Check that each reader finds the *old* certificate or the new one, and the new one once the worker
+    reported it.
     """
     for name in names:
         served, linked = followed(site.traefik.directory, name), found(site.volume.directory, name)
@@ -104,7 +105,7 @@ def check_readers(site: Site, passed: set[str], old: Certificate | None, names: 
 
 def check_recovery(site: Site, names: tuple[str, ...]) -> None:
     """
-    A worker that starts on what is left can go on, and leaves nothing lying about.
+    Check that a worker can continue after the cut, and leaves no leftovers.
     """
     latest = site.publish(*names, token=9)
     site.volume.remove_leftovers()

@@ -1,5 +1,5 @@
 """
-Certificates on a volume, and what makes two readings of one the same.
+Certificates on a volume, and their comparison.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ NAME = "shop.example.com"
 
 def store(volume: CertificateStore, certificate: Certificate, token: int = 1) -> StoredCertificate:
     """
-    Put *certificate* into service, as a public CA's.
+    Put *certificate* into service, as one of a public CA.
     """
     return volume.store(certificate, authority="letsencrypt", kind="public", token=token)
 
 
 def content(stored: StoredCertificate | None) -> tuple[object, ...]:
     """
-    What makes two readings the same; keys compare by their PEM.
+    Return what is equal for two readings of one certificate; keys compare by their PEM.
     """
     if stored is None:
         return ()
@@ -33,7 +33,7 @@ def content(stored: StoredCertificate | None) -> tuple[object, ...]:
 
 def lay_plain_files(volume: CertificateStore, name: str, certificate: Certificate) -> Path:
     """
-    Four plain files, as Appwrite's own worker leaves them.
+    Write four plain files, as Appwrite's own worker does.
     """
     directory = volume.directory / name
     directory.mkdir(parents=True, exist_ok=True)

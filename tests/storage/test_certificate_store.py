@@ -1,5 +1,5 @@
 """
-What readers of the volume find, before, while and after a certificate is replaced.
+What readers of the volume find, before, during and after the replacement of a certificate.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.storage.stored import NAME, content, lay_plain_files, store
 
 def generations(volume: CertificateStore) -> list[str]:
     """
-    What lies in the directory of generations.
+    Return the names of all generations.
     """
     return sorted(path.name for path in (volume.directory / ".certworker/generations").iterdir())
 
@@ -30,7 +30,7 @@ def generations(volume: CertificateStore) -> list[str]:
 class TestStore:
     def test_every_reader_finds_the_four_files(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        The core, a mail server, a backup: they know certbot's file names and nothing of us.
+        Appwrite, a mail server and a backup know certbot's file names only.
         """
         certificate = signer.certificate(NAME)
 
@@ -67,7 +67,7 @@ class TestStore:
 
     def test_a_narrow_umask_does_not_lock_readers_out(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A hardened image runs with umask 077; Traefik and the core may run as somebody else.
+        A hardened image runs with umask 077; Traefik and Appwrite may run as other users.
         """
         before = os.umask(0o077)
         try:
@@ -81,7 +81,7 @@ class TestStore:
 
     def test_several_names_share_one_generation(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        One certificate with several names must not be served in two versions.
+        One certificate with several names is not served in two versions.
         """
         names = ("a.example.com", "b.example.com")
 
@@ -107,7 +107,7 @@ class TestStore:
 
     def test_a_generation_is_never_touched_again(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Traefik reads the chain and the key in two steps, and may be between them right now.
+        Traefik reads the chain and the key in two steps, and may be between them.
         """
         first = signer.certificate(NAME)
         stored = store(volume, first, token=1)
@@ -121,7 +121,7 @@ class TestStore:
 class TestCurrent:
     def test_it_is_what_was_stored(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        The facts survive the way over the disk: renewal depends on each of them.
+        The metadata is the same after reading it back: renewal depends on each field.
         """
         certificate = signer.certificate(NAME)
 
@@ -139,7 +139,7 @@ class TestCurrent:
 
     def test_lost_facts_are_read_from_the_certificate(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        The pair is what matters; a lost note must not cost a new order.
+        The pair counts; lost metadata does not cause a new order.
         """
         stored = store(volume, signer.certificate(NAME), token=7)
         (stored.directory / "meta.json").write_text("{")
@@ -157,7 +157,7 @@ class TestCurrent:
 class TestFilesOfOthers:
     def test_they_are_in_service(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        What Appwrite's worker issued is valid; ordering it again would eat a weekly limit.
+        A certificate of Appwrite's worker is valid; a new order would use up a weekly limit.
         """
         certificate = signer.certificate(NAME)
         directory = lay_plain_files(volume, NAME, certificate)
@@ -183,7 +183,7 @@ class TestFilesOfOthers:
     )
     def test_their_kind_is_told_by_the_issuer(self, volume: CertificateStore, issuer: str, kind: str) -> None:
         """
-        A staging certificate that somebody forgot must not keep a public one from taking its place.
+        A forgotten staging certificate does not stop a public one from replacing it.
         """
         lay_plain_files(volume, NAME, Signer(issuer).certificate(NAME))
 
@@ -194,7 +194,7 @@ class TestFilesOfOthers:
 
     def test_ours_takes_their_place(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Afterwards one rename switches all four, as for any other name.
+        Afterwards one rename switches all four files, as for any other name.
         """
         directory = lay_plain_files(volume, NAME, signer.certificate(NAME))
 
@@ -205,7 +205,7 @@ class TestFilesOfOthers:
 
     def test_theirs_are_the_truth_when_they_come_back(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Who goes back to the old worker for a while must not be served what we had before.
+        After a return to the old worker its new files are served, not the older generation.
         """
         store(volume, signer.certificate(NAME), token=1)
         theirs = signer.certificate(NAME)
@@ -215,14 +215,14 @@ class TestFilesOfOthers:
         assert current
         assert theirs.serial == current.certificate.serial
 
-        ours = store(volume, signer.certificate(NAME), token=2)
-        assert content(ours) == content(volume.current(NAME))
+        stored = store(volume, signer.certificate(NAME), token=2)
+        assert content(stored) == content(volume.current(NAME))
 
 
 class TestFencing:
     def test_a_late_worker_does_not_overwrite(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A worker that was frozen for an hour wakes up with a certificate that nobody wants any more.
+        A worker that was frozen for an hour cannot replace a newer certificate.
         """
         newer = store(volume, signer.certificate(NAME), token=8)
 
@@ -236,7 +236,7 @@ class TestFencing:
 
     def test_writers_come_one_after_another(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Sixteen slots publish at the same time; the highest token wins, whatever the order.
+        Sixteen slots publish at the same time; the highest token wins, whatever the sequence.
         """
         certificates = {token: signer.certificate(NAME) for token in range(1, 17)}
 
@@ -258,7 +258,7 @@ class TestFencing:
 class TestRemove:
     def test_files_of_others_go_as_well(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        They are in service, whoever put them there.
+        Certificates of other programs are in service, too.
         """
         lay_plain_files(volume, NAME, signer.certificate(NAME))
 
@@ -269,7 +269,7 @@ class TestRemove:
 
     def test_what_is_not_there_is_no_failure(self, volume: CertificateStore) -> None:
         """
-        The core may have been quicker.
+        Appwrite may have deleted the directory before.
         """
         volume.remove(NAME)
 
@@ -279,7 +279,7 @@ class TestRemove:
 class TestPrune:
     def test_the_last_few_stay(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A reader may be between two files of the generation before; nobody reads the tenth before.
+        A reader may be between two files of the previous generation, but not of the tenth before.
         """
         stored = [store(volume, signer.certificate(NAME), token=token) for token in range(1, 6)]
 
@@ -289,7 +289,7 @@ class TestPrune:
 
     def test_what_traefik_names_stays(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        If the proxy's file could not be renewed for a while, its certificate has to be there still.
+        If the proxy's file could not be renewed for a time, its certificate is still needed.
         """
         stored = [store(volume, signer.certificate(NAME), token=token) for token in range(1, 6)]
 
@@ -301,7 +301,7 @@ class TestPrune:
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        One name of the set got certificates of its own; the others still live from the shared one.
+        One name of the set got certificates of its own; the others still use the shared one.
         """
         shared = store(volume, signer.certificate(NAME, "other.example.com"), token=1)
         for token in range(2, 7):
@@ -314,7 +314,7 @@ class TestPrune:
 
     def test_nothing_of_a_removed_name_stays(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Its keys are secrets that nobody needs any more.
+        Its keys are secrets that are not needed any more.
         """
         for token in (1, 2):
             store(volume, signer.certificate(NAME), token=token)
@@ -327,7 +327,7 @@ class TestPrune:
 
     def test_leftovers_of_a_crash_go(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        Half-built generations hold keys; with each crash there would be one more.
+        Half-built generations hold keys; each crash would add one.
         """
         stored = store(volume, signer.certificate(NAME))
         place = stored.directory.parent
@@ -343,7 +343,7 @@ class TestPrune:
 
     def test_what_is_being_built_is_no_leftover(self, tmp_path: Path, signer: Signer) -> None:
         """
-        A worker on another host may be in the middle of it; the next round removes it.
+        A worker on another host may be writing it; the next pass removes it.
         """
         volume = CertificateStore(tmp_path, patience_seconds=0.05, least_age_seconds=0)
         stored = store(volume, signer.certificate(NAME))
@@ -362,7 +362,7 @@ class TestPrune:
 class TestCheckWritable:
     def test_it_leaves_nothing_behind(self, volume: CertificateStore) -> None:
         """
-        It is asked before each order.
+        The check runs before each order.
         """
         volume.directory.mkdir()
 
@@ -373,7 +373,7 @@ class TestCheckWritable:
 
     def test_a_volume_of_somebody_else_is_told_with_its_remedy(self, forbidden: Path) -> None:
         """
-        Appwrite's root-owned worker filled it; the operator needs the command that gives it to us.
+        Appwrite's worker ran as root; the remedy has the command that changes the owner.
         """
         with pytest.raises(VolumeReadOnly) as caught:
             CertificateStore(forbidden).check_writable()

@@ -23,7 +23,7 @@ KEY, PUBLIC = 0o600, 0o644
 
 def mode(path: Path) -> int:
     """
-    The permissions of *path*.
+    Return the permissions of *path*.
     """
     return stat.S_IMODE(path.stat().st_mode)
 
@@ -41,7 +41,7 @@ class TestRead:
     @pytest.mark.parametrize("kind", ["pipe", "socket", "device", "larger"])
     def test_anything_else_is_refused_at_once(self, tmp_path: Path, kind: str) -> None:
         """
-        A named pipe does not block the reader, and a device without an end does not fill the memory.
+        A named pipe does not block the reader, and an endless device does not fill the memory.
         """
         path = tmp_path / "file"
         if kind == "pipe":
@@ -59,7 +59,7 @@ class TestRead:
 
     def test_what_is_missing_and_a_directory_raise_their_own_errors(self, tmp_path: Path) -> None:
         """
-        Callers tell these from a file that cannot be read.
+        Callers distinguish these from a file that cannot be read.
         """
         for path, error in ((tmp_path / "absent", FileNotFoundError), (tmp_path, IsADirectoryError)):
             with pytest.raises(error):
@@ -71,7 +71,7 @@ class TestWrite:
     @pytest.mark.parametrize("wanted", [KEY, PUBLIC])
     def test_the_mode_does_not_depend_on_the_umask(self, tmp_path: Path, umask: int, wanted: int) -> None:
         """
-        A key must be narrow and a certificate readable, however the container was started.
+        A key is private and a certificate readable, however the container was started.
         """
         before = os.umask(umask)
         try:
@@ -83,7 +83,7 @@ class TestWrite:
 
     def test_a_reader_of_the_old_file_keeps_it(self, tmp_path: Path) -> None:
         """
-        Who has opened it reads it to its end.
+        A reader that has opened the file reads it to its end.
         """
         file = tmp_path / "file"
         durable.write(file, b"old", PUBLIC)
@@ -96,7 +96,7 @@ class TestWrite:
 
     def test_the_temporary_file_is_elsewhere_if_wanted(self, tmp_path: Path) -> None:
         """
-        A watched directory must see one event only.
+        A program that watches the directory sees one event only.
         """
         watched, via = tmp_path / "watched", tmp_path / "via"
         via.mkdir()
@@ -111,7 +111,7 @@ class TestWrite:
 
     def test_nothing_stays_behind_when_it_fails(self, tmp_path: Path) -> None:
         """
-        What stays would be half a key.
+        A remaining temporary file would be half a key.
         """
         (tmp_path / "file").mkdir()
 
@@ -124,7 +124,7 @@ class TestWrite:
 class TestWriteAll:
     def test_what_was_written_before_a_fault_stays(self, tmp_path: Path) -> None:
         """
-        The files of several names stand for themselves.
+        Each of the files is complete.
         """
         (tmp_path / "b").mkdir()
         contents = dict.fromkeys(("a", "b", "c"), b"new")
@@ -139,7 +139,7 @@ class TestWriteAll:
 class TestWriteDirectory:
     def test_it_has_all_its_files(self, tmp_path: Path) -> None:
         """
-        Each with a mode of its own, and without a trace of how it was made.
+        Each file has its own mode, and no temporary file remains.
         """
         durable.write_directory(tmp_path / "new", {"a": (b"public", PUBLIC), "b": (b"key", KEY)})
 
@@ -148,7 +148,7 @@ class TestWriteDirectory:
 
     def test_half_of_it_is_nothing(self, tmp_path: Path) -> None:
         """
-        The second file cannot be written, so the first one is not there either.
+        The second file cannot be written, so the first one does not appear either.
         """
         with pytest.raises(VolumeFault):
             durable.write_directory(tmp_path / "new", {"a": (b"", PUBLIC), "b" * 300: (b"", PUBLIC)})
@@ -174,7 +174,7 @@ class TestLink:
     )
     def test_it_takes_the_place_of_what_is_there(self, tmp_path: Path, make: Callable[[Path], None]) -> None:
         """
-        A file of somebody else, an older link, or nothing.
+        The link replaces a file of another program, an older link, or nothing.
         """
         make(tmp_path / "link")
 
@@ -187,7 +187,7 @@ class TestLink:
 class TestMakeDirectory:
     def test_with_all_above_it(self, tmp_path: Path) -> None:
         """
-        A narrow umask must not lock the other containers out.
+        A narrow umask does not lock out the other containers.
         """
         before = os.umask(0o077)
         try:
@@ -200,7 +200,7 @@ class TestMakeDirectory:
 
     def test_one_that_is_there_keeps_its_mode(self, tmp_path: Path) -> None:
         """
-        The operator may have chosen it.
+        The operator may have chosen the mode.
         """
         (tmp_path / "a").mkdir(0o750)
 
@@ -215,7 +215,7 @@ class TestRemove:
     )
     def test_whatever_it_is(self, tmp_path: Path, make: Callable[[Path], None]) -> None:
         """
-        A link is removed, not what it leads to.
+        A link is removed, not its target.
         """
         make(tmp_path / "it")
 
@@ -227,7 +227,7 @@ class TestRemove:
 class TestTold:
     def test_a_full_disk(self, tmp_path: Path) -> None:
         """
-        The kernel's own full device says so.
+        The full device of the kernel raises this error.
         """
         with (
             pytest.raises(VolumeFull) as caught,
@@ -240,7 +240,7 @@ class TestTold:
 
     def test_who_may_write_is_said(self, forbidden: Path) -> None:
         """
-        An operator has to see both: who we are, and whose the directory is.
+        The failure names the user of the process and the owner of the directory.
         """
         with pytest.raises(CertworkerError) as caught:
             durable.write(forbidden / "file", b"content", PUBLIC)

@@ -1,5 +1,5 @@
 """
-Workers that are killed and disks that fail, under the eyes of a reader that follows Traefik's file.
+Killed workers and failing disks, while a reader follows Traefik's file.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class TestFailingDisks:
     )
     def test_the_old_certificate_serves_on(self, site: Site, number: int, code: str) -> None:
         """
-        The disk fails from each change of a renewal on, until somebody repairs it.
+        The disk fails from each change of a renewal on, until it is repaired.
         """
         old = site.publish(NAME, token=1)
         before = read_tree(site.root)

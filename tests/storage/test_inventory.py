@@ -1,5 +1,5 @@
 """
-What the volume has for each name, and links that lead somewhere again.
+What the volume has for each name, and the repair of dangling links.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOW = datetime.now(UTC)
 
 def age(place: Path, seconds: float = 120) -> None:
     """
-    Have *place* be changed last so long ago.
+    Set the age of the last change of *place*.
     """
     os.utime(place, (time.time() - seconds,) * 2)
 
@@ -33,7 +33,7 @@ class TestTakeInventory:
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        The files of other programs and names that the core deleted are not.
+        Files of other programs, and names that Appwrite deleted, are not included.
         """
         stored = store(volume, signer.certificate(NAME, WWW))
         store(volume, signer.certificate("deleted.example.com"), token=2)
@@ -50,7 +50,7 @@ class TestTakeInventory:
         self, volume: CertificateStore, signer: Signer, damage: str
     ) -> None:
         """
-        An older certificate that is valid serves better than none.
+        A valid older certificate is better than none.
         """
         older, latest = (store(volume, signer.certificate(NAME), token=token) for token in (1, 2))
         if damage == "gone":
@@ -67,7 +67,7 @@ class TestTakeInventory:
 
     def test_a_link_that_is_missing_is_made_again(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        One of two names has lost its link; the other one shows where both belong.
+        One of two names has lost its link, and gets the generation of the other one.
         """
         stored = store(volume, signer.certificate(NAME, WWW))
         (volume.directory / ".certworker/live" / WWW).unlink()
@@ -91,7 +91,7 @@ class TestTakeInventory:
 
     def test_nothing_that_is_useless_is_linked(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        An expired certificate, a broken pair and one of another name are no replacement: the name is lost.
+        An expired certificate, a defective pair and one of another name are no replacement: the name is lost.
         """
         store(volume, signer.certificate("other.example.com"), token=1)
         broken, latest = (store(volume, signer.certificate(NAME), token=token) for token in (2, 3))
@@ -111,7 +111,7 @@ class TestTakeInventory:
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        It is left out.
+        A name whose files cannot be read is left out.
         """
         stored = store(volume, signer.certificate(NAME))
         (volume.directory / "loop.example.com").mkdir()
@@ -122,7 +122,7 @@ class TestTakeInventory:
 
     def test_the_facts_of_a_generation_are_not_needed(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        The pair is what readers use.
+        Readers use the pair only.
         """
         stored = store(volume, signer.certificate(NAME))
         (stored.directory / "meta.json").unlink()
@@ -156,7 +156,7 @@ class TestCompleteLinks:
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        It unlinks the files first; a link that came back would keep it from removing the directory.
+        Appwrite unlinks the files first; a restored link would stop it from removing the directory.
         """
         store(volume, signer.certificate(NAME))
         for file in (volume.directory / NAME).iterdir():

@@ -1,5 +1,5 @@
 """
-What a reader of damaged files is told.
+Damaged files and their failures.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class TestDamagedFiles:
         code: str,
     ) -> None:
         """
-        An empty file after a power cut must lead to a new certificate, not to a crash at each look.
+        An empty file after a power cut leads to a new certificate, not to a crash at each check.
         """
         stored = store(volume, signer.certificate(NAME))
         (stored.directory / file).write_bytes(content)
@@ -44,9 +44,9 @@ class TestDamagedFiles:
         with caplog.at_level(logging.WARNING):
             assert volume.current(NAME) is None
 
-        [told] = caplog.records
-        assert (NAME, code) == (told.__dict__["domain"], told.__dict__["code"])
-        assert "BEGIN" not in told.getMessage()
+        [record] = caplog.records
+        assert (NAME, code) == (record.__dict__["domain"], record.__dict__["code"])
+        assert "BEGIN" not in record.getMessage()
 
     @pytest.mark.parametrize("kind", ["pipe", "endless", "large"])
     @pytest.mark.parametrize("file", ["fullchain.pem", "privkey.pem"])
@@ -54,7 +54,7 @@ class TestDamagedFiles:
         self, volume: CertificateStore, signer: Signer, caplog: pytest.LogCaptureFixture, file: str, kind: str
     ) -> None:
         """
-        A named pipe, a device and a gigabyte in place of a PEM file are reported, and read by nobody.
+        A named pipe, a device and a gigabyte instead of a PEM file are reported and not read.
         """
         path = lay_plain_files(volume, NAME, signer.certificate(NAME)) / file
         path.unlink()
@@ -68,20 +68,20 @@ class TestDamagedFiles:
 
         assert volume.current(NAME) is None
 
-        assert ["fs.corrupt"] == [told.__dict__["code"] for told in caplog.records]
+        assert ["fs.corrupt"] == [record.__dict__["code"] for record in caplog.records]
 
     def test_a_key_of_another_certificate_is_said(
         self, volume: CertificateStore, signer: Signer, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Four renames that were interrupted leave the new chain beside the old key.
+        Four interrupted renames leave the new chain beside the old key.
         """
         directory = lay_plain_files(volume, NAME, signer.certificate(NAME))
         (directory / "privkey.pem").write_bytes(signer.certificate(NAME).key.pem)
 
         assert volume.current(NAME) is None
 
-        assert ["fs.partial"] == [told.__dict__["code"] for told in caplog.records]
+        assert ["fs.partial"] == [record.__dict__["code"] for record in caplog.records]
 
 
 class TestChain:
@@ -97,7 +97,7 @@ class TestChain:
         usable: bool,
     ) -> None:
         """
-        The metadata says which CA it was; without it a certificate counts as public.
+        The metadata names the CA; without it a certificate counts as public.
         """
         certificate = replace(signer.certificate(NAME), chain_pem=b"")
         stored = volume.store(certificate, authority="ca", kind=kind, token=1)

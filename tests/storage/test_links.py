@@ -1,5 +1,5 @@
 """
-How names become directories, and nothing else.
+The links by which readers find a certificate, and those of unpublished certificates.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class TestDirectories:
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        Nothing is written outside the volume, and the core would never delete a linked directory.
+        Nothing is written outside the volume, and Appwrite would never delete a linked directory.
         """
         outside = volume.directory.with_name("outside")
         outside.mkdir()
@@ -78,7 +78,7 @@ class TestNames:
     )
     def test_no_name_leads_out_of_its_directory(self, volume: CertificateStore, name: str) -> None:
         """
-        Names are checked at the door; this is the wall behind the door.
+        Names are checked before; this check is the last defense.
         """
         for act in (volume.current, volume.metadata, volume.remove):
             with pytest.raises(ValueError, match="not a name"):
@@ -88,7 +88,7 @@ class TestNames:
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        A CA, too, may send a name that nobody ordered.
+        A CA may send a name that was never ordered.
         """
         with pytest.raises(ValueError, match="not a name"):
             store(volume, signer.certificate("good.example.com", "../outside"))
@@ -97,7 +97,7 @@ class TestNames:
 
     def test_the_longest_name_fits(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        253 characters are allowed, and a file name has 255.
+        A name may have 253 characters, and a file name 255.
         """
         name = ".".join(["a" * 49] * 5) + ".ab"
         assert 252 == len(name)
@@ -108,7 +108,7 @@ class TestNames:
 
     def test_they_come_in_alphabetical_order(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        The order on the disk does not matter.
+        The sequence on the disk does not matter.
         """
         for name in ("c.example.com", "a.example.com", "b.example.com"):
             store(volume, signer.certificate(name))
@@ -117,7 +117,7 @@ class TestNames:
 
     def test_what_is_no_certificate_is_no_name(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A volume has a lost+found, the webroot, and whatever a person put there.
+        A volume may have a lost+found, the webroot, and anything that a person put there.
         """
         store(volume, signer.certificate(NAME))
         for other in ("lost+found", ".well-known", "empty.example.com", "README"):
@@ -128,7 +128,7 @@ class TestNames:
 
     def test_an_absent_volume_has_none(self, volume: CertificateStore) -> None:
         """
-        Asking must not fail before the first certificate.
+        Reading does not fail before the first certificate.
         """
         assert ([], None, None, 0) == (
             list(volume.names()),
@@ -141,7 +141,7 @@ class TestNames:
 @pytest.fixture
 def unpublished(volume: CertificateStore) -> UnpublishedLinks:
     """
-    Return what the volume has, without the volume.
+    Return the links to unpublished generations of the volume.
     """
     return UnpublishedLinks(volume.directory / ".certworker/generations")
 
@@ -151,7 +151,7 @@ class TestUnpublishedLinks:
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        Their order and their case do not matter.
+        The sequence of the names and their case do not matter.
         """
         stored = store(volume, signer.certificate(NAME, WWW.upper()))
 
@@ -166,7 +166,7 @@ class TestUnpublishedLinks:
 
     def test_a_later_worker_keeps_what_it_has_stored(self, volume: CertificateStore, signer: Signer) -> None:
         """
-        A worker that was frozen forgets its own certificate only.
+        A worker that was frozen removes the link of its own certificate only.
         """
         older = store(volume, signer.certificate(NAME), token=1)
         newer = store(volume, signer.certificate(NAME), token=2)
@@ -195,7 +195,7 @@ class TestUnpublishedLinks:
         self, volume: CertificateStore, unpublished: UnpublishedLinks, signer: Signer
     ) -> None:
         """
-        The worker was killed before the generation was there; the link is removed with old generations.
+        The worker was killed before the generation was complete; :meth:`prune` removes the link.
         """
         store(volume, signer.certificate(NAME))
         unpublished.add(volume.directory / ".certworker/generations/000000000009-00000000")
@@ -207,7 +207,7 @@ class TestUnpublishedLinks:
 
     def test_forgetting_twice_is_no_failure(self, unpublished: UnpublishedLinks, tmp_path: Path) -> None:
         """
-        Another worker may have been quicker.
+        Another worker may have removed the link before.
         """
         unpublished.remove(tmp_path / "000000000001-00000000")
 
@@ -219,7 +219,7 @@ class TestTheSameSerial:
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """
-        A CA hands out the certificate of a resumed order as often as it is asked.
+        A CA sends the certificate of a resumed order as often as it is requested.
         """
         certificate = signer.certificate(NAME, WWW)
         first = store(volume, certificate, token=1)

@@ -1,5 +1,5 @@
 """
-The facts about a certificate, on their way over the disk, and the order of generations.
+The metadata of a certificate on the disk, and the sequence of generations.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tests.storage.stored import NAME
 
 def built(place: Path, signer: Signer, token: int) -> Path:
     """
-    A generation with *token*.
+    Return a generation with *token*.
     """
     certificate = signer.certificate(NAME)
     metadata = CertificateMetadata.of(certificate, authority="letsencrypt", kind="public", generation=token)
@@ -31,7 +31,7 @@ def built(place: Path, signer: Signer, token: int) -> Path:
 class TestFacts:
     def test_they_come_back_as_they_went(self, tmp_path: Path, signer: Signer) -> None:
         """
-        Renewal is computed from them, for years.
+        Renewals are computed from these dates.
         """
         certificate = signer.certificate(NAME, "www.example.com")
         metadata = CertificateMetadata.of(certificate, authority="letsencrypt", kind="public", generation=7)
@@ -42,14 +42,14 @@ class TestFacts:
 
     def test_they_say_which_schema_they_have(self, tmp_path: Path, signer: Signer) -> None:
         """
-        A later release will want to know, and may have added what this one does not know.
+        A later version may have added fields that this one does not know.
         """
         directory = built(tmp_path, signer, 7)
         metadata = CertificateMetadata.read(directory)
-        told = json.loads((directory / "meta.json").read_bytes())
-        (directory / "meta.json").write_text(json.dumps(told | {"something": "new"}))
+        fields = json.loads((directory / "meta.json").read_bytes())
+        (directory / "meta.json").write_text(json.dumps(fields | {"something": "new"}))
 
-        assert told["schema"] == 1
+        assert fields["schema"] == 1
         assert metadata == CertificateMetadata.read(directory)
 
     @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ class TestFacts:
     )
     def test_damaged_ones_are_none(self, tmp_path: Path, signer: Signer, content: str) -> None:
         """
-        They can be had from the certificate again.
+        Lost metadata is read from the certificate again.
         """
         directory = built(tmp_path, signer, 7)
         (directory / "meta.json").write_text(content)
@@ -106,11 +106,11 @@ class TestFacts:
         self, tmp_path: Path, signer: Signer, change: dict[str, object]
     ) -> None:
         """
-        Everything behind this line may trust the types, the dates and the names.
+        Metadata that was read has valid types, dates and names.
         """
         directory = built(tmp_path, signer, 7)
-        told = json.loads((directory / META).read_bytes())
-        (directory / META).write_text(json.dumps(told | change))
+        fields = json.loads((directory / META).read_bytes())
+        (directory / META).write_text(json.dumps(fields | change))
 
         assert CertificateMetadata.read(directory) is None
 
@@ -118,15 +118,15 @@ class TestFacts:
         self, tmp_path: Path, signer: Signer
     ) -> None:
         """
-        A name is the same name in any spelling (RFC 4343); one that cannot be a directory is left out.
+        Names compare without case (RFC 4343); one that cannot be a directory is left out.
         """
         certificate = signer.certificate("Shop.Example.COM", "shop.example.com.", "WWW.shop.example.com")
         metadata = CertificateMetadata.of(certificate, authority="letsencrypt", kind="public", generation=7)
         directory = tmp_path / "generation"
         build(directory, certificate, metadata)
-        told = json.loads((directory / META).read_bytes())
+        fields = json.loads((directory / META).read_bytes())
         (directory / META).write_text(
-            json.dumps(told | {"names": ["Shop.Example.com.", "../evil", "WWW.shop.example.com"]})
+            json.dumps(fields | {"names": ["Shop.Example.com.", "../evil", "WWW.shop.example.com"]})
         )
 
         assert ("shop.example.com", "www.shop.example.com") == metadata.names
@@ -134,7 +134,7 @@ class TestFacts:
 
     def test_reading_them_loads_no_cryptography(self, tmp_path: Path, signer: Signer) -> None:
         """
-        A look at 50,000 names, and the command that shows them, should cost what reading a small file costs.
+        The status of 50,000 names costs no more than reading small files.
         """
         directory = built(tmp_path, signer, 7)
         program = (
@@ -147,12 +147,12 @@ class TestFacts:
 
     def test_those_of_a_newer_certworker_are_refused(self, tmp_path: Path, signer: Signer) -> None:
         """
-        Taken for unreadable they would be replaced, and pruned.
+        Metadata of a newer version is not replaced or pruned.
         """
         directory = built(tmp_path, signer, 7)
-        told = json.loads((directory / META).read_bytes())
+        fields = json.loads((directory / META).read_bytes())
         (directory / META).write_text(
-            json.dumps(told | {"schema": SCHEMA + 1, "names": {"of": "another kind"}})
+            json.dumps(fields | {"schema": SCHEMA + 1, "names": {"of": "another kind"}})
         )
 
         with pytest.raises(SchemaTooNew, match="knows version 1"):
@@ -160,11 +160,11 @@ class TestFacts:
 
     def test_what_a_newer_one_added_is_left_alone(self, tmp_path: Path, signer: Signer) -> None:
         """
-        Then the version stays, and both work side by side.
+        Both versions can then run side by side.
         """
         directory = built(tmp_path, signer, 7)
-        told = json.loads((directory / META).read_bytes())
-        (directory / META).write_text(json.dumps(told | {"colour": "blue"}))
+        fields = json.loads((directory / META).read_bytes())
+        (directory / META).write_text(json.dumps(fields | {"colour": "blue"}))
 
         assert CertificateMetadata.read(directory)
 
@@ -172,7 +172,7 @@ class TestFacts:
 class TestOrder:
     def test_later_ones_sort_behind_earlier_ones(self, tmp_path: Path, signer: Signer) -> None:
         """
-        A person who lists the directory sees it, too.
+        The sequence is visible in a listing of the directory, too.
         """
         tokens = (0, 1, 2, 10, 99, 100, 123_456_789)
         directories = [built(tmp_path, signer, token) for token in tokens]
@@ -191,6 +191,6 @@ class TestOrder:
     )
     def test_what_is_no_generation_has_no_token(self, other: str) -> None:
         """
-        It never wins against one.
+        An invalid identifier never counts as newer.
         """
         assert token_of(other) == 0

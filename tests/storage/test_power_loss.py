@@ -152,7 +152,7 @@ class TestBeginning:
 class TestTakingAway:
     def test_old_generations(self, site: Site, record_testsuite_property: Counts) -> None:
         """
-        Removing is not atomic; it must only ever touch what nobody follows.
+        Removing is not atomic, so it only touches what no reader follows.
         """
         for token in range(1, 5):
             old = site.publish(NAME, token=token)

@@ -91,7 +91,7 @@ class TestWriteLock:
 
 def shared(place: Path) -> SharedDirectory:
     """
-    Return *place* as a worker sees it that takes nothing for too young, and waits for nobody.
+    Return *place* for a worker without a minimum age, which does not wait for others.
     """
     return SharedDirectory(place, place / "lock", patience_seconds=0.02, least_age_seconds=0)
 
@@ -247,7 +247,7 @@ class TestEveryWriter:
         """
         Three workers that start beside a burst clean the directories in which the others write.
         """
-        ours, other = Places(tmp_path), Places(tmp_path)
+        own, other = Places(tmp_path), Places(tmp_path)
         trace, steps = Trace(tmp_path), list[Effect]()
 
         def clean(effect: Effect) -> None:
@@ -258,7 +258,7 @@ class TestEveryWriter:
 
         trace.before = clean
         with trace.recording():
-            WRITERS[kind](ours, signer)
+            WRITERS[kind](own, signer)
 
         assert len(steps) > 3
         assert [] == [path for path in tmp_path.rglob("*") if path.name.endswith(".tmp")]

@@ -1,5 +1,6 @@
 """
-Publications: Traefik is not woken for each certificate of a backlog.
+Changes of the watched directory are gathered, so that Traefik does not reload for each certificate of a
+backlog.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ def publication(
     patience_seconds: float = 30,
 ) -> BatchedWriter:
     """
-    What a worker of its own has, for the same *directory*.
+    Return the writer of another worker for the same *directory*.
     """
     place = directory / ".certworker"
     place.mkdir(parents=True, exist_ok=True)
@@ -40,7 +41,7 @@ def publication(
 @contextmanager
 def changes(directory: Path) -> Iterator[list[float]]:
     """
-    The moments at which *directory* was changed, within some milliseconds.
+    Return the times at which *directory* was changed, within some milliseconds.
     """
     moments: list[float] = []
     stop = threading.Event()
@@ -62,14 +63,14 @@ def changes(directory: Path) -> Iterator[list[float]]:
 
 def bursts(moments: list[float]) -> list[float]:
     """
-    Those of *moments* at which a burst began.
+    Return those of *moments* at which a burst began.
     """
     return [now for before, now in zip([-9.0, *moments], moments, strict=False) if now - before > 0.2]
 
 
 def busy(publish: Callable[[JobSlot], None], given_back: list[None] | None = None) -> None:
     """
-    Publish as a job does beside which others are under way.
+    Publish like a job while other jobs are running.
     """
     noted: list[None] = [] if given_back is None else given_back
     publish(JobSlot(lambda: noted.append(None), lambda: True))
@@ -78,32 +79,32 @@ def busy(publish: Callable[[JobSlot], None], given_back: list[None] | None = Non
 class TestPublish:
     def test_the_first_change_is_made_at_once(self, tmp_path: Path) -> None:
         """
-        A person who waits for a padlock waits for nothing else.
+        The first change after a pause is made at once, also under load.
         """
-        ours = publication(tmp_path)
+        writer = publication(tmp_path)
         os.utime(tmp_path, (0, 0))
         began = time.monotonic()
-        busy(lambda slot: ours.publish("1", {"a.yml": b"a"}, slot))
+        busy(lambda slot: writer.publish("1", {"a.yml": b"a"}, slot))
 
         assert time.monotonic() - began < 1
         assert b"a" == (tmp_path / "a.yml").read_bytes()
 
     def test_without_others_at_work_every_change_is_made_at_once(self, tmp_path: Path) -> None:
         """
-        There is nothing to gather.
+        Without other running jobs there is nothing to gather.
         """
-        ours = publication(tmp_path)
+        writer = publication(tmp_path)
         began = time.monotonic()
         for number in range(5):
-            ours.publish("1", {"a.yml": b"%d" % number})
+            writer.publish("1", {"a.yml": b"%d" % number})
 
         assert time.monotonic() - began < 1
         assert b"4" == (tmp_path / "a.yml").read_bytes()
 
     def test_under_load_changes_come_in_bursts(self, tmp_path: Path) -> None:
         """
-        Sixty jobs of three workers within five seconds are no more than four events, and each returns when
-        its file is there.
+        Sixty jobs of three workers within five seconds cause at most four events, and each returns once its
+        file is there.
         """
         workers = [publication(tmp_path) for _ in range(3)]
         os.utime(tmp_path, (0, 0))
@@ -126,26 +127,26 @@ class TestPublish:
 
     def test_who_waits_gives_the_slot_back(self, tmp_path: Path) -> None:
         """
-        Four slots would otherwise do two jobs a second.
+        Otherwise four slots would do two jobs a second.
         """
-        ours = publication(tmp_path)
+        writer = publication(tmp_path)
         given_back: list[None] = []
-        busy(lambda slot: ours.publish("1", {"a.yml": b"a"}, slot), given_back)
-        busy(lambda slot: ours.publish("2", {"b.yml": b"b"}, slot), given_back)
+        busy(lambda slot: writer.publish("1", {"a.yml": b"a"}, slot), given_back)
+        busy(lambda slot: writer.publish("2", {"b.yml": b"b"}, slot), given_back)
 
         assert 1 <= len(given_back) <= 2
 
     def test_it_ends_when_nobody_else_is_at_work(self, tmp_path: Path) -> None:
         """
-        The last of a burst of requests need not wait for others that never come.
+        The last change of a burst does not wait for others.
         """
-        ours = publication(tmp_path)
-        ours.publish("1", {"a.yml": b"a"})
+        writer = publication(tmp_path)
+        writer.publish("1", {"a.yml": b"a"})
         others = threading.Event()
         others.set()
         threading.Timer(0.3, others.clear).start()
         began = time.monotonic()
-        ours.publish("2", {"b.yml": b"b"}, JobSlot(lambda: None, others.is_set))
+        writer.publish("2", {"b.yml": b"b"}, JobSlot(lambda: None, others.is_set))
 
         assert 0.2 < time.monotonic() - began < 1
 
@@ -153,27 +154,27 @@ class TestPublish:
         """
         Two certificates of one name may wait together.
         """
-        ours = publication(tmp_path)
-        ours.publish("0", {"a.yml": b"0"})
+        writer = publication(tmp_path)
+        writer.publish("0", {"a.yml": b"0"})
         with ThreadPoolExecutor(3) as threads:
             for order in ("3", "1", "2"):
-                threads.submit(busy, partial(ours.publish, order, {"a.yml": order.encode()}))
+                threads.submit(busy, partial(writer.publish, order, {"a.yml": order.encode()}))
 
         assert b"3" == (tmp_path / "a.yml").read_bytes()
 
     def test_what_is_outdated_by_then_is_left_out(self, tmp_path: Path) -> None:
         """
-        Another worker may have come between, or have removed the name.
+        Another worker may have written a newer file in between, or removed the name.
         """
-        ours = publication(tmp_path, is_outdated=lambda content, _file: content == b"old")
-        ours.publish("0", {"a.yml": b"new"})
-        busy(lambda slot: ours.publish("1", {"a.yml": b"old", "b.yml": b"fine"}, slot))
+        writer = publication(tmp_path, is_outdated=lambda content, _file: content == b"old")
+        writer.publish("0", {"a.yml": b"new"})
+        busy(lambda slot: writer.publish("1", {"a.yml": b"old", "b.yml": b"fine"}, slot))
 
         assert (b"new", b"fine") == tuple((tmp_path / name).read_bytes() for name in ("a.yml", "b.yml"))
 
     def test_what_a_dead_worker_left_ready_goes_with_the_next_change(self, tmp_path: Path) -> None:
         """
-        It is complete, or it would not be ready.
+        A ready directory is always complete.
         """
         ready = tmp_path / ".certworker/000000000001-00.ready"
         ready.mkdir(parents=True)
@@ -185,13 +186,13 @@ class TestPublish:
 
     def test_the_fault_of_one_is_not_that_of_another(self, tmp_path: Path) -> None:
         """
-        A directory stands where one of the files should be.
+        One of the files cannot be moved, because a directory has its name.
         """
-        ours = publication(tmp_path)
+        writer = publication(tmp_path)
         (tmp_path / "a.yml").mkdir()
         with ThreadPoolExecutor(2) as threads:
-            broken = threads.submit(busy, lambda slot: ours.publish("1", {"a.yml": b"a"}, slot))
-            fine = threads.submit(busy, lambda slot: ours.publish("2", {"b.yml": b"b"}, slot))
+            broken = threads.submit(busy, lambda slot: writer.publish("1", {"a.yml": b"a"}, slot))
+            fine = threads.submit(busy, lambda slot: writer.publish("2", {"b.yml": b"b"}, slot))
 
         fine.result()
         with pytest.raises(VolumeFault, match=r"a\.yml"):
@@ -201,14 +202,14 @@ class TestPublish:
 
     def test_a_lock_that_never_comes_is_told_in_time(self, tmp_path: Path) -> None:
         """
-        Everybody who waits says so, and not one after the other.
+        All waiting jobs fail at the same time, not one after the other.
         """
-        ours = publication(tmp_path, patience_seconds=0.2)
-        ours.publish("0", {"a.yml": b"a"})
+        writer = publication(tmp_path, patience_seconds=0.2)
+        writer.publish("0", {"a.yml": b"a"})
         began = time.monotonic()
         with WriteLock(tmp_path / ".certworker/lock").held(), ThreadPoolExecutor(8) as threads:
             jobs = [
-                threads.submit(busy, partial(ours.publish, order, {"a.yml": b"b"})) for order in "12345678"
+                threads.submit(busy, partial(writer.publish, order, {"a.yml": b"b"})) for order in "12345678"
             ]
             assert [VolumeLocked] * 8 == [type(job.exception()) for job in jobs]
 
@@ -216,14 +217,14 @@ class TestPublish:
 
     def test_what_is_withdrawn_does_not_come_back(self, tmp_path: Path) -> None:
         """
-        A name that is taken out of service while its file waits stays out.
+        A name that is removed while its file waits stays removed.
         """
-        ours = publication(tmp_path)
-        ours.publish("0", {"a.yml": b"a"})
+        writer = publication(tmp_path)
+        writer.publish("0", {"a.yml": b"a"})
         with ThreadPoolExecutor(1) as threads:
-            job = threads.submit(busy, lambda slot: ours.publish("1", {"b.yml": b"b"}, slot))
+            job = threads.submit(busy, lambda slot: writer.publish("1", {"b.yml": b"b"}, slot))
             time.sleep(0.3)
-            ours.withdraw("b.yml")
+            writer.withdraw("b.yml")
             job.result()
 
         assert not (tmp_path / "b.yml").exists()

@@ -1,5 +1,5 @@
 """
-What Traefik reads: one file per name, changed in one step, and only when something changed.
+The files that Traefik reads: one for each name, changed atomically, and only if something changed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.storage.stored import NAME
 
 def publish(volume: CertificateStore, signer: Signer, *names: str, token: int = 1) -> StoredCertificate:
     """
-    A new certificate on the volume.
+    Store a new certificate on the volume.
     """
     return volume.store(
         signer.certificate(*names or (NAME,)), authority="letsencrypt", kind="public", token=token
@@ -30,7 +30,7 @@ def publish(volume: CertificateStore, signer: Signer, *names: str, token: int = 
 
 def listed(directory: Path) -> list[str]:
     """
-    What a watcher of *directory* sees.
+    Return the events that a watcher of *directory* gets.
     """
     return sorted(path.name for path in directory.iterdir())
 
@@ -40,7 +40,7 @@ class TestServe:
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        Only paths that never change their contents are safe for a reader of two files.
+        The paths in the file never change their contents, which is safe for a reader of two files.
         """
         stored = publish(volume, signer)
 
@@ -59,22 +59,22 @@ class TestServe:
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer, address: str
     ) -> None:
         """
-        Whoever opens an address names no host; Traefik would look for the container's own address.
+        A client of an IP address sends no name, and Traefik would compare the address of its container.
         """
         stored = publish(volume, signer, address)
 
         assert traefik.publish(stored)
 
-        told = yaml.safe_load((traefik.directory / f"{address}.yml").read_bytes())["tls"]
-        assert told["certificates"] == [told["stores"]["default"]["defaultCertificate"]]
-        assert stored.directory / "fullchain.pem" == Path(told["certificates"][0]["certFile"])
+        tls = yaml.safe_load((traefik.directory / f"{address}.yml").read_bytes())["tls"]
+        assert tls["certificates"] == [tls["stores"]["default"]["defaultCertificate"]]
+        assert stored.directory / "fullchain.pem" == Path(tls["certificates"][0]["certFile"])
         assert [address] == list(volume.names())
 
     def test_nothing_else_is_in_the_watched_directory(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        Each event there makes Traefik read everything again.
+        Each event makes Traefik read everything again.
         """
         traefik.publish(publish(volume, signer))
 
@@ -85,7 +85,7 @@ class TestServe:
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        A look twice a day at 50,000 names must not wake Traefik.
+        Two checks a day of 50,000 names cause no event.
         """
         stored = publish(volume, signer)
         traefik.publish(stored)
@@ -99,7 +99,7 @@ class TestServe:
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        All of them lead to the same generation, and one that was lost comes back alone.
+        All files lead to the same generation, and a lost one is written without the others.
         """
         stored = publish(volume, signer, "a.example.com", "b.example.com")
         traefik.publish(stored)
@@ -117,7 +117,7 @@ class TestServe:
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        One file that cannot be parsed blocks the whole directory.
+        One invalid file stops Traefik from reading the whole directory.
         """
         stored = publish(volume, signer)
         traefik.directory.mkdir()
@@ -131,7 +131,7 @@ class TestServe:
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        A name may have 253 characters and a file name 255; with `.yml` it would be too long.
+        A name may have 253 characters and a file name 255, so `.yml` would be too long.
         """
         names = [".".join(["a" * 49] * 5) + ending for ending in (".abc", ".abd")]
         for name in names:
@@ -146,7 +146,7 @@ class TestServe:
         self, tmp_path: Path, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        Traefik would run it: `{{ env "SECRET" }}` is read before the YAML is.
+        Traefik would run `{{ env "SECRET" }}`: it renders templates before it parses the YAML.
         """
         stored = publish(CertificateStore(tmp_path / '{{ env "HOME" }}'), signer)
 
@@ -173,7 +173,7 @@ class TestServe:
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        It leads to a generation that is gone, whatever its number.
+        A file that leads to a missing generation does not count, whatever its token.
         """
         gone = publish(volume, signer, token=9)
         traefik.publish(gone)
@@ -188,7 +188,7 @@ class TestServed:
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        A person may have written a file of their own that names one of our generations.
+        A person may have written a file that names a generation of certworker.
         """
         first, second, third = (publish(volume, signer, token=token) for token in (1, 2, 3))
         traefik.publish(third)
@@ -203,7 +203,7 @@ class TestServed:
 
     def test_an_absent_directory_serves_nothing(self, traefik: TraefikConfig) -> None:
         """
-        Asking must not fail before the first certificate.
+        Reading does not fail before the first certificate.
         """
         assert set() == traefik.served_generations()
 
@@ -225,7 +225,7 @@ class TestFilesOfOthers:
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer, content: bytes
     ) -> None:
         """
-        Every view of the directory works on, and the file is replaced when the name gets a certificate.
+        All other methods work, and the file is replaced once the name gets a certificate.
         """
         traefik.directory.mkdir()
         (traefik.directory / f"{NAME}.yml").write_bytes(content)
@@ -238,7 +238,7 @@ class TestFilesOfOthers:
 
     def test_a_named_pipe_blocks_nobody(self, traefik: TraefikConfig) -> None:
         """
-        It is no configuration.
+        A named pipe is no configuration.
         """
         traefik.directory.mkdir()
         os.mkfifo(traefik.directory / "pipe.yml")
@@ -249,7 +249,7 @@ class TestFilesOfOthers:
 class TestRemoveLeftovers:
     def test_leftovers_of_a_crash_go(self, traefik: TraefikConfig) -> None:
         """
-        They never were where Traefik reads, but they should not pile up.
+        Traefik never reads leftovers, and the next cleaning removes them.
         """
         leftover = traefik.directory / ".certworker/0123456789abcdef.tmp"
         leftover.parent.mkdir(parents=True)
@@ -265,7 +265,7 @@ class TestRemoveLeftovers:
 class TestCheckWritable:
     def test_a_directory_of_somebody_else_is_told(self, forbidden: Path) -> None:
         """
-        A certificate that cannot be put into service should not be ordered.
+        Nothing is ordered that could not be put into service.
         """
         with pytest.raises(VolumeReadOnly) as caught:
             TraefikConfig(forbidden).check_writable()
@@ -274,7 +274,7 @@ class TestCheckWritable:
 
     def test_it_wakes_nobody(self, traefik: TraefikConfig) -> None:
         """
-        The trial takes place where Traefik does not look.
+        The check writes outside the watched directory.
         """
         traefik.directory.mkdir()
 
@@ -289,7 +289,7 @@ class TestServeAgain:
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        Traefik may have missed the event of the first time.
+        Traefik may have missed the first event.
         """
         stored = volume.store(signer.certificate("shop.example.org"), authority="a", kind="private", token=1)
         traefik.publish(stored)
@@ -316,7 +316,7 @@ class TestBroken:
         self, traefik: TraefikConfig, file: str, content: bytes
     ) -> None:
         """
-        With it Traefik ignores the certificates of all others.
+        Such a file makes Traefik ignore the certificates of all others.
         """
         traefik.directory.mkdir()
         (traefik.directory / file).write_bytes(content)
@@ -329,7 +329,7 @@ class TestBroken:
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:
         """
-        Nor is what it would render before it reads it, nor what it never loads.
+        Files with templates, and files that Traefik does not load, are not reported.
         """
         names = ["shop.example.org", "192.0.2.1"]
         for token, name in enumerate(names, start=1):

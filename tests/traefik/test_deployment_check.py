@@ -1,5 +1,5 @@
 """
-Whether Traefik shows what was published.
+The check that Traefik serves what was published.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OTHER = "www.example.org"
 
 class World:
     """
-    A volume, a Traefik's files, and a proxy that reads them when a test lets it.
+    A volume, Traefik's files, and a proxy that reads them when a test allows it.
     """
 
     def __init__(self, place: Path) -> None:
@@ -47,7 +47,7 @@ class World:
 
     def publish(self, *names: str) -> None:
         """
-        A new certificate stands in the files.
+        Store and publish a new certificate.
         """
         self.token += 1
         stored = self.volume.store(
@@ -57,7 +57,7 @@ class World:
 
     def reload(self, *names: str) -> None:
         """
-        The proxy reads the files of *names*.
+        Let the proxy read the files of *names*.
         """
         for name in names:
             files = self.traefik.files(name)
@@ -68,7 +68,7 @@ class World:
         self, address: HttpAddress | None = None, *, demanded: bool = True, day: timedelta = timedelta(days=1)
     ) -> DeploymentCheck:
         """
-        One that has less patience, and shorter days.
+        Return a check with short pauses and short days.
         """
         return DeploymentCheck(
             self.volume,
@@ -86,7 +86,7 @@ class World:
 @pytest.fixture
 def world(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[World]:
     """
-    A world in which nothing is published.
+    Return a world without any published certificate.
     """
     caplog.set_level(logging.INFO, "certworker.traefik.deployment_check")
     made = World(tmp_path)
@@ -96,7 +96,7 @@ def world(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Iterator[World]:
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     """
-    What the padlock has said.
+    Return the lines that the check logged.
     """
     return [
         record.getMessage()
@@ -107,7 +107,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 def last_line(caplog: pytest.LogCaptureFixture) -> str:
     """
-    The last thing it says, waited for.
+    Wait for the last line of the check, and return it.
     """
     return wait_until(lambda: next(reversed(lines(caplog)), None), lambda: "nothing was said")
 
@@ -155,7 +155,7 @@ class TestExpect:
         self, world: World, caplog: pytest.LogCaptureFixture, issuer: str, code: str, tmp_path: Path
     ) -> None:
         """
-        The certificate is there, and nobody sees it.
+        The line has the code and the remedy of what Traefik serves instead.
         """
         other = Signer(issuer).certificate(NAME)
         (tmp_path / "chain.pem").write_bytes(other.fullchain_pem)
@@ -173,7 +173,7 @@ class TestExpect:
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The one before will never be shown again.
+        A renewed certificate replaces the one that is checked.
         """
         deployment_check = world.deployment_check()
         deployment_check.start()
@@ -193,7 +193,7 @@ class TestMissed:
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Whoever overlooked the first line has another chance; and they are written to once.
+        The line is repeated daily, and the notification is sent once.
         """
         world.publish(NAME)
         deployment_check = world.deployment_check(day=timedelta(seconds=0.3))
@@ -213,7 +213,7 @@ class TestMissed:
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The one that this worker has issued will never be shown.
+        Another worker renewed the certificate, so the new one is checked.
         """
         world.publish(NAME)
         deployment_check = world.deployment_check()
@@ -230,7 +230,7 @@ class TestMissed:
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Nobody wants to see it.
+        A removed name is not checked any more.
         """
         world.publish(NAME)
         deployment_check = world.deployment_check(day=timedelta(seconds=0.2))
@@ -247,7 +247,7 @@ class TestProxy:
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Not everybody has a Traefik of that name.
+        The default address may not exist.
         """
         world.publish(NAME)
         deployment_check = world.deployment_check(HttpAddress("nowhere.invalid", 443), demanded=False)
@@ -263,7 +263,7 @@ class TestProxy:
         self, world: World, caplog: pytest.LogCaptureFixture, host: str
     ) -> None:
         """
-        They wanted to know.
+        An operator set the address, so a failure is logged.
         """
         world.publish(NAME)
         deployment_check = world.deployment_check(HttpAddress(host, free_port()))
@@ -277,7 +277,7 @@ class TestProxy:
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        It is restarted, and comes back without its files.
+        Traefik restarts without its files, and is checked until it has them.
         """
         world.publish(NAME)
         port = free_port()
@@ -298,7 +298,7 @@ class TestProxy:
 class TestAfter:
     def test_only_what_was_issued_is_looked_for(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
         """
-        What was kept has been looked at before; and the job does not wait.
+        A kept certificate was checked before, and the job does not wait.
         """
         world.publish(NAME)
         world.reload(NAME)
@@ -315,7 +315,7 @@ class TestAfter:
 
     def test_the_function_takes_the_same_arguments_as_before(self, world: World) -> None:
         """
-        A job may give them without their names, and what it may give is read from the signature.
+        The wrapped function accepts the arguments of the original, and has its signature.
         """
 
         def issue(domain: str = "", force: bool = False) -> dict[str, Any]:
@@ -328,6 +328,6 @@ class TestAfter:
 
     def test_one_that_never_started_stops_at_once(self, world: World) -> None:
         """
-        The worker may end before it is ready.
+        The worker may stop before it is ready.
         """
         world.deployment_check().stop()

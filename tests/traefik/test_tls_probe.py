@@ -1,5 +1,5 @@
 """
-Which certificate a name is shown with.
+The certificate that a server shows for a name.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ CONFIG = Path("/storage/config")
 @pytest.fixture
 def pairs() -> dict[str, tuple[Path, Path]]:
     """
-    What the proxy has for each name.
+    Return what the proxy has for each name.
     """
     return {}
 
@@ -31,7 +31,7 @@ def pairs() -> dict[str, tuple[Path, Path]]:
 @pytest.fixture
 def proxy(pairs: dict[str, tuple[Path, Path]]) -> Iterator[HttpAddress]:
     """
-    A proxy that shows it.
+    Return a proxy that shows it.
     """
     server = DevelopmentProxy(pairs.get)
     server.start()
@@ -41,7 +41,7 @@ def proxy(pairs: dict[str, tuple[Path, Path]]) -> Iterator[HttpAddress]:
 
 def files(place: Path, certificate: Certificate) -> tuple[Path, Path]:
     """
-    The files of *certificate*.
+    Write the files of *certificate*.
     """
     place.mkdir()
     (place / "fullchain.pem").write_bytes(certificate.fullchain_pem)
@@ -51,7 +51,7 @@ def files(place: Path, certificate: Certificate) -> tuple[Path, Path]:
 
 def code(proxy: HttpAddress, leaf: bytes) -> str | None:
     """
-    The code of what is wrong, if anything is.
+    Return the code of the failure; None: there is none.
     """
     failure = check_proxy(NAME, leaf, proxy, CONFIG)
     return failure.code if failure else None
@@ -62,7 +62,7 @@ class TestWhyNotShown:
         self, proxy: HttpAddress, pairs: dict[str, tuple[Path, Path]], signer: Signer, tmp_path: Path
     ) -> None:
         """
-        Then there is a padlock.
+        The proxy shows the expected certificate.
         """
         certificate = signer.certificate(NAME)
         pairs[NAME] = files(tmp_path / "new", certificate)
@@ -85,7 +85,7 @@ class TestWhyNotShown:
         self, proxy: HttpAddress, pairs: dict[str, tuple[Path, Path]], signer: Signer, tmp_path: Path
     ) -> None:
         """
-        It has not read them at all.
+        Traefik has not read its files at all.
         """
         pairs[NAME] = files(tmp_path / "default", Signer("TRAEFIK DEFAULT CERT").certificate(NAME))
         failure = check_proxy(NAME, leaf_of(signer.certificate(NAME).cert_pem), proxy, CONFIG)
@@ -96,13 +96,13 @@ class TestWhyNotShown:
 
     def test_a_refused_handshake_is_none(self, proxy: HttpAddress, signer: Signer) -> None:
         """
-        A Traefik with sniStrict refuses names that it does not have.
+        A Traefik with sniStrict refuses unknown names.
         """
         assert "proxy.default_cert" == code(proxy, leaf_of(signer.certificate(NAME).cert_pem))
 
     def test_nobody_there_is_an_error(self) -> None:
         """
-        Nothing is known of what would be shown.
+        A closed port raises the error of the connection.
         """
         with pytest.raises(ConnectionRefusedError):
             check_proxy(NAME, b"", HttpAddress("127.0.0.1", free_port()), CONFIG)
