@@ -155,7 +155,7 @@ class TestFacts:
             json.dumps(fields | {"schema": SCHEMA + 1, "names": {"of": "another kind"}})
         )
 
-        with pytest.raises(SchemaTooNew, match="knows version 1"):
+        with pytest.raises(SchemaTooNew, match="supports version 1"):
             CertificateMetadata.read(directory)
 
     def test_what_a_newer_one_added_is_left_alone(self, tmp_path: Path, signer: Signer) -> None:
