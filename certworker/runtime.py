@@ -25,6 +25,7 @@ from certworker.errors import CertworkerError
 from certworker.http import HttpServer
 from certworker.integrations.appwrite.consumer import Consumer
 from certworker.integrations.appwrite.translator import Translator
+from certworker.integrations.deploy_hook import DeployHook
 from certworker.integrations.docker.client import DockerClient
 from certworker.integrations.docker.label_watcher import LabelWatcher
 from certworker.integrations.docker.reloader import LABEL, Reloader
@@ -257,6 +258,12 @@ def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, list[L
         loops.append(reloader.loop)
         stack.callback(reloader.stop)
         issue = reloader.after(issue)
+    if settings.deploy_hook:
+        hook = DeployHook(settings.deploy_hook, app.certificates)
+        hook.start()
+        loops.append(hook.loop)
+        stack.callback(hook.stop)
+        issue = hook.after(issue)
     if settings.proxy_address:
         deployment_check = DeploymentCheck(
             app.certificates,

@@ -4,9 +4,11 @@ Real servers read the volume with the configuration of docs/guides/reload-other-
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 import time
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
+from certworker.integrations.deploy_hook import environment, run
 from certworker.settings import HttpAddress
 from certworker.settings.reload import Reload
 from certworker.storage.certificate_store import CertificateStore
@@ -191,6 +194,92 @@ class TestReload:
         ):
             for name, each in stored.items():
                 server.wait_for(name, each.metadata.serial)
+
+
+class TestDeployHook:
+    @pytest.mark.parametrize(("kind", "told"), [("nginx", "HUP"), ("haproxy", "USR2")])
+    def test_a_real_server_serves_the_new_certificate_after_the_hook(
+        self, server: Server, signer: Signer, monkeypatch: pytest.MonkeyPatch, kind: str, told: str
+    ) -> None:
+        """
+        The program is the one of the guide; a stub of `systemctl` sends the signal that the unit would.
+        """
+        first = store(server.volume, signer.certificate(NAME), token=1)
+        command = nginx(server) if kind == "nginx" else haproxy(server, blocks("haproxy")[0])
+        with running(command, server.log) as process:
+            server.wait_for(NAME, first.metadata.serial)
+            stub(server.place, f"kill -{told} {process.pid}", monkeypatch)
+            renewed = store(server.volume, signer.certificate(NAME), token=2)
+            run_hook(server, hook_for(kind))
+            server.wait_for(NAME, renewed.metadata.serial)
+
+    @pytest.mark.parametrize("unit", ["nginx", "apache2", "haproxy", "postfix"])
+    def test_each_hook_of_the_guide_reloads_its_server(
+        self, server: Server, signer: Signer, monkeypatch: pytest.MonkeyPatch, unit: str
+    ) -> None:
+        """
+        It ends with exit code 0, and asks systemd for one reload.
+        """
+        stored = store(server.volume, signer.certificate(NAME), token=1)
+        stub(server.place, f'echo "$@" >> {server.place}/asked', monkeypatch)
+        run_hook(server, hook_for(unit))
+
+        assert f"reload {unit}\n" == (server.place / "asked").read_text()
+        if unit == "postfix":
+            copied = server.place / "mail.pem"
+            expected = stored.certificate.key.pem + stored.certificate.fullchain_pem
+            assert (expected, 0o600) == (copied.read_bytes(), stat.S_IMODE(copied.stat().st_mode))
+
+    def test_a_hook_for_one_name_ignores_others(
+        self, server: Server, signer: Signer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        HAProxy is not reloaded for a certificate that it does not serve.
+        """
+        store(server.volume, signer.certificate(OTHER), token=1)
+        stub(server.place, "exit 1", monkeypatch)
+        run_hook(server, hook_for("haproxy"), OTHER)
+
+    def test_the_table_has_the_variables_of_the_program(self, server: Server, signer: Signer) -> None:
+        """
+        All of them, and no others.
+        """
+        stored = store(server.volume, signer.certificate(NAME), token=1)
+        given = set(environment(stored.metadata, stored.directory)) - {"PATH", "LANG"}
+
+        assert given == set(re.findall(r"^\| `(CERTWORKER_\w+)` \|", GUIDE.read_text(), re.MULTILINE))
+
+
+def hook_for(unit: str) -> str:
+    """
+    Return the program of the guide that reloads *unit*.
+    """
+    (found,) = [block for block in blocks("sh hook") if f"systemctl reload {unit}" in block]
+    return found
+
+
+def stub(place: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Put a `systemctl` that runs *script* in front of the real one.
+    """
+    directory = place / "bin"
+    directory.mkdir()
+    program = directory / "systemctl"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}:{os.environ['PATH']}")
+
+
+def run_hook(server: Server, text: str, name: str = NAME) -> None:
+    """
+    Run the program *text* for the certificate of *name*, as the worker does.
+    """
+    file = server.place / "hook"
+    file.write_text(text.replace("/var/lib/certworker", str(server.place)))
+    file.chmod(0o755)
+    metadata = server.volume.metadata(name)
+    assert metadata
+    run(file, environment(metadata, server.volume.links.domain_dir(name)), 30)
 
 
 class TestGuide:

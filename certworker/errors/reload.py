@@ -1,5 +1,5 @@
 """
-Failures of reloads and of container labels. Codes: reload.*, label.*.
+Failures of reloads, of the deploy hook and of container labels. Codes: reload.*, hook.*, label.*.
 """
 
 from __future__ import annotations
@@ -37,6 +37,16 @@ class EngineUnreachable(CertworkerError):
     remedy_template = (
         "Make Docker reachable for the worker, preferably through a socket proxy: "
         "CERTWORKER_DOCKER_HOST=tcp://socket-proxy:2375"
+    )
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class HookFailed(CertworkerError):
+    code = "hook.failed"
+    message_template = "The deploy hook {program} failed for {name}: {reason}"
+    remedy_template = (
+        "Correct the program of CERTWORKER_DEPLOY_HOOK. It must end with exit code 0, within 60 seconds."
     )
     retry = Retry.SOON
     severity = Severity.WARNING

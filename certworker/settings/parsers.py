@@ -7,6 +7,7 @@ ValueError; what :class:`Unusable` says is told to the operator.
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 import stat
@@ -183,6 +184,17 @@ def _file(path: Path) -> Path:
 
 
 @reader
+def _program(path: Path) -> Path:
+    if not Path(_line(str(path))).is_absolute():
+        raise Unusable("the path is not absolute")
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise Unusable("it is no regular file")
+    if not os.access(path, os.X_OK):
+        raise Unusable("it is not executable for this user; see: chmod +x FILE")
+    return path
+
+
+@reader
 def _ca_bundle(path: Path) -> Path:
     try:
         ssl.create_default_context(cafile=_file(path))
@@ -218,6 +230,7 @@ Base64Url = Annotated[SecretStr, BeforeValidator(_base64url)]
 Directory = Annotated[Path, AfterValidator(_directory)]
 DirectoryOrOff = Annotated[Directory | None, BeforeValidator(_directory_or_off)]
 CaBundle = Annotated[Path, AfterValidator(_ca_bundle)]
+Program = Annotated[Path, AfterValidator(_program)]
 LimitsFile = Annotated[Path, AfterValidator(_limits)]
 HostName = Annotated[str, AfterValidator(host_in)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field
 
-from certworker.settings.parsers import EngineAddress
+from certworker.settings.parsers import EngineAddress, Program
 
 #: What servers take as "read your files again"; none of them ends one that knows it.
 SIGNALS = ("HUP", "USR1", "USR2", "WINCH")
@@ -68,9 +68,15 @@ def _reloads(text: str) -> tuple[Reload, ...]:
 
 class ReloadSettings(BaseModel):
     """
-    The part of the settings about other containers: who is told of certificates, and who may ask for one.
+    The part of the settings about other servers and containers.
     """
 
+    #: Runs after each publication; None: no program.
+    deploy_hook: Program | None = Field(
+        None,
+        validation_alias="CERTWORKER_DEPLOY_HOOK",
+        description="the absolute path of a program that this user may run, such as /usr/local/bin/deploy",
+    )
     reloads: Annotated[tuple[Reload, ...], BeforeValidator(_reloads)] = Field(
         (),
         validation_alias="CERTWORKER_RELOAD",

@@ -4,6 +4,8 @@ A worker that tells containers of new certificates, and reads their labels.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.servers.engine import Engine
 from tests.servers.worker import WorkerProcess
 
@@ -59,3 +61,25 @@ class TestWork:
             assert "POST /containers/shop/kill?signal=HUP" in engine.asked
             assert 0 == worker.terminate()
         assert "certificate requested by the label of the container shop" in story
+
+    def test_a_deploy_hook_runs_after_each_publication_and_fails_none(
+        self, worker: WorkerProcess, tmp_path: Path
+    ) -> None:
+        """
+        The whole way, from the variable to the program; the history of the name has its failure.
+        """
+        program = tmp_path / "deploy hook"
+        program.write_text(
+            f'#!/bin/sh\nenv > {tmp_path}/environment\n[ "$CERTWORKER_DOMAIN" = main.localhost ]\n'
+        )
+        program.chmod(0o755)
+        worker.environment["CERTWORKER_DEPLOY_HOOK"] = str(program)
+        worker.start()
+        worker.wait_for_line("main.localhost: deploy hook run")
+        assert "_APP_" not in (tmp_path / "environment").read_text()
+        ended = worker.command("request", "--wait", "shop.localhost")
+        worker.wait_for_line(r"shop.localhost: \[hook.failed\].*exit code 1")
+
+        assert 0 == ended.returncode
+        assert "[hook.failed]" in worker.command("explain", "shop.localhost").stdout
+        assert 0 == worker.terminate()

@@ -13,6 +13,7 @@ from certworker.app import App
 from certworker.devca.proxy import DevelopmentProxy
 from certworker.integrations.appwrite.consumer import Consumer
 from certworker.integrations.appwrite.translator import Translator
+from certworker.integrations.deploy_hook import DeployHook
 from certworker.integrations.docker.client import DockerClient
 from certworker.integrations.docker.reloader import Reloader
 from certworker.traefik.deployment_check import DeploymentCheck
@@ -92,6 +93,25 @@ def reload(app: App) -> None:
     reloads.stop()
 
 
+def failing_hook(stage: Stage) -> None:
+    """
+    A certificate was published, and the deploy hook ends with exit code 1.
+    """
+    stage.settings["CERTWORKER_DEPLOY_HOOK"] = "/bin/false"
+    stage.before.append(tried(NAME))
+
+
+def run_hook(app: App) -> None:
+    """
+    Do what follows a new certificate.
+    """
+    assert app.settings.deploy_hook
+    hook = DeployHook(app.settings.deploy_hook, app.certificates)
+    hook.after(lambda: {"state": "issued", "names": [NAME]})()
+    hook.start()
+    hook.stop()
+
+
 def no_mail_server(stage: Stage) -> None:
     """
     There is a letter to send, and nobody to hand it to.
@@ -169,6 +189,14 @@ SCENES = [
         "CERTWORKER_DOCKER_HOST",
         shows="beside",
         act=reload,
+    ),
+    Scene(
+        "a deploy hook that fails",
+        "hook.failed",
+        failing_hook,
+        "CERTWORKER_DEPLOY_HOOK",
+        shows="beside",
+        act=run_hook,
     ),
     Scene(
         "a mail server that is away",

@@ -9,15 +9,13 @@ That happens beside the jobs. An engine that is away fails no issuance; it is as
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import wraps
 from typing import Any
 
 from certworker.errors import CertworkerError
 from certworker.errors.reload import LabelUnusable
 from certworker.integrations.docker.container import Container
+from certworker.integrations.publications import Publications
 from certworker.settings.reload import Reload
 from certworker.supervision import Faults, Loop, beat
 
@@ -65,12 +63,12 @@ class Reloader:
         self._reloads = tuple(reloads)
         self._reload = reload
         self._labelled = labelled
-        self._quiet = quiet_seconds
-        self._longest = longest_burst_seconds
         self._pause = pause_seconds
-        self._changes = 0
-        self._stopped = False
-        self._changed = threading.Condition()
+        self._publications = Publications(
+            lambda: self.loop.wake(),
+            quiet_seconds=quiet_seconds,
+            longest_burst_seconds=longest_burst_seconds,
+        )
         self._made: set[Reload] = set()
         self._owed = False
         self._told: set[tuple[object, str]] = set()
@@ -86,59 +84,32 @@ class Reloader:
         """
         End it; a change that nobody was told of is told at once.
         """
-        with self._changed:
-            self._stopped = True
-            self._changed.notify()
+        self._publications.stop()
         self.loop.finish(SHUTDOWN_TIMEOUT_SECONDS)
 
     def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
         """
-        *issue*, the function behind a job, followed by the reloads for what it has issued.
+        Return *issue*, the function behind a job, followed by the reloads for what it has issued.
         """
-
-        @wraps(issue)
-        def issued(*arguments: object, **keywords: object) -> dict[str, Any]:
-            result = issue(*arguments, **keywords)
-            if result["state"] == "issued":
-                self.enqueue()
-            return result
-
-        return issued
+        return self._publications.after(issue)
 
     def enqueue(self) -> None:
         """
-        A certificate has changed; returns at once.
+        Note that a certificate has changed, and return at once.
         """
-        with self._changed:
-            self._changes += 1
-            self._changed.notify()
-        self.loop.wake()
+        self._publications.add(())
 
     def _step(self) -> float | None:
-        if changes := self._wait_for_quiet():
+        if changes := len(self._publications.take()):
             self._made.clear()
             self._owed = True
-        elif self._stopped:
+        elif self._publications.stopped:
             return None
         if self._owed:
             self._owed = not self._make_all_but(self._made, changes)
-        if self._stopped:
+        if self._publications.stopped:
             return None
         return self._pause if self._owed else PAUSE_WITHOUT_A_CHANGE_SECONDS
-
-    def _wait_for_quiet(self) -> int:
-        """
-        Wait until nothing changes any more, and return how much did.
-        """
-        until = time.monotonic() + self._longest
-        with self._changed:
-            seen = 0
-            while not self._stopped and seen < self._changes and time.monotonic() < until:
-                seen = self._changes
-                beat()
-                self._changed.wait_for(lambda seen=seen: self._stopped or self._changes > seen, self._quiet)  # type: ignore[misc]
-            changes, self._changes = self._changes, 0
-            return changes
 
     def _make_all_but(self, made: set[Reload], changes: int) -> bool:
         """

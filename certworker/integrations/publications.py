@@ -1,0 +1,82 @@
+"""
+The certificates that jobs have issued, until a loop takes them in bursts.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+from certworker.supervision import beat
+
+
+class Publications:
+    """
+    The names of each certificate that was issued and that no loop has taken yet.
+
+    Args:
+        wake: Ends the pause of the loop that takes them.
+        quiet_seconds: A burst is over after this time without a publication.
+        longest_burst_seconds: A burst without such a pause ends after this time.
+    """
+
+    def __init__(
+        self, wake: Callable[[], object], *, quiet_seconds: float, longest_burst_seconds: float
+    ) -> None:
+        self._wake = wake
+        self._quiet = quiet_seconds
+        self._longest = longest_burst_seconds
+        self._names: list[tuple[str, ...]] = []
+        self._changed = threading.Condition()
+        self.stopped = False
+
+    def after(self, issue: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+        """
+        Return *issue*, the function behind a job, changed so that it adds what it has issued.
+        """
+
+        @wraps(issue)
+        def issued(*arguments: object, **keywords: object) -> dict[str, Any]:
+            result = issue(*arguments, **keywords)
+            if result["state"] == "issued":
+                self.add(result.get("names", ()))
+            return result
+
+        return issued
+
+    def add(self, names: Sequence[str]) -> None:
+        """
+        Add the certificate for *names*, and return at once.
+        """
+        with self._changed:
+            self._names.append(tuple(names))
+            self._changed.notify()
+        self._wake()
+
+    def stop(self) -> None:
+        """
+        End the wait of :meth:`take`.
+        """
+        with self._changed:
+            self.stopped = True
+            self._changed.notify()
+
+    def take(self) -> list[tuple[str, ...]]:
+        """
+        Wait until the burst is over, then return and remove its names; an empty list if there is none.
+        """
+        until = time.monotonic() + self._longest
+        with self._changed:
+            seen = 0
+            while not self.stopped and seen < len(self._names) and time.monotonic() < until:
+                seen = len(self._names)
+                beat()
+                self._changed.wait_for(
+                    lambda seen=seen: self.stopped or len(self._names) > seen,  # type: ignore[misc]
+                    self._quiet,
+                )
+            taken, self._names = self._names, []
+            return taken

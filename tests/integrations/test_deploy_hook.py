@@ -1,0 +1,255 @@
+"""
+The operator's program that runs after each publication.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from certworker.integrations.deploy_hook import PAUSES, DeployHook
+from certworker.storage.certificate_store import CertificateStore
+from tests.servers.worker import wait_until
+from tests.storage.authority import Signer
+from tests.storage.stored import store
+
+NAME, OTHER = "shop.example.com", "www.example.com"
+
+
+@pytest.fixture(scope="module")
+def signer() -> Signer:
+    """
+    Return the CA that signs what is stored.
+    """
+    return Signer()
+
+
+@pytest.fixture
+def volume(tmp_path: Path, signer: Signer) -> CertificateStore:
+    """
+    Return a volume with one certificate for two names.
+    """
+    volume = CertificateStore(tmp_path / "certificates")
+    store(volume, signer.certificate(NAME, OTHER), token=1)
+    return volume
+
+
+class Hook:
+    """
+    A deploy hook with a program of the test; its runs are counted in the file `runs`.
+    """
+
+    def __init__(self, place: Path, volume: CertificateStore, script: str, **options: float) -> None:
+        self.place = place
+        program = place / "program"
+        program.write_text(f"#!/bin/sh\ncd {place}\necho run >> runs\n{script}\n")
+        program.chmod(0o755)
+        pauses = [options.pop("pause", 0.05)]
+        self.hook = DeployHook(program, volume, pauses=pauses, **options)
+        self.issue = self.hook.after(lambda *names: {"state": "issued", "names": names})
+
+    def __enter__(self) -> Hook:
+        self.hook.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.hook.stop()
+
+    @property
+    def runs(self) -> int:
+        """
+        How often the program has run.
+        """
+        file = self.place / "runs"
+        return len(file.read_text().splitlines()) if file.exists() else 0
+
+    def wait_for(self, text: str, caplog: pytest.LogCaptureFixture) -> None:
+        """
+        Return when the log has *text*.
+        """
+        wait_until(lambda: text in caplog.text or None, lambda: f"no {text!r} in:\n{caplog.text}")
+
+
+@pytest.fixture(autouse=True)
+def log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """
+    Capture the lines of certworker.
+    """
+    with caplog.at_level(logging.INFO, "certworker"):
+        yield
+
+
+class TestRun:
+    def test_it_gets_the_certificate_and_nothing_of_the_worker(
+        self,
+        tmp_path: Path,
+        volume: CertificateStore,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        """
+        The variables are exactly the documented ones, and the files are those of the certificate.
+        """
+        monkeypatch.setenv("_APP_REDIS_PASS", "secret")
+        monkeypatch.setenv("CERTWORKER_EAB_HMAC_KEY", "secret")
+        script = (
+            'env > environment; pwd > place; cat "$CERTWORKER_FULLCHAIN" "$CERTWORKER_PRIVATE_KEY" > files'
+        )
+        with Hook(tmp_path, volume, script) as hook:
+            hook.issue(NAME, OTHER)
+            hook.wait_for("deploy hook run", caplog)
+        lines = (tmp_path / "environment").read_text().splitlines()
+        seen = dict(line.split("=", 1) for line in lines)
+        metadata = volume.metadata(NAME)
+        assert metadata
+        directory = volume.links.domain_dir(NAME)
+        shell = {"PWD", "OLDPWD", "SHLVL", "_"}
+
+        assert {name: value for name, value in seen.items() if name not in shell} == {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "CERTWORKER_DOMAIN": NAME,
+            "CERTWORKER_DOMAINS": f"{NAME} {OTHER}",
+            "CERTWORKER_CERTIFICATE": str(directory / "cert.pem"),
+            "CERTWORKER_CHAIN": str(directory / "chain.pem"),
+            "CERTWORKER_FULLCHAIN": str(directory / "fullchain.pem"),
+            "CERTWORKER_PRIVATE_KEY": str(directory / "privkey.pem"),
+            "CERTWORKER_SERIAL": metadata.serial,
+            "CERTWORKER_NOT_AFTER": f"{metadata.not_after:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        expected = (directory / "fullchain.pem").read_text() + (directory / "privkey.pem").read_text()
+        assert expected == (tmp_path / "files").read_text()
+
+    def test_no_shell_reads_the_path(
+        self, tmp_path: Path, signer: Signer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        A path with spaces and special characters names one program.
+        """
+        place = tmp_path / "a b; touch $HOME"
+        place.mkdir()
+        volume = CertificateStore(tmp_path / "certificates")
+        store(volume, signer.certificate(NAME), token=1)
+        hook = Hook(tmp_path, volume, "")
+        moved = (tmp_path / "program").rename(place / "program")
+        deploy = DeployHook(moved, volume)
+        deploy.start()
+        deploy.after(lambda: {"state": "issued", "names": [NAME]})()
+        hook.wait_for("deploy hook run", caplog)
+        deploy.stop()
+
+        assert 1 == hook.runs
+
+    def test_a_name_without_a_certificate_has_no_run(self, tmp_path: Path, volume: CertificateStore) -> None:
+        """
+        The name was removed before the program could run.
+        """
+        with Hook(tmp_path, volume, "") as hook:
+            hook.issue("removed.example.com")
+
+        assert 0 == hook.runs
+
+    def test_a_publication_just_before_the_end_has_its_run(
+        self, tmp_path: Path, volume: CertificateStore
+    ) -> None:
+        """
+        A worker that is updated handles it before it ends.
+        """
+        hook = Hook(tmp_path, volume, "")
+        hook.issue(NAME)
+        with hook:
+            pass
+
+        assert 1 == hook.runs
+
+    def test_a_child_in_the_background_is_not_waited_for(
+        self, tmp_path: Path, volume: CertificateStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The child has the standard output of the program and never closes it.
+        """
+        with Hook(tmp_path, volume, "sleep 600 & echo $! > child") as hook:
+            hook.issue(NAME)
+            hook.wait_for("deploy hook run", caplog)
+        os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
+
+
+class TestFailures:
+    def test_a_failure_is_logged_with_its_output_and_retried(
+        self, tmp_path: Path, volume: CertificateStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The issuance has succeeded: the result of the job is the same.
+        """
+        script = "[ -e repaired ] && exit 0\nprintf 'no \\033[2Jserver\\n' >&2; exit 3"
+        with Hook(tmp_path, volume, script) as hook:
+            assert {"state": "issued", "names": (NAME,)} == hook.issue(NAME)
+            wait_until(lambda: hook.runs >= 3 or None, lambda: caplog.text)
+            assert f"failed for {NAME}: exit code 3: no \\x1b[2Jserver" in caplog.text
+            (tmp_path / "repaired").touch()
+            hook.wait_for("deploy hook run", caplog)
+            assert {} == hook.hook._pending
+
+        records = [record for record in caplog.records if getattr(record, "code", "") == "hook.failed"]
+        assert [1, 2, 3] == [record.fields["attempt"] for record in records][:3]  # type: ignore[attr-defined]
+        assert {NAME} == {record.domain for record in records}  # type: ignore[attr-defined]
+
+    def test_a_program_that_hangs_is_killed_with_its_children(
+        self, tmp_path: Path, volume: CertificateStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        Even if it ignores SIGTERM and has closed its output.
+        """
+        script = "trap '' TERM; exec >&- 2>&-; sleep 600 & echo $! > child; wait"
+        with Hook(tmp_path, volume, script, deadline_seconds=0.5, pause=3600) as hook:
+            hook.issue(NAME)
+            hook.wait_for("[hook.failed]", caplog)
+        child = int((tmp_path / "child").read_text())
+
+        assert "it did not end within" in caplog.text
+        wait_until(lambda: _has_ended(child) or None, lambda: "the child still runs")
+
+    def test_a_program_that_is_gone_is_a_failure_like_any_other(
+        self, tmp_path: Path, volume: CertificateStore, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The settings were checked at the start of the worker; the file was removed later.
+        """
+        hook = Hook(tmp_path, volume, "", pause=3600)
+        (tmp_path / "program").unlink()
+        with hook:
+            hook.issue(NAME)
+            hook.wait_for("it cannot be started: No such file", caplog)
+
+    def test_one_failure_costs_no_other_certificate_its_run(
+        self, tmp_path: Path, volume: CertificateStore, signer: Signer, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The other one runs while the first one waits for its next attempt.
+        """
+        store(volume, signer.certificate("good.example.com"), token=2)
+        script = '[ "$CERTWORKER_DOMAIN" = good.example.com ]'
+        with Hook(tmp_path, volume, script, pause=3600) as hook:
+            hook.issue(NAME)
+            hook.issue("good.example.com")
+            hook.wait_for("deploy hook run", caplog)
+
+    def test_the_pauses_grow_to_a_day(self) -> None:
+        """
+        The page of the error has the same pauses.
+        """
+        assert list(PAUSES) == sorted(PAUSES)
+        assert (10, 86_400) == (PAUSES[0], PAUSES[-1])
+
+
+def _has_ended(process: int) -> bool:
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return True
+    return state == "Z"
