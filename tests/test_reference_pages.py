@@ -71,6 +71,8 @@ def running(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer)
     ):
         connection.flushall()
         settings = variables(place, redis_server, authority, port)
+        # A channel, so that the metric of waiting notifications has its label.
+        settings["CERTWORKER_NOTIFY_URL"] = f"http://127.0.0.1:{free_port()}/"
         with WorkerProcess(settings, place / "log") as worker:
             worker.wait_for_line(f"{NAME}: certificate issued")
             subprocess.run(
