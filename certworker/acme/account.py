@@ -1,14 +1,13 @@
 """
-The account on the volume: its key, and its URL at the CA, shared by all workers.
+The files of the account: its key and its URL at the CA, shared by all workers.
 
-    STATE_DIR/accounts/LABEL/key.pem        the key, 0600; made once, replaced only by:
-    STATE_DIR/accounts/LABEL/key.next.pem   the next one, while the CA is told of it and until it is known
-    STATE_DIR/accounts/LABEL/key.pem.bak    the key of an ended account; further ones: key.pem.2.bak, …
-    STATE_DIR/accounts/LABEL/account.json   the URL; can be asked for again with the key
-    STATE_DIR/accounts/LABEL/lock           held while one worker makes or changes them
+    STATE_DIR/accounts/LABEL/key.pem        the key, 0600; generated once, replaced only by:
+    STATE_DIR/accounts/LABEL/key.next.pem   the next key, until the CA knows it
+    STATE_DIR/accounts/LABEL/key.pem.bak    the key of a deactivated account; further ones: key.pem.2.bak, …
+    STATE_DIR/accounts/LABEL/account.json   the URL, which the CA returns again for the key
+    STATE_DIR/accounts/LABEL/lock           held while a worker creates or changes the files
 
-A key that another worker has changed is seen at once: what is kept in memory counts only as long as the files
-are the same.
+A change by another worker is effective at once: the account in memory is valid only for unchanged files.
 """
 
 from __future__ import annotations
@@ -40,12 +39,12 @@ from certworker.errors.fs import VolumeLocked
 from certworker.storage import durable
 from certworker.storage.shared_directory import SharedDirectory
 
-#: The shape of account.json.
+#: The version of account.json.
 SCHEMA = 1
 KEY_MODE = 0o600
 #: A key has some hundred bytes, and a URL is shorter.
 LARGEST_FILE_BYTES = 64 * 1024
-#: Longer than an exchange with the CA, during which another worker may hold the lock.
+#: Longer than an exchange with the CA, during which another worker holds the lock.
 LOCK_SECONDS = 60.0
 LOCK_PAUSE_SECONDS = 0.02
 DIRECTORY_MODE = 0o700
@@ -54,37 +53,37 @@ DIRECTORY_MODE = 0o700
 @dataclass(frozen=True)
 class Account:
     """
-    The account as the volume knows it.
+    The account on the volume.
     """
 
     key: JWKEC = field(repr=False)
-    #: Its URL at the CA; None: to be asked for.
+    #: The URL at the CA; None: unknown.
     url: str | None = None
-    #: The contact that the CA was told last.
+    #: The contact that the CA has.
     contact: str | None = None
 
     @property
     def signer(self) -> Signer:
         """
-        The account, to sign requests.
+        Return the signer of requests.
         """
         return Signer(self.key, self.url)
 
     @cached_property
     def thumbprint(self) -> str:
         """
-        The fingerprint of the key (RFC 7638); the second half of each answer to a challenge.
+        Return the thumbprint of the key (RFC 7638), the second half of each response to a challenge.
         """
         return encode_b64jose(self.key.thumbprint(hash_function=hashes.SHA256))
 
 
 class AccountFiles:
     """
-    The files of one CA's account.
+    The files of the account at one CA.
 
     Args:
-        directory: STATE_DIR/accounts/LABEL; made when it is needed.
-        directory_url: The CA; a URL that another CA gave is not used.
+        directory: STATE_DIR/accounts/LABEL, created with the first key.
+        directory_url: The CA. A URL of another CA is ignored.
     """
 
     def __init__(self, directory: Path, directory_url: str) -> None:
@@ -93,17 +92,17 @@ class AccountFiles:
         self.key_path = directory / "key.pem"
         self._next_key_path = directory / "key.next.pem"
         self._account_path = directory / "account.json"
-        #: What was read last, and of which files.
+        #: The last account, and the identity of its files.
         self._read: tuple[object, Account] | None = None
 
     @contextmanager
     def locked(self) -> Iterator[None]:
         """
-        Let only one thread of one worker on this volume change the account.
+        Hold the lock that allows one thread of one worker to change the account.
 
         Raises:
-            VolumeLocked: Another one has held the lock for :data:`LOCK_SECONDS`, a frozen worker for example.
-            CertworkerError: The volume cannot be written.
+            VolumeLocked: Another worker has held the lock for :data:`LOCK_SECONDS`.
+            CertworkerError: The volume is not writable.
         """
         durable.make_directory(self._directory, DIRECTORY_MODE)
         path = self._directory / "lock"
@@ -111,30 +110,30 @@ class AccountFiles:
             file = path.open("ab")
         with file:
             end = time.monotonic() + LOCK_SECONDS
-            while not _is_taken(file, path):
+            while not _try_lock(file, path):
                 if time.monotonic() > end:
                     raise VolumeLocked(path=path, seconds=f"{LOCK_SECONDS:g}")
-                # Not in the kernel: the time limit of a job must be able to end it.
+                # The wait is not in the kernel, so that the time limit of a job can end it.
                 time.sleep(LOCK_PAUSE_SECONDS)
-            # Closing it ends the lock, as the end of the process does.
+            # Closing the file releases the lock, as does the end of the process.
             yield
 
     def remove_leftovers(self) -> None:
         """
-        Remove what a crash left half-written; keys may be among it.
+        Remove incomplete files of a crash. They may contain keys.
 
         Raises:
-            VolumeReadOnly, VolumeFault: It is not possible.
+            VolumeReadOnly, VolumeFault: A file cannot be removed.
         """
-        # Every writer holds this lock, alone.
+        # Every writer holds this lock exclusively.
         SharedDirectory(self._directory, self._directory / "lock").remove_leftovers()
 
     def read(self) -> Account | None:
         """
-        The account; None: there is no key yet.
+        Return the account; None if there is no key yet.
 
         Raises:
-            AccountKeyUnreadable: There is one, but it cannot be read, or is not an elliptic-curve key.
+            AccountKeyUnreadable: The key cannot be read, or is not a P-256 key.
         """
         files = _identity(self.key_path), _identity(self._account_path)
         if (last := self._read) and last[0] == files:
@@ -149,33 +148,33 @@ class AccountFiles:
     @property
     def changing(self) -> bool:
         """
-        Whether a change of the key has begun of which nobody knows the end.
+        Whether a key change has begun whose result is unknown.
         """
         return self._next_key_path.exists()
 
     def next_key(self) -> JWKEC | None:
         """
-        The key that replaces the present one; None: no change is under way.
+        Return the key that replaces the current one; None: no key change has begun.
 
         Raises:
-            AccountKeyUnreadable: There is one, but it cannot be read.
+            AccountKeyUnreadable: The next key cannot be read.
         """
         return _read_key(self._next_key_path)
 
     def next_key_age(self) -> timedelta:
         """
-        Return how long ago the next key was made; zero if there is none.
+        Return the age of the next key; zero if there is none.
         """
         with durable.translate_os_errors(self._next_key_path):
             try:
-                made = self._next_key_path.stat().st_mtime
+                created = self._next_key_path.stat().st_mtime
             except FileNotFoundError:
                 return timedelta(0)
-        return timedelta(seconds=time.time() - made)
+        return timedelta(seconds=time.time() - created)
 
     def make_next_key(self) -> JWKEC:
         """
-        The key that will replace the present one, durable from here on. To be called under the lock.
+        Return the stored key that will replace the current one. The caller holds the lock.
         """
         while (key := self.next_key()) is None:
             durable.write(self._next_key_path, PrivateKey.generate("ec256").pem, KEY_MODE)
@@ -183,7 +182,7 @@ class AccountFiles:
 
     def promote_next_key(self) -> None:
         """
-        Let the next key be the key: the CA knows it. To be called under the lock.
+        Replace the key with the next key, which the CA knows. The caller holds the lock.
         """
         with durable.translate_os_errors(self.key_path):
             self._next_key_path.replace(self.key_path)
@@ -191,13 +190,13 @@ class AccountFiles:
 
     def drop_next_key(self) -> None:
         """
-        Stay with the present key: the CA never heard of the next one. To be called under the lock.
+        Remove the next key, which the CA does not know. The caller holds the lock.
         """
         durable.remove(self._next_key_path)
 
     def make_key(self) -> Account:
         """
-        The account, with a new key if there is none. To be called under the lock.
+        Return the account, with a new key if there is none. The caller holds the lock.
         """
         if (account := self.read()) is not None:
             return account
@@ -206,25 +205,25 @@ class AccountFiles:
 
     def remember(self, url: str, contact: str | None) -> None:
         """
-        Keep what the CA knows of the account. To be called under the lock.
+        Store the URL and the contact of the account. The caller holds the lock.
         """
-        known = {"schema": SCHEMA, "directory": self._directory_url, "url": url, "contact": contact}
-        durable.write(self._account_path, json.dumps(known, indent=2).encode() + b"\n", KEY_MODE)
+        fields = {"schema": SCHEMA, "directory": self._directory_url, "url": url, "contact": contact}
+        durable.write(self._account_path, json.dumps(fields, indent=2).encode() + b"\n", KEY_MODE)
 
     def retire_key(self) -> Path:
         """
-        Put the key aside, keeping it, and return where it is. To be called under the lock.
+        Rename the key to a backup file, and return its path. The caller holds the lock.
         """
-        kept = self._backup_path()
-        with durable.translate_os_errors(kept):
+        backup = self._backup_path()
+        with durable.translate_os_errors(backup):
             self._account_path.unlink(missing_ok=True)
-            self.key_path.replace(kept)
+            self.key_path.replace(backup)
         durable.sync_directory(self._directory)
-        return kept
+        return backup
 
     def _backup_path(self) -> Path:
         """
-        Return where the key is kept; no key of an earlier account is there.
+        Return an unused path for the key of an ended account.
         """
         first = self.key_path.with_name("key.pem.bak")
         others = (self.key_path.with_name(f"key.pem.{number}.bak") for number in count(2))
@@ -232,19 +231,19 @@ class AccountFiles:
 
     def _known(self) -> tuple[str | None, str | None]:
         """
-        The account's URL and contact; what is damaged, or of another CA under the same label, is unknown.
+        Return the URL and the contact of the account; None for what is damaged or of another CA.
         """
         try:
-            known = json.loads(durable.read(self._account_path, LARGEST_FILE_BYTES))
-            if known["directory"] == self._directory_url:
-                # Raises where the URL is none: the key finds the right one.
-                return resolved(known["url"], ""), _text(known["contact"])
+            fields = json.loads(durable.read(self._account_path, LARGEST_FILE_BYTES))
+            if fields["directory"] == self._directory_url:
+                # An invalid URL raises an error, and the CA returns the URL for the key.
+                return resolved(fields["url"], ""), _text(fields["contact"])
         except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             pass
         return None, None
 
 
-def _is_taken(file: BinaryIO, path: Path) -> bool:
+def _try_lock(file: BinaryIO, path: Path) -> bool:
     with durable.translate_os_errors(path):
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -254,12 +253,12 @@ def _is_taken(file: BinaryIO, path: Path) -> bool:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    # Each change of content, mode or place changes the second one.
+    # Each change of content, mode or path changes the second number.
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_ctime_ns
+    return status.st_ino, status.st_ctime_ns
 
 
 def _read_key(path: Path) -> JWKEC | None:
@@ -270,9 +269,9 @@ def _read_key(path: Path) -> JWKEC | None:
     except OSError as error:
         raise AccountKeyUnreadable(path=path, reason=error.strerror) from error
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-        raise AccountKeyUnreadable(path=path, reason="it is damaged") from error
+        raise AccountKeyUnreadable(path=path, reason="damaged") from error
     if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name != "secp256r1":
-        raise AccountKeyUnreadable(path=path, reason="it is not a P-256 key")
+        raise AccountKeyUnreadable(path=path, reason="not a P-256 key")
     return JWKEC(key=key)
 
 

@@ -1,5 +1,5 @@
 """
-What a person may do with the account, and with its certificates: look, change the key, revoke, end it.
+What a person does with the account and its certificates: show, change the key, revoke, deactivate.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from josepy.jwk import JWKEC
 
 from certworker.acme.account import Account, AccountFiles
 from certworker.acme.jws import Signer
-from certworker.acme.problem_mapping import decides, was_conflict, words
+from certworker.acme.problem_mapping import decides, detail_of, was_conflict
 from certworker.acme.registration import AccountRegistration
 from certworker.acme.session import Session
 from certworker.certificates import Certificate
@@ -33,7 +33,7 @@ from certworker.errors.acct import (
 from certworker.errors.acme import RevocationRefused
 from certworker.errors.ca import NotAcme
 
-#: Why a certificate is revoked, as far as its owner may say so (RFC 5280, section 5.3.1).
+#: The reasons that the owner of a certificate may give (RFC 5280, section 5.3.1).
 REASONS = {
     "unspecified": 0,
     "keyCompromise": 1,
@@ -43,38 +43,38 @@ REASONS = {
 }
 KEY_COMPROMISE = "keyCompromise"
 
-#: The CA refuses the account itself, whatever it is asked for.
+#: The CA refuses every request of the account.
 LOST = (AccountBlocked, AccountDeactivated, AccountGone)
 
 
 @dataclass(frozen=True)
 class AccountInfo:
     """
-    An account as its CA knows it.
+    The account at the CA.
     """
 
     url: str
-    #: valid, deactivated or revoked.
+    #: `valid`, `deactivated` or `revoked`.
     status: str
     contacts: tuple[str, ...]
-    #: The fingerprint of its key (RFC 7638).
+    #: The thumbprint of the account key (RFC 7638).
     thumbprint: str
     key_path: Path
 
 
 class AccountAdmin:
     """
-    The account, in the hands of a person.
+    The actions of a person on the account.
     """
 
-    def __init__(self, network: Session, files: AccountFiles, registration: AccountRegistration) -> None:
-        self._network = network
+    def __init__(self, session: Session, files: AccountFiles, registration: AccountRegistration) -> None:
+        self._session = session
         self._files = files
         self._registration = registration
 
     def info(self) -> AccountInfo | None:
         """
-        The account as the CA knows it; None if there is none yet, and none is made.
+        Return the account at the CA; None if there is no account. None is registered.
 
         Raises:
             CertworkerError: The key is damaged, or the CA refuses or does not answer.
@@ -82,11 +82,11 @@ class AccountAdmin:
         if self._files.read() is None:
             return None
         account = self._registration.ensure()
-        known = self._network.post(str(account.url), None, account.signer).document
-        contacts = known.get("contact")
+        document = self._session.post(str(account.url), None, account.signer).document
+        contacts = document.get("contact")
         return AccountInfo(
             url=str(account.url),
-            status=printable(known.get("status", "unknown")),
+            status=printable(document.get("status", "unknown")),
             contacts=tuple(map(printable, contacts)) if isinstance(contacts, list) else (),
             thumbprint=account.thumbprint,
             key_path=self._files.key_path,
@@ -94,54 +94,54 @@ class AccountAdmin:
 
     def rotate_key(self) -> None:
         """
-        Give the account a new key (RFC 8555, section 7.3.5).
+        Change the account key (RFC 8555, section 7.3.5).
 
-        The new key is durable before the request. Wherever the change is cut off, the next request finds out
-        which of the two keys the CA knows.
+        The new key is stored before the request. After an interruption, the next request finds out which key
+        the CA knows.
 
         Raises:
             KeyChangeRefused: The CA does not change keys; the account keeps its key.
-            CertworkerError: As for :meth:`show`; the next request finds out which key the CA knows.
+            CertworkerError: As for :meth:`info`. The next request finds out which key the CA knows.
         """
         self._registration.ensure()
         with self._files.locked():
             account = self._files.make_key()
-            url = self._network.directory().change_key
+            url = self._session.directory().change_key
             if url is None:
                 raise KeyChangeRefused(
-                    authority=self._network.title, detail="its directory has no keyChange."
+                    authority=self._session.title, detail="its directory has no keyChange."
                 )
             resumed = self._files.changing
             next_key = self._files.make_next_key()
             try:
                 self._change_key(url, account, next_key)
             except CertworkerError as refused:
-                if was_conflict(refused) and self._registration.settled(account).key == next_key:
+                if was_conflict(refused) and self._registration.resolve_key_change(account).key == next_key:
                     return
-                # A key of an earlier attempt may be the account's already: the next request finds out.
+                # The CA may know the key of an earlier attempt already: the next request finds out.
                 if resumed or not decides(refused) or isinstance(refused, LOST):
                     raise
                 self._files.drop_next_key()
                 raise KeyChangeRefused(
-                    authority=self._network.title, detail=words(refused), problem=refused.problem
+                    authority=self._session.title, detail=detail_of(refused), problem=refused.problem
                 ) from refused
             self._files.promote_next_key()
 
     def _change_key(self, url: str, account: Account, next_key: JWKEC) -> None:
         inner = {"account": account.url, "oldKey": account.key.public_key().to_partial_json()}
         signed = Signer(next_key).sign(inner, None, url)
-        self._network.post(url, json.loads(signed), account.signer)
+        self._session.post(url, json.loads(signed), account.signer)
 
     def deactivate(self) -> Path | None:
         """
-        End the account for ever; return where its key is kept, or None if there was no account.
+        Deactivate the account; return the backup of its key, or None if there was no account.
 
-        The next order makes another account.
+        The next order registers a new account.
         """
         if self._files.read() is None:
             return None
         account = self._registration.ensure()
-        self._network.post(str(account.url), {"status": "deactivated"}, account.signer)
+        self._session.post(str(account.url), {"status": "deactivated"}, account.signer)
         with self._files.locked():
             return self._files.retire_key()
 
@@ -149,26 +149,26 @@ class AccountAdmin:
         """
         Revoke *certificate* (RFC 8555, section 7.6); return whether it was not revoked before.
 
-        The signature of the account is one proof, that of the certificate's key the other. A CA may take only
-        one of them, so the second is sent after any refusal of the first. A compromised key comes first: by
-        its own signature the CA learns never to certify it again.
+        The account key is one proof, and the key of the certificate is the other. A CA may accept only one of
+        them, so the second is sent after any refusal of the first. A compromised key signs first: after that
+        the CA never certifies it again.
 
         Args:
             reason: One of :data:`REASONS`.
 
         Raises:
-            RevocationRefused: The CA takes neither proof.
+            RevocationRefused: The CA accepts neither proof.
             CertworkerError: The CA is busy or does not answer.
         """
         leaf = x509.load_pem_x509_certificate(certificate.cert_pem).public_bytes(Encoding.DER)
-        wanted: dict[str, Any] = {"certificate": encode_b64jose(leaf), "reason": REASONS[reason]}
+        payload: dict[str, Any] = {"certificate": encode_b64jose(leaf), "reason": REASONS[reason]}
         own_key = partial(Signer.of_certificate, certificate.key)
         proofs: list[Callable[[], Signer | None]] = [self._account_signer, own_key]
         refusals: list[CertworkerError] = []
         for proof in reversed(proofs) if reason == KEY_COMPROMISE else proofs:
             try:
                 if signer := proof():
-                    return self._revoke(wanted, signer)
+                    return self._revoke(payload, signer)
             except CertworkerError as failure:
                 if failure.problem is None and not isinstance(failure, (AccountKeyUnreadable, NotAcme)):
                     raise  # The CA has not answered.
@@ -177,8 +177,8 @@ class AccountAdmin:
             if refused.problem and not decides(refused):
                 raise refused
         raise RevocationRefused(
-            authority=self._network.title,
-            detail=" ".join(dict.fromkeys(map(words, refusals))),
+            authority=self._session.title,
+            detail=" ".join(dict.fromkeys(map(detail_of, refusals))),
             serial=certificate.serial,
             problem=refusals[-1].problem,
         ) from refusals[-1]
@@ -186,12 +186,12 @@ class AccountAdmin:
     def _account_signer(self) -> Signer | None:
         return self._registration.ensure().signer if self._files.read() else None
 
-    def _revoke(self, wanted: dict[str, Any], signer: Signer) -> bool:
-        url = self._network.directory().revoke
+    def _revoke(self, payload: dict[str, Any], signer: Signer) -> bool:
+        url = self._session.directory().revoke
         if url is None:
-            raise NotAcme(host=self._network.title, found="no revokeCert in its directory")
+            raise NotAcme(host=self._session.title, found="no revokeCert in its directory")
         try:
-            self._network.post(url, wanted, signer)
+            self._session.post(url, payload, signer)
         except CertworkerError as refused:
             if refused.problem and refused.problem["type"].endswith(":alreadyRevoked"):
                 return False

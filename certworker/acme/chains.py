@@ -1,5 +1,5 @@
 """
-The chains of one certificate: a CA may offer several (RFC 8555, section 7.4.2), told apart by their roots.
+The choice among the chains of one certificate by their root (RFC 8555, section 7.4.2).
 """
 
 from __future__ import annotations
@@ -16,42 +16,42 @@ from certworker.errors import CertworkerError
 
 logger = logging.getLogger(__name__)
 
-#: Let's Encrypt has had two at a time; a CA that lists hundreds is not asked for all of them.
-MOST_CHAINS = 10
+#: Let's Encrypt has had two at a time. Further chains of a CA are ignored.
+MAX_CHAINS = 10
 
-#: The certificate is issued already: no further chain is requested after this time.
+#: After this time no further chain is requested, because the certificate is issued already.
 PATIENCE = timedelta(seconds=30)
 
 
-def chain_from(root: str, default: Reply, world: OrderContext, name: str) -> bytes:
+def chain_from(root: str, default: Reply, context: OrderContext, name: str) -> bytes:
     """
-    Return the chain whose topmost certificate was issued by *root* (a common name), else the *default*.
+    Return the chain with a topmost certificate of the issuer *root* (a common name), else the *default*.
 
-    A chain that cannot be fetched or does not fit the certificate is logged and left out.
+    A chain that cannot be fetched or does not match the certificate is logged and ignored.
 
     Args:
-        default: The CA's answer with the certificate; it links to the others.
-        world: Requests to the CA.
+        default: The answer with the certificate, which links to the other chains.
+        context: Sends requests to the CA.
         name: A name of the certificate, for the log.
     """
     found = {_topmost_issuer(default.body): default.body}
-    deadline = world.clock() + PATIENCE
-    for url in default.links("alternate")[:MOST_CHAINS]:
-        if root in found or world.clock() >= deadline:
+    deadline = context.clock() + PATIENCE
+    for url in default.links("alternate")[:MAX_CHAINS]:
+        if root in found or context.clock() >= deadline:
             break
         try:
-            body = world.ask(url, None).body
+            body = context.request(url, None).body
         except CertworkerError as failure:
             _warn(name, "the alternate chain at %s could not be fetched: %s", url, failure.message)
             continue
         if _is_alternate(body, default.body):
             found.setdefault(_topmost_issuer(body), body)
         else:
-            _warn(name, "the alternate chain at %s does not fit the certificate", url)
+            _warn(name, "the alternate chain at %s does not match the certificate", url)
     if root not in found:
         _warn(
             name,
-            "the CA has no chain of %s, only of %s: its default is used; see CERTWORKER_PREFERRED_CHAIN",
+            "CERTWORKER_PREFERRED_CHAIN is %s, but the CA has only chains of %s: using its default chain",
             root,
             " and ".join(filter(None, found)) or "roots without a name",
         )
@@ -60,7 +60,7 @@ def chain_from(root: str, default: Reply, world: OrderContext, name: str) -> byt
 
 def _is_alternate(fullchain: bytes, default: bytes) -> bool:
     """
-    Return whether *fullchain* is a whole chain for the same leaf as *default*.
+    Return whether *fullchain* is a complete chain of the same leaf as *default*.
     """
     try:
         chain = chain_of(fullchain)
@@ -74,7 +74,7 @@ def _topmost_issuer(fullchain: bytes) -> str:
         *_, topmost = chain_of(fullchain)
         names = topmost.issuer.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     except UNREADABLE:
-        # Whether the chain is good at all is judged where the certificate is.
+        # The check of the certificate rejects an invalid chain later.
         return ""
     return str(names[0].value) if names else ""
 

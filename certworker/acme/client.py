@@ -1,5 +1,5 @@
 """
-A CA from which certificates can be ordered. Start reading the room here.
+A CA from which certificates are ordered. Start reading the package here.
 """
 
 from __future__ import annotations
@@ -37,10 +37,9 @@ from certworker.errors.ca import ServerInternal
 from certworker.errors.payload import TooManyNames
 from certworker.validity import Validity
 
-#: After these an order is placed once more, as one that replaces nothing. A predecessor of another account,
-#: or one that the CA has forgotten, must not end all renewals. Nor must one over which the CA stumbles, as
-#: Pebble does if the serial number begins with a zero.
-PERHAPS_THE_PREDECESSOR = (
+#: After these failures the order is placed again without `replaces`. A certificate of another account, or one
+#: that the CA has forgotten, must not end all renewals. Pebble fails if the serial number begins with a zero.
+REPLACES_REFUSED = (
     AlreadyReplaced,
     AuthorizationGone,
     Conflict,
@@ -50,10 +49,10 @@ PERHAPS_THE_PREDECESSOR = (
     UnknownProblem,
 )
 
-#: The one in which Let's Encrypt certifies IP addresses.
+#: The profile in which Let's Encrypt certifies IP addresses.
 ADDRESS_PROFILE = "shortlived"
 
-#: How many names Let's Encrypt puts into a certificate; of another CA only its refusal tells.
+#: How many names Let's Encrypt puts into one certificate. The limits of other CAs are unknown.
 MAX_NAMES = {"classic": 100, "tlsserver": 25, "shortlived": 25}
 USUAL_PROFILE = "classic"
 LETS_ENCRYPT = ("letsencrypt", "letsencrypt-staging")
@@ -61,24 +60,24 @@ LETS_ENCRYPT = ("letsencrypt", "letsencrypt-staging")
 
 class AcmeClient:
     """
-    One CA and our account there. Any number of threads may order at once.
+    One CA and the account there. Any number of threads may order at once.
 
     Attributes:
-        label: Its name for files and the ledger.
-        title: Its name for people.
+        label: The name of the CA in files and in Redis.
+        title: The name of the CA for people.
 
     Args:
-        directory_url: The CA's directory (RFC 8555, section 7.1.1).
-        state_directory: STATE_DIR; the account lives below it, in accounts/LABEL.
-        contact: The e-mail address that the CA is told.
-        ca_bundle: The PEM file with its root; None: the system's and Mozilla's.
-        profile: The kind of certificate to order, where the CA has several.
-        preferred_chain: The common name of the root whose chain to take, where the CA has several.
-        external_account: The account on the CA's web site that ours is bound to, where the CA wants that.
-        connections: How many threads will order at once.
-        clock: The time, for Retry-After and deadlines.
-        sleep: Waits for so many seconds; between two looks at an order.
-        random: Spreads those looks.
+        directory_url: The URL of the directory (RFC 8555, section 7.1.1).
+        state_directory: STATE_DIR. The account is in accounts/LABEL below it.
+        contact: The e-mail address of the account; None: none.
+        ca_bundle: The PEM file with the root of the CA; None: the roots of the system and of Mozilla.
+        profile: The profile to order; None: the default of the CA.
+        preferred_chain: The common name of the root of the chain to use; None: the default chain.
+        external_account: The external account that the CA binds the account to; None: none.
+        connections: How many threads order at once.
+        clock: Returns the time, for Retry-After and deadlines.
+        sleep: Waits between two polls of an order, in seconds.
+        random: Spreads the polls.
     """
 
     def __init__(
@@ -106,21 +105,21 @@ class AcmeClient:
         self._sleep = sleep
         self._random = random or SystemRandom()
         transport = Transport(directory_url, ca_bundle=ca_bundle, connections=connections)
-        self._network = Session(title, directory_url, transport, clock)
+        self._session = Session(title, directory_url, transport, clock)
         files = AccountFiles(state_directory / "accounts" / label, directory_url)
-        self._renewal_info = RenewalInfo(self._network, clock)
-        self._registration = AccountRegistration(self._network, files, contact, external_account)
-        #: Remove what a crash left among the files of the account.
+        self._renewal_info = RenewalInfo(self._session, clock)
+        self._registration = AccountRegistration(self._session, files, contact, external_account)
+        #: Removes what a crash left among the files of the account.
         self.remove_leftovers = files.remove_leftovers
-        #: What a person may do with the account.
-        self.account_admin = AccountAdmin(self._network, files, self._registration)
+        #: What a person does with the account.
+        self.account_admin = AccountAdmin(self._session, files, self._registration)
 
     @property
     def thumbprint(self) -> str:
         """
-        The fingerprint of the account's key (RFC 7638): TOKEN.THUMBPRINT answers a challenge.
+        Return the thumbprint of the account key (RFC 7638): TOKEN.THUMBPRINT responds to a challenge.
 
-        The key is made if there is none; the CA is not asked.
+        Without a key, a new one is generated. The CA is not asked.
 
         Raises:
             CertworkerError: The key is damaged, or the volume cannot be written.
@@ -130,44 +129,46 @@ class AcmeClient:
     @property
     def account_url(self) -> str | None:
         """
-        The account's URL; None if there is no account yet. The CA is not asked.
+        Return the URL of the account; None if there is no account yet. The CA is not asked.
 
         Raises:
-            AccountKeyUnreadable: The account's key is damaged.
+            AccountKeyUnreadable: The account key is damaged.
         """
         return self._registration.url
 
     @property
     def caa_identities(self) -> tuple[str, ...]:
         """
-        What stands for the CA in CAA records; none if it does not say (RFC 8555, section 7.1.1).
+        Return the names of the CA in CAA records; none if it lists none (RFC 8555, section 7.1.1).
 
         Raises:
-            CertworkerError: The CA does not answer, or is none.
+            CertworkerError: The CA does not answer, or the URL is not an ACME directory.
         """
-        return self._network.directory().caa_identities
+        return self._session.directory().caa_identities
 
     def check(self) -> timedelta | None:
         """
-        Make sure that the CA answers, speaks ACME, has the profile that is set, and would make an account;
-        returns how much its clock was ahead of ours then.
+        Verify that the CA answers in ACME, has the configured profile, and would register an account.
+
+        Returns:
+            How much the clock of the CA is ahead of the clock of this machine; None: unknown.
 
         Raises:
-            CertworkerError: It does not.
+            CertworkerError: The CA does not pass.
         """
-        self._network.directory()
+        self._session.directory()
         self._profile_for(())
         self._registration.check()
-        return self._network.clock_offset
+        return self._session.clock_offset
 
     def renewal_suggestion(
         self, renewal_id: str, name: str, life: Validity | None = None
     ) -> RenewalSuggestion | None:
         """
-        When the CA suggests to renew the certificate *renewal_id* of *name*; None if it has no advice.
+        Return when the CA suggests to renew the certificate *renewal_id* of *name*; None: no suggestion.
 
         Args:
-            life: Of the certificate; None: unknown.
+            life: The validity of the certificate; None: unknown.
         """
         return self._renewal_info.suggestion(renewal_id, name, life) if renewal_id else None
 
@@ -179,59 +180,59 @@ class AcmeClient:
         placed: Callable[[str, datetime | None], object] = lambda _url, _expires: None,
     ) -> Order:
         """
-        Order a certificate for *names*, and read what the CA wants to see for it.
+        Order a certificate for *names*, and read the challenges of the CA.
 
-        An account that the CA has lost is registered anew, once.
+        An account that the CA has lost is registered again, once.
 
         Args:
-            placed: Called with the URL of the order, and until when the CA keeps it, before anything else is
-                asked: whoever has the URL may :meth:`resume` the order.
-            replaces: The renewal id of the certificate that this one follows (RFC 9773, section 5). A CA that
-                has seen it followed already is asked once more without.
+            placed: Called with the URL and the expiry of the order, before any other request. With the URL,
+                :meth:`resume` continues the order.
+            replaces: The renewal id of the certificate that the new one replaces (RFC 9773, section 5). After
+                a refusal the order is placed once without it.
 
         Raises:
             CertworkerError: The CA refuses, is busy, or does not answer; or the account cannot be used.
         """
         self._profile_for(names)
         account = self._registration.ensure()
-        known_to_it = replaces if self._network.directory().renewal_info else None
+        replaced_id = replaces if self._session.directory().renewal_info else None
         try:
-            reply = self._place(names, account, known_to_it)
+            reply = self._place(names, account, replaced_id)
         except (AccountGone, AccountDeactivated):
             account = self._registration.reregister(account)
             reply = self._place(names, account, None)
-        except PERHAPS_THE_PREDECESSOR:
-            if known_to_it is None:
+        except REPLACES_REFUSED:
+            if replaced_id is None:
                 raise
             reply = self._place(names, account, None)
         url, state = reply.location, OrderState.read(reply)
         placed(url, state.expires)
-        return Order(names, url, state, self._world(account))
+        return Order(names, url, state, self._context(account))
 
     def resume(self, url: str, names: tuple[str, ...]) -> Order | None:
         """
         Return the order at *url*, which an earlier attempt placed; None if it has ended or is another one.
 
         Args:
-            url: What was stored outside of the state directory: only one of this CA is requested.
+            url: The URL of the order. It comes from Redis, so only a URL of this CA is requested.
 
         Raises:
             CertworkerError: The CA does not know the order, one of its authorizations or challenges has
                 failed, or the CA is busy or does not answer.
         """
-        if not _same_origin(url, self._network.directory().new_order):
+        if not _same_origin(url, self._session.directory().new_order):
             return None
-        world = self._world(self._registration.ensure())
-        state = OrderState.read(world.ask(url, None))
+        context = self._context(self._registration.ensure())
+        state = OrderState.read(context.request(url, None))
         if state.status == "invalid" or set(state.names) != set(names):
             return None
-        return Order(names, url, state, world)
+        return Order(names, url, state, context)
 
-    def _world(self, account: Account) -> OrderContext:
-        ask = partial(self._ask, account)
+    def _context(self, account: Account) -> OrderContext:
+        request = partial(self._request, account)
         return OrderContext(
             self.title,
-            ask,
+            request,
             account.thumbprint,
             self._preferred_chain,
             self._clock,
@@ -240,24 +241,24 @@ class AcmeClient:
         )
 
     def _place(self, names: tuple[str, ...], account: Account, replaces: str | None) -> Reply:
-        wanted: dict[str, object] = {"identifiers": [_identifier(name) for name in names]}
+        payload: dict[str, object] = {"identifiers": [_identifier(name) for name in names]}
         if profile := self._profile_for(names):
-            wanted["profile"] = profile
+            payload["profile"] = profile
         if replaces:
-            wanted["replaces"] = replaces
-        return self._ask(account, self._network.directory().new_order, wanted)
+            payload["replaces"] = replaces
+        return self._request(account, self._session.directory().new_order, payload)
 
-    def _ask(self, account: Account, url: str, payload: dict[str, Any] | None) -> Reply:
+    def _request(self, account: Account, url: str, payload: dict[str, Any] | None) -> Reply:
         try:
-            return self._network.post(url, payload, account.signer)
+            return self._session.post(url, payload, account.signer)
         except (Malformed, UnknownProblem) as refused:
-            # A person changed the key while the order was under way: the next attempt has the new one.
+            # A person changed the key during the order. The next attempt uses the new key.
             if self._registration.has_changed(account):
                 raise AccountGone(authority=self.title, problem=refused.problem) from refused
             raise
 
     def _profile_for(self, names: tuple[str, ...]) -> str | None:
-        offered = self._network.directory().profiles
+        offered = self._session.directory().profiles
         return profile_for(names, self._profile, offered, label=self.label, title=self.title)
 
 
@@ -265,20 +266,21 @@ def profile_for(
     names: tuple[str, ...], wanted: str | None, offered: Mapping[str, str], *, label: str, title: str
 ) -> str | None:
     """
-    The profile to name in an order for *names*; None: none is named, the CA takes its usual one.
+    Return the profile of an order for *names*; None: the order has none, and the CA uses its default.
 
     Args:
-        wanted: The one that is set, if any.
-        offered: Those of the CA's directory.
-        label: The CA's, for files; *title* is for people.
+        wanted: The configured profile; None: none.
+        offered: The profiles in the directory of the CA.
+        label: The name of the CA in files.
+        title: The name of the CA for people.
 
     Raises:
-        InvalidProfile: The CA does not offer the one that is set.
-        TooManyNames: It is known to take fewer names.
+        InvalidProfile: The CA does not offer the configured profile.
+        TooManyNames: The CA is known to accept fewer names.
     """
     if wanted is not None and wanted not in offered:
-        known = ", ".join(offered) or "one unnamed"
-        raise InvalidProfile(authority=title, detail=f"no {wanted}, only {known}.")
+        known = ", ".join(offered) or "none"
+        raise InvalidProfile(authority=title, detail=f"{wanted} is not among its profiles ({known}).")
     chosen = wanted
     if chosen is None and ADDRESS_PROFILE in offered and any(map(is_address, names)):
         chosen = ADDRESS_PROFILE

@@ -1,13 +1,12 @@
 """
-The connections to a CA, kept for the life of the worker.
+The connections to a CA, which stay open for the life of the worker.
 
-A new connection costs more than the rest of an order together, and reading the system's trusted roots
-costs 38 ms each time; so connections are kept, and the roots are read once, into one TLS context that
-all of them share. It is urllib3 that keeps them: the session of `requests` around it costs a millisecond for
-each request, and has a jar of cookies that changes with the answers.
+A new connection costs more than all requests of an order, and loading the trusted roots takes 38 ms. So all
+connections share one TLS context. urllib3 pools them, because a session of `requests` costs a millisecond per
+request and has cookies that change with the answers.
 
-Each connection is opened here: its name lookup, its TLS handshake and all of its bytes are bound to the
-:class:`~certworker.deadline.Deadline` of the exchange, and a CA of the Internet leads to no private address.
+This module opens each connection: the :class:`~certworker.deadline.Deadline` of the exchange limits its name
+lookup, its TLS handshake and all of its bytes. A CA on the Internet leads to no private address.
 """
 
 from __future__ import annotations
@@ -33,10 +32,10 @@ from certworker.deadline import Deadline, Place, kept
 from certworker.domains.address import is_loopback, is_public, read_address
 from certworker.version import __version__
 
-#: For one address of a host; a CA may have several.
+#: Seconds for one address of a host. A CA may have several.
 CONNECT_SECONDS = 10
 
-#: A firewall may forget a connection in silence while we are idle: the kernel asks after a minute.
+#: A firewall may drop an idle connection silently, so the kernel probes it after a minute.
 KEEPALIVE = (
     *HTTPConnection.default_socket_options,
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -48,32 +47,32 @@ KEEPALIVE = (
 
 class PrivateAddress(HTTPError):
     """
-    A host that a CA of the Internet names has an address of a private network.
+    A CA on the Internet names a host with a private address.
     """
 
 
 class Reach:
     """
-    Where the answers of a CA may send requests.
+    The hosts that the answers of a CA may name.
 
-    A CA whose directory is at a private address may name other private addresses. Any other CA may not: its
-    answers would reach the networks behind this machine. The host of the directory is the operator's choice.
+    A CA whose directory is at a private address may name other private addresses. Any other CA may not,
+    because its answers would reach the networks behind this machine. The operator chooses the directory.
 
     Args:
-        home: The host of the CA's directory.
+        home: The host of the directory of the CA.
     """
 
     def __init__(self, home: str) -> None:
         self._home = home
-        #: Whether it has a private address; None: not resolved yet.
+        #: Whether the home has a private address; None: not resolved yet.
         self._is_private: bool | None = None
 
     def check(self, host: str, places: Sequence[Place], deadline: Deadline) -> None:
         """
-        Make sure that a request may go to *host*, which has the addresses *places*.
+        Raise an error unless a request may go to *host*, which has the addresses *places*.
 
         Raises:
-            PrivateAddress: It may not.
+            PrivateAddress: The CA may not name this host.
             OSError: The host of the directory cannot be resolved.
         """
         private = [place.ip for place in places if not is_public(place.ip)]
@@ -88,7 +87,7 @@ class Reach:
 
     def check_behind_proxy(self, host: str) -> None:
         """
-        The same where a proxy resolves names: an address in place of a name is checked.
+        Check *host* like :meth:`check` if a proxy resolves names: only an address can be checked.
         """
         address, home = read_address(host), read_address(self._home)
         if address and host != self._home and not is_public(address) and (home is None or is_public(home)):
@@ -97,18 +96,17 @@ class Reach:
 
 def pool_for(url: str, ca_bundle: Path | None, connections: int) -> PoolManager:
     """
-    Return connections that any number of threads may share; the arguments are those of the transport.
+    Return connections that any number of threads may share. The arguments are those of the transport.
 
-    They lead through the proxy that the environment names for *url*, if any (HTTPS_PROXY, NO_PROXY), unless
-    its host is on the loopback interface. Each request is made within
-    :meth:`~certworker.deadline.Deadline.begun`.
+    They use the proxy of the environment for *url* (HTTPS_PROXY, NO_PROXY), unless its host is on the
+    loopback interface. The caller sends each request within :meth:`~certworker.deadline.Deadline.begun`.
     """
     options: dict[str, Any] = {
         "num_pools": 4,
         "maxsize": connections,
         "ssl_context": _context(ca_bundle),
         "socket_options": KEEPALIVE,
-        # The words of a CA end in logs and remedies, which are in English (RFC 8555, section 6.1).
+        # The texts of a CA appear in logs and remedies, which are in English (RFC 8555, section 6.1).
         "headers": {"User-Agent": f"certworker/{__version__}", "Accept-Language": "en"},
     }
     pools = _proxied(url, ca_bundle, options) or PoolManager(**options)
@@ -117,7 +115,7 @@ def pool_for(url: str, ca_bundle: Path | None, connections: int) -> PoolManager:
 
 
 def _proxied(url: str, ca_bundle: Path | None, options: dict[str, Any]) -> ProxyManager | None:
-    # A proxy would take the loopback interface for its own.
+    # For a proxy, the loopback interface would be its own.
     proxy = None if is_loopback(urlsplit(url).hostname or "") else select_proxy(url, get_environ_proxies(url))
     if not proxy:
         return None
@@ -128,7 +126,7 @@ def _proxied(url: str, ca_bundle: Path | None, options: dict[str, Any]) -> Proxy
 
 
 def _access(user: str, password: str) -> dict[str, str] | None:
-    # The library encodes it in Latin-1, which has not all letters; in UTF-8 it has (RFC 7617, section 2.1).
+    # The library encodes in Latin-1, which lacks letters that UTF-8 has (RFC 7617, section 2.1).
     access = f"{user}:{password}".encode().decode("latin-1")
     return make_headers(proxy_basic_auth=access) if user else None
 
@@ -136,11 +134,11 @@ def _access(user: str, password: str) -> dict[str, str] | None:
 def _pool_classes(reach: Reach) -> dict[str, type[HTTPConnectionPool]]:
     class Plain(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            return _opened(self, reach)
+            return _open(self, reach)
 
     class Secure(HTTPSConnection):
         def _new_conn(self) -> socket.socket:
-            return _opened(self, reach)
+            return _open(self, reach)
 
     class PlainPool(HTTPConnectionPool):
         ConnectionCls = Plain
@@ -151,7 +149,7 @@ def _pool_classes(reach: Reach) -> dict[str, type[HTTPConnectionPool]]:
     return {"http": PlainPool, "https": SecurePool}
 
 
-def _opened(connection: HTTPConnection, reach: Reach) -> socket.socket:
+def _open(connection: HTTPConnection, reach: Reach) -> socket.socket:
     deadline = Deadline.present()
     try:
         places = deadline.places(connection.host, connection.port)
@@ -162,27 +160,27 @@ def _opened(connection: HTTPConnection, reach: Reach) -> socket.socket:
     elif connection._tunnel_host:
         reach.check_behind_proxy(connection._tunnel_host)
     try:
-        opened = deadline.connect(places, most_seconds=CONNECT_SECONDS)
+        connected = deadline.connect(places, most_seconds=CONNECT_SECONDS)
     except TimeoutError as error:
         raise ConnectTimeoutError(connection, f"Connection to {connection.host} timed out") from error
     except OSError as error:
         raise NewConnectionError(connection, f"Failed to establish a new connection: {error}") from error
     for option in connection.socket_options or ():
-        opened.setsockopt(*option)
-    return opened
+        connected.setsockopt(*option)
+    return connected
 
 
 def _context(ca_bundle: Path | None) -> ssl.SSLContext:
     if ca_bundle is not None:
         return kept(ssl.create_default_context(cafile=ca_bundle))
     context = ssl.create_default_context()
-    # A slim image may have no roots of its own.
+    # A slim image may have no trusted roots.
     context.load_verify_locations(DEFAULT_CA_BUNDLE_PATH)
     return kept(context)
 
 
 def _context_to_proxy(ca_bundle: Path | None) -> ssl.SSLContext:
-    # The operator's root, or one of the system: a proxy need not have the CA's.
+    # The root of the operator or one of the system, because a proxy need not have that of the CA.
     context = _context(None)
     if ca_bundle is not None:
         context.load_verify_locations(ca_bundle)

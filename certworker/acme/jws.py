@@ -1,8 +1,7 @@
 """
-Signed messages to a CA: flattened JWS (RFC 7515, section 7.2.2) as RFC 8555, section 6.2 wants them.
+Signed requests to a CA: flattened JWS (RFC 7515, section 7.2.2) as in RFC 8555, section 6.2.
 
-josepy signs and encodes. Its JWS objects are for reading messages of others: to write one they take a third
-of the time of a whole request.
+josepy signs and encodes. Its JWS objects are not used: to write one takes a third of the time of a request.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from certworker.certificates import PrivateKey
 @dataclass(frozen=True)
 class Signer:
     """
-    Who signs a request: the account's key, and its URL once the CA has given it one.
+    The signer of a request: the account key, and the URL of the account if it is known.
     """
 
     key: JWKEC | JWKRSA = field(repr=False)
@@ -32,20 +31,20 @@ class Signer:
     @classmethod
     def of_certificate(cls, key: PrivateKey) -> Signer:
         """
-        The *key* of a certificate, which may revoke it (RFC 8555, section 7.6).
+        Return the signer with the *key* of a certificate, which may revoke it (RFC 8555, section 7.6).
         """
         return cls(JWKRSA(key=key.key) if isinstance(key.key, RSAPrivateKey) else JWKEC(key=key.key))
 
     def sign(self, payload: Mapping[str, Any] | None, nonce: str | None, url: str) -> bytes:
         """
-        The JWS for a POST of *payload* to *url*; None makes it a POST-as-GET (RFC 8555, section 6.3).
+        Return the JWS for a POST of *payload* to *url*; None: a POST-as-GET (RFC 8555, section 6.3).
 
-        Without a *nonce* it is one to stand inside of another.
+        Without a *nonce*, the JWS is the inner one of another JWS.
         """
         header = {"url": url} if nonce is None else {"nonce": nonce, "url": url}
-        who = {"kid": self.url} if self.url else {"jwk": self.key.public_key().to_json()}
+        identity = {"kid": self.url} if self.url else {"jwk": self.key.public_key().to_json()}
         content = b"" if payload is None else json.dumps(payload).encode()
-        return json.dumps(sign_jws(content, {**header, **who}, self.key, self._algorithm)).encode()
+        return json.dumps(sign_jws(content, {**header, **identity}, self.key, self._algorithm)).encode()
 
     @property
     def _algorithm(self) -> JWASignature:
@@ -56,7 +55,7 @@ class Signer:
 
 def sign_jws(content: bytes, header: Mapping[str, Any], key: JWK, algorithm: JWASignature) -> dict[str, str]:
     """
-    *content*, signed with *key* together with the *header*, to which the *algorithm* is added.
+    Return *content* and *header*, signed with *key*. The *algorithm* is added to the header.
     """
     protected = encode_b64jose(json.dumps({"alg": algorithm.name, **header}).encode())
     payload = encode_b64jose(content)

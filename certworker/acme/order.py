@@ -29,17 +29,17 @@ from certworker.errors.acme import (
 )
 from certworker.errors.ca import NotAcme
 
-#: For the validation, and again for the certificate: a slot does not wait longer for a CA.
+#: For the validation, and again for the certificate. A job slot does not wait longer for a CA.
 PATIENCE = timedelta(seconds=90)
 
-#: A challenge that stays `pending` with an error is not validated again before the client requests it: a CA
-#: that retries on its own leaves it `processing` (RFC 8555, section 8.2).
+#: A challenge that stays `pending` with an error is validated again only if the client requests it. A CA that
+#: retries leaves it `processing` (RFC 8555, section 8.2).
 PATIENCE_AFTER_AN_ERROR = timedelta(seconds=10)
 
-#: An authorization with another state has not failed in its challenge.
+#: In any other state, the challenge of the authorization has not failed.
 OPEN_OR_INVALID = ("pending", "invalid")
 
-#: From this pause on the authorizations are polled as well: most CAs have decided by then.
+#: From this pause on, the authorizations are polled as well. Most CAs have decided by then.
 INSPECTED_FROM_SECONDS = 0.1
 #: Each authorization is polled once within so many polls of the order.
 INSPECTION_TURNS = 5
@@ -52,9 +52,9 @@ class Proof:
 
     Attributes:
         url: The authorization at the CA.
-        name: The name that it is for.
-        challenge: Its HTTP-01 challenge.
-        failing_since: When a poll first showed an error in the pending challenge; None: it shows none.
+        name: The name of the authorization.
+        challenge: The HTTP-01 challenge.
+        failing_since: When a poll first showed an error in the pending challenge; None: never.
     """
 
     url: str
@@ -65,41 +65,43 @@ class Proof:
 
 class Order:
     """
-    A pending order. Its answers must be in place before :meth:`validate`.
+    A pending order. Its answers must be published before :meth:`validate`.
 
     Attributes:
-        names: What the certificate is for.
+        names: The names of the certificate.
         url: The order at the CA.
-        expires: Until when the CA keeps it; None: it does not say.
-        replaces: Whether the CA takes it as one that replaces a certificate (RFC 9773, section 5).
-        answers: What the CA fetches; none for a name whose authorization is valid already.
+        expires: When the order expires; None: unknown.
+        replaces: Whether the order replaces a certificate for the CA (RFC 9773, section 5).
+        answers: The responses that the CA fetches. A name with a valid authorization needs none.
     """
 
-    def __init__(self, names: tuple[str, ...], url: str, state: OrderState, world: OrderContext) -> None:
+    def __init__(self, names: tuple[str, ...], url: str, state: OrderState, context: OrderContext) -> None:
         """
         Read the authorizations of the order at *url*, if it is pending.
 
         Raises:
-            NoHttp01: The CA wants a proof that certworker cannot give.
+            NoHttp01: The CA does not offer HTTP-01.
             CertworkerError: An authorization or its challenge has failed, or the CA does not answer.
         """
         self.names = names
         self.url = url
         self.expires = state.expires
         self.replaces = state.replaces is not None
-        self._world = world
+        self._context = context
         self._state = state
         pending = state.authorizations if state.status == "pending" else ()
         self._proofs = list(filter(None, map(self._proof, pending)))
         self.answers = tuple(
-            Http01Challenge(proof.name, proof.challenge.token, f"{proof.challenge.token}.{world.thumbprint}")
+            Http01Challenge(
+                proof.name, proof.challenge.token, f"{proof.challenge.token}.{context.thumbprint}"
+            )
             for proof in self._proofs
         )
 
     @property
     def is_finalized(self) -> bool:
         """
-        Whether the CA has the signing request already: only the key of that one fits the certificate.
+        Whether the CA has the signing request already. Only the key of that request matches the certificate.
         """
         return self._state.status in ("processing", "valid")
 
@@ -108,7 +110,7 @@ class Order:
         Respond to each challenge that is pending, and return once all authorizations are valid.
 
         Raises:
-            CertworkerError: The cause that the CA reports; or it takes too long.
+            CertworkerError: A validation failed, or took too long.
         """
         if self._state.status != "pending":
             return
@@ -122,43 +124,43 @@ class Order:
 
     def finalize(self, csr_der: bytes) -> bytes:
         """
-        Return the certificate for the signing request *csr_der*: the CA's chain, leaf first, in PEM.
+        Return the certificate for the signing request *csr_der*: the chain in PEM, leaf first.
 
         An order that an earlier attempt has finalized is not finalized again.
 
         Raises:
-            CertworkerError: The CA refuses, gives the order up, or takes too long.
+            CertworkerError: The CA refuses, ends the order, or takes too long.
         """
         reply = None if self.is_finalized else self._request(csr_der)
         certificate = self._await_certificate(reply)
-        reply = self._world.fetch(certificate)
-        root = self._world.preferred_chain
-        return chain_from(root, reply, self._world, self.names[0]) if root else reply.body
+        reply = self._context.fetch(certificate)
+        root = self._context.preferred_chain
+        return chain_from(root, reply, self._context, self.names[0]) if root else reply.body
 
     def deactivate_authorizations(self) -> None:
         """
-        Deactivate the authorizations: the next order is validated again (section 7.5.2).
+        Deactivate the authorizations, so that the CA validates the next order again (section 7.5.2).
 
         Raises:
             CertworkerError: The CA refuses, or does not answer.
         """
         for url in self._state.authorizations:
-            self._world.ask(url, {"status": "deactivated"})
+            self._context.request(url, {"status": "deactivated"})
 
     def _proof(self, url: str) -> Proof | None:
         """
         Return what is to be proved for the authorization *url*; None if it is valid.
         """
-        authorization = Authorization.read(reply := self._world.fetch(url))
+        authorization = Authorization.read(reply := self._context.fetch(url))
         if authorization.status == "valid":
             return None
         if authorization.failed:
             raise self._failure_of(authorization) or self._failure_reason()
         challenge = authorization.http01
         if challenge is None:
-            offered = ", ".join(each.kind for each in authorization.challenges)
+            offered = ", ".join(challenge.kind for challenge in authorization.challenges)
             raise NoHttp01(
-                authority=self._world.authority, name=authorization.name, offered=offered or "none"
+                authority=self._context.ca_title, name=authorization.name, offered=offered or "none"
             )
         if not TOKEN.fullmatch(challenge.token):
             raise reply.unusable("no token")
@@ -168,17 +170,17 @@ class Order:
         """
         Respond to the challenge of *proof* (section 7.5.1); None if the CA is validating it already.
         """
-        retry = self._world.retries()
+        retry = self._context.retries()
         while True:
             try:
-                return self._accepted(proof, self._world.ask(proof.challenge.url, {}))
+                return self._accepted(proof, self._context.request(proof.challenge.url, {}))
             except Conflict:
                 return None
             except UNKNOWN as refused:
-                # The CA does not know the challenge yet, or somebody has responded to it already.
+                # The CA does not know the challenge yet, or has already received a response.
                 retry(refused)
-                now = self._proof(proof.url)
-                if now is None or now.challenge.status != "pending":
+                current = self._proof(proof.url)
+                if current is None or current.challenge.status != "pending":
                     return None
             except UnknownProblem as refused:
                 # Some CAs validate at once, and refuse the response for a name that fails.
@@ -188,23 +190,25 @@ class Order:
     def _accepted(self, proof: Proof, reply: Reply) -> Reply:
         status = reply.document.get("status")
         if status is None:
-            # The page of a proxy: the CA has not seen the response, and would never decide.
+            # The answer is from a proxy. The CA has not seen the response and would never decide.
             raise reply.unusable("no status")
         if status == "invalid":
-            read = Challenge.read({"type": "http-01", "url": proof.challenge.url, **reply.document}, reply)
-            authorization = Authorization(proof.name, "invalid", (read,) if read else (), None)
+            challenge = Challenge.read(
+                {"type": "http-01", "url": proof.challenge.url, **reply.document}, reply
+            )
+            authorization = Authorization(proof.name, "invalid", (challenge,) if challenge else (), None)
             raise self._failure_of(authorization) or self._failure_reason()
         return reply
 
     def _request(self, csr_der: bytes) -> Reply:
-        retry = self._world.retries()
+        retry = self._context.retries()
         while True:
             try:
-                reply = self._world.ask(self._state.finalize, {"csr": encode_b64jose(csr_der)})
+                reply = self._context.request(self._state.finalize, {"csr": encode_b64jose(csr_der)})
             except Conflict:
                 return self._poll()
             except (OrderNotReady, *UNKNOWN) as refused:
-                # Another of its servers has not heard of the validation, or an earlier request has arrived.
+                # Another server of the CA lags behind, or an earlier request has arrived.
                 retry(refused)
                 reply = self._poll()
                 if self.is_finalized:
@@ -214,8 +218,8 @@ class Order:
                 return reply
 
     def _await_validation(self, reply: Reply | None) -> None:
-        deadline = self._world.clock() + PATIENCE
-        for pause in intervals(VALIDATION_POLL_SECONDS, self._world.random):
+        deadline = self._context.clock() + PATIENCE
+        for pause in intervals(VALIDATION_POLL_SECONDS, self._context.random):
             self._wait(reply, pause, deadline)
             reply = self._poll()
             if self._state.status != "pending":
@@ -225,20 +229,20 @@ class Order:
 
     def _await_certificate(self, reply: Reply | None) -> str:
         """
-        Poll the order until it names the URL of its certificate; *reply* is the CA's last answer.
+        Poll the order until it has the URL of its certificate. *reply* is the last answer of the CA.
         """
-        deadline = self._world.clock() + PATIENCE
-        for pause in intervals(ISSUANCE_POLL_SECONDS, self._world.random):
+        deadline = self._context.clock() + PATIENCE
+        for pause in intervals(ISSUANCE_POLL_SECONDS, self._context.random):
             if self._state.status == "invalid":
                 raise self._failure_reason()
             if self._state.status == "valid" and self._state.certificate:
                 return self._state.certificate
             self._wait(reply, pause, deadline)
             reply = self._poll()
-        raise AssertionError("pauses never end")
+        raise AssertionError("the pauses never end")
 
     def _poll(self) -> Reply:
-        reply = self._world.fetch(self.url)
+        reply = self._context.fetch(self.url)
         self._state = OrderState.read(reply)
         if self._state.status == "invalid":
             raise self._failure_reason()
@@ -246,19 +250,19 @@ class Order:
 
     def _inspect(self) -> None:
         """
-        Poll some of the authorizations: a CA may leave the order of a failed one unfinished.
+        Poll some of the authorizations, because a CA may leave the order of a failed one pending.
         """
         count = -(-len(self._proofs) // INSPECTION_TURNS)
-        some, others = self._proofs[:count], self._proofs[count:]
-        self._proofs = others + [proof for proof in some if not self._is_valid(proof)]
+        polled, others = self._proofs[:count], self._proofs[count:]
+        self._proofs = others + [proof for proof in polled if not self._is_valid(proof)]
 
     def _is_valid(self, proof: Proof) -> bool:
-        authorization = Authorization.read(self._world.fetch(proof.url))
+        authorization = Authorization.read(self._context.fetch(proof.url))
         if authorization.failed:
             raise self._failure_of(authorization) or self._failure_reason()
         if authorization.status == "valid":
             return True
-        challenge, now = authorization.http01, self._world.clock()
+        challenge, now = authorization.http01, self._context.clock()
         if challenge is None or challenge.status != "pending" or challenge.error is None:
             proof.failing_since = None
             return False
@@ -269,52 +273,52 @@ class Order:
         return False
 
     def _wait(self, reply: Reply | None, pause: float, deadline: datetime) -> None:
-        now = self._world.clock()
+        now = self._context.clock()
         wanted = retry_after(reply.headers, now) if reply else None
-        moment = max(now + timedelta(seconds=pause), wanted or now)
-        if moment <= deadline:
-            self._world.sleep((moment - now).total_seconds())
+        end = max(now + timedelta(seconds=pause), wanted or now)
+        if end <= deadline:
+            self._context.sleep((end - now).total_seconds())
             return
         if self._state.status == "valid":
-            raise NotAcme(host=self._world.authority, found="a valid order without a certificate")
+            raise NotAcme(host=self._context.ca_title, found="a valid order without a certificate")
         raise PendingTimeout(
             until=wanted,
             name=", ".join(self.names),
             status=self._state.status,
-            authority=self._world.authority,
+            authority=self._context.ca_title,
             seconds=round(PATIENCE.total_seconds()),
         )
 
     def _failure_reason(self) -> CertworkerError:
         """
-        Return why the CA gave the order up: the error of a challenge, else that of the order.
+        Return why the CA ended the order: the error of a challenge, else that of the order.
         """
         if reported := self._reported():
             return reported
         if self._state.error is not None:
             return self._explained(Problem.read(self._state.error), self.names[0])
-        return OrderInvalid(authority=self._world.authority, name=", ".join(self.names))
+        return OrderInvalid(authority=self._context.ca_title, name=", ".join(self.names))
 
     def _reported(self) -> CertworkerError | None:
         """
         Return the first error that an authorization of the order reports; None if none does.
         """
         for url in self._state.authorizations:
-            # An authorization that cannot be read leaves the others, and the order's own error.
+            # If an authorization cannot be read, the others and the order may have an error.
             with suppress(CertworkerError):
-                authorization = Authorization.read(self._world.ask(url, None))
+                authorization = Authorization.read(self._context.request(url, None))
                 if authorization.status != "valid" and (failure := self._failure_of(authorization)):
                     return failure
         return None
 
     def _explained(self, problem: Problem, name: str) -> CertworkerError:
-        return order_failure(problem, name, self._world.authority)
+        return order_failure(problem, name, self._context.ca_title)
 
     def _failure_of(self, authorization: Authorization) -> CertworkerError | None:
         """
         Return the failure that *authorization* or its challenge reports; None if neither has failed.
         """
-        if reported := authorization_failure(authorization, self._world.authority):
+        if reported := authorization_failure(authorization, self._context.ca_title):
             return reported
         challenge = authorization.http01
         if challenge is None or challenge.status != "invalid" or authorization.status not in OPEN_OR_INVALID:

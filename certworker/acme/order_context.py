@@ -1,5 +1,5 @@
 """
-What an order needs from outside: requests to the CA, time, and randomness.
+What an order needs: requests to the CA, time and randomness.
 """
 
 from __future__ import annotations
@@ -15,43 +15,43 @@ from certworker.acme.transport import Reply
 from certworker.errors import CertworkerError
 from certworker.errors.acme import Malformed, ResourceNotFound
 
-#: A CA reads from replicas: for so long it may not know what it has just made.
+#: How long a CA that reads from replicas may not know a new resource.
 UNKNOWN_PATIENCE = timedelta(seconds=10)
 
-#: How a CA answers a request for a resource that it does not know yet.
+#: The answers of a CA to a request for a resource that it does not know yet.
 UNKNOWN = (Malformed, ResourceNotFound)
 
 
 @dataclass(frozen=True)
 class OrderContext:
     """
-    The account's signed requests to one CA, and the time between them.
+    The signed requests of the account to one CA, and the pauses between them.
     """
 
-    #: The CA's title, for messages.
-    authority: str
-    #: Sends a payload (None: POST-as-GET) to a URL, signed by the account that ordered.
-    ask: Callable[[str, dict[str, Any] | None], Reply]
-    #: The thumbprint of the key of that account (RFC 7638).
+    #: The name of the CA for people.
+    ca_title: str
+    #: Sends a payload (None: POST-as-GET) to a URL, signed by the account of the order.
+    request: Callable[[str, dict[str, Any] | None], Reply]
+    #: The thumbprint of the account key (RFC 7638).
     thumbprint: str
-    #: The common name of the root whose chain is preferred; None: the CA's default chain.
+    #: The common name of the root of the preferred chain; None: the default chain of the CA.
     preferred_chain: str | None
     clock: Callable[[], datetime]
-    #: Waits for so many seconds.
+    #: Waits, in seconds.
     sleep: Callable[[float], None]
     random: Random
 
     def fetch(self, url: str) -> Reply:
         """
-        Return the resource at *url*, which the CA has named: a 404 or `malformed` is retried for 10 seconds.
+        Return the resource at *url*, which the CA has named. A 404 or `malformed` is retried for 10 seconds.
 
         Raises:
-            CertworkerError: The CA still does not know the resource, refuses, or does not answer.
+            CertworkerError: The CA does not know the resource, refuses, or does not answer.
         """
         retries = self.retries()
         while True:
             try:
-                return self.ask(url, None)
+                return self.request(url, None)
             except UNKNOWN as unknown:
                 retries(unknown)
 
@@ -59,7 +59,7 @@ class OrderContext:
         """
         Return a function that waits before each retry of one request.
 
-        It takes the failure of the last try, and raises that once 10 seconds have passed.
+        The function takes the failure of the last attempt, and raises it after 10 seconds.
         """
         deadline = self.clock() + UNKNOWN_PATIENCE
         seconds = intervals(UNKNOWN_SECONDS, self.random)

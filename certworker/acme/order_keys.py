@@ -1,9 +1,9 @@
 """
-The private keys of orders under way, so that a crash after the signing request loses no certificate.
+The private keys of pending orders, so that a crash after the signing request loses no certificate.
 
-    STATE_DIR/orders/LABEL/HASH.pem        0600; HASH is that of the order's URL
+    STATE_DIR/orders/LABEL/HASH.pem        0600; HASH is the hash of the URL of the order
 
-The URL stands in Redis, where others can read; a key never leaves the state directory.
+The URL is in Redis, which other programs read. A key never leaves the state directory.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from certworker.storage import durable
 from certworker.storage.shared_directory import LEAST_AGE_SECONDS, SharedDirectory
 
 KEY_MODE = 0o600
-#: An RSA key of 4,096 bits has some three kilobytes.
+#: An RSA key of 4,096 bits has about three kilobytes.
 LARGEST_KEY_BYTES = 64 * 1024
 DIRECTORY_MODE = 0o700
 
-#: No CA keeps an order for so long (Let's Encrypt: 7 days).
+#: Every CA forgets an order earlier (Let's Encrypt: after 7 days).
 OLDEST = timedelta(days=8)
 
 
 class OrderKeys:
     """
-    The keys of the orders at one CA.
+    The keys of the pending orders at one CA.
 
     Args:
-        directory: STATE_DIR/orders/LABEL; made when it is needed.
-        key_type: Of new keys.
-        least_age_seconds: What is younger was not left behind by a crash.
+        directory: STATE_DIR/orders/LABEL, created with the first key.
+        key_type: The type of new keys.
+        least_age_seconds: Younger files may still be written by another worker.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class OrderKeys:
 
     def find(self, order_url: str) -> PrivateKey | None:
         """
-        The key of the order at *order_url*; None if there is none that can be used.
+        Return the key of the order at *order_url*; None if there is no usable key.
         """
         path = self._path(order_url)
         with durable.translate_os_errors(path):
@@ -57,10 +57,10 @@ class OrderKeys:
 
     def make(self, order_url: str) -> PrivateKey:
         """
-        A new key for the order at *order_url*, kept before anybody sees its signing request.
+        Return a new key for the order at *order_url*, stored before its signing request is sent.
 
         Raises:
-            VolumeReadOnly, VolumeFull, VolumeFault: It could not be kept.
+            VolumeReadOnly, VolumeFull, VolumeFault: The key cannot be stored.
         """
         key = PrivateKey.generate(self._key_type)
         durable.make_directory(self._directory, DIRECTORY_MODE)
@@ -74,12 +74,12 @@ class OrderKeys:
         """
         path = self._path(order_url)
         with durable.translate_os_errors(path):
-            # Should a power cut bring it back, the next start removes it.
+            # If a power cut restores the file, the next start removes it.
             path.unlink(missing_ok=True)
 
     def remove_stale(self) -> None:
         """
-        Remove the keys of orders that no CA knows any longer, and what a crash left half-written.
+        Remove the keys of expired orders, and incomplete files of a crash.
         """
         self._shared.remove_leftovers()
         before = time.time() - OLDEST.total_seconds()

@@ -1,5 +1,5 @@
 """
-What a CA says went wrong: a problem document (RFC 7807), as a value.
+The problem document of a CA (RFC 7807), as a value.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ from typing import Any
 
 from certworker.errors import printable
 
-#: What the types of ACME begin with (RFC 8555, section 6.7).
+#: The prefix of the types of ACME (RFC 8555, section 6.7).
 ACME = "urn:ietf:params:acme:error:"
 
-#: Longer than any that a CA means for people; the links of Let's Encrypt in them are long.
+#: Characters of a detail. Those of Let's Encrypt contain long links.
 LONGEST_DETAIL = 4000
 
-#: Boulder quotes the name in its texts, where it does not give it as the identifier.
+#: Boulder quotes the name in the detail if there is no identifier.
 _QUOTED_NAME = re.compile(r'for "([^"\s]+)"')
 
 
 @dataclass(frozen=True)
 class Problem:
     """
-    What a CA said went wrong.
+    A problem that a CA reports.
     """
 
     type: str
     detail: str
     status: int
-    #: The name it speaks of, where it says that.
+    #: The name that the problem is about; None: unknown.
     name: str | None = None
     #: The page for this occurrence (RFC 7807, section 3.1), which may be a relative reference.
     instance: str | None = None
@@ -37,39 +37,39 @@ class Problem:
     @classmethod
     def read(cls, document: object, status: int = 0) -> Problem:
         """
-        The problem in *document*, whatever that is.
+        Return the problem in *document*, which may be any JSON.
 
-        Of several (RFC 8555, section 6.7.1) the first one speaks: the text above them only sums up.
+        The first of several subproblems applies (RFC 8555, section 6.7.1): the outer text is only a summary.
         """
         outer = document if isinstance(document, dict) else {}
         inner = outer.get("subproblems")
         first = inner[0] if isinstance(inner, list) and inner else None
-        told = first if isinstance(first, dict) else outer
-        detail = _text(told.get("detail")) or _text(told.get("title")) or "no reason given"
+        problem = first if isinstance(first, dict) else outer
+        detail = _text(problem.get("detail")) or _text(problem.get("title")) or "no reason given"
         return cls(
-            type=_text(told.get("type")) or "about:blank",
+            type=_text(problem.get("type")) or "about:blank",
             detail=detail[:LONGEST_DETAIL],
             status=status or _number(outer.get("status")),
-            name=_name(told.get("identifier"), detail),
-            instance=_text(told.get("instance")) or _text(outer.get("instance")) or None,
+            name=_name(problem.get("identifier"), detail),
+            instance=_text(problem.get("instance")) or _text(outer.get("instance")) or None,
         )
 
     @property
     def kind(self) -> str:
         """
-        The type without ACME's prefix.
+        Return the type without the prefix of ACME.
         """
         return self.type.removeprefix(ACME)
 
-    def says(self, kind: str, text: str) -> bool:
+    def matches(self, kind: str, text: str) -> bool:
         """
-        Whether its kind is, and its detail contains, what these patterns say.
+        Return whether the kind is the pattern *kind*, and the detail contains the pattern *text*.
         """
         return bool(re.fullmatch(kind, self.kind) and re.search(text, self.detail, re.IGNORECASE))
 
     def as_json(self) -> dict[str, Any]:
         """
-        The CA's own words, fit to be printed.
+        Return the problem for JSON, with printable texts.
         """
         return {"type": printable(self.type), "detail": printable(self.detail), "status": self.status}
 

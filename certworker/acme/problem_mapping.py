@@ -1,8 +1,8 @@
 """
-The CA's refusals, as our failures.
+From a problem of the CA to a failure of certworker.
 
-A CA says what is wrong in a problem document (RFC 7807; its types: RFC 8555, section 6.7). The type decides
-which failure it is; the text only tells apart what shares a type, such as the limits of Let's Encrypt.
+A CA reports an error as a problem document (RFC 7807; its types: RFC 8555, section 6.7). The type decides the
+failure. The text only distinguishes problems of the same type, such as the limits of Let's Encrypt.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from certworker.errors.rate import (
 
 CONFLICT = 409
 
-#: Type, what the text must contain, failure; the first row that fits.
+#: Pattern of the type, pattern of the text, failure. The first row that matches applies.
 REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("badNonce", "", BadNonce),
     ("rateLimited", "too many failed authorizations", FailedValidations),
@@ -90,7 +90,7 @@ REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("serverInternal", "", ServerInternal),
 )
 
-#: Failures by HTTP status, where the type decides nothing.
+#: Failures by HTTP status, for types without a row.
 UNTYPED: dict[int, type[CertworkerError]] = {404: ResourceNotFound, 409: Conflict, 429: CaBusy}
 
 
@@ -103,7 +103,7 @@ def passes(status: int) -> bool:
 
 def decides(failure: CertworkerError) -> bool:
     """
-    Return whether *failure* is the CA's decision about a request: it has not been carried out, and never is.
+    Return whether *failure* is a final decision of the CA: the request has no effect, now or later.
     """
     if failure.problem is None or isinstance(failure, BadNonce):
         return False
@@ -112,22 +112,22 @@ def decides(failure: CertworkerError) -> bool:
 
 def was_conflict(failure: CertworkerError) -> bool:
     """
-    Return whether the CA says that it does already what it is asked for (409).
+    Return whether the CA is already processing the request (409).
     """
     return failure.problem is not None and failure.problem["status"] == CONFLICT
 
 
-def words(failure: CertworkerError) -> str:
+def detail_of(failure: CertworkerError) -> str:
     """
-    Return what the CA said, else the message of *failure*; it ends as a sentence.
+    Return the detail of the problem, else the message of *failure*, with a full stop.
     """
     text = str(failure.problem["detail"]) if failure.problem else failure.message
     return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
-def failure_from_reply(reply: Reply, authority: str, now: datetime) -> CertworkerError:
+def failure_from_reply(reply: Reply, ca_title: str, now: datetime) -> CertworkerError:
     """
-    The failure in an answer of *authority* (its title) whose status is an error.
+    Return the failure in an answer whose status is an error. *ca_title* is the name of the CA for people.
     """
     try:
         problem = Problem.read(reply.document, reply.status)
@@ -138,8 +138,8 @@ def failure_from_reply(reply: Reply, authority: str, now: datetime) -> Certworke
     terms = reply.links("terms-of-service")
     return to_failure(
         problem,
-        authority,
-        # The link says so where the text does not (section 7.3.3).
+        ca_title,
+        # The link shows new terms even if the text does not (section 7.3.3).
         kind=TermsChanged if terms and problem.kind == "userActionRequired" else None,
         url=next(iter((*_instance(problem, reply.url), *terms)), None),
         until=rate_limit_end(reply.headers, problem.detail, now),
@@ -148,7 +148,7 @@ def failure_from_reply(reply: Reply, authority: str, now: datetime) -> Certworke
 
 def to_failure(
     problem: Problem,
-    authority: str,
+    ca_title: str,
     *,
     name: str | None = None,
     url: str | None = None,
@@ -159,17 +159,17 @@ def to_failure(
     Return the failure that *problem* is.
 
     Args:
-        authority: The CA's name for people.
-        name: What the problem is about, where it does not say.
-        url: A page that a person has to open.
+        ca_title: The name of the CA for people.
+        name: What the problem is about, if it has no identifier.
+        url: A page that a person must open.
         until: When the CA allows the next attempt.
-        kind: The class of the failure, where it is known; otherwise status, type and text decide.
+        kind: The class of the failure; None: status, type and text decide.
     """
     kind = kind or _kind(problem, until)
     return kind(
         until=until,
         problem=problem.as_json(),
-        authority=authority,
+        authority=ca_title,
         name=problem.name or name or "the domain",
         detail=problem.detail,
         reason=problem.detail,
@@ -179,14 +179,14 @@ def to_failure(
 
 
 def _kind(problem: Problem, until: datetime | None) -> type[CertworkerError]:
-    # Whatever else it says: Let's Encrypt's load balancer speaks no ACME, and sends 503 with Retry-After.
+    # The status decides first: the load balancer of Let's Encrypt sends 503 with Retry-After, but no ACME.
     if problem.status == 503:
         return Maintenance if until is None else CaBusy
     # step-ca and Caddy send 501 with the type `rejectedIdentifier`.
     if problem.status == 501:
         return NotOffered
     for kind, text, found in REFUSALS:
-        if problem.says(kind, text):
+        if problem.matches(kind, text):
             # RFC 9110, section 15.5.5: a 404 says nothing about the request, whatever its type is called.
             return ResourceNotFound if found is Malformed and problem.status == 404 else found
     if problem.status >= 500:

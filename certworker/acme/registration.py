@@ -1,5 +1,5 @@
 """
-The account at the CA (RFC 8555, section 7.3): found by its key, registered, kept up to date.
+The registration of the account at the CA (RFC 8555, section 7.3).
 """
 
 from __future__ import annotations
@@ -30,23 +30,23 @@ from certworker.errors.acme import Malformed, UnknownProblem
 
 logger = logging.getLogger(__name__)
 
-#: So long after a change of the key the CA may still answer from a time before it.
+#: How long a CA may not know a new key after a key change.
 KEY_CHANGE_LAG = timedelta(minutes=1)
 
 
 @dataclass(frozen=True)
 class ExternalAccountBinding:
     """
-    What the CA's web site shows for such an account.
+    The credentials of an external account (RFC 8555, section 7.3.4), which the CA shows on its web site.
     """
 
     key_id: str
-    #: In base64url, without padding.
+    #: The MAC key in base64url, without padding.
     hmac_key: str = field(repr=False)
 
     def binding(self, key: JWKEC, url: str) -> dict[str, str]:
         """
-        The proof for the CA, at whose newAccount *url* it is, that our account's *key* belongs to it.
+        Return the proof that the account *key* belongs to the external account. *url* is that of newAccount.
         """
         public = json.dumps(key.public_key().to_partial_json()).encode()
         secret = JWKOct(key=decode_b64jose(self.hmac_key))
@@ -55,36 +55,36 @@ class ExternalAccountBinding:
 
 class AccountRegistration:
     """
-    Our account at one CA.
+    The account at one CA.
 
     Args:
-        contact: The e-mail address where the CA may write to; None: it is told none.
-        external_account: The account on the CA's web site that a new one of ours is bound to.
+        contact: The e-mail address of the account; None: none.
+        external_account: The external account that a new account is bound to; None: none.
     """
 
     def __init__(
         self,
-        network: Session,
+        session: Session,
         files: AccountFiles,
         contact: str | None,
         external_account: ExternalAccountBinding | None,
     ) -> None:
-        self._network = network
+        self._session = session
         self._files = files
         self._contact = contact
         self._external_account = external_account
-        # The threads of this worker wait for the CA together, not one after the other.
-        self._making: Shared[Account] = Shared()
-        self._renewing: Shared[Account] = Shared()
+        # The threads of this worker share one request to the CA.
+        self._ensuring: Shared[Account] = Shared()
+        self._reregistering: Shared[Account] = Shared()
 
     @property
     def thumbprint(self) -> str:
         """
-        The fingerprint of the account's key, which is made if there is none. The CA is not asked.
+        Return the thumbprint of the account key. Without a key, a new one is generated. The CA is not asked.
 
         Raises:
             AccountKeyUnreadable: The key is damaged.
-            CertworkerError: The volume cannot be written.
+            CertworkerError: The volume is not writable.
         """
         account = self._files.read()
         if account is None:
@@ -95,7 +95,7 @@ class AccountRegistration:
     @property
     def url(self) -> str | None:
         """
-        The account's URL at the CA, as far as the volume knows it. The CA is not asked.
+        Return the URL of the account on the volume; None: unknown. The CA is not asked.
 
         Raises:
             AccountKeyUnreadable: The key is damaged.
@@ -105,11 +105,11 @@ class AccountRegistration:
 
     def check(self) -> None:
         """
-        Make sure that there is an account, or could be one. Nothing is made, and the CA is not asked for it.
+        Raise an error if there is no account and none can be registered. Nothing is changed.
 
         Raises:
             AccountKeyUnreadable: The key is damaged.
-            ExternalAccountRequired: A new one would have to be bound, and nothing is set for that.
+            ExternalAccountRequired: A new account needs an external account binding, and none is set.
         """
         account = self._files.read()
         if account is None or account.url is None:
@@ -117,20 +117,20 @@ class AccountRegistration:
 
     def ensure(self) -> Account:
         """
-        The account, known to the CA and with the contact that is set.
+        Return the account, registered at the CA with the configured contact.
 
         Raises:
-            CertworkerError: The key is damaged, the volume cannot be written, or the CA refuses.
+            CertworkerError: The key is damaged, the volume is not writable, or the CA refuses.
         """
         account = self._files.read()
         if account is not None and self._is_current(account) and not self._files.changing:
             return account
-        return self._making(self._made)
+        return self._ensuring(self._ensure)
 
-    def _made(self) -> Account:
+    def _ensure(self) -> Account:
         with self._files.locked():
-            # Look again: another worker may have done it while we waited.
-            account = self.settled(self._files.make_key())
+            # Another worker may have done it during the wait for the lock.
+            account = self.resolve_key_change(self._files.make_key())
             if self._is_current(account):
                 return account
             if account.url is not None:
@@ -140,33 +140,34 @@ class AccountRegistration:
 
     def reregister(self, lost: Account) -> Account:
         """
-        The account, after the CA did not know *lost* or had deactivated it.
+        Return the account after the CA did not know *lost* or had deactivated it.
 
         Raises:
-            CertworkerError: As for :meth:`account`.
+            CertworkerError: As for :meth:`ensure`.
         """
-        return self._renewing(partial(self._renewed, lost))
+        return self._reregistering(partial(self._reregister, lost))
 
-    def _renewed(self, lost: Account) -> Account:
+    def _reregister(self, lost: Account) -> Account:
         with self._files.locked():
             account = self._files.make_key()
             if account.url is not None and account.url != lost.url:
                 return account
-            logger.warning("%s does not accept our account; asking for it with its key", self._network.title)
+            logger.warning("%s does not accept the account; looking it up by its key", self._session.title)
             return self._find_or_register(account)
 
     def has_changed(self, account: Account) -> bool:
         """
-        Whether the key of *account* is no longer the account's.
+        Return whether the account key is no longer that of *account*.
         """
-        present = self._files.read()
-        return present is None or present.thumbprint != account.thumbprint
+        current = self._files.read()
+        return current is None or current.thumbprint != account.thumbprint
 
-    def settled(self, account: Account) -> Account:
+    def resolve_key_change(self, account: Account) -> Account:
         """
-        Return the account with the key that the CA knows: a change may have been cut off. Under the lock.
+        Return the account with the key that the CA knows, after an interrupted key change.
 
-        Servers of a CA may read from replicas: a key that it does not know yet is kept for a while.
+        The caller holds the lock. The servers of a CA may lag behind, so an unknown next key is not removed
+        at once.
 
         Raises:
             AccountGone: The CA knows neither key yet.
@@ -176,11 +177,11 @@ class AccountRegistration:
             return account
         if self._is_known(next_key):
             self._files.promote_next_key()
-            logger.info("The key of the account at %s has been changed", self._network.title)
+            logger.info("the key of the account at %s is changed", self._session.title)
         elif self._files.next_key_age() > KEY_CHANGE_LAG:
             self._files.drop_next_key()
         elif not self._is_known(account.key):
-            raise AccountGone(authority=self._network.title)
+            raise AccountGone(authority=self._session.title)
         return self._files.make_key()
 
     def _is_known(self, key: JWKEC) -> bool:
@@ -201,11 +202,11 @@ class AccountRegistration:
         except AccountGone:
             return self._register(account)
         except AccountDeactivated:
-            kept = self._files.retire_key()
+            backup = self._files.retire_key()
             logger.warning(
-                "Our account at %s has been deactivated: making a new one; the old key is kept in %s",
-                self._network.title,
-                kept,
+                "the account at %s is deactivated; registering a new one, the old key is now %s",
+                self._session.title,
+                backup,
                 extra={"code": AccountDeactivated.code},
             )
             return self._register(self._files.make_key())
@@ -214,45 +215,45 @@ class AccountRegistration:
         reply = self._new_account(account, {"onlyReturnExisting": True})
         status = reply.document.get("status")
         if status == "deactivated":
-            raise AccountDeactivated(authority=self._network.title)
+            raise AccountDeactivated(authority=self._session.title)
         if status == "revoked":
-            # By the CA (section 7.1.6): a new account would be another's wish than the CA's.
-            raise AccountBlocked(authority=self._network.title, detail="it has revoked the account.")
+            # The CA has revoked it (section 7.1.6), so a new account would be against its will.
+            raise AccountBlocked(authority=self._session.title, detail="the account is revoked.")
         url = reply.location
         self._files.remember(url, account.contact)
         return self._update(account, url)
 
     def _register(self, account: Account) -> Account:
         self._refuse_unbound()
-        wanted: dict[str, object] = {"termsOfServiceAgreed": True, "contact": self._contacts}
+        payload: dict[str, object] = {"termsOfServiceAgreed": True, "contact": self._contacts}
         if self._external_account:
-            url = self._network.directory().new_account
-            wanted["externalAccountBinding"] = self._external_account.binding(account.key, url)
+            url = self._session.directory().new_account
+            payload["externalAccountBinding"] = self._external_account.binding(account.key, url)
         try:
-            reply = self._new_account(account, wanted)
+            reply = self._new_account(account, payload)
         except (Malformed, UnknownProblem) as refused:
-            # CAs have no type of problem for it: a wrong binding is `unauthorized` or `malformed`.
+            # There is no type of problem for a wrong binding: CAs answer `unauthorized` or `malformed`.
             if self._external_account is None:
                 raise
             raise ExternalAccountRequired(
-                authority=self._network.title, detail=refused.message, problem=refused.problem
+                authority=self._session.title, detail=refused.message, problem=refused.problem
             ) from refused
         self._files.remember(reply.location, self._contact)
-        logger.info("Registered an account at %s", self._network.title, extra={"event": "registered"})
+        logger.info("registered an account at %s", self._session.title, extra={"event": "registered"})
         return self._files.make_key()
 
     def _refuse_unbound(self) -> None:
-        if self._network.directory().external_account_required and self._external_account is None:
-            raise ExternalAccountRequired(authority=self._network.title, detail="none is set")
+        if self._session.directory().external_account_required and self._external_account is None:
+            raise ExternalAccountRequired(authority=self._session.title, detail="no binding is set.")
 
     def _update(self, account: Account, url: str) -> Account:
-        self._network.post(url, {"contact": self._contacts}, Signer(account.key, url))
+        self._session.post(url, {"contact": self._contacts}, Signer(account.key, url))
         self._files.remember(url, self._contact)
         return self._files.make_key()
 
     def _new_account(self, account: Account, payload: dict[str, object]) -> Reply:
-        # Signed with the key itself, not in the name of an account (section 6.2).
-        return self._network.post(self._network.directory().new_account, payload, Signer(account.key))
+        # The key itself signs, not an account (section 6.2).
+        return self._session.post(self._session.directory().new_account, payload, Signer(account.key))
 
     @property
     def _contacts(self) -> list[str]:

@@ -22,14 +22,14 @@ from certworker.validity import Validity, Window, wait_within
 
 logger = logging.getLogger(__name__)
 
-#: What a CA says about the next question is kept within these limits (RFC 9773, section 4.3.1). All pauses
-#: that are not the CA's own are shorter for a certificate with a short life.
+#: The limits of Retry-After (RFC 9773, section 4.3.1). All other pauses are shorter for a certificate with a
+#: short life.
 SHORTEST_PAUSE = timedelta(minutes=1)
 LONGEST_PAUSE = timedelta(days=1)
-#: Without an answer: longer each time, up to the pause for a fault that lasts (section 4.3.3).
+#: Without an answer the pauses grow up to this one (section 4.3.3).
 LONGEST_BACKOFF = timedelta(hours=6)
 
-#: What says more of the CA than of one certificate: nobody asks it for another one for a while.
+#: Failures of the CA, not of one certificate. The CA is not asked for any certificate for a while.
 UNAVAILABLE = (
     CaUnreachable,
     CaBusy,
@@ -40,14 +40,14 @@ UNAVAILABLE = (
     WrongCaUrl,
 )
 
-#: So many answers are kept in memory; one is some 300 bytes.
+#: How many answers are cached. One has about 300 bytes.
 CACHED_ANSWERS = 100_000
 
 
 @dataclass(frozen=True)
 class RenewalSuggestion:
     """
-    What the CA said last.
+    The last suggestion of the CA.
     """
 
     window: Window | None
@@ -57,28 +57,28 @@ class RenewalSuggestion:
 
 class RenewalInfo:
     """
-    The windows that one CA suggests, asked for when they are needed and its Retry-After has passed.
+    The windows that one CA suggests, requested on demand after its Retry-After has passed.
     """
 
-    def __init__(self, network: Session, clock: Callable[[], datetime]) -> None:
-        self._network = network
+    def __init__(self, session: Session, clock: Callable[[], datetime]) -> None:
+        self._session = session
         self._clock = clock
         self._known: dict[str, RenewalSuggestion] = {}
         self._lock = Lock()
-        #: Until when nobody asks a CA that did not answer, and how often in a row that was.
+        #: Until when a CA that does not answer is not asked, and the number of its failures in a row.
         self._silence: tuple[datetime, int] | None = None
 
     def suggestion(
         self, renewal_id: str, name: str, life: Validity | None = None
     ) -> RenewalSuggestion | None:
         """
-        The window for the certificate *renewal_id* (section 4.1); None where the CA suggests none at all.
+        Return the window for the certificate *renewal_id* (section 4.1); None if the CA offers none.
 
-        An error keeps the window that was known: the certificate is renewed in time without the CA's advice.
+        After an error the known window remains: the certificate is renewed in time without a suggestion.
 
         Args:
             name: A name of the certificate, for the log.
-            life: Of the certificate; None: unknown.
+            life: The validity of the certificate; None: unknown.
         """
         with self._lock:
             known, silence = self._known.get(renewal_id), self._silence
@@ -86,34 +86,34 @@ class RenewalInfo:
         if known and now < known.retry_after:
             return known
         if silence and now < silence[0]:
-            # A thousand names would else wait for a thousand time-outs, one after the other.
+            # Otherwise a thousand names would wait for a thousand time-outs, one after the other.
             return RenewalSuggestion(known.window if known else None, silence[0])
         try:
-            asked = self._ask(renewal_id, known, now, life)
+            current = self._ask(renewal_id, known, now, life)
         except Exception:
-            # A fault of certworker: advice that is optional must not cost the certificate.
+            # A bug of certworker: an optional suggestion must not prevent the renewal.
             logger.exception("unexpected error in the renewal information", extra={"domain": name})
             return RenewalSuggestion(
                 known.window if known else None, now + wait_within(life, LONGEST_BACKOFF)
             )
-        if asked is None:
+        if current is None:
             return None
-        if asked.window and asked.window != (known.window if known else None):
-            _tell(name, asked.window, moved=bool(known and known.window))
+        if current.window and current.window != (known.window if known else None):
+            _log_window(name, current.window, moved=bool(known and known.window))
         with self._lock:
             if len(self._known) >= CACHED_ANSWERS:
                 self._known.clear()
-            self._known[renewal_id] = asked
-        return asked
+            self._known[renewal_id] = current
+        return current
 
     def _ask(
         self, renewal_id: str, known: RenewalSuggestion | None, now: datetime, life: Validity | None
     ) -> RenewalSuggestion | None:
         try:
-            base = self._network.directory().renewal_info
+            base = self._session.directory().renewal_info
             if base is None:
                 return None
-            reply = self._network.get(f"{base.rstrip('/')}/{renewal_id}")
+            reply = self._session.get(f"{base.rstrip('/')}/{renewal_id}")
             window = _window(reply)
         except CertworkerError as failure:
             logger.debug("no renewal information: %s", failure)
@@ -132,7 +132,7 @@ class RenewalInfo:
     def _fell_silent(self, failure: CertworkerError, now: datetime, life: Validity | None) -> datetime:
         with self._lock:
             until, faults = self._silence or (now, 0)
-            # Those that asked at the same time count as one.
+            # Simultaneous failures count as one.
             if until <= now:
                 until, faults = _again(failure, faults + 1, now, life), faults + 1
                 self._silence = until, faults
@@ -150,27 +150,27 @@ def _window(reply: Reply) -> Window | None:
     window, explanation = document.get("suggestedWindow"), document.get("explanationURL")
     edges = window if isinstance(window, dict) else {}
     try:
-        start, end = (_moment(edges.get(edge)) for edge in ("start", "end"))
+        start, end = (_time(edges.get(edge)) for edge in ("start", "end"))
     except (ValueError, OverflowError):
         raise reply.unusable("no suggestedWindow") from None
-    # A window that ends before it begins counts as none (section 4.2).
+    # A window that ends before it begins is invalid (section 4.2).
     return Window(start, end, explanation if isinstance(explanation, str) else "") if start < end else None
 
 
-def _moment(text: object) -> datetime:
-    moment = datetime.fromisoformat(text if isinstance(text, str) else "")
-    if moment.tzinfo is None:
+def _time(text: object) -> datetime:
+    time = datetime.fromisoformat(text if isinstance(text, str) else "")
+    if time.tzinfo is None:
         raise ValueError("no time zone")
-    return moment.astimezone(UTC)
+    return time.astimezone(UTC)
 
 
-def _tell(name: str, window: Window, *, moved: bool) -> None:
+def _log_window(name: str, window: Window, *, moved: bool) -> None:
     if not moved and not window.explanation_url:
         return
     logger.warning(
-        "the CA wants this certificate renewed between %s and %s%s",
+        "the CA suggests to renew this certificate between %s and %s%s",
         f"{window.start:%Y-%m-%d %H:%M}",
         f"{window.end:%Y-%m-%d %H:%M} UTC",
-        f"; it explains why at {window.explanation_url}" if window.explanation_url else "",
+        f", reason: {window.explanation_url}" if window.explanation_url else "",
         extra={"domain": name, "event": "renewal"},
     )

@@ -1,8 +1,8 @@
 """
-What a CA answers with, as values: directory, order, authorization (RFC 8555, section 7.1).
+The resources of a CA as values: directory, order, authorization, challenge (RFC 8555, section 7.1).
 
-Only what certworker uses is read, and each value is read from one answer; whatever does not look like
-ACME there is the failure `ca.not_json`.
+Only the members that certworker uses are read, each value from one answer. An answer that is not ACME is the
+failure `ca.not_json`.
 """
 
 from __future__ import annotations
@@ -25,28 +25,28 @@ Kind = TypeVar("Kind")
 @dataclass(frozen=True)
 class Directory:
     """
-    Where a CA offers what, and on which terms (section 7.1.1).
+    The directory of a CA: its URLs and terms (section 7.1.1).
     """
 
     new_nonce: str
     new_account: str
     new_order: str
-    #: Where a certificate is revoked, and where the key of an account is changed; None: nowhere.
+    #: The URLs of revocation and key change; None: not offered.
     revoke: str | None
     change_key: str | None
     terms_of_service: str | None
-    #: Where it suggests when to renew (RFC 9773); None: it does not.
+    #: The URL of renewal information (RFC 9773); None: not offered.
     renewal_info: str | None
     external_account_required: bool
-    #: Kinds of certificates it offers by name, each with a sentence; none: it has only one.
+    #: The profiles by name, each with a description; empty: the CA has none.
     profiles: Mapping[str, str]
-    #: What stands for it in CAA records; none: it does not say.
+    #: The names of the CA in CAA records; empty: unknown.
     caa_identities: tuple[str, ...]
 
     @property
     def urls(self) -> set[str]:
         """
-        The URLs that requests go to.
+        Return the URLs that requests go to.
         """
         urls = (
             self.new_nonce,
@@ -61,7 +61,7 @@ class Directory:
     @staticmethod
     def is_one(reply: Reply) -> bool:
         """
-        Return whether *reply* has the members of a directory, whatever they are.
+        Return whether *reply* has the members of a directory, with any values.
         """
         try:
             return {"newNonce", "newAccount", "newOrder"} <= reply.document.keys()
@@ -73,10 +73,10 @@ class Directory:
         """
         Return the directory in *reply*.
 
-        A member that a CA may leave out counts as left out if it is strange.
+        An optional member with an invalid value counts as missing.
 
         Raises:
-            NotAcme: One of the three URLs that each order needs is missing, or none that this CA may name.
+            NotAcme: One of the three required URLs is missing, or this CA may not name it.
         """
         document = reply.document
         meta = _optional(document, "meta", dict) or {}
@@ -90,27 +90,27 @@ class Directory:
             terms_of_service=_optional(meta, "termsOfService", str),
             external_account_required=meta.get("externalAccountRequired") is True,
             profiles={name: str(text) for name, text in (_optional(meta, "profiles", dict) or {}).items()},
-            caa_identities=tuple(each.lower() for each in _texts(meta.get("caaIdentities"))),
+            caa_identities=tuple(identity.lower() for identity in _texts(meta.get("caaIdentities"))),
         )
 
 
 @dataclass(frozen=True)
 class OrderState:
     """
-    An order as the CA sees it at a moment (section 7.1.3).
+    The state of an order at the CA (section 7.1.3).
     """
 
-    #: pending, ready, processing, valid or invalid.
+    #: `pending`, `ready`, `processing`, `valid` or `invalid`.
     status: str
-    #: What the certificate is for.
+    #: The names of the certificate.
     names: tuple[str, ...]
-    #: Until when the CA keeps it; None: it does not say.
+    #: When the order expires; None: unknown.
     expires: datetime | None
     authorizations: tuple[str, ...]
     finalize: str
-    #: Where the certificate is, once the order is valid.
+    #: The URL of the certificate of a valid order.
     certificate: str | None
-    #: The certificate that the CA counts as replaced by it (RFC 9773, section 5).
+    #: The renewal id of the certificate that the order replaces for the CA (RFC 9773, section 5).
     replaces: str | None
     error: object
 
@@ -120,18 +120,18 @@ class OrderState:
         Return the order in *reply*.
 
         Raises:
-            NotAcme: It has no status, no `finalize` URL, or is pending without authorizations.
+            NotAcme: The status, the `finalize` URL or all authorizations of a pending order are missing.
         """
         document = reply.document
         status = _field(reply, document, "status", str)
         urls = _texts(_field(reply, document, "authorizations", list))
-        authorizations = tuple(dict.fromkeys(reply.url_of(each, "an authorization") for each in urls))
+        authorizations = tuple(dict.fromkeys(reply.url_of(url, "an authorization") for url in urls))
         if status == "pending" and not authorizations:
             raise reply.unusable("no authorizations")
         return cls(
             status=status,
             names=tuple(_names(document.get("identifiers"))),
-            expires=_moment(document.get("expires")),
+            expires=_time(document.get("expires")),
             authorizations=authorizations,
             finalize=reply.url_of(document.get("finalize"), "finalize"),
             certificate=_url(reply, document, "certificate"),
@@ -148,10 +148,10 @@ class Challenge:
 
     kind: str
     url: str
-    #: pending, processing, valid or invalid; pending where the CA does not say.
+    #: `pending`, `processing`, `valid` or `invalid`; without a status `pending`.
     status: str
     token: str
-    #: The problem document of the last failed validation; None: there is none.
+    #: The problem document of the last failed validation; None: no failure.
     error: object
     #: The address that the CA connected to last (`validationRecord`, which Let's Encrypt and Pebble send).
     address: str | None
@@ -183,11 +183,11 @@ class Authorization:
     """
 
     name: str
-    #: pending, valid, invalid, deactivated, expired or revoked.
+    #: `pending`, `valid`, `invalid`, `deactivated`, `expired` or `revoked`.
     status: str
-    #: Those that have a type and a URL.
+    #: The challenges with a type and a URL.
     challenges: tuple[Challenge, ...]
-    #: A problem document of its own, which some CAs add.
+    #: The problem document that some CAs add to the authorization.
     error: object
 
     @classmethod
@@ -196,10 +196,10 @@ class Authorization:
         Return the authorization in *reply*.
 
         Raises:
-            NotAcme: It has no identifier, no status or no list of challenges.
+            NotAcme: The identifier, the status or the list of challenges is missing.
         """
         document = reply.document
-        found = (Challenge.read(each, reply) for each in _field(reply, document, "challenges", list))
+        found = (Challenge.read(item, reply) for item in _field(reply, document, "challenges", list))
         return cls(
             name=_field(reply, _field(reply, document, "identifier", dict), "value", str),
             status=_field(reply, document, "status", str),
@@ -210,7 +210,7 @@ class Authorization:
     @property
     def http01(self) -> Challenge | None:
         """
-        Return the HTTP-01 challenge, one with a usable token if there is one; None if the CA offers none.
+        Return the HTTP-01 challenge, preferably one with a valid token; None if the CA offers none.
         """
         offered = [challenge for challenge in self.challenges if challenge.kind == "http-01"]
         usable = (challenge for challenge in offered if TOKEN.fullmatch(challenge.token))
@@ -219,7 +219,7 @@ class Authorization:
     @property
     def failed(self) -> bool:
         """
-        Return whether this authorization never becomes valid: it, or its challenge, has a final state.
+        Return whether this authorization can never become valid: it or its challenge has failed.
         """
         if self.status not in ("pending", "valid"):
             return True
@@ -234,13 +234,13 @@ def _field(reply: Reply, document: Mapping[str, Any], name: str, kind: type[Kind
 
 
 def _optional(document: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind | None:
-    # What a CA may leave out counts as left out where it has another type.
+    # An optional member of another type counts as missing.
     value = document.get(name)
     return value if isinstance(value, kind) else None
 
 
 def _url(reply: Reply, document: Mapping[str, Any], name: str) -> str | None:
-    # What a CA may leave out counts as left out where it is no URL that this CA may name.
+    # An optional URL that this CA may not name counts as missing.
     try:
         return reply.url_of(document.get(name), name)
     except CertworkerError as failure:
@@ -250,7 +250,7 @@ def _url(reply: Reply, document: Mapping[str, Any], name: str) -> str | None:
 
 
 def _texts(values: object) -> list[str]:
-    # One member of another type costs itself only.
+    # An item of another type does not affect the others.
     return [value for value in values if isinstance(value, str)] if isinstance(values, list) else []
 
 
@@ -261,17 +261,17 @@ def _names(identifiers: object) -> Iterator[str]:
             yield value.lower()
 
 
-def _moment(text: object) -> datetime | None:
+def _time(text: object) -> datetime | None:
     try:
-        moment = datetime.fromisoformat(str(text))
-        # Without a zone it is none; in UTC it may be before the year 1.
-        return moment.astimezone(UTC) if moment.tzinfo else None
+        time = datetime.fromisoformat(str(text))
+        # A time without a zone is invalid. In UTC it may be before the year 1.
+        return time.astimezone(UTC) if time.tzinfo else None
     except (ValueError, OverflowError):
         return None
 
 
 def _address(records: object) -> str | None:
-    # The last record is the last hop of the redirections, where the CA ended up.
+    # The last record is the last hop of the redirects.
     last = records[-1] if isinstance(records, list) and records else None
     address = last.get("addressUsed") if isinstance(last, dict) else None
     return address if isinstance(address, str) and address else None

@@ -1,5 +1,5 @@
 """
-Signed requests to one CA: its directory, its nonces, and its refusals raised as failures.
+Signed requests to one CA: its directory, its nonces, and its refusals as failures.
 """
 
 from __future__ import annotations
@@ -28,28 +28,28 @@ from certworker.errors.config import WrongCaUrl
 
 logger = logging.getLogger(__name__)
 
-#: Servers of one CA may disagree for a moment on which nonces are good (RFC 8555, section 6.5).
+#: The servers of one CA may disagree for a moment which nonces are valid (RFC 8555, section 6.5).
 NONCE_RETRIES = 5
-#: Whatever else is called one has to be ignored (section 6.5.1).
+#: Any other value must be ignored (section 6.5.1).
 NONCE = re.compile(r"[A-Za-z0-9_-]+")
-#: Nonces kept for later; each answer brings another one.
+#: How many unused nonces are cached. Each answer has a new one.
 MAX_CACHED_NONCES = 256
 #: A CA may change its terms or its profiles while the worker runs for years.
 DIRECTORY_MAX_AGE = timedelta(days=1)
-#: Until the next try where the CA does not let a known directory be read again.
+#: Until the next attempt to read a known directory again, after a failure.
 DIRECTORY_PAUSE = timedelta(minutes=5)
-#: With one of these a URL of the directory is of another time: it has moved, or takes other methods.
+#: With one of these, a URL of the directory is outdated: the resource has moved.
 GONE = (404, 405, 410)
 
 
 class Session:
     """
-    The conversation with one CA, shared by all threads.
+    The session with one CA, shared by all threads.
 
     Args:
-        title: The CA's name for people.
-        directory_url: Where it says what it offers where.
-        clock: The time; for Retry-After.
+        title: The name of the CA for people.
+        directory_url: The URL of the directory.
+        clock: Returns the time, for Retry-After.
     """
 
     def __init__(
@@ -59,24 +59,24 @@ class Session:
         self.directory_url = directory_url
         self._transport = transport
         self._clock = clock
-        #: How much the CA's clock was ahead of ours when it answered last; None: it has not said.
+        #: How much the clock of the CA was ahead at its last answer; None: unknown.
         self.clock_offset: timedelta | None = None
         self._nonces: deque[str] = deque(maxlen=MAX_CACHED_NONCES)
-        #: The directory, and when it is read again; None: it has to be read before the next request.
+        #: The directory, and when it is read again; None: it is read before the next request.
         self._known: tuple[Directory, datetime] | None = None
         self._lock = Lock()
         self._reading: Shared[Directory] = Shared()
 
     def directory(self) -> Directory:
         """
-        Return the CA's directory, which is read once a day.
+        Return the directory of the CA, which is read once a day.
 
-        Threads that need it at the same time share one request. A known one is used while it is read again,
-        and where that fails. One with a URL that cannot be used is read again before the next request.
+        Threads that need it at the same time share one request. The known directory is used during a new
+        request and after its failure. A directory with an unusable URL is read before the next request.
 
         Raises:
-            WrongCaUrl: The URL is not that of an ACME directory.
-            CertworkerError: The CA does not answer, is busy, or names URLs that cannot be used.
+            WrongCaUrl: The URL is not an ACME directory.
+            CertworkerError: The CA does not answer, is busy, or names unusable URLs.
         """
         now = self._clock()
         with self._lock:
@@ -99,7 +99,7 @@ class Session:
 
     def post(self, url: str, payload: dict[str, Any] | None, signer: Signer) -> Reply:
         """
-        Send *payload* (None: POST-as-GET), signed, and return the answer, whose status is a success.
+        Send the signed *payload* (None: POST-as-GET), and return a successful answer.
 
         Raises:
             CertworkerError: The CA refuses, is busy, or does not answer.
@@ -115,7 +115,7 @@ class Session:
             if not isinstance(refused, BadNonce) or tries > NONCE_RETRIES:
                 self._cache_nonce(fresh)
                 raise refused
-            # The refusal brings a nonce from the server that refused: the best to try next.
+            # The nonce of the refusal comes from the server that refused, so it is the best one to use next.
             nonce, tries = fresh or self._nonce(), tries + 1
 
     def get(self, url: str) -> Reply:
@@ -148,20 +148,20 @@ class Session:
         try:
             reply = self._transport.send(method, url, body)
         except CertworkerError:
-            self._doubt(url)
+            self._invalidate(url)
             raise
-        if (theirs := response_date(reply.headers)) is not None:
-            self.clock_offset = theirs - self._clock()
+        if (ca_time := response_date(reply.headers)) is not None:
+            self.clock_offset = ca_time - self._clock()
         return reply
 
     def _refusal(self, reply: Reply) -> CertworkerError:
         if reply.status in GONE:
-            self._doubt(reply.url)
+            self._invalidate(reply.url)
         return failure_from_reply(reply, self.title, self._clock())
 
-    def _doubt(self, url: str) -> None:
+    def _invalidate(self, url: str) -> None:
         """
-        Read the directory again before the next request if *url*, which cannot be used, is one of its own.
+        Read the directory again before the next request if the unusable *url* is in it.
         """
         with self._lock:
             if self._known and url in self._known[0].urls:
@@ -169,10 +169,10 @@ class Session:
 
     def _nonce(self) -> str:
         with suppress(IndexError):
-            # The newest: the CA has forgotten the old ones first.
+            # The newest nonce, because the CA forgets the oldest first.
             return self._nonces.pop()
         url = self.directory().new_nonce
-        # Both are possible (RFC 8555, section 7.2), and some CAs refuse HEAD.
+        # RFC 8555, section 7.2 allows both methods, and some CAs refuse HEAD.
         for method in ("HEAD", "GET"):
             reply = self._send(method, url)
             if passes(reply.status):
@@ -181,7 +181,7 @@ class Session:
                 return nonce
         if reply.status >= 300:
             raise self._refusal(reply)
-        self._doubt(url)
+        self._invalidate(url)
         raise reply.unusable("no nonce")
 
     def _cache_nonce(self, nonce: str | None) -> None:

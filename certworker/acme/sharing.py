@@ -1,7 +1,7 @@
 """
-Requests that many threads need at the same time: one of them sends it, and all share its outcome.
+A request that many threads need at the same time: one thread sends it, and all share the result.
 
-Without it, a hundred jobs that meet a CA that does not answer would wait for it one after the other.
+Without this, a hundred jobs would wait one after the other for a CA that does not answer.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from certworker.errors import CertworkerError
 
 Value = TypeVar("Value")
 
-#: A failure that took longer than the first is repeated for as long as it took, and at most for the second.
+#: Seconds. A failure that took longer than the first is repeated for as long as it took, up to the second.
 QUICK_SECONDS = 1.0
 LONGEST_REPETITION_SECONDS = 30.0
 
-#: Longer than any call takes: whoever waits for so long makes the call on its own.
+#: Seconds, longer than any call. A thread that has waited so long makes the call itself.
 PATIENCE_SECONDS = 300.0
 
 
 class Shared(Generic[Value]):
     """
-    A call whose outcome is shared by the threads that ask for it while it is under way.
+    A call whose result is shared by all threads that need it while it runs.
 
-    A failure is also the outcome for those that ask soon after it: a time-out of ten seconds is repeated for
-    ten seconds. A failure that comes at once is not repeated.
+    A slow failure is also the result for later threads: a time-out of ten seconds is repeated for ten
+    seconds. A failure that comes at once is not repeated.
 
     Args:
         monotonic: The clock that measures how long a call takes, in seconds.
@@ -39,34 +39,34 @@ class Shared(Generic[Value]):
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._monotonic = monotonic
         self._lock = Lock()
-        self._under_way: Future[Value] | None = None
+        self._running: Future[Value] | None = None
         self._last_failure: tuple[CertworkerError, float] | None = None
 
     def __call__(self, call: Callable[[], Value]) -> Value:
         """
-        Return what *call* returns, or what that of another thread does.
+        Return the result of *call*, or of the call of another thread that runs already.
 
         Raises:
-            CertworkerError: The failure of that call; each thread gets a copy of its own.
+            CertworkerError: The failure of the call. Each thread gets its own copy.
         """
         while True:
             with self._lock:
                 if self._last_failure and self._monotonic() < self._last_failure[1]:
                     raise copy(self._last_failure[0])
-                others = self._under_way
+                others = self._running
                 if others is None:
-                    mine = self._under_way = Future[Value]()
+                    mine = self._running = Future[Value]()
             if others is None:
-                return self._made(mine, call)
+                return self._run(mine, call)
             try:
                 return others.result(PATIENCE_SECONDS)
             except CertworkerError as failure:
                 raise copy(failure) from None
             except (CancelledError, TimeoutError):
-                # The other thread was ended, or hangs: the next round makes the call.
+                # The other thread was stopped or hangs. The next iteration makes the call.
                 self._end(others)
 
-    def _made(self, mine: Future[Value], call: Callable[[], Value]) -> Value:
+    def _run(self, mine: Future[Value], call: Callable[[], Value]) -> Value:
         began = self._monotonic()
         try:
             value = call()
@@ -90,5 +90,5 @@ class Shared(Generic[Value]):
 
     def _end(self, call: Future[Value]) -> None:
         with self._lock:
-            if self._under_way is call:
-                self._under_way = None
+            if self._running is call:
+                self._running = None

@@ -1,5 +1,5 @@
 """
-The way to the CA and back: requests, answers, and what goes wrong below ACME.
+HTTP to the CA: requests, answers, URLs and links in them, and transport failures.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from certworker.errors import CertworkerError
 from certworker.errors.ca import CaUnreachable, NotAcme, TlsIntercepted
 from certworker.errors.dns import ContainerResolver
 
-#: For one whole request: name, connection, TLS, redirects, headers and body. Some CAs take half a minute.
+#: Seconds for one request: name, connection, TLS, redirects, headers and body. Some CAs need 30 seconds.
 REQUEST_SECONDS = 45
-#: A chain has a few kilobytes; whatever sends more is not a CA.
+#: Bytes of an answer. A chain has a few kilobytes; a server that sends more is not a CA.
 LARGEST_ANSWER = 1 << 20
 
-#: A GET is redirected so often at most (RFC 9110, section 15.4). A JWS names its URL and stays there.
-MOST_REDIRECTS = 10
+#: How many redirects a GET follows (RFC 9110, section 15.4). A JWS contains its URL, so a POST follows none.
+MAX_REDIRECTS = 10
 REDIRECTS = (301, 302, 303, 307, 308)
 
 #: Schemes of the URLs that certworker sends requests to.
 SCHEMES = ("http", "https")
 
-#: A header with more links than this one is cut off here.
-MOST_LINKS = 100
+#: Further links of a header are ignored.
+MAX_LINKS = 100
 
 _TARGET = re.compile(r"[\s,]*<([^>]*)>")
 _PARAMETER = re.compile(r'\s*;\s*([^\s=;,"<>]*)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?')
@@ -44,12 +44,12 @@ _PARAMETER = re.compile(r'\s*;\s*([^\s=;,"<>]*)(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|
 @dataclass(frozen=True)
 class Reply:
     """
-    What a server answered.
+    The answer of a server.
     """
 
     url: str
     status: int
-    #: The names of the headers compare without regard to case.
+    #: The names of headers are case-insensitive.
     headers: Mapping[str, str]
     body: bytes
 
@@ -59,7 +59,7 @@ class Reply:
         The body as a JSON object.
 
         Raises:
-            NotAcme: It is something else: the web page of a proxy, mostly.
+            NotAcme: The body is something else, often the web page of a proxy.
         """
         try:
             document = json.loads(self.body)
@@ -72,7 +72,7 @@ class Reply:
 
     def unusable(self, found: str) -> NotAcme:
         """
-        The failure that this answer is not ACME, but *found*.
+        Return the failure that this answer is not ACME but *found*.
         """
         return NotAcme(host=_host(self.url), found=found)
 
@@ -82,17 +82,17 @@ class Reply:
 
         Args:
             reference: A URL of this answer, absolute or relative to it (RFC 3986).
-            name: What the answer calls it, for the failure.
+            name: The name of the member or header, for the failure.
 
         Raises:
-            NotAcme: It is no URL of HTTP, or leads from HTTPS to HTTP.
+            NotAcme: The reference is not an HTTP URL, or leads from HTTPS to HTTP.
         """
         if not isinstance(reference, str):
             raise self.unusable(f"no {name}")
         try:
             url = resolved(reference, self.url)
         except ValueError:
-            raise self.unusable(f"{name} is {reference!r}, which is no URL") from None
+            raise self.unusable(f"{name} is {reference!r}, which is not a URL") from None
         if is_secure(self.url) and not is_secure(url):
             raise self.unusable(f"{name} leads from HTTPS to {reference!r}")
         return url
@@ -100,10 +100,10 @@ class Reply:
     @property
     def location(self) -> str:
         """
-        The URL of the resource that the request made or found (RFC 9110, section 10.2.2).
+        Return the URL of the resource that the request created or found (RFC 9110, section 10.2.2).
 
         Raises:
-            NotAcme: There is none, or it cannot be used.
+            NotAcme: The header is missing or unusable.
         """
         if (reference := self.headers.get("Location")) is None:
             raise self.unusable(f"HTTP {self.status} without a Location header")
@@ -111,9 +111,9 @@ class Reply:
 
     def links(self, relation: str) -> list[str]:
         """
-        Return the targets of the Link headers of that *relation* (RFC 8288): `alternate`, `terms-of-service`.
+        Return the targets of the Link headers with *relation* (RFC 8288): `alternate`, `terms-of-service`.
 
-        Links that start from another resource than this answer, and targets that are no URLs, are left out.
+        Links of other resources than this answer, and targets that are not URLs, are ignored.
         """
         found = []
         for link in links_of(self.headers.get("Link", "")):
@@ -128,9 +128,9 @@ class Transport:
     HTTP to one CA, for any number of threads.
 
     Args:
-        url: The CA's directory; it decides which proxy of the environment is used, if any.
-        ca_bundle: The PEM file to trust instead of the system's and Mozilla's roots.
-        connections: How many are kept open; more are made when needed, and closed after use.
+        url: The URL of the directory. It decides which proxy of the environment is used.
+        ca_bundle: The PEM file with the trusted roots; None: the roots of the system and of Mozilla.
+        connections: How many connections stay open. Further ones are closed after use.
     """
 
     def __init__(self, url: str, *, ca_bundle: Path | None, connections: int) -> None:
@@ -146,31 +146,31 @@ class Transport:
             body: A JWS (RFC 8555, section 6.2).
 
         Raises:
-            ContainerResolver: The CA's name has no address here.
-            TlsIntercepted: Its certificate cannot be verified.
-            CaUnreachable: It did not answer, or not in time.
-            NotAcme: The answer is larger than any of ACME's, or leads to a URL that is not used.
+            ContainerResolver: The name of the CA does not resolve.
+            TlsIntercepted: The certificate of the CA does not verify.
+            CaUnreachable: The CA did not answer in time.
+            NotAcme: The answer is too large, or leads to a URL that is not allowed.
         """
         deadline = Deadline(REQUEST_SECONDS)
         with deadline.begun():
-            for _ in range(1 + MOST_REDIRECTS):
+            for _ in range(1 + MAX_REDIRECTS):
                 self._check(url)
                 reply = self._exchange(method, url, body)
                 if method != "GET" or reply.status not in REDIRECTS:
                     return reply
                 url = reply.location
-        raise reply.unusable(f"more than {MOST_REDIRECTS} redirects")
+        raise reply.unusable(f"more than {MAX_REDIRECTS} redirects")
 
     def _check(self, url: str) -> None:
         """
-        Raise NotAcme if *url*, which may be an old one from a file, is none that this CA may name.
+        Raise NotAcme if this CA may not name *url*, which may come from a file.
         """
         try:
             usable = resolved(url, url) and (is_secure(url) or not self._secure)
         except ValueError:
             usable = False
         if not usable:
-            raise NotAcme(host=self._host, found=f"the URL {url!r}, which is not used")
+            raise NotAcme(host=self._host, found=f"the URL {url!r}, which is not allowed")
 
     def _exchange(self, method: str, url: str, body: bytes | None) -> Reply:
         try:
@@ -179,7 +179,7 @@ class Transport:
                 url,
                 body=body,
                 headers=self._headers(body),
-                # The deadline ends each call on its way.
+                # The deadline limits each call as well.
                 timeout=REQUEST_SECONDS,
                 redirect=False,
                 retries=False,
@@ -209,9 +209,9 @@ class Link:
     """
 
     target: str
-    #: Its relation types, in lower case.
+    #: The relation types, in lower case.
     relations: tuple[str, ...]
-    #: What the link starts from, where that is not the answer itself.
+    #: The resource that the link belongs to; None: the answer itself.
     anchor: str | None
 
 
@@ -220,12 +220,12 @@ def resolved(reference: str, base: str) -> str:
     Return the absolute URL of *reference*, found in an answer of *base* (RFC 3986, section 5.2).
 
     Raises:
-        ValueError: It is no URL that a request can go to.
+        ValueError: The reference is not an HTTP URL.
     """
     url = urldefrag(urljoin(base, reference.strip())).url
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES or not parts.hostname or parts.port == 0 or not url.isprintable():
-        raise ValueError(f"{reference!r} is no URL of HTTP")
+        raise ValueError(f"{reference!r} is not an HTTP URL")
     return url
 
 
@@ -238,10 +238,10 @@ def is_secure(url: str) -> bool:
 
 def links_of(header: str) -> Iterator[Link]:
     """
-    Yield the links of a Link *header* (RFC 8288, appendix B.2), as far as it can be read.
+    Yield the links of a Link *header* (RFC 8288, appendix B.2) up to the first invalid one.
     """
     position = 0
-    for _ in range(MOST_LINKS):
+    for _ in range(MAX_LINKS):
         target = _TARGET.match(header, position)
         if target is None:
             return
@@ -251,7 +251,7 @@ def links_of(header: str) -> Iterator[Link]:
             position = parameter.end()
             name, quoted, plain = parameter.groups()
             value = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain or ""
-            # Of a repeated parameter the first one counts (section 3.3).
+            # The first of repeated parameters applies (section 3.3).
             parameters.setdefault(name.lower(), value)
         relations = tuple(parameters.get("rel", "").lower().split())
         yield Link(target[1].strip(), relations, parameters.get("anchor"))
@@ -266,14 +266,14 @@ def _read(response: BaseHTTPResponse) -> bytes:
                 break
         return content
     finally:
-        # A whole answer has given its connection back by now; of any other it must not be used again.
+        # After a complete answer the connection is free. After any other it must not be used again.
         response.close()
         response.release_conn()
 
 
 def _failure(url: str, error: HTTPError) -> CertworkerError:
     host = _host(url)
-    # The cause is wrapped; its own words are the shortest.
+    # The innermost error has the shortest text.
     cause = getattr(error, "reason", None) or error
     if isinstance(cause, NameResolutionError):
         return ContainerResolver(host=host, reason=_short(cause))

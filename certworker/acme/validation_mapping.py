@@ -1,8 +1,8 @@
 """
-Why a validation failed, as failures of certworker.
+From the error of a validation to a failure of certworker.
 
-The reason is in the error of the challenge, not in that of the order (RFC 8555, section 8). The texts are
-those of Boulder (Let's Encrypt), Pebble, the development CA, step-ca (and Caddy, which uses its library),
+The error of the challenge has the reason, not that of the order (RFC 8555, section 8). The texts are those of
+Boulder (Let's Encrypt), Pebble, the development CA, step-ca (and Caddy, which uses its library),
 acme2certifier and serles.
 """
 
@@ -39,7 +39,7 @@ from certworker.errors.http import (
     HttpWrongBody,
 )
 
-#: Type, what the text must match, failure; the first row that fits.
+#: Pattern of the type, pattern of the text, failure. The first row that matches applies.
 CAUSES: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("dns|caa", r"(SERVFAIL|REFUSED|NOTIMP|timed out|truncated|networking error).*\bCAA\b", CaaLookupFailed),
     ("dns|caa", r"\bCAA\b.*(SERVFAIL|REFUSED|NOTIMP|timed out|truncated)", CaaLookupFailed),
@@ -65,7 +65,7 @@ CAUSES: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("unauthorized|connection", r"(: |returned |status )401\b", HttpBasicAuth),
     ("connection", "", HttpNotValidated),
     ("unauthorized|incorrectResponse", "", HttpWrongBody),
-    # step-ca's words for a wrong key authorization. As an answer to an order the same type is a policy.
+    # The text of step-ca for a wrong key authorization. In the answer to an order the type means a policy.
     (
         "rejectedIdentifier",
         "will not issue certificates for the identifier|key ?authorization",
@@ -77,19 +77,21 @@ CAUSES: tuple[tuple[str, str, type[CertworkerError]], ...] = (
 #: The types of problems that only a validation has (RFC 8555, section 6.7).
 OF_VALIDATIONS = ("connection", "dns", "dnssec", "incorrectResponse", "tls", "unknownHost")
 
-#: What an address that belongs to another machine looks like.
+#: The failures of an address that belongs to another machine.
 ELSEWHERE = (HttpTimeout, HttpRefused, HttpReset, HttpSlow, HttpNotFound, HttpNotValidated, HttpWrongBody)
 
 
-def validation_failure(problem: Problem, name: str, address: str | None, authority: str) -> CertworkerError:
+def validation_failure(problem: Problem, name: str, address: str | None, ca_title: str) -> CertworkerError:
     """
-    Return the failure that *problem*, the error of a challenge for *name*, is.
+    Return the failure for *problem*, the error of a challenge for *name*.
 
-    *address* is the one the CA connected to, where it says so.
+    Args:
+        address: The address that the CA connected to; None: unknown.
+        ca_title: The name of the CA for people.
     """
     kind = _cause(problem, address)
     if kind is None:
-        return to_failure(problem, authority, name=name)
+        return to_failure(problem, ca_title, name=name)
     return kind(
         problem=problem.as_json(),
         name=name,
@@ -99,40 +101,40 @@ def validation_failure(problem: Problem, name: str, address: str | None, authori
     )
 
 
-def authorization_failure(authorization: Authorization, authority: str) -> CertworkerError | None:
+def authorization_failure(authorization: Authorization, ca_title: str) -> CertworkerError | None:
     """
-    Return the failure that *authorization* reports in a challenge, else in itself; None if it reports none.
+    Return the failure in a challenge of *authorization*, else in itself; None if there is none.
     """
     ordered = sorted(authorization.challenges, key=lambda challenge: challenge.kind != "http-01")
     for challenge in ordered:
         if challenge.error is not None:
             problem = Problem.read(challenge.error)
-            return validation_failure(problem, authorization.name, challenge.address, authority)
+            return validation_failure(problem, authorization.name, challenge.address, ca_title)
     if authorization.error is None:
         return None
-    return validation_failure(Problem.read(authorization.error), authorization.name, None, authority)
+    return validation_failure(Problem.read(authorization.error), authorization.name, None, ca_title)
 
 
 def unexplained_failure(name: str) -> CertworkerError:
     """
-    Return the failure of a validation of *name* for which the CA gives no reason.
+    Return the failure of a validation of *name* without a reason.
     """
-    return HttpNotValidated(name=name, address="no address known", detail="it gives no reason.")
+    return HttpNotValidated(name=name, address="no address known", detail="no reason given.")
 
 
-def order_failure(problem: Problem, name: str, authority: str) -> CertworkerError:
+def order_failure(problem: Problem, name: str, ca_title: str) -> CertworkerError:
     """
-    Return the failure that *problem*, the error of an order for *name*, is.
+    Return the failure for *problem*, the error of an order for *name*.
     """
     if problem.kind in OF_VALIDATIONS:
-        return validation_failure(problem, problem.name or name, None, authority)
-    return to_failure(problem, authority, name=name)
+        return validation_failure(problem, problem.name or name, None, ca_title)
+    return to_failure(problem, ca_title, name=name)
 
 
 def _cause(problem: Problem, address: str | None) -> type[CertworkerError] | None:
     for kind, text, found in CAUSES:
-        if problem.says(kind, text):
-            # An old AAAA record is what mostly makes a site look well to its owner and not to the CA.
+        if problem.matches(kind, text):
+            # An old AAAA record often breaks a site for the CA, but not for its owner.
             return Ipv6Unreachable if found in ELSEWHERE and _is_ipv6(address) else found
     return None
 

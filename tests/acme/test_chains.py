@@ -138,7 +138,7 @@ class TestPreferredChain:
 
         assert "The other root" != root_of(certificate)
         (told,) = [record.getMessage() for record in caplog.records]
-        assert "no chain of DST Root CA X3" in told
+        assert "CERTWORKER_PREFERRED_CHAIN is DST Root CA X3" in told
         assert "The other root" in told
 
     def test_pebble_has_them_too(

@@ -241,7 +241,7 @@ class TestWithTheDevelopmentAuthority:
 
         assert ("demo.localhost",) == certificate.names
         assert thumbprint == client.thumbprint
-        assert ["The CA does not accept our account; asking for it with its key"] == caplog.messages
+        assert ["The CA does not accept the account; looking it up by its key"] == caplog.messages
 
     def test_the_profile_is_asked_for(
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
@@ -266,7 +266,7 @@ class TestWithTheDevelopmentAuthority:
         with pytest.raises(InvalidProfile) as caught:
             client.order(("demo.localhost",))
 
-        assert "no clasic, only classic, shortlived" in caught.value.message
+        assert "clasic is not among its profiles (classic, shortlived)" in caught.value.message
         assert "newOrder" not in [asked.kind for asked in authority.requests]
 
     def test_a_ca_that_wants_a_bound_account_is_told_from_a_fault(
@@ -367,7 +367,7 @@ class TestProfile:
         """
         Before the account is used.
         """
-        with pytest.raises(InvalidProfile, match="no tlsclient, only classic, tlsserver, shortlived"):
+        with pytest.raises(InvalidProfile, match="tlsclient is not among its profiles"):
             profile_for(NAME, "tlsclient", LETS_ENCRYPTS, **LETS_ENCRYPT)
 
     @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])

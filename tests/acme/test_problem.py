@@ -40,5 +40,5 @@ class TestProblem:
         """
         Some CAs have types of their own, which must not be taken for ACME's.
         """
-        assert Problem(f"{ACME}dns", "x", 400).says("dns", "")
-        assert not Problem("https://ca.example/errors/dns", "x", 400).says("dns", "")
+        assert Problem(f"{ACME}dns", "x", 400).matches("dns", "")
+        assert not Problem("https://ca.example/errors/dns", "x", 400).matches("dns", "")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certworker.acme.problem import ACME
-from certworker.acme.problem_mapping import decides, failure_from_reply, was_conflict, words
+from certworker.acme.problem_mapping import decides, detail_of, failure_from_reply, was_conflict
 from certworker.acme.transport import Reply
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.ca import CaUnreachable
@@ -336,4 +336,4 @@ class TestDecides:
         """
         A remedy or another detail follows.
         """
-        assert sentence == words(refused("unauthorized", detail))
+        assert sentence == detail_of(refused("unauthorized", detail))

@@ -212,7 +212,7 @@ class TestDeactivated:
 
         assert old != client.thumbprint
         assert (files(tmp_path) / "key.pem.bak").is_file()
-        assert "has been deactivated" in caplog.messages[-1]
+        assert "is deactivated" in caplog.messages[-1]
 
     def test_at_the_development_ca_too(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
@@ -240,7 +240,7 @@ class TestRevoked:
         revoked = only("newAccount", lambda reply: with_members(reply, status="revoked"))
         key = (files(tmp_path) / "key.pem").read_bytes()
 
-        with tampered(authority, revoked), pytest.raises(AccountBlocked, match="has revoked"):
+        with tampered(authority, revoked), pytest.raises(AccountBlocked, match="is revoked"):
             client_of(authority.directory_url, tmp_path).order(NAMES)
 
         assert key == (files(tmp_path) / "key.pem").read_bytes()
@@ -345,7 +345,7 @@ def deactivate(client: AcmeClient) -> None:
     """
     account = client._registration.ensure()
     assert account.url is not None
-    client._network.post(account.url, {"status": "deactivated"}, account.signer)
+    client._session.post(account.url, {"status": "deactivated"}, account.signer)
 
 
 KEY_ID = "kid-1"

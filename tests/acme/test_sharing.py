@@ -76,7 +76,7 @@ def waiting(shared: Shared[str]) -> int:
     """
     Return how many threads wait for the call that is under way.
     """
-    under_way = shared._under_way
+    under_way = shared._running
     return len(under_way._condition._waiters) if under_way else 0  # type: ignore[attr-defined]
 
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from certworker.acme import transport as module
 from certworker.acme.transport import (
     LARGEST_ANSWER,
-    MOST_LINKS,
-    MOST_REDIRECTS,
+    MAX_LINKS,
+    MAX_REDIRECTS,
     Link,
     Reply,
     Transport,
@@ -100,7 +100,7 @@ class TestFaults:
         """
         Whoever can change one answer must not read the next request.
         """
-        with pytest.raises(NotAcme, match=r"the URL .http://ca\.example/order., which is not used"):
+        with pytest.raises(NotAcme, match=r"the URL .http://ca\.example/order., which is not allowed"):
             transport_to("https://ca.example/directory").send("POST", "http://ca.example/order", b"{}")
 
 
@@ -155,7 +155,7 @@ class TestDeadline:
         """
         A chain of slow redirects is one exchange.
         """
-        for number in range(MOST_REDIRECTS):
+        for number in range(MAX_REDIRECTS):
             server.answers[f"/{number}"] = Oddity(
                 status=302, headers={"Location": f"/{number + 1}"}, delay_seconds=0.2
             )
@@ -225,7 +225,7 @@ class TestRedirects:
         with pytest.raises(NotAcme):
             transport_to(server.url).send("GET", f"{server.url}/")
 
-        assert len(server.requests) <= 1 + MOST_REDIRECTS
+        assert len(server.requests) <= 1 + MAX_REDIRECTS
 
 
 class TestReply:
@@ -259,7 +259,7 @@ class TestReply:
         ("headers", "found"),
         [
             ({}, "HTTP 201 without a Location header"),
-            ({"Location": "gopher://x/"}, "Location is 'gopher://x/', which is no URL"),
+            ({"Location": "gopher://x/"}, "Location is 'gopher://x/', which is not a URL"),
             ({"Location": "http://ca.example/1"}, "Location leads from HTTPS to 'http://ca.example/1'"),
         ],
     )
@@ -376,7 +376,7 @@ class TestLinks:
         """
         A CA that sends thousands of links costs no more than one that sends a hundred.
         """
-        assert MOST_LINKS == len(list(links_of("</1>;rel=up," * 10_000)))
+        assert MAX_LINKS == len(list(links_of("</1>;rel=up," * 10_000)))
 
     @given(st.text(alphabet='<>;,="\\ relup/1\t', max_size=60))
     def test_any_header_can_be_read(self, header: str) -> None:
