@@ -91,9 +91,9 @@ bench: .venv/tested tools ## Measure certworker beside certbot, lego and a bare 
 soak: .venv/tested tools ## Short certificates and one accident after the other, for MINUTES=5
 	@$(ALSO_OURS) $(BIN)/python -m tests.soak --minutes $(or $(MINUTES),5)
 
-fuzz: .venv/tested tools ## Hostile values for every reader, for MINUTES=5
+fuzz: .venv/tested tools ## Hostile values for every reader, for MINUTES=5; the same ones again with SEED=1
 	@MINUTES=$(or $(MINUTES),5) $(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=2 --maxschedchunk=1 \
-	    --show-capture=no tests/fuzz
+	    $(if $(SEED),--hypothesis-seed=$(SEED)) --show-capture=no tests/fuzz
 
 lock: ## Pin requirements.lock anew; newer versions with UPGRADE=--upgrade
 	@$(PYTHON_OF_THE_IMAGE) -m venv build/lock
