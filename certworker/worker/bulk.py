@@ -1,8 +1,8 @@
 """
-The queue, hundreds of jobs at a time: taken, put back, or ended without having run.
+The queue in batches of hundreds of jobs: takes them, returns them, or ends them without running them.
 
-One by one a job takes RQ seven milliseconds. What is done here in one command has the same effect as RQ's
-own steps, and each id is always in a list: on the queue, or in between.
+RQ needs seven milliseconds for each job. A command of this module has the same effect as RQ's own steps. Each
+id is always in a list: the queue, or the intermediate list.
 """
 
 from __future__ import annotations
@@ -23,12 +23,13 @@ from certworker.worker.producer import FAILURE_TTL, JOB_TIMEOUT, QUEUE, QUEUE_KE
 INTERMEDIATE = f"{QUEUE_KEY}:intermediate"
 FINISHED = f"rq:finished:{QUEUE}"
 
-#: Jobs in one command: some 10 ms of Redis's time.
-PORTION = 500
+#: Jobs in one command, which takes Redis about 10 ms.
+BATCH = 500
 
-#: KEYS: the queue, the list in between. ARGV: how many ids, the largest data, how many fields are forbidden,
-#: these, then ids that are in between already. Moves the last ids of the queue. How many are left; then each
-#: with its data, or false if it is not plain: on the longer way it is told what is wrong with it.
+#: KEYS: the queue, the intermediate list. ARGV: how many ids, the largest data, how many fields are
+#: forbidden, these fields, then ids in the intermediate list. Moves the last ids of the queue to the
+#: intermediate list. Returns how many are left; then each id with its data, or false if the job needs a
+#: closer check.
 _MOVE = """
 local ids = redis.call('LRANGE', KEYS[1], -ARGV[1], -1)
 if #ids > 0 then
@@ -51,8 +52,8 @@ end
 return answer
 """
 
-#: KEYS: the list in between, the registry of finished jobs. ARGV: now, as RQ writes it; seconds that a result
-#: is kept; when that is over; then each id with its result.
+#: KEYS: the intermediate list, the registry of finished jobs. ARGV: now, as RQ writes it; the seconds that a
+#: result is stored; the end of that time; then each id with its result.
 _END = """
 for i = 4, #ARGV, 2 do
     local id = ARGV[i]
@@ -67,7 +68,7 @@ for i = 4, #ARGV, 2 do
 end
 """
 
-#: KEYS: the list in between, the queue. ARGV: ids, to be the first of the queue in this order.
+#: KEYS: the intermediate list, the queue. ARGV: ids, which become the first of the queue in this order.
 _REQUEUE = """
 for i = #ARGV, 1, -1 do
     if redis.call('LREM', KEYS[1], 0, ARGV[i]) > 0 then redis.call('LPUSH', KEYS[2], ARGV[i]) end
@@ -77,55 +78,59 @@ end
 
 class BulkQueue:
     """
-    The queue of a worker, by the hundred.
+    The queue of a worker in batches.
     """
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
         self._move = connection.register_script(_MOVE)
         self._end = connection.register_script(_END)
-        self._put_back = connection.register_script(_REQUEUE)
+        self._requeue = connection.register_script(_REQUEUE)
 
     def left(self) -> int:
         """
-        How many jobs are on the queue.
+        Return how many jobs are on the queue.
         """
         return queue_length(self._connection)
 
-    def take(self, in_between: Sequence[bytes]) -> tuple[int, dict[bytes, bytes | None]]:
+    def take(self, intermediate: Sequence[bytes]) -> tuple[int, dict[bytes, bytes | None]]:
         """
-        The ids *in_between* and the last portion of the queue, which then is in between, too.
+        Move the last batch of the queue to the intermediate list.
+
+        Args:
+            intermediate: Ids that are in the intermediate list.
 
         Returns:
-            How many are left on the queue, and the data of each that was taken; None for a job that is not
-            plain, whatever is wrong with it.
+            How many jobs are left on the queue, and the data of each job of the batch and of *intermediate*;
+            None for a job that needs a closer check.
         """
-        fields: list[int | str] = [PORTION, LARGEST, len(FORBIDDEN_FIELDS), *FORBIDDEN_FIELDS]
-        left, *taken = self._move([QUEUE_KEY, INTERMEDIATE], [*fields, *in_between])
+        fields: list[int | str] = [BATCH, LARGEST, len(FORBIDDEN_FIELDS), *FORBIDDEN_FIELDS]
+        left, *taken = self._move([QUEUE_KEY, INTERMEDIATE], [*fields, *intermediate])
         return left, dict(taken)
 
-    def requeue(self, in_between: Sequence[bytes]) -> None:
+    def requeue(self, intermediate: Sequence[bytes]) -> None:
         """
-        Let the ids *in_between* be the first of the queue, in their order.
+        Move the ids *intermediate* to the head of the queue, in their order.
         """
-        self._put_back([INTERMEDIATE, QUEUE_KEY], in_between)
+        self._requeue([INTERMEDIATE, QUEUE_KEY], intermediate)
 
     def end(self, results: Mapping[bytes, object], now: datetime) -> None:
         """
-        End the jobs with these ids, which are in between, with these *results*.
+        End the jobs of the intermediate list with these *results*, by id.
         """
         flat: list[bytes] = []
         for raw_id, result in results.items():
             flat += [raw_id, b64encode(json.dumps(result).encode())]
-        over = int(now.timestamp()) + RESULT_TTL
-        self._end([INTERMEDIATE, FINISHED], [_written(now), RESULT_TTL, over, *flat])
+        expires = int(now.timestamp()) + RESULT_TTL
+        self._end([INTERMEDIATE, FINISHED], [_format_time(now), RESULT_TTL, expires, *flat])
 
 
 def new_job(function: str, now: datetime) -> NewJob:
     """
-    A job that calls *function*; it will be in between, as if it had been taken from the queue.
+    Return a job that calls *function*; its id goes to the intermediate list, like that of a job from the
+    queue.
     """
-    job_id, created = f"issue-{uuid4().hex}", _written(now)
+    job_id, created = f"issue-{uuid4().hex}", _format_time(now)
     fields = {
         "origin": QUEUE,
         "status": "queued",
@@ -134,10 +139,10 @@ def new_job(function: str, now: datetime) -> NewJob:
         "timeout": str(JOB_TIMEOUT),
         "result_ttl": str(RESULT_TTL),
         "failure_ttl": str(FAILURE_TTL),
-        "description": f"{function} (from its lane)",
+        "description": f"{function} (from its priority queue)",
     }
     return NewJob(job_id, INTERMEDIATE, f"rq:job:{job_id}", f'["{function}", null, [], ', "]", fields)
 
 
-def _written(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%dT%H:%M:%S.%fZ}"
+def _format_time(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%S.%fZ}"

@@ -1,9 +1,9 @@
 """
 Jobs that wait for another job, by `depends_on` of RQ.
 
-RQ reads each dependent of a job while it records the end of that job: one that cannot be read makes a failed
-job of a certificate that was issued. Here the end is recorded first. Then each dependent that waits for
-nothing else goes to the queue, in one script; what cannot be read is skipped.
+RQ reads the dependents of a job while it records the end of that job. An invalid dependent would make it a
+failed job, although the certificate was issued. Here the end is recorded first. Then one script moves each
+dependent without unmet dependencies to the queue, and invalid ones are skipped.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ logger = logging.getLogger(__name__)
 #: The sorted set in which RQ registers the jobs of this queue that wait for others.
 DEFERRED_KEY = f"rq:deferred:{QUEUE}"
 
-#: Dependents of one job, or deferred jobs of one round; anybody may have planted millions.
-MOST = 1_000
+#: Dependents of one job, and deferred jobs of one sweep. Another program may write millions of them.
+MAX_DEPENDENTS = 1_000
 
 #: KEYS: the hash of the dependent, its dependencies, the registry of deferred jobs, the queue. ARGV: its id,
-#: the name of the queue, now as RQ writes it, how many dependencies it may have. The rules are those of RQ: a
-#: dependency is met when it has finished, has failed where that is allowed, or is forgotten. What may fail
-#: comes first: Redis does not undo what a script has done before its error.
+#: the name of the queue, now as RQ writes it, the largest number of dependencies. By the rules of RQ a
+#: dependency is met if it has finished, has failed where that is allowed, or no longer exists. Commands that
+#: may fail come first: Redis does not undo the earlier commands of a failed script.
 _RELEASE = """
 local job, dependencies, deferred, list = unpack(KEYS)
 local id, queue, now, most = unpack(ARGV)
@@ -67,16 +67,15 @@ class Dependents:
 
     def release(self, job_id: str) -> None:
         """
-        Queue the jobs that waited for *job_id*, whose end is recorded, and for nothing else.
+        Enqueue the jobs that waited only for *job_id*, whose end is recorded.
 
-        Jobs of other queues stay where they are, with one line in the log: to put an id on any queue is a
-        right that the writer of a job may not have.
+        Jobs of other queues stay and are logged: the producer of a job may lack the right to write to them.
 
         Raises:
             redis.RedisError: Redis failed; the next :meth:`sweep` releases them.
         """
-        found = self._members(f"rq:job:{job_id}:dependents")
-        for raw_id in found:
+        dependents = self._members(f"rq:job:{job_id}:dependents")
+        for raw_id in dependents:
             if self._outcome(raw_id) == b"foreign":
                 logger.warning(
                     "job %s of another queue depends on job %s: certworker starts jobs of its own queue only",
@@ -86,19 +85,19 @@ class Dependents:
 
     def sweep(self) -> None:
         """
-        Queue the deferred jobs that wait for nothing any more, for whatever reason nobody released them.
+        Enqueue the deferred jobs whose dependencies are met, whatever prevented their release.
 
         Raises:
             redis.RedisError: Redis failed.
         """
-        # By chance, so that a thousand that wait for good do not hide the others.
-        for raw_id in cast("list[bytes]", self._connection.zrandmember(DEFERRED_KEY, MOST) or []):
+        # Random members: a thousand jobs that wait forever must not hide the others.
+        for raw_id in cast("list[bytes]", self._connection.zrandmember(DEFERRED_KEY, MAX_DEPENDENTS) or []):
             if self._outcome(raw_id) in (b"unknown", b"over"):
                 self._connection.zrem(DEFERRED_KEY, raw_id)
 
     def _members(self, key: str) -> list[bytes]:
         try:
-            return cast("list[bytes]", self._connection.srandmember(key, MOST))
+            return cast("list[bytes]", self._connection.srandmember(key, MAX_DEPENDENTS))
         except ResponseError:
             return []  # it is not a set
 
@@ -109,4 +108,4 @@ class Dependents:
         job = Job(job_id, connection=self._connection)
         now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
         keys = [job.key, job.dependencies_key, DEFERRED_KEY, QUEUE_KEY]
-        return cast("bytes", self._release(keys, [job_id, QUEUE, now, MOST]))
+        return cast("bytes", self._release(keys, [job_id, QUEUE, now, MAX_DEPENDENTS]))

@@ -1,8 +1,8 @@
 """
-Clears the queue: requests that have to wait go to their lanes, hundreds at a time, the others come first.
+Moves requests that have to wait from the queue to the priority queues, in batches of hundreds.
 
-The queue only brings requests in. One by one, five thousand requests of one tenant would keep everybody
-behind them waiting for half a minute, and no slot would do anything else.
+RQ's queue has no priorities: five thousand requests of one tenant would delay the requests behind them for
+half a minute, and block all slots in that time.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from certworker.worker.slots import Slots
 
 logger = logging.getLogger(__name__)
 
-#: Between two that came at the same time.
+#: Seconds between the scores of two requests in one batch.
 MICROSECOND = 1e-6
 
-#: Then the slots are looked after again.
+#: After so many batches the worker checks its slots again.
 MAX_BATCHES = 10
 
-#: The arguments of a request, in the order in which a job may give them without their names.
+#: The arguments of a request, in the order of positional arguments.
 ARGUMENTS = ("domain", "domains", "force", "use_full_quota", "tenant", "by")
 
 
 @dataclass(frozen=True)
 class Dispatched:
     """
-    A job that was a request in the lanes, and whose it is.
+    A job that was made of a request in a priority queue.
     """
 
     id: str
@@ -54,12 +54,13 @@ class Dispatched:
 
 class FairScheduler:
     """
-    Between the queue, the lanes and the slots of a worker.
+    Distributes requests between the queue, the priority queues and the slots of a worker.
 
     Args:
-        slots: Of the worker.
-        private_names: Whether names are fine that only a private network knows.
-        clock: The time in UTC.
+        connection: To Redis.
+        slots: The slots of the worker.
+        private_names: Whether the CA certifies names of a private network.
+        clock: Returns the time in UTC.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class FairScheduler:
         self._private_names = private_names
         self._priority_queues = PriorityQueues(connection)
         self._backlog = False
-        #: Tenants that had to wait. What else they want waits behind that, though they hold no slot just now.
+        #: Tenants with deferred requests. Their new requests wait behind those, even while they hold no slot.
         self._waiting: set[str] = set()
         self._agenda = Agenda(connection, partial(wake_at, connection))
         self._records = DomainRecords(connection)
@@ -78,7 +79,7 @@ class FairScheduler:
 
     def tenant_of(self, job: AllowlistedJob) -> str | None:
         """
-        Whose *job* is; None if it is no request for a certificate, or none that could be issued.
+        Return the tenant of *job*; None if it is no valid request for a certificate.
         """
         if job.failure or job.func_name != ISSUE:
             return None
@@ -87,65 +88,67 @@ class FairScheduler:
 
     def has_backlog(self) -> bool:
         """
-        Whether requests wait in the lanes, as far as this worker has seen.
+        Return whether requests wait in the priority queues, as far as this worker knows.
         """
         return self._backlog
 
     def may_start(self, tenant: str | None) -> bool:
         """
-        Whether a request of *tenant* from the queue may have the slot that is free.
+        Return whether a request of *tenant* from the queue may take the free slot.
         """
         return tenant not in self._waiting and self._slots.may_start(tenant)
 
     def relieve_backlog(self) -> None:
         """
-        While no slot is free: see that no more than a few requests wait on the queue.
+        Drain the queue if many requests wait there while no slot is free.
         """
         if self._batches.left() > 2 * self._slots.count:
             self.drain_queue()
 
     def drain_queue(self, *taken: bytes) -> None:
         """
-        Let the requests on the queue wait in their lanes, until there are some that may start.
+        Move requests from the queue to the priority queues until some of the queue may start.
 
-        It begins at the end of the queue, where a newcomer behind a backlog is. What may start comes to the
-        head of the queue, and so does what is no plain request. Whenever the worker dies in here, each id is
-        still in between the lists, from where it comes back.
+        It starts at the end of the queue, where the request of a new tenant is. Requests that may start, and
+        jobs that need a closer check, go to the head of the queue. If the worker crashes, each id is in the
+        intermediate list, from which it is recovered.
 
         Args:
-            taken: Ids that are in between already.
+            taken: Ids in the intermediate list.
         """
         tenants: Counter[str] = Counter()
         began = self._clock().timestamp()
         for _ in range(MAX_BATCHES):
-            left, parked, first = self._sorted(taken)
+            left, deferred, first = self._sort(taken)
             taken = ()
-            if parked:
-                self._defer(parked, began + left * MICROSECOND)
+            if deferred:
+                self._defer(deferred, began + left * MICROSECOND)
                 self._backlog = True
-                self._waiting.update(request.tenant for request in parked.values())
-                tenants.update(request.tenant for request in parked.values())
+                self._waiting.update(request.tenant for request in deferred.values())
+                tenants.update(request.tenant for request in deferred.values())
             if first:
                 self._batches.requeue(first)
-            if first or not parked:
+            if first or not deferred:
                 break
         if tenants:
             logger.info(
-                "%d requests wait for a slot, most of them of %s",
+                "%d requests wait for a slot, most of them of tenant %s",
                 tenants.total(),
                 tenants.most_common(1)[0][0],
                 extra={"event": "waiting"},
             )
 
-    def put_back(self, taken: bytes) -> None:
+    def requeue(self, taken: bytes) -> None:
         """
-        Let the id *taken*, which is in between, be the first of the queue again.
+        Move the id *taken* from the intermediate list to the head of the queue.
         """
         self._batches.requeue([taken])
 
     def dispatch(self) -> Dispatched | None:
         """
-        The next request of the lanes as a job in between the lists; None if nobody waits.
+        Make a job of the next request in the priority queues; return None if there is none.
+
+        The id of the job is in the intermediate list.
         """
         job = new_job(ISSUE, self._clock())
         taken = self._priority_queues.take(job, self._slots.over_quota_tenants())
@@ -157,11 +160,12 @@ class FairScheduler:
             self._waiting.discard(taken.tenant)
         return Dispatched(job.id, taken.fields, taken.tenant)
 
-    def _sorted(self, taken: Sequence[bytes]) -> tuple[int, dict[bytes, Request], list[bytes]]:
+    def _sort(self, taken: Sequence[bytes]) -> tuple[int, dict[bytes, Request], list[bytes]]:
         """
-        A portion of the queue: how many are before it, what has to wait, and what comes to the head.
+        Take a batch from the queue; return how many jobs are before it, the requests that have to wait, and
+        the ids that go to the head of the queue.
         """
-        parked: dict[bytes, Request] = {}
+        deferred: dict[bytes, Request] = {}
         first: list[bytes] = []
         starting: set[str] = set()
         left, jobs = self._batches.take(taken)
@@ -177,8 +181,8 @@ class FairScheduler:
                 starting.add(request.tenant)
                 first.append(raw_id)
             else:
-                parked[raw_id] = request
-        return left, parked, first
+                deferred[raw_id] = request
+        return left, deferred, first
 
     def _plain_request(self, raw_id: bytes, data: bytes | None) -> Request | None:
         if data is None or not JOB_ID.fullmatch(raw_id.decode("ascii", "backslashreplace")):
@@ -190,31 +194,32 @@ class FairScheduler:
         return self._request(call) if call.function == ISSUE else None
 
     def _request(self, call: Call) -> Request | None:
-        # What is wrong with it is told when it runs, and it runs at once.
-        unnamed, count = ARGUMENTS[: len(call.arguments)], len(call.arguments)
-        if count > len(ARGUMENTS) or not call.keywords.keys() <= set(ARGUMENTS) - set(unnamed):
+        # An invalid request starts at once, and its job reports what is wrong.
+        positional, count = ARGUMENTS[: len(call.arguments)], len(call.arguments)
+        if count > len(ARGUMENTS) or not call.keywords.keys() <= set(ARGUMENTS) - set(positional):
             return None
-        given: Mapping[str, Any] = dict(zip(unnamed, call.arguments, strict=True)) | call.keywords
-        force, use_full_quota = given.get("force", False), given.get("use_full_quota", False)
+        values: Mapping[str, Any] = dict(zip(positional, call.arguments, strict=True)) | call.keywords
+        force, use_full_quota = values.get("force", False), values.get("use_full_quota", False)
         if not (isinstance(force, bool) and isinstance(use_full_quota, bool)):
             return None
         try:
-            names = requested_names(given.get("domain"), given.get("domains"), private=self._private_names)
-            return Request(names, tenant_of(given.get("tenant"), names), force, use_full_quota)
+            names = requested_names(values.get("domain"), values.get("domains"), private=self._private_names)
+            return Request(names, tenant_of(values.get("tenant"), names), force, use_full_quota)
         except CertworkerError:
             return None
 
-    def _defer(self, parked: Mapping[bytes, Request], number: float) -> None:
-        # First all that says that they wait, last that their jobs have ended: nothing is ever nowhere.
+    def _defer(self, deferred: Mapping[bytes, Request], score: float) -> None:
+        # The end of the jobs is recorded last, so that a crash loses no request.
         now = self._clock()
         later = now + UNTIL_A_LOST_LANE_IS_MISSED
         self._priority_queues.put(
-            "new", {each: number + n * MICROSECOND for n, each in enumerate(parked.values())}
+            "new", {each: score + n * MICROSECOND for n, each in enumerate(deferred.values())}
         )
-        moments = {name: later for request in parked.values() for name in request.names}
-        # A renewal that is planned sooner stays planned.
-        self._agenda.put_many(moments, at_the_latest=True)
-        self._records.defer((request.names for request in parked.values()), next_check=later, now=now)
+        checks = {name: later for request in deferred.values() for name in request.names}
+        # An earlier check stays planned.
+        self._agenda.put_many(checks, at_the_latest=True)
+        self._records.defer((request.names for request in deferred.values()), next_check=later, now=now)
         self._batches.end(
-            {raw_id: {"state": "waiting", "names": request.names} for raw_id, request in parked.items()}, now
+            {raw_id: {"state": "waiting", "names": request.names} for raw_id, request in deferred.items()},
+            now,
         )

@@ -1,9 +1,9 @@
 """
-What a job may ask for: the registered functions, by name. Everything else fails the job.
+The jobs that may run: those that name a registered function. All other jobs fail.
 
-RQ imports whatever a job names: its function, its callbacks, the class of its instance; it pickles, and
-it posts to the job's webhooks. Whoever can write to Redis could run any program. Here a job is read field
-by field: the few that count are checked, the rest of the hash is never looked at.
+RQ imports whatever a job names: its function, its callbacks, the class of its instance. It unpickles data and
+calls the webhooks of a job. With it, every program with access to Redis could run any code. Here only a few
+fields of a job are read, and each of them is checked.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from certworker.worker.producer import FAILURE_TTL, JOB_TIMEOUT, QUEUE, RESULT_T
 
 logger = logging.getLogger(__name__)
 
-#: Fields that name something to import, an address to call, or a rate limit whose slots only RQ's own worker
-#: gives back. RQ writes the names empty where there is none.
+#: Fields with something to import, an address to call, or a rate limit that only RQ's own worker releases. RQ
+#: writes an empty text where there is none.
 FORBIDDEN_FIELDS = (
     "success_callback_name",
     "failure_callback_name",
@@ -40,20 +40,20 @@ FORBIDDEN_FIELDS = (
     "webhooks",
     "rate_limit_key",
 )
-#: What is read of a hash.
+#: The fields that are read.
 CHECKED_BY_RQ = ("status", "timeout", "result_ttl", "failure_ttl")
 READ_FIELDS = ("data", *CHECKED_BY_RQ, *FORBIDDEN_FIELDS)
 
-#: What RQ writes of the state of a job. Everything else in its hash is the producer's and stays as it was
-#: sent: `rq requeue` runs that, so a refused job has to be refused again for the same reason.
+#: The fields of the state of a job, which RQ writes. All other fields stay as the producer wrote them: after
+#: `rq requeue` a rejected job is rejected again for the same reason.
 WRITTEN = ("status", "origin", "started_at", "ended_at", "last_heartbeat", "worker_name")
-#: Written where the producer wrote nothing, for RQ's tools.
+#: Written for RQ's tools if the producer did not write them.
 DEFAULTS = ("created_at", "timeout", "result_ttl", "failure_ttl")
 
 MEASURED = (*READ_FIELDS, *(field for field in DEFAULTS if field not in READ_FIELDS))
 
-#: KEYS: the hash of a job. ARGV: a length, then fields. Cuts the fields, so that nothing that was refused for
-#: its length fills Redis for a day, and so that it is still too long when it runs again.
+#: KEYS: the hash of a job. ARGV: a length, then fields. Cuts the fields to that length, which is still too
+#: long: a large rejected job does not fill Redis for a day, and is rejected again after `rq requeue`.
 CUT = """
 for i = 2, #ARGV do
     local value = redis.call('HGET', KEYS[1], ARGV[i])
@@ -64,7 +64,7 @@ end
 #: RQ's own rule, with a limit.
 JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,255}")
 
-#: Seconds. Whoever waits for the end of a job looks for its result for a while.
+#: Seconds. A program that follows a job needs its result for a while.
 SHORTEST_TTL = 60
 
 
@@ -73,25 +73,25 @@ class AllowlistedJob(Job):
     A job that runs registered functions only, see :func:`job_class_for`.
 
     Attributes:
-        failure: Why it is refused; once it has run, why it failed, if there is a sentence for that.
+        failure: Why the job is rejected; after its run, why it failed; None for an unexpected exception.
     """
 
     functions: ClassVar[Mapping[str, Callable[..., object]]] = {}
     failure: CertworkerError | None = None
-    #: Those of :data:`DEFAULTS` that its hash has.
+    #: The fields of :data:`DEFAULTS` in its hash.
     _sent: frozenset[str] = frozenset()
 
     @classmethod
     def find(cls, raw_id: bytes, connection: Redis) -> AllowlistedJob:
         """
-        The job with the id *raw_id*, as it stands in a list or registry; it may be one that is refused.
+        Return the job with the id *raw_id* of a list or registry; it may be one that is rejected.
 
         Raises:
-            BadJob: There is no such job, or it is no job at all.
+            BadJob: There is no such job.
         """
         job_id = raw_id.decode("ascii", "backslashreplace")
         if not JOB_ID.fullmatch(job_id):
-            raise BadJob(reason=f"{job_id} is no id of a job")
+            raise BadJob(reason=f"{job_id} is not a valid job id")
         try:
             job = cls(job_id, connection=connection, serializer="json")
             job.refresh()
@@ -102,7 +102,7 @@ class AllowlistedJob(Job):
     @classmethod
     def made(cls, job_id: str, fields: Mapping[str, str], connection: Redis) -> AllowlistedJob:
         """
-        The job that we have just put into Redis ourselves, with these *fields*.
+        Return the job that this worker has just written to Redis with these *fields*.
         """
         job = cls(job_id, connection=connection, serializer="json")
         job.restore({field: value.encode() for field, value in fields.items()})
@@ -111,7 +111,7 @@ class AllowlistedJob(Job):
 
     def refresh(self) -> None:
         """
-        Read the job from Redis, no more of it than a job may have.
+        Read the job from Redis, up to the limits of its size.
 
         Raises:
             NoSuchJobError: Redis has no such job.
@@ -137,12 +137,12 @@ class AllowlistedJob(Job):
 
     def restore(self, raw_data: Mapping[Any, bytes]) -> None:
         """
-        Take over *raw_data*, the fields of its hash in Redis.
+        Set the job from *raw_data*, the fields of its hash in Redis.
         """
         fields = {key.decode() if isinstance(key, bytes) else key: value for key, value in raw_data.items()}
         try:
-            kept = {field: fields[field].decode() for field in CHECKED_BY_RQ if field in fields}
-            super().restore(kept | {"data": b""})
+            checked = {field: fields[field].decode() for field in CHECKED_BY_RQ if field in fields}
+            super().restore(checked | {"data": b""})
             self._read(fields)
         except CertworkerError as failure:
             self._refuse(failure)
@@ -155,7 +155,7 @@ class AllowlistedJob(Job):
 
     def to_dict(self, include_meta: bool = True, include_result: bool = True) -> dict[str, Any]:
         """
-        Return what RQ writes into the hash: the state of the job, and what its producer left out.
+        Return the fields that RQ writes: the state of the job, and fields that its producer did not write.
         """
         fields: dict[str, Any] = super().to_dict(include_meta=include_meta, include_result=include_result)
         missing = [field for field in DEFAULTS if field not in self._sent]
@@ -164,16 +164,16 @@ class AllowlistedJob(Job):
     @property
     def func(self) -> Callable[..., object]:
         """
-        The registered function; nothing is imported.
+        Return the registered function; nothing is imported.
         """
         return self.functions[str(self.func_name)]
 
     def perform(self) -> object:
         """
-        Call the function, or fail with the reason why it is not called.
+        Call the function, unless the job is rejected.
 
         Raises:
-            CertworkerError: Why the job failed.
+            CertworkerError: The job failed or is rejected.
         """
         if self.failure:
             logger.warning("job %s: %s", self.id, self.failure, extra=self._about(self.failure))
@@ -217,9 +217,9 @@ class AllowlistedJob(Job):
 
 class Deadline(TimerDeathPenalty):
     """
-    RQ's time limit for threads, which does not keep a process alive that wants to end.
+    RQ's time limit for threads, which does not delay the end of the process.
 
-    RQ makes the message of the exception a property of its class, so each job has a class of its own.
+    RQ sets the message of the exception on its class, so each job has a class of its own.
     """
 
     def __init__(self, timeout: int, *_: object, **options: object) -> None:
@@ -230,7 +230,7 @@ class Deadline(TimerDeathPenalty):
 
     def new_timer(self) -> Timer:
         """
-        A timer for one job.
+        Return a timer for one job.
         """
         timer: Timer = super().new_timer()
         timer.daemon = True
@@ -239,7 +239,7 @@ class Deadline(TimerDeathPenalty):
 
 def job_class_for(functions: Mapping[str, Callable[..., object]]) -> type[AllowlistedJob]:
     """
-    The kind of job that can call *functions*, by these names, and nothing else.
+    Return a class of jobs that can call only *functions*, by these names.
     """
 
     class CertificateJob(AllowlistedJob):
@@ -251,7 +251,7 @@ def job_class_for(functions: Mapping[str, Callable[..., object]]) -> type[Allowl
 
 def silence_rq_logging() -> None:
     """
-    End RQ's own log lines here: what an operator has to know is said by this room, once.
+    Silence RQ's own log: certworker logs the same events once and in its own format.
     """
     library = logging.getLogger("rq")
     library.handlers = [logging.NullHandler()]
@@ -262,7 +262,7 @@ def _check_arguments(call: Call, signature: inspect.Signature) -> None:
     known = list(signature.parameters)
     for name in call.keywords:
         if name not in known:
-            # A name that anybody may have sent, and that may be long.
+            # The name comes from the job and may be long.
             like = get_close_matches(name[:100], known, n=1)
             raise PayloadUnknownArgument(
                 function=call.function,
@@ -277,7 +277,7 @@ def _check_arguments(call: Call, signature: inspect.Signature) -> None:
 
 
 def _within(value: float | None, least: int, most: int, otherwise: int | None = None) -> int:
-    # RQ's "for ever" is negative.
+    # A negative number means no limit in RQ.
     if value is None:
         return most if otherwise is None else otherwise
     return most if value < 0 else int(min(max(value, least), most))

@@ -1,9 +1,9 @@
 """
-What a dead worker left behind: jobs it was at, and ids that were changing hands.
+Recovers the jobs of killed workers, and the ids that were between two lists.
 
-A worker at work keeps a lease on each job. A lease that has ended is nobody's any more; the first to see
-it puts the job back at the head of the queue, once. A second death with the same job fails it, so that a
-job that kills workers cannot go on for ever. All registered functions may run twice.
+A worker renews a lease on each job that it runs. The first worker that sees an expired lease moves the job to
+the head of the queue, once. If a second worker crashes with the same job, the job fails: otherwise it might
+crash workers forever. All registered functions may run twice.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from certworker.worker.job_class import AllowlistedJob
 
 logger = logging.getLogger(__name__)
 
-#: A job that was taken from dead workers so often has to do with their death.
-MOST_RECOVERIES = 1
+#: A job that needs more recoveries may be the cause of the crashes.
+MAX_RECOVERIES = 1
 
-#: Planted entries by the million must not keep heartbeats waiting.
-MOST_A_SWEEP = 1_000
+#: Entries in one sweep. Millions of planted entries must not delay the heartbeats.
+MAX_PER_SWEEP = 1_000
 
-# One script, so that of two workers that see the same lease end only one recovers the job. What may fail
-# comes first in each script: Redis does not undo what a script has done before its error.
+# One script: of two workers that see the same expired lease, only one recovers the job. Commands that may
+# fail come first: Redis does not undo the earlier commands of a failed script.
 RECLAIM = """
 local leases, job, list = unpack(KEYS)
 local lease, id, now, count, most = unpack(ARGV)
@@ -60,11 +60,12 @@ return redis.call('LREM', KEYS[1], 1, ARGV[1])
 
 class Recovery:
     """
-    Looks after the leases of a queue; every worker has one of these and does the same work.
+    Recovers expired leases of a queue. Every worker does the same work.
 
     Args:
+        queue: The queue.
         find: Reads a job, see :meth:`AllowlistedJob.find`.
-        lease_seconds: How long an id may be between the lists before its worker counts as dead.
+        lease_seconds: How long an id may be in the intermediate list before its worker counts as killed.
     """
 
     def __init__(
@@ -74,26 +75,26 @@ class Recovery:
         self._queue = queue
         self._find = find
         self._leases = queue.started_job_registry.key
-        self._in_between = queue.intermediate_queue_key
+        self._intermediate = queue.intermediate_queue_key
         self._lease_seconds = lease_seconds
         self._seen: dict[bytes, float] = {}
 
     def sweep(self) -> None:
         """
-        Recover what dead workers had, and forget what has had its time.
+        Recover the jobs of killed workers, and remove expired results and workers.
         """
         now = datetime.now(UTC).timestamp()
-        ended = self._connection.zrangebyscore(self._leases, "-inf", now, start=0, num=MOST_A_SWEEP)
+        ended = self._connection.zrangebyscore(self._leases, "-inf", now, start=0, num=MAX_PER_SWEEP)
         for lease in cast("list[bytes]", ended):
             self._reclaim(lease, now)
-        self._recover_in_between()
+        self._recover_intermediate()
         self._queue.finished_job_registry.cleanup()
         self._queue.failed_job_registry.cleanup()
-        self._forget_dead_workers()
+        self._remove_killed_workers()
 
     def requeue(self, execution: Execution) -> None:
         """
-        Put the job of *execution*, which this worker has no time to finish, back at the head of the queue.
+        Move the job of *execution*, which this worker cannot finish in time, to the head of the queue.
         """
         lease, raw_id = execution.composite_key.encode(), execution.job_id.encode()
         self._run_reclaim(lease, raw_id, now="+inf", count=0, most="+inf")
@@ -102,12 +103,12 @@ class Recovery:
         raw_id = lease.partition(b":")[0]
         try:
             job = self._find(raw_id, self._connection)
-            outcome = self._run_reclaim(lease, raw_id, now=now, count=1, most=MOST_RECOVERIES)
+            outcome = self._run_reclaim(lease, raw_id, now=now, count=1, most=MAX_RECOVERIES)
         except BadJob as failure:
             discard_invalid(self._connection, self._leases, lease, failure)
             return
         if outcome == b"queued":
-            logger.warning("job %s was left behind by a worker that died; it runs again", job.id)
+            logger.warning("job %s of a killed worker is on the queue again", job.id)
         elif outcome == b"hopeless":
             self._fail(job, lease)
 
@@ -120,36 +121,36 @@ class Recovery:
         return outcome
 
     def _fail(self, job: AllowlistedJob, lease: bytes) -> None:
-        failure = JobAbandoned(times=MOST_RECOVERIES + 1)
+        failure = JobAbandoned(times=MAX_RECOVERIES + 1)
         with self._connection.pipeline() as pipeline:
             record_job_failure(job, str(failure), pipeline)
             pipeline.zrem(self._leases, lease)
             pipeline.execute()
         logger.warning("job %s: %s", job.id, failure, extra={"event": "failed", "code": failure.code})
 
-    def _recover_in_between(self) -> None:
-        # An id is there for milliseconds. One that stays for a lease belonged to a worker that died.
+    def _recover_intermediate(self) -> None:
+        # An id is there for milliseconds. After a whole lease its worker counts as killed.
         now = time.monotonic()
-        present = cast("list[bytes]", self._connection.lrange(self._in_between, 0, MOST_A_SWEEP))
+        present = cast("list[bytes]", self._connection.lrange(self._intermediate, 0, MAX_PER_SWEEP))
         self._seen = {raw: self._seen.get(raw, now) for raw in present}
         for raw, since in self._seen.items():
             if now - since >= self._lease_seconds:
-                self._connection.eval(REQUEUE, 2, self._in_between, self._queue.key, raw)
+                self._connection.eval(REQUEUE, 2, self._intermediate, self._queue.key, raw)
 
-    def _forget_dead_workers(self) -> None:
+    def _remove_killed_workers(self) -> None:
         for registry in (REDIS_WORKER_KEYS, WORKERS_BY_QUEUE_KEY % self._queue.name):
-            # By chance, so that a million planted ones do not hide the dead.
-            for worker in cast("list[bytes]", self._connection.srandmember(registry, MOST_A_SWEEP)):
+            # Random members: a million planted entries must not hide the killed workers.
+            for worker in cast("list[bytes]", self._connection.srandmember(registry, MAX_PER_SWEEP)):
                 if not self._connection.exists(worker):
                     self._connection.srem(registry, worker)
 
 
 def discard_invalid(connection: Redis, key: str, raw: bytes, failure: BadJob) -> None:
     """
-    Remove *raw* from the list or sorted set *key*, because there is no job behind it.
+    Remove *raw*, which is no job, from the list or sorted set *key*.
     """
     if connection.type(key) == b"list":
-        connection.lrem(key, 1, raw)  # type: ignore[arg-type] # redis-py takes bytes, too
+        connection.lrem(key, 1, raw)  # type: ignore[arg-type] # redis-py accepts bytes as well
     else:
         connection.zrem(key, raw)
     logger.warning("%s: %s", key, failure, extra={"event": "failed", "code": failure.code})

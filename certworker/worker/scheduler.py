@@ -1,9 +1,9 @@
 """
-Brings delayed jobs to the queue when their moment comes: RQ's scheduler, as a thread of the worker.
+Moves delayed jobs to the queue at their time: RQ's scheduler, in a thread of the worker.
 
-RQ runs its scheduler in a second process, forked beside threads that it does not know of, and it fetches
-each job with RQ's own class, so that one malformed hash ends it. Of RQ's everything is used that other
-programs see: its lock (one scheduler for all workers), its heartbeat, its registry.
+RQ forks a second process for its scheduler, which is unsafe beside threads. It also reads each job with its
+own class, so one malformed hash ends it. This one keeps what other programs see of RQ's scheduler: its lock
+(one scheduler for all workers), its heartbeat and its registry.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from certworker.worker.recovery import discard_invalid
 
 INTERVAL_SECONDS = 1.0
 
-#: Two passes that are so late are a stall.
+#: Two passes without a beat for so long are a stall.
 BEAT_SECONDS = 15.0
 
 LOCK = f"rq:scheduler-lock:{QUEUE}"
-#: RQ locks for a minute, and renews each second. A lock without end would be the last one.
+#: RQ locks for a minute and renews the lock each second. Without a limit a planted lock would last forever.
 LONGEST_LOCK = timedelta(minutes=5)
 
 BATCH = 1_000
 STATUSES = {status.value.encode() for status in JobStatus}
 
-# What may fail comes first: Redis does not undo what a script has done before its error.
+# Commands that may fail come first: Redis does not undo the earlier commands of a failed script.
 MOVE = """
 if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
 redis.call('RPUSH', KEYS[3], ARGV[1])
@@ -51,7 +51,7 @@ return redis.call('HSET', KEYS[2], 'status', 'queued', 'enqueued_at', ARGV[2])
 
 class Scheduler:
     """
-    The scheduler's loop. It begins its work again after whatever may happen to it.
+    The scheduler's loop. After any error it starts again.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -59,7 +59,7 @@ class Scheduler:
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
-        # The same name in every life, so that its own lock does not exclude it.
+        # One name for all instances, so that its own lock does not exclude it.
         self._name = uuid4().hex
         self._mover: _Mover | None = None
         self.loop = Loop(
@@ -71,14 +71,14 @@ class Scheduler:
 
     def start(self) -> None:
         """
-        Begin; it takes the lock as soon as it is free.
+        Start; it takes the lock as soon as the lock is free.
         """
         silence_rq_logging()
         self.loop.start()
 
     def stop(self) -> None:
         """
-        End, and leave the lock to another worker.
+        End, and release the lock for another worker.
         """
         self.loop.stop()
         if mover := self._mover:
@@ -87,7 +87,7 @@ class Scheduler:
 
     def alive(self) -> bool:
         """
-        Return whether it does its work: has the lock, or tries for it.
+        Return whether it works: has the lock, or tries to take it.
         """
         return self.loop.heartbeat.silence() is not None and not self.loop.heartbeat.is_stalled()
 
@@ -102,30 +102,30 @@ class Scheduler:
                 bound_expiry(self._connection, LOCK, LONGEST_LOCK)
         mover.heartbeat()
         mover.enqueue_scheduled_jobs()
-        # Only one that did not fail is used again.
+        # After an error the next pass makes a new one.
         self._mover = mover
         return INTERVAL_SECONDS
 
 
 class _Mover(RQScheduler):
     """
-    RQ's scheduler, which moves ids without reading jobs: there is nothing to stumble over.
+    RQ's scheduler, which moves ids without reading the jobs.
     """
 
     def __init__(self, connection: Redis, name: str) -> None:
         super().__init__([QUEUE], connection, name=name)
-        self._ours = connection
+        self._worker_connection = connection
 
     @property
     def connection(self) -> Redis:
         """
-        The worker's own. For its second process RQ would make another, which no Sentinel tells of a failover.
+        Return the worker's connection. RQ would make a second one, which does not follow Sentinels.
         """
-        return self._ours
+        return self._worker_connection
 
     def enqueue_scheduled_jobs(self) -> None:
         """
-        Move what is due from the registry to the queue, and drop what is no job.
+        Move due jobs from the registry to the queue, and remove entries that are no jobs.
         """
         while self.acquired_locks and (due := self._due()):
             for raw_id in due:
@@ -142,10 +142,10 @@ class _Mover(RQScheduler):
     def _move(self, raw_id: bytes) -> None:
         job_id = raw_id.decode("ascii", "backslashreplace")
         if not JOB_ID.fullmatch(job_id):
-            raise BadJob(reason=f"{job_id} is no id of a job")
+            raise BadJob(reason=f"{job_id} is not a valid job id")
         key = f"rq:job:{job_id}"
         try:
-            # First this: a key of another type goes with it.
+            # First: the guard removes a key of another type.
             status = cast("bytes | None", self.connection.hget(key, "status"))
             known = self.connection.exists(key)
         except ResponseError:

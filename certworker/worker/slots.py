@@ -1,16 +1,16 @@
 """
-The slots of a worker, and whose jobs are in them.
+The pool of slots, and the tenants of the jobs in them.
 
 ::
 
-    free slots         a request from the queue          a request from the lanes
-    two or more        starts, if its tenant holds       starts
+    free slots         a request from the queue          a request from a priority queue
+    two or more        starts if its tenant holds        starts
                        less than its share
-    one                starts, if its tenant holds none  waits
+    one                starts if its tenant holds none   waits
     none               waits on the queue                waits
 
-So a newcomer finds a slot free, whatever backlog others have; and a tenant that is alone has all slots but
-one. A worker with a single slot has none to keep free.
+So a new tenant finds a free slot, whatever backlog the others have. A single tenant gets all slots but one. A
+worker with one slot reserves none.
 """
 
 from __future__ import annotations
@@ -29,45 +29,46 @@ class SlotLease:
     """
 
     tenant: str | None
-    filled: bool = True
+    #: False once the job has released the slot.
+    held: bool = True
 
 
 class Slots:
     """
-    *count* slots. One thread fills them; any may empty them.
+    A pool of *count* slots. One thread takes them; any thread may release them.
     """
 
     def __init__(self, count: int) -> None:
         self.count = count
         self._change = Condition()
-        #: How many slots each tenant holds; None is for jobs that are nobody's.
+        #: How many slots each tenant holds; None stands for jobs without a tenant.
         self._held: Counter[str | None] = Counter()
         self._jobs = 0
 
-    def wait_for_one(self, seconds: float) -> bool:
+    def wait_for_slot(self, seconds: float) -> bool:
         """
-        Whether a slot is free, or becomes so within *seconds*.
+        Return whether a slot is free, or becomes free within *seconds*.
         """
         with self._change:
             return self._change.wait_for(lambda: self._free() > 0, seconds)
 
-    def wait_for_room(self, seconds: float) -> bool:
+    def wait_for_capacity(self, seconds: float) -> bool:
         """
-        Whether there is room for a request from the lanes, at the latest after *seconds*.
+        Return whether a request from a priority queue may start, at once or within *seconds*.
         """
         with self._change:
-            return self._change.wait_for(self._has_room, seconds)
+            return self._change.wait_for(self._has_capacity, seconds)
 
     def wait_until_idle(self, seconds: float) -> bool:
         """
-        Whether no job runs any more, with or without a slot, at the latest after *seconds*.
+        Return whether all jobs, with or without a slot, have ended or end within *seconds*.
         """
         with self._change:
             return self._change.wait_for(lambda: self._jobs == 0, seconds)
 
     def may_start(self, tenant: str | None) -> bool:
         """
-        Whether a request of *tenant* from the queue may have the slot that is free.
+        Return whether a request of *tenant* from the queue may take the free slot.
         """
         with self._change:
             held = self._held[tenant]
@@ -75,14 +76,14 @@ class Slots:
 
     def is_idle_tenant(self, tenant: str) -> bool:
         """
-        Whether *tenant* is a newcomer.
+        Return whether *tenant* holds no slot.
         """
         with self._change:
             return not self._held[tenant]
 
     def over_quota_tenants(self) -> list[str]:
         """
-        The tenants that hold their share of the slots, or more.
+        Return the tenants that hold their share of the slots, or more.
         """
         with self._change:
             share = self._share()
@@ -90,51 +91,51 @@ class Slots:
 
     def used(self) -> int:
         """
-        How many slots are taken.
+        Return how many slots are held.
         """
         with self._change:
             return self._held.total()
 
     def take(self, tenant: str | None) -> SlotLease:
         """
-        Fill a slot for a job of *tenant*.
+        Take a slot for a job of *tenant*.
         """
         with self._change:
             self._held[tenant] += 1
             self._jobs += 1
         return SlotLease(tenant)
 
-    def release(self, place: SlotLease) -> None:
+    def release(self, lease: SlotLease) -> None:
         """
-        Empty the slot of a job that goes on without it; it stays filled if too many have done so.
+        Release the slot of a job that continues without it, unless too many jobs do.
         """
         with self._change:
             if self._jobs - self._held.total() < MAX_RELEASED:
-                self._empty(place)
+                self._free_slot(lease)
 
-    def end(self, place: SlotLease) -> None:
+    def end(self, lease: SlotLease) -> None:
         """
-        The job has ended.
+        Release the slot of a job that has ended.
         """
         with self._change:
-            self._empty(place)
+            self._free_slot(lease)
             self._jobs -= 1
             self._change.notify_all()
 
-    def _empty(self, place: SlotLease) -> None:
-        if place.filled:
-            place.filled = False
-            self._held[place.tenant] -= 1
-            self._held += Counter()  # without those that hold none
+    def _free_slot(self, lease: SlotLease) -> None:
+        if lease.held:
+            lease.held = False
+            self._held[lease.tenant] -= 1
+            self._held += Counter()  # drops the tenants that hold none
             self._change.notify_all()
 
     def _free(self) -> int:
         return self.count - self._held.total()
 
-    def _has_room(self) -> bool:
+    def _has_capacity(self) -> bool:
         return self._free() > 1 or self._free() == self.count
 
     def _share(self) -> int:
-        # One share more than there are tenants: it is the next newcomer's.
+        # One share is reserved for the next tenant.
         tenants = sum(tenant is not None for tenant in self._held)
         return max(1, self.count // (tenants + 1))

@@ -1,7 +1,7 @@
 """
 `rq suspend`: no job starts until `rq resume`.
 
-A certificate that is not renewed expires, so the log repeats hourly that all work is suspended.
+Certificates that are not renewed expire, so the log repeats the suspension each hour.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Suspension:
     @property
     def known(self) -> bool:
         """
-        Whether the last call of :meth:`lasts` found a suspension.
+        Return whether the last call of :meth:`lasts` found a suspension.
         """
         return self._logged is not None
 

@@ -1,8 +1,8 @@
 """
 RQ's worker with slots: each job runs in a thread, and one process is one worker.
 
-Of RQ's worker everything is used that keeps the books: registration, leases, results. Nothing is forked,
-nothing listens to commands that anybody may publish in Redis, and no job is taken that cannot start.
+It uses RQ's registration, leases and results. It forks no process, ignores commands that other programs
+publish in Redis, and takes no job that cannot start.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from certworker.worker.suspension import Suspension
 
 logger = logging.getLogger(__name__)
 
-#: How long one look at the queue waits for a job; also how long the end may take when nothing runs.
+#: How long one poll of the queue waits for a job. It also delays the end of an idle worker.
 PATIENCE_SECONDS = 0.25
 
-#: While requests wait in the lanes for a slot, a newcomer on the queue is seen after this.
+#: The interval of polls for new tenants on the queue while requests wait in the priority queues.
 POLL_SECONDS = 0.1
 
 
 class CertificateQueue(Queue):
     """
-    RQ's queue, which leaves the dependents of a job to :class:`certworker.worker.dependents.Dependents`.
+    RQ's queue without dependents, see :class:`certworker.worker.dependents.Dependents`.
     """
 
     def move_dependents_to_ready(self, *_: Any, **__: Any) -> dict[str, list[str]]:
@@ -60,13 +60,15 @@ class CertificateQueue(Queue):
 
 class ThreadedWorker(SimpleWorker):
     """
-    An RQ worker for our queue with a number of slots.
+    An RQ worker with slots.
 
     Args:
+        connection: To Redis.
+        job_class: See :func:`certworker.worker.job_class.job_class_for`.
         slots: How many jobs run at a time.
-        lease_seconds: How long a job stays ours after a heartbeat.
-        private_names: Whether names are fine that only a private network knows.
-        clock: The time in UTC.
+        lease_seconds: How long the lease of a job lasts after a heartbeat.
+        private_names: Whether the CA certifies names of a private network.
+        clock: Returns the time in UTC.
 
     Attributes:
         find: Reads a job, see :meth:`AllowlistedJob.find`.
@@ -84,7 +86,7 @@ class ThreadedWorker(SimpleWorker):
         private_names: bool,
         clock: Callable[[], datetime],
     ) -> None:
-        # The queue by its name: a Queue object of another job class would bypass ours.
+        # The queue by its name: a Queue object of another job class would bypass *job_class*.
         super().__init__(
             QUEUE,
             connection=connection,
@@ -97,45 +99,45 @@ class ThreadedWorker(SimpleWorker):
         self.find: Callable[[bytes, Redis], AllowlistedJob] = job_class.find
         self._made = job_class.made
         self._slots = Slots(slots)
-        self._parking = FairScheduler(connection, self._slots, private_names=private_names, clock=clock)
+        self._scheduling = FairScheduler(connection, self._slots, private_names=private_names, clock=clock)
         self._suspension = Suspension(connection)
         self.dependents = Dependents(connection)
 
     @property
     def queue(self) -> Queue:
         """
-        The one queue it works for; only with one is RQ safe against a death while a job changes hands.
+        Return the queue. Only with a single queue is RQ safe against a crash while it takes a job.
         """
         return self.queues[0]
 
     def poll(self) -> None:
         """
-        Start the next job; return after a moment if there is none, no free slot, or all work is suspended.
+        Start the next job; return after a short wait without a job, without a free slot, or while suspended.
         """
         if self._suspension.lasts():
             self._mark(WorkerStatus.SUSPENDED)
             time.sleep(PATIENCE_SECONDS)
             return
-        # First the slot, then the job: another worker may have a free one.
-        if not self._slots.wait_for_one(PATIENCE_SECONDS):
-            self._parking.relieve_backlog()
-        elif (raw_id := self._moved()) is not None:
+        # The slot first: another worker may have a free slot for the job.
+        if not self._slots.wait_for_slot(PATIENCE_SECONDS):
+            self._scheduling.relieve_backlog()
+        elif (raw_id := self._take_id()) is not None:
             self._start_or_defer(raw_id)
-        elif self._slots.wait_for_room(POLL_SECONDS if self._parking.has_backlog() else 0):
+        elif self._slots.wait_for_capacity(POLL_SECONDS if self._scheduling.has_backlog() else 0):
             if not self._dispatch():
                 self._wait_for_request()
-        elif not self._parking.has_backlog():
+        elif not self._scheduling.has_backlog():
             self._wait_for_request()
 
     def wait_until_idle(self, seconds: float) -> None:
         """
-        Return when no job runs any more, at the latest after *seconds*.
+        Return when all jobs have ended, at the latest after *seconds*.
         """
         self._slots.wait_until_idle(seconds)
 
     def beat(self) -> None:
         """
-        Say that the worker lives, and renew the lease of each job.
+        Report that the worker runs, and renew the lease of each job.
         """
         if not self.connection.hexists(self.key, "birth"):  # at the start, and after Redis was emptied
             self.connection.delete(self.key)
@@ -152,8 +154,8 @@ class ThreadedWorker(SimpleWorker):
         """
         Renew the lease of *job*.
 
-        RQ's method writes into the hash of the job, too, and deletes a hash that had no such field before. A
-        job that begins at that moment would lose what its producer wrote.
+        RQ's method also writes to the hash of the job, and deletes a hash without that field. A job that
+        starts at that time would lose its fields.
         """
         with self.connection.pipeline() as pipeline:
             ttl = self.get_heartbeat_ttl(job)
@@ -163,19 +165,19 @@ class ThreadedWorker(SimpleWorker):
     @property
     def dequeue_timeout(self) -> int:
         """
-        Seconds that a look at the queue waits; RQ derives the time-out of its connection from it.
+        Return the seconds of one poll of the queue; RQ derives the timeout of its connection from it.
         """
         return ceil(PATIENCE_SECONDS)
 
     def get_heartbeat_ttl(self, job: Job, working_time: float = 0.0) -> int:  # noqa: ARG002 (RQ's signature)
         """
-        Seconds that a job stays ours after a heartbeat, however long it may run.
+        Return the seconds that a lease lasts after a heartbeat, however long the job may run.
         """
         return self.worker_ttl
 
     def handle_exception(self, job: Job, *exc_info: Any) -> None:
         """
-        Log what went wrong, unless a failure with a sentence was logged where it happened.
+        Log the exception of *job*, unless its code has logged a failure.
         """
         if _failure_of(job):
             return
@@ -193,24 +195,24 @@ class ThreadedWorker(SimpleWorker):
         execution: Execution | None = None,
     ) -> None:
         """
-        Keep the sentence that says why *job* failed; the traceback only where there is no sentence.
+        Store the message of the failure of *job* as its result, or the traceback if there is no message.
         """
-        told = _failure_of(job) or exc_string
-        super().handle_job_failure(job, queue, started_job_registry, told, execution)
+        text = _failure_of(job) or exc_string
+        super().handle_job_failure(job, queue, started_job_registry, text, execution)
 
-    def _moved(self, patience_seconds: float = 0) -> bytes | None:
-        # The id goes to a second list in the same step, so that it is never nowhere.
-        queue, in_between = self.queue.key, self.queue.intermediate_queue_key
+    def _take_id(self, patience_seconds: float = 0) -> bytes | None:
+        # The same command puts the id into the intermediate list, so that a crash does not lose it.
+        queue, intermediate = self.queue.key, self.queue.intermediate_queue_key
         if patience_seconds:
-            raw_id = self.connection.blmove(queue, in_between, patience_seconds)  # type: ignore[arg-type]
+            raw_id = self.connection.blmove(queue, intermediate, patience_seconds)  # type: ignore[arg-type]
         else:
-            raw_id = self.connection.lmove(queue, in_between)
+            raw_id = self.connection.lmove(queue, intermediate)
         return cast("bytes | None", raw_id)
 
     def _wait_for_request(self) -> None:
-        if (raw_id := self._moved(PATIENCE_SECONDS)) is not None:
+        if (raw_id := self._take_id(PATIENCE_SECONDS)) is not None:
             if self._suspension.lasts():
-                self._parking.put_back(raw_id)
+                self._scheduling.requeue(raw_id)
             else:
                 self._start_or_defer(raw_id)
         elif not self.executions:
@@ -221,20 +223,20 @@ class ThreadedWorker(SimpleWorker):
             self.set_state(state)
 
     def _start_or_defer(self, raw_id: bytes) -> None:
-        if (job := self._found(raw_id)) is None:
+        if (job := self._find(raw_id)) is None:
             return
-        tenant = self._parking.tenant_of(job)
-        if self._parking.may_start(tenant):
+        tenant = self._scheduling.tenant_of(job)
+        if self._scheduling.may_start(tenant):
             self._start(job, tenant)
         else:
-            self._parking.drain_queue(raw_id)
+            self._scheduling.drain_queue(raw_id)
 
     def _dispatch(self) -> bool:
-        if fed := self._parking.dispatch():
-            self._start(self._made(fed.id, fed.fields, self.connection), fed.tenant)
-        return fed is not None
+        if dispatched := self._scheduling.dispatch():
+            self._start(self._made(dispatched.id, dispatched.fields, self.connection), dispatched.tenant)
+        return dispatched is not None
 
-    def _found(self, raw_id: bytes) -> AllowlistedJob | None:
+    def _find(self, raw_id: bytes) -> AllowlistedJob | None:
         try:
             return self.find(raw_id, self.connection)
         except BadJob as failure:
@@ -243,39 +245,41 @@ class ThreadedWorker(SimpleWorker):
 
     def _start(self, job: Job, tenant: str | None) -> None:
         before = set(self.executions)
-        place = self._slots.take(tenant)
+        lease = self._slots.take(tenant)
         try:
             execution = self.prepare_execution(job)
-            # A thread for each job: a time limit that strikes too late then ends that thread, not a slot.
-            Thread(target=self._run, args=(job, execution, place), name=job.id, daemon=True).start()
+            # A thread for each job: a late time limit then ends that thread and not a slot.
+            Thread(target=self._run, args=(job, execution, lease), name=job.id, daemon=True).start()
         except BaseException:
-            # Nobody is at it, so its lease must not be renewed.
-            self._slots.end(place)
+            # The job does not run, so its lease must not be renewed.
+            self._slots.end(lease)
             for execution_id in set(self.executions) - before:
                 self.executions.pop(execution_id)
             raise
 
-    def _run(self, job: Job, execution: Execution, place: SlotLease) -> None:
-        ours = JobSlot(partial(self._slots.release, place), partial(self._has_contention, place))
+    def _run(self, job: Job, execution: Execution, lease: SlotLease) -> None:
+        slot = JobSlot(partial(self._slots.release, lease), partial(self._has_contention, lease))
         try:
-            with log.job(job.id), running_in(ours):
+            with log.job(job.id), running_in(slot):
                 self.perform_job(job, self.queue, execution)
-            with suppress(RedisError):  # the next sweep releases them
+            with suppress(RedisError):  # the next sweep does it
                 self.dependents.release(job.id)
         except BaseException as error:
-            # Its lease ends, and whoever sees that runs it again: by then it finds its work done.
-            logger.warning("job %s has ended, but Redis could not be told (%r); it runs again", job.id, error)
+            # Its lease expires and it runs again: its work is then already done.
+            logger.warning(
+                "the end of job %s was not recorded in Redis (%r); the job runs again", job.id, error
+            )
         finally:
             self.executions.pop(execution.id, None)
-            self._slots.end(place)
+            self._slots.end(lease)
 
-    def _has_contention(self, place: SlotLease) -> bool:
-        if self._parking.has_backlog() or self._slots.used() > place.filled:
+    def _has_contention(self, lease: SlotLease) -> bool:
+        if self._scheduling.has_backlog() or self._slots.used() > lease.held:
             return True
         try:
             return queue_length(self.connection) > 0
         except RedisError:
-            return False  # nobody comes to work
+            return False  # no job can come
 
 
 def _failure_of(job: Job) -> str:

@@ -1,5 +1,5 @@
 """
-The worker: takes jobs until it is told to stop, whatever becomes of Redis, of jobs and of other workers.
+The job loop of a worker: takes jobs until it is stopped, and survives a Redis that fails.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from certworker.worker.threaded_worker import ThreadedWorker
 
 logger = logging.getLogger(__name__)
 
-#: docker stop kills after 10 seconds by default; the compose file allows 30.
+#: `docker stop` kills after 10 seconds by default; the compose file sets 30.
 STOP_DEADLINE_SECONDS = 25.0
 
-#: Two beats of the job loop that are so late are a stall.
+#: The job loop is stalled after twice this time without a beat.
 BEAT_SECONDS = 15.0
 
 
@@ -48,22 +48,23 @@ def run(
     on_ready: Callable[[], None] = lambda: None,
 ) -> int:
     """
-    Take jobs until told to stop; return the exit code.
+    Run jobs until the worker is stopped; return the exit code.
 
     Args:
-        functions: What jobs may call, by name.
-        slots: How many jobs run at a time. The pool of *connection* has to hold two for each, and some.
-        heartbeats: Get those of the job loop and of the leases of jobs.
+        connection: To Redis. Its pool needs two connections for each slot, and some more.
+        functions: The functions that jobs may call, by name.
+        slots: How many jobs run at a time.
+        heartbeats: Gets the heartbeats of the job loop and of the loop that renews leases.
         stop: Ends the worker when it is set. Without it SIGTERM and SIGINT do, in the main thread.
-        stop_deadline_seconds: How long running jobs may take then; longer ones go back on the queue.
-        lease_seconds: How long the jobs of a worker that died stay its own.
-        private_names: Whether names are fine that only a private network knows.
-        clock: The time in UTC.
-        on_ready: Called when the worker takes jobs; called again later if it raises.
+        stop_deadline_seconds: How long running jobs may take then; longer ones return to the queue.
+        lease_seconds: How long the jobs of a killed worker stay leased.
+        private_names: Whether the CA certifies names of a private network.
+        clock: Returns the time in UTC.
+        on_ready: Called when the worker takes jobs, and again later if it raises.
 
     Raises:
-        RedisTooOld: It could lose jobs.
-        SchemaTooNew: A newer certworker keeps the ledger, or does so from some moment on.
+        RedisTooOld: This Redis could lose jobs.
+        SchemaTooNew: A newer certworker uses this Redis, at the start or later.
     """
     silence_rq_logging()
 
@@ -86,12 +87,14 @@ def run(
 
 class Worker:
     """
-    Keeps a pool of slots at work.
+    Runs the job loop, and opens its connection again after errors of Redis.
 
     Args:
-        open_pool: Makes the pool; Redis may refuse that.
-        on_ready: Called when jobs are taken; called again later if it raises.
-        heartbeats: Get those of the job loop and of the leases of jobs.
+        connection: To Redis.
+        open_pool: Makes RQ's worker; Redis may refuse its commands.
+        lease_seconds: How long the jobs of a killed worker stay leased.
+        on_ready: Called when the worker takes jobs, and again later if it raises.
+        heartbeats: Gets the heartbeats of the job loop and of the loop that renews leases.
     """
 
     def __init__(
@@ -107,24 +110,24 @@ class Worker:
         self._lease_seconds = lease_seconds
         self._on_ready = on_ready
         self._heartbeats = heartbeats
-        self._keeper: _Keeper | None = None
+        self._leases: _JobLeases | None = None
         self._ready = False
         self._outage = OutageTracker(address_of(connection))
         self._refused: SchemaTooNew | RedisTooOld | None = None
 
     def serve(self, stop: Event, stop_deadline_seconds: float) -> None:
         """
-        Take jobs until *stop* is set, whatever happens; then finish what runs.
+        Take jobs until *stop* is set, whatever happens; then finish the running jobs.
 
         Raises:
-            RedisTooOld: It could lose jobs.
-            SchemaTooNew: Another worker is newer; what runs is finished all the same.
+            RedisTooOld: This Redis could lose jobs.
+            SchemaTooNew: Another worker is newer. Running jobs are finished first.
         """
         jobs = Loop("jobs", self._step, seconds=BEAT_SECONDS, faults=Faults("the job loop"), stopping=stop)
         self._heartbeats.add(jobs.heartbeat)
         jobs.run()
-        if self._keeper:
-            self._finish(self._keeper, stop_deadline_seconds)
+        if self._leases:
+            self._finish(self._leases, stop_deadline_seconds)
         if self._refused:
             raise self._refused
 
@@ -132,14 +135,14 @@ class Worker:
         if self._refused:
             return None
         try:
-            if self._keeper is None:
-                self._keeper = self._opened()
+            if self._leases is None:
+                self._leases = self._open()
             elif not self._ready:
-                self._keeper.start()
+                self._leases.start()
                 self._on_ready()
                 self._ready = True
             else:
-                self._keeper.pool.poll()
+                self._leases.pool.poll()
         except (RedisTooOld, SchemaTooNew) as failure:
             self._refused = failure
             return None
@@ -148,12 +151,12 @@ class Worker:
         self._outage.over()
         return 0
 
-    def _opened(self) -> _Keeper:
+    def _open(self) -> _JobLeases:
         probe(self._connection)
         check_schema(self._connection)
-        keeper = _Keeper(self._open_pool(), self._lease_seconds, self._check_schema)
-        self._heartbeats.add(keeper.loop.heartbeat)
-        return keeper
+        leases = _JobLeases(self._open_pool(), self._lease_seconds, self._check_schema)
+        self._heartbeats.add(leases.loop.heartbeat)
+        return leases
 
     def _check_schema(self) -> None:
         try:
@@ -161,26 +164,26 @@ class Worker:
         except SchemaTooNew as failure:
             self._refused = failure
 
-    def _finish(self, keeper: _Keeper, deadline_seconds: float) -> None:
-        pool = keeper.pool
+    def _finish(self, leases: _JobLeases, deadline_seconds: float) -> None:
+        pool = leases.pool
         if running := len(pool.executions):
-            logger.info("stopping: jobs under way are finished first (%d)", running)
+            logger.info("stopping: %d running jobs are finished first", running)
         pool.wait_until_idle(deadline_seconds)
-        keeper.loop.stop(0)
+        leases.loop.stop(0)
         if self._outage.lasts:
-            return  # leases end by themselves
+            return  # the leases expire
         try:
             for execution in list(pool.executions.values()):
-                logger.warning("job %s was not done in time; it goes back on the queue", execution.job_id)
-                keeper.recovery.requeue(execution)
+                logger.warning("job %s did not end in time and returns to the queue", execution.job_id)
+                leases.recovery.requeue(execution)
             pool.register_death()
         except RedisError as error:
             self._outage.failed(error)
 
 
-class _Keeper:
+class _JobLeases:
     """
-    What renews the leases of the jobs of *pool*, and recovers those of dead workers.
+    Renews the leases of the jobs of *pool*, and recovers the jobs of killed workers.
     """
 
     def __init__(self, pool: ThreadedWorker, lease_seconds: float, check_schema: Callable[[], None]) -> None:
@@ -200,7 +203,7 @@ class _Keeper:
 
     def start(self) -> None:
         """
-        Register the worker, and begin.
+        Register the worker, and start the loop.
         """
         self.pool.beat()
         self.loop.start()

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from redis import Redis
 
-from certworker.worker.bulk import INTERMEDIATE, PORTION, BulkQueue, new_job
+from certworker.worker.bulk import BATCH, INTERMEDIATE, BulkQueue, new_job
 from certworker.worker.producer import QUEUE_KEY
 from tests.worker.sample_tasks import end_of, push
 
@@ -33,7 +33,7 @@ class TestBatches:
         """
         That is where somebody stands who came behind a backlog.
         """
-        connection.rpush(QUEUE_KEY, *(f"job{number}" for number in range(PORTION + 7)))
+        connection.rpush(QUEUE_KEY, *(f"job{number}" for number in range(BATCH + 7)))
         left, jobs = BulkQueue(connection).take([])
 
         assert (7, b"job7") == (left, next(iter(jobs)))

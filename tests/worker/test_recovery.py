@@ -36,7 +36,7 @@ class TestSweep:
             status, _ = end_of(connection, "job")
 
         assert ("finished", 0) == (status, connection.zcard(LEASES))
-        assert "job job was left behind by a worker that died; it runs again" in caplog.text
+        assert "job job of a killed worker is on the queue again" in caplog.text
 
     def test_a_job_that_kills_workers_ends(self, connection: Redis) -> None:
         """

@@ -30,7 +30,7 @@ class TestSlots:
         The lanes fill all but one, whatever backlog there is.
         """
         slots = Slots(4)
-        while slots.wait_for_room(0):
+        while slots.wait_for_capacity(0):
             slots.take("backlog")
 
         assert (3, False, True) == (slots.used(), slots.may_start("backlog"), slots.may_start("newcomer"))
@@ -39,7 +39,7 @@ class TestSlots:
         """
         There is none to keep free, and the backlog has to go on.
         """
-        assert Slots(1).wait_for_room(0)
+        assert Slots(1).wait_for_capacity(0)
 
     def test_what_is_nobodys_may_always_start(self) -> None:
         """
@@ -59,7 +59,7 @@ class TestSlots:
         place = slots.take("a")
         Timer(0.05, slots.release, [place]).start()
 
-        assert slots.wait_for_one(5)
+        assert slots.wait_for_slot(5)
         assert not slots.wait_until_idle(0)
         slots.end(place)
         assert slots.wait_until_idle(0)
@@ -74,6 +74,6 @@ class TestSlots:
             place = slots.take("a")
             slots.release(place)
 
-        assert not slots.wait_for_one(0)
+        assert not slots.wait_for_slot(0)
         slots.end(place)
-        assert slots.wait_for_one(0)
+        assert slots.wait_for_slot(0)
