@@ -1,5 +1,5 @@
 """
-The slot of the job that runs, which a job releases early when the rest of it is waiting.
+The slot of the running job, which the job releases early when it only has to wait.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from dataclasses import dataclass
 @dataclass(frozen=True)
 class JobSlot:
     """
-    What a job can do with its slot.
+    The slot of a job.
     """
 
-    #: Frees the slot for the next job. The rest of the job is waiting and a moment's work.
+    #: Frees the slot for the next job. The rest of the job waits, and then takes little time.
     release_early: Callable[[], None]
-    #: Whether other jobs of this worker run or wait.
+    #: Returns whether other jobs of this worker run or wait.
     has_contention: Callable[[], bool]
 
 
-#: A command and a loop have no slot, and no job beside them.
+#: Commands and loops have no slot, and compete with no job.
 NO_SLOT = JobSlot(release_early=lambda: None, has_contention=lambda: False)
 
-#: Jobs that released their slot and have not ended. With more than these, a job holds its slot to the end.
+#: Jobs that have released their slot and still run. With more of them a job holds its slot to the end.
 MAX_RELEASED = 64
 
 _current: ContextVar[JobSlot] = ContextVar("slot", default=NO_SLOT)

@@ -110,7 +110,7 @@ class Notifier:
         for kind in kinds:
             what = f"{kind} {failure.code}" if kind == "action" else kind
             notice = self._notice(kind, name, failure, in_service, life, again, now)
-            self._told.tell_once(name, what, notice.as_json(), self._outboxes)
+            self._told.notify_once(name, what, notice.as_json(), self._outboxes)
 
     def notify_recovered(self, name: str, now: datetime) -> None:
         """
@@ -118,7 +118,7 @@ class Notifier:
         """
         if self._channels:
             notice = self._notice("recovered", name, None, *self._in_service(name, now), None, now)
-            self._told.forget(name, notice.as_json(), self._outboxes)
+            self._told.notify_recovery(name, notice.as_json(), self._outboxes)
 
     def _in_service(self, name: str, now: datetime) -> tuple[InService, Validity | None]:
         # Where it cannot be read, nothing is claimed about it.

@@ -22,11 +22,10 @@ from certworker.redis.failures import address_of, to_failure
 from certworker.redis.guard import GuardedRedis
 from certworker.redis.url import RedisURL
 
-#: A host that does not answer, Redis or Sentinel, is given up after this.
+#: The timeout of a connection to Redis or to a Sentinel.
 CONNECT_SECONDS = 5
 
-#: A Redis that took a command and does not answer it is given up after this. No command of certworker blocks
-#: for longer; redis-py before 8 waits without end.
+#: The timeout of an answer. No command of certworker blocks for longer; redis-py before 8 has no timeout.
 ANSWER_SECONDS = 5
 
 
@@ -56,14 +55,14 @@ def connect(address: RedisURL, *, connections: int = 8) -> Redis:
         sentinel_kwargs={
             "socket_connect_timeout": CONNECT_SECONDS,
             "socket_timeout": ANSWER_SECONDS,
-            # One that fails is followed by the next one, and the question is asked again as a whole.
+            # After a failed Sentinel comes the next one, and then all of them again.
             "retry": Retry(NoBackoff(), 0),
             **address.sentinel_access,
             **tls,
         },
     )
     primary: Redis = sentinels.master_for(
-        address.service, redis_class=GuardedRedis, retry=_patience(), **options
+        address.service, redis_class=GuardedRedis, retry=_retries(), **options
     )
     return primary
 
@@ -71,10 +70,10 @@ def connect(address: RedisURL, *, connections: int = 8) -> Redis:
 @contextmanager
 def connected(address: RedisURL) -> Iterator[Redis]:
     """
-    Return a connection to *address* that closes when the block ends.
+    Yield a connection to *address*, closed at the end of the block.
 
     Raises:
-        CertworkerError: Redis failed within the block; the cause with its remedy.
+        CertworkerError: Redis failed within the block.
     """
     with connect(address) as connection:
         try:
@@ -85,13 +84,13 @@ def connected(address: RedisURL) -> Iterator[Redis]:
 
 class _SentinelPool(Sentinel):
     """
-    Those of redis-py, whose own error names but the class of what failed: the certificate of a stranger reads
-    like a port where nobody listens.
+    The Sentinels of redis-py, with the cause of each failure in the error: redis-py names only its class, so
+    an untrusted certificate looks like a closed port.
     """
 
     def discover_master(self, service_name: str) -> tuple[str, int]:
         failed = []
-        for place, sentinel in enumerate(self.sentinels):
+        for index, sentinel in enumerate(self.sentinels):
             try:
                 known: Any = sentinel.sentinel_masters()
             except (ConnectionError, TimeoutError) as error:
@@ -100,13 +99,13 @@ class _SentinelPool(Sentinel):
                 continue
             state = known.get(service_name)
             if state and self.check_master_state(state, service_name):
-                # Who knows is asked first the next time.
-                self.sentinels[0], self.sentinels[place] = sentinel, self.sentinels[0]
+                # The Sentinel that knows the primary comes first the next time.
+                self.sentinels[0], self.sentinels[index] = sentinel, self.sentinels[0]
                 return str(state["ip"]), int(state["port"])
         why = f": {', '.join(failed)}" if failed else ""
         raise MasterNotFoundError(f"its Sentinels name no primary{why}")
 
 
-def _patience() -> Retry:
-    # As redis-py has it where no pool is given.
+def _retries() -> Retry:
+    # The retries of redis-py for a client without a pool.
     return Retry(ExponentialWithJitterBackoff(base=0.01, cap=1), 10)

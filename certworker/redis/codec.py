@@ -1,8 +1,8 @@
 """
-How values are written in Redis, and the one place that reads them back.
+Writes and reads the values in Redis.
 
-Every program with access to Redis can write any value. So each value is bounded, has a type and is
-printable once it has passed through here; what has not the right form counts as lost.
+Every program with access to Redis can write any value. So each value that this module reads is bounded, typed
+and printable. An invalid value counts as lost.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ MOST_DIGITS = 6
 #: Names in one certificate.
 MOST_NAMES = 100
 
-#: What is before or after is no time of a certificate; arithmetic with these does not overflow.
+#: The limits of times. Arithmetic with them does not overflow.
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9998, 12, 31, tzinfo=UTC)
 
 
 def decode_text(value: bytes | str | None) -> str:
     """
-    Return *value* as text that UTF-8 can express: what is not UTF-8 is replaced, and nothing is empty.
+    Return *value* as text in UTF-8, with invalid bytes replaced; None becomes an empty text.
     """
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
@@ -47,7 +47,7 @@ def shown_in(value: object, longest: int = LONGEST_TEXT) -> str:
 
 def count_in(value: object) -> int:
     """
-    Return the count in *value*, a number or a text of digits; 0 if it is none or has more than 6 digits.
+    Return the count in *value*, a number or a text of digits; 0 if it is invalid or has more than 6 digits.
     """
     if isinstance(value, bytes):
         value = decode_text(value)
@@ -59,7 +59,7 @@ def count_in(value: object) -> int:
 
 def name_in(value: object) -> str | None:
     """
-    Return the name in *value* as it is in a certificate; None if it is no name.
+    Return the normalized name in *value*; None if it is no such name.
     """
     if isinstance(value, bytes):
         try:
@@ -81,7 +81,7 @@ def names_in(value: object) -> tuple[str, ...] | None:
 
 def json_in(value: bytes | str | None) -> object:
     """
-    Return the JSON in *value*; None if it is none, is too large, or holds what JSON does not have.
+    Return the JSON in *value*; None if it is invalid, too large, or has numbers that JSON does not have.
     """
     if value is None or len(value) > LARGEST_JSON:
         return None
@@ -93,7 +93,7 @@ def json_in(value: bytes | str | None) -> object:
 
 def fields_in(value: bytes | str | None) -> dict[str, object]:
     """
-    Return the JSON object in *value*; empty if it is none.
+    Return the JSON object in *value*; empty if it is invalid.
     """
     found = json_in(value)
     return found if isinstance(found, dict) else {}
@@ -101,14 +101,14 @@ def fields_in(value: bytes | str | None) -> dict[str, object]:
 
 def encode_time(moment: datetime | None) -> str:
     """
-    Return *moment* to the second, as `2026-11-23T10:15:09Z`; nothing for None.
+    Return *moment* in seconds, as `2026-11-23T10:15:09Z`; an empty text for None.
     """
     return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if moment else ""
 
 
 def decode_time(text: object) -> datetime | None:
     """
-    Return the moment in *text*, in UTC; None where there is none.
+    Return the time in *text*, in UTC; None if it is invalid.
     """
     try:
         moment = datetime.fromisoformat(text) if isinstance(text, str) else None
@@ -119,9 +119,9 @@ def decode_time(text: object) -> datetime | None:
 
 def score_to_time(score: object) -> datetime | None:
     """
-    Return the moment of a sorted set's *score* (seconds since 1970); None for infinity and after 9998.
+    Return the time of a sorted set's *score* (seconds since 1970); None for infinity and after 9998.
 
-    What is before 1970 counts as 1970: that moment has come.
+    A time before 1970 counts as 1970.
     """
     if not isinstance(score, int | float) or math.isnan(score) or score > LATEST.timestamp():
         return None
@@ -129,7 +129,7 @@ def score_to_time(score: object) -> datetime | None:
 
 
 def _refuse(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number in JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _finite(text: str) -> float:

@@ -1,5 +1,5 @@
 """
-What an error of Redis means for an operator, and where that Redis is.
+Translates errors of Redis into failures with a remedy.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from certworker.errors.redis import (
 from certworker.redis.keys import WrongType
 from certworker.redis.url import RedisURL
 
-#: Which failure an error is, by its class.
-CLASSES: tuple[tuple[type[CertworkerError], tuple[type[RedisError], ...]], ...] = (
+#: Failures by the class of the error.
+BY_CLASS: tuple[tuple[type[CertworkerError], tuple[type[RedisError], ...]], ...] = (
     (RedisAuthFailed, (AuthenticationError,)),
     (RedisReadOnly, (ReadOnlyError, MasterDownError)),
     (RedisIsCluster, (AskError, ClusterError)),
@@ -47,8 +47,8 @@ CLASSES: tuple[tuple[type[CertworkerError], tuple[type[RedisError], ...]], ...] 
     (RedisOutOfMemory, (OutOfMemoryError,)),
     (RedisPermissionDenied, (NoPermissionError,)),
 )
-#: And by what Redis writes: an error in a script has lost its class.
-WORDS: tuple[tuple[type[CertworkerError], tuple[str, ...]], ...] = (
+#: Failures by the text of the error: an error within a script has no class.
+BY_TEXT: tuple[tuple[type[CertworkerError], tuple[str, ...]], ...] = (
     (RedisOutOfMemory, ("OOM command not allowed",)),
     (RedisReadOnly, ("READONLY", "read only replica", "MISCONF")),
     (RedisPermissionDenied, ("NOPERM", "ACL failure", "can't run this command")),
@@ -59,7 +59,7 @@ WORDS: tuple[tuple[type[CertworkerError], tuple[str, ...]], ...] = (
 
 def to_failure(error: RedisError, address: str) -> CertworkerError:
     """
-    What *error* of the Redis at *address* means for an operator.
+    Return the failure for *error* of the Redis at *address*.
     """
     if isinstance(error, WrongType):
         return RedisWrongType(
@@ -72,17 +72,17 @@ def to_failure(error: RedisError, address: str) -> CertworkerError:
     reason = str(error) or type(error).__name__
     if isinstance(error, MasterNotFoundError) and "AuthenticationError" in reason:
         return RedisAuthFailed(address=address, reason=reason)
-    kinds = [kind for kind, classes in CLASSES if isinstance(error, classes)]
-    kinds += [kind for kind, words in WORDS if any(word in reason for word in words)]
-    kind = kinds[0] if kinds else RedisFault
-    if kind is RedisUnreachable and "[SSL" in reason:
-        kind = RedisTlsFailed
-    return kind(address=address, reason=reason)
+    types = [failure for failure, classes in BY_CLASS if isinstance(error, classes)]
+    types += [failure for failure, words in BY_TEXT if any(word in reason for word in words)]
+    failure = types[0] if types else RedisFault
+    if failure is RedisUnreachable and "[SSL" in reason:
+        failure = RedisTlsFailed
+    return failure(address=address, reason=reason)
 
 
 def explainer(connection: Redis) -> Callable[[BaseException], CertworkerError | None]:
     """
-    Return a function that explains the errors of the Redis of *connection*, and no others.
+    Return a function that returns the failure for an error of *connection*, and None for any other error.
     """
     address = address_of(connection)
     return lambda error: to_failure(error, address) if isinstance(error, RedisError) else None
@@ -90,7 +90,7 @@ def explainer(connection: Redis) -> Callable[[BaseException], CertworkerError | 
 
 def address_of(connection: Redis) -> str:
     """
-    Where *connection* goes, without user or password.
+    Return the address of *connection*, without user and password.
     """
     pool = connection.connection_pool
     options = pool.connection_kwargs

@@ -1,12 +1,12 @@
 """
-A client of Redis that survives what other programs write there.
+A client of Redis that tolerates the values of other programs.
 
-Three things are done for every command, here and nowhere else:
+It guards every command:
 
-* A key of another type is removed, and the command is sent again. See :mod:`certworker.redis.keys`.
-* An answer of more than :data:`LONGEST_ANSWER` bytes is not read. Redis allows values of 512 MB, and one of
-  them would end a worker that has less memory.
-* What made an answer so long is removed: the command fails once, and not at each pass of a loop.
+* It removes a key of another type, and sends the command again. See :mod:`certworker.redis.keys`. * It reads
+at most :data:`LONGEST_ANSWER` bytes of an answer. Redis allows values of 512 MB, which would exhaust
+  the memory of a worker.
+* It removes the values that made an answer too long: the command fails once, and not in each pass of a loop.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from redis.exceptions import RedisError, ResponseError
 
 from certworker.redis.keys import remove_large, remove_wrong
 
-#: Bytes. The longest answers of ours are the data of 500 jobs, of at most 64 KiB each.
+#: Bytes. The longest expected answer is the data of 500 jobs, of at most 64 KiB each.
 LONGEST_ANSWER = 64 * 1024 * 1024
 
-#: A command is sent again so often: another program may write the key again meanwhile.
-MOST_REPETITIONS = 3
+#: How often a command is repeated: another program may write the key again meanwhile.
+MAX_REPETITIONS = 3
 
 
 class AnswerTooLong(RedisError):
     """
-    The answer to a command is longer than anything of ours; the connection was closed.
+    The answer to a command is longer than any expected answer; the connection was closed.
     """
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class AnswerTooLong(RedisError):
 
 class GuardedRedis(Redis):
     """
-    The client of redis-py with the two guards of this module.
+    The client of redis-py with the guards of this module.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -49,7 +49,7 @@ class GuardedRedis(Redis):
         """
         Send a command and return its answer.
         """
-        for _ in range(MOST_REPETITIONS):
+        for _ in range(MAX_REPETITIONS):
             try:
                 return super().execute_command(*args, **options)
             except AnswerTooLong:
@@ -87,10 +87,10 @@ class GuardedPipeline(Pipeline):
             for arguments, _ in commands:
                 remove_large(self._client, arguments)
             raise
-        for place, answer in enumerate(answers):
+        for index, answer in enumerate(answers):
             if isinstance(answer, ResponseError):
-                arguments, options = commands[place]
-                answers[place] = self._again(arguments, options, answer)
+                arguments, options = commands[index]
+                answers[index] = self._repeat(arguments, options, answer)
         if raise_on_error:
             self.raise_first_error(commands, answers)
         return answers
@@ -109,7 +109,7 @@ class GuardedPipeline(Pipeline):
                 raise
             return super().immediate_execute_command(*args, **options)
 
-    def _again(self, arguments: Any, options: Any, error: ResponseError) -> Any:
+    def _repeat(self, arguments: Any, options: Any, error: ResponseError) -> Any:
         try:
             if remove_wrong(self._client, arguments, error):
                 return self._client.execute_command(*arguments, **options)
@@ -120,12 +120,12 @@ class GuardedPipeline(Pipeline):
 
 class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # which one depends on hiredis
     """
-    The parser of redis-py, with a limit to what it reads for one answer.
+    The parser of redis-py, with a limit to the length of an answer.
     """
 
     def on_connect(self, connection: Any, **options: Any) -> None:
         """
-        Begin with a connection that was just made.
+        Start with a new connection.
         """
         super().on_connect(connection, **options)
         self._bounded = _BoundedReader(self._reader)
@@ -139,8 +139,8 @@ class BoundedParser(DefaultParser):  # type: ignore[misc, valid-type] # which on
         try:
             return super().read_response(*arguments, **options)
         except AnswerTooLong:
-            # The rest of the answer is on its way. Behind Sentinels redis-py before 8 keeps the connection;
-            # without its parser the pool makes a new one.
+            # The rest of the answer is still arriving. Behind Sentinels redis-py before 8 would reuse the
+            # connection; without its parser the pool makes a new one.
             self.on_disconnect()
             raise
 

@@ -1,5 +1,5 @@
 """
-A Redis that fails: what is said of it, once, and how long to wait before the next try.
+Checks Redis at the start, and logs its outages.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 60.0
 
-#: So many reasons are logged in one outage.
-MOST_REASONS = 20
+#: Log lines about one outage.
+MAX_REASONS = 20
 
-#: BLMOVE, which keeps a job safe while it changes hands, came with this version.
+#: The first version with BLMOVE, which moves a job between two lists without losing it.
 OLDEST_VERSION = (6, 2)
 
-#: Written to find out whether Redis takes writes; it lives for a second.
+#: Written to check whether Redis accepts writes; it expires after a second.
 PROBE_KEY = "certworker:probe"
 
-#: How the options of redis-py begin that say where to go, and how long to wait; behind Sentinels it is the
-#: pool that knows. Without its time-outs a handshake with a silent server would never end.
-CONNECTION_ERRORS = (
+#: The beginnings of redis-py's options for the address and the timeouts; behind Sentinels the pool is one of
+#: them. Without the timeouts a handshake with a silent server would never end.
+CONNECTION_OPTIONS = (
     "host",
     "port",
     "path",
@@ -47,54 +47,54 @@ CONNECTION_ERRORS = (
 
 class OutageTracker:
     """
-    The memory of a Redis that fails: it says what is wrong once, and makes the pauses grow to a minute.
+    Logs each reason of an outage once, and chooses pauses that grow to a minute.
     """
 
     def __init__(self, address: str) -> None:
         self._address = address
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
         self._began = 0.0
         self._pause = 0.0
 
     @property
     def lasts(self) -> bool:
         """
-        Whether Redis failed when it was last asked.
+        Return whether the last command failed.
         """
-        return bool(self._said)
+        return bool(self._logged)
 
     def failed(self, error: RedisError | RedisIsCluster) -> float:
         """
-        Take note of *error*; return how many seconds to wait.
+        Log *error* if its reason is new; return the seconds until the next attempt.
         """
         failure = error if isinstance(error, RedisIsCluster) else to_failure(error, self._address)
         self._began = self._began or time.monotonic()
-        # A Redis that is away has a new reason every second; what it refuses is worth a line each.
-        said = failure.code if isinstance(failure, RedisUnreachable) else failure.message
-        if said not in self._said and len(self._said) < MOST_REASONS:
-            self._said.add(said)
+        # An unreachable Redis has a new message every second. Each refusal gets a line of its own.
+        reason = failure.code if isinstance(failure, RedisUnreachable) else failure.message
+        if reason not in self._logged and len(self._logged) < MAX_REASONS:
+            self._logged.add(reason)
             logger.error("%s · certworker tries again", failure, extra={"code": failure.code})
         self._pause = min(self._pause * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         return self._pause
 
-    def over(self) -> None:
+    def succeeded(self) -> None:
         """
-        Take note that Redis answers.
+        Log the end of the outage.
         """
-        if self._said:
+        if self._logged:
             logger.info(
                 "Redis at %s answers again after %.0f s", self._address, time.monotonic() - self._began
             )
         self._began, self._pause = 0.0, 0.0
-        self._said.clear()
+        self._logged.clear()
 
 
 def wait_for_redis(connection: Redis, stop: Event | None = None) -> bool:
     """
-    Return when Redis answers and takes writes and scripts; False if *stop* was set before.
+    Return True when Redis answers and accepts writes and scripts; False if *stop* was set before.
 
     Raises:
-        RedisTooOld: No waiting would help.
+        RedisTooOld: Waiting would not help.
     """
     outage, stop = OutageTracker(address_of(connection)), stop or Event()
     while not stop.is_set():
@@ -103,17 +103,17 @@ def wait_for_redis(connection: Redis, stop: Event | None = None) -> bool:
         except (RedisError, RedisIsCluster) as error:
             stop.wait(outage.failed(error))
         else:
-            outage.over()
+            outage.succeeded()
             return True
     return False
 
 
 def check_redis(connection: Redis) -> None:
     """
-    Make sure that Redis answers, is new enough, is no cluster, and takes writes and scripts.
+    Check that Redis answers, is new enough, is no cluster, and accepts writes and scripts.
 
     Raises:
-        CertworkerError: What is wrong with it, with the remedy.
+        CertworkerError: A check failed.
     """
     try:
         probe(connection)
@@ -123,10 +123,10 @@ def check_redis(connection: Redis) -> None:
 
 def require_version(version: str, address: str) -> None:
     """
-    Make sure that *version* of the Redis at *address* is new enough.
+    Check that *version* of the Redis at *address* is new enough.
 
     Raises:
-        RedisTooOld: It is not.
+        RedisTooOld: It is too old.
     """
     parts = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if parts < OLDEST_VERSION:
@@ -135,23 +135,23 @@ def require_version(version: str, address: str) -> None:
 
 def probe(connection: Redis) -> None:
     """
-    Ask Redis once, with the kinds of commands that the worker cannot do without.
+    Send Redis one command of each type that the worker needs.
 
     Raises:
-        RedisError: It does not answer, or refuses one of them.
-        RedisIsCluster: It is a node of a cluster.
-        RedisTooOld: It could lose jobs.
+        RedisError: Redis does not answer, or refuses a command.
+        RedisIsCluster: Redis is a node of a cluster.
+        RedisTooOld: Redis could lose jobs.
     """
-    # Without the retries of redis-py, which keep quiet about a wrong password for seconds.
+    # Without the retries of redis-py, which hide a wrong password for seconds.
     pool = connection.connection_pool
     options = {
-        name: value for name, value in pool.connection_kwargs.items() if name.startswith(CONNECTION_ERRORS)
+        name: value for name, value in pool.connection_kwargs.items() if name.startswith(CONNECTION_OPTIONS)
     }
     options["retry"] = Retry(NoBackoff(), 0)
-    with Redis.from_pool(ConnectionPool(pool.connection_class, **options)) as impatient:
-        facts = impatient.info("server")
-        require_version(str(facts["redis_version"]), address_of(connection))
-        if facts.get("redis_mode") == "cluster":
+    with Redis.from_pool(ConnectionPool(pool.connection_class, **options)) as single:
+        info = single.info("server")
+        require_version(str(info["redis_version"]), address_of(connection))
+        if info.get("redis_mode") == "cluster":
             raise RedisIsCluster(address=address_of(connection), reason="redis_mode:cluster")
-        impatient.set(PROBE_KEY, "1", px=1000)
-        impatient.eval("return redis.call('EXISTS', KEYS[1])", 1, PROBE_KEY)
+        single.set(PROBE_KEY, "1", px=1000)
+        single.eval("return redis.call('EXISTS', KEYS[1])", 1, PROBE_KEY)

@@ -1,11 +1,10 @@
 """
 The keys of certworker in Redis: the pattern, the type and the content of each.
 
-Every program that can write to Redis can put a key of another type in the place of one of these. Redis
-answers each command for such a key with WRONGTYPE, until the key goes. So :func:`remove_wrong` removes it,
-and logs its name once.
+Every program with access to Redis can replace one of these keys by a key of another type. Redis then answers
+each command for it with WRONGTYPE. So :func:`remove_wrong` removes the key, and logs its name.
 
-The table is in docs/reference/redis-keys.md as well. Words in capitals stand for names, labels and ids.
+docs/reference/redis-keys.md has the same table. Words in capitals stand for names, labels and ids.
 """
 
 from __future__ import annotations
@@ -40,13 +39,13 @@ class Kind:
     pattern: str
     type: Type
     content: str
-    #: Whether the key is removed if it has another type. The keys of Appwrite's core are only reported.
+    #: Whether a key of another type is removed. The keys of Appwrite's core are only reported.
     ours: bool = True
 
     @property
     def largest(self) -> int:
         """
-        How many bytes a member, a field or a value may have.
+        Return the most bytes of a member, a field or a value.
         """
         return LONGEST_KEY if self.pattern.startswith("rq:") and self.type != "hash" else LARGEST_MEMBER
 
@@ -121,17 +120,17 @@ KINDS = (
     Kind("utopia-queue.stats.QUEUE.COUNT", "string", "Counts of messages.", ours=False),
 )
 
-#: What Redis answers to a command that cannot use the value of a key.
+#: The answers of Redis to a command that cannot use the value of a key.
 _UNUSABLE = re.compile(
     "WRONGTYPE|last possible ID|smaller than the target stream|is not an integer|not a.* float|would overflow"
 )
 
-#: Commands that add to a number, in a hash or on its own.
+#: Commands that add to a number in a hash or in a key.
 _COUNTING = {"HINCRBY", "HINCRBYFLOAT", "INCR", "INCRBY"}
 
 #: KEYS: keys. ARGV: the type of each. Removes each key of another type, and each stream whose last id is more
-#: than a day ahead: Redis adds nothing to a stream that has the last possible id. The keys that were removed,
-#: with what they were.
+#: than a day ahead: Redis adds nothing to a stream with the last possible id. Returns the removed keys with
+#: their types.
 _REMOVE = """
 local removed = {}
 local tomorrow = redis.call('TIME')[1] + 86400
@@ -154,10 +153,10 @@ return removed
 """
 
 
-#: Bytes of a member, a field or a value. RQ's lists and sets hold ids and keys.
+#: Bytes of a member, a field or a value. RQ's lists and sets have ids and keys, which are shorter.
 LARGEST_MEMBER = 64 * 1024
 
-#: KEYS: keys. ARGV: the largest member of each. Removes larger ones, and counts them.
+#: KEYS: keys. ARGV: the largest member of each. Removes larger members, and returns their numbers.
 _REMOVE_LARGE = """
 local removed = {}
 for i, key in ipairs(KEYS) do
@@ -204,10 +203,9 @@ def kind_of(key: str) -> Kind | None:
 
 def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError) -> bool:
     """
-    Remove what made Redis answer *command* with *error*; return whether the command may work now.
+    Remove the key or field that caused *error*; return whether the command may now succeed.
 
-    A key of :data:`KINDS` that has another type goes, and so does a number that is none in a hash. Each is
-    logged by its name.
+    This removes and logs a key of :data:`KINDS` that has another type, and a field that is not a number.
 
     Args:
         connection: To Redis.
@@ -215,7 +213,7 @@ def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError
         error: The answer.
 
     Raises:
-        WrongType: The key belongs to another program, or the user may not remove it.
+        WrongType: The key belongs to another program, or the Redis user may not remove it.
     """
     if not _UNUSABLE.search(str(error)):
         return False
@@ -244,10 +242,10 @@ def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError
 
 def remove_large(connection: Redis, command: Sequence[Any]) -> None:
     """
-    Remove what is too large from the keys of *command*, whose answer was too long to be read.
+    Remove oversized values from the keys of *command*, whose answer was too long.
 
-    A key of :data:`KINDS` loses the members, fields or values that certworker and RQ never write. Each key is
-    logged by its name.
+    A key of :data:`KINDS` loses the members, fields and values that are larger than those of certworker and
+    RQ. The log has each key.
 
     Args:
         connection: To Redis.
@@ -278,7 +276,7 @@ def _remove_number(connection: Redis, command: Sequence[Any]) -> bool:
     field = decode_text(command[2]) if kind.type == "hash" else ""
     removed = connection.hdel(key, field) if field else connection.delete(key)
     logger.warning(
-        "removed a number that is none from Redis: %s %s",
+        "removed an invalid number from Redis: %s %s",
         printable(key, 200),
         printable(field, 200),
         extra={"code": "redis.wrong_type"},

@@ -1,5 +1,5 @@
 """
-Where Redis is, as a URL says it.
+The address of Redis as a URL.
 
 ::
 
@@ -8,11 +8,11 @@ Where Redis is, as a URL says it.
     redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]…]/SERVICE[/DB]
     rediss+sentinel://…                             the same over TLS, to the Sentinels as well
 
-The first two are redis-py's, which has none for Sentinel. The others are those of redisvl, Prefect, limits
-and Redis-Sentinel-Url: one URL then serves several programs. USER and PASSWORD are for Redis; Sentinels that
-ask, too, get `sentinel_username` and `sentinel_password`.
+redis-py defines the first two, and none for Sentinel. The others are those of redisvl, Prefect, limits and
+Redis-Sentinel-Url. USER and PASSWORD are for Redis; Sentinels with authentication get `sentinel_username` and
+`sentinel_password`.
 
-Only the standard library is needed: other programs import this together with the queue.
+This module imports the standard library only: other programs import it with the producer.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from certworker.hosts import host_and_port_in, with_port
 PORT = 6379
 SENTINEL_PORT = 26379
 
-#: What may follow the question mark, in redis-py's words. `ssl_cert_reqs=none` is not among them: whoever has
-#: a certificate of their own making names it in `ssl_ca_certs`.
+#: The options after the question mark, as in redis-py. `ssl_cert_reqs=none` is not supported: name a
+#: self-signed certificate in `ssl_ca_certs`.
 FILES = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"})
 CHECK_HOST = "ssl_check_hostname"
 SENTINEL_ACCESS = {"sentinel_username": "username", "sentinel_password": "password"}
@@ -45,13 +45,13 @@ _URL = re.compile(
 @dataclass(frozen=True)
 class RedisURL:
     """
-    Where Redis is, and who we are to it. As a text it shows no secret.
+    The address of Redis and the credentials. Its text has no secret.
 
     Attributes:
         hosts: Redis itself; with a *service* the Sentinels.
-        service: What the Sentinels know the primary by.
-        tls: The options of redis-py for TLS; None: there is none.
-        sentinel_access: Who we are to the Sentinels.
+        service: The name of the primary at the Sentinels.
+        tls: The options of redis-py for TLS; None: without TLS.
+        sentinel_access: The credentials for the Sentinels.
     """
 
     hosts: tuple[tuple[str, int], ...]
@@ -65,10 +65,10 @@ class RedisURL:
     @classmethod
     def parse(cls, text: str) -> RedisURL:
         """
-        The address in *text*.
+        Return the address in *text*.
 
         Raises:
-            ValueError: It is none; the message does not have the text, which may hold a password.
+            ValueError: It is invalid. The message omits the text, which may have a password.
         """
         url = _URL.fullmatch(text)
         if url is None:
@@ -92,7 +92,7 @@ class RedisURL:
     @property
     def files(self) -> tuple[Path, ...]:
         """
-        The files that it names.
+        Return the files that the options name.
         """
         return tuple(Path(str(value)) for option, value in (self.tls or {}).items() if option in FILES)
 

@@ -26,7 +26,7 @@ from certworker.renewal.agenda import Agenda
 from certworker.renewal.policy import RenewalDecision, next_attempt, next_check, renewal_time, shortened
 from certworker.renewal.progress import Progress
 from certworker.state.domain_records import DomainRecords
-from certworker.state.priority_queues import UNTIL_A_LOST_LANE_IS_MISSED, Priority, PriorityQueues, Request
+from certworker.state.priority_queues import LOST_QUEUE_CHECK, Priority, PriorityQueues, Request
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
 from certworker.supervision import beat
@@ -112,7 +112,7 @@ class Reconciler:
                 moments[name] = found
             else:
                 moments[name] = now + shortened(
-                    UNTIL_A_LOST_LANE_IS_MISSED, metadata.validity if metadata else None, now
+                    LOST_QUEUE_CHECK, metadata.validity if metadata else None, now
                 )
                 if metadata or not self.certificates.links.is_orphaned(name):
                     request = Request(together, registered_domain(together[0]))
@@ -256,7 +256,7 @@ class Reconciler:
             raise  # it concerns all names, and the maintenance loop reports the reason
         except Exception:
             logger.exception("the check of this name failed and is made again later", extra={"domain": name})
-            return now + UNTIL_A_LOST_LANE_IS_MISSED
+            return now + LOST_QUEUE_CHECK
 
     def _finding(
         self, names: tuple[str, ...], name: str, metadata: CertificateMetadata | None, now: datetime

@@ -1,5 +1,5 @@
 """
-What happened to each name, for other programs: a capped stream, and some fields beside the record.
+The stream of outcomes for other programs, and additional fields in the records.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from certworker.state.domain_records import RECORDS
 
 EVENTS = "certworker:events"
 
-#: Some 20 MB; whoever was away for longer reads the records.
+#: About 20 MB. A program that has missed more events reads the records.
 MAX_EVENTS = 10_000
 
-#: What the record has not got by itself.
-BESIDE_THE_RECORD = ("issue_date", "renew_date", "logs")
+#: Fields that the stream adds to the records.
+ADDITIONAL_FIELDS = ("issue_date", "renew_date", "logs")
 
-#: redis-py repeats a command whose answer was lost: an event with the id of one of so many last ones is that.
+#: redis-py repeats a command whose answer was lost. An event with the id of one of the last events is a
+#: repetition.
 LAST_EVENTS = 20
 
-# KEYS: the stream, the records. ARGV: how many events are kept, how many are compared, the id of the event,
-# the event, then fields and their values.
-_TELL = """
+# KEYS: the stream, the records. ARGV: the length of the stream, the number of events to compare, the id of
+# the event, the event, then fields with their values.
+_APPEND = """
 local known = false
 for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[2])) do
     local fields = entry[2]
@@ -47,20 +48,19 @@ class EventStream:
     """
 
     def __init__(self, connection: Redis) -> None:
-        self._tell = connection.register_script(_TELL)
+        self._append = connection.register_script(_APPEND)
 
     def append(self, names: Sequence[str], event: Mapping[str, object]) -> None:
         """
-        Add *event* to the stream, and to the record of each of *names* what it has not got by itself.
+        Add *event* to the stream, and its additional fields to the record of each of *names*.
 
-        Without a Redis nobody is told: whoever follows the stream has to read the records anyway, after
-        it was away for long.
+        If Redis fails, the event is dropped: programs read the records after an outage.
         """
-        beside = [part for field in BESIDE_THE_RECORD for part in (field, str(event.get(field) or ""))]
+        fields = [part for field in ADDITIONAL_FIELDS for part in (field, str(event.get(field) or ""))]
         keys = [EVENTS, *(RECORDS + name for name in names)]
-        # Equal events may happen twice; only the repetition of a command has the same id.
+        # Equal events may occur twice. Only the repetition of a command has the same id.
         event_id, text = secrets.token_hex(8), json.dumps(event, ensure_ascii=False)
         try:
-            self._tell(keys, [MAX_EVENTS, LAST_EVENTS, event_id, text, *beside])
+            self._append(keys, [MAX_EVENTS, LAST_EVENTS, event_id, text, *fields])
         except RedisError:
             return

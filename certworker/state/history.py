@@ -1,5 +1,5 @@
 """
-The story of each name: its last fifty events, in plain text that a console may show to a tenant.
+The history of each name: its last fifty events, in plain text that a console may show to a tenant.
 """
 
 from __future__ import annotations
@@ -21,65 +21,65 @@ HISTORY = "certworker:story:"
 
 MAX_ENTRIES = 50
 
-#: So many lines wait at most; of more the oldest are dropped.
+#: Lines in the buffer; with more the oldest ones are dropped.
 MAX_BUFFERED = 10_000
 
-#: A name that nothing has happened to for so long has no story any more.
+#: The history expires this long after its last event.
 HISTORY_TTL = timedelta(days=120)
 
 
 @dataclass(frozen=True)
 class HistoryEntry:
     """
-    One thing that happened to a name.
+    One event of a name.
     """
 
     moment: datetime
-    #: As the log has it: DEBUG, INFO, WARN, ERROR.
+    #: The level of the log line: DEBUG, INFO, WARN, ERROR.
     level: str
     text: str
 
 
 class History:
     """
-    The stories of all names, one list in Redis each.
+    The histories of all names, each a list in Redis.
     """
 
     def __init__(self, connection: Redis) -> None:
         self._connection = connection
-        self._told: deque[tuple[str, str]] = deque(maxlen=MAX_BUFFERED)
-        #: The lines of a name are written one after the other.
+        self._buffer: deque[tuple[str, str]] = deque(maxlen=MAX_BUFFERED)
+        #: Writers take turns, so that the lines of a name stay in order.
         self._writing = Lock()
 
     def append(self, name: str, event: HistoryEntry) -> None:
         """
-        Add *event* to the story of *name*, with the next :meth:`write`.
+        Add *event* to the history of *name* with the next :meth:`flush`.
         """
         line = json.dumps(
             [encode_time(event.moment), event.level, printable(event.text, LONGEST_SENTENCE)],
             ensure_ascii=False,
         )
-        self._told.append((HISTORY + name, line))
+        self._buffer.append((HISTORY + name, line))
 
     def flush(self) -> None:
         """
-        Keep what was told; without a Redis it is not kept, for the log has it, too.
+        Write the buffer to Redis. If Redis fails, the lines are dropped: the log has them as well.
         """
         with self._writing, suppress(RedisError):
             lines: dict[str, list[str]] = {}
-            while self._told:
-                key, line = self._told.popleft()
+            while self._buffer:
+                key, line = self._buffer.popleft()
                 lines.setdefault(key, []).append(line)
             with self._connection.pipeline(transaction=False) as pipe:
-                for key, some in lines.items():
-                    pipe.lpush(key, *some)
+                for key, batch in lines.items():
+                    pipe.lpush(key, *batch)
                     pipe.ltrim(key, 0, MAX_ENTRIES - 1)
                     pipe.expire(key, HISTORY_TTL)
                 pipe.execute()
 
     def read(self, name: str) -> list[HistoryEntry]:
         """
-        What happened to *name*, oldest first.
+        Return the events of *name*, oldest first.
         """
         self.flush()
         lines = self._connection.lrange(HISTORY + name, 0, MAX_ENTRIES - 1)

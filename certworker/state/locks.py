@@ -1,13 +1,11 @@
 """
-One worker at a time for a name: locks with a lease, and a token that tells the older from the newer.
+Locks on names with a lease and a fencing token: one worker at a time issues for a name.
 
-A lock alone cannot promise that: a worker that was frozen may wake up after its lease and still believe it
-is alone. So each hold has a fencing token, higher than every one before, and the volume refuses to publish
-under a lower token than it has seen.
+A lease alone is not safe: a frozen worker may continue after its lease has expired. So each lease has a
+fencing token, higher than all tokens before it, and the volume rejects a lower token than it has seen.
 
-Three small scripts instead of redis-py's `Lock`, which has one name each: here a set of names is taken
-together with its token in one atomic step and one round trip, and a command that redis-py sends twice
-because the connection broke finds its own lock, not a stranger's.
+redis-py's `Lock` has one name. Here one script locks a set of names and counts the token in one atomic step.
+A command that redis-py repeats after a broken connection finds its own lock.
 """
 
 from __future__ import annotations
@@ -34,26 +32,26 @@ logger = logging.getLogger(__name__)
 FENCE = "certworker:fence"
 LOCKS = "certworker:lock:"
 
-#: How long the names and jobs of a worker that died stay its own. The worker renews each lease several times
-#: meanwhile, so a short lease costs nothing, and a name is issued again soon after a crash.
+#: How long the names and jobs of a killed worker stay locked. The worker renews each lease several times in
+#: this time, so a short lease costs nothing, and a name is issued again soon after a crash.
 LEASE_SECONDS = 20
 
-#: A lease is renewed when this share of it has passed: three renewals in a row may fail.
+#: A lease is renewed after this share of it: three renewals in a row may fail.
 RENEWAL_SHARE = 1 / 4
 
-#: The name of a generation has twelve digits for it.
+#: The name of a generation has twelve digits for the token.
 HIGHEST_TOKEN = 10**12 - 1
 
-#: A counter in Redis that is further ahead of the volume was not counted: that would be 30 locks a second for
-#: a year, and no certificate stored.
+#: A counter that is further ahead of the volume is invalid: that would be 30 locks a second for a year
+#: without a stored certificate.
 LONGEST_LEAP = 10**9
 
-#: Milliseconds. No worker takes a longer lease, so a lock that lasts longer, or for ever, is not a worker's.
+#: Milliseconds. No worker takes a longer lease, so a lock that lasts longer is invalid.
 LONGEST_LEASE = 3_600_000
 
-#: KEYS: the counter, then the locks. ARGV: our mark, the lease in milliseconds, the highest token known.
-#: The token; or, below zero, which of the locks somebody else holds. Without effect in that case.
-#: A counter that makes no sense counts as lost.
+#: KEYS: the counter, then the locks. ARGV: the owner, the lease in milliseconds, the highest known token.
+#: Returns the token; or the negative index of a lock that another owner holds, and changes nothing then. An
+#: invalid counter counts as lost.
 _TAKE = f"""
 for i = 2, #KEYS do
     local holder = redis.call('GET', KEYS[i])
@@ -73,8 +71,9 @@ redis.call('SET', KEYS[1], string.format('%.0f', token))
 return token
 """
 
-#: KEYS: the locks. ARGV: our mark, the lease in milliseconds. 1 if all are ours, for another lease.
-#: A lock that is gone was evicted, for the caller knows that its lease has not ended; it is taken again.
+#: KEYS: the locks. ARGV: the owner, the lease in milliseconds. Returns 1 if the owner has all locks for
+#: another lease. A missing lock was evicted, as the caller knows that the lease has not expired: it is taken
+#: again.
 _RENEW = """
 for i = 1, #KEYS do
     local holder = redis.call('GET', KEYS[i])
@@ -86,7 +85,7 @@ end
 return 1
 """
 
-#: KEYS: the locks. ARGV: our mark.
+#: KEYS: the locks. ARGV: the owner.
 _RELEASE = """
 for i = 1, #KEYS do
     if redis.call('GET', KEYS[i]) == ARGV[1] then redis.call('DEL', KEYS[i]) end
@@ -96,12 +95,12 @@ end
 
 class Lease:
     """
-    Names that are ours for a time.
+    A lock on names for a limited time.
 
     Attributes:
-        names: Which, sorted.
-        token: The fencing token: higher than that of every earlier hold.
-        duration: How long the names stay ours if this worker dies.
+        names: The locked names, sorted.
+        token: The fencing token: higher than that of every earlier lease.
+        duration: How long the names stay locked if this worker is killed.
     """
 
     def __init__(
@@ -117,14 +116,14 @@ class Lease:
 
     def still_held(self) -> bool:
         """
-        Whether the names are still ours; if so, they stay so for another whole lease.
+        Return whether the lease is still valid, and renew it.
 
-        Where Redis does not answer, our own clock decides: nobody else can have them before the lease ends.
+        If Redis does not answer, the clock decides: no other worker gets the names before the lease expires.
         """
         with self._mutex:
             asked = time.monotonic()
             if self._lost or asked >= self._ends:
-                self._give_up()
+                self._lose()
                 return False
             try:
                 renewed = self._renew()
@@ -132,21 +131,22 @@ class Lease:
                 logger.debug("the lease could not be renewed: %s", error, extra={"domain": self.names[0]})
                 return time.monotonic() < self._ends
             if not renewed:
-                self._give_up()
+                self._lose()
                 return False
             self._ends = asked + self.duration.total_seconds()
             return True
 
-    def _give_up(self) -> None:
+    def _lose(self) -> None:
         if not self._lost:
             logger.warning(
-                "the lock was lost; what is under way will not be published", extra={"domain": self.names[0]}
+                "the lock was lost; the issuance in progress will not be published",
+                extra={"domain": self.names[0]},
             )
         self._lost = True
 
     def end(self, release: Callable[[], object]) -> None:
         """
-        Give the names back by *release*; a renewal that is under way ends first and none follows.
+        Unlock the names with *release*, after any running renewal; none follows.
         """
         with self._mutex:
             self._lost = True
@@ -155,13 +155,13 @@ class Lease:
 
 class DomainLocks:
     """
-    The locks of the names, shared by all workers of one Redis.
+    The locks on names, shared by all workers of one Redis.
 
     One thread renews all leases of this object, see :data:`RENEWAL_SHARE`.
 
     Attributes:
-        duration: How long names stay locked after their worker died.
-        loop: The loop of that thread and its heartbeat; it begins with the first lease.
+        duration: How long the names of a killed worker stay locked.
+        loop: The loop of that thread and its heartbeat; it starts with the first lease.
     """
 
     def __init__(
@@ -174,8 +174,8 @@ class DomainLocks:
         """
         Args:
             connection: To Redis.
-            lease_seconds: How long names stay locked after their worker died.
-            highest_token: The highest token on the volume. An emptied Redis counts on from there.
+            lease_seconds: How long the names of a killed worker stay locked.
+            highest_token: Returns the highest token on the volume. An emptied Redis continues from there.
         """
         self._connection = connection
         self.duration = timedelta(seconds=lease_seconds)
@@ -184,7 +184,7 @@ class DomainLocks:
         self._take = connection.register_script(_TAKE)
         self._renew = connection.register_script(_RENEW)
         self._release = connection.register_script(_RELEASE)
-        #: Each with what gives its names back.
+        #: Each with the function that unlocks its names.
         self._leases: dict[Lease, Callable[[], None]] = {}
         self._mutex = threading.Lock()
         self._faults = Faults("the renewal of a lease", explainer(connection))
@@ -193,49 +193,50 @@ class DomainLocks:
     @contextmanager
     def hold(self, names: Iterable[str]) -> Iterator[Lease]:
         """
-        Have *names* to oneself: all of them, or none.
+        Lock *names* for the length of the block: all of them, or none.
 
         Raises:
-            AlreadyInProgress: Somebody else has one of them. Said at once, there is no waiting.
+            AlreadyInProgress: Another worker has locked one of them. This method does not wait.
+            redis.RedisError: Redis failed.
         """
-        wanted = tuple(sorted(set(names)))
-        keys = [LOCKS + name for name in wanted]
-        mark = secrets.token_hex(16)
-        lease = self._acquire(wanted, keys, mark)
+        distinct = tuple(sorted(set(names)))
+        keys = [LOCKS + name for name in distinct]
+        owner = secrets.token_hex(16)
+        lease = self._acquire(distinct, keys, owner)
         with self._mutex:
-            self._leases[lease] = partial(self._released, keys, mark)
+            self._leases[lease] = partial(self._unlock, keys, owner)
         self.loop.start()
         try:
             yield lease
         finally:
             with self._mutex:
-                give_back = self._leases.pop(lease)
-            lease.end(give_back)
+                unlock = self._leases.pop(lease)
+            lease.end(unlock)
 
     def release_all(self) -> None:
         """
-        Give all names back, for this process ends: whoever comes next need not wait for the end of a lease.
+        Unlock all names at the end of the process, so that no other worker waits for a lease to expire.
 
-        What is still under way is fenced by the token of whoever has the names next.
+        The fencing token of the next lease stops an issuance that is still in progress.
         """
         with self._mutex:
             leases = dict(self._leases)
-        for lease, give_back in leases.items():
-            lease.end(give_back)
+        for lease, unlock in leases.items():
+            lease.end(unlock)
 
     def is_held(self, name: str) -> bool:
         """
-        Whether a worker has *name*. A lock without end is not a worker's.
+        Return whether a worker has locked *name*. A lock without expiry is invalid.
         """
         return 0 <= self._connection.pttl(LOCKS + name) <= LONGEST_LEASE
 
-    def _acquire(self, names: tuple[str, ...], keys: list[str], mark: str) -> Lease:
+    def _acquire(self, names: tuple[str, ...], keys: list[str], owner: str) -> Lease:
         asked = time.monotonic()
         try:
-            token = self._token(keys, mark)
+            token = self._token(keys, owner)
         except BaseException:
-            # The command may have arrived although its answer did not.
-            self._released(keys, mark)
+            # Redis may have run the command although its answer was lost.
+            self._unlock(keys, owner)
             raise
         if token < 0:
             raise AlreadyInProgress(name=names[-token - 1])
@@ -244,22 +245,22 @@ class DomainLocks:
             token,
             self.duration,
             asked,
-            renew=lambda: bool(self._renew(keys, [mark, self._milliseconds])),
+            renew=lambda: bool(self._renew(keys, [owner, self._milliseconds])),
         )
 
-    def _token(self, keys: list[str], mark: str) -> int:
+    def _token(self, keys: list[str], owner: str) -> int:
         highest = min(max(self._highest_token(), 0), HIGHEST_TOKEN)
-        token = int(self._take([FENCE, *keys], [mark, self._milliseconds, highest]))
+        token = int(self._take([FENCE, *keys], [owner, self._milliseconds, highest]))
         if not (0 < token <= HIGHEST_TOKEN or -len(keys) <= token < 0):
             reason = f"the fencing token {token} is out of bounds"
             raise RedisFault(address=address_of(self._connection), reason=reason)
         return token
 
-    def _released(self, keys: list[str], mark: str) -> None:
+    def _unlock(self, keys: list[str], owner: str) -> None:
         try:
-            self._release(keys, [mark])
+            self._release(keys, [owner])
         except RedisError as error:
-            logger.debug("a lock was not given back and ends with its lease: %s", error)
+            logger.debug("a lock was not released and ends with its lease: %s", error)
 
     def _renew_all(self) -> float:
         with self._mutex:
@@ -269,12 +270,12 @@ class DomainLocks:
             try:
                 lease.still_held()
             except BaseException as error:
-                # Whatever a broken connection raises: all other leases depend on this one thread.
+                # Any exception: all other leases depend on this thread.
                 pauses.append(self._faults.failed(error))
             else:
                 beat()
         pause = self.duration.total_seconds() * RENEWAL_SHARE
         if pauses:
             raise Postponed(min(pause, *pauses))
-        self._faults.over()
+        self._faults.succeeded()
         return pause

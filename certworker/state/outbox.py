@@ -1,7 +1,7 @@
 """
 The notifications that wait for their delivery.
 
-They survive restarts, and of all workers one delivers them.
+They survive restarts. One worker at a time delivers them.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ OUTBOX = "certworker:outbox:"
 SENDING = "certworker:sending:"
 NOTIFIED = "certworker:told:"
 
-#: More than this is not stored for a receiver that is away; the log has all of it.
+#: The most notifications that are stored for a receiver that does not answer; the log has all of them.
 MAX_ENTRIES = 1_000
 
 #: Bytes. No notification is longer.
-LARGEST_LETTER = 16_384
+LARGEST_NOTIFICATION = 16_384
 
-#: One worker delivers; if it dies meanwhile, another one delivers after this.
+#: If the worker that delivers is killed, another one delivers after this time.
 DELIVERY_TIMEOUT = timedelta(minutes=2)
 
-#: What was told once is told again after this, should it still be true and never have been taken back.
+#: A notification is repeated after this time if its cause lasts.
 NOTIFIED_TTL = timedelta(days=90)
 
-# KEYS: the letters. ARGV: how many are stored, the largest size. What is larger is removed, and its place
-# holds an empty text, which is no letter.
+# KEYS: the outbox. ARGV: the number of stored notifications, the largest size. Replaces a larger entry by an
+# empty text, which is no notification.
 _READ = """
 local lines = redis.call('LRANGE', KEYS[1], 0, ARGV[1] - 1)
 for i, line in ipairs(lines) do
@@ -52,11 +52,11 @@ return lines
 # KEYS: the lock. ARGV: the token of its owner.
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
-# KEYS: what has been told of a name, then an outbox for each channel.
-# ARGV: what is to be told, for how many seconds it counts as told, how many letters are stored, the letter.
-# The letter comes first, or a failure between the two would lose it.
-# What has been told without end, or for longer, counts as told for our time.
-_TELL_ONCE = """
+# KEYS: the notified subjects of a name, then an outbox for each channel.
+# ARGV: the subject, the seconds until it may be notified again, the number of stored notifications, the
+# notification. The outboxes come first: a failure in between must not lose the notification. A set without
+# expiry, or with a longer one, gets these seconds.
+_NOTIFY_ONCE = """
 local left = redis.call('PTTL', KEYS[1])
 if left == -1 or left > 1000 * ARGV[2] then redis.call('EXPIRE', KEYS[1], ARGV[2]) end
 if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 1 then return 0 end
@@ -69,8 +69,8 @@ redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 1
 """
 
-# The same for the end of what has been told. ARGV: how many letters are stored, the letter.
-_TAKE_BACK = """
+# The same for the recovery of a name. ARGV: the number of stored notifications, the notification.
+_NOTIFY_RECOVERY = """
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
 for i = 2, #KEYS do
     redis.call('RPUSH', KEYS[i], ARGV[2])
@@ -79,15 +79,16 @@ end
 return redis.call('DEL', KEYS[1])
 """
 
-Letter = TypeVar("Letter")
+Entry = TypeVar("Entry")
 
 
 class Outbox:
     """
-    The letters to one receiver.
+    The notifications that wait for one channel.
 
     Args:
-        channel: Which one: `mail` or `hook`.
+        connection: To Redis.
+        channel: `mail` or `hook`.
     """
 
     def __init__(self, connection: Redis, channel: str) -> None:
@@ -104,46 +105,44 @@ class Outbox:
         """
         return int(self._connection.llen(self.key))
 
-    def put(self, letter: Mapping[str, Any]) -> None:
+    def put(self, notification: Mapping[str, Any]) -> None:
         """
-        Store *letter*, which is JSON, until it is delivered.
+        Store *notification*, which is JSON, until its delivery.
         """
         with self._connection.pipeline(transaction=True) as pipe:
-            pipe.rpush(self.key, written(letter))
+            pipe.rpush(self.key, encode(notification))
             pipe.ltrim(self.key, -MAX_ENTRIES, -1)
             pipe.execute()
 
-    def deliver(
-        self, read: Callable[[str], Letter | None], send: Callable[[Sequence[Letter]], object]
-    ) -> int:
+    def deliver(self, read: Callable[[str], Entry | None], send: Callable[[Sequence[Entry]], object]) -> int:
         """
-        Hand all letters to *send* at once, and forget them when it returns.
+        Deliver all notifications at once with *send*, and remove them when it returns.
 
-        While another worker delivers nothing happens.
+        While another worker delivers, this method does nothing.
 
         Args:
-            read: Makes a letter of its text; None: it is no letter, and is removed.
-            send: Whatever it raises is passed on, and the letters stay.
+            read: Returns the notification in a text; None if it is invalid: such an entry is removed.
+            send: Delivers notifications. If it raises, they stay.
 
         Returns:
-            How many letters were delivered.
+            The number of delivered notifications.
         """
         owner = secrets.token_hex(8)
         if not self._once.first(self._channel, owner):
             return 0
         try:
-            lines: list[bytes] = self._read([self.key], [MAX_ENTRIES, LARGEST_LETTER])
-            letters = {line: letter for line in lines if (letter := read(decode_text(line))) is not None}
-            self._remove_foreign([line for line in lines if line not in letters])
-            if letters:
-                send(list(letters.values()))
-            # By their content: the oldest ones may have been removed meanwhile to make room for others.
-            self._remove(letters)
+            lines: list[bytes] = self._read([self.key], [MAX_ENTRIES, LARGEST_NOTIFICATION])
+            entries = {line: entry for line in lines if (entry := read(decode_text(line))) is not None}
+            self._remove_invalid([line for line in lines if line not in entries])
+            if entries:
+                send(list(entries.values()))
+            # By their content: the oldest entries may have been dropped meanwhile.
+            self._remove(entries)
         finally:
             self._release([SENDING + self._channel], [owner])
-        return len(letters)
+        return len(entries)
 
-    def _remove_foreign(self, lines: Sequence[bytes]) -> None:
+    def _remove_invalid(self, lines: Sequence[bytes]) -> None:
         if lines:
             self._remove(lines)
             logger.warning("removed %d entries from %s: they are no notifications", len(lines), self.key)
@@ -157,34 +156,38 @@ class Outbox:
 
 class NotificationLog:
     """
-    What has been told already, so that nothing is told once per attempt.
+    The subjects that were notified, so that not every attempt is notified.
     """
 
     def __init__(self, connection: Redis) -> None:
-        self._tell_once = connection.register_script(_TELL_ONCE)
-        self._take_back = connection.register_script(_TAKE_BACK)
+        self._notify_once = connection.register_script(_NOTIFY_ONCE)
+        self._notify_recovery = connection.register_script(_NOTIFY_RECOVERY)
 
-    def tell_once(self, name: str, what: str, letter: Mapping[str, Any], outboxes: Iterable[Outbox]) -> bool:
+    def notify_once(
+        self, name: str, subject: str, notification: Mapping[str, Any], outboxes: Iterable[Outbox]
+    ) -> bool:
         """
-        Put *letter* into all *outboxes*, unless *what* has been told of *name*; return whether it was put.
+        Put *notification* into all *outboxes*, unless *subject* of *name* was notified; return whether it
+        was put.
         """
         keys = [NOTIFIED + name, *(outbox.key for outbox in outboxes)]
         seconds = int(NOTIFIED_TTL.total_seconds())
-        return bool(self._tell_once(keys, [what, seconds, MAX_ENTRIES, written(letter)]))
+        return bool(self._notify_once(keys, [subject, seconds, MAX_ENTRIES, encode(notification)]))
 
-    def forget(self, name: str, letter: Mapping[str, Any], outboxes: Iterable[Outbox]) -> bool:
+    def notify_recovery(self, name: str, notification: Mapping[str, Any], outboxes: Iterable[Outbox]) -> bool:
         """
-        Put *letter* into all *outboxes* if anything has been told of *name*, and forget that it was.
+        Put *notification* into all *outboxes* if any subject of *name* was notified, and forget those
+        subjects.
 
         Returns:
             Whether it was put.
         """
         keys = [NOTIFIED + name, *(outbox.key for outbox in outboxes)]
-        return bool(self._take_back(keys, [MAX_ENTRIES, written(letter)]))
+        return bool(self._notify_recovery(keys, [MAX_ENTRIES, encode(notification)]))
 
 
-def written(letter: Mapping[str, Any]) -> str:
+def encode(notification: Mapping[str, Any]) -> str:
     """
-    Return *letter* as it stands in an outbox.
+    Return *notification* as an entry of an outbox.
     """
-    return json.dumps(dict(letter))
+    return json.dumps(dict(notification))

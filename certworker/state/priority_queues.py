@@ -1,17 +1,18 @@
 """
-The lanes: who waits for a free slot, and who is next.
+The requests that wait for a free slot, by priority and tenant.
 
 ::
 
-    expiring   expires within 48 hours, and has less than a fifth of its life left
-    advised    the CA wants it renewed now
+    expiring   expires within 48 hours, and has less than a fifth of its validity left
+    advised    the CA suggests renewing now
     renewal    is due
     new        everything else: new names, attempts after a failure
 
-The best lane goes first. Within a lane the tenants take turns, and those that hold more than their share of
-the slots wait for those that do not. A lane of a tenant is one sorted set; who asks twice waits once.
+The first priority with requests is served first. Within a priority the tenants take turns; a tenant with
+more than its share of the slots waits for the others. The requests of a tenant with one priority are one
+sorted set, in which a request is once.
 
-Redis may evict any of it. So each name that waits stands on the agenda, too, with a later moment.
+Redis may evict any of it. So each name that waits is also on the agenda, with a later check.
 """
 
 from __future__ import annotations
@@ -34,23 +35,23 @@ logger = logging.getLogger(__name__)
 PRIORITY_QUEUE = "certworker:lane:"
 
 Priority = Literal["expiring", "advised", "renewal", "new"]
-LANES: tuple[Priority, ...] = get_args(Priority)
+PRIORITIES: tuple[Priority, ...] = get_args(Priority)
 
-#: A name that waits in a lane is looked at again after this, should the lane be lost.
-UNTIL_A_LOST_LANE_IS_MISSED = timedelta(minutes=15)
+#: A waiting name is checked again after this time, in case its queue is lost.
+LOST_QUEUE_CHECK = timedelta(minutes=15)
 
-#: So many requests go in one command; Redis serves others between two of them.
-REQUESTS_A_COMMAND = 500
+#: Requests in one command. Redis serves other clients between two commands.
+REQUESTS_PER_COMMAND = 500
 
-#: Turns in a lane count from one. A turn beyond this one was not counted: behind an infinite one all tenants
-#: would have the same turn. It becomes the first one.
+#: Turns count from one. A higher turn than this is invalid, and becomes the first turn: after an infinite one
+#: all tenants would have the same turn.
 HIGHEST_TURN = 10**12
 
-#: Bytes of a request that waits, and of a tenant.
+#: Bytes of a request, and of a tenant.
 LARGEST_REQUEST = 64 * 1024
 LONGEST_TENANT = 1_024
-#: So many removed keys are logged for one command.
-MOST_NAMED = 50
+#: Log lines about removed keys for one command.
+MAX_REMOVALS_LOGGED = 50
 
 _TURNS = f"""
 local function last_turn(turns)
@@ -62,19 +63,19 @@ local function last_turn(turns)
 end
 """
 
-#: KEYS: the tenants of a lane by their turns, the lane of the tenant. ARGV: the tenant, then each score and
-#: request.
+#: KEYS: the tenants of a priority by their turns, the requests of the tenant. ARGV: the tenant, then each
+#: score with its request.
 _PUT = f"""{_TURNS}
 redis.call('ZADD', KEYS[2], 'NX', unpack(ARGV, 2))
 redis.call('ZADD', KEYS[1], 'NX', last_turn(KEYS[1]) + 1, ARGV[1])
 """
 
-#: KEYS: the list and the hash of the job that is made, then the lanes. ARGV: the job's id, what stands before
-#: and behind the arguments in its data, how many fields it has, these, then the tenants beyond their share.
-#: The request leaves its lane and becomes a job in one step, so that it is never nowhere. What may fail comes
-#: first. The answer: the tenant, whether it has more, and the request; then the keys that were removed, each
-#: with what it was. A tenant with such a key loses its place, and the others keep theirs. A job that is there
-#: already was made by the same command, which redis-py repeats after a lost answer: it is the answer.
+#: KEYS: the list and the hash of the new job, then the tenants of each priority. ARGV: the id of the job,
+#: the parts of its data before and after the arguments, the number of its fields, these fields, then the
+#: tenants with more than their share. The request becomes a job in one step, so that a crash does not lose
+#: it. Commands that may fail come first. Returns the tenant, whether it has more requests, and the request;
+#: then the removed keys with their types. The tenant of a removed key loses its turn. An existing job was
+#: made by the same command, which redis-py repeats after a lost answer: the script returns that job.
 _TAKE = f"""{_TURNS}
 local list, hash = KEYS[1], KEYS[2]
 local fields = tonumber(ARGV[4])
@@ -106,7 +107,7 @@ for i = 3, #KEYS do
         elseif kind ~= 'none' then
             redis.call('UNLINK', lane)
         end
-        if not request and kind ~= 'none' and #removed < {MOST_NAMED} then
+        if not request and kind ~= 'none' and #removed < {MAX_REMOVALS_LOGGED} then
             removed[#removed + 1] = {{string.sub(lane, 1, {LONGEST_TENANT}), kind}}
         end
         local more = redis.call('EXISTS', lane)
@@ -127,7 +128,7 @@ end
 return {{false, 0, false, unpack(removed)}}
 """
 
-#: KEYS: the lanes. How many requests wait in all of them.
+#: KEYS: the tenants of each priority. Returns the number of waiting requests.
 _COUNT = """
 local waiting = 0
 for _, turns in ipairs(KEYS) do
@@ -143,42 +144,42 @@ return waiting
 @dataclass(frozen=True)
 class Request:
     """
-    A request that waits: what the job asked for, and whose it is.
+    A request that waits for a slot, with its tenant.
     """
 
     names: tuple[str, ...]
     tenant: str
     force: bool = False
-    #: With force: as often as the CA allows.
+    #: With *force*: as often as the CA allows.
     use_full_quota: bool = False
 
     def as_json(self) -> str:
         """
-        The keyword arguments of the job; the same text for the same request, whoever made it.
+        Return the keyword arguments of the job as JSON; equal requests have the same text.
         """
-        asked: dict[str, object] = (
+        arguments: dict[str, object] = (
             {"domain": self.names[0]} if len(self.names) == 1 else {"domains": self.names}
         )
         flags = {"force": self.force, "use_full_quota": self.use_full_quota}
-        asked |= {flag: True for flag, given in flags.items() if given}
+        arguments |= {flag: True for flag, given in flags.items() if given}
         return json.dumps(
-            asked if self.tenant == tenant_of(None, self.names) else asked | {"tenant": self.tenant}
+            arguments if self.tenant == tenant_of(None, self.names) else arguments | {"tenant": self.tenant}
         )
 
 
 @dataclass(frozen=True)
 class NewJob:
     """
-    How a request becomes a job: what it is called, and where it stands in Redis.
+    The job that a request becomes: its id, and its keys in Redis.
     """
 
     id: str
-    #: The list that its id is put on, and the hash that it becomes.
+    #: The list for its id, and the key of its hash.
     list: str
     hash: str
-    #: What stands before and behind the arguments in its data.
+    #: The parts of its data before and after the arguments.
     before: str
-    behind: str
+    after: str
     #: The other fields of the hash.
     fields: Mapping[str, str]
 
@@ -186,19 +187,19 @@ class NewJob:
 @dataclass(frozen=True)
 class Dequeued:
     """
-    A request that was next, and whose it is.
+    The request that was next, with its tenant.
     """
 
     tenant: str
-    #: Whether another one of the same tenant waits in the same lane.
+    #: Whether another request of the tenant waits with the same priority.
     more: bool
-    #: The hash that the job has now in Redis.
+    #: The hash of its job in Redis.
     fields: Mapping[str, str]
 
 
 class PriorityQueues:
     """
-    The lanes that all workers of one Redis share.
+    The priority queues, shared by all workers of one Redis.
     """
 
     def __init__(self, connection: Redis) -> None:
@@ -206,44 +207,47 @@ class PriorityQueues:
         self._take = connection.register_script(_TAKE)
         self._count = connection.register_script(_COUNT)
 
-    def put(self, lane: Priority, requests: Mapping[Request, float]) -> None:
+    def put(self, priority: Priority, requests: Mapping[Request, float]) -> None:
         """
-        Let *requests* wait in *lane*; those of a tenant in the order of the numbers, the lowest first.
+        Put *requests* with their scores into the queue of *priority*. The lowest score of a tenant is served
+        first.
 
-        One that waits there already keeps its place.
+        A request that already waits there does not move.
         """
         tenants: dict[str, list[str | float]] = {}
-        for request, number in requests.items():
-            tenants.setdefault(request.tenant, []).extend((number, request.as_json()))
+        for request, score in requests.items():
+            tenants.setdefault(request.tenant, []).extend((score, request.as_json()))
         for tenant, flat in tenants.items():
-            for start in range(0, len(flat), 2 * REQUESTS_A_COMMAND):
-                some = flat[start : start + 2 * REQUESTS_A_COMMAND]
-                self._put([PRIORITY_QUEUE + lane, f"{PRIORITY_QUEUE}{lane}:{tenant}"], [tenant, *some])
+            for start in range(0, len(flat), 2 * REQUESTS_PER_COMMAND):
+                batch = flat[start : start + 2 * REQUESTS_PER_COMMAND]
+                keys = [PRIORITY_QUEUE + priority, f"{PRIORITY_QUEUE}{priority}:{tenant}"]
+                self._put(keys, [tenant, *batch])
 
-    def take(self, job: NewJob, beyond_their_share: Sequence[str]) -> Dequeued | None:
+    def take(self, job: NewJob, over_quota_tenants: Sequence[str]) -> Dequeued | None:
         """
-        Make *job* of the request that is next; None if nobody waits.
+        Make *job* of the next request; return None if no request waits.
 
         Args:
-            beyond_their_share: These tenants come last in their lane.
+            job: The job.
+            over_quota_tenants: Tenants that come last within a priority.
         """
         fields = [part for field in job.fields.items() for part in field]
         taken = self._take(
-            [job.list, job.hash, *(PRIORITY_QUEUE + lane for lane in LANES)],
-            [job.id, job.before, job.behind, len(fields), *fields, *beyond_their_share],
+            [job.list, job.hash, *(PRIORITY_QUEUE + priority for priority in PRIORITIES)],
+            [job.id, job.before, job.after, len(fields), *fields, *over_quota_tenants],
         )
         tenant, more, request, *removed = taken
         for key, was in removed:
             logger.warning(
-                "removed what is no request from Redis: %s was a %s",
+                "removed an invalid priority queue from Redis: %s was a %s",
                 printable(decode_text(key), 200),
                 decode_text(was),
                 extra={"code": "redis.wrong_type"},
             )
         if not request:
             return None
-        data = f"{job.before}{decode_text(request)}{job.behind}"
+        data = f"{job.before}{decode_text(request)}{job.after}"
         return Dequeued(decode_text(tenant), bool(more), {**job.fields, "data": data})
 
     def __len__(self) -> int:
-        return int(self._count([PRIORITY_QUEUE + lane for lane in LANES]))
+        return int(self._count([PRIORITY_QUEUE + priority for priority in PRIORITIES]))

@@ -4,15 +4,15 @@ Supervision of the worker's threads: no loop ends silently, and each shows that 
 ::
 
     step returns ──► heartbeat ──► pause ─────────────────────► next step
-    step raises  ──► logged, once per kind ──► growing pause ──► next step
+    step raises  ──► logged, once per type ──► growing pause ──► next step
 
 A loop that is silent for two beats, or that fails for as long, is stalled; `/healthz`, `certworker health`,
-the metrics and `certworker doctor` name it. A step that takes long calls :func:`beat` with each progress.
+the metrics and `certworker doctor` name it. A long step calls :func:`beat` with each progress.
 
 The files, in the order in which they may import each other::
 
     heartbeats   the signs of progress
-    faults       what goes wrong is logged once per kind, with growing pauses
+    faults       logs each type of error once, with growing pauses
     loops        ★ the loop, in a thread of its own or in the thread of its caller
 """
 

@@ -1,5 +1,5 @@
 """
-The log of what goes wrong in a loop: each kind once, with growing pauses.
+Logs the errors of a loop: each type once, with growing pauses between attempts.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 60.0
 
-#: The same fault is logged again after this time, as long as it lasts.
+#: A lasting error is logged again after this time.
 REPEAT_SECONDS = 3600.0
-#: A fault that comes and goes is logged at most so often.
+#: The shortest time between two log lines about an error that comes and goes.
 SHORTEST_REPEAT_SECONDS = 60.0
-#: So many kinds of faults are remembered.
-MOST_KINDS = 100
+#: Types of errors in memory.
+MAX_TYPES = 100
 
 Result = TypeVar("Result")
 
@@ -37,24 +37,25 @@ def unexplained(_error: BaseException) -> None:
 
 class Faults:
     """
-    The log of what goes wrong in one place: each kind once, with growing pauses between attempts.
+    The errors of one component: each type is logged once, and the pauses between attempts grow.
 
-    A CertworkerError is logged as its sentence, any other exception with its traceback (`worker.unexpected`).
+    A CertworkerError is logged with its message, any other exception with its traceback
+    (`worker.unexpected`).
 
     Args:
-        place: Where, for people.
+        component: Its name in the log.
         explain: Returns the CertworkerError behind another library's exception, or None.
-        clock: Seconds.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
         self,
-        place: str,
+        component: str,
         explain: Callable[[BaseException], CertworkerError | None] = unexplained,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._place = place
+        self._component = component
         self._explain = explain
         self._clock = clock
         self._logged: dict[object, float] = {}
@@ -63,51 +64,51 @@ class Faults:
 
     def failed(self, error: BaseException) -> float:
         """
-        Log *error* unless its kind is known; return the seconds to wait before the next attempt.
+        Log *error* unless its type is known; return the seconds until the next attempt.
         """
         failure = error if isinstance(error, CertworkerError) else self._explain(error)
         now = self._clock()
-        if not _is_reported_by_the_job_loop(failure) and self._is_news(failure or error, now):
+        if not _is_reported_by_the_job_loop(failure) and self._is_new(failure or error, now):
             self._began = now if self._began is None else self._began
             if failure:
                 logger.warning("%s · certworker tries again", failure, extra={"code": failure.code})
             else:
-                log_unexpected(self._place, error)
+                log_unexpected(self._component, error)
         self._pause = min(self._pause * 2 or FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS)
         return self._pause
 
-    def over(self) -> None:
+    def succeeded(self) -> None:
         """
-        Note a success: the pauses begin again with the shortest one.
+        Record a success: the next pause is the shortest one again.
         """
         self._pause = 0.0
         if not self._logged:
             return
         now = self._clock()
         if self._began is not None:
-            logger.info("%s works again after %.0f s", self._place, now - self._began)
+            logger.info("%s works again after %.0f s", self._component, now - self._began)
             self._began = None
         earliest = now - SHORTEST_REPEAT_SECONDS
-        self._logged = {kind: moment for kind, moment in self._logged.items() if moment > earliest}
+        self._logged = {key: time for key, time in self._logged.items() if time > earliest}
 
-    def _is_news(self, error: BaseException, now: float) -> bool:
-        kind = _kind_of(error)
-        if now - self._logged.get(kind, -REPEAT_SECONDS) < REPEAT_SECONDS:
+    def _is_new(self, error: BaseException, now: float) -> bool:
+        key = _key(error)
+        if now - self._logged.get(key, -REPEAT_SECONDS) < REPEAT_SECONDS:
             return False
-        if len(self._logged) >= MOST_KINDS:
+        if len(self._logged) >= MAX_TYPES:
             self._logged.clear()
-        self._logged[kind] = now
+        self._logged[key] = now
         return True
 
 
-def log_unexpected(place: str, error: BaseException) -> None:
+def log_unexpected(component: str, error: BaseException) -> None:
     """
-    Log *error*, which nobody expected in *place*, with its traceback.
+    Log the unexpected *error* of *component* with its traceback.
     """
     logger.error(
         "[%s] unexpected error in %s; certworker continues. %s",
         Unexpected.code,
-        place,
+        component,
         Unexpected.remedy_template,
         extra={"code": Unexpected.code},
         exc_info=error,
@@ -115,40 +116,42 @@ def log_unexpected(place: str, error: BaseException) -> None:
 
 
 def optional(
-    place: str,
+    subject: str,
     step: Callable[[], Result],
     otherwise: Result,
     explain: Callable[[BaseException], CertworkerError | None] = unexplained,
 ) -> Result:
     """
-    Return the result of *step*, or *otherwise* if it fails: the failure is logged, and changes nothing else.
+    Return the result of *step*, or log its failure and return *otherwise*.
 
     Args:
-        place: What is optional, for people.
+        subject: The result of the step, for the log.
+        step: An optional step.
+        otherwise: The result if the step fails.
         explain: Returns the CertworkerError behind another library's exception, or None.
     """
     try:
         return step()
     except Interrupted as end:
-        _log_skipped(place, end.failure)
+        _log_skipped(subject, end.failure)
     except Exception as error:
         if failure := error if isinstance(error, CertworkerError) else explain(error):
-            _log_skipped(place, failure)
+            _log_skipped(subject, failure)
         else:
-            log_unexpected(place, error)
+            log_unexpected(subject, error)
     return otherwise
 
 
-def _log_skipped(place: str, failure: CertworkerError) -> None:
-    logger.warning("%s failed, and nothing else: %s", place, failure, extra={"code": failure.code})
+def _log_skipped(subject: str, failure: CertworkerError) -> None:
+    logger.warning("%s failed, and nothing else: %s", subject, failure, extra={"code": failure.code})
 
 
 def _is_reported_by_the_job_loop(failure: CertworkerError | None) -> bool:
-    # A Redis that nobody can use is reported once for the whole worker.
+    # The job loop reports an unusable Redis once for the whole worker.
     return failure is not None and failure.code.startswith("redis.") and failure.severity is Severity.FATAL
 
 
-def _kind_of(error: BaseException) -> object:
+def _key(error: BaseException) -> object:
     if isinstance(error, CertworkerError):
         return error.code
     trace = traceback.extract_tb(error.__traceback__)

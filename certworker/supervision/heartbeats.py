@@ -19,10 +19,10 @@ _current = threading.local()
 
 class Heartbeat:
     """
-    The sign of progress of one part of the worker.
+    The heartbeat of one loop.
 
     Attributes:
-        name: Which part, for people and for metrics.
+        name: The name of the loop in messages and metrics.
         seconds: The longest legal time between two beats.
     """
 
@@ -38,14 +38,14 @@ class Heartbeat:
 
     def beat(self) -> None:
         """
-        Note progress, made by the calling thread. The first beat starts the count.
+        Record progress of the calling thread. The first beat starts the supervision.
         """
         self._last = self._clock()
         self._thread = threading.get_ident()
 
     def fail(self) -> None:
         """
-        Note a failure, which lasts until :meth:`succeed`, whatever progress is made in between.
+        Record a failure, which lasts until :meth:`succeed`.
         """
         self.beat()
         if self._failing_since is None:
@@ -53,7 +53,7 @@ class Heartbeat:
 
     def succeed(self) -> None:
         """
-        Note that the work is done.
+        Record a success.
         """
         self.beat()
         self._failing_since = None
@@ -119,7 +119,7 @@ class Heartbeats:
 
 def beat() -> None:
     """
-    Note progress of the loop that runs in this thread; without one, do nothing.
+    Record progress of the loop that runs in this thread; do nothing in another thread.
     """
     if heartbeat := getattr(_current, "heartbeat", None):
         heartbeat.beat()
@@ -127,6 +127,6 @@ def beat() -> None:
 
 def beats_are_those_of(heartbeat: Heartbeat | None) -> None:
     """
-    From now on :func:`beat` in this thread is progress of *heartbeat*.
+    Make :func:`beat` in this thread record progress of *heartbeat*.
     """
     _current.heartbeat = heartbeat

@@ -12,13 +12,13 @@ from certworker.errors import CertworkerError
 from certworker.supervision.faults import LONGEST_PAUSE_SECONDS, Faults, unexplained
 from certworker.supervision.heartbeats import BEAT_SECONDS, Heartbeat, beat, beats_are_those_of
 
-#: A loop gets this long to end its step when the worker stops.
+#: How long the end of the worker waits for the step of a loop.
 STOP_SECONDS = 5.0
 
 
 class Postponed(Exception):
     """
-    Ends a step without success and without a log line: its own code has logged why.
+    Ends a step without success and without a log line: the step has logged the reason.
 
     Attributes:
         seconds: Until the next step.
@@ -64,7 +64,7 @@ class Loop:
 
     def start(self) -> None:
         """
-        Begin in a thread of its own; a loop that has begun is left alone.
+        Start the loop in a thread of its own; do nothing if it has started before.
         """
         with self._starting:
             if self._thread.ident is None:
@@ -90,7 +90,7 @@ class Loop:
                 self._wait(self._pause_after(error))
                 continue
             self.heartbeat.succeed()
-            self._faults.over()
+            self._faults.succeeded()
             if pause is None:
                 break
             self._rest(pause)
@@ -114,7 +114,8 @@ class Loop:
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """
-        End, and wait at most *seconds* for the step that runs. Stopping a loop that never began is harmless.
+        End the loop, and wait at most *seconds* for the running step. A loop that never started may be
+        stopped.
         """
         self.stopping.set()
         self._woken.set()
@@ -124,11 +125,11 @@ class Loop:
     def _pause_after(self, error: BaseException) -> float:
         try:
             return self._faults.failed(error)
-        except Exception:  # the log itself fails; the missing heartbeat shows it
+        except Exception:  # the log itself fails; the failing heartbeat shows it
             return LONGEST_PAUSE_SECONDS
 
     def _wait(self, seconds: float) -> None:
-        # Not woken: what comes in quickly would make a loop that fails a busy one.
+        # A wake-up does not end this pause: a failing loop must not become a busy one.
         self.heartbeat.fail()
         self._beat_for(seconds, self.stopping)
 
@@ -155,10 +156,10 @@ def stop_all(loops: Sequence[Loop]) -> None:
 
 class Duties:
     """
-    Several duties of one loop, in their order: the failure of one does not cost the others.
+    Several duties of one loop, run in order: the failure of one does not affect the others.
 
     Args:
-        duties: By name, for people.
+        duties: By their names in the log.
         explain: See :class:`Faults`.
     """
 
@@ -171,7 +172,7 @@ class Duties:
 
     def __call__(self) -> float:
         """
-        Do all duties; return 0, or the seconds until another attempt if some failed.
+        Run all duties; return 0, or the seconds until the next attempt if some failed.
         """
         pauses = [0.0]
         for duty, faults in self._duties:
@@ -180,12 +181,12 @@ class Duties:
             except BaseException as error:
                 pauses.append(faults.failed(error))
             else:
-                faults.over()
+                faults.succeeded()
                 beat()
         return max(pauses)
 
 
 def _ends_the_program(error: BaseException) -> bool:
-    # In any other thread these end that thread, without a word.
+    # In any other thread these would end that thread silently.
     is_main = threading.current_thread() is threading.main_thread()
     return is_main and isinstance(error, KeyboardInterrupt | SystemExit)

@@ -174,7 +174,7 @@ class DeploymentCheck:
         pause = min(PAUSE_WITHOUT_ANY_SECONDS, max(0.0, earliest - time.monotonic()))
         if failing:
             raise Postponed(min(pause, self._pause))
-        self._faults.over()
+        self._faults.succeeded()
         return pause
 
     def _due(self) -> list[_Pending]:

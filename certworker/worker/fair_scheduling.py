@@ -21,7 +21,7 @@ from certworker.domains import requested_names, tenant_of
 from certworker.errors import CertworkerError
 from certworker.renewal.agenda import Agenda
 from certworker.state.domain_records import DomainRecords
-from certworker.state.priority_queues import UNTIL_A_LOST_LANE_IS_MISSED, PriorityQueues, Request
+from certworker.state.priority_queues import LOST_QUEUE_CHECK, PriorityQueues, Request
 from certworker.worker.bulk import BulkQueue, new_job
 from certworker.worker.job_class import JOB_ID, AllowlistedJob
 from certworker.worker.payload import Call, read_call
@@ -211,7 +211,7 @@ class FairScheduler:
     def _defer(self, deferred: Mapping[bytes, Request], score: float) -> None:
         # The end of the jobs is recorded last, so that a crash loses no request.
         now = self._clock()
-        later = now + UNTIL_A_LOST_LANE_IS_MISSED
+        later = now + LOST_QUEUE_CHECK
         self._priority_queues.put(
             "new", {each: score + n * MICROSECOND for n, each in enumerate(deferred.values())}
         )

@@ -1,9 +1,9 @@
 """
 Puts requests and wake-ups on the queue, in the wire format of RQ.
 
-It needs no RQ and imports little, because it is what other programs import. Each job is written and
-queued in one transaction: Redis never holds half of one. A producer needs no right to run scripts, with
-which it could stop Redis by an endless loop.
+Other programs import this module, so it imports little and no RQ. Each job is written and enqueued in one
+transaction: Redis never has half of one. A producer needs no right to run scripts, with which it could block
+Redis by an endless loop.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ REMOVE = "certworker.remove"
 QUEUE_KEY = f"rq:queue:{QUEUE}"
 SCHEDULED_KEY = f"rq:scheduled:{QUEUE}"
 
-#: Seconds. A job may take so long, and can be asked for its end so long afterwards.
+#: Seconds that a job may take, and that its result or failure is stored.
 JOB_TIMEOUT = 900
 RESULT_TTL = 3600
 RESULT_TTL_OF_A_LOOK = 60
 FAILURE_TTL = 86_400
 
-#: A user of Redis whose name can be part of the ids of its jobs.
+#: The names of Redis users that can be part of job ids.
 USER = re.compile(r"[A-Za-z0-9]{1,64}")
 
-#: RQ's tools show it in a line.
+#: Characters. RQ's tools show the description in one line.
 LONGEST_DESCRIPTION = 120
 
-# The first wake-ups on the agenda, up to the wanted moment; whoever keeps thousands of other delayed jobs
-# gets a look too many, which costs nothing.
-STANDING_WAKE_UPS = """
+# KEYS: the scheduler's registry. ARGV: a time. Returns whether a wake-up is planned by then. With thousands
+# of other delayed jobs one wake-up too many may be added, which is harmless.
+PLANNED_WAKE_UPS = """
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', ARGV[1], 'LIMIT', 0, 1000)) do
     if string.sub(id, 1, 5) == 'look-' and redis.call('EXISTS', 'rq:job:' .. id) == 1 then return 1 end
 end
@@ -68,47 +68,50 @@ def request_certificate(
     connection: Redis | None = None,
 ) -> str:
     """
-    Ask for a certificate for *domain*; return the id of the job.
+    Request a certificate for *domain*; return the id of the job.
 
-    The same request is on the queue once: while it waits or runs, asking again gives the same id.
+    While a request waits or runs, the same request again returns the same id.
 
     Args:
-        domain: A name, or several for one certificate.
-        force: Issue anew even if the certificate in service is not due.
+        domain: A name, or several names for one certificate.
+        force: Issue even if the certificate in service is not due.
         use_full_quota: Together with *force*, as often as the CA allows, and not only three times a week.
-        tenant: Whose request it is: a share of the slots is for each. By default the registered domain.
-        by: Who asks, for the record; nobody checks it.
+        tenant: The tenant of the request. Each tenant gets a share of the slots. By default the registered
+            domain.
+        by: The requester, for the log; it is not verified.
         connection: The Redis of the worker; by default the one of `CERTWORKER_REDIS_URL` or of the
             `_APP_REDIS_*` variables, with the files and rules of the worker's own settings.
 
     Raises:
-        redis.RedisError: Redis did not take the request.
-        ValueError: One of these variables is wrong.
+        redis.RedisError: Redis did not accept the request.
+        ValueError: One of these variables is invalid.
     """
     names = [domain] if isinstance(domain, str) else list(domain)
-    what: dict[str, Any] = {"domain": names[0]} if len(names) == 1 else {"domains": names}
-    more = {"use_full_quota": use_full_quota, "tenant": tenant, "by": by}
-    what |= {"force": force} | {field: value for field, value in more.items() if value}
-    told_apart = [
+    arguments: dict[str, Any] = {"domain": names[0]} if len(names) == 1 else {"domains": names}
+    optional = {"use_full_quota": use_full_quota, "tenant": tenant, "by": by}
+    arguments |= {"force": force} | {field: value for field, value in optional.items() if value}
+    identity = [
         sorted({name.strip().lower() for name in names}),
         force,
         *([use_full_quota] if use_full_quota else []),
     ]
     with nullcontext(connection) if connection is not None else _connection_of_environment() as used:
-        job_id = _id_of(used, "issue", told_apart)
-        _enqueue(used, job_id, ISSUE, what)
+        job_id = _id_of(used, "issue", identity)
+        _enqueue(used, job_id, ISSUE, arguments)
     return job_id
 
 
 def request_removal(name: str, *, by: str | None = None, connection: Redis) -> str:
     """
-    Ask for *name* to be taken out of service; return the id of the job.
+    Request the removal of *name* from service; return the id of the job.
 
     Args:
-        by: Who asks, for the record; nobody checks it.
+        name: The name.
+        by: The requester, for the log; it is not verified.
+        connection: The Redis of the worker.
 
     Raises:
-        redis.RedisError: Redis did not take the request.
+        redis.RedisError: Redis did not accept the request.
     """
     job_id = _id_of(connection, "remove", name)
     _enqueue(connection, job_id, REMOVE, {"domain": name} | ({"by": by} if by else {}))
@@ -117,38 +120,43 @@ def request_removal(name: str, *, by: str | None = None, connection: Redis) -> s
 
 def wake_at(connection: Redis, moment: datetime) -> None:
     """
-    See that the agenda is looked at by *moment*; at once if that is over.
+    Schedule a check of what is due at *moment*, or at once if that is over.
 
-    Nothing is added where a wake-up stands already that is not later.
+    An earlier wake-up that is already scheduled is enough.
+
+    Raises:
+        redis.RedisError: Redis failed.
     """
     second, now = ceil(moment.timestamp()), datetime.now(UTC).timestamp()
     if moment.timestamp() <= now:
         _enqueue(connection, f"look-{int(now)}", LOOK, {})
-    elif not connection.eval(STANDING_WAKE_UPS, 1, SCHEDULED_KEY, str(second)):
+    elif not connection.eval(PLANNED_WAKE_UPS, 1, SCHEDULED_KEY, str(second)):
         _enqueue(connection, f"look-{second}", LOOK, {}, second)
 
 
 def queue_length(connection: Redis) -> int:
     """
-    How many jobs wait.
+    Return how many jobs are on the queue.
     """
     length = connection.llen(QUEUE_KEY)
     assert isinstance(length, int)  # noqa: S101 (redis-py types it for its asynchronous client, too)
     return length
 
 
-def _id_of(connection: Redis, what: str, request: object) -> str:
+def _id_of(connection: Redis, action: str, request: object) -> str:
     """
-    Return the id of the job that does *what* for *request*: `issue-DIGEST`, or `issue-USER-DIGEST` if
-    *connection* has a user of Redis.
+    Return the id of the job for *request*: `issue-DIGEST`, or `issue-USER-DIGEST` if *connection* has a
+    Redis user.
 
-    The user in the id lets Redis refuse a producer the jobs of another one. A user whose name has other
-    characters than letters and digits shares the ids without a user: `issue-a-*` would match the ids of the
-    user `a-b`, too.
+    With the user in the id, Redis can deny a producer the jobs of others. A user whose name has other
+    characters than letters and digits shares the ids without a user: `issue-a-*` would also match ids of the
+    user `a-b`.
     """
     user = str(connection.connection_pool.connection_kwargs.get("username") or "default")
     digest = sha256(json.dumps(request).encode()).hexdigest()[:32]
-    return f"{what}-{digest}" if user == "default" or not USER.fullmatch(user) else f"{what}-{user}-{digest}"
+    return (
+        f"{action}-{digest}" if user == "default" or not USER.fullmatch(user) else f"{action}-{user}-{digest}"
+    )
 
 
 def _enqueue(
@@ -172,7 +180,7 @@ def _enqueue(
         while True:
             try:
                 pipe.watch(job)  # type: ignore[no-untyped-call]
-                if _is_under_way(pipe, job_id):
+                if _is_in_progress(pipe, job_id):
                     return
                 pipe.multi()
                 pipe.delete(job)
@@ -185,16 +193,16 @@ def _enqueue(
                     pipe.zadd(SCHEDULED_KEY, {job_id: second})
                 pipe.execute()
             except WatchError:
-                continue  # another program queued, started or ended the job meanwhile
+                continue  # another program changed the job meanwhile
             return
 
 
-def _is_under_way(pipe: Pipeline, job_id: str) -> bool:
+def _is_in_progress(pipe: Pipeline, job_id: str) -> bool:
     """
     Return whether the watched job *job_id* waits or runs.
 
-    Its status alone proves nothing: the list or the worker may be gone. A job that changes hands between
-    two of these commands changes its hash or is in the second list.
+    The status alone is no proof: the list or the worker may be gone. A job that a worker takes between two of
+    these commands changes its hash, or is in the intermediate list.
     """
     status: Any = pipe.hget(f"rq:job:{job_id}", "status")
     if status in (b"queued", "queued"):
@@ -206,16 +214,16 @@ def _is_under_way(pipe: Pipeline, job_id: str) -> bool:
 
 
 def _connection_of_environment() -> Redis:
-    # The import of certworker.settings would cost a web server dear; a test compares the two.
+    # Importing certworker.settings would slow down a web server. A test compares the two.
     return connect(address_in(os.environ))
 
 
 def address_in(environ: Mapping[str, str]) -> RedisURL:
     """
-    Return where *environ* says that Redis is, by the variables, files and rules of the worker's settings.
+    Return the address of Redis in *environ*, by the variables, files and rules of the worker's settings.
 
     Raises:
-        ValueError: A variable is wrong; the message has its name and not its value.
+        ValueError: A variable is invalid; the message has its name and not its value.
     """
     if url := value_in(environ, "CERTWORKER_REDIS_URL", secret=True):
         return RedisURL.parse(url)

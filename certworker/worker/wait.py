@@ -1,5 +1,5 @@
 """
-Follows requests to their ends, for the person who waits for them.
+Follows requests to their ends, for `certworker request --wait`.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from rq.job import JobStatus
 from certworker.redis.codec import LARGEST_JSON, decode_text, fields_in, shown_in
 from certworker.state.domain_records import LONGEST_WORD, DomainRecord, DomainRecords
 
-UNDER_WAY = {
+IN_PROGRESS = {
     status.value for status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.STARTED, JobStatus.DEFERRED)
 }
 
-#: Between two rounds; longer after a round over many jobs, so that Redis has time for its other clients.
+#: The pause between two polls. Polls take at most a share of the time, so that Redis can serve other clients.
 PAUSE_SECONDS = 0.1
-SHARE_OF_TIME_TO_ASK = 1 / 5
+POLLING_SHARE = 1 / 5
 
 #: Jobs in one command.
-PORTION = 500
+BATCH = 500
 
-WELL = ("issued", "kept", "removed")
+FULFILLED = ("issued", "kept", "removed")
 
 #: The states of a request that has not ended, and of one that has ended with a failure.
 NOT_ENDED = "not_ended"
@@ -44,9 +44,9 @@ class JobOutcome:
     How a request ended.
     """
 
-    #: `issued`, `kept`, `removed`, `unknown`, another word of the worker, or one of the two above.
+    #: `issued`, `kept`, `removed`, `unknown`, another state of the worker, or one of the two above.
     state: str
-    #: For people: the state, or the failure with its remedy.
+    #: The state, or the failure with its remedy, for messages.
     text: str
 
     @property
@@ -54,7 +54,7 @@ class JobOutcome:
         """
         Whether the request was fulfilled.
         """
-        return self.state in WELL
+        return self.state in FULFILLED
 
     @property
     def code(self) -> str:
@@ -74,14 +74,17 @@ def wait_for(
     clock: Callable[[], float] = time.monotonic,
 ) -> list[JobOutcome]:
     """
-    Wait until all *jobs*, ids with their names, have ended; return how, in their order.
+    Wait until all *jobs* have ended; return their outcomes, in their order.
 
-    A job that found another worker at the same names, or no slot, is followed to the end of the issuance.
+    A job that ended because its names were locked, or because it has to wait for a slot, is followed to the
+    end of the issuance.
 
     Args:
-        timeout_seconds: For all jobs together. What has ended by then is reported, whatever its place.
-        report: Is called with each end as soon as it is known.
-        clock: Seconds that only grow.
+        connection: To Redis.
+        jobs: Ids, each with the names of its request.
+        timeout_seconds: The time for all jobs together.
+        report: Called with each outcome as soon as it is known.
+        clock: Returns monotonic seconds.
 
     Raises:
         redis.RedisError: Redis does not answer.
@@ -90,12 +93,12 @@ def wait_for(
     following = _Following(connection, jobs)
     while True:
         asked = clock()
-        for end in following.ask():
+        for end in following.poll():
             report(end)
         now = clock()
         if not following.pending or now - began >= timeout_seconds:
             break
-        time.sleep(max(PAUSE_SECONDS, (now - asked) / SHARE_OF_TIME_TO_ASK))
+        time.sleep(max(PAUSE_SECONDS, (now - asked) / POLLING_SHARE))
     late = f"not ended after {timeout_seconds:.0f} s; see its state: certworker status"
     return [
         following.ended.get(number) or JobOutcome(NOT_ENDED, f"{late} {names[0]}")
@@ -105,31 +108,31 @@ def wait_for(
 
 class _Following:
     """
-    Requests by their numbers: those that have ended, and those that have not.
+    Requests by their index: those that have ended, and those that have not.
     """
 
     def __init__(self, connection: Redis, jobs: Sequence[tuple[str, tuple[str, ...]]]) -> None:
         self._connection = connection
         self._jobs = jobs
         self._records = DomainRecords(connection)
-        #: Whose job has ended while the issuance goes on elsewhere.
+        #: Requests whose job has ended while the issuance continues in another job.
         self._elsewhere: set[int] = set()
         self.pending = list(range(len(jobs)))
         self.ended: dict[int, JobOutcome] = {}
 
-    def ask(self) -> Iterator[JobOutcome]:
+    def poll(self) -> Iterator[JobOutcome]:
         """
-        Ask once for everything that has not ended; yield what has ended since.
+        Poll all requests that have not ended; yield the outcomes of those that have ended since.
         """
-        for start in range(0, len(self.pending), PORTION):
-            some = self.pending[start : start + PORTION]
+        for start in range(0, len(self.pending), BATCH):
+            batch = self.pending[start : start + BATCH]
             self._elsewhere.update(
                 number
-                for number, status in self._statuses([each for each in some if each not in self._elsewhere])
-                if status not in UNDER_WAY and not self._end_of_job(number, status)
+                for number, status in self._statuses([each for each in batch if each not in self._elsewhere])
+                if status not in IN_PROGRESS and not self._end_of_job(number, status)
             )
-            self._ask_records([each for each in some if each in self._elsewhere])
-            yield from (self.ended[number] for number in some if number in self.ended)
+            self._read_records([each for each in batch if each in self._elsewhere])
+            yield from (self.ended[number] for number in batch if number in self.ended)
         self.pending = [number for number in self.pending if number not in self.ended]
 
     def _statuses(self, numbers: Sequence[int]) -> Iterator[tuple[int, str]]:
@@ -137,16 +140,16 @@ class _Following:
             for number in numbers:
                 pipe.hget(f"rq:job:{self._jobs[number][0]}", "status")
             answers = pipe.execute()
-        # Not by RQ's own class: it unpacks whatever is there, and fails on what it does not expect.
+        # RQ's own class unpacks every field and fails on invalid ones.
         yield from zip(numbers, (shown_in(each, LONGEST_WORD) for each in answers), strict=True)
 
     def _end_of_job(self, number: int, status: str) -> bool:
         """
-        Find out how the job with this *status* ended; return False if the records may say more.
+        Record the outcome of the job with this *status*; return False if only the records have it.
         """
         results: Any = self._connection.xrevrange(f"rq:results:{self._jobs[number][0]}", count=1)
         if not (status and results):
-            return False  # Redis has forgotten the job
+            return False  # the job has expired
         _, fields = results[0]
         if status != JobStatus.FINISHED.value:
             self.ended[number] = JobOutcome(FAILED, _last_line(fields.get(b"exc_string")))
@@ -157,7 +160,7 @@ class _Following:
         self.ended[number] = JobOutcome(state, state)
         return True
 
-    def _ask_records(self, numbers: Sequence[int]) -> None:
+    def _read_records(self, numbers: Sequence[int]) -> None:
         records = self._records.read_many([self._jobs[number][1][0] for number in numbers])
         for number, record in zip(numbers, records, strict=True):
             if end := _end_of_record(record):
@@ -166,7 +169,7 @@ class _Following:
 
 def _last_line(packed: bytes | None) -> str:
     """
-    Return the sentence in *packed*; of a traceback that is the last line.
+    Return the last line of the text in *packed*: the message of a failure, or the last line of a traceback.
     """
     try:
         text = zlib.decompressobj().decompress(_decoded(packed), LARGEST_JSON)
@@ -185,7 +188,7 @@ def _decoded(value: bytes | None) -> bytes:
 
 def _end_of_record(record: DomainRecord | None) -> JobOutcome | None:
     if record is None or record.state == "issuing" or (record.state == "waiting" and not record.code):
-        return None  # it is under way, or has yet to get a slot
+        return None  # it is in progress, or waits for a slot
     if record.state == "issued":
         return JobOutcome("issued", "issued")
     return JobOutcome(FAILED, f"[{record.code}] {record.message} {record.remedy}")

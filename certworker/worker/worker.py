@@ -148,7 +148,7 @@ class Worker:
             return None
         except (RedisError, RedisIsCluster) as error:
             raise Postponed(self._outage.failed(error)) from error
-        self._outage.over()
+        self._outage.succeeded()
         return 0
 
     def _open(self) -> _JobLeases:

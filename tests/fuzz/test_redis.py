@@ -38,7 +38,7 @@ from certworker.state.history import HISTORY, History, HistoryEntry
 from certworker.state.locks import FENCE, LOCKS, DomainLocks
 from certworker.state.once_per import DOUBT_TTL, DOUBTS, LOGGED, LOGGED_TTL, OncePer
 from certworker.state.outbox import NotificationLog, Outbox
-from certworker.state.priority_queues import LANES, PRIORITY_QUEUE, NewJob, PriorityQueues, Request
+from certworker.state.priority_queues import PRIORITIES, PRIORITY_QUEUE, NewJob, PriorityQueues, Request
 from certworker.state.schema import KEY, check_schema, have_settings_changed
 from certworker.supervision import Heartbeats
 from certworker.worker.health import REPORTS, Health, reports
@@ -305,8 +305,8 @@ def test_outbox(emptied: Emptied, write: Value, told: Value) -> None:
     write.write(connection, outbox.key)
     told.write(connection, f"certworker:told:{NAME}")
     outbox.put(replace(NOTICE, name=NEIGHBOR).as_json())
-    NotificationLog(connection).tell_once(NAME, "failed", NOTICE.as_json(), [outbox])
-    NotificationLog(connection).forget(NAME, NOTICE.as_json(), [outbox])
+    NotificationLog(connection).notify_once(NAME, "failed", NOTICE.as_json(), [outbox])
+    NotificationLog(connection).notify_recovery(NAME, NOTICE.as_json(), [outbox])
     sent: list[Notification] = []
 
     assert outbox.deliver(read, lambda notices: sent.extend(sort(notices)))
@@ -317,7 +317,7 @@ def test_outbox(emptied: Emptied, write: Value, told: Value) -> None:
 JOB = NewJob("job", "list", "hash", "[", "]", {"status": "queued"})
 
 
-@given(lane=st.sampled_from(LANES), write=keys, own=keys)
+@given(lane=st.sampled_from(PRIORITIES), write=keys, own=keys)
 def test_lanes(emptied: Emptied, lane: str, write: Value, own: Value) -> None:
     """
     A request of no form does not keep the others waiting.

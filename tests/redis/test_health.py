@@ -187,7 +187,7 @@ class TestOutage:
         outage = OutageTracker("redis:6379")
         for _ in range(3):
             outage.failed(REFUSED)
-        outage.over()
+        outage.succeeded()
 
         assert 0.25 == outage.failed(REFUSED)
         assert 2 == caplog.text.count("redis.unreachable")

@@ -14,7 +14,7 @@ from redis import Redis
 from redis.exceptions import ResponseError
 
 from certworker.state.outbox import (
-    LARGEST_LETTER,
+    LARGEST_NOTIFICATION,
     MAX_ENTRIES,
     NOTIFIED,
     NOTIFIED_TTL,
@@ -144,7 +144,8 @@ class TestOutbox:
         assert MAX_ENTRIES == connection.llen(OUTBOX + "mail")
 
     @pytest.mark.parametrize(
-        "entry", ["", "rubbish", "[1]", b"\xff\xfe", '{"number": 1, "x": "%s"}' % ("x" * LARGEST_LETTER)]
+        "entry",
+        ["", "rubbish", "[1]", b"\xff\xfe", '{"number": 1, "x": "%s"}' % ("x" * LARGEST_NOTIFICATION)],
     )
     def test_what_is_no_letter_is_removed_and_the_others_are_delivered(
         self, connection: Redis, outbox: Outbox, entry: str | bytes, caplog: pytest.LogCaptureFixture
@@ -168,12 +169,12 @@ class TestTold:
         """
         told, other = NotificationLog(connection), Outbox(connection, "hook")
 
-        assert told.tell_once(NAME, "failed", {"number": 1}, [outbox, other])
-        assert not told.tell_once(NAME, "failed", {"number": 2}, [outbox, other])
-        assert told.tell_once(NAME, "overdue", {"number": 3}, [outbox, other])
-        assert told.forget(NAME, {"number": 4}, [outbox, other])
-        assert not told.forget(NAME, {"number": 5}, [outbox, other])
-        assert told.tell_once(NAME, "failed", {"number": 6}, [outbox, other])
+        assert told.notify_once(NAME, "failed", {"number": 1}, [outbox, other])
+        assert not told.notify_once(NAME, "failed", {"number": 2}, [outbox, other])
+        assert told.notify_once(NAME, "overdue", {"number": 3}, [outbox, other])
+        assert told.notify_recovery(NAME, {"number": 4}, [outbox, other])
+        assert not told.notify_recovery(NAME, {"number": 5}, [outbox, other])
+        assert told.notify_once(NAME, "failed", {"number": 6}, [outbox, other])
         assert [1, 3, 4, 6] == delivered(outbox) == delivered(other)
 
     @pytest.mark.parametrize("days", [None, 10_000])
@@ -187,7 +188,7 @@ class TestTold:
         if days:
             connection.expire(f"{NOTIFIED}{NAME}", timedelta(days=days))
 
-        assert not NotificationLog(connection).tell_once(NAME, "failed", {"number": 1}, [outbox])
+        assert not NotificationLog(connection).notify_once(NAME, "failed", {"number": 1}, [outbox])
 
         assert 0 < connection.ttl(f"{NOTIFIED}{NAME}") <= NOTIFIED_TTL.total_seconds()
 
@@ -200,7 +201,7 @@ class TestTold:
         connection.set(OUTBOX + "mail", "of another type")
         told = NotificationLog(redis_server.client())
         with pytest.raises(ResponseError):
-            told.tell_once(NAME, "failed", {"number": 1}, [outbox])
+            told.notify_once(NAME, "failed", {"number": 1}, [outbox])
         connection.delete(OUTBOX + "mail")
 
-        assert told.tell_once(NAME, "failed", {"number": 1}, [outbox])
+        assert told.notify_once(NAME, "failed", {"number": 1}, [outbox])

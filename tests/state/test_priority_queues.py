@@ -23,12 +23,12 @@ def put(priority_queues: PriorityQueues, lane: Priority, *names: str) -> None:
     priority_queues.put(lane, {Request((name,), name.rpartition(".")[2]): n for n, name in enumerate(names)})
 
 
-def order(connection: Redis, priority_queues: PriorityQueues, *beyond_their_share: str) -> list[str]:
+def order(connection: Redis, priority_queues: PriorityQueues, *over_quota_tenants: str) -> list[str]:
     """
     All that waits, in the order in which it is taken.
     """
     names = []
-    while priority_queues.take(JOB, beyond_their_share):
+    while priority_queues.take(JOB, over_quota_tenants):
         ((arguments,),) = [json.loads(connection.hget("hash", "data") or b"")]
         names.append(arguments["domain"])
         connection.delete("hash")
@@ -123,7 +123,7 @@ class TestLanes:
         assert 2 == len(priority_queues)
         assert ["1.b", "1.c"] == order(connection, priority_queues)
         assert not connection.exists(f"{PRIORITY_QUEUE}expiring:a")
-        assert [f"removed what is no request from Redis: {PRIORITY_QUEUE}expiring:a was a {kind}"] == [
+        assert [f"removed an invalid priority queue from Redis: {PRIORITY_QUEUE}expiring:a was a {kind}"] == [
             line.getMessage() for line in caplog.records
         ]
 

@@ -15,7 +15,7 @@ from certworker.errors.redis import RedisUnreachable
 from certworker.supervision import Faults, optional
 from certworker.supervision.faults import (
     LONGEST_PAUSE_SECONDS,
-    MOST_KINDS,
+    MAX_TYPES,
     REPEAT_SECONDS,
     SHORTEST_REPEAT_SECONDS,
 )
@@ -69,7 +69,7 @@ class TestFaults:
 
         assert [0.25, 0.5, 1, 2] == pauses[:4]
         assert [LONGEST_PAUSE_SECONDS] * 3 == pauses[-3:]
-        faults.over()
+        faults.succeeded()
         assert 0.25 == faults.failed(failing())
 
     def test_a_kind_is_logged_once_until_it_is_over(
@@ -83,8 +83,8 @@ class TestFaults:
             faults.failed(failing(f"odd {number}"))
         faults.failed(raised_by(lambda: float("odd")))
         clock.now += SHORTEST_REPEAT_SECONDS
-        faults.over()
-        faults.over()
+        faults.succeeded()
+        faults.succeeded()
         faults.failed(failing())
 
         assert ["ERROR", "ERROR", "INFO", "ERROR"] == [line.levelname for line in caplog.records]
@@ -111,7 +111,7 @@ class TestFaults:
         for _ in range(100):
             faults.failed(failing())
             clock.now += 1
-            faults.over()
+            faults.succeeded()
 
         assert 2 == len(caplog.records)
 
@@ -136,7 +136,7 @@ class TestFaults:
         Ten loops would report the same ten times.
         """
         faults.failed(ConnectionError("refused"))
-        faults.over()
+        faults.succeeded()
 
         assert [] == caplog.records
 
@@ -144,10 +144,10 @@ class TestFaults:
         """
         A worker runs for years.
         """
-        for number in range(3 * MOST_KINDS):
+        for number in range(3 * MAX_TYPES):
             faults.failed(type(f"Error{number}", (Exception,), {})())
 
-        assert len(faults._logged) <= MOST_KINDS
+        assert len(faults._logged) <= MAX_TYPES
 
 
 def test_the_callable_of_a_loop_may_be_any(caplog: pytest.LogCaptureFixture) -> None:

@@ -89,5 +89,5 @@ class TestNewJob:
         job = new_job("certworker.issue", datetime.now(UTC))
 
         assert (INTERMEDIATE, f"rq:job:{job.id}") == (job.list, job.hash)
-        assert ["certworker.issue", None, [], {}] == json.loads(f"{job.before}{{}}{job.behind}")
+        assert ["certworker.issue", None, [], {}] == json.loads(f"{job.before}{{}}{job.after}")
         assert new_job("certworker.issue", datetime.now(UTC)).id != job.id

@@ -169,11 +169,7 @@ class TestIssue:
             connection.execute_command("ACL", "SETUSER", "default", "allkeys")
         record = app.records.read(NAME)
 
-        assert (
-            caplog.records[-1]
-            .getMessage()
-            .startswith("certificate not issued: [redis.rights] Redis at 127.0.0.1:")
-        )
+        assert caplog.records[-1].getMessage().startswith("certificate not issued: [redis.rights] ")
         assert record
         assert ("failed", "redis.rights") == (record.state, record.code)
         assert "issued" == issue(app, domain=NAME)["state"]

@@ -160,7 +160,7 @@ class Consumer:
         try:
             self._translator.verify_and_generate(message)
             queue.settle(raw)
-            self._faults.over()
+            self._faults.succeeded()
         except BaseException as error:
             # The message is still claimed, so it is read and verified again.
             self.loop.stopping.wait(self._faults.failed(error))
