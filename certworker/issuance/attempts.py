@@ -27,7 +27,7 @@ from certworker.errors.worker import Unexpected, WorkerCrashed
 from certworker.redis.failures import to_failure
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.policy import crash_backoff, next_attempt
-from certworker.state.domain_records import DomainRecords
+from certworker.state.domain_records import DomainRecord, DomainRecords
 from certworker.state.locks import Lease
 from certworker.storage.metadata import CertificateMetadata
 from certworker.validity import Validity
@@ -67,7 +67,10 @@ class Attempts:
             WorkerCrashed: Two workers in a row crashed, and the time of the next attempt has not come.
             CertworkerError: The failure of the block, or of Redis. Unexpected replaces any other exception.
         """
-        pause = crash_backoff(self._crash_count(names, force), self._validity(names), self.clock())
+        record = self.records.read(names[0])
+        failures = record.attempts if record else 0
+        crashes = self._crash_count(names, record, force=force)
+        pause = crash_backoff(crashes, self._validity(names), self.clock())
         again = self.clock() + lease.duration + LEASE_GRACE + pause
         self.records.start_attempt(names, next_check=again, now=self.clock())
         self.agenda.put_many(dict.fromkeys(names, again))
@@ -76,17 +79,17 @@ class Attempts:
         except RedisError as error:
             failure = to_failure(error, self.address)
             with suppress(RedisError):
-                self._failed(names, lease, failure)
+                self._failed(names, lease, failure, failures)
             raise failure from error
         except Exception as fault:
             expected = fault.failure if isinstance(fault, Interrupted) else fault
             if isinstance(expected, CertworkerError):
-                self._failed(names, lease, expected)
+                self._failed(names, lease, expected, failures)
                 raise
             # A bug has the pauses of a refusal, so that it does not flood the CA with orders.
             unexpected = Unexpected(fault=repr(fault))
             with suppress(RedisError):
-                self._failed(names, lease, unexpected)
+                self._failed(names, lease, unexpected, failures)
             raise unexpected from fault
 
     def record_not_started(self, names: tuple[str, ...], failure: CertworkerError) -> None:
@@ -159,12 +162,14 @@ class Attempts:
         except (CertworkerError, RedisError) as failure:
             logger.debug("cannot remove the pending order yet: %s", failure)
 
-    def _failed(self, names: tuple[str, ...], lease: Lease, failure: CertworkerError) -> None:
+    def _failed(
+        self, names: tuple[str, ...], lease: Lease, failure: CertworkerError, failures_before: int
+    ) -> None:
         if not lease.still_held():
             return  # another worker has the lease, and records the result
-        attempts = self.records.attempts(names[0]) + 1
-        again = next_attempt(failure, attempts, self.clock(), self.random, self._validity(names))
-        self.records.record_failed(names, failure, next_check=again, now=self.clock())
+        now, validity = self.clock(), self._validity(names)
+        again = next_attempt(failure, failures_before + 1, now, self.random, validity)
+        self.records.record_failed(names, failure, next_check=again, now=now)
         self.agenda.put_many(dict.fromkeys(names, again))
 
     def _validity(self, names: tuple[str, ...]) -> Validity | None:
@@ -176,14 +181,13 @@ class Attempts:
             return min(self.validities(names), key=lambda validity: validity.not_after, default=None)
         return None
 
-    def _crash_count(self, names: tuple[str, ...], force: bool) -> int:
+    def _crash_count(self, names: tuple[str, ...], record: DomainRecord | None, *, force: bool) -> int:
         """
         Return how many workers in a row crashed during an attempt for *names*.
 
         Raises:
             WorkerCrashed: It is too early for another attempt.
         """
-        record = self.records.read(names[0])
         if record is None or record.state != "issuing":
             return 0
         again = record.next_check

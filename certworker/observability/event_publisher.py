@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from certworker.errors import CertworkerError
 from certworker.errors.pages import reference_of
 from certworker.renewal.policy import detail_of, renewal_time
-from certworker.state.domain_records import DomainRecords
+from certworker.state.domain_records import DomainRecord, DomainRecords
 from certworker.state.events import EventStream
 from certworker.state.history import History
 from certworker.storage.certificate_store import CertificateStore
@@ -42,23 +42,38 @@ class EventPublisher:
     docs_url: str | None = None
 
     def publish(
-        self, names: tuple[str, ...], state: str, failure: CertworkerError | None = None
+        self,
+        names: tuple[str, ...],
+        state: str,
+        failure: CertworkerError | None = None,
+        *,
+        record: DomainRecord | None = None,
     ) -> dict[str, object]:
         """
         Publish that *names* are in *state*, after *failure* if one led to it; return the published object.
 
         Fields that Redis or the volume does not supply are empty: they do not change the outcome of a job.
+
+        Args:
+            names: The normalized names.
+            state: Their state.
+            failure: The cause of the state.
+            record: The record of the first name; read from Redis if it is not given.
         """
-        result = self._payload(names, state, failure)
+        result = self._payload(names, state, failure, record)
         self.events.append(names, result)
         return result
 
     def _payload(
-        self, names: tuple[str, ...], state: str, failure: CertworkerError | None
+        self,
+        names: tuple[str, ...],
+        state: str,
+        failure: CertworkerError | None,
+        record: DomainRecord | None,
     ) -> dict[str, object]:
-        record, facts, logs = None, None, ""
+        facts, logs = None, ""
         with suppress(RedisError):
-            record = self.records.read(names[0])
+            record = record or self.records.read(names[0])
         with suppress(RedisError):
             logs = self._logs(names[0])
         with suppress(CertworkerError):

@@ -20,7 +20,7 @@ from certworker.notify.notifier import Notifier
 from certworker.observability.event_publisher import EventPublisher
 from certworker.observability.metrics import Metrics
 from certworker.renewal.agenda import Agenda
-from certworker.state.domain_records import DomainRecords
+from certworker.state.domain_records import DomainRecord, DomainRecords
 from certworker.supervision import optional
 
 logger = logging.getLogger(__name__)
@@ -163,18 +163,28 @@ class JobReport:
             ),
         )
         if names:
-            self.result(names, "failed", failure)
+            self.result(names, "failed", failure, record)
         self.count("failed", failure.code)
 
     def result(
-        self, names: tuple[str, ...], state: str, failure: CertworkerError | None = None
+        self,
+        names: tuple[str, ...],
+        state: str,
+        failure: CertworkerError | None = None,
+        record: DomainRecord | None = None,
     ) -> dict[str, Any]:
         """
         Publish the outcome as an event; return it as the result of the job.
+
+        Args:
+            names: The normalized names.
+            state: The state in the event.
+            failure: The cause of the state.
+            record: The record of the first name; read from Redis if it is not given.
         """
         minimal: dict[str, Any] = {"state": state, "name": names[0], "names": list(names)}
         minimal |= failure.as_json() if failure else {"code": "", "message": "", "remedy": ""}
-        publish = partial(self._to.events.publish, names, state, failure)
+        publish = partial(self._to.events.publish, names, state, failure, record=record)
         return self.optional("the event", publish, minimal)
 
     def count(self, outcome: str, code: str) -> None:

@@ -4,6 +4,7 @@ The reports of a job that has ended.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import Any
 import pytest
 
 from certworker.app import App
+from certworker.errors import CertworkerError
 from certworker.issuance.service import CertificateIssuance, Outcome
 from certworker.notify.notifier import Notifier
 from certworker.runtime import build_tasks
 from certworker.settings import load
-from certworker.state.domain_records import RECORDS
+from certworker.state.domain_records import RECORDS, DomainRecord, DomainRecords
 from certworker.state.events import EVENTS
 from certworker.state.history import HISTORY
 from certworker.state.outbox import NOTIFIED, OUTBOX
@@ -120,3 +122,27 @@ class TestFailedReports:
 
         assert "issued" == result["state"]
         assert ["worker.unexpected"] == [line.code for line in caplog.records if line.exc_info]  # type: ignore[attr-defined]
+
+
+class TestRecord:
+    def test_a_failed_job_reads_the_record_once_before_and_once_after_its_attempt(self, app: App) -> None:
+        """
+        All reports of the job use what was read after the attempt.
+        """
+        reads: list[str] = []
+
+        class Counting(DomainRecords):
+            def read(self, name: str) -> DomainRecord | None:
+                reads.append(name)
+                return super().read(name)
+
+        app.records.__class__ = Counting
+        with pytest.raises(CertworkerError) as failed:
+            build_tasks(app)["certworker.issue"](domain="nowhere.invalid")
+
+        assert ["nowhere.invalid"] * 2 == reads
+        events: Any = app.connection.xrevrange(EVENTS, count=1)
+        ((_, fields),) = events
+        event = json.loads(fields[b"event"])
+        assert (failed.value.code, 1) == (event["code"], event["attempts"])
+        assert event["next_check"]
