@@ -16,9 +16,9 @@ from tests.worker.sample_tasks import end_of, push
 
 
 class TestBatches:
-    def test_what_is_taken_is_in_between(self, connection: Redis) -> None:
+    def test_a_batch_is_in_the_intermediate_list(self, connection: Redis) -> None:
         """
-        Should the worker die now, another one finds it there.
+        After a crash another worker finds it there.
         """
         for number in range(3):
             push(connection, f"job{number}")
@@ -31,7 +31,7 @@ class TestBatches:
 
     def test_it_takes_the_end_of_a_long_queue(self, connection: Redis) -> None:
         """
-        That is where somebody stands who came behind a backlog.
+        The request of a new tenant is behind the backlog.
         """
         connection.rpush(QUEUE_KEY, *(f"job{number}" for number in range(BATCH + 7)))
         left, jobs = BulkQueue(connection).take([])
@@ -43,7 +43,7 @@ class TestBatches:
     )
     def test_what_is_not_plain_has_no_data(self, connection: Redis, field: dict[str, str]) -> None:
         """
-        It is refused on the longer way, with its reason.
+        The closer check rejects it with its reason.
         """
         push(connection, "odd", **field)
         connection.set("rq:job:string", "no hash")
@@ -53,9 +53,9 @@ class TestBatches:
             []
         )[1]
 
-    def test_what_is_put_back_is_first_and_in_order(self, connection: Redis) -> None:
+    def test_returned_jobs_are_first_and_in_order(self, connection: Redis) -> None:
         """
-        It came before what has come since.
+        They come before later requests.
         """
         for number in range(3):
             push(connection, f"job{number}")
@@ -69,7 +69,7 @@ class TestBatches:
 
     def test_an_end_is_what_rq_would_have_written(self, connection: Redis) -> None:
         """
-        Whoever waits for the job reads its result, in any language.
+        Programs in any language read it.
         """
         push(connection, "job")
         batches = BulkQueue(connection)
@@ -82,9 +82,9 @@ class TestBatches:
 
 
 class TestNewJob:
-    def test_it_is_in_between_as_if_it_had_been_taken(self) -> None:
+    def test_its_id_is_in_the_intermediate_list(self) -> None:
         """
-        So the same recovery finds it, should the worker die before it runs.
+        After a crash the same recovery finds it.
         """
         job = new_job("certworker.issue", datetime.now(UTC))
 

@@ -21,14 +21,14 @@ from tests.worker.sample_tasks import end_of, eventually, push, worker_thread
 @pytest.fixture
 def queue(connection: Redis) -> Queue:
     """
-    The queue, as a producer with RQ has it.
+    Return the queue of a producer with RQ.
     """
     return Queue(QUEUE, connection=connection, serializer=JSONSerializer)
 
 
 def issued(connection: Redis) -> list[str]:
     """
-    The names that the toy worker issued, in order.
+    Return the names that the worker of the test issued, in order.
     """
     return [json.loads(note)[0] for note in connection.lrange("toy:issued", 0, -1)]
 
@@ -36,7 +36,7 @@ def issued(connection: Redis) -> list[str]:
 class TestRelease:
     def test_a_dependent_runs_after_its_parent(self, connection: Redis, queue: Queue) -> None:
         """
-        Both finish, as with RQ's own worker.
+        Both jobs finish, as with RQ's own worker.
         """
         first = queue.enqueue("certworker.issue", domain="a.org")
         second = queue.enqueue("certworker.issue", domain="b.org", depends_on=first)
@@ -50,7 +50,7 @@ class TestRelease:
 
     def test_it_waits_for_all_of_them(self, connection: Redis, queue: Queue) -> None:
         """
-        The first parent that ends does not release it.
+        The end of the first dependency does not release it.
         """
         parents = [queue.enqueue("certworker.issue", domain=f"p{number}.org") for number in range(3)]
         last = queue.enqueue("certworker.issue", domain="last.org", depends_on=parents)
@@ -63,7 +63,7 @@ class TestRelease:
         self, connection: Redis, queue: Queue
     ) -> None:
         """
-        The rule of RQ.
+        RQ has the same rule.
         """
         failing = queue.enqueue("toy.fail")
         waits = queue.enqueue("certworker.issue", domain="waits.org", depends_on=failing)
@@ -84,7 +84,7 @@ class TestRelease:
         self, connection: Redis, planted: bytes | str
     ) -> None:
         """
-        The certificate is in service, whatever the set of dependents has in it.
+        The job finishes, whatever the set of dependents has.
         """
         connection.rpush("rq:job:list", "not a hash")
         connection.sadd("rq:job:job:dependents", planted)
@@ -97,7 +97,7 @@ class TestRelease:
         self, connection: Redis, queue: Queue, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A producer that may write jobs here could start any program of another application.
+        Otherwise a producer could start any job of another application.
         """
         parent = queue.enqueue("certworker.issue", domain="a.org")
         others = Queue("mails", connection=connection, serializer=JSONSerializer)
@@ -115,7 +115,7 @@ class TestRelease:
 class TestSweep:
     def test_whoever_waits_for_nothing_any_more_is_queued(self, connection: Redis, queue: Queue) -> None:
         """
-        A worker that was killed at the end of a job released nobody.
+        A worker that was killed at the end of a job has released no dependents.
         """
         parent = queue.enqueue("certworker.issue", domain="a.org")
         dependent = queue.enqueue("certworker.issue", domain="b.org", depends_on=parent)
@@ -131,7 +131,7 @@ class TestSweep:
 
     def test_a_parent_that_redis_forgot_counts_as_met(self, connection: Redis, queue: Queue) -> None:
         """
-        Its result is kept for an hour only.
+        Its result expires after an hour.
         """
         parent = queue.enqueue("certworker.issue", domain="a.org")
         dependent = queue.enqueue("certworker.issue", domain="b.org", depends_on=parent)
@@ -142,7 +142,7 @@ class TestSweep:
 
     def test_what_is_no_deferred_job_leaves_the_registry(self, connection: Redis) -> None:
         """
-        Planted entries do not stay for years.
+        The sweep removes planted entries.
         """
         connection.hset("rq:job:over", "status", "finished")
         connection.zadd(DEFERRED_KEY, {"over": 1, "unknown": 2, "\xff": 3, "a b": 4})
@@ -152,7 +152,7 @@ class TestSweep:
 
     def test_a_worker_sweeps(self, connection: Redis, queue: Queue) -> None:
         """
-        It does so with each renewal of its leases.
+        The worker sweeps with each renewal of its leases.
         """
         parent = queue.enqueue("certworker.issue", domain="a.org")
         dependent = queue.enqueue("certworker.issue", domain="b.org", depends_on=parent)

@@ -34,7 +34,7 @@ STARTED_KEY = "rq:wip:certificates"
 
 def push_many(connection: Redis, names: list[str]) -> None:
     """
-    Put a request for each of *names* on the queue, as other programs do, in no time.
+    Enqueue a request for each of *names* in one pipeline.
     """
     with connection.pipeline(transaction=False) as pipeline:
         for name in names:
@@ -46,28 +46,28 @@ def push_many(connection: Redis, names: list[str]) -> None:
 
 def issued(connection: Redis) -> list[str]:
     """
-    The names that the toy worker has issued, in order.
+    Return the names that the worker of the test has issued, in order.
     """
     return [json.loads(note)[0] for note in connection.lrange("toy:issued", 0, -1)]
 
 
 def backlog(count: int) -> list[str]:
     """
-    Names of one tenant.
+    Return names of one tenant.
     """
     return [f"shop{number}.big.localhost" for number in range(count)]
 
 
 def is_shorter(connection: Redis, length: float) -> bool:
     """
-    Whether no more than *length* jobs are on the queue.
+    Return whether at most *length* jobs are on the queue.
     """
     return queue_length(connection) <= length
 
 
 def waiting(connection: Redis) -> set[str]:
     """
-    The names in the lanes.
+    Return the names in the priority queues.
     """
     keys = [key.decode() for key in cast("list[bytes]", connection.keys(f"{PRIORITY_QUEUE}*:*"))]
     priority_queues = [key for key in keys if key.count(":") == 3]
@@ -79,7 +79,7 @@ def waiting(connection: Redis) -> set[str]:
 
 def on_the_way(connection: Redis) -> set[str]:
     """
-    The names of jobs that wait on the queue, are between the lists, or have been started.
+    Return the names of jobs on the queue, in the intermediate list, or started.
     """
     started = (raw.partition(b":")[0] for raw in cast("list[bytes]", connection.zrange(STARTED_KEY, 0, -1)))
     lists = [cast("list[bytes]", connection.lrange(key, 0, -1)) for key in (QUEUE_KEY, INTERMEDIATE)]
@@ -90,7 +90,7 @@ def on_the_way(connection: Redis) -> set[str]:
 class TestBacklog:
     def test_a_newcomer_starts_at_once(self, connection: Redis) -> None:
         """
-        Five thousand names of one tenant are on the queue, and somebody adds a domain of another.
+        Five thousand names of one tenant are on the queue before a request of another tenant.
         """
         connection.set("toy:nap", "1")
         with worker_thread(connection, slots=16):
@@ -105,7 +105,7 @@ class TestBacklog:
 
     def test_a_newcomer_starts_at_once_beside_many_tenants(self, connection: Redis) -> None:
         """
-        Each of five hundred customers has a domain of its own.
+        Each of five hundred tenants has one domain.
         """
         connection.set("toy:nap", "0.4")
         push_many(connection, [f"www.customer{number}.localhost" for number in range(500)])
@@ -121,7 +121,7 @@ class TestBacklog:
 
     def test_a_job_that_waits_has_ended_as_waiting(self, connection: Redis) -> None:
         """
-        Its name is on the agenda and says so in its record, so that nothing is lost with the lane.
+        Its name is on the agenda and has a record, so the loss of the priority queue loses no name.
         """
         connection.set("toy:nap", "2")
         push_many(connection, backlog(10))
@@ -141,7 +141,7 @@ class TestBacklog:
 
     def test_a_request_that_waits_does_not_postpone_a_renewal(self, connection: Redis) -> None:
         """
-        The certificate of a few minutes would end while the lane is lost.
+        Otherwise a short-lived certificate would expire after the loss of the priority queue.
         """
         names, agenda = backlog(100), Agenda(connection)
         soon = datetime.now(UTC) + timedelta(minutes=2)
@@ -158,7 +158,7 @@ class TestBacklog:
 
     def test_what_was_asked_for_is_kept(self, connection: Redis) -> None:
         """
-        Somebody who insists still does when the turn comes.
+        The job of a deferred request has the same flags.
         """
         connection.set("toy:nap", "0.3")
         push_many(connection, backlog(3))
@@ -170,7 +170,7 @@ class TestBacklog:
 
     def test_a_tenant_is_whoever_the_job_says(self, connection: Redis) -> None:
         """
-        A project with a hundred domains is one; each of its domains alone would be a newcomer.
+        The domains of a tenant count as one tenant.
         """
         connection.set("toy:nap", "0.5")
         with connection.pipeline() as pipeline:
@@ -187,7 +187,7 @@ class TestBacklog:
 
     def test_what_waits_is_planned_by_the_clock_of_the_worker(self, connection: Redis) -> None:
         """
-        A year of renewals is a test that runs in seconds.
+        A test of a year of renewals runs in seconds.
         """
         now = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
         slots = Slots(1)
@@ -202,7 +202,7 @@ class TestBacklog:
 
     def test_whoever_follows_the_request_sees_its_end(self, connection: Redis) -> None:
         """
-        `certworker request --wait` waits for the certificate, not for the lane.
+        `certworker request --wait` waits for the certificate.
         """
         records, name = DomainRecords(connection), "shop9.big.localhost"
         connection.set("toy:nap", "0.2")
@@ -219,7 +219,7 @@ class TestBacklog:
 
     def test_jobs_that_are_no_requests_do_not_wait(self, connection: Redis) -> None:
         """
-        A look at the agenda begins as soon as a slot is free, and a job that is refused ends.
+        A check of the agenda starts as soon as a slot is free, and a rejected job ends.
         """
         connection.set("toy:nap", "1")
         push_many(connection, backlog(100))
@@ -236,7 +236,7 @@ class TestDeath:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        It is killed at four points of its work; each name is somewhere, and is issued in the end.
+        Killed at four points of its work, it loses no name.
         """
         names = backlog(1_200)
         connection.set("toy:nap", "5")

@@ -26,7 +26,7 @@ from tests.worker.sample_tasks import end_of, eventually, push, worker_thread
 class TestRegisteredJob:
     def test_a_function_that_is_not_registered_does_not_run(self, connection: Redis, tmp_path: Path) -> None:
         """
-        With RQ's own job class this line is a shell for whoever can write to Redis.
+        RQ's own job class would run any program.
         """
         proof = tmp_path / "proof"
 
@@ -49,7 +49,7 @@ class TestRegisteredJob:
     )
     def test_a_job_with_a_callback_is_refused(self, connection: Redis, field: str) -> None:
         """
-        A callback is a path to import, a webhook an address to call: both work for the writer of the job.
+        A callback is imported and a webhook is called with the rights of the worker.
         """
         with worker_thread(connection):
             status, told = end_of(connection, push(connection, "evil", **{field: "os.abort"}))
@@ -62,7 +62,7 @@ class TestRegisteredJob:
 
     def test_pickled_data_is_not_unpickled(self, connection: Redis, tmp_path: Path) -> None:
         """
-        Pickle is RQ's default, and unpickling is running.
+        Pickle is RQ's default, and unpickling runs code.
         """
         proof = tmp_path / "proof"
 
@@ -80,7 +80,7 @@ class TestRegisteredJob:
 
     def test_arguments_that_do_not_fit_are_refused(self, connection: Redis) -> None:
         """
-        The sentence names what is wrong; a traceback would not help a PHP programmer.
+        The message names the argument, without a traceback.
         """
         with worker_thread(connection):
             _, told = end_of(connection, push(connection, "odd", "toy.sleep", 1, 2, 3))
@@ -91,7 +91,7 @@ class TestRegisteredJob:
 
     def test_a_refusal_is_one_warning(self, connection: Redis, caplog: pytest.LogCaptureFixture) -> None:
         """
-        One line with code, message and remedy: enough to act upon, and no way to flood the log.
+        The log has one line with code, message and remedy.
         """
         with worker_thread(connection):
             end_of(connection, push(connection, "evil", "os\n\x1b[31msystem"))
@@ -104,7 +104,7 @@ class TestRegisteredJob:
 
     def test_an_argument_that_nobody_knows_is_refused_with_the_nearest_one(self, connection: Redis) -> None:
         """
-        A misspelled `force` would do nothing, and nobody would learn of it.
+        Otherwise a misspelled `force` would have no effect.
         """
         data = json.dumps(["certworker.issue", None, [], {"domain": "a.org", "forse": True}])
         with worker_thread(connection):
@@ -141,7 +141,7 @@ class TestRegisteredJob:
         fields: dict[str, str],
     ) -> None:
         """
-        `rq requeue` and the button of rq-dashboard run what the producer sent.
+        `rq requeue` and rq-dashboard run the job of the producer again.
         """
         push(connection, "job", data=data, **fields)
         with worker_thread(connection):
@@ -156,7 +156,7 @@ class TestRegisteredJob:
 
     def test_what_is_too_long_for_redis_is_cut_and_refused_again(self, connection: Redis) -> None:
         """
-        What was refused for its size would fill Redis for a day.
+        Otherwise large rejected jobs would fill Redis for a day.
         """
         push(connection, "job", data=b"x" * 5_000_000, webhooks=b"y" * 5_000_000)
         with worker_thread(connection):
@@ -171,7 +171,7 @@ class TestRegisteredJob:
 
     def test_a_job_that_ran_keeps_what_its_producer_wrote(self, connection: Redis) -> None:
         """
-        The state of the job is all that a worker adds; what was left out is there for RQ's tools.
+        A worker adds the state of the job, and missing fields for RQ's tools.
         """
         given = {"created_at": "2026-01-02T03:04:05.000000Z", "description": "ours", "result_ttl": "70000"}
         with worker_thread(connection):
@@ -201,7 +201,7 @@ class TestRegisteredJob:
         self, connection: Redis, field: str, given: str, clamped: int
     ) -> None:
         """
-        No job may hold a slot for ever or stay in Redis for ever, whatever it says.
+        Whatever its fields are, a job ends and expires.
         """
         push(connection, "job", **{field: given})
 
@@ -211,7 +211,7 @@ class TestRegisteredJob:
 
     def test_what_a_job_says_nothing_about_has_our_values(self, connection: Redis) -> None:
         """
-        Two fields are enough for a producer; RQ would keep the failure for a year.
+        A job with two fields has the defaults; RQ would store its failure for a year.
         """
         job = job_class_for({"certworker.issue": print}).find(push(connection, "job").encode(), connection)
 
@@ -224,7 +224,7 @@ class TestRegisteredJob:
 
     def test_the_agenda_alone_tries_again(self, connection: Redis) -> None:
         """
-        RQ's retries would run a request that is wrong once more, and again, at the expense of the CA.
+        RQ's retries would repeat a wrong request at the CA.
         """
         with worker_thread(connection):
             status, _ = end_of(connection, push(connection, "job", "toy.fail", retries_left="5"))
@@ -262,7 +262,7 @@ class TestRegisteredJob:
         self, connection: Redis, raw_id: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Each of these but `nowhere` ends RQ's own worker, and stands in its way again after a restart.
+        Each of these but `nowhere` ends RQ's own worker at each start.
         """
         connection.rpush("rq:job:list", "not a hash")
         connection.rpush(QUEUE_KEY, raw_id)
@@ -277,7 +277,7 @@ class TestRegisteredJob:
     @pytest.mark.parametrize("key", ["rq:executions:job", "rq:results:job", "rq:job:job:dependents"])
     def test_a_key_of_another_type_beside_the_job(self, connection: Redis, key: str) -> None:
         """
-        RQ keeps its books in these; a planted string is removed, and the job ends as any other.
+        A planted string instead of one of RQ's keys is removed, and the job finishes.
         """
         connection.set(key, "planted")
 
@@ -304,7 +304,7 @@ class TestRegisteredJob:
         self, connection: Redis, data: bytes, fields: dict[str, bytes]
     ) -> None:
         """
-        There is no third outcome: no exception of RQ, of zlib or of json reaches the worker.
+        No exception of RQ, zlib or json reaches the worker.
         """
         connection.delete("rq:job:any")
         connection.hset("rq:job:any", mapping={**fields, "data": data})  # type: ignore[dict-item]
@@ -318,7 +318,7 @@ class TestRegisteredJob:
 
     def test_five_hundred_bad_jobs_do_not_end_a_worker(self, connection: Redis) -> None:
         """
-        The same through a running worker: it is there for the good job behind the bad ones.
+        A running worker finishes the valid job behind the invalid ones.
         """
         generated: list[tuple[bytes, bytes]] = []
 
@@ -342,7 +342,7 @@ class TestRegisteredJob:
 class TestFind:
     def test_an_id_that_names_an_execution_is_no_job(self, connection: Redis) -> None:
         """
-        RQ reads `job:execution` as `job`: the same job under endless names.
+        RQ reads `job:execution` as `job`, so one job would have many ids.
         """
         push(connection, "job")
 

@@ -23,7 +23,7 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "producer.php"
 
 def produce(server: RedisServer, *names: str, user: str = "", password: str = "") -> list[str]:
     """
-    Run the example for *names*; return what it says.
+    Run the example for *names*; return its output.
     """
     redis = {"HOST": "127.0.0.1", "PORT": str(server.port), "USER": user, "PASS": password}
     environment = {**os.environ, **{f"_APP_REDIS_{name}": value for name, value in redis.items()}}
@@ -37,7 +37,7 @@ def produce(server: RedisServer, *names: str, user: str = "", password: str = ""
 class TestProducer:
     def test_its_jobs_run(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        The README shows this file; whoever copies it has a job that runs.
+        The README shows this file.
         """
         told = produce(redis_server, "a.example.org", "b.example.org")
 
@@ -51,7 +51,7 @@ class TestProducer:
 
     def test_what_waits_is_not_asked_for_again(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        A web application asks at every click.
+        A web application may repeat a request.
         """
         told = produce(redis_server, "a.example.org", "a.example.org")
 
@@ -62,7 +62,7 @@ class TestProducer:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        After a failure that somebody has mended, the next click has to count.
+        After a failure the next request runs.
         """
         with worker_thread(connection):
             for _ in range(2):
@@ -73,7 +73,7 @@ class TestProducer:
 
     def test_two_plain_commands_are_enough(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        The least a producer can do, in any language: a hash with `data`, and its id in the list.
+        A hash with `data` and its id on the list are enough.
         """
         program = f"""
             $redis = new Redis();
@@ -94,7 +94,7 @@ class TestProducer:
         self, page: str, block: str, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        A copied example requests a certificate.
+        The copied example requests a certificate.
         """
         program = f"""
             $redis = new Redis();
@@ -111,7 +111,7 @@ class TestProducer:
 
     def test_it_sends_the_password(self, tmp_path: Path) -> None:
         """
-        The same variables as the worker's, so that they stand in one `.env`.
+        Both read the same variables of one `.env`.
         """
         server = RedisServer(tmp_path)
         server.start()
@@ -127,7 +127,7 @@ class TestProducer:
         self, redis_server: RedisServer, connection: Any
     ) -> None:
         """
-        The example requests a certificate twice with the rights of a producer; Redis refuses it nothing.
+        The example requests a certificate twice with the documented rights of a producer.
         """
         connection.acl_log_reset()
         connection.execute_command("ACL", "SETUSER", *rights("web"))

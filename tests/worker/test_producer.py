@@ -67,7 +67,7 @@ VALUES = (
 
 def call_of(connection: Redis, job_id: str) -> list[object]:
     """
-    What the job asks for.
+    Return the call of the job.
     """
     data = cast("bytes", connection.hget(f"rq:job:{job_id}", "data"))
     call: list[object] = json.loads(zlib.decompress(data))
@@ -77,7 +77,7 @@ def call_of(connection: Redis, job_id: str) -> list[object]:
 class TestRequestCertificate:
     def test_it_writes_what_rq_writes(self, connection: Redis) -> None:
         """
-        RQ's own tools read the job: nobody needs a tool of ours to see the queue.
+        RQ's own tools read the job.
         """
         job_id = request_certificate("api.example.org", connection=connection)
 
@@ -100,7 +100,7 @@ class TestRequestCertificate:
 
     def test_the_same_request_is_on_the_queue_once(self, connection: Redis) -> None:
         """
-        Impatient people ask again; that must not lengthen the queue.
+        A repeated request does not lengthen the queue.
         """
         ids = {request_certificate(name, connection=connection) for name in ("a.org", " A.org", ["a.org"])}
 
@@ -109,7 +109,7 @@ class TestRequestCertificate:
 
     def test_what_differs_is_another_request(self, connection: Redis) -> None:
         """
-        A forced request must not be lost behind one that is not, nor a list behind its first name.
+        A forced request and a request for several names have their own ids.
         """
         ids = {
             request_certificate("a.org", connection=connection),
@@ -121,7 +121,7 @@ class TestRequestCertificate:
 
     def test_several_names_go_into_one_job(self, connection: Redis) -> None:
         """
-        One certificate with several names is one request, in whatever order they are said.
+        The order of the names does not matter.
         """
         job_id = request_certificate(["b.org", "a.org"], connection=connection)
 
@@ -130,7 +130,7 @@ class TestRequestCertificate:
 
     def test_the_tenant_goes_with_the_job(self, connection: Redis) -> None:
         """
-        Whoever has projects with many domains each knows better than the names whose they are.
+        A producer knows the tenant of each domain.
         """
         job_id = request_certificate("a.example.org", tenant="project-7", connection=connection)
 
@@ -140,7 +140,7 @@ class TestRequestCertificate:
 
     def test_four_producers_at_once_queue_one_job(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        Being a duplicate and being queued is decided in one step: there is no gap to fall through.
+        The check and the enqueuing are one step.
         """
 
         def produce(_: int) -> None:
@@ -156,7 +156,7 @@ class TestRequestCertificate:
     @pytest.mark.parametrize("status", ["finished", "failed", "stopped", "canceled"])
     def test_a_job_that_ended_is_replaced(self, connection: Redis, status: str) -> None:
         """
-        RQ keeps what failed for a day; a person who has mended the cause need not wait that long.
+        A new request after a failure runs at once, although RQ stores the failure for a day.
         """
         job_id = request_certificate("a.org", connection=connection)
         connection.delete(QUEUE_KEY)
@@ -172,7 +172,7 @@ class TestRequestCertificate:
     @pytest.mark.parametrize("status", ["queued", "scheduled", "started"])
     def test_a_status_alone_is_no_job(self, connection: Redis, status: str) -> None:
         """
-        A Redis that evicts keys can lose the list and keep the hash: that name must not be stuck.
+        A Redis that evicts keys can lose the list and keep the hash.
         """
         job_id = request_certificate("a.org", connection=connection)
         connection.delete(QUEUE_KEY)
@@ -194,7 +194,7 @@ class TestRequestCertificate:
         self, connection: Redis, status: str, put: Callable[[Redis, str], object]
     ) -> None:
         """
-        Between the list and its end a job changes hands; it stays one job all the way.
+        From the queue to its end it stays one job.
         """
         job_id = request_certificate("a.org", connection=connection)
         connection.delete(QUEUE_KEY)
@@ -209,7 +209,7 @@ class TestRequestCertificate:
         self, redis_server: RedisServer, connection: Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        A program beside the worker has the same variables, and needs one line.
+        A program with the variables of the worker needs no connection.
         """
         monkeypatch.setenv("_APP_REDIS_HOST", "127.0.0.1")
         monkeypatch.setenv("_APP_REDIS_PORT", str(redis_server.port))
@@ -223,7 +223,7 @@ class TestRequestCertificate:
         self, redis_server: RedisServer, connection: Redis, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        As it does for the worker.
+        The worker has the same rule.
         """
         monkeypatch.setenv("_APP_REDIS_HOST", "another.invalid")
         monkeypatch.setenv("CERTWORKER_REDIS_URL", redis_server.url)
@@ -240,7 +240,7 @@ class TestRequestCertificate:
         self, redis_server: RedisServer, connection: Redis, user: str | None, begins: str
     ) -> None:
         """
-        Redis can refuse a producer the jobs of another one. A name with other characters is no prefix.
+        Redis can deny a producer the jobs of others. A name with other characters is no prefix.
         """
         connection.acl_setuser(
             user or "default", enabled=True, nopass=True, keys=["*"], categories=["+@all"], channels=["*"]
@@ -252,7 +252,7 @@ class TestRequestCertificate:
 
     def test_importing_it_imports_no_worker(self) -> None:
         """
-        A web application that asks for a certificate now and then does not carry RQ for it.
+        A web application need not import RQ.
         """
         program = (
             "import sys, certworker; assert 'redis' not in sys.modules\n"
@@ -266,7 +266,7 @@ class TestRequestCertificate:
 class TestWakeAt:
     def test_a_wake_up_stands_in_the_scheduled_registry(self, connection: Redis) -> None:
         """
-        Whoever wonders whether renewals will come sees the next one with RQ's own means.
+        RQ's tools show the next wake-up.
         """
         moment = datetime.now(UTC) + timedelta(hours=1)
 
@@ -279,7 +279,7 @@ class TestWakeAt:
 
     def test_an_earlier_wake_up_serves_a_later_one_too(self, connection: Redis) -> None:
         """
-        A look arranges the next look. A million names must not mean a million jobs.
+        A million names on the agenda do not mean a million jobs.
         """
         now = datetime.now(UTC)
         for hours in (3, 3, 4, 5):
@@ -289,7 +289,7 @@ class TestWakeAt:
 
     def test_an_earlier_moment_gets_a_wake_up_of_its_own(self, connection: Redis) -> None:
         """
-        A retry in a minute must not wait for a renewal in a month.
+        A retry in a minute does not wait for a renewal in a month.
         """
         now = datetime.now(UTC)
         for hours in (5, 3, 1):
@@ -299,7 +299,7 @@ class TestWakeAt:
 
     def test_a_wake_up_that_redis_has_forgotten_does_not_count(self, connection: Redis) -> None:
         """
-        An evicted job leaves its id behind, and nobody would ever be woken.
+        The id of an evicted job is no wake-up.
         """
         moment = datetime.now(UTC) + timedelta(hours=1)
         wake_at(connection, moment)
@@ -311,7 +311,7 @@ class TestWakeAt:
 
     def test_other_delayed_jobs_are_no_wake_ups(self, connection: Redis) -> None:
         """
-        A request that somebody has put off does not look at the agenda.
+        A delayed request is no wake-up.
         """
         connection.hset("rq:job:issue-1", "status", "scheduled")
         connection.zadd(SCHEDULED_KEY, {"issue-1": 1})
@@ -322,7 +322,7 @@ class TestWakeAt:
 
     def test_a_moment_that_is_over_is_now(self, connection: Redis) -> None:
         """
-        What is due does not wait for the scheduler.
+        A due wake-up does not wait for the scheduler.
         """
         wake_at(connection, datetime.now(UTC) - timedelta(days=1))
 
@@ -339,7 +339,7 @@ class TestAddressIn:
         self, tmp_path_factory: pytest.TempPathFactory, environ: dict[str, str]
     ) -> None:
         """
-        By the same variables, files, quotes and defaults. What the worker refuses may be refused here, too.
+        Variables, files, quotes and defaults are the same.
         """
         place = tmp_path_factory.getbasetemp() / "secrets"
         place.mkdir(exist_ok=True)
@@ -367,7 +367,7 @@ class TestAddressIn:
     )
     def test_a_wrong_one_is_a_value_error_without_its_value(self, environ: dict[str, str]) -> None:
         """
-        Producers are web servers, and their logs are shown around.
+        The log of a web server must not show a password.
         """
         environ = {name: value if value != "hunter2\n" else "hunter2\nx" for name, value in environ.items()}
         with pytest.raises(ValueError) as refused:  # noqa: PT011 (each has words of its own)

@@ -18,7 +18,7 @@ IN_BETWEEN = f"{QUEUE_KEY}:intermediate"
 
 def leave_behind(connection: Redis, job_id: str, **fields: str) -> None:
     """
-    The traces of a worker that died with *job_id*: a lease that has ended, and a job that is started.
+    Leave what a worker leaves that is killed during *job_id*: an expired lease and a started job.
     """
     push(connection, job_id, status="started", **fields)
     connection.delete(QUEUE_KEY)
@@ -28,7 +28,7 @@ def leave_behind(connection: Redis, job_id: str, **fields: str) -> None:
 class TestSweep:
     def test_an_abandoned_job_runs_again(self, connection: Redis, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The reason may have been anything, so it gets its second chance.
+        The job may not be the cause of the crash, so it gets a second run.
         """
         leave_behind(connection, "job")
 
@@ -40,7 +40,7 @@ class TestSweep:
 
     def test_a_job_that_kills_workers_ends(self, connection: Redis) -> None:
         """
-        A job that takes its worker down must not take down one after the other.
+        A job that crashes its worker must not crash one worker after the other.
         """
         leave_behind(connection, "job", abandoned="1")
 
@@ -54,7 +54,7 @@ class TestSweep:
     @pytest.mark.parametrize("count", ["often", "nan", "inf", "1e300", "-5", "9" * 400])
     def test_a_count_that_is_none_counts_as_none(self, connection: Redis, count: str) -> None:
         """
-        The job runs again, and the count is a number from then on.
+        The job runs again, and the count becomes a number.
         """
         leave_behind(connection, "job", abandoned=count)
 
@@ -65,7 +65,7 @@ class TestSweep:
 
     def test_many_workers_recover_a_job_once(self, connection: Redis) -> None:
         """
-        All of them sweep; the job must not come back three times.
+        All of them sweep; the job returns once.
         """
         leave_behind(connection, "job")
 
@@ -81,7 +81,7 @@ class TestSweep:
 
     def test_an_id_that_got_stuck_between_the_lists_goes_back(self, connection: Redis) -> None:
         """
-        A worker can die in the instant between taking an id and starting its job.
+        A worker can crash between taking an id and starting its job.
         """
         push(connection, "job", status="queued")
         connection.rename(QUEUE_KEY, IN_BETWEEN)
@@ -94,7 +94,7 @@ class TestSweep:
     @pytest.mark.parametrize("lease", [b"\xff\xfe:x", b"no colon", b"a.b:c", b"nowhere:execution", b""])
     def test_a_lease_without_a_job_is_dropped(self, connection: Redis, lease: bytes) -> None:
         """
-        RQ's own maintenance raises at the first of these, at every start of every worker.
+        RQ's own maintenance raises at the first of these, at each start of a worker.
         """
         connection.zadd(LEASES, {lease: 1})
 
@@ -105,7 +105,7 @@ class TestSweep:
     @pytest.mark.parametrize("raw_id", [b"\xff\xfe", b"a.b", b""])
     def test_garbage_between_the_lists_is_dropped(self, connection: Redis, raw_id: bytes) -> None:
         """
-        A worker that died while it looked at a poisoned id has left it there.
+        A worker that crashed while it read an invalid id has left it there.
         """
         connection.rpush(IN_BETWEEN, raw_id)
 
@@ -114,7 +114,7 @@ class TestSweep:
 
     def test_a_lease_that_outlived_its_job_means_nothing(self, connection: Redis) -> None:
         """
-        The job has ended, only its worker did not come to say so: it must not run a second time.
+        The job has ended and its worker crashed before it recorded that: the job does not run again.
         """
         leave_behind(connection, "job")
         connection.hset("rq:job:job", "status", "finished")
@@ -129,7 +129,7 @@ class TestSweep:
         self, connection: Redis, caplog: pytest.LogCaptureFixture, key: str
     ) -> None:
         """
-        A hundred megabytes in one key; the abandoned job is found nevertheless, and one line names the key.
+        With a hundred megabytes in one key the abandoned job is recovered, and one line names the key.
         """
         leave_behind(connection, "job")
         for number in range(100):
@@ -151,7 +151,7 @@ class TestSweep:
 
     def test_dead_workers_are_forgotten(self, connection: Redis) -> None:
         """
-        `rq info` lists who lives; a name that is no text would end it.
+        `rq info` lists the running workers; an invalid name would end it.
         """
         for registry in ("rq:workers", "rq:workers:certificates"):
             connection.sadd(registry, b"\xff\xfe", "rq:worker:dead")

@@ -27,7 +27,7 @@ LOCK = "rq:scheduler-lock:certificates"
 @contextmanager
 def scheduling(connection: Redis) -> Iterator[Scheduler]:
     """
-    A scheduler at work.
+    Run a scheduler for the length of the block.
     """
     scheduler = Scheduler(connection)
     scheduler.start()
@@ -40,7 +40,7 @@ def scheduling(connection: Redis) -> Iterator[Scheduler]:
 class TestScheduler:
     def test_a_wake_up_comes_in_time(self, connection: Redis) -> None:
         """
-        From the agenda's moment to the look no more than a second and a bit may pass.
+        A wake-up of the agenda is at most about a second late.
         """
         moment = datetime.now(UTC) + timedelta(seconds=1)
         with worker_thread(connection), scheduling(connection):
@@ -52,7 +52,7 @@ class TestScheduler:
 
     def test_a_job_delayed_by_rq_itself_comes_too(self, connection: Redis) -> None:
         """
-        Other programs use `enqueue_at`; their jobs are as good as ours.
+        Other programs use `enqueue_at`.
         """
         queue = Queue("certificates", connection=connection, serializer="json")
         queue.enqueue_at(datetime.now(UTC) + timedelta(seconds=1), "certworker.issue", domain="a.org")
@@ -62,7 +62,7 @@ class TestScheduler:
 
     def test_poison_is_dropped_and_said(self, connection: Redis, caplog: pytest.LogCaptureFixture) -> None:
         """
-        Each of these ends RQ's own scheduler, and with it every renewal behind it.
+        Each of these ends RQ's own scheduler, and with it all later renewals.
         """
         connection.hset("rq:job:bogus", mapping={"status": "bogus", "data": "x"})
         connection.hset("rq:job:binary", mapping={"status": b"\xff", "data": "x"})
@@ -79,7 +79,7 @@ class TestScheduler:
 
     def test_many_that_are_due_come_together(self, connection: Redis) -> None:
         """
-        After a night without a worker all of them are due; they must not trickle.
+        After a night without a worker all of them are due.
         """
         for number in range(2_500):
             connection.hset(f"rq:job:issue-{number}", "status", "scheduled")
@@ -93,7 +93,7 @@ class TestScheduler:
 
     def test_one_of_two_schedules(self, connection: Redis) -> None:
         """
-        Twenty workers have twenty of these threads, and each delayed job comes once.
+        With several workers each delayed job is enqueued once.
         """
         with scheduling(connection), scheduling(connection) as second:
             assert eventually(lambda: connection.exists(LOCK))
@@ -105,7 +105,7 @@ class TestScheduler:
 
     def test_it_takes_over_when_the_other_is_gone(self, connection: Redis) -> None:
         """
-        A killed worker leaves its lock to expire; renewals must not wait for an operator.
+        The lock of a killed worker expires, and another scheduler takes it.
         """
         connection.set(LOCK, "somebody who died", px=1_500)
         wake_at(connection, datetime.now(UTC) + timedelta(seconds=0.1))
@@ -118,7 +118,7 @@ class TestScheduler:
     @pytest.mark.parametrize("seconds", [None, 10**9])
     def test_a_lock_without_end_ends(self, connection: Redis, seconds: int | None) -> None:
         """
-        No delayed job would ever come, and no name be renewed.
+        Otherwise no delayed job would be enqueued and no name renewed.
         """
         connection.set(LOCK, "planted", ex=seconds)
 
@@ -127,7 +127,7 @@ class TestScheduler:
 
     def test_it_leaves_the_lock_to_others(self, connection: Redis) -> None:
         """
-        A restart must not cost a minute without a scheduler.
+        A restart does not wait for the lock to expire.
         """
         with scheduling(connection):
             assert eventually(lambda: connection.exists(LOCK))
@@ -136,7 +136,7 @@ class TestScheduler:
 
     def test_it_lives_until_it_is_stopped(self, connection: Redis) -> None:
         """
-        The container's healthcheck asks this question.
+        The health check of the container reads it.
         """
         scheduler = Scheduler(connection)
         before = scheduler.alive()
@@ -150,7 +150,7 @@ class TestScheduler:
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The scheduler removes a registry that is no sorted set, logs its name, and moves what comes later.
+        The scheduler removes a registry that is no sorted set, logs its name, and moves later jobs.
         """
         connection.set(SCHEDULED_KEY, "planted")
         with scheduling(connection):
@@ -162,7 +162,7 @@ class TestScheduler:
 
     def test_it_outlives_redis(self, tmp_path: Path) -> None:
         """
-        Redis restarts, even empty: the thread takes its lock again and goes on.
+        After a restart of Redis, even an empty one, it takes its lock again.
         """
         server = RedisServer(tmp_path)
         server.start()
@@ -179,7 +179,7 @@ class TestScheduler:
 
     def test_rq_sees_it(self, connection: Redis) -> None:
         """
-        To RQ's tools it is a scheduler like any other.
+        RQ's tools list it.
         """
         with scheduling(connection):
             assert eventually(lambda: connection.exists(LOCK))

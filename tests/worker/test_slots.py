@@ -13,7 +13,7 @@ from certworker.worker.slots import Slots
 class TestSlots:
     def test_a_tenant_from_the_queue_gets_its_share(self) -> None:
         """
-        Half of the slots for the first, a third for the second: so many are left for whoever comes next.
+        The first tenant gets half of the slots and the second a third: the rest is for the next tenant.
         """
         slots = Slots(12)
         while slots.may_start("first"):
@@ -27,7 +27,7 @@ class TestSlots:
 
     def test_the_last_slot_is_for_a_newcomer(self) -> None:
         """
-        The lanes fill all but one, whatever backlog there is.
+        Requests of the priority queues take all slots but one, whatever the backlog is.
         """
         slots = Slots(4)
         while slots.wait_for_capacity(0):
@@ -37,13 +37,13 @@ class TestSlots:
 
     def test_a_single_slot_is_for_everybody(self) -> None:
         """
-        There is none to keep free, and the backlog has to go on.
+        With one slot none is reserved.
         """
         assert Slots(1).wait_for_capacity(0)
 
     def test_what_is_nobodys_may_always_start(self) -> None:
         """
-        A look at the agenda, for example, must not wait for the very jobs that it brings.
+        A check of the agenda, for example, must not wait for the jobs that it enqueues.
         """
         slots = Slots(4)
         for _ in range(3):
@@ -53,7 +53,7 @@ class TestSlots:
 
     def test_a_slot_that_is_given_back_is_free_before_its_job_ends(self) -> None:
         """
-        A job that only waits for Traefik's file must not keep others from beginning.
+        A job that only waits for Traefik's file must not delay others.
         """
         slots = Slots(1)
         place = slots.take("a")
@@ -67,7 +67,7 @@ class TestSlots:
 
     def test_no_more_than_some_go_on_without_a_slot(self) -> None:
         """
-        Each is a thread; where nothing can be published they must not become thousands.
+        Each is a thread: a volume that cannot be written must not lead to thousands of them.
         """
         slots = Slots(1)
         for _ in range(MAX_RELEASED + 1):

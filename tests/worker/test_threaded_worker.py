@@ -22,7 +22,7 @@ LEASES = "rq:wip:certificates"
 class TestPooledWorker:
     def test_the_result_of_a_job_is_json(self, connection: Redis) -> None:
         """
-        Whoever waits for a job reads what became of it, in any language.
+        Programs in any language read the result of a job.
         """
         with worker_thread(connection):
             end = end_of(connection, request_certificate("a.org", connection=connection))
@@ -32,7 +32,7 @@ class TestPooledWorker:
 
     def test_a_failure_is_a_sentence(self, connection: Redis) -> None:
         """
-        What an operator finds in the job is what to do, not where in the program it happened.
+        The result of the job is the message with its remedy, and no traceback.
         """
         with worker_thread(connection):
             status, told = end_of(connection, push(connection, "full", "toy.fail"))
@@ -57,7 +57,7 @@ class TestPooledWorker:
 
     def test_a_job_that_redis_fails_says_so(self, connection: Redis) -> None:
         """
-        Redis may go in the middle of a job: that is no fault of the program, and there is a remedy.
+        An error of Redis during a job has a code and a remedy.
         """
         with worker_thread(connection):
             status, told = end_of(connection, push(connection, "job", "toy.misuse_redis"))
@@ -68,7 +68,7 @@ class TestPooledWorker:
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A slot must come back, whatever a job does.
+        Whatever a job does, its slot is released.
         """
         with worker_thread(connection):
             push(connection, "long", "toy.naps", timeout="1")
@@ -84,7 +84,7 @@ class TestPooledWorker:
 
     def test_slots_run_side_by_side(self, connection: Redis) -> None:
         """
-        Issuing is waiting: sixteen jobs of a second take about as long as one.
+        Sixteen jobs of a second take about as long as one job.
         """
         jobs = [push(connection, f"job-{number}", "toy.sleep", 1) for number in range(16)]
 
@@ -96,7 +96,7 @@ class TestPooledWorker:
 
     def test_a_job_that_cannot_start_stays_for_others(self, connection: Redis) -> None:
         """
-        With two workers, a job must not wait behind a long one while the other worker is idle.
+        With two workers a job does not wait behind a long one while the other worker is idle.
         """
         for number in range(5):
             push(connection, f"job-{number}", "toy.sleep", 1)
@@ -110,7 +110,7 @@ class TestPooledWorker:
 
     def test_a_job_may_take_longer_than_its_lease(self, connection: Redis) -> None:
         """
-        As long as its worker lives, nobody takes a job away from it.
+        While its worker runs, no other worker recovers the job.
         """
         with worker_thread(connection, lease_seconds=3), worker_thread(connection, lease_seconds=3):
             end_of(connection, push(connection, "long", "toy.sleep", 7))
@@ -119,7 +119,7 @@ class TestPooledWorker:
 
     def test_a_heartbeat_at_the_start_of_a_job_leaves_its_hash_alone(self, connection: Redis) -> None:
         """
-        The lease is renewed, and the hash has what its producer wrote, whatever RQ has not yet added.
+        The lease is renewed, and the hash still has the fields of its producer.
         """
         push(connection, "job", "toy.sleep", 1)
         pool = ThreadedWorker(
@@ -142,7 +142,7 @@ class TestPooledWorker:
 
     def test_it_is_idle_when_it_is(self, connection: Redis) -> None:
         """
-        `rq info` shows at a glance whether there is work.
+        `rq info` shows whether jobs run.
         """
         with worker_thread(connection):
             end_of(connection, push(connection, "job"))

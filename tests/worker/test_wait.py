@@ -20,7 +20,7 @@ NAMES = ("a.example.org",)
 class TestFollow:
     def test_a_request_that_ends_well(self, connection: Redis) -> None:
         """
-        The person who waits reads one word, and the exit code follows from it.
+        The outcome is one word, which decides the exit code.
         """
         job_id = request_certificate(NAMES, connection=connection)
 
@@ -31,7 +31,7 @@ class TestFollow:
 
     def test_a_request_that_fails(self, connection: Redis) -> None:
         """
-        The sentence of the failure comes through whole, with its remedy.
+        The outcome has the whole message with its remedy.
         """
         push(connection, "job", "toy.fail", status="queued")
 
@@ -44,7 +44,7 @@ class TestFollow:
 
     def test_a_request_that_nobody_takes(self, connection: Redis) -> None:
         """
-        Without a worker the wait ends, too, and says where to look.
+        Without a worker the wait ends and names the command for the state.
         """
         job_id = request_certificate(NAMES, connection=connection)
 
@@ -55,7 +55,7 @@ class TestFollow:
 
     def test_the_end_of_an_earlier_request_is_not_that_of_this_one(self, connection: Redis) -> None:
         """
-        Whoever asks again after a failure must not be told of the old one.
+        A request after a failure does not return the earlier failure.
         """
         job_id = request_certificate(NAMES, connection=connection)
         with worker_thread(connection):
@@ -68,7 +68,7 @@ class TestFollow:
 
     def test_the_time_is_that_of_all_jobs_together(self, connection: Redis) -> None:
         """
-        A hundred names that nobody serves end the wait after five minutes, not after eight hours.
+        Without a worker the wait for a hundred names takes as long as for one.
         """
         last = (request_certificate("d.org", connection=connection), ("d.org",))
         with worker_thread(connection):
@@ -88,7 +88,7 @@ class TestFollow:
 
     def test_each_end_is_reported_as_soon_as_it_is_known(self, connection: Any) -> None:
         """
-        A job behind one that waits is counted at once; a job that Redis forgot ends as its record says.
+        A job behind a waiting one is reported at once; an expired job has the outcome of its record.
         """
         first = (request_certificate("a.org", connection=connection), ("a.org",))
         with worker_thread(connection):
@@ -109,7 +109,7 @@ class TestFollow:
 
     def test_thousands_of_jobs_are_asked_for_together(self, connection: Redis) -> None:
         """
-        A round over 3,000 jobs is a few commands, and ends in time.
+        A poll of 3,000 jobs takes a few commands.
         """
         jobs = [(f"job-{number}", (f"shop{number}.org",)) for number in range(3_000)]
         with connection.pipeline() as pipe:

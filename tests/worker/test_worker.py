@@ -30,7 +30,7 @@ LEASES = "rq:wip:certificates"
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """
-    A Redis that the test may kill.
+    Start a Redis that the test may kill.
     """
     server = RedisServer(tmp_path)
     server.start()
@@ -64,7 +64,7 @@ class TestRun:
 
     def test_an_emptied_redis_is_no_reason_to_end(self, connection: Redis) -> None:
         """
-        Somebody types FLUSHALL. The worker registers again and takes the next job.
+        After FLUSHALL the worker registers again and takes the next job.
         """
         with worker_thread(connection, lease_seconds=1):
             connection.flushall()
@@ -92,7 +92,7 @@ class TestRun:
         self, connection: Redis, caplog: pytest.LogCaptureFixture, key: str
     ) -> None:
         """
-        The worker removes the key, logs its name, and runs the job; nobody has to find the key.
+        The worker removes the key, logs its name, and runs the job.
         """
         with worker_thread(connection, lease_seconds=1):
             connection.delete(key)
@@ -107,7 +107,7 @@ class TestRun:
 
     def test_rq_sees_queue_and_worker(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        `rq info` is what people who know RQ type first.
+        `rq info` shows it.
         """
         push(connection, "job", "toy.sleep", 3)
         with worker_thread(connection, slots=1):
@@ -130,7 +130,7 @@ class TestAccidents:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        A worker that is killed with a job under way loses nothing: another takes over within a lease.
+        The job of a killed worker runs on another worker within a lease.
         """
         with worker_process(redis_server) as first:
             push(connection, "job", "toy.sleep", 2)
@@ -146,7 +146,7 @@ class TestAccidents:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        `docker compose restart` in the middle of an issuance costs nothing.
+        A restart during an issuance loses no job.
         """
         with worker_process(redis_server, slots=2) as process:
             for number in range(4):
@@ -164,7 +164,7 @@ class TestAccidents:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        A CA that keeps us waiting does not keep a host from shutting down.
+        A slow CA does not delay the shutdown of a host.
         """
         with worker_process(redis_server, stop_deadline_seconds=0.5) as process:
             push(connection, "job", "toy.sleep", 60)
@@ -181,7 +181,7 @@ class TestAccidents:
 
     def test_a_second_signal_ends_it_at_once(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        Whoever presses Ctrl-C twice means it.
+        A second Ctrl-C ends the worker at once.
         """
         with worker_process(redis_server) as process:
             push(connection, "job", "toy.sleep", 60)
@@ -194,7 +194,7 @@ class TestAccidents:
 
     def test_sigterm_while_redis_is_away(self, own_redis: RedisServer) -> None:
         """
-        A host that shuts down ends Redis first; the worker still goes in good order.
+        If Redis ends first, the worker still ends with 0.
         """
         with worker_process(own_redis) as process:
             assert process.stdout is not None
@@ -209,7 +209,7 @@ class TestAccidents:
         self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        It is said once that Redis is away and once that it is back; jobs run on as if nothing had been.
+        The log has one line for the outage and one for its end; jobs run afterwards.
         """
         caplog.set_level("INFO")
         with own_redis.client() as connection, worker_thread(connection, lease_seconds=3):
@@ -225,7 +225,7 @@ class TestAccidents:
 
     def test_redis_is_not_there_yet(self, own_redis: RedisServer) -> None:
         """
-        After a restart of the host the worker may be up before Redis.
+        After a restart of the host the worker may start before Redis.
         """
         own_redis.kill()
         later = threading.Timer(1, own_redis.start)
@@ -240,7 +240,7 @@ class TestAccidents:
         self, own_redis: RedisServer, tmp_path: Path
     ) -> None:
         """
-        Redis comes back with what it had on disk: the job is started there, and nobody is at it.
+        In the restored Redis the job is started, and no worker runs it.
         """
         own_redis.kill()
         own_redis.start("--appendonly", "yes", "--appendfsync", "always")
@@ -257,7 +257,7 @@ class TestAccidents:
 class TestSchema:
     def test_a_worker_beside_a_newer_one_ends_with_the_remedy(self, connection: Redis) -> None:
         """
-        It finishes what it has begun, takes nothing more, and does not start again.
+        It finishes its running jobs, takes no others, and does not start again.
         """
         ready, ended = threading.Event(), list[object]()
 
