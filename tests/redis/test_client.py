@@ -100,7 +100,7 @@ def follow_a_failover(url: str, sentinels: Sentinels) -> None:
 class TestTls:
     def test_it_goes_over_tls_as_the_user(self, secure: SecureRedis) -> None:
         """
-        The check at the start and what comes after it: neither may go another way.
+        The check at the start and later commands connect alike.
         """
         secure.start()
         with client(secure.secure_url()) as connection:
@@ -111,7 +111,7 @@ class TestTls:
 
     def test_a_certificate_of_ours_is_shown_where_redis_asks(self, secure: SecureRedis) -> None:
         """
-        As it does by default.
+        As by default.
         """
         secure.start("--tls-auth-clients", "yes")
         ours = {"ssl_certfile": secure.certificate, "ssl_keyfile": secure.key}
@@ -123,7 +123,7 @@ class TestTls:
 
     def test_whom_we_do_not_know_is_sent_nothing(self, secure: SecureRedis, tmp_path: Path) -> None:
         """
-        A password that a stranger gets is no secret; the remedy names the option.
+        The password is not sent to an untrusted server; the remedy names the option.
         """
         secure.start()
         other = SecureRedis(tmp_path / "other")
@@ -153,7 +153,7 @@ class TestTls:
 
     def test_a_redis_without_tls(self, redis_server: RedisServer) -> None:
         """
-        It waits for the end of a line where we wait for its certificate; the remedy names the URL.
+        Such a server waits for a line while the client waits for a certificate; the remedy names the URL.
         """
         failure = told(f"rediss://127.0.0.1:{redis_server.port}/0")
 
@@ -166,7 +166,7 @@ class TestDatabase:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        Whatever release of redis-py is installed: some of them wait without end.
+        With every release of redis-py: some have no timeout.
         """
         monkeypatch.setattr("certworker.redis.client.ANSWER_SECONDS", 0.05)
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -176,7 +176,7 @@ class TestDatabase:
 
     def test_it_is_the_one_of_the_url(self, redis_server: RedisServer) -> None:
         """
-        Some share one Redis among several programs in this way.
+        Several programs may share one Redis this way.
         """
         with client(f"redis://127.0.0.1:{redis_server.port}/3") as third, redis_server.client() as first:
             third.set("certworker:test", "1")
@@ -189,13 +189,13 @@ class TestSentinel:
     @pytest.mark.timeout(240)
     def test_it_finds_the_primary_and_follows_it(self, sentinels: Sentinels) -> None:
         """
-        The first Sentinel of the URL dies together with the primary.
+        The first Sentinel of the URL fails together with the primary.
         """
         follow_a_failover(sentinels.url.replace(f"{SERVICE}/0", f"{SERVICE}/2"), sentinels)
 
     def test_what_is_wrong_is_told_in_words(self, sentinels: Sentinels) -> None:
         """
-        Without what redis-py's objects look like, and without a password.
+        The message has neither objects of redis-py nor a password.
         """
         unknown = told(f"redis+sentinel://:pw@{sentinels.hosts}/another?sentinel_password=other")
         refused = told(f"redis+sentinel://:pw@{sentinels.hosts}/{SERVICE}?sentinel_password=wrong-one")
@@ -216,7 +216,7 @@ class TestSentinelOverTls:
     @pytest.mark.timeout(240)
     def test_it_finds_the_primary_and_follows_it(self, secure_sentinels: SecureSentinels) -> None:
         """
-        As a user that the replica knows as well; nothing answers to whoever comes without TLS.
+        The replica has the same user, and connections without TLS are refused.
         """
         plain = f"redis+sentinel://:pw@{secure_sentinels.hosts}/{SERVICE}?sentinel_password=other"
         assert "redis.unreachable" == told(plain).code
@@ -231,7 +231,7 @@ class TestSentinelOverTls:
         self, secure_sentinels: SecureSentinels, tmp_path: Path
     ) -> None:
         """
-        The word of Sentinels whom we know makes no friend of the Redis that they name.
+        Trusted Sentinels do not make the Redis that they name trusted.
         """
         strangers = {"ssl_ca_certs": Tls(tmp_path / "other").root}
         half = {"ssl_ca_certs": secure_sentinels.tls.root}
@@ -249,7 +249,7 @@ class TestSentinelOverTls:
     @pytest.mark.timeout(240)
     def test_another_host_is_a_stranger_unless_one_says_so(self, tmp_path: Path) -> None:
         """
-        The certificates have no address of where we go, as is usual: who is named by Sentinels has only that.
+        As usual, the certificates do not have the address of the server, and Sentinels name only that.
         """
         sentinels = SecureSentinels(tmp_path, address="192.0.2.1")
         sentinels.start()
@@ -292,7 +292,7 @@ class TestSettings:
 
     def test_it_connects_when_it_is_used(self) -> None:
         """
-        A worker that starts before Redis gets its connection all the same.
+        A worker may start before Redis.
         """
         connect(settings_for(free_port()).redis).close()
 
@@ -300,14 +300,14 @@ class TestSettings:
 class TestConnected:
     def test_a_redis_that_is_not_there_is_a_sentence(self) -> None:
         """
-        A command ends with what to do, not with where in a library it happened.
+        A command ends with a remedy and no traceback.
         """
         with pytest.raises(RedisUnreachable), connected(settings_for(free_port()).redis) as connection:
             connection.ping()
 
     def test_a_password_that_is_missing_is_a_sentence(self, tmp_path: Path) -> None:
         """
-        The variable to set is named, and its value is not.
+        The message names the variable and not its value.
         """
         server = RedisServer(tmp_path)
         server.start()

@@ -41,7 +41,7 @@ class TestMoments:
 
     def test_no_moment_is_nothing(self) -> None:
         """
-        A name without a planned look.
+        A name without a planned check.
         """
         assert encode_time(None) == ""
         assert decode_time("") is None
@@ -50,14 +50,14 @@ class TestMoments:
     @pytest.mark.parametrize("text", ["soon", "2026-11-23T10:15:09", "2026-13-01T00:00:00Z", "9" * 5_000])
     def test_what_is_no_moment_is_none(self, text: str) -> None:
         """
-        A moment without a time zone would raise at the first comparison, hours later.
+        A time without a time zone would raise at its first comparison, hours later.
         """
         assert decode_time(text) is None
 
     @pytest.mark.parametrize("score", [None, float("inf"), float("nan"), 1e300])
     def test_a_score_that_is_no_moment_is_none(self, score: float | None) -> None:
         """
-        Infinity is a name without a planned look; the rest was written by others.
+        Infinity is a name without a planned check; other programs wrote the rest.
         """
         assert score_to_time(score) is None
 
@@ -123,7 +123,7 @@ class TestCounts:
     )
     def test_anything_else_is_none(self, value: object) -> None:
         """
-        Python refuses to read 5,000 digits, and a count of a billion would postpone a name for ever.
+        Python rejects 5,000 digits, and a count of a billion would postpone a name forever.
         """
         assert count_in(value) == 0
 
@@ -144,7 +144,7 @@ class TestNames:
     )
     def test_anything_else_is_none(self, value: object) -> None:
         """
-        It would be a directory, a key or a line of a log.
+        Otherwise it would become a directory, a key or a log line.
         """
         assert name_in(value) is None
 
@@ -172,6 +172,6 @@ class TestJson:
     @pytest.mark.parametrize("value", [b"[]", b"1", b'"x"', b"null", None, b"{"])
     def test_fields_are_those_of_an_object(self, value: bytes | None) -> None:
         """
-        Each reader asks for its fields; nothing has none.
+        A value that is no object has no fields.
         """
         assert fields_in(value) == {}

@@ -62,7 +62,7 @@ class TestFailureOf:
     )
     def test_each_has_its_code(self, error: RedisError, code: str) -> None:
         """
-        The remedy hangs on it.
+        The remedy depends on it.
         """
         failure = to_failure(error, "redis:6379")
 
@@ -81,14 +81,14 @@ class TestFailureOf:
 class TestAddressOf:
     def test_it_has_host_and_port_and_no_password(self) -> None:
         """
-        It stands in logs.
+        The log has it.
         """
         assert "redis:6380" == address_of(Redis(host="redis", port=6380, password="secret"))
         assert "/run/redis.sock" == address_of(Redis(unix_socket_path="/run/redis.sock"))
 
     def test_behind_sentinels_it_is_theirs(self) -> None:
         """
-        Which Redis is the primary, only they know.
+        Only they know which Redis is the primary.
         """
         sentinels = Sentinel([("one", 26379), ("two", 26380)])  # type: ignore[no-untyped-call]
 

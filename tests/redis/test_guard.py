@@ -68,7 +68,7 @@ def run(connection: Redis, command: tuple[Any, ...], how: str) -> Any:
 class TestGuardedRedis:
     def test_a_command_works_in_spite_of_a_wrong_key(self, connection: Redis) -> None:
         """
-        Whoever sent the command does not notice.
+        The caller does not notice.
         """
         connection.set(KEY, "x")
 
@@ -76,7 +76,7 @@ class TestGuardedRedis:
 
     def test_a_script_works_in_spite_of_two_wrong_keys(self, connection: Redis) -> None:
         """
-        Redis names none of the keys in its answer.
+        The answer of Redis does not name the key.
         """
         connection.set(KEY, "x")
         connection.set(OTHER, "x")
@@ -86,7 +86,7 @@ class TestGuardedRedis:
 
     def test_a_script_that_another_error_ends_raises_it(self, connection: Redis) -> None:
         """
-        A wrong key is no reason to repeat everything.
+        The other commands are not repeated.
         """
         with pytest.raises(ResponseError, match="of its own"):
             connection.eval("return redis.error_reply('of its own')", 1, KEY)
@@ -107,7 +107,7 @@ class TestGuardedPipeline:
         self, connection: Redis, transaction: bool
     ) -> None:
         """
-        A counter counts once; each answer is in its place.
+        A counter counts once, and the answers are in order.
         """
         connection.set(KEY, "x")
         with connection.pipeline(transaction=transaction) as pipe:
@@ -133,7 +133,7 @@ class TestGuardedPipeline:
 
     def test_an_error_is_returned_where_that_is_wanted(self, connection: Redis) -> None:
         """
-        RQ asks for it now and then.
+        RQ uses it.
         """
         connection.set("of:others", "x")
         with connection.pipeline() as pipe:
@@ -144,7 +144,7 @@ class TestGuardedPipeline:
 
     def test_what_is_watched_may_be_of_another_type(self, connection: Redis) -> None:
         """
-        The removal counts as a change, so the transaction begins again.
+        The removal counts as a change, so the transaction starts again.
         """
         connection.set(KEY, "x")
         with connection.pipeline() as pipe:
@@ -198,7 +198,7 @@ class TestBoundedParser:
         self, narrow: Redis, caplog: pytest.LogCaptureFixture, command: tuple[Any, ...], how: str
     ) -> None:
         """
-        A loop fails once, and what else the key holds stays.
+        A loop fails once, and the other members of the key stay.
         """
         key, large = command[1], [f"{number}{'x' * 70_000}" for number in range(3)]
         plant_members(narrow, key, ["small", *large])

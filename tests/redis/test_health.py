@@ -43,7 +43,7 @@ def code_of(connection: Redis) -> str:
 class TestCheckRedis:
     def test_a_good_redis_passes(self, connection: Redis) -> None:
         """
-        The usual case says nothing and leaves nothing behind.
+        It logs nothing and leaves no key.
         """
         check_redis(connection)
 
@@ -51,7 +51,7 @@ class TestCheckRedis:
 
     def test_nobody_listens(self, own_redis: RedisServer) -> None:
         """
-        The sentence names the address and never the password.
+        The message has the address and not the password.
         """
         connection = Redis(port=own_redis.port, password="secret-of-redis")
         with pytest.raises(CertworkerError) as failed:
@@ -63,7 +63,7 @@ class TestCheckRedis:
 
     def test_a_password_that_is_missing_or_wrong(self, own_redis: RedisServer) -> None:
         """
-        Reconnecting does not help; the variable to set is named.
+        The message names the variable to set.
         """
         own_redis.start()
         with own_redis.client() as connection:
@@ -74,7 +74,7 @@ class TestCheckRedis:
 
     def test_a_user_who_may_not(self, own_redis: RedisServer) -> None:
         """
-        The producers' user is not the worker's.
+        The message names the user.
         """
         own_redis.start()
         with own_redis.client() as connection:
@@ -95,7 +95,7 @@ class TestCheckRedis:
 
     def test_a_replica(self, own_redis: RedisServer) -> None:
         """
-        The wrong one of two hosts answers, and takes nothing.
+        A replica answers and accepts no writes.
         """
         own_redis.start("--replicaof", "127.0.0.1", "1")
         with own_redis.client() as connection:
@@ -103,7 +103,7 @@ class TestCheckRedis:
 
     def test_a_disk_that_takes_nothing_more(self, own_redis: RedisServer, tmp_path: Path) -> None:
         """
-        Redis refuses writes once it could not save; its message begins with MISCONF.
+        Redis refuses writes after a failed save; its message starts with MISCONF.
         """
         own_redis.start()
         with own_redis.client() as connection:
@@ -133,7 +133,7 @@ class TestRequireVersion:
     @pytest.mark.parametrize("version", ["2.8.24", "5.0.14", "6.0.20", "6"])
     def test_too_old(self, version: str) -> None:
         """
-        Appwrite installations of 2021 may have one of these, and it would lose jobs.
+        Appwrite installations of 2021 may have one of these versions, which could lose jobs.
         """
         with pytest.raises(RedisTooOld) as refused:
             require_version(version, "redis:6379")
@@ -147,7 +147,7 @@ class TestWaitForRedis:
         self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Ten lines a second would bury the one that matters.
+        The log has one line for each reason.
         """
         caplog.set_level("INFO")
         later = threading.Timer(1.5, own_redis.start)
@@ -161,7 +161,7 @@ class TestWaitForRedis:
 
     def test_it_can_be_told_to_stop(self, own_redis: RedisServer) -> None:
         """
-        A worker that waits for Redis still obeys SIGTERM.
+        SIGTERM ends a worker that waits for Redis.
         """
         stop = threading.Event()
         threading.Timer(0.3, stop.set).start()
@@ -173,7 +173,7 @@ class TestWaitForRedis:
 class TestOutage:
     def test_pauses_grow_to_a_minute(self, own_redis: RedisServer) -> None:
         """
-        Soon back after a restart of Redis, and no burden while it is away for a night.
+        The first pause is short and the longest is a minute.
         """
         outage = OutageTracker("redis:6379")
         pauses = [outage.failed(REFUSED) for _ in range(12)]
@@ -182,7 +182,7 @@ class TestOutage:
 
     def test_after_it_is_over_everything_begins_anew(self, caplog: pytest.LogCaptureFixture) -> None:
         """
-        The next outage is news again.
+        The next outage is logged again.
         """
         outage = OutageTracker("redis:6379")
         for _ in range(3):

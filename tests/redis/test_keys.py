@@ -58,7 +58,7 @@ class TestKinds:
     @pytest.mark.parametrize("key", ["", "certworker", "certworker:", "rq:job", "rq:queue:other", "x:agenda"])
     def test_other_keys_have_none(self, key: str) -> None:
         """
-        Nothing is removed that another program may need.
+        Keys of other programs are not removed.
         """
         assert kind_of(key) is None
 
@@ -109,7 +109,7 @@ class TestRemoveWrong:
         self, connection: Redis, caplog: pytest.LogCaptureFixture, kind: Kind
     ) -> None:
         """
-        One line names the key, what it was and what it has to be.
+        One line has the key, its type and the expected type.
         """
         key, other = EXAMPLES[kind.pattern], "set" if kind.type != "set" else "list"
         PLANT[other](connection, key)
@@ -124,7 +124,7 @@ class TestRemoveWrong:
     @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.ours], ids=lambda kind: kind.pattern)
     def test_a_key_of_the_right_type_stays(self, connection: Redis, kind: Kind) -> None:
         """
-        Another worker may have removed the wrong one and written the right one meanwhile.
+        Another worker may have replaced the key meanwhile.
         """
         key = EXAMPLES[kind.pattern]
         PLANT[kind.type](connection, key)
@@ -136,7 +136,7 @@ class TestRemoveWrong:
     @pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.ours], ids=lambda kind: kind.pattern)
     def test_a_key_of_another_program_stays_and_is_named(self, connection: Redis, kind: Kind) -> None:
         """
-        Appwrite's core may keep something there; the operator decides.
+        Appwrite's core may need it; the operator decides.
         """
         key, other = EXAMPLES[kind.pattern], "hash"
         PLANT[other](connection, key)
@@ -148,7 +148,7 @@ class TestRemoveWrong:
 
     def test_a_stream_that_takes_no_more_is_removed(self, connection: Redis) -> None:
         """
-        Redis adds nothing behind the last possible id, so that nobody would hear of any event.
+        Redis adds nothing after the last possible id, so all later events would be lost.
         """
         end = f"{2**64 - 1}-{2**64 - 1}"
         connection.xadd(events.EVENTS, {"x": "x"}, id=end)
@@ -161,7 +161,7 @@ class TestRemoveWrong:
     @pytest.mark.parametrize("number", ["abc", "1e400", str(2**63 - 1), ""])
     def test_a_number_that_is_none_is_removed(self, connection: Redis, number: str) -> None:
         """
-        RQ counts the jobs of a worker, and would fail each job that has ended well.
+        RQ counts the jobs of a worker, and would fail each successful job.
         """
         connection.hset("rq:worker:a", mapping={"successful_job_count": number, "birth": "x"})
         connection.set("certworker:appwrite:taken:v1", number)

@@ -28,7 +28,7 @@ class TestParse:
 
     def test_what_is_left_out_is_as_usual(self) -> None:
         """
-        The port of Redis, the first database, nobody in particular.
+        The port of Redis, database 0, no user.
         """
         assert RedisURL.parse("redis://redis") == RedisURL((("redis", 6379),))
 
@@ -122,7 +122,7 @@ class TestParse:
     )
     def test_what_is_none_is_refused_without_being_repeated(self, url: str) -> None:
         """
-        It may hold a password.
+        The text may have a password.
         """
         with pytest.raises(ValueError, match=r"^(not|no|several|an) [\w ,]+$") as refused:
             RedisURL.parse(url.replace("://", "://hunter2@") if "://" in url else url)
@@ -132,7 +132,7 @@ class TestParse:
     @given(st.text(max_size=40))
     def test_whatever_is_given_it_is_an_address_or_a_value_error(self, text: str) -> None:
         """
-        Never anything else, at the start of a worker.
+        The start of a worker raises nothing else.
         """
         try:
             address = RedisURL.parse(f"redis+sentinel://{text}")
@@ -146,7 +146,7 @@ class TestParse:
 class TestShown:
     def test_it_has_no_secret(self) -> None:
         """
-        It stands in logs and in the doctor's findings.
+        The log and the findings of the doctor have it.
         """
         url = "redis+sentinel://me:hunter2@one,[::1]/main?sentinel_password=hunter2"
         address = RedisURL.parse(url)
@@ -158,7 +158,7 @@ class TestShown:
 class TestImport:
     def test_it_needs_nothing_but_the_standard_library(self) -> None:
         """
-        A web server that asks for certificates imports it.
+        A web server that requests certificates imports it.
         """
         wanted = "{'pydantic', 'redis'} & {*sys.modules}"
         program = f"import sys; import certworker.redis.url; sys.exit(bool({wanted}))"

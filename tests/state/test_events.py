@@ -69,7 +69,7 @@ class TestEvents:
 
     def test_the_record_gets_what_it_has_not(self, connection: Redis) -> None:
         """
-        Whoever was away for long reads the records; and one that is gone is not half made again.
+        Programs read the records after an outage. A removed record is not written again in part.
         """
         DomainRecords(connection).start_attempt(["a.org"], next_check=NOW, now=NOW)
 
@@ -82,7 +82,7 @@ class TestEvents:
 
     def test_a_repeated_command_adds_nothing(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        The connection breaks behind the command, and redis-py sends it again.
+        The connection breaks after the command, and redis-py sends it again.
         """
         with LosesAnswers(redis_server.port) as relay, connect(relay.address) as client:
             events = EventStream(client)
@@ -95,7 +95,7 @@ class TestEvents:
 
     def test_equal_events_are_two(self, connection: Redis) -> None:
         """
-        A request that is there already may be answered twice in a second.
+        Equal events may occur twice in a second.
         """
         for _ in range(2):
             EventStream(connection).append(["a.org"], EVENT)

@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
 class TestStories:
     def test_events_are_told_in_the_order_in_which_they_happened(self, connection: Redis) -> None:
         """
-        A timeline is read from the top.
+        The oldest event comes first.
         """
         stories = History(connection)
         events = [
@@ -32,7 +32,7 @@ class TestStories:
 
     def test_a_sentence_with_the_longest_remedy_is_whole(self, connection: Redis) -> None:
         """
-        The end of a sentence is the command to type or the link to open.
+        The end of a message may be a command or a link.
         """
         stories = History(connection)
         event = HistoryEntry(NOW, "ERROR", "x" * (LONGEST_SENTENCE - 1) + "!")
@@ -70,7 +70,7 @@ class TestStories:
 
     def test_without_redis_nothing_is_kept_and_nobody_is_harmed(self) -> None:
         """
-        The log has it, too.
+        The log has the event as well.
         """
         stories = History(Redis(port=free_port()))
         stories.append(NAME, HistoryEntry(NOW, "INFO", "step"))

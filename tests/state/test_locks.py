@@ -68,7 +68,7 @@ class TestFence:
         self, connection: redis.Redis, planted: str
     ) -> None:
         """
-        One SET stopped every issuance of every name. The next token is the one after the volume's.
+        The next token is one more than the volume's.
         """
         connection.set(FENCE, planted)
         locks = locks_of(connection, highest=41)
@@ -99,7 +99,7 @@ class TestFence:
         self, connection: redis.Redis, highest: int
     ) -> None:
         """
-        A generation with thirteen digits would be read as the oldest; the lock is free again.
+        A generation with thirteen digits would count as the oldest; the lock is released.
         """
         locks = locks_of(connection, highest=highest)
         with pytest.raises(RedisFault, match="out of bounds"), locks.hold(["a.org"]):
@@ -112,7 +112,7 @@ class TestFence:
         self, connection: redis.Redis, milliseconds: int | None
     ) -> None:
         """
-        A lock without an end would keep a name from its renewal until it expires.
+        Otherwise a planted lock would block a renewal until the certificate expires.
         """
         connection.set(LOCKS + "a.org", "planted", px=milliseconds)
         assert not locks_of(connection).is_held("a.org")
@@ -143,7 +143,7 @@ class TestHold:
 
     def test_the_names_are_free_afterwards(self, connection: redis.Redis) -> None:
         """
-        A finished job must not keep the next one waiting for its lease to end.
+        The next job does not wait for the lease to expire.
         """
         locks = locks_of(connection)
 
@@ -154,7 +154,7 @@ class TestHold:
 
     def test_the_names_are_free_after_a_failure(self, connection: redis.Redis) -> None:
         """
-        A failed issuance is the one that is most likely to be asked for again.
+        The next attempt does not wait for the lease to expire.
         """
         locks = locks_of(connection)
 
@@ -165,7 +165,7 @@ class TestHold:
 
     def test_a_set_is_taken_whole_or_not_at_all(self, connection: redis.Redis) -> None:
         """
-        Half a set would keep names from others while nothing is done for them.
+        Otherwise names would be locked without being issued.
         """
         locks = locks_of(connection)
 
@@ -182,14 +182,14 @@ class TestHold:
 
     def test_a_name_given_twice_is_one_lock(self, connection: redis.Redis) -> None:
         """
-        Nobody should be refused because of himself.
+        A repeated name does not conflict with itself.
         """
         with locks_of(connection).hold(["a.org", "a.org"]) as lease:
             assert lease.names == ("a.org",)
 
     def test_a_dead_worker_keeps_its_names_for_one_lease_only(self, connection: redis.Redis) -> None:
         """
-        After `kill -9` nobody gives anything back; the lease has to end by itself.
+        After `kill -9` the lease expires.
         """
         connection.set(LOCKS + "a.org", "of a dead worker", px=50)
         time.sleep(0.1)
@@ -201,7 +201,7 @@ class TestHold:
         self, connection: redis.Redis
     ) -> None:
         """
-        After `docker compose up -d` with a new image nobody waits for the end of a lease.
+        After `docker compose up -d` with a new image no worker waits for a lease to expire.
         """
         ending, next_one = locks_of(connection), locks_of(connection)
         with ending.hold(["a.example"]) as lease:
@@ -231,7 +231,7 @@ class TestToken:
 
     def test_an_emptied_redis_counts_on_above_the_volume(self, connection: redis.Redis) -> None:
         """
-        A token below the volume's would have every new certificate refused.
+        The volume rejects certificates with a lower token.
         """
         connection.delete(FENCE)
 
@@ -242,7 +242,7 @@ class TestToken:
         self, connection: redis.Redis
     ) -> None:
         """
-        A Redis that comes back with yesterday's data is as dangerous as an empty one.
+        A restored Redis may have an old counter.
         """
         connection.set(FENCE, 7)
 
@@ -251,7 +251,7 @@ class TestToken:
 
     def test_a_counter_that_is_no_number_is_begun_anew(self, connection: redis.Redis) -> None:
         """
-        Whoever can write to Redis must not be able to stop every issuance with one value.
+        One planted value must not stop all issuance.
         """
         connection.set(FENCE, "seven")
 
@@ -266,7 +266,7 @@ class TestLease:
 
     def test_it_is_renewed_for_as_long_as_it_is_held(self, connection: redis.Redis) -> None:
         """
-        A CA may validate for minutes; the lease must not end meanwhile.
+        A CA may validate for minutes.
         """
         locks = locks_of(connection, SHORT_LEASE_SECONDS)
 
@@ -288,7 +288,7 @@ class TestLease:
 
     def test_a_lock_taken_by_somebody_else_is_lost(self, connection: redis.Redis) -> None:
         """
-        Whoever lost its lock must not publish.
+        A worker without its lock must not publish.
         """
         with locks_of(connection).hold(["a.org"]) as lease:
             connection.set(LOCKS + "a.org", "of another worker")
@@ -299,7 +299,7 @@ class TestLease:
 
     def test_an_evicted_lock_is_taken_again(self, connection: redis.Redis) -> None:
         """
-        `allkeys-lru` may drop the key of a lock whose lease has not ended.
+        `allkeys-lru` may evict the key of a valid lease.
         """
         locks = locks_of(connection)
 
@@ -311,7 +311,7 @@ class TestLease:
 
     def test_it_does_not_come_back_after_its_end(self, connection: redis.Redis) -> None:
         """
-        A question asked too late must not lock the name for another lease.
+        A late renewal does not lock the name again.
         """
         locks = locks_of(connection)
         with locks.hold(["a.org"]) as lease:
@@ -322,7 +322,7 @@ class TestLease:
 
     def test_its_length_is_told(self, connection: redis.Redis) -> None:
         """
-        The agenda looks at a name again when the lease of a dead worker is over.
+        A name is checked again after the lease of a killed worker.
         """
         with locks_of(connection, 7).hold(["a.org"]) as lease:
             assert lease.duration == timedelta(seconds=7)
@@ -335,7 +335,7 @@ class TestRedisAway:
 
     def test_a_lease_is_believed_until_it_ends(self, own_redis: RedisServer) -> None:
         """
-        A short outage must not throw away a certificate that is being finalized.
+        A short outage does not end an issuance.
         """
         locks = locks_of(impatient(own_redis), SHORT_LEASE_SECONDS)
 
@@ -350,7 +350,7 @@ class TestRedisAway:
 
     def test_giving_back_fails_silently(self, own_redis: RedisServer) -> None:
         """
-        The certificate is in service; an error at the very end would report the opposite.
+        An error of the release does not fail the job of an issued certificate.
         """
         with locks_of(impatient(own_redis)).hold(["a.org"]):
             own_redis.kill()

@@ -95,7 +95,7 @@ class TestOutbox:
         self, connection: Redis, outbox: Outbox
     ) -> None:
         """
-        A delivery that took too long does not open the door for a third worker.
+        A delivery that took too long does not release the lock of another worker.
         """
         outbox.put({"number": 1})
         outbox.deliver(number, lambda _: connection.set(SENDING + "mail", "the second worker"))
@@ -122,7 +122,7 @@ class TestOutbox:
 
     def test_a_letter_is_not_lost_while_a_full_outbox_is_delivered(self, outbox: Outbox) -> None:
         """
-        Each letter that is put meanwhile removes the oldest one, so the places of the others change.
+        Each new notification may drop the oldest one, which moves the others.
         """
         for each in range(MAX_ENTRIES):
             outbox.put({"number": each})
@@ -136,7 +136,7 @@ class TestOutbox:
 
     def test_a_receiver_that_never_comes_back_fills_nothing(self, connection: Redis, outbox: Outbox) -> None:
         """
-        The latest are kept, the log has all.
+        The latest ones are stored; the log has all of them.
         """
         for each in range(MAX_ENTRIES + 5):
             outbox.put({"number": each})
@@ -151,7 +151,7 @@ class TestOutbox:
         self, connection: Redis, outbox: Outbox, entry: str | bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        An entry that anyone wrote must not stop those behind it; one log line reports it.
+        An invalid entry does not block the others, and one log line reports it.
         """
         connection.rpush(OUTBOX + "mail", entry)
         outbox.put({"number": 2})
@@ -165,7 +165,7 @@ class TestOutbox:
 class TestTold:
     def test_a_thing_is_told_once_until_it_is_taken_back(self, connection: Redis, outbox: Outbox) -> None:
         """
-        Never one mail per attempt.
+        Another attempt sends no mail.
         """
         told, other = NotificationLog(connection), Outbox(connection, "hook")
 

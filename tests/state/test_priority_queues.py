@@ -48,7 +48,7 @@ class TestLanes:
 
     def test_tenants_take_turns(self, connection: Redis) -> None:
         """
-        One with five thousand names does not keep one with two waiting.
+        A tenant with two names does not wait for one with five thousand.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "new", "1.big", "2.big", "3.big", "4.big")
@@ -70,7 +70,7 @@ class TestLanes:
 
     def test_who_asks_twice_waits_once_and_keeps_the_place(self, connection: Redis) -> None:
         """
-        A look puts what still waits again, every quarter of an hour.
+        A check puts waiting requests again, every quarter of an hour.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "renewal", "1.a", "2.a")
@@ -81,7 +81,7 @@ class TestLanes:
 
     def test_a_request_becomes_a_job_in_one_step(self, connection: Redis) -> None:
         """
-        Whenever a worker dies, the request is in its lane, or its job is in the list.
+        Whenever a worker crashes, the request is in its queue or its job is in the list.
         """
         priority_queues = PriorityQueues(connection)
         priority_queues.put("new", {Request(("a.org", "b.org"), "me", force=True, use_full_quota=True): 1})
@@ -99,7 +99,7 @@ class TestLanes:
 
     def test_an_evicted_lane_does_not_stop_the_others(self, connection: Redis) -> None:
         """
-        Redis may evict any key; the names are on the agenda, too.
+        Redis may evict any key; the names are also on the agenda.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "new", "1.a")
@@ -113,7 +113,7 @@ class TestLanes:
         self, connection: Redis, caplog: pytest.LogCaptureFixture, kind: str
     ) -> None:
         """
-        The key goes, and one line names it.
+        The key is removed, and one line names it.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "expiring", "1.a", "1.b", "1.c")
@@ -157,7 +157,7 @@ class TestLanes:
     @pytest.mark.parametrize("turn", ["inf", "1e300", "-inf", "9007199254740993"])
     def test_a_turn_beyond_all_bounds_does_not_end_the_turns(self, connection: Redis, turn: str) -> None:
         """
-        Behind an infinite turn all tenants would have the same one, and the first by name would go first.
+        After an infinite turn all tenants would have the same turn, and the order of names would decide.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "new", "1.b")
@@ -169,7 +169,7 @@ class TestLanes:
 
     def test_a_request_stays_where_its_job_cannot_be_made(self, connection: Redis) -> None:
         """
-        A script that fails has done nothing before.
+        A failed script has changed nothing.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "new", "1.a")
@@ -194,7 +194,7 @@ class TestLanes:
 
     def test_a_thousand_names_are_put_in_two_commands(self, connection: Redis) -> None:
         """
-        A backlog is parked while others wait for the queue.
+        A large batch takes several commands.
         """
         priority_queues = PriorityQueues(connection)
         put(priority_queues, "new", *(f"{number}.a" for number in range(1_000)))

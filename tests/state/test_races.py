@@ -128,7 +128,7 @@ class TestRaces:
         self, connection: redis.Redis, redis_server: RedisServer, still_there: bool
     ) -> None:
         """
-        It wakes up in the middle of its work and must not believe that it was alone all the time.
+        A worker that continues after its lease has expired must not publish.
         """
         frozen = subprocess.Popen(
             [sys.executable, "-c", HOLDER, str(redis_server.port)],

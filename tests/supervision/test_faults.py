@@ -44,14 +44,14 @@ class TestFaults:
     @pytest.fixture
     def clock(self) -> Clock:
         """
-        The time.
+        Return the clock.
         """
         return Clock()
 
     @pytest.fixture
     def faults(self, clock: Clock) -> Faults:
         """
-        Those of the maintenance, which knows what Redis means.
+        Return the errors of the maintenance, which explains those of Redis.
         """
 
         def explain(error: BaseException) -> CertworkerError | None:
@@ -63,7 +63,7 @@ class TestFaults:
 
     def test_pauses_grow_to_a_minute_and_begin_again_after_a_success(self, faults: Faults) -> None:
         """
-        What fails at once must not fail a thousand times a second.
+        A step that fails at once does not fail a thousand times a second.
         """
         pauses = [faults.failed(failing()) for _ in range(12)]
 
@@ -94,7 +94,7 @@ class TestFaults:
         self, faults: Faults, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The log of yesterday may be gone.
+        The log of yesterday may be deleted.
         """
         for _ in range(6):
             faults.failed(failing())
@@ -133,7 +133,7 @@ class TestFaults:
         self, faults: Faults, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Ten loops would report the same ten times.
+        Otherwise ten loops would report the same error.
         """
         faults.failed(ConnectionError("refused"))
         faults.succeeded()
@@ -142,7 +142,7 @@ class TestFaults:
 
     def test_kinds_without_number_take_no_memory_without_bound(self, faults: Faults) -> None:
         """
-        A worker runs for years.
+        The memory of a worker does not grow.
         """
         for number in range(3 * MAX_TYPES):
             faults.failed(type(f"Error{number}", (Exception,), {})())

@@ -13,7 +13,7 @@ from tests.supervision.clock import Clock
 class TestHeartbeat:
     def test_none_is_expected_before_the_first_and_after_the_end(self) -> None:
         """
-        A part that is switched off or has done all of its work is not stalled.
+        A loop that is switched off or has ended is not stalled.
         """
         clock = Clock()
         heartbeat = Heartbeat("labels", 10, clock=clock)
@@ -29,7 +29,7 @@ class TestHeartbeat:
 
     def test_two_missing_beats_are_a_stall_and_one_is_not(self) -> None:
         """
-        A single late beat is a busy machine; the next beat ends a stall.
+        One late beat is no stall, and the next beat ends a stall.
         """
         clock = Clock()
         heartbeat = Heartbeat("scheduler", 10, clock=clock)
@@ -68,7 +68,7 @@ class TestHeartbeat:
 class TestHeartbeats:
     def test_it_names_what_is_stalled(self) -> None:
         """
-        Other parts stay out of the list, and those of which nothing is expected, too.
+        The list has neither healthy loops nor those without an expected beat.
         """
         clock, heartbeats = Clock(), Heartbeats()
         slow, quick, off = (Heartbeat(name, 10, clock=clock) for name in ("slow", "quick", "off"))

@@ -71,7 +71,7 @@ class TestLoop:
 
     def test_a_failing_step_is_no_heartbeat_and_the_next_good_one_is(self) -> None:
         """
-        A loop whose steps all fail is stalled although its thread works, and is well again at once.
+        A loop whose steps all fail is stalled although its thread runs. One success ends the stall.
         """
         clock, broken, good = Clock(), threading.Event(), threading.Event()
         failed = threading.Semaphore(0)
@@ -171,7 +171,7 @@ class TestLoop:
 
     def test_long_work_beats_where_it_makes_progress(self) -> None:
         """
-        However deep in the work: the caller need not hand anything down.
+        Any function of the step can beat.
         """
         clock, worked, end = Clock(), threading.Event(), threading.Event()
 
@@ -194,7 +194,7 @@ class TestLoop:
 
     def test_progress_outside_of_a_loop_is_nobodys(self) -> None:
         """
-        The same work runs in commands, where nothing expects a beat.
+        Commands run the same functions without a loop.
         """
         beat()
 
