@@ -1,5 +1,5 @@
 """
-What Appwrite and certbot left on the volume, and what the core deletes from it.
+The adoption of what Appwrite and certbot left on the volume, and the removal of what Appwrite deletes.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ YAML = """tls:
 
 def left_by_appwrite(app: App, *names: str, directory: str = NAME) -> Path:
     """
-    The files that the original worker moves from certbot's directory, and Traefik's file.
+    Write the files that Appwrite's worker moves from certbot's directory, and Traefik's file.
     """
     certificate = Signer("R11").certificate(*names or (NAME,))
     place = app.certificates.directory / directory
@@ -54,7 +54,7 @@ def left_by_appwrite(app: App, *names: str, directory: str = NAME) -> Path:
 
 def orders(authority: FaultyAuthority) -> int:
     """
-    How many orders the CA was asked for.
+    Return how many orders the CA received.
     """
     return sum(asked.kind == "newOrder" for asked in authority.requests)
 
@@ -64,7 +64,7 @@ class TestAdoption:
         self, app: App, door_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A CA signs the same names five times a week: nothing that works is ordered again.
+        A CA signs the same names five times a week: a valid certificate is not ordered again.
         """
         place = left_by_appwrite(app)
         before = {file: (place / file).read_bytes() for file in PEM_FILES}
@@ -87,7 +87,7 @@ class TestAdoption:
 
     def test_status_says_where_it_comes_from(self, app: App) -> None:
         """
-        Until it is renewed.
+        The status shows its source until it is renewed.
         """
         left_by_appwrite(app)
         app.reconciler.reconcile()
@@ -98,7 +98,7 @@ class TestAdoption:
 
     def test_it_is_renewed_when_it_is_due(self, app: App, door_authority: FaultyAuthority) -> None:
         """
-        By us, into the same directory, whose reader notices nothing else.
+        The new certificate is in the same directory, so its readers need no change.
         """
         place = left_by_appwrite(app)
         app.reconciler.reconcile()
@@ -120,7 +120,7 @@ class TestAdoption:
         self, app: App, door_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The original worker moves four files, one after the other, and died between two of them.
+        Appwrite's worker moves four files one after the other, and crashed between two of them.
         """
         place = left_by_appwrite(app)
         (place / "privkey.pem").write_bytes(Signer().certificate(NAME).key.pem)
@@ -136,7 +136,8 @@ class TestAdoption:
         self, app: App, door_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A valid certificate with a wildcard stays in service; the warning names what its renewal lacks.
+        A valid certificate with a wildcard stays in service; the warning has the names that its renewal
+        lacks.
         """
         left_by_appwrite(app, NAME, f"*.{NAME}")
 
@@ -161,7 +162,7 @@ class TestAdoption:
 
     def test_all_names_of_a_certificate_lead_to_it(self, app: App, door_authority: FaultyAuthority) -> None:
         """
-        Or it would be incomplete, and ordered again.
+        Otherwise the certificate would be incomplete, and ordered again.
         """
         left_by_appwrite(app, NAME, f"www.{NAME}")
 
@@ -188,7 +189,7 @@ class TestAdoption:
         self, app: App, door_authority: FaultyAuthority, adopted: bool
     ) -> None:
         """
-        The certificate is valid for the name; the other name is served on, too.
+        The certificate is valid for the name; the other name is served as before.
         """
         left_by_appwrite(app, NAME, f"www.{NAME}")
         if adopted:
@@ -217,7 +218,7 @@ class TestAdoption:
 
     def test_adopting_twice_changes_nothing(self, app: App) -> None:
         """
-        It happens at every start.
+        The adoption runs at every start.
         """
         left_by_appwrite(app)
         app.reconciler.reconcile()
@@ -257,7 +258,7 @@ class TestOddPairs:
         self, app: App, kind: str, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The names before and behind it are adopted, every name is on the agenda, and every view shows all.
+        The other names are adopted, every name is on the agenda, and every view shows all.
         """
         names, how = ODD[kind]
         for name in ("a.localhost", "odd.localhost", "z.localhost"):
@@ -279,7 +280,7 @@ class TestOddPairs:
     @pytest.mark.parametrize("meta", ["[" * 100_000, '{"names": 5}', ""], ids=["deep", "typed", "empty"])
     def test_nor_does_one_odd_generation(self, app: App, meta: str) -> None:
         """
-        What is known of a certificate can be read from the certificate, too: nothing is ordered.
+        The metadata is read from the certificate again, and nothing is ordered.
         """
         for name in ("a.localhost", NAME, "z.localhost"):
             app.issuance.issue((name,))
@@ -302,7 +303,7 @@ class TestOddPairs:
         self, app: App, door_authority: FaultyAuthority, capitals: tuple[str, ...]
     ) -> None:
         """
-        A valid certificate is adopted for its names in any spelling (RFC 4343), and nothing is ordered.
+        A valid certificate is adopted for its names in any case (RFC 4343), and nothing is ordered.
         """
         left_by_appwrite(app, *capitals)
 
@@ -315,7 +316,7 @@ class TestOddPairs:
 class TestDeserted:
     def deleted_by_the_core(self, app: App) -> None:
         """
-        As it does it: what the directory has, then the directory.
+        Delete the files and then the directory, as Appwrite does.
         """
         app.issuance.issue((NAME,))
         for file in (app.certificates.directory / NAME).glob("*.*"):
@@ -324,7 +325,7 @@ class TestDeserted:
 
     def test_everything_of_it_goes(self, app: App) -> None:
         """
-        The core leaves Traefik's file behind, and the certificate would be renewed for ever.
+        Appwrite leaves Traefik's file, and the certificate would be renewed again and again.
         """
         self.deleted_by_the_core(app)
 
@@ -339,7 +340,7 @@ class TestDeserted:
 
     def test_a_look_before_the_next_round_does_not_bring_it_back(self, app: App) -> None:
         """
-        A customer who left must not be asked about at the CA.
+        No order is placed for a tenant that left.
         """
         self.deleted_by_the_core(app)
         app.agenda.put(NAME, app.clock())
@@ -348,7 +349,7 @@ class TestDeserted:
 
     def test_what_is_being_issued_again_stays(self, app: App) -> None:
         """
-        Deleted and added again within the minute.
+        A name that was deleted and added again within a minute stays.
         """
         self.deleted_by_the_core(app)
         with app.locks.hold([NAME]):

@@ -93,35 +93,35 @@ class Reconciler:
         now = self.clock()
         moments: dict[str, datetime] = {}
         requested: dict[Priority, dict[Request, float]] = {}
-        known = self._known(self.agenda.due(now, NAMES_PER_CHECK))
-        certificates = self._certificates(known)
+        known = self._metadata_of(self.agenda.due(now, NAMES_PER_CHECK))
+        certificates = self._names_of_certificates(known)
         # One check for all names of a certificate: they stay together on the agenda.
-        first = {together: name for name, together in reversed(certificates.items())}
+        first = {names: name for name, names in reversed(certificates.items())}
         with ThreadPoolExecutor(CONCURRENT_QUERIES) as pool:
             metadata_of_first = map(known.get, first.values())
-            results = pool.map(self._guarded, first, first.values(), metadata_of_first, repeat(now))
-            findings = {}
-            for together, finding in zip(first, results, strict=True):
-                findings[together] = finding
+            checked = pool.map(self._check_guarded, first, first.values(), metadata_of_first, repeat(now))
+            results = {}
+            for names, result in zip(first, checked, strict=True):
+                results[names] = result
                 beat()
-        for name, together in certificates.items():
-            metadata, found = known[name], findings[together]
-            if found is None:
+        for name, names in certificates.items():
+            metadata, result = known[name], results[names]
+            if result is None:
                 self.agenda.remove(name)
-            elif isinstance(found, datetime):
-                moments[name] = found
+            elif isinstance(result, datetime):
+                moments[name] = result
             else:
                 moments[name] = now + shortened(
                     LOST_QUEUE_CHECK, metadata.validity if metadata else None, now
                 )
                 if metadata or not self.certificates.links.is_orphaned(name):
-                    request = Request(together, registered_domain(together[0]))
-                    requested.setdefault(found.priority, {})[request] = found.deadline.timestamp()
+                    request = Request(names, registered_domain(names[0]))
+                    requested.setdefault(result.priority, {})[request] = result.deadline.timestamp()
         # The agenda first: a job that ends quickly plans a later check, which must not be overwritten.
         self.agenda.put_many(moments)
-        for lane, requests in requested.items():
+        for priority, requests in requested.items():
             # The earliest deadline first, for the order of the tenants, too.
-            self.priority_queues.put(lane, dict(sorted(requests.items(), key=lambda request: request[1])))
+            self.priority_queues.put(priority, dict(sorted(requests.items(), key=lambda request: request[1])))
         if earliest := self.agenda.earliest():
             self.agenda.wake(max(earliest, now + timedelta(seconds=1)))
         return {"looked": len(known), "requested": sum(map(len, requested.values()))}
@@ -137,7 +137,7 @@ class Reconciler:
             The number of names that were missing.
         """
         self._remove_orphaned()
-        self._bring_back()
+        self._plan_missing_checks()
         self.agenda.begin_comparison()
         restored, names = 0, list(filter(is_name, self.certificates.names()))
         progress = Progress(len(names), self.clock)
@@ -162,7 +162,7 @@ class Reconciler:
         Put those of *names* that are missing on the agenda back on it, and return their number.
         """
         now = self.clock()
-        known = self._known(self.agenda.missing(names))
+        known = self._metadata_of(self.agenda.missing(names))
         self.agenda.put_many({name: self._check_by_age(metadata, now) for name, metadata in known.items()})
         return len(known)
 
@@ -191,7 +191,7 @@ class Reconciler:
             logger.info("the settings have changed: %d names that need them are tried again now", count)
         return count
 
-    def _bring_back(self) -> None:
+    def _plan_missing_checks(self) -> None:
         """
         Plan a check soon for each name whose next check is too far ahead, or never.
         """
@@ -241,24 +241,24 @@ class Reconciler:
             except CertworkerError as failure:
                 logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
 
-    def _guarded(
+    def _check_guarded(
         self, names: tuple[str, ...], name: str, metadata: CertificateMetadata | None, now: datetime
     ) -> Due | datetime | None:
         """
-        Return what :meth:`_finding` returns. An error postpones these names, and no others.
+        Return what :meth:`_check` returns. An error postpones these names, and no others.
 
         Raises:
             redis.RedisError: Redis failed.
         """
         try:
-            return self._finding(names, name, metadata, now)
+            return self._check(names, name, metadata, now)
         except RedisError:
             raise  # it concerns all names, and the maintenance loop reports the reason
         except Exception:
             logger.exception("the check of this name failed and is made again later", extra={"domain": name})
             return now + LOST_QUEUE_CHECK
 
-    def _finding(
+    def _check(
         self, names: tuple[str, ...], name: str, metadata: CertificateMetadata | None, now: datetime
     ) -> Due | datetime | None:
         """
@@ -306,7 +306,7 @@ class Reconciler:
             else now
         )
 
-    def _known(self, names: Iterable[str]) -> dict[str, CertificateMetadata | None]:
+    def _metadata_of(self, names: Iterable[str]) -> dict[str, CertificateMetadata | None]:
         """
         Return the metadata of the certificates of *names*; shared certificates are read once.
         """
@@ -327,27 +327,29 @@ class Reconciler:
             return self.certificates.links.target_of(name)
         return None
 
-    def _certificates(self, known: Mapping[str, CertificateMetadata | None]) -> dict[str, tuple[str, ...]]:
+    def _names_of_certificates(
+        self, known: Mapping[str, CertificateMetadata | None]
+    ) -> dict[str, tuple[str, ...]]:
         """
         Return all names of the certificate of each name; where there is none, the names of its request.
         """
         without = [name for name, metadata in known.items() if metadata is None]
         records = dict(zip(without, self.records.read_many(without), strict=True))
         wanted = {record.names for record in records.values() if record and len(record.names) > 1}
-        agreed = {names for names in wanted if self._agreed(names)}
+        requested_together = {names for names in wanted if self._requested_together(names)}
         together = {
-            metadata: self._still_together(metadata) for metadata in set(filter(None, known.values()))
+            metadata: self._names_to_renew(metadata) for metadata in set(filter(None, known.values()))
         }
         return {
             name: together[metadata]
             if metadata
             else record.names
-            if (record := records[name]) and record.names in agreed
+            if (record := records[name]) and record.names in requested_together
             else (name,)
             for name, metadata in known.items()
         }
 
-    def _still_together(self, metadata: CertificateMetadata) -> tuple[str, ...]:
+    def _names_to_renew(self, metadata: CertificateMetadata) -> tuple[str, ...]:
         """
         Return the names for which the certificate with these *metadata* is renewed.
 
@@ -360,7 +362,7 @@ class Reconciler:
         left = {name for name, other in served_by.items() if other and not names <= set(other.names)}
         return tuple(name for name in metadata.names if name not in left) or metadata.names
 
-    def _agreed(self, names: tuple[str, ...]) -> bool:
+    def _requested_together(self, names: tuple[str, ...]) -> bool:
         """
         Return whether *names* were requested together: all their records say so, and none is in service.
 

@@ -32,7 +32,7 @@ WITHDRAWN, REMOVED = "withdrawn", "removed"
 
 def recorded(site: Site, act: Callable[[Callable[[str], None]], object]) -> tuple[Tree, list[Effect]]:
     """
-    The disk before *act*, and all that *act* does to it. *act* may mark how far it has come.
+    Return the disk before *act*, and all changes by *act*, which may mark its progress.
     """
     before = read_tree(site.root)
     trace = Trace(site.root)
@@ -44,7 +44,7 @@ def recorded(site: Site, act: Callable[[Callable[[str], None]], object]) -> tupl
 
 def cuts(before: Tree, effects: list[Effect]) -> Iterator[tuple[set[str], Disk]]:
     """
-    The disk after each of *effects*, with the marks passed until then.
+    Return the disk after each of *effects*, with the marks passed until then.
     """
     disk, passed = Disk(before), set[str]()
     yield passed, disk
@@ -87,7 +87,7 @@ def check_every_state(
 class TestReplacing:
     def test_a_generation(self, site: Site, record_testsuite_property: Counts) -> None:
         """
-        The renewal of every certificate, for years.
+        The renewal of every certificate.
         """
         old = site.publish(NAME, token=1)
         before, effects = recorded(site, lambda mark: site.publish(NAME, token=2, mark=mark))
@@ -101,7 +101,7 @@ class TestReplacing:
 
     def test_a_generation_of_two_names(self, site: Site, record_testsuite_property: Counts) -> None:
         """
-        Between the two renames one name has the new one already and the other still the old one.
+        Between the two renames one name has the new certificate and the other one the old one.
         """
         old = site.publish(NAME, OTHER, token=1)
         before, effects = recorded(site, lambda mark: site.publish(NAME, OTHER, token=2, mark=mark))
@@ -117,7 +117,7 @@ class TestReplacing:
 
     def test_appwrites_files(self, site: Site, record_testsuite_property: Counts) -> None:
         """
-        Traefik reads these very files while four links take their place, one after the other.
+        Traefik reads these files while four links replace them, one after the other.
         """
         old = site.lay_appwrites_files()
         before, effects = recorded(site, lambda mark: site.publish(NAME, token=1, mark=mark))
@@ -135,7 +135,7 @@ class TestReplacing:
 class TestBeginning:
     def test_the_first_certificate(self, site: Site, record_testsuite_property: Counts) -> None:
         """
-        A file of Traefik's that leads nowhere would stay unnoticed when its certificate comes later.
+        A file of Traefik that leads nowhere would not be noticed when its certificate comes later.
         """
         before, effects = recorded(site, lambda mark: site.publish(NAME, token=1, mark=mark))
 
@@ -168,7 +168,7 @@ class TestTakingAway:
 
     def test_a_name(self, site: Site, record_testsuite_property: Counts) -> None:
         """
-        Traefik's file goes first and its absence lasts, before the files that it names go.
+        Traefik's file is removed durably before the files that it names.
         """
         site.publish(NAME, token=1)
 
@@ -194,7 +194,7 @@ class TestAfterAKill:
     @pytest.mark.parametrize("has_files", [False, True], ids=["nothing", "appwrite's files"])
     def test_the_next_worker_makes_the_first_ones_work_last(self, site: Site, has_files: bool) -> None:
         """
-        What a killed worker had not fsynced looks finished to the next one, until the power goes.
+        Files that a killed worker did not fsync look complete to the next one, until a power cut.
         """
         old = site.lay_appwrites_files() if has_files else None
         before, effects = recorded(site, lambda mark: site.publish(NAME, token=1, mark=mark))
@@ -217,7 +217,7 @@ class TestAfterAKill:
 
 class TestTheProofItself:
     """
-    A proof that cannot fail proves nothing: each kind of fsync is taken out, and readers have to notice.
+    The proof can fail: without any one of the fsync calls the readers find a defect.
     """
 
     @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ class TestTheProofItself:
     )
     def test_each_fsync_is_needed(self, site: Site, without: str) -> None:
         """
-        States are drawn at random here; there are too many when nothing is fsynced.
+        States are drawn at random here; without fsync there are too many.
         """
         old = site.publish(NAME, token=1)
         before, effects = recorded(site, lambda mark: site.publish(NAME, token=2, mark=mark))

@@ -1,5 +1,5 @@
 """
-Waiting for other writers, which ends.
+Locks of shared directories, whose waits end, and the removal of leftovers.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ with SharedDirectory(place, place / "lock").writing():
 class TestWriteLock:
     def test_waiting_ends(self, tmp_path: Path, signer: Signer) -> None:
         """
-        A worker that hangs while it holds the lock must not hang all the others.
+        A worker that hangs while it holds the lock does not block the others.
         """
         volume = CertificateStore(tmp_path, patience_seconds=0.05)
         store(volume, signer.certificate(NAME))
@@ -66,7 +66,7 @@ class TestWriteLock:
         self, tmp_path: Path, signer: Signer
     ) -> None:
         """
-        The slots of one worker wait for each other in memory; that ends, too.
+        The slots of one worker wait for each other in memory; that wait ends, too.
         """
         volume = CertificateStore(tmp_path, patience_seconds=0.05)
         certificate = signer.certificate(NAME)
@@ -117,7 +117,7 @@ class TestSharedDirectory:
         self, tmp_path: Path, frozen: bool
     ) -> None:
         """
-        The kernel frees the lock of a process that is killed, and of no other one.
+        The kernel frees the lock of a killed process only.
         """
         with writer(tmp_path) as process:
             if frozen:
@@ -144,7 +144,7 @@ class TestSharedDirectory:
 
     def test_files_of_other_programs_stay(self, tmp_path: Path) -> None:
         """
-        Only the names that a worker gives its temporary files are removed, with all that is in them.
+        Only paths with the names of temporary files are removed, with all that is in them.
         """
         for name in ("upload.tmp", "0123456789abcdef", "0123456789ABCDEF.tmp", "mine.yml"):
             (tmp_path / name).write_text("theirs")
@@ -157,14 +157,14 @@ class TestSharedDirectory:
 
     def test_a_directory_that_is_not_there_has_none(self, tmp_path: Path) -> None:
         """
-        It is not made for that.
+        The directory is not made for the cleaning.
         """
         assert 0 == shared(tmp_path / "absent").remove_leftovers()
         assert not (tmp_path / "absent").exists()
 
     def test_writers_do_not_wait_for_each_other(self, tmp_path: Path) -> None:
         """
-        Only a worker that cleans wants the directory for itself.
+        Only the cleaning needs the exclusive lock.
         """
         with shared(tmp_path).writing(), shared(tmp_path).writing():
             pass
@@ -174,7 +174,7 @@ class TestSharedDirectory:
 
 class Places:
     """
-    All directories of a worker below *root*, as a worker sees them that takes nothing for too young.
+    All directories of a worker below *root*, without a minimum age of leftovers.
     """
 
     def __init__(self, root: Path) -> None:
@@ -188,7 +188,7 @@ class Places:
 
     def clean(self) -> None:
         """
-        Clean everything, as a worker does that has just started.
+        Clean everything, as a worker does at its start.
         """
         self.volume.remove_leftovers()
         self.volume.prune(self.traefik.served_generations())
@@ -203,7 +203,7 @@ Act = Callable[[Places, Signer], object]
 
 def serve_in_a_burst(places: Places, signer: Signer) -> None:
     """
-    Publish beside other jobs: what waits for its turn is prepared beside the directory.
+    Publish beside other jobs: a waiting change is prepared beside the directory.
     """
     stored = [store(places.volume, signer.certificate(f"{name}.localhost")) for name in "ab"]
     for each in stored:
@@ -220,7 +220,7 @@ def adopt(places: Places, signer: Signer) -> None:
 
 def try_out(places: Places, _: Signer) -> None:
     """
-    Find out whether the directories can be written.
+    Check that the directories can be written.
     """
     places.volume.check_writable()
     places.traefik.check_writable()

@@ -56,7 +56,7 @@ class Trace:
 
     def mark(self, name: str) -> None:
         """
-        Write down that the program has come to *name*.
+        Record that the program has come to *name*.
         """
         self.effects.append(Effect("mark", name))
 
