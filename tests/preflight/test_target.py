@@ -53,8 +53,8 @@ class TestTarget:
         assert Outcome.WARN is result.outcome
         assert result.failure is not None
         assert "dns.cname_target" == result.failure.code
-        assert f"expected CNAME {NAME} → {MAIN} or A {OURS}" in result.failure.message
-        assert f"found CNAME old.host.net, A {OTHER}" in result.failure.message
+        assert f"expected: CNAME {NAME} → {MAIN} or A {OURS}" in result.failure.message
+        assert f"found: CNAME old.host.net, A {OTHER}" in result.failure.message
         assert f"Create the record: {NAME}. CNAME {MAIN}." == result.failure.remedy
 
     def test_addresses_alone_make_an_address_record(self) -> None:
