@@ -108,7 +108,7 @@ def _ports(traefik: Container, wanted: Sequence[int]) -> Finding:
 
 def _volumes(traefik: Container, own: Container, directories: Sequence[Path]) -> Finding:
     for directory in directories:
-        ours, theirs = own.lies_at(directory), traefik.lies_at(directory)
+        ours, theirs = own.mount_source(directory), traefik.mount_source(directory)
         if ours is None or ours != theirs:
             return MACHINE.fail(
                 VOLUMES,

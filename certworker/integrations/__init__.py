@@ -1,10 +1,10 @@
 """
 Other programs: Appwrite, Docker, and programs of the operator.
 
-In the order in which they may import each other::
+In import order::
 
     publications  The certificates that jobs have issued, until a loop takes them in bursts
-    appwrite      The messages of Appwrite's core, as requests of certworker
+    appwrite      Appwrite's messages, as requests of certworker
     docker        Containers: labels that request certificates, and reloads after a change
     deploy_hook   ★ The operator's program that runs after each publication
 """

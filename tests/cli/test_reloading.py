@@ -22,7 +22,7 @@ class TestWork:
             worker.environment["CERTWORKER_DOCKER_HOST"] = engine.address
             worker.start()
             worker.wait_for_line("main.localhost.*certificate issued")
-            worker.wait_for_line("web:HUP: done")
+            worker.wait_for_line("web:HUP: reloaded")
             worker.wait_for_line(r"\[reload.refused\].*does not allow mail:restart")
 
             assert ["POST /containers/web/kill?signal=HUP"] == engine.asked
@@ -37,7 +37,7 @@ class TestWork:
             worker.environment["CERTWORKER_RELOAD"] = "web:HUP"
             worker.environment["CERTWORKER_DOCKER_HOST"] = engine.address
             worker.start()
-            worker.wait_for_line("web:HUP: done")
+            worker.wait_for_line("web:HUP: reloaded")
 
             assert ["POST /containers/web/kill?signal=HUP"] == engine.asked
         assert "shop.localhost" not in worker.log
@@ -55,7 +55,7 @@ class TestWork:
             worker.wait_for_line("main.localhost.*certificate issued")
             engine.start("shop", certworker_domains="shop.localhost", certworker_reload="HUP")
             worker.wait_for_line("shop.localhost.*certificate issued")
-            worker.wait_for_line("shop:HUP: done")
+            worker.wait_for_line("shop:HUP: reloaded")
             story = worker.command("explain", "shop.localhost").stdout
 
             assert "POST /containers/shop/kill?signal=HUP" in engine.asked

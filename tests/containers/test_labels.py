@@ -110,9 +110,9 @@ class TestLabels:
         project.wait_for_line("one.internal: certificate issued")
         project.wait_for_line("two.internal: certificate issued")
         later = start("later", domains="three.internal", reload="HUP")
-        project.wait_for_line(f"three.internal: asked for by the container {later}")
+        project.wait_for_line(f"three.internal: requested by the container {later}")
         project.wait_for_line("three.internal: certificate issued")
-        project.wait_for_line(f"{later}:HUP: done")
+        project.wait_for_line(f"{later}:HUP: reloaded")
         wait_until(lambda: "read again" in docker("logs", later) or None, lambda: docker("logs", later))
 
         assert "read again" not in docker("logs", earlier)
@@ -138,7 +138,7 @@ class TestLabels:
         project.up()
         told = project.wait_for_line("label.refused")
         project.wait_for_line("main.internal: certificate issued")
-        project.wait_for_line(f"{named}:HUP: done")
+        project.wait_for_line(f"{named}:HUP: reloaded")
         doctor = findings(project)["Docker"]
 
         assert "HTTP 403" in told

@@ -183,7 +183,7 @@ class TestMigration:
         shown |= operator.visit(BROKEN, NEW)
         assert shown == operator.visit(*KEPT, BROKEN, NEW)
         assert 2 == pebble.orders()
-        assert "Appwrite's queue v1-certificates is served" in project.logs()
+        assert "serving Appwrite's queue v1-certificates" in project.logs()
         if operator.layout is COMBINED:
             assert NEW not in project.logs(service=operator.layout.worker)
 

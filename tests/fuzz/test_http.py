@@ -161,7 +161,7 @@ def test_containers(server: WebServer, listed: object, answer: bytes, version: b
         found = engine.running("certworker.domains")
         assert "neighbor" in [each.name for each in found]
         for each in found:
-            each.lies_at(PurePath("/storage/certificates"))
+            each.mount_source(PurePath("/storage/certificates"))
             assert all(isinstance(text, str) for text in (each.id, each.name, each.image, each.state))
             assert all(isinstance(text, str) for text in each.labels.values())
     server.respond = engine_with(answer, version)

@@ -56,7 +56,10 @@ class TestClock:
 
         assert (Outcome.PASS, ["clock.skew"]) == (result.outcome, [each.code for each in result.warnings])
 
-    @pytest.mark.parametrize(("hours", "text"), [(3, "3 hours behind the clock of the CA"), (-72, "3 days ahead of the clock of the CA")])
+    @pytest.mark.parametrize(
+        ("hours", "text"),
+        [(3, "3 hours behind the clock of the CA"), (-72, "3 days ahead of the clock of the CA")],
+    )
     def test_more_than_an_hour_is_a_failure(self, hours: int, text: str) -> None:
         """
         A difference of more than an hour is a failure: certificates would not be valid yet.

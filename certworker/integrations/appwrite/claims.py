@@ -1,14 +1,14 @@
 """
-The claims of a worker: messages that have left Appwrite's queue and are not settled yet.
+The claims of a worker: messages that it has taken from Appwrite's queue and not yet settled.
 
 ::
 
-    its queue ──► our claims ──► settled: success, or on the list of failures
-                      ▲
-                      └── claims of a worker that died
+    its queue ──► claims ──► settled: success, or on the list of failures
+                    ▲
+                    └── claims of a dead worker
 
-A message is always in one of these lists. Each arrow is one Lua script, and settling a message that
-another worker has taken over meanwhile counts nothing.
+A message is always in one of these lists. Each arrow is one Lua script. If another worker has taken over a
+message, settling it has no effect.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ logger = logging.getLogger(__name__)
 
 OURS = "certworker:appwrite"
 
-#: Milliseconds. A worker that has not asked for messages for so long is dead.
+#: Milliseconds. A worker that has not taken messages for this time is dead.
 DEAD_AFTER = 10_000
 
-#: Messages under way at a time.
+#: Claimed messages at a time.
 MAX_CLAIMS = 100
 
-#: What was written in a message that nobody can read is shown up to this length.
+#: Characters of an unreadable message that are displayed.
 MAX_DISPLAYED = 200
 
-# KEYS: the queue, our claims, the workers. ARGV: our id, the beginnings of the keys of claims and of signs of
-# life, milliseconds until one counts as dead, how many claims, from which end the queue is emptied, bytes of
-# the largest message. The claims, and the keys that were removed because they are no lists. Of a larger
-# message the beginning stays, which is too large as well, so that it is refused. A sign of life without end
-# is none.
+# KEYS: the queue, the worker's claims, the workers. ARGV: the worker's id, the prefixes of the keys of claims
+# and of signs of life, milliseconds until a worker counts as dead, the number of claims, the end of the queue
+# that is emptied, bytes of the largest message. Returns the claims, and the removed keys of another type. A
+# larger message is cut to a size that is still too large, so that it is refused. A sign of life that lasts
+# too long does not count.
 _TAKE = """
 local queue, claims, workers = unpack(KEYS)
 local us, claims_of, life_of, dead_after, most, out, largest = unpack(ARGV)
@@ -80,53 +80,55 @@ return {found, removed}
 
 class AppwriteQueue(Protocol):
     """
-    A queue of the core, of either format.
+    A queue of Appwrite's core, of either format.
     """
 
     def exists(self) -> bool:
         """
-        Whether a core has ever used it.
+        Return whether Appwrite has used the queue.
         """
 
     def take(self) -> list[bytes]:
         """
-        The messages that this worker has claimed, oldest first, after it has claimed what there is.
+        Claim the waiting messages, and return all claims of this worker, oldest first.
         """
 
     def settle(self, raw: bytes, failure: CertworkerError | None = None) -> None:
         """
-        The message *raw* is done with, well or with *failure*.
+        Remove the claim of the message *raw*, after a success or with its *failure*.
         """
 
 
 class Claims:
     """
-    What both formats share: claims, and those of dead workers.
+    The claims of both formats, and the takeover from dead workers.
     """
 
-    def __init__(self, connection: Redis, form: str, queue: str, worker: str, out: str, told: str) -> None:
-        self._keys = [queue, f"{OURS}:{form}:claims:{worker}", f"{OURS}:{form}:workers"]
+    def __init__(
+        self, connection: Redis, queue_format: str, queue: str, worker: str, out: str, script: str
+    ) -> None:
+        self._keys = [queue, f"{OURS}:{queue_format}:claims:{worker}", f"{OURS}:{queue_format}:workers"]
         self._arguments: list[str | int] = [
             worker,
-            f"{OURS}:{form}:claims:",
-            f"{OURS}:{form}:alive:",
+            f"{OURS}:{queue_format}:claims:",
+            f"{OURS}:{queue_format}:alive:",
             DEAD_AFTER,
             MAX_CLAIMS,
             out,
             LARGEST,
         ]
-        self._take = connection.register_script(told + _TAKE)
+        self._take = connection.register_script(script + _TAKE)
         self.key = self._keys[1]
 
     def take(self, *more: str) -> list[bytes]:
         """
-        The claims, oldest first.
+        Return the claims, oldest first.
         """
         claims: list[bytes]
         claims, removed = self._take(self._keys, [*self._arguments, *more])
         for key in removed:
             logger.warning(
-                "removed a key of another type from Redis: %s is no list of claims",
+                "removed a key of another type from Redis: %s is not a list of claims",
                 printable(decode_text(key), 200),
                 extra={"code": "redis.wrong_type"},
             )
@@ -135,6 +137,6 @@ class Claims:
 
 def displayed(raw: bytes) -> str:
     """
-    The beginning of a message that nobody can read, for people.
+    Return the beginning of an unreadable message, for messages.
     """
     return printable(raw[:MAX_DISPLAYED].decode(errors="backslashreplace"))

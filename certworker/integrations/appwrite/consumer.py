@@ -1,9 +1,8 @@
 """
-A thread beside the worker that empties the queues of Appwrite's core.
+The thread that empties Appwrite's queues.
 
-A message leaves its queue for our claims, and our claims when the request it stands for is on our queue.
-So a worker may die at any instant: another one finds the claim and asks again, and what is on the queue
-already is not queued twice.
+A claim is removed after its request is on certworker's queue. So a worker may be killed at any time: another
+one finds the claim and repeats the request, which is not queued twice.
 """
 
 from __future__ import annotations
@@ -34,16 +33,19 @@ logger = logging.getLogger(__name__)
 Mode = Literal["auto", "on", "off"]
 
 PAUSE_SECONDS = 0.25
-#: How often `auto` looks whether a core has come.
+#: How often `auto` checks whether Appwrite uses its queue.
 IDLE_PAUSE_SECONDS = 5.0
 
-#: Verifications at a time: they wait for DNS.
+#: Verifications at a time. They wait for DNS.
 VERIFICATIONS = 16
 
 
 class Consumer:
     """
-    Empties the queue *name* of the core, in whichever format it comes.
+    The consumer of Appwrite's queue *name*, in both formats.
+
+    Attributes:
+        loop: The loop and its heartbeat.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -73,36 +75,36 @@ class Consumer:
         self._taken_by_others: int | None = None
         self._counted = 0.0
         self._seconds_between_counts = seconds_between_counts
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
         explain = explainer(connection)
-        self._faults = Faults("the verification of names of Appwrite", explain)
-        reader = Faults(f"the reader of Appwrite's queue {name}", explain)
+        self._faults = Faults("the verification of Appwrite's names", explain)
+        reader = Faults(f"the consumer of Appwrite's queue {name}", explain)
         self.loop = Loop("appwrite", self._pass, faults=reader)
 
     def start(self) -> None:
         """
-        Begin, unless it is switched off.
+        Start, unless the mode is `off`.
         """
         if self._mode != "off":
             self.loop.start()
 
     def stop(self) -> None:
         """
-        End it. What it has claimed and not settled is another worker's soon.
+        Stop. Another worker takes over the claims soon.
         """
         self.loop.stop()
         self._verifications.shutdown(wait=False, cancel_futures=True)
 
     def _pass(self) -> float:
         """
-        Empty each queue that there is; return how many seconds to wait.
+        Empty each queue that is used; return the seconds to wait.
         """
         present = [queue for queue in self._queues if self._mode == "on" or queue.exists()]
-        if present and "present" not in self._said:
-            self._said.add("present")
-            logger.info("Appwrite's queue %s is served", self._name)
+        if present and "present" not in self._logged:
+            self._logged.add("present")
+            logger.info("serving Appwrite's queue %s", self._name)
         if self._utopia in present:
-            self._check_for_others()
+            self._check_for_other_consumers()
         taken, failed = 0, None
         for queue in present:
             try:
@@ -117,7 +119,7 @@ class Consumer:
 
     def _empty(self, queue: AppwriteQueue) -> int:
         with self._lock:
-            # Before the claims are read: what is settled in between is in neither.
+            # Before the claims are read: a message that is settled in between is in neither.
             verifying = self._verifying.copy()
         new = list((Counter(queue.take()) - verifying).elements())
         for raw in new:
@@ -129,13 +131,13 @@ class Consumer:
         try:
             message = self._queues[queue](raw)
             name = self._translator.name_of(message)
-        except Exception as fault:
-            # An unexpected error must not hold up what comes behind the message.
-            failure = fault if isinstance(fault, CertworkerError) else Unexpected(fault=repr(fault))
+        except Exception as error:
+            # An unexpected error must not delay the messages behind this one.
+            failure = error if isinstance(error, CertworkerError) else Unexpected(fault=repr(error))
             if isinstance(failure, Unexpected):
-                log_unexpected("a message of Appwrite", fault)
+                log_unexpected("a message of Appwrite", error)
             logger.warning(
-                "a message on Appwrite's queue %s was refused: %s",
+                "refused a message on Appwrite's queue %s: %s",
                 self._name,
                 failure,
                 extra={"event": "failed", "code": failure.code},
@@ -143,7 +145,7 @@ class Consumer:
             queue.settle(raw, failure)
             return
         logger.info(
-            "%s asked for by Appwrite%s",
+            "%s requested by Appwrite%s",
             message.action,
             " (forced)" if message.force else "",
             extra={"domain": name, "event": "job"},
@@ -162,22 +164,23 @@ class Consumer:
             queue.settle(raw)
             self._faults.succeeded()
         except BaseException as error:
-            # The message is still claimed, so it is read and verified again.
+            # The message is still claimed, so it is verified again.
             self.loop.stopping.wait(self._faults.failed(error))
         finally:
             with self._lock:
                 self._verifying[raw] -= 1
 
-    def _check_for_others(self) -> None:
-        # Each consumer counts what it takes. What nobody of ours has counted, somebody else has taken.
+    def _check_for_other_consumers(self) -> None:
+        # Each consumer counts its messages. The total count minus certworker's is the count of other
+        # consumers.
         if time.monotonic() - self._counted < self._seconds_between_counts:
             return
         self._counted = time.monotonic()
         before, self._taken_by_others = self._taken_by_others, self._utopia.taken_by_others()
         if before is not None and self._taken_by_others is not None and self._taken_by_others > before:
-            self._once("others", AnotherConsumer(queue=self._name, count=self._taken_by_others - before))
+            self._log_once("others", AnotherConsumer(queue=self._name, count=self._taken_by_others - before))
 
-    def _once(self, what: str, failure: CertworkerError) -> None:
-        if what not in self._said:
-            self._said.add(what)
+    def _log_once(self, key: str, failure: CertworkerError) -> None:
+        if key not in self._logged:
+            self._logged.add(key)
             logger.warning("%s", failure, extra={"code": failure.code})

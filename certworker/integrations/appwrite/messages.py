@@ -1,8 +1,8 @@
 """
-What a message of Appwrite's core says, in the format of utopia-php/queue and in that of php-resque.
+The formats of a message: utopia-php/queue and php-resque.
 
-A message comes from whoever can write to Redis. It is measured before it is parsed, and each part that
-counts has to be of its type: the text "false" is true to a language that does not look twice.
+Messages are untrusted. The size is checked before parsing, and each field has to have its type: the text
+"false" is true in many languages.
 """
 
 from __future__ import annotations
@@ -24,31 +24,31 @@ from certworker.worker.payload import LARGEST, read_json
 Action = Literal["generation", "verification"]
 ACTIONS: tuple[Action, ...] = ("generation", "verification")
 
-#: The class of the worker that php-resque would have called.
+#: The class of the worker in php-resque.
 RESQUE_CLASS = "CertificatesV1"
 
 
 @dataclass(frozen=True)
 class Message:
     """
-    A request of the core.
+    A request of Appwrite's core.
     """
 
-    #: As it was written; nobody has checked it yet.
+    #: Unchecked text.
     domain: str
     action: Action = "generation"
     #: Issue even if the certificate in service is not due.
     force: bool = False
-    #: Stands in for the main domain: a domain that equals it needs not point anywhere in particular.
+    #: A domain that equals this one is not verified.
     validation_domain: str | None = None
 
 
 def read_utopia(raw: bytes) -> Message:
     """
-    The request in *raw*, a message of utopia-php/queue (Appwrite 1.3 and later).
+    Return the request in *raw*, a message of utopia-php/queue (Appwrite 1.3 and later).
 
     Raises:
-        PayloadFailure: It is none.
+        PayloadFailure: It is not a valid message.
     """
     payload = _object(_parsed(raw), "payload")
     if payload is None:
@@ -58,15 +58,15 @@ def read_utopia(raw: bytes) -> Message:
 
 def read_resque(raw: bytes) -> Message:
     """
-    The request in *raw*, a message of php-resque (Appwrite until 1.2).
+    Return the request in *raw*, a message of php-resque (Appwrite until 1.2).
 
     Raises:
-        PayloadFailure: It is none.
+        PayloadFailure: It is not a valid message.
     """
-    told = _parsed(raw)
-    if told.get("class") != RESQUE_CLASS:
+    document = _parsed(raw)
+    if document.get("class") != RESQUE_CLASS:
         raise PayloadType(field="class", wanted=RESQUE_CLASS)
-    arguments = told.get("args")
+    arguments = document.get("args")
     if not (isinstance(arguments, list) and len(arguments) == 1 and isinstance(arguments[0], dict)):
         raise PayloadType(field="args", wanted="a list with one object")
     return _request(arguments[0], arguments[0].get("domain"))
@@ -75,14 +75,14 @@ def read_resque(raw: bytes) -> Message:
 def _parsed(raw: bytes) -> dict[str, Any]:
     if len(raw) > LARGEST:
         raise PayloadTooLarge(size=len(raw), limit=LARGEST, beginning=raw[:80])
-    told = read_json(raw)
-    if not isinstance(told, dict):
-        raise PayloadNotJson(reason="it is no object")
-    return cast("dict[str, Any]", told)
+    document = read_json(raw)
+    if not isinstance(document, dict):
+        raise PayloadNotJson(reason="it is not an object")
+    return cast("dict[str, Any]", document)
 
 
 def _domain_of(payload: Mapping[str, Any]) -> object:
-    # A whole document of Appwrite's, of which one attribute counts.
+    # A whole document of Appwrite, of which one attribute counts.
     document = _object(payload, "domain")
     return document.get("domain") if document is not None else None
 
@@ -92,7 +92,7 @@ def _request(payload: Mapping[str, Any], domain: object) -> Message:
         raise PayloadMissing
     if not isinstance(domain, str):
         raise PayloadType(field="domain", wanted="a text")
-    # Releases until 1.7 know neither action nor validationDomain; null stands for the default, too.
+    # Releases until 1.7 have neither action nor validationDomain; null means the default.
     action = payload.get("action")
     known = next((each for each in ACTIONS if action in (each, None)), None)
     if known is None:

@@ -14,8 +14,8 @@ from certworker.errors import CertworkerError
 from certworker.integrations.appwrite.claims import Claims, displayed
 from certworker.worker.payload import LARGEST, read_json
 
-# KEYS: the queue, the delayed moments. ARGV: now, the queue's name. Delayed jobs of other queues stay, and so
-# does a key of the core that is no list.
+# KEYS: the queue, the times of delayed jobs. ARGV: now, the name of the queue. Delayed jobs of other queues
+# stay, and so do keys of another type.
 _BRING_DELAYED = """
 for _, moment in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', ARGV[1], 'LIMIT', 0, 100)) do
     local list = 'resque:delayed:' .. moment
@@ -46,7 +46,7 @@ return 1
 
 class ResqueQueue:
     """
-    The queue *name* of php-resque, with its delayed jobs, and what its worker keeps in Redis.
+    The queue *name* of php-resque, with its delayed jobs and the keys of its worker.
     """
 
     DELAYED = "resque:delayed_queue_schedule"
@@ -55,29 +55,28 @@ class ResqueQueue:
         self._connection = connection
         self._name = name
         self._queue = f"resque:queue:{name}"
-        told = "local function taken() end\n"
-        self._claims = Claims(connection, "resque", self._queue, worker, "LEFT", told)
+        script = "local function taken() end\n"
+        self._claims = Claims(connection, "resque", self._queue, worker, "LEFT", script)
         self._bring_delayed = connection.register_script(_BRING_DELAYED)
         self._settle = connection.register_script(_SETTLE_RESQUE)
 
     def exists(self) -> bool:
         """
-        Whether a core has ever used it.
+        Return whether Appwrite has used the queue.
         """
         known = self._connection.sismember("resque:queues", self._name)
         return bool(known) or self._connection.exists(self._queue, self.DELAYED) > 0
 
     def take(self) -> list[bytes]:
         """
-        The messages that this worker has claimed, oldest first, after it has claimed what there is; delayed
-        ones when their moment has come.
+        Claim the waiting messages and the delayed ones that are due, and return all claims, oldest first.
         """
         self._bring_delayed([self._queue, self.DELAYED], [int(time.time()), self._name])
         return self._claims.take()
 
     def settle(self, raw: bytes, failure: CertworkerError | None = None) -> None:
         """
-        The message *raw* is done with, well or with *failure*, which php-resque's tools show.
+        Remove the claim of the message *raw*; php-resque's tools show a *failure*.
         """
         entry = "" if failure is None else json.dumps(self._failed(raw, failure))
         self._settle([self._claims.key], [raw, entry])

@@ -1,5 +1,5 @@
 """
-What becomes of a message of the core: a request on our queue, at once or after a look at DNS.
+From a message to a request, at once or after a check of DNS.
 """
 
 from __future__ import annotations
@@ -18,45 +18,45 @@ logger = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Translator:
     """
-    Turns messages into requests.
+    Turn messages into requests.
     """
 
-    #: Puts a name on our queue, with or without force.
+    #: Puts a name on certworker's queue, with or without force.
     request: Callable[[str, bool], object]
-    #: The checks of a name that come before the CA.
+    #: Checks a name before the CA is asked.
     verify: Callable[[str], None]
-    #: Tells whoever follows the events that a name failed its verification.
+    #: Publishes the failed verification of a name.
     unverified: Callable[[str, CertworkerError], object]
-    #: Whether names are fine that only a private network knows.
+    #: Whether names of a private network are accepted.
     private_names: bool
 
     def name_of(self, message: Message) -> str:
         """
-        The name that *message* is about.
+        Return the normalized name of *message*.
 
         Raises:
-            NameFailure: It is none that could be certified.
+            NameFailure: No CA certifies it.
         """
         return normalize(message.domain, private=self.private_names)
 
     def needs_verification(self, message: Message) -> bool:
         """
-        Whether DNS is asked before *message* becomes a request, which may take seconds.
+        Return whether DNS is checked before the request, which may take seconds.
 
-        The domain that the core is reached by is never asked about.
+        Appwrite's own domain is never checked.
         """
         own = message.validation_domain is not None and message.validation_domain == message.domain
         return message.action == "verification" and not (message.force or own)
 
     def generate(self, message: Message) -> None:
         """
-        Ask for a certificate.
+        Request a certificate.
         """
         self.request(self.name_of(message), message.force)
 
     def verify_and_generate(self, message: Message) -> None:
         """
-        Ask for a certificate if DNS is as it has to be; else say what is not.
+        Request a certificate if DNS is correct; otherwise publish the failure.
         """
         name = self.name_of(message)
         try:

@@ -1,5 +1,5 @@
 """
-The queue of utopia-php/queue (Appwrite 1.3 and later), counted as its own consumer counts.
+The queue of utopia-php/queue (Appwrite 1.3 and later), with the counts of its consumer.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from certworker.integrations.appwrite.claims import OURS, Claims, displayed
 from certworker.redis.codec import decode_text
 from certworker.worker.payload import LARGEST
 
-#: Digits of a count of messages.
+#: Digits of a plausible count.
 MOST_DIGITS = 15
 
-# The id of a message that Appwrite's retry command can read; of any other it would stop.
+# Only ids that Appwrite's retry command can read: it stops at any other.
 _UTOPIA = f"""
 local name = ARGV[#ARGV]
 local function key(kind, ...) return table.concat({{'utopia-queue', kind, name, ...}}, '.') end
@@ -48,7 +48,7 @@ local function taken(raw)
 end
 """
 
-# KEYS: our claims. ARGV: the message, `success` or `failed`, an id and a text for a message that has none.
+# KEYS: the claims. ARGV: the message, `success` or `failed`, an id and a text for an invalid message.
 _SETTLE_UTOPIA = """
 local raw, how, pid_of_ours, text_of_ours = unpack(ARGV)
 if redis.call('LREM', KEYS[1], -1, raw) == 0 then return 0 end
@@ -71,7 +71,7 @@ return 1
 
 class UtopiaQueue:
     """
-    The queue *name* of utopia-php/queue, and what its consumer keeps in Redis.
+    The queue *name* of utopia-php/queue, with the keys of its consumer.
     """
 
     def __init__(self, connection: Redis, name: str, worker: str) -> None:
@@ -83,21 +83,23 @@ class UtopiaQueue:
 
     def exists(self) -> bool:
         """
-        Whether a core has ever used it.
+        Return whether Appwrite has used the queue.
         """
-        kept = [f"utopia-queue.{kind}.{self._name}" for kind in ("stats", "failed", "processing")]
-        return self._connection.exists(self._queue, f"{kept[0]}.total", *kept[1:]) > 0
+        keys = [f"utopia-queue.{kind}.{self._name}" for kind in ("stats", "failed", "processing")]
+        return self._connection.exists(self._queue, f"{keys[0]}.total", *keys[1:]) > 0
 
     def take(self) -> list[bytes]:
         """
-        The messages that this worker has claimed, oldest first, after it has claimed what there is.
+        Claim the waiting messages, and return all claims of this worker, oldest first.
         """
         return self._claims.take(self._name)
 
     def settle(self, raw: bytes, failure: CertworkerError | None = None) -> None:
         """
-        The message *raw* is done with, well or with *failure*: then it can be sent again from the list of
-        failures, and one that is no message is there in a form that can be read.
+        Remove the claim of the message *raw*.
+
+        After a *failure*, Appwrite's retry command can send the message again. An invalid message is stored
+        in a readable form.
         """
         how, pid = "failed" if failure else "success", uuid4().hex
         text = {
@@ -110,8 +112,7 @@ class UtopiaQueue:
 
     def taken_by_others(self) -> int | None:
         """
-        How many messages were taken by others than certworker, as long as both of us have counted; None if
-        we have just begun to.
+        Return how many messages other consumers have taken; None if a count is missing or invalid.
         """
         ours = f"{OURS}:taken:{self._name}"
         if self._connection.set(ours, 0, nx=True):
@@ -122,7 +123,7 @@ class UtopiaQueue:
 
     def _count(self, key: str) -> int | None:
         """
-        Return the number at *key*, 0 where there is none, and None for anything but a plausible count.
+        Return the number at *key*, 0 without one, and None if it is not a plausible count.
         """
         try:
             text = decode_text(self._connection.getrange(key, 0, MOST_DIGITS)) or "0"

@@ -1,10 +1,10 @@
 """
 Containers: labels that request certificates, and reloads after a change.
 
-In the order in which they may import each other::
+In import order::
 
-    container      A container, as the engine lists it or tells of its start
-    client         Docker, asked to tell containers to read their certificates again, and which …
-    reloader       After certificates have changed, those who read them once are told: one reload for a …
-    label_watcher  ★ A container that says by a label which domains it serves gets their certificates when …
+    container      A container in a list or an event of the engine
+    client         The Docker API: lists, events and reloads
+    reloader       The reloads of containers after their certificates have changed
+    label_watcher  ★ The requests of containers by their labels
 """

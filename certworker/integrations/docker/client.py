@@ -1,8 +1,8 @@
 """
-Docker, asked to tell containers to read their certificates again, and which containers there are.
+The Docker API: lists, events and reloads.
 
-A reload is one request by name: a socket proxy need not allow more than that. Lists are asked for only where
-an operator wants labels to be read, and by the doctor.
+A reload is one request by name, so a socket proxy needs to allow no more. Lists are requested only for labels
+and by the doctor.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from docker import APIClient
     from docker.types import CancellableStream
 
-#: A restart waits this long for the container to end by itself.
+#: Seconds until a restart kills the container.
 GRACE_SECONDS = 10
 TIMEOUT_SECONDS = 30
 
-#: After so much silence the engine may be gone without a word.
+#: After this much silence the connection may be dead.
 MAX_SILENCE_SECONDS = 60
 
-#: What the library raises for an answer that is none of Docker's.
+#: Exceptions of the library for an answer that is not Docker's.
 UNUSABLE = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
@@ -37,7 +37,7 @@ class DockerClient:
     The containers of one engine.
 
     Args:
-        engine: Its address, or that of a proxy before it.
+        engine: The address of the engine or its proxy.
     """
 
     def __init__(self, engine: str) -> None:
@@ -45,16 +45,16 @@ class DockerClient:
 
     def reload(self, reload: Reload) -> None:
         """
-        Do what *reload* says; returns when the engine has done it.
+        Perform *reload*, and wait until the engine has finished.
 
         Raises:
-            ReloadFailed: There is no such container, it does not run, or its command failed.
+            ReloadFailed: The container is missing or stopped, or its command failed.
             ReloadRefused: A proxy does not allow it.
-            EngineUnreachable: Nobody answers, or nobody whom we may ask.
+            EngineUnreachable: The engine does not answer, or refuses access.
         """
         try:
             with self._client() as client:
-                exit_code = _done(client, reload)
+                exit_code = _perform(client, reload)
         except _Failed as failed:
             if failed.status is None:
                 raise self._unreachable(str(reload), failed) from failed
@@ -68,31 +68,31 @@ class DockerClient:
 
     def running(self, label: str) -> list[Container]:
         """
-        Those that run and have *label*.
+        Return the running containers with *label*.
 
         Raises:
             ListingRefused: A proxy does not allow it.
-            EngineUnreachable: Nobody answers as an engine does.
+            EngineUnreachable: No engine answers.
         """
         return self._listed({"label": [label]})
 
     def all(self) -> list[Container]:
         """
-        Every one, whether it runs or not.
+        Return all containers, including stopped ones.
 
         Raises:
             ListingRefused: A proxy does not allow it.
-            EngineUnreachable: Nobody answers as an engine does.
+            EngineUnreachable: No engine answers.
         """
         return self._listed(None)
 
     def starts(self, label: str) -> ContainerStarts:
         """
-        Those with *label* that start from now on; the caller closes it.
+        Return the containers with *label* that start from now on; the caller closes it.
 
         Raises:
             ListingRefused: A proxy does not allow it.
-            EngineUnreachable: Nobody answers as an engine does.
+            EngineUnreachable: No engine answers.
         """
         try:
             return self._starts({"type": ["container"], "event": ["start"], "label": [label]})
@@ -106,7 +106,7 @@ class DockerClient:
         except _Failed as failed:
             raise self._of_listing(failed) from failed
         if not isinstance(found, list):
-            raise self._unreachable("its containers", "its answer is no list")
+            raise self._unreachable("its containers", "its answer is not a list")
         return list(filter(None, map(Container.listed, found)))
 
     def _starts(self, filters: dict[str, list[str]]) -> ContainerStarts:
@@ -115,7 +115,7 @@ class DockerClient:
 
         with _translate_errors():
             client = self._open()
-            # The library's own call never looks at the status: one that was refused is but silent.
+            # The library's own call ignores the status, so a refusal looks like silence.
             answer = client.get(
                 f"{client.base_url}/v{client.api_version}/events",
                 params={"filters": json.dumps(filters)},
@@ -137,11 +137,11 @@ class DockerClient:
                 client.close()
 
     def _open(self) -> APIClient:
-        # Most workers never need it, and it takes its time to import.
+        # Most workers do not need the library, and its import is slow.
         from docker import APIClient
 
         class Direct(APIClient):  # type: ignore[misc]
-            # A proxy of the environment is for the CA; requests would use it for an engine behind TCP, too.
+            # The proxy variables are for the CA. requests would use them for an engine over TCP as well.
             trust_env = property(lambda _self: False, lambda _self, _value: None)
 
         return Direct(self._engine, timeout=TIMEOUT_SECONDS)
@@ -157,7 +157,7 @@ class DockerClient:
 
 class ContainerStarts:
     """
-    Containers, each when it starts; it ends when the engine goes away or says nothing for long.
+    Containers, each when it starts. The iteration ends when the engine disconnects or is silent for long.
     """
 
     def __init__(self, client: APIClient, lines: CancellableStream) -> None:
@@ -175,7 +175,7 @@ class ContainerStarts:
 
     def close(self) -> None:
         """
-        End it, also while another thread waits for the next one.
+        End the iteration, also while another thread waits for the next container.
         """
         with suppress(OSError, AttributeError):  # the engine has closed it before us
             self._lines.close()
@@ -184,11 +184,11 @@ class ContainerStarts:
 
 class _Failed(Exception):
     """
-    What the engine said, or why it said nothing.
+    The error of the engine or of the connection.
     """
 
-    def __init__(self, status: int | None, said: object) -> None:
-        super().__init__(printable(said, 200))
+    def __init__(self, status: int | None, reason: object) -> None:
+        super().__init__(printable(reason, 200))
         self.status = status
         self.refused = status in (401, 403)
 
@@ -200,16 +200,16 @@ def _translate_errors() -> Iterator[None]:
     try:
         yield
     except (DockerException, OSError, *UNUSABLE) as error:
-        # A question for the engine's version comes first, and what went wrong there is wrapped.
+        # The library requests the version first, and wraps errors of that.
         cause = error if isinstance(error, APIError) else error.__cause__ or error
         if not isinstance(cause, APIError):
             raise _Failed(None, cause) from error
         raise _Failed(cause.status_code, cause.explanation or cause.response.reason) from error
 
 
-def _done(client: APIClient, reload: Reload) -> int:
+def _perform(client: APIClient, reload: Reload) -> int:
     """
-    Do it, and return the exit code of the command, if it is one.
+    Perform *reload*, and return the exit code of its command, or 0.
     """
     if reload.action == "kill":
         client.kill(reload.container, reload.signal)

@@ -1,5 +1,5 @@
 """
-A container, as the engine lists it or tells of its start.
+A container in a list or an event of the engine.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LONGEST_NAME = 255
 @dataclass(frozen=True)
 class PublishedPort:
     """
-    A port of the machine that leads into a container.
+    A port of the host that is forwarded to a container.
     """
 
     address: str
@@ -28,12 +28,12 @@ class PublishedPort:
 @dataclass(frozen=True)
 class Container:
     """
-    What is known of one container.
+    One container.
 
     Attributes:
-        state: As Docker calls it: running, exited, restarting, …
-        mounts: What lies where: a volume by its name, a directory of the machine by its path.
-        on_host_network: Each of its ports is one of the machine.
+        state: Docker's word: running, exited, restarting and so on.
+        mounts: The source of each mount by its path: the name of a volume, or a directory of the host.
+        on_host_network: Its ports are those of the host.
     """
 
     id: str
@@ -48,30 +48,30 @@ class Container:
     @classmethod
     def listed(cls, entry: object) -> Self | None:
         """
-        Return the container of one entry of GET /containers/json; None if the entry is none.
+        Return the container of an entry of GET /containers/json; None if the entry is invalid.
 
-        A member of another type than Docker's counts as left out.
+        A field of another type counts as missing.
         """
-        told = _object(entry)
-        if not (identifier := _text(told.get("Id"))):
+        document = _object(entry)
+        if not (identifier := _text(document.get("Id"))):
             return None
-        # Links of old give it further names, of the form /other/alias.
-        names = [_text(name).removeprefix("/") for name in _list(told.get("Names"))]
+        # Links add names of the form /other/alias.
+        names = [_text(name).removeprefix("/") for name in _list(document.get("Names"))]
         return cls(
             id=identifier,
             name=_shown(next((name for name in names if name and "/" not in name), identifier[:12])),
-            labels=_texts(told.get("Labels")),
-            image=_text(told.get("Image")),
-            state=_text(told.get("State")),
-            published=tuple(filter(None, map(_published, _list(told.get("Ports"))))),
+            labels=_texts(document.get("Labels")),
+            image=_text(document.get("Image")),
+            state=_text(document.get("State")),
+            published=tuple(filter(None, map(_published, _list(document.get("Ports"))))),
             mounts={
                 point: _text(mount.get("Name"))
                 or _text(mount.get("Source"))
                 or f"memory of {_shown(identifier[:12])}"
-                for mount in map(_object, _list(told.get("Mounts")))
+                for mount in map(_object, _list(document.get("Mounts")))
                 if (point := _text(mount.get("Destination")))
             },
-            on_host_network=_object(told.get("HostConfig")).get("NetworkMode") == "host",
+            on_host_network=_object(document.get("HostConfig")).get("NetworkMode") == "host",
         )
 
     @classmethod
@@ -79,16 +79,16 @@ class Container:
         """
         Return the container whose start *event* of GET /events reports; None if it reports none.
 
-        The labels are among the attributes.
+        Its labels are among the attributes of the event.
         """
         actor = _object(_object(event).get("Actor"))
         attributes = _texts(actor.get("Attributes"))
         identifier, name = _text(actor.get("ID")), attributes.get("name")
         return cls(id=identifier, name=_shown(name), labels=attributes) if identifier and name else None
 
-    def lies_at(self, path: PurePath) -> str | None:
+    def mount_source(self, path: PurePath) -> str | None:
         """
-        What is mounted at *path*, or around it with the way to it; None: nothing.
+        Return the source of the mount at *path* or around it, with the rest of the path; None without one.
         """
         around = [point for point in map(PurePath, self.mounts) if path.is_relative_to(point)]
         if not around:

@@ -1,8 +1,8 @@
 """
-A container that says by a label which domains it serves gets their certificates when it starts.
+The requests of containers by their labels: a container gets certificates when it starts.
 
-What runs already is read first, then the engine's events are followed. An engine that is away is asked again
-until it answers; nothing else waits for it.
+Running containers are listed first, then the engine's events are followed. An unreachable engine is tried
+again until it answers, and nothing else waits for it.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ logger = logging.getLogger(__name__)
 
 LABEL = "certworker.domains"
 
-#: Of one container.
+#: Names of one container.
 MAX_NAMES = 100
 
 FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 
-#: One that ends and starts again all the time is not a reason to ask all the time.
+#: A container that restarts all the time causes requests only this often.
 START_INTERVAL_SECONDS = 60.0
 
 
 class LabelWatcher:
     """
-    A thread that asks for the names in the labels of containers.
+    A thread that requests the names in the labels of containers.
 
     Args:
-        request: Puts a name on the queue; it is told who asks.
-        private_names: Whether names are fine that only a private network knows.
+        request: Puts a name on the queue, with the origin of the request.
+        private_names: Whether names of a private network are accepted.
         explain: Returns the CertworkerError behind an error of *request*, or None.
 
     Attributes:
@@ -60,28 +60,28 @@ class LabelWatcher:
         self._request = request
         self._private = private_names
         self._first_pause = first_pause_seconds
-        self._between = seconds_between_starts
-        #: When each container, by its id, was last asked for.
-        self._asked: dict[str, float] = {}
-        self._said: str | None = None
+        self._start_interval = seconds_between_starts
+        #: The time of the last requests of each container, by its id.
+        self._requested_at: dict[str, float] = {}
+        self._logged: str | None = None
         self._starts: ContainerStarts | None = None
         self._pause = first_pause_seconds
         self.loop = Loop(
             "labels",
             self._read,
             seconds=MAX_SILENCE_SECONDS + BEAT_SECONDS,
-            faults=Faults("the reader of labels", explain),
+            faults=Faults("the watcher of labels", explain),
         )
 
     def start(self) -> None:
         """
-        Begin.
+        Start the thread.
         """
         self.loop.start()
 
     def stop(self) -> None:
         """
-        End it at once, although the engine has nothing to say.
+        Stop the thread at once, although no event arrives.
         """
         self.loop.stopping.set()
         if starts := self._starts:
@@ -93,69 +93,72 @@ class LabelWatcher:
             self._follow()
             self._pause = self._first_pause
         except (EngineUnreachable, ListingRefused) as failure:
-            # The engine is away, which is no fault of this loop: it beats, and asks again.
+            # The engine is unreachable, which is not a fault of this loop: it beats, and tries again.
             self._log(failure)
             self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
         return self._pause
 
     def _follow(self) -> None:
-        # Before the list is read: what starts meanwhile stands in one of them, or in both.
+        # Before the list: a container that starts meanwhile is in one of them, or in both.
         with closing(self._containers.starts(LABEL)) as starts:
             self._starts = starts
             running = self._containers.running(LABEL)
             self._forget_all_but(running)
             for container in running:
                 beat()
-                if container.id not in self._asked:
+                if container.id not in self._requested_at:
                     self._request_names(container)
-            self._answers()
+            self._log_recovery()
             if self.loop.stopping.is_set():
                 return
             for container in starts:
                 beat()
-                if time.monotonic() - self._asked.get(container.id, -self._between) >= self._between:
+                if (
+                    time.monotonic() - self._requested_at.get(container.id, -self._start_interval)
+                    >= self._start_interval
+                ):
                     self._request_names(container)
 
     def _request_names(self, container: Container) -> None:
         for name in self._names(container):
             logger.info(
-                "asked for by the container %s", container.name, extra={"domain": name, "event": "job"}
+                "requested by the container %s", container.name, extra={"domain": name, "event": "job"}
             )
             self._request(name, f"the label of the container {container.name}")
-        self._asked[container.id] = time.monotonic()
+        self._requested_at[container.id] = time.monotonic()
 
     def _names(self, container: Container) -> Iterator[str]:
         """
-        What can be asked for; of the rest the first one is told, when the container is new.
+        Yield the valid names. If the container is new, log the first reason against the others.
         """
-        wrong = []
-        given = [each for each in container.labels.get(LABEL, "").split(",") if each.strip()]
-        for each in given[:MAX_NAMES]:
+        reasons = []
+        texts = [each for each in container.labels.get(LABEL, "").split(",") if each.strip()]
+        for each in texts[:MAX_NAMES]:
             try:
                 yield normalize(each, private=self._private)
             except CertworkerError as failure:
-                wrong.append(f"[{failure.code}] {failure.message}")
-        if not given or len(given) > MAX_NAMES:
-            wrong.append(f"It has {len(given)} names; from 1 to {MAX_NAMES} are asked for.")
-        if wrong and container.id not in self._asked:
-            more = f" ({len(wrong) - 1} more)" if len(wrong) > 1 else ""
-            unusable = LabelUnusable(label=LABEL, container=container.name, reason=wrong[0] + more)
+                reasons.append(f"[{failure.code}] {failure.message}")
+        if not texts or len(texts) > MAX_NAMES:
+            reasons.append(f"It has {len(texts)} names; only 1 to {MAX_NAMES} are allowed.")
+        if reasons and container.id not in self._requested_at:
+            more = f" ({len(reasons) - 1} more)" if len(reasons) > 1 else ""
+            unusable = LabelUnusable(label=LABEL, container=container.name, reason=reasons[0] + more)
             logger.warning("%s", unusable, extra={"code": unusable.code})
 
     def _forget_all_but(self, running: list[Container]) -> None:
-        there, now = {container.id for container in running}, time.monotonic()
-        self._asked = {
-            each: moment
-            for each, moment in self._asked.items()
-            if each in there or now - moment < self._between
+        ids, now = {container.id for container in running}, time.monotonic()
+        self._requested_at = {
+            each: requested
+            for each, requested in self._requested_at.items()
+            if each in ids or now - requested < self._start_interval
         }
 
     def _log(self, failure: CertworkerError) -> None:
-        if failure.code != self._said:
+        if failure.code != self._logged:
             logger.warning("%s · certworker tries again", failure, extra={"code": failure.code})
-        self._said = failure.code
+        self._logged = failure.code
 
-    def _answers(self) -> None:
-        if self._said:
-            logger.info("the labels of containers can be read again")
-        self._said = None
+    def _log_recovery(self) -> None:
+        if self._logged:
+            logger.info("the labels of containers are readable again")
+        self._logged = None

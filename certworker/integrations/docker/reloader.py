@@ -1,9 +1,8 @@
 """
-After certificates have changed, those who read them once are told: one reload for a whole burst.
+The reloads of containers after their certificates have changed: one reload for a whole burst.
 
-They are named in the settings, or have a label that says what they are to get.
-
-That happens beside the jobs. An engine that is away fails no issuance; it is asked again until it answers.
+Settings or labels name the containers. An unreachable engine fails no issuance, and is tried again until it
+answers.
 """
 
 from __future__ import annotations
@@ -31,20 +30,20 @@ MAX_BURST_SECONDS = 60.0
 RETRY_INTERVAL_SECONDS = 60.0
 PAUSE_WITHOUT_A_CHANGE_SECONDS = 60.0
 
-#: One reload makes up to three requests of the engine, and a restart waits for the container.
+#: A reload sends up to three requests, and a restart waits for the container.
 LONGEST_RELOAD_SECONDS = 120.0
 
-#: A restart and the last words of a container take this long.
+#: For a restart and the end of the container.
 SHUTDOWN_TIMEOUT_SECONDS = 15.0
 
 
 class Reloader:
     """
-    A thread that makes *reloads* whenever a certificate has changed.
+    A thread that performs the reloads after certificates have changed.
 
     Args:
-        reload: Makes one of them; it raises CertworkerError if it cannot.
-        labelled: The containers that run and have the label; it raises CertworkerError if it cannot tell.
+        reload: Performs one reload, or raises CertworkerError.
+        labeled: Returns the running containers with the label, or raises CertworkerError.
 
     Attributes:
         loop: The loop and its heartbeat.
@@ -54,7 +53,7 @@ class Reloader:
         self,
         reloads: Sequence[Reload],
         reload: Callable[[Reload], None],
-        labelled: Callable[[], Sequence[Container]] = list,
+        labeled: Callable[[], Sequence[Container]] = list,
         *,
         quiet_seconds: float = QUIET_SECONDS,
         longest_burst_seconds: float = MAX_BURST_SECONDS,
@@ -62,27 +61,27 @@ class Reloader:
     ) -> None:
         self._reloads = tuple(reloads)
         self._reload = reload
-        self._labelled = labelled
+        self._labeled = labeled
         self._pause = pause_seconds
         self._publications = Publications(
             lambda: self.loop.wake(),
             quiet_seconds=quiet_seconds,
             longest_burst_seconds=longest_burst_seconds,
         )
-        self._made: set[Reload] = set()
-        self._owed = False
-        self._told: set[tuple[object, str]] = set()
+        self._done: set[Reload] = set()
+        self._pending = False
+        self._logged: set[tuple[object, str]] = set()
         self.loop = Loop("reloads", self._step, seconds=LONGEST_RELOAD_SECONDS, faults=Faults("the reloads"))
 
     def start(self) -> None:
         """
-        Begin.
+        Start the thread.
         """
         self.loop.start()
 
     def stop(self) -> None:
         """
-        End it; a change that nobody was told of is told at once.
+        Stop the thread; pending reloads are performed at once.
         """
         self._publications.stop()
         self.loop.finish(SHUTDOWN_TIMEOUT_SECONDS)
@@ -101,40 +100,40 @@ class Reloader:
 
     def _step(self) -> float | None:
         if changes := len(self._publications.take()):
-            self._made.clear()
-            self._owed = True
+            self._done.clear()
+            self._pending = True
         elif self._publications.stopped:
             return None
-        if self._owed:
-            self._owed = not self._make_all_but(self._made, changes)
+        if self._pending:
+            self._pending = not self._reload_all_but(self._done, changes)
         if self._publications.stopped:
             return None
-        return self._pause if self._owed else PAUSE_WITHOUT_A_CHANGE_SECONDS
+        return self._pause if self._pending else PAUSE_WITHOUT_A_CHANGE_SECONDS
 
-    def _make_all_but(self, made: set[Reload], changes: int) -> bool:
+    def _reload_all_but(self, done: set[Reload], changes: int) -> bool:
         """
-        Make what is not in *made*, and put it there; return whether nothing is left to be made.
+        Perform the reloads that are not in *done*, and add them; return whether none is left.
         """
         complete = True
-        wanted = self._reloads
+        requested = self._reloads
         try:
-            wanted += tuple(self._of_labels(self._labelled()))
+            requested += tuple(self._of_labels(self._labeled()))
         except CertworkerError as failure:
-            self._log_once(LABEL, failure, "It is tried again.")
+            self._log_once(LABEL, failure, "The reload is retried.")
             complete = False
         else:
             self._forget(LABEL)
         unexpected: Exception | None = None
-        for reload in dict.fromkeys(wanted):
+        for reload in dict.fromkeys(requested):
             beat()
             try:
-                if reload not in made and self._is_made(reload, changes):
-                    made.add(reload)
-            except Exception as error:  # the others are made first
+                if reload not in done and self._succeeds(reload, changes):
+                    done.add(reload)
+            except Exception as error:  # the others are done first
                 unexpected = error
         if unexpected:
             raise unexpected
-        return complete and made.issuperset(wanted)
+        return complete and done.issuperset(requested)
 
     def _of_labels(self, containers: Sequence[Container]) -> Iterator[Reload]:
         for container in containers:
@@ -145,21 +144,21 @@ class Reloader:
                 unusable = LabelUnusable(label=LABEL, container=container.name, reason=f"{error}: {text}")
                 self._log_once((container.id, text), unusable)
 
-    def _is_made(self, reload: Reload, changes: int) -> bool:
+    def _succeeds(self, reload: Reload, changes: int) -> bool:
         try:
             self._reload(reload)
         except CertworkerError as failure:
-            self._log_once(reload, failure, "It is tried again.")
+            self._log_once(reload, failure, "The reload is retried.")
             return False
         self._forget(reload)
         burst = f" ({changes} changes)" if changes > 1 else ""
-        logger.info("%s: done, for certificates have changed%s", reload, burst, extra={"event": "reload"})
+        logger.info("%s: reloaded after a change of certificates%s", reload, burst, extra={"event": "reload"})
         return True
 
-    def _log_once(self, subject: object, failure: CertworkerError, outlook: str = "") -> None:
-        if (subject, failure.code) not in self._told:
-            logger.warning("%s", f"{failure} {outlook}".strip(), extra={"code": failure.code})
-        self._told.add((subject, failure.code))
+    def _log_once(self, subject: object, failure: CertworkerError, suffix: str = "") -> None:
+        if (subject, failure.code) not in self._logged:
+            logger.warning("%s", f"{failure} {suffix}".strip(), extra={"code": failure.code})
+        self._logged.add((subject, failure.code))
 
     def _forget(self, subject: object) -> None:
-        self._told = {(other, code) for other, code in self._told if other != subject}
+        self._logged = {(other, code) for other, code in self._logged if other != subject}

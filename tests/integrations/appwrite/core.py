@@ -1,5 +1,5 @@
 """
-The core's side, in PHP, and a consumer as a thread and as a program.
+Appwrite's core in PHP, and a consumer as a thread and as a process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ RESQUE = f"resque:queue:{NAME}"
 
 def php(script: str, server: RedisServer, *arguments: str) -> None:
     """
-    Run one of the producers beside this file.
+    Run one of the producers in this directory.
     """
     path = Path(__file__).with_name(f"{script}.php")
     subprocess.run(["php", str(path), str(server.port), *arguments], check=True, timeout=60)
@@ -45,14 +45,14 @@ def produce(server: RedisServer, *payloads: dict[str, Any]) -> None:
 
 def payload(domain: object, **more: object) -> dict[str, Any]:
     """
-    The payload of a message of the newest Appwrite.
+    Return the payload of a message of the newest Appwrite.
     """
     return {"domain": {"domain": domain, "domainType": "site"}, "action": "generation", **more}
 
 
 def requested(connection: Redis) -> list[tuple[str, bool]]:
     """
-    What is on our queue: each name, and whether it is forced.
+    Return the requests on certworker's queue: each name, and whether it is forced.
     """
     ids = cast("list[bytes]", connection.lrange("rq:queue:certificates", 0, -1))
     with connection.pipeline() as pipeline:
@@ -64,7 +64,7 @@ def requested(connection: Redis) -> list[tuple[str, bool]]:
 
 def stats(connection: Redis) -> dict[str, int]:
     """
-    Appwrite's counters and the lengths of its lists.
+    Return Appwrite's counters and the lengths of its lists.
     """
     told = {}
     for kind in ("total", "processing", "success", "failed"):
@@ -80,7 +80,7 @@ def translator(
     unverified: Callable[[str, CertworkerError], object] = lambda *_: None,
 ) -> Translator:
     """
-    A translator to the real queue.
+    Return a translator to the real queue.
     """
     return Translator(
         request=lambda name, force: request_certificate(name, force=force, connection=connection),
@@ -95,7 +95,7 @@ def consumer(
     connection: Redis, mode: Mode = "on", seconds_between_counts: float = 10, **more: Any
 ) -> Iterator[Consumer]:
     """
-    A consumer at work.
+    Run a consumer during the block.
     """
     started = Consumer(
         connection,
@@ -114,7 +114,7 @@ def consumer(
 @contextmanager
 def consumer_process(server: RedisServer) -> Iterator[subprocess.Popen[bytes]]:
     """
-    A consumer as a program, so that it can be killed.
+    Run a consumer in a process that a test can kill.
     """
     process = subprocess.Popen([sys.executable, "-m", "tests.integrations.appwrite.core", str(server.port)])
     try:
@@ -126,7 +126,7 @@ def consumer_process(server: RedisServer) -> Iterator[subprocess.Popen[bytes]]:
 
 def main(port: str) -> None:
     """
-    The program.
+    Run the consumer of that process.
     """
     logging.disable()
     with consumer(Redis(port=int(port))):

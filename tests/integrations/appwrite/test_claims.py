@@ -1,5 +1,5 @@
 """
-Messages between Appwrite's queue and ours.
+Tests of the claims of messages.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from tests.integrations.appwrite.core import NAME, RESQUE, UTOPIA, stats
 
 def dies(connection: Redis, worker: str) -> None:
     """
-    Let the sign of life of *worker* end.
+    Remove the sign of life of *worker*.
     """
     assert connection.delete(f"{claims.OURS}:utopia:alive:{worker}")
 
@@ -28,7 +28,7 @@ def dies(connection: Redis, worker: str) -> None:
 class TestClaims:
     def test_a_message_is_claimed_by_one_worker(self, connection: Redis) -> None:
         """
-        And is told again as long as it is not settled: whoever was interrupted goes on.
+        A claimed message is returned again until it is settled, and to no other worker.
         """
         one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
         connection.lpush(UTOPIA, "first", "second")
@@ -39,7 +39,7 @@ class TestClaims:
 
     def test_the_claims_of_a_dead_worker_are_taken_over_and_counted_once(self, connection: Redis) -> None:
         """
-        It was killed with a message in its hands.
+        The claims of a killed worker are taken over, and counted once.
         """
         one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
         connection.lpush(UTOPIA, "first", "second")
@@ -51,7 +51,7 @@ class TestClaims:
 
     def test_a_worker_that_was_frozen_settles_nothing_that_is_another_ones(self, connection: Redis) -> None:
         """
-        Or a message would be counted twice.
+        A message that another worker has taken over is counted once.
         """
         one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
         connection.lpush(UTOPIA, "first")
@@ -67,7 +67,7 @@ class TestClaims:
 
     def test_a_message_beyond_all_bounds_costs_itself_only(self, connection: Redis) -> None:
         """
-        A hundred of them are more than any worker reads; each is settled by its beginning.
+        Large messages are cut, and each is refused separately.
         """
         queue = UtopiaQueue(connection, NAME, "one")
         connection.lpush(UTOPIA, "first", *(f"{number}{'x' * 1_000_000}" for number in range(80)), "last")
@@ -83,7 +83,7 @@ class TestClaims:
     @pytest.mark.parametrize("seconds", [None, 10**6])
     def test_a_sign_of_life_without_end_is_none(self, connection: Redis, seconds: int | None) -> None:
         """
-        The claims of that worker would never be taken over.
+        Another worker takes over claims whose sign of life lasts too long.
         """
         one, other = (UtopiaQueue(connection, NAME, worker) for worker in ("one", "other"))
         connection.lpush(UTOPIA, "first")
@@ -96,7 +96,7 @@ class TestClaims:
         self, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The key is made inside the script; it goes, and one line names it.
+        A key of another type is removed and logged once.
         """
         key = f"{claims.OURS}:utopia:claims:planted"
         connection.sadd(f"{claims.OURS}:utopia:workers", "planted")
@@ -106,13 +106,13 @@ class TestClaims:
 
         assert [b"first"] == queue.take() == queue.take()
         assert not connection.exists(key)
-        assert [f"removed a key of another type from Redis: {key} is no list of claims"] == [
+        assert [f"removed a key of another type from Redis: {key} is not a list of claims"] == [
             line.getMessage() for line in caplog.records
         ]
 
     def test_claims_by_the_million_are_taken_over_in_portions(self, connection: Redis) -> None:
         """
-        Those that wait stay with the dead worker.
+        Claims of a dead worker beyond the limit wait for the next pass.
         """
         connection.sadd(f"{claims.OURS}:utopia:workers", "dead")
         connection.lpush(f"{claims.OURS}:utopia:claims:dead", *range(250))
@@ -129,7 +129,7 @@ class TestClaims:
     @pytest.mark.parametrize("value", ["x", "1e300", str(2**63 - 1), "1" * 1_000_000])
     def test_a_count_that_is_none_costs_no_message(self, connection: Redis, value: str) -> None:
         """
-        Counts are for people; the other consumers are not counted then.
+        Invalid counts cost no message, and other consumers are not counted.
         """
         queue = UtopiaQueue(connection, NAME, "one")
         for kind in ("total", "processing", "success"):
@@ -145,7 +145,7 @@ class TestClaims:
 
     def test_keys_of_another_type_cost_no_message(self, connection: Redis) -> None:
         """
-        Each message of both queues is taken and settled once, whatever the core's keys for people are.
+        Each message of both queues is taken and settled once, whatever the type of the core's other keys is.
         """
         kinds = [f"utopia-queue.stats.{NAME}.{kind}" for kind in ("total", "processing", "success", "failed")]
         for key in (*kinds, "resque:stat:processed", "resque:stat:failed"):
@@ -167,7 +167,7 @@ class TestClaims:
 
     def test_so_many_are_claimed_and_no_more(self, connection: Redis) -> None:
         """
-        What waits for DNS must not pile up in one worker.
+        A worker claims a limited number of messages, because they wait for DNS.
         """
         queue = UtopiaQueue(connection, NAME, "one")
         connection.lpush(UTOPIA, *range(claims.MAX_CLAIMS + 5))
@@ -179,7 +179,7 @@ class TestClaims:
 class TestShown:
     def test_garbage_is_displayed(self) -> None:
         """
-        On one line, and not all ten megabytes of it.
+        An unreadable message is displayed on one line, and cut.
         """
         assert r"\x80\x04\nx" == displayed(b"\x80\x04\nx")
         assert 200 >= len(displayed(b"x" * 10_000_000))

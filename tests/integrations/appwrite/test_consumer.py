@@ -1,5 +1,5 @@
 """
-The core's messages, from PHP's hand to our queue.
+Tests of the consumer, with messages from PHP.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FLOOD = 2_000
 class TestGeneration:
     def test_a_message_becomes_a_request(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        This is what a core sends when somebody adds a domain.
+        The message of an added domain becomes a request.
         """
         produce(redis_server, payload("A.localhost"), payload("b.localhost", skipRenewCheck=True))
 
@@ -59,7 +59,7 @@ class TestGeneration:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        It pushes such messages to the end that is emptied.
+        Messages that the core pushes to the other end come first.
         """
         produce(redis_server, payload("later.localhost"))
         (later,) = cast("list[bytes]", connection.lrange(UTOPIA, 0, -1))
@@ -72,7 +72,7 @@ class TestGeneration:
 
     def test_jobs_of_2021_are_requests_too(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        So that nobody has to update Appwrite first.
+        Messages of Appwrite 0.x and 1.0 become requests as well.
         """
         php("resque", redis_server, "a.localhost")
         php("resque", redis_server, "b.localhost")
@@ -87,7 +87,7 @@ class TestGeneration:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        They were the renewals: day 60 and an hour.
+        Delayed jobs, which were renewals, become requests when they are due.
         """
         now, later = int(time.time()), int(time.time()) + 3600
         php("resque", redis_server, "due.localhost", str(now - 5))
@@ -109,7 +109,7 @@ class TestRefusal:
         self, redis_server: RedisServer, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        There the health endpoint of the core counts it.
+        A refused message is on the list of failures, which Appwrite's health endpoint counts.
         """
         produce(redis_server, payload("a.localhost", action="genrate"), payload("../../etc"))
         connection.lpush(UTOPIA, b"\x80\x04no message", b'{"pid": "1.2", "payload": "a text"}', b"x" * 70_000)
@@ -134,7 +134,7 @@ class TestRefusal:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        It would stop at the first one that it cannot read, and leave the rest.
+        Appwrite's retry command reads all failed messages; an invalid one would stop it.
         """
         produce(redis_server, payload("a.localhost", action="genrate"))
         connection.lpush(UTOPIA, b"no message", b'{"pid": "1.2", "payload": 7}', b"[[]", b'{"pid": "no"}')
@@ -147,7 +147,7 @@ class TestRefusal:
 
     def test_a_bad_job_of_2021_is_on_its_list(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        In the form that the tools of php-resque show.
+        A refused job has the form that php-resque's tools show.
         """
         php("resque", redis_server, "*.a.localhost")
 
@@ -162,7 +162,7 @@ class TestRefusal:
         self, redis_server: RedisServer, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The key is Appwrite's, so it is named once and left; work continues when it is gone.
+        A key of another type is logged once and kept; work continues when it is gone.
         """
         connection.set(UTOPIA, "a text")
 
@@ -179,7 +179,7 @@ class TestRefusal:
 class TestVerification:
     def test_a_name_that_is_well_is_requested(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        The button of the Console.
+        A verified name is requested, as after the button in the Console.
         """
         asked: list[str] = []
         produce(redis_server, payload("a.localhost", action="verification"))
@@ -193,7 +193,7 @@ class TestVerification:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        The message is done with; its answer goes to whoever follows the events.
+        The failed verification is published, and the message is settled.
         """
         told: list[tuple[str, str]] = []
 
@@ -215,7 +215,7 @@ class TestVerification:
         self, redis_server: RedisServer, connection: Redis, more: dict[str, object]
     ) -> None:
         """
-        Its own domain, and what somebody insists on.
+        Appwrite's own domain and forced requests are not verified.
         """
         asked: list[str] = []
         produce(redis_server, payload("a.localhost", action="verification", **more))
@@ -229,14 +229,14 @@ class TestVerification:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        DNS may take its time.
+        A slow verification shows as processing, and delays no other.
         """
         answer = threading.Event()
         produce(redis_server, payload("slow.localhost", action="verification"), payload("quick.localhost"))
 
         with consumer(connection, verify=lambda _: answer.wait(60)):
             assert eventually(lambda: requested(connection) == [("quick.localhost", False)])
-            # The quick one is acknowledged a moment after it was requested.
+            # The fast verification is settled a moment after its request.
             expected = {"success": 1, "processing": 1, "processing list": 1}
             assert eventually(lambda: expected.items() <= stats(connection).items())
             answer.set()
@@ -246,7 +246,7 @@ class TestVerification:
 class TestMode:
     def test_auto_waits_for_a_core(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        Without one nothing of Appwrite's is ever written.
+        Without a core, `auto` writes no key of Appwrite.
         """
         with consumer(connection, "auto"):
             time.sleep(0.5)
@@ -256,7 +256,7 @@ class TestMode:
 
     def test_off_leaves_the_messages(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        Whoever wants Appwrite's own worker back says so.
+        With `off`, all messages stay for another consumer.
         """
         produce(redis_server, payload("a.localhost"))
 
@@ -271,14 +271,14 @@ class TestOtherConsumers:
         self, redis_server: RedisServer, connection: Redis, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        The combined worker of Appwrite beside us takes every other message, and both order certificates.
+        A second consumer is reported: it takes messages, and both order certificates.
         """
         with consumer(connection, seconds_between_counts=0):
             produce(redis_server, payload("a.localhost"))
             assert eventually(lambda: requested(connection))
             time.sleep(0.6)
             assert "lock.held" not in caplog.text
-            # What Appwrite's worker does with a message.
+            # As Appwrite's worker takes a message.
             connection.incr(f"utopia-queue.stats.{NAME}.total")
             assert eventually(lambda: "lock.held" in caplog.text)
             time.sleep(0.6)
@@ -292,7 +292,7 @@ class TestFlood:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        A core with thousands of domains, and a machine with a bad day.
+        After three kills each message has led to exactly one request.
         """
         php("utopia", redis_server, str(FLOOD))
         began = time.monotonic()

@@ -1,5 +1,5 @@
 """
-What a message says, whoever wrote it.
+Tests of the formats of messages.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from certworker.integrations.appwrite.messages import Message, read_resque, read
 
 def utopia(payload: object) -> bytes:
     """
-    A message of utopia-php/queue.
+    Return a message of utopia-php/queue.
     """
     told = {"pid": "6b041c6ab920d9.31598014", "queue": "v1-certificates", "timestamp": 1795430000}
     return json.dumps({**told, "payload": payload}).encode()
@@ -31,7 +31,7 @@ def utopia(payload: object) -> bytes:
 
 def resque(**arguments: object) -> bytes:
     """
-    A message of php-resque.
+    Return a message of php-resque.
     """
     return json.dumps({"class": "CertificatesV1", "id": "f3", "args": [arguments]}).encode()
 
@@ -39,7 +39,7 @@ def resque(**arguments: object) -> bytes:
 class TestReadUtopia:
     def test_all_fields_of_the_newest_core(self) -> None:
         """
-        The example of its source.
+        The example is from the source of Appwrite.
         """
         payload = {
             "project": {"$id": "console", "$sequence": 1, "database": ""},
@@ -83,7 +83,7 @@ class TestReadUtopia:
     )
     def test_nothing_is_guessed(self, payload: object, failure: type[CertworkerError]) -> None:
         """
-        The text "false" is true in many a language.
+        Fields of another type are refused: the text "false" is true in many languages.
         """
         with pytest.raises(failure):
             read_utopia(utopia(payload))
@@ -105,7 +105,7 @@ class TestReadUtopia:
     )
     def test_invalid_messages_are_refused(self, raw: bytes, failure: type[CertworkerError]) -> None:
         """
-        Whoever can write to Redis can write anything.
+        Invalid messages are refused.
         """
         with pytest.raises(failure) as caught:
             read_utopia(raw)
@@ -116,7 +116,7 @@ class TestReadUtopia:
 class TestReadResque:
     def test_a_job_of_2021(self) -> None:
         """
-        Its domain is a text, and what it wants validated is our affair.
+        The domain is a text, and other fields have no effect.
         """
         raw = resque(document=[], domain="example.com", validateTarget=False, validateCNAME=False)
 
@@ -133,7 +133,7 @@ class TestReadResque:
     )
     def test_another_shape_is_refused(self, raw: bytes) -> None:
         """
-        The class of another worker means something else.
+        A job for another class, or with other arguments, is refused.
         """
         with pytest.raises(PayloadType):
             read_resque(raw)

@@ -1,5 +1,5 @@
 """
-The queue of php-resque.
+Tests of the queue of php-resque.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.servers.redis import RedisServer
 class TestResqueQueue:
     def test_it_exists_once_a_core_has_used_it(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        Its name stands in a set, even while it is empty.
+        The queue exists as soon as its name is in the set, even if it is empty.
         """
         queue = ResqueQueue(connection, NAME, "one")
         assert not queue.exists()
@@ -27,7 +27,7 @@ class TestResqueQueue:
 
     def test_the_oldest_comes_first(self, connection: Redis) -> None:
         """
-        Its producers push to the other end than those of today.
+        The oldest message comes first, although php-resque pushes to the other end.
         """
         connection.rpush(RESQUE, "first", "second")
 
@@ -35,7 +35,7 @@ class TestResqueQueue:
 
     def test_what_is_settled_is_counted_once(self, connection: Redis) -> None:
         """
-        Also when it is settled twice.
+        A message that is settled twice is counted once.
         """
         connection.rpush(RESQUE, "first")
         queue = ResqueQueue(connection, NAME, "one")
@@ -49,7 +49,7 @@ class TestResqueQueue:
 
     def test_a_delayed_key_of_another_type_delays_nothing(self, connection: Redis) -> None:
         """
-        The key is the core's and stays; the jobs of other moments come.
+        The key stays, and the jobs of other times come.
         """
         job = f'{{"queue": "{NAME}"}}'
         connection.zadd(ResqueQueue.DELAYED, {"1": 1, "2": 2})

@@ -1,5 +1,5 @@
 """
-What becomes of a message.
+Tests of the translation of messages.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from certworker.integrations.appwrite.translator import Translator
 
 def translator(**more: Any) -> Translator:
     """
-    A translator that does nothing but translate.
+    Return a translator without effects.
     """
     nothing: dict[str, Any] = {"request": print, "verify": print, "unverified": print, "private_names": False}
     return Translator(**{**nothing, **more})
@@ -24,7 +24,7 @@ def translator(**more: Any) -> Translator:
 class TestTranslator:
     def test_the_name_is_a_name_before_anything_else_sees_it(self) -> None:
         """
-        It becomes a directory, a file, and a line in a log.
+        The name is normalized before any use.
         """
         assert "xn--mller-kva.de" == translator().name_of(Message(" Müller.de. "))
         with pytest.raises(Wildcard):
@@ -45,13 +45,13 @@ class TestTranslator:
     )
     def test_who_is_verified(self, message: Message, needs: bool) -> None:
         """
-        As in Appwrite: neither what somebody insists on, nor the domain that it is reached by.
+        Forced requests and Appwrite's own domain are not verified.
         """
         assert needs == translator().needs_verification(message)
 
     def test_a_verification_that_succeeds_is_a_request(self) -> None:
         """
-        A generation follows.
+        A successful verification leads to a request.
         """
         asked: list[tuple[object, ...]] = []
 

@@ -1,5 +1,5 @@
 """
-The queue of utopia-php/queue, as its health endpoint sees it.
+Tests of the queue of utopia-php/queue, as Appwrite's health endpoint sees it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class TestUtopiaQueue:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        The id has a dot in it.
+        A claimed message is in the list of its own consumer, also with a dot in its id.
         """
         produce(redis_server, payload("a.localhost"))
         queue = UtopiaQueue(connection, NAME, "one")
@@ -35,7 +35,7 @@ class TestUtopiaQueue:
 
     def test_what_failed_can_be_read_again(self, redis_server: RedisServer, connection: Redis) -> None:
         """
-        The job key stays, and the id is on the list.
+        The key of the job stays, and its id is on the list of failures.
         """
         produce(redis_server, payload(""))
         queue = UtopiaQueue(connection, NAME, "one")
@@ -51,7 +51,7 @@ class TestUtopiaQueue:
 
     def test_it_exists_once_a_core_has_used_it(self, connection: Redis) -> None:
         """
-        Even while it is empty.
+        The queue exists after its first use, even if it is empty.
         """
         queue = UtopiaQueue(connection, NAME, "one")
         assert not queue.exists()
@@ -62,7 +62,7 @@ class TestUtopiaQueue:
 
     def test_messages_taken_by_others_are_counted(self, connection: Redis) -> None:
         """
-        And a counter of ours that Redis evicted blames nobody.
+        After the eviction of certworker's own count, no message is attributed to others.
         """
         queue = UtopiaQueue(connection, NAME, "one")
         assert queue.taken_by_others() is None

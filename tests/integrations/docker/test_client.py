@@ -1,5 +1,5 @@
 """
-What is asked of Docker, and what an operator is told when it says no.
+Tests of the Docker API, and of the failures that an operator sees.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.servers.worker import wait_until
 @pytest.fixture
 def engine() -> Iterator[Engine]:
     """
-    An engine at a Unix socket, as it listens by default, that runs one container.
+    Return an engine at a Unix socket that runs one container.
     """
     with tempfile.TemporaryDirectory() as place, Engine({"web"}, Path(place) / "docker.sock") as engine:
         yield engine
@@ -42,7 +42,7 @@ class TestReload:
     )
     def test_one_request_by_name_and_no_other(self, engine: Engine, text: str, asked: str) -> None:
         """
-        A socket proxy that allows nothing else must be enough: no list, no look.
+        A reload needs one request only, so a socket proxy can forbid all others.
         """
         DockerClient(engine.address).reload(Reload.parse(text))
 
@@ -50,7 +50,7 @@ class TestReload:
 
     def test_a_command_is_run_without_a_shell(self, engine: Engine) -> None:
         """
-        What is written in a setting is what is run.
+        The command of the setting is executed without a shell.
         """
         DockerClient(engine.address).reload(Reload.parse("web:exec:reload --now 'a b; c'"))
 
@@ -58,7 +58,7 @@ class TestReload:
 
     def test_an_engine_behind_tcp_is_asked_too(self) -> None:
         """
-        Socket proxies listen there.
+        An engine over TCP, such as a socket proxy, is used as well.
         """
         with Engine({"web"}) as engine:
             DockerClient(engine.address).reload(Reload.parse("web:USR2"))
@@ -67,7 +67,7 @@ class TestReload:
 
     def test_the_proxy_of_the_environment_is_for_the_ca(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        It could read the list of containers, and does not know their network.
+        The proxy of the environment gets no request, because it could read the list of containers.
         """
         for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, "http://127.0.0.1:9")
@@ -80,7 +80,7 @@ class TestReload:
 class TestLists:
     def test_those_with_the_label_that_run_are_found(self, engine: Engine) -> None:
         """
-        The engine itself leaves out all others, whose labels are nobody's business here.
+        The engine filters the list by the label.
         """
         engine.start("shop", certworker_domains="shop.example.org")
         engine.start("blog")
@@ -91,7 +91,7 @@ class TestLists:
 
     def test_all_of_them_are_those_that_do_not_run_too(self, engine: Engine) -> None:
         """
-        A Traefik that has ended is what the doctor looks for.
+        The list for the doctor includes stopped containers.
         """
         engine.listed += [Listed("traefik", state="exited"), Listed("web")]
 
@@ -102,7 +102,7 @@ class TestLists:
 class TestStarts:
     def test_each_start_of_a_labeled_container_is_reported(self, engine: Engine) -> None:
         """
-        As it happens.
+        A container is reported when it starts.
         """
         starts = DockerClient(engine.address).starts("certworker.domains")
         wait_until(lambda: engine.followers or None, lambda: str(engine.asked))
@@ -115,7 +115,7 @@ class TestStarts:
 
     def test_it_ends_when_it_is_closed_or_the_engine_goes_away(self, engine: Engine) -> None:
         """
-        A worker that is told to stop cannot wait for the next container.
+        The iteration ends when it is closed, also without another event.
         """
         containers = DockerClient(engine.address)
         assert_ended(containers.starts("certworker.domains"), ContainerStarts.close)
@@ -123,7 +123,7 @@ class TestStarts:
 
     def test_one_that_has_ended_may_be_closed_again(self, engine: Engine) -> None:
         """
-        The thread that reads it and the one that ends it both do.
+        Closing twice is allowed, because two threads do it.
         """
         starts = DockerClient(engine.address).starts("certworker.domains")
         engine.hang_up()
@@ -134,7 +134,7 @@ class TestStarts:
 
 def assert_ended(starts: ContainerStarts, end: Callable[[ContainerStarts], object]) -> None:
     """
-    A thread that waits for the next start ends after *end*.
+    Assert that a thread that waits for the next start ends after *end*.
     """
     reader = threading.Thread(target=lambda: list(starts), daemon=True)
     reader.start()
@@ -149,7 +149,7 @@ def assert_ended(starts: ContainerStarts, end: Callable[[ContainerStarts], objec
 class TestFailures:
     def test_a_container_that_is_not_there_is_named(self, engine: Engine) -> None:
         """
-        Compose prefixes its names, and people forget it.
+        The failure names the container, whose name Compose may have prefixed.
         """
         with pytest.raises(ReloadFailed, match="No such container: nginx") as told:
             DockerClient(engine.address).reload(Reload.parse("nginx:HUP"))
@@ -158,7 +158,7 @@ class TestFailures:
 
     def test_a_failed_command_is_reported_with_its_exit_code(self, engine: Engine) -> None:
         """
-        `nginx -s reload` with a broken configuration reloads nothing.
+        The failure contains the exit code, as of `nginx -s reload` with an invalid configuration.
         """
         engine.exit_code = 3
         with pytest.raises(ReloadFailed, match="exit code 3"):
@@ -167,7 +167,7 @@ class TestFailures:
     @pytest.mark.parametrize("refusing", ["/kill", "/"])
     def test_a_refusing_proxy_is_reported_with_a_remedy(self, refusing: str) -> None:
         """
-        It refuses the action, or already the question for the version.
+        The remedy says what to allow, for the action and for the request of the version.
         """
         with (
             Engine({"web"}, refusing=refusing) as proxy,
@@ -180,7 +180,7 @@ class TestFailures:
     @pytest.mark.parametrize("refusing", ["/containers/json|/events", "/"])
     def test_a_refused_list_is_reported_with_a_remedy(self, refusing: str) -> None:
         """
-        The events above all: the library takes a refusal for silence.
+        The remedy says what to allow; the library itself ignores a refused event stream.
         """
         with Engine({"web"}, refusing=refusing) as proxy:
             containers = DockerClient(proxy.address)
@@ -192,7 +192,7 @@ class TestFailures:
 
     def test_a_missing_engine_is_reported_with_its_address(self) -> None:
         """
-        Most often the socket was not mounted.
+        The failure contains the address: most often the socket is not mounted.
         """
         for address in ("unix:///nowhere/docker.sock", f"tcp://127.0.0.1:{free_port()}"):
             with pytest.raises(EngineUnreachable, match=address):
@@ -203,7 +203,7 @@ class TestFailures:
     @pytest.mark.parametrize("answer", [b"<html>", b"{}", b"[1]"])
     def test_another_server_is_reported(self, answer: bytes) -> None:
         """
-        An address may lead anywhere.
+        Another server at the address is reported as no engine.
         """
         with WebServer(always(200, answer)) as server:
             containers = DockerClient(f"tcp://127.0.0.1:{server.port}")
@@ -215,7 +215,7 @@ class TestFailures:
 class TestImport:
     def test_the_library_is_loaded_by_those_who_use_it_only(self) -> None:
         """
-        It costs every start a tenth of a second otherwise.
+        Other workers start without loading the library.
         """
         program = "import sys, certworker.cli.work; assert 'docker' not in sys.modules"
 
@@ -224,7 +224,7 @@ class TestImport:
 
 class TestOddAnswers:
     """
-    Whatever answers at the engine's address.
+    Tests of invalid answers at the engine's address.
     """
 
     @pytest.mark.parametrize("body", ["null", "7", "{}", "[" * 20_000, '"text"'])
@@ -237,7 +237,7 @@ class TestOddAnswers:
 
     def test_an_odd_entry_hides_no_container(self) -> None:
         """
-        Each of them has its own label.
+        An invalid entry is skipped.
         """
         with odd_engine('[null, 7, {"Id": null}, {"Id": "1", "Names": ["/web"]}]') as server:
             (container,) = DockerClient(f"tcp://127.0.0.1:{server.port}").all()
@@ -246,7 +246,7 @@ class TestOddAnswers:
 
     def test_an_odd_event_hides_no_start(self) -> None:
         """
-        The stream goes on behind it.
+        An invalid event is skipped.
         """
         start = '{"Actor": {"ID": "1", "Attributes": {"name": "web"}}}'
         with odd_engine(f"null\n{{\n\n7\n{start}\n") as server:
@@ -257,7 +257,7 @@ class TestOddAnswers:
     @pytest.mark.parametrize("body", ["null", "{}", '{"Id": 7, "ExitCode": "none"}', "7"])
     def test_a_command_of_an_odd_engine_fails(self, body: str) -> None:
         """
-        With the failure that names the engine.
+        The failure names the engine.
         """
         with odd_engine(body) as server, pytest.raises((EngineUnreachable, ReloadFailed)):
             DockerClient(f"tcp://127.0.0.1:{server.port}").reload(Reload.parse("web:exec:reload"))
@@ -265,7 +265,7 @@ class TestOddAnswers:
 
 def odd_engine(body: str) -> WebServer:
     """
-    Return a server that knows its version, and answers everything else with *body*.
+    Return a server that has a version and answers every other request with *body*.
     """
     version = '{"ApiVersion": "1.45", "MinAPIVersion": "1.24"}'
     return WebServer(lambda path, _visitor: response(200, version if path == "/version" else body))

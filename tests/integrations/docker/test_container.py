@@ -1,5 +1,5 @@
 """
-What is read of an entry in the engine's list, and of an event.
+Tests of containers in lists and events.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pytest
 
 from certworker.integrations.docker.container import Container, PublishedPort
 
-#: As an engine of version 26 lists it, with what nobody reads left out.
+#: An entry of an engine of version 26, without unused fields.
 ENTRY = {
     "Id": "8dfafdbc3a40" + "0" * 52,
     "Names": ["/shop/link", "/traefik-1"],
@@ -34,7 +34,7 @@ ENTRY = {
 class TestListed:
     def test_what_is_of_use_is_read(self) -> None:
         """
-        The name is the one that people know, not that of a link; a port that is not published leads nowhere.
+        The name is not that of a link, and only published ports count.
         """
         container = Container.listed(ENTRY)
 
@@ -47,7 +47,7 @@ class TestListed:
     @pytest.mark.parametrize("empty", [{}, dict.fromkeys(set(ENTRY) - {"Id"})])
     def test_what_is_not_there_is_nothing(self, empty: dict[str, None]) -> None:
         """
-        Engines write null for an empty list, and others than Docker's leave things out.
+        Missing fields and null are empty values.
         """
         container = Container.listed({"Id": ENTRY["Id"]} | empty)
 
@@ -58,7 +58,7 @@ class TestListed:
     @pytest.mark.parametrize("member", sorted(set(ENTRY) - {"Id"}))
     def test_a_member_of_another_type_counts_as_left_out(self, member: str, odd: object) -> None:
         """
-        What answers at the engine's address may be anything.
+        A field of another type counts as missing.
         """
         container = Container.listed({**ENTRY, member: odd})
 
@@ -68,13 +68,13 @@ class TestListed:
     @pytest.mark.parametrize("entry", [None, 7, [], {}, {"Id": None}, {"Id": ""}])
     def test_an_entry_without_an_id_is_no_container(self, entry: object) -> None:
         """
-        Nothing could be done with it.
+        An entry without an id is skipped.
         """
         assert Container.listed(entry) is None
 
     def test_a_name_is_printable(self) -> None:
         """
-        It is written to the log and to terminals.
+        The name is printable, because it is written to the log and to terminals.
         """
         container = Container.listed({**ENTRY, "Names": ["/\x1b[2J"]})
 
@@ -94,18 +94,18 @@ class TestListed:
     )
     def test_the_innermost_mount_counts(self, path: str, found: str | None) -> None:
         """
-        Two containers see the same files where this is the same.
+        Two containers share files where this is equal.
         """
         container = Container.listed(ENTRY)
 
         assert container
-        assert found == container.lies_at(Path(path))
+        assert found == container.mount_source(Path(path))
 
 
 class TestStarted:
     def test_labels_are_among_the_attributes(self) -> None:
         """
-        Nothing more has to be asked for.
+        The labels of an event need no other request.
         """
         attributes = {"name": "web", "image": "nginx", "certworker.domains": "shop.example.org"}
         container = Container.started({"Actor": {"ID": "8dfa", "Attributes": attributes}})
@@ -120,6 +120,6 @@ class TestStarted:
     )
     def test_an_event_without_an_id_and_a_name_is_no_start(self, event: object) -> None:
         """
-        The reader of labels waits for the next one.
+        An event without an id or a name is skipped.
         """
         assert Container.started(event) is None

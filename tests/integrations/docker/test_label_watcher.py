@@ -1,5 +1,5 @@
 """
-Containers that say by a label which domains they serve.
+Tests of the requests of containers by their labels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.servers.worker import wait_until
 @pytest.fixture
 def place() -> Iterator[Path]:
     """
-    Where the engine's socket is; a short path.
+    Return a short path for the engine's socket.
     """
     with tempfile.TemporaryDirectory() as made:
         yield Path(made) / "docker.sock"
@@ -33,7 +33,7 @@ def place() -> Iterator[Path]:
 @pytest.fixture
 def engine(place: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Engine]:
     """
-    An engine without containers.
+    Return an engine without containers.
     """
     caplog.set_level(logging.INFO, "certworker")
     with Engine(set(), place) as engine:
@@ -42,7 +42,7 @@ def engine(place: Path, caplog: pytest.LogCaptureFixture) -> Iterator[Engine]:
 
 class Queue:
     """
-    Who was asked for, and by whom; it fails *failures* times first.
+    Records requests, after *failures* failed ones.
     """
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Queue:
     @property
     def names(self) -> list[str]:
         """
-        The names alone.
+        Return the requested names.
         """
         return [name for name, _ in self.asked]
 
@@ -66,14 +66,14 @@ class Queue:
 @pytest.fixture
 def queue() -> Queue:
     """
-    An empty one.
+    Return a queue without requests.
     """
     return Queue()
 
 
 def explain(error: BaseException) -> CertworkerError | None:
     """
-    Explain what a queue that is away raises.
+    Explain the error of an unreachable queue.
     """
     away = isinstance(error, ConnectionError)
     return RedisFault(address="redis:6379", reason=error) if away else None
@@ -82,7 +82,7 @@ def explain(error: BaseException) -> CertworkerError | None:
 @pytest.fixture
 def follow(place: Path, queue: Queue) -> Iterator[Callable[..., LabelWatcher]]:
     """
-    Starts a reader of the engine's labels; it is stopped afterwards.
+    Start a watcher, which the fixture stops.
     """
     started: list[LabelWatcher] = []
 
@@ -106,7 +106,7 @@ def follow(place: Path, queue: Queue) -> Iterator[Callable[..., LabelWatcher]]:
 
 def wait_for(queue: Queue, *names: str) -> None:
     """
-    Wait until all *names* were asked for.
+    Wait until all *names* are requested.
     """
     wait_until(lambda: set(names) <= set(queue.names) or None, lambda: str(queue.asked))
 
@@ -123,7 +123,7 @@ class TestContainers:
         self, engine: Engine, queue: Queue, follow: Callable[..., LabelWatcher]
     ) -> None:
         """
-        Each name for itself, with who asks; nothing for one that has ended.
+        Each name of a running container is requested, with its origin; stopped containers are ignored.
         """
         engine.start("shop", certworker_domains="shop.example.com, WWW.example.com.,")
         engine.listed.append(Listed("old", {LABEL: "old.example.com"}, "exited"))
@@ -137,7 +137,7 @@ class TestContainers:
         self, engine: Engine, queue: Queue, follow: Callable[..., LabelWatcher]
     ) -> None:
         """
-        Others that start say nothing to us.
+        Only containers with the label cause requests.
         """
         follow()
         wait_for_followers(engine)
@@ -151,7 +151,7 @@ class TestContainers:
         self, engine: Engine, queue: Queue, follow: Callable[..., LabelWatcher]
     ) -> None:
         """
-        An operator restarts it to try again; one that crashes at its start does so each second.
+        A restart causes requests again, but not each second.
         """
         labels = follow(between=60)
         wait_for_followers(engine)
@@ -172,7 +172,7 @@ class TestContainers:
 
 class TestHostileLabels:
     @pytest.mark.parametrize(
-        ("text", "told", "good"),
+        ("text", "warning", "good"),
         [
             ("../../etc/passwd,good.example.com,b ad", "(1 more)", ["good.example.com"]),
             ("good.example.com,evil\nINFO forged", r"evil\nINFO forged", ["good.example.com"]),
@@ -190,11 +190,11 @@ class TestHostileLabels:
         follow: Callable[..., LabelWatcher],
         caplog: pytest.LogCaptureFixture,
         text: str,
-        told: str,
+        warning: str,
         good: list[str] | None,
     ) -> None:
         """
-        Whoever starts a container writes it; the next one is asked for all the same.
+        The log has one warning, and the valid names are requested.
         """
         follow(between=0)
         wait_for_followers(engine)
@@ -204,8 +204,8 @@ class TestHostileLabels:
         wait_for(queue, "last.example.com")
         (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
-        assert "[label.unusable] The label certworker.domains of the container evil" in warning
-        assert told in warning
+        assert "[label.unusable] Ignoring the label certworker.domains of the container evil" in warning
+        assert warning in warning
         assert len(warning) < 1000
         expected = [f"a{n}.example.com" for n in range(MAX_NAMES)] if good is None else good
         assert {*expected, "last.example.com"} == set(queue.names)
@@ -216,7 +216,7 @@ class TestOutages:
         self, place: Path, queue: Queue, follow: Callable[..., LabelWatcher], caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Told once, with where it was sought and what to do.
+        The log has one line with the address of the engine and the remedy.
         """
         caplog.set_level(logging.INFO, "certworker")
         follow()
@@ -225,7 +225,7 @@ class TestOutages:
         with Engine(set(), place) as engine:
             engine.start("shop", certworker_domains="shop.example.com")
             wait_for(queue, "shop.example.com")
-            wait_until(lambda: "can be read again" in caplog.text or None, lambda: caplog.text)
+            wait_until(lambda: "are readable again" in caplog.text or None, lambda: caplog.text)
 
         assert 1 == caplog.text.count("[reload.engine]")
         assert "CERTWORKER_DOCKER_HOST=tcp://socket-proxy:2375 · certworker tries again" in caplog.text
@@ -234,7 +234,7 @@ class TestOutages:
         self, engine: Engine, queue: Queue, follow: Callable[..., LabelWatcher]
     ) -> None:
         """
-        A proxy ends a connection on which nothing happens, and an engine is updated.
+        Containers that started during an interruption are found, and no other is requested twice.
         """
         engine.start("shop", certworker_domains="shop.example.com")
         follow()
@@ -259,7 +259,7 @@ class TestOutages:
         refusing: str,
     ) -> None:
         """
-        A refusal of the events looks like silence.
+        A refused event stream is reported, although it looks like silence.
         """
         engine.refusing = refusing
         engine.start("shop", certworker_domains="shop.example.com")
@@ -279,7 +279,7 @@ class TestOutages:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        The event is gone by then, but not the container.
+        The names are requested again when the queue is reachable.
         """
         follow()
         wait_for_followers(engine)
@@ -293,7 +293,7 @@ class TestOutages:
 class TestStop:
     def test_it_ends_while_nothing_happens(self, engine: Engine, follow: Callable[..., LabelWatcher]) -> None:
         """
-        A worker has half a minute to end.
+        The watcher stops without an event.
         """
         labels = follow()
         wait_for_followers(engine)
@@ -303,6 +303,6 @@ class TestStop:
 
     def test_one_that_was_not_started_may_be_stopped(self, place: Path, queue: Queue) -> None:
         """
-        Without the setting nobody starts it.
+        A watcher that never started can be stopped.
         """
         LabelWatcher(DockerClient(f"unix://{place}"), queue, private_names=False).stop()
