@@ -23,7 +23,7 @@ class TestWork:
             worker.start()
             worker.wait_for_line("main.localhost.*certificate issued")
             worker.wait_for_line("web:HUP: reloaded")
-            worker.wait_for_line(r"\[reload.refused\].*does not allow mail:restart")
+            worker.wait_for_line(r"\[reload.refused\].*does not allow the reload mail:restart")
 
             assert ["POST /containers/web/kill?signal=HUP"] == engine.asked
         assert "reload.refused" not in worker.command("status", "main.localhost").stdout
