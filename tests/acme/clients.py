@@ -14,9 +14,9 @@ from certworker.certificates import Certificate, PrivateKey
 from tests.servers.development import ChallengeServer
 
 
-def client_of(directory_url: str, place: Path, **options: Any) -> AcmeClient:
+def client_of(directory_url: str, directory: Path, **options: Any) -> AcmeClient:
     """
-    A client with its state in *place*, and otherwise as in production.
+    Return a client with its state in *directory*, and otherwise as in production.
     """
     usual = {
         "contact": "ops@certworker.dev",
@@ -25,12 +25,12 @@ def client_of(directory_url: str, place: Path, **options: Any) -> AcmeClient:
         "connections": 4,
         "clock": lambda: datetime.now(UTC),
     }
-    return AcmeClient("ca", "The CA", directory_url, state_directory=place, **usual | options)
+    return AcmeClient("ca", "The CA", directory_url, state_directory=directory, **usual | options)
 
 
 def presented(order: Order, site: ChallengeServer) -> Order:
     """
-    *order*, after its answers stand at *site*.
+    Return *order* after its responses are published at *site*.
     """
     site.answers.update({answer.token: answer.key_authorization for answer in order.answers})
     return order
@@ -38,7 +38,7 @@ def presented(order: Order, site: ChallengeServer) -> Order:
 
 def issued(client: AcmeClient, site: ChallengeServer, *names: str) -> Certificate:
     """
-    A certificate for *names*, checked as before an installation.
+    Return a certificate for *names*, checked as before its storage.
     """
     order = presented(client.order(names), site)
     order.validate()

@@ -43,7 +43,7 @@ class TestKey:
 
     def test_there_is_none_at_first(self, files: AccountFiles) -> None:
         """
-        Whoever only reads makes nothing: the doctor looks at volumes that nobody has used yet.
+        Reading creates no file, so the doctor can check a new volume.
         """
         assert files.read() is None
 
@@ -65,9 +65,9 @@ class TestKey:
             account = files.make_key()
         numbers = account.key.key.public_key().public_numbers()
         members = {"crv": "P-256", "kty": "EC", "x": _b64(numbers.x), "y": _b64(numbers.y)}
-        told = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
+        canonical = json.dumps(members, separators=(",", ":"), sort_keys=True).encode()
 
-        assert _encoded(hashlib.sha256(told).digest()) == account.thumbprint
+        assert _encoded(hashlib.sha256(canonical).digest()) == account.thumbprint
 
     def test_the_next_one_is_made_once_and_takes_its_place(self, files: AccountFiles, tmp_path: Path) -> None:
         """

@@ -74,14 +74,14 @@ class TestShow:
 
     def test_looking_makes_no_account(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        Accounts are limited; whoever only looks needs none.
+        The command registers no account, because CAs limit new accounts.
         """
         assert client_of(authority.directory_url, tmp_path).account_admin.info() is None
         assert [] == authority.requests
 
     def test_the_contact_follows_the_setting(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        The CA writes to whoever is in charge today.
+        The CA gets the contact that is configured now.
         """
         for contact, known in [("new@certworker.dev", ("mailto:new@certworker.dev",)), (None, ())]:
             client = client_of(authority.directory_url, tmp_path, contact=contact)
@@ -119,7 +119,7 @@ class TestChangeKey:
 
     def test_pebble_takes_it(self, pebble: Pebble, tmp_path: Path) -> None:
         """
-        A CA that we did not write.
+        Pebble behaves the same.
         """
         client = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle)
         client.order(("demo.example.com",))
@@ -236,7 +236,7 @@ class TestChangeKey:
         self, authority: FaultyAuthority, tmp_path: Path, files: AccountFiles
     ) -> None:
         """
-        No key is made that nobody would know.
+        No unused key remains on the volume.
         """
         without = only("directory", lambda reply: with_members(reply, keyChange=None))
 
@@ -289,7 +289,7 @@ class TestChangeKey:
         self, challenge_server: ChallengeServer, client: AcmeClient
     ) -> None:
         """
-        It was placed with the old key, which the CA refuses as malformed: a fault of nobody.
+        The CA refuses the old key of the order as malformed, and the order is retried.
         """
         order: Order = presented(client.order((NAME,)), challenge_server)
         client.account_admin.rotate_key()
@@ -318,7 +318,7 @@ class TestDeactivate:
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
     ) -> None:
         """
-        And the old key is kept: nobody knows what it is still good for.
+        The old key remains as a backup.
         """
         before, key = client.account_admin.info(), files.key_path.read_bytes()
 
@@ -389,7 +389,7 @@ class TestRevoke:
         self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
     ) -> None:
         """
-        So that whoever else serves it learns of it, too.
+        The CA then publishes the revocation.
         """
         client.account_admin.revoke(certificate, "superseded")
         suggestion = client.renewal_suggestion(certificate.renewal_id, NAME)
@@ -423,7 +423,7 @@ class TestRevoke:
         tmp_path: Path,
     ) -> None:
         """
-        With that proof a CA refuses the key for ever, whoever sends it.
+        With this proof a CA never certifies the key again.
         """
         port, name = {"development": (0, NAME), "pebble": (pebble.http_port, "demo.example.com")}[ca]
         clients: dict[str, Callable[[], AcmeClient]] = {

@@ -137,15 +137,15 @@ class TestPreferredChain:
             certificate = issued(client, challenge_server, NAME)
 
         assert "The other root" != root_of(certificate)
-        (told,) = [record.getMessage() for record in caplog.records]
-        assert "CERTWORKER_PREFERRED_CHAIN is DST Root CA X3" in told
-        assert "The other root" in told
+        (message,) = [record.getMessage() for record in caplog.records]
+        assert "CERTWORKER_PREFERRED_CHAIN is DST Root CA X3" in message
+        assert "The other root" in message
 
     def test_pebble_has_them_too(
         self, pebble_with_two_roots: Pebble, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A CA that we did not write; what it has stands in the warning.
+        Pebble behaves the same; the warning lists its chains.
         """
         pebble = pebble_with_two_roots
 

@@ -74,7 +74,7 @@ class TestWithPebble:
 
     def test_every_tenth_nonce_may_be_bad(self, tmp_path: Path) -> None:
         """
-        Nonces go stale at any CA with more than one server; nobody should ever hear of it.
+        Stale nonces are normal at a CA with several servers, and no message reports them.
         """
         pebble = Pebble(tmp_path / "pebble")
         pebble.start(PEBBLE_WFE_NONCEREJECT="10")
@@ -138,7 +138,7 @@ class TestWithPebble:
         self, each_pebble: Pebble, tmp_path: Path, name: str, answer: str | None, code: str
     ) -> None:
         """
-        The order itself only says invalid; the cause stands in the challenge.
+        The cause is in the challenge; the order is only invalid.
         """
         client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)
 
@@ -273,7 +273,7 @@ class TestWithTheDevelopmentAuthority:
         self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        The directory says so before we ask; nothing but the setting can change it.
+        The directory lists the profiles, so no order is placed.
         """
         authority.policy.external_accounts["kid"] = b"key"
         client = client_of(authority.directory_url, tmp_path)
@@ -373,7 +373,7 @@ class TestProfile:
     @pytest.mark.parametrize("address", ["8.8.8.8", "2606:4700::1111"])
     def test_an_address_is_ordered_where_the_ca_certifies_them(self, address: str) -> None:
         """
-        Let's Encrypt does so for 160 hours only; nobody has to know that who has nothing but an address.
+        Let's Encrypt certifies addresses for 160 hours only, so certworker selects that profile.
         """
         assert "shortlived" == profile_for((*NAME, address), None, LETS_ENCRYPTS, **LETS_ENCRYPT)
 
@@ -436,7 +436,7 @@ class TestOrderWithProfile:
 
     def test_pebble_certifies_it_too(self, each_pebble: Pebble, tmp_path: Path) -> None:
         """
-        A CA that we did not write.
+        Pebble behaves the same.
         """
         with ChallengeServer(port=each_pebble.http_port) as site:
             client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)

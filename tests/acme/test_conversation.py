@@ -199,10 +199,10 @@ class TestOrders:
         """
         Before, the CA answers orderNotReady (section 7.4).
         """
-        kinds = [each.request.kind for each in life]
+        types = [each.request.kind for each in life]
 
-        assert kinds.index("finalize") > max(
-            number for number, kind in enumerate(kinds[: kinds.index("certificate")]) if kind == "challenge"
+        assert types.index("finalize") > max(
+            number for number, kind in enumerate(types[: types.index("certificate")]) if kind == "challenge"
         )
 
 

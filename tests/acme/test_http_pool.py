@@ -56,7 +56,7 @@ class TestSession:
 
     def test_we_say_who_we_are(self, server: OddServer) -> None:
         """
-        RFC 8555, section 6.1: the operator of a CA must be able to tell clients apart.
+        RFC 8555, section 6.1: the operator of a CA can distinguish its clients.
         """
         transport_to(server.url).send("POST", server.url, b"{}")
 
@@ -66,7 +66,7 @@ class TestSession:
 
     def test_cookies_are_not_kept(self, server: OddServer) -> None:
         """
-        Sixteen threads share the session; nothing that one of them was told may go out with another.
+        Sixteen threads share the session, and no cookie of one answer is in the request of another.
         """
         server.answers["/"] = Oddity(headers={"Set-Cookie": "seen=1"})
         transport = transport_to(server.url)
@@ -135,7 +135,7 @@ class TestProxy:
 
     def test_not_for_what_is_excepted_from_it(self, pebble: Pebble, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        A CA of one's own stands on this side of the proxy.
+        A private CA is on this side of the proxy.
         """
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
         monkeypatch.setenv("NO_PROXY", "pebble")

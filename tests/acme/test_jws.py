@@ -58,11 +58,11 @@ class TestSigner:
         assert message.verify()
 
     def test_all_is_protected_and_the_private_key_stays_here(self, key: JWKEC | JWKRSA) -> None:
-        told = json.loads(Signer(key).sign(None, None, URL))
+        jws = json.loads(Signer(key).sign(None, None, URL))
 
-        assert {"protected", "payload", "signature"} == set(told)
-        assert "" == told["payload"]
-        assert "d" not in read(json.dumps(told).encode()).signature.combined.jwk.to_partial_json()
+        assert {"protected", "payload", "signature"} == set(jws)
+        assert "" == jws["payload"]
+        assert "d" not in read(json.dumps(jws).encode()).signature.combined.jwk.to_partial_json()
 
     def test_the_key_of_a_certificate_signs_as_well(self) -> None:
         key = PrivateKey(ec.generate_private_key(ec.SECP256R1()))

@@ -83,7 +83,7 @@ class TestValidate:
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        A public CA looks from several countries; the pauses between our looks grow.
+        A public CA validates from several countries; the pauses between two polls grow.
         """
         authority.faults.validation_seconds = 0.3
         order = presented(client_of(authority.directory_url, tmp_path).order(NAMES), challenge_server)
@@ -121,7 +121,7 @@ class TestValidate:
         time: Time,
     ) -> None:
         """
-        A slot that would only sleep is better given to somebody else.
+        A job slot does not wait longer than the limit.
         """
         authority.faults.poll_after_seconds = 600
         authority.faults.validation_seconds = 3600
@@ -375,7 +375,7 @@ class TestFinalize:
         time: Time,
     ) -> None:
         """
-        A CA that is busy says when to look again (RFC 8555, section 7.4).
+        Retry-After of a busy CA is respected (RFC 8555, section 7.4).
         """
         authority.faults.poll_after_seconds = 7
         authority.faults.processing_polls = 3
@@ -463,7 +463,7 @@ class TestFinalize:
         self, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        Our own mistakes are told from the CA's.
+        A bug of certworker differs from a failure of the CA.
         """
         order = presented(client.order(NAMES), challenge_server)
         order.validate()

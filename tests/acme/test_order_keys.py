@@ -70,7 +70,7 @@ class TestKeys:
 
     def test_a_damaged_one_is_none(self, keys: OrderKeys, directory: Path) -> None:
         """
-        The order is begun anew; there is nothing for a person to do.
+        A new order replaces it, without an action of a person.
         """
         keys.make(URL)
         (file,) = directory.glob("*.pem")
@@ -80,7 +80,7 @@ class TestKeys:
 
     def test_it_goes_with_its_order(self, keys: OrderKeys, directory: Path) -> None:
         """
-        A key that nobody needs is one more to be stolen.
+        No unused key remains on the volume.
         """
         keys.make(URL)
         keys.forget(URL)
@@ -100,7 +100,7 @@ class TestKeys:
 class TestRemoveStale:
     def test_what_no_ca_knows_any_longer_goes(self, keys: OrderKeys, directory: Path) -> None:
         """
-        Redis may lose the URL; then nobody else removes the key.
+        Redis may lose the URL, so the age decides.
         """
         keys.make(URL)
         (old,) = directory.glob("*.pem")

@@ -1,5 +1,5 @@
 """
-How long we wait.
+The pauses between two requests.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ class TestRetryAfter:
     @pytest.mark.parametrize("header", ["", "soon", "-5", "1.5", "²", "Mon, 99 Foo 2026"])
     def test_what_is_neither_is_ignored(self, header: str) -> None:
         """
-        A CA that says nonsense is polled at our own pace.
+        An invalid Retry-After is ignored.
         """
         assert retry_after({"Retry-After": header}, NOW) is None
 
     @given(st.text(max_size=60))
     def test_no_header_is_too_strange(self, header: str) -> None:
         """
-        Whatever a CA sends, the order goes on or ends with a failure of ours.
+        No value of a CA raises an unexpected exception.
         """
         found = retry_after({"Retry-After": header}, NOW)
 
@@ -80,7 +80,7 @@ class TestEndOfLimit:
     )
     def test_no_wait_is_absurd(self, header: str, wait: timedelta) -> None:
         """
-        A limit in the past means clocks that differ, and one of a year a mistake; neither stops us.
+        A limit in the past or a year away is bounded.
         """
         assert NOW + wait == rate_limit_end({"Retry-After": header}, "", NOW)
 

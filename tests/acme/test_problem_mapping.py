@@ -1,5 +1,5 @@
 """
-What a CA refuses, in our words.
+The failure for each problem of a CA.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ class TestRefusal:
     @pytest.mark.parametrize(("code", "kind", "detail"), REFUSALS)
     def test_each_known_text_has_its_code(self, code: str, kind: str, detail: str) -> None:
         """
-        The code decides when it is tried again and what a person is told to do.
+        The code decides the retry and the remedy.
         """
         failure = refused(kind, detail)
 
@@ -147,7 +147,7 @@ class TestRefusal:
     )
     def test_the_status_decides_where_the_type_says_little(self, code: str, status: int, kind: str) -> None:
         """
-        A 404 is no judgment of the request, and a 409 says that it is under way (RFC 9110, section 15.5).
+        A 404 is no decision about the request, and a 409 means "in progress" (RFC 9110, section 15.5).
         """
         failure = refused(kind, "No order for ID 4711", status)
 
@@ -180,7 +180,7 @@ class TestRefusal:
 
     def test_changed_terms_show_where_they_are(self) -> None:
         """
-        RFC 8555, section 7.3.3: the page stands in a Link header.
+        RFC 8555, section 7.3.3: the page is in a Link header.
         """
         failure = refused(
             "userActionRequired",
@@ -230,7 +230,7 @@ class TestRefusal:
 
     def test_of_several_problems_the_first_speaks(self) -> None:
         """
-        The outer text only sums up; the name that is to blame stands in the subproblem.
+        The subproblem has the name; the outer text is only a summary.
         """
         inner = {
             "type": ACME + "rejectedIdentifier",
@@ -296,7 +296,7 @@ class TestRefusal:
     )
     def test_no_document_is_too_strange(self, document: Any, status: int) -> None:
         """
-        Whatever a CA answers is a failure with a code, never a crash of ours.
+        Every answer of a CA is a failure with a code, never an unexpected exception.
         """
         failure = failure_from_reply(answered(document, status), "The CA", NOW)
 

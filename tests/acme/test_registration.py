@@ -32,25 +32,25 @@ NAMES = ("demo.localhost",)
 ROOT = Path(__file__).parents[2]
 
 
-def kinds(authority: FaultyAuthority) -> list[str]:
+def request_types(authority: FaultyAuthority) -> list[str]:
     """
-    What the CA was asked, without the directory and nonces.
+    Return the types of the requests to the CA, without directory and nonces.
     """
     return [asked.kind for asked in authority.requests if asked.kind not in ("directory", "newNonce")]
 
 
-def files(place: Path) -> Path:
+def files(directory: Path) -> Path:
     """
-    Where the account of a client in *place* is.
+    Return the directory of the account of a client with its state in *directory*.
     """
-    return place / "accounts" / "ca"
+    return directory / "accounts" / "ca"
 
 
-def known(place: Path) -> dict[str, object]:
+def known(directory: Path) -> dict[str, object]:
     """
-    What account.json says.
+    Return the content of account.json.
     """
-    found: dict[str, object] = json.loads((files(place) / "account.json").read_text())
+    found: dict[str, object] = json.loads((files(directory) / "account.json").read_text())
     return found
 
 
@@ -61,7 +61,7 @@ class TestFirstOrder:
         """
         client_of(authority.directory_url, tmp_path).order(NAMES)
 
-        assert ["newAccount", "newAccount", "newOrder", "authorization"] == kinds(authority)
+        assert ["newAccount", "newAccount", "newOrder", "authorization"] == request_types(authority)
         assert 0o600 == (files(tmp_path) / "key.pem").stat().st_mode & 0o777
         assert 0o700 == files(tmp_path).stat().st_mode & 0o777
         assert "ops@certworker.dev" == known(tmp_path)["contact"]
@@ -73,7 +73,7 @@ class TestFirstOrder:
         client_of(authority.directory_url, tmp_path).order(NAMES)
         client_of(authority.directory_url, tmp_path).order(NAMES)
 
-        assert 2 == kinds(authority).count("newAccount")
+        assert 2 == request_types(authority).count("newAccount")
 
     def test_a_lost_url_is_found_by_the_key(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
@@ -86,7 +86,7 @@ class TestFirstOrder:
         client_of(authority.directory_url, tmp_path).order(NAMES)
 
         assert url == known(tmp_path)["url"]
-        assert 3 == kinds(authority).count("newAccount")
+        assert 3 == request_types(authority).count("newAccount")
 
     def test_the_url_of_another_ca_is_not_used(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
@@ -159,7 +159,7 @@ class TestContact:
 
         client_of(authority.directory_url, tmp_path, contact="new@certworker.dev").order(NAMES)
 
-        assert 1 == kinds(authority).count("account")
+        assert 1 == request_types(authority).count("account")
         assert "new@certworker.dev" == known(tmp_path)["contact"]
 
     def test_none_is_allowed(self, authority: FaultyAuthority, tmp_path: Path) -> None:
@@ -172,7 +172,7 @@ class TestContact:
 
     def test_a_refused_one_names_the_setting(self, pebble: Pebble, tmp_path: Path) -> None:
         """
-        The CA says invalidContact; the operator has to hear which variable that is.
+        The remedy names the variable for the invalidContact of the CA.
         """
         client = client_of(pebble.directory_url, tmp_path, ca_bundle=pebble.ca_bundle, contact="a b")
 
@@ -185,7 +185,7 @@ class TestContact:
         self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        The address would be told to an account that is no more; that must not end all orders.
+        A deactivated account is replaced before the update of its contact.
         """
         client_of(authority.directory_url, tmp_path).order(NAMES)
         authority.forget_accounts()
@@ -252,7 +252,7 @@ class TestDamagedKey:
         self, authority: FaultyAuthority, tmp_path: Path, content: bytes
     ) -> None:
         """
-        It may be mended from a backup; a new account would lose what is bound to the old one.
+        The key is not replaced, because a backup may restore it.
         """
         client = client_of(authority.directory_url, tmp_path)
         client.order(NAMES)
@@ -299,7 +299,7 @@ class TestTogether:
 
         assert 1 == len(set(found))
         assert 43 == len(found[0])
-        assert 2 == kinds(authority).count("newAccount")
+        assert 2 == request_types(authority).count("newAccount")
 
     def test_threads_of_one_worker_make_one_account(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
@@ -310,7 +310,7 @@ class TestTogether:
         with ThreadPoolExecutor(8) as slots:
             list(slots.map(lambda _: client.order(NAMES), range(8)))
 
-        assert 2 == kinds(authority).count("newAccount")
+        assert 2 == request_types(authority).count("newAccount")
 
     def test_threads_wait_together_for_a_ca_that_does_not_answer(
         self, authority: FaultyAuthority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -328,7 +328,7 @@ class TestTogether:
 
         assert {CaUnreachable} == {type(each.exception()) for each in asked}
         # A busy machine may begin a thread after the failure of the others.
-        assert kinds(authority).count("newAccount") <= 2
+        assert request_types(authority).count("newAccount") <= 2
 
 
 def relative_location(_: Request, reply: Reply) -> Reply:
@@ -370,7 +370,7 @@ class TestBinding:
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
-        It checks the binding as RFC 8555 says: algorithm, key id, URL, signature, and the key inside.
+        It verifies algorithm, key id, URL, signature and account key (RFC 8555, section 7.3.4).
         """
         authority.policy.external_accounts[KEY_ID] = b"secret"
         client = client_of(
@@ -381,7 +381,7 @@ class TestBinding:
 
     def test_pebble_accepts_it(self, strict_pebble: Pebble, tmp_path: Path) -> None:
         """
-        A CA that we did not write.
+        Pebble behaves the same.
         """
         client = client_of(
             strict_pebble.directory_url,
@@ -394,7 +394,7 @@ class TestBinding:
 
     def test_without_one_the_variables_are_named(self, strict_pebble: Pebble, tmp_path: Path) -> None:
         """
-        ZeroSSL and Google want it; nobody should have to guess how it is set.
+        The remedy names both variables.
         """
         client = client_of(strict_pebble.directory_url, tmp_path, ca_bundle=strict_pebble.ca_bundle)
 
@@ -410,7 +410,7 @@ class TestBinding:
         self, strict_pebble: Pebble, tmp_path: Path, wrong: ExternalAccountBinding
     ) -> None:
         """
-        A slip in copying: the same remedy, and what the CA says about it.
+        A wrong key has the same remedy, and the text of the CA.
         """
         client = client_of(
             strict_pebble.directory_url, tmp_path, ca_bundle=strict_pebble.ca_bundle, external_account=wrong

@@ -30,7 +30,7 @@ NAME = "shop.localhost"
 @dataclass
 class SteppedClock:
     """
-    The time, which moves when a test says so.
+    A clock that a test moves.
     """
 
     now: datetime
@@ -42,7 +42,7 @@ class SteppedClock:
 @pytest.fixture
 def clock() -> SteppedClock:
     """
-    A clock that stands.
+    A clock that does not move.
     """
     return SteppedClock(datetime.now(UTC))
 
@@ -96,15 +96,15 @@ class TestSuggestion:
         self, app: App, door_authority: FaultyAuthority
     ) -> None:
         """
-        Without advice the arithmetic decides; nobody fails for want of advice.
+        Without a suggestion the lifetime decides, and nothing fails.
         """
         facts = app.issuance.issue((NAME,)).metadata
         door_authority.stop()
-        told = app.issuers[0].client.renewal_suggestion("unknown.certificate", NAME)
+        suggestion = app.issuers[0].client.renewal_suggestion("unknown.certificate", NAME)
 
-        assert told is not None
-        assert told.window is None
-        assert told.retry_after > app.clock()
+        assert suggestion is not None
+        assert suggestion.window is None
+        assert suggestion.retry_after > app.clock()
         assert not app.issuance.decide(facts, app.clock()).due
 
 
@@ -118,7 +118,7 @@ class TestMovedWindow:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        A mass revocation is explained on a page of the CA; once, not at each look.
+        The page of the CA about a mass revocation is logged once, not at each check.
         """
         client = client_of(authority.directory_url, tmp_path, clock=clock)
         certificate = issued(client, challenge_server, NAME)
@@ -138,8 +138,8 @@ class TestMovedWindow:
         assert second.window is not None
         assert first.window != second.window
         assert second.window.end < clock.now
-        (told,) = [record.getMessage() for record in caplog.records]
-        assert "https://ca.example.org/incident" in told
+        (message,) = [record.getMessage() for record in caplog.records]
+        assert "https://ca.example.org/incident" in message
 
     def test_a_reason_is_told_at_the_first_look_too(
         self,
@@ -169,14 +169,14 @@ class TestSilence:
         self, clock: SteppedClock, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        A thousand names must not wait for a thousand time-outs, or a look would take hours.
+        A thousand names do not wait for a thousand time-outs.
         """
         client = client_of(authority.directory_url, tmp_path, clock=clock)
         authority.faults.fail("renewalInfo", Fault(503, None), times=None)
 
         for _ in range(3):
-            told = [client.renewal_suggestion(f"aki.{each}", NAME) for each in range(100)]
-            assert {None} == {suggestion.window for suggestion in told if suggestion}
+            suggestions = [client.renewal_suggestion(f"aki.{each}", NAME) for each in range(100)]
+            assert {None} == {suggestion.window for suggestion in suggestions if suggestion}
             clock.now += timedelta(seconds=61)
 
         assert 2 == asked(authority, "renewalInfo")
@@ -266,7 +266,7 @@ class TestOddWindows:
     )
     def test_what_is_no_window_is_none(self, start: str, end: str | None, tmp_path: Path) -> None:
         """
-        The arithmetic decides then; a date without a zone must not end in a traceback at each look.
+        An invalid date counts as no suggestion, without a traceback.
         """
         with odd_server() as server:
             urls = {
@@ -284,7 +284,7 @@ class TestOddWindows:
 
 class TestRetryAfter:
     @pytest.mark.parametrize(
-        ("told", "pause"),
+        ("headers", "pause"),
         [
             ({"Retry-After": "5"}, timedelta(minutes=1)),
             ({"Retry-After": "7200"}, timedelta(hours=2)),
@@ -293,17 +293,17 @@ class TestRetryAfter:
         ],
     )
     def test_it_is_kept_within_limits(
-        self, clock: SteppedClock, tmp_path: Path, told: dict[str, str], pause: timedelta
+        self, clock: SteppedClock, tmp_path: Path, headers: dict[str, str], pause: timedelta
     ) -> None:
         """
-        RFC 9773, section 4.3.1: a slip of the CA must not make us ask all the time, or never again.
+        RFC 9773, section 4.3.1: the pause of a CA is bounded at both ends.
         """
         with odd_server() as server:
             kinds = ("newNonce", "newAccount", "newOrder", "renewalInfo")
             urls = {kind: f"{server.url}/{kind}" for kind in kinds}
             window = {"suggestedWindow": {"start": "2026-12-01T00:00:00Z", "end": "2026-12-02T00:00:00Z"}}
             server.answers["/"] = Oddity(json.dumps(urls).encode())
-            server.answers["/renewalInfo/aki.serial"] = Oddity(json.dumps(window).encode(), headers=told)
+            server.answers["/renewalInfo/aki.serial"] = Oddity(json.dumps(window).encode(), headers=headers)
 
             suggestion = client_of(f"{server.url}/", tmp_path, clock=clock).renewal_suggestion(
                 "aki.serial", NAME

@@ -197,7 +197,7 @@ class TestAuthorization:
 
     def test_a_challenge_of_a_new_kind_is_no_obstacle(self) -> None:
         """
-        CAs invent them; only http-01 must look as it should.
+        An unknown type of challenge is ignored; only http-01 must be valid.
         """
         assert ["http-01", "dns-account-01"] == [
             challenge.kind for challenge in Authorization.read(answered(AUTHORIZATION)).challenges
@@ -215,14 +215,14 @@ class TestAnyAnswer:
     @given(st.fixed_dictionaries({}, optional=dict.fromkeys(AUTHORIZATION, ANYTHING)))
     def test_is_an_authorization_or_not_acme(self, document: dict[str, Any]) -> None:
         """
-        The same for what stands deeper.
+        An odd value inside another member is no crash either.
         """
         read_or_refused(Authorization, document)
 
     @given(st.dictionaries(st.sampled_from(["newNonce", "newAccount", "newOrder", "meta"]), ANYTHING))
     def test_is_a_directory_or_not_acme(self, document: dict[str, Any]) -> None:
         """
-        The same for the first thing that a CA says.
+        An odd directory is no crash either.
         """
         read_or_refused(Directory, document)
 

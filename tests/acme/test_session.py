@@ -53,7 +53,7 @@ class TestNonces:
 
     def test_more_is_a_fault_of_the_ca(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        Without an end we would ask for ever.
+        The number of retries is limited.
         """
         client = client_of(authority.directory_url, tmp_path)
         client.order(NAMES)
@@ -284,7 +284,7 @@ class TestDirectory:
 
     def test_a_busy_ca_is_no_wrong_url(self, authority: FaultyAuthority) -> None:
         """
-        The load balancer's 503 must not send an operator to look for a typing error.
+        A 503 of a load balancer is an outage, not a wrong URL.
         """
         authority.faults.fail("directory", Fault(503, None, 30))
         now = datetime.now(UTC)

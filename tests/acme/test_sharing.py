@@ -33,7 +33,7 @@ class Seconds:
 
 class Call:
     """
-    A call that ends when a test says so.
+    A call that a test ends.
     """
 
     def __init__(self, ended: Callable[[], str]) -> None:
@@ -126,7 +126,7 @@ class TestShared:
 
     def test_a_thread_that_hangs_is_not_waited_for(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        Nothing ends because one thread stands still.
+        A thread that hangs does not block the others for long.
         """
         monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
         shared, hanging = Shared[str](), Call(lambda: "late")

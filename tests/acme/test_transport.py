@@ -265,7 +265,7 @@ class TestReply:
     )
     def test_a_location_that_cannot_be_used_is_not_acme(self, headers: dict[str, str], found: str) -> None:
         """
-        The failure says what the CA sent.
+        The failure has the value that the CA sent.
         """
         with pytest.raises(NotAcme) as caught:
             _ = Reply("https://ca.example/new-order", 201, headers, b"").location

@@ -1,5 +1,5 @@
 """
-Why the CA could not see the answer, in our words.
+The failure for each error of a validation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 NAME = "api.shop.org"
 URL = f"http://{NAME}/.well-known/acme-challenge/T"
 
-#: Code, type, text; of Boulder, and of Pebble where it says Get or dial.
+#: Code, type, text. The texts with Get or dial are those of Pebble, the others of Boulder.
 CAUSES = [
     (
         "http.timeout",
@@ -164,7 +164,7 @@ class TestValidationFailure:
     @pytest.mark.parametrize(("code", "kind", "detail"), CAUSES)
     def test_each_known_text_has_its_code(self, code: str, kind: str, detail: str) -> None:
         """
-        A person is told what to change, not what the CA's programmers call it.
+        The failure has a code and a remedy, not only the text of the CA.
         """
         failure = failed(kind, detail)
 
@@ -177,7 +177,7 @@ class TestValidationFailure:
         self, code: str, kind: str, detail: str
     ) -> None:
         """
-        Five failures in an hour end all tries for this name; what is not our domain's fault may be sooner.
+        The CA counts failed validations, so the pauses are long; other failures are retried soon.
         """
         failure = failed(kind, detail)
 
@@ -209,7 +209,7 @@ class TestValidationFailure:
 
     def test_a_redirection_is_to_blame_over_ipv6_too(self) -> None:
         """
-        What the server itself says is not the fault of its address.
+        An answer of the server itself is not a failure of the AAAA record.
         """
         assert "http.redirect_loop" == failed("connection", "Redirect loop detected", "2001:db8::1").code
 
