@@ -1,9 +1,8 @@
 """
-A program that issues one certificate after the other, each in a process of its own that is struck by a
-signal at another step.
+A program that issues certificates, each in a process that gets a signal at another step.
 
-A step is whatever the world could notice: a request to the CA, a command to Redis, a change of a file. They
-are counted as they happen, in the thread that issues; so no list of them has to be kept true.
+A step is a request to the CA, a command to Redis, or a change of a file. The issuing thread counts its
+steps, so no list of them needs maintenance.
 """
 
 from __future__ import annotations
@@ -29,71 +28,71 @@ from certworker.settings import load
 #: The calls that change files.
 CHANGES = ("write", "fsync", "rename", "replace", "symlink", "mkdir", "unlink", "rmdir", "chmod", "fchmod")
 
-#: So many processes run at a time; they mostly wait for the disk and the CA.
+#: Processes at the same time; they mostly wait for the disk and the CA.
 AT_ONCE = 12
 
 
 @dataclass
 class Steps:
     """
-    Counts the steps of this thread, and strikes this process before one of them.
+    Counts the steps of this thread, and sends a signal to this process before one of them.
     """
 
     #: From 0; None: never.
-    struck_at: int | None
+    signal_at: int | None
     signal: int
     seen: list[str] = field(default_factory=list)
 
     def watch(self) -> None:
         """
-        See all steps from now on.
+        Count all steps from now on.
         """
         thread = threading.get_ident()
 
-        def observed(what: str, call: Callable[..., Any]) -> Callable[..., Any]:
-            def observing(*arguments: Any, **options: Any) -> Any:
+        def counted(step: str, call: Callable[..., Any]) -> Callable[..., Any]:
+            def counting(*arguments: Any, **options: Any) -> Any:
                 if threading.get_ident() == thread:
-                    self._passed(what)
+                    self._count(step)
                 return call(*arguments, **options)
 
-            return observing
+            return counting
 
         for name in CHANGES:
-            setattr(os, name, observed(name, getattr(os, name)))
+            setattr(os, name, counted(name, getattr(os, name)))
         connection, adapter = redis.connection.AbstractConnection, requests.adapters.HTTPAdapter
-        for place, name, what in (
+        for owner, name, step in (
             (connection, "send_packed_command", "redis"),
             (adapter, "send", "ca"),
         ):
-            setattr(place, name, observed(what, getattr(place, name)))
+            setattr(owner, name, counted(step, getattr(owner, name)))
 
-    def _passed(self, what: str) -> None:
-        if len(self.seen) == self.struck_at:
+    def _count(self, step: str) -> None:
+        if len(self.seen) == self.signal_at:
             os.kill(os.getpid(), self.signal)
-        self.seen.append(what)
+        self.seen.append(step)
 
 
 def place_of(name: str, environ: Mapping[str, str]) -> dict[str, str]:
     """
-    The variables in *environ*, with volumes of its own for *name*: who is frozen may hold a lock on them.
+    Return *environ* with volumes for *name* alone: a frozen process may hold a lock on them.
     """
-    own = {f"CERTWORKER_{which}_DIR" for which in ("CERTIFICATES", "CONFIG")}
+    own = {f"CERTWORKER_{volume}_DIR" for volume in ("CERTIFICATES", "CONFIG")}
     for variable in own:
         Path(environ[variable], name).mkdir(exist_ok=True)
     return {key: f"{value}/{name}" if key in own else value for key, value in environ.items()}
 
 
-def tell(what: dict[str, object]) -> None:
+def report(event: dict[str, object]) -> None:
     """
-    Say *what* happened on a line of its own, at once.
+    Write *event* as one line, at once.
     """
-    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.write(json.dumps(event) + "\n")
     sys.stdout.flush()
 
 
 def issue(name: str, steps: Steps, lease_seconds: float) -> int:
     """
-    Issue for *name*, and return the exit code: 0, also for a failure that has a sentence.
+    Issue for *name*; return the exit code: 0, also after an expected failure.
     """
     settings = load(place_of(name, os.environ))
     with redis.Redis(host=settings.redis_host, port=settings.redis_port) as connection:
@@ -108,7 +107,7 @@ def issue(name: str, steps: Steps, lease_seconds: float) -> int:
         try:
             app.issuance.issue((name,))
         except CertworkerError as failure:
-            tell({"name": name, "code": failure.code})
+            report({"name": name, "code": failure.code})
         except Exception:
             traceback.print_exc()
             return 1
@@ -117,7 +116,7 @@ def issue(name: str, steps: Steps, lease_seconds: float) -> int:
 
 def main(prefix: str, signal_number: int, lease_seconds: float) -> None:
     """
-    Count the steps of an unharmed process, then let one be struck at each of them; tell of each on a line.
+    Count the steps of one process, then run one process for each step that gets the signal there.
     """
 
     def name_of(step: int | None) -> str:
@@ -136,7 +135,7 @@ def main(prefix: str, signal_number: int, lease_seconds: float) -> None:
     def reap() -> None:
         pid, status = os.waitpid(-1, os.WUNTRACED)
         harmed = os.WIFSTOPPED(status) or os.WIFSIGNALED(status)
-        tell({"name": name_of(running.pop(pid)), "pid": pid, "harmed": harmed, "status": status})
+        report({"name": name_of(running.pop(pid)), "pid": pid, "harmed": harmed, "status": status})
 
     running: dict[int, int | None] = {}
     reading, writing = os.pipe()
@@ -148,13 +147,13 @@ def main(prefix: str, signal_number: int, lease_seconds: float) -> None:
         fork(step)
     while running:
         reap()
-    tell({"struck": True})
-    # Who was stopped goes on when it is told to.
+    report({"struck": True})
+    # A stopped process continues when its id comes in.
     for line in sys.stdin:
         pid = int(line)
         os.kill(pid, signal.SIGCONT)
         _, status = os.waitpid(pid, 0)
-        tell({"pid": pid, "status": status})
+        report({"pid": pid, "status": status})
 
 
 if __name__ == "__main__":

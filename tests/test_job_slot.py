@@ -1,5 +1,5 @@
 """
-The slot of a job, as the job sees it.
+The slot of the running job.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from certworker.job_slot import JobSlot, current_slot, running_in
 
 
 class TestCurrentSlot:
-    def test_a_job_gives_back_its_own(self) -> None:
+    def test_a_job_releases_its_own_slot(self) -> None:
         """
-        Jobs run side by side in threads, and none must give away the slot of another.
+        Jobs run in threads at the same time, and none releases the slot of another.
         """
-        given_back: list[str] = []
+        released: list[str] = []
 
         def job(name: str) -> None:
-            with running_in(JobSlot(lambda: given_back.append(name), lambda: True)):
+            with running_in(JobSlot(lambda: released.append(name), lambda: True)):
                 if name == "second":
                     current_slot().release_early()
 
@@ -27,11 +27,11 @@ class TestCurrentSlot:
         for thread in threads:
             thread.join()
 
-        assert ["second"] == given_back
+        assert ["second"] == released
 
-    def test_where_no_job_runs_nobody_else_is_at_work(self) -> None:
+    def test_without_a_job_there_is_no_contention(self) -> None:
         """
-        A command has no slot, and need not wait for others.
+        A command has no slot and competes with no job.
         """
         current_slot().release_early()
 

@@ -96,21 +96,21 @@ for i = 3, #KEYS do
         for _, each in ipairs(tenants) do
             if not beyond[each] then tenant = each break end
         end
-        local lane = turns .. ':' .. tenant
-        local kind, request = redis.call('TYPE', lane).ok, nil
-        if #tenant > {LONGEST_TENANT} then kind = 'lane with too long a name' end
+        local queue = turns .. ':' .. tenant
+        local kind, request = redis.call('TYPE', queue).ok, nil
+        if #tenant > {LONGEST_TENANT} then kind = 'queue with too long a name' end
         if kind == 'zset' then
-            request = redis.call('ZPOPMIN', lane)[1]
+            request = redis.call('ZPOPMIN', queue)[1]
             if #request > {LARGEST_REQUEST} then
-                kind, request = 'lane with too large a request', nil
+                kind, request = 'queue with too large a request', nil
             end
         elseif kind ~= 'none' then
-            redis.call('UNLINK', lane)
+            redis.call('UNLINK', queue)
         end
         if not request and kind ~= 'none' and #removed < {MAX_REMOVALS_LOGGED} then
-            removed[#removed + 1] = {{string.sub(lane, 1, {LONGEST_TENANT}), kind}}
+            removed[#removed + 1] = {{string.sub(queue, 1, {LONGEST_TENANT}), kind}}
         end
-        local more = redis.call('EXISTS', lane)
+        local more = redis.call('EXISTS', queue)
         if more == 1 then
             last = last + 1
             redis.call('ZADD', turns, last, tenant)

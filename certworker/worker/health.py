@@ -116,7 +116,7 @@ class Health:
         """
         Return the workers on this host whose process has ended.
 
-        A killed worker leaves its last report. Until that expires, the new worker would look as unhealthy.
+        A killed worker leaves its last report. Until that expires, `certworker health` would report it.
         """
         return [
             worker
