@@ -30,7 +30,7 @@ STEPS = {
     "notifications_hook": "certworker.notify.notifier Notifier.deliver",
     "history": "certworker.state.history History.flush",
     "labels": "certworker.integrations.docker.label_watcher LabelWatcher._follow",
-    "reloads": "certworker.integrations.docker.reloader Reloader._wait_for_quiet",
+    "reloads": "certworker.integrations.docker.reloader Reloader._step",
     "deployment_check": "certworker.traefik.deployment_check DeploymentCheck._due",
     "responder": "certworker.http.throttle BoundedServer.pass_once",
     "health": "certworker.worker.health Health._log_stalls",
