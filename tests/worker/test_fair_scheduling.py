@@ -149,7 +149,7 @@ class TestBacklog:
         connection.set("toy:nap", "1")
         push_many(connection, names)
         with worker_thread(connection, slots=2):
-            assert eventually(lambda: names[-1] in waiting(connection))
+            assert eventually(lambda: agenda.next_checks(names[-2:])[names[-2]])
             moments = agenda.next_checks(names[-2:])
             connection.delete("toy:nap")
 
