@@ -107,7 +107,7 @@ def domain_checks(
     return [
         Check(
             "DNS",
-            partial(check_resolution, ours=target.addresses, private=private),
+            partial(check_resolution, own_addresses=target.addresses, private=private),
             1,
         ),
         Check(

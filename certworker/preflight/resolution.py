@@ -30,13 +30,13 @@ UNKNOWN_ADDRESS = "(the public address of this server)"
 
 
 def check_resolution(
-    context: CheckContext, *, ours: Sequence[str] = (), private: bool = False
+    context: CheckContext, *, own_addresses: Sequence[str] = (), private: bool = False
 ) -> CheckResult:
     """
     Check the DNS records of the name in *context*.
 
     Args:
-        ours: The public addresses of this server; empty if they are unknown.
+        own_addresses: The public addresses of this server; empty if they are unknown.
         private: The CA is private: it may know other names, and it connects to private addresses.
     """
     records = context.records
@@ -52,7 +52,7 @@ def check_resolution(
         failure = NoRecord(
             name=records.name,
             detail=_state_of_name(records.view),
-            expected=", ".join(ours) or UNKNOWN_ADDRESS,
+            expected=", ".join(own_addresses) or UNKNOWN_ADDRESS,
         )
         return CheckResult.passed("", failure) if private else CheckResult.fail(failure)
     private_addresses = (
@@ -61,7 +61,9 @@ def check_resolution(
     warnings = [] if private else list(_warnings(records))
     if private_addresses:
         unreachable = PrivateAddress(
-            name=records.name, found=", ".join(private_addresses), expected=", ".join(ours) or UNKNOWN_ADDRESS
+            name=records.name,
+            found=", ".join(private_addresses),
+            expected=", ".join(own_addresses) or UNKNOWN_ADDRESS,
         )
         if len(private_addresses) == len(records.addresses):
             return CheckResult.fail(unreachable)

@@ -101,12 +101,14 @@ def check_target(
     )
 
 
-def points_elsewhere(name: str, address: str, ours: Sequence[str]) -> WrongAddress | None:
+def points_elsewhere(name: str, address: str, own_addresses: Sequence[str]) -> WrongAddress | None:
     """
-    Return a failure if *address* of *name* is not one of *ours*; None if it is, or if *ours* is empty.
+    Return a failure if *address* of *name* is not one of *own_addresses*.
+
+    Return None if it is one of them, or if they are unknown.
     """
     version = ip_address(address).version
-    expected = [each for each in ours if ip_address(each).version == version]
+    expected = [each for each in own_addresses if ip_address(each).version == version]
     if not expected or address in expected:
         return None
     return WrongAddress(

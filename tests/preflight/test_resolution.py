@@ -23,7 +23,7 @@ def result_for(*authoritative: ServerView, private: bool = False, **more: object
     """
     known = {"resolvers": (ServerView("8.8.8.8", (OURS,)),), "registered": "shop.org", **more}
     records = DnsRecords(NAME, authoritative=authoritative, **known)  # type: ignore[arg-type]
-    return check_resolution(CheckContext(NAME, records), ours=[OURS], private=private)
+    return check_resolution(CheckContext(NAME, records), own_addresses=[OURS], private=private)
 
 
 def codes(result: CheckResult) -> list[str]:

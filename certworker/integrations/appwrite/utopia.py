@@ -114,10 +114,10 @@ class UtopiaQueue:
         """
         Return how many messages other consumers have taken; None if a count is missing or invalid.
         """
-        ours = f"{OURS}:taken:{self._name}"
-        if self._connection.set(ours, 0, nx=True):
+        own_count = f"{OURS}:taken:{self._name}"
+        if self._connection.set(own_count, 0, nx=True):
             return None
-        keys = (f"utopia-queue.stats.{self._name}.total", ours)
+        keys = (f"utopia-queue.stats.{self._name}.total", own_count)
         total, taken = (self._count(key) for key in keys)
         return None if total is None or taken is None else total - taken
 

@@ -177,7 +177,7 @@ class ContainerStarts:
         """
         End the iteration, also while another thread waits for the next container.
         """
-        with suppress(OSError, AttributeError):  # the engine has closed it before us
+        with suppress(OSError, AttributeError):  # the engine has closed it already
             self._lines.close()
         self._client.close()
 

@@ -66,12 +66,12 @@ def stats(connection: Redis) -> dict[str, int]:
     """
     Return Appwrite's counters and the lengths of its lists.
     """
-    told = {}
+    counts = {}
     for kind in ("total", "processing", "success", "failed"):
-        told[kind] = int(cast("bytes", connection.get(f"utopia-queue.stats.{NAME}.{kind}") or b"0"))
+        counts[kind] = int(cast("bytes", connection.get(f"utopia-queue.stats.{NAME}.{kind}") or b"0"))
     for kind in ("processing", "failed"):
-        told[f"{kind} list"] = connection.llen(f"utopia-queue.{kind}.{NAME}")
-    return told
+        counts[f"{kind} list"] = connection.llen(f"utopia-queue.{kind}.{NAME}")
+    return counts
 
 
 def translator(

@@ -195,20 +195,20 @@ class TestVerification:
         """
         The failed verification is published, and the message is settled.
         """
-        told: list[tuple[str, str]] = []
+        published: list[tuple[str, str]] = []
 
         def verify(name: str) -> None:
             raise NotRegistered(domain=name, name=name)
 
         def unverified(name: str, failure: CertworkerError) -> None:
-            told.append((name, failure.code))
+            published.append((name, failure.code))
 
         produce(redis_server, payload("a.localhost", action="verification"))
 
         with consumer(connection, verify=verify, unverified=unverified):
             assert eventually(lambda: stats(connection)["success"] == 1)
 
-        assert ([("a.localhost", NotRegistered.code)], []) == (told, requested(connection))
+        assert ([("a.localhost", NotRegistered.code)], []) == (published, requested(connection))
 
     @pytest.mark.parametrize("more", [{"skipRenewCheck": True}, {"validationDomain": "a.localhost"}])
     def test_what_the_core_answers_for_is_not_asked_about(

@@ -25,8 +25,8 @@ def utopia(payload: object) -> bytes:
     """
     Return a message of utopia-php/queue.
     """
-    told = {"pid": "6b041c6ab920d9.31598014", "queue": "v1-certificates", "timestamp": 1795430000}
-    return json.dumps({**told, "payload": payload}).encode()
+    message = {"pid": "6b041c6ab920d9.31598014", "queue": "v1-certificates", "timestamp": 1795430000}
+    return json.dumps({**message, "payload": payload}).encode()
 
 
 def resque(**arguments: object) -> bytes:

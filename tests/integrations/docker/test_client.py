@@ -151,10 +151,10 @@ class TestFailures:
         """
         The failure names the container, whose name Compose may have prefixed.
         """
-        with pytest.raises(ReloadFailed, match="No such container: nginx") as told:
+        with pytest.raises(ReloadFailed, match="No such container: nginx") as caught:
             DockerClient(engine.address).reload(Reload.parse("nginx:HUP"))
 
-        assert told.value.remedy.endswith("docker ps --all --filter name=nginx")
+        assert caught.value.remedy.endswith("docker ps --all --filter name=nginx")
 
     def test_a_failed_command_is_reported_with_its_exit_code(self, engine: Engine) -> None:
         """
@@ -171,11 +171,11 @@ class TestFailures:
         """
         with (
             Engine({"web"}, refusing=refusing) as proxy,
-            pytest.raises(ReloadRefused, match="HTTP 403") as told,
+            pytest.raises(ReloadRefused, match="HTTP 403") as caught,
         ):
             DockerClient(proxy.address).reload(Reload.parse("web:HUP"))
 
-        assert "POST=1 and ALLOW_RESTARTS=1" in told.value.remedy
+        assert "POST=1 and ALLOW_RESTARTS=1" in caught.value.remedy
 
     @pytest.mark.parametrize("refusing", ["/containers/json|/events", "/"])
     def test_a_refused_list_is_reported_with_a_remedy(self, refusing: str) -> None:
@@ -185,10 +185,10 @@ class TestFailures:
         with Engine({"web"}, refusing=refusing) as proxy:
             containers = DockerClient(proxy.address)
             for ask in (lambda: containers.running("any"), containers.all, lambda: containers.starts("any")):
-                with pytest.raises(ListingRefused, match="HTTP 403") as told:
+                with pytest.raises(ListingRefused, match="HTTP 403") as caught:
                     ask()
 
-        assert "CONTAINERS=1 and EVENTS=1" in told.value.remedy
+        assert "CONTAINERS=1 and EVENTS=1" in caught.value.remedy
 
     def test_a_missing_engine_is_reported_with_its_address(self) -> None:
         """

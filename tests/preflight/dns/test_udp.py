@@ -112,11 +112,11 @@ class TestExchange:
         """
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as closed:
             closed.bind(("127.0.0.1", 0))
-            nobody = closed.getsockname()
+            closed_address = closed.getsockname()
         began = time.monotonic()
 
         assert [None, None, b"one!"] == exchange(
-            [query(nobody, b"one"), query(nobody, b"two"), query(mirror.server, b"one")]
+            [query(closed_address, b"one"), query(closed_address, b"two"), query(mirror.server, b"one")]
         )
         assert time.monotonic() - began < 1
 

@@ -43,8 +43,8 @@ class World:
         self.port = free_port()
         self.settings = load(environment(place, "http://127.0.0.1:1/directory", self.port))
         self.addresses: list[str] = []
-        self.doors: list[InternalHop] = []
-        self.ours: list[str] = []
+        self.hops: list[InternalHop] = []
+        self.own_addresses: list[str] = []
         self.stack = ExitStack()
 
     def serve(self, address: str, respond: Respond, pair: tuple[Path, Path] | None = None) -> None:
@@ -59,14 +59,16 @@ class World:
         Make an internal hop answer so.
         """
         server = self.stack.enter_context(WebServer(respond))
-        self.doors.append(InternalHop(title, "127.0.0.1", server.port))
+        self.hops.append(InternalHop(title, "127.0.0.1", server.port))
 
     def result(self) -> CheckResult:
         """
         Return the result of the check.
         """
         records = DnsRecords(NAME, system=ServerView("a resolver", tuple(self.addresses)))
-        return Port80Check(self.settings, published, self.doors, self.ours)(CheckContext(NAME, records))
+        return Port80Check(self.settings, published, self.hops, self.own_addresses)(
+            CheckContext(NAME, records)
+        )
 
 
 @pytest.fixture
@@ -105,7 +107,7 @@ class TestOurAddress:
         An address of another server is the failure, whatever that server returns.
         """
         world.serve("127.0.0.2", always(404, "Not Found"))
-        world.ours = ["127.0.0.3"]
+        world.own_addresses = ["127.0.0.3"]
 
         assert (Outcome.FAIL, "dns.wrong_ip") == outcome_of(world.result())
 
@@ -114,7 +116,7 @@ class TestOurAddress:
         A response through a proxy passes, although the address differs.
         """
         world.serve("127.0.0.2", key_authorizations())
-        world.ours = ["127.0.0.3"]
+        world.own_addresses = ["127.0.0.3"]
 
         assert world.result().is_proof
 
@@ -377,7 +379,7 @@ class TestStations:
         An internal hop whose name does not resolve is skipped.
         """
         world.serve("127.0.0.2", always(404))
-        world.doors.append(InternalHop("Appwrite", "nowhere.invalid", 80))
+        world.hops.append(InternalHop("Appwrite", "nowhere.invalid", 80))
 
         assert (Outcome.FAIL, "http.404") == outcome_of(world.result())
 
@@ -385,7 +387,7 @@ class TestStations:
         """
         The internal hops are the services of the compose file.
         """
-        assert ["the worker", "Appwrite", "Traefik"] == [door.title for door in internal_hops(world.settings)]
+        assert ["the worker", "Appwrite", "Traefik"] == [hop.title for hop in internal_hops(world.settings)]
 
 
 class TestAnswers:
