@@ -18,7 +18,7 @@ One module per family of codes, in import order (★ to read first)::
     fs       fs.* clock.*
     worker   queue.* worker.* lock.* state.* renew.* notice.*
     proxy    proxy.*
-    reload   reload.* label.*
+    reload   reload.* hook.* label.*
     pages    the documentation page of each code
 """
 
