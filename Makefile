@@ -3,7 +3,7 @@
 # Everything is installed into .venv. Stamp files in it say what is there, so that a second run asks no network.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak fuzz lock images audit docs docs-serve docs-recording docs-generated clean
+.PHONY: help setup demo test test-lowest test-containers test-interop tools lint bench soak fuzz lock images audit docs docs-serve docs-recording docs-generated dist coverage test-fast clean
 MAKEFLAGS += --no-print-directory --no-builtin-rules
 
 # The first Python that runs and is recent enough. Another one: make setup PYTHON=/path/to/python3
@@ -48,6 +48,10 @@ demo: .venv/installed ## A queue, a CA, a certificate and its renewal on this ma
 # One test at a time to each process: in larger portions one of them would get all the long ones.
 test: .venv/tested tools ## The whole suite, against real servers
 	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet $(or $(AGAIN),--numprocesses=4 --maxschedchunk=1) $(TESTS)
+
+# For the inner loop. tests/fast.py selects the tests by their fixtures and modules.
+test-fast: .venv/tested ## The tests without worker processes, PHP and other servers, in a minute
+	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=4 -p tests.fast $(TESTS)
 
 # The bounds of pyproject.toml promise these versions. uv can choose the lowest ones, pip cannot.
 test-lowest: .venv/lowest/installed tools ## The suite with the lowest versions that pyproject.toml allows
@@ -108,6 +112,23 @@ images: ## Pin the images at the digests of their tags; other tags with IMAGES="
 audit: .venv/created ## Look up known weaknesses of the packages in requirements.lock
 	@$(PIP) install 'pip-audit>=2.9,<3'
 	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
+
+coverage: .venv/tested tools ## The whole suite, with the share of lines and branches that it runs
+	@$(PIP) install --group coverage
+	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=4 --maxschedchunk=1 \
+	    --cov --cov-report=term:skip-covered --cov-report=markdown:build/coverage.md $(TESTS)
+
+# The wheel has all it needs: the demo runs in an environment that has nothing else.
+dist: .venv/created ## Build wheel and sdist in dist, check them, and run the demo from each
+	@rm -rf dist
+	@$(PIP) install --group dist
+	@$(BIN)/python -m build --outdir dist . >/dev/null
+	@$(BIN)/twine check --strict dist/*
+	@for file in dist/*.whl dist/*.tar.gz; do \
+	    $(PYTHON) -m venv --clear build/dist && \
+	    build/dist/bin/python -m pip --disable-pip-version-check --quiet install "$$file[demo]" && \
+	    (cd build && PATH="$$PATH:$(CURDIR)/build/dist/bin" dist/bin/certworker demo) || exit 1; \
+	done
 
 docs: .venv/documented ## Build the documentation as a site, in build/site
 	@NO_MKDOCS_2_WARNING=1 .venv/docs/bin/mkdocs build --quiet --strict --site-dir build/site

@@ -19,6 +19,8 @@ from tests.storage.site import SERVED, STORED, Site, check_readers, check_recove
 from tests.storage.stored import NAME
 from tests.storage.trace import Effect, Trace
 
+pytestmark = pytest.mark.slow
+
 OTHER = "www.example.com"
 
 Counts = Callable[[str, object], None]

@@ -22,6 +22,8 @@ from certworker.job_slot import JobSlot
 from certworker.storage.shared_directory import SharedDirectory, WriteLock
 from certworker.traefik.batching import PAUSE_SECONDS, BatchedWriter
 
+pytestmark = pytest.mark.slow
+
 
 def publication(
     directory: Path,
