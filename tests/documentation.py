@@ -89,14 +89,16 @@ def pauses_of(retry: Retry) -> str:
     if retry is Retry.UNTIL:
         return "at the time in the message, within a day"
     if retry is Retry.CONFIG:
-        return "daily, and at a start with other settings"
+        return "daily, and when certworker starts with other settings"
     words: list[str] = []
     for unit, group in groupby(map(_span, PATIENCE[retry].pauses), key=lambda span: span[1]):
         numbers = [number for number, _ in group]
         if unit in REPEATED:
             words.append(REPEATED[unit])
         else:
-            words.append(f"after {', '.join(numbers)} {unit}s")
+            words.append(
+                f"after {' and '.join(filter(None, (', '.join(numbers[:-1]), numbers[-1])))} {unit}s"
+            )
     return ", then ".join(words)
 
 

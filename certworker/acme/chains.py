@@ -51,7 +51,7 @@ def chain_from(root: str, default: Reply, context: OrderContext, name: str) -> b
     if root not in found:
         _warn(
             name,
-            "CERTWORKER_PREFERRED_CHAIN is %s, but the CA has only chains of %s: using its default chain",
+            "CERTWORKER_PREFERRED_CHAIN is %s, but the CA offers only chains to %s: using its default chain",
             root,
             " and ".join(filter(None, found)) or "roots without a name",
         )

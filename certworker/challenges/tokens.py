@@ -82,7 +82,7 @@ class ChallengeTokens:
             self._remove(tokens)
         except RedisError as error:
             # The validation has its result already, and the token expires.
-            logger.debug("a token was not removed and expires: %s", error)
+            logger.debug("a token was not removed and will expire automatically: %s", error)
 
     def authority_of(self, token: str) -> str | None:
         """

@@ -32,7 +32,7 @@ NAME = "demo.localhost"
 
 #: So short that a renewal can be watched; it is due when half of it is left.
 LIFETIME = timedelta(seconds=16)
-#: With `--keep`, of what is issued after the renewal.
+#: With `--keep`, the lifetime of certificates issued after the renewal.
 LIFETIME_AFTERWARDS = timedelta(days=90)
 PATIENCE_SECONDS = 60.0
 
@@ -47,7 +47,7 @@ def command(keep: bool) -> None:
     Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.
 
     It starts a Redis, a CA, a worker and a TLS server, and removes all their files when it ends. With --keep
-    it also writes a file of settings, with which every other command works while the demo runs.
+    it also writes a settings file that makes every other command work while the demo runs.
 
     \b
     Example:
@@ -81,7 +81,9 @@ def command(keep: bool) -> None:
         root = authority.root_path
         first = _served(proxy.port, root, unlike=None)
         _print_step(4, f"https://{NAME}:{proxy.port} serves serial {first}; {root} verifies it")
-        _print_step(5, f"it is valid for {LIFETIME.seconds} seconds; the worker renews it after half of them")
+        _print_step(
+            5, f"it is valid for {LIFETIME.seconds} seconds; the worker renews it after half that time"
+        )
         second = _served(proxy.port, root, unlike=first)
         _print_step(6, f"renewed: serial {second} is in service")
         if keep:

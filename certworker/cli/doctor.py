@@ -78,7 +78,7 @@ def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bo
     warnings = sum(finding.verdict is Verdict.WARN for finding in findings)
     if not as_json:
         told = f"{_counted(failures, 'problem')}, {_counted(warnings, 'warning')}."
-        console.print(f"\n{told}{' Mend them; certworker looks again by itself.' if failures else ''}")
+        console.print(f"\n{told}{' Fix them. certworker checks again automatically.' if failures else ''}")
     sys.exit(2 if failures else 1 if warnings and strict else 0)
 
 

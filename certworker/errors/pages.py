@@ -17,11 +17,20 @@ from certworker.errors.failure import CertworkerError, PreflightFailure, Retry, 
 #: When certworker retries after a failure of each kind. A test compares the pauses with the retry policy.
 RETRIES = {
     Retry.NEVER: "certworker does not try again. Send a correct request.",
-    Retry.CONFIG: "certworker tries again daily, and at a start with other settings.",
-    Retry.PREFLIGHT: "certworker tries again after 1, 5, 10, 30 minutes, then hourly, then daily.",
-    Retry.CA: "certworker tries again after 1, 10, 100 minutes, then daily.",
+    Retry.CONFIG: "certworker tries again daily, and when it starts with other settings.",
+    Retry.PREFLIGHT: "certworker tries again after 1, 5, 10 and 30 minutes, then hourly, then daily.",
+    Retry.CA: "certworker tries again after 1, 10 and 100 minutes, then daily.",
     Retry.UNTIL: "certworker tries again at the time in the message, within a day.",
-    Retry.SOON: "certworker tries again after 10, 30 seconds, then after 1, 5, 10, 100 minutes, then daily.",
+    Retry.SOON: (
+        "certworker tries again after 10 and 30 seconds, then after 1, 5, 10 and 100 minutes, then daily."
+    ),
+}
+
+#: When certworker tries again after a failure with this code, whose retries do not follow the retry policy.
+RETRIES_BY_CODE = {
+    "label.refused": "certworker tries again after growing pauses of at most a minute.",
+    "label.unusable": "certworker reads the label again when the container starts.",
+    "queue.abandoned": "certworker does not run this job again.",
 }
 
 #: The first words of the commands in remedies.
@@ -132,6 +141,8 @@ def retry_of(failure: type[CertworkerError]) -> str:
     """
     Return when certworker tries again after *failure*.
     """
+    if text := RETRIES_BY_CODE.get(failure.code):
+        return text
     retry = RETRIES[failure.retry]
     if issubclass(failure, ValidationFailure) and not issubclass(failure, PreflightFailure):
         by_a_check = RETRIES[Retry.PREFLIGHT].removeprefix("certworker tries again ")

@@ -31,7 +31,7 @@ class ProxyNoCert(ProxyDefaultCert):
 
 class ProxyOldCert(CertworkerError):
     code = "proxy.old_cert"
-    message_template = "Traefik at {proxy} serves another certificate for {name} than the stored one."
+    message_template = "Traefik at {proxy} serves a different certificate for {name} than the stored one."
     remedy_template = "Make Traefik read {directory} again: docker compose kill -s HUP traefik"
     retry = Retry.CONFIG
 
@@ -45,10 +45,12 @@ class ProxyYamlBroken(CertworkerError):
 
 class ProxyOtherTerminator(CertworkerError):
     code = "proxy.other_terminator"
-    message_template = "Visitors of {name} ({address}) get a certificate of another proxy (issuer: {issuer})."
+    message_template = (
+        "Visitors to {name} ({address}) get a certificate from another proxy (issuer: {issuer})."
+    )
     remedy_template = (
-        "No action is needed if that proxy is intended; the certificate of certworker is then valid behind "
-        "it only. Test: curl -v https://{name}/"
+        "No action is needed if that proxy is intended; the certificate of certworker is then used only "
+        "behind it. Test: curl -v https://{name}/"
     )
     retry = Retry.CONFIG
     severity = Severity.WARNING

@@ -54,7 +54,7 @@ class HookFailed(CertworkerError):
 
 class ListingRefused(CertworkerError):
     code = "label.refused"
-    message_template = "The Docker proxy at {engine} does not allow the list of containers ({reason})."
+    message_template = "The Docker proxy at {engine} does not allow listing containers ({reason})."
     remedy_template = (
         "Allow GET /containers/json and GET /events in the proxy (CONTAINERS=1 and EVENTS=1 for "
         "docker-socket-proxy), or disable labels: CERTWORKER_DOCKER_LABELS=false"

@@ -83,9 +83,10 @@ class FunctionNotRegistered(CertworkerError):
 
 class JobAbandoned(CertworkerError):
     code = "queue.abandoned"
-    message_template = "The worker died during the job, {times} times in a row."
+    message_template = "Workers died {times} times in a row during this job."
     remedy_template = (
-        "Find the cause (often too little memory), then send the job again: docker compose logs --tail 200"
+        "Send the job again after you have found the cause, often too little memory: "
+        "docker compose logs --tail 200"
     )
     retry = Retry.SOON
     severity = Severity.WARNING
@@ -107,8 +108,8 @@ class Unexpected(CertworkerError):
     code = "worker.unexpected"
     message_template = "An unexpected error occurred in certworker: {fault}."
     remedy_template = (
-        "Report this bug with its traceback (docker compose logs appwrite-worker-certificates) and the file "
-        "of: certworker doctor --report certworker-report.json"
+        "Report this bug with its traceback (docker compose logs --tail 200) and the file of: "
+        "certworker doctor --report certworker-report.json"
     )
     retry = Retry.CA
 
@@ -117,8 +118,8 @@ class LoopStalled(CertworkerError):
     code = "worker.stalled"
     message_template = "The worker on {host} makes no progress in: {loops}."
     remedy_template = (
-        "Read the log of the worker, then restart it: docker compose logs --tail 200 "
-        "appwrite-worker-certificates; docker compose restart appwrite-worker-certificates"
+        "Read the log of the worker, then restart it: docker compose logs --tail 200; "
+        "docker compose restart appwrite-worker-certificates"
     )
     retry = Retry.SOON
 

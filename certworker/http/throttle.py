@@ -54,7 +54,7 @@ class ThrottledTask(WSGITask):
 
     def service(self) -> None:
         """
-        Answer, and delay the next request after an error of the client.
+        Answer, and delay the next request after a client error.
         """
         super().service()
         if self.status.startswith("4"):  # 5xx is not a fault of the client
@@ -153,7 +153,7 @@ class BoundedServer(TcpWSGIServer):
         if surplus > 0 and not self._full:
             self._full = True
             logger.warning(
-                "the HTTP port has %d connections: those that have waited longest for a request are closed",
+                "the HTTP port has %d connections: those whose requests are longest overdue are closed",
                 CONNECTIONS,
             )
         elif len(self.active_channels) < CONNECTIONS / 2:

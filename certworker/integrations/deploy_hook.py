@@ -136,7 +136,7 @@ class DeployHook:
             # A name that was removed meanwhile has none.
             if metadata := self._certificates.metadata(pending.name):
                 self._run(pending.name, metadata)
-                logger.info("deploy hook run", extra=about)
+                logger.info("the deploy hook succeeded", extra=about)
         except CertworkerError as failure:
             fields = {"attempt": pending.attempts, "next_attempt_s": round(pause)}
             logger.warning("%s", failure, extra={**about, "code": failure.code, "fields": fields})

@@ -35,7 +35,7 @@ class Removal:
 
     def remove(self, name: str) -> bool:
         """
-        Remove *name*: it is not served and not renewed any more.
+        Remove *name*: it is no longer served or renewed.
 
         The other names of its certificate keep it until they get one without *name*, which is requested now.
         Otherwise the next renewal would restore *name*.
@@ -63,7 +63,7 @@ class Removal:
             self.request(others)
         logger.info(
             "taken out of service%s" if known else "unknown; there was nothing to take out of service%s",
-            f"; {', '.join(others)} get a certificate of their own" if others else "",
+            f"; a new certificate is requested for {', '.join(others)}" if others else "",
             extra={"domain": name, "event": "audit"},
         )
         return known

@@ -128,7 +128,7 @@ class Reconciler:
 
     def reconcile(self) -> int:
         """
-        Put every certificate of the volume that is missing on the agenda back on it.
+        Put every certificate of the volume that is missing from the agenda back on it.
 
         Certificates of other programs, certbot for example, are adopted and renewed when they are due. Names
         whose directory Appwrite deleted are removed.
@@ -154,12 +154,12 @@ class Reconciler:
         if progress.adopted:
             logger.info("names adopted from other programs: %d", progress.adopted, extra={"event": "adopted"})
         if restored:
-            logger.info("%d certificates were missing on the agenda and are back on it", restored)
+            logger.info("%d names were missing from the agenda and are back on it", restored)
         return restored
 
     def _restore(self, names: Sequence[str]) -> int:
         """
-        Put those of *names* that are missing on the agenda back on it, and return their number.
+        Put those of *names* that are missing from the agenda back on it, and return their number.
         """
         now = self.clock()
         known = self._metadata_of(self.agenda.missing(names))
@@ -188,7 +188,9 @@ class Reconciler:
             self.agenda.put_many(dict.fromkeys(failed, now), at_the_latest=True)
             count += len(failed)
         if count:
-            logger.info("the settings have changed: %d names that need them are tried again now", count)
+            logger.info(
+                "the settings have changed: %d names that failed because of them are tried again now", count
+            )
         return count
 
     def _plan_missing_checks(self) -> None:
@@ -202,7 +204,7 @@ class Reconciler:
             now = self.clock()
             self.agenda.put_many({name: now + BACK_WITHIN * self.random.random() for name in lost})
         if count:
-            logger.warning("%d names had no next check and get one now", count)
+            logger.warning("%d names had no check planned within two days and get one now", count)
 
     def _import(self, name: str) -> dict[str, Path]:
         """
@@ -255,7 +257,7 @@ class Reconciler:
         except RedisError:
             raise  # it concerns all names, and the maintenance loop reports the reason
         except Exception:
-            logger.exception("the check of this name failed and is made again later", extra={"domain": name})
+            logger.exception("the check of this name failed and will be repeated", extra={"domain": name})
             return now + LOST_QUEUE_CHECK
 
     def _check(
@@ -317,7 +319,7 @@ class Reconciler:
             except ValueError:
                 # A writer to Redis can put anything on the agenda.
                 self.agenda.remove(name)
-                logger.warning("removed %s from the agenda: it is no name of a domain", printable(name, 100))
+                logger.warning("removed %s from the agenda: it is not a domain name", printable(name, 100))
         read = {directory: _metadata_in(directory) for directory in set(directories.values())}
         return {name: read[directory] for name, directory in directories.items()}
 
@@ -366,7 +368,7 @@ class Reconciler:
         """
         Return whether *names* were requested together: all their records say so, and none is in service.
 
-        A record is not a request. Whoever can write one must not join names of different people.
+        A record is not a request. Its writer must not be able to join names of different people.
         """
         records = self.records.read_many(names)
         if not all(record is not None and set(record.names) == set(names) for record in records):

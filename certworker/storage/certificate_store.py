@@ -94,7 +94,7 @@ class CertificateStore:
 
     def metadata(self, name: str) -> CertificateMetadata | None:
         """
-        Return the metadata of the certificate in service for *name*; None: there is none of certworker.
+        Return the metadata of the certificate in service for *name*; None: there is none from certworker.
         """
         directory = self.links.target_of(name)
         return CertificateMetadata.read(directory) if directory else None
@@ -123,7 +123,7 @@ class CertificateStore:
         The other names of the certificate lead to it as well, unless they have one.
 
         Returns:
-            The facts; None: there are no such files, or, with a warning, they are unusable.
+            The metadata; None: there are no such files, or, with a warning, they are unusable.
         """
         others = self.current(name) if self.links.target_of(name) == self.links.domain_dir(name) else None
         if others is None or not fits(others, name):
@@ -218,7 +218,7 @@ class CertificateStore:
         names = stored.metadata.names
         with self.changing():
             try:
-                # Only here no other worker can come between the check and the link.
+                # Only here can no other worker come between the check and the link.
                 self._refuse_if_newer(names, token_of(stored.directory.name))
             except Fenced:
                 self._unpublished.remove(stored.directory)
@@ -227,7 +227,8 @@ class CertificateStore:
 
     def unpublished(self, names: tuple[str, ...]) -> StoredCertificate | None:
         """
-        Return the certificate for exactly *names* that is stored, and was not :meth:`mark_published`.
+        Return the certificate for exactly *names* that is stored but not yet marked as published
+        (:meth:`mark_published`).
 
         There is none if a newer one is linked.
 

@@ -38,7 +38,7 @@ SLOW_POLL_SECONDS = timedelta(hours=1).total_seconds()
 
 #: While a whole volume is issued again, a sample is enough.
 MAX_PENDING = 500
-#: If so many are not served, they have one cause, which their lines show.
+#: If this many are not served, they share one cause, which these lines show.
 MAX_REPORTED = 100
 
 #: If the default address of Traefik does not resolve, the checks pause for this time.
@@ -195,7 +195,7 @@ class DeploymentCheck:
         except OSError as error:
             failure = self._unreachable(error)
         if failure is None:
-            logger.info("Traefik serves it now (checked)", extra=_log_fields(pending))
+            logger.info("Traefik now serves the new certificate (checked)", extra=_log_fields(pending))
             if pending.notified:
                 self._write(pending.names[0], None)
             return True
@@ -210,7 +210,7 @@ class DeploymentCheck:
         return sum(pending.reported_at is not None for pending in self._pending) > MAX_REPORTED
 
     def _report_missing(self, pending: _Pending, failure: CertworkerError, now: float) -> None:
-        # A Traefik that does not answer is mostly being restarted; a wrong certificate is a real failure.
+        # A Traefik that does not answer is usually being restarted; a wrong certificate is a real failure.
         known = failure.severity is not Severity.WARNING
         is_new = known and not pending.notified
         if is_new:

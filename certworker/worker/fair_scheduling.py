@@ -3,6 +3,8 @@ Moves requests that have to wait from the queue to the priority queues, in batch
 
 RQ's queue has no priorities: five thousand requests of one tenant would delay the requests behind them for
 half a minute, and block all slots in that time.
+
+The order itself is in :mod:`certworker.state.priority_queues`.
 """
 
 from __future__ import annotations
@@ -132,7 +134,7 @@ class FairScheduler:
                 break
         if tenants:
             logger.info(
-                "%d requests wait for a slot, most of them of tenant %s",
+                "%d requests are waiting for a slot, most of them from tenant %s",
                 tenants.total(),
                 tenants.most_common(1)[0][0],
                 extra={"event": "waiting"},

@@ -136,7 +136,7 @@ class Health:
         for name in stalled.keys() - self._stalled:
             failure = LoopStalled(host=socket.gethostname(), loops=name)
             where = " > ".join(stalled[name].stack()[-MAX_CALLS:])
-            logger.error("%s It executes: %s", failure, where, extra={"code": failure.code})
+            logger.error("%s It is executing: %s", failure, where, extra={"code": failure.code})
         for name in self._stalled - stalled.keys():
             logger.info("the loop %s makes progress again", name)
         self._stalled = set(stalled)

@@ -75,7 +75,7 @@ class TestWork:
         program.chmod(0o755)
         worker.environment["CERTWORKER_DEPLOY_HOOK"] = str(program)
         worker.start()
-        worker.wait_for_line("main.localhost: deploy hook run")
+        worker.wait_for_line("main.localhost: the deploy hook succeeded")
         assert "_APP_" not in (tmp_path / "environment").read_text()
         ended = worker.command("request", "--wait", "shop.localhost")
         worker.wait_for_line(r"shop.localhost: \[hook.failed\].*exit code 1")

@@ -97,7 +97,7 @@ class TestForgottenVolumes:
         """
         pebble.start()
         project.up()
-        project.wait_for_line("main.internal: Traefik serves it now")
+        project.wait_for_line("main.internal: Traefik now serves the new certificate")
 
         assert "fs.not_persistent" not in project.logs()
         assert "0 problems, 0 warnings." in project.worker("doctor")

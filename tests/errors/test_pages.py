@@ -11,7 +11,15 @@ import pytest
 from certworker.errors import CertworkerError, Retry, catalogue
 from certworker.errors.dns import WrongAddress
 from certworker.errors.http import HttpNotFound
-from certworker.errors.pages import RETRIES, explanations, page_of, reference_of, remedy_of, retry_of
+from certworker.errors.pages import (
+    RETRIES,
+    RETRIES_BY_CODE,
+    explanations,
+    page_of,
+    reference_of,
+    remedy_of,
+    retry_of,
+)
 from tests.documentation import DOCS, pauses_of
 
 FAILURES = {kind.code: kind for kind in catalogue()}
@@ -123,4 +131,27 @@ class TestRetries:
         text = retry_of(HttpNotFound)
 
         assert text.startswith(RETRIES[Retry.CA])
-        assert text.endswith("first: after 1, 5, 10, 30 minutes, then hourly, then daily.")
+        assert text.endswith("first: after 1, 5, 10 and 30 minutes, then hourly, then daily.")
+
+    @pytest.mark.parametrize(
+        ("code", "text"),
+        [
+            ("label.refused", "certworker tries again after growing pauses of at most a minute."),
+            ("label.unusable", "certworker reads the label again when the container starts."),
+            ("queue.abandoned", "certworker does not run this job again."),
+        ],
+    )
+    def test_a_failure_without_the_pauses_of_the_policy_has_a_text_of_its_own(
+        self, code: str, text: str
+    ) -> None:
+        """
+        The retry policy plans no attempt after these failures, so its pauses do not apply.
+        """
+        assert retry_of(FAILURES[code]) == text
+        assert page_of(code).rstrip().endswith(text)
+
+    def test_each_text_of_its_own_belongs_to_a_failure(self) -> None:
+        """
+        A text of a code that no longer exists would be dead.
+        """
+        assert set(RETRIES_BY_CODE) <= set(FAILURES)

@@ -102,7 +102,7 @@ class TestRun:
         )
         with Hook(tmp_path, volume, script) as hook:
             hook.issue(NAME, OTHER)
-            hook.wait_for("deploy hook run", caplog)
+            hook.wait_for("the deploy hook succeeded", caplog)
         lines = (tmp_path / "environment").read_text().splitlines()
         seen = dict(line.split("=", 1) for line in lines)
         metadata = volume.metadata(NAME)
@@ -140,7 +140,7 @@ class TestRun:
         deploy = DeployHook(moved, volume)
         deploy.start()
         deploy.after(lambda: {"state": "issued", "names": [NAME]})()
-        hook.wait_for("deploy hook run", caplog)
+        hook.wait_for("the deploy hook succeeded", caplog)
         deploy.stop()
 
         assert 1 == hook.runs
@@ -175,7 +175,7 @@ class TestRun:
         """
         with Hook(tmp_path, volume, "sleep 600 & echo $! > child") as hook:
             hook.issue(NAME)
-            hook.wait_for("deploy hook run", caplog)
+            hook.wait_for("the deploy hook succeeded", caplog)
         os.kill(int((tmp_path / "child").read_text()), signal.SIGKILL)
 
 
@@ -192,7 +192,7 @@ class TestFailures:
             wait_until(lambda: hook.runs >= 3 or None, lambda: caplog.text)
             assert f"failed for {NAME}: exit code 3: no \\x1b[2Jserver" in caplog.text
             (tmp_path / "repaired").touch()
-            hook.wait_for("deploy hook run", caplog)
+            hook.wait_for("the deploy hook succeeded", caplog)
             assert {} == hook.hook._pending
 
         records = [record for record in caplog.records if getattr(record, "code", "") == "hook.failed"]
@@ -237,7 +237,7 @@ class TestFailures:
         with Hook(tmp_path, volume, script, pause=3600) as hook:
             hook.issue(NAME)
             hook.issue("good.example.com")
-            hook.wait_for("deploy hook run", caplog)
+            hook.wait_for("the deploy hook succeeded", caplog)
 
     def test_the_pauses_grow_to_a_day(self) -> None:
         """

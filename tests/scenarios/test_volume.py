@@ -124,7 +124,7 @@ SCENES = [
     ),
     Scene("no directory at all", "fs.io", a_file_in_the_way, "ls -ld", again=SOON, check="volumes"),
     Scene(
-        "a key that is another one's",
+        "a key of another certificate",
         "fs.partial",
         damaged("privkey.pem", Signer().certificate(NAME).key.pem),
         "certworker status shop.org",
@@ -155,7 +155,7 @@ SCENES = [
         again=SOON,
     ),
     Scene(
-        "a certificate that was cut off, says the doctor",
+        "a truncated certificate, reported by the doctor",
         "fs.partial",
         damaged("fullchain.pem", b"-----BEGIN CERTIFICATE-----\n"),
         "certworker status shop.org",

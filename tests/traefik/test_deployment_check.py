@@ -127,7 +127,7 @@ class TestExpect:
         assert [] == lines(caplog)
         world.reload(OTHER)
 
-        assert "Traefik serves it now (checked)" == last_line(caplog)
+        assert "Traefik now serves the new certificate (checked)" == last_line(caplog)
         assert [NAME] == [vars(record)["domain"] for record in caplog.records]
         deployment_check.stop()
 
@@ -182,7 +182,7 @@ class TestExpect:
             deployment_check.enqueue((NAME,))
         world.reload(NAME)
 
-        assert "Traefik serves it now (checked)" == last_line(caplog)
+        assert "Traefik now serves the new certificate (checked)" == last_line(caplog)
         time.sleep(0.8)
         assert 1 == len(lines(caplog))
         deployment_check.stop()
@@ -206,7 +206,7 @@ class TestMissed:
 
         *missed, found = lines(caplog)
         assert {"[proxy.default_cert]"} == {line.split()[0] for line in missed}
-        assert "Traefik serves it now (checked)" == found
+        assert "Traefik now serves the new certificate (checked)" == found
         assert [(NAME, "proxy.default_cert"), (NAME, "")] == world.written
 
     def test_what_another_worker_has_renewed_meanwhile_is_looked_for_in_its_place(
@@ -310,7 +310,7 @@ class TestAfter:
         time.sleep(0.2)
         assert [] == lines(caplog)
         issue(state="issued")
-        assert "Traefik serves it now (checked)" == last_line(caplog)
+        assert "Traefik now serves the new certificate (checked)" == last_line(caplog)
         deployment_check.stop()
 
     def test_the_function_takes_the_same_arguments_as_before(self, world: World) -> None:

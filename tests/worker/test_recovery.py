@@ -47,7 +47,7 @@ class TestSweep:
         with worker_thread(connection, lease_seconds=1):
             status, told = end_of(connection, "job")
 
-        assert ("failed", True) == (status, told.startswith("[queue.abandoned] The worker died"))
+        assert ("failed", True) == (status, told.startswith("[queue.abandoned] Workers died"))
         assert not connection.exists("toy:issued")
         assert 0 < connection.ttl("rq:job:job") <= 86_400
 
