@@ -75,7 +75,10 @@ class WebServer:
                 headers = dict(line.split(": ", 1) for line in asked.splitlines()[1:] if ": " in line)
                 self.requests.append(f"{headers.get('Host')}{path}")
                 visitor.sendall(self.respond(path, visitor))
-                visitor.close()
+                # Unread data would reset the connection, and the client would lose the response.
+                visitor.shutdown(socket.SHUT_WR)
+                while visitor.recv(8192):
+                    pass
         except (OSError, ValueError):
             return  # a visitor who went away, or who does not speak HTTP
 
@@ -86,7 +89,8 @@ def response(status: int, body: bytes | str = b"", **headers: str) -> bytes:
     """
     content = body.encode() if isinstance(body, str) else body
     lines = [f"HTTP/1.1 {status} Whatever", *(f"{key.replace('_', '-')}: {headers[key]}" for key in headers)]
-    return "\r\n".join([*lines, f"Content-Length: {len(content)}", "", ""]).encode() + content
+    lines += ["Connection: close", f"Content-Length: {len(content)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + content
 
 
 def always(status: int, body: bytes | str = b"", **headers: str) -> Respond:

@@ -268,7 +268,4 @@ def odd_engine(body: str) -> WebServer:
     Return a server that has a version and answers every other request with *body*.
     """
     version = '{"ApiVersion": "1.45", "MinAPIVersion": "1.24"}'
-    # The server closes each connection, so a client that reused one would meet a reset now and then.
-    return WebServer(
-        lambda path, _client: response(200, version if path == "/version" else body, Connection="close")
-    )
+    return WebServer(lambda path, _client: response(200, version if path == "/version" else body))

@@ -55,7 +55,9 @@ class TestAsk:
         with WebServer(always(200, "body", Server="Some/1")) as server:
             reply = get("http://shop.example.org/path?a=b", server.port)
 
-        assert Reply(200, {"server": "Some/1", "content-length": "4"}, b"body") == reply
+        assert (
+            Reply(200, {"server": "Some/1", "connection": "close", "content-length": "4"}, b"body") == reply
+        )
         assert ["shop.example.org/path?a=b"] == server.requests
 
     def test_any_certificate_is_accepted(self, pair: tuple[Path, Path]) -> None:
