@@ -122,6 +122,23 @@ class TestLinks:
         assert {"index.md", *listed} == set(re.findall(r"[\w./-]+\.md", navigation))
 
 
+class TestWhereToChangeWhat:
+    PAGE = DOCS / "internals" / "architecture.md"
+
+    def test_each_path_exists(self) -> None:
+        """
+        Each row of the table names at least one path below certworker/, and each path exists.
+        """
+        table = (
+            self.PAGE.read_text().partition("| To change … | open … |\n|---|---|\n")[2].partition("\n\n")[0]
+        )
+        rows = [re.findall(r"`([^`]+)`", row.rsplit(" | ", 1)[1]) for row in table.splitlines()]
+
+        assert len(rows) > 15
+        assert all(rows)
+        assert [] == [path for row in rows for path in row if not (ROOT / "certworker" / path).exists()]
+
+
 class TestPython:
     @pytest.mark.parametrize(("page", "block"), blocks("python"))
     def test_examples_are_python_that_imports_what_exists(self, page: str, block: str) -> None:
@@ -135,6 +152,15 @@ class TestPython:
 
 
 class TestCommands:
+    @pytest.mark.parametrize("page", PAGES, ids=short)
+    def test_no_block_starts_services_with_the_values_of_the_example(self, page: Path) -> None:
+        """
+        A reader can paste a whole block, and sets the values of `.env` after it.
+        """
+        fenced = re.findall(r"^```sh\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE)
+
+        assert [] == [block for block in fenced if "cp .env.example" in block and " up -d" in block]
+
     def test_the_pages_have_commands_that_run(self) -> None:
         """
         The README and the guides begin with commands that a test runs.
