@@ -37,7 +37,8 @@ help: ## List what can be made
 	@echo
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "New here? make demo needs Python 3.11, nothing else, and ends by itself."
+	@echo "Start with make demo: Python 3.11 or later and make are enough; the first run downloads the packages."
+	@echo "On ARM, or with Python 3.13 or later, also install redis-server."
 
 setup: .venv/installed ## Make .venv with certworker in it
 	@echo "Ready: $(BIN)/certworker --help"
@@ -46,7 +47,7 @@ demo: .venv/installed ## A queue, a CA, a certificate and its renewal on this ma
 	@$(BIN)/certworker demo
 
 # One test at a time to each process: in larger portions one of them would get all the long ones.
-test: .venv/tested tools ## The whole suite, against real servers
+test: .venv/tested tools ## The whole suite; installs the servers and clients it needs
 	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet $(or $(AGAIN),--numprocesses=4 --maxschedchunk=1) $(TESTS)
 
 # For the inner loop. tests/fast.py selects the tests by their fixtures and modules.

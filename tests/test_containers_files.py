@@ -423,10 +423,11 @@ class TestTheFirstTry:
 
     def test_its_commands_lead_to_the_files_that_compose_reads(self, tmp_path: Path) -> None:
         """
-        The first block of the page, in a copy of the project.
+        The block of the page that makes them, in a copy of the project.
         """
         page = (TOP / "docs" / "getting-started" / "docker.md").read_text()
-        commands = re.findall(r"```sh\n(.*?)```", page, re.S)[0]
+        blocks = re.findall(r"```sh\n(.*?)```", page, re.S)
+        (commands,) = (block for block in blocks if "make-secrets" in block)
         shutil.copytree(TOP / "contrib" / "standalone", tmp_path / "contrib" / "standalone")
         shutil.copy(TOP / ".env.example", tmp_path)
         subprocess.run(["sh", "-e", "-c", commands], cwd=tmp_path, check=True, capture_output=True)
@@ -435,6 +436,19 @@ class TestTheFirstTry:
         assert settings[-1] == "COMPOSE_FILE=docker-compose.standalone.yml"
         assert (TOP / settings[-1].partition("=")[2]).is_file()
         assert (tmp_path / "secrets" / "redis-users.acl").is_file()
+
+    def test_without_a_public_name_the_development_ca_takes_the_name_of_the_page(self) -> None:
+        """
+        The settings of the section on top of the example are valid, and its name needs no public suffix.
+        """
+        page = (TOP / "docs" / "getting-started" / "docker.md").read_text()
+        section = page.partition("## Try it without a public name")[2].partition("## ")[0]
+        values = dict(re.findall(r"^(\w+)=(.*)$", (TOP / ".env.example").read_text(), re.M))
+        settings = load(values | dict(re.findall(r"`(\w+)=(\S+)`", section)))
+
+        assert settings.authority.kind == "development"
+        assert settings.domains == ("shop.localhost",)
+        assert "https://shop.localhost" in section
 
 
 class TestTheBounds:

@@ -20,6 +20,8 @@ import pytest
 from tests.recording import RECORDING, steady
 from tests.servers.worker import wait_until
 
+ROOT = Path(__file__).parents[2]
+
 #: Issuing takes a second, and the renewal comes eight seconds later.
 PATIENCE_SECONDS = 90
 
@@ -112,6 +114,10 @@ class TestDemo:
             assert 0 == stat.S_IMODE(environment.stat().st_mode) & 0o022
             commands = [line for line in printed.splitlines() if line.startswith(("  . ", "  certworker "))]
             assert 5 == len(commands), printed
+            page = (ROOT / "docs" / "getting-started" / "demo.md").read_text()
+            shown = page.partition("```\nIn another terminal:")[2].partition("```")[0]
+            assert "Ctrl-C ends the demo" in shown
+            assert steady(shown) == steady(printed.partition("In another terminal:")[2])
             if shutil.which("curl"):
                 (curl,) = (line for line in printed.splitlines() if line.startswith("  curl "))
                 commands.append(curl)

@@ -5,6 +5,7 @@ The systemd unit for machines without Docker.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from configparser import RawConfigParser
@@ -12,9 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from certworker.settings import load
 from certworker.worker.worker import STOP_DEADLINE_SECONDS
 
-UNIT = Path(__file__).parents[2] / "contrib" / "systemd" / "certworker.service"
+TOP = Path(__file__).parents[2]
+UNIT = TOP / "contrib" / "systemd" / "certworker.service"
+PAGE = TOP / "docs" / "getting-started" / "without-docker.md"
 
 #: systemd's own scale from 0 (confined) to 10 (may do anything).
 MOST_EXPOSED = 2.5
@@ -84,3 +88,64 @@ class TestUnit:
         Exit code 2 means that a setting is wrong.
         """
         assert "2" == settings["Service"]["RestartPreventExitStatus"]
+
+
+class TestThePage:
+    """
+    docs/getting-started/without-docker.md.
+    """
+
+    TEXT = PAGE.read_text()
+
+    def variables(self) -> str:
+        """
+        Return the file `env` of the page.
+        """
+        (text,) = re.findall(r"```ini\n(.*?)```", self.TEXT, re.DOTALL)
+        return str(text)
+
+    def test_it_installs_what_the_unit_starts(self, settings: RawConfigParser) -> None:
+        """
+        The program, its user, its variables and its directory are those of the unit.
+        """
+        service = settings["Service"]
+        program = Path(service["ExecStart"].split()[0])
+
+        assert f"PIPX_BIN_DIR={program.parent} pipx install .\n" in self.TEXT
+        assert (
+            f"useradd --system --home-dir /var/lib/{service['StateDirectory']} {service['User']}\n"
+            in self.TEXT
+        )
+        assert f"-m {service['StateDirectoryMode']} -o {service['User']} -g {service['Group']} " in self.TEXT
+        assert f"-g {service['Group']} env {service['EnvironmentFile']}\n" in self.TEXT
+
+    def test_its_directories_are_made_where_the_unit_may_write(self, settings: RawConfigParser) -> None:
+        """
+        The file `env` is valid, and the page makes each directory of it.
+        """
+        loaded = load(dict(line.split("=", 1) for line in self.variables().splitlines()))
+        made = re.findall(r"^sudo -u certworker mkdir (.*)$", self.TEXT, re.MULTILINE)[0].split()
+
+        assert made == [str(path) for path in (loaded.certificates_dir, loaded.config_dir, loaded.state_dir)]
+        assert {Path(path).parent for path in made} == {
+            Path("/var/lib", settings["Service"]["StateDirectory"])
+        }
+
+    @pytest.mark.parametrize("command", ["doctor", "work"])
+    def test_its_commands_read_the_variables(self, tmp_path: Path, command: str) -> None:
+        """
+        A shell exports each variable of the file to the command.
+        """
+        (script,) = re.findall(
+            rf"^sudo -u certworker sh -c '(.*certworker {command})'$", self.TEXT, re.MULTILINE
+        )
+        (tmp_path / "env").write_text(self.variables())
+        script = script.replace("/etc/certworker/env", str(tmp_path / "env"))
+        ran = subprocess.run(
+            ["sh", "-e", "-c", script.replace(f"certworker {command}", "env")],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+        assert set(self.variables().splitlines()) <= set(ran.stdout.splitlines())
