@@ -95,11 +95,10 @@ class TestBacklog:
         connection.set("toy:nap", "1")
         with worker_thread(connection, slots=16):
             push_many(connection, backlog(BACKLOG))
-            began = time.monotonic()
             push_many(connection, ["www.newcomer.localhost"])
             assert eventually(lambda: "www.newcomer.localhost" in issued(connection))
 
-            assert time.monotonic() - began < 2
+            assert issued(connection).index("www.newcomer.localhost") < BACKLOG / 20
             assert eventually(lambda: len(waiting(connection) | set(issued(connection))) > BACKLOG)
             connection.delete("toy:nap")
 
@@ -112,12 +111,13 @@ class TestBacklog:
         with worker_thread(connection, slots=4):
             assert eventually(lambda: len(waiting(connection)) > 400)
             time.sleep(2)
-            began = time.monotonic()
+            before = len(issued(connection))
             push_many(connection, ["www.newcomer.localhost"])
             assert eventually(lambda: "www.newcomer.localhost" in issued(connection))
             connection.delete("toy:nap")
 
-            assert time.monotonic() - began < 2
+            # Four slots: the newcomer gets one of the next few that become free.
+            assert issued(connection).index("www.newcomer.localhost") - before < 40
 
     def test_a_job_that_waits_has_ended_as_waiting(self, connection: Redis) -> None:
         """
