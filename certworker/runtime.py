@@ -28,7 +28,7 @@ from certworker.integrations.appwrite.translator import Translator
 from certworker.integrations.deploy_hook import DeployHook
 from certworker.integrations.docker.client import DockerClient
 from certworker.integrations.docker.label_watcher import LabelWatcher
-from certworker.integrations.docker.reloader import LABEL, Reloader
+from certworker.integrations.docker.reloader import RELOAD_LABEL, Reloader
 from certworker.job_slot import MAX_RELEASED
 from certworker.observability.history_log import HistoryLogHandler, HistoryWriter
 from certworker.preflight.checkers import build_resolver, verify
@@ -252,7 +252,7 @@ def _start_after_issuance(app: App, stack: ExitStack) -> tuple[Functions, list[L
     issue, loops = functions[ISSUE], list[Loop]()
     if settings.reloads or settings.docker_labels:
         containers = DockerClient(settings.docker_host)
-        labelled = partial(containers.running, LABEL) if settings.docker_labels else list
+        labelled = partial(containers.running, RELOAD_LABEL) if settings.docker_labels else list
         reloader = Reloader(settings.reloads, containers.reload, labelled)
         reloader.start()
         loops.append(reloader.loop)

@@ -31,6 +31,8 @@ from certworker.storage.shared_directory import (
 if TYPE_CHECKING:
     from certworker.certificates import Certificate
 
+KEPT_GENERATIONS = 3  # For each name.
+
 
 class CertificateStore:
     """
@@ -46,7 +48,7 @@ class CertificateStore:
         self,
         certificates_dir: Path,
         *,
-        keep: int = 3,
+        keep: int = KEPT_GENERATIONS,
         renewable: Callable[[str], bool] = lambda _name: True,
         patience_seconds: float = PATIENCE_SECONDS,
         least_age_seconds: float = LEAST_AGE_SECONDS,
@@ -227,10 +229,9 @@ class CertificateStore:
 
     def unpublished(self, names: tuple[str, ...]) -> StoredCertificate | None:
         """
-        Return the certificate for exactly *names* that is stored but not yet marked as published
-        (:meth:`mark_published`).
+        Return the certificate for exactly *names* that is stored but not yet marked as published.
 
-        There is none if a newer one is linked.
+        There is none if a newer one is linked. See :meth:`mark_published`.
 
         Raises:
             VolumeReadOnly, VolumeFault: The volume cannot be read.

@@ -21,7 +21,7 @@ from certworker.supervision import BEAT_SECONDS, Faults, Loop, beat, unexplained
 
 logger = logging.getLogger(__name__)
 
-LABEL = "certworker.domains"
+DOMAINS_LABEL = "certworker.domains"
 
 #: Names of one container.
 MAX_NAMES = 100
@@ -100,9 +100,9 @@ class LabelWatcher:
 
     def _follow(self) -> None:
         # Before the list: a container that starts meanwhile is in one of them, or in both.
-        with closing(self._containers.starts(LABEL)) as starts:
+        with closing(self._containers.starts(DOMAINS_LABEL)) as starts:
             self._starts = starts
-            running = self._containers.running(LABEL)
+            running = self._containers.running(DOMAINS_LABEL)
             self._forget_all_but(running)
             for container in running:
                 beat()
@@ -132,7 +132,7 @@ class LabelWatcher:
         Yield the valid names. If the container is new, log the first reason against the others.
         """
         reasons = []
-        texts = [each for each in container.labels.get(LABEL, "").split(",") if each.strip()]
+        texts = [each for each in container.labels.get(DOMAINS_LABEL, "").split(",") if each.strip()]
         for each in texts[:MAX_NAMES]:
             try:
                 yield normalize(each, private=self._private)
@@ -142,7 +142,7 @@ class LabelWatcher:
             reasons.append(f"It has {len(texts)} names; only 1 to {MAX_NAMES} are allowed.")
         if reasons and container.id not in self._requested_at:
             more = f" ({len(reasons) - 1} more)" if len(reasons) > 1 else ""
-            unusable = LabelUnusable(label=LABEL, container=container.name, reason=reasons[0] + more)
+            unusable = LabelUnusable(label=DOMAINS_LABEL, container=container.name, reason=reasons[0] + more)
             logger.warning("%s", unusable, extra={"code": unusable.code})
 
     def _forget_all_but(self, running: list[Container]) -> None:

@@ -20,7 +20,7 @@ from certworker.supervision import Faults, Loop, beat
 
 logger = logging.getLogger(__name__)
 
-LABEL = "certworker.reload"
+RELOAD_LABEL = "certworker.reload"
 
 #: A burst is over after this much quiet.
 QUIET_SECONDS = 3.0
@@ -119,10 +119,10 @@ class Reloader:
         try:
             requested += tuple(self._of_labels(self._labeled()))
         except CertworkerError as failure:
-            self._log_once(LABEL, failure, "The reload is retried.")
+            self._log_once(RELOAD_LABEL, failure, "The reload is retried.")
             complete = False
         else:
-            self._forget(LABEL)
+            self._forget(RELOAD_LABEL)
         unexpected: Exception | None = None
         for reload in dict.fromkeys(requested):
             beat()
@@ -137,11 +137,13 @@ class Reloader:
 
     def _of_labels(self, containers: Sequence[Container]) -> Iterator[Reload]:
         for container in containers:
-            text = container.labels.get(LABEL, "")
+            text = container.labels.get(RELOAD_LABEL, "")
             try:
                 yield Reload.parse(f"{container.name}:{text}")
             except ValueError as error:
-                unusable = LabelUnusable(label=LABEL, container=container.name, reason=f"{error}: {text}")
+                unusable = LabelUnusable(
+                    label=RELOAD_LABEL, container=container.name, reason=f"{error}: {text}"
+                )
                 self._log_once((container.id, text), unusable)
 
     def _succeeds(self, reload: Reload, changes: int) -> bool:

@@ -16,7 +16,7 @@ import pytest
 from certworker.errors import CertworkerError
 from certworker.errors.redis import RedisFault
 from certworker.integrations.docker.client import DockerClient
-from certworker.integrations.docker.label_watcher import LABEL, MAX_NAMES, LabelWatcher
+from certworker.integrations.docker.label_watcher import DOMAINS_LABEL, MAX_NAMES, LabelWatcher
 from tests.servers.engine import Engine, Listed
 from tests.servers.worker import wait_until
 
@@ -126,7 +126,7 @@ class TestContainers:
         Each name of a running container is requested, with its origin; stopped containers are ignored.
         """
         engine.start("shop", certworker_domains="shop.example.com, WWW.example.com.,")
-        engine.listed.append(Listed("old", {LABEL: "old.example.com"}, "exited"))
+        engine.listed.append(Listed("old", {DOMAINS_LABEL: "old.example.com"}, "exited"))
         follow()
         wait_for(queue, "www.example.com")
 
@@ -199,7 +199,7 @@ class TestHostileLabels:
         follow(between=0)
         wait_for_followers(engine)
         for _ in range(3):
-            engine.start("evil", **{LABEL: text})
+            engine.start("evil", **{DOMAINS_LABEL: text})
         engine.start("last", certworker_domains="last.example.com")
         wait_for(queue, "last.example.com")
         (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]

@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from certworker.integrations.docker.client import DockerClient
-from certworker.integrations.docker.reloader import LABEL, Reloader
+from certworker.integrations.docker.reloader import RELOAD_LABEL, Reloader
 from certworker.settings.reload import Reload
 from tests.servers.engine import Engine, Listed
 from tests.servers.worker import wait_until
@@ -39,7 +39,7 @@ def reloads(engine: Engine, *, longest: float = 5, quiet: float = 0.2, labels: b
     return Reloader(
         [Reload.parse("web:HUP"), Reload.parse("mail:restart")],
         containers.reload,
-        partial(containers.running, LABEL) if labels else list,
+        partial(containers.running, RELOAD_LABEL) if labels else list,
         quiet_seconds=quiet,
         longest_burst_seconds=longest,
         pause_seconds=0.2,
@@ -181,7 +181,7 @@ class TestLabels:
         """
         An invalid label affects only its container.
         """
-        engine.listed.append(Listed("evil", {LABEL: text}))
+        engine.listed.append(Listed("evil", {RELOAD_LABEL: text}))
         reloader = reloads(engine, labels=True)
         reloader.start()
         for changes in (1, 2):
