@@ -104,7 +104,7 @@ class TestDemo:
 
     def test_keep_prints_what_the_other_commands_need(self, tmp_path: Path) -> None:
         """
-        After reading the file of settings, each printed command and URL works, whatever was set before.
+        After reading the settings file, each printed command and URL works, whatever was set before.
         """
         wrong = {"CERTWORKER_REDIS_URL": "redis://nowhere.invalid", "_APP_SMTP_HOST": "x" * 64}
         with demo(tmp_path, "--keep", **wrong) as running:
