@@ -1,5 +1,5 @@
 """
-The house stands: who may import whom, which library lives where, and how big a room may get.
+The structure of the package: allowed imports, the places of libraries, and the sizes of modules.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "certworker"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
-#: From the ground up. A room knows the floors below it, neither its neighbours nor those above.
+#: From the bottom up. A package imports from the floors below its own only.
 FLOORS = [
     {"errors"},
     {"deadline", "hosts", "job_slot", "supervision", "validity", "variables"},
@@ -47,10 +47,10 @@ FLOORS = [
 #: Apart: a CA and a Redis that only the commands and the tests start.
 DEVCA_KNOWS = {"errors", "storage", "certificates", "challenges"}
 
-#: The door for Python programs, and the number on the house.
+#: The module for Python programs, and the version.
 FREE = {"__init__", "version"}
 
-#: A library that changes is one room's problem. `assembly`, `beside` and `cli` pass Redis on.
+#: A library that changes affects one package. Many pass a Redis connection on.
 LIBRARIES = {
     "acme": {"devca"},
     "click": {"cli"},
@@ -88,7 +88,7 @@ LIBRARIES = {
     "yaml": {"traefik.config"},
 }
 
-#: Words that say nothing about what is in a room.
+#: Names that do not describe the content of a module.
 EMPTY_NAMES = {"utils", "base", "manager", "helpers", "common"}
 
 LONGEST_MODULE = 400
@@ -99,9 +99,9 @@ CATALOGUE = {PACKAGE / "errors" / f"{kind.__module__.rpartition('.')[2]}.py" for
 FAILURES = {kind.__name__: kind for kind in catalogue()}
 
 
-def room(path: Path) -> str:
+def module_name(path: Path) -> str:
     """
-    The dotted name of the module at *path*, below the house.
+    Return the dotted name of the module at *path* within the package.
     """
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
 
@@ -109,7 +109,7 @@ def room(path: Path) -> str:
 @cache
 def tree(path: Path) -> ast.Module:
     """
-    What stands in the module at *path*.
+    Return the syntax tree of the module at *path*.
     """
     return ast.parse(path.read_text())
 
@@ -117,14 +117,14 @@ def tree(path: Path) -> ast.Module:
 @cache
 def nodes(path: Path) -> list[ast.AST]:
     """
-    Everything that stands in the module at *path*, at any depth.
+    Return all nodes of the module at *path*, at any depth.
     """
     return list(ast.walk(tree(path)))
 
 
 def imported(path: Path) -> Iterator[str]:
     """
-    Every module that the one at *path* imports, wherever in it; not what is there for the type checker only.
+    Yield each module that the one at *path* imports, except those for the type checker only.
     """
     for node in nodes(path):
         if isinstance(node, ast.Import):
@@ -142,25 +142,25 @@ def imported(path: Path) -> Iterator[str]:
 @cache
 def for_the_type_checker(path: Path) -> set[ast.AST]:
     """
-    What never happens at run time.
+    Return the imports that never run.
     """
     blocks = (node for node in nodes(path) if isinstance(node, ast.If))
     return {line for block in blocks if ast.unparse(block.test) == "TYPE_CHECKING" for line in block.body}
 
 
-def rooms_known(path: Path) -> set[str]:
+def modules_known(path: Path) -> set[str]:
     """
-    The rooms of the house that the module at *path* imports.
+    Return the modules of the package that the module at *path* imports.
     """
     return {name.removeprefix("certworker.") for name in imported(path) if name.startswith("certworker.")}
 
 
-def listed(wing: Path) -> list[str]:
+def listed(package: Path) -> list[str]:
     """
-    The files of a wing in the order in which its docstring lists them.
+    Return the modules of a package in the order in which its docstring lists them.
     """
-    found = re.findall(r"^ {4}(\w+) {2,}\S", ast.get_docstring(tree(wing / "__init__.py")) or "", re.M)
-    return [name for name in found if (wing / f"{name}.py").exists() or (wing / name).is_dir()]
+    found = re.findall(r"^ {4}(\w+) {2,}\S", ast.get_docstring(tree(package / "__init__.py")) or "", re.M)
+    return [name for name in found if (package / f"{name}.py").exists() or (package / name).is_dir()]
 
 
 def public_things(parent: ast.Module | ast.ClassDef) -> Iterator[ast.ClassDef | ast.FunctionDef]:
@@ -180,7 +180,7 @@ def public_things(parent: ast.Module | ast.ClassDef) -> Iterator[ast.ClassDef | 
 @cache
 def words() -> dict[str, list[Path]]:
     """
-    Every name that the code outside of the catalogue uses, with where it stands.
+    Every name that the code outside of the catalogue uses, with its place.
     """
     found: dict[str, list[Path]] = {}
     for path in set(MODULES) - CATALOGUE:
@@ -192,7 +192,7 @@ def words() -> dict[str, list[Path]]:
 
 def calls(name: str) -> Iterator[tuple[Path, ast.Call]]:
     """
-    Every call of the class *name* in the house.
+    Every call of the class *name* in the package.
     """
     for path in set(words().get(name, [])):
         for node in nodes(path):
@@ -201,13 +201,13 @@ def calls(name: str) -> Iterator[tuple[Path, ast.Call]]:
 
 
 class TestFloors:
-    @pytest.mark.parametrize("path", MODULES, ids=room)
+    @pytest.mark.parametrize("path", MODULES, ids=module_name)
     def test_imports_only_go_down(self, path: Path) -> None:
         """
-        So that nobody has to know more than the room they stand in and the floors below it.
+        A reader needs to know only the package and the floors below it.
         """
-        home, *_ = room(path).split(".")
-        known = {name.partition(".")[0] for name in rooms_known(path)} - {home} - FREE
+        home, *_ = module_name(path).split(".")
+        known = {name.partition(".")[0] for name in modules_known(path)} - {home} - FREE
         if home in FREE:
             return
         if home == "devca":
@@ -218,17 +218,17 @@ class TestFloors:
 
         assert known <= (below | {"devca"} if home in ("runtime", "cli") else below)
 
-    @pytest.mark.parametrize("wing", sorted({path.parent for path in MODULES} - {PACKAGE}), ids=room)
-    def test_the_files_of_a_wing_stand_on_one_another(self, wing: Path) -> None:
+    @pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES} - {PACKAGE}), ids=module_name)
+    def test_modules_import_only_those_listed_above_them(self, folder: Path) -> None:
         """
-        Its docstring lists them, and a file imports only those above it: so it can be read from the top.
+        The docstring of a package lists its modules, and each imports only those above it.
         """
-        order = listed(wing)
-        for path in sorted(wing.glob("[!_]*.py")):
-            package = f"{room(wing / '__init__.py')}."
+        order = listed(folder)
+        package = f"{module_name(folder / '__init__.py')}."
+        for path in sorted(folder.glob("[!_]*.py")):
             known = {
                 name.removeprefix(package).partition(".")[0]
-                for name in rooms_known(path)
+                for name in modules_known(path)
                 if name.startswith(package)
             }
 
@@ -236,46 +236,46 @@ class TestFloors:
 
 
 class TestLibraries:
-    @pytest.mark.parametrize("path", MODULES, ids=room)
+    @pytest.mark.parametrize("path", MODULES, ids=module_name)
     def test_each_library_has_its_rooms(self, path: Path) -> None:
         """
-        One that is not in the table is a new dependency, which wants a reason.
+        A library that is not in the table is a new dependency, which needs a reason.
         """
         libraries = {name.partition(".")[0] for name in imported(path)}
 
         for library in libraries - sys.stdlib_module_names - {"certworker"}:
             homes = LIBRARIES[library]
-            assert any(f"{room(path)}.".startswith(f"{home}.") for home in homes), library
+            assert any(f"{module_name(path)}.".startswith(f"{home}.") for home in homes), library
 
 
 class TestSizes:
-    @pytest.mark.parametrize("path", MODULES, ids=room)
+    @pytest.mark.parametrize("path", MODULES, ids=module_name)
     def test_a_module_fits_the_mind(self, path: Path) -> None:
         """
         One that has grown beyond it has two subjects.
         """
         assert len(path.read_text().splitlines()) <= LONGEST_MODULE
 
-    @pytest.mark.parametrize("path", MODULES, ids=room)
+    @pytest.mark.parametrize("path", MODULES, ids=module_name)
     def test_a_function_fits_the_eye(self, path: Path) -> None:
         """
-        One that does not has a step in it that deserves a name. What it says of itself does not count.
+        A longer function contains a step that deserves a name. The docstring does not count.
         """
         for node in nodes(path):
             if isinstance(node, ast.FunctionDef):
                 said = len((ast.get_docstring(node, clean=False) or "").splitlines())
                 assert int(node.end_lineno or 0) - node.lineno + 1 - said <= LONGEST_FUNCTION, node.name
 
-    @pytest.mark.parametrize("path", MODULES, ids=room)
+    @pytest.mark.parametrize("path", MODULES, ids=module_name)
     def test_its_name_says_what_is_in_it(self, path: Path) -> None:
         """
-        A room for everything is found by nobody.
+        A module for everything cannot be found.
         """
-        assert not EMPTY_NAMES & set(room(path).split("."))
+        assert not EMPTY_NAMES & set(module_name(path).split("."))
 
 
 class TestWords:
-    @pytest.mark.parametrize("path", MODULES, ids=room)
+    @pytest.mark.parametrize("path", MODULES, ids=module_name)
     def test_every_public_thing_says_what_it_is_for(self, path: Path) -> None:
         """
         In the catalogue the message of a failure says it.
@@ -285,7 +285,7 @@ class TestWords:
             assert ast.get_docstring(thing), thing.name
 
     @pytest.mark.parametrize(
-        "path", [path for path in MODULES if path.stem[0] != "_" and path not in CATALOGUE], ids=room
+        "path", [path for path in MODULES if path.stem[0] != "_" and path not in CATALOGUE], ids=module_name
     )
     def test_every_module_has_its_tests(self, path: Path) -> None:
         """
@@ -317,4 +317,4 @@ class TestFailures:
         for path, call in calls(kind.__name__):
             given = {keyword.arg for keyword in call.keywords}
             if None not in given and not call.args:
-                assert given - {"until", "problem"} == needed, f"{room(path)}:{call.lineno}"
+                assert given - {"until", "problem"} == needed, f"{module_name(path)}:{call.lineno}"

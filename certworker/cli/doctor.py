@@ -59,7 +59,7 @@ def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bo
     Example:
       certworker doctor api.example.org
     """
-    # Whatever a room would log has a line of the report.
+    # The report has a line for whatever a module would log.
     logging.getLogger("certworker").addHandler(logging.NullHandler())
     # With the file at the standard output nothing else goes there.
     console = Console(highlight=False, soft_wrap=True, quiet=file == "-")

@@ -18,7 +18,7 @@ from redis import Redis
 from certworker.cli.names_table import COLORS, Files, moment, show_one, show_table, urgency
 from certworker.cli.outcome import why_nothing_starts
 from certworker.cli.output import reference, say, say_json
-from certworker.cli.watching import Rooms, watch_names
+from certworker.cli.watching import Stores, watch_names
 from certworker.domains import normalize
 from certworker.ratelimits.budget import Budget
 from certworker.redis.client import connected
@@ -110,18 +110,18 @@ def command(
     settings = load(os.environ)
     now = datetime.now(UTC)
     with connected(settings.redis) as connection:
-        rooms = Agenda(connection), DomainRecords(connection), CertificateStore(settings.certificates_dir)
+        stores = Agenda(connection), DomainRecords(connection), CertificateStore(settings.certificates_dir)
         if name is not None:
             # What is there may have come from another CA than today's.
             _show_name(normalize(name, private=True), connection, settings, now, as_json)
             return
         _require_directory(settings)
         if watch:
-            watch_names(connection, rooms, as_json=as_json)
+            watch_names(connection, stores, as_json=as_json)
         elif summary:
-            _show_summary(connection, settings, rooms, now, as_json)
+            _show_summary(connection, settings, stores, now, as_json)
         else:
-            chosen = (each for each in list_status(*rooms, now) if _is_chosen(each, state, due, now))
+            chosen = (each for each in list_status(*stores, now) if _is_chosen(each, state, due, now))
             # Sorting needs all of them; a program reads the first line at once.
             ordered = iter(chosen if as_json else sorted(chosen, key=urgency))
             first = 0 if everything else (page - 1) * page_size
@@ -131,7 +131,7 @@ def command(
                 if next(ordered, None):
                     say(f"More: certworker status --page {page + 1}{_options(page_size, state, due)}")
                 _show_queue(connection)
-                _show_backfill(_backfill(connection, settings, rooms))
+                _show_backfill(_backfill(connection, settings, stores))
 
 
 def _require_directory(settings: Settings) -> None:
@@ -197,17 +197,19 @@ def _show_page(shown: list[DomainStatus], now: datetime, as_json: bool) -> None:
         say("No names. To request one: certworker request api.example.org")
 
 
-def _backfill(connection: Redis, settings: Settings, rooms: Rooms) -> BackfillProgress:
-    agenda, _, volume = rooms
+def _backfill(connection: Redis, settings: Settings, stores: Stores) -> BackfillProgress:
+    agenda, _, volume = stores
     return backfill_progress(
         agenda, volume, Budget.for_issuer(settings, settings.authority, connection, volume)
     )
 
 
-def _show_summary(connection: Redis, settings: Settings, rooms: Rooms, now: datetime, as_json: bool) -> None:
-    all_of_them = [(each.state, each.detail) for each in list_status(*rooms, now)]
+def _show_summary(
+    connection: Redis, settings: Settings, stores: Stores, now: datetime, as_json: bool
+) -> None:
+    all_of_them = [(each.state, each.detail) for each in list_status(*stores, now)]
     states, details = Counter(state for state, _ in all_of_them), Counter(detail for _, detail in all_of_them)
-    progress = _backfill(connection, settings, rooms)
+    progress = _backfill(connection, settings, stores)
     if as_json:
         told = {name: _iso(value) for name, value in asdict(progress).items()}
         told |= {"states": {state: states[state] for state in STATES}}

@@ -21,7 +21,7 @@ from certworker.state.domain_records import DomainRecords
 from certworker.storage.certificate_store import CertificateStore
 from certworker.worker.producer import queue_length
 
-Rooms = tuple[Agenda, DomainRecords, CertificateStore]
+Stores = tuple[Agenda, DomainRecords, CertificateStore]
 
 PAUSE_SECONDS = 1.0
 
@@ -44,7 +44,7 @@ class Counts:
 
 
 def watch_names(
-    connection: Redis, rooms: Rooms, *, as_json: bool, sleep: Callable[[float], None] = time.sleep
+    connection: Redis, stores: Stores, *, as_json: bool, sleep: Callable[[float], None] = time.sleep
 ) -> None:
     """
     Show the progress of all names until each has a certificate or has failed, or until Ctrl-C.
@@ -60,7 +60,7 @@ def watch_names(
         while True:
             began, now = time.monotonic(), datetime.now(UTC)
             queued = queue_length(connection)
-            counts = _counts(list_status(*rooms, now), queued)
+            counts = _counts(list_status(*stores, now), queued)
             if counts != shown and lines:
                 _print(counts, now, as_json)
             update(counts.done, counts.failed, counts.names)

@@ -139,7 +139,7 @@ class EmbeddedRedis:
         return line
 
     def _answers(self) -> bool:
-        # The redis library belongs to other rooms; one word needs none.
+        # One command needs no client library.
         try:
             with socket.create_connection((self.host, self.port), timeout=1) as connection:
                 connection.sendall(b"PING\r\n")
