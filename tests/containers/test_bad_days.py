@@ -4,6 +4,7 @@ Restarts, accidents and updates: what happens to containers in their lives.
 
 from __future__ import annotations
 
+from certworker.preflight.settling import SETTLING_SECONDS
 from tests.containers.certification import ContainedPebble
 from tests.containers.project import WORKER, Project
 from tests.servers.worker import wait_until
@@ -68,7 +69,8 @@ class TestAccidents:
         # The CA's question hangs here, and the order with it.
         project.compose("pause", "traefik")
         project.request("shop.internal")
-        wait_until(lambda: pebble.orders() == 2 or None, project.logs)
+        # The worker has just started: it checks the paused port 80 again before it asks the CA.
+        wait_until(lambda: pebble.orders() == 2 or None, project.logs, SETTLING_SECONDS + 30)
         project.crash()
         project.compose("unpause", "traefik")
         project.wait_for_line(
