@@ -56,6 +56,8 @@ def command(keep: bool) -> None:
     """
     # A terminal that closes ends the demo as Ctrl-C does, so that no keys remain.
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(1))
+    # A shell without job control starts its background processes with SIGINT ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="certworker-demo-")))
         _print_step(1, f"all files are in {place} until the demo ends")

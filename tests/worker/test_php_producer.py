@@ -99,15 +99,16 @@ class TestProducer:
         program = f"""
             $redis = new Redis();
             $redis->connect('127.0.0.1', {redis_server.port});
-            [$id, $domain] = ['example-1', 'a.example.org'];
             {block}
+            echo "$id $domain";
         """
-        subprocess.run(["php", "-r", program], check=True)
+        printed = subprocess.run(["php", "-r", program], check=True, capture_output=True, text=True).stdout
+        job_id, name = printed.split()
 
         with worker_thread(connection):
-            end = end_of(connection, "example-1")
+            end = end_of(connection, job_id)
 
-        assert ("finished", {"state": "issued", "names": ["a.example.org"]}) == end
+        assert ("finished", {"state": "issued", "names": [name]}) == end
 
     def test_it_sends_the_password(self, tmp_path: Path) -> None:
         """

@@ -147,7 +147,9 @@ class TestSweep:
 
         assert "finished" == status
         lines = [line.getMessage() for line in caplog.records]
-        assert 1 == sum(line.startswith("removed entries") and line.endswith(f" {key}") for line in lines)
+        removed = sum(line.startswith("removed entries") and line.endswith(f" {key}") for line in lines)
+        # The sweep may be first to remove the members of a registry of workers: none of them runs.
+        assert removed in ((1,) if key in (LEASES, IN_BETWEEN) else (0, 1))
 
     def test_dead_workers_are_forgotten(self, connection: Redis) -> None:
         """
