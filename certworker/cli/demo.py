@@ -165,7 +165,10 @@ def _worker(settings: Mapping[str, str]) -> Iterator[None]:
         Path(settings[directory]).mkdir()
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
     environment = {**inherited, **settings, "PYTHONUNBUFFERED": "1"}
+    # The child inherits an ignored SIGINT. A Ctrl-C during its imports would print a traceback.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     process = subprocess.Popen([sys.executable, "-m", "certworker", "work"], env=environment)
+    signal.signal(signal.SIGINT, handler)
     try:
         yield
     finally:
