@@ -211,10 +211,10 @@ def _show_summary(
     states, details = Counter(state for state, _ in all_of_them), Counter(detail for _, detail in all_of_them)
     progress = _backfill(connection, settings, stores)
     if as_json:
-        told = {name: _iso(value) for name, value in asdict(progress).items()}
-        told |= {"states": {state: states[state] for state in STATES}}
-        told |= {"failures": {detail: details[detail] for detail in FAILURES}}
-        say_json(told | {"queue": queue_length(connection), "workers": running_workers(connection)})
+        document = {name: _iso(value) for name, value in asdict(progress).items()}
+        document |= {"states": {state: states[state] for state in STATES}}
+        document |= {"failures": {detail: details[detail] for detail in FAILURES}}
+        say_json(document | {"queue": queue_length(connection), "workers": running_workers(connection)})
         return
     for detail in [*COLORS, *(state for state in STATES if state not in COLORS)]:
         if details[detail]:

@@ -129,8 +129,9 @@ def served_findings(
     settings: Settings, name: str, leaf: bytes, addresses: Sequence[Address], port: int
 ) -> Iterator[Finding]:
     """
-    Whether visitors of *name* see *leaf* at its *addresses*; nothing where nobody answers, for a port that
-    is closed to us may be open to the world.
+    Yield whether *name* serves *leaf* at each of its *addresses*.
+
+    An address without an answer yields nothing: a port that is closed here may be open to the Internet.
     """
     section, private = Section(name), settings.authority.private_names
     for address in addresses:

@@ -38,11 +38,11 @@ TO_START = "Start it: docker compose up -d appwrite-worker-certificates"
 @dataclass(frozen=True)
 class DirectoryProbe:
     """
-    What came of asking a CA for its directory.
+    The result of a request for the directory of a CA.
     """
 
     choice: CaChoice
-    #: None: the CA is embedded in the worker, and nobody else can ask it.
+    #: None: the CA is embedded in the worker, and no other process can reach it.
     authority: AcmeClient | None
     failure: CertworkerError | None
     seconds: float
@@ -104,11 +104,11 @@ def certificate_authority(reached: DirectoryProbe) -> Finding:
     if failure := reached.failure:
         # For a job it may pass; here it is what stands in the way of every one.
         return MACHINE.fail("CA", failure.message, failure.remedy, failure.code)
-    told = f"{reached.choice.title} answers in {reached.seconds * 1000:.0f} ms"
+    text = f"{reached.choice.title} answers in {reached.seconds * 1000:.0f} ms"
     if reached.seconds <= SLOW_SECONDS:
-        return MACHINE.ok("CA", told)
+        return MACHINE.ok("CA", text)
     remedy = f"See where the time goes: curl -sv -o /dev/null {reached.choice.directory_url}"
-    return MACHINE.warn("CA", told, remedy)
+    return MACHINE.warn("CA", text, remedy)
 
 
 def proxy(settings: Settings) -> Iterator[Finding]:

@@ -3,8 +3,8 @@ Notifications by e-mail and webhook.
 
 In the order in which they may import each other::
 
-    message   What a human is told: once when something begins, once when it is over, never once …
-    email     Mail to the people who run it, by the `_APP_SMTP_*` variables as Appwrite has them
-    webhook   The same notices as JSON by HTTP POST, signed, for receivers that are programs
-    notifier  ★ Decides what a human is told, and delivers it by each channel, none of which waits …
+    message   The content of a notification
+    email     E-mail to the operators, by the `_APP_SMTP_*` variables of Appwrite
+    webhook   The same notifications as signed JSON by HTTP POST
+    notifier  ★ Decides when to notify, and delivers by each channel independently
 """

@@ -16,7 +16,7 @@ class DnsSettings(BaseModel):
     """
     The part of :class:`certworker.settings.Settings` about DNS.
 
-    Targets are taken as they are: a wrong one is told by the check that would use it, and stops nothing.
+    Targets are not validated here: the check that uses an invalid one reports it, and nothing else stops.
     """
 
     #: Resolvers, each an address and a port, to begin every question with.
