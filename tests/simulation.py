@@ -17,8 +17,8 @@ from redis import Redis
 
 from certworker.app import App
 from certworker.devca.certification import WINDOW
+from certworker.dns.resolver import Resolver
 from certworker.errors import CertworkerError
-from certworker.preflight.dns.resolver import Resolver
 from certworker.preflight.result import CheckResult, MachineCheck
 from certworker.preflight.runner import PreflightRunner
 from certworker.preflight.settling import Settling

@@ -23,10 +23,11 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: From the bottom up. A package imports from the floors below its own only.
 FLOORS = [
     {"errors"},
-    {"deadline", "hosts", "job_slot", "supervision", "validity", "variables"},
+    {"deadline", "hosts", "job_slot", "supervision", "ttl_cache", "validity", "variables"},
     {"domains"},
     {"certificates"},
     {"storage", "redis"},
+    {"dns"},
     {"settings"},
     {"state"},
     {"challenges", "ratelimits", "traefik"},
@@ -55,7 +56,7 @@ LIBRARIES = {
     "acme": {"devca"},
     "click": {"cli"},
     "cryptography": {"certificates", "acme", "devca"},
-    "dns": {"preflight.dns"},
+    "dns": {"dns"},
     "docker": {"integrations.docker"},
     "idna": {"domains"},
     "josepy": {"acme", "devca"},

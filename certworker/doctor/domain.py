@@ -13,11 +13,11 @@ from redis.exceptions import RedisError
 
 from certworker.acme.client import AcmeClient
 from certworker.challenges.challenge import Solver
+from certworker.dns.resolver import resolve_system
 from certworker.doctor.findings import Finding, Section
 from certworker.domains.address import Address, is_loopback_name, is_public
 from certworker.errors import CertworkerError
 from certworker.preflight.checkers import build_resolver, domain_checks
-from certworker.preflight.dns.resolver import resolve_system
 from certworker.preflight.result import Check, CheckContext, CheckResult
 from certworker.ratelimits.budget import Budget
 from certworker.redis.failures import to_failure

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from certworker.dns.query import SILENT
+from certworker.dns.records import CaaSet, DnsRecords
 from certworker.errors import CertworkerError
 from certworker.errors.caa import (
     CaaAccount,
@@ -21,8 +23,6 @@ from certworker.errors.caa import (
     CaaUnknownCritical,
     CaaViaAlias,
 )
-from certworker.preflight.dns.query import SILENT
-from certworker.preflight.dns.records import CaaSet, DnsRecords
 from certworker.preflight.result import CheckContext, CheckResult, Outcome
 
 #: The known tags, which may be critical (RFC 8659, section 4.1; RFC 9495).

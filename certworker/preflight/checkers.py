@@ -15,11 +15,11 @@ from pathlib import Path
 
 from certworker.acme.client import AcmeClient
 from certworker.challenges.challenge import CHALLENGE_PATH, Http01Challenge, Solver, present
+from certworker.dns.resolver import Resolver, system_name_servers
 from certworker.domains.address import is_public
 from certworker.errors import CertworkerError
 from certworker.errors.dns import InvalidTarget
 from certworker.preflight.caa import CaaIssuer, check_caa
-from certworker.preflight.dns.resolver import Resolver, system_name_servers
 from certworker.preflight.machine import check_clock, check_eligibility, check_volumes
 from certworker.preflight.port80.check import Port80Check, internal_hops
 from certworker.preflight.resolution import check_resolution

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 
+from certworker.dns.query import SILENT
+from certworker.dns.records import DnsRecords, ServerView
 from certworker.domains.address import is_loopback_name, is_public
 from certworker.errors import CertworkerError
 from certworker.errors.dns import (
@@ -21,8 +23,6 @@ from certworker.errors.dns import (
     SplitHorizon,
 )
 from certworker.errors.name import NotRegistered
-from certworker.preflight.dns.query import SILENT
-from certworker.preflight.dns.records import DnsRecords, ServerView
 from certworker.preflight.result import CheckContext, CheckResult
 
 #: For remedies, if the address of this server is unknown.

@@ -13,8 +13,8 @@ from copy import copy
 from dataclasses import dataclass
 from enum import Enum
 
+from certworker.dns.records import DnsRecords
 from certworker.errors import CertworkerError
-from certworker.preflight.dns.records import DnsRecords
 
 
 class Outcome(Enum):

@@ -20,13 +20,13 @@ from dataclasses import dataclass
 
 from redis.exceptions import RedisError
 
+from certworker.dns.records import DnsRecords
 from certworker.errors import CertworkerError
 from certworker.job_slot import NO_SLOT, JobSlot
-from certworker.preflight.dns.records import DnsRecords
 from certworker.preflight.result import Check, CheckContext, CheckResult, MachineCheck, Outcome
 from certworker.preflight.settling import Settling
-from certworker.preflight.ttl_cache import TtlCache
 from certworker.supervision import log_unexpected
+from certworker.ttl_cache import TtlCache
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
+from certworker.dns.records import DnsRecords
 from certworker.domains import normalize
 from certworker.errors import CertworkerError
 from certworker.errors.dns import CnameTarget, InvalidTarget, WrongAddress
-from certworker.preflight.dns.records import DnsRecords
 from certworker.preflight.result import CheckContext, CheckResult
 
 CNAME, OLDER_CNAME = "_APP_DOMAIN_TARGET_CNAME", "_APP_DOMAIN_TARGET"

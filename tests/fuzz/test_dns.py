@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from certworker.dns.query import DnsQuestion, query_servers
+from certworker.dns.resolver import Resolver
 from certworker.preflight.caa import CaaIssuer, check_caa
-from certworker.preflight.dns.query import DnsQuestion, query_servers
-from certworker.preflight.dns.resolver import Resolver
 from certworker.preflight.result import CheckContext
 from tests.servers.listening import TcpServer
 from tests.servers.ports import free_port

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from certworker.acme.account import AccountFiles
 from certworker.acme.order_keys import OrderKeys
 from certworker.app import App
+from certworker.dns.resolver import system_name_servers
 from certworker.errors import CertworkerError
 from certworker.errors.acct import AccountKeyUnreadable
 from certworker.errors.config import InvalidSettings
 from certworker.errors.fs import VolumeFault, VolumeReadOnly
-from certworker.preflight.dns.resolver import system_name_servers
 from certworker.renewal.domain_status import list_status
 from certworker.settings import load, variables
 from certworker.settings.limits import grants_in

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from certworker.dns.query import SILENT
+from certworker.dns.records import Caa, CaaSet, DnsRecords, ServerView
 from certworker.errors import Retry
 from certworker.preflight.caa import CaaIssuer, Permission, check_caa
-from certworker.preflight.dns.query import SILENT
-from certworker.preflight.dns.records import Caa, CaaSet, DnsRecords, ServerView
 from certworker.preflight.result import CheckContext, CheckResult, Outcome
 
 NAME, PARENT = "www.shop.org", "shop.org"

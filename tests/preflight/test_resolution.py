@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
+from certworker.dns.query import SILENT
+from certworker.dns.records import DnsRecords, ServerView
 from certworker.errors import Retry
-from certworker.preflight.dns.query import SILENT
-from certworker.preflight.dns.records import DnsRecords, ServerView
 from certworker.preflight.resolution import check_resolution
 from certworker.preflight.result import CheckContext, CheckResult, Outcome
 

@@ -14,12 +14,12 @@ from itertools import count
 
 import pytest
 
+from certworker.dns.records import DnsRecords
 from certworker.errors.caa import CaaForbidden
 from certworker.errors.dns import NoAddress
 from certworker.errors.fs import VolumeFull
 from certworker.errors.http import HttpRefused
 from certworker.job_slot import JobSlot
-from certworker.preflight.dns.records import DnsRecords
 from certworker.preflight.result import Check, CheckContext, CheckResult, MachineCheck
 from certworker.preflight.runner import CONCURRENT_NAMES, PreflightRunner
 from certworker.preflight.settling import Settling

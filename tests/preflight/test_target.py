@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from certworker.preflight.dns.records import DnsRecords, ServerView
+from certworker.dns.records import DnsRecords, ServerView
 from certworker.preflight.result import CheckContext, CheckResult, Outcome
 from certworker.preflight.target import Target, check_target, points_elsewhere, target_of
 

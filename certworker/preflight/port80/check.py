@@ -18,12 +18,12 @@ from functools import partial
 from ipaddress import ip_address
 
 from certworker.challenges.challenge import CHALLENGE_PATH, Http01Challenge
+from certworker.dns.records import DnsRecords
+from certworker.dns.resolver import resolve_system
 from certworker.domains.address import Address, is_loopback_name, is_public
 from certworker.errors import CertworkerError
 from certworker.errors.dns import Ipv6Unreachable, Ipv6Untested, MixedAddresses
 from certworker.errors.http import BehindCloudflare, HttpHairpin, HttpSluggish
-from certworker.preflight.dns.records import DnsRecords
-from certworker.preflight.dns.resolver import resolve_system
 from certworker.preflight.port80.diagnosis import APPWRITE, TRAEFIK, HopResult, diagnosis, is_certain
 from certworker.preflight.port80.fingerprint import CLOUDFLARE, intermediary
 from certworker.preflight.port80.http_get import FetchError

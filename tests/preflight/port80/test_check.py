@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from certworker.challenges.challenge import Http01Challenge
+from certworker.dns.records import DnsRecords, ServerView
+from certworker.dns.resolver import Resolver
 from certworker.errors import Retry
-from certworker.preflight.dns.records import DnsRecords, ServerView
-from certworker.preflight.dns.resolver import Resolver
 from certworker.preflight.port80.check import InternalHop, Port80Check, internal_hops, is_served
 from certworker.preflight.result import CheckContext, CheckResult, Outcome
 from certworker.settings import load

@@ -19,12 +19,10 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
-from certworker.domains import is_address, registered_domain
-from certworker.domains.address import Address, is_loopback_name, is_public
-from certworker.preflight.dns.query import MAX_ALIASES, SILENT, DnsAnswer, DnsQuestion, query_servers
-from certworker.preflight.dns.records import DnsRecords, ServerView, in_ca_order
-from certworker.preflight.dns.udp import Server
-from certworker.preflight.dns.views import (
+from certworker.dns.query import MAX_ALIASES, SILENT, DnsAnswer, DnsQuestion, query_servers
+from certworker.dns.records import DnsRecords, ServerView, in_ca_order
+from certworker.dns.udp import Server
+from certworker.dns.views import (
     ADDRESSES,
     PORT,
     caa_set_of,
@@ -32,8 +30,10 @@ from certworker.preflight.dns.views import (
     server_address,
     view_of,
 )
-from certworker.preflight.ttl_cache import TtlCache
+from certworker.domains import is_address, registered_domain
+from certworker.domains.address import Address, is_loopback_name, is_public
 from certworker.storage import durable
+from certworker.ttl_cache import TtlCache
 
 #: Name servers that are queried for a domain: two that agree are enough, and a third shows which one differs.
 MAX_SERVERS = 3

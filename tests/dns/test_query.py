@@ -8,9 +8,9 @@ import pytest
 from dns import rrset
 from dns.message import make_query, make_response
 
-from certworker.preflight.dns import query
-from certworker.preflight.dns.query import MAX_ALIASES, SILENT, DnsAnswer, DnsQuestion, query_servers
-from certworker.preflight.dns.records import Caa
+from certworker.dns import query
+from certworker.dns.query import MAX_ALIASES, SILENT, DnsAnswer, DnsQuestion, query_servers
+from certworker.dns.records import Caa
 from tests.servers.zones import World
 
 ROWS = {

@@ -21,8 +21,8 @@ from dns.message import Message
 from dns.rdtypes.ANY.CAA import CAA
 
 from certworker.deadline import Deadline, Place
-from certworker.preflight.dns.records import Caa
-from certworker.preflight.dns.udp import TIMEOUT_SECONDS, Server, UdpQuery, exchange
+from certworker.dns.records import Caa
+from certworker.dns.udp import TIMEOUT_SECONDS, Server, UdpQuery, exchange
 
 #: Every network carries this size without fragmentation (DNS flag day 2020).
 MAX_DATAGRAM_BYTES = 1232

@@ -4,7 +4,7 @@ Tests of DNS records as values.
 
 from __future__ import annotations
 
-from certworker.preflight.dns.records import DnsRecords, ServerView, in_ca_order
+from certworker.dns.records import DnsRecords, ServerView, in_ca_order
 
 
 class TestRecords:

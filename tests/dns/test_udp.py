@@ -14,7 +14,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from certworker.preflight.dns.udp import Server, UdpQuery, exchange
+from certworker.dns.udp import Server, UdpQuery, exchange
 
 
 class Echo:

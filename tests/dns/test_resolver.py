@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from certworker.dns.query import SILENT
+from certworker.dns.records import Caa
+from certworker.dns.resolver import NOT_AUTHORITATIVE, Resolver, resolve_system, system_name_servers
 from certworker.domains.address import is_loopback_name
-from certworker.preflight.dns.query import SILENT
-from certworker.preflight.dns.records import Caa
-from certworker.preflight.dns.resolver import NOT_AUTHORITATIVE, Resolver, resolve_system, system_name_servers
 from tests.servers.zones import World
 
 #: A public address; those of documentation (RFC 5737) are not public. No test connects to it.

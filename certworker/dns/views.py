@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from certworker.preflight.dns.query import SILENT, DnsAnswer, DnsQuestion
-from certworker.preflight.dns.records import CaaSet, ServerView, in_ca_order
-from certworker.preflight.dns.udp import Server
+from certworker.dns.query import SILENT, DnsAnswer, DnsQuestion
+from certworker.dns.records import CaaSet, ServerView, in_ca_order
+from certworker.dns.udp import Server
 
 PORT = 53
 

@@ -4,7 +4,7 @@ Tests of the cache.
 
 from __future__ import annotations
 
-from certworker.preflight.ttl_cache import MAX_ENTRIES, TtlCache
+from certworker.ttl_cache import MAX_ENTRIES, TtlCache
 
 
 class TestKept:

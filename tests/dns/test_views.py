@@ -6,9 +6,9 @@ from __future__ import annotations
 
 import pytest
 
-from certworker.preflight.dns.query import DnsAnswer, DnsQuestion
-from certworker.preflight.dns.records import Caa, CaaSet, ServerView
-from certworker.preflight.dns.views import caa_set_of, domain_and_parents, server_address, view_of
+from certworker.dns.query import DnsAnswer, DnsQuestion
+from certworker.dns.records import Caa, CaaSet, ServerView
+from certworker.dns.views import caa_set_of, domain_and_parents, server_address, view_of
 
 OWN, PUBLIC = ("127.0.0.2", 53), ("8.8.8.8", 53)
 NAME = "www.shop.org"
