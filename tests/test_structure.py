@@ -31,6 +31,7 @@ FLOORS = [
     {"settings"},
     {"state"},
     {"challenges", "ratelimits", "traefik"},
+    {"dns01"},
     {"acme"},
     {"preflight"},
     {"renewal"},

@@ -1,0 +1,7 @@
+"""
+The answer to DNS-01 challenges (RFC 8555, section 8.4): TXT records through the operator's DNS provider.
+
+In import order (★ to read first)::
+
+    provider  ★ What a DNS provider does, and which provider serves which zone
+"""

@@ -1,0 +1,95 @@
+"""
+What a DNS provider does, and which provider serves which zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+#: For one change of a record, whatever the provider does.
+DEADLINE_SECONDS = 60.0
+
+#: Seconds for which a resolver may cache a record of certworker.
+TTL_SECONDS = 60
+
+#: The zone of a provider that serves all zones without a provider of their own.
+ANY_ZONE = ""
+
+
+@dataclass(frozen=True)
+class TxtRecord:
+    """
+    One TXT record that answers a challenge. Names are lower case, without a final dot.
+    """
+
+    #: The owner, after CNAMEs.
+    fqdn: str
+    #: The digest of the key authorization, base64url, 43 characters.
+    value: str
+    #: The zone of the owner, found by DNS.
+    zone: str
+    #: The name of the challenge, without "*.". Only `httpreq` in RAW mode needs it and the next two.
+    name: str = field(default="", compare=False)
+    #: The token of the challenge.
+    token: str = field(default="", compare=False)
+    #: The key authorization of the challenge.
+    key_authorization: str = field(default="", compare=False, repr=False)
+
+
+class Provider(Protocol):
+    """
+    A DNS provider, with the credentials of the operator.
+
+    Both methods end within :data:`DEADLINE_SECONDS` and never change other values at the same owner.
+    """
+
+    @property
+    def label(self) -> str:
+        """
+        The provider in messages and logs, for example "rfc2136" or "lexicon:cloudflare".
+        """
+
+    def present(self, record: TxtRecord) -> None:
+        """
+        Create *record*. Nothing changes if it exists.
+
+        Raises:
+            CertworkerError: One of :mod:`certworker.errors.dns01`.
+        """
+
+    def withdraw(self, record: TxtRecord) -> None:
+        """
+        Delete *record*. Nothing changes if it does not exist.
+
+        Raises:
+            CertworkerError: One of :mod:`certworker.errors.dns01`.
+        """
+
+
+@dataclass(frozen=True)
+class Providers:
+    """
+    The providers of this worker.
+    """
+
+    #: By zone; :data:`ANY_ZONE` for all other zones.
+    by_zone: Mapping[str, Provider]
+
+    def __bool__(self) -> bool:
+        return bool(self.by_zone)
+
+    def __iter__(self) -> Iterator[Provider]:
+        return iter(self.by_zone.values())
+
+    def serving(self, zone: str) -> Provider | None:
+        """
+        Return the provider of *zone* or of the closest zone above it; None if no provider serves it.
+        """
+        closest = zone.lower().removesuffix(".")
+        while closest:
+            if provider := self.by_zone.get(closest):
+                return provider
+            closest = closest.partition(".")[2]
+        return self.by_zone.get(ANY_ZONE)

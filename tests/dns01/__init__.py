@@ -1,0 +1,3 @@
+"""
+Tests of the answer to DNS-01 challenges.
+"""
