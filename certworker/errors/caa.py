@@ -55,6 +55,20 @@ class CaaAccount(PreflightFailure):
     remedy_template = 'Change the record: {owner}. CAA 0 issue "{identity}; accounturi={ours}"'
 
 
+class CaaBeforeAccount(CaaAccount):
+    """
+    certworker has no account yet that the record could allow.
+    """
+
+    message_template = (
+        "The CAA record of {owner} allows only the account {found} for {name}, and certworker has none yet."
+    )
+    remedy_template = (
+        "Remove accounturi from the record until the first order has created the account: {owner}. CAA 0 "
+        'issue "{identity}"'
+    )
+
+
 class CaaUnknownCritical(PreflightFailure):
     code = "caa.critical_unknown"
     message_template = (

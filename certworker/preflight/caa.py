@@ -15,6 +15,7 @@ from certworker.dns.records import CaaSet, DnsRecords
 from certworker.errors import CertworkerError
 from certworker.errors.caa import (
     CaaAccount,
+    CaaBeforeAccount,
     CaaDenyAll,
     CaaLookupFailed,
     CaaMethod,
@@ -155,13 +156,10 @@ def _failed_condition(
         )
     account = permission.conditions.get("accounturi")
     if account is not None and account != issuer.account:
-        return CaaAccount(
-            name=name,
-            owner=owner,
-            found=account,
-            ours=issuer.account or "not created yet",
-            identity=permission.domain,
-        )
+        identity = permission.domain
+        if issuer.account is None:
+            return CaaBeforeAccount(name=name, owner=owner, found=account, identity=identity)
+        return CaaAccount(name=name, owner=owner, found=account, ours=issuer.account, identity=identity)
     return None
 
 

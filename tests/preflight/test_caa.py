@@ -117,13 +117,25 @@ class TestRefused:
         assert failure is not None
         assert 'Add the record: www.shop.org. CAA 0 issue "letsencrypt.org"' == failure.remedy
 
-    def test_an_account_that_is_not_there_yet_cannot_be_meant(self) -> None:
+    def test_the_remedy_has_the_url_of_the_account(self) -> None:
         """
-        The URL of an account is unknown before the first order.
+        The operator copies the record with the account of the worker.
         """
-        record = f"other.example; accounturi={ACCOUNT}"
+        failure = result_for(*issue("letsencrypt.org; accounturi=https://ca.example.net/acct/456")).failure
 
-        assert "caa.account" == code(result_for(*issue(record), issuers=(OTHER,)))
+        assert failure is not None
+        assert failure.remedy.endswith(f'{NAME}. CAA 0 issue "letsencrypt.org; accounturi={ACCOUNT}"')
+
+    def test_without_an_account_the_remedy_is_a_record_without_one(self) -> None:
+        """
+        The first order creates the account; until then no record can have its URL.
+        """
+        result = result_for(*issue(f"other.example; accounturi={ACCOUNT}"), issuers=(OTHER,))
+
+        assert "caa.account" == code(result)
+        assert result.failure is not None
+        assert "certworker has none yet" in result.failure.message
+        assert result.failure.remedy.endswith(f'{NAME}. CAA 0 issue "other.example"')
 
     def test_the_owner_of_the_alias_target_is_named(self) -> None:
         """

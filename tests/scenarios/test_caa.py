@@ -65,7 +65,7 @@ SCENES = [
         "another account only",
         "caa.account",
         caa('0 issue "localhost; accounturi=https://ca.example/acct/1"'),
-        "accounturi=",
+        'shop.org. CAA 0 issue "localhost"',
         check="CAA",
     ),
     Scene(
