@@ -33,7 +33,7 @@ URGENCY: tuple[Kind, ...] = ("action", "overdue", "failed", "recovered", "test")
 
 #: The fields of a notice that are texts; an earlier version wrote only the first of them.
 TEXTS = ("kind", "name", "code", "message", "remedy", "next_attempt")
-LATER_TEXTS = ("in_service", "moment", "id", "instance", "host")
+LATER_TEXTS = ("in_service", "moment", "id", "instance", "host", "docs")
 
 IN_SERVICE: tuple[InService, ...] = ("valid", "expired", "none", "unknown")
 
@@ -65,6 +65,8 @@ class Notification:
     instance: str
     #: The host name of the worker.
     host: str
+    #: The page of `code`: a URL, or the command that prints it; empty without a failure.
+    docs: str
 
     def as_json(self) -> dict[str, Any]:
         """
@@ -87,14 +89,15 @@ def read(text: str) -> Notification | None:
         field: letter.get(field, "") for field in LATER_TEXTS
     }
     days_left = letter.get("days_left")
-    if not all(isinstance(each, str) for each in texts.values()) or texts["kind"] not in HEADLINES:
+    wanted_kind, wanted_state = texts.pop("kind"), texts.pop("in_service")
+    kind = next((each for each in HEADLINES if each == wanted_kind), None)
+    if kind is None or not all(isinstance(each, str) for each in (wanted_state, *texts.values())):
         return None
     if isinstance(days_left, bool) or not isinstance(days_left, int | None) or not texts["name"]:
         return None
-    if texts["in_service"] not in IN_SERVICE:
-        texts["in_service"] = "unknown"
+    in_service: InService = next((each for each in IN_SERVICE if each == wanted_state), "unknown")
     shown = {field: printable(each, LONGEST_TEXT) for field, each in texts.items()}
-    return Notification(**shown, days_left=days_left)  # type: ignore[arg-type]
+    return Notification(kind=kind, in_service=in_service, days_left=days_left, **shown)
 
 
 def sort(notices: Iterable[Notification]) -> list[Notification]:
@@ -175,6 +178,8 @@ def _lines(notice: Notification) -> list[str]:
         return [*lines, notice.message, f"Id: {notice.id}"]
     if notice.message:
         lines += [f"Cause: {notice.message} [{notice.code}]", f"Remedy: {notice.remedy}"]
+    if notice.docs:
+        lines.append(f"More: {notice.docs}")
     if notice.in_service == "valid":
         days = "1 more day" if notice.days_left == 1 else f"{notice.days_left} more days"
         lines.append(f"The certificate in service is valid for {days}.")

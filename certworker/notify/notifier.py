@@ -18,6 +18,7 @@ from functools import partial
 from redis import Redis
 
 from certworker.errors import CertworkerError, Retry, printable
+from certworker.errors.pages import reference_of
 from certworker.errors.worker import NoticeUndelivered
 from certworker.notify.email import Mailer, MailServer
 from certworker.notify.message import InService, Kind, Notification, iso, read, sort
@@ -55,6 +56,7 @@ class Notifier:
         life_of: Returns the life of the certificate in service for a name, or None; raises a CertworkerError
             where the volume cannot be read.
         instance: The installation, for people.
+        docs_url: The site with the page of each failure; None: the command that prints it.
     """
 
     def __init__(
@@ -64,11 +66,13 @@ class Notifier:
         life_of: Callable[[str], Validity | None],
         *,
         instance: str,
+        docs_url: str | None = None,
     ) -> None:
         self._told = told
         self._channels = channels
         self._life_of = life_of
         self._instance = instance
+        self._docs_url = docs_url
         self._silent: set[str] = set()
 
     @classmethod
@@ -80,7 +84,8 @@ class Notifier:
             name: Channel(Outbox(connection, name), receiver.send)
             for name, receiver in receivers(settings).items()
         }
-        return cls(NotificationLog(connection), channels, life_of, instance=instance_of(settings))
+        instance, docs_url = instance_of(settings), settings.docs_url
+        return cls(NotificationLog(connection), channels, life_of, instance=instance, docs_url=docs_url)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -153,6 +158,7 @@ class Notifier:
             id=secrets.token_hex(8),
             instance=self._instance,
             host=socket.gethostname(),
+            docs=reference_of(failure.code, self._docs_url) if failure else "",
         )
 
     def deliver(self, channel: str) -> None:
@@ -230,6 +236,7 @@ def trial_notice(settings: Settings, now: datetime) -> Notification:
         id=secrets.token_hex(8),
         instance=instance_of(settings),
         host=socket.gethostname(),
+        docs="",
     )
 
 

@@ -292,6 +292,7 @@ NOTICE = Notification(
     id="1",
     instance="example.org",
     host="worker",
+    docs="certworker explain http.not_found",
 )
 
 

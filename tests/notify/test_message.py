@@ -25,8 +25,9 @@ FAILED = Notification(
     id="5f0c1e7d9b3a2468",
     instance="example.org",
     host="worker-1",
+    docs="certworker explain dns.no_record",
 )
-RECOVERED = replace(FAILED, kind="recovered", code="", message="", remedy="", next_attempt="")
+RECOVERED = replace(FAILED, kind="recovered", code="", message="", remedy="", next_attempt="", docs="")
 
 
 class TestLetters:
@@ -42,6 +43,7 @@ class TestLetters:
         assert FAILED.next_attempt in text
         assert FAILED.moment in text
         assert FAILED.id in text
+        assert "More: certworker explain dns.no_record" in text
         assert "certworker of example.org on worker-1" in text
 
     def test_html_has_the_same_words_and_no_foreign_tags(self) -> None:
@@ -101,6 +103,7 @@ class TestLetters:
 
         assert "shop.example.org: recovered" in text
         assert "Remedy" not in text
+        assert "More:" not in text
 
 
 class TestShort:
@@ -137,7 +140,7 @@ class TestRead:
         notice = read(json.dumps(earlier))
 
         assert notice
-        assert ("unknown", "", "") == (notice.in_service, notice.id, notice.host)
+        assert ("unknown", "", "", "") == (notice.in_service, notice.id, notice.host, notice.docs)
         assert FAILED.message in plain([notice])
 
     def test_fields_of_a_later_version_do_not_matter(self) -> None:
@@ -155,6 +158,8 @@ class TestRead:
             {"name": ""},
             {"remedy": 5},
             {"moment": 5},
+            {"in_service": 5},
+            {"docs": 5},
             {"id": None},
             {"days_left": "12"},
             {"days_left": True},

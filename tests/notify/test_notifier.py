@@ -168,6 +168,32 @@ class TestInService:
 
         assert expected == (notice.in_service, notice.days_left)
 
+    @pytest.mark.parametrize(
+        ("docs_url", "docs"),
+        [
+            (None, f"certworker explain {FAILURE.code}"),
+            (
+                "https://docs.example.org/",
+                f"https://docs.example.org/reference/errors/{FAILURE.code}/",
+            ),
+        ],
+    )
+    def test_it_has_the_page_of_its_failure(
+        self, connection: Redis, receiver: Receiver, docs_url: str | None, docs: str
+    ) -> None:
+        """
+        A failure has the page that the log has, and a recovery has none.
+        """
+        channels = {"mail": Channel(Outbox(connection, "mail"), receiver)}
+        notifier = Notifier(
+            NotificationLog(connection), channels, life_of, instance="example.org", docs_url=docs_url
+        )
+        notifier.notify_failed(NAME, FAILURE, None, NOW)
+        notifier.notify_recovered(NAME, NOW)
+        notifier.deliver("mail")
+
+        assert [docs, ""] == [notice.docs for notice in receiver.letters[0]]
+
     def test_it_has_moment_host_instance_and_an_id_of_its_own(
         self, office: Notifier, receiver: Receiver
     ) -> None:
