@@ -29,8 +29,7 @@ from certworker.notify.notifier import Notifier
 from certworker.observability.event_publisher import EventPublisher
 from certworker.observability.metrics import Counted, Metrics
 from certworker.preflight.checkers import build_preflight
-from certworker.preflight.runner import PreflightRunner
-from certworker.preflight.settling import Settling
+from certworker.preflight.runner import PreflightRunner, Settling
 from certworker.redis.failures import address_of
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.domain_status import STATES, DomainStatus, list_status

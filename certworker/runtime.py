@@ -33,7 +33,7 @@ from certworker.job_slot import MAX_RELEASED
 from certworker.observability.history_log import HistoryLogHandler, HistoryWriter
 from certworker.preflight.checkers import build_resolver, verify
 from certworker.preflight.port80.check import is_served
-from certworker.preflight.settling import Settling
+from certworker.preflight.runner import Settling
 from certworker.redis.client import connect
 from certworker.redis.failures import explainer
 from certworker.redis.health import wait_for_redis
@@ -45,14 +45,12 @@ from certworker.validity import now_in_utc
 from certworker.version import __version__
 from certworker.worker.health import Health
 from certworker.worker.job_report import JobReporter
-from certworker.worker.leftovers import Leftovers
-from certworker.worker.maintenance import MaintenanceLoop, delivery_loops
+from certworker.worker.maintenance import Leftovers, MaintenanceLoop, delivery_loops
 from certworker.worker.own_domains import OwnDomains
-from certworker.worker.process import pin_to_one_cpu, stop_on_signals
 from certworker.worker.producer import ISSUE, queue_length, request_certificate, wake_at
 from certworker.worker.scheduler import Scheduler
 from certworker.worker.tasks import Tasks
-from certworker.worker.worker import run
+from certworker.worker.worker import pin_to_one_cpu, run, stop_on_signals
 
 logger = logging.getLogger(__name__)
 

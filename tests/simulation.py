@@ -20,8 +20,7 @@ from certworker.devca.certification import WINDOW
 from certworker.dns.resolver import Resolver
 from certworker.errors import CertworkerError
 from certworker.preflight.result import CheckResult, MachineCheck
-from certworker.preflight.runner import PreflightRunner
-from certworker.preflight.settling import Settling
+from certworker.preflight.runner import PreflightRunner, Settling
 from certworker.ratelimits.budget import Budget
 from certworker.state.priority_queues import NewJob
 from tests.app_fixture import open_app

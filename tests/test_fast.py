@@ -59,7 +59,7 @@ class TestSelection:
         Most packages are part of the inner loop.
         """
         assert {
-            "tests/domains/test_warnings.py",
+            "tests/ratelimits/test_limits.py",
             "tests/settings/test_parsers.py",
             "tests/test_structure.py",
         } <= selected()

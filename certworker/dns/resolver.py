@@ -20,16 +20,8 @@ from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 from certworker.dns.query import MAX_ALIASES, SILENT, DnsAnswer, DnsQuestion, query_servers
-from certworker.dns.records import DnsRecords, ServerView, in_ca_order
+from certworker.dns.records import CaaSet, DnsRecords, ServerView, in_ca_order
 from certworker.dns.udp import Server
-from certworker.dns.views import (
-    ADDRESSES,
-    PORT,
-    caa_set_of,
-    domain_and_parents,
-    server_address,
-    view_of,
-)
 from certworker.domains import is_address, registered_domain
 from certworker.domains.address import Address, is_loopback_name, is_public
 from certworker.storage import durable
@@ -50,6 +42,10 @@ NOT_AUTHORITATIVE = "not responsible"
 #: resolv.conf has a few lines.
 LARGEST_FILE_BYTES = 64 * 1024
 THIS_MACHINE = "the resolver of this machine"
+
+PORT = 53
+
+ADDRESSES = ("A", "AAAA")
 
 
 @dataclass(frozen=True)
@@ -256,3 +252,60 @@ def system_name_servers(file: Path = Path("/etc/resolv.conf")) -> tuple[Server, 
     fields = [line.split() for line in content.splitlines()]
     named = [field[1] for field in fields if len(field) > 1 and field[0] == "nameserver"]
     return ((named[0], PORT),) if named and "%" not in named[0] else ()
+
+
+def domain_and_parents(name: str) -> tuple[str, ...]:
+    """
+    Return *name* and its parents, up to the top-level domain.
+    """
+    labels = name.split(".")
+    return tuple(".".join(labels[start:]) for start in range(len(labels)))
+
+
+def server_address(server: Server) -> str:
+    """
+    Return the address of a server for messages, with an unusual port.
+    """
+    return server[0] if server[1] == PORT else f"{server[0]}:{server[1]}"
+
+
+def view_of(label: str, name: str, server: Server, replies: Mapping[DnsQuestion, DnsAnswer]) -> ServerView:
+    """
+    Return the records of *name* at *server*.
+
+    Args:
+        label: The server in messages.
+    """
+    answers = [replies[DnsQuestion(server, name, kind)] for kind in ADDRESSES]
+    addresses = [
+        each for answer, kind in zip(answers, ADDRESSES, strict=True) for each in answer.of(name, kind)
+    ]
+    # A CA needs only one of the two types, if it has an address.
+    error = "" if addresses else next((answer.error for answer in answers if answer.error), "")
+    return ServerView(
+        label,
+        in_ca_order(addresses),
+        aliases=max((answer.aliases(name) for answer in answers), key=len),
+        ttl=max(answer.ttl for answer in answers),
+        exists=not any(answer.missing for answer in answers),
+        error=error,
+    )
+
+
+def caa_set_of(
+    name: str,
+    authorities: Sequence[Server],
+    resolvers: Sequence[Server],
+    replies: Mapping[DnsQuestion, DnsAnswer],
+) -> CaaSet:
+    """
+    Return the CAA records of *name*; those of its own servers count before those of the resolvers.
+    """
+    asked = [replies.get(DnsQuestion(server, name, "CAA")) for server in (*authorities, *resolvers)]
+    answers = [answer for answer in asked if answer]
+    for answer in answers:
+        owner = (name, *answer.aliases(name))[-1]
+        # A server of the domain knows the alias, but not always the records of its target.
+        if not answer.error and (owner == name or owner in answer.caa or answer is answers[-1]):
+            return CaaSet(name, owner, answer.caa.get(owner, ()))
+    return CaaSet(name, name, error=next((answer.error for answer in answers), SILENT))

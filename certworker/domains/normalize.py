@@ -1,5 +1,5 @@
 """
-The normalized name, and the names and the tenant of a request.
+The normalized name, its warnings, and the names and the tenant of a request.
 
 Paths, YAML, logs and Redis keys contain names only as :func:`normalize` returns them: ``[a-z0-9.-]``, and
 ``:`` in IPv6 addresses. The rules are those of Let's Encrypt (Boulder's policy/pa.go).
@@ -12,8 +12,8 @@ import unicodedata
 from collections.abc import Sequence
 
 from certworker.domains.address import accepted_address, read_address
-from certworker.domains.idna import PREFIX, a_label, to_ascii_labels
-from certworker.domains.suffixes import refuse_private, registered_domain
+from certworker.domains.idna import PREFIX, a_label, is_idna_2008, to_ascii_labels, u_label
+from certworker.domains.suffixes import SHARED_DOMAINS, refuse_private, registered_domain, shared_suffix
 from certworker.errors import CertworkerError
 from certworker.errors.name import (
     EmptyLabel,
@@ -57,6 +57,9 @@ _PLAIN = re.compile(
 )
 # Resolvers also read 127.1, 0x7f.1 and 3405803783 as IPv4 addresses (inet_aton).
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+#: Scripts with letters that resemble each other.
+LOOK_ALIKE_SCRIPTS = frozenset({"ARMENIAN", "CHEROKEE", "CYRILLIC", "GREEK", "LATIN"})
 
 
 def normalize(value: object, *, private: bool = False) -> str:
@@ -215,3 +218,37 @@ def _refuse_characters(given: str, label: str) -> None:
         raise InvalidCharacter(name=given, reason=f'it contains "{forbidden[0]}"')
     if label.startswith("-") or (label.endswith("-") and not label.startswith(PREFIX)):
         raise InvalidCharacter(name=given, reason="a part of it starts or ends with a hyphen")
+
+
+def warnings_for(given: str, name: str) -> list[str]:
+    """
+    Return the warnings about *name*, which was accepted for *given*; none for most names.
+    """
+    found = []
+    if given != given.strip(WHITESPACE):
+        found.append("spaces around the name were removed")
+    if not given.isascii() and to_ascii_labels(given) != given.lower():
+        found.append("some characters were replaced by their plain forms")
+    if PREFIX in name:
+        found += _spelling_warnings(name)
+    shared = shared_suffix(name)
+    if shared in SHARED_DOMAINS:
+        found.append(
+            f"all users of {shared} share one weekly limit of the CA; a domain of your own has its own limit"
+        )
+    elif shared:
+        found.append(f"{shared} belongs to others, who decide where {name} points")
+    return found
+
+
+def _spelling_warnings(name: str) -> list[str]:
+    labels = name.split(".")
+    found = [f"it reads {'.'.join(map(u_label, labels))}"]
+    if not all(map(is_idna_2008, labels)):
+        found.append("it has symbols that IDNA 2008 does not allow; some programs do not accept it")
+    for label in labels:
+        scripts = {unicodedata.name(letter, "?").split()[0] for letter in u_label(label) if letter.isalpha()}
+        mixed = sorted(script.title() for script in scripts & LOOK_ALIKE_SCRIPTS)
+        if len(mixed) > 1:
+            found.append(f"{label} mixes {' and '.join(mixed)} letters that resemble each other")
+    return found

@@ -3,7 +3,6 @@ Checks before the CA is asked. They cost none of its rate limits.
 
 In import order::
 
-    settling    The first seconds of a worker, in which port 80 may not be routed to it yet
     result      The input and the result of a check
     caa         The CAA records of a name
     machine     The checks of this machine: settings, clock, volumes

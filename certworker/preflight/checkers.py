@@ -24,8 +24,7 @@ from certworker.preflight.machine import check_clock, check_eligibility, check_v
 from certworker.preflight.port80.check import Port80Check, internal_hops
 from certworker.preflight.resolution import check_resolution
 from certworker.preflight.result import Check, CheckResult, MachineCheck
-from certworker.preflight.runner import PreflightRunner
-from certworker.preflight.settling import Settling
+from certworker.preflight.runner import PreflightRunner, Settling
 from certworker.preflight.target import CAA, check_target, target_of
 from certworker.settings import Settings
 from certworker.storage import durable

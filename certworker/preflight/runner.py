@@ -13,10 +13,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from copy import copy
 from dataclasses import dataclass
+from threading import Event
+from typing import Self
 
 from redis.exceptions import RedisError
 
@@ -24,7 +26,6 @@ from certworker.dns.records import DnsRecords
 from certworker.errors import CertworkerError
 from certworker.job_slot import NO_SLOT, JobSlot
 from certworker.preflight.result import Check, CheckContext, CheckResult, MachineCheck, Outcome
-from certworker.preflight.settling import Settling
 from certworker.supervision import log_unexpected
 from certworker.ttl_cache import TtlCache
 
@@ -47,6 +48,13 @@ GRACE_SECONDS = 0.2
 
 #: The cache key of the checks of this machine.
 MACHINE = ("", False)
+
+#: Traefik on a busy machine needs several seconds until it has loaded its routes.
+SETTLING_SECONDS = 30.0
+
+#: The pauses between two tries in these seconds.
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -270,3 +278,50 @@ def _warn(name: str, failure: CertworkerError, suffix: str) -> None:
         suffix,
         extra={"domain": name, "event": "preflight", "code": failure.code},
     )
+
+
+class Settling:
+    """
+    The first *seconds* of a worker, from now, in which port 80 may not be routed to it yet.
+
+    After `docker compose up` the worker takes its first jobs while Traefik still loads its routes. A check
+    that fails then reveals nothing about the name.
+
+    Args:
+        stopping: Ends each pause.
+        first_pause_seconds: The length of the first pause; later ones are longer.
+    """
+
+    def __init__(
+        self,
+        stopping: Event,
+        seconds: float = SETTLING_SECONDS,
+        *,
+        first_pause_seconds: float = FIRST_PAUSE_SECONDS,
+    ) -> None:
+        self._stopping = stopping
+        self._until = time.monotonic() + seconds
+        self._first_pause = first_pause_seconds
+
+    @classmethod
+    def over(cls) -> Self:
+        """
+        Return an instance that has ended.
+        """
+        return cls(Event(), 0)
+
+    def seconds_left(self) -> float:
+        """
+        Return how many seconds are left; 0 after the end.
+        """
+        return 0.0 if self._stopping.is_set() else max(0.0, self._until - time.monotonic())
+
+    def pauses(self) -> Iterator[None]:
+        """
+        Yield after each of the growing pauses until the end.
+        """
+        pause = self._first_pause
+        while left := self.seconds_left():
+            self._stopping.wait(min(pause, left))
+            pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
+            yield

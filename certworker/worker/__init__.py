@@ -3,19 +3,16 @@ The RQ worker: its tasks, its queue and its maintenance loop.
 
 In the order in which they may import each other::
 
-    process          The process of a worker: its signals, and its CPU
     health           The health of a worker: its report in Redis, and the reports of all workers
-    leftovers        Removes what killed workers left behind: tokens, orders, and unfinished files
     own_domains      Requests a certificate for each name of `_APP_DOMAIN` at the start
     maintenance      The maintenance loop: repairs, reconciliation, due renewals, leftovers
     producer         Puts requests and wake-ups on the queue, in the wire format of RQ
     payload          Reads the data of a job: `[function, null, [arguments], {keyword arguments}]`
     job_report       Reports how a job ended: its last log line, a notification, an event and a metric
-    suspension       `rq suspend`: no job starts until `rq resume`
     tasks            ★ The functions that a job may name, and what they do
     wait             Follows requests to their ends
     job_class        The jobs that may run: those that name a registered function
-    queue_stats      The state of the queue: positions, workers, and the queues without a worker
+    queue_stats      The state of the queue: positions, workers, `rq suspend`, and queues without a worker
     slots            The pool of slots, and the tenants of the jobs in them
     bulk             The queue in batches of hundreds of jobs
     dependents       Jobs that wait for another job, by `depends_on` of RQ
@@ -23,5 +20,5 @@ In the order in which they may import each other::
     fair_scheduling  Moves requests that have to wait from the queue to the priority queues
     scheduler        Moves delayed jobs to the queue: RQ's scheduler, in a thread of the worker
     threaded_worker  RQ's worker with slots: each job runs in a thread
-    worker           The job loop: takes jobs until it is stopped, and survives a Redis that fails
+    worker           The job loop and the process around it: signals, CPU, and a Redis that fails
 """

@@ -1,11 +1,13 @@
 """
-The state of the queue for people: positions of requests, workers, and the queues without a worker.
+The state of the queue for people: positions of requests, workers, suspension, and queues without a worker.
 
 This module imports no RQ: some monitoring systems run `certworker status` every minute.
 """
 
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
@@ -21,7 +23,6 @@ from certworker.redis.codec import decode_text
 from certworker.worker.health import reports
 from certworker.worker.payload import LARGEST, read_call
 from certworker.worker.producer import ISSUE, QUEUE, QUEUE_KEY, queue_length
-from certworker.worker.suspension import is_suspended
 
 #: Jobs in one command, and in all of them. Reading 50,000 jobs takes about a second.
 BATCH = 500
@@ -48,6 +49,14 @@ return answer
 """
 
 Answer = TypeVar("Answer")
+
+logger = logging.getLogger(__name__)
+
+#: RQ's key of `rq suspend`. Importing it from RQ would delay `certworker status`.
+SUSPENDED = "rq:suspended"
+
+#: Certificates that are not renewed expire, so the log repeats the suspension.
+REMINDER_SECONDS = 3600.0
 
 
 @dataclass(frozen=True)
@@ -230,3 +239,56 @@ def _normalized(texts: Iterable[object]) -> Iterator[str]:
                 yield normalize(text, private=True)
             except CertworkerError:
                 continue
+
+
+def is_suspended(connection: Redis) -> bool:
+    """
+    Return whether a person suspended all workers of this Redis.
+
+    Raises:
+        redis.RedisError: Redis does not answer, or does not permit the question.
+    """
+    return bool(connection.exists(SUSPENDED))
+
+
+class Suspension:
+    """
+    `rq suspend` as one worker sees it: logs its start, its end, and a reminder each hour.
+
+    Args:
+        connection: To Redis.
+        clock: Returns monotonic seconds.
+    """
+
+    def __init__(self, connection: Redis, clock: Callable[[], float] = time.monotonic) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._logged: float | None = None
+
+    @property
+    def known(self) -> bool:
+        """
+        Return whether the last call of :meth:`lasts` found a suspension.
+        """
+        return self._logged is not None
+
+    def lasts(self) -> bool:
+        """
+        Return whether no job may start now.
+
+        Raises:
+            redis.RedisError: Redis does not answer.
+        """
+        now = self._clock()
+        if not is_suspended(self._connection):
+            if self._logged is not None:
+                logger.info("resumed: jobs start again", extra={"event": "resumed"})
+            self._logged = None
+            return False
+        if self._logged is None or now - self._logged >= REMINDER_SECONDS:
+            logger.warning(
+                "suspended by `rq suspend`: no job starts and no certificate is renewed until `rq resume`",
+                extra={"event": "suspended"},
+            )
+            self._logged = now
+        return True

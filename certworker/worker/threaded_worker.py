@@ -33,9 +33,9 @@ from certworker.worker.dependents import Dependents
 from certworker.worker.fair_scheduling import FairScheduler
 from certworker.worker.job_class import AllowlistedJob, Deadline
 from certworker.worker.producer import QUEUE, queue_length
+from certworker.worker.queue_stats import Suspension
 from certworker.worker.recovery import discard_invalid
 from certworker.worker.slots import SlotLease, Slots
-from certworker.worker.suspension import Suspension
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from redis import Redis
 
 from certworker.cli.work import log_thread_exception, work
 from certworker.errors import Interrupted
-from certworker.preflight.settling import SETTLING_SECONDS
+from certworker.preflight.runner import SETTLING_SECONDS
 from certworker.settings import load
 from certworker.state.schema import KEY, SCHEMA
 from certworker.worker.producer import request_certificate

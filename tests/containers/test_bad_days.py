@@ -4,7 +4,7 @@ Restarts, accidents and updates: what happens to containers in their lives.
 
 from __future__ import annotations
 
-from certworker.preflight.settling import SETTLING_SECONDS
+from certworker.preflight.runner import SETTLING_SECONDS
 from tests.containers.certification import ContainedPebble
 from tests.containers.project import WORKER, Project
 from tests.servers.worker import wait_until
