@@ -24,6 +24,7 @@ from certworker.preflight.machine import check_eligibility
 from certworker.ratelimits.budget import Budget
 from certworker.settings import CaChoice, Settings, contact_problem
 from certworker.storage.certificate_store import CertificateStore
+from certworker.validity import now_in_utc
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class IssuerFactory:
         )
         files = self.settings.webroot
         keys = _keys_of(self.settings, choice)
-        orders = PendingOrderStore(self.connection, choice.label)
+        orders = PendingOrderStore(self.connection, choice.label, self.clock)
         return Issuer(
             ca=choice,
             client=client,
@@ -67,7 +68,7 @@ class IssuerFactory:
             budget=Budget.for_issuer(self.settings, choice, self.connection, self.store),
             responder=responder,
             webroot=Webroot(files, lambda: client.thumbprint) if files else None,
-            pending_orders=PendingOrders(client, orders, keys, self.clock),
+            pending_orders=PendingOrders(client, orders, keys),
             staging=staging,
             clock=self.clock,
         )
@@ -82,7 +83,7 @@ def forget_pending_order(
     Raises:
         VolumeFault: The key cannot be removed.
     """
-    if found := PendingOrderStore(connection, choice.label).delete(names):
+    if found := PendingOrderStore(connection, choice.label, now_in_utc).delete(names):
         _keys_of(settings, choice).forget(found.url)
 
 

@@ -105,11 +105,15 @@ class PendingOrder:
 class PendingOrderStore:
     """
     Stores the pending orders at one CA in Redis, one for each set of names.
+
+    Args:
+        clock: Returns the time. No order counts as pending for longer than 7 days from then.
     """
 
-    def __init__(self, connection: Redis, authority: str) -> None:
+    def __init__(self, connection: Redis, authority: str, clock: Callable[[], datetime]) -> None:
         self._connection = connection
         self._authority = authority
+        self._clock = clock
 
     def save(
         self,
@@ -118,12 +122,12 @@ class PendingOrderStore:
         *,
         expires: datetime | None,
         reserved: bool,
-        now: datetime,
         resumed: int = 0,
     ) -> None:
         """
         Store the order at *url* for *names* until it expires.
         """
+        now = self._clock()
         until = min(expires or now + LONGEST, now + LONGEST)
         fields = {
             "url": url,
@@ -155,6 +159,7 @@ class PendingOrderStore:
         if known is None or set(known) != set(names) or expires is None or not _is_url(url):
             return None
         reserved, resumed = stored.get("reserved") is True, count_in(stored.get("resumed"))
+        expires = min(expires, self._clock() + LONGEST)
         return PendingOrder(url, tuple(names), self._authority, expires, reserved, resumed)
 
     def _key(self, names: Sequence[str]) -> str:
@@ -170,7 +175,6 @@ class PendingOrders:
     client: AcmeClient
     orders: PendingOrderStore
     keys: OrderKeys
-    clock: Callable[[], datetime]
 
     def find(self, names: tuple[str, ...]) -> PendingOrder | None:
         """
@@ -280,9 +284,7 @@ class PendingOrders:
         self, names: tuple[str, ...], url: str, expires: datetime | None, *, reserved: bool, resumed: int
     ) -> None:
         try:
-            self.orders.save(
-                names, url, expires=expires, reserved=reserved, now=self.clock(), resumed=resumed
-            )
+            self.orders.save(names, url, expires=expires, reserved=reserved, resumed=resumed)
         except RedisError as error:
             # The order is needed only after a crash.
             logger.debug("cannot store the order: %s", error, extra=_log_fields(names))

@@ -76,7 +76,7 @@ class TestFailover:
         The order may lack no more than the download of the certificate.
         """
         orders = issuers[0].pending_orders.orders
-        orders.save(NAMES, "https://ca/1", expires=None, reserved=False, now=app.clock())
+        orders.save(NAMES, "https://ca/1", expires=None, reserved=False)
 
         assert ("yes", issuers[0]) == obtain(issuers, Answers("yes"), app.clock())
 

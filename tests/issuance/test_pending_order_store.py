@@ -4,12 +4,13 @@ The pending orders in Redis.
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
 
-from certworker.issuance.pending_orders import ORDERS, PendingOrder, PendingOrderStore
+from certworker.issuance.pending_orders import LONGEST, ORDERS, PendingOrder, PendingOrderStore
 from certworker.redis.codec import decode_text
 
 NAMES = ("a.org", "b.org")
@@ -25,11 +26,11 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def orders(connection: redis.Redis) -> PendingOrderStore:
+def orders(connection: redis.Redis, now: datetime) -> PendingOrderStore:
     """
     There is no pending order.
     """
-    return PendingOrderStore(connection, "ca")
+    return PendingOrderStore(connection, "ca", lambda: now)
 
 
 class TestKeep:
@@ -40,7 +41,7 @@ class TestKeep:
         The sequence of the names does not matter.
         """
         expires = now + timedelta(days=1)
-        orders.save(NAMES, URL, expires=expires, reserved=True, now=now)
+        orders.save(NAMES, URL, expires=expires, reserved=True)
 
         assert PendingOrder(URL, NAMES[::-1], "ca", expires, reserved=True) == orders.find(NAMES[::-1])
         assert orders.find(NAMES[:1]) is None
@@ -49,7 +50,7 @@ class TestKeep:
         """
         An order that an older version wrote has not been resumed.
         """
-        orders.save(NAMES, URL, expires=None, reserved=False, now=now, resumed=3)
+        orders.save(NAMES, URL, expires=None, reserved=False, resumed=3)
 
         assert 3 == orders.find(NAMES).resumed  # type: ignore[union-attr]
 
@@ -59,9 +60,9 @@ class TestKeep:
         """
         Each CA has orders of its own.
         """
-        orders.save(NAMES, URL, expires=None, reserved=False, now=now)
+        orders.save(NAMES, URL, expires=None, reserved=False)
 
-        assert PendingOrderStore(connection, "other").find(NAMES) is None
+        assert PendingOrderStore(connection, "other", lambda: now).find(NAMES) is None
 
     @pytest.mark.parametrize("expires", [None, datetime(9999, 1, 1, tzinfo=UTC)])
     def test_redis_forgets_it_after_a_week_at_the_latest(
@@ -70,7 +71,7 @@ class TestKeep:
         """
         Each key in Redis expires.
         """
-        orders.save(NAMES, URL, expires=expires, reserved=False, now=now)
+        orders.save(NAMES, URL, expires=expires, reserved=False)
 
         assert 0 < connection.ttl(f"{ORDERS}ca:{only_key(connection)}") <= timedelta(days=7).total_seconds()
 
@@ -80,13 +81,13 @@ class TestKeep:
         """
         The clocks of a CA and of a worker differ.
         """
-        orders.save(NAMES, URL, expires=now - timedelta(days=1), reserved=False, now=now)
+        orders.save(NAMES, URL, expires=now - timedelta(days=1), reserved=False)
 
     def test_forgetting_twice_is_no_mistake(self, orders: PendingOrderStore, now: datetime) -> None:
         """
         Two workers may remove the same order.
         """
-        orders.save(NAMES, URL, expires=None, reserved=False, now=now)
+        orders.save(NAMES, URL, expires=None, reserved=False)
         orders.delete(NAMES)
         orders.delete(NAMES)
 
@@ -114,10 +115,24 @@ class TestFind:
         """
         Other programs can write to Redis, too.
         """
-        orders.save(NAMES, URL, expires=None, reserved=False, now=now)
+        orders.save(NAMES, URL, expires=None, reserved=False)
         connection.set(f"{ORDERS}ca:{only_key(connection)}", planted)
 
         assert orders.find(NAMES) is None
+
+    @pytest.mark.parametrize("planted", ["9999-12-31T23:59:59Z", "2999-01-01T00:00:00+00:00"])
+    def test_an_order_without_a_plausible_end_counts_for_a_week(
+        self, orders: PendingOrderStore, connection: redis.Redis, now: datetime, planted: str
+    ) -> None:
+        """
+        A planted end does not outlive the orders of any CA.
+        """
+        orders.save(NAMES, URL, expires=None, reserved=False)
+        key = f"{ORDERS}ca:{only_key(connection)}"
+        fields = json.loads(decode_text(connection.get(key)))
+        connection.set(key, json.dumps({**fields, "expires": planted}))
+
+        assert now + LONGEST == orders.find(NAMES).expires  # type: ignore[union-attr]
 
 
 def only_key(connection: redis.Redis) -> str:

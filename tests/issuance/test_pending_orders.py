@@ -117,7 +117,7 @@ class TestResume:
         A writer to Redis cannot make the worker send signed requests to another server.
         """
         planted = url.format(door_authority.directory_url.rpartition("/")[0])
-        issuer.pending_orders.orders.save(NAMES, planted, expires=None, reserved=False, now=app.clock())
+        issuer.pending_orders.orders.save(NAMES, planted, expires=None, reserved=False)
         app.issuance.issue(NAMES)
 
         assert 1 == asked(door_authority, "newOrder")
@@ -129,7 +129,7 @@ class TestResume:
         The order of another name is not resumed, although it belongs to this account.
         """
         other = issuer.client.order(("other.localhost",))
-        issuer.pending_orders.orders.save(NAMES, other.url, expires=None, reserved=False, now=app.clock())
+        issuer.pending_orders.orders.save(NAMES, other.url, expires=None, reserved=False)
 
         assert NAMES == app.issuance.issue(NAMES).metadata.names
 
@@ -215,7 +215,7 @@ class TestFailedOrder:
         found = issuer.pending_orders.find(NAMES)
         assert found is not None
         issuer.pending_orders.orders.save(
-            NAMES, found.url, expires=None, reserved=False, now=app.clock(), resumed=MOST_RESUMPTIONS
+            NAMES, found.url, expires=None, reserved=False, resumed=MOST_RESUMPTIONS
         )
 
         assert "issued" == app.issuance.issue(NAMES).state
