@@ -150,7 +150,7 @@ class Budget:
 
         Raises:
             LocalGuard: A limit is used up until the time of the failure. Nothing is reserved.
-            Paused: The CA has paused one of the names, which was not resumed.
+            Paused: The CA has paused one of the names, and was not asked again since.
         """
         charges = charges_for(names, self._limits, use_full_quota=use_full_quota)
         reservation = Reservation(charges, exempt=exempt, renewal=renewal)
@@ -175,10 +175,9 @@ class Budget:
         Allow orders for *names* after a pause; return whether one of them was paused.
         """
         paused = [bucket_of("pause", name, None) for name in names]
-        was_paused = any(map(self._buckets.is_shut, paused))
+        is_closed = any(self._buckets.full_again(paused))
         self._buckets.settle(Adjustment("forget", bucket) for bucket in paused)
-        self._connection.hdel(self._pauses, *names)
-        return was_paused
+        return bool(self._connection.hdel(self._pauses, *names)) or is_closed
 
     @property
     def has_limits(self) -> bool:
@@ -220,7 +219,7 @@ class Budget:
 
     def _refusal(self, names: Sequence[str], full: Exhausted, asked: Sequence[Charge]) -> CertworkerError:
         charge = next(charge for charge in asked if charge.bucket == full.bucket)
-        if full.until is None:
+        if charge.kind == "pause":
             url = self._page(charge.subject) or "the web site of the CA"
             return Paused(authority=self._authority.title, name=charge.subject, url=url)
         reason = "it wants us to wait"
@@ -246,25 +245,27 @@ class Budget:
             if isinstance(fault, Paused):
                 self._connection.hset(self._pauses, mapping=dict.fromkeys(names, fault.url))
             self._buckets.settle(map(self._bounded, changes))
+            if fault is None:
+                # A person may have ended a pause at the CA, without `certworker resume`.
+                self._connection.hdel(self._pauses, *names)
         except RedisError as error:
             # The buckets refill in any case, only later.
             logger.debug("cannot settle the budget: %s", error, extra={"domain": names[0]})
 
     def _bounded(self, change: Adjustment) -> Adjustment:
-        if change.kind != "shut" or change.bucket.longest is None:
+        if change.kind != "shut":
             return change
         now = self._buckets.now()
         return Adjustment(
             "shut", change.bucket, min(change.until or now + STOP_WITHOUT_END, now + change.bucket.longest)
         )
 
-    def _known(self, now: datetime) -> Mapping[str, datetime | None]:
+    def _known(self, now: datetime) -> Mapping[str, datetime]:
         """
         Return when the buckets are full again, from the certificates on the volume and the list of pauses.
         """
-        known: dict[str, datetime | None] = {
-            bucket_of("pause", name, None).name: None for name in self._paused_names()
-        }
+        paused = [bucket_of("pause", name, None) for name in self._paused_names()]
+        known = {bucket.name: now + bucket.longest for bucket in paused}
         orders, moments = self._limits.orders_per_account, defaultdict[str, list[datetime]](list)
         if orders:
             known["orders"] = now + orders.period / 2

@@ -30,6 +30,7 @@ from certworker.errors.rate import (
     TooManyOrders,
 )
 from certworker.ratelimits.token_buckets import LONGEST_WINDOW, Adjustment, TokenBucket
+from certworker.redis.codec import LATEST
 from certworker.settings.limits import Limit, Limits
 
 #: Names and IP addresses in a text.
@@ -44,8 +45,8 @@ REPLACING: frozenset[Kind] = frozenset({"orders", "domain", "set"})
 RENEWING: frozenset[Kind] = frozenset({"orders", "domain"})
 
 #: The longest time for which a bucket is closed, where it is not the default: a CA that names no limit may
-#: mean one name only, and a pause ends only when a person resumes the name.
-LONGEST: dict[Kind, timedelta | None] = {"stop": timedelta(hours=1), "pause": None}
+#: mean one name only.
+LONGEST: dict[Kind, timedelta] = {"stop": timedelta(hours=1)}
 
 #: The bucket that a refusal of the CA concerns.
 REFUSALS: dict[type[BaseException], Kind] = {
@@ -186,7 +187,8 @@ class Reservation:
         affected = _affected([charge.subject for charge in closed], fault)
         for charge in closed:
             if kind == "pause":
-                yield Adjustment("shut", charge.bucket)
+                # The CA names no end. A person may end the pause there, and only the CA knows.
+                yield Adjustment("shut", charge.bucket, LATEST)
             elif charge.subject in affected:
                 yield Adjustment("shut", charge.bucket, getattr(fault, "until", None))
 

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from redis import Redis
 
 from certworker.errors import printable
-from certworker.redis.codec import decode_text, score_to_time
+from certworker.redis.codec import LATEST, decode_text, score_to_time
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,6 @@ LONGEST_LINE_MS = 3_155_760_000_000
 
 #: ARGV[1]: the current time in milliseconds since 1970; empty: the clock of Redis, which all workers share.
 #: A time further ahead than `furthest` milliseconds is invalid: it counts as lost, and is listed in `odd`.
-#: If `furthest` is below zero, only infinity is valid.
 _NOW = """
 local now = tonumber(ARGV[1])
 if not now then
@@ -53,8 +52,7 @@ local function score(member, furthest)
     local text = redis.call('ZSCORE', KEYS[1], member)
     local found = text == 'inf' and math.huge or tonumber(text or nil)
     if not found then return nil end
-    if furthest < 0 and found == math.huge then return found end
-    if furthest >= 0 and found <= now + furthest then return found end
+    if found <= now + furthest then return found end
     odd[#odd + 1] = member
     return nil
 end
@@ -62,11 +60,11 @@ end
 
 #: ARGV[2]: the identifier of the request. ARGV[3]: how long a doubt lasts at most. ARGV[4...]: for each
 #: bucket its member, interval, room, doubt, the reserve for new requests (below zero: no line) and the
-#: longest closure (below zero: until a person ends it). Returns {}: taken; {0, ...}: the set was lost, or
-#: these members are invalid; otherwise the bucket that has a token last, and when. A refused request gets a
-#: place in the line of the bucket, and keeps it however often it is tried. Far places are spread over half of
-#: the longest wait, so that the line moves even if many do not come back. Invalid members are removed
-#: together with the mark PRESENT, so that the buckets are filled again from what is known elsewhere.
+#: longest closure. Returns {}: taken; {0, ...}: the set was lost, or these members are invalid; otherwise the
+#: bucket that has a token last, and when. A refused request gets a place in the line of the bucket, and keeps
+#: it however often it is tried. Far places are spread over half of the longest wait, so that the line moves
+#: even if many do not come back. Invalid members are removed together with the mark PRESENT, so that the
+#: buckets are filled again from what is known elsewhere.
 _TAKE = f"""{_NOW}
 if not redis.call('ZSCORE', KEYS[1], '{PRESENT}') then return {{0}} end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
@@ -79,8 +77,8 @@ local doubt = score('{UNCERTAIN}', tonumber(ARGV[3]))
 local promised = score(turn, 2 * math.max(far, {LONGEST_WAIT_MS}) + {REMEMBERED_MS})
 local full, last, latest = {{}}, nil, now
 for i = 4, #ARGV, 6 do
-    local interval, room, forever = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), longest[i] < 0
-    local found = score(ARGV[i], forever and -1 or longest[i] + room - interval)
+    local interval, room = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
+    local found = score(ARGV[i], longest[i] + room - interval)
     full[i] = found or (doubt and now + tonumber(ARGV[i + 3])) or now
     local free = full[i] + interval - room
     if promised then free = free + math.max(tonumber(ARGV[i + 4]), 0) end
@@ -114,7 +112,7 @@ if kept >= 0 then
     end
     latest = promised
 end
-return {{(last + 2) / 6, latest == math.huge and 'inf' or string.format('%.0f', latest)}}
+return {{(last + 2) / 6, string.format('%.0f', latest)}}
 """
 
 #: ARGV[2...]: for each change its kind, the bucket, the milliseconds or the end, and how far ahead the time
@@ -158,28 +156,25 @@ class TokenBucket:
     #: Refused requests wait in line, and new requests have this many tokens in reserve: a single name does
     #: not wait behind thousands. None: there is no line.
     reserved_for_new: int | None = None
-    #: The longest time for which it may be closed; a later time in Redis is invalid. None: until it is
-    #: resumed.
-    longest: timedelta | None = LONGEST_WINDOW
+    #: The longest time for which it may be closed; a later time in Redis is invalid.
+    longest: timedelta = LONGEST_WINDOW
 
     @property
     def furthest(self) -> int:
         """
-        How far ahead the time of the bucket may be, in milliseconds; below zero: only infinitely far.
+        How far ahead the time of the bucket may be, in milliseconds.
         """
-        if self.longest is None:
-            return -1
         return _milliseconds(self.longest) + _milliseconds(self.interval) * max(self.capacity - 1, 0)
 
 
 @dataclass(frozen=True)
 class Exhausted:
     """
-    A bucket that has no token until a time; None: until it is resumed.
+    A bucket that has no token until a time.
     """
 
     bucket: TokenBucket
-    until: datetime | None
+    until: datetime
 
 
 @dataclass(frozen=True)
@@ -190,7 +185,7 @@ class Adjustment:
 
     kind: Literal["take", "give back", "shut", "forget"]
     bucket: TokenBucket
-    #: The end of a closure; None: until it is resumed.
+    #: The end of a closure; None: nobody has named one.
     until: datetime | None = None
 
 
@@ -201,8 +196,8 @@ class TokenBuckets:
     Args:
         connection: The connection to Redis.
         key: The key of the sorted set.
-        known: Returns what is known without Redis: the names of buckets and when they are full again (None:
-            closed). It is called after a loss, with the current time.
+        known: Returns what is known without Redis: the names of buckets and when they are full again. It is
+            called after a loss, with the current time.
         doubt: How long doubtful buckets count as half used after a loss.
         clock: The clock to use; None: the clock of Redis.
     """
@@ -212,7 +207,7 @@ class TokenBuckets:
         connection: Redis,
         key: str,
         *,
-        known: Callable[[datetime], Mapping[str, datetime | None]],
+        known: Callable[[datetime], Mapping[str, datetime]],
         doubt: timedelta,
         clock: Callable[[], datetime] | None = None,
     ) -> None:
@@ -239,12 +234,12 @@ class TokenBuckets:
             interval = _milliseconds(each.interval)
             room = interval * each.capacity
             kept = -1 if each.reserved_for_new is None else interval * each.reserved_for_new
-            longest = -1 if each.longest is None else _milliseconds(each.longest)
+            longest = _milliseconds(each.longest)
             arguments += [each.name, interval, room, room // 2 * each.doubtful, kept, longest]
         doubt = _milliseconds(self._doubt)
         while answer := self._take([self._key], [self._now(), who, doubt, *arguments]):
             if answer[0]:
-                return Exhausted(buckets[answer[0] - 1], score_to_time(float(answer[1]) / 1000))
+                return Exhausted(buckets[answer[0] - 1], score_to_time(float(answer[1]) / 1000) or LATEST)
             self._report(answer[1:])
             self._remember()
         return None
@@ -256,10 +251,9 @@ class TokenBuckets:
         arguments: list[Any] = []
         for each in changes:
             amount: object = _milliseconds(each.bucket.interval)
-            if each.kind == "shut":
+            if each.kind == "shut" and each.until:
                 # So that exactly one token is available at that time.
-                ahead = each.bucket.interval * (each.bucket.capacity - 1)
-                amount = _score(each.until + ahead if each.until else None)
+                amount = _score(each.until + each.bucket.interval * (each.bucket.capacity - 1))
             arguments += [each.kind, each.bucket.name, amount, each.bucket.furthest]
         if arguments:
             self._report(self._settle([self._key], [self._now(), *arguments]))
@@ -275,12 +269,6 @@ class TokenBuckets:
             score_to_time(score / 1000) if score is not None and score <= now + each.furthest else None
             for each, score in zip(buckets, scores, strict=True)
         ]
-
-    def is_shut(self, bucket: TokenBucket) -> bool:
-        """
-        Return whether *bucket* is closed until it is resumed.
-        """
-        return self._connection.zscore(self._key, bucket.name) == math.inf
 
     def now(self) -> datetime:
         """
@@ -310,7 +298,7 @@ class TokenBuckets:
                 extra={"code": "redis.wrong_type"},
             )
 
-    def _now(self) -> float | str:
+    def _now(self) -> int | str:
         return _score(self._clock()) if self._clock else ""
 
 
@@ -318,6 +306,6 @@ def _milliseconds(span: timedelta) -> int:
     return math.ceil(span / timedelta(milliseconds=1))
 
 
-def _score(moment: datetime | None) -> float:
+def _score(moment: datetime) -> int:
     # Rounded down, as the scripts round the time of Redis.
-    return (moment - EPOCH) // timedelta(milliseconds=1) if moment else math.inf
+    return (moment - EPOCH) // timedelta(milliseconds=1)

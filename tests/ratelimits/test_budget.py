@@ -293,7 +293,7 @@ class TestPause:
         """
         The name stays paused, also after restarts.
         """
-        world.now += 365 * DAY
+        world.now += 6 * DAY
         with pytest.raises(Paused) as caught:
             world.until(NAME)
 
@@ -308,11 +308,30 @@ class TestPause:
 
     def test_a_person_ends_it(self, world: World) -> None:
         """
-        Only a person ends a pause.
+        The CA is asked again at once.
         """
         assert world.budget.resume([NAME])
         assert world.until(NAME) is None
         assert not world.budget.resume([NAME])
+
+    def test_the_ca_is_asked_again_after_a_week(self, world: World, connection: Redis) -> None:
+        """
+        Only the CA knows whether a person has ended the pause there. A certificate ends the pause here, also
+        after a loss of the budget.
+        """
+        world.now += 7 * DAY
+        world.order(NAME)
+        connection.delete(BUDGET + LETSENCRYPT.label)
+
+        assert world.until(NAME) is None
+
+    def test_a_pause_that_has_run_out_can_still_be_ended(self, world: World) -> None:
+        """
+        The next check of the name may be a day ahead.
+        """
+        world.now += 7 * DAY
+
+        assert world.budget.resume([NAME])
 
     def test_it_outlives_the_loss_of_the_budget(self, world: World, connection: Redis) -> None:
         """
@@ -331,7 +350,8 @@ class TestForeign:
 
     @pytest.mark.parametrize("score", ["inf", "1e300", "1e15"])
     @pytest.mark.parametrize(
-        "member", ["stop", "orders", f"failures {NAME}", f"streak {NAME}", "domain example.org"]
+        "member",
+        ["stop", "orders", f"failures {NAME}", f"streak {NAME}", f"pause {NAME}", "domain example.org"],
     )
     def test_no_moment_blocks_the_ca_for_ever(
         self, world: World, connection: Redis, member: str, score: str
@@ -395,7 +415,7 @@ class TestForeign:
         """
         The remedy names the web site of the CA instead.
         """
-        connection.zadd(f"{BUDGET}letsencrypt", {f"pause {NAME}": "inf"})
+        connection.zadd(f"{BUDGET}letsencrypt", {f"pause {NAME}": (world.now + DAY).timestamp() * 1_000})
         connection.hset(f"{PAUSES}letsencrypt", NAME, page)
 
         with pytest.raises(Paused) as caught:

@@ -25,6 +25,7 @@ from certworker.errors.rate import (
 )
 from certworker.ratelimits.charges import Reservation, charges_for, set_of
 from certworker.ratelimits.limits import LETS_ENCRYPT
+from certworker.redis.codec import LATEST
 from certworker.settings.limits import Limits
 
 NAMES = ("a.example.org", "b.example.net")
@@ -290,7 +291,7 @@ class TestShut:
         paused = Paused(until=LATER, authority="the CA", name=NAMES[0], url="https://ca.example/")
         changes = [change for change in reservation().ended(paused) if change.kind == "shut"]
 
-        assert {(f"pause {name}", None) for name in NAMES} == {
+        assert {(f"pause {name}", LATEST) for name in NAMES} == {
             (each.bucket.name, each.until) for each in changes
         }
 
