@@ -1,7 +1,7 @@
 """
-certworker: a name on the queue becomes a padlock, and keeps it.
+certworker: issues, serves and renews a TLS certificate for each name on the queue.
 
-For other Python programs there is one function::
+Other Python programs call one function::
 
     from certworker import request_certificate
 
@@ -19,7 +19,7 @@ __all__ = ["request_certificate"]
 
 
 def __getattr__(name: str) -> Any:
-    # Most who import this package need no Redis client; it is imported by the first who asks.
+    # Most importers of this package need no Redis client.
     if name == "request_certificate":
         from certworker.worker.producer import request_certificate
 

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
-#: Bytes. No exchange brings more, whoever the peer is.
+#: Bytes. An exchange with any peer ends here.
 LARGEST_EXCHANGE = 64 << 20
 
 
@@ -166,7 +166,7 @@ class Deadline:
         Connect to the Unix socket at *path*.
 
         Raises:
-            OSError: Nobody listens there.
+            OSError: No program listens there.
         """
         return self._opened(socket.AF_UNIX, path, self.left())
 
@@ -175,7 +175,7 @@ class Deadline:
         Begin TLS on *connection*, which this deadline has opened.
 
         Args:
-            host: Whom the peer has to be, and for whom it is asked (SNI); None: nobody.
+            host: The name that the handshake asks for (SNI) and that *context* verifies; None: no name.
 
         Raises:
             OSError: The handshake fails, or is not complete in time.

@@ -88,13 +88,15 @@ def commands() -> str:
     return "\n\n".join(_below(cli, root, 2))
 
 
-def redis_keys(ours: bool) -> str:
+def redis_keys(removable: bool) -> str:
     """
     Return one row for each kind of key in Redis.
     """
     rows = ["| key | type | content |", "|---|---|---|"]
     rows += [
-        f"| `{kind.pattern}` | {kind.type} | {kind.content} |" for kind in keys.KINDS if kind.ours is ours
+        f"| `{kind.pattern}` | {kind.type} | {kind.content} |"
+        for kind in keys.KINDS
+        if kind.removable is removable
     ]
     return "\n".join(rows)
 

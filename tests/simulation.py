@@ -37,7 +37,7 @@ BEGIN = datetime(2026, 11, 23, 12, tzinfo=UTC)
 SHARE_OF_FAULTS = 0.05
 FAULTS = {"newOrder": 2, "finalize": 1, "certificate": 1}
 
-#: This share of the requests gets lost in Redis, with a part of a lane.
+#: This share of the requests gets lost in Redis, with a part of a priority queue.
 SHARE_OF_LOST_REQUESTS = 0.05
 
 #: For this share of a lifetime the worker is busy with other things between two looks.
@@ -49,7 +49,7 @@ AT_ONCE = timedelta(seconds=1)
 #: The checks look at the real world, in which no time passes.
 NOTHING = MachineCheck("nothing", lambda: CheckResult.passed(""), 1)
 
-#: Where the next request of a lane is put, to be read at once.
+#: The next request of a priority queue goes there, and is read at once.
 TAKEN = NewJob("taken", "simulation:list", "simulation:job", "", "", {})
 
 

@@ -215,7 +215,7 @@ class TestFloors:
         if home == "devca":
             assert known <= DEVCA_KNOWS
             return
-        (floor,) = (number for number, rooms in enumerate(FLOORS) if home in rooms)
+        (floor,) = (number for number, packages in enumerate(FLOORS) if home in packages)
         below = set().union(*FLOORS[:floor])
 
         assert known <= (below | {"devca"} if home in ("runtime", "cli") else below)
@@ -239,7 +239,7 @@ class TestFloors:
 
 class TestLibraries:
     @pytest.mark.parametrize("path", MODULES, ids=module_name)
-    def test_each_library_has_its_rooms(self, path: Path) -> None:
+    def test_each_library_has_its_packages(self, path: Path) -> None:
         """
         A library that is not in the table is a new dependency, which needs a reason.
         """

@@ -40,7 +40,7 @@ class Kind:
     type: Type
     content: str
     #: Whether a key of another type is removed. The keys of Appwrite's core are only reported.
-    ours: bool = True
+    removable: bool = True
 
     @property
     def largest(self) -> int:
@@ -72,8 +72,8 @@ KINDS = (
     Kind("certworker:fence", "string", "The last fencing token."),
     Kind("certworker:health", "set", "Workers that report their health."),
     Kind("certworker:health:WORKER", "string", "The health of a worker; expires."),
-    Kind("certworker:lane:LANE:TENANT", "zset", "Requests of a tenant with one priority."),
-    Kind("certworker:lane:LANE", "zset", "Tenants with requests of one priority, by turns."),
+    Kind("certworker:lane:PRIORITY:TENANT", "zset", "Requests of a tenant with one priority."),
+    Kind("certworker:lane:PRIORITY", "zset", "Tenants with requests of one priority, by turns."),
     Kind("certworker:lock:NAME", "string", "A worker issues for the name; expires."),
     Kind("certworker:name:NAME", "hash", "The last outcome for a name."),
     Kind("certworker:order:AUTHORITY:SET", "string", "The URL of a pending order; expires."),
@@ -107,17 +107,17 @@ KINDS = (
     Kind("rq:worker:WORKER", "hash", "A worker; expires."),
     Kind("rq:workers", "set", "All workers of this Redis."),
     Kind("rq:workers:certificates", "set", "The workers of this queue."),
-    Kind("resque:delayed:TIME", "list", "Delayed messages of Appwrite until 1.2.", ours=False),
-    Kind("resque:delayed_queue_schedule", "zset", "The times of delayed messages.", ours=False),
-    Kind("resque:failed", "list", "Messages that failed.", ours=False),
-    Kind("resque:queue:QUEUE", "list", "Messages of Appwrite until 1.2.", ours=False),
-    Kind("resque:queues", "set", "The queues of Appwrite until 1.2.", ours=False),
-    Kind("resque:stat:COUNT", "string", "Counts of messages.", ours=False),
-    Kind("utopia-queue.failed.QUEUE", "list", "Ids of messages that failed.", ours=False),
-    Kind("utopia-queue.jobs.QUEUE.ID", "string", "A message in progress.", ours=False),
-    Kind("utopia-queue.processing.QUEUE", "list", "Ids of messages in progress.", ours=False),
-    Kind("utopia-queue.queue.QUEUE", "list", "Messages of Appwrite since 1.3.", ours=False),
-    Kind("utopia-queue.stats.QUEUE.COUNT", "string", "Counts of messages.", ours=False),
+    Kind("resque:delayed:TIME", "list", "Delayed messages of Appwrite until 1.2.", removable=False),
+    Kind("resque:delayed_queue_schedule", "zset", "The times of delayed messages.", removable=False),
+    Kind("resque:failed", "list", "Messages that failed.", removable=False),
+    Kind("resque:queue:QUEUE", "list", "Messages of Appwrite until 1.2.", removable=False),
+    Kind("resque:queues", "set", "The queues of Appwrite until 1.2.", removable=False),
+    Kind("resque:stat:COUNT", "string", "Counts of messages.", removable=False),
+    Kind("utopia-queue.failed.QUEUE", "list", "Ids of messages that failed.", removable=False),
+    Kind("utopia-queue.jobs.QUEUE.ID", "string", "A message in progress.", removable=False),
+    Kind("utopia-queue.processing.QUEUE", "list", "Ids of messages in progress.", removable=False),
+    Kind("utopia-queue.queue.QUEUE", "list", "Messages of Appwrite since 1.3.", removable=False),
+    Kind("utopia-queue.stats.QUEUE.COUNT", "string", "Counts of messages.", removable=False),
 )
 
 #: The answers of Redis to a command that cannot use the value of a key.
@@ -220,9 +220,10 @@ def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError
     if "WRONGTYPE" not in str(error) and str(command[0]).upper() in _COUNTING:
         return _remove_number(connection, command)
     found = {key: kind for part in command[1:] if (key := _key(part)) and (kind := kind_of(key))}
-    ours = {key: kind.type for key, kind in found.items() if kind.ours}
+    removable = {key: kind.type for key, kind in found.items() if kind.removable}
     try:
-        removed: Any = connection.eval(_REMOVE, len(ours), *ours, *ours.values()) if ours else []
+        arguments = (*removable, *removable.values())
+        removed: Any = connection.eval(_REMOVE, len(removable), *arguments) if removable else []
     except NoPermissionError:
         removed = []
     for key, was in removed:
@@ -231,13 +232,13 @@ def remove_wrong(connection: Redis, command: Sequence[Any], error: ResponseError
             "removed a key of another type from Redis: %s was a %s, not a %s",
             printable(name, 200),
             decode_text(was),
-            ours.get(name, "key of certworker"),
+            removable.get(name, "key of certworker"),
             extra={"code": "redis.wrong_type"},
         )
     if not removed:
         _name_wrong(connection, found)
     # Another thread or worker may have removed it between the two commands.
-    return bool(ours)
+    return bool(removable)
 
 
 def remove_large(connection: Redis, command: Sequence[Any]) -> None:
@@ -252,7 +253,7 @@ def remove_large(connection: Redis, command: Sequence[Any]) -> None:
         command: The name of the command and its arguments.
     """
     kinds = {key: kind for part in command[1:] if (key := _key(part)) and (kind := kind_of(key))}
-    most = {key: kind.largest for key, kind in kinds.items() if kind.ours}
+    most = {key: kind.largest for key, kind in kinds.items() if kind.removable}
     try:
         removed: Any = connection.eval(_REMOVE_LARGE, len(most), *most, *most.values()) if most else []
     except NoPermissionError:
@@ -271,7 +272,7 @@ def remove_large(connection: Redis, command: Sequence[Any]) -> None:
 def _remove_number(connection: Redis, command: Sequence[Any]) -> bool:
     key = _key(command[1])
     kind = kind_of(key) if key else None
-    if key is None or kind is None or not kind.ours:
+    if key is None or kind is None or not kind.removable:
         return False
     field = decode_text(command[2]) if kind.type == "hash" else ""
     removed = connection.hdel(key, field) if field else connection.delete(key)

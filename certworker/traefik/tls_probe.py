@@ -100,7 +100,7 @@ def _trusted_issuer(name: str, server: HttpAddress) -> str | None:
     except OSError:
         return None
     issuer = {key: value for ((key, value), *_) in certificate.get("issuer", ())}
-    return str(issuer.get("organizationName") or issuer.get("commonName") or "somebody")
+    return str(issuer.get("organizationName") or issuer.get("commonName") or "an unnamed CA")
 
 
 def _is_address(name: str) -> bool:

@@ -319,15 +319,15 @@ def test_outbox(emptied: Emptied, write: Value, told: Value) -> None:
 JOB = NewJob("job", "list", "hash", "[", "]", {"status": "queued"})
 
 
-@given(lane=st.sampled_from(PRIORITIES), write=keys, own=keys)
-def test_lanes(emptied: Emptied, lane: str, write: Value, own: Value) -> None:
+@given(priority=st.sampled_from(PRIORITIES), write=keys, own=keys)
+def test_priority_queues(emptied: Emptied, priority: str, write: Value, own: Value) -> None:
     """
     A request of no form does not keep the others waiting.
     """
     connection = emptied()
     priority_queues = PriorityQueues(connection)
-    write.write(connection, PRIORITY_QUEUE + lane)
-    own.write(connection, f"{PRIORITY_QUEUE}{lane}:example.org")
+    write.write(connection, PRIORITY_QUEUE + priority)
+    own.write(connection, f"{PRIORITY_QUEUE}{priority}:example.org")
     priority_queues.put("new", {Request((NAME,), "example.org"): 1, Request((NEIGHBOR,), "example.net"): 1})
 
     taken = []

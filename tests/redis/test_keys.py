@@ -98,13 +98,15 @@ class TestKinds:
         """
         text = (documentation.DOCS / "reference" / "redis-keys.md").read_text()
 
-        assert redis_keys(ours=True) in text
-        assert redis_keys(ours=False) in text
+        assert redis_keys(removable=True) in text
+        assert redis_keys(removable=False) in text
         assert documentation.renewed(text) == text
 
 
 class TestRemoveWrong:
-    @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.ours], ids=lambda kind: kind.pattern)
+    @pytest.mark.parametrize(
+        "kind", [kind for kind in KINDS if kind.removable], ids=lambda kind: kind.pattern
+    )
     def test_a_key_of_another_type_is_removed_and_named(
         self, connection: Redis, caplog: pytest.LogCaptureFixture, kind: Kind
     ) -> None:
@@ -121,7 +123,9 @@ class TestRemoveWrong:
             line.getMessage() for line in caplog.records
         ]
 
-    @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.ours], ids=lambda kind: kind.pattern)
+    @pytest.mark.parametrize(
+        "kind", [kind for kind in KINDS if kind.removable], ids=lambda kind: kind.pattern
+    )
     def test_a_key_of_the_right_type_stays(self, connection: Redis, kind: Kind) -> None:
         """
         Another worker may have replaced the key meanwhile.
@@ -133,7 +137,9 @@ class TestRemoveWrong:
 
         assert connection.exists(key)
 
-    @pytest.mark.parametrize("kind", [kind for kind in KINDS if not kind.ours], ids=lambda kind: kind.pattern)
+    @pytest.mark.parametrize(
+        "kind", [kind for kind in KINDS if not kind.removable], ids=lambda kind: kind.pattern
+    )
     def test_a_key_of_another_program_stays_and_is_named(self, connection: Redis, kind: Kind) -> None:
         """
         Appwrite's core may need it; the operator decides.

@@ -1,5 +1,5 @@
 """
-The lanes: who is next.
+The request that is next: priorities, turns of tenants, and damaged keys.
 """
 
 from __future__ import annotations
@@ -16,16 +16,18 @@ from tests.redis.test_keys import PLANT
 JOB = NewJob("job", "list", "hash", "[", "]", {"status": "queued", "origin": "here"})
 
 
-def put(priority_queues: PriorityQueues, lane: Priority, *names: str) -> None:
+def put(priority_queues: PriorityQueues, priority: Priority, *names: str) -> None:
     """
-    Let requests wait, whose tenant is the last part of their name.
+    Queue a request for each of *names*, whose tenant is the last part of the name.
     """
-    priority_queues.put(lane, {Request((name,), name.rpartition(".")[2]): n for n, name in enumerate(names)})
+    priority_queues.put(
+        priority, {Request((name,), name.rpartition(".")[2]): n for n, name in enumerate(names)}
+    )
 
 
 def order(connection: Redis, priority_queues: PriorityQueues, *over_quota_tenants: str) -> list[str]:
     """
-    All that waits, in the order in which it is taken.
+    Return the waiting names in the order in which they are taken.
     """
     names = []
     while priority_queues.take(JOB, over_quota_tenants):
@@ -35,14 +37,14 @@ def order(connection: Redis, priority_queues: PriorityQueues, *over_quota_tenant
     return names
 
 
-class TestLanes:
-    def test_the_best_lane_goes_first(self, connection: Redis) -> None:
+class TestPriorityQueues:
+    def test_the_highest_priority_goes_first(self, connection: Redis) -> None:
         """
-        A certificate that expires tomorrow before one that is due, and that before a new name of a thousand.
+        A certificate that expires tomorrow precedes one that is due, and both precede new names.
         """
         priority_queues = PriorityQueues(connection)
-        for lane in ("new", "renewal", "expiring", "advised"):
-            put(priority_queues, lane, f"{lane}.a")
+        for priority in ("new", "renewal", "expiring", "advised"):
+            put(priority_queues, priority, f"{priority}.a")
 
         assert ["expiring.a", "advised.a", "renewal.a", "new.a"] == order(connection, priority_queues)
 
@@ -58,7 +60,7 @@ class TestLanes:
             connection, priority_queues
         )
 
-    def test_who_holds_more_than_a_share_comes_last(self, connection: Redis) -> None:
+    def test_a_tenant_with_more_than_its_share_comes_last(self, connection: Redis) -> None:
         """
         Slow jobs would give a tenant all slots, if turns alone counted.
         """
@@ -68,7 +70,7 @@ class TestLanes:
 
         assert ["1.modest", "2.modest", "1.greedy"] == order(connection, priority_queues, "greedy", "other")
 
-    def test_who_asks_twice_waits_once_and_keeps_the_place(self, connection: Redis) -> None:
+    def test_a_repeated_request_waits_once_and_keeps_its_position(self, connection: Redis) -> None:
         """
         A check puts waiting requests again, every quarter of an hour.
         """
@@ -97,7 +99,7 @@ class TestLanes:
         ] == json.loads(found[b"data"])
         assert [] == connection.keys(f"{PRIORITY_QUEUE}*")
 
-    def test_an_evicted_lane_does_not_stop_the_others(self, connection: Redis) -> None:
+    def test_an_evicted_queue_does_not_stop_the_others(self, connection: Redis) -> None:
         """
         Redis may evict any key; the names are also on the agenda.
         """

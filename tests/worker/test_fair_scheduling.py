@@ -72,7 +72,7 @@ def waiting(connection: Redis) -> set[str]:
     keys = [key.decode() for key in cast("list[bytes]", connection.keys(f"{PRIORITY_QUEUE}*:*"))]
     priority_queues = [key for key in keys if key.count(":") == 3]
     requests = [
-        each for lane in priority_queues for each in cast("list[bytes]", connection.zrange(lane, 0, -1))
+        each for key in priority_queues for each in cast("list[bytes]", connection.zrange(key, 0, -1))
     ]
     return {json.loads(request)["domain"] for request in requests}
 
