@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from josepy.json_util import encode_b64jose
 from josepy.jwk import JWKEC
 
-from certworker.acme.jws import Signer
+from certworker.acme.session import Signer
 from certworker.acme.transport import resolved
 from certworker.certificates import PrivateKey
 from certworker.errors.acct import AccountKeyUnreadable

@@ -17,10 +17,9 @@ from josepy.json_util import encode_b64jose
 from josepy.jwk import JWKEC
 
 from certworker.acme.account import Account, AccountFiles
-from certworker.acme.jws import Signer
-from certworker.acme.problem_mapping import decides, detail_of, was_conflict
+from certworker.acme.problems import decides, detail_of, was_conflict
 from certworker.acme.registration import AccountRegistration
-from certworker.acme.session import Session
+from certworker.acme.session import Session, Signer
 from certworker.certificates import Certificate
 from certworker.errors import CertworkerError, printable
 from certworker.errors.acct import (

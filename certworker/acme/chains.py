@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from cryptography import x509
 
-from certworker.acme.order_context import OrderContext
+from certworker.acme.polling import OrderContext
 from certworker.acme.transport import Reply
 from certworker.certificates import UNREADABLE, chain_of
 from certworker.errors import CertworkerError

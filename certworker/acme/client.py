@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from certworker.acme.account import Account, AccountFiles
 from certworker.acme.account_admin import AccountAdmin
 from certworker.acme.order import Order
-from certworker.acme.order_context import OrderContext
+from certworker.acme.polling import OrderContext
 from certworker.acme.registration import AccountRegistration, ExternalAccountBinding
 from certworker.acme.renewal_info import RenewalInfo, RenewalSuggestion
 from certworker.acme.resources import OrderState

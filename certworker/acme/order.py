@@ -11,9 +11,15 @@ from datetime import datetime, timedelta
 from josepy.json_util import encode_b64jose
 
 from certworker.acme.chains import chain_from
-from certworker.acme.order_context import UNKNOWN, OrderContext
-from certworker.acme.polling import ISSUANCE_POLL_SECONDS, VALIDATION_POLL_SECONDS, intervals, retry_after
-from certworker.acme.problem import Problem
+from certworker.acme.polling import (
+    ISSUANCE_POLL_SECONDS,
+    UNKNOWN,
+    VALIDATION_POLL_SECONDS,
+    OrderContext,
+    intervals,
+    retry_after,
+)
+from certworker.acme.problems import Problem
 from certworker.acme.resources import Authorization, Challenge, OrderState
 from certworker.acme.transport import Reply
 from certworker.acme.validation_mapping import authorization_failure, order_failure, unexplained_failure

@@ -1,14 +1,22 @@
 """
-How long to wait between two requests: Retry-After of the CA, else short pauses.
+How long an order waits between two requests: Retry-After of the CA, else short pauses.
+
+:class:`OrderContext` sends the requests of an order, and repeats those for a resource that is too new.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from random import Random
+from typing import Any
+
+from certworker.acme.transport import Reply
+from certworker.errors import CertworkerError
+from certworker.errors.acme import Malformed, ResourceNotFound
 
 #: The longest limit of Let's Encrypt is a week. A later time of a CA is wrong.
 LONGEST_LIMIT = timedelta(days=8)
@@ -26,6 +34,12 @@ LONGEST_PAUSE_SECONDS = 2.0
 
 #: The end of the text of every limit of Boulder.
 _LIMIT_END = re.compile(r"retry after (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.IGNORECASE)
+
+#: How long a CA that reads from replicas may not know a new resource.
+UNKNOWN_PATIENCE = timedelta(seconds=10)
+
+#: The answers of a CA to a request for a resource that it does not know yet.
+UNKNOWN = (Malformed, ResourceNotFound)
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> datetime | None:
@@ -89,3 +103,54 @@ def _limit_end(text: str) -> datetime | None:
         return datetime.fromisoformat(f"{found[1]}+00:00") if found else None
     except ValueError:
         return None
+
+
+@dataclass(frozen=True)
+class OrderContext:
+    """
+    The signed requests of the account to one CA, and the pauses between them.
+    """
+
+    #: The name of the CA for people.
+    ca_title: str
+    #: Sends a payload (None: POST-as-GET) to a URL, signed by the account of the order.
+    request: Callable[[str, dict[str, Any] | None], Reply]
+    #: The thumbprint of the account key (RFC 7638).
+    thumbprint: str
+    #: The common name of the root of the preferred chain; None: the default chain of the CA.
+    preferred_chain: str | None
+    clock: Callable[[], datetime]
+    #: Waits, in seconds.
+    sleep: Callable[[float], None]
+    random: Random
+
+    def fetch(self, url: str) -> Reply:
+        """
+        Return the resource at *url*, which the CA has named. A 404 or `malformed` is retried for 10 seconds.
+
+        Raises:
+            CertworkerError: The CA does not know the resource, refuses, or does not answer.
+        """
+        retries = self.retries()
+        while True:
+            try:
+                return self.request(url, None)
+            except UNKNOWN as unknown:
+                retries(unknown)
+
+    def retries(self) -> Callable[[CertworkerError], None]:
+        """
+        Return a function that waits before each retry of one request.
+
+        The function takes the failure of the last attempt, and raises it after 10 seconds.
+        """
+        deadline = self.clock() + UNKNOWN_PATIENCE
+        seconds = intervals(UNKNOWN_SECONDS, self.random)
+
+        def wait(failure: CertworkerError) -> None:
+            pause = next(seconds)
+            if self.clock() + timedelta(seconds=pause) > deadline:
+                raise failure
+            self.sleep(pause)
+
+        return wait

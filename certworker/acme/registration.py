@@ -16,8 +16,7 @@ from josepy.jwa import HS256
 from josepy.jwk import JWKEC, JWKOct
 
 from certworker.acme.account import Account, AccountFiles
-from certworker.acme.jws import Signer, sign_jws
-from certworker.acme.session import Session
+from certworker.acme.session import Session, Signer, sign_jws
 from certworker.acme.sharing import Shared
 from certworker.acme.transport import Reply
 from certworker.errors.acct import (

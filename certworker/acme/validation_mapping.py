@@ -8,8 +8,7 @@ acme2certifier and serles.
 
 from __future__ import annotations
 
-from certworker.acme.problem import Problem
-from certworker.acme.problem_mapping import to_failure
+from certworker.acme.problems import Problem, to_failure
 from certworker.acme.resources import Authorization
 from certworker.domains import registered_domain
 from certworker.errors import CertworkerError

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from certworker.acme.problem import ACME, Problem
+from certworker.acme.problems import ACME, Problem
 from certworker.acme.resources import Authorization, Challenge
 from certworker.acme.validation_mapping import authorization_failure, order_failure, validation_failure
 from certworker.errors import CertworkerError, Retry

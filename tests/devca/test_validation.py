@@ -8,8 +8,8 @@ import socket
 
 import pytest
 
-from certworker.acme.problem import ACME
-from certworker.acme.problem import Problem as AcmeProblem
+from certworker.acme.problems import ACME
+from certworker.acme.problems import Problem as AcmeProblem
 from certworker.acme.validation_mapping import validation_failure
 from certworker.devca import validation
 from certworker.devca.problems import Problem

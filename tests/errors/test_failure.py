@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from certworker import errors
-from certworker.acme.problem_mapping import REFUSALS
+from certworker.acme.problems import REFUSALS
 from certworker.errors import CertworkerError, Retry, Severity, catalogue, printable
 from certworker.errors.acct import UserActionRequired
 from certworker.errors.config import InvalidSettings

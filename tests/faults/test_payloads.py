@@ -21,8 +21,8 @@ import pytest
 from redis import Redis
 
 from certworker.acme.order import Order
-from certworker.acme.order_context import OrderContext
-from certworker.acme.problem_mapping import failure_from_reply
+from certworker.acme.polling import OrderContext
+from certworker.acme.problems import failure_from_reply
 from certworker.acme.renewal_info import RenewalInfo
 from certworker.acme.resources import OrderState
 from certworker.acme.session import Session

@@ -1,19 +1,20 @@
 """
-From a problem of the CA to a failure of certworker.
+The problem document of a CA (RFC 7807), and the failure of certworker that it is.
 
-A CA reports an error as a problem document (RFC 7807; its types: RFC 8555, section 6.7). The type decides the
-failure. The text only distinguishes problems of the same type, such as the limits of Let's Encrypt.
+The type of a problem (RFC 8555, section 6.7) decides the failure. The text only distinguishes problems of the
+same type, such as the limits of Let's Encrypt.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from certworker.acme.polling import rate_limit_end
-from certworker.acme.problem import Problem
 from certworker.acme.transport import Reply, resolved
-from certworker.errors import CertworkerError
+from certworker.errors import CertworkerError, printable
 from certworker.errors.acct import (
     AccountBlocked,
     AccountDeactivated,
@@ -50,6 +51,16 @@ from certworker.errors.rate import (
     TooManyOrders,
 )
 
+#: The prefix of the types of ACME (RFC 8555, section 6.7).
+ACME = "urn:ietf:params:acme:error:"
+
+#: Characters of a detail. Those of Let's Encrypt contain long links.
+LONGEST_DETAIL = 4000
+
+#: Boulder quotes the name in the detail if there is no identifier.
+_QUOTED_NAME = re.compile(r'for "([^"\s]+)"')
+
+#: The HTTP status while the CA is processing the same request.
 CONFLICT = 409
 
 #: Pattern of the type, pattern of the text, failure. The first row that matches applies.
@@ -92,6 +103,75 @@ REFUSALS: tuple[tuple[str, str, type[CertworkerError]], ...] = (
 
 #: Failures by HTTP status, for types without a row.
 UNTYPED: dict[int, type[CertworkerError]] = {404: ResourceNotFound, 409: Conflict, 429: CaBusy}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """
+    A problem that a CA reports.
+    """
+
+    type: str
+    detail: str
+    status: int
+    #: The name that the problem is about; None: unknown.
+    name: str | None = None
+    #: The page for this occurrence (RFC 7807, section 3.1), which may be a relative reference.
+    instance: str | None = None
+
+    @classmethod
+    def read(cls, document: object, status: int = 0) -> Problem:
+        """
+        Return the problem in *document*, which may be any JSON.
+
+        The first of several subproblems applies (RFC 8555, section 6.7.1): the outer text is only a summary.
+        """
+        outer = document if isinstance(document, dict) else {}
+        inner = outer.get("subproblems")
+        first = inner[0] if isinstance(inner, list) and inner else None
+        problem = first if isinstance(first, dict) else outer
+        detail = _text(problem.get("detail")) or _text(problem.get("title")) or "no reason given"
+        return cls(
+            type=_text(problem.get("type")) or "about:blank",
+            detail=detail[:LONGEST_DETAIL],
+            status=status or _number(outer.get("status")),
+            name=_name(problem.get("identifier"), detail),
+            instance=_text(problem.get("instance")) or _text(outer.get("instance")) or None,
+        )
+
+    @property
+    def kind(self) -> str:
+        """
+        Return the type without the prefix of ACME.
+        """
+        return self.type.removeprefix(ACME)
+
+    def matches(self, kind: str, text: str) -> bool:
+        """
+        Return whether the kind is the pattern *kind*, and the detail contains the pattern *text*.
+        """
+        return bool(re.fullmatch(kind, self.kind) and re.search(text, self.detail, re.IGNORECASE))
+
+    def as_json(self) -> dict[str, Any]:
+        """
+        Return the problem for JSON, with printable texts.
+        """
+        return {"type": printable(self.type), "detail": printable(self.detail), "status": self.status}
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _name(identifier: object, detail: str) -> str | None:
+    if isinstance(identifier, dict):
+        return _text(identifier.get("value")) or None
+    quoted = _QUOTED_NAME.search(detail)
+    return quoted[1] if quoted else None
 
 
 def passes(status: int) -> bool:
