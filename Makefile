@@ -29,8 +29,8 @@ BUILD := CGO_ENABLED=0 GOBIN="$(GOBIN)" $(shell command -v timeout >/dev/null &&
 REAL := PATH="$(GOBIN):$$PATH:/usr/sbin"
 ALSO_OURS := PATH="$(GOBIN):$$PATH:/usr/sbin:$(CURDIR)/$(BIN)"
 
-PROGRAMS := redis-server $(or $(PEBBLE),pebble) lego certbot unbound php systemd-analyze nginx haproxy
-PACKAGES := redis-server pebble lego certbot unbound php-cli php-redis systemd nginx-light haproxy
+PROGRAMS := redis-server $(or $(PEBBLE),pebble) lego certbot unbound named pdns_server php systemd-analyze nginx haproxy
+PACKAGES := redis-server pebble lego certbot unbound bind9 pdns-server pdns-backend-sqlite3 php-cli php-redis systemd nginx-light haproxy
 
 help: ## List what can be made
 	@echo "certworker gets TLS certificates for the domains on a Redis queue and hands them to Traefik."
