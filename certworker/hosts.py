@@ -1,5 +1,5 @@
 """
-Hosts as people write them: names, and IP addresses with or without the brackets that a port wants.
+Hosts, ports and URLs as people write them: names, and IP addresses with or without brackets.
 
 Only the standard library is needed: other programs import this together with the queue.
 """
@@ -7,7 +7,12 @@ Only the standard library is needed: other programs import this together with th
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from ipaddress import IPv6Address
+from urllib.parse import SplitResult, urlsplit
+
+#: The default port of each scheme.
+WEB_PORTS = {"http": 80, "https": 443}
 
 #: RFC 1035, section 2.3.4; more is an error of the codec for host names, which no resolver gets to see.
 LONGEST_NAME = 253
@@ -71,6 +76,51 @@ def with_port(host: str, port: int) -> str:
     Return *host* and *port* as one text, with an IPv6 host in brackets.
     """
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def web_url_in(text: str) -> SplitResult:
+    """
+    Return the parts of the URL in *text*: http or https, a host, and a port from 1 to 65535 if it has one.
+
+    Raises:
+        ValueError: It is none; the message does not have the text.
+    """
+    # A URL has these characters in percent-encoded form only; urlsplit drops line feeds and tabs silently.
+    if not text.isprintable() or " " in text or "\\" in text:
+        raise ValueError("not a URL")
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        raise ValueError("not a URL") from None
+    if url.scheme not in WEB_PORTS:
+        raise ValueError("neither http nor https")
+    _, port = host_and_port_in(url.netloc.rpartition("@")[2], WEB_PORTS[url.scheme])
+    if not port:
+        raise ValueError("not a port")
+    return url
+
+
+@dataclass(frozen=True)
+class HttpAddress:
+    """
+    A host and a port.
+    """
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> HttpAddress:
+        """
+        Return the address in *text*: HOST:PORT, with an IPv6 host in brackets.
+
+        Raises:
+            ValueError: It is none; the message does not have the text.
+        """
+        return cls(*host_and_port_in(text))
+
+    def __str__(self) -> str:
+        return with_port(self.host, self.port)
 
 
 def _of_a_port(text: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from certworker.hosts import host_and_port_in, host_in, with_port
+from certworker.hosts import HttpAddress, host_and_port_in, host_in, web_url_in, with_port
 
 #: What looks like a host, and what does not.
 PIECES = st.text(st.sampled_from("ab9-_.:[]%@/ \nüß\ud800"), max_size=300)
@@ -111,3 +111,51 @@ class TestHostAndPortIn:
             host_and_port_in(text)
 
         assert text not in str(refused.value) or len(text) < 4
+
+
+class TestHttpAddress:
+    @pytest.mark.parametrize("text", ["0.0.0.0:8080", "[::]:8080", "localhost:0", "[2001:db8::1]:65535"])
+    def test_it_reads_as_it_is_written(self, text: str) -> None:
+        """
+        The log has it as the operator wrote it.
+        """
+        assert str(HttpAddress.parse(text)) == text
+
+    def test_the_brackets_are_not_part_of_the_host(self) -> None:
+        """
+        A socket binds to the bare address.
+        """
+        assert HttpAddress.parse("[::]:8080") == HttpAddress("::", 8080)
+
+
+class TestWebUrl:
+    @pytest.mark.parametrize(
+        ("text", "host", "port"),
+        [
+            ("https://ca.example.org/dir", "ca.example.org", None),
+            ("http://me:word@[2001:db8::1]:8080/?a=b", "2001:db8::1", 8080),
+        ],
+    )
+    def test_its_parts_are_returned(self, text: str, host: str, port: int | None) -> None:
+        """
+        A port is optional, and so are a user and a password.
+        """
+        url = web_url_in(text)
+
+        assert (host, port) == (url.hostname, url.port)
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("ftp://a", "a.org", "http://", "http://a:0", "http://a:x", "http://[::1", "http://a b"),
+            *("http://a..b", "http://a\\b", "http://a/\n"),
+        ],
+    )
+    def test_another_text_is_refused_without_its_value(self, text: str) -> None:
+        """
+        A URL may contain a password, and logs have the message.
+        """
+        with pytest.raises(ValueError, match=r"^(not a|neither|no)") as refused:
+            web_url_in(text)
+
+        assert text not in str(refused.value)

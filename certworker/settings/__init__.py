@@ -1,28 +1,21 @@
 """
-What an operator may set.
+The settings: what an operator may set, and how it is read.
 
-In the order in which they may import each other::
+In import order::
 
-    ca        What an operator chose, as values: the CA and the HTTP port
-    contact   The contact of the account: whether a CA would take it
-    limits    How often a CA may be asked, as values, and the file with what a CA has granted …
-    proxies   The proxies of the environment: HTTP_PROXY, HTTPS_PROXY and ALL_PROXY, in capitals or …
-    parsers   How the text of a variable becomes a setting
-    appwrite  How we get along with Appwrite's core
-    dns       The settings of our own questions to DNS: whom to ask, and where custom domains are …
-    notify    How people are reached: the mail server, and a URL for machines
-    redis     Where Redis is: in Appwrite's variables, or in one URL, which can say more
-    reload    Which containers are told that a certificate has changed, and how; and whether their …
-    settings  Every setting, and the variable it comes from
-    loading   ★ The settings, read from an environment once, and frozen
-    warnings  What is suspicious in an environment: variables that no program reads, and an …
+    ca        The CA that signs, as an operator names it, and the contact address that it accepts
+    limits    The rate limits of a CA, as values, and the file with the limits that a CA has granted
+    reload    How a container is reloaded, as CERTWORKER_RELOAD and the labels write it
+    fields    How a setting is declared: variable, default, allowed values, file
+    parsers   How the text of a variable becomes the value of a setting
+    settings  ★ Every setting, with its variable, its default and the allowed values
+    loading   Read the environment and the secret files; invalid values, warnings, "Did you mean"
 """
 
-from certworker.settings.ca import CaChoice, HttpAddress
-from certworker.settings.contact import contact_problem
-from certworker.settings.loading import load, variables
+from certworker.hosts import HttpAddress
+from certworker.settings.ca import CaChoice, contact_problem
+from certworker.settings.loading import environment_warnings, load, variables
 from certworker.settings.settings import KeyType, Settings
-from certworker.settings.warnings import environment_warnings
 
 __all__ = [
     "CaChoice",

@@ -1,5 +1,5 @@
 """
-What an operator chose, as values: the CA and the HTTP port.
+The CA that signs, as an operator names it, and the contact address that it accepts.
 """
 
 from __future__ import annotations
@@ -7,86 +7,39 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import Literal
-from urllib.parse import SplitResult, urlsplit
 
-from certworker.hosts import host_and_port_in, with_port
-
-#: Where a URL of HTTP leads without a port.
-PORTS = {"http": 80, "https": 443}
-
-
-def web_url_in(text: str) -> SplitResult:
-    """
-    Return the parts of the URL in *text*: http or https, a host, a port from 1 to 65535 if there is one.
-
-    Raises:
-        ValueError: It is none; the message does not have the text.
-    """
-    # A URL has them in percent-encoded form only; the library drops line feeds and tabs silently.
-    if not text.isprintable() or " " in text or "\\" in text:
-        raise ValueError("not a URL")
-    try:
-        url = urlsplit(text)
-    except ValueError:
-        raise ValueError("not a URL") from None
-    if url.scheme not in PORTS:
-        raise ValueError("neither http nor https")
-    _, port = host_and_port_in(url.netloc.rpartition("@")[2], PORTS[url.scheme])
-    if not port:
-        raise ValueError("not a port")
-    return url
-
-
-@dataclass(frozen=True)
-class HttpAddress:
-    """
-    Where the one HTTP port listens.
-    """
-
-    host: str
-    port: int
-
-    @classmethod
-    def parse(cls, text: str) -> HttpAddress:
-        """
-        The address in *text*: HOST:PORT, with an IPv6 host in brackets.
-
-        Raises:
-            ValueError: It is none.
-        """
-        return cls(*host_and_port_in(text))
-
-    def __str__(self) -> str:
-        return with_port(self.host, self.port)
+from certworker.domains import is_address, normalize
+from certworker.errors import CertworkerError
+from certworker.hosts import web_url_in
 
 
 @dataclass(frozen=True)
 class CaChoice:
     """
-    Which CA signs.
+    One CA that an operator named.
     """
 
     #: For the names of files and keys.
     label: str
     #: For people.
     title: str
-    #: None: the development CA that certworker brings along.
+    #: None: the development CA, which certworker includes.
     directory_url: str | None
     kind: Literal["public", "staging", "development", "private"]
-    #: The label of the CA that plays the same for practice; None: none is known.
+    #: The label of the staging environment of the CA; None: it has none that is known.
     staging_label: str | None = None
 
     @property
     def staging(self) -> CaChoice | None:
         """
-        The CA that plays the same for practice.
+        The staging environment of the CA.
         """
         return next((known for known in KNOWN_CAS if known.label == self.staging_label), None)
 
     @classmethod
     def named(cls, text: str, *, private_network: bool = False) -> CaChoice:
         """
-        The CA that *text* names: one of :data:`KNOWN_CAS`, or the URL of its ACME directory.
+        Return the CA that *text* names: one of :data:`KNOWN_CAS`, or the URL of an ACME directory.
 
         Raises:
             ValueError: It is neither.
@@ -100,7 +53,7 @@ class CaChoice:
         path = re.sub(r"/(directory|dir)/?$", "", url.path)
         label = re.sub(r"[^a-z0-9.]+", "-", f"{url.netloc}{path}".lower()).strip("-.")[:100]
         if label in {known.label for known in KNOWN_CAS}:
-            # A host may be called "development"; its account is still not the development CA's.
+            # A host may have the name "development"; its account differs from that of the development CA.
             label += "-acme"
         return cls(label, url.netloc, text, "private" if private_network else "public")
 
@@ -128,3 +81,25 @@ KNOWN_CAS = (
     ),
     CaChoice("development", "the development CA", None, "development"),
 )
+
+
+def contact_problem(email: str | None) -> str | None:
+    """
+    Return why a CA would refuse *email* as the contact (boulder, policy/pa.go: ValidEmail), or None.
+
+    An order at a public CA checks it, not the start: an invalid address fails the job, not the worker.
+    """
+    if not email:
+        return "it is missing"
+    if not email.isascii():
+        return "it has letters beyond ASCII"
+    mailbox, _, domain = email.partition("@")
+    if not re.fullmatch(r"[A-Za-z0-9.!$%&'*+/=^_`{|}~-]+", mailbox):
+        return "it is not one plain address like you@yourdomain"
+    if re.search(r"(^|\.)example\.(com|net|org)$", domain.lower()):
+        return "example.com, example.net and example.org are placeholders"
+    try:
+        known = not is_address(normalize(domain))
+    except CertworkerError:
+        known = False
+    return None if known else "its domain is not a public name"

@@ -1,5 +1,5 @@
 """
-How often a CA may be asked, as values, and the file with what a CA has granted beyond its usual limits.
+The rate limits of a CA, as values, and the file with the limits that a CA has granted.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ class Limit:
 
     count: int
     period: timedelta
-    #: How many of them certworker takes by itself, where it leaves the rest to a person who insists.
+    #: How many of them certworker takes automatically; the rest needs `--use-full-quota`.
     ours: int | None = None
 
     @classmethod
     def parse(cls, text: str) -> Limit:
         """
-        The limit in *text*, such as `300/3h`, `50/7d`, or `3 of 5/60m`.
+        Return the limit in *text*, such as `300/3h`, `50/7d`, or `3 of 5/60m`.
 
         Raises:
             ValueError: It is none.
@@ -49,13 +49,13 @@ class Limit:
     @property
     def interval(self) -> timedelta:
         """
-        After how long one more is there.
+        The time after which one more is available.
         """
         return self.period / self.count
 
     def taken(self, use_full_quota: bool) -> int:
         """
-        How many may be taken at once: all of them only by a person who is *use_full_quota*.
+        Return how many may be taken at once: all of them only with *use_full_quota*.
         """
         return self.count if use_full_quota or self.ours is None else min(self.ours, self.count)
 
@@ -63,23 +63,23 @@ class Limit:
 @dataclass(frozen=True)
 class Limits:
     """
-    The buckets of one CA; None: it has no such limit, or none that is known.
+    The token buckets of one CA; None: it has no such limit, or none that is known.
     """
 
     orders_per_account: Limit | None = None
     #: All accounts of the CA share it.
     certificates_per_domain: Limit | None = None
-    #: The very same names; all accounts share it, too.
+    #: Certificates for exactly the same names; all accounts of the CA share it, too.
     certificates_per_set: Limit | None = None
     failures_per_name: Limit | None = None
-    #: Failures of a name without a success in between, after which the CA pauses it.
+    #: Failures of a name without a success in between, before the CA pauses the name.
     failures_until_pause: Limit | None = None
-    #: Registered domains to which the CA grants another figure than to all.
+    #: Registered domains that have a limit of their own.
     domains: Mapping[str, Limit] = field(default_factory=dict)
 
     def of_domain(self, domain: str) -> Limit | None:
         """
-        How many certificates the registered *domain* may have.
+        Return how many certificates the registered *domain* may have.
         """
         return self.domains.get(domain, self.certificates_per_domain)
 
@@ -90,12 +90,12 @@ def grants_in(file: Path) -> Mapping[str, Mapping[str, Any]]:
 
     Raises:
         OSError: It cannot be read.
-        ValueError: It is none of what CERTWORKER_LIMITS_FILE allows.
+        ValueError: Its content is not what CERTWORKER_LIMITS_FILE allows.
     """
     granted: dict[str, dict[str, Any]] = {}
     try:
         for name, limits in json.loads(durable.read(file, LARGEST_FILE_BYTES)).items():
-            # A CA may be named twice: by its label and by its URL.
+            # A file may name a CA twice: by its label and by its URL.
             known = granted.setdefault(CaChoice.named(name).label, {})
             known.update({key: _read(key, value) for key, value in limits.items()})
     except (TypeError, AttributeError, RecursionError) as error:

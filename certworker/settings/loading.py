@@ -1,128 +1,245 @@
 """
-The settings, read from an environment once, and frozen.
+Read the settings from an environment and its secret files, and report everything that is wrong with them.
 
-All wrong values are told together, each with what is allowed, and never with what was given: the
-environment holds passwords, and logs are shown around.
+All invalid values are reported together, each with the allowed values and never with the given one: an
+environment has passwords, and users attach logs to reports.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource
 
+from certworker.errors import printable
 from certworker.errors.config import InvalidSettings
-from certworker.settings.parsers import Unusable, mail_addresses
-from certworker.settings.proxies import wrong_proxies
+from certworker.hosts import WEB_PORTS, web_url_in
+from certworker.settings.fields import (
+    SecretFile,
+    SettingGroup,
+    Unusable,
+    UnusableFile,
+    declared,
+    file_variable,
+    groups_in,
+    may_be_in_file,
+)
 from certworker.settings.settings import Settings
-from certworker.variables import IN_A_FILE, bare, content_of, is_utf8
+from certworker.variables import bare
 
 if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
     from pydantic_core import ErrorDetails
 
-#: The contact; the first one that is set counts.
-CONTACTS = ("_APP_EMAIL_CERTIFICATES", "_APP_SYSTEM_SECURITY_EMAIL_ADDRESS")
+PREFIX = "CERTWORKER_"
+ENVIRONMENT = "_APP_ENV"
+ENVIRONMENTS = ("production", "development")
 
-#: Each may stand in a file instead, as Docker mounts secrets; the variable with `_FILE` behind it names that.
-SECRETS = (
-    "_APP_REDIS_PASS",
-    "CERTWORKER_REDIS_URL",
-    "CERTWORKER_EAB_HMAC_KEY",
-    "_APP_SMTP_PASSWORD",
-    "CERTWORKER_NOTIFY_SECRET",
+#: Kubernetes sets these in each pod when a service has the name `certworker`.
+SERVICE = re.compile(r"CERTWORKER_(SERVICE_HOST|SERVICE_PORT\w*|PORT|PORT_\w+)")
+
+#: The share of equal letters from which on a word is suggested: `prod` has 0.57 of `production`, `dev` has
+#: 0.43 of `development`.
+LEAST_LIKENESS = 0.4
+#: Names of variables are long and begin alike.
+LEAST_LIKENESS_OF_NAMES = 0.75
+
+#: More warnings than this help no reader.
+MOST_WARNINGS = 20
+
+PROXY_SUFFIX = "_proxy"
+PROXY_ALLOWED = (
+    "http://HOST:PORT or https://HOST:PORT, with USER:PASSWORD@ before HOST where the proxy asks for it"
 )
+#: urllib3 supports it with another library only.
+SOCKS = "; SOCKS is not supported"
+
+
+class Environment(EnvSettingsSource):
+    """
+    The settings source: an environment, and the secret files that it names.
+
+    An empty variable means its default, as compose passes unset variables as empty ones. Spaces and quotes
+    around a value are removed.
+    """
+
+    def __init__(self, group: type[SettingGroup], environ: Mapping[str, str]) -> None:
+        # The source uses only the fields and the configuration of the model.
+        super().__init__(cast("type[BaseSettings]", group), case_sensitive=True)
+        self._group, self._environ = group, environ
+        self.env_vars = {name: text for name, value in environ.items() if (text := bare(name, value))}
+
+    def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[Any, str, bool]:
+        """
+        Return the text of *field* or the file with it, its key for the model, and whether it is complex.
+        """
+        value, key, is_complex = super().get_field_value(field, field_name)
+        if may_be_in_file(field) and (path := self.env_vars.get(file_variable(key))):
+            value = SecretFile(key, path, is_second=value is not None)
+        return value, key, is_complex
+
+    def __call__(self) -> dict[str, Any]:
+        """
+        Return the values for the model, by variable, and those of its groups.
+        """
+        below = {name: Environment(group, self._environ)() for name, group in groups_in(self._group)}
+        return super().__call__() | below
 
 
 def load(environ: Mapping[str, str]) -> Settings:
     """
-    The settings in *environ*, and in the files with secrets that it names.
-
-    An empty variable means its default, as compose passes unset ones as empty; spaces and quotes
-    around a value do not count.
+    Return the settings in *environ*, and in the files with secrets that it names.
 
     Raises:
-        InvalidSettings: Names every wrong variable with what it allows.
+        InvalidSettings: Names every invalid variable with the allowed values.
     """
-    allowed = variables()
-    given: dict[str, Any] = {name: bare(name, value) for name, value in environ.items() if name in allowed}
-    wrong = dict.fromkeys(_read_secrets(given), "")
-    for name in [name for name, value in given.items() if not is_utf8(value)]:
-        # What it means in bytes is not known; nothing could be sent, printed or stored.
-        wrong[name] = "it is not UTF-8"
-        del given[name]
-    wrong.update(dict.fromkeys(_unreachable(given), "mail cannot be sent there, and _APP_SMTP_HOST is set"))
+    findings: dict[str, str] = {}
     settings = None
     try:
-        settings = Settings(**{name: value for name, value in given.items() if value})
+        settings = Settings.model_validate(Environment(Settings, environ)())
     except ValidationError as error:
-        for each in error.errors(include_input=False):
-            # A default that follows from another setting, which is the wrong one.
+        for each in error.errors(include_input=False, include_url=False):
+            # The default depends on another setting, which is the invalid one.
             if each["type"] != "default_factory_not_called":
-                wrong.setdefault(_variable(str(each["loc"][0])), _reason(each))
-    findings = [
-        f"{name} must be {allowed[name]}" + (f"; {reason}" if reason else "")
-        for name, reason in wrong.items()
-        if name in allowed
-    ]
-    findings += wrong_proxies(environ)
-    if findings or settings is None:
-        raise InvalidSettings(findings)
+                variable, finding = _finding(each)
+                findings.setdefault(variable, finding)
+    wrong = [*findings.values(), *wrong_proxies(environ)]
+    if wrong or settings is None:
+        raise InvalidSettings(wrong)
     return settings
 
 
 def variables() -> dict[str, str]:
     """
-    Every variable that is read, with what it allows.
+    Return every variable that is read, with the allowed values.
     """
-    told = {}
-    for field in Settings.model_fields.values():
-        name = str(field.validation_alias)
-        told[name] = str(field.description)
-        if name in SECRETS:
-            told[f"{name}{IN_A_FILE}"] = f"the path of a file that this user can read, and {name} empty"
-    return told
+    found = {}
+    for variable, field in declared(Settings):
+        found[variable] = str(field.description)
+        if may_be_in_file(field):
+            found[file_variable(variable)] = (
+                f"the path of a file that this user can read, and {variable} empty"
+            )
+    return found
 
 
-def _read_secrets(given: dict[str, Any]) -> list[str]:
-    """
-    Put the content of each file with a secret into *given*, and return the variables that name none.
-    """
-    wrong = []
-    for secret in SECRETS:
-        path = given.pop(f"{secret}{IN_A_FILE}", "")
-        if not path:
-            continue
-        content = ""
-        with suppress(ValueError):
-            content = content_of(path)
-        if not content or given.get(secret):
-            wrong.append(f"{secret}{IN_A_FILE}")
-        given[secret] = bare(secret, content)
-    return wrong
+#: The settings with a secret.
+SECRETS = tuple(variable for variable, field in declared(Settings) if "SecretStr" in str(field.annotation))
 
 
-def _unreachable(given: Mapping[str, str]) -> list[str]:
+def _finding(error: ErrorDetails) -> tuple[str, str]:
     """
-    The variable of the contact, if there is a mail server and no mail could be sent to the contact.
+    Return the variable of *error*, and the sentence about it.
     """
-    if not given.get("_APP_SMTP_HOST"):
-        return []
-    contact = next(filter(given.get, CONTACTS), None)
-    try:
-        mail_addresses(given[contact] if contact else "")
-    except ValueError:
-        return [str(contact)]
-    return []
+    cause = error.get("ctx", {}).get("error")
+    variable = _variable(str(error["loc"][-1]))
+    if isinstance(cause, UnusableFile):
+        variable = file_variable(variable)
+    reason = f"; {cause}" if isinstance(cause, Unusable) else ""
+    return variable, f"{variable} must be {variables()[variable]}{reason}"
 
 
 def _variable(place: str) -> str:
-    # A default that does not fit is told by the name of its field.
+    # pydantic names the field, not the variable, if the default is invalid.
     field = Settings.model_fields.get(place)
     return str(field.validation_alias) if field else place
 
 
-def _reason(error: ErrorDetails) -> str:
-    cause = error.get("ctx", {}).get("error")
-    return str(cause) if isinstance(cause, Unusable) else ""
+def wrong_proxies(environ: Mapping[str, str]) -> list[str]:
+    """
+    Return a sentence for each variable in *environ* that names a proxy which no connection can use.
+
+    The connections to a CA read HTTP_PROXY, HTTPS_PROXY and ALL_PROXY (:mod:`certworker.acme.http_pool`), by
+    the rules of urllib and requests. The name in lower case overrides the other, even if its value is empty.
+    ALL_PROXY replaces a missing one of the other two. An overridden variable does not matter.
+    """
+    names = _proxy_variables(environ)
+    used = {names.get(scheme) or names.get("all") for scheme in WEB_PORTS}
+    return [
+        f"{name} must be {PROXY_ALLOWED}{SOCKS if environ[name].lower().startswith('socks') else ''}"
+        for name in sorted(filter(None, used))
+        if not _is_usable_proxy(environ[name])
+    ]
+
+
+def _proxy_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """
+    Return by scheme, or `all`, the name of the variable that counts.
+    """
+    found = {name.lower(): name for name, value in environ.items() if value}
+    for name, value in environ.items():
+        if name.endswith(PROXY_SUFFIX) and not value:
+            found.pop(name, None)
+        elif name.endswith(PROXY_SUFFIX):
+            found[name] = name
+    return {name.removesuffix(PROXY_SUFFIX): found[name] for name in found if name.endswith(PROXY_SUFFIX)}
+
+
+def _is_usable_proxy(value: str) -> bool:
+    try:
+        # Without a scheme the connections use http.
+        url = web_url_in(value if "://" in value else f"http://{value}")
+    except ValueError:
+        return False
+    return url.path in ("", "/") and not (url.query or url.fragment) and url.netloc.count("@") <= 1
+
+
+@dataclass(frozen=True)
+class EnvironmentWarning:
+    """
+    One suspicious variable.
+    """
+
+    variable: str
+    message: str
+    #: Empty if no word is similar.
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.remedy}".rstrip()
+
+
+def environment_warnings(environ: Mapping[str, str]) -> list[EnvironmentWarning]:
+    """
+    Return a warning for each suspicious variable in *environ*. No warning contains a value.
+
+    Such a variable is valid. Without a warning a typing error would select a default, for example the
+    development CA.
+    """
+    known = variables()
+    unknown = sorted(name for name in environ if _is_unknown(name, known, environ))
+    found = [_unknown(name, known) for name in unknown]
+    value = bare(ENVIRONMENT, environ.get(ENVIRONMENT, "")).lower()
+    if value and value not in ENVIRONMENTS:
+        found.insert(0, _wrong_environment(value))
+    return found[:MOST_WARNINGS]
+
+
+def _is_unknown(name: str, known: Mapping[str, str], environ: Mapping[str, str]) -> bool:
+    if not name.upper().startswith(PREFIX) or name in known:
+        return False
+    return not (f"{PREFIX}SERVICE_HOST" in environ and SERVICE.fullmatch(name))
+
+
+def _unknown(name: str, known: Mapping[str, str]) -> EnvironmentWarning:
+    shown = printable(name, 100)
+    similar = get_close_matches(name.upper(), known, n=1, cutoff=LEAST_LIKENESS_OF_NAMES)
+    return EnvironmentWarning(
+        shown,
+        f"{shown} is not a setting and has no effect.",
+        f"Did you mean {similar[0]}?" if similar else "",
+    )
+
+
+def _wrong_environment(value: str) -> EnvironmentWarning:
+    similar = get_close_matches(value, ENVIRONMENTS, n=1, cutoff=LEAST_LIKENESS)
+    return EnvironmentWarning(
+        ENVIRONMENT,
+        "_APP_ENV is neither production nor development, and counts as development.",
+        f"Did you mean {similar[0]}?" if similar else "For trusted certificates set _APP_ENV=production",
+    )

@@ -1,8 +1,8 @@
 """
-How the text of a variable becomes a setting.
+How the text of a variable becomes the value of a setting.
 
-A reader gets the text without the spaces and quotes around it, and never an empty one. It raises nothing but
-ValueError; what :class:`Unusable` says is told to the operator.
+A parser gets the text without the spaces and quotes around it, and never an empty one. It raises ValueError
+only; an operator reads the text of an :class:`Unusable`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import re
 import ssl
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import wraps
 from ipaddress import ip_address
@@ -23,9 +23,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from certworker.domains import is_address, normalize
 from certworker.errors import CertworkerError
-from certworker.hosts import host_and_port_in, host_in, port_in
-from certworker.settings.ca import CaChoice, HttpAddress, web_url_in
+from certworker.hosts import HttpAddress, host_and_port_in, host_in, port_in, web_url_in
+from certworker.redis.url import RedisURL
+from certworker.settings.ca import CaChoice
+from certworker.settings.fields import Unusable
 from certworker.settings.limits import grants_in
+from certworker.settings.reload import Reload, reloads_in
 from certworker.variables import is_line
 
 #: Let's Encrypt in production, else the development CA.
@@ -34,35 +37,29 @@ AUTO = "auto"
 DNS_PORT = 53
 DOCKER_PORT = 2375
 
-#: Of an e-mail address they mean something else, or want quotes (RFC 5322, section 3.2.3).
+#: In an e-mail address they have another meaning, or need quotes (RFC 5322, section 3.2.3).
 NOT_IN_A_MAILBOX = frozenset(' ()<>[]:;@\\,"')
 
-#: Bytes; Linux has no longer name for a Unix socket.
+#: Bytes. Linux has no longer name for a Unix socket.
 LONGEST_SOCKET = 107
 
 Given = ParamSpec("Given")
-Read = TypeVar("Read")
+Value = TypeVar("Value")
 
 
-class Unusable(ValueError):
+def reads_files(parse: Callable[Given, Value]) -> Callable[Given, Value]:
     """
-    What is wrong with a value, in words for the operator that do not repeat it.
-    """
-
-
-def reader(read: Callable[Given, Read]) -> Callable[Given, Read]:
-    """
-    Make whatever *read* raises of the file system a ValueError: another exception would end all reading.
+    Raise each failure of the file system in *parse* as a ValueError, so that the other settings are parsed.
     """
 
-    @wraps(read)
-    def reads(*values: Given.args, **named: Given.kwargs) -> Read:
+    @wraps(parse)
+    def parses(*values: Given.args, **named: Given.kwargs) -> Value:
         try:
-            return read(*values, **named)
+            return parse(*values, **named)
         except OSError as error:
             raise Unusable(f"it cannot be read: {error.strerror or type(error).__name__}") from error
 
-    return reads
+    return parses
 
 
 def _is_production(text: str) -> bool:
@@ -99,7 +96,7 @@ def _address_or_off(text: str) -> HttpAddress | None:
 
 
 def _base64url(text: str) -> SecretStr:
-    # CAs show it with or without the padding, and some in the alphabet with + and /.
+    # CAs show the key with or without padding, and some in the alphabet with + and /.
     key = text.rstrip("=").replace("+", "-").replace("/", "_")
     if not re.fullmatch(r"[A-Za-z0-9_-]{2,}", key) or len(key) % 4 == 1:
         raise ValueError("not base64url")
@@ -129,7 +126,7 @@ def _mail_address(text: str) -> str:
     ):
         raise ValueError("not one plain address")
     try:
-        # In DNS's own form every mail server knows it.
+        # Every mail server knows the form that DNS has.
         name = normalize(domain, private=True)
     except CertworkerError as failure:
         raise Unusable(f"its domain is none: {failure.message}") from None
@@ -143,7 +140,7 @@ def mail_addresses(text: str) -> tuple[str, ...]:
     Return the e-mail addresses in *text*, which are separated by commas.
 
     Raises:
-        ValueError: One of them is none.
+        ValueError: One of them is invalid.
     """
     return tuple(map(_mail_address, _comma_list(text)))
 
@@ -165,17 +162,17 @@ def _engine(text: str) -> str:
     return text
 
 
-@reader
+@reads_files
 def _directory(path: Path) -> Path:
     place = Path(_line(str(path))).absolute()
-    # One that is missing is made; one that belongs to another user is reported with its owner (fs.readonly).
+    # A missing directory is created later; fs.readonly reports one that belongs to another user.
     with suppress(FileNotFoundError, PermissionError):
         if not stat.S_ISDIR(place.stat().st_mode):
             raise Unusable("there is something else at that path")
     return place
 
 
-@reader
+@reads_files
 def _file(path: Path) -> Path:
     if not stat.S_ISREG(path.stat().st_mode):
         raise Unusable("it is no regular file")
@@ -183,7 +180,7 @@ def _file(path: Path) -> Path:
         return path
 
 
-@reader
+@reads_files
 def _program(path: Path) -> Path:
     if not Path(_line(str(path))).is_absolute():
         raise Unusable("the path is not absolute")
@@ -194,7 +191,7 @@ def _program(path: Path) -> Path:
     return path
 
 
-@reader
+@reads_files
 def _ca_bundle(path: Path) -> Path:
     try:
         ssl.create_default_context(cafile=_file(path))
@@ -207,10 +204,35 @@ def _ca_bundle(path: Path) -> Path:
     return path
 
 
-@reader
+@reads_files
 def _limits(path: Path) -> Path:
     grants_in(_file(path))
     return path
+
+
+@reads_files
+def _redis_url(url: SecretStr) -> SecretStr:
+    address = RedisURL.parse(url.get_secret_value())
+    for file in address.files:
+        with file.open("rb"):
+            pass
+    try:
+        _load_for_tls(address.tls or {})
+    except ssl.SSLError:
+        raise Unusable(
+            "one of its files has no certificate or no key in PEM form without a password"
+        ) from None
+    return url
+
+
+def _load_for_tls(options: Mapping[str, str | bool]) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if authorities := options.get("ssl_ca_certs"):
+        context.load_verify_locations(str(authorities))
+    if certificate := options.get("ssl_certfile"):
+        key = options.get("ssl_keyfile")
+        # Without this argument OpenSSL asks for the password on the terminal.
+        context.load_cert_chain(str(certificate), str(key) if key else None, password="")
 
 
 def _directory_or_off(text: str) -> Path | None:
@@ -218,9 +240,9 @@ def _directory_or_off(text: str) -> Path | None:
 
 
 Production = Annotated[bool, BeforeValidator(_is_production)]
-#: One line of any letters.
+#: One line of any characters.
 Line = Annotated[str, AfterValidator(_line)]
-#: The same, which may be URL-encoded.
+#: One line, which may be URL-encoded.
 EncodedLine = Annotated[str, AfterValidator(_encoded_line)]
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 AuthorityNames = Annotated[tuple[str, ...], BeforeValidator(_authorities)]
@@ -232,6 +254,8 @@ DirectoryOrOff = Annotated[Directory | None, BeforeValidator(_directory_or_off)]
 CaBundle = Annotated[Path, AfterValidator(_ca_bundle)]
 Program = Annotated[Path, AfterValidator(_program)]
 LimitsFile = Annotated[Path, AfterValidator(_limits)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+Reloads = Annotated[tuple[Reload, ...], BeforeValidator(reloads_in)]
 HostName = Annotated[str, AfterValidator(host_in)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]

@@ -1,5 +1,5 @@
 """
-Which containers are told that a certificate has changed, and how; and whether their labels are read.
+How a container is reloaded after a new certificate, as CERTWORKER_RELOAD and the labels write it.
 """
 
 from __future__ import annotations
@@ -7,13 +7,9 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, Field
-
-from certworker.settings.parsers import EngineAddress, Program
-
-#: What servers take as "read your files again"; none of them ends one that knows it.
+#: Signals that make a server read its files again; none of them ends a server that handles it.
 SIGNALS = ("HUP", "USR1", "USR2", "WINCH")
 
 #: As Docker allows it; the name becomes a part of a URL.
@@ -39,7 +35,7 @@ class Reload:
     @classmethod
     def parse(cls, text: str) -> Reload:
         """
-        The one that is written as NAME:SIGNAL, NAME:restart or NAME:exec:COMMAND.
+        Return the reload in *text*: NAME:SIGNAL, NAME:restart or NAME:exec:COMMAND.
 
         Raises:
             ValueError: It is none of them.
@@ -62,34 +58,11 @@ class Reload:
         return f"{self.container}:{what[self.action]}"
 
 
-def _reloads(text: str) -> tuple[Reload, ...]:
+def reloads_in(text: str) -> tuple[Reload, ...]:
+    """
+    Return the reloads in *text*, which are separated by commas, each once.
+
+    Raises:
+        ValueError: One of them is invalid.
+    """
     return tuple(dict.fromkeys(map(Reload.parse, filter(str.strip, text.split(",")))))
-
-
-class ReloadSettings(BaseModel):
-    """
-    The part of the settings about other servers and containers.
-    """
-
-    #: Runs after each publication; None: no program.
-    deploy_hook: Program | None = Field(
-        None,
-        validation_alias="CERTWORKER_DEPLOY_HOOK",
-        description="the absolute path of a program that this user may run, such as /usr/local/bin/deploy",
-    )
-    reloads: Annotated[tuple[Reload, ...], BeforeValidator(_reloads)] = Field(
-        (),
-        validation_alias="CERTWORKER_RELOAD",
-        description=f"NAME:SIGNAL ({', '.join(SIGNALS)}), NAME:restart or NAME:exec:COMMAND, separated by "
-        "commas, for example nginx:HUP,mail:restart",
-    )
-    #: Off by default: a socket proxy that lets containers be listed shows more than ours.
-    docker_labels: bool = Field(
-        False, validation_alias="CERTWORKER_DOCKER_LABELS", description="true or false"
-    )
-    #: Not DOCKER_HOST: compose would pass on the one of the operator's own shell.
-    docker_host: EngineAddress = Field(
-        "unix:///var/run/docker.sock",
-        validation_alias="CERTWORKER_DOCKER_HOST",
-        description="an address that begins with tcp:// or unix:///, for example tcp://socket-proxy:2375",
-    )

@@ -1,5 +1,5 @@
 """
-Every setting, and the variable it comes from.
+Every setting, with its variable, its default and the allowed values.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import SecretStr, ValidationInfo, field_validator
+from pydantic.types import StringConstraints
 
-from certworker.settings.appwrite import AppwriteSettings
-from certworker.settings.ca import CaChoice, HttpAddress
-from certworker.settings.dns import DnsSettings
-from certworker.settings.notify import NotifySettings
+from certworker.hosts import HttpAddress
+from certworker.redis.url import RedisURL
+from certworker.settings.ca import CaChoice
+from certworker.settings.fields import SettingGroup, Unusable, setting
 from certworker.settings.parsers import (
     AUTO,
     AddressOrOff,
@@ -24,210 +24,302 @@ from certworker.settings.parsers import (
     CommaList,
     Directory,
     DirectoryOrOff,
+    EncodedLine,
+    EngineAddress,
+    HostName,
     LimitsFile,
     Line,
     LowerCase,
+    MailAddress,
+    NameServers,
     Port,
     Production,
     Profile,
+    Program,
+    RedisUrl,
+    Reloads,
     Slots,
     WebUrl,
     mail_addresses,
 )
-from certworker.settings.redis import RedisSettings
-from certworker.settings.reload import ReloadSettings
+from certworker.settings.reload import SIGNALS
 
-#: As in :mod:`certworker.certificates`, which settings do not import: a test holds the two together.
+#: As in :mod:`certworker.certificates`, which settings do not import: a test compares the two.
 KeyType = Literal["ec256", "ec384", "rsa2048", "rsa3072", "rsa4096"]
 
+#: Appwrite passes these where no target is set.
+UNSET_TARGETS = frozenset({"localhost", "127.0.0.1", "::1"})
 
-class Settings(AppwriteSettings, NotifySettings, RedisSettings, ReloadSettings, DnsSettings, BaseSettings):
+
+class Settings(SettingGroup):
     """
-    The settings, each with the variable it comes from; the description says what that variable allows.
+    The settings.
     """
 
-    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, validate_default=False)
+    # Start
 
     #: Only production may use a public CA.
-    production: Production = Field(
-        False, validation_alias="_APP_ENV", description="production or development"
+    production: Production = setting("_APP_ENV", "production or development", False)
+    #: Requested at every start, as the operator wrote them.
+    domains: CommaList = setting(
+        "_APP_DOMAIN", "names separated by commas, for example api.example.org", default=()
     )
-    #: Asked for at every start, as they were written; none by default.
-    domains: CommaList = Field(
-        (),
-        validation_alias="_APP_DOMAIN",
-        description="names separated by commas, for example api.example.org",
+
+    # Redis
+
+    redis_host: HostName = setting("_APP_REDIS_HOST", "a bare host name, for example redis", "redis")
+    redis_port: Port = setting("_APP_REDIS_PORT", "a number from 1 to 65535, for example 6379", 6379)
+    redis_user: Line | None = setting("_APP_REDIS_USER", "a user name")
+    redis_password: SecretStr | None = setting("_APP_REDIS_PASS", "a password", in_file=True)
+    #: Overrides the four above, which compose files pass on whether they are set or not.
+    redis_url: RedisUrl | None = setting(
+        "CERTWORKER_REDIS_URL",
+        "redis://USER:PASSWORD@HOST:PORT/DB, rediss://… for TLS, or "
+        "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB, with the special characters of a password "
+        "percent-encoded (@ is %40), and name no file that is not here",
+        in_file=True,
     )
-    #: The security e-mail, under the name it has had since Appwrite 1.5.1.
-    newer_email: Line | None = Field(
-        None, validation_alias="_APP_EMAIL_CERTIFICATES", description="an e-mail address"
-    )
-    #: The same, under the name most installations have.
-    older_email: Line | None = Field(
-        None, validation_alias="_APP_SYSTEM_SECURITY_EMAIL_ADDRESS", description="an e-mail address"
-    )
-    authority_names: AuthorityNames = Field(
-        (AUTO,),
-        validation_alias="CERTWORKER_AUTHORITY",
-        description="auto, letsencrypt, letsencrypt-staging, development or the URL of an ACME directory, "
+
+    # CA and certificates
+
+    authority_names: AuthorityNames = setting(
+        "CERTWORKER_AUTHORITY",
+        "auto, letsencrypt, letsencrypt-staging, development or the URL of an ACME directory, "
         "for example https://ca.example.org/acme/directory; or several, separated by commas",
+        (AUTO,),
     )
-    #: What to trust when talking to these CAs; None: what the system trusts.
-    ca_bundle: CaBundle | None = Field(
-        None,
-        validation_alias="CERTWORKER_CA_BUNDLE",
-        description="the path of a PEM file that this user can read, for example /etc/ssl/my-ca.pem",
+    #: The certificates that a connection to these CAs trusts; None: those that the system trusts.
+    ca_bundle: CaBundle | None = setting(
+        "CERTWORKER_CA_BUNDLE",
+        "the path of a PEM file that this user can read, for example /etc/ssl/my-ca.pem",
     )
-    certificates_dir: Directory = Field(
+    key_type: Annotated[KeyType, LowerCase] = setting(
+        "CERTWORKER_KEY_TYPE", "ec256, ec384, rsa2048, rsa3072 or rsa4096", "ec256"
+    )
+    profile: Profile | None = setting(
+        "CERTWORKER_PROFILE", "the name of one of the CA's profiles, for example shortlived"
+    )
+    #: Which of the CA's chains to use, if it has several.
+    preferred_chain: Line | None = setting(
+        "CERTWORKER_PREFERRED_CHAIN", "the common name of a root of the CA, for example ISRG Root X2"
+    )
+    #: External account binding: the account on the CA's web site, if the CA requires one.
+    eab_kid: Line | None = setting("CERTWORKER_EAB_KID", "the key id that the CA's web site shows")
+    eab_hmac_key: Base64Url | None = setting(
+        "CERTWORKER_EAB_HMAC_KEY",
+        "the HMAC key that the CA's web site shows, in base64url; and CERTWORKER_EAB_KID be set",
+        checked=True,
+        in_file=True,
+    )
+    #: The limits that a CA has granted beyond its usual ones.
+    limits_file: LimitsFile | None = setting(
+        "CERTWORKER_LIMITS_FILE",
+        'the path of a JSON file such as {"letsencrypt": {"orders_per_account": "3000/3h"}}',
+    )
+
+    # Directories
+
+    certificates_dir: Directory = setting(
+        "CERTWORKER_CERTIFICATES_DIR",
+        "a directory, for example /storage/certificates",
         Path("/storage/certificates"),
-        validation_alias="CERTWORKER_CERTIFICATES_DIR",
-        description="a directory, for example /storage/certificates",
     )
-    config_dir: Directory = Field(
+    config_dir: Directory = setting(
+        "CERTWORKER_CONFIG_DIR",
+        "a directory of its own, for example /storage/config",
         Path("/storage/config"),
-        validation_alias="CERTWORKER_CONFIG_DIR",
-        validate_default=True,
-        description="a directory of its own, for example /storage/config",
+        checked=True,
     )
-    #: Account keys, the development root, orders under way.
-    state_dir: Directory = Field(
-        default_factory=lambda known: known["certificates_dir"] / ".certworker",
-        validation_alias="CERTWORKER_STATE_DIR",
-        description="a directory of its own, for example /storage/state",
+    #: Account keys, the development root, pending orders.
+    state_dir: Directory = setting(
+        "CERTWORKER_STATE_DIR",
+        "a directory of its own, for example /storage/state",
+        factory=lambda known: known["certificates_dir"] / ".certworker",
     )
+    #: Where challenge files are stored, too, for an application that serves them.
+    webroot: DirectoryOrOff = setting(
+        "CERTWORKER_WEBROOT",
+        "a directory, for example /storage/certificates; or off",
+        factory=lambda known: known["certificates_dir"],
+    )
+
+    # HTTP and the proxy
+
     #: Challenge answers, health, metrics; None: no port at all.
-    http_address: AddressOrOff = Field(
+    http_address: AddressOrOff = setting(
+        "CERTWORKER_HTTP_ADDRESS",
+        "an address with a port, for example 0.0.0.0:8080 or [::]:8080; or off",
         HttpAddress("0.0.0.0", 8080),  # noqa: S104 (in a container, where the compose file decides)
-        validation_alias="CERTWORKER_HTTP_ADDRESS",
-        description="an address with a port, for example 0.0.0.0:8080 or [::]:8080; or off",
     )
-    #: Where metrics are served instead, so that whoever reaches the challenges does not reach them.
-    metrics_address: AddressOrOff = Field(
-        default_factory=lambda known: known["http_address"],
-        validation_alias="CERTWORKER_METRICS_ADDRESS",
-        description="an address with a port, for example 127.0.0.1:8081; or off",
+    #: A second address for the metrics, which clients of the challenges cannot reach.
+    metrics_address: AddressOrOff = setting(
+        "CERTWORKER_METRICS_ADDRESS",
+        "an address with a port, for example 127.0.0.1:8081; or off",
+        factory=lambda known: known["http_address"],
     )
-    #: Who shows the certificates; None: nobody is asked whether they are shown.
-    proxy_address: AddressOrOff = Field(
+    #: The proxy that serves the certificates; None: no deployment check.
+    proxy_address: AddressOrOff = setting(
+        "CERTWORKER_PROXY_ADDRESS",
+        "an address with a port, for example traefik:443; or off",
         HttpAddress("traefik", 443),
-        validation_alias="CERTWORKER_PROXY_ADDRESS",
-        description="an address with a port, for example traefik:443; or off",
     )
-    #: Where challenge files are also laid, for a core that serves them.
-    webroot: DirectoryOrOff = Field(
-        default_factory=lambda known: known["certificates_dir"],
-        validation_alias="CERTWORKER_WEBROOT",
-        description="a directory, for example /storage/certificates; or off",
+
+    # Preflight
+
+    #: The CA is private: private addresses and suffixes are allowed.
+    private_network: bool = setting("CERTWORKER_PRIVATE_NETWORK", "true or false", False)
+    #: The port that the checks connect to; a public CA always uses 80.
+    http01_port: Port = setting("CERTWORKER_HTTP01_PORT", "a number from 1 to 65535, for example 80", 80)
+    #: The resolvers of the checks, each an address and a port.
+    name_servers: NameServers = setting(
+        "_APP_DNS",
+        "addresses separated by commas, for example 8.8.8.8 or 127.0.0.1:5353",
+        (("8.8.8.8", 53),),
     )
+    # The check that uses an invalid target reports it, and nothing else stops.
+    target_cname: Line | None = setting(
+        "_APP_DOMAIN_TARGET_CNAME", "a public name, for example api.example.org"
+    )
+    #: The name that the variable had before Appwrite 1.7.
+    older_target: Line | None = setting("_APP_DOMAIN_TARGET", "a public name, for example api.example.org")
+    target_a: Line | None = setting("_APP_DOMAIN_TARGET_A", "the public IPv4 address of this server")
+    target_aaaa: Line | None = setting("_APP_DOMAIN_TARGET_AAAA", "the public IPv6 address of this server")
+    target_caa: Line | None = setting(
+        "_APP_DOMAIN_TARGET_CAA", "the CA that CAA records are to allow, for example letsencrypt.org"
+    )
+
+    # Jobs and log
+
     #: Jobs at a time.
-    concurrency: Slots = Field(
-        16,
-        validation_alias="CERTWORKER_CONCURRENCY",
-        description="a number from 1 to 1024, for example 16",
+    concurrency: Slots = setting("CERTWORKER_CONCURRENCY", "a number from 1 to 1024, for example 16", 16)
+    log: Annotated[Literal["human", "json"], LowerCase] = setting("CERTWORKER_LOG", "human or json", "human")
+    log_level: Annotated[Literal["debug", "info", "warning", "error"], LowerCase] = setting(
+        "CERTWORKER_LOG_LEVEL", "debug, info, warning or error", "info"
     )
-    key_type: Annotated[KeyType, LowerCase] = Field(
-        "ec256",
-        validation_alias="CERTWORKER_KEY_TYPE",
-        description="ec256, ec384, rsa2048, rsa3072 or rsa4096",
-    )
-    profile: Profile | None = Field(
-        None,
-        validation_alias="CERTWORKER_PROFILE",
-        description="the name of one of the CA's profiles, for example shortlived",
-    )
-    #: Which of the CA's chains to take, where it has several.
-    preferred_chain: Line | None = Field(
-        None,
-        validation_alias="CERTWORKER_PREFERRED_CHAIN",
-        description="the common name of a root of the CA, for example ISRG Root X2",
-    )
-    #: The account on the CA's web site that ours is bound to, where the CA wants that.
-    eab_kid: Line | None = Field(
-        None,
-        validation_alias="CERTWORKER_EAB_KID",
-        description="the key id that the CA's web site shows",
-    )
-    eab_hmac_key: Base64Url | None = Field(
-        None,
-        validation_alias="CERTWORKER_EAB_HMAC_KEY",
-        validate_default=True,
-        description="the HMAC key that the CA's web site shows, in base64url; and CERTWORKER_EAB_KID be set",
-    )
-    #: What a CA has granted beyond its usual limits.
-    limits_file: LimitsFile | None = Field(
-        None,
-        validation_alias="CERTWORKER_LIMITS_FILE",
-        description='the path of a JSON file such as {"letsencrypt": {"orders_per_account": "3000/3h"}}',
-    )
-    #: The CA is one's own: private addresses and suffixes are allowed.
-    private_network: bool = Field(
-        False, validation_alias="CERTWORKER_PRIVATE_NETWORK", description="true or false"
-    )
-    #: Where our own checks knock; a public CA always knocks at 80.
-    http01_port: Port = Field(
-        80, validation_alias="CERTWORKER_HTTP01_PORT", description="a number from 1 to 65535, for example 80"
-    )
-    log: Annotated[Literal["human", "json"], LowerCase] = Field(
-        "human", validation_alias="CERTWORKER_LOG", description="human or json"
-    )
-    log_level: Annotated[Literal["debug", "info", "warning", "error"], LowerCase] = Field(
-        "info", validation_alias="CERTWORKER_LOG_LEVEL", description="debug, info, warning or error"
-    )
-
     #: The site of the documentation; None: failures name the command that prints the page.
-    docs_url: WebUrl | None = Field(
-        None,
-        validation_alias="CERTWORKER_DOCS_URL",
-        description="a URL that begins with https:// or http://, for example https://docs.example.org",
+    docs_url: WebUrl | None = setting(
+        "CERTWORKER_DOCS_URL",
+        "a URL that begins with https:// or http://, for example https://docs.example.org",
     )
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """
-        The one source is what :func:`load` hands over, so that a test needs no environment of its own.
-        """
-        return (init_settings,)
+    # Notifications
+
+    #: None: no mail.
+    smtp_host: HostName | None = setting("_APP_SMTP_HOST", "a bare host name, for example smtp.example.org")
+    smtp_port: Port = setting("_APP_SMTP_PORT", "a number from 1 to 65535, for example 587", 25)
+    smtp_secure: Annotated[Literal["", "tls", "ssl"], LowerCase] = setting(
+        "_APP_SMTP_SECURE", "tls (STARTTLS), ssl, or empty", ""
+    )
+    smtp_username: Line | None = setting("_APP_SMTP_USERNAME", "a user name")
+    smtp_password: SecretStr | None = setting("_APP_SMTP_PASSWORD", "a password", in_file=True)
+    #: The contact of the account at the CA, under its name since Appwrite 1.5.1. It gets the notifications.
+    newer_email: Line | None = setting("_APP_EMAIL_CERTIFICATES", "an e-mail address")
+    #: The name that the variable had before.
+    older_email: Line | None = setting("_APP_SYSTEM_SECURITY_EMAIL_ADDRESS", "an e-mail address")
+    mail_sender: MailAddress = setting(
+        "_APP_SYSTEM_EMAIL_ADDRESS",
+        "one e-mail address, for example certworker@example.org",
+        "certworker@localhost",
+    )
+    mail_sender_name: EncodedLine = setting(
+        "_APP_SYSTEM_EMAIL_NAME", "a name on one line; it may be URL-encoded", "certworker"
+    )
+    #: Gets the notifications as JSON.
+    notify_url: WebUrl | None = setting(
+        "CERTWORKER_NOTIFY_URL",
+        "a URL that begins with https:// or http://, with a host of letters, digits, dots and "
+        "hyphens, or an IPv6 address in brackets",
+    )
+    notify_secret: SecretStr | None = setting(
+        "CERTWORKER_NOTIFY_SECRET", "a secret that signs what goes there", in_file=True
+    )
+
+    # Appwrite
+
+    #: Whether certworker takes the messages of Appwrite; auto: after the first one.
+    appwrite: Annotated[Literal["auto", "on", "off"], LowerCase] = setting(
+        "CERTWORKER_APPWRITE", "auto, on or off", "auto"
+    )
+    appwrite_queue: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = setting(
+        "_APP_CERTIFICATES_QUEUE_NAME", "the name of a queue, for example v1-certificates", "v1-certificates"
+    )
+
+    # Other servers
+
+    #: Runs after each publication.
+    deploy_hook: Program | None = setting(
+        "CERTWORKER_DEPLOY_HOOK",
+        "the absolute path of a program that this user may run, such as /usr/local/bin/deploy",
+    )
+    reloads: Reloads = setting(
+        "CERTWORKER_RELOAD",
+        f"NAME:SIGNAL ({', '.join(SIGNALS)}), NAME:restart or NAME:exec:COMMAND, separated by "
+        "commas, for example nginx:HUP,mail:restart",
+        default=(),
+    )
+    #: Off by default: a socket proxy that allows the list of containers shows more than certworker needs.
+    docker_labels: bool = setting("CERTWORKER_DOCKER_LABELS", "true or false", False)
+    #: Not DOCKER_HOST: compose would pass on the one of the operator's shell.
+    docker_host: EngineAddress = setting(
+        "CERTWORKER_DOCKER_HOST",
+        "an address that begins with tcp:// or unix:///, for example tcp://socket-proxy:2375",
+        "unix:///var/run/docker.sock",
+    )
 
     @field_validator("config_dir", "state_dir")
     @classmethod
-    def _is_of_its_own(cls, value: Path, known: ValidationInfo) -> Path:
-        # Each directory under the certificates is a name, and Traefik reads whatever is put beside its files.
+    def _is_separate(cls, value: Path, known: ValidationInfo) -> Path:
+        # Each directory in the certificates directory is a name, and Traefik reads each file beside its own.
         if value in (known.data.get("certificates_dir"), known.data.get("config_dir")):
-            raise ValueError("something else lies there")
+            raise ValueError("another setting has the same directory")
         return value
 
     @field_validator("eab_hmac_key")
     @classmethod
-    def _stands_beside_its_id(cls, value: SecretStr | None, known: ValidationInfo) -> SecretStr | None:
+    def _has_a_key_id(cls, value: SecretStr | None, known: ValidationInfo) -> SecretStr | None:
         if (value is None) != (known.data.get("eab_kid") is None):
-            raise ValueError("one is of no use without the other")
+            raise ValueError("one is invalid without the other")
+        return value
+
+    @field_validator("newer_email", "older_email")
+    @classmethod
+    def _gets_mail(cls, value: str, known: ValidationInfo) -> str:
+        # Without a mail server the address is for the CA only; an order at a public CA checks it.
+        if known.data.get("smtp_host") and not known.data.get("newer_email"):
+            try:
+                mail_addresses(value)
+            except ValueError:
+                raise Unusable("mail cannot be sent there, and _APP_SMTP_HOST is set") from None
         return value
 
     @property
     def fingerprint(self) -> str:
         """
-        A digest of all settings but the secrets: it tells one configuration from another.
+        A digest of all settings without the secrets, which identifies a configuration.
         """
         return sha256(self.model_dump_json().encode()).hexdigest()
 
     @property
+    def redis(self) -> RedisURL:
+        """
+        The address of Redis, with user and password.
+        """
+        if self.redis_url:
+            return RedisURL.parse(self.redis_url.get_secret_value())
+        password = self.redis_password.get_secret_value() if self.redis_password else None
+        return RedisURL(((self.redis_host, self.redis_port),), self.redis_user, password)
+
+    @property
     def authorities(self) -> tuple[CaChoice, ...]:
         """
-        The CAs that may sign, the one that is asked first at the head.
+        The CAs that may sign, in the order in which an order tries them.
         """
         return tuple(dict.fromkeys(map(self._authority, self.authority_names)))
 
     @property
     def authority(self) -> CaChoice:
         """
-        The CA that is asked first.
+        The first CA that may sign.
         """
         return self.authorities[0]
 
@@ -237,23 +329,41 @@ class Settings(AppwriteSettings, NotifySettings, RedisSettings, ReloadSettings, 
         return CaChoice.named(name, private_network=self.private_network)
 
     @property
+    def targets(self) -> dict[str, str]:
+        """
+        The targets of custom domains that are set, by variable.
+        """
+        given = {
+            "_APP_DOMAIN_TARGET_CNAME": self.target_cname,
+            "_APP_DOMAIN_TARGET": self.older_target,
+            "_APP_DOMAIN_TARGET_A": self.target_a,
+            "_APP_DOMAIN_TARGET_AAAA": self.target_aaaa,
+            "_APP_DOMAIN_TARGET_CAA": self.target_caa,
+        }
+        return {
+            variable: value.lower().rstrip(".")
+            for variable, value in given.items()
+            if value and value.lower() not in UNSET_TARGETS
+        }
+
+    @property
     def email(self) -> str | None:
         """
-        The contact that the CA is told; whether it is good is judged when a public CA is asked.
+        The contact of the account at the CA; an order at a public CA checks it.
         """
         return self.newer_email or self.older_email
 
     @property
     def mail_recipients(self) -> tuple[str, ...]:
         """
-        Who gets the notifications by mail: the contact. It is checked where there is a mail server.
+        The recipients of notifications by mail: the contact. It is valid if there is a mail server.
         """
         return mail_addresses(self.email or "")
 
     @property
     def email_remark(self) -> tuple[str, str] | None:
         """
-        What is odd about the two variables for the e-mail address, and the remedy; None if nothing is.
+        A remark about the two variables for the e-mail address, and its remedy; None if there is none.
         """
         if self.older_email and self.older_email != self.email:
             return (
@@ -262,7 +372,7 @@ class Settings(AppwriteSettings, NotifySettings, RedisSettings, ReloadSettings, 
             )
         if self.email == "certs@appwrite.io":
             return (
-                "The e-mail address for certificates is Appwrite's default, which nobody here reads.",
+                "The e-mail address for certificates is Appwrite's default, not a mailbox of yours.",
                 "Set _APP_EMAIL_CERTIFICATES=you@yourdomain",
             )
         return None

@@ -46,7 +46,7 @@ RIGHT = [
     *("tcp://socket-proxy:2375", "unix:///var/run/docker.sock", "8.8.8.8, 127.0.0.1:5353", "v1-certificates"),
 ]
 
-#: What slips in between: pasted, escaped, cut off, of another alphabet, of no alphabet.
+#: What is inserted: pasted, escaped, cut off, of another alphabet, of no alphabet.
 ODD = [
     *(
         "\n",

@@ -1,5 +1,5 @@
 """
-The CA and the HTTP port, as values.
+The CA, and whether it accepts an e-mail address.
 """
 
 from __future__ import annotations
@@ -8,30 +8,15 @@ import re
 
 import pytest
 
-from certworker.settings import CaChoice, HttpAddress
+from certworker.settings import CaChoice, contact_problem
 from certworker.settings.ca import KNOWN_CAS
 
 
-class TestHttpAddress:
-    @pytest.mark.parametrize("text", ["0.0.0.0:8080", "[::]:8080", "localhost:0", "[2001:db8::1]:65535"])
-    def test_it_reads_as_it_is_written(self, text: str) -> None:
-        """
-        It is shown in the log as the operator knows it.
-        """
-        assert str(HttpAddress.parse(text)) == text
-
-    def test_the_brackets_are_not_part_of_the_host(self) -> None:
-        """
-        A socket is bound to the bare address.
-        """
-        assert HttpAddress.parse("[::]:8080") == HttpAddress("::", 8080)
-
-
-class TestAuthorityChoice:
+class TestCaChoice:
     @pytest.mark.parametrize("known", KNOWN_CAS)
     def test_a_known_ca_is_itself_by_name_and_by_url(self, known: CaChoice) -> None:
         """
-        Whoever writes the URL of Let's Encrypt has one account with it, not two.
+        The URL of Let's Encrypt selects the same account as its name.
         """
         assert CaChoice.named(known.label) is known
         assert CaChoice.named(known.directory_url or known.label) is known
@@ -50,7 +35,7 @@ class TestAuthorityChoice:
     )
     def test_the_label_of_a_url_is_a_file_name_of_its_own(self, url: str, label: str) -> None:
         """
-        Account keys lie under it: one per CA, whatever it is called.
+        The account key of each CA has a directory of its own.
         """
         choice = CaChoice.named(url)
 
@@ -60,8 +45,52 @@ class TestAuthorityChoice:
     @pytest.mark.parametrize(
         ("kind", "allowed"), [("public", False), ("staging", False), ("development", True), ("private", True)]
     )
-    def test_only_a_ca_of_ones_own_knows_private_names(self, kind: str, allowed: bool) -> None:
+    def test_only_a_private_ca_certifies_private_names(self, kind: str, allowed: bool) -> None:
         """
-        A public one is not even asked.
+        A public CA gets no order for them.
         """
         assert CaChoice("x", "X", None, kind).private_names is allowed  # type: ignore[arg-type]
+
+
+class TestContactProblem:
+    @pytest.mark.parametrize(
+        "email", ["admin@shop.org", "first.last+certs@mail.shop.co.uk", "a@xn--mller-kva.de"]
+    )
+    def test_a_good_address_has_none(self, email: str) -> None:
+        """
+        The CA gets it unchanged.
+        """
+        assert contact_problem(email) is None
+
+    @pytest.mark.parametrize(
+        ("email", "words"),
+        [
+            (None, "missing"),
+            ("", "missing"),
+            ("admin@example.com", "placeholders"),
+            ("admin@EXAMPLE.org", "placeholders"),
+            ("admin@mail.example.net", "placeholders"),
+            ("admín@shop.org", "ASCII"),
+            ("admin@müller.de", "ASCII"),
+            ("admin", "public name"),
+            ("admin@", "public name"),
+            ("admin@localhost", "public name"),
+            ("admin@server", "public name"),
+            ("admin@shop.internal", "public name"),
+            ("admin@8.8.8.8", "public name"),
+            ("admin@[2606:4700::1111]", "public name"),
+            ("admin@shop.org?subject=x", "public name"),
+            ("admin@shop.org#x", "public name"),
+            ("a@shop.org,b@shop.org", "public name"),
+            ("@shop.org", "plain address"),
+            ("Admin <admin@shop.org>", "plain address"),
+            ("mailto:admin@shop.org", "plain address"),
+            ("ad min@shop.org", "plain address"),
+            ("you@yourdomain", "public name"),
+        ],
+    )
+    def test_a_bad_one_has_a_problem(self, email: str | None, words: str) -> None:
+        """
+        Boulder answers invalidContact to each, and counts the account request.
+        """
+        assert words in str(contact_problem(email))

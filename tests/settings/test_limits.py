@@ -20,7 +20,7 @@ HOUR = timedelta(hours=1)
 class TestGrantsIn:
     def test_a_ca_may_be_named_by_its_label_and_by_its_url(self, tmp_path: Path) -> None:
         """
-        Both are the same CA, and what is said of it counts together.
+        Both are the same CA, and its limits are merged.
         """
         url = "https://acme-v02.api.letsencrypt.org/directory"
         written = {"letsencrypt": {"orders_per_account": "3000/3h"}, url: {"failures_per_name": None}}
@@ -32,7 +32,7 @@ class TestGrantsIn:
 
     def test_a_file_without_an_end_is_refused(self) -> None:
         """
-        It would fill the memory.
+        Its content would fill the memory.
         """
         with pytest.raises(OSError, match="no regular file"):
             grants_in(Path("/dev/zero"))
@@ -42,7 +42,7 @@ class TestSetting:
     @pytest.mark.parametrize(
         "content", ["", "[]", '{"letsencrypt": []}', '{"letsencrypt": {"orders_per_week": "3000/7d"}}', "["]
     )
-    def test_a_wrong_file_is_told_with_the_other_wrong_values(self, tmp_path: Path, content: str) -> None:
+    def test_an_invalid_file_is_named_with_other_invalid_values(self, tmp_path: Path, content: str) -> None:
         """
         At the start of every command, not when the first order counts.
         """
@@ -53,9 +53,9 @@ class TestSetting:
 
         assert 2 == len(refused.value.findings)
 
-    def test_what_is_said_of_a_ca_that_is_not_used_is_read_as_well(self, tmp_path: Path) -> None:
+    def test_the_limits_of_another_ca_are_read_as_well(self, tmp_path: Path) -> None:
         """
-        A slip in it would be found only after a change of the CA.
+        Else a typing error would be found only after a change of the CA.
         """
         (tmp_path / "limits.json").write_text(
             '{"https://ca.example.org/dir": {"orders_per_account": "many"}}'

@@ -1,5 +1,5 @@
 """
-How the text of a variable becomes a setting, by itself.
+How the text of a variable becomes the value of a setting.
 """
 
 from __future__ import annotations
@@ -12,11 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 from pydantic import TypeAdapter, ValidationError
 
 from certworker.errors.config import InvalidSettings
+from certworker.redis.url import RedisURL
 from certworker.settings import HttpAddress, load, parsers
 from tests.storage.authority import Signer
+
+SECRET = "hunter2"
+APPWRITE = {
+    "_APP_REDIS_HOST": "redis",
+    "_APP_REDIS_PORT": "6380",
+    "_APP_REDIS_USER": "me",
+    "_APP_REDIS_PASS": SECRET,
+}
 
 READ = [
     (parsers.Production, "PRODUCTION", True),
@@ -52,7 +62,7 @@ class TestReadings:
     )
     def test_what_lies_beyond_the_edge_is_refused(self, kind: Any, text: str) -> None:
         """
-        A value that is cut to fit is a value that nobody set.
+        A value that is cut to fit is not what the operator set.
         """
         with pytest.raises(ValidationError):
             TypeAdapter(kind).validate_python(text)
@@ -60,7 +70,7 @@ class TestReadings:
 
 class TestPaths:
     @pytest.mark.parametrize("name", ["CERTWORKER_CA_BUNDLE", "CERTWORKER_LIMITS_FILE"])
-    def test_a_path_out_of_reach_is_told(self, name: str, unreachable: Path) -> None:
+    def test_a_path_without_access_is_named(self, name: str, unreachable: Path) -> None:
         """
         The file system refuses even the question for it.
         """
@@ -97,7 +107,7 @@ class TestPaths:
 @pytest.fixture
 def unreachable(tmp_path: Path) -> Iterator[Path]:
     """
-    A file in a directory that this process may not enter; root becomes nobody for a while.
+    Yield a file in a directory that this process may not enter; root becomes another user for that time.
     """
     with tempfile.TemporaryDirectory() as made:
         place = Path(made)
@@ -147,7 +157,7 @@ class TestCaBundle:
         ],
         ids=["empty", "rubbish", "DER", "UTF-16", "base64", "second", "cut"],
     )
-    def test_any_other_form_is_told_with_how_to_convert_it(
+    def test_any_other_form_is_refused_with_the_command_that_converts_it(
         self, tmp_path: Path, pem: bytes, spoil: Callable[[bytes], bytes]
     ) -> None:
         """
@@ -199,3 +209,82 @@ class TestMailAddress:
         }
 
         assert ("ops@a.org", "dev@xn--bcher-kva.example") == load(given).mail_recipients
+
+
+class TestRedis:
+    def test_the_four_variables_of_appwrite_have_its_address(self) -> None:
+        """
+        Appwrite has the same variables.
+        """
+        assert load(APPWRITE).redis == RedisURL((("redis", 6380),), "me", SECRET)
+
+    def test_the_url_wins(self) -> None:
+        """
+        Compose files pass the four on, whether they are set or not.
+        """
+        settings = load({**APPWRITE, "CERTWORKER_REDIS_URL": "rediss://you:pw@other/1"})
+
+        assert settings.redis == RedisURL((("other", 6379),), "you", "pw", 1, tls={})
+
+    def test_it_shows_nowhere(self) -> None:
+        """
+        It may contain a password.
+        """
+        settings = load({"CERTWORKER_REDIS_URL": f"redis://me:{SECRET}@redis/0"})
+
+        assert SECRET not in f"{settings!r} {settings} {settings.model_dump_json()} {settings.redis!r}"
+
+    def test_it_may_be_in_a_file(self, tmp_path: Path) -> None:
+        """
+        Docker mounts secrets as files.
+        """
+        (tmp_path / "url").write_text("redis://me:pw@redis/0\n")
+
+        assert "pw" == load({"CERTWORKER_REDIS_URL_FILE": str(tmp_path / "url")}).redis.password
+
+    def test_an_invalid_one_is_named_without_its_value(self) -> None:
+        """
+        The message has the allowed forms.
+        """
+        with pytest.raises(InvalidSettings, match=r"CERTWORKER_REDIS_URL must be redis://.*%40") as refused:
+            load({"CERTWORKER_REDIS_URL": f"redis://me:{SECRET}/x@redis"})
+
+        assert SECRET not in str(refused.value)
+
+    def test_the_files_that_it_names_have_to_exist(self, tmp_path: Path) -> None:
+        """
+        At the start, and not at the first connection.
+        """
+        bundle = tmp_path / "ca.pem"
+        url = f"rediss://redis?ssl_ca_certs={bundle}"
+        with pytest.raises(InvalidSettings, match="CERTWORKER_REDIS_URL"):
+            load({"CERTWORKER_REDIS_URL": url})
+        bundle.write_bytes(Signer().certificate("redis.internal").fullchain_pem)
+
+        assert (bundle,) == load({"CERTWORKER_REDIS_URL": url}).redis.files
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"rubbish", b"-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n"]
+    )
+    def test_their_content_has_to_be_valid(self, tmp_path: Path, content: bytes) -> None:
+        """
+        redis-py would fail at each connection, with a message of OpenSSL.
+        """
+        (tmp_path / "ca.pem").write_bytes(content)
+        with pytest.raises(InvalidSettings, match="no certificate or no key in PEM form"):
+            load({"CERTWORKER_REDIS_URL": f"rediss://redis?ssl_ca_certs={tmp_path / 'ca.pem'}"})
+
+    def test_a_key_with_a_password_is_refused(self, tmp_path: Path) -> None:
+        """
+        OpenSSL would ask for the password on the terminal, with each connection.
+        """
+        certificate = Signer().certificate("worker.internal")
+        (tmp_path / "client.pem").write_bytes(certificate.fullchain_pem)
+        (tmp_path / "key.pem").write_bytes(
+            certificate.key.key.private_bytes(
+                Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
+            )
+        )
+        query = f"ssl_certfile={tmp_path / 'client.pem'}&ssl_keyfile={tmp_path / 'key.pem'}"
+        with pytest.raises(InvalidSettings, match="without a password"):
+            load({"CERTWORKER_REDIS_URL": f"rediss://redis?{query}"})

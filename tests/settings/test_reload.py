@@ -40,7 +40,7 @@ class TestReloads:
             load({"CERTWORKER_RELOAD": given})
 
     @pytest.mark.parametrize("text", ["nginx:HUP", "mail:restart", "app:exec:reload 'a b'"])
-    def test_it_is_told_as_it_is_written(self, text: str) -> None:
+    def test_it_is_shown_as_it_is_written(self, text: str) -> None:
         """
         So that the line of the log leads to the setting.
         """
@@ -48,7 +48,7 @@ class TestReloads:
 
 
 class TestLabels:
-    def test_they_are_read_only_where_somebody_wants_it(self) -> None:
+    def test_they_are_read_only_if_the_setting_is_true(self) -> None:
         """
         A list shows more of other containers than a reload by name does.
         """

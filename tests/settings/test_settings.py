@@ -1,5 +1,5 @@
 """
-What an operator may set, and what is said about what he may not.
+Every setting, and the failures for invalid values.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from certworker.variables import VERBATIM
 
 ROOT = Path(__file__).parents[2]
 
-#: A value that nobody may ever read in a message.
+#: A value that no message may contain.
 SECRET = "hunter2?"
 
 WRONG = {
@@ -152,7 +152,7 @@ class TestDefaults:
 
     def test_state_and_webroot_follow_the_certificates(self, tmp_path: Path) -> None:
         """
-        Whoever moves the volume moves all of it.
+        One variable moves the whole volume.
         """
         settings = load({"CERTWORKER_CERTIFICATES_DIR": str(tmp_path)})
 
@@ -160,7 +160,7 @@ class TestDefaults:
 
     def test_nothing_but_the_given_mapping_is_read(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        A variable of somebody's shell must not decide which CA a test asks.
+        A variable of a developer's shell must not decide which CA a test uses.
         """
         monkeypatch.setenv("CERTWORKER_AUTHORITY", "letsencrypt")
         monkeypatch.setenv("authority_names", "letsencrypt")
@@ -185,7 +185,7 @@ class TestValues:
     @pytest.mark.parametrize("value", ["development", "prod", "staging", "not production"])
     def test_only_production_is_production(self, value: str) -> None:
         """
-        A slip must not order from a CA that counts.
+        A typing error must not order from a CA with rate limits.
         """
         assert not load({"_APP_ENV": value}).production
 
@@ -224,7 +224,7 @@ class TestValues:
     )
     def test_yes_and_no_have_many_words(self, value: str, truth: bool) -> None:
         """
-        Each is somebody's habit.
+        Users write any of them.
         """
         assert load({"CERTWORKER_PRIVATE_NETWORK": value}).private_network is truth
 
@@ -254,7 +254,7 @@ class TestValues:
 
     def test_the_kinds_of_keys_are_those_that_can_be_made(self) -> None:
         """
-        Settings and certificates stand on one floor and do not import each other.
+        Settings do not import certificates.
         """
         assert get_args(KeyType) == certificates.KEY_TYPES
 
@@ -269,9 +269,9 @@ class TestValues:
 
 
 class TestFingerprint:
-    def test_it_tells_configurations_apart_and_no_secrets(self) -> None:
+    def test_it_identifies_a_configuration_without_its_secrets(self) -> None:
         """
-        Redis stores it, and a digest of a short password could be guessed.
+        Redis stores it, and a digest of a short password can be guessed.
         """
         first = load({"_APP_DOMAIN": "a.org", "_APP_SMTP_PASSWORD": "one"}).fingerprint
 
@@ -332,14 +332,14 @@ class TestEmail:
 
     def test_the_newer_name_wins_with_a_remark(self) -> None:
         """
-        Somebody changed one and forgot the other.
+        An operator changed one and forgot the other.
         """
         settings = load({self.NEW: "new@shop.org", self.OLD: "old@shop.org"})
 
         assert settings.email == "new@shop.org"
         assert "differ" in str(settings.email_remark)
 
-    def test_a_default_that_nobody_reads_is_remarked(self) -> None:
+    def test_the_default_of_appwrite_has_a_remark(self) -> None:
         """
         Appwrite's old compose file had its own address in it.
         """
@@ -354,7 +354,7 @@ class TestEmail:
 
 class TestWrongValues:
     @pytest.mark.parametrize(("name", "value"), [(name, value) for name in WRONG for value in WRONG[name]])
-    def test_each_is_told_with_what_is_allowed(self, name: str, value: str) -> None:
+    def test_each_is_named_with_the_allowed_values(self, name: str, value: str) -> None:
         """
         The sentence is all that an operator needs to correct it.
         """
@@ -364,9 +364,9 @@ class TestWrongValues:
         assert finding.startswith(f"{name} must be {variables()[name]}")
         assert failure.remedy.endswith("docker compose up -d")
 
-    def test_all_are_told_together(self) -> None:
+    def test_all_are_reported_together(self) -> None:
         """
-        Nobody wants to start a worker ten times to learn of ten slips.
+        One start shows every invalid value.
         """
         failure = complaint({name: values[0] for name, values in WRONG.items()})
 
@@ -377,7 +377,7 @@ class TestWrongValues:
     @pytest.mark.parametrize("name", sorted(WRONG.keys() - VERBATIM))
     def test_the_value_is_never_repeated(self, name: str) -> None:
         """
-        A password in the wrong line of .env must not end in a log; not even in a traceback.
+        A log must not contain a password from the wrong line of .env, even in a traceback.
         """
         failure = complaint({name: f"{SECRET} \x1b {SECRET}", "_APP_REDIS_PASS": SECRET})
 
@@ -391,11 +391,11 @@ class TestWrongValues:
         try:
             settings = load(environ)
         except InvalidSettings as failure:
-            told = str(failure)
+            shown = str(failure)
         else:
-            told = str(settings.authority)
+            shown = str(settings.authority)
 
-        assert told
+        assert shown
 
 
 class TestPassword:
@@ -410,7 +410,7 @@ class TestPassword:
 
     def test_it_shows_nowhere(self) -> None:
         """
-        Settings are printed when things go wrong.
+        A traceback may contain the settings.
         """
         settings = load({"_APP_REDIS_PASS": SECRET})
 
@@ -420,7 +420,7 @@ class TestPassword:
 class TestExample:
     def test_it_has_every_variable_and_no_other(self) -> None:
         """
-        What can be set is found in one place, and all of it works.
+        One file has all variables, and each works.
         """
         lines = (ROOT / ".env.example").read_text()
 
@@ -430,16 +430,16 @@ class TestExample:
 
     def test_what_is_commented_out_is_the_default(self) -> None:
         """
-        A reader takes it for the truth.
+        A reader relies on it.
         """
         lines = (ROOT / ".env.example").read_text()
         shown = dict(re.findall(r"^# (_APP_\w+|CERTWORKER_\w+)=(.*)$", lines, re.M))
 
         assert load(shown) == load({})
 
-    def test_a_sentence_stands_above_each(self) -> None:
+    def test_each_has_a_sentence_above_it(self) -> None:
         """
-        Or above a pair that belongs together.
+        Variables that belong together share one.
         """
         blocks = (ROOT / ".env.example").read_text().strip().split("\n\n")
 
@@ -447,3 +447,117 @@ class TestExample:
             first, *_ = block.splitlines()
             assert re.match(r"# [A-Za-z\[]", first)
             assert "=" not in first
+
+
+class TestAppwrite:
+    def test_the_queue_of_an_ordinary_installation_is_the_default(self) -> None:
+        """
+        A replaced service in a compose file needs no setting.
+        """
+        settings = load({})
+
+        assert ("auto", "v1-certificates") == (settings.appwrite, settings.appwrite_queue)
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("CERTWORKER_APPWRITE", "maybe"), ("_APP_CERTIFICATES_QUEUE_NAME", "a b")]
+    )
+    def test_a_wrong_value_is_named(self, name: str, value: str) -> None:
+        """
+        At the start, and not after an hour without jobs.
+        """
+        with pytest.raises(InvalidSettings, match=name):
+            load({name: value})
+
+
+class TestNameServers:
+    def test_a_public_one_is_the_default(self) -> None:
+        """
+        Appwrite has the same.
+        """
+        assert (("8.8.8.8", 53),) == load({}).name_servers
+
+    @pytest.mark.parametrize(
+        ("text", "servers"),
+        [
+            ("1.1.1.1", [("1.1.1.1", 53)]),
+            ("1.1.1.1, 8.8.4.4", [("1.1.1.1", 53), ("8.8.4.4", 53)]),
+            ("127.0.0.1:5353", [("127.0.0.1", 5353)]),
+            ("2001:4860:4860::8888", [("2001:4860:4860::8888", 53)]),
+            ("[::1]:5353", [("::1", 5353)]),
+        ],
+    )
+    def test_addresses_with_or_without_a_port(self, text: str, servers: list[tuple[str, int]]) -> None:
+        """
+        A private resolver often uses another port.
+        """
+        assert tuple(servers) == load({"_APP_DNS": text}).name_servers
+
+    @pytest.mark.parametrize(
+        "text", ["dns.google", "1.1.1", ",", "1.1.1.1:99999", "https://1.1.1.1/dns-query"]
+    )
+    def test_a_resolver_needs_an_address(self, text: str) -> None:
+        """
+        The resolution of its name would need a resolver.
+        """
+        with pytest.raises(InvalidSettings, match="_APP_DNS must be addresses"):
+            load({"_APP_DNS": text})
+
+
+class TestTargets:
+    def test_none_is_set(self) -> None:
+        """
+        Then a custom domain may point anywhere.
+        """
+        assert {} == load({}).targets
+
+    def test_what_appwrite_passes_as_its_defaults_is_not_set(self) -> None:
+        """
+        Else no custom domain would point to the right target.
+        """
+        defaults = {
+            "_APP_DOMAIN_TARGET": "localhost",
+            "_APP_DOMAIN_TARGET_CNAME": "localhost",
+            "_APP_DOMAIN_TARGET_A": "127.0.0.1",
+            "_APP_DOMAIN_TARGET_AAAA": "::1",
+            "_APP_DOMAIN_TARGET_CAA": "",
+        }
+
+        assert {} == load(defaults).targets
+
+    def test_those_that_are_set(self) -> None:
+        """
+        They are compared with names from DNS, in lower case and without the final dot.
+        """
+        given = {"_APP_DOMAIN_TARGET_CNAME": "API.Example.ORG.", "_APP_DOMAIN_TARGET_A": "203.0.113.7"}
+
+        assert {
+            "_APP_DOMAIN_TARGET_CNAME": "api.example.org",
+            "_APP_DOMAIN_TARGET_A": "203.0.113.7",
+        } == load(given).targets
+
+
+class TestNotifications:
+    def test_there_are_no_notifications_by_default(self) -> None:
+        """
+        An empty host switches mail off.
+        """
+        assert load({"_APP_SMTP_HOST": ""}).smtp_host is None
+        assert load({}).notify_url is None
+
+    @pytest.mark.parametrize(
+        ("name", "value"), [("CERTWORKER_NOTIFY_URL", "ftp://x"), ("_APP_SMTP_SECURE", "yes")]
+    )
+    def test_a_wrong_value_is_named(self, name: str, value: str) -> None:
+        """
+        At the start, not when the first notification is due.
+        """
+        with pytest.raises(InvalidSettings, match=name):
+            load({name: value})
+
+    def test_secrets_are_not_shown(self) -> None:
+        """
+        A log may contain the settings.
+        """
+        settings = load({"_APP_SMTP_PASSWORD": "hunter2", "CERTWORKER_NOTIFY_SECRET": "hunter3"})
+
+        assert "hunter" not in repr(settings)

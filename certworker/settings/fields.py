@@ -1,0 +1,150 @@
+"""
+How a setting is declared: its variable, its default, the allowed values, and whether a file may have it.
+
+A group is a class of settings. A new group becomes a field of :class:`certworker.settings.Settings`. The rest
+follows from the declaration: reading, failures, the list of variables, suggestions for typing errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, Field, field_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import SettingsConfigDict
+
+from certworker.variables import IN_A_FILE, bare, content_of, is_utf8
+
+
+class Unusable(ValueError):
+    """
+    Why a value is invalid, in a clause for the operator that does not repeat the value.
+    """
+
+
+class UnusableFile(ValueError):
+    """
+    A variable with `_FILE` names no readable file, or the setting has a value beside it.
+    """
+
+
+@dataclass(frozen=True)
+class SecretFile:
+    """
+    The file that has the value of a setting, as Docker mounts secrets.
+    """
+
+    #: Of the setting, without `_FILE`.
+    variable: str
+    path: str
+    #: The setting has a value, too.
+    is_second: bool
+
+    def read(self) -> str:
+        """
+        Return the value in the file.
+
+        Raises:
+            UnusableFile: There is none, or the setting has a second one.
+        """
+        try:
+            text = bare(self.variable, content_of(self.path))
+        except ValueError:
+            text = ""
+        if self.is_second or not text:
+            raise UnusableFile
+        return text
+
+
+def text_of(value: object) -> object:
+    """
+    Return the text of a variable, whether the variable or a file has it; other values are defaults.
+
+    Raises:
+        UnusableFile: The file does not have it.
+        Unusable: The variable is not UTF-8: nothing could send, print or store it.
+    """
+    if isinstance(value, SecretFile):
+        return value.read()
+    if isinstance(value, str) and not is_utf8(value):
+        raise Unusable("it is not UTF-8")
+    return value
+
+
+def setting(
+    variable: str,
+    allowed: str,
+    default: Any = None,
+    *,
+    factory: Callable[[dict[str, Any]], Any] | None = None,
+    checked: bool = False,
+    in_file: bool = False,
+) -> Any:
+    """
+    Declare a setting.
+
+    Args:
+        variable: Its name in the environment.
+        allowed: The allowed values, as an operator reads them after "must be".
+        default: Its value if the variable is empty.
+        factory: Returns the default from the settings that are declared before this one.
+        checked: Validate the default, too, because it depends on other settings.
+        in_file: The variable with `_FILE` behind its name may name a file with the value.
+    """
+    more: dict[str, Any] = {
+        "validation_alias": variable,
+        "description": allowed,
+        "validate_default": checked,
+        "json_schema_extra": {"in_file": in_file},
+    }
+    return Field(default_factory=factory, **more) if factory else Field(default, **more)
+
+
+class SettingGroup(BaseModel):
+    """
+    Settings that belong together.
+    """
+
+    # The parsers read lists; pydantic-settings would decode JSON.
+    model_config = SettingsConfigDict(frozen=True, hide_input_in_errors=True, enable_decoding=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_a_text(cls, value: object) -> object:
+        return text_of(value)
+
+
+def groups_in(group: type[SettingGroup]) -> Iterator[tuple[str, type[SettingGroup]]]:
+    """
+    Yield the groups that are fields of *group*, with the names of the fields.
+    """
+    for name, field in group.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, SettingGroup):
+            yield name, field.annotation
+
+
+def declared(group: type[SettingGroup]) -> Iterator[tuple[str, FieldInfo]]:
+    """
+    Yield each setting of *group* and of the groups in it, with its variable.
+    """
+    for field in group.model_fields.values():
+        if isinstance(field.validation_alias, str):
+            yield field.validation_alias, field
+    for _, below in groups_in(group):
+        yield from declared(below)
+
+
+def may_be_in_file(field: FieldInfo) -> bool:
+    """
+    Return whether a file may have the value of *field*.
+    """
+    return isinstance(field.json_schema_extra, dict) and bool(field.json_schema_extra.get("in_file"))
+
+
+def file_variable(variable: str) -> str:
+    """
+    Return the variable that names the file with the value of *variable*.
+    """
+    return f"{variable}{IN_A_FILE}"
