@@ -15,6 +15,7 @@ from random import Random, SystemRandom
 from redis import Redis
 
 from certworker.acme.renewal_info import RenewalSuggestion
+from certworker.challenges.challenge import without_dns
 from certworker.challenges.responder import Responder
 from certworker.challenges.tokens import ChallengeTokens
 from certworker.domains import normalize, requested_names
@@ -108,7 +109,9 @@ def build_app(
     records, tokens = DomainRecords(connection), ChallengeTokens(connection, clock)
     agenda, queues, history = Agenda(connection, wake), PriorityQueues(connection), History(connection)
     locks = DomainLocks(connection, lease_seconds, highest_token=store.highest_token)
-    issuers = IssuerFactory(settings, connection, store, tokens, directory_of, clock).build_issuers()
+    issuers = IssuerFactory(
+        settings, connection, store, tokens, without_dns, directory_of, clock
+    ).build_issuers()
     policy = RenewalPolicy(partial(_renewal_suggestion, issuers), random)
     preflight = _build_preflight(settings, issuers, connection, clock, settling)
     attempts = Attempts(records, agenda, clock, random, address_of(connection), partial(_validities, store))

@@ -22,6 +22,7 @@ from certworker.acme.renewal_info import RenewalInfo, RenewalSuggestion
 from certworker.acme.resources import OrderState
 from certworker.acme.session import Session
 from certworker.acme.transport import Reply, Transport
+from certworker.challenges.challenge import HTTP01
 from certworker.domains import is_address
 from certworker.errors.acct import AccountDeactivated, AccountGone
 from certworker.errors.acme import (
@@ -74,6 +75,7 @@ class AcmeClient:
         profile: The profile to order; None: the default of the CA.
         preferred_chain: The common name of the root of the chain to use; None: the default chain.
         external_account: The external account that the CA binds the account to; None: none.
+        challenge_type: Returns the type of the challenge to respond to, for a name of an order.
         connections: How many threads order at once.
         clock: Returns the time, for Retry-After and deadlines.
         sleep: Waits between two polls of an order, in seconds.
@@ -92,6 +94,7 @@ class AcmeClient:
         profile: str | None,
         preferred_chain: str | None = None,
         external_account: ExternalAccountBinding | None = None,
+        challenge_type: Callable[[str], str] = lambda _name: HTTP01,
         connections: int,
         clock: Callable[[], datetime],
         sleep: Callable[[float], None] = time.sleep,
@@ -101,6 +104,8 @@ class AcmeClient:
         self.title = title
         self._profile = profile
         self._preferred_chain = preferred_chain
+        #: Returns the type of the challenge to respond to, for a name of an order.
+        self.challenge_type = challenge_type
         self._clock = clock
         self._sleep = sleep
         self._random = random or SystemRandom()
@@ -235,6 +240,7 @@ class AcmeClient:
             request,
             account.thumbprint,
             self._preferred_chain,
+            self.challenge_type,
             self._clock,
             self._sleep,
             self._random,

@@ -20,13 +20,15 @@ from certworker.acme.polling import (
     retry_after,
 )
 from certworker.acme.problems import Problem
-from certworker.acme.resources import Authorization, Challenge, OrderState
+from certworker.acme.resources import WILDCARD, Authorization, Challenge, OrderState
 from certworker.acme.transport import Reply
 from certworker.acme.validation_mapping import authorization_failure, order_failure, unexplained_failure
-from certworker.challenges.challenge import TOKEN, Http01Challenge
+from certworker.challenges.challenge import DNS01, HTTP01, TOKEN, Dns01Challenge, Http01Challenge
+from certworker.challenges.challenge import Challenge as PublishedChallenge
 from certworker.errors import CertworkerError
 from certworker.errors.acme import (
     Conflict,
+    NoDns01,
     NoHttp01,
     OrderInvalid,
     OrderNotReady,
@@ -59,7 +61,7 @@ class Proof:
     Attributes:
         url: The authorization at the CA.
         name: The name of the authorization.
-        challenge: The HTTP-01 challenge.
+        challenge: The challenge to respond to.
         failing_since: When a poll first showed an error in the pending challenge; None: never.
     """
 
@@ -86,7 +88,7 @@ class Order:
         Read the authorizations of the order at *url*, if it is pending.
 
         Raises:
-            NoHttp01: The CA does not offer HTTP-01.
+            NoHttp01, NoDns01: The CA does not offer the challenge of a name.
             CertworkerError: An authorization or its challenge has failed, or the CA does not answer.
         """
         self.names = names
@@ -97,12 +99,7 @@ class Order:
         self._state = state
         pending = state.authorizations if state.status == "pending" else ()
         self._proofs = list(filter(None, map(self._proof, pending)))
-        self.answers = tuple(
-            Http01Challenge(
-                proof.name, proof.challenge.token, f"{proof.challenge.token}.{context.thumbprint}"
-            )
-            for proof in self._proofs
-        )
+        self.answers = tuple(_published(proof, context.thumbprint) for proof in self._proofs)
 
     @property
     def is_finalized(self) -> bool:
@@ -160,12 +157,14 @@ class Order:
         authorization = Authorization.read(reply := self._context.fetch(url))
         if authorization.status == "valid":
             return None
-        if authorization.failed:
+        kind = self._context.challenge_type(authorization.name)
+        if authorization.has_failed(kind):
             raise self._failure_of(authorization) or self._failure_reason()
-        challenge = authorization.http01
+        challenge = authorization.challenge(kind)
         if challenge is None:
             offered = ", ".join(challenge.kind for challenge in authorization.challenges)
-            raise NoHttp01(
+            missing = NoDns01 if kind == DNS01 else NoHttp01
+            raise missing(
                 authority=self._context.ca_title, name=authorization.name, offered=offered or "none"
             )
         if not TOKEN.fullmatch(challenge.token):
@@ -200,7 +199,7 @@ class Order:
             raise reply.unusable("no status")
         if status == "invalid":
             challenge = Challenge.read(
-                {"type": "http-01", "url": proof.challenge.url, **reply.document}, reply
+                {"type": proof.challenge.kind, "url": proof.challenge.url, **reply.document}, reply
             )
             authorization = Authorization(proof.name, "invalid", (challenge,) if challenge else (), None)
             raise self._failure_of(authorization) or self._failure_reason()
@@ -264,11 +263,11 @@ class Order:
 
     def _is_valid(self, proof: Proof) -> bool:
         authorization = Authorization.read(self._context.fetch(proof.url))
-        if authorization.failed:
+        if authorization.has_failed(proof.challenge.kind):
             raise self._failure_of(authorization) or self._failure_reason()
         if authorization.status == "valid":
             return True
-        challenge, now = authorization.http01, self._context.clock()
+        challenge, now = authorization.challenge(proof.challenge.kind), self._context.clock()
         if challenge is None or challenge.status != "pending" or challenge.error is None:
             proof.failing_since = None
             return False
@@ -318,15 +317,23 @@ class Order:
         return None
 
     def _explained(self, problem: Problem, name: str) -> CertworkerError:
-        return order_failure(problem, name, self._context.ca_title)
+        return order_failure(problem, name, self._context.challenge_type(name), self._context.ca_title)
 
     def _failure_of(self, authorization: Authorization) -> CertworkerError | None:
         """
         Return the failure that *authorization* or its challenge reports; None if neither has failed.
         """
-        if reported := authorization_failure(authorization, self._context.ca_title):
+        kind = self._context.challenge_type(authorization.name)
+        if reported := authorization_failure(authorization, kind, self._context.ca_title):
             return reported
-        challenge = authorization.http01
+        challenge = authorization.challenge(kind)
         if challenge is None or challenge.status != "invalid" or authorization.status not in OPEN_OR_INVALID:
             return None
-        return unexplained_failure(authorization.name)
+        return unexplained_failure(authorization.name, kind, self._context.ca_title)
+
+
+def _published(proof: Proof, thumbprint: str) -> PublishedChallenge:
+    token = proof.challenge.token
+    if proof.challenge.kind == HTTP01:
+        return Http01Challenge(proof.name, token, f"{token}.{thumbprint}")
+    return Dns01Challenge(proof.name.removeprefix(WILDCARD), token, f"{token}.{thumbprint}")

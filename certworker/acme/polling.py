@@ -119,6 +119,8 @@ class OrderContext:
     thumbprint: str
     #: The common name of the root of the preferred chain; None: the default chain of the CA.
     preferred_chain: str | None
+    #: Returns the type of the challenge to respond to, for a name of the order: `http-01` or `dns-01`.
+    challenge_type: Callable[[str], str]
     clock: Callable[[], datetime]
     #: Waits, in seconds.
     sleep: Callable[[float], None]

@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 
 Kind = TypeVar("Kind")
 
+#: The identifier of an authorization for a wildcard has no such prefix (RFC 8555, section 7.1.3).
+WILDCARD = "*."
+
 
 @dataclass(frozen=True)
 class Directory:
@@ -182,6 +185,7 @@ class Authorization:
     Whether the account may order certificates for a name (section 7.1.4).
     """
 
+    #: The name of the order; a wildcard begins with `*.`.
     name: str
     #: `pending`, `valid`, `invalid`, `deactivated`, `expired` or `revoked`.
     status: str
@@ -200,30 +204,32 @@ class Authorization:
         """
         document = reply.document
         found = (Challenge.read(item, reply) for item in _field(reply, document, "challenges", list))
+        name = _field(reply, _field(reply, document, "identifier", dict), "value", str).lower()
+        if document.get("wildcard") is True and not name.startswith(WILDCARD):
+            name = WILDCARD + name
         return cls(
-            name=_field(reply, _field(reply, document, "identifier", dict), "value", str),
+            name=name,
             status=_field(reply, document, "status", str),
             challenges=tuple(challenge for challenge in found if challenge),
             error=document.get("error"),
         )
 
-    @property
-    def http01(self) -> Challenge | None:
+    def challenge(self, kind: str) -> Challenge | None:
         """
-        Return the HTTP-01 challenge, preferably one with a valid token; None if the CA offers none.
+        Return the challenge of type *kind*, preferably one with a valid token; None if the CA offers none.
         """
-        offered = [challenge for challenge in self.challenges if challenge.kind == "http-01"]
+        offered = [challenge for challenge in self.challenges if challenge.kind == kind]
         usable = (challenge for challenge in offered if TOKEN.fullmatch(challenge.token))
         return next(usable, offered[0] if offered else None)
 
-    @property
-    def failed(self) -> bool:
+    def has_failed(self, kind: str) -> bool:
         """
-        Return whether this authorization can never become valid: it or its challenge has failed.
+        Return whether this authorization can never become valid: it or its challenge of type *kind* failed.
         """
         if self.status not in ("pending", "valid"):
             return True
-        return self.status == "pending" and self.http01 is not None and self.http01.status == "invalid"
+        challenge = self.challenge(kind)
+        return self.status == "pending" and challenge is not None and challenge.status == "invalid"
 
 
 def _field(reply: Reply, document: Mapping[str, Any], name: str, kind: type[Kind]) -> Kind:

@@ -9,7 +9,8 @@ acme2certifier and serles.
 from __future__ import annotations
 
 from certworker.acme.problems import Problem, to_failure
-from certworker.acme.resources import Authorization
+from certworker.acme.resources import WILDCARD, Authorization
+from certworker.challenges.challenge import DNS01, DNS01_LABEL
 from certworker.domains import registered_domain
 from certworker.errors import CertworkerError
 from certworker.errors.acme import TlsProblem
@@ -21,6 +22,7 @@ from certworker.errors.dns import (
     NameServersTimeout,
     NoAddress,
 )
+from certworker.errors.dns01 import NotVisible
 from certworker.errors.http import (
     HttpBasicAuth,
     HttpNotFound,
@@ -39,10 +41,16 @@ from certworker.errors.http import (
 )
 
 #: Pattern of the type, pattern of the text, failure. The first row that matches applies.
-CAUSES: tuple[tuple[str, str, type[CertworkerError]], ...] = (
+Causes = tuple[tuple[str, str, type[CertworkerError]], ...]
+
+OF_CAA: Causes = (
     ("dns|caa", r"(SERVFAIL|REFUSED|NOTIMP|timed out|truncated|networking error).*\bCAA\b", CaaLookupFailed),
     ("dns|caa", r"\bCAA\b.*(SERVFAIL|REFUSED|NOTIMP|timed out|truncated)", CaaLookupFailed),
     ("caa", "", CaaForbidden),
+)
+
+CAUSES: Causes = (
+    *OF_CAA,
     ("connection|unauthorized|dns|tls|malformed", "^During secondary validation", HttpSecondary),
     ("dnssec", "", DnssecBroken),
     ("dns", "DNSSEC", DnssecBroken),
@@ -73,6 +81,20 @@ CAUSES: tuple[tuple[str, str, type[CertworkerError]], ...] = (
     ("tls", "", TlsProblem),
 )
 
+CAUSES_OF_DNS01: Causes = (
+    *OF_CAA,
+    ("dnssec", "", DnssecBroken),
+    ("dns", "DNSSEC", DnssecBroken),
+    ("dns", "SERVFAIL|REFUSED|NOTIMP|networking error", NameServersFail),
+    ("dns", "timed out|timeout", NameServersTimeout),
+    ("dns|unauthorized|incorrectResponse|unknownHost|connection", "", NotVisible),
+    (
+        "rejectedIdentifier",
+        "will not issue certificates for the identifier|key ?authorization",
+        NotVisible,
+    ),
+)
+
 #: The types of problems that only a validation has (RFC 8555, section 6.7).
 OF_VALIDATIONS = ("connection", "dns", "dnssec", "incorrectResponse", "tls", "unknownHost")
 
@@ -80,58 +102,75 @@ OF_VALIDATIONS = ("connection", "dns", "dnssec", "incorrectResponse", "tls", "un
 ELSEWHERE = (HttpTimeout, HttpRefused, HttpReset, HttpSlow, HttpNotFound, HttpNotValidated, HttpWrongBody)
 
 
-def validation_failure(problem: Problem, name: str, address: str | None, ca_title: str) -> CertworkerError:
+def validation_failure(
+    problem: Problem, name: str, challenge_type: str, address: str | None, ca_title: str
+) -> CertworkerError:
     """
     Return the failure for *problem*, the error of a challenge for *name*.
 
     Args:
+        challenge_type: The type of the challenge: `http-01` or `dns-01`.
         address: The address that the CA connected to; None: unknown.
         ca_title: The name of the CA for people.
     """
-    kind = _cause(problem, address)
-    if kind is None:
+    found = _cause(CAUSES_OF_DNS01 if challenge_type == DNS01 else CAUSES, problem, address)
+    if found is None:
         return to_failure(problem, ca_title, name=name)
-    return kind(
+    base = name.removeprefix(WILDCARD)
+    return found(
         problem=problem.as_json(),
         name=name,
-        zone=registered_domain(name),
+        zone=registered_domain(base),
         address=address or "no address known",
         detail=problem.detail,
+        record=f"{DNS01_LABEL}.{base}",
+        servers=ca_title,
     )
 
 
-def authorization_failure(authorization: Authorization, ca_title: str) -> CertworkerError | None:
+def authorization_failure(
+    authorization: Authorization, challenge_type: str, ca_title: str
+) -> CertworkerError | None:
     """
     Return the failure in a challenge of *authorization*, else in itself; None if there is none.
+
+    Args:
+        challenge_type: The type of the challenge that certworker responds to. Its failure counts first.
+        ca_title: The name of the CA for people.
     """
-    ordered = sorted(authorization.challenges, key=lambda challenge: challenge.kind != "http-01")
+    name = authorization.name
+    ordered = sorted(authorization.challenges, key=lambda challenge: challenge.kind != challenge_type)
     for challenge in ordered:
         if challenge.error is not None:
             problem = Problem.read(challenge.error)
-            return validation_failure(problem, authorization.name, challenge.address, ca_title)
+            return validation_failure(problem, name, challenge.kind, challenge.address, ca_title)
     if authorization.error is None:
         return None
-    return validation_failure(Problem.read(authorization.error), authorization.name, None, ca_title)
+    return validation_failure(Problem.read(authorization.error), name, challenge_type, None, ca_title)
 
 
-def unexplained_failure(name: str) -> CertworkerError:
+def unexplained_failure(name: str, challenge_type: str, ca_title: str) -> CertworkerError:
     """
     Return the failure of a validation of *name* without a reason.
     """
-    return HttpNotValidated(name=name, address="no address known", detail="no reason given.")
+    reason = "no reason given."
+    if challenge_type == DNS01:
+        record = f"{DNS01_LABEL}.{name.removeprefix(WILDCARD)}"
+        return NotVisible(name=name, record=record, servers=ca_title, detail=reason)
+    return HttpNotValidated(name=name, address="no address known", detail=reason)
 
 
-def order_failure(problem: Problem, name: str, ca_title: str) -> CertworkerError:
+def order_failure(problem: Problem, name: str, challenge_type: str, ca_title: str) -> CertworkerError:
     """
     Return the failure for *problem*, the error of an order for *name*.
     """
     if problem.kind in OF_VALIDATIONS:
-        return validation_failure(problem, problem.name or name, None, ca_title)
+        return validation_failure(problem, problem.name or name, challenge_type, None, ca_title)
     return to_failure(problem, ca_title, name=name)
 
 
-def _cause(problem: Problem, address: str | None) -> type[CertworkerError] | None:
-    for kind, text, found in CAUSES:
+def _cause(causes: Causes, problem: Problem, address: str | None) -> type[CertworkerError] | None:
+    for kind, text, found in causes:
         if problem.matches(kind, text):
             # An old AAAA record often breaks a site for the CA, but not for its owner.
             return Ipv6Unreachable if found in ELSEWHERE and _is_ipv6(address) else found

@@ -1,17 +1,20 @@
 """
-The HTTP-01 challenge (RFC 8555, section 8.3), and the solvers that publish its response.
+The challenges HTTP-01 and DNS-01 (RFC 8555, sections 8.3 and 8.4), and the solvers that publish responses.
 """
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Protocol
 
 from certworker.errors import CertworkerError
+from certworker.errors.dns01 import NotConfigured
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +23,13 @@ CHALLENGE_PATH = "/.well-known/acme-challenge/"
 
 #: base64url (RFC 8555, section 8.3). Let's Encrypt sends 43 characters; Appwrite's core serves at most 100.
 TOKEN = re.compile(r"[A-Za-z0-9_-]{1,100}")
+
+#: The types of challenges, as ACME names them.
+HTTP01 = "http-01"
+DNS01 = "dns-01"
+
+#: The CA queries the TXT records of this label below the name.
+DNS01_LABEL = "_acme-challenge"
 
 
 @dataclass(frozen=True)
@@ -34,9 +44,42 @@ class Http01Challenge:
     key_authorization: str
 
 
+@dataclass(frozen=True)
+class Dns01Challenge:
+    """
+    What the TXT records below *name* have to contain during the validation.
+    """
+
+    #: The name of the authorization, for a wildcard without `*.`.
+    name: str
+    token: str
+    #: TOKEN.THUMBPRINT of the account key (RFC 8555, section 8.1).
+    key_authorization: str
+
+    @property
+    def fqdn(self) -> str:
+        """
+        Return the name of the TXT record, without a final dot.
+        """
+        return f"{DNS01_LABEL}.{self.name}"
+
+    @property
+    def value(self) -> str:
+        """
+        Return the value of the TXT record: the SHA-256 hash of the key authorization in base64url.
+        """
+        return urlsafe_b64encode(sha256(self.key_authorization.encode()).digest()).decode().rstrip("=")
+
+
+Challenge = Http01Challenge | Dns01Challenge
+
+#: Publishes the TXT records of all challenges of an order within its block.
+PresentInDns = Callable[[Sequence[Dns01Challenge]], AbstractContextManager[None]]
+
+
 class Solver(Protocol):
     """
-    A place from which the CA can fetch the response to a challenge.
+    A place from which the CA can fetch the response to an HTTP-01 challenge.
     """
 
     def present(self, challenge: Http01Challenge) -> None:
@@ -67,6 +110,38 @@ def present(challenges: Sequence[Http01Challenge], solvers: Sequence[Solver]) ->
         for challenge in challenges:
             for solver in solvers:
                 _clean_up(solver, challenge)
+
+
+@contextmanager
+def present_all(
+    challenges: Sequence[Challenge], solvers: Sequence[Solver], present_in_dns: PresentInDns
+) -> Iterator[None]:
+    """
+    Publish the responses to *challenges* of both types within the block; the CA can fetch all of them then.
+
+    Args:
+        solvers: For the HTTP-01 challenges.
+        present_in_dns: For the DNS-01 challenges; called only if there are any.
+
+    Raises:
+        CertworkerError: A response cannot be published.
+    """
+    with ExitStack() as stack:
+        if in_dns := [each for each in challenges if isinstance(each, Dns01Challenge)]:
+            stack.enter_context(present_in_dns(in_dns))
+        over_http = [each for each in challenges if isinstance(each, Http01Challenge)]
+        stack.enter_context(present(over_http, solvers))
+        yield
+
+
+def without_dns(challenges: Sequence[Dns01Challenge]) -> AbstractContextManager[None]:
+    """
+    Refuse *challenges*, because no DNS provider is set.
+
+    Raises:
+        NotConfigured: Always.
+    """
+    raise NotConfigured(name=challenges[0].name, zone=challenges[0].name)
 
 
 def _clean_up(solver: Solver, challenge: Http01Challenge) -> None:

@@ -27,6 +27,14 @@ class NoHttp01(CertworkerError):
     other_ca_may_issue = True
 
 
+class NoDns01(CertworkerError):
+    code = "acme.no_dns01"
+    message_template = "{authority} does not offer the DNS-01 challenge for {name} (offered: {offered})."
+    remedy_template = "Set CERTWORKER_AUTHORITY to a CA that offers DNS-01, for example letsencrypt."
+    retry = Retry.CONFIG
+    other_ca_may_issue = True
+
+
 class OrderNotReady(CertworkerError):
     code = "acme.order_not_ready"
     message_template = "{authority} reports that the order is not ready: {detail}"

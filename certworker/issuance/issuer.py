@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 
 from certworker.acme.client import AcmeClient
-from certworker.challenges.challenge import Solver, present
+from certworker.challenges.challenge import Challenge, PresentInDns, Solver, present_all
 from certworker.challenges.responder import Responder
 from certworker.challenges.webroot import Webroot
 from certworker.errors import CertworkerError, Retry
@@ -37,6 +38,8 @@ class Issuer:
     budget: Budget
     responder: Responder
     webroot: Webroot | None
+    #: Publishes TXT records within its block.
+    present_in_dns: PresentInDns
     pending_orders: PendingOrders
     #: The issuer of its staging environment; None: the CA has none.
     staging: Issuer | None
@@ -45,9 +48,21 @@ class Issuer:
     @property
     def solvers(self) -> list[Solver]:
         """
-        The solvers that publish the answers to the challenges of this CA.
+        The solvers that publish the responses to the HTTP-01 challenges of this CA.
         """
         return [self.responder, self.webroot] if self.webroot else [self.responder]
+
+    def challenge_types(self, names: Sequence[str]) -> list[str]:
+        """
+        Return the types of the challenges that prove the control of *names*.
+        """
+        return sorted(set(map(self.client.challenge_type, names)))
+
+    def presenting(self, challenges: Sequence[Challenge]) -> AbstractContextManager[None]:
+        """
+        Publish the responses to *challenges* within the block, as :func:`present_all` does.
+        """
+        return present_all(challenges, self.solvers, self.present_in_dns)
 
     def check(self, in_service: Sequence[StoredCertificate | None]) -> None:
         """
@@ -116,7 +131,7 @@ class Issuer:
         with self.budget.reserve(names, exempt=False, renewal=False) as reservation:
             order = self.client.order(names)
             reservation.placed(replaces=False)
-            with present(order.answers, self.solvers):
+            with self.presenting(order.answers):
                 order.validate()
             reservation.validated()
             # A valid authorization would let the next dry run succeed without a validation.

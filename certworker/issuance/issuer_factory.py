@@ -14,6 +14,7 @@ from redis import Redis
 from certworker.acme.client import AcmeClient
 from certworker.acme.order_keys import OrderKeys
 from certworker.acme.registration import ExternalAccountBinding
+from certworker.challenges.challenge import PresentInDns
 from certworker.challenges.responder import Responder
 from certworker.challenges.tokens import ChallengeTokens
 from certworker.challenges.webroot import Webroot
@@ -37,6 +38,8 @@ class IssuerFactory:
     connection: Redis
     store: CertificateStore
     tokens: ChallengeTokens
+    #: Publishes TXT records within its block.
+    present_in_dns: PresentInDns
     #: Returns the URL of the directory of a CA.
     directory_of: Callable[[CaChoice], str]
     clock: Callable[[], datetime]
@@ -68,6 +71,7 @@ class IssuerFactory:
             budget=Budget.for_issuer(self.settings, choice, self.connection, self.store),
             responder=responder,
             webroot=Webroot(files, lambda: client.thumbprint) if files else None,
+            present_in_dns=self.present_in_dns,
             pending_orders=PendingOrders(client, orders, keys),
             staging=staging,
             clock=self.clock,

@@ -27,7 +27,6 @@ from functools import partial
 from typing import Literal
 
 from certworker.certificates import Certificate
-from certworker.challenges.challenge import present
 from certworker.errors import CertworkerError
 from certworker.issuance.attempts import Attempts
 from certworker.issuance.failover import Failover
@@ -172,10 +171,11 @@ class CertificateIssuance:
             ) as reservation,
             issuer.pending_orders.dropping_failed(names, resumed),
         ):
-            _log_step(names, "validate", "asking %s (HTTP-01)", issuer.ca.title)
+            types = ", ".join(issuer.challenge_types(names)).upper()
+            _log_step(names, "validate", "asking %s (%s)", issuer.ca.title, types)
             order = resumed or issuer.pending_orders.place(names, replaces)
             reservation.placed(replaces=order.replaces)
-            with present(order.answers, issuer.solvers):
+            with issuer.presenting(order.answers):
                 order.validate()
             reservation.validated()
             _log_step(names, "validate", "ownership confirmed by the CA")

@@ -23,6 +23,7 @@ from certworker.acme.polling import (
     retry_after,
 )
 from certworker.acme.transport import Reply
+from certworker.challenges.challenge import HTTP01
 from certworker.errors import CertworkerError
 from certworker.errors.acme import Malformed, ResourceNotFound
 from certworker.errors.ca import ServerInternal
@@ -150,7 +151,9 @@ def world(time: Time, ask: Callable[[str, dict[str, Any] | None], Reply]) -> Ord
     """
     A world in which *ask* is the CA.
     """
-    return OrderContext("The CA", ask, "thumbprint", None, time.clock, time.sleep, Random(0))
+    return OrderContext(
+        "The CA", ask, "thumbprint", None, lambda _name: HTTP01, time.clock, time.sleep, Random(0)
+    )
 
 
 class TestFetch:

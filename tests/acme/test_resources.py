@@ -17,6 +17,7 @@ from josepy.errors import DeserializationError
 
 from certworker.acme.resources import Authorization, Directory, OrderState
 from certworker.acme.transport import Reply
+from certworker.challenges.challenge import HTTP01
 from certworker.errors.ca import NotAcme
 
 ORDER = {"status": "pending", "authorizations": ["https://ca/authz/1"], "finalize": "https://ca/finalize/1"}
@@ -171,7 +172,7 @@ class TestAuthorization:
             )
         )
 
-        assert failed is found.failed
+        assert failed is found.has_failed(HTTP01)
 
     def test_strange_members_of_the_list_cost_themselves_only(self) -> None:
         """
@@ -183,9 +184,26 @@ class TestAuthorization:
             answered(AUTHORIZATION | {"challenges": [*strange, unusable, *AUTHORIZATION["challenges"]]})
         )
 
-        assert found.http01 is not None
-        assert "https://ca/chall/1" == found.http01.url
+        challenge = found.challenge(HTTP01)
+        assert challenge is not None
+        assert "https://ca/chall/1" == challenge.url
         assert 3 == len(found.challenges)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"wildcard": True},
+            {"identifier": {"type": "dns", "value": "*.Shop.org"}},
+            {"identifier": {"type": "dns", "value": "*.shop.org"}, "wildcard": True},
+        ],
+    )
+    def test_an_authorization_for_a_wildcard_has_its_name(self, change: dict[str, object]) -> None:
+        """
+        The CA marks the base domain (RFC 8555, section 7.1.4); some CAs name the wildcard.
+        """
+        document = AUTHORIZATION | {"identifier": {"type": "dns", "value": "shop.org"}} | change
+
+        assert "*.shop.org" == Authorization.read(answered(document)).name
 
     def test_a_challenge_without_a_status_is_pending(self) -> None:
         """
@@ -245,7 +263,7 @@ class TestLibrary:
         with pytest.raises((TypeError, DeserializationError)):
             messages.Authorization.from_json(document)
 
-        found = Authorization.read(answered(document)).http01
+        found = Authorization.read(answered(document)).challenge(HTTP01)
 
         assert found
         assert CHALLENGE["token"] == found.token

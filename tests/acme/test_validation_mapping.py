@@ -10,7 +10,13 @@ import pytest
 
 from certworker.acme.problems import ACME, Problem
 from certworker.acme.resources import Authorization, Challenge
-from certworker.acme.validation_mapping import authorization_failure, order_failure, validation_failure
+from certworker.acme.validation_mapping import (
+    authorization_failure,
+    order_failure,
+    unexplained_failure,
+    validation_failure,
+)
+from certworker.challenges.challenge import DNS01, HTTP01
 from certworker.errors import CertworkerError, Retry
 
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
@@ -157,7 +163,7 @@ def failed(kind: str, detail: str, address: str | None = "203.0.113.7") -> Certw
     """
     The failure for the error of a challenge.
     """
-    return validation_failure(Problem(ACME + kind, detail, 400), NAME, address, "The CA")
+    return validation_failure(Problem(ACME + kind, detail, 400), NAME, HTTP01, address, "The CA")
 
 
 class TestValidationFailure:
@@ -214,8 +220,54 @@ class TestValidationFailure:
         assert "http.redirect_loop" == failed("connection", "Redirect loop detected", "2001:db8::1").code
 
 
+#: Code, type, text of failed DNS-01 validations.
+CAUSES_OF_DNS01 = [
+    ("dns01.not_visible", "unauthorized", f"No TXT record found at _acme-challenge.{NAME}"),
+    ("dns01.not_visible", "unauthorized", f'Incorrect TXT record "x" found at _acme-challenge.{NAME}'),
+    (
+        "dns01.not_visible",
+        "dns",
+        f"DNS problem: NXDOMAIN looking up TXT for _acme-challenge.{NAME} - check that a DNS record exists",
+    ),
+    ("dns01.not_visible", "unauthorized", "Correct value not found for DNS challenge"),
+    ("dns01.not_visible", "dns", f"error looking up TXT records for domain {NAME}: no such host"),
+    ("dns01.not_visible", "rejectedIdentifier", "keyAuthorization does not match; expected x, but got [y]"),
+    ("dns01.not_visible", "incorrectResponse", "wrong value"),
+    ("dns.servfail", "dns", f"DNS problem: SERVFAIL looking up TXT for _acme-challenge.{NAME}"),
+    ("dns.timeout", "dns", f"DNS problem: query timed out looking up TXT for {NAME}"),
+    ("dns.dnssec", "dns", "DNS problem: looking up TXT: DNSSEC: Bogus"),
+    ("caa.lookup_failed", "dns", f"DNS problem: SERVFAIL looking up CAA for {NAME}"),
+    ("caa.forbidden", "caa", f"CAA record for {NAME} prevents issuance"),
+    ("ca.server_internal", "serverInternal", "Could not communicate with VA"),
+]
+
+
+class TestDns01Failure:
+    @pytest.mark.parametrize(("code", "kind", "detail"), CAUSES_OF_DNS01)
+    def test_each_known_text_has_its_code(self, code: str, kind: str, detail: str) -> None:
+        """
+        The failure names the TXT record of the base domain, and the CA that does not see it.
+        """
+        failure = validation_failure(Problem(ACME + kind, detail, 400), f"*.{NAME}", DNS01, None, "The CA")
+
+        assert code == failure.code
+        if code == "dns01.not_visible":
+            assert f"_acme-challenge.{NAME} " in failure.message
+            assert "The CA" in failure.message
+            assert detail in failure.message
+
+    def test_a_validation_without_a_reason_names_the_record(self) -> None:
+        """
+        Nothing of port 80 is reported for DNS-01.
+        """
+        failure = unexplained_failure(f"*.{NAME}", DNS01, "The CA")
+
+        assert "dns01.not_visible" == failure.code
+        assert f"_acme-challenge.{NAME} " in failure.message
+
+
 class TestAuthorizationFailure:
-    def test_the_error_of_the_http_challenge_comes_first(self) -> None:
+    def test_the_error_of_the_challenge_in_use_comes_first(self) -> None:
         """
         A CA may have tried another challenge as well.
         """
@@ -230,18 +282,22 @@ class TestAuthorizationFailure:
                 "203.0.113.7",
             ),
         ]
-        failure = authorization_failure(Authorization(NAME, "invalid", tuple(challenges), None), "The CA")
+        authorization = Authorization(NAME, "invalid", tuple(challenges), None)
+        failure = authorization_failure(authorization, HTTP01, "The CA")
 
         assert failure is not None
         assert "http.404" == failure.code
         assert "203.0.113.7" in failure.message
+        other = authorization_failure(authorization, DNS01, "The CA")
+        assert other is not None
+        assert "dns01.not_visible" == other.code
 
     def test_the_error_of_the_authorization_itself_will_do(self) -> None:
         """
         Some CAs report it there.
         """
         error = {"type": ACME + "connection", "detail": "Connection refused"}
-        failure = authorization_failure(Authorization(NAME, "invalid", (), error), "The CA")
+        failure = authorization_failure(Authorization(NAME, "invalid", (), error), HTTP01, "The CA")
 
         assert failure is not None
         assert "http.refused" == failure.code
@@ -250,7 +306,7 @@ class TestAuthorizationFailure:
         """
         A CA need not say why.
         """
-        assert authorization_failure(Authorization(NAME, "invalid", (), None), "The CA") is None
+        assert authorization_failure(Authorization(NAME, "invalid", (), None), HTTP01, "The CA") is None
 
 
 class TestOrderFailure:
@@ -276,4 +332,4 @@ class TestOrderFailure:
         """
         The same type and text mean a policy in an order, and a wrong answer in a challenge.
         """
-        assert code == order_failure(Problem(ACME + kind, detail, 403), NAME, "The CA").code
+        assert code == order_failure(Problem(ACME + kind, detail, 403), NAME, HTTP01, "The CA").code

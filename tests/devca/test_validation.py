@@ -11,6 +11,7 @@ import pytest
 from certworker.acme.problems import ACME
 from certworker.acme.problems import Problem as AcmeProblem
 from certworker.acme.validation_mapping import validation_failure
+from certworker.challenges.challenge import HTTP01
 from certworker.devca import validation
 from certworker.devca.problems import Problem
 from certworker.devca.validation import Validator, resolve
@@ -27,7 +28,7 @@ def code_of(problem: Problem | None, name: str) -> str:
     """
     assert problem is not None
     read = AcmeProblem(ACME + problem.kind, problem.detail, problem.http_status)
-    return validation_failure(read, name, None, "The CA").code
+    return validation_failure(read, name, HTTP01, None, "The CA").code
 
 
 def look(server: ChallengeServer) -> Problem | None:

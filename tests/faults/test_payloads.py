@@ -28,6 +28,7 @@ from certworker.acme.resources import OrderState
 from certworker.acme.session import Session
 from certworker.acme.transport import Reply, Transport
 from certworker.certificates import Certificate, PrivateKey
+from certworker.challenges.challenge import DNS01, HTTP01
 from certworker.errors import CertworkerError
 from certworker.runtime import build_tasks
 from certworker.worker.job_class import job_class_for
@@ -298,7 +299,10 @@ class TestAnswers:
                 raise failure_from_reply(reply, "The CA", clock())
             return reply
 
-        world = OrderContext("The CA", ask, "thumbprint", "Root", clock, clock.sleep, random)
+        def types(_name: str) -> str:
+            return random.choice([HTTP01, DNS01])
+
+        world = OrderContext("The CA", ask, "thumbprint", "Root", types, clock, clock.sleep, random)
 
         def order() -> object:
             placed = Order(

@@ -12,7 +12,6 @@ import pytest
 
 from certworker.app import App
 from certworker.certificates import Certificate
-from certworker.challenges.challenge import present
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.ca import CaUnreachable
 from tests.interop.authorities import ForeignAuthority
@@ -96,7 +95,7 @@ class TestIssue:
         """
         (issuer,) = app.issuers
         order = issuer.pending_orders.place((name,), None)
-        with present(order.answers, issuer.solvers):
+        with issuer.presenting(order.answers):
             order.validate()
 
         assert "issued" == app.issuance.issue((name,)).state
