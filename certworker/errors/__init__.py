@@ -13,6 +13,7 @@ One module per family of codes, in import order (★ to read first)::
     rate     rate.*
     caa      caa.*
     dns      dns.*
+    dns01    dns01.*
     http     http.*
     redis    redis.*
     fs       fs.* clock.*

@@ -1,16 +1,27 @@
 """
-Tests of the HTTP-01 challenge and of publishing its response.
+Tests of the challenges HTTP-01 and DNS-01, and of publishing their responses.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import FrozenInstanceError, dataclass, field
 
 import pytest
 
-from certworker.challenges.challenge import CHALLENGE_PATH, TOKEN, Http01Challenge, present
+from certworker.challenges.challenge import (
+    CHALLENGE_PATH,
+    TOKEN,
+    Dns01Challenge,
+    Http01Challenge,
+    present,
+    present_all,
+    without_dns,
+)
 from certworker.errors.ca import NotAcme
+from certworker.errors.dns01 import NotConfigured
 from certworker.errors.fs import VolumeFault
 
 
@@ -24,6 +35,26 @@ class TestHttp01Challenge:
         assert challenge == Http01Challenge("shop.org", "token", "token.thumbprint")
         with pytest.raises(FrozenInstanceError):
             challenge.token = "../../etc/passwd"  # type: ignore[misc]
+
+
+class TestDns01Challenge:
+    def test_the_record_lies_below_the_name(self) -> None:
+        """
+        The CA queries TXT records of _acme-challenge (RFC 8555, section 8.4).
+        """
+        assert "_acme-challenge.shop.org" == Dns01Challenge("shop.org", "token", "token.thumbprint").fqdn
+
+    def test_the_value_is_the_hash_of_the_key_authorization(self) -> None:
+        """
+        The known answer is that of OpenSSL: SHA-256 in base64url without padding.
+        """
+        challenge = Dns01Challenge(
+            "shop.org",
+            "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA",
+            "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA.nP1qzpXGymHBrUEepNY9HCsQk7K8KhOypzEt62jcerQ",
+        )
+
+        assert "NGwKoXBgCT8JhEa0bK7AwfSqHyu_ZWeugV07fLGIVq0" == challenge.value
 
 
 class TestToken:
@@ -134,4 +165,40 @@ class TestPresent:
         A response that cannot be removed does not fail the block.
         """
         with present(CHALLENGES, [MemorySolver(fails_to_remove=True)]):
+            pass
+
+
+class TestPresentAll:
+    def test_each_type_goes_to_its_solvers_and_dns_is_first(self) -> None:
+        """
+        A certificate may have names that are proved by HTTP-01 and names that are proved by DNS-01.
+        """
+        solver, order = MemorySolver(), list[str]()
+        over_http = Http01Challenge("www.shop.org", "one", "one.thumbprint")
+        in_dns = [Dns01Challenge("shop.org", token, f"{token}.thumbprint") for token in ("two", "three")]
+
+        @contextmanager
+        def present_in_dns(challenges: Sequence[Dns01Challenge]) -> Iterator[None]:
+            assert in_dns == list(challenges)
+            assert [] == solver.tokens
+            order.append("present")
+            yield
+            order.append("withdraw")
+
+        with present_all([over_http, *in_dns], [solver], present_in_dns):
+            assert ["present"] == order
+            assert ["one"] == solver.tokens
+
+        assert ["present", "withdraw"] == order
+        assert [] == solver.tokens
+
+    def test_without_a_provider_a_dns_challenge_is_refused(self) -> None:
+        """
+        The failure names the setting.
+        """
+        challenge = Dns01Challenge("shop.org", "token", "token.thumbprint")
+        with (
+            pytest.raises(NotConfigured, match="CERTWORKER_DNS01_PROVIDER"),
+            present_all([challenge], [], without_dns),
+        ):
             pass
