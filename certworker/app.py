@@ -27,7 +27,8 @@ from certworker.issuance.removal import Removal
 from certworker.issuance.service import CertificateIssuance
 from certworker.job_slot import current_slot
 from certworker.notify.notifier import Notifier
-from certworker.observability.event_publisher import EventPublisher
+from certworker.observability.events import EventPublisher, EventStream
+from certworker.observability.history import History
 from certworker.observability.metrics import Counted, Metrics
 from certworker.preflight.checkers import build_preflight
 from certworker.preflight.runner import PreflightRunner, Settling
@@ -40,8 +41,6 @@ from certworker.renewal.reconciler import Reconciler
 from certworker.renewal.repair import Repair
 from certworker.settings import CaChoice, Settings
 from certworker.state.domain_records import DomainRecords
-from certworker.state.events import EventStream
-from certworker.state.history import History
 from certworker.state.locks import LEASE_SECONDS, DomainLocks
 from certworker.state.once_per import DOUBT_TTL, DOUBTS, LOGGED, LOGGED_TTL, OncePer
 from certworker.state.priority_queues import PriorityQueues

@@ -23,14 +23,13 @@ from certworker.doctor.machine import log_findings, machine
 from certworker.doctor.network import probe_directories
 from certworker.errors import CertworkerError
 from certworker.http import HttpServer
-from certworker.integrations.appwrite.consumer import Consumer
-from certworker.integrations.appwrite.translator import Translator
+from certworker.integrations.appwrite.consumer import Consumer, Translator
 from certworker.integrations.deploy_hook import DeployHook
 from certworker.integrations.docker.client import DockerClient
 from certworker.integrations.docker.label_watcher import LabelWatcher
 from certworker.integrations.docker.reloader import RELOAD_LABEL, Reloader
 from certworker.job_slot import MAX_RELEASED
-from certworker.observability.history_log import HistoryLogHandler, HistoryWriter
+from certworker.observability.history import HistoryLogHandler, HistoryWriter
 from certworker.preflight.checkers import build_resolver, verify
 from certworker.preflight.port80.check import is_served
 from certworker.preflight.runner import Settling

@@ -18,7 +18,7 @@ import pytest
 from redis import Redis
 
 from certworker.app import App
-from certworker.state.history import History, HistoryEntry
+from certworker.observability.history import History, HistoryEntry
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
 from certworker.traefik.batching import PAUSE_SECONDS

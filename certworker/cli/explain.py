@@ -14,10 +14,10 @@ from certworker.cli.output import reference, say, say_json
 from certworker.domains import normalize
 from certworker.errors import CertworkerError
 from certworker.errors.pages import codes, page_of
+from certworker.observability.history import History, HistoryEntry
 from certworker.redis.client import connected
 from certworker.settings import Settings, load
 from certworker.state.domain_records import DomainRecord, DomainRecords
-from certworker.state.history import History, HistoryEntry
 
 #: The share of equal letters from which on a code is suggested.
 LEAST_LIKENESS = 0.75

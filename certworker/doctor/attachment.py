@@ -23,12 +23,12 @@ from redis.exceptions import RedisError
 
 from certworker.doctor.findings import Finding
 from certworker.errors import CertworkerError
+from certworker.observability.history import History
 from certworker.redis.client import connected
 from certworker.renewal.agenda import Agenda
 from certworker.settings import Settings, load, variables
 from certworker.settings.loading import SECRETS
 from certworker.state.domain_records import DomainRecord, DomainRecords
-from certworker.state.history import History
 from certworker.variables import IN_A_FILE, bare, content_of
 from certworker.version import __version__
 

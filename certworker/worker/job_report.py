@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 from certworker.errors import CertworkerError, Retry, printable
 from certworker.issuance.service import Outcome
 from certworker.notify.notifier import Notifier
-from certworker.observability.event_publisher import EventPublisher
+from certworker.observability.events import EventPublisher
 from certworker.observability.metrics import Metrics
 from certworker.renewal.agenda import Agenda
 from certworker.state.domain_records import DomainRecord, DomainRecords

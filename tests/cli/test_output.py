@@ -21,9 +21,9 @@ import pytest
 from redis import Redis
 
 from certworker.cli.output import LONGEST_LINE, say, say_json
+from certworker.observability.history import HISTORY
 from certworker.renewal.agenda import AGENDA
 from certworker.state.domain_records import RECORDS
-from certworker.state.history import HISTORY
 from certworker.worker.producer import QUEUE_KEY, request_certificate
 from tests.servers.worker import PATIENCE_SECONDS, WorkerProcess
 

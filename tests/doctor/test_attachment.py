@@ -15,9 +15,9 @@ from certworker.app import App
 from certworker.doctor.attachment import MASK, SHOWN, report, write
 from certworker.doctor.report import examine
 from certworker.errors.worker import Unexpected
+from certworker.observability.history import HistoryEntry
 from certworker.settings import variables
 from certworker.settings.loading import SECRETS
-from certworker.state.history import HistoryEntry
 from tests.doctor.conftest import NAME
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)

@@ -27,14 +27,14 @@ from certworker.errors.worker import AlreadyInProgress, BadJob, SchemaTooNew
 from certworker.integrations.appwrite.messages import Message, read_resque, read_utopia
 from certworker.issuance.pending_orders import LONGEST, PendingOrderStore
 from certworker.notify.message import Notification, plain, read, sort
+from certworker.observability.events import EVENTS, EventStream
+from certworker.observability.history import HISTORY, History, HistoryEntry
 from certworker.ratelimits.budget import BUDGET, PAUSES, Budget
 from certworker.ratelimits.charges import set_of
 from certworker.ratelimits.limits import LETS_ENCRYPT
 from certworker.renewal.agenda import AGENDA, Agenda
 from certworker.settings import CaChoice
 from certworker.state.domain_records import RECORDS, DomainRecords
-from certworker.state.events import EVENTS, EventStream
-from certworker.state.history import HISTORY, History, HistoryEntry
 from certworker.state.locks import FENCE, LOCKS, DomainLocks
 from certworker.state.once_per import DOUBT_TTL, DOUBTS, LOGGED, LOGGED_TTL, OncePer
 from certworker.state.outbox import NotificationLog, Outbox

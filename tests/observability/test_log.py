@@ -21,7 +21,7 @@ from certworker.errors.config import InvalidSettings
 from certworker.errors.worker import RenewalOverdue
 from certworker.notify import message as notice
 from certworker.observability import log
-from certworker.observability.history_log import HistoryLogHandler
+from certworker.observability.history import HistoryLogHandler
 from certworker.redis.codec import LONGEST_TEXT
 
 logger = logging.getLogger("certworker.issuance.service")

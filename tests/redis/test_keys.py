@@ -13,13 +13,12 @@ from redis.exceptions import ResponseError
 
 from certworker.challenges import tokens
 from certworker.issuance import pending_orders as orders
+from certworker.observability import events, history
 from certworker.ratelimits import budget
 from certworker.redis.keys import KINDS, Kind, WrongType, kind_of, remove_wrong
 from certworker.renewal import agenda
 from certworker.state import (
     domain_records,
-    events,
-    history,
     locks,
     once_per,
     outbox,

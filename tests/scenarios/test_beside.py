@@ -11,8 +11,7 @@ import pytest
 
 from certworker.app import App
 from certworker.devca.proxy import DevelopmentProxy
-from certworker.integrations.appwrite.consumer import Consumer
-from certworker.integrations.appwrite.translator import Translator
+from certworker.integrations.appwrite.consumer import Consumer, Translator
 from certworker.integrations.deploy_hook import DeployHook
 from certworker.integrations.docker.client import DockerClient
 from certworker.integrations.docker.reloader import Reloader

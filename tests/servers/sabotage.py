@@ -28,7 +28,7 @@ STEPS = {
     "maintenance": "certworker.worker.maintenance AgendaCheck.run",
     "appwrite": "certworker.integrations.appwrite.consumer Consumer._pass",
     "notifications_hook": "certworker.notify.notifier Notifier.deliver",
-    "history": "certworker.state.history History.flush",
+    "history": "certworker.observability.history History.flush",
     "labels": "certworker.integrations.docker.label_watcher LabelWatcher._follow",
     "reloads": "certworker.integrations.docker.reloader Reloader._step",
     "deployment_check": "certworker.traefik.deployment_check DeploymentCheck._due",
@@ -46,7 +46,7 @@ STEPS_AT_THE_START = {
 PAUSES = (
     "certworker.worker.maintenance AGENDA_CHECK_SECONDS",
     "certworker.worker.maintenance DELIVERY_INTERVAL_SECONDS",
-    "certworker.observability.history_log PAUSE_SECONDS",
+    "certworker.observability.history PAUSE_SECONDS",
     "certworker.integrations.docker.reloader PAUSE_WITHOUT_A_CHANGE_SECONDS",
     "certworker.traefik.deployment_check PAUSE_WITHOUT_ANY_SECONDS",
     "certworker.worker.health REPORT_EVERY_SECONDS",

@@ -16,11 +16,11 @@ from certworker.app import App
 from certworker.errors import CertworkerError
 from certworker.issuance.service import CertificateIssuance, Outcome
 from certworker.notify.notifier import Notifier
+from certworker.observability.events import EVENTS
+from certworker.observability.history import HISTORY
 from certworker.runtime import build_tasks
 from certworker.settings import load
 from certworker.state.domain_records import RECORDS, DomainRecord, DomainRecords
-from certworker.state.events import EVENTS
-from certworker.state.history import HISTORY
 from certworker.state.outbox import NOTIFIED, OUTBOX
 from tests.app_fixture import open_app
 from tests.servers.faulty_authority import FaultyAuthority

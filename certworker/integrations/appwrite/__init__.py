@@ -6,7 +6,6 @@ In import order::
     claims      The claims of a worker: messages that it has taken from Appwrite's queue and not yet settled
     messages    The formats of a message: utopia-php/queue and php-resque
     resque      The queue of php-resque (Appwrite until 1.2)
-    translator  From a message to a request, at once or after a check of DNS
     utopia      The queue of utopia-php/queue (Appwrite 1.3 and later)
-    consumer    ★ The thread that empties Appwrite's queues
+    consumer    ★ The thread that empties Appwrite's queues, and turns messages into requests
 """

@@ -1,5 +1,5 @@
 """
-The thread that empties Appwrite's queues.
+The thread that empties Appwrite's queues, and turns their messages into requests.
 
 A claim is removed after its request is on certworker's queue. So a worker may be killed at any time: another
 one finds the claim and repeats the request, which is not queued twice.
@@ -12,18 +12,19 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from threading import Lock
 from typing import Literal
 from uuid import uuid4
 
 from redis import Redis
 
+from certworker.domains import normalize
 from certworker.errors import CertworkerError
 from certworker.errors.worker import AnotherConsumer, Unexpected
 from certworker.integrations.appwrite.claims import AppwriteQueue
 from certworker.integrations.appwrite.messages import Message, read_resque, read_utopia
 from certworker.integrations.appwrite.resque import ResqueQueue
-from certworker.integrations.appwrite.translator import Translator
 from certworker.integrations.appwrite.utopia import UtopiaQueue
 from certworker.redis.failures import explainer
 from certworker.supervision import Faults, Loop, beat, log_unexpected
@@ -40,12 +41,65 @@ IDLE_PAUSE_SECONDS = 5.0
 VERIFICATIONS = 16
 
 
+@dataclass(frozen=True)
+class Translator:
+    """
+    Turns messages into requests, at once or after a check of DNS.
+    """
+
+    #: Puts a name on certworker's queue, with or without force.
+    request: Callable[[str, bool], object]
+    #: Checks a name before the CA is asked.
+    verify: Callable[[str], None]
+    #: Publishes the failed verification of a name.
+    unverified: Callable[[str, CertworkerError], object]
+    #: Whether names of a private network are accepted.
+    private_names: bool
+
+    def name_of(self, message: Message) -> str:
+        """
+        Return the normalized name of *message*.
+
+        Raises:
+            NameFailure: No CA certifies it.
+        """
+        return normalize(message.domain, private=self.private_names)
+
+    def needs_verification(self, message: Message) -> bool:
+        """
+        Return whether DNS is checked before the request, which may take seconds.
+
+        Appwrite's own domain is never checked.
+        """
+        own = message.validation_domain is not None and message.validation_domain == message.domain
+        return message.action == "verification" and not (message.force or own)
+
+    def generate(self, message: Message) -> None:
+        """
+        Request a certificate.
+        """
+        self.request(self.name_of(message), message.force)
+
+    def verify_and_generate(self, message: Message) -> None:
+        """
+        Request a certificate if DNS is correct; otherwise publish the failure.
+        """
+        name = self.name_of(message)
+        try:
+            self.verify(name)
+        except CertworkerError as failure:
+            logger.warning(
+                "NOT VERIFIED %s", failure, extra={"domain": name, "event": "failed", "code": failure.code}
+            )
+            self.unverified(name, failure)
+        else:
+            logger.info("verified", extra={"domain": name, "event": "preflight"})
+            self.generate(message)
+
+
 class Consumer:
     """
     The consumer of Appwrite's queue *name*, in both formats.
-
-    Attributes:
-        loop: The loop and its heartbeat.
 
     Attributes:
         loop: The loop and its heartbeat.

@@ -24,8 +24,15 @@ from certworker.domains.address import Address, is_loopback_name, is_public
 from certworker.errors import CertworkerError
 from certworker.errors.dns import Ipv6Unreachable, Ipv6Untested, MixedAddresses
 from certworker.errors.http import BehindCloudflare, HttpHairpin, HttpSluggish
-from certworker.preflight.port80.diagnosis import APPWRITE, TRAEFIK, HopResult, diagnosis, is_certain
-from certworker.preflight.port80.fingerprint import CLOUDFLARE, intermediary
+from certworker.preflight.port80.diagnosis import (
+    APPWRITE,
+    CLOUDFLARE,
+    TRAEFIK,
+    HopResult,
+    diagnosis,
+    intermediary,
+    is_certain,
+)
 from certworker.preflight.port80.http_get import FetchError
 from certworker.preflight.port80.probe import Fetch, Probe
 from certworker.preflight.result import CheckContext, CheckResult

@@ -18,8 +18,7 @@ from typing import Any, cast
 from redis import Redis
 
 from certworker.errors import CertworkerError
-from certworker.integrations.appwrite.consumer import Consumer, Mode
-from certworker.integrations.appwrite.translator import Translator
+from certworker.integrations.appwrite.consumer import Consumer, Mode, Translator
 from certworker.worker.producer import request_certificate
 from tests.servers.redis import RedisServer
 

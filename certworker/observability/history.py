@@ -1,21 +1,29 @@
 """
-The history of each name: its last fifty events, in plain text that a console may show to a tenant.
+The history of each name: its last fifty log lines, in plain text that a console may show to a tenant.
+
+A job that wrote each of its lines to Redis would wait for Redis seven more times. A thread collects the lines
+and writes them in batches.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from threading import Lock
+from typing import Self
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.errors import LONGEST_SENTENCE, printable
+from certworker.observability.log import LEVELS, sentence
 from certworker.redis.codec import decode_time, encode_time, json_in, shown_in
+from certworker.supervision import Faults, Loop
 
 HISTORY = "certworker:story:"
 
@@ -26,6 +34,12 @@ MAX_BUFFERED = 10_000
 
 #: The history expires this long after its last event.
 HISTORY_TTL = timedelta(days=120)
+
+#: How long a line may wait for others.
+FLUSH_INTERVAL_SECONDS = 0.05
+
+#: The pause of the loop without new lines.
+PAUSE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -92,3 +106,62 @@ def _event(line: bytes | str) -> HistoryEntry | None:
         return None
     moment, level, text = decode_time(found[0]), shown_in(found[1], 10), shown_in(found[2], LONGEST_SENTENCE)
     return HistoryEntry(moment, level, text) if moment else None
+
+
+class HistoryLogHandler(logging.Handler):
+    """
+    A handler for the "certworker" logger that passes on the lines about a name.
+
+    Args:
+        append: Takes the name, the time, the level and the message with its fields.
+    """
+
+    def __init__(self, append: Callable[[str, datetime, str, str], None]) -> None:
+        super().__init__(logging.INFO)
+        self._append = append
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """
+        Pass *record* on if it has a name.
+        """
+        try:
+            if name := getattr(record, "domain", None):
+                time = datetime.fromtimestamp(record.created, UTC)
+                self._append(name, time, LEVELS.get(record.levelno, record.levelname), sentence(record))
+        except Exception:
+            # As in each handler of the standard library: logging must not fail the caller.
+            self.handleError(record)
+
+
+class HistoryWriter:
+    """
+    A thread that writes appended lines to *history* until the context ends.
+
+    Attributes:
+        loop: The loop and its heartbeat.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self.loop = Loop("history", self._write, faults=Faults("the history"))
+
+    def __enter__(self) -> Self:
+        self.loop.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.loop.stop()
+        # Lines that arrived during the last write of the thread.
+        self._history.flush()
+
+    def append(self, name: str, time: datetime, level: str, text: str) -> None:
+        """
+        Add a line to the history of *name*; return at once.
+        """
+        self._history.append(name, HistoryEntry(time, level, text))
+        self.loop.wake()
+
+    def _write(self) -> float:
+        self.loop.stopping.wait(FLUSH_INTERVAL_SECONDS)
+        self._history.flush()
+        return PAUSE_SECONDS

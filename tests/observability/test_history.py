@@ -6,18 +6,87 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from redis import Redis
 
-from certworker.observability.history_log import HistoryLogHandler, HistoryWriter
-from certworker.state.history import HISTORY, History
+from certworker.errors import LONGEST_SENTENCE
+from certworker.observability.history import (
+    HISTORY,
+    MAX_ENTRIES,
+    History,
+    HistoryEntry,
+    HistoryLogHandler,
+    HistoryWriter,
+)
+from tests.servers.ports import free_port
 from tests.servers.worker import wait_until
 
 NAME = "shop.example.org"
+NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
 
-NOW = datetime(2026, 11, 28, tzinfo=UTC)
+
+class TestHistory:
+    def test_events_are_told_in_the_order_in_which_they_happened(self, connection: Redis) -> None:
+        """
+        The oldest event comes first.
+        """
+        history = History(connection)
+        events = [
+            HistoryEntry(NOW + timedelta(seconds=number), "INFO", f"step {number}") for number in range(3)
+        ]
+        for event in events:
+            history.append(NAME, event)
+
+        assert events == history.read(NAME)
+
+    def test_a_sentence_with_the_longest_remedy_is_whole(self, connection: Redis) -> None:
+        """
+        The end of a message may be a command or a link.
+        """
+        history = History(connection)
+        event = HistoryEntry(NOW, "ERROR", "x" * (LONGEST_SENTENCE - 1) + "!")
+        history.append(NAME, event)
+
+        assert [event] == history.read(NAME)
+
+    def test_the_last_fifty_are_kept(self, connection: Redis) -> None:
+        """
+        A name that fails for years must not fill Redis.
+        """
+        history = History(connection)
+        for number in range(MAX_ENTRIES + 7):
+            history.append(NAME, HistoryEntry(NOW, "INFO", f"step {number}"))
+
+        assert MAX_ENTRIES == len(history.read(NAME))
+        assert "step 7" == history.read(NAME)[0].text
+
+    def test_what_a_ca_wrote_is_plain_text(self, connection: Redis) -> None:
+        """
+        A console may show it to a tenant as it is.
+        """
+        history = History(connection)
+        history.append(NAME, HistoryEntry(NOW, "WARN", "\x1b[31mred\nand a second line"))
+
+        assert history.read(NAME)[0].text.isprintable()
+
+    def test_what_others_wrote_into_it_is_left_out(self, connection: Redis) -> None:
+        """
+        Redis is shared.
+        """
+        connection.lpush(HISTORY + NAME, b"\xff", "[1, 2]", "{}", '["then", "INFO", "x"]')
+
+        assert [] == History(connection).read(NAME)
+
+    def test_without_redis_nothing_is_kept_and_nobody_is_harmed(self) -> None:
+        """
+        The log has the event as well.
+        """
+        history = History(Redis(port=free_port()))
+        history.append(NAME, HistoryEntry(NOW, "INFO", "step"))
+
+        history.flush()
 
 
 class TestHistoryLogHandler:

@@ -1,5 +1,5 @@
 """
-Results of jobs, published to other programs: the fields of Appwrite's certificate, and the remedy.
+The results of jobs for other programs: the fields of Appwrite's certificate, and the remedy.
 
 The same object is the result of a job and an event in the stream `certworker:events`. The record
 `certworker:name:NAME` has its fields.
@@ -7,24 +7,78 @@ The same object is the result of a job and an event in the stream `certworker:ev
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import secrets
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from redis import Redis
 from redis.exceptions import RedisError
 
 from certworker.errors import CertworkerError
 from certworker.errors.pages import reference_of
+from certworker.observability.history import History
 from certworker.renewal.policy import detail_of, renewal_time
-from certworker.state.domain_records import DomainRecord, DomainRecords
-from certworker.state.events import EventStream
-from certworker.state.history import History
+from certworker.state.domain_records import RECORDS, DomainRecord, DomainRecords
 from certworker.storage.certificate_store import CertificateStore
+
+EVENTS = "certworker:events"
+
+#: About 20 MB. A program that has missed more events reads the records.
+MAX_EVENTS = 10_000
+
+#: Fields that the stream adds to the records.
+ADDITIONAL_FIELDS = ("issue_date", "renew_date", "logs")
+
+#: redis-py repeats a command whose answer was lost. An event with the id of one of the last events is a
+#: repetition.
+LAST_EVENTS = 20
+
+# KEYS: the stream, the records. ARGV: the length of the stream, the number of events to compare, the id of
+# the event, the event, then fields with their values.
+_APPEND = """
+local known = false
+for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', ARGV[2])) do
+    local fields = entry[2]
+    for i = 1, #fields, 2 do known = known or fields[i] == 'id' and fields[i + 1] == ARGV[3] end
+end
+if not known then
+    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'event', ARGV[4], 'id', ARGV[3])
+end
+for i = 2, #KEYS do
+    if redis.call('EXISTS', KEYS[i]) == 1 then redis.call('HSET', KEYS[i], unpack(ARGV, 5)) end
+end
+"""
 
 #: The end of the history that a result contains, in lines and in characters.
 MAX_LOG_LINES = 8
 MAX_LOG_LENGTH = 2_000
+
+
+class EventStream:
+    """
+    The stream of events, and additional fields in the records.
+    """
+
+    def __init__(self, connection: Redis) -> None:
+        self._append = connection.register_script(_APPEND)
+
+    def append(self, names: Sequence[str], event: Mapping[str, object]) -> None:
+        """
+        Add *event* to the stream, and its additional fields to the record of each of *names*.
+
+        If Redis fails, the event is dropped: programs read the records after an outage.
+        """
+        fields = [part for field in ADDITIONAL_FIELDS for part in (field, str(event.get(field) or ""))]
+        keys = [EVENTS, *(RECORDS + name for name in names)]
+        # Equal events may occur twice. Only the repetition of a command has the same id.
+        event_id, text = secrets.token_hex(8), json.dumps(event, ensure_ascii=False)
+        try:
+            self._append(keys, [MAX_EVENTS, LAST_EVENTS, event_id, text, *fields])
+        except RedisError:
+            return
 
 
 @dataclass(frozen=True)
