@@ -117,7 +117,7 @@ def _look(connection: Redis, place: Path) -> float:
 
 
 def _guarded(connection: Redis, volume: CertificateStore) -> Callable[[int], None]:
-    locks = DomainLocks(connection, highest_token=volume.highest_token)
+    locks = DomainLocks(connection, highest_token=volume.links.highest_token)
     budget = Budget(connection, CaChoice.named("letsencrypt"), ROOMY, issued=list)
 
     def job(number: int) -> None:

@@ -107,7 +107,7 @@ def build_app(
     random, store, traefik = SystemRandom(), _build_store(settings), TraefikConfig(settings.config_dir)
     records, tokens = DomainRecords(connection), ChallengeTokens(connection, clock)
     agenda, queues, history = Agenda(connection, wake), PriorityQueues(connection), History(connection)
-    locks = DomainLocks(connection, lease_seconds, highest_token=store.highest_token)
+    locks = DomainLocks(connection, lease_seconds, highest_token=store.links.highest_token)
     issuers = IssuerFactory(
         settings, connection, store, tokens, without_dns, directory_of, clock
     ).build_issuers()

@@ -7,7 +7,6 @@ fencing token stops a worker that was frozen.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -59,8 +58,6 @@ class CertificateStore:
         self.links = Links(self.directory)
         self._generations = self.links.generations
         self._unpublished = UnpublishedLinks(self._generations)
-        # A link to the generation with the highest token, so that a lock in Redis costs no scan of all.
-        self._highest = self._generations.parent / "highest"
         own = self.directory / ".certworker"
         #: The directories in which a crash may leave something: half-built generations, and probes.
         patience = {"patience_seconds": patience_seconds, "least_age_seconds": least_age_seconds}
@@ -113,7 +110,7 @@ class CertificateStore:
         """
         Return the names and the start of each certificate of *authority* (its label), in service or not.
         """
-        for identifier in self._identifiers():
+        for identifier in self.links.identifiers():
             metadata = CertificateMetadata.read(self._generations / identifier)
             if metadata and metadata.authority == authority:
                 yield metadata.names, metadata.not_before
@@ -148,7 +145,9 @@ class CertificateStore:
         Return the directories of all generations, linked or not.
         """
         return [
-            self._generations / identifier for identifier in self._identifiers() if is_generation(identifier)
+            self._generations / identifier
+            for identifier in self.links.identifiers()
+            if is_generation(identifier)
         ]
 
     @contextmanager
@@ -168,16 +167,6 @@ class CertificateStore:
         """
         directory = self.links.generation(name)
         return CertificateMetadata.read(directory) if directory else None
-
-    def highest_token(self) -> int:
-        """
-        Return the highest fencing token that was used on this volume; 0 on a new one.
-        """
-        with durable.translate_os_errors(self._highest):
-            try:
-                return token_of(self._highest.readlink().name)
-            except FileNotFoundError:
-                return 0
 
     def store(self, certificate: Certificate, *, authority: str, kind: str, token: int) -> StoredCertificate:
         """
@@ -239,7 +228,7 @@ class CertificateStore:
         directory = self._unpublished.find(names)
         if directory is None:
             return None
-        if self._has_newer(names, token_of(directory.name)):
+        if self.links.newer(names, token_of(directory.name)):
             self._unpublished.remove(directory)
             return None
         return stored_in(directory, names[0])
@@ -309,18 +298,8 @@ class CertificateStore:
             durable.check_writable(self.directory)
 
     def _refuse_if_newer(self, names: tuple[str, ...], token: int) -> None:
-        if name := self._has_newer(names, token):
+        if name := self.links.newer(names, token):
             raise Fenced(name=name)
-
-    def _has_newer(self, names: tuple[str, ...], token: int) -> str | None:
-        """
-        Return the first of *names* that has a certificate of a later lease than *token*.
-        """
-        for name in names:
-            linked = self.links.generation(name)
-            if linked and token_of(linked.name) > token:
-                return name
-        return None
 
     def _stored_before(self, metadata: CertificateMetadata) -> StoredCertificate | None:
         """
@@ -351,12 +330,10 @@ class CertificateStore:
                     self._unpublished.remove(directory)
 
     def _is_superseded(self, metadata: CertificateMetadata, identifier: str) -> bool:
-        return all(self._has_newer((name,), token_of(identifier)) for name in metadata.names)
+        return all(self.links.newer((name,), token_of(identifier)) for name in metadata.names)
 
     def _link(self, names: tuple[str, ...], generation: Path) -> None:
-        if token_of(generation.name) > self.highest_token():
-            target = f"{self._generations.name}/{generation.name}"
-            durable.link(self._highest, target, via=self._generations)
+        self.links.record_highest(generation)
         for name in names:
             self._adopt(name)
         self.links.activate(names, generation)
@@ -376,7 +353,7 @@ class CertificateStore:
     def _superfluous(self, needed: Collection[str]) -> Iterator[Path]:
         needed = {*needed, *self._unpublished.identifiers()}
         seen: Counter[str] = Counter()
-        for identifier in sorted(self._identifiers(), reverse=True):
+        for identifier in sorted(self.links.identifiers(), reverse=True):
             directory = self._generations / identifier
             metadata = CertificateMetadata.read(directory)
             names = [name for name in metadata.names if self.links.generation(name)] if metadata else []
@@ -390,11 +367,3 @@ class CertificateStore:
         if directory.name in self._unpublished.identifiers():
             return True
         return metadata is not None and directory in map(self.links.generation, metadata.names)
-
-    def _identifiers(self) -> list[str]:
-        with durable.translate_os_errors(self._generations):
-            try:
-                with os.scandir(self._generations) as entries:
-                    return [entry.name for entry in entries]
-            except FileNotFoundError:
-                return []

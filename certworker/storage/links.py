@@ -38,6 +38,8 @@ class Links:
         self.directory = directory
         self.generations = directory / GENERATIONS
         self._live = directory / LIVE
+        # A link to the generation with the highest token, so that a lock in Redis costs no scan of all.
+        self._highest = self.generations.parent / "highest"
         # Names that share a generation share its Path, which is compared and hashed at each check.
         self._generation = lru_cache(maxsize=1_000)(self.generations.joinpath)
 
@@ -119,6 +121,45 @@ class Links:
         Return the identifiers of all generations that a link leads to.
         """
         return {found.name for name in self.live() if (found := self.generation(name))}
+
+    def identifiers(self) -> list[str]:
+        """
+        Return the identifiers of all generations, linked or not, complete or not.
+        """
+        with durable.translate_os_errors(self.generations):
+            try:
+                with os.scandir(self.generations) as entries:
+                    return [entry.name for entry in entries]
+            except FileNotFoundError:
+                return []
+
+    def newer(self, names: Iterable[str], token: int) -> str | None:
+        """
+        Return the first of *names* that is linked to a generation of a later lease than *token*.
+        """
+        for name in names:
+            linked = self.generation(name)
+            if linked and token_of(linked.name) > token:
+                return name
+        return None
+
+    def highest_token(self) -> int:
+        """
+        Return the highest fencing token that was used on this volume; 0 on a new one.
+        """
+        with durable.translate_os_errors(self._highest):
+            try:
+                return token_of(self._highest.readlink().name)
+            except FileNotFoundError:
+                return 0
+
+    def record_highest(self, generation: Path) -> None:
+        """
+        Record the fencing token of *generation* if it is the highest of this volume.
+        """
+        if token_of(generation.name) > self.highest_token():
+            target = f"{self.generations.name}/{generation.name}"
+            durable.link(self._highest, target, via=self.generations)
 
     def orphaned(self) -> Iterator[str]:
         """

@@ -192,7 +192,7 @@ def test_volume(restored: Callable[[], tuple[App, str]], spoiled: dict[str, Entr
         lambda: volume.adopt("foreign.localhost"),
         lambda: volume.adopt(NAME),
         lambda: list(volume.issued("letsencrypt")),
-        volume.highest_token,
+        volume.links.highest_token,
         volume.unpublished_sets,
         lambda: volume.unpublished((NAME,)),
         lambda: traefik.files(NAME),

@@ -35,7 +35,7 @@ def publish_for_ever(
     volume.prune(traefik.served_generations())
     while True:
         certificate = signer.certificate(*NAMES)
-        token = volume.highest_token() + 1
+        token = volume.links.highest_token() + 1
         traefik.publish(volume.store(certificate, authority="letsencrypt", kind="public", token=token))
         os.write(published, b".")
 

@@ -135,7 +135,7 @@ class TestCurrent:
             stored.metadata.kind,
             stored.metadata.not_after,
         )
-        assert 7 == volume.highest_token()
+        assert 7 == volume.links.highest_token()
 
     def test_lost_facts_are_read_from_the_certificate(self, volume: CertificateStore, signer: Signer) -> None:
         """

@@ -134,7 +134,7 @@ class TestNames:
             list(volume.names()),
             volume.current(NAME),
             volume.metadata(NAME),
-            volume.highest_token(),
+            volume.links.highest_token(),
         )
 
 
