@@ -29,7 +29,7 @@ from certworker.certificates import (
     chain_of,
     issuers_in,
 )
-from certworker.devca.signer import Signer
+from certworker.devca.hierarchy import Signer
 from certworker.errors.acme import BadCertificate
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from redis import Redis
 
 from certworker.certificates import Certificate, PrivateKey
-from certworker.devca.root import Hierarchy
+from certworker.devca.hierarchy import Hierarchy
 from certworker.domains import registered_domain
 from certworker.errors.ca import ServerInternal
 from certworker.errors.rate import LocalGuard

@@ -12,7 +12,7 @@ import pytest
 from redis import Redis
 
 from certworker.app import App
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem
 from certworker.errors import CertworkerError
 from certworker.errors.ca import ServerInternal
 from certworker.errors.config import WouldReplacePublic

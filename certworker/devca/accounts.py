@@ -1,7 +1,7 @@
 """
-The accounts of the CA's clients, kept in the state directory.
+The accounts of the CA's clients, stored in the state directory.
 
-One file per account: a client that registered before a restart is still known after it.
+Each account has a file, so that a restart preserves it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from certworker.storage import durable
 @dataclass(frozen=True)
 class Account:
     """
-    One account; a change makes a new value under the same id.
+    An account; a change makes a new value with the same id.
     """
 
     id: str
@@ -31,24 +31,24 @@ class Account:
 
     def as_json(self) -> dict[str, Any]:
         """
-        The account object of RFC 8555, section 7.1.2.
+        Return the account object (RFC 8555, section 7.1.2).
         """
         return {"status": self.status, "contact": list(self.contact), "termsOfServiceAgreed": True}
 
 
 def thumbprint(key: JWK) -> str:
     """
-    The SHA-256 thumbprint of *key* (RFC 7638), as the key authorization has it.
+    Return the SHA-256 thumbprint of *key* (RFC 7638), as in a key authorization.
     """
     return b64.b64encode(key.thumbprint()).decode()
 
 
 def read_key(content: Any) -> JWK:
     """
-    The key in the JSON object *content* (RFC 7517).
+    Return the key in the JSON object *content* (RFC 7517).
 
     Raises:
-        josepy.errors.Error: It is none.
+        josepy.errors.Error: *content* is not a key.
     """
     key = JWK.from_json(content)
     assert isinstance(key, JWK)  # noqa: S101 (josepy states a wider type)
@@ -68,7 +68,7 @@ class Accounts:
 
     def get(self, identifier: str) -> Account | None:
         """
-        The account *identifier*, also if another replica made it.
+        Return the account *identifier*, even if another replica made it; None if there is none.
         """
         if identifier not in self._known:
             self._read_all()
@@ -76,7 +76,7 @@ class Accounts:
 
     def with_key(self, key: JWK) -> Account | None:
         """
-        The account that *key* signs for.
+        Return the account of *key*; None if there is none.
         """
         if thumbprint(key) not in self._by_key:
             self._read_all()
@@ -84,20 +84,20 @@ class Accounts:
 
     def add(self, key: JWK, contact: tuple[str, ...]) -> Account:
         """
-        A new account for *key*.
+        Create and return an account for *key*.
         """
         return self._save(Account(secrets.token_hex(8), key, contact))
 
     def change(self, account: Account, **changes: Any) -> Account:
         """
-        Keep *account* with *changes*.
+        Store *account* with *changes*, and return the new value.
         """
         self._by_key.pop(thumbprint(account.key), None)
         return self._save(replace(account, **changes))
 
     def forget(self) -> None:
         """
-        Lose them all, as a CA does that was set up anew.
+        Remove all accounts, as a new installation of the CA does.
         """
         for file in self._directory.glob("*.json"):
             file.unlink(missing_ok=True)
@@ -105,21 +105,22 @@ class Accounts:
         self._by_key.clear()
 
     def _save(self, account: Account) -> Account:
-        kept = {
+        content = {
             "id": account.id,
             "key": account.key.to_json(),
             "contact": list(account.contact),
             "status": account.status,
         }
-        durable.write(self._directory / f"{account.id}.json", json.dumps(kept).encode(), 0o600)
+        durable.write(self._directory / f"{account.id}.json", json.dumps(content).encode(), 0o600)
         self._remember(account)
         return account
 
     def _read_all(self) -> None:
-        # Another replica may have written some; there are few of them.
+        # Another replica may have written accounts. There are few of them.
         for file in self._directory.glob("*.json"):
-            kept = json.loads(file.read_bytes())
-            self._remember(Account(kept["id"], read_key(kept["key"]), tuple(kept["contact"]), kept["status"]))
+            content = json.loads(file.read_bytes())
+            key, contact = read_key(content["key"]), tuple(content["contact"])
+            self._remember(Account(content["id"], key, contact, content["status"]))
 
     def _remember(self, account: Account) -> None:
         self._known[account.id] = account

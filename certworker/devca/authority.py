@@ -1,9 +1,8 @@
 """
-A small real ACME CA on the loopback interface: for a laptop, the demo and the tests.
+A small complete ACME CA on the loopback interface, for the demo and the tests.
 
-It keeps RFC 8555 and RFC 9773 as a public CA does, with HTTP-01 as its only challenge, over plain http.
-Its root stands in a file that a browser can be told to trust. Whoever opens this page sees all its
-resources in `_routes`.
+It implements RFC 8555 and RFC 9773 as a public CA does, over plain HTTP, with HTTP-01 as its only challenge.
+A browser can import its root certificate from a file. `_routes` lists all its resources.
 """
 
 from __future__ import annotations
@@ -16,18 +15,15 @@ from types import TracebackType
 from typing import Self
 
 from certworker.devca.accounts import Accounts
-from certworker.devca.certification import Certification
+from certworker.devca.certification import Certification, Signing
 from certworker.devca.dispatch import Dispatcher, LoggedRequest, Route
-from certworker.devca.messages import Call, Reply, document
+from certworker.devca.hierarchy import ROOT_FILE, Hierarchy, Signer
+from certworker.devca.messages import Call, Problem, Reply, document
 from certworker.devca.ordering import Ordering
 from certworker.devca.policy import Policy
-from certworker.devca.problems import Problem
 from certworker.devca.registration import Registration
 from certworker.devca.resources import Authorization, Memory
-from certworker.devca.root import ROOT_FILE, Hierarchy
 from certworker.devca.server import Server
-from certworker.devca.signer import Signer
-from certworker.devca.signing import Signing
 from certworker.devca.validation import Validator, resolve
 
 TERMS = b"Certificates of this CA are for development. Do not trust them anywhere else.\n"
@@ -38,13 +34,14 @@ class DevelopmentAuthority:
     The CA; a context manager that starts and stops it.
 
     Args:
-        state_directory: Its root and its accounts; replicas may share it.
-        port: 0 means any free one; it stays the same over `stop` and `start`.
-        lifetime: Of its certificates.
-        http01_port: Where HTTP-01 is looked for, instead of port 80.
-        local_port: The same for `localhost` and the names under it, where that is another port.
-        clock: The time that its certificates and orders go by.
-        resolve: The host to connect to for a name under validation.
+        state_directory: The directory of its root and its accounts; replicas may share it.
+        port: The TCP port; 0 means any free port, which stays the same over `stop` and `start`.
+        host: The address to listen on.
+        lifetime: The lifetime of its certificates.
+        http01_port: The port of HTTP-01 validations, instead of port 80.
+        local_port: The same for `localhost` and the names under it; None: *http01_port*.
+        clock: Returns the time of certificates and orders.
+        resolve: Returns the host to connect to for a name under validation.
     """
 
     def __init__(
@@ -67,7 +64,7 @@ class DevelopmentAuthority:
         self._hierarchy = Hierarchy.open(state_directory, clock())
         self._accounts = Accounts(state_directory / "accounts")
         self._server: Server | None = None
-        # Everything is read and changed under it: the CA does one thing at a time, and none takes long.
+        # The CA handles one request at a time. None takes long.
         self._lock = Lock()
         self._clock = clock
         self._memory = memory = Memory()
@@ -75,21 +72,21 @@ class DevelopmentAuthority:
         intermediate = self._hierarchy.intermediate
         certification = self._certification(intermediate, memory)
         self._ordering = self._new_ordering(certification, self._signing(intermediate), memory)
-        self._front = self._dispatcher(self._routes(registration, certification, self._ordering))
+        self._entry = self._dispatcher(self._routes(registration, certification, self._ordering))
 
     @property
     def directory_url(self) -> str:
         """
-        Where a client begins.
+        Return the URL of the directory.
         """
         return f"http://{self.host}:{self.port}/directory"
 
     @property
     def requests(self) -> list[LoggedRequest]:
         """
-        What was asked so far, oldest first.
+        Return the requests so far, oldest first.
         """
-        return list(self._front.asked)
+        return list(self._entry.logged)
 
     @property
     def serials(self) -> dict[str, list[int]]:
@@ -106,27 +103,27 @@ class DevelopmentAuthority:
     @property
     def lifetime(self) -> timedelta:
         """
-        How long the certificates live that are issued from here on.
+        Return the lifetime of the next certificates.
         """
         return self.policy.lifetime
 
     @lifetime.setter
     def lifetime(self, lifetime: timedelta) -> None:
         """
-        Let the next certificates live for *lifetime*.
+        Set the lifetime of the next certificates.
         """
         self.policy.lifetime = lifetime
 
     def start(self) -> None:
         """
-        Listen.
+        Start the server.
         """
-        self._server = Server(self.host, self.port, self._front.answer)
+        self._server = Server(self.host, self.port, self._entry.answer)
         self.port = self._server.server_port
 
     def stop(self) -> None:
         """
-        End every connection and be gone, as in an outage; what it knows stays for the next `start`.
+        End every connection and the server, as in an outage; the next `start` continues with the same state.
         """
         if self._server is not None:
             self._server.end()
@@ -175,15 +172,15 @@ class DevelopmentAuthority:
 
     def _directory(self, call: Call) -> Reply:
         base = call.request.base
-        kinds = ("newNonce", "newAccount", "newOrder", "revokeCert", "keyChange", "renewalInfo")
+        resources = ("newNonce", "newAccount", "newOrder", "revokeCert", "keyChange", "renewalInfo")
         meta = {
             "termsOfService": f"{base}/terms",
             "website": f"{base}/terms",
             "caaIdentities": ["localhost"],
             "externalAccountRequired": bool(self.policy.external_accounts),
-            "profiles": {name: each.description for name, each in self.policy.profiles.items()},
+            "profiles": {name: profile.description for name, profile in self.policy.profiles.items()},
         }
-        return document({**{kind: f"{base}/{kind}" for kind in kinds}, "meta": meta})
+        return document({**{resource: f"{base}/{resource}" for resource in resources}, "meta": meta})
 
     def _new_nonce(self, call: Call) -> Reply:
         return Reply(200 if call.request.method == "HEAD" else 204)

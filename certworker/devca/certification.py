@@ -1,35 +1,113 @@
 """
-What becomes of a certificate: download, revocation, renewal (RFC 8555, section 7.6; RFC 9773).
+Certificates: signing, download, revocation and renewal information.
+
+Sources: RFC 8555, sections 7.4 and 7.6; RFC 9773.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeGuard
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding
 from josepy.errors import Error as JoseError
 from josepy.json_util import decode_b64jose
 
 from certworker.devca.accounts import Account
-from certworker.devca.messages import Call, Reply, document
+from certworker.devca.hierarchy import PublicKey, Signer, public_der, validity
+from certworker.devca.messages import Call, Refused, Reply, document
 from certworker.devca.policy import Policy, Window
-from certworker.devca.problems import Refused
-from certworker.devca.resources import Issued, Memory, rfc3339
-from certworker.devca.signer import Signer, public_der, validity
+from certworker.devca.resources import Issued, Memory, Order, rfc3339
 
-#: Where the suggested window begins and ends, as shares of the life that are left.
+#: Certificates are valid a little early, for clients whose clock is behind. Short ones are not.
+EARLY = timedelta(hours=1)
+LONG_ENOUGH_TO_BEGIN_EARLY = timedelta(days=1)
+
+#: The start and the end of the suggested window, as remaining shares of the lifetime.
 WINDOW = (0.35, 0.30)
-#: How often clients are to ask: four times a day, more often for certificates that live minutes.
+#: The time between two checks of a client: six hours, or a share of a shorter lifetime.
 LONGEST_PAUSE = timedelta(hours=6)
-SHARE_BETWEEN_LOOKS = 0.04
+SHARE_BETWEEN_CHECKS = 0.04
+
+
+class Signing:
+    """
+    Signs the certificates of orders.
+    """
+
+    def __init__(
+        self,
+        signer: Signer,
+        policy: Policy,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._signer = signer
+        self._policy = policy
+        self._clock = clock
+
+    def sign(self, owner: Account, order: Order, csr: Any) -> Issued:
+        """
+        Return the certificate for *order*, by its signing request *csr* (base64url of DER).
+
+        Raises:
+            Refused: ``badCSR``: it has other names than the order, or an unsuitable key.
+        """
+        return self._issue(order, self._requested_key(owner, order, csr), order.names)
+
+    def _issue(self, order: Order, key: PublicKey, names: tuple[str, ...]) -> Issued:
+        leaf = self._signer.sign(key, names, *self._dates(order.profile))
+        return Issued(order.account, names, leaf, leaf.public_bytes(Encoding.PEM) + self._signer.pem)
+
+    def _dates(self, profile: str) -> tuple[datetime, datetime]:
+        lifetime = self._policy.lifetime_of(profile)
+        begin = self._clock().replace(microsecond=0)
+        if lifetime >= LONG_ENOUGH_TO_BEGIN_EARLY:
+            begin -= EARLY
+        return begin, begin + lifetime
+
+    def _requested_key(self, owner: Account, order: Order, csr: Any) -> PublicKey:
+        try:
+            request = x509.load_der_x509_csr(decode_b64jose(csr))
+            key, names = request.public_key(), _names(request)
+        except (ValueError, TypeError, AttributeError, JoseError) as error:
+            raise Refused("badCSR", "The signing request cannot be read.") from error
+        if not request.is_signature_valid:
+            raise Refused("badCSR", "The signature of the signing request is wrong.")
+        if names != set(order.names):
+            wanted, found = ", ".join(order.names), ", ".join(sorted(names))
+            raise Refused("badCSR", f"The order is for {wanted}, the signing request for {found}.")
+        if not _is_acceptable(key):
+            raise Refused("badCSR", "Keys are P-256, P-384 or RSA of 2048 to 4096 bits.")
+        if public_der(key) == public_der(owner.key.key):
+            raise Refused("badCSR", "The key of the account may not be the key of a certificate.")
+        return key
+
+
+def _names(request: x509.CertificateSigningRequest) -> set[str]:
+    common = request.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    names = {str(attribute.value).lower() for attribute in common}
+    try:
+        san = request.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return names
+    names.update(name.lower() for name in san.get_values_for_type(x509.DNSName))
+    names.update(str(address) for address in san.get_values_for_type(x509.IPAddress))
+    return names
+
+
+def _is_acceptable(key: object) -> TypeGuard[PublicKey]:
+    if isinstance(key, rsa.RSAPublicKey):
+        return 2048 <= key.key_size <= 4096
+    return isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name in ("secp256r1", "secp384r1")
 
 
 class Certification:
     """
-    The desk for certificates.
+    The resources of certificates.
     """
 
     def __init__(
@@ -46,7 +124,7 @@ class Certification:
 
     def certificate(self, call: Call) -> Reply:
         """
-        The chain, leaf first, with links to the others there are (RFC 8555, section 7.4.2).
+        Return the chain, leaf first, with links to the alternate chains (RFC 8555, section 7.4.2).
         """
         serial, _, chain = call.request.id.partition("-")
         try:
@@ -58,14 +136,14 @@ class Certification:
             raise Refused("malformed", "There is no such certificate.", status=404) from error
         if issued.account != call.owner.id:
             raise Refused("unauthorized", "The certificate belongs to another account.")
-        others = [each for each in range(len(chains)) if each != int(chain or 0)]
-        links = [f'<{call.url("certificate", f"{serial}-{each}")}>;rel="alternate"' for each in others]
+        others = [number for number in range(len(chains)) if number != int(chain or 0)]
+        links = [f'<{call.url("certificate", f"{serial}-{number}")}>;rel="alternate"' for number in others]
         headers = {"Link": ", ".join(links)} if links else {}
         return Reply(200, body, "application/pem-certificate-chain", headers, names=issued.names)
 
     def revoke(self, call: Call) -> Reply:
         """
-        revokeCert: by its account, by one that holds all its names, or by its own key.
+        Revoke a certificate for its account, for one with valid authorizations, or for its own key.
         """
         leaf, names = self._leaf(call.fields.get("certificate"))
         if not self._may_revoke(call, leaf, names):
@@ -80,7 +158,7 @@ class Certification:
 
     def renewal_info(self, call: Call) -> Reply:
         """
-        When to renew the certificate that the URL names (RFC 9773, section 4).
+        Return when to renew the certificate in the URL (RFC 9773, section 4).
         """
         serial = self._serial(call.request.id)
         dates = None if serial is None else validity(serial)
@@ -93,24 +171,24 @@ class Certification:
         }
         if window.explanation_url:
             content["explanationURL"] = window.explanation_url
-        pause = min(LONGEST_PAUSE, (dates[1] - dates[0]) * SHARE_BETWEEN_LOOKS)
+        pause = min(LONGEST_PAUSE, (dates[1] - dates[0]) * SHARE_BETWEEN_CHECKS)
         headers = {"Retry-After": str(max(1, int(pause.total_seconds())))}
         return document(content, headers=headers, names=names)
 
     def replaceable(self, owner: Account, replaces: Any, names: tuple[str, ...]) -> int | None:
         """
-        The serial number of the certificate that an order for *names* says it replaces.
+        Return the serial number of the certificate that an order for *names* replaces; None if it names none.
 
         Raises:
-            Refused: ``alreadyReplaced`` (409), or it is not a certificate of *owner* that shares a name.
+            Refused: ``alreadyReplaced`` (409), or *owner* has no such certificate that shares a name.
         """
         if replaces is None:
             return None
         serial = self._serial(replaces)
         if serial is None:
-            raise Refused("malformed", "The certificate to be replaced is not one of ours.")
+            raise Refused("malformed", "The certificate to be replaced is from another CA.")
         issued = self._memory.issued.get(serial)
-        # One of ours that was issued before a restart is taken on trust.
+        # A restart forgets certificates. One from before it is accepted without a check of its account.
         if issued and (issued.account != owner.id or not set(issued.names) & set(names)):
             raise Refused("malformed", "The certificate to be replaced is not yours or shares no name.")
         successor = self._memory.replaced.get(serial)
@@ -124,14 +202,14 @@ class Certification:
     def _window(
         self, serial: int, names: tuple[str, ...], not_before: datetime, not_after: datetime
     ) -> Window:
-        now, life = self._clock(), not_after - not_before
+        now, lifetime = self._clock(), not_after - not_before
         recalled = self._policy.recalled_before and not_before < self._policy.recalled_before
         if recalled or serial in self._memory.revoked:
             return Window(now - timedelta(hours=2), now - timedelta(hours=1))
         for name in (*names, ""):
             if name in self._policy.windows:
                 return self._policy.windows[name]
-        start, end = (not_after - life * share for share in WINDOW)
+        start, end = (not_after - lifetime * share for share in WINDOW)
         return Window(start, end)
 
     def _serial(self, cert_id: Any) -> int | None:
@@ -154,7 +232,7 @@ class Certification:
             leaf.verify_directly_issued_by(self._signer.certificate)
             san = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         except (JoseError, ValueError, TypeError, AttributeError, InvalidSignature) as error:
-            raise Refused("malformed", "This is not a certificate of ours.", status=404) from error
+            raise Refused("malformed", "The certificate is from another CA.", status=404) from error
         addresses = (str(address) for address in san.get_values_for_type(x509.IPAddress))
         return leaf, (*san.get_values_for_type(x509.DNSName), *addresses)
 

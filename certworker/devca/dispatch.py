@@ -1,5 +1,5 @@
 """
-The way of every request through the CA: signature and nonce, the resource's own reply, the list of requests.
+The steps of every request: signature and nonce, the reply of its resource, the list of requests.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from threading import Lock
 
 from certworker.devca.accounts import Accounts
-from certworker.devca.messages import Call, Reply, Request, refusal
-from certworker.devca.problems import Problem, Refused
+from certworker.devca.messages import Call, Problem, Refused, Reply, Request, refusal
 from certworker.devca.protocol import Nonces, verify
 
 logger = logging.getLogger(__name__)
 
-#: The CA's list of requests keeps the latest ones.
+#: The list of requests has the latest ones.
 MAX_LOGGED_REQUESTS = 100_000
 
 
@@ -30,27 +29,27 @@ class LoggedRequest:
     method: str
     #: ``newOrder``, ``challenge``, ``renewalInfo``, …
     kind: str
-    #: What it was about, as far as the CA came to know it.
+    #: The names of the order or certificate, where the CA knows them.
     names: tuple[str, ...]
-    #: Zero: the connection ended without an answer.
+    #: The HTTP status; 0: the connection ended without a reply.
     status: int
 
 
 @dataclass(frozen=True)
 class Route:
     """
-    Who answers a kind of request, and how it must be signed.
+    The handler of a resource, and how its requests must be signed.
     """
 
     answer: Callable[[Call], Reply]
     signed: bool = True
-    #: The request brings its key (True), names its account (False), or either (None).
+    #: The request contains its key (True), names its account (False), or either (None).
     brings_key: bool | None = False
 
 
 class Dispatcher:
     """
-    Verifies each request, passes it to its resource, and adds the headers that every reply has.
+    Verifies each request, passes it to its resource, and adds the headers of every reply.
     """
 
     def __init__(
@@ -59,7 +58,7 @@ class Dispatcher:
         accounts: Accounts,
         lock: Lock,
     ) -> None:
-        self.asked: deque[LoggedRequest] = deque(maxlen=MAX_LOGGED_REQUESTS)
+        self.logged: deque[LoggedRequest] = deque(maxlen=MAX_LOGGED_REQUESTS)
         self._routes = routes
         self._accounts = accounts
         self._lock = lock
@@ -67,7 +66,7 @@ class Dispatcher:
 
     def answer(self, request: Request) -> Reply | None:
         """
-        What the CA says to *request*; None: nothing, the connection is cut.
+        Return the reply to *request*; None: the connection ends without one.
         """
         with self._lock:
             reply = self._reply(request)
@@ -76,7 +75,7 @@ class Dispatcher:
         return reply
 
     def _log(self, request: Request, reply: Reply, *, cut: bool = False) -> None:
-        self.asked.append(
+        self.logged.append(
             LoggedRequest(request.method, request.kind, reply.names, 0 if cut else reply.status)
         )
 

@@ -1,5 +1,5 @@
 """
-What comes in and what goes out, without the network around it.
+Requests, replies and problem documents, without the network around them.
 """
 
 from __future__ import annotations
@@ -12,17 +12,30 @@ from typing import Any
 from josepy.jwk import JWK
 
 from certworker.devca.accounts import Account
-from certworker.devca.problems import Problem, Refused
+
+URN = "urn:ietf:params:acme:error:"
+
+#: The HTTP status of each type of problem; 400 for all others.
+STATUS = {
+    "alreadyReplaced": 409,
+    "conflict": 409,
+    "externalAccountRequired": 403,
+    "orderNotReady": 403,
+    "rateLimited": 429,
+    "serverInternal": 500,
+    "unauthorized": 403,
+    "userActionRequired": 403,
+}
 
 
 @dataclass(frozen=True)
 class Request:
     """
-    One HTTP request; its path is ``/KIND`` or ``/KIND/ID``.
+    An HTTP request; its path is ``/KIND`` or ``/KIND/ID``.
     """
 
     method: str
-    #: The address the client used, ``http://HOST:PORT``: every URL in the answer begins with it.
+    #: The address that the client used, ``http://HOST:PORT``: every URL in the reply begins with it.
     base: str
     path: str
     content_type: str = ""
@@ -31,21 +44,21 @@ class Request:
     @property
     def url(self) -> str:
         """
-        What the ``url`` header of the signature must say (RFC 8555, section 6.4).
+        Return the URL that the header of the signature must have (RFC 8555, section 6.4).
         """
         return self.base + self.path
 
     @property
     def kind(self) -> str:
         """
-        Which resource is meant, in the words of the directory: ``newOrder``, ``order``, …
+        Return the resource in the words of the directory: ``newOrder``, ``order``, …
         """
         return self.path.removeprefix("/").partition("/")[0]
 
     @property
     def id(self) -> str:
         """
-        Which one of its kind; empty for the resources that exist once.
+        Return the id of the resource; empty for resources that exist once.
         """
         return self.path.removeprefix("/").partition("/")[2]
 
@@ -53,7 +66,7 @@ class Request:
 @dataclass(frozen=True)
 class Call:
     """
-    A request whose signature holds.
+    A request with a valid signature.
     """
 
     request: Request
@@ -61,13 +74,16 @@ class Call:
     payload: dict[str, Any] | None = None
     #: The key that signed it.
     key: JWK | None = None
-    #: Whose key that is; None if the request brought the key with it.
+    #: The account of the key; None if the request contains the key.
     account: Account | None = None
 
     @property
     def fields(self) -> dict[str, Any]:
         """
-        The payload of a request that must have one.
+        Return the payload.
+
+        Raises:
+            Refused: There is none.
         """
         if self.payload is None:
             raise Refused("malformed", "This request needs a JSON object as payload.")
@@ -76,7 +92,10 @@ class Call:
     @property
     def owner(self) -> Account:
         """
-        The account of a request that must be signed by one.
+        Return the account that signed the request.
+
+        Raises:
+            Refused: The request contains a key instead.
         """
         if self.account is None:
             raise Refused("malformed", "This request must be signed with a kid.")
@@ -84,7 +103,7 @@ class Call:
 
     def url(self, kind: str, identifier: str) -> str:
         """
-        The URL of another resource, as this client reaches it.
+        Return the URL of another resource, as this client reaches it.
         """
         return f"{self.request.base}/{kind}/{identifier}"
 
@@ -92,14 +111,14 @@ class Call:
 @dataclass(frozen=True)
 class Reply:
     """
-    One HTTP answer.
+    An HTTP response.
     """
 
     status: int = 200
     body: bytes = b""
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
-    #: The names it is about, for the CA's own list of requests.
+    #: The names of the order or certificate, for the list of requests.
     names: tuple[str, ...] = ()
 
 
@@ -111,14 +130,66 @@ def document(
     names: tuple[str, ...] = (),
 ) -> Reply:
     """
-    A reply with a JSON object.
+    Return a reply with a JSON object.
     """
     return Reply(status, json.dumps(content).encode(), headers=headers or {}, names=names)
 
 
 def refusal(problem: Problem, headers: Mapping[str, str] | None = None) -> Reply:
     """
-    A reply with a problem document.
+    Return a reply with a problem document.
     """
     body = json.dumps(problem.as_json()).encode()
     return Reply(problem.http_status, body, "application/problem+json", headers or {})
+
+
+@dataclass(frozen=True)
+class Problem:
+    """
+    A problem document (RFC 7807; RFC 8555, section 6.7).
+    """
+
+    #: The last part of the URN, such as ``badNonce``.
+    kind: str
+    detail: str
+    #: None: the status that belongs to the kind.
+    status: int | None = None
+    #: Further members of the document, such as ``algorithms`` or ``subproblems``.
+    members: tuple[tuple[str, Any], ...] = ()
+
+    @property
+    def http_status(self) -> int:
+        """
+        Return the HTTP status of the reply.
+        """
+        return self.status or STATUS.get(self.kind, 400)
+
+    def as_json(self) -> dict[str, Any]:
+        """
+        Return the document.
+        """
+        return {
+            "type": URN + self.kind,
+            "detail": self.detail,
+            "status": self.http_status,
+            **dict(self.members),
+        }
+
+
+class Refused(Exception):
+    """
+    The reply to the request is a problem document.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        detail: str,
+        *,
+        status: int | None = None,
+        headers: dict[str, str] | None = None,
+        **members: Any,
+    ) -> None:
+        self.problem = Problem(kind, detail, status, tuple(members.items()))
+        self.headers = headers or {}
+        super().__init__(detail)

@@ -4,21 +4,23 @@ Orders, authorizations and challenges (RFC 8555, sections 7.4 and 7.5).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 from typing import Any
 
 from certworker.devca.accounts import thumbprint
-from certworker.devca.certification import Certification
-from certworker.devca.identifiers import requested_names
-from certworker.devca.messages import Call, Reply, document
+from certworker.devca.certification import Certification, Signing
+from certworker.devca.messages import Call, Problem, Refused, Reply, document
 from certworker.devca.policy import Policy
-from certworker.devca.problems import Problem, Refused
 from certworker.devca.resources import Authorization, Issued, Memory, Order, identifier, rfc3339
-from certworker.devca.signing import Signing
 
-#: Let's Encrypt's, for the profile classic.
-ORDER_LIFE = timedelta(days=7)
+#: As at Let's Encrypt, for the profile classic.
+ORDER_LIFETIME = timedelta(days=7)
+
+LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+LONGEST_NAME = 253
 
 
 class Ordering:
@@ -47,7 +49,7 @@ class Ordering:
 
     def order(self, call: Call) -> Reply:
         """
-        newOrder.
+        Create an order (newOrder).
         """
         if call.fields.keys() & {"notBefore", "notAfter"}:
             raise Refused("malformed", "The CA chooses the dates itself.")
@@ -58,7 +60,7 @@ class Ordering:
         order = self.order_type(
             call.owner.id,
             tuple(self._authorization(call.owner.id, name, now) for name in names),
-            now + ORDER_LIFE,
+            now + ORDER_LIFETIME,
             profile,
             call.fields.get("replaces"),
         )
@@ -69,13 +71,13 @@ class Ordering:
 
     def show_order(self, call: Call) -> Reply:
         """
-        An order, by POST-as-GET.
+        Return an order, by POST-as-GET.
         """
         return self._shown(call, self._order(call))
 
     def finalize(self, call: Call) -> Reply:
         """
-        The end of an order: a signing request becomes a certificate.
+        Issue the certificate of an order for its signing request.
         """
         order, now = self._order(call), self._clock()
         if order.status(now) != "ready":
@@ -86,7 +88,7 @@ class Ordering:
 
     def authorization(self, call: Call) -> Reply:
         """
-        An authorization; ``{"status": "deactivated"}`` gives it up (RFC 8555, section 7.5.2).
+        Return an authorization; ``{"status": "deactivated"}`` deactivates it (RFC 8555, section 7.5.2).
         """
         authorization = self._own_authorization(call)
         if call.payload and call.payload.get("status") == "deactivated":
@@ -101,7 +103,7 @@ class Ordering:
 
     def challenge(self, call: Call) -> Reply:
         """
-        A challenge; ``{}`` says that its answer is in place (RFC 8555, section 7.5.1).
+        Return a challenge; ``{}`` starts its validation (RFC 8555, section 7.5.1).
         """
         authorization = self._own_authorization(call)
         if call.payload is not None:
@@ -112,7 +114,7 @@ class Ordering:
 
     def decide(self, authorization: Authorization, problem: Problem | None) -> None:
         """
-        Note how a validation ended, unless the client gave the authorization up in the meantime.
+        Record the result of a validation, unless the client deactivated the authorization in the meantime.
         """
         if authorization.state != "processing":
             return
@@ -121,7 +123,7 @@ class Ordering:
         authorization.state = "invalid" if problem else "valid"
         if problem is None:
             authorization.validated = now
-            authorization.expires = now + max(self._policy.authorization_reuse, ORDER_LIFE)
+            authorization.expires = now + max(self._policy.authorization_reuse, ORDER_LIFETIME)
 
     def _complete(self, order: Order, issued: Issued) -> None:
         order.issued = self._memory.issued[issued.serial] = issued
@@ -138,7 +140,7 @@ class Ordering:
         reuse = self._policy.authorization_reuse
         if latest and latest.state == "valid" and latest.validated and now - latest.validated < reuse:
             return latest
-        authorization = self.authorization_type(account, name, now + ORDER_LIFE)
+        authorization = self.authorization_type(account, name, now + ORDER_LIFETIME)
         if self._policy.trusts_every_name:
             authorization.state = "valid"
         self._memory.authorizations[authorization.id] = self._memory.latest[account, name] = authorization
@@ -187,3 +189,39 @@ class Ordering:
             content["certificate"] = call.url("certificate", f"{order.issued.serial:x}")
         headers = {"Location": call.url("order", order.id)}
         return document(content, status=status, headers=headers, names=order.names)
+
+
+def requested_names(fields: dict[str, Any]) -> tuple[str, ...]:
+    """
+    Return the names in the identifiers of an order, each once (RFC 8555, section 7.1.3; RFC 8738).
+
+    Raises:
+        Refused: ``malformed``, ``unsupportedIdentifier`` or ``rejectedIdentifier``.
+    """
+    identifiers = fields.get("identifiers")
+    if not isinstance(identifiers, list) or not identifiers:
+        raise Refused("malformed", "An order needs identifiers.")
+    return tuple(dict.fromkeys(_name(each) for each in identifiers))
+
+
+def _name(identifier: Any) -> str:
+    if not isinstance(identifier, dict) or not isinstance(identifier.get("value"), str):
+        raise Refused("malformed", "An identifier needs a type and a value.")
+    value: str = identifier["value"]
+    if identifier.get("type") == "ip":
+        return _address(value)
+    if identifier.get("type") != "dns":
+        raise Refused("unsupportedIdentifier", "The types of identifiers are dns and ip.")
+    name = value.lower()
+    if len(name) > LONGEST_NAME or not all(LABEL.fullmatch(label) for label in name.split(".")):
+        raise Refused("rejectedIdentifier", f"{value!r} is not a name that HTTP-01 can validate.")
+    if name.rpartition(".")[2].isdigit():
+        raise Refused("rejectedIdentifier", f"{value!r} is an address, not a name.")
+    return name
+
+
+def _address(value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError as error:
+        raise Refused("rejectedIdentifier", f"{value!r} is not an address.") from error

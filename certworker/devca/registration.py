@@ -12,15 +12,14 @@ from josepy.jwa import HS256
 from josepy.jwk import JWK, JWKOct
 
 from certworker.devca.accounts import Account, Accounts, read_key, thumbprint
-from certworker.devca.messages import Call, Reply, document
+from certworker.devca.messages import Call, Refused, Reply, document
 from certworker.devca.policy import Policy
-from certworker.devca.problems import Refused
 from certworker.devca.protocol import check_signature, parse, payload
 
 
 class Registration:
     """
-    The desk for accounts.
+    The resources of accounts.
     """
 
     def __init__(self, accounts: Accounts, policy: Policy) -> None:
@@ -29,9 +28,9 @@ class Registration:
 
     def register(self, call: Call) -> Reply:
         """
-        newAccount: the account of the key that signed, made if there is none.
+        Return the account of the key that signed the request; create it if there is none (newAccount).
         """
-        assert call.key is not None  # noqa: S101 (the route demands it)
+        assert call.key is not None  # noqa: S101 (the route requires it)
         account = self._accounts.with_key(call.key)
         if account is not None:
             if account.status != "valid":
@@ -48,7 +47,7 @@ class Registration:
 
     def account(self, call: Call) -> Reply:
         """
-        An account's own resource: read, change the contact, deactivate.
+        Return an account, change its contact, or deactivate it.
         """
         account = self._own(call)
         changes: dict[str, Any] = {}
@@ -60,7 +59,7 @@ class Registration:
 
     def change_key(self, call: Call) -> Reply:
         """
-        keyChange: from here on, another key signs for the account (RFC 8555, section 7.3.5).
+        Replace the key of an account (keyChange; RFC 8555, section 7.3.5).
         """
         account = call.owner
         jws, header = parse(json.dumps(call.fields))
@@ -68,7 +67,7 @@ class Registration:
             raise Refused("malformed", "The inner message needs jwk and the url of the outer one.")
         check_signature(jws, header, header.jwk)
         inner = payload(jws) or {}
-        # The account by its path: the port of a CA for development may be another one every day.
+        # Only the path is compared: the port of a development CA may change at each start.
         names_it = str(inner.get("account")).endswith(f"/account/{account.id}")
         if not names_it or _thumbprint_in(inner.get("oldKey")) != thumbprint(account.key):
             raise Refused("malformed", "The inner message does not name this account and its key.")
@@ -101,12 +100,12 @@ class Registration:
 
 def _contact(fields: dict[str, Any]) -> tuple[str, ...]:
     contact = fields.get("contact", [])
-    if not isinstance(contact, list) or not all(isinstance(each, str) for each in contact):
+    if not isinstance(contact, list) or not all(isinstance(url, str) for url in contact):
         raise Refused("malformed", "The contact must be a list of URLs.")
-    for each in contact:
-        if not each.startswith("mailto:"):
+    for url in contact:
+        if not url.startswith("mailto:"):
             raise Refused("unsupportedContact", "Only mailto: contacts are supported.")
-        if not all(each.removeprefix("mailto:").partition("@")) or each.count("@") != 1:
+        if not all(url.removeprefix("mailto:").partition("@")) or url.count("@") != 1:
             raise Refused("invalidContact", "The contact is not an e-mail address.")
     return tuple(contact)
 

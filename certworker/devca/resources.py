@@ -1,5 +1,5 @@
 """
-What the CA remembers of its clients' orders (RFC 8555, section 7.1).
+The orders and certificates that the CA stores in memory (RFC 8555, section 7.1).
 """
 
 from __future__ import annotations
@@ -13,26 +13,26 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem
 
 
 def rfc3339(moment: datetime) -> str:
     """
-    *moment* as the protocol writes it.
+    Return *moment* in the format of the protocol.
     """
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def new_id() -> str:
     """
-    A name for a resource that nobody guesses.
+    Return a random id for a resource.
     """
     return secrets.token_urlsafe(12)
 
 
 def identifier(name: str) -> dict[str, str]:
     """
-    *name* as an identifier object: ``dns``, or ``ip`` (RFC 8738).
+    Return *name* as an identifier object: ``dns``, or ``ip`` (RFC 8738).
     """
     try:
         ip_address(name)
@@ -52,14 +52,14 @@ class Authorization:
     expires: datetime
     id: str = field(default_factory=new_id)
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
-    #: Of the challenge: pending, processing, valid or invalid; an authorization may be deactivated, too.
+    #: pending, processing, valid, invalid or deactivated.
     state: str = "pending"
     validated: datetime | None = None
     problem: Problem | None = None
 
     def status(self, now: datetime) -> str:
         """
-        Its status at *now*.
+        Return its status at *now*.
         """
         if self.state in ("pending", "processing"):
             return "pending" if now < self.expires else "invalid"
@@ -67,7 +67,7 @@ class Authorization:
 
     def challenge_json(self, url: str) -> dict[str, Any]:
         """
-        Its challenge object.
+        Return its challenge object.
         """
         content: dict[str, Any] = {"type": "http-01", "url": url, "token": self.token}
         content["status"] = "invalid" if self.state == "deactivated" else self.state
@@ -81,26 +81,26 @@ class Authorization:
 @dataclass(frozen=True)
 class Issued:
     """
-    A certificate that the CA has signed.
+    A certificate of the CA.
     """
 
     account: str
     names: tuple[str, ...]
     leaf: x509.Certificate = field(repr=False)
-    #: What the client downloads.
+    #: The certificate and the intermediate, as the client downloads them.
     chain_pem: bytes = field(repr=False)
 
     @property
     def serial(self) -> int:
         """
-        Its serial number.
+        Return its serial number.
         """
         return self.leaf.serial_number
 
     @property
     def leaf_pem(self) -> bytes:
         """
-        The certificate without its chain.
+        Return the certificate without its chain.
         """
         return self.leaf.public_bytes(Encoding.PEM)
 
@@ -108,14 +108,14 @@ class Issued:
 @dataclass
 class Order:
     """
-    One order for one certificate.
+    An order for a certificate.
     """
 
     account: str
     authorizations: tuple[Authorization, ...]
     expires: datetime
     profile: str
-    #: The certificate it replaces, as the client named it (RFC 9773, section 5).
+    #: The certificate that it replaces, as the client named it (RFC 9773, section 5).
     replaces: str | None = None
     id: str = field(default_factory=new_id)
     issued: Issued | None = None
@@ -124,13 +124,13 @@ class Order:
     @property
     def names(self) -> tuple[str, ...]:
         """
-        What it is for.
+        Return its names.
         """
         return tuple(authorization.name for authorization in self.authorizations)
 
     def status(self, now: datetime) -> str:
         """
-        Its status at *now* (RFC 8555, section 7.1.6).
+        Return its status at *now* (RFC 8555, section 7.1.6).
         """
         if self.problem:
             return "invalid"
@@ -145,7 +145,7 @@ class Order:
 @dataclass
 class Memory:
     """
-    All that the CA knows besides the accounts; a restart forgets it.
+    The state of the CA without the accounts; a restart forgets it.
     """
 
     orders: dict[str, Order] = field(default_factory=dict)
@@ -155,14 +155,14 @@ class Memory:
     #: By serial number.
     issued: dict[int, Issued] = field(default_factory=dict)
     revoked: set[int] = field(default_factory=set)
-    #: The intermediate's certificates by other roots (PEM), one for each chain besides the usual one.
+    #: Certificates of the intermediate by other roots (PEM), one for each alternate chain.
     cross_signed: list[bytes] = field(default_factory=list)
     #: Serial number → the order that renews it.
     replaced: dict[int, Order] = field(default_factory=dict)
 
     def authorized(self, account: str, names: tuple[str, ...], now: datetime) -> bool:
         """
-        Whether *account* holds valid authorizations for all of *names*.
+        Return whether *account* has valid authorizations for all of *names*.
         """
         latest = (self.latest.get((account, name)) for name in names)
-        return all(each is not None and each.status(now) == "valid" for each in latest)
+        return all(found is not None and found.status(now) == "valid" for found in latest)

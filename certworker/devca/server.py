@@ -1,5 +1,5 @@
 """
-The HTTP side of the CA: connections, headers, threads.
+The HTTP server of the CA: connections, headers, threads.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from certworker.devca.messages import Reply, Request
 
 logger = logging.getLogger(__name__)
 
-#: Nothing an ACME client says is longer.
+#: Bytes. No request of an ACME client is longer.
 LONGEST_BODY = 1_000_000
 
 
 class Server(ThreadingHTTPServer):
     """
-    One thread per connection; connections are kept open, as a real CA keeps them.
+    A server with a thread for each connection. Connections stay open, as at a public CA.
     """
 
     daemon_threads = True
     block_on_close = False
-    #: Of connections that wait to be accepted: many clients may come at once.
+    #: Connections that wait to be accepted: many clients may connect at the same time.
     request_queue_size = 256
 
     def __init__(self, host: str, port: int, answer: Callable[[Request], Reply | None]) -> None:
@@ -39,25 +39,25 @@ class Server(ThreadingHTTPServer):
 
     def server_activate(self) -> None:
         """
-        Listen; a connection that is gone when it is accepted must not be waited for (accept(2), notes).
+        Listen, without waiting for a connection that closes before it is accepted (accept(2), notes).
         """
         super().server_activate()
         self.socket.setblocking(False)
 
     def end(self) -> None:
         """
-        Stop listening and end every connection, also those that wait for another request.
+        Stop listening and end every connection, even idle ones.
         """
         self.shutdown()
         self.server_close()
         with self._lock:
             for connection in self._open:
-                with suppress(OSError):  # the client was quicker
+                with suppress(OSError):  # The client has closed it.
                     connection.shutdown(socket.SHUT_RDWR)
 
     def process_request(self, request: Any, client_address: Any) -> None:
         """
-        Note the connection, then serve it.
+        Record the connection, then serve it.
         """
         with self._lock:
             self._open.add(request)
@@ -73,38 +73,38 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, *_: object) -> None:
         """
-        A client that goes away in the middle is no news.
+        Log a connection that breaks at level debug only.
         """
         logger.debug("a connection broke", exc_info=True)
 
 
 class Handler(BaseHTTPRequestHandler):
     """
-    One connection.
+    A connection.
     """
 
     protocol_version = "HTTP/1.1"
     server_version = "certworker"
     disable_nagle_algorithm = True
-    #: One write per answer.
+    #: One write per reply.
     wbufsize = -1
     server: Server
 
     def do_GET(self) -> None:
         """
-        Directory, nonce, renewal information.
+        Serve the directory, a nonce or renewal information.
         """
         self._serve(b"")
 
     def do_HEAD(self) -> None:
         """
-        A nonce.
+        Serve a nonce.
         """
         self._serve(b"")
 
     def do_POST(self) -> None:
         """
-        Everything that is signed.
+        Serve a signed request.
         """
         length = self.headers.get("Content-Length", "")
         if not length.isdecimal() or int(length) > LONGEST_BODY:
@@ -115,7 +115,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 (the standard library's name)
         """
-        The access log, for those who look closely.
+        Write the access log at level debug.
         """
         logger.debug(format, *args)
 

@@ -1,8 +1,8 @@
 """
-Is the domain theirs? HTTP-01, fetched as a public CA would (RFC 8555, section 8.3).
+HTTP-01 validation, as a public CA performs it (RFC 8555, section 8.3).
 
-Two rules are the CA's own: ``localhost`` and ``*.localhost`` are this machine (RFC 6761, section 6.3),
-and port 80 may be another one.
+Two rules differ: ``localhost`` and ``*.localhost`` are this machine (RFC 6761, section 6.3), and another port
+may replace port 80.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import requests
 import urllib3
 
 from certworker.challenges.challenge import CHALLENGE_PATH
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem
 
-# A public CA follows a redirect to https whatever certificate stands there; nobody has to be warned of it.
+# A public CA follows a redirect to https without verifying the certificate. The warning would be noise.
 urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 
-#: As Boulder has them: what it waits, reads and follows.
-PATIENCE_SECONDS = 10
+#: The limits of Boulder: seconds, bytes, redirects.
+TIMEOUT_SECONDS = 10
 LONGEST_ANSWER = 127
 MOST_REDIRECTS = 10
 
-#: What the text of an error contains, the type of the problem, and what Let's Encrypt calls it.
+#: A pattern for the text of an error, the type of the problem, and its text at Let's Encrypt.
 CAUSES = (
     ("ConnectTimeout", "connection", "Timeout during connect (likely firewall problem)"),
     ("ReadTimeout|Read timed out", "connection", "Timeout after connect (your server may be slow)"),
@@ -43,7 +43,7 @@ CAUSES = (
 
 def resolve(name: str) -> str:
     """
-    The host to connect to for *name*: this machine for ``*.localhost``, else the resolver's answer.
+    Return the host to connect to for *name*: this machine for ``*.localhost``, otherwise *name* for DNS.
     """
     return "127.0.0.1" if _is_this_machine(name) else name
 
@@ -51,17 +51,17 @@ def resolve(name: str) -> str:
 @dataclass(frozen=True)
 class Validator:
     """
-    Looks for the answer to a challenge.
+    Fetches and compares the answer to a challenge.
     """
 
     port: int = 80
     resolve: Callable[[str], str] = resolve
-    #: The port of this machine, for `localhost` and the names under it; None: the same.
+    #: The port for `localhost` and the names under it; None: *port*.
     local_port: int | None = None
 
     def validate(self, name: str, token: str, key_authorization: str) -> Problem | None:
         """
-        Why *name* does not answer *token* with *key_authorization*; None: it does.
+        Return why *name* does not answer *token* with *key_authorization*; None: it does.
         """
         url = f"http://{_bracketed(name)}{CHALLENGE_PATH}{token}"
         answer = self._fetch(url)
@@ -116,7 +116,7 @@ class Validator:
         return session.get(
             target,
             headers={"Host": parts.netloc, "User-Agent": "certworker development CA"},
-            timeout=PATIENCE_SECONDS,
+            timeout=TIMEOUT_SECONDS,
             allow_redirects=False,
             stream=True,
             verify=False,
@@ -140,14 +140,14 @@ def _body(response: requests.Response, url: str) -> bytes | Problem:
 
 def _problem(error: Exception, url: str) -> Problem:
     """
-    Return what *error* means, in the words of Let's Encrypt: clients recognize the cause by them.
+    Return the problem of *error* in the words of Let's Encrypt, by which clients recognize the cause.
     """
     if found := re.search(r"Failed to resolve '([^']+)' \((.+?)\)", str(error)):
-        # Whether the resolver has no such name or no answer, `getaddrinfo` does not always say.
+        # `getaddrinfo` does not always distinguish an unknown name from a resolver that does not answer.
         return Problem("dns", f"no valid A records found for {found[1]}; {found[2]}")
-    told = f"{type(error).__name__} {error}"
-    for text, kind, cause in CAUSES:
-        if re.search(text, told):
+    text = f"{type(error).__name__} {error}"
+    for pattern, kind, cause in CAUSES:
+        if re.search(pattern, text):
             return Problem(kind, f"Fetching {url}: {cause}")
     return Problem("connection", f"Fetching {url}: {error}")
 

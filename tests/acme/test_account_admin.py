@@ -17,8 +17,7 @@ from certworker.acme.client import AcmeClient
 from certworker.acme.order import Order
 from certworker.acme.registration import KEY_CHANGE_LAG
 from certworker.certificates import Certificate, KeyType, PrivateKey
-from certworker.devca.messages import Request, refusal
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem, Request, refusal
 from certworker.errors import CertworkerError
 from certworker.errors.acct import AccountGone, KeyChangeRefused
 from certworker.errors.acme import RevocationRefused

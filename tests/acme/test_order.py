@@ -13,7 +13,7 @@ import pytest
 
 from certworker.acme.client import AcmeClient
 from certworker.certificates import PrivateKey
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.acme import OrderInvalid, PendingTimeout, ResourceNotFound
 from certworker.errors.ca import CaUnreachable, NotAcme, ServerInternal

@@ -33,7 +33,7 @@ class TestAccounts:
 
     def test_replicas_share_them(self, accounts: Accounts, tmp_path: Path) -> None:
         """
-        What one replica writes, another one finds when it is asked for.
+        Another replica finds an account that this one has stored.
         """
         replica = Accounts(tmp_path / "accounts")
         key = account_key().public_key()
@@ -42,7 +42,7 @@ class TestAccounts:
 
     def test_files_are_for_the_owner(self, accounts: Accounts, tmp_path: Path) -> None:
         """
-        They hold the addresses of people.
+        They contain e-mail addresses.
         """
         accounts.add(account_key().public_key(), ())
         (file,) = (tmp_path / "accounts").iterdir()
@@ -50,7 +50,7 @@ class TestAccounts:
 
     def test_a_change_lasts(self, accounts: Accounts, tmp_path: Path) -> None:
         """
-        Also the new key, over a restart.
+        A changed account survives a restart, with its new key.
         """
         account = accounts.add(account_key().public_key(), ())
         key = account_key().public_key()
@@ -58,9 +58,9 @@ class TestAccounts:
         assert changed == Accounts(tmp_path / "accounts").with_key(key)
         assert accounts.with_key(account.key) is None
 
-    def test_forgotten_ones_are_gone(self, accounts: Accounts, tmp_path: Path) -> None:
+    def test_removed_accounts_do_not_exist(self, accounts: Accounts, tmp_path: Path) -> None:
         """
-        From the memory and from the disk.
+        They are neither in memory nor on the disk.
         """
         account = accounts.add(account_key().public_key(), ())
         accounts.forget()

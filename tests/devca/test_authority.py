@@ -1,5 +1,5 @@
 """
-The CA as a whole: it begins, it ends, it comes back.
+The CA as a whole: start, stop and restart.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NAME = "shop.localhost"
 
 
 class TestDirectory:
-    def test_it_says_what_there_is(self, authority: FaultyAuthority) -> None:
+    def test_it_lists_the_resources(self, authority: FaultyAuthority) -> None:
         """
         RFC 8555, section 7.1.1, with renewal information and profiles.
         """
@@ -43,14 +43,14 @@ class TestDirectory:
 class TestOutage:
     def test_open_connections_end_with_it(self, authority: FaultyAuthority) -> None:
         """
-        A CA that is gone does not answer on the connections that clients kept.
+        A stopped CA does not answer on connections that clients keep open.
         """
         client = AcmeClient(authority.directory_url)
         authority.stop()
         with pytest.raises(requests.ConnectionError):
             client.register()
 
-    def test_it_comes_back_at_the_same_place(
+    def test_it_restarts_at_the_same_address(
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
@@ -62,9 +62,9 @@ class TestOutage:
         assert url == authority.directory_url
         assert "ready" == client.answer(order, challenge_server).status
 
-    def test_it_does_not_wait_for_what_is_slow(self, authority: FaultyAuthority) -> None:
+    def test_a_stop_does_not_wait_for_slow_requests(self, authority: FaultyAuthority) -> None:
         """
-        A test that made it slow still ends.
+        A test with a slow CA still ends.
         """
         authority.faults.slow_seconds["directory"] = 60
         with pytest.raises(requests.ReadTimeout):
@@ -73,18 +73,18 @@ class TestOutage:
         authority.stop()
         assert time.monotonic() - begun < 5
 
-    def test_stopping_twice_is_no_harm(self, authority: FaultyAuthority) -> None:
+    def test_a_second_stop_does_nothing(self, authority: FaultyAuthority) -> None:
         """
-        The fixture stops what a test has stopped.
+        The fixture stops the CA after a test that has stopped it.
         """
         authority.stop()
         authority.stop()
 
 
 class TestClock:
-    def test_certificates_go_by_it(self, tmp_path: Path, challenge_server: ChallengeServer) -> None:
+    def test_certificates_use_it(self, tmp_path: Path, challenge_server: ChallengeServer) -> None:
         """
-        A year of renewals is a test that runs in seconds.
+        A test of a year of renewals runs in seconds.
         """
         then = datetime(2028, 2, 16, tzinfo=UTC)
         with development_authority(
@@ -95,7 +95,7 @@ class TestClock:
 
 
 class TestRoot:
-    def test_it_lies_where_a_browser_finds_it(self, authority: FaultyAuthority) -> None:
+    def test_it_is_a_file_for_browsers(self, authority: FaultyAuthority) -> None:
         """
         The path is printed by `work` and `demo`.
         """

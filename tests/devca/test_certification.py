@@ -1,5 +1,5 @@
 """
-Download, revocation and renewal information.
+Dates, download, revocation and renewal information of certificates.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class TestDownload:
         other.register()
         assert (403, "unauthorized") == problem_of(other.post(url))
 
-    def test_another_root_brings_another_chain(
+    def test_another_root_adds_another_chain(
         self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
@@ -76,7 +76,7 @@ class TestDownload:
 class TestRevocation:
     def payload(self, issued: Certificate, **fields: object) -> dict[str, object]:
         """
-        A request to revoke *issued*.
+        Return a request to revoke *issued*.
         """
         leaf = x509.load_pem_x509_certificate(issued.cert_pem).public_bytes(Encoding.DER)
         return {"certificate": encode_b64jose(leaf), **fields}
@@ -91,12 +91,12 @@ class TestRevocation:
 
     def test_its_own_key_revokes_it(self, authority: FaultyAuthority, issued: Certificate) -> None:
         """
-        Whoever finds the key can end its use.
+        A finder of the key can end its use.
         """
         finder = AcmeClient(authority.directory_url, JWKEC(key=issued.key.key))
         assert finder.post(finder.directory["revokeCert"], self.payload(issued), kid=None).ok
 
-    def test_whoever_holds_its_names_revokes_it(
+    def test_an_account_with_its_names_revokes_it(
         self, authority: FaultyAuthority, issued: Certificate, challenge_server: ChallengeServer
     ) -> None:
         """
@@ -106,9 +106,9 @@ class TestRevocation:
         owner.issue(NAME, server=challenge_server)
         assert owner.post(owner.directory["revokeCert"], self.payload(issued)).ok
 
-    def test_nobody_else_does(self, authority: FaultyAuthority, issued: Certificate) -> None:
+    def test_others_do_not(self, authority: FaultyAuthority, issued: Certificate) -> None:
         """
-        Neither another account nor another key.
+        Another account and another key are refused.
         """
         other = AcmeClient(authority.directory_url)
         other.register()
@@ -126,9 +126,9 @@ class TestRevocation:
         answer = client.post(client.directory["revokeCert"], self.payload(issued, reason=reason))
         assert (400, "badRevocationReason") == problem_of(answer)
 
-    def test_the_certificate_is_one_of_ours(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_the_certificate_is_from_this_ca(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        The root is no certificate that the intermediate signed; text is none at all.
+        The intermediate has not signed the root, and text is not a certificate.
         """
         root = x509.load_pem_x509_certificate(authority.root_path.read_bytes()).public_bytes(Encoding.DER)
         for certificate in (encode_b64jose(root), "text", None):
@@ -139,15 +139,15 @@ class TestRevocation:
 class TestRenewalInfo:
     def window(self, client: AcmeClient, issued: Certificate) -> tuple[datetime, datetime]:
         """
-        When the CA wants *issued* to be renewed.
+        Return the suggested window of *issued*.
         """
         answer = client.session.get(f"{client.directory['renewalInfo']}/{cert_id(issued)}")
         suggested = answer.json()["suggestedWindow"]
         return datetime.fromisoformat(suggested["start"]), datetime.fromisoformat(suggested["end"])
 
-    def test_a_third_is_left_then(self, client: AcmeClient, issued: Certificate) -> None:
+    def test_a_third_of_the_lifetime_is_left_then(self, client: AcmeClient, issued: Certificate) -> None:
         """
-        Around the moment at which clients without ARI renew.
+        The window is where clients without ARI renew.
         """
         start, end = self.window(client, issued)
         third = issued.not_after - (issued.not_after - issued.not_before) / 3
@@ -160,18 +160,18 @@ class TestRenewalInfo:
         answer = client.session.get(f"{client.directory['renewalInfo']}/{cert_id(issued)}")
         assert "21600" == answer.headers["Retry-After"]
 
-    def test_short_lives_are_not_asked_for_more_often(
+    def test_short_lifetimes_are_not_checked_more_often(
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
-        Let's Encrypt says six hours for those of 160 hours, too.
+        Let's Encrypt suggests six hours for a lifetime of 160 hours, too.
         """
         authority.lifetime = timedelta(hours=160)
         issued = client.issue(NAME, server=challenge_server)
         answer = client.session.get(f"{client.directory['renewalInfo']}/{cert_id(issued)}")
         assert "21600" == answer.headers["Retry-After"]
 
-    def test_it_outlives_a_restart(
+    def test_it_survives_a_restart(
         self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
@@ -207,7 +207,7 @@ class TestRenewalInfo:
         authority.policy.windows[NAME] = Window(now, now)
         assert (now, now) == self.window(client, issued)
 
-    def test_certificates_of_before_an_incident_are_called_back(
+    def test_certificates_from_before_an_incident_are_due(
         self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate
     ) -> None:
         """
@@ -219,9 +219,9 @@ class TestRenewalInfo:
         authority.policy.recalled_before = issued.not_before + timedelta(seconds=1)
         assert self.window(client, issued)[1] < datetime.now(UTC)
 
-    def test_a_revoked_one_is_late(self, client: AcmeClient, issued: Certificate) -> None:
+    def test_a_revoked_one_is_due(self, client: AcmeClient, issued: Certificate) -> None:
         """
-        A window in the past means: at once (RFC 9773, section 4.2).
+        A window in the past means a renewal at once (RFC 9773, section 4.2).
         """
         client.post(client.directory["revokeCert"], TestRevocation().payload(issued))
         assert self.window(client, issued)[1] < datetime.now(UTC)
@@ -229,7 +229,7 @@ class TestRenewalInfo:
     @pytest.mark.parametrize("unknown", ["", "x", "x.y", "####.####", "AAAA.AAAA"])
     def test_an_unknown_one_is_not_found(self, client: AcmeClient, unknown: str) -> None:
         """
-        A certificate of another CA, or nonsense.
+        Certificates of other CAs and invalid ids have no renewal information.
         """
         answer = client.session.get(f"{client.directory['renewalInfo']}/{unknown}")
         assert (404, "malformed") == problem_of(answer)
@@ -244,7 +244,7 @@ class TestReplaces:
         assert cert_id(issued) == order.content["replaces"]
         assert (409, "alreadyReplaced") == problem_of(client.new_order(NAME, replaces=cert_id(issued)))
 
-    def test_a_failed_replacement_is_none(self, client: AcmeClient, issued: Certificate) -> None:
+    def test_a_failed_replacement_does_not_count(self, client: AcmeClient, issued: Certificate) -> None:
         """
         Only an order that is not invalid counts.
         """
@@ -268,7 +268,7 @@ class TestReplaces:
         ]
         assert [(400, "malformed")] * 4 == [problem_of(answer) for answer in answers]
 
-    def test_a_restarted_ca_believes_it(
+    def test_a_restarted_ca_accepts_it(
         self, authority: FaultyAuthority, client: AcmeClient, issued: Certificate, tmp_path: Path
     ) -> None:
         """
@@ -278,3 +278,31 @@ class TestReplaces:
             again = AcmeClient(another.directory_url, client.key)
             again.register()
             assert again.new_order(NAME, replaces=cert_id(issued)).ok
+
+
+class TestDates:
+    @pytest.mark.parametrize("life", [timedelta(seconds=5), timedelta(hours=160), timedelta(days=90)])
+    def test_the_lifetime_is_kept(
+        self,
+        authority: FaultyAuthority,
+        client: AcmeClient,
+        challenge_server: ChallengeServer,
+        life: timedelta,
+    ) -> None:
+        """
+        A demo shows a renewal after seconds; the lifetime changes while the CA runs.
+        """
+        authority.lifetime = life
+        issued = client.issue("shop.localhost", server=challenge_server)
+        assert life == issued.not_after - issued.not_before
+        issued.check(("shop.localhost",), datetime.now(UTC))
+
+    def test_a_long_one_begins_an_hour_early(
+        self, client: AcmeClient, challenge_server: ChallengeServer
+    ) -> None:
+        """
+        As at Let's Encrypt, for clients whose clock is behind.
+        """
+        issued = client.issue("shop.localhost", server=challenge_server)
+        early = datetime.now(UTC) - issued.not_before
+        assert timedelta(hours=1) <= early < timedelta(hours=1, minutes=1)

@@ -1,7 +1,7 @@
 """
-lego and certbot meet the CA, as it should be and as it misbehaves.
+lego and certbot against the CA, with and without faults.
 
-Each switch has a row here: an accident that no other client would take for one would prove nothing.
+Each fault has a test here: another client must recognize it as a fault.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from random import Random
 import pytest
 from josepy.json_util import encode_b64jose
 
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem
 from certworker.errors.acme import BadCertificate
 from tests.servers.clients import Run, certbot, lego
 from tests.servers.development import ChallengeServer, development_authority
@@ -71,24 +71,24 @@ def place(tmp_path: Path) -> Iterator[Place]:
         yield Place(authority, tmp_path, server)
 
 
-class TestGoodDay:
+class TestWithoutFaults:
     def test_lego_gets_a_certificate(self, place: Place) -> None:
         """
-        A client in another language agrees with every document of the CA.
+        A client in another language accepts every document of the CA.
         """
         run = place.lego(NAME, "www.shop.localhost")
         run.installed().check((NAME, "www.shop.localhost"), datetime.now(UTC))
 
     def test_certbot_gets_a_certificate(self, place: Place) -> None:
         """
-        Appwrite's client until now does, too.
+        The client that Appwrite ships works as well.
         """
         run = place.certbot(NAME, "www.shop.localhost")
         run.installed().check((NAME, "www.shop.localhost"), datetime.now(UTC))
 
     def test_lego_revokes(self, place: Place) -> None:
         """
-        A revocation that another client signed is taken, once.
+        A revocation signed by another client succeeds once.
         """
         place.lego()
         assert 0 == place.lego(command="revoke").code
@@ -114,7 +114,7 @@ class TestGoodDay:
 
 
 class TestNonce:
-    def test_lego_tries_again_with_another_nonce(self, place: Place) -> None:
+    def test_lego_retries_with_another_nonce(self, place: Place) -> None:
         """
         badNonce is answered by a new attempt (RFC 8555, section 6.5).
         """
@@ -122,15 +122,15 @@ class TestNonce:
         assert 0 == place.lego().code
         assert [400, 400, 201] == place.asked("newAccount")
 
-    def test_certbot_gives_up_at_the_second(self, place: Place) -> None:
+    def test_certbot_fails_at_the_second(self, place: Place) -> None:
         """
-        The acme library tries one more time only: why certworker has its own loop.
+        The acme library retries only once. certworker retries more often.
         """
         place.authority.faults.bad_nonces = 2
         assert 1 == place.certbot().code
         assert [400, 400] == place.asked("newAccount")
 
-    def test_lego_meets_a_share_of_bad_nonces(self, place: Place) -> None:
+    def test_lego_survives_a_share_of_bad_nonces(self, place: Place) -> None:
         """
         As with PEBBLE_WFE_NONCEREJECT, some requests are refused and the order works out.
         """
@@ -141,14 +141,14 @@ class TestNonce:
 
 
 class TestFaults:
-    def test_lego_meets_an_error_of_the_server(self, place: Place) -> None:
+    def test_lego_shows_an_error_of_the_server(self, place: Place) -> None:
         """
         The problem document of a failing CA is understood.
         """
         place.authority.faults.fail("newOrder", Fault())
         assert "500 :: POST" in place.lego().output
 
-    def test_lego_meets_a_page_of_the_load_balancer(self, place: Place) -> None:
+    def test_lego_shows_a_page_of_the_load_balancer(self, place: Place) -> None:
         """
         503 comes as HTML, with Retry-After and without a problem document.
         """
@@ -157,7 +157,7 @@ class TestFaults:
         assert 1 == run.code
         assert "<h1>503</h1>" in run.output
 
-    def test_certbot_meets_html_instead_of_an_order(self, place: Place) -> None:
+    def test_certbot_fails_at_html_instead_of_an_order(self, place: Place) -> None:
         """
         A captive portal says 200 to everything.
         """
@@ -177,23 +177,23 @@ class TestFaults:
 
     def test_lego_waits_for_a_slow_answer(self, place: Place) -> None:
         """
-        Slow is not broken.
+        lego accepts a late answer.
         """
         place.authority.faults.slow_seconds["newOrder"] = 0.5
         assert 0 == place.lego().code
 
-    def test_lego_meets_a_rate_limit(self, place: Place) -> None:
+    def test_lego_shows_a_rate_limit(self, place: Place) -> None:
         """
-        429 with its type: what certworker obeys, lego tells.
+        lego shows the 429 and its type.
         """
         place.authority.faults.rate_limit(60, "too many certificates already issued")
         run = place.lego()
         assert "urn:ietf:params:acme:error:rateLimited" in run.output
         assert [429] == place.asked("newOrder")
 
-    def test_lego_meets_a_ca_that_forgot_its_account(self, place: Place) -> None:
+    def test_lego_fails_at_a_ca_that_forgot_its_account(self, place: Place) -> None:
         """
-        The account in its file is worth nothing any more.
+        The account in the file of the client is no longer valid.
         """
         assert 0 == place.lego().code
         place.authority.forget_accounts()
@@ -205,7 +205,7 @@ class TestFaults:
 class TestWaiting:
     def test_lego_polls_a_processing_order(self, place: Place) -> None:
         """
-        The certificate comes after as many polls as were asked for.
+        The certificate is ready after the configured number of polls.
         """
         place.authority.faults.processing_polls = 2
         assert 0 == place.lego().code
@@ -213,7 +213,7 @@ class TestWaiting:
 
     def test_certbot_waits_for_a_processing_order(self, place: Place) -> None:
         """
-        The certificate comes after the time that was asked for.
+        The certificate is ready after the configured time.
         """
         place.authority.faults.processing_seconds = 1.5
         assert 0 == place.certbot().code
@@ -221,7 +221,7 @@ class TestWaiting:
 
     def test_lego_waits_for_a_slow_validation(self, place: Place) -> None:
         """
-        The authorization is pending until the CA has looked.
+        The authorization is pending until the CA has validated it.
         """
         place.authority.faults.poll_after_seconds = 1
         place.authority.faults.validation_seconds = 1.2
@@ -229,7 +229,7 @@ class TestWaiting:
 
     def test_lego_saves_a_validation(self, place: Place) -> None:
         """
-        An authorization that is still good is used again, if the policy says so.
+        With the policy for it, a valid authorization is used again.
         """
         place.authority.policy.authorization_reuse = timedelta(hours=1)
         assert 0 == place.lego().code
@@ -238,9 +238,9 @@ class TestWaiting:
 
 
 class TestRefusals:
-    def test_certbot_tells_why_the_validation_failed(self, place: Place) -> None:
+    def test_certbot_shows_why_the_validation_failed(self, place: Place) -> None:
         """
-        The problem reaches the person, word by word.
+        The text of the problem reaches the user unchanged.
         """
         detail = "Timeout during connect (likely firewall problem)"
         place.authority.faults.refusal = Problem("connection", detail)
@@ -248,9 +248,9 @@ class TestRefusals:
         assert 1 == run.code
         assert detail in run.output
 
-    def test_lego_meets_an_order_that_ends_invalid(self, place: Place) -> None:
+    def test_lego_shows_an_order_that_ends_invalid(self, place: Place) -> None:
         """
-        After a good validation the CA may still refuse, for example by CAA.
+        The CA may refuse after a valid authorization, for example because of CAA.
         """
         place.authority.faults.order_failure = Problem("caa", "CAA forbids it", 403)
         run = place.lego()
@@ -275,7 +275,7 @@ class TestFlaws:
     )
     def test_lego_installs_it(self, place: Place, flaw: Flaw, reason: str) -> None:
         """
-        The flaw is on the disk, and certworker's own check finds it.
+        lego stores the flaw on the disk, and the check of certworker finds it.
         """
         place.authority.faults.flaws = frozenset({flaw})
         run = place.lego()

@@ -1,5 +1,5 @@
 """
-What holds for every request, whatever it asks for.
+The behavior that all requests share.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from tests.servers.development import ChallengeServer
 from tests.servers.faulty_authority import FaultyAuthority
 
 
-class TestFront:
-    def test_every_answer_brings_a_nonce(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+class TestDispatcher:
+    def test_every_reply_has_a_nonce(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        Also a refusal does, so that the next request needs none of its own (RFC 8555, section 6.5).
+        A refusal has one, too (RFC 8555, section 6.5).
         """
         for url in (authority.directory_url, f"http://127.0.0.1:{authority.port}/nothing"):
             assert client.session.get(url).headers["Replay-Nonce"]
@@ -29,14 +29,14 @@ class TestFront:
 
     def test_a_resource_has_its_method(self, client: AcmeClient) -> None:
         """
-        Everything but directory, nonce and renewal information is POST-as-GET (RFC 8555, section 6.3).
+        Directory, nonce and renewal information are GET, all others POST (RFC 8555, section 6.3).
         """
         assert (405, "malformed") == problem_of(client.session.get(client.directory["newOrder"]))
         assert (405, "malformed") == problem_of(client.post(client.directory["newNonce"]))
 
     def test_requests_are_listed(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        Tests count what reached the CA in the CA's own words.
+        Tests count the requests that reached the CA by their resource.
         """
         client.order("shop.localhost")
         last = authority.requests[-1]
@@ -47,9 +47,11 @@ class TestFront:
             last.status,
         )
 
-    def test_a_mistake_of_the_ca_is_its_own(self, authority: FaultyAuthority, client: AcmeClient) -> None:
+    def test_an_error_of_the_ca_is_a_problem_document(
+        self, authority: FaultyAuthority, client: AcmeClient
+    ) -> None:
         """
-        A profile that somebody took away under an order is no reason to cut the connection.
+        An order whose profile was removed does not end the connection.
         """
         authority.policy.profiles.clear()
         assert (500, "serverInternal") == problem_of(client.new_order("shop.localhost"))

@@ -11,7 +11,7 @@ import requests
 from josepy.json_util import encode_b64jose
 
 from certworker.certificates import PrivateKey
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem
 from tests.servers.acme_client import AcmeClient, problem_of
 from tests.servers.development import ChallengeServer
 from tests.servers.fault_injection import Aftermath, Fault, FaultInjection, Flaw

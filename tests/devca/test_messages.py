@@ -1,5 +1,5 @@
 """
-Paths and payloads.
+Paths, payloads and problem documents.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ import json
 
 import pytest
 
-from certworker.devca.messages import Call, Request, refusal
-from certworker.devca.problems import Problem, Refused
+from certworker.devca.messages import Call, Problem, Refused, Request, refusal
 
 
 class TestRequest:
@@ -25,7 +24,7 @@ class TestRequest:
     )
     def test_its_path_has_kind_and_id(self, path: str, kind: str, identifier: str) -> None:
         """
-        Whatever path comes in, there are both.
+        Every path has both.
         """
         request = Request("GET", "http://127.0.0.1:80", path)
         assert (kind, identifier) == (request.kind, request.id)
@@ -34,14 +33,14 @@ class TestRequest:
 class TestCall:
     def test_fields_need_a_payload(self) -> None:
         """
-        A POST-as-GET where something had to be said is malformed.
+        A POST-as-GET without the required payload is malformed.
         """
         with pytest.raises(Refused, match="payload"):
             _ = Call(Request("POST", "http://127.0.0.1", "/newOrder")).fields
 
-    def test_urls_begin_where_the_client_came_in(self) -> None:
+    def test_urls_begin_with_the_address_that_the_client_used(self) -> None:
         """
-        A CA in a container is reached under another address than its own.
+        A client may reach a CA in a container at another address.
         """
         call = Call(Request("POST", "http://ca.localhost:8080", "/newOrder"))
         assert "http://ca.localhost:8080/order/7" == call.url("order", "7")
@@ -50,7 +49,7 @@ class TestCall:
 class TestRefusal:
     def test_it_is_a_problem_document(self) -> None:
         """
-        RFC 7807: type, detail, status, and what else belongs to it.
+        It has the type, the detail, the status and further members (RFC 7807).
         """
         reply = refusal(Problem("rateLimited", "later", members=(("subproblems", []),)), {"Retry-After": "3"})
         assert (429, "application/problem+json", {"Retry-After": "3"}) == (
@@ -64,3 +63,20 @@ class TestRefusal:
             "status": 429,
             "subproblems": [],
         } == json.loads(reply.body)
+
+
+class TestProblem:
+    @pytest.mark.parametrize(
+        ("problem", "status"),
+        [
+            (Problem("badNonce", ""), 400),
+            (Problem("rateLimited", ""), 429),
+            (Problem("alreadyReplaced", ""), 409),
+            (Problem("malformed", "", 404), 404),
+        ],
+    )
+    def test_its_kind_has_a_status(self, problem: Problem, status: int) -> None:
+        """
+        A problem with its own status keeps it.
+        """
+        assert (status, status) == (problem.http_status, problem.as_json()["status"])

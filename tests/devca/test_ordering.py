@@ -1,5 +1,5 @@
 """
-From newOrder to the certificate, step by step.
+Orders from newOrder to the certificate.
 """
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from josepy.json_util import encode_b64jose
 from josepy.jwk import JWKEC
 
 from certworker.certificates import PrivateKey
 from certworker.devca.accounts import thumbprint
+from certworker.devca.messages import Refused
+from certworker.devca.ordering import requested_names
 from tests.servers.acme_client import AcmeClient, problem_of
 from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.faulty_authority import FaultyAuthority
@@ -24,7 +28,7 @@ NAME = "shop.localhost"
 class TestOrder:
     def test_it_is_issued(self, client: AcmeClient, challenge_server: ChallengeServer) -> None:
         """
-        The whole way, for two names at once.
+        An order with two names ends with one certificate.
         """
         issued = client.issue(NAME, "www.shop.localhost", server=challenge_server)
         issued.check((NAME, "www.shop.localhost"), datetime.now(UTC))
@@ -47,7 +51,7 @@ class TestOrder:
 
     def test_it_begins_pending(self, client: AcmeClient) -> None:
         """
-        Each order is validated of its own, unless the policy says otherwise.
+        Each order needs its own validation, unless the policy differs.
         """
         for _ in range(2):
             assert "pending" == client.order(NAME).status
@@ -61,7 +65,7 @@ class TestOrder:
 
     def test_it_is_shown_to_its_account_only(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        Order, authorization and challenge of somebody else stay hidden.
+        Another account cannot read order, authorization and challenge.
         """
         order = client.order(NAME)
         other = AcmeClient(authority.directory_url)
@@ -71,7 +75,7 @@ class TestOrder:
 
     def test_an_unknown_one_is_not_found(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        So it is with orders from before a restart.
+        The same holds for orders from before a restart.
         """
         for kind in ("order", "authorization", "challenge", "finalize", "certificate"):
             answer = client.post(f"http://127.0.0.1:{authority.port}/{kind}/unknown", {})
@@ -79,7 +83,7 @@ class TestOrder:
 
     def test_it_expires(self, tmp_path: Path) -> None:
         """
-        After seven days an order that nobody finished is invalid.
+        An unfinished order is invalid after seven days.
         """
         now = datetime.now(UTC)
         moments = [now]
@@ -94,14 +98,14 @@ class TestOrder:
 class TestProfile:
     def test_it_decides_the_lifetime(self, client: AcmeClient, challenge_server: ChallengeServer) -> None:
         """
-        Let's Encrypt's certificates of 160 hours exist here, too.
+        The profile for 160 hours exists as at Let's Encrypt.
         """
         issued = client.issue(NAME, server=challenge_server, profile="shortlived")
         assert timedelta(hours=160) == issued.not_after - issued.not_before
 
     def test_an_unknown_one_is_refused(self, client: AcmeClient) -> None:
         """
-        The answer names those that there are.
+        The answer lists the profiles of the CA.
         """
         answer = client.new_order(NAME, profile="forever")
         assert (400, "invalidProfile") == problem_of(answer)
@@ -210,9 +214,9 @@ class TestFinalize:
         assert (400, "badCSR") == problem_of(client.finalize(order, key))
 
     @pytest.mark.parametrize("csr", [None, 3, "", "####", encode_b64jose(b"not a request")])
-    def test_nonsense_is_refused(self, ready: AcmeClient, csr: object) -> None:
+    def test_an_invalid_request_is_refused(self, ready: AcmeClient, csr: object) -> None:
         """
-        Whatever is no signing request.
+        Anything but a signing request is a badCSR.
         """
         assert (400, "badCSR") == problem_of(ready.post(self.order.content["finalize"], {"csr": csr}))
 
@@ -221,3 +225,71 @@ class TestFinalize:
         POST-as-GET finalizes nothing.
         """
         assert (400, "malformed") == problem_of(ready.post(self.order.content["finalize"]))
+
+
+def dns(*names: str) -> dict[str, object]:
+    """
+    The payload of an order for *names*.
+    """
+    return {"identifiers": [{"type": "dns", "value": name} for name in names]}
+
+
+class TestRequestedNames:
+    def test_each_name_comes_once(self) -> None:
+        """
+        Names in upper and lower case are equal, and the order stays.
+        """
+        assert ("b.localhost", "a.localhost") == requested_names(
+            dns("b.localhost", "a.localhost", "B.localhost")
+        )
+
+    def test_addresses_are_names(self) -> None:
+        """
+        RFC 8738: an Appwrite on a bare address gets a certificate.
+        """
+        identifiers = [{"type": "ip", "value": value} for value in ("127.0.0.1", "0:0::1")]
+        assert ("127.0.0.1", "::1") == requested_names({"identifiers": identifiers})
+
+    @pytest.mark.parametrize(
+        "name",
+        ["", ".", "*.localhost", "a..b", "-a.localhost", "a_b.localhost", "a b", "127.0.0.1", "x" * 64],
+    )
+    def test_other_names_are_rejected(self, name: str) -> None:
+        """
+        A wildcard needs DNS-01, and the others are not host names.
+        """
+        with pytest.raises(Refused) as refused:
+            requested_names(dns(name))
+        assert "rejectedIdentifier" == refused.value.problem.kind
+
+    @pytest.mark.parametrize(
+        ("identifiers", "problem"),
+        [
+            (None, "malformed"),
+            ([], "malformed"),
+            (["shop.localhost"], "malformed"),
+            ([{"type": "dns"}], "malformed"),
+            ([{"type": "dns", "value": 3}], "malformed"),
+            ([{"type": "email", "value": "a@b.example"}], "unsupportedIdentifier"),
+            ([{"type": "ip", "value": "shop.localhost"}], "rejectedIdentifier"),
+        ],
+    )
+    def test_other_payloads_are_refused(self, identifiers: object, problem: str) -> None:
+        """
+        Each invalid payload gets a fitting problem.
+        """
+        with pytest.raises(Refused) as refused:
+            requested_names({"identifiers": identifiers})
+        assert problem == refused.value.problem.kind
+
+    @given(st.text())
+    def test_any_text_is_a_name_or_rejected(self, text: str) -> None:
+        """
+        Every accepted text is a host name in ASCII.
+        """
+        try:
+            (name,) = requested_names(dns(text))
+        except Refused as refused:
+            assert "rejectedIdentifier" == refused.problem.kind  # noqa: PT017 (both outcomes are right)
+        else:
+            assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789.-")

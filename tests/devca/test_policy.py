@@ -12,7 +12,7 @@ from certworker.devca.policy import Policy
 class TestLifetimeOf:
     def test_it_is_the_usual_one(self) -> None:
         """
-        The classic profile lives as long as the CA says.
+        The classic profile has the lifetime of the CA.
         """
         assert timedelta(days=45) == Policy(lifetime=timedelta(days=45)).lifetime_of("classic")
 

@@ -1,5 +1,5 @@
 """
-A request that is not signed as RFC 8555 wants gets the error that it names.
+A request that is not signed according to RFC 8555 gets the error of the RFC.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from josepy.json_util import encode_b64jose
 from josepy.jwa import ES256, ES384, ES512, HS256, RS256, RS512, JWASignature
 from josepy.jwk import JWK, JWKEC, JWKRSA, JWKOct
 
-from certworker.devca.problems import Refused
+from certworker.devca.messages import Refused
 from certworker.devca.protocol import parse
 from tests.servers.acme_client import AcmeClient, account_key, problem_of
 from tests.servers.faulty_authority import FaultyAuthority
@@ -48,21 +48,21 @@ class TestKeys:
     )
     def test_other_keys_do_not(self, authority: FaultyAuthority, key: JWK, algorithm: JWASignature) -> None:
         """
-        Public CAs take none of them.
+        Public CAs refuse them.
         """
         client = AcmeClient(authority.directory_url, key, algorithm)
         assert (400, "badPublicKey") == problem_of(client.register())
 
     def test_a_secret_key_is_none(self, authority: FaultyAuthority) -> None:
         """
-        Whoever knows an HMAC key could sign for the account; a jwk has to be a public key.
+        A jwk must be a public key: every holder of an HMAC key could sign.
         """
         client = AcmeClient(authority.directory_url, JWKOct(key=b"secret"), HS256)
         assert (400, "badPublicKey") == problem_of(client.register())
 
     def test_the_algorithm_belongs_to_the_key(self, authority: FaultyAuthority) -> None:
         """
-        The answer names the algorithms that would do (RFC 8555, section 6.2).
+        The answer lists the accepted algorithms (RFC 8555, section 6.2).
         """
         client = AcmeClient(authority.directory_url, JWKRSA(key=rsa.generate_private_key(65537, 2048)), RS512)
         answer = client.register()
@@ -71,15 +71,15 @@ class TestKeys:
 
 
 class TestHeader:
-    def test_a_nonce_is_good_once(self, client: AcmeClient) -> None:
+    def test_a_nonce_is_valid_once(self, client: AcmeClient) -> None:
         """
-        A recorded request cannot be played again (RFC 8555, section 6.5).
+        A recorded request cannot be replayed (RFC 8555, section 6.5).
         """
         body = client.sign(str(client.kid), None)
         assert client.send(str(client.kid), body).ok
         assert (400, "badNonce") == problem_of(client.send(str(client.kid), body))
 
-    def test_a_made_up_nonce_is_bad(self, client: AcmeClient) -> None:
+    def test_an_invented_nonce_is_invalid(self, client: AcmeClient) -> None:
         """
         Only the CA makes nonces.
         """
@@ -88,14 +88,14 @@ class TestHeader:
 
     def test_the_url_is_signed(self, client: AcmeClient) -> None:
         """
-        A message for one resource is nothing for another (RFC 8555, section 6.4).
+        A message for one resource is invalid for another (RFC 8555, section 6.4).
         """
         body = client.sign(client.directory["newOrder"], None)
         assert (401, "unauthorized") == problem_of(client.send(str(client.kid), body))
 
     def test_key_and_account_exclude_each_other(self, client: AcmeClient) -> None:
         """
-        newAccount brings the key, everything else names the account (RFC 8555, section 6.2).
+        newAccount has the key, other requests name the account (RFC 8555, section 6.2).
         """
         identifiers = {"identifiers": [{"type": "dns", "value": "shop.localhost"}]}
         answer = client.post(client.directory["newOrder"], identifiers, kid=None)
@@ -112,7 +112,7 @@ class TestHeader:
 
     def test_the_key_must_be_the_one_of_the_account(self, client: AcmeClient) -> None:
         """
-        Knowing the account's URL is not enough.
+        The URL of the account is not enough.
         """
         answer = client.post(str(client.kid), key=account_key())
         assert (400, "malformed") == problem_of(answer)
@@ -131,15 +131,15 @@ class TestBody:
         "body",
         [b"", b"{", b"[]", b"null", b'"text"', b"{}", b'{"signature": 3, "payload": ""}', b"\xff", b"1" * 99],
     )
-    def test_nonsense_is_malformed(self, client: AcmeClient, body: bytes) -> None:
+    def test_an_invalid_body_is_malformed(self, client: AcmeClient, body: bytes) -> None:
         """
-        Whatever comes in, the CA stays up and says what is wrong.
+        Each invalid body gets a problem document.
         """
         assert (400, "malformed") == problem_of(client.send(str(client.kid), body))
 
     def test_an_unprotected_header_is_refused(self, client: AcmeClient) -> None:
         """
-        Nobody signed what stands in it (RFC 8555, section 6.2).
+        The signature does not cover it (RFC 8555, section 6.2).
         """
         content = json.loads(client.sign(str(client.kid), None)) | {"header": {"kid": client.kid}}
         answer = client.send(str(client.kid), json.dumps(content).encode())
@@ -147,7 +147,7 @@ class TestBody:
 
     def test_the_payload_is_an_object(self, client: AcmeClient) -> None:
         """
-        A list is valid JSON and still nothing that ACME has.
+        A list is valid JSON, but ACME has no such payload.
         """
         assert (400, "malformed") == problem_of(client.post(str(client.kid), ["deactivated"]))
 
@@ -164,7 +164,7 @@ class TestParse:
     @given(header=HEADER | JSON, payload=JSON, signature=st.text() | st.just("AAAA"))
     def test_anything_is_read_or_refused(self, header: object, payload: object, signature: str) -> None:
         """
-        Whatever somebody signs, the CA does not stumble over it.
+        Every signed message is either accepted or refused.
         """
         message = {
             "protected": encode_b64jose(json.dumps(header).encode()),

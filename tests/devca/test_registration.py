@@ -1,5 +1,5 @@
 """
-Accounts: made once, changed, given up, moved to another key.
+Accounts: creation, changes, deactivation, and another key.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from tests.servers.faulty_authority import FaultyAuthority
 class TestRegister:
     def test_a_key_has_one_account(self, client: AcmeClient) -> None:
         """
-        A client that lost the answer asks again and gets the same (RFC 8555, section 7.3.1).
+        A client that lost the answer gets the same account (RFC 8555, section 7.3.1).
         """
         first, again = client.kid, client.register()
         assert (200, first) == (again.status_code, again.headers["Location"])
 
-    def test_only_an_existing_account_was_wanted(self, authority: FaultyAuthority) -> None:
+    def test_only_an_existing_account_is_requested(self, authority: FaultyAuthority) -> None:
         """
-        onlyReturnExisting makes none.
+        onlyReturnExisting creates none.
         """
         client = AcmeClient(authority.directory_url)
         assert (400, "accountDoesNotExist") == problem_of(client.register(onlyReturnExisting=True))
@@ -64,17 +64,15 @@ class TestAccount:
         client.post(str(client.kid), {"contact": contact})
         assert contact == client.post(str(client.kid)).json()["contact"]
 
-    def test_a_deactivated_account_is_over(self, client: AcmeClient) -> None:
+    def test_a_deactivated_account_is_refused(self, client: AcmeClient) -> None:
         """
-        Neither its signature nor its key opens anything (RFC 8555, section 7.3.6).
+        Its signature and its key are refused (RFC 8555, section 7.3.6).
         """
         assert "deactivated" == client.post(str(client.kid), {"status": "deactivated"}).json()["status"]
         assert (401, "unauthorized") == problem_of(client.new_order("shop.localhost"))
         assert (401, "unauthorized") == problem_of(client.register())
 
-    def test_another_account_is_none_of_our_business(
-        self, authority: FaultyAuthority, client: AcmeClient
-    ) -> None:
+    def test_another_account_stays_hidden(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         An account shows itself to its own key only.
         """
@@ -84,18 +82,18 @@ class TestAccount:
 
     def test_a_new_ca_knows_it(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        Accounts outlive a restart, and replicas on one state directory share them.
+        Accounts survive a restart, and replicas on one state directory share them.
         """
         with FaultyAuthority(authority.root_path.parent) as another:
             kid = str(client.kid).replace(f":{authority.port}/", f":{another.port}/")
-            stranger = AcmeClient(another.directory_url, client.key)
-            stranger.kid = client.kid
-            assert stranger.post(kid).ok
-            assert 200 == stranger.register().status_code
+            unregistered = AcmeClient(another.directory_url, client.key)
+            unregistered.kid = client.kid
+            assert unregistered.post(kid).ok
+            assert 200 == unregistered.register().status_code
 
     def test_a_forgotten_account_does_not_exist(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
-        The client has to register again, and may.
+        The client can register again.
         """
         authority.forget_accounts()
         assert (400, "accountDoesNotExist") == problem_of(client.new_order("shop.localhost"))
@@ -105,7 +103,7 @@ class TestAccount:
 class TestKeyChange:
     def change(self, client: AcmeClient, new: JWK, **inner: object) -> tuple[int, str]:
         """
-        Move the account of *client* to *new*; *inner* replaces what the inner message says.
+        Change the key of *client* to *new*; *inner* replaces fields of the inner message.
         """
         url = client.directory["keyChange"]
         content = {"account": client.kid, "oldKey": client.key.public_key().to_json(), **inner}
@@ -115,7 +113,7 @@ class TestKeyChange:
 
     def test_the_new_key_signs(self, client: AcmeClient) -> None:
         """
-        From here on only the new one does (RFC 8555, section 7.3.5).
+        The old key is refused from then on (RFC 8555, section 7.3.5).
         """
         new = account_key()
         assert (200, "") == self.change(client, new)
@@ -126,7 +124,7 @@ class TestKeyChange:
 
     def test_the_old_key_is_free(self, client: AcmeClient) -> None:
         """
-        It may open another account.
+        It may register another account.
         """
         first = client.kid
         self.change(client, account_key())
@@ -135,7 +133,7 @@ class TestKeyChange:
 
     def test_the_old_key_must_be_named(self, client: AcmeClient) -> None:
         """
-        Otherwise a stolen inner message would move any account.
+        Otherwise a stolen inner message would change the key of any account.
         """
         wrong = account_key().public_key().to_json()
         assert (400, "malformed") == self.change(client, account_key(), oldKey=wrong)
@@ -166,35 +164,35 @@ class TestExternalAccount:
         return (answer.status_code, "") if answer.ok else problem_of(answer)
 
     @pytest.fixture
-    def stranger(self, authority: FaultyAuthority) -> AcmeClient:
+    def unregistered(self, authority: FaultyAuthority) -> AcmeClient:
         """
         A client without account, at a CA that wants a binding.
         """
         authority.policy.external_accounts["kid-1"] = b"secret"
         return AcmeClient(authority.directory_url)
 
-    def test_the_directory_says_so(self, stranger: AcmeClient) -> None:
+    def test_the_directory_says_so(self, unregistered: AcmeClient) -> None:
         """
-        A client can know before it asks (RFC 8555, section 7.1.1).
+        A client can check it in advance (RFC 8555, section 7.1.1).
         """
-        assert stranger.directory["meta"]["externalAccountRequired"]
+        assert unregistered.directory["meta"]["externalAccountRequired"]
 
-    def test_it_is_required(self, stranger: AcmeClient) -> None:
+    def test_it_is_required(self, unregistered: AcmeClient) -> None:
         """
         RFC 8555, section 7.3.4.
         """
-        assert (403, "externalAccountRequired") == problem_of(stranger.register())
+        assert (403, "externalAccountRequired") == problem_of(unregistered.register())
 
-    def test_the_right_secret_binds(self, stranger: AcmeClient) -> None:
+    def test_the_right_secret_binds(self, unregistered: AcmeClient) -> None:
         """
         The HMAC over the account's key is the proof.
         """
-        assert (201, "") == self.bind(stranger, b"secret")
+        assert (201, "") == self.bind(unregistered, b"secret")
 
-    def test_anything_else_does_not(self, stranger: AcmeClient) -> None:
+    def test_anything_else_does_not(self, unregistered: AcmeClient) -> None:
         """
         A wrong secret, an unknown id, another URL.
         """
-        assert (403, "unauthorized") == self.bind(stranger, b"guess")
-        assert (403, "unauthorized") == self.bind(stranger, b"secret", "kid-2")
-        assert (403, "unauthorized") == self.bind(stranger, b"secret", url="http://127.0.0.1/newAccount")
+        assert (403, "unauthorized") == self.bind(unregistered, b"guess")
+        assert (403, "unauthorized") == self.bind(unregistered, b"secret", "kid-2")
+        assert (403, "unauthorized") == self.bind(unregistered, b"secret", url="http://127.0.0.1/newAccount")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem
 from certworker.devca.resources import Authorization, Memory, Order, identifier, rfc3339
 
 NOW = datetime(2026, 11, 23, 12, 30, 45, 999, tzinfo=UTC)
@@ -44,9 +44,9 @@ class TestAuthorization:
             ("deactivated", "deactivated", "deactivated"),
         ],
     )
-    def test_time_ends_it(self, state: str, now: str, later: str) -> None:
+    def test_it_expires(self, state: str, now: str, later: str) -> None:
         """
-        What nobody answered becomes invalid, what was valid expires.
+        A pending authorization becomes invalid, a valid one expires.
         """
         one = authorization(state)
         assert (now, later) == (one.status(NOW), one.status(LATER))
@@ -64,7 +64,7 @@ class TestOrder:
     )
     def test_its_authorizations_decide(self, states: tuple[str, ...], status: str) -> None:
         """
-        All of them, and one that fails fails it.
+        All of them must be valid. One failure makes the order invalid.
         """
         order = Order("account", tuple(map(authorization, states)), LATER, "classic")
         assert status == order.status(NOW)
@@ -72,14 +72,14 @@ class TestOrder:
 
     def test_a_problem_ends_it(self) -> None:
         """
-        Whatever its authorizations say.
+        The state of its authorizations does not matter.
         """
         order = Order("account", (authorization("valid"),), LATER, "classic", problem=Problem("caa", ""))
         assert "invalid" == order.status(NOW)
 
 
 class TestMemory:
-    def test_authority_over_all_the_names_counts(self) -> None:
+    def test_all_names_need_an_authorization(self) -> None:
         """
         A revocation needs each name of the certificate.
         """

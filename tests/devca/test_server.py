@@ -1,5 +1,5 @@
 """
-Connections, as raw as they come.
+Raw connections to the server.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def says(authority: FaultyAuthority, request: bytes) -> bytes:
 
 
 class TestConnections:
-    def test_one_is_kept_for_many_requests(self, authority: FaultyAuthority) -> None:
+    def test_one_serves_many_requests(self, authority: FaultyAuthority) -> None:
         """
         A client that is fast opens one connection for all of its orders.
         """
@@ -37,15 +37,15 @@ class TestConnections:
 
     def test_head_has_no_body(self, authority: FaultyAuthority) -> None:
         """
-        Or the next answer on the connection would begin in the middle.
+        A body would corrupt the next answer on the connection.
         """
         head, _, body = says(authority, b"HEAD /directory HTTP/1.1\r\nHost: x\r\n\r\n").partition(b"\r\n\r\n")
         assert (b"HTTP/1.1 200 OK", b"") == (head.partition(b"\r\n")[0], body)
 
     @pytest.mark.parametrize("length", [b"", b"Content-Length: -1\r\n", b"Content-Length: 9999999\r\n"])
-    def test_a_body_needs_a_sane_length(self, authority: FaultyAuthority, length: bytes) -> None:
+    def test_a_body_needs_a_valid_length(self, authority: FaultyAuthority, length: bytes) -> None:
         """
-        Nobody makes the CA read for ever.
+        No client makes the CA read without end.
         """
         assert says(authority, b"POST /newOrder HTTP/1.1\r\nHost: x\r\n" + length + b"\r\n").startswith(
             b"HTTP/1.1 411"
@@ -58,7 +58,7 @@ class TestConnections:
         answer = says(authority, b"GET /directory HTTP/1.0\r\n\r\n")
         assert f"http://127.0.0.1:{authority.port}/newOrder".encode() in answer
 
-    def test_one_that_breaks_is_no_news(
+    def test_one_that_breaks_is_not_logged(
         self, authority: FaultyAuthority, capfd: pytest.CaptureFixture[str]
     ) -> None:
         """

@@ -1,5 +1,5 @@
 """
-HTTP-01 as a public CA sees it.
+HTTP-01 validations, compared with those of public CAs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from certworker.acme.problems import Problem as AcmeProblem
 from certworker.acme.validation_mapping import validation_failure
 from certworker.challenges.challenge import HTTP01
 from certworker.devca import validation
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem
 from certworker.devca.validation import Validator, resolve
 from tests.servers.development import ChallengeServer
 from tests.servers.ports import free_port
@@ -57,7 +57,7 @@ class TestAnswer:
     @pytest.mark.parametrize("answer", ["", "token.other", f"\ufeff{ANSWER}", f" {ANSWER}", "x" * 5000])
     def test_another_one_is_refused(self, challenge_server: ChallengeServer, answer: str) -> None:
         """
-        A page of the web server, a byte order mark, somebody else's answer.
+        A page of the web server, a byte order mark and another answer are wrong.
         """
         challenge_server.answers[TOKEN] = answer
         problem = look(challenge_server)
@@ -66,15 +66,15 @@ class TestAnswer:
 
     def test_an_error_page_is_refused(self, challenge_server: ChallengeServer) -> None:
         """
-        The status is told, so that a person finds the cause.
+        The problem has the status, so that a person finds the cause.
         """
         problem = look(challenge_server)
         assert problem is not None
         assert problem.detail.endswith(f"{TOKEN}: 404")
 
-    def test_nobody_listens(self) -> None:
+    def test_a_closed_port_is_a_connection_problem(self) -> None:
         """
-        A closed port is another problem than a wrong answer.
+        It differs from the problem of a wrong answer.
         """
         problem = Validator(free_port()).validate(NAME, TOKEN, ANSWER)
         assert problem is not None
@@ -102,14 +102,14 @@ class TestWords:
     )
     def test_each_cause_is_recognized(self, answer: bytes, code: str) -> None:
         """
-        What is wrong at the name decides the code.
+        The cause at the name decides the code.
         """
         with WebServer(lambda _path, _visitor: answer) as server:
             assert code == code_of(Validator(server.port).validate(NAME, TOKEN, ANSWER), NAME)
 
     def test_a_name_that_does_not_resolve_has_no_record(self) -> None:
         """
-        Whether the resolver knows no such name or cannot be reached.
+        An unknown name and an unreachable resolver look the same.
         """
         problem = Validator(80).validate("unknown.invalid", TOKEN, ANSWER)
 
@@ -119,15 +119,15 @@ class TestWords:
 
     def test_a_closed_port_refuses(self) -> None:
         """
-        Nothing listens.
+        No program listens.
         """
         assert "http.refused" == code_of(Validator(free_port()).validate(NAME, TOKEN, ANSWER), NAME)
 
     def test_a_server_without_an_answer_is_slow(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        The connection stands, and nothing comes.
+        The server accepts the connection and sends nothing.
         """
-        monkeypatch.setattr(validation, "PATIENCE_SECONDS", 0.2)
+        monkeypatch.setattr(validation, "TIMEOUT_SECONDS", 0.2)
         with socket.create_server(("127.0.0.1", 0)) as silent:
             problem = Validator(silent.getsockname()[1]).validate(NAME, TOKEN, ANSWER)
 
@@ -146,7 +146,7 @@ class TestRedirect:
 
     def test_a_loop_ends(self, challenge_server: ChallengeServer) -> None:
         """
-        After ten redirects it is enough.
+        The CA stops after ten redirects.
         """
         challenge_server.redirects[TOKEN] = f"/{TOKEN}"
         problem = look(challenge_server)
@@ -159,7 +159,7 @@ class TestRedirect:
     )
     def test_strange_targets_are_refused(self, challenge_server: ChallengeServer, target: str) -> None:
         """
-        Only http and https on their ports are followed; nonsense ends no thread.
+        Only http and https on their ports are followed; other targets are a problem.
         """
         challenge_server.redirects[TOKEN] = target
         problem = look(challenge_server)
@@ -170,23 +170,23 @@ class TestRedirect:
 class TestResolve:
     def test_localhost_is_this_machine(self) -> None:
         """
-        RFC 6761, section 6.3: whatever the resolver says.
+        The resolver does not matter (RFC 6761, section 6.3).
         """
         assert ["127.0.0.1"] * 2 == [resolve("localhost"), resolve("a.b.localhost")]
         assert "notlocalhost" == resolve("notlocalhost")
 
     def test_another_one_may_be_given(self, challenge_server: ChallengeServer) -> None:
         """
-        Tests validate names of the real world on this machine.
+        Tests validate public names on this machine.
         """
         challenge_server.answers[TOKEN] = ANSWER
         validator = Validator(challenge_server.port, lambda _: "127.0.0.1")
         assert validator.validate("shop.example.org", TOKEN, ANSWER) is None
         assert ["shop.example.org"] == challenge_server.hosts
 
-    def test_this_machine_may_have_a_port_of_its_own(self, challenge_server: ChallengeServer) -> None:
+    def test_this_machine_may_have_another_port(self, challenge_server: ChallengeServer) -> None:
         """
-        The CA inside the worker finds `localhost` at the worker's own door.
+        The CA inside the worker validates `localhost` at the HTTP server of the worker.
         """
         challenge_server.answers[TOKEN] = ANSWER
         validator = Validator(free_port(), local_port=challenge_server.port)

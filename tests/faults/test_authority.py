@@ -15,7 +15,7 @@ from redis import Redis
 
 from certworker.acme import transport
 from certworker.app import App
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem
 from certworker.errors import CertworkerError, Retry
 from tests.app_fixture import open_app
 from tests.faults.service import NAME, in_service

@@ -21,7 +21,7 @@ from urllib.request import urlopen
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from certworker.devca.root import Hierarchy
+from certworker.devca.hierarchy import Hierarchy
 from tests.interop.relay import Relay
 from tests.servers.nameserver import NameServer
 from tests.servers.ports import free_port

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from certworker.app import App
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem
 from certworker.errors import CertworkerError
 from certworker.errors.acme import BadCertificate
 from certworker.errors.ca import CaUnreachable, ServerInternal

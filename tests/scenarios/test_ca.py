@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem
 from tests.scenarios.scenario import SOON, Scene, play, played, refused_by_the_ca
 from tests.scenarios.worlds import Stage
 from tests.servers.fault_injection import Fault

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem
 from tests.scenarios.scenario import Scene, play, played, tried
 from tests.scenarios.worlds import HERE, NAME, Stage
 from tests.servers.web import Respond, always, cut, key_authorizations, redirects, says

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem
 from tests.scenarios.scenario import DAY, MINUTE, SOON, Scene, job, play, played, refused_by_the_ca
 from tests.scenarios.worlds import Stage
 from tests.servers.fault_injection import Fault, Flaw

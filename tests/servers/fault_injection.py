@@ -18,7 +18,7 @@ from random import Random
 from threading import Lock
 from typing import Any
 
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem
 
 
 class Flaw(Enum):

@@ -17,15 +17,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from certworker.devca.accounts import Accounts, thumbprint
 from certworker.devca.authority import DevelopmentAuthority
-from certworker.devca.certification import Certification
+from certworker.devca.certification import Certification, Signing
 from certworker.devca.dispatch import Dispatcher, Route
-from certworker.devca.messages import Call, Reply, Request, refusal
+from certworker.devca.hierarchy import PublicKey, Signer
+from certworker.devca.messages import Call, Problem, Refused, Reply, Request, refusal
 from certworker.devca.ordering import Ordering
 from certworker.devca.policy import Policy
-from certworker.devca.problems import Problem, Refused
 from certworker.devca.resources import Authorization, Issued, Memory, Order
-from certworker.devca.signer import PublicKey, Signer
-from certworker.devca.signing import Signing
 from tests.servers.fault_injection import Aftermath, Fault, FaultInjection, Flaw
 
 #: What a load balancer in front of a CA sends; it knows no nonces.

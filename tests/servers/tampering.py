@@ -12,8 +12,7 @@ from typing import Any
 
 from josepy.json_util import decode_b64jose
 
-from certworker.devca.messages import Reply, Request, refusal
-from certworker.devca.problems import Problem
+from certworker.devca.messages import Problem, Reply, Request, refusal
 from tests.servers.faulty_authority import FaultyAuthority
 
 Change = Callable[[Request, Reply], Reply]

@@ -10,7 +10,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from certworker.certificates import PrivateKey
-from certworker.devca.signer import Signer
+from certworker.devca.hierarchy import Signer
 
 
 class Certbot:

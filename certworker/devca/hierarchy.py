@@ -1,24 +1,42 @@
 """
-A CA certificate with its key, and what is signed with it.
+The root and the intermediate with their keys, and the certificates that they sign.
+
+The keys last as long as the state directory, so that a browser imports one root only.
 """
 
 from __future__ import annotations
 
+import fcntl
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from certworker.storage import durable
 
 CA_LIFE = timedelta(days=3650)
 
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
+
+#: The certificate for browsers. KEYS_FILE has the keys, and only its owner may read it.
+ROOT_FILE = "root.pem"
+KEYS_FILE = "authority.pem"
 
 
 @dataclass(frozen=True)
@@ -33,7 +51,7 @@ class Signer:
     @classmethod
     def root(cls, name: str, now: datetime) -> Self:
         """
-        A new root that has signed itself.
+        Return a new self-signed root.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         return cls(_authority(name, key, name, key, now, path_length=1), key)
@@ -41,20 +59,20 @@ class Signer:
     @property
     def pem(self) -> bytes:
         """
-        The certificate alone.
+        Return the certificate as PEM.
         """
         return self.certificate.public_bytes(Encoding.PEM)
 
     @property
     def key_identifier(self) -> bytes:
         """
-        What certificates signed by it name as their authority key identifier.
+        Return the authority key identifier of the certificates that it signs.
         """
         return self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
 
     def intermediate(self, name: str, now: datetime) -> Self:
         """
-        A new CA under this one, for end certificates only.
+        Return a new CA under this one, which signs end certificates only.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = _common_name_of(self.certificate)
@@ -62,7 +80,7 @@ class Signer:
 
     def cross_sign(self, other: Self, now: datetime) -> bytes:
         """
-        A certificate (PEM) with the name and the key of *other*, a CA under another root.
+        Return a certificate (PEM) with the name and the key of *other*, a CA under another root.
         """
         issuer, subject = _common_name_of(self.certificate), _common_name_of(other.certificate)
         certificate = _authority(subject, other.key, issuer, self.key, now, path_length=0)
@@ -72,7 +90,7 @@ class Signer:
         self, key: PublicKey, names: tuple[str, ...], not_before: datetime, not_after: datetime
     ) -> x509.Certificate:
         """
-        A certificate for *names*: no common name, a serial number of its own.
+        Return a certificate for *names*, without a common name and with a unique serial number.
         """
         builder = (
             _builder(x509.Name([]), self.certificate.subject, key, not_before, not_after)
@@ -88,29 +106,29 @@ class Signer:
 
 def validity(serial: int) -> tuple[datetime, datetime] | None:
     """
-    The dates in a serial number of ours; None if it is not one.
+    Return the dates in a serial number of this CA; None for another number.
     """
     octets = serial.to_bytes(20, "big") if serial.bit_length() <= 160 else b""
     if octets[:1] != b"\x01":
         return None
-    begin, life = int.from_bytes(octets[1:6], "big"), int.from_bytes(octets[6:10], "big")
+    begin, lifetime = int.from_bytes(octets[1:6], "big"), int.from_bytes(octets[6:10], "big")
     not_before = datetime.fromtimestamp(begin, UTC)
-    return not_before, not_before + timedelta(seconds=life)
+    return not_before, not_before + timedelta(seconds=lifetime)
 
 
 def public_der(key: Any) -> bytes:
     """
-    The public key *key* as octets that can be compared.
+    Return the public key *key* as octets that can be compared.
     """
     der: bytes = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return der
 
 
 def _serial_number(not_before: datetime, not_after: datetime) -> int:
-    # The dates stand in it, so that renewal information needs no memory and outlives a restart.
-    # Ten random octets are more than the 64 bits that RFC 5280's readers expect.
-    life = int((not_after - not_before).total_seconds())
-    dates = int(not_before.timestamp()).to_bytes(5, "big") + life.to_bytes(4, "big")
+    # It contains the dates, so that renewal information needs no memory and survives a restart.
+    # Ten random octets are more than the 64 bits that readers of RFC 5280 expect.
+    lifetime = int((not_after - not_before).total_seconds())
+    dates = int(not_before.timestamp()).to_bytes(5, "big") + lifetime.to_bytes(4, "big")
     return int.from_bytes(b"\x01" + dates + secrets.token_bytes(10), "big")
 
 
@@ -180,3 +198,61 @@ def _authority(
         .add_extension(_authority_key_identifier(issuer_key.public_key()), False)
     )
     return builder.sign(issuer_key, hashes.SHA256())
+
+
+@dataclass(frozen=True)
+class Hierarchy:
+    """
+    The root, and the intermediate that signs for it.
+    """
+
+    root: Signer
+    intermediate: Signer
+
+    @classmethod
+    def open(cls, directory: Path, now: datetime) -> Hierarchy:
+        """
+        Return the hierarchy of *directory*; the first process creates it.
+        """
+        durable.make_directory(directory)
+        with _exclusive(directory / f"{KEYS_FILE}.lock"):
+            keys = directory / KEYS_FILE
+            if keys.exists():
+                hierarchy = cls._from_pem(keys.read_bytes())
+            else:
+                hierarchy = cls._make(now)
+                durable.write(keys, hierarchy._pem, 0o600)
+            durable.write(directory / ROOT_FILE, hierarchy.root.pem, 0o644)
+        return hierarchy
+
+    @classmethod
+    def _make(cls, now: datetime) -> Hierarchy:
+        # The mark distinguishes the roots of two installations in the list of a browser.
+        mark = secrets.token_hex(3)
+        root = Signer.root(f"certworker development root {mark}", now)
+        return cls(root, root.intermediate(f"certworker development {mark}", now))
+
+    @classmethod
+    def _from_pem(cls, pem: bytes) -> Hierarchy:
+        certificates = x509.load_pem_x509_certificates(pem)
+        end = b"-----END PRIVATE KEY-----\n"
+        signers = []
+        for certificate, part in zip(certificates, pem.split(end), strict=False):
+            key = load_pem_private_key(part[part.index(b"-----BEGIN PRIVATE") :] + end, password=None)
+            assert isinstance(key, ec.EllipticCurvePrivateKey)  # noqa: S101 (certworker wrote the file)
+            signers.append(Signer(certificate, key))
+        return cls(*signers)
+
+    @property
+    def _pem(self) -> bytes:
+        return b"".join(
+            signer.pem + signer.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            for signer in (self.root, self.intermediate)
+        )
+
+
+@contextmanager
+def _exclusive(path: Path) -> Iterator[None]:
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

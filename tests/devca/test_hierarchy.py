@@ -1,20 +1,24 @@
 """
-What the CA signs, as other libraries read it.
+The hierarchy of the CA and its certificates, as other libraries read them.
 """
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from certworker.certificates import PrivateKey
-from certworker.devca.signer import Signer, validity
+from certworker.devca.hierarchy import KEYS_FILE, ROOT_FILE, Hierarchy, Signer, validity
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 LIFE = timedelta(days=45)
+
+NOW = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ def root() -> Signer:
 class TestSign:
     def test_a_strict_reader_accepts_the_chain(self, root: Signer) -> None:
         """
-        RFC 5280 and the rules of the web, checked by cryptography's own verifier.
+        The verifier of cryptography checks RFC 5280 and the rules of the web.
         """
         intermediate = root.intermediate("an intermediate", NOW)
         key = PrivateKey.generate().key.public_key()
@@ -41,7 +45,7 @@ class TestSign:
 
     def test_it_has_no_common_name(self, root: Signer) -> None:
         """
-        As certificates of today: identity is in the SAN alone.
+        As in today's certificates, the names are in the SAN only.
         """
         key = PrivateKey.generate().key.public_key()
         leaf = root.sign(key, ("shop.localhost", "127.0.0.1"), NOW, NOW + LIFE)
@@ -56,7 +60,7 @@ class TestValidity:
     @pytest.mark.parametrize("life", [timedelta(seconds=2), LIFE, timedelta(days=3650)])
     def test_the_serial_number_has_the_dates(self, root: Signer, life: timedelta) -> None:
         """
-        Renewal information is computed from it, also after a restart.
+        The CA computes renewal information from it, even after a restart.
         """
         leaf = root.sign(PrivateKey.generate().key.public_key(), ("a.localhost",), NOW, NOW + life)
         assert (NOW, NOW + life) == validity(leaf.serial_number)
@@ -71,8 +75,43 @@ class TestValidity:
         assert 9 == len(serials)
 
     @pytest.mark.parametrize("serial", [0, 1, 1 << 159, 1 << 300])
-    def test_another_number_has_none(self, serial: int) -> None:
+    def test_another_serial_number_has_no_dates(self, serial: int) -> None:
         """
         Serial numbers of other CAs are random.
         """
         assert validity(serial) is None
+
+
+class TestOpen:
+    def test_it_is_made_once(self, tmp_path: Path) -> None:
+        """
+        Replicas that start together present one root, or a browser would have to trust each.
+        """
+        with ThreadPoolExecutor(8) as pool:
+            made = list(pool.map(lambda _: Hierarchy.open(tmp_path / "state", NOW), range(8)))
+        assert 1 == len({hierarchy.root.pem for hierarchy in made})
+        assert 1 == len({hierarchy.intermediate.pem for hierarchy in made})
+
+    def test_keys_are_for_the_owner(self, tmp_path: Path) -> None:
+        """
+        A reader of the key could imitate any site for a browser that trusts the root.
+        """
+        Hierarchy.open(tmp_path, NOW)
+        assert 0o600 == (tmp_path / KEYS_FILE).stat().st_mode & 0o777
+
+    def test_every_user_may_read_the_certificate(self, tmp_path: Path) -> None:
+        """
+        It is in a separate file, without a key.
+        """
+        hierarchy = Hierarchy.open(tmp_path, NOW)
+        file = tmp_path / ROOT_FILE
+        assert (hierarchy.root.pem, 0o644) == (file.read_bytes(), file.stat().st_mode & 0o777)
+
+    def test_a_missing_certificate_is_written_again(self, tmp_path: Path) -> None:
+        """
+        The file of the keys contains it.
+        """
+        hierarchy = Hierarchy.open(tmp_path, NOW)
+        (tmp_path / ROOT_FILE).unlink()
+        Hierarchy.open(tmp_path, NOW)
+        assert hierarchy.root.pem == (tmp_path / ROOT_FILE).read_bytes()
