@@ -57,7 +57,7 @@ LIBRARIES = {
     "acme": {"devca"},
     "click": {"cli"},
     "cryptography": {"certificates", "acme", "devca"},
-    "dns": {"dns"},
+    "dns": {"dns", "dns01.rfc2136"},
     "docker": {"integrations.docker"},
     "idna": {"domains"},
     "josepy": {"acme", "devca"},

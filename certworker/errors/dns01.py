@@ -22,3 +22,60 @@ class NotVisible(CertworkerError):
         "If they are slow, raise CERTWORKER_DNS01_TIMEOUT."
     )
     retry = Retry.CA
+
+
+class CredentialsRejected(CertworkerError):
+    code = "dns01.credentials"
+    message_template = "The DNS provider {provider} rejects the credentials: {reason}"
+    remedy_template = "Correct {variables} in .env, then run: docker compose up -d"
+    retry = Retry.CONFIG
+
+
+class ClocksDiffer(CredentialsRejected):
+    """
+    The signature of an update has a time (RFC 8945, section 5.2.3).
+    """
+
+    message_template = (
+        "The name server of {provider} rejects the signature, because its clock and this one differ by "
+        "minutes."
+    )
+    remedy_template = "Synchronize both clocks by NTP. Show this one: date -u"
+    retry = Retry.PREFLIGHT
+
+
+class ChangeForbidden(CertworkerError):
+    code = "dns01.forbidden"
+    message_template = "The DNS provider {provider} does not allow a change of {fqdn}: {reason}"
+    remedy_template = (
+        "Allow the account or the key of {variables} to create and delete TXT records in the zone {zone}."
+    )
+    retry = Retry.PREFLIGHT
+
+
+class UpdateRefused(ChangeForbidden):
+    """
+    The access rules of a name server decide about dynamic updates.
+    """
+
+    remedy_template = (
+        "Allow updates by the key {key} in the configuration of the zone {zone}. For BIND: update-policy "
+        "{{ grant {key} zonesub TXT; }};"
+    )
+
+
+class ZoneMissing(CertworkerError):
+    code = "dns01.no_zone"
+    message_template = "The DNS provider {provider} does not have the zone {zone}: {reason}"
+    remedy_template = (
+        "Create the zone {zone} there, or set the provider that has it: "
+        "CERTWORKER_DNS01_PROVIDER=PROVIDER@{zone}"
+    )
+    retry = Retry.PREFLIGHT
+
+
+class ProviderFailed(CertworkerError):
+    code = "dns01.provider_failed"
+    message_template = "The DNS provider {provider} did not change {fqdn}: {reason}"
+    remedy_template = "Check that {provider} works, and that this machine can connect to it."
+    retry = Retry.SOON

@@ -21,6 +21,7 @@ MODULES = (
     "rate",
     "caa",
     "dns",
+    "dns01",
     "http",
     "redis",
     "fs",
