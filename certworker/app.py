@@ -58,6 +58,8 @@ class App:
     """
 
     settings: Settings
+    #: Whether wildcards are accepted.
+    wildcards: bool
     connection: Redis
     issuers: tuple[Issuer, ...]
     certificates: CertificateStore
@@ -88,6 +90,7 @@ def build_app(
     *,
     directory_of: Callable[[CaChoice], str],
     wake: Callable[[datetime], None],
+    wildcards: bool = False,
     lease_seconds: float = LEASE_SECONDS,
     settling: Settling | None = None,
     clock: Callable[[], datetime] = now_in_utc,
@@ -100,11 +103,13 @@ def build_app(
         connection: To Redis.
         directory_of: Returns the URL of a CA's directory. The embedded CA has its port only when it runs.
         wake: Schedules a check of what is due.
+        wildcards: Whether wildcards are accepted.
         lease_seconds: How long the names of a killed worker stay locked.
         settling: The time after the start in which port 80 may be unreachable; None if it is over.
         clock: Returns the time in UTC; a test may let a year pass in a minute.
     """
-    random, store, traefik = SystemRandom(), _build_store(settings), TraefikConfig(settings.config_dir)
+    random, traefik = SystemRandom(), TraefikConfig(settings.config_dir)
+    store = _build_store(settings, wildcards=wildcards)
     records, tokens = DomainRecords(connection), ChallengeTokens(connection, clock)
     agenda, queues, history = Agenda(connection, wake), PriorityQueues(connection), History(connection)
     locks = DomainLocks(connection, lease_seconds, highest_token=store.links.highest_token)
@@ -121,13 +126,14 @@ def build_app(
     )
     request, forget_orders = partial(_request, connection), partial(_forget_orders, issuers)
     removal = Removal(store, traefik, locks, records, agenda, request, forget_orders)
-    check = partial(requested_names, None, private=settings.authority.private_names)
+    check = partial(requested_names, None, private=settings.authority.private_names, wildcards=wildcards)
     reconciler = Reconciler(
         store, traefik, records, agenda, queues, policy.decide, removal.remove, check, clock, random
     )
     statuses = partial(_statuses, agenda, records, store, clock)
     return App(
         settings=settings,
+        wildcards=wildcards,
         connection=connection,
         issuers=issuers,
         certificates=store,
@@ -166,17 +172,17 @@ def validity_in_service(certificates: CertificateStore, domain: str) -> Validity
     """
     # A name that the current CA does not certify may have a certificate of an earlier CA.
     try:
-        name = normalize(domain, private=True)
+        name = normalize(domain, private=True, wildcards=True)
     except CertworkerError:
         return None
     metadata = certificates.metadata(name)
     return metadata.validity if metadata else None
 
 
-def _build_store(settings: Settings) -> CertificateStore:
+def _build_store(settings: Settings, *, wildcards: bool) -> CertificateStore:
     def is_renewable(name: str) -> bool:
         try:
-            normalize(name, private=settings.authority.private_names)
+            normalize(name, private=settings.authority.private_names, wildcards=wildcards)
         except CertworkerError:
             return False
         return True

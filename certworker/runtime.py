@@ -132,6 +132,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
         slots=settings.concurrency,
         heartbeats=heartbeats,
         private_names=settings.authority.private_names,
+        wildcards=app.wildcards,
         clock=app.clock,
         stop=stop,
         lease_seconds=lease_seconds,
@@ -144,12 +145,12 @@ def build_tasks(app: App) -> Mapping[str, Callable[..., dict[str, Any]]]:
     Build the functions that a job may name.
     """
     explain = explainer(app.connection)
+    private_names, wildcards = app.settings.authority.private_names, app.wildcards
     reporter = JobReporter(
         *(app.notifier, app.events, app.metrics, app.agenda, app.records, app.clock, explain)
     )
-    private_names = app.settings.authority.private_names
     return Tasks(
-        *(app.issuance, app.removal, app.reconciler, app.locks, reporter, private_names, explain)
+        *(app.issuance, app.removal, app.reconciler, app.locks, reporter, private_names, wildcards, explain)
     ).functions()
 
 
@@ -170,6 +171,7 @@ def build_own_domains(app: App) -> OwnDomains:
         settings.domains,
         app.issuers[0],
         private_names=settings.authority.private_names,
+        wildcards=app.wildcards,
         request=partial(request_certificate, connection=app.connection),
         is_reachable=is_reachable,
         reject=reject,
@@ -206,6 +208,7 @@ def _build_consumer(app: App) -> Consumer:
         verify=partial(verify, app.preflight),
         unverified=lambda name, failure: app.events.publish((name,), "failed", failure),
         private_names=settings.authority.private_names,
+        wildcards=app.wildcards,
     )
     return Consumer(connection, settings.appwrite_queue, settings.appwrite, translator)
 
@@ -216,6 +219,7 @@ def _build_label_watcher(app: App) -> LabelWatcher:
         DockerClient(settings.docker_host),
         lambda name, by: request_certificate(name, by=by, connection=connection),
         private_names=settings.authority.private_names,
+        wildcards=app.wildcards,
         explain=explainer(connection),
     )
 

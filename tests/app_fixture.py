@@ -44,6 +44,7 @@ def open_app(
     urls: Mapping[str, str] | None = None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     variables: Mapping[str, str] | None = None,
+    wildcards: bool = False,
     **more: str,
 ) -> Iterator[App]:
     """
@@ -57,6 +58,7 @@ def open_app(
         urls: The directories of CAs by label; without a label the URL of the settings counts.
         clock: Returns the time in UTC.
         variables: More variables of the environment.
+        wildcards: Whether wildcards are accepted.
         more: The same as keyword arguments.
     """
 
@@ -69,6 +71,7 @@ def open_app(
         connection,
         directory_of=directory_of,
         wake=wake_ups.append,
+        wildcards=wildcards,
         clock=clock,
     )
     server = HttpServer(

@@ -45,7 +45,7 @@ def command(subject: str, as_json: bool) -> None:
         return
     settings = load(os.environ)
     _check_code(code, subject, settings)
-    name = normalize(subject, private=True)
+    name = normalize(subject, private=True, wildcards=True)
     with connected(settings.redis) as connection:
         record, history = DomainRecords(connection).read(name), History(connection).read(name)
         if record and record.names[0] != name and not history:

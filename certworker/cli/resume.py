@@ -35,7 +35,7 @@ def command(name: str, as_json: bool) -> None:
       certworker resume api.example.org
     """
     settings = load(os.environ)
-    name = normalize(name, private=True)
+    name = normalize(name, private=True, wildcards=True)
     with connected(settings.redis) as connection:
         record = DomainRecords(connection).read(name)
         names = record.names if record else (name,)

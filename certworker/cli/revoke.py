@@ -43,7 +43,7 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
     """
     settings = load(os.environ)
     # What is there may have come from another CA than today's.
-    name = normalize(name, private=True)
+    name = normalize(name, private=True, wildcards=True)
     stored = CertificateStore(settings.certificates_dir).current(name)
     if stored is None:
         say(f"{name} has no certificate here. To see the names that have one: certworker status", err=True)

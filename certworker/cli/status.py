@@ -113,7 +113,7 @@ def command(
         stores = Agenda(connection), DomainRecords(connection), CertificateStore(settings.certificates_dir)
         if name is not None:
             # What is there may have come from another CA than today's.
-            _show_name(normalize(name, private=True), connection, settings, now, as_json)
+            _show_name(normalize(name, private=True, wildcards=True), connection, settings, now, as_json)
             return
         _require_directory(settings)
         if watch:

@@ -15,6 +15,7 @@ from certworker.acme.client import AcmeClient
 from certworker.challenges.challenge import Solver
 from certworker.dns.resolver import resolve_system
 from certworker.doctor.findings import Finding, Section
+from certworker.domains import is_wildcard
 from certworker.domains.address import Address, is_loopback_name, is_public
 from certworker.errors import CertworkerError
 from certworker.preflight.checkers import build_resolver, domain_checks
@@ -121,7 +122,8 @@ def certificate_findings(
         yield section.ok(CERTIFICATE, told + renewal)
     leaf = leaf_of(stored.cert_pem)
     yield _shown(settings, section, leaf)
-    if not is_loopback_name(name):
+    # A wildcard has no address of its own.
+    if not is_loopback_name(name) and not is_wildcard(name):
         yield from served_findings(settings, name, leaf, resolve_system(name), HTTPS)
 
 

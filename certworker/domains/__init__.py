@@ -5,6 +5,7 @@ In import order::
 
     address    IP addresses as names (RFC 8738)
     idna       International names: UTS #46, IDNA 2008 and punycode
+    wildcard   Wildcards, and their names on the disk
     suffixes   The public suffix list, private suffixes, and registered domains
     normalize  ★ The normalized name, its warnings, and the names and the tenant of a request
 """
@@ -19,12 +20,18 @@ from certworker.domains.normalize import (
     warnings_for,
 )
 from certworker.domains.suffixes import load_suffixes, registered_domain
+from certworker.domains.wildcard import base_name, covering_wildcard, file_name, is_wildcard, name_of_file
 
 __all__ = [
+    "base_name",
+    "covering_wildcard",
+    "file_name",
     "given_names",
     "is_address",
     "is_name",
+    "is_wildcard",
     "load_suffixes",
+    "name_of_file",
     "normalize",
     "registered_domain",
     "requested_names",

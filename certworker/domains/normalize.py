@@ -1,8 +1,9 @@
 """
 The normalized name, its warnings, and the names and the tenant of a request.
 
-Paths, YAML, logs and Redis keys contain names only as :func:`normalize` returns them: ``[a-z0-9.-]``, and
-``:`` in IPv6 addresses. The rules are those of Let's Encrypt (Boulder's policy/pa.go).
+YAML, logs and Redis keys contain names only as :func:`normalize` returns them: ``[a-z0-9.-]``, ``:`` in IPv6
+addresses, and ``*.`` at the start of a wildcard. For paths see :mod:`certworker.domains.wildcard`. The rules
+are those of Let's Encrypt (Boulder's policy/pa.go).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Sequence
 from certworker.domains.address import accepted_address, read_address
 from certworker.domains.idna import PREFIX, a_label, is_idna_2008, to_ascii_labels, u_label
 from certworker.domains.suffixes import SHARED_DOMAINS, refuse_private, registered_domain, shared_suffix
+from certworker.domains.wildcard import CHALLENGE_LABEL, STAR, base_name, is_wildcard
 from certworker.errors import CertworkerError
 from certworker.errors.name import (
     EmptyLabel,
@@ -48,7 +50,7 @@ MAX_NAMES = 100
 WHITESPACE = " \t\n\r\f\v"
 
 _FORBIDDEN = re.compile(r"(?![a-z0-9-])[\x00-\x7f]")
-_HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9a-f:.]+\]):[0-9]{1,5}")
+_HOST_AND_PORT = re.compile(r"([\w.*-]+|\[[0-9a-f:.]+\]):[0-9]{1,5}")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://(?:[^/@]*@)?(?P<host>[^/?#:]*).*")
 _PASTED_PATH = re.compile(r"(?P<host>\w[\w-]*(?:\.[\w-]+)+)\.?(?::[0-9]+)?[/?].*")
 # Most names match this. The other checks take a hundred times as long.
@@ -62,18 +64,19 @@ _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 LOOK_ALIKE_SCRIPTS = frozenset({"ARMENIAN", "CHEROKEE", "CYRILLIC", "GREEK", "LATIN"})
 
 
-def normalize(value: object, *, private: bool = False) -> str:
+def normalize(value: object, *, private: bool = False, wildcards: bool = False) -> str:
     """
     Return *value* as a certificate has it: lower case, A-labels (RFC 5890), no final dot.
 
-    An IP address (RFC 8738) is returned in its shortest form, without brackets.
+    An IP address (RFC 8738) is returned in its shortest form, without brackets. A wildcard begins with `*.`.
 
     Args:
         value: The text of a request or a setting.
         private: Allow private suffixes and addresses, `localhost` and names without a dot, for a private CA.
+        wildcards: Allow wildcards, because a DNS provider is set.
 
     Raises:
-        NameFailure: No CA certifies it.
+        NameFailure: No CA certifies it, or it is a wildcard and no DNS provider is set.
         PayloadFailure: It is not a text.
         DomainIsLocalhost: It is this machine.
     """
@@ -83,16 +86,18 @@ def normalize(value: object, *, private: bool = False) -> str:
     if address is not None:
         return accepted_address(given, address, private=private)
     _refuse_urls(given, text)
-    labels = _labels(given, text)
-    name = ".".join(labels)
+    star = STAR if text.startswith(STAR) and text != STAR else ""
+    labels = _labels(given, text.removeprefix(star))
+    name = star + ".".join(labels)
     if _NUMBER.fullmatch(labels[-1]):
         raise IpAddress(name=given, reason="programs read it as an address, each in a different way")
-    if len(name) > MAX_NAME_LENGTH:
-        raise NameTooLong(name=given, what="it", length=len(name), limit=MAX_NAME_LENGTH)
+    _refuse_long(given, name)
     if len(labels) > MAX_LABELS:
         raise TooManyLabels(name=name, count=len(labels), limit=MAX_LABELS)
     if not private:
         refuse_private(name)
+    if star and not wildcards:
+        raise Wildcard(name=name, suggestion=f"www.{base_name(name)}")
     return name
 
 
@@ -105,19 +110,21 @@ def is_name(text: str) -> bool:
     if _PLAIN.fullmatch(text):
         return True
     try:
-        return normalize(text, private=True) == text
+        return normalize(text, private=True, wildcards=True) == text
     except CertworkerError:
         return False
 
 
-def requested_names(domain: object, domains: object, *, private: bool) -> tuple[str, ...]:
+def requested_names(
+    domain: object, domains: object, *, private: bool, wildcards: bool = False
+) -> tuple[str, ...]:
     """
     Return the normalized names of a request, see :func:`given_names`.
     """
-    return tuple(given_names(domain, domains, private=private))
+    return tuple(given_names(domain, domains, private=private, wildcards=wildcards))
 
 
-def given_names(domain: object, domains: object, *, private: bool) -> dict[str, str]:
+def given_names(domain: object, domains: object, *, private: bool, wildcards: bool = False) -> dict[str, str]:
     """
     Return the normalized names of a request, each once and in the order of the request, with their text in
     the request.
@@ -126,6 +133,7 @@ def given_names(domain: object, domains: object, *, private: bool) -> dict[str, 
         domain: One name; None if the request has *domains*.
         domains: The names for one certificate; None if the request has *domain*.
         private: As for :func:`normalize`.
+        wildcards: As for :func:`normalize`.
 
     Raises:
         PayloadFailure: None or both are given, or *domains* is not a list of 1 to 100 names.
@@ -145,7 +153,7 @@ def given_names(domain: object, domains: object, *, private: bool) -> dict[str, 
         raise TooManyNames(count=len(domains), limit=MAX_NAMES)
     given: dict[str, str] = {}
     for text in domains:
-        given.setdefault(normalize(text, private=private), text)
+        given.setdefault(normalize(text, private=private, wildcards=wildcards), text)
     return given
 
 
@@ -204,20 +212,30 @@ def _labels(given: str, text: str) -> list[str]:
     labels = text.removesuffix(".").split(".")
     for label in labels:
         _refuse_characters(given, label)
-    plain = ".".join(label for label in labels if label not in ("", "*"))
     if "" in labels:
-        raise EmptyLabel(name=given, suggestion=plain)
-    if "*" in labels:
-        raise Wildcard(name=given, suggestion=f"www.{plain}" if plain else "www.example.org")
+        raise EmptyLabel(name=given, suggestion=".".join(filter(None, labels)))
     return [a_label(given, label) for label in labels]
 
 
 def _refuse_characters(given: str, label: str) -> None:
     forbidden = _FORBIDDEN.search(label)
-    if forbidden and label != "*":
+    if forbidden and forbidden[0] == "*":
+        raise InvalidCharacter(
+            name=given, reason='"*" can only be the first part of a name, as in *.example.org'
+        )
+    if forbidden:
         raise InvalidCharacter(name=given, reason=f'it contains "{forbidden[0]}"')
     if label.startswith("-") or (label.endswith("-") and not label.startswith(PREFIX)):
         raise InvalidCharacter(name=given, reason="a part of it starts or ends with a hyphen")
+
+
+def _refuse_long(given: str, name: str) -> None:
+    if len(name) > MAX_NAME_LENGTH:
+        raise NameTooLong(name=given, what="it", length=len(name), limit=MAX_NAME_LENGTH)
+    record = CHALLENGE_LABEL + base_name(name)
+    if is_wildcard(name) and len(record) > MAX_NAME_LENGTH:
+        what = f"the name of the DNS record that proves it ({CHALLENGE_LABEL}…)"
+        raise NameTooLong(name=given, what=what, length=len(record), limit=MAX_NAME_LENGTH)
 
 
 def warnings_for(given: str, name: str) -> list[str]:
@@ -231,7 +249,7 @@ def warnings_for(given: str, name: str) -> list[str]:
         found.append("some characters were replaced by their plain forms")
     if PREFIX in name:
         found += _spelling_warnings(name)
-    shared = shared_suffix(name)
+    shared = shared_suffix(base_name(name))
     if shared in SHARED_DOMAINS:
         found.append(
             f"all users of {shared} share one weekly limit of the CA; a domain of your own has its own limit"
@@ -242,8 +260,8 @@ def warnings_for(given: str, name: str) -> list[str]:
 
 
 def _spelling_warnings(name: str) -> list[str]:
-    labels = name.split(".")
-    found = [f"it reads {'.'.join(map(u_label, labels))}"]
+    labels = base_name(name).split(".")
+    found = [f"it reads {'.'.join(map(u_label, name.split('.')))}"]
     if not all(map(is_idna_2008, labels)):
         found.append("it has symbols that IDNA 2008 does not allow; some programs do not accept it")
     for label in labels:

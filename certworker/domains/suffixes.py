@@ -10,8 +10,9 @@ from functools import cache
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 
+from certworker.domains.wildcard import base_name
 from certworker.errors.config import DomainIsLocalhost
-from certworker.errors.name import IsPublicSuffix, NoPublicSuffix, SingleLabel
+from certworker.errors.name import IsPublicSuffix, NoPublicSuffix, SingleLabel, WildcardOfSuffix
 
 if TYPE_CHECKING:
     from publicsuffixlist import PublicSuffixList
@@ -48,16 +49,18 @@ def refuse_private(name: str) -> None:
         DomainIsLocalhost: It is this machine.
         NoPublicSuffix: Its suffix is private.
         IsPublicSuffix: It is a public suffix.
+        WildcardOfSuffix: It is the wildcard of a public suffix.
         SingleLabel: It has no dot.
     """
     if name == "localhost":
         raise DomainIsLocalhost(name=name)
-    top = name.rpartition(".")[2]
+    base = base_name(name)
+    top = base.rpartition(".")[2]
     if top in PRIVATE_SUFFIXES:
         raise NoPublicSuffix(name=name, suffix=top)
-    suffix = _registries().publicsuffix(name)
-    if suffix == name:
-        raise IsPublicSuffix(name=name)
+    suffix = _registries().publicsuffix(base)
+    if suffix == base:
+        raise IsPublicSuffix(name=name) if base == name else WildcardOfSuffix(name=name, suffix=base)
     if top == name:
         raise SingleLabel(name=name)
     if suffix is None:
@@ -87,8 +90,10 @@ def registered_domain(name: str) -> str:
     """
     Return the registered domain of the normalized *name*, by which a CA counts certificates.
 
-    An IPv4 address counts alone, an IPv6 address with its /64. Below a private suffix two labels count.
+    An IPv4 address counts alone, an IPv6 address with its /64. Below a private suffix two labels count. A
+    wildcard counts for the name below which it covers names.
     """
+    name = base_name(name)
     try:
         address = ip_address(name)
     except ValueError:

@@ -90,8 +90,19 @@ class IsPublicSuffix(NameFailure):
 
 class Wildcard(NameFailure):
     code = "name.wildcard"
-    message_template = "{name} is a wildcard, which needs DNS-01, but certworker answers HTTP-01."
-    remedy_template = "Send each name separately, for example {suggestion}."
+    message_template = "{name} is a wildcard, which needs DNS-01, but no DNS provider is set."
+    remedy_template = (
+        "Set CERTWORKER_DNS01_PROVIDER to the DNS provider of the domain, for example rfc2136, or send each "
+        "name separately, for example {suggestion}."
+    )
+
+
+class WildcardOfSuffix(NameFailure):
+    code = "name.wildcard_of_suffix"
+    message_template = (
+        "{name} is the wildcard of a public suffix, and no CA certifies it: others own names there."
+    )
+    remedy_template = "Send the wildcard of a domain of your own, for example *.example.{suffix}."
 
 
 class BadIdn(NameFailure):

@@ -18,7 +18,7 @@ from datetime import timedelta
 from hashlib import sha256
 from typing import Literal
 
-from certworker.domains import registered_domain
+from certworker.domains import base_name, registered_domain
 from certworker.errors import CertworkerError, Retry
 from certworker.errors.acct import TooManyAccounts
 from certworker.errors.rate import (
@@ -117,6 +117,8 @@ def _charges(names: Sequence[str], limits: Limits) -> Iterator[tuple[Kind, str, 
     yield "set", set_of(names), limits.certificates_per_set
     for name in names:
         yield "pause", name, None
+    # The CA proves a wildcard for the name below which it covers names.
+    for name in dict.fromkeys(map(base_name, names)):
         yield "failures", name, limits.failures_per_name
         yield "streak", name, limits.failures_until_pause
 

@@ -3,7 +3,7 @@ The links by which readers find a certificate, and those of unpublished certific
 
 `DOMAIN/` is a real directory, since Appwrite deletes only such. Its files are relative links through
 `.certworker/live/DOMAIN` into a generation. They are made once. Afterwards only the link in the middle is
-replaced: one rename switches all of them at once.
+replaced: one rename switches all of them at once. The directory of `*.example.com` is `_.example.com/`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path
 
+from certworker.domains import file_name, name_of_file
 from certworker.storage import durable
 from certworker.storage.metadata import (
     GENERATIONS,
@@ -62,13 +63,15 @@ class Links:
             try:
                 with os.scandir(self.directory) as entries:
                     names = sorted(
-                        entry.name
+                        name
                         for entry in entries
-                        if NAME.fullmatch(entry.name) and entry.is_dir(follow_symlinks=False)
+                        if (name := _name_of(entry.name)) and entry.is_dir(follow_symlinks=False)
                     )
             except FileNotFoundError:
                 return
-        yield from (name for name in names if os.path.lexists(self.directory / name / "fullchain.pem"))
+        for name in names:
+            if os.path.lexists(self.directory / file_name(name) / "fullchain.pem"):
+                yield name
 
     def count(self) -> int:
         """
@@ -98,7 +101,7 @@ class Links:
         """
         Return the generation that is linked for *name*, even if Appwrite deleted `DOMAIN/`.
         """
-        link = f"{self._live}/{name}"
+        link = f"{self._live}/{file_name(name)}"
         with durable.translate_os_errors(link):
             try:
                 return self._generation(_target(link).rpartition("/")[2])
@@ -112,7 +115,7 @@ class Links:
         with durable.translate_os_errors(self._live):
             try:
                 with os.scandir(self._live) as entries:
-                    return sorted(entry.name for entry in entries if NAME.fullmatch(entry.name))
+                    return sorted(name for entry in entries if (name := _name_of(entry.name)))
             except FileNotFoundError:
                 return []
 
@@ -171,7 +174,7 @@ class Links:
         """
         Return whether *name* is orphaned. A worker makes `DOMAIN/` first and removes it first.
         """
-        return not os.path.lexists(self._domain_dir(name)) and os.path.lexists(self._live / name)
+        return not os.path.lexists(self._domain_dir(name)) and os.path.lexists(self._live / file_name(name))
 
     def is_laid(self, name: str) -> bool:
         """
@@ -209,19 +212,19 @@ class Links:
         """
         durable.make_directory(self._live)
         target = f"../{GENERATIONS.name}/{generation.name}"
-        durable.links(self._live, dict.fromkeys(names, target), via=self.generations)
+        durable.links(self._live, dict.fromkeys(map(file_name, names), target), via=self.generations)
 
     def remove(self, name: str) -> None:
         """
         Remove the links of *name*.
         """
         durable.remove(self.domain_dir(name))
-        durable.remove(self._live / name)
+        durable.remove(self._live / file_name(name))
 
     def _domain_dir(self, name: str) -> str:
         if not NAME.fullmatch(name):
             raise ValueError("not a name for a directory of the volume")
-        return f"{self.directory}/{name}"
+        return f"{self.directory}/{file_name(name)}"
 
 
 class UnpublishedLinks:
@@ -287,8 +290,16 @@ class UnpublishedLinks:
                 return set()
 
 
+def _name_of(file: str) -> str | None:
+    """
+    Return the name whose directory or link is called *file*; None if none is.
+    """
+    name = name_of_file(file)
+    return name if file_name(name) == file and NAME.fullmatch(name) else None
+
+
 def _link_target(name: str, file: str) -> str:
-    return f"../{LIVE}/{name}/{file}"
+    return f"../{LIVE}/{file_name(name)}/{file}"
 
 
 def _target(link: str) -> str:

@@ -35,9 +35,9 @@ PEM_FILES = ("cert.pem", "chain.pem", "fullchain.pem", "privkey.pem")
 META = "meta.json"
 SCHEMA = 1
 
-#: The directories of names and IP addresses. They do not begin with a dot, so none is `..`, `.certworker` or
-#: `.well-known`.
-NAME = re.compile(r"[a-z0-9_:][a-z0-9_.:-]{0,252}")
+#: The names and IP addresses in metadata. None begins with a dot, so no directory of a name is `..`,
+#: `.certworker` or `.well-known`. None begins with `_.`, as the directory of a wildcard does.
+NAME = re.compile(r"(?:\*\.)?(?!_\.)[a-z0-9_:][a-z0-9_.:-]{0,252}")
 
 #: A hundred names of 253 characters take a tenth of this.
 LARGEST_META_BYTES = 256 * 1024

@@ -1,6 +1,8 @@
 """
 The files of Traefik's file provider: one YAML file per name, and its rename is the commit.
 
+The file of `*.example.com` is `_.example.com.yml`.
+
 Traefik watches the directory, not the PEM files, and reads every file in it after each event. So no temporary
 file appears in it, a path inside always has the same content, and a file that is up to date is not written.
 """
@@ -18,7 +20,7 @@ from typing import Literal
 
 import yaml
 
-from certworker.domains import is_address
+from certworker.domains import file_name, is_address
 from certworker.errors import CertworkerError
 from certworker.errors.fs import Fenced
 from certworker.errors.proxy import ProxyYamlBroken
@@ -246,9 +248,9 @@ class TraefikConfig:
         return sorted(file for file in files if file.suffix in _LOADED)
 
     def _file(self, name: str) -> Path:
-        stem = name
+        stem = file_name(name)
         if len(name) > _LONGEST_STEM:
-            stem = f"{name[:180]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
+            stem = f"{stem[:180]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
         return self.directory / f"{stem}.yml"
 
 

@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from certworker.deadline import Deadline
+from certworker.domains import base_name, is_wildcard
 from certworker.errors import CertworkerError
 from certworker.errors.proxy import ProxyDefaultCert, ProxyNoCert, ProxyOldCert, ProxyOtherTerminator
 from certworker.settings import HttpAddress
 
 #: For a whole handshake. Traefik is in the same network.
 TIMEOUT_SECONDS = 3.0
+
+#: The host that a client requests in the probe of a wildcard. No site has it.
+PROBED_LABEL = "certworker-check"
 
 #: The common name of the certificate that Traefik shows for unknown names.
 DEFAULT = b"TRAEFIK DEFAULT CERT"
@@ -33,7 +37,7 @@ def check_proxy(name: str, leaf: bytes, proxy: HttpAddress, config_dir: Path) ->
     """
     values: dict[str, Any] = {"name": name, "proxy": proxy, "directory": config_dir}
     try:
-        seen = served_certificate(name, proxy)
+        seen = served_certificate(host_of(name), proxy)
     except ssl.SSLError as error:
         return ProxyNoCert(reason=error.reason or "no TLS", **values)
     if seen == leaf:
@@ -52,11 +56,18 @@ def check_address(
     Raises:
         OSError: No server speaks TLS there.
     """
-    server = HttpAddress(address, port)
+    server, host = HttpAddress(address, port), host_of(name)
     failure = check_proxy(name, leaf, server, config_dir)
-    if failure is not None and (issuer := _trusted_issuer(name, server)):
-        return ProxyOtherTerminator(name=name, address=address, issuer=issuer)
+    if failure is not None and (issuer := _trusted_issuer(host, server)):
+        return ProxyOtherTerminator(name=host, address=address, issuer=issuer)
     return failure
+
+
+def host_of(name: str) -> str:
+    """
+    Return the host for which a client gets the certificate of *name*: of a wildcard, a host that it covers.
+    """
+    return f"{PROBED_LABEL}.{base_name(name)}" if is_wildcard(name) else name
 
 
 def served_certificate(name: str, server: HttpAddress) -> bytes:

@@ -62,15 +62,22 @@ class FairScheduler:
         connection: To Redis.
         slots: The slots of the worker.
         private_names: Whether the CA certifies names of a private network.
+        wildcards: Whether wildcards are accepted.
         clock: Returns the time in UTC.
     """
 
     def __init__(
-        self, connection: Redis, slots: Slots, *, private_names: bool, clock: Callable[[], datetime]
+        self,
+        connection: Redis,
+        slots: Slots,
+        *,
+        private_names: bool,
+        wildcards: bool,
+        clock: Callable[[], datetime],
     ) -> None:
         self._slots = slots
         self._clock = clock
-        self._private_names = private_names
+        self._accepted = partial(requested_names, private=private_names, wildcards=wildcards)
         self._priority_queues = PriorityQueues(connection)
         self._backlog = False
         #: Tenants with deferred requests. Their new requests wait behind those, even while they hold no slot.
@@ -205,7 +212,7 @@ class FairScheduler:
         if not (isinstance(force, bool) and isinstance(use_full_quota, bool)):
             return None
         try:
-            names = requested_names(values.get("domain"), values.get("domains"), private=self._private_names)
+            names = self._accepted(values.get("domain"), values.get("domains"))
             return Request(names, tenant_of(values.get("tenant"), names), force, use_full_quota)
         except CertworkerError:
             return None

@@ -1,6 +1,8 @@
 """
 Requests a certificate for each name of `_APP_DOMAIN` at the start, as soon as its port 80 answers.
 
+A wildcard is requested at once: port 80 does not prove it.
+
 All names are probed at the same time. An order before Traefik routes the challenge path would fail, and would
 count against the limits of the CA.
 """
@@ -13,10 +15,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import islice
 
 from certworker.challenges.challenge import Http01Challenge, present
-from certworker.domains import normalize
+from certworker.domains import is_wildcard, normalize
 from certworker.errors import CertworkerError, printable
 from certworker.issuance.issuer import Issuer
 from certworker.supervision import Faults, Loop, beat, unexplained
@@ -44,6 +47,7 @@ class OwnDomains:
         domains: The names as the variable has them.
         issuer: Presents the answers that are probed.
         private_names: Whether the CA certifies names of a private network.
+        wildcards: Whether wildcards are accepted.
         request: Puts a name on the queue.
         is_reachable: Returns whether port 80 of a name gives an answer.
         reject: Reports a name that no CA would certify.
@@ -60,6 +64,7 @@ class OwnDomains:
         issuer: Issuer,
         *,
         private_names: bool,
+        wildcards: bool,
         request: Callable[[tuple[str, ...]], object],
         is_reachable: Callable[[Http01Challenge], bool],
         reject: Callable[[str, CertworkerError], object],
@@ -67,7 +72,7 @@ class OwnDomains:
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         self._issuer = issuer
-        self._private_names = private_names
+        self._normalize = partial(normalize, private=private_names, wildcards=wildcards)
         self._request = request
         self._is_reachable = is_reachable
         self._reject = reject
@@ -107,14 +112,15 @@ class OwnDomains:
 
     def _read(self, text: str) -> None:
         try:
-            name = normalize(text, private=self._private_names)
+            name = self._normalize(text)
         except CertworkerError as failure:
             # No job reports it.
             self._reject(text, failure)
             logger.warning("_APP_DOMAIN %s", failure, extra={"code": failure.code})
         else:
-            if name not in self._waiting:
-                self._waiting.append(name)
+            names = self._ready if is_wildcard(name) else self._waiting
+            if name not in names:
+                names.append(name)
         self._unread.remove(text)
 
     def _present_answers(self, stack: ExitStack) -> Iterator[Http01Challenge]:

@@ -236,7 +236,7 @@ def _normalized(texts: Iterable[object]) -> Iterator[str]:
     for text in texts:
         if isinstance(text, str):
             try:
-                yield normalize(text, private=True)
+                yield normalize(text, private=True, wildcards=True)
             except CertworkerError:
                 continue
 

@@ -36,6 +36,7 @@ class Tasks:
 
     Attributes:
         private_names: Whether the CA certifies names of a private network.
+        wildcards: Whether wildcards are accepted.
         explain: Returns the CertworkerError behind another library's exception, or None.
     """
 
@@ -45,6 +46,7 @@ class Tasks:
     locks: DomainLocks
     reporter: JobReporter
     private_names: bool
+    wildcards: bool
     explain: Callable[[BaseException], CertworkerError | None]
 
     def functions(self) -> Mapping[str, Callable[..., dict[str, Any]]]:
@@ -85,7 +87,7 @@ class Tasks:
     ) -> dict[str, Any]:
         report, names = self.reporter.begin(), tuple[str, ...]()
         try:
-            given = given_names(domain, domains, private=self.private_names)
+            given = given_names(domain, domains, private=self.private_names, wildcards=self.wildcards)
             names = tuple(given)
             _require_bool("force", force)
             _require_bool("use_full_quota", use_full_quota)
@@ -142,7 +144,7 @@ class Tasks:
         report = self.reporter.begin()
         try:
             # Any certificate on the volume can be removed, even if the current CA would not certify its name.
-            names = requested_names(domain, domains, private=True)
+            names = requested_names(domain, domains, private=True, wildcards=True)
             for name in names:
                 _log_audit("removal", name, by)
             known = [self.removal.remove(name) for name in names]

@@ -68,6 +68,7 @@ class ThreadedWorker(SimpleWorker):
         slots: How many jobs run at a time.
         lease_seconds: How long the lease of a job lasts after a heartbeat.
         private_names: Whether the CA certifies names of a private network.
+        wildcards: Whether wildcards are accepted.
         clock: Returns the time in UTC.
 
     Attributes:
@@ -84,6 +85,7 @@ class ThreadedWorker(SimpleWorker):
         slots: int,
         lease_seconds: int,
         private_names: bool,
+        wildcards: bool,
         clock: Callable[[], datetime],
     ) -> None:
         # The queue by its name: a Queue object of another job class would bypass *job_class*.
@@ -99,7 +101,9 @@ class ThreadedWorker(SimpleWorker):
         self.find: Callable[[bytes, Redis], AllowlistedJob] = job_class.find
         self._made = job_class.made
         self._slots = Slots(slots)
-        self._scheduling = FairScheduler(connection, self._slots, private_names=private_names, clock=clock)
+        self._scheduling = FairScheduler(
+            connection, self._slots, private_names=private_names, wildcards=wildcards, clock=clock
+        )
         self._suspension = Suspension(connection)
         self.dependents = Dependents(connection)
 

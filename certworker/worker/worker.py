@@ -53,6 +53,7 @@ def run(
     stop_deadline_seconds: float = STOP_DEADLINE_SECONDS,
     lease_seconds: int = LEASE_SECONDS,
     private_names: bool = False,
+    wildcards: bool = False,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     on_ready: Callable[[], None] = lambda: None,
 ) -> int:
@@ -68,6 +69,7 @@ def run(
         stop_deadline_seconds: How long running jobs may take then; longer ones return to the queue.
         lease_seconds: How long the jobs of a killed worker stay leased.
         private_names: Whether the CA certifies names of a private network.
+        wildcards: Whether wildcards are accepted.
         clock: Returns the time in UTC.
         on_ready: Called when the worker takes jobs, and again later if it raises.
 
@@ -84,6 +86,7 @@ def run(
             slots=slots,
             lease_seconds=lease_seconds,
             private_names=private_names,
+            wildcards=wildcards,
             clock=clock,
         )
 

@@ -12,7 +12,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from certworker.domains import normalize, requested_names, tenant_of, warnings_for
+from certworker.domains import (
+    file_name,
+    is_name,
+    name_of_file,
+    normalize,
+    requested_names,
+    tenant_of,
+    warnings_for,
+)
 from certworker.errors import CertworkerError, Retry, Severity
 from certworker.errors.payload import PayloadType
 
@@ -20,6 +28,8 @@ from certworker.errors.payload import PayloadType
 LDH = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
 LABEL_63 = "a" * 63
 NAME_253 = ".".join([LABEL_63, LABEL_63, LABEL_63, "a" * 57, "org"])
+#: Together with "_acme-challenge." it has 253 characters.
+LONGEST_BASE = ".".join([LABEL_63, LABEL_63, LABEL_63, "a" * 41, "org"])
 
 ACCEPTED = [
     # row, given, name
@@ -89,10 +99,33 @@ REFUSED = [
     (12, "user@shop.org", "name.invalid_char"),
     (12, "shop.org/path?x", "name.is_url"),
     (13, "*.shop.org", "name.wildcard"),
-    (13, "*", "name.wildcard"),
-    (13, "a.*.org", "name.wildcard"),
-    (13, "*.*.org", "name.wildcard"),
+    (13, "＊.shop.org", "name.wildcard"),
+    (13, "*", "name.invalid_char"),
+    (13, "*.", "name.invalid_char"),
+    (13, "a.*.org", "name.invalid_char"),
+    (13, "*.*.org", "name.invalid_char"),
+    (13, "shop.org.*", "name.invalid_char"),
     (13, "a*.shop.org", "name.invalid_char"),
+    (13, "**.shop.org", "name.invalid_char"),
+    (13, "*..shop.org", "name.empty_label"),
+    (13, "*.-a.shop.org", "name.invalid_char"),
+    (13, "*./etc/passwd", "name.invalid_char"),
+    (13, "_.shop.org", "name.invalid_char"),
+    (13, "*.shop.org:443", "name.has_port"),
+    (13, "https://*.shop.org/", "name.is_url"),
+    (13, "*.203.0.113.7", "name.ip_address"),
+    (13, "*.2606:4700::1111", "name.invalid_char"),
+    (13, "*.[2606:4700::1111]", "name.invalid_char"),
+    (13, "*.com", "name.wildcard_of_suffix"),
+    (13, "*.co.uk", "name.wildcard_of_suffix"),
+    (13, "*.xn--p1ai", "name.wildcard_of_suffix"),
+    (13, "*.local", "name.no_public_suffix"),
+    (13, "*.localhost", "name.no_public_suffix"),
+    (13, "*.nosuchsuffix", "name.no_public_suffix"),
+    (13, "*.ab--cd.org", "name.bad_idn"),
+    (13, f"*.a{LABEL_63}.org", "name.too_long"),
+    (13, f"*.{NAME_253}", "name.too_long"),
+    (13, "*.a.b.c.d.e.f.g.h.i.j.org", "name.too_many_labels"),
     (14, "203.0.113.7", "name.ip_address"),
     (14, "203.0.113.7.", "name.ip_address"),
     (14, "8.8.8.8.", "name.ip_address"),
@@ -172,6 +205,11 @@ REFUSED = [
 WORDS = {
     # given, a word that the result must have
     "foo_bar.shop.org": 'it contains "_"',
+    "*.shop.org": "Set CERTWORKER_DNS01_PROVIDER",
+    "*.Shop.org": "for example www.shop.org.",
+    "a.*.shop.org": '"*" can only be the first part of a name',
+    "*.co.uk": "*.example.co.uk",
+    "*.shop.org:443": "Send it as *.shop.org.",
     "https://api.shop.org/": "Send it as api.shop.org.",
     "https://user:word@api.shop.org:8443/x": "Send it as api.shop.org.",
     "api.shop.org:443": "Send it as api.shop.org.",
@@ -211,12 +249,12 @@ def short(value: object) -> str:
     return ascii(value)[:30]
 
 
-def refusal(value: object, *, private: bool = False) -> CertworkerError:
+def refusal(value: object, *, private: bool = False, wildcards: bool = False) -> CertworkerError:
     """
     The failure with which *value* is refused.
     """
     with pytest.raises(CertworkerError) as caught:
-        normalize(value, private=private)
+        normalize(value, private=private, wildcards=wildcards)
     return caught.value
 
 
@@ -225,7 +263,7 @@ def result(value: object, *, private: bool) -> str:
     The name that comes out for *value*, or the refusal in words.
     """
     try:
-        return normalize(value, private=private)
+        return normalize(value, private=private, wildcards=True)
     except CertworkerError as failure:
         return str(failure)
 
@@ -282,6 +320,68 @@ class TestDomainName:
         Persian and Sinhala names need joiners (RFC 5892, appendix A).
         """
         assert normalize("نامه\u200cای.com") == "xn--mgba3gch31f060k.com"
+
+
+class TestWildcards:
+    @pytest.mark.parametrize(
+        ("value", "name"),
+        [
+            ("*.shop.org", "*.shop.org"),
+            (" *.Shop.ORG. ", "*.shop.org"),
+            ("*.bücher.de", "*.xn--bcher-kva.de"),
+            ("＊.shop.org", "*.shop.org"),
+            ("*.github.io", "*.github.io"),
+            ("*.b.c.d.e.f.g.h.i.j.org", "*.b.c.d.e.f.g.h.i.j.org"),
+            (f"*.{LONGEST_BASE}", f"*.{LONGEST_BASE}"),
+        ],
+        ids=short,
+    )
+    def test_a_wildcard_is_accepted_where_a_provider_is_set(self, value: str, name: str) -> None:
+        """
+        It is normalized as the name below which it covers names.
+        """
+        assert name == normalize(value, wildcards=True)
+        assert is_name(name)
+
+    @pytest.mark.parametrize(
+        ("value", "code"), [(value, code) for row, value, code in REFUSED if row == 13], ids=short
+    )
+    def test_a_provider_makes_no_other_name_acceptable(self, value: str, code: str) -> None:
+        """
+        Only the code of a well-formed wildcard depends on the provider.
+        """
+        if code == "name.wildcard":
+            normalize(value, wildcards=True)
+        else:
+            assert code == refusal(value, wildcards=True).code
+
+    def test_the_record_that_proves_it_has_to_fit_into_dns(self) -> None:
+        """
+        The owner of that record is the name with _acme-challenge before it.
+        """
+        longer = f"*.{LONGEST_BASE.replace('.org', 'a.org')}"
+        failure = refusal(longer, wildcards=True)
+
+        assert "name.too_long" == failure.code
+        assert "_acme-challenge" in failure.message
+        assert not is_name(longer)
+
+    @pytest.mark.parametrize("name", ["*.localhost", "*.web", "*.printer.internal"])
+    def test_a_ca_of_ones_own_certifies_wildcards_of_ones_own(self, name: str) -> None:
+        """
+        A private CA has no public suffixes.
+        """
+        assert name == normalize(name, private=True, wildcards=True)
+        assert is_name(name)
+
+    @pytest.mark.parametrize(
+        "text", ["*", "*.", "*.*.shop.org", "a.*.org", "_.shop.org", "*.1.2.3.4", "*.SHOP.org", "*.a..b"]
+    )
+    def test_readers_accept_normalized_wildcards_only(self, text: str) -> None:
+        """
+        Every program can write to Redis.
+        """
+        assert not is_name(text)
 
 
 class TestPrivateNames:
@@ -345,9 +445,11 @@ class TestAnyText:
             if outcome.startswith("["):
                 assert outcome.isprintable()
             else:
-                assert re.fullmatch(f"{LDH}(\\.{LDH})*|[0-9a-f:]+", outcome)
-                assert Path("/volume", outcome).resolve().parent == Path("/volume")
-                assert normalize(outcome, private=private) == outcome
+                assert re.fullmatch(f"(\\*\\.)?{LDH}(\\.{LDH})*|[0-9a-f:]+", outcome)
+                assert Path("/volume", file_name(outcome)).resolve().parent == Path("/volume")
+                assert name_of_file(file_name(outcome)) == outcome
+                assert normalize(outcome, private=private, wildcards=True) == outcome
+                assert is_name(outcome)
 
     @given(st.text(min_size=1, max_size=12))
     def test_what_is_a_public_name_is_a_private_one_too(self, label: str) -> None:
@@ -368,6 +470,14 @@ class TestRequestedNames:
         A request with *domain* is for one name.
         """
         assert requested_names("Shop.org", None, private=False) == ("shop.org",)
+
+    def test_a_name_and_its_wildcard_share_a_certificate(self) -> None:
+        """
+        A wildcard does not cover the name itself.
+        """
+        names = requested_names(None, ["shop.org", "*.Shop.org"], private=False, wildcards=True)
+
+        assert ("shop.org", "*.shop.org") == names
 
     def test_several_keep_their_order_and_lose_their_doubles(self) -> None:
         """
@@ -429,6 +539,8 @@ class TestTenantOf:
             ("shop.co.uk", "shop.co.uk"),
             ("a.b.localhost", "b.localhost"),
             ("203.0.113.7", "203.0.113.7"),
+            ("*.shop.example.org", "example.org"),
+            ("*.localhost", "localhost"),
         ],
     )
     def test_it_is_the_registered_domain_unless_the_job_says_more(self, name: str, tenant: str) -> None:
@@ -481,6 +593,19 @@ class TestRemarks:
         A name in one script, or in the three scripts of Japanese, is not suspicious.
         """
         assert not [text for text in warnings_for(given, normalize(given)) if "mixes" in text]
+
+    def test_the_star_of_a_wildcard_is_no_reason_for_a_warning(self) -> None:
+        """
+        The warnings are about the name below which it covers names.
+        """
+        given = "*.müller.de"
+        name = normalize(given, wildcards=True)
+        shared = normalize("*.github.io", wildcards=True)
+
+        assert ["it reads *.müller.de"] == warnings_for(given, name)
+        assert ["github.io belongs to others, who decide where *.github.io points"] == warnings_for(
+            "*.github.io", shared
+        )
 
     def test_private_names_share_no_suffix(self) -> None:
         """

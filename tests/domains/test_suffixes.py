@@ -29,6 +29,26 @@ class TestRefusePrivate:
         Their owners get certificates for them: Boulder ignores the private part of the list.
         """
         refuse_private("github.io")
+        refuse_private("*.github.io")
+
+    @pytest.mark.parametrize(
+        ("name", "code"),
+        [
+            ("*.co.uk", "name.wildcard_of_suffix"),
+            ("*.org", "name.wildcard_of_suffix"),
+            ("*.shop.internal", "name.no_public_suffix"),
+            ("*.nosuchsuffix", "name.no_public_suffix"),
+        ],
+    )
+    def test_the_wildcard_of_a_suffix_is_refused(self, name: str, code: str) -> None:
+        """
+        Its names belong to many owners.
+        """
+        with pytest.raises(CertworkerError) as caught:
+            refuse_private(name)
+
+        assert code == caught.value.code
+        assert name in caught.value.message
 
 
 class TestSharedSuffix:

@@ -120,6 +120,20 @@ class TestReserved:
 
         assert ["example.org"] == [charge.subject for charge in domains]
 
+    def test_a_wildcard_is_charged_to_the_name_below_which_it_covers_names(self) -> None:
+        """
+        The CA validates that name. The set of names includes the star.
+        """
+        names = ("shop.example.org", "*.shop.example.org")
+        charges = charges_for(names, LETS_ENCRYPT, use_full_quota=False)
+
+        found = {charge.bucket.name for charge in charges if charge.limit}
+        assert {
+            *("orders", "domain example.org", f"set {set_of(names)}"),
+            *("failures shop.example.org", "streak shop.example.org"),
+        } == found
+        assert set_of(names) != set_of(names[:1])
+
     def test_the_order_of_the_names_does_not_matter(self) -> None:
         """
         The order of the names does not matter.

@@ -142,6 +142,7 @@ def read_appwrite(app: App) -> None:
         verify=lambda _name: None,
         unverified=lambda _name, _failure: None,
         private_names=True,
+        wildcards=False,
     )
     Consumer(app.connection, app.settings.appwrite_queue, "on", translator)._pass()
 

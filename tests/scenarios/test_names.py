@@ -34,7 +34,8 @@ SCENES = [
     name("a private address", "name.ip_address", "192.168.1.10", "api.example.org"),
     name("a private name", "name.no_public_suffix", "shop.local", "CERTWORKER_PRIVATE_NETWORK=true"),
     name("a registry's name", "name.is_public_suffix", "co.uk", "example.co.uk"),
-    name("a wildcard", "name.wildcard", "*.shop.org", "for example "),
+    name("a wildcard without a provider", "name.wildcard", "*.shop.org", "CERTWORKER_DNS01_PROVIDER"),
+    name("the wildcard of a registry", "name.wildcard_of_suffix", "*.co.uk", "*.example.co.uk"),
     name("bad punycode", "name.bad_idn", "xn--zz.shop.org", "Send it as"),
     Scene(
         "a word where true or false belongs",

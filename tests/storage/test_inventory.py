@@ -45,6 +45,20 @@ class TestTakeInventory:
         assert {NAME: stored.directory, WWW: stored.directory} == found.served
         assert ([], [], []) == (found.relinked, found.lost, found.incomplete)
 
+    def test_a_wildcard_is_a_name_like_any_other(self, volume: CertificateStore, signer: Signer) -> None:
+        """
+        Its links are repaired, too.
+        """
+        stored = store(volume, signer.certificate(f"*.{NAME}"))
+        (volume.directory / f"_.{NAME}" / "privkey.pem").unlink()
+        age(volume.directory / f"_.{NAME}")
+
+        found = take_inventory(volume, NOW)
+        complete_links(volume, found.incomplete)
+
+        assert ({f"*.{NAME}": stored.directory}, [f"*.{NAME}"]) == (found.served, found.incomplete)
+        assert volume.links.is_laid(f"*.{NAME}")
+
     @pytest.mark.parametrize("damage", ["gone", "no key", "empty chain"])
     def test_a_name_without_its_generation_leads_to_the_newest_one_that_is_left(
         self, volume: CertificateStore, signer: Signer, damage: str

@@ -4,6 +4,7 @@ The links by which readers find a certificate, and those of unpublished certific
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,12 @@ class TestNames:
             "a\nb",
             "A.COM",
             "a" * 254,
+            "*",
+            "*.",
+            "*.*.com",
+            "*./etc",
+            "_.shop.example.com",
+            "*._.shop.example.com",
         ],
     )
     def test_no_name_leads_out_of_its_directory(self, volume: CertificateStore, name: str) -> None:
@@ -94,6 +101,34 @@ class TestNames:
             store(volume, signer.certificate("good.example.com", "../outside"))
 
         assert not volume.directory.exists()
+
+    def test_a_wildcard_has_a_directory_without_a_star(
+        self, volume: CertificateStore, signer: Signer
+    ) -> None:
+        """
+        A shell would expand the star; lego writes the same name.
+        """
+        wildcard, directory = f"*.{NAME}", f"_.{NAME}"
+        stored = store(volume, signer.certificate(NAME, wildcard))
+
+        assert [wildcard, NAME] == list(volume.names()) == volume.links.live()
+        assert content(stored) == content(volume.current(wildcard))
+        assert (volume.directory / directory / "fullchain.pem").is_file()
+        assert [] == list(volume.directory.rglob("*[*]*"))
+        assert volume.directory / directory == volume.links.domain_dir(wildcard)
+
+        shutil.rmtree(volume.directory / directory)
+        assert [wildcard] == list(volume.links.orphaned())
+        volume.remove(wildcard)
+        assert [NAME] == list(volume.names()) == volume.links.live()
+
+    def test_a_directory_with_a_star_is_no_name(self, volume: CertificateStore, signer: Signer) -> None:
+        """
+        Two directories for one name would be one too many.
+        """
+        lay_plain_files(volume, f"*.{NAME}", signer.certificate(f"*.{NAME}"))
+
+        assert [] == list(volume.names())
 
     def test_the_longest_name_fits(self, volume: CertificateStore, signer: Signer) -> None:
         """

@@ -70,6 +70,23 @@ class TestServe:
         assert stored.directory / "fullchain.pem" == Path(tls["certificates"][0]["certFile"])
         assert [address] == list(volume.names())
 
+    def test_the_file_of_a_wildcard_has_no_star(
+        self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
+    ) -> None:
+        """
+        Its name is that of the directory on the volume.
+        """
+        wildcard = f"*.{NAME}"
+        stored = publish(volume, signer, wildcard)
+
+        assert traefik.publish(stored)
+
+        assert [f"_.{NAME}.yml"] == [file for file in listed(traefik.directory) if file.endswith(".yml")]
+        assert traefik.serves(wildcard, stored.metadata)
+        assert {} == traefik.repair({wildcard: stored.directory})
+        traefik.remove(wildcard)
+        assert not (traefik.directory / f"_.{NAME}.yml").exists()
+
     def test_nothing_else_is_in_the_watched_directory(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer
     ) -> None:

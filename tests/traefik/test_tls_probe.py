@@ -11,8 +11,9 @@ import pytest
 
 from certworker.certificates import Certificate
 from certworker.devca.proxy import DevelopmentProxy
+from certworker.domains import covering_wildcard
 from certworker.settings import HttpAddress
-from certworker.traefik.tls_probe import check_proxy, leaf_of, served_certificate
+from certworker.traefik.tls_probe import check_proxy, host_of, leaf_of, served_certificate
 from tests.servers.ports import free_port
 from tests.storage.authority import Signer
 
@@ -70,6 +71,20 @@ class TestWhyNotShown:
 
         assert leaf == served_certificate(NAME, proxy)
         assert code(proxy, leaf) is None
+
+    def test_a_wildcard_is_shown_for_a_host_that_it_covers(
+        self, proxy: HttpAddress, pairs: dict[str, tuple[Path, Path]], signer: Signer, tmp_path: Path
+    ) -> None:
+        """
+        No client requests a host with a star.
+        """
+        certificate = signer.certificate(f"*.{NAME}")
+        host = host_of(f"*.{NAME}")
+        pairs[host] = files(tmp_path / "wildcard", certificate)
+
+        assert f"*.{NAME}" == covering_wildcard(host)
+        assert NAME == host_of(NAME)
+        assert check_proxy(f"*.{NAME}", leaf_of(certificate.cert_pem), proxy, CONFIG) is None
 
     def test_another_one_is_an_old_one(
         self, proxy: HttpAddress, pairs: dict[str, tuple[Path, Path]], signer: Signer, tmp_path: Path

@@ -198,6 +198,7 @@ def main(port: str, slots: str, lease_seconds: str, stop_deadline_seconds: str) 
         lease_seconds=int(lease_seconds),
         stop_deadline_seconds=float(stop_deadline_seconds),
         private_names=True,
+        wildcards=True,
         on_ready=ready,
     )
     scheduler.stop()

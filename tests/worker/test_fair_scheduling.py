@@ -193,7 +193,7 @@ class TestBacklog:
         slots = Slots(1)
         slots.take("big.localhost")
         push_many(connection, backlog(3))
-        FairScheduler(connection, slots, private_names=True, clock=lambda: now).drain_queue()
+        FairScheduler(connection, slots, private_names=True, wildcards=True, clock=lambda: now).drain_queue()
         record = DomainRecords(connection).read("shop1.big.localhost")
 
         assert record

@@ -41,6 +41,7 @@ class Start:
             domains,
             app.issuers[0],
             private_names=app.settings.authority.private_names,
+            wildcards=True,
             request=self._request,
             is_reachable=probe or self._is_answered,
             reject=self._reject,
@@ -61,6 +62,22 @@ class Start:
 
 
 class TestRequests:
+    def test_a_wildcard_is_requested_without_a_probe(self, app: App) -> None:
+        """
+        Port 80 proves no wildcard.
+        """
+        probed: list[str] = []
+
+        def probe(answer: Http01Challenge) -> bool:
+            probed.append(answer.name)
+            return True
+
+        start = Start(app, "*.localhost", "a.localhost", "*.LOCALHOST", probe=probe)
+        start.own_domains.step()
+
+        assert ["*.localhost", "a.localhost"] == start.requested
+        assert ["a.localhost"] == probed
+
     def test_each_name_is_requested_once_its_answer_arrives(self, app: App) -> None:
         """
         Another spelling of the same name is not requested. The answers are removed afterwards.

@@ -128,6 +128,7 @@ class TestPooledWorker:
             slots=1,
             lease_seconds=30,
             private_names=True,
+            wildcards=True,
             clock=lambda: datetime.now(UTC),
         )
         job = pool.find(b"job", connection)

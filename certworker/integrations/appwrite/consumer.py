@@ -55,15 +55,17 @@ class Translator:
     unverified: Callable[[str, CertworkerError], object]
     #: Whether names of a private network are accepted.
     private_names: bool
+    #: Whether wildcards are accepted.
+    wildcards: bool
 
     def name_of(self, message: Message) -> str:
         """
         Return the normalized name of *message*.
 
         Raises:
-            NameFailure: No CA certifies it.
+            NameFailure: No CA certifies it, or it is a wildcard and no DNS provider is set.
         """
-        return normalize(message.domain, private=self.private_names)
+        return normalize(message.domain, private=self.private_names, wildcards=self.wildcards)
 
     def needs_verification(self, message: Message) -> bool:
         """

@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 
 from certworker.domains import normalize
 from certworker.errors import CertworkerError
@@ -40,6 +41,7 @@ class LabelWatcher:
     Args:
         request: Puts a name on the queue, with the origin of the request.
         private_names: Whether names of a private network are accepted.
+        wildcards: Whether wildcards are accepted.
         explain: Returns the CertworkerError behind an error of *request*, or None.
 
     Attributes:
@@ -52,13 +54,14 @@ class LabelWatcher:
         request: Callable[[str, str], object],
         *,
         private_names: bool,
+        wildcards: bool,
         explain: Callable[[BaseException], CertworkerError | None] = unexplained,
         first_pause_seconds: float = FIRST_PAUSE_SECONDS,
         seconds_between_starts: float = START_INTERVAL_SECONDS,
     ) -> None:
         self._containers = containers
         self._request = request
-        self._private = private_names
+        self._normalize = partial(normalize, private=private_names, wildcards=wildcards)
         self._first_pause = first_pause_seconds
         self._start_interval = seconds_between_starts
         #: The time of the last requests of each container, by its id.
@@ -135,7 +138,7 @@ class LabelWatcher:
         texts = [each for each in container.labels.get(DOMAINS_LABEL, "").split(",") if each.strip()]
         for each in texts[:MAX_NAMES]:
             try:
-                yield normalize(each, private=self._private)
+                yield self._normalize(each)
             except CertworkerError as failure:
                 reasons.append(f"[{failure.code}] {failure.message}")
         if not texts or len(texts) > MAX_NAMES:

@@ -86,6 +86,7 @@ def translator(
         verify=verify,
         unverified=unverified,
         private_names=True,
+        wildcards=False,
     )
 
 

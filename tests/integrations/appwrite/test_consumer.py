@@ -40,8 +40,8 @@ def translator(**more: Any) -> Translator:
     """
     Return a translator without effects.
     """
-    nothing: dict[str, Any] = {"request": print, "verify": print, "unverified": print, "private_names": False}
-    return Translator(**{**nothing, **more})
+    nothing: dict[str, Any] = {"request": print, "verify": print, "unverified": print}
+    return Translator(**{**nothing, "private_names": False, "wildcards": False, **more})
 
 
 class TestTranslator:
@@ -55,6 +55,12 @@ class TestTranslator:
         with pytest.raises(NoPublicSuffix):
             translator().name_of(Message("shop.test"))
         assert "shop.test" == translator(private_names=True).name_of(Message("shop.test"))
+
+    def test_a_wildcard_is_a_name_once_a_provider_is_set(self) -> None:
+        """
+        Appwrite's rules may be for all functions or all sites.
+        """
+        assert "*.example.org" == translator(wildcards=True).name_of(Message("*.Example.org"))
 
     @pytest.mark.parametrize(
         ("message", "needs"),

@@ -86,11 +86,12 @@ def follow(place: Path, queue: Queue) -> Iterator[Callable[..., LabelWatcher]]:
     """
     started: list[LabelWatcher] = []
 
-    def start(*, between: float = 60) -> LabelWatcher:
+    def start(*, between: float = 60, wildcards: bool = False) -> LabelWatcher:
         labels = LabelWatcher(
             DockerClient(f"unix://{place}"),
             queue,
             private_names=False,
+            wildcards=wildcards,
             explain=explain,
             first_pause_seconds=0.1,
             seconds_between_starts=between,
@@ -210,6 +211,19 @@ class TestHostileLabels:
         expected = [f"a{n}.example.com" for n in range(MAX_NAMES)] if good is None else good
         assert {*expected, "last.example.com"} == set(queue.names)
 
+    def test_a_wildcard_is_asked_for_where_a_provider_is_set(
+        self, engine: Engine, queue: Queue, follow: Callable[..., LabelWatcher]
+    ) -> None:
+        """
+        The label has it in quotes, or with any other name.
+        """
+        follow(wildcards=True)
+        wait_for_followers(engine)
+        engine.start("functions", **{DOMAINS_LABEL: "*.example.com, example.com"})
+        wait_for(queue, "example.com")
+
+        assert ["*.example.com", "example.com"] == sorted(queue.names)
+
 
 class TestOutages:
     def test_an_engine_that_comes_later_is_followed(
@@ -305,4 +319,4 @@ class TestStop:
         """
         A watcher that never started can be stopped.
         """
-        LabelWatcher(DockerClient(f"unix://{place}"), queue, private_names=False).stop()
+        LabelWatcher(DockerClient(f"unix://{place}"), queue, private_names=False, wildcards=False).stop()

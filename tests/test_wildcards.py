@@ -1,0 +1,186 @@
+"""
+Wildcards from the request to the proxy: `*.example.com` everywhere but in the names of files.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.app import App
+from certworker.errors.name import Wildcard
+from certworker.observability.history import HistoryEntry
+from certworker.renewal.domain_status import list_status
+from certworker.runtime import build_tasks
+from certworker.storage.metadata import CertificateMetadata
+from certworker.worker.producer import ISSUE, REMOVE
+from tests.app_fixture import open_app
+from tests.servers.faulty_authority import FaultyAuthority
+from tests.storage.authority import Signer
+from tests.test_adoption import left_by_appwrite, orders
+
+NAME = "shop.localhost"
+WILDCARD = f"*.{NAME}"
+FILE = f"_.{NAME}"
+
+
+@pytest.fixture
+def app(tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int) -> Iterator[App]:
+    """
+    Return an app that accepts wildcards.
+    """
+    url = door_authority.directory_url
+    with open_app(tmp_path, connection, url, http_port, wildcards=True) as opened:
+        yield opened
+
+
+def stored(app: App, *names: str) -> CertificateMetadata:
+    """
+    Put a certificate for *names* into service, as if the CA of *app* had issued it.
+    """
+    authority = app.settings.authority
+    app.certificates.store(
+        Signer().certificate(*names), authority=authority.label, kind=authority.kind, token=1
+    )
+    return app.issuance.issue(names).metadata
+
+
+class TestService:
+    def test_readers_find_it_and_people_read_its_star(
+        self, app: App, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The job, its event, its record, the status and the log have the star; files have none.
+        """
+        caplog.set_level(logging.INFO, "certworker")
+        stored(app, WILDCARD)
+        result = build_tasks(app)[ISSUE](domain=" *.Shop.localhost.")
+
+        assert ("kept", WILDCARD, [WILDCARD]) == (result["state"], result["name"], result["names"])
+        assert json.dumps(result, default=str)
+        assert {WILDCARD} == {record.domain for record in caplog.records if hasattr(record, "domain")}
+        assert [WILDCARD] == [
+            each.name for each in list_status(app.agenda, app.records, app.certificates, app.clock())
+        ]
+        assert [WILDCARD] == list(app.agenda.names()) == list(app.certificates.names())
+        record = app.records.read(WILDCARD)
+        assert record
+        assert (WILDCARD,) == record.names
+        assert (app.certificates.directory / FILE / "fullchain.pem").is_file()
+        assert (app.traefik.directory / f"{FILE}.yml").is_file()
+
+    def test_its_history_is_kept_under_its_name(self, app: App) -> None:
+        """
+        `certworker explain` shows it.
+        """
+        app.history.append(WILDCARD, HistoryEntry(app.clock(), "INFO", "requested"))
+        app.history.flush()
+
+        assert ["requested"] == [entry.text for entry in app.history.read(WILDCARD)]
+
+    def test_what_is_damaged_is_repaired(self, app: App) -> None:
+        """
+        The repair works for the files of a wildcard like for any other name.
+        """
+        metadata = stored(app, WILDCARD)
+        (app.traefik.directory / f"{FILE}.yml").unlink()
+
+        assert 1 == app.repair.repair()
+        assert app.traefik.serves(WILDCARD, metadata)
+
+    def test_it_is_planned_again_after_a_loss_of_redis(self, app: App) -> None:
+        """
+        The volume knows its name.
+        """
+        stored(app, WILDCARD)
+        app.connection.flushall()
+
+        assert 1 == app.reconciler.reconcile()
+        assert [WILDCARD] == list(app.agenda.names())
+
+    def test_a_removal_leaves_nothing(self, app: App) -> None:
+        """
+        The job for a removal accepts a wildcard.
+        """
+        stored(app, WILDCARD)
+
+        assert "removed" == build_tasks(app)[REMOVE](domain=WILDCARD)["state"]
+        assert app.certificates.current(WILDCARD) is None
+        assert not (app.traefik.directory / f"{FILE}.yml").exists()
+        assert WILDCARD not in app.agenda
+        assert 0 == app.reconciler.reconcile()
+
+    def test_a_directory_that_appwrite_deletes_is_removed(self, app: App) -> None:
+        """
+        A deleted rule of Appwrite may be for a wildcard.
+        """
+        stored(app, WILDCARD)
+        shutil.rmtree(app.certificates.directory / FILE)
+
+        app.reconciler.reconcile()
+
+        assert not (app.traefik.directory / f"{FILE}.yml").exists()
+
+    def test_it_shares_a_certificate_with_its_base(self, app: App) -> None:
+        """
+        A wildcard does not cover its base.
+        """
+        metadata = stored(app, NAME, WILDCARD)
+
+        assert "kept" == app.issuance.issue((WILDCARD,)).state
+        assert app.traefik.serves(NAME, metadata)
+        assert app.traefik.serves(WILDCARD, metadata)
+
+
+class TestAdoption:
+    def test_a_certificate_of_another_program_is_renewed_with_its_wildcard(
+        self, app: App, door_authority: FaultyAuthority
+    ) -> None:
+        """
+        Both names lead to it from then on.
+        """
+        left_by_appwrite(app, NAME, WILDCARD)
+
+        app.reconciler.reconcile()
+
+        assert [WILDCARD, NAME] == list(app.certificates.names())
+        assert "kept" == app.issuance.issue((NAME, WILDCARD)).state
+        assert 0 == orders(door_authority)
+
+
+class TestWithoutProvider:
+    def test_the_failure_names_the_setting(
+        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
+    ) -> None:
+        """
+        Nothing is ordered, and the remedy is a setting.
+        """
+        with open_app(tmp_path, connection, door_authority.directory_url, http_port) as app:
+            with pytest.raises(Wildcard) as caught:
+                build_tasks(app)[ISSUE](domain=WILDCARD)
+            assert "CERTWORKER_DNS01_PROVIDER" in caught.value.remedy
+            assert 0 == orders(door_authority)
+
+    def test_a_wildcard_of_another_program_is_left_out_of_the_renewal(
+        self,
+        tmp_path: Path,
+        connection: Redis,
+        door_authority: FaultyAuthority,
+        http_port: int,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """
+        The name beside it is renewed in time.
+        """
+        with open_app(tmp_path, connection, door_authority.directory_url, http_port) as app:
+            left_by_appwrite(app, NAME, WILDCARD)
+            app.reconciler.reconcile()
+
+            assert [NAME] == list(app.certificates.names())
+            assert f"also for {WILDCARD}, which certworker cannot renew" in caplog.text
