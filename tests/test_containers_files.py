@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import yaml
 
+from certworker.errors import catalogue
 from certworker.settings import load, variables
 from certworker.version import __version__
 from image import digests
@@ -64,9 +65,19 @@ class TestTheWorker:
         A variable that compose does not pass on is set in .env and changes nothing: hours are lost on it.
         """
         passed = {entry.split("=")[0] for entry in compose["services"][WORKER]["environment"]}
-        ports = {"_APP_HTTP_PORT", "_APP_HTTPS_PORT"}
 
-        assert names_in((TOP / ".env.example").read_text()) - ports == passed
+        assert passed == set(variables())
+
+    def test_the_example_has_each_variable_of_the_settings_the_compose_files_and_the_remedies(self) -> None:
+        """
+        The user finds what a remedy or a compose file names in `.env.example`, and nothing else is there.
+        """
+        texts = [path.read_text() for path in TOP.glob("docker-compose*.yml")]
+        texts += [f"{each.message_template} {each.remedy_template}" for each in catalogue()]
+        named = set(re.findall(r"\b(?:_APP|CERTWORKER)_[A-Z0-9_]*[A-Z0-9]\b", "\n".join(texts)))
+
+        assert {"_APP_HTTP_PORT", "_APP_OPTIONS_FORCE_HTTPS"} < named
+        assert names_in((TOP / ".env.example").read_text()) == named | set(variables())
 
     def test_each_directory_it_writes_is_a_volume(self, compose: Any) -> None:
         """

@@ -418,15 +418,16 @@ class TestPassword:
 
 
 class TestExample:
-    def test_it_has_every_variable_and_no_other(self) -> None:
+    def test_it_has_every_variable_once(self) -> None:
         """
-        One file has all variables, and each works.
+        The user finds all variables in one place; tests/test_containers_files.py has what else is there.
         """
         lines = (ROOT / ".env.example").read_text()
 
         listed = re.findall(r"^(?:# )?(_APP_\w+|CERTWORKER_\w+)=", lines, re.M)
 
-        assert sorted(listed) == sorted(variables())
+        assert len(listed) == len(set(listed))
+        assert set(variables()) <= set(listed)
 
     def test_what_is_commented_out_is_the_default(self) -> None:
         """
