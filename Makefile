@@ -29,8 +29,11 @@ BUILD := CGO_ENABLED=0 GOBIN="$(GOBIN)" $(shell command -v timeout >/dev/null &&
 REAL := PATH="$(GOBIN):$$PATH:/usr/sbin"
 ALSO_OURS := PATH="$(GOBIN):$$PATH:/usr/sbin:$(CURDIR)/$(BIN)"
 
-PROGRAMS := redis-server $(or $(PEBBLE),pebble) lego certbot unbound named pdns_server php systemd-analyze nginx haproxy
-PACKAGES := redis-server pebble lego certbot unbound bind9 pdns-server pdns-backend-sqlite3 php-cli php-redis systemd nginx-light haproxy
+# Where make dist installs the wheel and the sdist.
+INSTALLED := $(CURDIR)/build/dist
+
+PROGRAMS := redis-server $(or $(PEBBLE),pebble) lego certbot unbound named pdns_server php systemd-analyze man nginx haproxy
+PACKAGES := redis-server pebble lego certbot unbound bind9 pdns-server pdns-backend-sqlite3 php-cli php-redis systemd man-db nginx-light haproxy
 
 help: ## List what can be made
 	@echo "certworker gets TLS certificates for the domains on a Redis queue and hands them to Traefik."
@@ -119,16 +122,22 @@ coverage: .venv/tested tools ## The whole suite, with the share of lines and bra
 	@$(ALSO_OURS) $(BIN)/python -m pytest --quiet --numprocesses=4 --maxschedchunk=1 \
 	    --cov --cov-report=term:skip-covered --cov-report=markdown:build/coverage.md $(TESTS)
 
-# The wheel has all it needs: the demo runs in an environment that has nothing else.
-dist: .venv/created ## Build wheel and sdist in dist, check them, and run the demo from each
-	@rm -rf dist
+# As docs/getting-started/without-docker.md installs them: pipx the wheel, uv the sdist. The demo runs in an
+# environment that has nothing else, and man finds the page that the systemd unit names.
+dist: .venv/created ## Build wheel and sdist in dist, install each, and run the demo from it
+	@rm -rf dist build/dist
 	@$(PIP) install --group dist
 	@$(BIN)/python -m build --outdir dist . >/dev/null
 	@$(BIN)/twine check --strict dist/*
-	@for file in dist/*.whl dist/*.tar.gz; do \
-	    $(PYTHON) -m venv --clear build/dist && \
-	    build/dist/bin/python -m pip --disable-pip-version-check --quiet install "$$file[demo]" && \
-	    (cd build && PATH="$$PATH:$(CURDIR)/build/dist/bin" dist/bin/certworker demo) || exit 1; \
+	@PIPX_HOME=$(INSTALLED)/pipx PIPX_BIN_DIR=$(INSTALLED)/pipx/bin PIPX_MAN_DIR=$(INSTALLED)/pipx/man \
+	    $(BIN)/pipx install --quiet --python "$$(command -v $(PYTHON))" "$$(echo dist/*.whl)[demo]"
+	@test -f $(INSTALLED)/pipx/man/man1/certworker.1
+	@test -f $(INSTALLED)/pipx/venvs/certworker/share/certworker/certworker.service
+	@UV_TOOL_DIR=$(INSTALLED)/uv UV_TOOL_BIN_DIR=$(INSTALLED)/uv/bin \
+	    $(BIN)/uv tool install --quiet --no-managed-python --python "$$(command -v $(PYTHON))" \
+	    "$$(echo dist/*.tar.gz)[demo]"
+	@for environment in $(INSTALLED)/pipx/venvs/certworker $(INSTALLED)/uv/certworker; do \
+	    (cd build && PATH="$$PATH:$$environment/bin" $$environment/bin/certworker demo) || exit 1; \
 	done
 
 docs: .venv/documented ## Build the documentation as a site, in build/site
@@ -142,7 +151,7 @@ docs-recording: .venv/tested ## Run the demo and the examples, and write their o
 	@$(BIN)/python -m tests.record
 	@$(BIN)/python -m tests.documentation
 
-docs-generated: .venv/tested ## Generate the tables and pictures of the documentation from the code
+docs-generated: .venv/tested ## Generate the tables, pictures and man pages of the documentation from the code
 	@$(BIN)/python -m tests.documentation
 
 clean: ## Remove .venv and everything that was made

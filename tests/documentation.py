@@ -14,7 +14,7 @@ from pathlib import Path
 from certworker.errors import Retry, catalogue
 from certworker.errors.pages import page_of, remedy_of, template
 from certworker.renewal.policy import PATIENCE
-from tests import pictures
+from tests import man_pages, pictures
 from tests.recording import session
 from tests.reference import commands, packages, redis_keys, settings
 from tests.scenarios.scenario import all_scenes
@@ -179,5 +179,7 @@ if __name__ == "__main__":
         path.write_text(generated)
     for page in pages():
         page.write_text(renewed(page.read_text()))
-    for path, drawing in pictures.drawn().items():
+    for stale in set(man_pages.PAGES.glob("*.1")) - set(man_pages.drawn()):
+        stale.unlink()
+    for path, drawing in {**pictures.drawn(), **man_pages.drawn()}.items():
         path.write_text(drawing)

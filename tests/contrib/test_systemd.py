@@ -8,6 +8,7 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from configparser import RawConfigParser
 from pathlib import Path
 
@@ -65,6 +66,18 @@ class TestUnit:
         assert [] == [line for line in checked.stderr.splitlines() if unit.name in line]
         assert 0 == checked.returncode
 
+    def test_the_manual_that_it_names_exists(self, unit: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        `systemctl help certworker` opens it.
+        """
+        (unit.parent / "man").mkdir()
+        (unit.parent / "man" / "man1").symlink_to(TOP / "contrib" / "man")
+        monkeypatch.setenv("MANPATH", str(unit.parent / "man"))
+
+        assert "" == analyze("verify", "--man=yes", str(unit)).stderr
+        monkeypatch.setenv("MANPATH", str(unit.parent))
+        assert "man certworker(1)" in analyze("verify", "--man=yes", str(unit)).stderr
+
     def test_the_worker_is_confined(self, unit: Path) -> None:
         """
         systemd rates what the service may do beyond its work.
@@ -111,13 +124,27 @@ class TestThePage:
         service = settings["Service"]
         program = Path(service["ExecStart"].split()[0])
 
-        assert f"PIPX_BIN_DIR={program.parent} pipx install .\n" in self.TEXT
+        assert f"sudo env PIPX_HOME=/opt/pipx PIPX_BIN_DIR={program.parent} PIPX_MAN_DIR=" in self.TEXT
+        assert f"sudo env UV_TOOL_DIR=/opt/uv UV_TOOL_BIN_DIR={program.parent} uv tool install " in self.TEXT
         assert (
             f"useradd --system --home-dir /var/lib/{service['StateDirectory']} {service['User']}\n"
             in self.TEXT
         )
         assert f"-m {service['StateDirectoryMode']} -o {service['User']} -g {service['Group']} " in self.TEXT
         assert f"-g {service['Group']} env {service['EnvironmentFile']}\n" in self.TEXT
+
+    def test_the_wheel_has_the_files_of_the_page(self) -> None:
+        """
+        A user without a checkout finds the unit and the route in the directory that the page names.
+        """
+        project = tomllib.loads((TOP / "pyproject.toml").read_text())
+        patterns = project["tool"]["setuptools"]["data-files"]["share/certworker"]
+        files = {path.name for pattern in patterns for path in TOP.glob(pattern)}
+
+        assert {"certworker.service", "acme-challenge.yml"} == files
+        assert [] == [name for name in files if f"`{name}`" not in self.TEXT]
+        for directory in ("/opt/pipx/venvs/certworker", "/opt/uv/certworker"):
+            assert f"`{directory}/share/certworker`" in self.TEXT
 
     def test_its_directories_are_made_where_the_unit_may_write(self, settings: RawConfigParser) -> None:
         """
