@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +25,13 @@ from certworker.devca.hierarchy import Hierarchy
 from tests.interop.relay import Relay
 from tests.servers.nameserver import NameServer
 from tests.servers.ports import free_port
+from tests.servers.web import Respond, WebServer
 
 #: A process that uses all of a busy processor may take long to start.
 PATIENCE_SECONDS = 60
+
+#: Where the CA is sent for a name whose answer is not here.
+ELSEWHERE = "127.0.0.9"
 
 #: What else is needed to run this stage.
 INSTALL = "{program} is missing. Install it and run the tests: make test-interop"
@@ -90,6 +94,18 @@ class ForeignAuthority:
         self._end()
         yield
         self._start()
+
+    @contextmanager
+    def misled(self, name: str, respond: Respond | None) -> Iterator[None]:
+        """
+        Send the CA, and nobody else, to another server for *name*; None: nothing listens there.
+        """
+        self.names.addresses[name] = ELSEWHERE
+        try:
+            with WebServer(respond, ELSEWHERE, self.http_port) if respond else nullcontext():
+                yield
+        finally:
+            del self.names.addresses[name]
 
     def __enter__(self) -> Self:
         self.relay.__enter__()

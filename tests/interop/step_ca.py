@@ -5,6 +5,7 @@ step-ca, the CA of Smallstep.
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from pathlib import Path
 
 from tests.interop.authorities import ForeignAuthority, program
@@ -13,9 +14,16 @@ from tests.interop.authorities import ForeignAuthority, program
 class StepCa(ForeignAuthority):
     """
     A step-ca with one ACME provisioner. It does not certify `refused.localhost`.
+
+    Args:
+        lifetime: How long its certificates are valid from now on.
     """
 
     title = "step-ca"
+
+    def __init__(self, directory: Path, lifetime: timedelta = timedelta(days=1)) -> None:
+        super().__init__(directory)
+        self._lifetime = lifetime
 
     @property
     def directory_url(self) -> str:
@@ -30,6 +38,8 @@ class StepCa(ForeignAuthority):
         """
         root, intermediate, key = self.hierarchy()
         self.ca_bundle = root
+        duration = f"{self._lifetime.total_seconds():.0f}s"
+        claims = {"minTLSCertDuration": duration, "defaultTLSCertDuration": duration}
         config = {
             "root": str(root),
             "crt": str(intermediate),
@@ -39,7 +49,7 @@ class StepCa(ForeignAuthority):
             "logger": {"format": "text"},
             "db": {"type": "badgerv2", "dataSource": str(self.directory / "db")},
             "authority": {
-                "provisioners": [{"type": "ACME", "name": "acme"}],
+                "provisioners": [{"type": "ACME", "name": "acme", "claims": claims}],
                 "policy": {"x509": {"deny": {"dns": ["refused.localhost"]}}},
             },
         }

@@ -4,8 +4,6 @@ Certificates of CAs that others wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from itertools import count
 
 import pytest
@@ -16,10 +14,7 @@ from certworker.errors import CertworkerError, Retry
 from certworker.errors.ca import CaUnreachable
 from tests.interop.authorities import ForeignAuthority
 from tests.interop.step_ca import StepCa
-from tests.servers.web import Respond, WebServer, always
-
-#: Where the CA is sent for a name whose answer is not here.
-ELSEWHERE = "127.0.0.9"
+from tests.servers.web import Respond, always
 
 NUMBERS = count(1)
 
@@ -46,19 +41,6 @@ def pending(app: App, *names: str) -> bool:
     Whether an order for these names is pending.
     """
     return any(issuer.pending_orders.find(names) for issuer in app.issuers)
-
-
-@contextmanager
-def answering_elsewhere(authority: ForeignAuthority, name: str, respond: Respond | None) -> Iterator[None]:
-    """
-    Send the CA, and nobody else, to another server for *name*; None: nothing listens there.
-    """
-    authority.names.addresses[name] = ELSEWHERE
-    try:
-        with WebServer(respond, ELSEWHERE, authority.http_port) if respond else nullcontext():
-            yield
-    finally:
-        del authority.names.addresses[name]
 
 
 class TestIssue:
@@ -135,7 +117,7 @@ class TestFailedValidation:
         """
         Whatever the CA leaves unfinished: the name has a certificate once the cause has gone.
         """
-        with answering_elsewhere(authority, name, respond), pytest.raises(CertworkerError) as caught:
+        with authority.misled(name, respond), pytest.raises(CertworkerError) as caught:
             app.issuance.issue((name,))
         assert caught.value.code in (codes if authority.tells_why else {"http.not_validated"})
         assert Retry.CA is caught.value.retry
@@ -152,7 +134,7 @@ class TestFailedValidation:
         """
         names = (name, f"www.{name}", f"api.{name}")
         with (
-            answering_elsewhere(authority, names[1], always(200, "Welcome")),
+            authority.misled(names[1], always(200, "Welcome")),
             pytest.raises(CertworkerError) as caught,
         ):
             app.issuance.issue(names)
