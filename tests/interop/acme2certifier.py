@@ -11,8 +11,10 @@ from pathlib import Path
 from tests.interop.authorities import ForeignAuthority, interpreter_of
 
 #: It has no server of its own that listens elsewhere than on port 80 of all addresses, and no setting for the
-#: port of a name server.
+#: port of a name server or for SQLite. A reader that takes five seconds lets its commit fail, and then the
+#: database stays locked for a minute: each nonce is bad. In WAL mode no commit waits for readers.
 SERVER = """
+import sqlite3
 import sys
 import dns.resolver
 from socketserver import ThreadingMixIn
@@ -27,7 +29,14 @@ class Resolver(dns.resolver.Resolver):
         super().reset()
         self.port = int(sys.argv[2])
 
+def connect(file, connect=sqlite3.connect):
+    connection = connect(file, timeout=60)
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=OFF")
+    return connection
+
 dns.resolver.Resolver = Resolver
+sqlite3.connect = connect
 make_server("127.0.0.1", int(sys.argv[1]), application, Server, get_handler_cls()).serve_forever()
 """
 
