@@ -20,8 +20,8 @@ from bench.worlds import redis_server
 from certworker.ratelimits.budget import BUDGET, Budget
 from certworker.ratelimits.limits import LETS_ENCRYPT
 from certworker.renewal.agenda import AGENDA, Agenda
+from certworker.renewal.due import DueNames
 from certworker.renewal.policy import RenewalPolicy
-from certworker.renewal.reconciler import Reconciler
 from certworker.settings import CaChoice
 from certworker.settings.limits import Limit, Limits
 from certworker.state.domain_records import DomainRecords
@@ -94,14 +94,13 @@ def _look(connection: Redis, place: Path) -> float:
     names = [f"look{number:04}.example.org" for number in range(DUE)]
     for each in stored(volume, names, datetime.now(UTC)):
         traefik.publish(each)
-    rounds = Reconciler(
+    due_names = DueNames(
         volume,
         traefik,
         DomainRecords(connection),
         agenda,
         PriorityQueues(connection),
         RenewalPolicy(lambda _facts: None, random).decide,
-        remove=lambda _name: False,
         check_request=lambda _names: None,
         clock=lambda: datetime.now(UTC),
         random=random,
@@ -111,7 +110,7 @@ def _look(connection: Redis, place: Path) -> float:
     for _ in range(LOOKS):
         agenda.put_many(dict.fromkeys(names, datetime.now(UTC)))
         began = time.perf_counter()
-        rounds.enqueue_due()
+        due_names.enqueue()
         took.append(time.perf_counter() - began)
     return 1000 * median(took) / DUE
 

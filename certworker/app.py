@@ -35,6 +35,7 @@ from certworker.preflight.runner import PreflightRunner, Settling
 from certworker.redis.failures import address_of
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.domain_status import STATES, DomainStatus, list_status
+from certworker.renewal.due import DueNames
 from certworker.renewal.expiry_alerts import ExpiryAlerts
 from certworker.renewal.policy import RenewalPolicy
 from certworker.renewal.reconciler import Reconciler
@@ -72,6 +73,7 @@ class App:
     priority_queues: PriorityQueues
     preflight: PreflightRunner
     issuance: CertificateIssuance
+    due_names: DueNames
     reconciler: Reconciler
     repair: Repair
     removal: Removal
@@ -127,9 +129,7 @@ def build_app(
     request, forget_orders = partial(_request, connection), partial(_forget_orders, issuers)
     removal = Removal(store, traefik, locks, records, agenda, request, forget_orders)
     check = partial(requested_names, None, private=settings.authority.private_names, wildcards=wildcards)
-    reconciler = Reconciler(
-        store, traefik, records, agenda, queues, policy.decide, removal.remove, check, clock, random
-    )
+    due_names = DueNames(store, traefik, records, agenda, queues, policy.decide, check, clock, random)
     statuses = partial(_statuses, agenda, records, store, clock)
     return App(
         settings=settings,
@@ -146,7 +146,8 @@ def build_app(
         priority_queues=queues,
         preflight=preflight,
         issuance=issuance,
-        reconciler=reconciler,
+        due_names=due_names,
+        reconciler=Reconciler(store, traefik, records, agenda, removal.remove, clock, random),
         repair=Repair(store, traefik, agenda, queues, locks.is_held, clock),
         removal=removal,
         expiry_alerts=ExpiryAlerts(statuses, OncePer(connection, LOGGED, LOGGED_TTL).first, clock),

@@ -150,7 +150,7 @@ def build_tasks(app: App) -> Mapping[str, Callable[..., dict[str, Any]]]:
         *(app.notifier, app.events, app.metrics, app.agenda, app.records, app.clock, explain)
     )
     return Tasks(
-        *(app.issuance, app.removal, app.reconciler, app.locks, reporter, private_names, wildcards, explain)
+        *(app.issuance, app.removal, app.due_names, app.locks, reporter, private_names, wildcards, explain)
     ).functions()
 
 
@@ -186,6 +186,7 @@ def build_maintenance(app: App, own_domains: Loop) -> MaintenanceLoop:
     return MaintenanceLoop(
         leftovers=Leftovers(app.issuers, app.tokens, app.locks, app.certificates, app.traefik, app.clock),
         repair=app.repair,
+        due_names=app.due_names,
         reconciler=app.reconciler,
         expiry_alerts=app.expiry_alerts,
         agenda=app.agenda,

@@ -122,7 +122,7 @@ class Life:
         while (moment := self.app.agenda.earliest()) and moment < end:
             self.clock.now = max(moment + AT_ONCE, min(self.clock.now + pause, end))
             failed = self.failed.total()
-            self.app.reconciler.enqueue_due()
+            self.app.due_names.enqueue()
             for names in self.requests():
                 if self.random.random() >= SHARE_OF_LOST_REQUESTS:
                     self.attempt(names)

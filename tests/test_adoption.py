@@ -103,9 +103,9 @@ class TestAdoption:
         place = left_by_appwrite(app)
         app.reconciler.reconcile()
         later = app.clock() + timedelta(days=80)
-        rounds = replace(app.reconciler, clock=lambda: later)
+        due_names = replace(app.due_names, clock=lambda: later)
 
-        assert {"looked": 1, "requested": 1} == rounds.enqueue_due()
+        assert {"looked": 1, "requested": 1} == due_names.enqueue()
         assert 1 == len(app.priority_queues)
         renewed = replace(
             app.issuance, decide=lambda metadata, now: replace(app.issuance.decide(metadata, now), due=True)
@@ -127,7 +127,7 @@ class TestAdoption:
 
         app.reconciler.reconcile()
         assert "[fs.partial]" in caplog.text
-        assert {"looked": 1, "requested": 1} == app.reconciler.enqueue_due()
+        assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
 
         assert "issued" == app.issuance.issue((NAME,)).state
         assert 1 == orders(door_authority)
@@ -268,7 +268,7 @@ class TestOddPairs:
                 (app.certificates.directory / name / file).write_bytes(content)
 
         app.reconciler.reconcile()
-        app.reconciler.enqueue_due()
+        app.due_names.enqueue()
         app.expiry_alerts.log()
         app.certificates.prune(app.traefik.served_generations())
 
@@ -290,7 +290,7 @@ class TestOddPairs:
         app.connection.flushall()
 
         app.reconciler.reconcile()
-        app.reconciler.enqueue_due()
+        app.due_names.enqueue()
         app.certificates.prune(app.traefik.served_generations())
 
         assert {"a.localhost", NAME, "z.localhost"} == set(app.agenda.names())
@@ -345,7 +345,7 @@ class TestDeserted:
         self.deleted_by_the_core(app)
         app.agenda.put(NAME, app.clock())
 
-        assert {"looked": 1, "requested": 0} == app.reconciler.enqueue_due()
+        assert {"looked": 1, "requested": 0} == app.due_names.enqueue()
 
     def test_what_is_being_issued_again_stays(self, app: App) -> None:
         """

@@ -183,7 +183,7 @@ class Drill:
             if moment is None or moment > latest:
                 return
             clock.now = max(clock.now, moment + AT_ONCE)
-            app.reconciler.enqueue_due()
+            app.due_names.enqueue()
             # While names are due there is a check every five seconds. The slots take requests in between.
             few = SLOTS if app.agenda.due(clock.now, 1) else None
             for names in islice(self.life.requests(), few):

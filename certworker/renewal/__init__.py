@@ -5,9 +5,9 @@ In import order::
 
     agenda         The next check of each name, in one sorted set of Redis
     policy         ★ When a certificate is renewed, when a name is checked again, and how long failures wait
-    progress       Logs the progress of long work over many names: how much is done, the rate, the time left
+    due            Enqueues what is due
     domain_status  The state of each name, from the volume, the records and the agenda
     repair         Repairs what is in service without asking the CA
     expiry_alerts  Reports certificates that should have been renewed long ago
-    reconciler     Enqueues what is due, and puts back on the agenda what Redis has lost
+    reconciler     Puts back on the agenda what Redis has lost, and adopts the certificates of other programs
 """

@@ -1,32 +1,26 @@
 """
-Enqueues what is due, and puts back on the agenda what Redis has lost.
+Puts back on the agenda what Redis has lost, and adopts the certificates of other programs.
 
-Redis may lose any key at any time; the volume has every certificate. :meth:`Reconciler.enqueue_due` moves
-what is due to a priority queue. :meth:`Reconciler.reconcile` restores the agenda from the volume.
+Redis may lose any key at any time; the volume has every certificate.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice, repeat
+from itertools import islice
 from pathlib import Path
 from random import Random
 
-from redis.exceptions import RedisError
-
-from certworker.domains import is_name, registered_domain
-from certworker.errors import CertworkerError, Retry, catalogue, printable
+from certworker.domains import is_name
+from certworker.errors import CertworkerError, Retry, catalogue
 from certworker.errors.worker import AlreadyInProgress
 from certworker.renewal.agenda import Agenda
-from certworker.renewal.policy import RenewalDecision, next_attempt, next_check, renewal_time, shortened
-from certworker.renewal.progress import Progress
+from certworker.renewal.due import known_metadata
+from certworker.renewal.policy import in_words, next_check, renewal_time
 from certworker.state.domain_records import DomainRecords
-from certworker.state.priority_queues import LOST_QUEUE_CHECK, Priority, PriorityQueues, Request
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
 from certworker.supervision import beat
@@ -34,97 +28,74 @@ from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
 
-#: Names checked in one pass.
-NAMES_PER_CHECK = 1_000
-
-#: Requests for renewal information at the same time.
-CONCURRENT_QUERIES = 8
-
-#: What expires sooner has the highest priority; of a short validity period, this share.
-SOON = timedelta(hours=48)
-SOON_SHARE = 1 / 5
+#: Names read from the agenda at a time.
+NAMES_AT_A_TIME = 1_000
+#: Names that are compared and published together.
+NAMES_PER_BATCH = 500
 
 #: No check is planned further ahead: the longest pause is a day and a tenth.
 LONGEST_PLAN = timedelta(days=2)
 #: Names whose check was planned further ahead are checked within this time, not all at once.
 BACK_WITHIN = timedelta(minutes=10)
 
+#: Between two lines about the progress. Work that ends earlier has none.
+PROGRESS_INTERVAL = timedelta(seconds=10)
 
-@dataclass(frozen=True)
-class Due:
+
+class Progress:
     """
-    A name that needs a job: its priority, and the time at which its certificate expires.
+    Logs the progress of the comparison of the volume with the agenda.
+
+    Args:
+        total: How many names there are.
+        clock: The time in UTC.
     """
 
-    priority: Priority
-    deadline: datetime
+    def __init__(self, total: int, clock: Callable[[], datetime]) -> None:
+        self._total = total
+        self._clock = clock
+        self._began = self._logged = clock()
+        self._done = 0
+        #: Certificates of other programs that were adopted.
+        self.adopted = 0
+
+    def add(self, done: int, *, adopted: int) -> None:
+        """
+        Count *done* more names, of which *adopted* belonged to other programs; log at most every ten seconds.
+        """
+        self._done += done
+        self.adopted += adopted
+        now = self._clock()
+        if now - self._logged < PROGRESS_INTERVAL:
+            return
+        self._logged = now
+        spent = now - self._began
+        left = spent / self._done * max(0, self._total - self._done)
+        logger.info(
+            "comparing the volume with the agenda: %d of %d names done, %d adopted, %.0f/s, %s left",
+            self._done,
+            self._total,
+            self.adopted,
+            self._done / spent.total_seconds(),
+            in_words(left),
+            extra={"event": "progress"},
+        )
 
 
 @dataclass(frozen=True)
 class Reconciler:
     """
-    Keeps the agenda complete, and enqueues what is due.
+    Keeps the agenda complete.
     """
 
     certificates: CertificateStore
     traefik: TraefikConfig
     records: DomainRecords
     agenda: Agenda
-    priority_queues: PriorityQueues
-    #: Decides whether a certificate is due at a given time, and when it is checked next.
-    decide: Callable[[CertificateMetadata, datetime], RenewalDecision]
     #: Removes a name.
     remove: Callable[[str], bool]
-    #: Raises the reason if a request for these names would be refused.
-    check_request: Callable[[tuple[str, ...]], object]
     clock: Callable[[], datetime]
     random: Random
-
-    def enqueue_due(self) -> dict[str, int]:
-        """
-        Check every name whose next check has come.
-
-        A certificate that is not due gets its next check here, which costs the reading of two small files.
-        Everything else is enqueued by its priority.
-
-        Returns:
-            `looked`: the number of checked names; `requested`: the number of requests enqueued.
-        """
-        now = self.clock()
-        moments: dict[str, datetime] = {}
-        requested: dict[Priority, dict[Request, float]] = {}
-        known = self._metadata_of(self.agenda.due(now, NAMES_PER_CHECK))
-        certificates = self._names_of_certificates(known)
-        # One check for all names of a certificate: they stay together on the agenda.
-        first = {names: name for name, names in reversed(certificates.items())}
-        with ThreadPoolExecutor(CONCURRENT_QUERIES) as pool:
-            metadata_of_first = map(known.get, first.values())
-            checked = pool.map(self._check_guarded, first, first.values(), metadata_of_first, repeat(now))
-            results = {}
-            for names, result in zip(first, checked, strict=True):
-                results[names] = result
-                beat()
-        for name, names in certificates.items():
-            metadata, result = known[name], results[names]
-            if result is None:
-                self.agenda.remove(name)
-            elif isinstance(result, datetime):
-                moments[name] = result
-            else:
-                moments[name] = now + shortened(
-                    LOST_QUEUE_CHECK, metadata.validity if metadata else None, now
-                )
-                if metadata or not self.certificates.links.is_orphaned(name):
-                    request = Request(names, registered_domain(names[0]))
-                    requested.setdefault(result.priority, {})[request] = result.deadline.timestamp()
-        # The agenda first: a job that ends quickly plans a later check, which must not be overwritten.
-        self.agenda.put_many(moments)
-        for priority, requests in requested.items():
-            # The earliest deadline first, for the order of the tenants, too.
-            self.priority_queues.put(priority, dict(sorted(requests.items(), key=lambda request: request[1])))
-        if earliest := self.agenda.earliest():
-            self.agenda.wake(max(earliest, now + timedelta(seconds=1)))
-        return {"looked": len(known), "requested": sum(map(len, requested.values()))}
 
     def reconcile(self) -> int:
         """
@@ -141,7 +112,7 @@ class Reconciler:
         self.agenda.begin_comparison()
         restored, names = 0, list(filter(is_name, self.certificates.names()))
         progress = Progress(len(names), self.clock)
-        for batch in _batches(names, 500):
+        for batch in _batches(names, NAMES_PER_BATCH):
             adopted: dict[str, Path] = {}
             for name in batch:
                 adopted |= self._import(name)
@@ -162,7 +133,7 @@ class Reconciler:
         Put those of *names* that are missing from the agenda back on it, and return their number.
         """
         now = self.clock()
-        known = self._metadata_of(self.agenda.missing(names))
+        known = known_metadata(self.agenda.missing(names), self.certificates, self.agenda)
         self.agenda.put_many({name: self._check_by_age(metadata, now) for name, metadata in known.items()})
         return len(known)
 
@@ -182,7 +153,7 @@ class Reconciler:
         """
         codes = {kind.code for kind in catalogue() if kind.retry is Retry.CONFIG}
         now, count = self.clock(), 0
-        for batch in _batches(self.agenda.names(), NAMES_PER_CHECK):
+        for batch in _batches(self.agenda.names(), NAMES_AT_A_TIME):
             records = filter(None, self.records.read_many(batch))
             failed = [each.name for each in records if each.state == "failed" and each.code in codes]
             self.agenda.put_many(dict.fromkeys(failed, now), at_the_latest=True)
@@ -198,7 +169,7 @@ class Reconciler:
         Plan a check soon for each name whose next check is too far ahead, or never.
         """
         count = 0
-        while lost := self.agenda.planned_after(self.clock() + LONGEST_PLAN, NAMES_PER_CHECK):
+        while lost := self.agenda.planned_after(self.clock() + LONGEST_PLAN, NAMES_AT_A_TIME):
             beat()
             count += len(lost)
             now = self.clock()
@@ -243,63 +214,6 @@ class Reconciler:
             except CertworkerError as failure:
                 logger.warning("%s", failure, extra={"domain": name, "code": failure.code})
 
-    def _check_guarded(
-        self, names: tuple[str, ...], name: str, metadata: CertificateMetadata | None, now: datetime
-    ) -> Due | datetime | None:
-        """
-        Return what :meth:`_check` returns. An error postpones these names, and no others.
-
-        Raises:
-            redis.RedisError: Redis failed.
-        """
-        try:
-            return self._check(names, name, metadata, now)
-        except RedisError:
-            raise  # it concerns all names, and the maintenance loop reports the reason
-        except Exception:
-            logger.exception("the check of this name failed and will be repeated", extra={"domain": name})
-            return now + LOST_QUEUE_CHECK
-
-    def _check(
-        self, names: tuple[str, ...], name: str, metadata: CertificateMetadata | None, now: datetime
-    ) -> Due | datetime | None:
-        """
-        Return what the *names* of a certificate need; the moment of the next check if they need nothing.
-
-        Args:
-            name: The one of them with these *metadata*.
-
-        Returns:
-            None if they have no certificate and any request for them is refused.
-        """
-        try:
-            self.check_request(names)
-        except CertworkerError as refusal:
-            return self._refused(names, metadata, refusal, now)
-        if metadata is None:
-            return Due("new", now)
-        decision = self.decide(metadata, now)
-        with suppress(CertworkerError):
-            if not decision.due and self.traefik.serves(name, metadata):
-                return decision.next_check
-        return Due(_priority(metadata, decision, now), metadata.not_after)
-
-    def _refused(
-        self,
-        names: tuple[str, ...],
-        metadata: CertificateMetadata | None,
-        refusal: CertworkerError,
-        now: datetime,
-    ) -> datetime | None:
-        # The job would be refused before its attempt begins, so the reason is recorded here.
-        logger.warning("%s", refusal, extra={"domain": names[0], "code": refusal.code})
-        if metadata is None:
-            return None
-        attempts = self.records.attempts(names[0]) + 1
-        again = next_attempt(refusal, attempts, now, self.random, metadata.validity)
-        self.records.record_failed(names, refusal, next_check=again, now=now)
-        return again
-
     def _check_by_age(self, metadata: CertificateMetadata | None, now: datetime) -> datetime:
         # By age only: a request to the CA for each name of the volume would be too many at once.
         return (
@@ -307,90 +221,6 @@ class Reconciler:
             if metadata
             else now
         )
-
-    def _metadata_of(self, names: Iterable[str]) -> dict[str, CertificateMetadata | None]:
-        """
-        Return the metadata of the certificates of *names*; shared certificates are read once.
-        """
-        directories: dict[str, Path | None] = {}
-        for name in names:
-            try:
-                directories[name] = self._directory(name)
-            except ValueError:
-                # A writer to Redis can put anything on the agenda.
-                self.agenda.remove(name)
-                logger.warning("removed %s from the agenda: it is not a domain name", printable(name, 100))
-        read = {directory: _metadata_in(directory) for directory in set(directories.values())}
-        return {name: read[directory] for name, directory in directories.items()}
-
-    def _directory(self, name: str) -> Path | None:
-        # A name whose links cannot be read gets a job, which reports the failure.
-        with suppress(CertworkerError):
-            return self.certificates.links.target_of(name)
-        return None
-
-    def _names_of_certificates(
-        self, known: Mapping[str, CertificateMetadata | None]
-    ) -> dict[str, tuple[str, ...]]:
-        """
-        Return all names of the certificate of each name; where there is none, the names of its request.
-        """
-        without = [name for name, metadata in known.items() if metadata is None]
-        records = dict(zip(without, self.records.read_many(without), strict=True))
-        wanted = {record.names for record in records.values() if record and len(record.names) > 1}
-        requested_together = {names for names in wanted if self._requested_together(names)}
-        together = {
-            metadata: self._names_to_renew(metadata) for metadata in set(filter(None, known.values()))
-        }
-        return {
-            name: together[metadata]
-            if metadata
-            else record.names
-            if (record := records[name]) and record.names in requested_together
-            else (name,)
-            for name, metadata in known.items()
-        }
-
-    def _names_to_renew(self, metadata: CertificateMetadata) -> tuple[str, ...]:
-        """
-        Return the names for which the certificate with these *metadata* is renewed.
-
-        A name that got another certificate for fewer or other names has left the set. A renewal with the
-        others would undo that request, and the other certificate would undo the renewal.
-        """
-        names = set(metadata.names)
-        served_by = {name: _metadata_in(self._directory(name)) for name in names if is_name(name)}
-        # A certificate for all of them is their next one, which is not yet in service for each.
-        left = {name for name, other in served_by.items() if other and not names <= set(other.names)}
-        return tuple(name for name in metadata.names if name not in left) or metadata.names
-
-    def _requested_together(self, names: tuple[str, ...]) -> bool:
-        """
-        Return whether *names* were requested together: all their records say so, and none is in service.
-
-        A record is not a request. Its writer must not be able to join names of different people.
-        """
-        records = self.records.read_many(names)
-        if not all(record is not None and set(record.names) == set(names) for record in records):
-            return False
-        try:
-            return not any(_metadata_in(self._directory(name)) for name in names)
-        except ValueError:
-            return False
-
-
-def _metadata_in(directory: Path | None) -> CertificateMetadata | None:
-    # Metadata that cannot be read does not stop the check of the others.
-    with suppress(CertworkerError):
-        return CertificateMetadata.read(directory) if directory else None
-    return None
-
-
-def _priority(metadata: CertificateMetadata, decision: RenewalDecision, now: datetime) -> Priority:
-    if metadata.not_after - now < min(SOON, metadata.validity.length * SOON_SHARE):
-        return "expiring"
-    # What the CA wants renewed before its age would have it so, it is about to revoke.
-    return "advised" if decision.ca_requested and now < renewal_time(metadata.validity) else "renewal"
 
 
 def _batches(names: Iterable[str], size: int) -> Iterator[list[str]]:

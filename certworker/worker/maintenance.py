@@ -25,6 +25,7 @@ from certworker.errors import CertworkerError
 from certworker.issuance.issuer import Issuer
 from certworker.notify.notifier import Notifier
 from certworker.renewal.agenda import Agenda
+from certworker.renewal.due import DueNames
 from certworker.renewal.expiry_alerts import ExpiryAlerts
 from certworker.renewal.reconciler import Reconciler
 from certworker.renewal.repair import Repair
@@ -110,11 +111,13 @@ class AgendaCheck:
         self,
         agenda: Agenda,
         certificates: CertificateStore,
+        due_names: DueNames,
         reconciler: Reconciler,
         clock: Callable[[], datetime],
     ) -> None:
         self._agenda = agenda
         self._certificates = certificates
+        self._due_names = due_names
         self._reconciler = reconciler
         self._clock = clock
         #: How many names more the volume had than the agenda after the last comparison.
@@ -134,7 +137,7 @@ class AgendaCheck:
         earliest = self._agenda.earliest()
         if earliest and earliest + WAKE_UP_GRACE < self._clock():
             # A killed worker's scheduler holds its lock for a minute. No wake-up comes in that time.
-            self._reconciler.enqueue_due()
+            self._due_names.enqueue()
 
     def _is_incomplete(self) -> bool:
         """
@@ -166,6 +169,7 @@ class MaintenanceLoop:
         *,
         leftovers: Leftovers,
         repair: Repair,
+        due_names: DueNames,
         reconciler: Reconciler,
         expiry_alerts: ExpiryAlerts,
         agenda: Agenda,
@@ -182,7 +186,7 @@ class MaintenanceLoop:
         self._agenda = agenda
         self._settings_changed = settings_changed
         self._random = random
-        self.agenda_check = AgendaCheck(agenda, certificates, reconciler, clock)
+        self.agenda_check = AgendaCheck(agenda, certificates, due_names, reconciler, clock)
         self._remove_leftovers = Duties(dict(leftovers.removals()), explain)
         self._run_round = Duties(
             {
@@ -193,7 +197,7 @@ class MaintenanceLoop:
                 "the list of suffixes": load_suffixes,
                 "the retry after a change of the settings": self._retry_after_a_change,
                 "the reconciliation": reconciler.reconcile,
-                "the check of what is due": reconciler.enqueue_due,
+                "the check of what is due": due_names.enqueue,
                 "the report of overdue certificates": self._report_overdue,
                 "the removal of old certificates": lambda: certificates.prune(traefik.served_generations()),
             },

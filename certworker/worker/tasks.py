@@ -20,7 +20,7 @@ from certworker.errors.payload import PayloadType
 from certworker.errors.worker import AlreadyInProgress, Unexpected
 from certworker.issuance.removal import Removal
 from certworker.issuance.service import CertificateIssuance
-from certworker.renewal.reconciler import Reconciler
+from certworker.renewal.due import DueNames
 from certworker.state.locks import DomainLocks
 from certworker.supervision import log_unexpected
 from certworker.worker.job_report import JobReport, JobReporter, log_fields
@@ -42,7 +42,7 @@ class Tasks:
 
     issuance: CertificateIssuance
     removal: Removal
-    reconciler: Reconciler
+    due_names: DueNames
     locks: DomainLocks
     reporter: JobReporter
     private_names: bool
@@ -68,7 +68,7 @@ class Tasks:
             return self._remove(domain, domains, by)
 
         def look() -> dict[str, Any]:
-            return dict(self.reconciler.enqueue_due())
+            return dict(self.due_names.enqueue())
 
         return {
             ISSUE: issue,

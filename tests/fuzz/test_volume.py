@@ -202,7 +202,7 @@ def test_volume(restored: Callable[[], tuple[App, str]], spoiled: dict[str, Entr
         app.reconciler.reconcile,
         app.repair.repair,
         app.repair.resume_publications,
-        app.reconciler.enqueue_due,
+        app.due_names.enqueue,
     ]
     for step in steps:
         with suppress(CertworkerError):

@@ -83,7 +83,7 @@ def agenda_check_of(app: App) -> AgendaCheck:
     """
     Return the check of the agenda of *app*.
     """
-    return AgendaCheck(app.agenda, app.certificates, app.reconciler, app.clock)
+    return AgendaCheck(app.agenda, app.certificates, app.due_names, app.reconciler, app.clock)
 
 
 class TestRound:
@@ -120,7 +120,7 @@ class TestRound:
         for settings, requested in ((app.settings, 0), (app.settings, 0), (changed, 1)):
             maintenance_of(replace(app, settings=settings))._retry_after_a_change()
 
-            assert requested == app.reconciler.enqueue_due()["requested"]
+            assert requested == app.due_names.enqueue()["requested"]
 
     def test_its_interval_follows_the_shortest_life_and_its_own_duration(
         self, app: App, door_authority: FaultyAuthority

@@ -221,7 +221,7 @@ class TestUnexpected:
         """
         They raise the same code and log a traceback.
         """
-        functions = build_tasks(replace(app, removal=Broken(), reconciler=Broken()))  # type: ignore[arg-type]
+        functions = build_tasks(replace(app, removal=Broken(), due_names=Broken()))  # type: ignore[arg-type]
         for name, arguments in (("certworker.remove", {"domain": NAME}), ("certworker.look", {})):
             with pytest.raises(Unexpected):
                 functions[name](**arguments)
@@ -240,7 +240,7 @@ class Broken:
         """
         raise TypeError("odd")
 
-    hold = remove = enqueue_due = __call__
+    hold = remove = enqueue = __call__
 
 
 class TestAudit:

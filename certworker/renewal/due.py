@@ -1,0 +1,267 @@
+"""
+Enqueues what is due.
+
+A certificate that is not due gets its next check here, without a job. Everything else is moved to a priority
+queue.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import repeat
+from pathlib import Path
+from random import Random
+
+from redis.exceptions import RedisError
+
+from certworker.domains import is_name, registered_domain
+from certworker.errors import CertworkerError, printable
+from certworker.renewal.agenda import Agenda
+from certworker.renewal.policy import RenewalDecision, next_attempt, renewal_time, shortened
+from certworker.state.domain_records import DomainRecords
+from certworker.state.priority_queues import LOST_QUEUE_CHECK, Priority, PriorityQueues, Request
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.metadata import CertificateMetadata
+from certworker.supervision import beat
+from certworker.traefik.config import TraefikConfig
+
+logger = logging.getLogger(__name__)
+
+#: Names checked in one pass.
+NAMES_PER_CHECK = 1_000
+
+#: Requests for renewal information at the same time.
+CONCURRENT_QUERIES = 8
+
+#: What expires sooner has the highest priority; of a short validity period, this share.
+SOON = timedelta(hours=48)
+SOON_SHARE = 1 / 5
+
+
+@dataclass(frozen=True)
+class Due:
+    """
+    A name that needs a job: its priority, and the time at which its certificate expires.
+    """
+
+    priority: Priority
+    deadline: datetime
+
+
+@dataclass(frozen=True)
+class DueNames:
+    """
+    The names whose next check has come.
+    """
+
+    certificates: CertificateStore
+    traefik: TraefikConfig
+    records: DomainRecords
+    agenda: Agenda
+    priority_queues: PriorityQueues
+    #: Decides whether a certificate is due at a given time, and when it is checked next.
+    decide: Callable[[CertificateMetadata, datetime], RenewalDecision]
+    #: Raises the reason if a request for these names would be refused.
+    check_request: Callable[[tuple[str, ...]], object]
+    clock: Callable[[], datetime]
+    random: Random
+
+    def enqueue(self) -> dict[str, int]:
+        """
+        Check every name whose next check has come.
+
+        A certificate that is not due gets its next check here, which costs the reading of two small files.
+        Everything else is enqueued by its priority.
+
+        Returns:
+            `looked`: the number of checked names; `requested`: the number of requests enqueued.
+        """
+        now = self.clock()
+        moments: dict[str, datetime] = {}
+        requested: dict[Priority, dict[Request, float]] = {}
+        known = known_metadata(self.agenda.due(now, NAMES_PER_CHECK), self.certificates, self.agenda)
+        certificates = self._names_of_certificates(known)
+        # One check for all names of a certificate: they stay together on the agenda.
+        first = {names: name for name, names in reversed(certificates.items())}
+        with ThreadPoolExecutor(CONCURRENT_QUERIES) as pool:
+            metadata_of_first = map(known.get, first.values())
+            checked = pool.map(self._check_guarded, first, first.values(), metadata_of_first, repeat(now))
+            results = {}
+            for names, result in zip(first, checked, strict=True):
+                results[names] = result
+                beat()
+        for name, names in certificates.items():
+            metadata, result = known[name], results[names]
+            if result is None:
+                self.agenda.remove(name)
+            elif isinstance(result, datetime):
+                moments[name] = result
+            else:
+                moments[name] = now + shortened(
+                    LOST_QUEUE_CHECK, metadata.validity if metadata else None, now
+                )
+                if metadata or not self.certificates.links.is_orphaned(name):
+                    request = Request(names, registered_domain(names[0]))
+                    requested.setdefault(result.priority, {})[request] = result.deadline.timestamp()
+        # The agenda first: a job that ends quickly plans a later check, which must not be overwritten.
+        self.agenda.put_many(moments)
+        for priority, requests in requested.items():
+            # The earliest deadline first, for the order of the tenants, too.
+            self.priority_queues.put(priority, dict(sorted(requests.items(), key=lambda request: request[1])))
+        if earliest := self.agenda.earliest():
+            self.agenda.wake(max(earliest, now + timedelta(seconds=1)))
+        return {"looked": len(known), "requested": sum(map(len, requested.values()))}
+
+    def _check_guarded(
+        self, names: tuple[str, ...], name: str, metadata: CertificateMetadata | None, now: datetime
+    ) -> Due | datetime | None:
+        """
+        Return what :meth:`_check` returns. An error postpones these names, and no others.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        try:
+            return self._check(names, name, metadata, now)
+        except RedisError:
+            raise  # it concerns all names, and the maintenance loop reports the reason
+        except Exception:
+            logger.exception("the check of this name failed and will be repeated", extra={"domain": name})
+            return now + LOST_QUEUE_CHECK
+
+    def _check(
+        self, names: tuple[str, ...], name: str, metadata: CertificateMetadata | None, now: datetime
+    ) -> Due | datetime | None:
+        """
+        Return what the *names* of a certificate need; the moment of the next check if they need nothing.
+
+        Args:
+            name: The one of them with these *metadata*.
+
+        Returns:
+            None if they have no certificate and any request for them is refused.
+        """
+        try:
+            self.check_request(names)
+        except CertworkerError as refusal:
+            return self._refused(names, metadata, refusal, now)
+        if metadata is None:
+            return Due("new", now)
+        decision = self.decide(metadata, now)
+        with suppress(CertworkerError):
+            if not decision.due and self.traefik.serves(name, metadata):
+                return decision.next_check
+        return Due(_priority(metadata, decision, now), metadata.not_after)
+
+    def _refused(
+        self,
+        names: tuple[str, ...],
+        metadata: CertificateMetadata | None,
+        refusal: CertworkerError,
+        now: datetime,
+    ) -> datetime | None:
+        # The job would be refused before its attempt begins, so the reason is recorded here.
+        logger.warning("%s", refusal, extra={"domain": names[0], "code": refusal.code})
+        if metadata is None:
+            return None
+        attempts = self.records.attempts(names[0]) + 1
+        again = next_attempt(refusal, attempts, now, self.random, metadata.validity)
+        self.records.record_failed(names, refusal, next_check=again, now=now)
+        return again
+
+    def _names_of_certificates(
+        self, known: Mapping[str, CertificateMetadata | None]
+    ) -> dict[str, tuple[str, ...]]:
+        """
+        Return all names of the certificate of each name; where there is none, the names of its request.
+        """
+        without = [name for name, metadata in known.items() if metadata is None]
+        records = dict(zip(without, self.records.read_many(without), strict=True))
+        wanted = {record.names for record in records.values() if record and len(record.names) > 1}
+        requested_together = {names for names in wanted if self._requested_together(names)}
+        together = {
+            metadata: self._names_to_renew(metadata) for metadata in set(filter(None, known.values()))
+        }
+        return {
+            name: together[metadata]
+            if metadata
+            else record.names
+            if (record := records[name]) and record.names in requested_together
+            else (name,)
+            for name, metadata in known.items()
+        }
+
+    def _names_to_renew(self, metadata: CertificateMetadata) -> tuple[str, ...]:
+        """
+        Return the names for which the certificate with these *metadata* is renewed.
+
+        A name that got another certificate for fewer or other names has left the set. A renewal with the
+        others would undo that request, and the other certificate would undo the renewal.
+        """
+        names = set(metadata.names)
+        served_by = {
+            name: _metadata_in(_directory(self.certificates, name)) for name in names if is_name(name)
+        }
+        # A certificate for all of them is their next one, which is not yet in service for each.
+        left = {name for name, other in served_by.items() if other and not names <= set(other.names)}
+        return tuple(name for name in metadata.names if name not in left) or metadata.names
+
+    def _requested_together(self, names: tuple[str, ...]) -> bool:
+        """
+        Return whether *names* were requested together: all their records say so, and none is in service.
+
+        A record is not a request. Its writer must not be able to join names of different people.
+        """
+        records = self.records.read_many(names)
+        if not all(record is not None and set(record.names) == set(names) for record in records):
+            return False
+        try:
+            return not any(_metadata_in(_directory(self.certificates, name)) for name in names)
+        except ValueError:
+            return False
+
+
+def known_metadata(
+    names: Iterable[str], certificates: CertificateStore, agenda: Agenda
+) -> dict[str, CertificateMetadata | None]:
+    """
+    Return the metadata of the certificates of *names*; shared certificates are read once.
+
+    What is not a name is removed from the *agenda*.
+    """
+    directories: dict[str, Path | None] = {}
+    for name in names:
+        try:
+            directories[name] = _directory(certificates, name)
+        except ValueError:
+            # A writer to Redis can put anything on the agenda.
+            agenda.remove(name)
+            logger.warning("removed %s from the agenda: it is not a domain name", printable(name, 100))
+    read = {directory: _metadata_in(directory) for directory in set(directories.values())}
+    return {name: read[directory] for name, directory in directories.items()}
+
+
+def _directory(certificates: CertificateStore, name: str) -> Path | None:
+    # A name whose links cannot be read gets a job, which reports the failure.
+    with suppress(CertworkerError):
+        return certificates.links.target_of(name)
+    return None
+
+
+def _metadata_in(directory: Path | None) -> CertificateMetadata | None:
+    # Metadata that cannot be read does not stop the check of the others.
+    with suppress(CertworkerError):
+        return CertificateMetadata.read(directory) if directory else None
+    return None
+
+
+def _priority(metadata: CertificateMetadata, decision: RenewalDecision, now: datetime) -> Priority:
+    if metadata.not_after - now < min(SOON, metadata.validity.length * SOON_SHARE):
+        return "expiring"
+    # What the CA wants renewed before its age would have it so, it is about to revoke.
+    return "advised" if decision.ca_requested and now < renewal_time(metadata.validity) else "renewal"

@@ -1,0 +1,402 @@
+"""
+Everything that is due is enqueued, in the order of its priority.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.exceptions import ReadOnlyError
+
+from certworker.app import App
+from certworker.domains import requested_names
+from certworker.errors.config import EmailMissing
+from certworker.errors.worker import SchemaTooNew
+from certworker.redis.client import connect
+from certworker.redis.url import RedisURL
+from certworker.renewal.policy import RenewalDecision
+from certworker.state.domain_records import RECORDS
+from certworker.state.priority_queues import PRIORITY_QUEUE, Dequeued
+from certworker.storage.metadata import CertificateMetadata
+from certworker.worker.bulk import new_job
+from certworker.worker.producer import queue_length
+from tests.app_fixture import open_app
+from tests.servers.faulty_authority import FaultyAuthority
+from tests.servers.redis import RedisServer
+
+NAME = "shop.localhost"
+
+
+def take(app: App) -> Dequeued | None:
+    """
+    Take the next request, as a new job.
+    """
+    return app.priority_queues.take(new_job("certworker.issue", datetime.now(UTC)), [])
+
+
+def always_due(_: CertificateMetadata, now: datetime) -> RenewalDecision:
+    """
+    Decide that a certificate is due.
+    """
+    return RenewalDecision(due=True, next_check=now, ca_requested=False)
+
+
+def requested_together(app: App) -> tuple[str, ...]:
+    """
+    Return the names of the next request.
+    """
+    taken = take(app)
+    assert taken
+    given = json.loads(taken.fields["data"])[3]
+    return tuple(given.get("domains") or [given["domain"]])
+
+
+class TestDueNames:
+    def test_a_certificate_that_is_not_due_gets_its_next_look(self, app: App) -> None:
+        """
+        Most checks find a certificate that is not due, and cost no job.
+        """
+        app.issuance.issue((NAME,))
+        app.agenda.put(NAME, app.clock() - timedelta(seconds=1))
+
+        assert {"looked": 1, "requested": 0} == app.due_names.enqueue()
+        moment = app.agenda.next_check(NAME)
+        assert moment is not None
+        assert moment > app.clock()
+        assert 0 == len(app.priority_queues)
+
+    def test_a_certificate_that_is_due_waits_for_a_slot(
+        self, app: App, door_authority: FaultyAuthority
+    ) -> None:
+        """
+        A due certificate is enqueued.
+        """
+        door_authority.lifetime = timedelta(seconds=2)
+        app.issuance.issue((NAME,))
+        later = app.clock() + timedelta(days=1)
+        due_names = replace(app.due_names, clock=lambda: later)
+
+        assert {"looked": 1, "requested": 1} == due_names.enqueue()
+        assert (1, 0) == (len(app.priority_queues), queue_length(app.connection))
+
+    def test_all_names_of_a_certificate_are_requested_together_and_once(self, app: App) -> None:
+        """
+        Each name is on the agenda, but there is one certificate, and one request.
+        """
+        names = (NAME, f"www.{NAME}")
+        app.issuance.issue(names)
+        later = app.clock() + timedelta(days=80)
+        due_names = replace(app.due_names, clock=lambda: later)
+
+        assert {"looked": 2, "requested": 1} == due_names.enqueue()
+        assert 1 == len(app.priority_queues)
+
+    def test_a_name_that_left_a_certificate_is_looked_at_by_its_own(self, app: App) -> None:
+        """
+        The metadata of one name does not stand for a name that leads elsewhere by now.
+        """
+        www = f"www.{NAME}"
+        app.issuance.issue((NAME, www))
+        app.issuance.issue((www,), force=True)
+        later = app.clock() + timedelta(days=80)
+        due_names = replace(app.due_names, clock=lambda: later)
+
+        assert {"looked": 2, "requested": 2} == due_names.enqueue()
+
+    def test_what_is_urgent_goes_first(self, app: App, door_authority: FaultyAuthority) -> None:
+        """
+        A certificate that expires the next day goes before all that are only due.
+        """
+        now = app.clock()
+        for name, days in (("renewal.localhost", 20), ("expiring.localhost", 1)):
+            door_authority.lifetime = timedelta(days=days)
+            app.issuance.issue((name,))
+        app.agenda.put_many({"renewal.localhost": now, "expiring.localhost": now, "new.localhost": now})
+        due_names = replace(app.due_names, clock=lambda: now + timedelta(hours=23), decide=always_due)
+
+        assert {"looked": 3, "requested": 3} == due_names.enqueue()
+        assert ["expiring.localhost", "renewal.localhost", "new.localhost"] == [
+            taken.tenant for taken in iter(lambda: take(app), None)
+        ]
+
+    def test_what_the_ca_wants_renewed_early_goes_before_what_is_old(self, app: App) -> None:
+        """
+        The CA may revoke it within a day.
+        """
+        now = app.clock()
+        for name in ("old.localhost", "revoked.localhost"):
+            app.issuance.issue((name,))
+            app.agenda.put(name, now)
+
+        def plan(metadata: CertificateMetadata, now: datetime) -> RenewalDecision:
+            return RenewalDecision(
+                due=True, next_check=now, ca_requested="revoked.localhost" in metadata.names
+            )
+
+        replace(app.due_names, decide=plan).enqueue()
+
+        assert ["revoked.localhost", "old.localhost"] == [
+            taken.tenant for taken in iter(lambda: take(app), None)
+        ]
+
+    def test_a_certificate_that_traefik_does_not_serve_is_put_right(self, app: App) -> None:
+        """
+        A worker may crash between the certificate and Traefik's file, and people delete files.
+        """
+        app.issuance.issue((NAME,))
+        (app.traefik.directory / f"{NAME}.yml").unlink()
+        app.agenda.put(NAME, app.clock())
+
+        assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
+
+    def test_what_a_newer_certworker_stored_gets_a_job_that_says_so(self, app: App) -> None:
+        """
+        An unreadable name does not stop the check of the others.
+        """
+        app.issuance.issue((NAME,))
+        for meta in app.certificates.directory.glob(".certworker/generations/*/meta.json"):
+            meta.write_text(meta.read_text().replace('"schema": 1', '"schema": 2'))
+        app.agenda.put(NAME, app.clock())
+
+        assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
+        with pytest.raises(SchemaTooNew):
+            app.issuance.issue((NAME,))
+        record = app.records.read(NAME)
+        assert record
+        assert "state.schema_too_new" == record.code
+
+    def test_a_job_that_gets_lost_is_missed_after_a_while(self, app: App) -> None:
+        """
+        Redis may evict a job; the name is on the agenda until it has a certificate.
+        """
+        app.agenda.put("new.localhost", app.clock() - timedelta(seconds=1))
+        app.due_names.enqueue()
+        moment = app.agenda.next_check("new.localhost")
+
+        assert moment is not None
+        assert timedelta(0) < moment - app.clock() <= timedelta(minutes=15)
+
+    def test_a_lost_job_of_a_short_certificate_is_missed_in_time(
+        self, app: App, door_authority: FaultyAuthority
+    ) -> None:
+        """
+        A quarter of an hour is the whole validity period of some certificates.
+        """
+        door_authority.lifetime = timedelta(minutes=15)
+        metadata = app.issuance.issue((NAME,)).metadata
+        for left in (timedelta(minutes=4), timedelta(seconds=43)):
+            now = metadata.not_after - left
+            app.agenda.put(NAME, now)
+            later = replace(app.due_names, clock=partial(datetime.fromtimestamp, now.timestamp(), UTC))
+
+            assert {"looked": 1, "requested": 1} == later.enqueue()
+            moment = app.agenda.next_check(NAME)
+            assert moment is not None
+            assert moment - now <= max(left / 8, timedelta(seconds=15))
+
+    def test_what_is_urgent_is_a_share_of_a_short_life(
+        self, app: App, door_authority: FaultyAuthority
+    ) -> None:
+        """
+        All certificates of 47 hours expire within 48 hours; only those near their end go first.
+        """
+        door_authority.lifetime = timedelta(hours=47)
+        now = app.clock()
+        for name in ("early.localhost", "late.localhost"):
+            app.issuance.issue((name,))
+            app.agenda.put(name, now)
+
+        replace(app.due_names, decide=always_due, clock=lambda: now + timedelta(hours=20)).enqueue()
+        assert 0 == app.connection.exists(f"{PRIORITY_QUEUE}expiring")
+        app.agenda.put("late.localhost", now)
+        replace(app.due_names, decide=always_due, clock=lambda: now + timedelta(hours=40)).enqueue()
+        assert 1 == app.connection.exists(f"{PRIORITY_QUEUE}expiring")
+
+    def test_names_that_were_requested_together_stay_together(self, app: App) -> None:
+        """
+        The first attempt failed, so only the records have the names.
+        """
+        names = (NAME, f"www.{NAME}")
+        now = app.clock()
+        app.records.start_attempt(names, next_check=now, now=now)
+        app.agenda.put_many(dict.fromkeys(names, now))
+
+        assert {"looked": 2, "requested": 1} == app.due_names.enqueue()
+
+    @pytest.mark.parametrize("asked", [(NAME,), (NAME, f"shop.{NAME}")])
+    def test_a_name_that_left_a_certificate_is_not_renewed_with_it(
+        self, app: App, asked: tuple[str, ...]
+    ) -> None:
+        """
+        A request for fewer or other names defines the new set; the remaining names get a certificate of their
+        own.
+        """
+        stays = (f"api.{NAME}", f"www.{NAME}")
+        app.issuance.issue((NAME, *stays))
+        forced = app.issuance.issue(asked, force=True).metadata.serial
+        app.agenda.put_many(dict.fromkeys((*asked, *stays), app.clock()))
+        due = replace(app.issuance, decide=always_due)
+
+        assert 2 == replace(app.due_names, decide=always_due).enqueue()["requested"]
+        requested = {requested_together(app), requested_together(app)}
+        assert {asked, stays} == {tuple(sorted(names, key=[*asked, *stays].index)) for names in requested}
+
+        assert set(stays) == set(due.issue(stays).metadata.names)
+        metadata = app.certificates.metadata(NAME)
+        assert metadata
+        assert forced == metadata.serial
+
+    def test_a_certificate_that_is_not_yet_in_service_for_all_names_splits_nothing(self, app: App) -> None:
+        """
+        The worker crashed while it put the new certificate into service.
+        """
+        names = (NAME, f"www.{NAME}")
+        app.issuance.issue(names)
+        before = app.certificates.links.target_of(NAME)
+        assert before
+        app.issuance.issue(names, force=True)
+        app.certificates.links.activate([NAME], before)
+        app.agenda.put(NAME, app.clock())
+
+        replace(app.due_names, decide=always_due).enqueue()
+
+        assert set(names) == set(requested_together(app))
+
+    @pytest.mark.parametrize("served", [True, False])
+    def test_a_record_is_not_a_request(self, app: App, served: bool) -> None:
+        """
+        A forged record does not join the names of different tenants in one certificate.
+        """
+        evil, now = "evil.localhost", app.clock()
+        if served:
+            app.issuance.issue((NAME,))
+        else:
+            app.records.start_attempt((NAME,), next_check=now, now=now)
+        app.records.start_attempt((evil,), next_check=now, now=now)
+        for name in (evil, NAME) if served else (evil,):
+            app.connection.hset(f"{RECORDS}{name}", "names", json.dumps([evil, NAME]))
+        app.agenda.put(evil, now)
+
+        app.due_names.enqueue()
+
+        request = take(app)
+        assert request
+        assert {"domain": evil} == json.loads(request.fields["data"])[3]
+
+    def test_a_certificate_whose_names_are_refused_is_recorded_and_checked_again(
+        self, app: App, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The job would be refused before its attempt begins, so the reason is recorded by the check.
+        """
+        app.issuance.issue((NAME,))
+        now = app.clock()
+        app.agenda.put_many({NAME: now, "planted.localhost": now})
+        public = partial(requested_names, None, private=False)
+
+        replace(app.due_names, check_request=public, decide=always_due).enqueue()
+
+        record, moment = app.records.read(NAME), app.agenda.next_check(NAME)
+        assert record
+        assert ("failed", "name.no_public_suffix") == (record.state, record.code)
+        assert moment
+        assert timedelta(hours=23) < moment - now <= timedelta(days=1.1)
+        assert 0 == len(app.priority_queues)
+        assert "planted.localhost" not in app.agenda
+        assert "name.no_public_suffix" in caplog.text
+
+    @pytest.mark.parametrize("planted", ["Shop.Example", "../etc", "a b", "x" * 300])
+    def test_what_is_no_name_is_dropped_and_stops_no_look(
+        self, app: App, caplog: pytest.LogCaptureFixture, planted: str
+    ) -> None:
+        """
+        A writer to Redis can put anything on the agenda.
+        """
+        moment = app.clock() - timedelta(days=1)
+        app.agenda.put_many({planted: moment, NAME: moment})
+
+        assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
+        assert planted not in app.agenda
+        assert "removed 1 entries from the agenda that are no names" in caplog.text
+
+    def test_an_error_with_one_name_postpones_that_name_alone(
+        self, app: App, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        The error is logged with its traceback, and the other name is requested.
+        """
+        app.issuance.issue((NAME,))
+        app.agenda.put_many(dict.fromkeys((NAME, "new.localhost"), app.clock() - timedelta(seconds=1)))
+
+        def divide(metadata: CertificateMetadata, now: datetime) -> RenewalDecision:
+            raise ZeroDivisionError(metadata.names)
+
+        before = app.clock()
+        assert {"looked": 2, "requested": 1} == replace(app.due_names, decide=divide).enqueue()
+
+        assert (app.agenda.next_check(NAME) or before) > before
+        assert [NAME] == [line.__dict__["domain"] for line in caplog.records if line.exc_info]
+
+    def test_an_error_of_redis_ends_the_pass(
+        self,
+        tmp_path: Path,
+        own_redis: RedisServer,
+        door_authority: FaultyAuthority,
+        http_port: int,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """
+        It concerns all names, so the maintenance loop reports it, and no name gets a traceback.
+        """
+
+        def refuse(_names: tuple[str, ...]) -> None:
+            own_redis.client().replicaof("127.0.0.1", "1")
+            raise EmailMissing
+
+        with (
+            connect(RedisURL.parse(own_redis.url)) as connection,
+            open_app(tmp_path, connection, door_authority.directory_url, http_port) as app,
+        ):
+            app.issuance.issue((NAME,))
+            app.agenda.put(NAME, app.clock() - timedelta(seconds=1))
+            with pytest.raises(ReadOnlyError):
+                replace(app.due_names, check_request=refuse).enqueue()
+
+        assert [] == [line.message for line in caplog.records if line.exc_info]
+
+    @pytest.mark.parametrize(
+        "fields",
+        [
+            {"attempts": "9" * 5_000},
+            {"names": '["\\ud800", "planted.localhost"]'},
+            {"names": '["planted.localhost", "../x"]', "not_after": "9999-12-31T23:59:59-23:59"},
+            {"message": "x" * 5_000_000, "unfinished": "-inf"},
+        ],
+    )
+    def test_a_planted_record_costs_no_other_name_its_check(self, app: App, fields: dict[str, str]) -> None:
+        """
+        One invalid record does not stop the checks of the other names.
+        """
+        planted: dict[Any, Any] = {"state": "failed", "updated": "2026-01-01T00:00:00Z", **fields}
+        app.connection.hset(RECORDS + "planted.localhost", mapping=planted)
+        names = ["planted.localhost", *(f"{number}.localhost" for number in range(5))]
+        app.agenda.put_many(dict.fromkeys(names, app.clock() - timedelta(days=1)))
+
+        assert {"looked": 6, "requested": 6} == app.due_names.enqueue()
+        assert 6 == len(app.priority_queues)
+
+    def test_files_that_cannot_be_read_stop_no_look_at_others(self, app: App) -> None:
+        """
+        The job of each name reports its failure.
+        """
+        (app.certificates.directory / "loop.localhost").symlink_to("loop.localhost")
+        moment = app.clock() - timedelta(days=1)
+        app.agenda.put_many({"loop.localhost": moment, NAME: moment})
+
+        assert {"looked": 2, "requested": 2} == app.due_names.enqueue()
