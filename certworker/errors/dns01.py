@@ -79,3 +79,15 @@ class ProviderFailed(CertworkerError):
     message_template = "The DNS provider {provider} did not change {fqdn}: {reason}"
     remedy_template = "Check that {provider} works, and that this machine can connect to it."
     retry = Retry.SOON
+
+
+class ProgramFailed(ProviderFailed):
+    """
+    Its output may have secrets in it, so that no failure shows it.
+    """
+
+    message_template = "The program {program} of EXEC_PATH failed at {action} for {fqdn}: {reason}"
+    remedy_template = (
+        "Run it to see its output: docker compose exec appwrite-worker-certificates {program} {action} "
+        "{fqdn}. test"
+    )

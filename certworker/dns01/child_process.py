@@ -1,0 +1,122 @@
+"""
+Child processes of providers: a deadline for the whole process group, no input, and bounded output.
+
+What a program writes may have secrets in it. Nothing of it reaches a log or a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+#: A child in the background may hold the pipe open: the end of the program is checked this often.
+POLL_SECONDS = 0.1
+
+#: Each program gets these variables of the network: proxies and trusted CAs.
+NETWORK = (
+    *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
+    *("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+)
+
+
+class ChildFailed(Exception):
+    """
+    The program cannot be started, or does not end in time.
+    """
+
+
+def environment(prefix: str) -> dict[str, str]:
+    """
+    Return the variables of a program: PATH, LANG, :data:`NETWORK`, and those that begin with *prefix*.
+
+    The variables of certworker have the passwords of Redis, the CA and mail.
+    """
+    passed = {name: value for name, value in os.environ.items() if name in NETWORK or name.startswith(prefix)}
+    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **passed}
+
+
+def run(command: Sequence[str], variables: Mapping[str, str], deadline_seconds: float) -> int:
+    """
+    Run *command* without a shell, discard its output, and return its exit code; a signal is negative.
+
+    Raises:
+        ChildFailed: It cannot be started, or runs longer than *deadline_seconds*. Its group is killed.
+    """
+    with _started(command, variables, subprocess.DEVNULL) as process:
+        try:
+            return process.wait(deadline_seconds)
+        except subprocess.TimeoutExpired:
+            raise _late(deadline_seconds) from None
+
+
+def read(
+    command: Sequence[str], variables: Mapping[str, str], deadline_seconds: float, longest: int
+) -> bytes:
+    """
+    Run *command* without a shell, and return the first *longest* bytes of its standard output.
+
+    Raises:
+        ChildFailed: As :func:`run`.
+    """
+    until = time.monotonic() + deadline_seconds
+    output = b""
+    with _started(command, variables, subprocess.PIPE) as process, selectors.DefaultSelector() as selector:
+        assert process.stdout  # noqa: S101 (it is a pipe)
+        pipe = process.stdout.fileno()
+        os.set_blocking(pipe, False)
+        selector.register(pipe, selectors.EVENT_READ)
+        ended = False
+        while not ended:
+            if time.monotonic() >= until:
+                raise _late(deadline_seconds)
+            ended = process.poll() is not None
+            if selector.select(0 if ended else POLL_SECONDS):
+                part = os.read(pipe, 65_536)
+                output = (output + part)[:longest]
+                # More may be in the pipe; without more, the writer has closed it.
+                ended = not part and _waited(process, until - time.monotonic())
+    return output
+
+
+def _waited(process: subprocess.Popen[bytes], seconds: float) -> bool:
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(max(0.0, seconds))
+    return process.poll() is not None
+
+
+def _late(deadline_seconds: float) -> ChildFailed:
+    return ChildFailed(f"it did not end within {deadline_seconds:g} s")
+
+
+@contextmanager
+def _started(
+    command: Sequence[str], variables: Mapping[str, str], output: int
+) -> Iterator[subprocess.Popen[bytes]]:
+    try:
+        process = subprocess.Popen(  # noqa: S603 (a setting of the operator; no shell reads it)
+            command,
+            env=variables,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise ChildFailed(f"it cannot be started ({reason})") from None
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            # It leads a session of its own, so its children belong to its group.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        if process.stdout:
+            process.stdout.close()

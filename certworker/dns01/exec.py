@@ -1,0 +1,49 @@
+"""
+The operator's program, in the protocol of lego: `PATH present|cleanup FQDN VALUE`, and exit code 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from certworker.dns01.child_process import ChildFailed, environment, run
+from certworker.dns01.provider import DEADLINE_SECONDS, TxtRecord
+from certworker.errors.dns01 import ProgramFailed
+
+#: A program gets the variables whose names begin so. The others have secrets of certworker.
+PREFIX = "EXEC_"
+
+
+@dataclass(frozen=True)
+class Exec:
+    """
+    A program that changes records. It gets few variables, see :func:`environment`.
+    """
+
+    program: Path
+    #: For one run.
+    deadline_seconds: float = DEADLINE_SECONDS
+    label: str = field(default="exec", init=False)
+
+    def present(self, record: TxtRecord) -> None:
+        """
+        Run the program with `present`. It has to add this value only.
+        """
+        self._run("present", record)
+
+    def withdraw(self, record: TxtRecord) -> None:
+        """
+        Run the program with `cleanup`. It has to delete this value only.
+        """
+        self._run("cleanup", record)
+
+    def _run(self, action: str, record: TxtRecord) -> None:
+        command = [str(self.program), action, f"{record.fqdn}.", record.value]
+        try:
+            code = run(command, environment(PREFIX), self.deadline_seconds)
+            reason = f"exit code {code}" if code > 0 else f"signal {-code}"
+        except ChildFailed as failed:
+            code, reason = -1, str(failed)
+        if code:
+            raise ProgramFailed(program=self.program, action=action, fqdn=record.fqdn, reason=reason)

@@ -1,0 +1,95 @@
+"""
+Child processes of providers.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from certworker.dns01.child_process import ChildFailed, environment, read, run
+
+VARIABLES = {"PATH": "/usr/bin:/bin"}
+
+
+def shell(lines: str) -> list[str]:
+    """
+    Return the command that runs *lines*.
+    """
+    return ["/bin/sh", "-c", lines]
+
+
+class TestRead:
+    @pytest.mark.parametrize(
+        ("lines", "expected"),
+        [
+            ("echo hello", b"hello\n"),
+            ("exit 1", b""),
+            ("echo to nobody >&2", b""),
+            ("printf 12345678901234567890123456789012", b"1" + b"234567890" + b"1234567890" * 2),
+            ("echo early; exec >&-; sleep 0.2", b"early\n"),
+        ],
+        ids=["text", "nothing", "stderr", "too long", "closed early"],
+    )
+    def test_it_returns_the_first_bytes(self, lines: str, expected: bytes) -> None:
+        """
+        Only standard output counts, and only its beginning.
+        """
+        assert read(shell(lines), VARIABLES, 20, 30) == expected
+
+    def test_a_flood_is_read_and_dropped(self) -> None:
+        """
+        A program that writes 100 MB ends, and its beginning is all that remains.
+        """
+        flood = f"{sys.executable} -c \"import os; [os.write(1, b'x' * 1_000_000) for _ in range(100)]\""
+
+        assert read(shell(flood), VARIABLES, 60, 10) == b"x" * 10
+
+    def test_a_background_process_does_not_hold_the_reader(self) -> None:
+        """
+        It inherits the pipe, and the program itself has ended.
+        """
+        assert read(shell("echo done; sleep 600 & "), VARIABLES, 20, 100) == b"done\n"
+
+    @pytest.mark.parametrize(
+        "lines",
+        ["sleep 600", "exec >&-; sleep 600", "while :; do echo flood; done"],
+        ids=["", "closed", "flood"],
+    )
+    def test_the_deadline(self, lines: str) -> None:
+        """
+        Whatever the program does with its output, it ends in time.
+        """
+        with pytest.raises(ChildFailed, match=r"within 0\.3 s"):
+            read(shell(lines), VARIABLES, 0.3, 10)
+
+
+class TestRun:
+    @pytest.mark.parametrize(("lines", "code"), [("exit 0", 0), ("exit 7", 7), ("kill -15 $$", -15)])
+    def test_it_returns_the_exit_code(self, lines: str, code: int) -> None:
+        """
+        A signal is negative.
+        """
+        assert run(shell(lines), VARIABLES, 20) == code
+
+    def test_the_directory_of_the_worker_is_not_theirs(self, tmp_path: Path) -> None:
+        """
+        A program that writes relative paths fails early, in the root directory.
+        """
+        assert run(shell(f"pwd > {tmp_path}/pwd"), VARIABLES, 20) == 0
+        assert (tmp_path / "pwd").read_text() == "/\n"
+
+
+def test_the_environment_has_the_prefix_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Credentials of one provider are not those of another.
+    """
+    monkeypatch.setenv("LEXICON_GANDI_AUTH_TOKEN", "a")
+    monkeypatch.setenv("LEXICON_GANDI2_AUTH_TOKEN", "b")
+
+    found = environment("LEXICON_GANDI_")
+
+    assert "LEXICON_GANDI_AUTH_TOKEN" in found
+    assert "LEXICON_GANDI2_AUTH_TOKEN" not in found
