@@ -57,7 +57,7 @@ LIBRARIES = {
     "acme": {"devca"},
     "click": {"cli"},
     "cryptography": {"certificates", "acme", "devca"},
-    "dns": {"dns", "dns01.rfc2136"},
+    "dns": {"dns", "dns01.rfc2136", "devca"},
     "docker": {"integrations.docker"},
     "idna": {"domains"},
     "josepy": {"acme", "devca"},
