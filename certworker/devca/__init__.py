@@ -5,11 +5,12 @@ In the order in which they may import each other::
 
     accounts       The accounts of the CA's clients, stored in the state directory
     policy         The rules that differ from CA to CA; all of them may change while the CA runs
+    name_server    A name server for one zone that takes signed updates (RFC 2136, RFC 8945)
     proxy          A replacement for Traefik: a TLS server that reads the proxy's files at each handshake
     redis          A Redis for the demo; it ends with the program that starts it
     hierarchy      The root and the intermediate with their keys, and the certificates that they sign
     messages       Requests, replies and problem documents, without the network around them
-    validation     HTTP-01 validation, as a public CA performs it (RFC 8555, section 8.3)
+    validation     Validation by HTTP-01 and DNS-01, as a public CA performs it (RFC 8555, section 8)
     protocol       The signatures and nonces of requests (RFC 8555, sections 6.2 to 6.5)
     resources      The orders and certificates that the CA stores in memory (RFC 8555, section 7.1)
     server         The HTTP server of the CA: connections, headers, threads

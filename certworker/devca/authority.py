@@ -1,8 +1,9 @@
 """
 A small complete ACME CA on the loopback interface, for the demo and the tests.
 
-It implements RFC 8555 and RFC 9773 as a public CA does, over plain HTTP, with HTTP-01 as its only challenge.
-A browser can import its root certificate from a file. `_routes` lists all its resources.
+It implements RFC 8555 and RFC 9773 as a public CA does, over plain HTTP. Its challenges are HTTP-01 and, if
+it has a name server to query, DNS-01. A browser can import its root certificate from a file. `_routes` lists
+all its resources.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ from threading import Lock, Thread
 from types import TracebackType
 from typing import Self
 
+from certworker.challenges.challenge import DNS01
 from certworker.devca.accounts import Accounts
 from certworker.devca.certification import Certification, Signing
 from certworker.devca.dispatch import Dispatcher, LoggedRequest, Route
 from certworker.devca.hierarchy import ROOT_FILE, Hierarchy, Signer
 from certworker.devca.messages import Call, Problem, Reply, document
-from certworker.devca.ordering import Ordering
+from certworker.devca.ordering import WILDCARD, Ordering
 from certworker.devca.policy import Policy
 from certworker.devca.registration import Registration
 from certworker.devca.resources import Authorization, Memory
 from certworker.devca.server import Server
-from certworker.devca.validation import Validator, resolve
+from certworker.devca.validation import DnsValidator, Validator, resolve
 
 TERMS = b"Certificates of this CA are for development. Do not trust them anywhere else.\n"
 
@@ -42,6 +44,7 @@ class DevelopmentAuthority:
         local_port: The same for `localhost` and the names under it; None: *http01_port*.
         clock: Returns the time of certificates and orders.
         resolve: Returns the host to connect to for a name under validation.
+        dns_server: The address and port of the name server that DNS-01 validations query; None: no DNS-01.
     """
 
     def __init__(
@@ -55,11 +58,13 @@ class DevelopmentAuthority:
         local_port: int | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         resolve: Callable[[str], str] = resolve,
+        dns_server: tuple[str, int] | None = None,
     ) -> None:
         self.host = host
         self.port = port
-        self.policy = Policy(lifetime=lifetime)
+        self.policy = Policy(lifetime=lifetime, offers_dns01=dns_server is not None)
         self.validator = Validator(http01_port, resolve, local_port)
+        self._dns_validator = DnsValidator(dns_server) if dns_server else None
         self.root_path = state_directory / ROOT_FILE
         self._hierarchy = Hierarchy.open(state_directory, clock())
         self._accounts = Accounts(state_directory / "accounts")
@@ -194,4 +199,6 @@ class DevelopmentAuthority:
             self._ordering.decide(authorization, problem)
 
     def _check(self, authorization: Authorization, key_authorization: str) -> Problem | None:
+        if self._dns_validator and authorization.response_type == DNS01:
+            return self._dns_validator.validate(authorization.name.removeprefix(WILDCARD), key_authorization)
         return self.validator.validate(authorization.name, authorization.token, key_authorization)

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
+from certworker.challenges.challenge import DNS01, HTTP01
 from certworker.devca.accounts import thumbprint
 from certworker.devca.certification import Certification, Signing
 from certworker.devca.messages import Call, Problem, Refused, Reply, document
@@ -21,6 +22,10 @@ ORDER_LIFETIME = timedelta(days=7)
 
 LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 LONGEST_NAME = 253
+WILDCARD = "*."
+
+#: The end of the URL of a DNS-01 challenge. That of HTTP-01 ends with the id of the authorization.
+OF_DNS01 = "-dns-01"
 
 
 class Ordering:
@@ -53,7 +58,7 @@ class Ordering:
         """
         if call.fields.keys() & {"notBefore", "notAfter"}:
             raise Refused("malformed", "The CA chooses the dates itself.")
-        names = requested_names(call.fields)
+        names = requested_names(call.fields, wildcards=self._policy.offers_dns01)
         profile = self._profile(call.fields, names)
         replaced = self._certification.replaceable(call.owner, call.fields.get("replaces"), names)
         now = self._clock()
@@ -93,23 +98,30 @@ class Ordering:
         authorization = self._own_authorization(call)
         if call.payload and call.payload.get("status") == "deactivated":
             authorization.state = "deactivated"
-        content = {
-            "identifier": identifier(authorization.name),
+        content: dict[str, Any] = {
+            "identifier": identifier(authorization.name.removeprefix(WILDCARD)),
             "status": authorization.status(self._clock()),
             "expires": rfc3339(authorization.expires),
-            "challenges": [authorization.challenge_json(call.url("challenge", authorization.id))],
+            "challenges": [
+                authorization.challenge_json(each, _challenge_url(call, authorization, each))
+                for each in authorization.challenge_types
+            ],
         }
+        if authorization.name.startswith(WILDCARD):
+            content["wildcard"] = True
         return document(content, names=(authorization.name,))
 
     def challenge(self, call: Call) -> Reply:
         """
         Return a challenge; ``{}`` starts its validation (RFC 8555, section 7.5.1).
         """
-        authorization = self._own_authorization(call)
+        authorization, challenge_type = self._own_authorization(call), _challenge_type(call)
+        if challenge_type not in authorization.challenge_types:
+            raise Refused("malformed", "There is no such challenge.", status=404)
         if call.payload is not None:
             self._respond(call, authorization)
         link = {"Link": f'<{call.url("authorization", authorization.id)}>;rel="up"'}
-        content = authorization.challenge_json(call.request.url)
+        content = authorization.challenge_json(challenge_type, call.request.url)
         return document(content, headers=link, names=(authorization.name,))
 
     def decide(self, authorization: Authorization, problem: Problem | None) -> None:
@@ -132,7 +144,7 @@ class Ordering:
         if authorization.state != "pending":
             detail = f"Cannot update challenge with status {authorization.state}, only status pending"
             raise Refused("malformed", detail)
-        authorization.state = "processing"
+        authorization.state, authorization.response_type = "processing", _challenge_type(call)
         self._validate(authorization, f"{authorization.token}.{thumbprint(call.owner.key)}")
 
     def _authorization(self, account: str, name: str, now: datetime) -> Authorization:
@@ -141,10 +153,16 @@ class Ordering:
         if latest and latest.state == "valid" and latest.validated and now - latest.validated < reuse:
             return latest
         authorization = self.authorization_type(account, name, now + ORDER_LIFETIME)
+        authorization.challenge_types = self._challenge_types(name)
         if self._policy.trusts_every_name:
             authorization.state = "valid"
         self._memory.authorizations[authorization.id] = self._memory.latest[account, name] = authorization
         return authorization
+
+    def _challenge_types(self, name: str) -> tuple[str, ...]:
+        if not self._policy.offers_dns01 or identifier(name)["type"] == "ip":
+            return (HTTP01,)
+        return (DNS01,) if name.startswith(WILDCARD) else (HTTP01, DNS01)
 
     def _profile(self, fields: dict[str, Any], names: tuple[str, ...]) -> str:
         name = fields.get("profile", next(iter(self._policy.profiles)))
@@ -164,7 +182,7 @@ class Ordering:
         return order
 
     def _own_authorization(self, call: Call) -> Authorization:
-        authorization = self._memory.authorizations.get(call.request.id)
+        authorization = self._memory.authorizations.get(call.request.id.removesuffix(OF_DNS01))
         if authorization is None:
             raise Refused("malformed", "There is no such authorization.", status=404)
         if authorization.account != call.owner.id:
@@ -191,9 +209,12 @@ class Ordering:
         return document(content, status=status, headers=headers, names=order.names)
 
 
-def requested_names(fields: dict[str, Any]) -> tuple[str, ...]:
+def requested_names(fields: dict[str, Any], *, wildcards: bool = False) -> tuple[str, ...]:
     """
     Return the names in the identifiers of an order, each once (RFC 8555, section 7.1.3; RFC 8738).
+
+    Args:
+        wildcards: Whether the CA issues certificates for wildcards.
 
     Raises:
         Refused: ``malformed``, ``unsupportedIdentifier`` or ``rejectedIdentifier``.
@@ -201,10 +222,19 @@ def requested_names(fields: dict[str, Any]) -> tuple[str, ...]:
     identifiers = fields.get("identifiers")
     if not isinstance(identifiers, list) or not identifiers:
         raise Refused("malformed", "An order needs identifiers.")
-    return tuple(dict.fromkeys(_name(each) for each in identifiers))
+    return tuple(dict.fromkeys(_name(each, wildcards) for each in identifiers))
 
 
-def _name(identifier: Any) -> str:
+def _challenge_url(call: Call, authorization: Authorization, challenge_type: str) -> str:
+    suffix = OF_DNS01 if challenge_type == DNS01 else ""
+    return call.url("challenge", f"{authorization.id}{suffix}")
+
+
+def _challenge_type(call: Call) -> str:
+    return DNS01 if call.request.id.endswith(OF_DNS01) else HTTP01
+
+
+def _name(identifier: Any, wildcards: bool) -> str:
     if not isinstance(identifier, dict) or not isinstance(identifier.get("value"), str):
         raise Refused("malformed", "An identifier needs a type and a value.")
     value: str = identifier["value"]
@@ -213,8 +243,9 @@ def _name(identifier: Any) -> str:
     if identifier.get("type") != "dns":
         raise Refused("unsupportedIdentifier", "The types of identifiers are dns and ip.")
     name = value.lower()
-    if len(name) > LONGEST_NAME or not all(LABEL.fullmatch(label) for label in name.split(".")):
-        raise Refused("rejectedIdentifier", f"{value!r} is not a name that HTTP-01 can validate.")
+    base = name.removeprefix(WILDCARD) if wildcards else name
+    if len(name) > LONGEST_NAME or not all(LABEL.fullmatch(label) for label in base.split(".")):
+        raise Refused("rejectedIdentifier", f"{value!r} is not a name that this CA can validate.")
     if name.rpartition(".")[2].isdigit():
         raise Refused("rejectedIdentifier", f"{value!r} is an address, not a name.")
     return name

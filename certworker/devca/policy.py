@@ -50,6 +50,8 @@ class Policy:
     authorization_reuse: timedelta = timedelta(0)
     #: By name; orders without a profile get the first one.
     profiles: dict[str, Profile] = field(default_factory=_profiles)
+    #: Offer DNS-01 as well, and certificates for wildcards.
+    offers_dns01: bool = False
     #: Every name is valid at once, for tests with thousands of names.
     trusts_every_name: bool = False
     #: Key id → HMAC key; if not empty, a new account needs one (RFC 8555, section 7.3.4).

@@ -13,6 +13,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certworker.challenges.challenge import HTTP01
 from certworker.devca.messages import Problem
 
 
@@ -44,7 +45,9 @@ def identifier(name: str) -> dict[str, str]:
 @dataclass
 class Authorization:
     """
-    The permission of one account for one name, with its only challenge.
+    The permission of one account for one name, with a challenge of each type that the CA offers for it.
+
+    The challenges share the token. The first one that the client responds to decides.
     """
 
     account: str
@@ -52,6 +55,9 @@ class Authorization:
     expires: datetime
     id: str = field(default_factory=new_id)
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32))
+    challenge_types: tuple[str, ...] = (HTTP01,)
+    #: The type of the challenge that the client responded to; empty: none yet.
+    response_type: str = ""
     #: pending, processing, valid, invalid or deactivated.
     state: str = "pending"
     validated: datetime | None = None
@@ -65,12 +71,14 @@ class Authorization:
             return "pending" if now < self.expires else "invalid"
         return self.state if self.state != "valid" or now < self.expires else "expired"
 
-    def challenge_json(self, url: str) -> dict[str, Any]:
+    def challenge_json(self, challenge_type: str, url: str) -> dict[str, Any]:
         """
-        Return its challenge object.
+        Return the challenge object of *challenge_type*, which is at *url*.
         """
-        content: dict[str, Any] = {"type": "http-01", "url": url, "token": self.token}
+        content: dict[str, Any] = {"type": challenge_type, "url": url, "token": self.token}
         content["status"] = "invalid" if self.state == "deactivated" else self.state
+        if self.response_type not in ("", challenge_type):
+            return content | {"status": "pending"}
         if self.validated:
             content["validated"] = rfc3339(self.validated)
         if self.problem:

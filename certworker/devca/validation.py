@@ -1,8 +1,8 @@
 """
-HTTP-01 validation, as a public CA performs it (RFC 8555, section 8.3).
+Validation by HTTP-01 and DNS-01, as a public CA performs it (RFC 8555, sections 8.3 and 8.4).
 
-Two rules differ: ``localhost`` and ``*.localhost`` are this machine (RFC 6761, section 6.3), and another port
-may replace port 80.
+Two rules of HTTP-01 differ: ``localhost`` and ``*.localhost`` are this machine (RFC 6761, section 6.3), and
+another port may replace port 80.
 """
 
 from __future__ import annotations
@@ -13,10 +13,16 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urljoin, urlsplit
 
+import dns.exception
+import dns.message
+import dns.name
+import dns.query
+import dns.rcode
 import requests
 import urllib3
+from dns.message import QueryMessage
 
-from certworker.challenges.challenge import CHALLENGE_PATH
+from certworker.challenges.challenge import CHALLENGE_PATH, Dns01Challenge
 from certworker.devca.messages import Problem
 
 # A public CA follows a redirect to https without verifying the certificate. The warning would be noise.
@@ -26,6 +32,7 @@ urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
 TIMEOUT_SECONDS = 10
 LONGEST_ANSWER = 127
 MOST_REDIRECTS = 10
+MOST_ALIASES = 8
 
 #: A pattern for the text of an error, the type of the problem, and its text at Let's Encrypt.
 CAUSES = (
@@ -121,6 +128,57 @@ class Validator:
             stream=True,
             verify=False,
         )
+
+
+@dataclass(frozen=True)
+class DnsValidator:
+    """
+    Queries one name server for the TXT records of challenges.
+    """
+
+    #: Its address and port. It is authoritative for the names, or a resolver.
+    server: tuple[str, int]
+
+    def validate(self, name: str, key_authorization: str) -> Problem | None:
+        """
+        Return why the TXT records of *name* do not answer with *key_authorization*; None: they do.
+        """
+        challenge = Dns01Challenge(name, "", key_authorization)
+        try:
+            found = self._texts(challenge.fqdn)
+        except dns.exception.Timeout:
+            return Problem("dns", f"DNS problem: query timed out looking up TXT for {challenge.fqdn}")
+        except (dns.exception.DNSException, OSError, ValueError) as error:
+            return Problem(
+                "dns", f"DNS problem: networking error looking up TXT for {challenge.fqdn}: {error}"
+            )
+        if isinstance(found, Problem) or challenge.value in found:
+            return found if isinstance(found, Problem) else None
+        if not found:
+            return Problem("unauthorized", f"No TXT record found at {challenge.fqdn}", status=403)
+        return Problem(
+            "unauthorized", f'Incorrect TXT record "{found[0]}" found at {challenge.fqdn}', status=403
+        )
+
+    def _texts(self, owner: str) -> list[str] | Problem:
+        name = dns.name.from_text(owner)
+        for _ in range(MOST_ALIASES + 1):
+            query = dns.message.make_query(name, "TXT")
+            reply, _ = dns.query.udp_with_fallback(
+                query, self.server[0], TIMEOUT_SECONDS, port=self.server[1], ignore_unexpected=True
+            )
+            if reply.rcode() != dns.rcode.NOERROR:
+                code = dns.rcode.to_text(reply.rcode())
+                return Problem("dns", f"DNS problem: {code} looking up TXT for {owner}")
+            if not isinstance(reply, QueryMessage):
+                return Problem("dns", f"DNS problem: no reply to the query looking up TXT for {owner}")
+            chain = reply.resolve_chaining()
+            if chain.answer is not None:
+                return [b"".join(each.strings).decode("ascii", "backslashreplace") for each in chain.answer]
+            if chain.canonical_name == name:
+                return []
+            name = chain.canonical_name
+        return Problem("dns", f"DNS problem: too many CNAME records looking up TXT for {owner}")
 
 
 def _is_this_machine(name: str) -> bool:

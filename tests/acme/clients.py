@@ -8,9 +8,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import dns.query
+import dns.rcode
+import dns.tsigkeyring
+import dns.update
+
 from certworker.acme.client import AcmeClient
 from certworker.acme.order import Order
 from certworker.certificates import Certificate, PrivateKey
+from certworker.devca.name_server import KEY_NAME, DevelopmentNameServer
 from tests.servers.development import ChallengeServer
 
 
@@ -46,3 +52,14 @@ def issued(client: AcmeClient, site: ChallengeServer, *names: str) -> Certificat
     certificate = Certificate.from_pem(order.finalize(key.sign_request(names)), key)
     certificate.check(names, datetime.now(UTC))
     return certificate
+
+
+def add_text(server: DevelopmentNameServer, owner: str, text: str) -> None:
+    """
+    Create a TXT record at *server*.
+    """
+    keyring = dns.tsigkeyring.from_text({KEY_NAME: server.secret})
+    update = dns.update.UpdateMessage(server.zone, keyring=keyring)
+    update.add(f"{owner}.", 60, "TXT", text)
+    host, port = server.address
+    assert dns.rcode.NOERROR == dns.query.tcp(update, host, timeout=10, port=port).rcode()

@@ -4,7 +4,8 @@ One order: what the CA may do between the challenges and the certificate.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import sleep
@@ -12,14 +13,17 @@ from time import sleep
 import pytest
 
 from certworker.acme.client import AcmeClient
-from certworker.certificates import PrivateKey
+from certworker.certificates import Certificate, PrivateKey
+from certworker.challenges.challenge import DNS01, HTTP01, Dns01Challenge, Http01Challenge
 from certworker.devca.messages import Problem
+from certworker.devca.name_server import DevelopmentNameServer
 from certworker.errors import CertworkerError, Retry
-from certworker.errors.acme import OrderInvalid, PendingTimeout, ResourceNotFound
+from certworker.errors.acme import NoDns01, OrderInvalid, PendingTimeout, ResourceNotFound
 from certworker.errors.ca import CaUnreachable, NotAcme, ServerInternal
+from certworker.errors.dns01 import NotVisible
 from certworker.errors.rate import CaBusy
-from tests.acme.clients import client_of, issued, presented
-from tests.servers.development import ChallengeServer
+from tests.acme.clients import add_text, client_of, issued, presented
+from tests.servers.development import ChallengeServer, development_authority
 from tests.servers.fault_injection import Aftermath, Fault
 from tests.servers.faulty_authority import FaultyAuthority
 
@@ -76,6 +80,99 @@ class TestAnswers:
         assert ["one.localhost", "two.localhost"] == [answer.name for answer in order.answers]
         assert all(f"{each.token}.{client.thumbprint}" == each.key_authorization for each in order.answers)
         assert order.url
+
+
+class TestDns01:
+    """
+    With a real name server, which the development CA queries.
+    """
+
+    @pytest.fixture
+    def name_server(self) -> Iterator[DevelopmentNameServer]:
+        """
+        The name server of the zone demo.localhost.
+        """
+        with DevelopmentNameServer("demo.localhost") as server:
+            yield server
+
+    @pytest.fixture
+    def authority(self, tmp_path: Path, name_server: DevelopmentNameServer) -> Iterator[FaultyAuthority]:
+        """
+        A CA that offers DNS-01.
+        """
+        with development_authority(tmp_path, dns_server=name_server.address) as authority:
+            yield authority
+
+    @pytest.fixture
+    def client(self, authority: FaultyAuthority, tmp_path: Path, time: Time) -> AcmeClient:
+        """
+        A client that uses HTTP-01 only for www.demo.localhost.
+        """
+        return client_of(
+            authority.directory_url,
+            tmp_path / "state",
+            challenge_type=lambda name: HTTP01 if name.startswith("www.") else DNS01,
+            clock=time.clock,
+            sleep=time.sleep,
+        )
+
+    def test_a_wildcard_its_domain_and_a_name_by_http01_share_a_certificate(
+        self,
+        client: AcmeClient,
+        authority: FaultyAuthority,
+        name_server: DevelopmentNameServer,
+        challenge_server: ChallengeServer,
+    ) -> None:
+        """
+        The domain and its wildcard have two values at one name; the type is chosen for each authorization.
+        """
+        authority.validator = replace(authority.validator, port=challenge_server.port)
+        names = ("demo.localhost", "*.demo.localhost", "www.demo.localhost")
+        order = client.order(names)
+        in_dns = [each for each in order.answers if isinstance(each, Dns01Challenge)]
+        assert ["_acme-challenge.demo.localhost"] * 2 == [each.fqdn for each in in_dns]
+        assert 2 == len({each.value for each in in_dns})
+        for each in in_dns:
+            add_text(name_server, each.fqdn, each.value)
+        for answer in order.answers:
+            if isinstance(answer, Http01Challenge):
+                assert "www.demo.localhost" == answer.name
+                challenge_server.answers[answer.token] = answer.key_authorization
+
+        order.validate()
+
+        key = PrivateKey.generate()
+        certificate = Certificate.from_pem(order.finalize(key.sign_request(names)), key)
+        certificate.check(names, datetime.now(UTC))
+
+    @pytest.mark.parametrize("texts", [[], ["wrong"]])
+    def test_a_missing_or_wrong_record_is_not_visible_to_the_ca(
+        self, client: AcmeClient, name_server: DevelopmentNameServer, texts: list[str]
+    ) -> None:
+        """
+        The failure names the record, and has the words of the CA.
+        """
+        for text in texts:
+            add_text(name_server, "_acme-challenge.demo.localhost", text)
+
+        with pytest.raises(NotVisible) as refused:
+            client.order(("*.demo.localhost",)).validate()
+
+        assert "The CA" in refused.value.message
+        assert "TXT record" in refused.value.message
+        assert "*.demo.localhost" in refused.value.message
+
+    def test_a_ca_without_dns01_cannot_certify_the_name(
+        self, authority: FaultyAuthority, tmp_path: Path
+    ) -> None:
+        """
+        The failure names the challenges that the CA offers.
+        """
+        authority.policy.offers_dns01 = False
+        client = client_of(authority.directory_url, tmp_path / "other", challenge_type=lambda _name: DNS01)
+
+        with pytest.raises(NoDns01, match="offered: http-01"):
+            client.order(("demo.localhost",))
 
 
 class TestValidate:

@@ -31,8 +31,18 @@ class TestAuthorization:
         url = "https://ca.example/challenge/1"
 
         assert {"type": "http-01", "url": url, "status": "pending", "token": one.token} == one.challenge_json(
-            url
+            "http-01", url
         )
+
+    def test_only_the_challenge_with_a_response_has_its_state(self) -> None:
+        """
+        The other challenge stays pending, without a response.
+        """
+        one = authorization("invalid")
+        one.response_type = "dns-01"
+
+        assert "pending" == one.challenge_json("http-01", "https://ca.example/challenge/1")["status"]
+        assert "invalid" == one.challenge_json("dns-01", "https://ca.example/challenge/1-dns-01")["status"]
 
     @pytest.mark.parametrize(
         ("state", "now", "later"),

@@ -5,30 +5,32 @@ HTTP-01 validations, compared with those of public CAs.
 from __future__ import annotations
 
 import socket
+from collections.abc import Iterator
 
 import pytest
 
 from certworker.acme.problems import ACME
 from certworker.acme.problems import Problem as AcmeProblem
 from certworker.acme.validation_mapping import validation_failure
-from certworker.challenges.challenge import HTTP01
+from certworker.challenges.challenge import DNS01, HTTP01, Dns01Challenge
 from certworker.devca import validation
 from certworker.devca.messages import Problem
-from certworker.devca.validation import Validator, resolve
+from certworker.devca.validation import DnsValidator, Validator, resolve
 from tests.servers.development import ChallengeServer
 from tests.servers.ports import free_port
 from tests.servers.web import WebServer
+from tests.servers.zones import World
 
 NAME, TOKEN, ANSWER = "shop.localhost", "token", "token.thumbprint"
 
 
-def code_of(problem: Problem | None, name: str) -> str:
+def code_of(problem: Problem | None, name: str, challenge_type: str = HTTP01) -> str:
     """
     The code that certworker gives to *problem*.
     """
     assert problem is not None
     read = AcmeProblem(ACME + problem.kind, problem.detail, problem.http_status)
-    return validation_failure(read, name, HTTP01, None, "The CA").code
+    return validation_failure(read, name, challenge_type, None, "The CA").code
 
 
 def look(server: ChallengeServer) -> Problem | None:
@@ -191,3 +193,65 @@ class TestResolve:
         challenge_server.answers[TOKEN] = ANSWER
         validator = Validator(free_port(), local_port=challenge_server.port)
         assert validator.validate("shop.localhost", TOKEN, ANSWER) is None
+
+
+class TestDnsValidator:
+    """
+    The texts of the problems are those of Boulder: clients recognize the cause by them.
+    """
+
+    @pytest.fixture
+    def world(self) -> Iterator[World]:
+        """
+        A resolver, and the name server of the zone shop.org.
+        """
+        with World() as world:
+            world.zone("shop.org", {"shop.org": {}})
+            yield world
+
+    def test_a_value_behind_a_cname_is_found(self, world: World) -> None:
+        """
+        Customers delegate the challenge with one CNAME record.
+        """
+        value = Dns01Challenge("shop.org", TOKEN, ANSWER).value
+        world.servers[0].rows["_acme-challenge.shop.org"] = {"CNAME": ["shop.acme.org"]}
+        world.servers[0].rows["shop.acme.org"] = {"TXT": ['"another"', f'"{value}"']}
+
+        assert DnsValidator(world.resolver.address).validate("shop.org", ANSWER) is None
+
+    @pytest.mark.parametrize(
+        ("rows", "kind", "text"),
+        [
+            ({}, "dns", "NXDOMAIN looking up TXT for _acme-challenge.shop.org"),
+            ({"CAA": []}, "unauthorized", "No TXT record found at _acme-challenge.shop.org"),
+            (
+                {"TXT": ['"another"']},
+                "unauthorized",
+                'Incorrect TXT record "another" found at _acme-challenge.shop.org',
+            ),
+        ],
+    )
+    def test_any_other_answer_is_a_problem(
+        self, world: World, rows: dict[str, list[str]], kind: str, text: str
+    ) -> None:
+        """
+        The problem names the record.
+        """
+        if rows:
+            world.servers[0].rows["_acme-challenge.shop.org"] = rows
+
+        problem = DnsValidator(world.resolver.address).validate("shop.org", ANSWER)
+
+        assert problem is not None
+        assert kind == problem.kind
+        assert text in problem.detail
+        assert "dns01.not_visible" == code_of(problem, "shop.org", DNS01)
+
+    def test_a_closed_port_is_a_problem(self) -> None:
+        """
+        The setting of the name server may be wrong.
+        """
+        problem = DnsValidator(("127.0.0.1", free_port())).validate("shop.org", ANSWER)
+
+        assert problem is not None
+        assert "dns" == problem.kind

@@ -15,6 +15,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from certworker.challenges.challenge import HTTP01
 from certworker.devca.accounts import Accounts, thumbprint
 from certworker.devca.authority import DevelopmentAuthority
 from certworker.devca.certification import Certification, Signing
@@ -220,7 +221,7 @@ class FaultyOrdering(Ordering):
         if self._faults.stale_authorizations > 0:
             self._faults.stale_authorizations -= 1
             content["status"] = challenge["status"] = "pending"
-        content["challenges"] = [*self._faults.more_challenges, challenge]
+        content["challenges"] = [*self._faults.more_challenges, challenge, *content["challenges"][1:]]
         return self._changed(reply, content, waiting=content["status"] == "pending")
 
     def challenge(self, call: Call) -> Reply:
@@ -280,7 +281,7 @@ class FaultyOrdering(Ordering):
     def _spoiled(self, challenge: dict[str, Any]) -> dict[str, Any]:
         if not self._faults.tells_why:
             challenge.pop("error", None)
-        return challenge | {"type": self._faults.challenge}
+        return challenge | {"type": self._faults.challenge} if challenge["type"] == HTTP01 else challenge
 
     def _changed(self, reply: Reply, content: Mapping[str, Any], *, waiting: bool) -> Reply:
         seconds = self._faults.poll_after_seconds
