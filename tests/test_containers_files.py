@@ -22,6 +22,7 @@ from certworker.errors import catalogue
 from certworker.settings import load, variables
 from certworker.version import __version__
 from image import digests
+from tests.servers.worker import WorkerProcess
 from tests.test_structure import LIBRARIES
 
 TOP = Path(__file__).parent.parent
@@ -605,6 +606,19 @@ class TestTheDigests:
 
 
 class TestTheMakefile:
+    def test_coverage_counts_the_processes_that_tests_start(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        coverage starts in each process that inherits its variable.
+        """
+        project = tomllib.loads((TOP / "pyproject.toml").read_text())
+        monkeypatch.setenv("COVERAGE_PROCESS_CONFIG", "its settings")
+        worker = WorkerProcess({"CERTWORKER_HTTP_ADDRESS": "127.0.0.1:8080"}, tmp_path / "log")
+
+        assert "subprocess" in project["tool"]["coverage"]["run"]["patch"]
+        assert worker.environment["COVERAGE_PROCESS_CONFIG"] == "its settings"
+
     def test_make_alone_teaches(self) -> None:
         """
         The first thing that is typed in a clone lists what can be typed next.

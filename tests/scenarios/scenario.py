@@ -41,7 +41,7 @@ MODULES = (
 )
 
 #: What a command takes from a scene alone.
-OURS = ("_APP_", "CERTWORKER_", "COVERAGE_")
+OURS = ("_APP_", "CERTWORKER_")
 
 
 @dataclass(frozen=True)

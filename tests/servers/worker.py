@@ -32,9 +32,7 @@ class WorkerProcess:
 
     def __init__(self, environment: Mapping[str, str], log: Path) -> None:
         inherited = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("_APP_", "CERTWORKER_", "COVERAGE_"))
+            name: value for name, value in os.environ.items() if not name.startswith(("_APP_", "CERTWORKER_"))
         }
         self.environment = {**inherited, **environment}
         self.http_port = int(environment["CERTWORKER_HTTP_ADDRESS"].rpartition(":")[2])
