@@ -47,7 +47,10 @@ CODE = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 
-PAGES = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md"))]
+PAGES = [
+    *(TOP / name for name in ("README.md", "SECURITY.md", "CONTRIBUTING.md", "CODE_OF_CONDUCT.md")),
+    *sorted((TOP / "docs").rglob("*.md")),
+]
 
 
 def words_of_help(command: click.Command, path: str) -> Iterator[tuple[str, str]]:
