@@ -23,7 +23,7 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 #: From the bottom up. A package imports from the floors below its own only.
 FLOORS = [
     {"errors"},
-    {"deadline", "hosts", "job_slot", "supervision", "ttl_cache", "validity", "variables"},
+    {"deadline", "hosts", "http_dates", "job_slot", "supervision", "ttl_cache", "validity", "variables"},
     {"domains"},
     {"certificates"},
     {"storage", "redis"},

@@ -17,7 +17,6 @@ from certworker.acme.polling import (
     VALIDATION_POLL_SECONDS,
     OrderContext,
     intervals,
-    retry_after,
 )
 from certworker.acme.problems import Problem
 from certworker.acme.resources import WILDCARD, Authorization, Challenge, OrderState
@@ -36,6 +35,7 @@ from certworker.errors.acme import (
     UnknownProblem,
 )
 from certworker.errors.ca import NotAcme
+from certworker.http_dates import retry_after
 
 #: For the validation, and again for the certificate. A job slot does not wait longer for a CA.
 PATIENCE = timedelta(seconds=90)

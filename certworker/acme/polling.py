@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
 from certworker.acme.transport import Reply
 from certworker.errors import CertworkerError
 from certworker.errors.acme import Malformed, ResourceNotFound
+from certworker.http_dates import retry_after
 
 #: The longest limit of Let's Encrypt is a week. A later time of a CA is wrong.
 LONGEST_LIMIT = timedelta(days=8)
@@ -40,26 +40,6 @@ UNKNOWN_PATIENCE = timedelta(seconds=10)
 
 #: The answers of a CA to a request for a resource that it does not know yet.
 UNKNOWN = (Malformed, ResourceNotFound)
-
-
-def retry_after(headers: Mapping[str, str], now: datetime) -> datetime | None:
-    """
-    Return the time in the Retry-After header, which has seconds or a date (RFC 9110, section 10.2.3).
-
-    None: the header is missing or invalid.
-    """
-    header = headers.get("Retry-After", "").strip()
-    if header.isascii() and header.isdigit():
-        # Nine digits are thirty years: longer than any pause, without an overflow.
-        return now + timedelta(seconds=int(header[:9]))
-    return _date(header)
-
-
-def response_date(headers: Mapping[str, str]) -> datetime | None:
-    """
-    Return the time in the Date header, by the clock of the server (RFC 9110, section 6.6.1).
-    """
-    return _date(headers.get("Date", ""))
 
 
 def rate_limit_end(headers: Mapping[str, str], text: str, now: datetime) -> datetime | None:
@@ -87,14 +67,6 @@ def intervals(first_seconds: float, random: Random) -> Iterator[float]:
     while True:
         yield pause * random.uniform(1, 1.25)
         pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
-
-
-def _date(header: str) -> datetime | None:
-    try:
-        time = parsedate_to_datetime(header)
-    except (ValueError, OverflowError):
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _limit_end(text: str) -> datetime | None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 
-from certworker.acme.polling import retry_after
 from certworker.acme.session import Session
 from certworker.acme.transport import Reply
 from certworker.errors import CertworkerError
@@ -18,6 +17,7 @@ from certworker.errors.ca import CaUnreachable, Maintenance, ServerInternal, Tls
 from certworker.errors.config import WrongCaUrl
 from certworker.errors.dns import ContainerResolver
 from certworker.errors.rate import CaBusy
+from certworker.http_dates import retry_after
 from certworker.validity import Validity, Window, wait_within
 
 logger = logging.getLogger(__name__)

@@ -24,7 +24,6 @@ from josepy.json_util import decode_b64jose, encode_b64jose
 from josepy.jwa import ES256, ES384, RS256, JWASignature
 from josepy.jwk import JWK, JWKEC, JWKRSA
 
-from certworker.acme.polling import response_date
 from certworker.acme.problems import failure_from_reply, passes
 from certworker.acme.resources import Directory
 from certworker.acme.sharing import Shared
@@ -33,6 +32,7 @@ from certworker.certificates import PrivateKey
 from certworker.errors import CertworkerError
 from certworker.errors.acme import BadNonce
 from certworker.errors.config import WrongCaUrl
+from certworker.http_dates import response_date
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,6 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from certworker.acme.polling import (
     LONGEST_LIMIT,
@@ -20,7 +18,6 @@ from certworker.acme.polling import (
     OrderContext,
     intervals,
     rate_limit_end,
-    retry_after,
 )
 from certworker.acme.transport import Reply
 from certworker.challenges.challenge import HTTP01
@@ -31,42 +28,6 @@ from certworker.errors.ca import ServerInternal
 NOW = datetime(2026, 11, 23, 10, 0, tzinfo=UTC)
 URL = "https://ca/order/1"
 REPLY = Reply(URL, 200, {}, b"{}")
-
-
-class TestRetryAfter:
-    @pytest.mark.parametrize(
-        ("header", "expected"),
-        [
-            ("120", NOW + timedelta(seconds=120)),
-            (" 0 ", NOW),
-            ("Mon, 23 Nov 2026 10:05:00 GMT", NOW + timedelta(minutes=5)),
-            ("Mon, 23 Nov 2026 09:00:00 GMT", NOW - timedelta(hours=1)),
-            ("Mon, 23 Nov 2026 11:05:00 +0100", NOW + timedelta(minutes=5)),
-            ("Mon, 23 Nov 2026 10:05:00 -0000", NOW + timedelta(minutes=5)),
-            ("99999999999999999999", NOW + timedelta(seconds=999999999)),
-        ],
-    )
-    def test_seconds_and_dates_are_both_moments(self, header: str, expected: datetime) -> None:
-        """
-        RFC 9110 allows both forms, and Pebble sends either at random.
-        """
-        assert expected == retry_after({"Retry-After": header}, NOW)
-
-    @pytest.mark.parametrize("header", ["", "soon", "-5", "1.5", "²", "Mon, 99 Foo 2026"])
-    def test_what_is_neither_is_ignored(self, header: str) -> None:
-        """
-        An invalid Retry-After is ignored.
-        """
-        assert retry_after({"Retry-After": header}, NOW) is None
-
-    @given(st.text(max_size=60))
-    def test_no_header_is_too_strange(self, header: str) -> None:
-        """
-        No value of a CA raises an unexpected exception.
-        """
-        found = retry_after({"Retry-After": header}, NOW)
-
-        assert found is None or found.tzinfo is not None
 
 
 class TestEndOfLimit:
