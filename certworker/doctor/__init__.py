@@ -3,14 +3,12 @@ Checks of a running installation: each problem with its remedy.
 
 In the order in which they may import each other::
 
-    findings       One line of the report
-    attachment     The file that `certworker doctor --report` writes, to be attached to a report of a bug
-    domain         One name: what DNS says of it, whether a CA would find the answer, its certificate, …
-    settings       What the environment says
-    staging_order  A real order at the staging CA: what no check of our own can tell. Its certificate is …
-    storage        The directories, the account's key, and the files that Traefik reads
-    docker         Docker, where the worker may ask it: whether Traefik runs, is reached from outside, …
-    network        Redis, the CA, the clock, and the proxy: whatever answers over a network
-    machine        Whether this machine can do its work, in the order of the report
-    report         ★ The whole report: settings, machine, then each name
+    findings    A line of the report: what was checked, the result, and the remedy
+    attachment  The file of `certworker doctor --report`, to be attached to a bug report
+    domain      The checks of a name: DNS, port 80, its certificate, its limits, an order at the staging CA
+    settings    The checks of the environment
+    docker      The checks of Traefik's container, where the worker has access to Docker
+    network     The checks of Redis, the CA, the clock, the proxy and the notifications
+    machine     The checks of this machine: directories, keys, Traefik's files, and the network
+    report      ★ The whole report: settings, machine, then each name
 """

@@ -1,8 +1,8 @@
 """
-The file that `certworker doctor --report` writes, to be attached to a report of a bug.
+The file of `certworker doctor --report`, to be attached to a bug report.
 
-It has versions, settings, findings and recent history, and no secret. Twice: what may hold a secret is masked
-where it is read, and whatever secret is known is removed from all other texts.
+It has versions, settings, findings and recent history, and no secret. A setting that may contain a secret is
+masked, and every known secret is removed from all other texts.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ LIBRARIES = (
     *("requests", "rq", "urllib3", "waitress"),
 )
 
-#: In the place of a value that may be a secret.
+#: Replaces a value that may be a secret.
 MASK = "(set)"
-#: In the place of a secret within a text.
+#: Replaces a secret within a text.
 REMOVED = "(secret)"
-#: Characters. What is shorter is part of too many words.
+#: Characters. A shorter secret is part of too many words.
 SHORTEST_SECRET = 4
 SHORTEST_TOKEN = 8
 
-#: Shown as they are, where all settings are right: in any other variable, or in a wrong one, a secret may be.
+#: Shown unchanged if all settings are valid. Any other variable, or an invalid one, may contain a secret.
 SHOWN = frozenset(
     {
         *("_APP_ENV", "_APP_DOMAIN", "_APP_REDIS_HOST", "_APP_REDIS_PORT", "_APP_DNS", "_APP_SMTP_HOST"),
@@ -61,21 +61,23 @@ SHOWN = frozenset(
     }
 )
 
-#: Of these URLs the scheme and the host are shown.
+#: Only the scheme and the host of these URLs are shown.
 URLS = ("CERTWORKER_NOTIFY_URL", "http_proxy", "https_proxy", "all_proxy")
 
-#: The history of so many names is included, those with failures first.
+#: The file has the history of this number of names, those with failures first.
 MOST_NAMES = 30
-#: Among so many at most.
+#: With more names on the agenda the file has no history.
 MOST_ON_THE_AGENDA = 2_000
 
 
 def report(environ: Mapping[str, str], findings: Iterable[Finding], now: datetime) -> dict[str, Any]:
     """
-    Return the content of the file, as JSON has it.
+    Return the content of the file, ready for JSON.
 
     Args:
-        findings: Those of the doctor.
+        environ: The variables.
+        findings: The findings of the doctor.
+        now: The current time.
     """
     settings = None
     with suppress(CertworkerError):
@@ -84,7 +86,7 @@ def report(environ: Mapping[str, str], findings: Iterable[Finding], now: datetim
         "made": f"{now:%Y-%m-%dT%H:%M:%SZ}",
         "versions": _versions(),
         "settings": _settings(environ, settings),
-        "findings": [{**asdict(each), "verdict": each.verdict.name.lower()} for each in findings],
+        "findings": [{**asdict(finding), "verdict": finding.verdict.name.lower()} for finding in findings],
         "redis": _of_redis(settings) if settings else {},
     }
     secrets = sorted(_secrets(environ, settings), key=len, reverse=True)
@@ -117,7 +119,7 @@ def _origin(value: str) -> str:
     try:
         url = urlsplit(value if "://" in value else f"http://{value}")
     except ValueError:
-        return MASK  # another variable overrides it, so nothing is said against it
+        return MASK  # Another variable overrides it, so the settings are valid.
     more = "/…" if url.path.strip("/") or url.query else ""
     return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{more}"
 
@@ -135,7 +137,7 @@ def _of_redis(settings: Settings) -> dict[str, Any]:
 
 
 def _version_of(connection: Redis) -> str:
-    # A user of Redis may lack the right to know it.
+    # The Redis user may not be allowed to read it.
     with suppress(RedisError):
         server: Any = connection.info("server")
         return str(server.get("redis_version"))
@@ -171,7 +173,7 @@ def _written(moment: datetime | None) -> str | None:
 
 def _secrets(environ: Mapping[str, str], settings: Settings | None) -> set[str]:
     """
-    Return every secret in *environ*, in each form in which a text may have it.
+    Return every secret in *environ*, in each form that a text may contain.
     """
     found = {bare(name, environ.get(name, "")) for name in SECRETS}
     for name in SECRETS:
@@ -182,19 +184,19 @@ def _secrets(environ: Mapping[str, str], settings: Settings | None) -> set[str]:
             found |= _secrets_in_url(value)
     if settings:
         found |= _secrets_in_settings(settings)
-    return {each for each in found if len(each) >= SHORTEST_SECRET}
+    return {secret for secret in found if len(secret) >= SHORTEST_SECRET}
 
 
 def _secrets_in_url(value: str) -> set[str]:
-    place, _, tokens = value.partition("://")[2].partition("/")
-    user, _, password = place.rpartition("@")[0].partition(":")
-    # Many receivers have a token in the path, or in the place of a user.
+    authority, _, tokens = value.partition("://")[2].partition("/")
+    user, _, password = authority.rpartition("@")[0].partition(":")
+    # Many receivers have a token in the path, or instead of a user name.
     parts = {password or user, tokens if len(tokens) >= SHORTEST_TOKEN else ""}
     return parts | set(map(unquote, parts))
 
 
 def _secrets_in_settings(settings: Settings) -> set[str]:
-    # As they are used: without the padding of a key, the characters of a password decoded.
+    # In the form in which they are used: a key without padding, a password decoded.
     used = {settings.redis.password or "", *settings.redis.sentinel_access.values()}
     for name in ("eab_hmac_key", "smtp_password", "notify_secret", "redis_password", "redis_url"):
         if secret := getattr(settings, name):
@@ -210,16 +212,16 @@ def _without(content: Any, secrets: Sequence[str]) -> Any:
     if isinstance(content, Mapping):
         return {_without(key, secrets): _without(value, secrets) for key, value in content.items()}
     if isinstance(content, list):
-        return [_without(each, secrets) for each in content]
+        return [_without(member, secrets) for member in content]
     return content
 
 
 def write(content: bytes, path: str) -> None:
     """
-    Write the file, which nobody but its owner may read.
+    Write *content* to the file *path*, which only its owner may read.
 
     Raises:
-        OSError: It cannot be written.
+        OSError: The file cannot be written.
     """
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:  # noqa: PTH123
         file.write(content)

@@ -1,5 +1,5 @@
 """
-Docker, where the worker may ask it: whether Traefik runs, is reached from outside, and reads our files.
+The checks of Traefik's container, where the worker has access to Docker.
 """
 
 from __future__ import annotations
@@ -8,15 +8,14 @@ from collections.abc import Iterator, Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
-from certworker.doctor.findings import Finding
-from certworker.doctor.storage import MACHINE
+from certworker.doctor.findings import MACHINE, Finding
 from certworker.errors import CertworkerError
 from certworker.errors.reload import ListingRefused
 from certworker.integrations.docker.client import DockerClient
 from certworker.integrations.docker.container import Container
 from certworker.settings import Settings
 
-#: Compose gives these to each container that it makes.
+#: Labels of each container that Compose creates.
 SERVICE = "com.docker.compose.service"
 PROJECT = "com.docker.compose.project"
 
@@ -28,10 +27,11 @@ HTTPS = 443
 
 def docker_findings(settings: Settings, host_name: str) -> Iterator[Finding]:
     """
-    What the engine knows; nothing where nobody has named it.
+    Yield the findings about Docker and Traefik; none if no setting needs Docker.
 
     Args:
-        host_name: Of this machine, by which an engine finds the container that it is.
+        settings: The settings.
+        host_name: The host name of this machine, which identifies its container.
     """
     named = "docker_host" in settings.model_fields_set
     if not (named or settings.reloads or settings.docker_labels):
@@ -42,10 +42,8 @@ def docker_findings(settings: Settings, host_name: str) -> Iterator[Finding]:
         if settings.docker_labels:
             yield MACHINE.failure(DOCKER, refused)
         else:
-            # As it should be: a reload needs no list.
-            text = (
-                f"{settings.docker_host} lets nothing be listed; for a look at Traefik: GET /containers/json"
-            )
+            # A reload needs no list, so a strict proxy is right.
+            text = f"{settings.docker_host} does not allow GET /containers/json, which this check needs"
             yield MACHINE.skip(DOCKER, text)
         return
     except CertworkerError as failure:
@@ -54,8 +52,8 @@ def docker_findings(settings: Settings, host_name: str) -> Iterator[Finding]:
     count = sum(container.state == "running" for container in containers)
     yield MACHINE.ok(DOCKER, f"{settings.docker_host} answers, {count} containers run")
     if settings.proxy_address:
-        # The host name that an engine gives to a container, unless somebody has chosen another one.
-        own = next((each for each in containers if each.id[:12] == host_name), None)
+        # Unless the configuration sets another one, the host name of a container begins its id.
+        own = next((container for container in containers if container.id[:12] == host_name), None)
         yield from _proxy(settings, settings.proxy_address.host, containers, own)
 
 
@@ -80,40 +78,40 @@ def _proxy(
 
 
 def _traefik(containers: Sequence[Container], host: str, own: Container | None) -> Container | None:
-    called = [each for each in containers if host in (each.name, each.labels.get(SERVICE))]
-    found = called or [each for each in containers if _image_name(each).startswith("traefik")]
-    beside = [each for each in found if own and each.labels.get(PROJECT) == own.labels.get(PROJECT)]
-    # What runs comes first; the order is kept otherwise.
-    return min(beside or found, key=lambda each: each.state != "running", default=None)
+    named = [each for each in containers if host in (each.name, each.labels.get(SERVICE))]
+    found = named or [each for each in containers if _image_name(each).startswith("traefik")]
+    same_project = [each for each in found if own and each.labels.get(PROJECT) == own.labels.get(PROJECT)]
+    # The first running container, otherwise the first one.
+    return min(same_project or found, key=lambda each: each.state != "running", default=None)
 
 
 def _image_name(container: Container) -> str:
     return container.image.rpartition("/")[2]
 
 
-def _ports(traefik: Container, wanted: Sequence[int]) -> Finding:
+def _ports(traefik: Container, required: Sequence[int]) -> Finding:
     open_ports = {each.port for each in traefik.published if not ip_address(each.address).is_loopback}
-    missing = [port for port in wanted if port not in open_ports]
+    missing = [port for port in required if port not in open_ports]
     if traefik.on_host_network or not missing:
-        return MACHINE.ok(PORTS, " and ".join(map(str, wanted)))
+        return MACHINE.ok(PORTS, " and ".join(map(str, required)))
     published = sorted({f"{each.address}:{each.port}" for each in traefik.published})
     return MACHINE.warn(
         PORTS,
         f"Port {' and '.join(map(str, missing))} of this machine does not lead to it; "
         f"it publishes {', '.join(published) or 'none'}.",
-        'Unless something else passes them on, write "80:80" and "443:443" under ports: of Traefik in '
+        'Unless another program forwards them, write "80:80" and "443:443" under ports: of Traefik in '
         "docker-compose.yml, then run: docker compose up -d traefik",
     )
 
 
 def _volumes(traefik: Container, own: Container, directories: Sequence[Path]) -> Finding:
     for directory in directories:
-        ours, theirs = own.mount_source(directory), traefik.mount_source(directory)
-        if ours is None or ours != theirs:
+        source, of_traefik = own.mount_source(directory), traefik.mount_source(directory)
+        if source is None or source != of_traefik:
             return MACHINE.fail(
                 VOLUMES,
-                f"At {directory} it has {theirs or 'nothing'}, and this container {ours or 'nothing'}: what "
-                "is written here is not what it reads.",
+                f"At {directory} it has {of_traefik or 'nothing'}, and this container {source or 'nothing'}. "
+                "Traefik does not read the files that are written here.",
                 f"Mount one volume at {directory} in both services of docker-compose.yml, then run: "
                 "docker compose up -d",
             )

@@ -1,18 +1,19 @@
 """
-One name: what DNS says of it, whether a CA would find the answer, its certificate, and what the CA allows.
+The checks of a name: DNS, port 80, its certificate, its limits, and an order at the staging CA.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from redis.exceptions import RedisError
 
 from certworker.acme.client import AcmeClient
-from certworker.challenges.challenge import Solver
+from certworker.certificates import Certificate, PrivateKey
+from certworker.challenges.challenge import Solver, present_all, without_dns
 from certworker.dns.resolver import resolve_system
 from certworker.doctor.findings import Finding, Section
 from certworker.domains import is_wildcard
@@ -33,33 +34,35 @@ from certworker.traefik.tls_probe import check_address, check_proxy, leaf_of
 PORT_80 = "port 80"
 HTTPS = 443
 
-#: A check could not be made because of something that has a line of its own.
+#: Failures that have their own line in the report, and that make a check of a name impossible.
 OF_THE_MACHINE = ("fs.", "redis.", "acct.")
 
 RETRY_PAUSE_SECONDS = 0.5
 
-#: From so many of the failures that a CA allows within an hour on, a person should stop trying.
+#: With this number of failures within an hour the user should fix the cause before the next attempt.
 MANY_FAILURES = 3
 
 CERTIFICATE, SERVED, LIMITS = "certificate", "served", "CA limits"
+
+STAGING_ORDER = "staging order"
 
 
 @dataclass(frozen=True)
 class DomainReport:
     """
-    The way of a CA to the answer for a name.
+    The checks that precede an order for a name.
     """
 
     settings: Settings
     authorities: Sequence[AcmeClient]
-    #: Where answers can be laid.
+    #: The solvers that can publish a test answer.
     solvers: Sequence[Solver]
-    #: Checks that cannot be made, each with the reason.
+    #: Impossible checks with the reason.
     impossible: Mapping[str, str]
 
     def findings(self, name: str) -> Iterator[Finding]:
         """
-        What is in the way to *name*.
+        Yield the results of the checks for *name*.
         """
         section = Section(name)
         resolver = build_resolver(self.settings)
@@ -68,19 +71,19 @@ class DomainReport:
             if reason := self.impossible.get(check.name):
                 yield section.skip(check.name, reason)
                 continue
-            answered = self._asked(check, CheckContext(name, records))
-            if check.name == PORT_80 and answered.failure:
-                # Traefik may be reading its files at this very moment.
+            result = self._run(check, CheckContext(name, records))
+            if check.name == PORT_80 and result.failure:
+                # Traefik may be reading its files at this time.
                 time.sleep(RETRY_PAUSE_SECONDS)
-                answered = self._asked(check, CheckContext(name, resolver.look_up(name)))
-            if answered.failure and answered.failure.code.startswith(OF_THE_MACHINE):
-                yield section.skip(check.name, f"not possible: {answered.failure.code}")
+                result = self._run(check, CheckContext(name, resolver.look_up(name)))
+            if result.failure and result.failure.code.startswith(OF_THE_MACHINE):
+                yield section.skip(check.name, f"not possible: {result.failure.code}")
             else:
-                yield from section.from_check(check.name, answered)
+                yield from section.from_check(check.name, result)
 
-    def _asked(self, check: Check, question: CheckContext) -> CheckResult:
+    def _run(self, check: Check, context: CheckContext) -> CheckResult:
         try:
-            return check.run(question)
+            return check.run(context)
         except CertworkerError as failure:
             return CheckResult.fail(failure)
         except RedisError as error:
@@ -91,10 +94,13 @@ def certificate_findings(
     settings: Settings, name: str, record: DomainRecord | None, now: datetime
 ) -> Iterator[Finding]:
     """
-    The certificate that *name* has on the volume, and whether Traefik shows it.
+    Yield the findings about the certificate of *name* on the volume, and whether Traefik serves it.
 
     Args:
-        record: What happened to the name last; None: nothing is known of it.
+        settings: The settings.
+        name: The name.
+        record: The record of the last attempt; None: there is none.
+        now: The current time.
     """
     section = Section(name)
     try:
@@ -107,21 +113,22 @@ def certificate_findings(
         why = f"; the last attempt failed with {record.code}" if record and record.code else ""
         yield section.skip(CERTIFICATE, f"none yet{why}")
         return
-    told = f"valid until {stored.not_after:%Y-%m-%d} ({in_words(max(stored.not_after - now, timedelta(0)))})"
-    facts = CertificateMetadata.read(directory)
+    left = in_words(max(stored.not_after - now, timedelta(0)))
+    text = f"valid until {stored.not_after:%Y-%m-%d} ({left})"
+    metadata = CertificateMetadata.read(directory)
     if now >= stored.not_after:
-        remedy = f"Ask for a new one and see what is in its way: certworker request --wait {name}"
-        yield section.fail(CERTIFICATE, f"It has expired on {stored.not_after:%Y-%m-%d %H:%M} UTC.", remedy)
+        remedy = f"Request a new one, and read the result: certworker request --wait {name}"
+        yield section.fail(CERTIFICATE, f"It expired on {stored.not_after:%Y-%m-%d %H:%M} UTC.", remedy)
     elif record and record.code:
-        yield section.warn(CERTIFICATE, f"{told}, but: {record.message}", record.remedy, record.code)
-    elif facts and now >= renewal_time(facts.validity):
-        remedy = f"See what is in its way: certworker request --wait {name}"
-        yield section.warn(CERTIFICATE, f"{told}; its renewal is due.", remedy)
+        yield section.warn(CERTIFICATE, f"{text}, but: {record.message}", record.remedy, record.code)
+    elif metadata and now >= renewal_time(metadata.validity):
+        remedy = f"Request the renewal, and read the result: certworker request --wait {name}"
+        yield section.warn(CERTIFICATE, f"{text}; its renewal is due.", remedy)
     else:
-        renewal = f", renewal from {renewal_time(facts.validity):%Y-%m-%d}" if facts else ""
-        yield section.ok(CERTIFICATE, told + renewal)
+        renewal = f", renewal from {renewal_time(metadata.validity):%Y-%m-%d}" if metadata else ""
+        yield section.ok(CERTIFICATE, text + renewal)
     leaf = leaf_of(stored.cert_pem)
-    yield _shown(settings, section, leaf)
+    yield _served_by_proxy(settings, section, leaf)
     # A wildcard has no address of its own.
     if not is_loopback_name(name) and not is_wildcard(name):
         yield from served_findings(settings, name, leaf, resolve_system(name), HTTPS)
@@ -144,41 +151,71 @@ def served_findings(
         except OSError:
             continue
         if failure is None:
-            yield section.ok(SERVED, f"visitors of {address} see it")
+            yield section.ok(SERVED, f"{address} serves it")
         else:
-            # Traefik itself has a line above; seen from inside, a router may show a certificate of its own.
+            # Traefik has its own line. From the inside, a router may answer with another certificate.
             yield section.warn(SERVED, failure.message, failure.remedy, failure.code)
 
 
 def limit_findings(name: str, budget: Budget, record: DomainRecord | None) -> Finding:
     """
-    What the CA still allows for *name*, as far as we have counted.
+    Return the remaining limits of the CA for *name*, as certworker counts them.
     """
     section = Section(name)
     if record and record.state in ("waiting", "paused"):
         until = f" until {record.next_check:%Y-%m-%d %H:%M} UTC" if record.next_check else ""
         return section.fail(LIMITS, f"Blocked{until}: {record.message}", record.remedy, record.code)
-    told, failures = [], 0
+    parts, failures = [], 0
     for price, used in budget.usage([name]):
         if price.kind == "failures" and price.limit:
             failures = used
-            told.append(f"{used} of {price.limit.count} failures this hour")
+            parts.append(f"{used} of {price.limit.count} failures this hour")
         elif price.kind == "set" and price.limit:
-            told.append(f"{used} of {price.limit.count} certificates this week")
-    text = ", ".join(told) or "this CA has none that are known"
+            parts.append(f"{used} of {price.limit.count} certificates this week")
+    text = ", ".join(parts) or "this CA has no known limits"
     if failures < MANY_FAILURES:
         return section.ok(LIMITS, text)
-    return section.warn(
-        LIMITS, text, f"Repair what is wrong before you ask again; see it with: certworker status {name}"
-    )
+    remedy = f"Fix the cause before the next request. To see the cause: certworker status {name}"
+    return section.warn(LIMITS, text, remedy)
 
 
-def _shown(settings: Settings, section: Section, leaf: bytes) -> Finding:
+def _served_by_proxy(settings: Settings, section: Section, leaf: bytes) -> Finding:
     proxy = settings.proxy_address
     if proxy is None:
         return section.skip(SERVED, "CERTWORKER_PROXY_ADDRESS is off")
     try:
         failure = check_proxy(section.title, leaf, proxy, settings.config_dir)
     except OSError as error:
-        return section.skip(SERVED, f"{proxy} could not be asked: {error.strerror or error}")
-    return section.failure(SERVED, failure) if failure else section.ok(SERVED, f"{proxy} shows it")
+        return section.skip(SERVED, f"{proxy} does not answer: {error.strerror or error}")
+    return section.failure(SERVED, failure) if failure else section.ok(SERVED, f"{proxy} serves it")
+
+
+def place_staging_order(
+    name: str, staging: AcmeClient | None, solvers: Callable[[AcmeClient], Sequence[Solver]]
+) -> Finding:
+    """
+    Order a certificate for *name* at the staging CA, and discard it: the most complete check of a name.
+
+    Args:
+        name: The name.
+        staging: The staging CA; None: the CA has none.
+        solvers: Returns the solvers that publish the answers for a CA.
+    """
+    section = Section(name)
+    if staging is None:
+        return section.skip(STAGING_ORDER, "this CA has no staging")
+    try:
+        certificate = _order(name, staging, solvers(staging))
+    except CertworkerError as failure:
+        return section.failure(STAGING_ORDER, failure)
+    return section.ok(
+        STAGING_ORDER, f"{staging.title} has issued (not installed), serial {certificate.serial}"
+    )
+
+
+def _order(name: str, authority: AcmeClient, solvers: Sequence[Solver]) -> Certificate:
+    order = authority.order((name,))
+    with present_all(order.answers, solvers, without_dns):
+        order.validate()
+    key = PrivateKey.generate("ec256")
+    return Certificate.from_pem(order.finalize(key.sign_request((name,))), key)

@@ -1,33 +1,53 @@
 """
-One line of the report.
+A line of the report: what was checked, the result, and the remedy.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from certworker.errors import CertworkerError, Severity
-from certworker.preflight.result import CheckResult as Answered
+from certworker.preflight.result import CheckResult
+
+#: The commands of remedies for Docker, and those for a machine with systemd. Docker's come first in a remedy
+#: because most installations use it.
+SYSTEMD = (
+    (r"docker compose run [^:;]*--entrypoint chown \S+", "sudo chown"),
+    (r"docker compose pull \S+ && docker compose up -d", "sudo systemctl restart certworker"),
+    (r"docker compose exec \S+ ", ""),
+    (r"docker compose (?:up -d|restart|kill -s HUP) (traefik|redis)\b", r"sudo systemctl restart \1"),
+    (
+        r"docker compose (?:up -d|restart)(?: --remove-orphans| appwrite-worker-certificates)?",
+        "sudo systemctl restart certworker",
+    ),
+    (r"docker compose logs --tail 200", "journalctl -u certworker -n 200"),
+    (r"docker compose logs (\w+)", r"journalctl -u \1 -n 200"),
+    (r"docker compose ps (\w+)", r"systemctl status \1"),
+    (r"docker system prune", "sudo journalctl --vacuum-size=100M"),
+    (r" in \.env\b", " in /etc/certworker/env"),
+    (r" in docker-compose\.yml", ""),
+)
 
 
 class Verdict(Enum):
     """
-    What a finding means; the value is its mark on a terminal that has no symbols.
+    The result of a check; the value is its mark on a terminal without symbols.
     """
 
     WELL = "OK"
     WARN = "WARN"
     FAIL = "FAIL"
-    #: It could not be asked, because of something that has a line of its own.
+    #: The check was not possible; another line has the reason.
     SKIPPED = "-"
 
 
 @dataclass(frozen=True)
 class Finding:
     """
-    One line of the report.
+    A line of the report.
     """
 
     section: str
@@ -37,66 +57,68 @@ class Finding:
     remedy: str = ""
     code: str = ""
 
+    def without_docker(self) -> Finding:
+        """
+        Return the finding with a remedy for a machine that uses systemd instead of Docker.
+        """
+        remedy = self.remedy
+        for pattern, command in SYSTEMD:
+            remedy = re.sub(pattern, command, remedy)
+        return replace(self, remedy=remedy)
+
 
 @dataclass(frozen=True)
 class Section:
     """
-    A heading of the report, and the lines that come under it.
+    A heading of the report, which makes the lines below it.
     """
 
     title: str
 
     def ok(self, subject: str, text: str) -> Finding:
         """
-        Nothing is to be done.
+        Return a line for a check that passed.
         """
         return Finding(self.title, subject, Verdict.WELL, text)
 
     def warn(self, subject: str, text: str, remedy: str, code: str = "") -> Finding:
         """
-        It works, and may not work for long.
+        Return a line for a problem that may soon become a failure.
         """
         return Finding(self.title, subject, Verdict.WARN, text, remedy, code)
 
     def fail(self, subject: str, text: str, remedy: str, code: str = "") -> Finding:
         """
-        It does not work.
+        Return a line for a failure.
         """
         return Finding(self.title, subject, Verdict.FAIL, text, remedy, code)
 
     def skip(self, subject: str, text: str) -> Finding:
         """
-        It was not asked, because of *text*.
+        Return a line for a check that was not possible; *text* is the reason.
         """
         return Finding(self.title, subject, Verdict.SKIPPED, text)
 
     def failure(self, subject: str, failure: CertworkerError) -> Finding:
         """
-        The line of *failure*.
+        Return the line of *failure*.
         """
-        tell = self.warn if failure.severity is Severity.WARNING else self.fail
-        return tell(subject, failure.message, failure.remedy, failure.code)
+        line = self.warn if failure.severity is Severity.WARNING else self.fail
+        return line(subject, failure.message, failure.remedy, failure.code)
 
-    def run_check(self, subject: str, question: Callable[[], object], well: str) -> Finding:
+    def from_check(self, subject: str, result: CheckResult, ok_text: str = "") -> Iterator[Finding]:
         """
-        *well*, or the failure that *question* raises.
+        Yield the lines of a preflight check: its failure and its warnings, or that it passed.
         """
-        try:
-            question()
-        except CertworkerError as failure:
-            return self.failure(subject, failure)
-        return self.ok(subject, well)
+        evidence = (result.evidence or ok_text).removeprefix(f"{subject} ")
+        if result.failure:
+            yield self.failure(subject, result.failure)
+        elif evidence and not result.warnings:
+            yield (self.skip if result.is_skipped else self.ok)(subject, evidence)
+        for number, warning in enumerate(result.warnings):
+            # A line that the check passed would contradict a warning about the same subject.
+            first = f"{evidence}; " if evidence and not number and not result.failure else ""
+            yield self.warn(subject, first + warning.message, warning.remedy, warning.code)
 
-    def from_check(self, subject: str, answered: Answered, well: str = "") -> Iterator[Finding]:
-        """
-        What one of the checks before an order says: its failure and its remarks, or else that all is well.
-        """
-        seen = (answered.evidence or well).removeprefix(f"{subject} ")
-        if answered.failure:
-            yield self.failure(subject, answered.failure)
-        elif seen and not answered.warnings:
-            yield (self.skip if answered.is_skipped else self.ok)(subject, seen)
-        for number, remark in enumerate(answered.warnings):
-            # A line that all is well beside a warning about the same subject would contradict it.
-            first = f"{seen}; " if seen and not number and not answered.failure else ""
-            yield self.warn(subject, first + remark.message, remark.remedy, remark.code)
+
+MACHINE = Section("Machine")

@@ -1,27 +1,38 @@
 """
-Whether this machine can do its work, in the order of the report.
+The checks of this machine: directories, keys, Traefik's files, and the network.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 
-from certworker.doctor.findings import Finding, Verdict
+from certworker.acme.account import AccountFiles
+from certworker.doctor.findings import MACHINE, Finding, Verdict
 from certworker.doctor.network import DirectoryProbe, certificate_authority, clock, redis
-from certworker.doctor.storage import storage
-from certworker.settings import Settings
+from certworker.errors import CertworkerError
+from certworker.preflight.machine import CONTAINER_MARKERS, nearly_full, non_persistent_directories
+from certworker.settings import CaChoice, Settings
+from certworker.storage import durable
+from certworker.storage.certificate_store import CertificateStore
 from certworker.supervision import log_unexpected
+from certworker.traefik.config import TraefikConfig
 
 logger = logging.getLogger(__name__)
 
-#: What is no news to a worker that starts: it is on its way to the queue itself.
+#: At its start the worker ignores these findings: it is the worker that they miss.
 OF_THE_WORKER = ("worker",)
+
+DOCKER_SOCKET = Path("/var/run/docker.sock")
 
 
 def machine(settings: Settings, reached: Sequence[DirectoryProbe]) -> Iterator[Finding]:
     """
-    Clock, directories, keys, Traefik's files, Redis, the CAs.
+    Yield the findings about clock, directories, keys, Traefik's files, Redis and the CAs.
     """
     yield from clock(reached[0])
     yield from storage(settings)
@@ -31,18 +42,18 @@ def machine(settings: Settings, reached: Sequence[DirectoryProbe]) -> Iterator[F
 
 def log_findings(findings: Iterator[Finding]) -> None:
     """
-    Put what is wrong into the log, each as a line; one line if nothing is.
+    Log each problem in *findings* as a line, or one line if there is none.
     """
     try:
-        wrong = [
-            finding
+        problems = [
+            for_this_machine(finding)
             for finding in findings
             if finding.verdict in (Verdict.WARN, Verdict.FAIL) and finding.subject not in OF_THE_WORKER
         ]
     except Exception as error:
         log_unexpected("the check of this machine", error)
         return
-    for finding in wrong:
+    for finding in problems:
         code = f"[{finding.code}] " if finding.code else ""
         logger.warning(
             "machine: %s: %s%s %s",
@@ -52,5 +63,106 @@ def log_findings(findings: Iterator[Finding]) -> None:
             finding.remedy,
             extra={"event": "start", "code": finding.code or None},
         )
-    if not wrong:
+    if not problems:
         logger.info("machine: all well", extra={"event": "start"})
+
+
+def for_this_machine(
+    finding: Finding, markers: Iterable[Path] = (*CONTAINER_MARKERS, DOCKER_SOCKET)
+) -> Finding:
+    """
+    Return *finding* with a remedy that fits this machine.
+
+    Args:
+        finding: The finding.
+        markers: One of these files exists on a machine with Docker, and in a container.
+    """
+    return finding if any(exists(marker) for marker in markers) else finding.without_docker()
+
+
+def storage(settings: Settings) -> Iterator[Finding]:
+    """
+    Yield the findings about directories and their mounts, account keys, and Traefik's files.
+    """
+    traefik = TraefikConfig(settings.config_dir)
+    yield _directory(settings.certificates_dir, CertificateStore(settings.certificates_dir).check_writable)
+    yield _directory(settings.config_dir, traefik.check_writable)
+    for further in dict.fromkeys((settings.state_dir, settings.webroot)):
+        # The worker creates missing ones.
+        if further and further != settings.certificates_dir and exists(further):
+            yield _directory(further, partial(durable.check_writable, further))
+    for risk in non_persistent_directories(settings):
+        yield MACHINE.failure("volumes", risk)
+    for choice in settings.authorities:
+        yield _account(settings, choice)
+    yield from _traefik(traefik)
+
+
+def exists(path: Path) -> bool:
+    """
+    Return whether *path* exists; False if it cannot be read, which has its own line.
+    """
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def _directory(directory: Path, probe: Callable[[], None]) -> Finding:
+    subject = str(directory)
+    try:
+        with durable.translate_os_errors(directory):
+            if not directory.is_dir():
+                remedy = (
+                    f"Create {directory} for the user of the worker, or mount a volume there in "
+                    "docker-compose.yml, then run: docker compose up -d"
+                )
+                return MACHINE.fail(subject, "There is no such directory.", remedy)
+        probe()
+        if full := nearly_full(directory, os.statvfs(directory)):
+            return MACHINE.warn(subject, full.message, full.remedy, full.code)
+    except CertworkerError as failure:
+        return MACHINE.failure(subject, failure)
+    return MACHINE.ok(subject, f"writable, {shutil.disk_usage(directory).free / 1e9:.0f} GB free")
+
+
+def _account(settings: Settings, choice: CaChoice) -> Finding:
+    subject = "account key"
+    files = AccountFiles(settings.state_dir / "accounts" / choice.label, choice.directory_url or "")
+    try:
+        account = files.read()
+    except CertworkerError as failure:
+        return MACHINE.failure(subject, failure)
+    if account is None:
+        return MACHINE.skip(subject, f"none for {choice.title} yet; the worker makes one")
+    mode = files.key_path.stat().st_mode & 0o777
+    if mode & 0o077:
+        return MACHINE.warn(
+            subject,
+            f"Other users may read {files.key_path} ({mode:o}).",
+            f"Run: chmod 600 {files.key_path}",
+        )
+    known = "known to" if account.url or choice.directory_url is None else "not yet registered at"
+    return MACHINE.ok(subject, f"readable by this user only, {known} {choice.title}")
+
+
+def _traefik(traefik: TraefikConfig) -> Iterator[Finding]:
+    subject = "Traefik's files"
+    if not exists(traefik.directory):
+        yield MACHINE.skip(subject, f"{traefik.directory} does not exist")
+        return
+    try:
+        broken, dangling, count = traefik.broken(), traefik.dangling(), traefik.count()
+    except CertworkerError as failure:
+        yield MACHINE.failure(subject, failure)
+        return
+    for unreadable in broken:
+        yield MACHINE.failure(subject, unreadable)
+    if dangling:
+        yield MACHINE.warn(
+            subject,
+            f"{len(dangling)} of {count} name a certificate that is gone, for example {dangling[0]}.",
+            f"Remove the file, or request the certificate: certworker request {dangling[0].stem}",
+        )
+    if not broken and not dangling:
+        yield MACHINE.ok(subject, f"{count}, all valid")

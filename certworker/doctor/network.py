@@ -1,5 +1,5 @@
 """
-Redis, the CA, the clock, and the proxy: whatever answers over a network.
+The checks of Redis, the CA, the clock, the proxy and the notifications.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ from datetime import timedelta
 
 from certworker.acme.client import AcmeClient
 from certworker.deadline import Deadline
-from certworker.doctor.findings import Finding, Verdict
-from certworker.doctor.storage import MACHINE
+from certworker.doctor.findings import MACHINE, Finding, Verdict
 from certworker.errors import CertworkerError
 from certworker.errors.worker import LoopStalled
 from certworker.notify.notifier import receivers, undelivered
@@ -29,8 +28,8 @@ from certworker.worker.queue_stats import QueueStats, queue_stats
 #: A CA that takes longer makes jobs slow.
 SLOW_SECONDS = 3.0
 
-#: Traefik is in the same network, or it is not there.
-PATIENCE_SECONDS = 2.0
+#: Traefik is in the same network, so a short time suffices.
+TIMEOUT_SECONDS = 2.0
 
 TO_START = "Start it: docker compose up -d appwrite-worker-certificates"
 
@@ -46,40 +45,42 @@ class DirectoryProbe:
     authority: AcmeClient | None
     failure: CertworkerError | None
     seconds: float
-    #: How much its clock was ahead of ours; None: it does not say.
+    #: How much its clock is ahead of the clock of this machine; None: its answer has no time.
     offset: timedelta | None
 
 
 def probe_directories(authorities: Sequence[tuple[CaChoice, AcmeClient | None]]) -> list[DirectoryProbe]:
     """
-    Ask all *authorities* at the same time.
+    Return the results of requests to all *authorities*, made at the same time.
 
     Args:
-        authorities: None: the CA is embedded in the worker, and this is not the worker.
+        authorities: Each CA with its client; None: the CA is embedded in the worker, another process.
     """
-    with ThreadPoolExecutor(len(authorities)) as questions:
-        return list(questions.map(_reach, authorities))
+    with ThreadPoolExecutor(len(authorities)) as pool:
+        return list(pool.map(_reach, authorities))
 
 
 def clock(reached: DirectoryProbe) -> Iterator[Finding]:
     """
-    Whether this machine has the time that the CA has.
+    Yield whether this machine and the CA have the same time.
     """
     if reached.authority is None:
-        yield MACHINE.ok("clock", "that of the embedded CA is the same")
+        yield MACHINE.ok("clock", "the embedded CA has the same clock")
     elif reached.failure:
-        yield MACHINE.skip("clock", "the CA did not tell its time")
+        yield MACHINE.skip("clock", "the CA does not answer")
     else:
         offset = reached.offset
-        well = (
-            "the CA tells no time" if offset is None else f"{abs(offset.total_seconds()):.0f} s from the CA"
+        text = (
+            "the answer of the CA has no time"
+            if offset is None
+            else f"{abs(offset.total_seconds()):.0f} s from the CA"
         )
-        yield from MACHINE.from_check("clock", check_clock(lambda: offset, now_in_utc), well)
+        yield from MACHINE.from_check("clock", check_clock(lambda: offset, now_in_utc), text)
 
 
 def redis(settings: Settings) -> Iterator[Finding]:
     """
-    Whether jobs can arrive, and whether somebody takes them.
+    Yield whether Redis works, and whether workers take the jobs.
     """
     try:
         with connected(settings.redis) as connection:
@@ -97,29 +98,29 @@ def redis(settings: Settings) -> Iterator[Finding]:
 
 def certificate_authority(reached: DirectoryProbe) -> Finding:
     """
-    Whether the CA can be reached.
+    Return whether the CA can be reached.
     """
     if reached.authority is None:
         return MACHINE.ok("CA", "embedded; it runs inside the worker")
     if failure := reached.failure:
-        # For a job it may pass; here it is what stands in the way of every one.
+        # A job retries it. Here it blocks every order, so it is never a warning.
         return MACHINE.fail("CA", failure.message, failure.remedy, failure.code)
     text = f"{reached.choice.title} answers in {reached.seconds * 1000:.0f} ms"
     if reached.seconds <= SLOW_SECONDS:
         return MACHINE.ok("CA", text)
-    remedy = f"See where the time goes: curl -sv -o /dev/null {reached.choice.directory_url}"
+    remedy = f"Find the cause of the delay: curl -sv -o /dev/null {reached.choice.directory_url}"
     return MACHINE.warn("CA", text, remedy)
 
 
 def proxy(settings: Settings) -> Iterator[Finding]:
     """
-    Whether Traefik takes connections from inside.
+    Yield whether Traefik accepts connections.
     """
     address = settings.proxy_address
     if address is None:
         yield MACHINE.skip("proxy", "CERTWORKER_PROXY_ADDRESS is off")
         return
-    # Where a person has named another port, nobody knows which one is that of plain HTTP.
+    # With another port for TLS, the port of plain HTTP is unknown.
     ports = [80, 443] if address.port == 443 else [address.port]
     for port in ports:
         yield _port(HttpAddress(address.host, port))
@@ -127,7 +128,7 @@ def proxy(settings: Settings) -> Iterator[Finding]:
 
 def notifications(settings: Settings) -> Iterator[Finding]:
     """
-    Whether mail server and webhook can be reached; nothing is sent there.
+    Yield whether mail server and webhook can be reached, without sending a notification.
     """
     channels = receivers(settings)
     if not channels:
@@ -142,8 +143,8 @@ def notifications(settings: Settings) -> Iterator[Finding]:
             yield MACHINE.ok(subject, f"{receiver.place} accepts connections; test: certworker notify test")
 
 
-def _reach(asked: tuple[CaChoice, AcmeClient | None]) -> DirectoryProbe:
-    choice, authority = asked
+def _reach(configured: tuple[CaChoice, AcmeClient | None]) -> DirectoryProbe:
+    choice, authority = configured
     if authority is None:
         return DirectoryProbe(choice, None, None, 0, None)
     began = time.monotonic()
@@ -156,37 +157,37 @@ def _reach(asked: tuple[CaChoice, AcmeClient | None]) -> DirectoryProbe:
 
 def _queue(found: QueueStats) -> Iterator[Finding]:
     if not found.workers:
-        yield MACHINE.warn("worker", "None takes jobs from the queue.", TO_START)
+        yield MACHINE.warn("worker", "No worker takes jobs from the queue.", TO_START)
     elif not found.scheduler:
         yield MACHINE.warn(
             "worker",
-            f"{found.workers} at work, but none brings delayed jobs: nothing is renewed.",
-            "Start it anew: docker compose restart appwrite-worker-certificates",
+            f"{found.workers} running, but none enqueues delayed jobs: nothing is renewed.",
+            "Restart it: docker compose restart appwrite-worker-certificates",
             "queue.no_scheduler",
         )
     else:
-        yield MACHINE.ok("worker", f"{found.workers} at work")
+        yield MACHINE.ok("worker", f"{found.workers} running")
     if found.suspended:
         yield MACHINE.warn(
             "queue",
             "Suspended by `rq suspend`: no job starts and no certificate is renewed.",
             "Resume it with `rq resume`, or: docker compose exec redis redis-cli DEL rq:suspended",
         )
-    for remark in (*found.unserved, *([found.evicts] if found.evicts else ())):
-        yield MACHINE.failure("queue", remark)
+    for problem in (*found.unserved, *([found.evicts] if found.evicts else ())):
+        yield MACHINE.failure("queue", problem)
 
 
 def _port(address: HttpAddress) -> Finding:
     subject = f"proxy {address}"
     try:
-        Deadline(PATIENCE_SECONDS).connect_to(address.host, address.port).close()
+        Deadline(TIMEOUT_SECONDS).connect_to(address.host, address.port).close()
     except socket.gaierror:
-        return MACHINE.skip(subject, f"there is no {address.host} here")
+        return MACHINE.skip(subject, f"the host {address.host} is unknown here")
     except OSError as error:
-        tell = MACHINE.fail if address.port == 80 else MACHINE.warn
-        return tell(
+        line = MACHINE.fail if address.port == 80 else MACHINE.warn
+        return line(
             subject,
-            f"Nobody takes connections there ({error.strerror or error}).",
-            "See that Traefik runs: docker compose ps traefik",
+            f"The proxy accepts no connections ({error.strerror or error}).",
+            "Check that Traefik runs: docker compose ps traefik",
         )
     return Finding(MACHINE.title, subject, Verdict.WELL, "open")

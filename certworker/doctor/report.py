@@ -17,13 +17,18 @@ from certworker.challenges.responder import Responder
 from certworker.challenges.tokens import ChallengeTokens
 from certworker.challenges.webroot import Webroot
 from certworker.doctor.docker import docker_findings
-from certworker.doctor.domain import LIMITS, PORT_80, DomainReport, certificate_findings, limit_findings
+from certworker.doctor.domain import (
+    LIMITS,
+    PORT_80,
+    DomainReport,
+    certificate_findings,
+    limit_findings,
+    place_staging_order,
+)
 from certworker.doctor.findings import Finding, Section
-from certworker.doctor.machine import machine
+from certworker.doctor.machine import exists, machine
 from certworker.doctor.network import DirectoryProbe, notifications, probe_directories, proxy
 from certworker.doctor.settings import SETTINGS, configuration
-from certworker.doctor.staging_order import place_staging_order
-from certworker.doctor.storage import exists
 from certworker.domains import normalize
 from certworker.errors import CertworkerError, printable
 from certworker.issuance.issuer_factory import acme_client_for
@@ -36,12 +41,12 @@ from certworker.state.domain_records import DomainRecord, DomainRecords
 from certworker.storage.certificate_store import CertificateStore
 from certworker.validity import now_in_utc
 
-#: So many names with failures are looked at unasked.
-MOST_UNASKED = 5
-#: Among so many at most.
+#: Without names, the doctor also checks this number of names with failures.
+MOST_FAILED = 5
+#: With more names on the agenda it does not search for failures.
 MOST_ON_THE_AGENDA = 2_000
 
-#: Nobody answers there, and nobody is asked: the embedded CA has a port only inside the worker.
+#: An unused URL: the embedded CA has a port inside the worker only.
 NOWHERE = "http://localhost:9/directory"
 
 
@@ -49,13 +54,14 @@ def examine(
     environ: Mapping[str, str], names: Sequence[str] = (), *, staging_order: bool = False
 ) -> Iterator[Finding]:
     """
-    Every finding, one after the other, as soon as it is made.
+    Yield each finding as soon as its check ends.
 
     Args:
-        names: Which names are looked at; none: those of `_APP_DOMAIN`, and some that have failed.
-        staging_order: Also order a certificate for each at the staging CA.
+        environ: The variables.
+        names: The names to check; none: those of `_APP_DOMAIN`, and some that have failed.
+        staging_order: Also order a certificate for each name at the staging CA.
     """
-    warnings = {each.variable: each for each in environment_warnings(environ)}
+    warnings = {warning.variable: warning for warning in environment_warnings(environ)}
     for warning in warnings.values():
         yield SETTINGS.warn(warning.variable, warning.message, warning.remedy)
     try:
@@ -82,7 +88,7 @@ class _Examination:
 
     def names(self) -> list[str]:
         """
-        The names that are looked at unasked; what is wrong with others stands under the settings.
+        Return the names to check by default. The section of the settings has invalid names.
         """
         found = []
         for given in self.settings.domains:
@@ -90,11 +96,11 @@ class _Examination:
                 found.append(self._name(given))
             except CertworkerError:
                 continue
-        return list(dict.fromkeys([*found, *islice(self._failed(), MOST_UNASKED)]))
+        return list(dict.fromkeys([*found, *islice(self._failed(), MOST_FAILED)]))
 
     def findings(self, given: str, staging_order: bool) -> Iterator[Finding]:
         """
-        All about one name.
+        Yield all findings about a name.
         """
         try:
             name = self._name(given)
@@ -104,22 +110,22 @@ class _Examination:
         try:
             yield from self._findings(name, staging_order)
         except CertworkerError as failure:
-            # It went away while it was asked.
+            # For example, Redis stopped during the checks.
             yield Section(name).failure("examination", failure)
 
     def _findings(self, name: str, staging_order: bool) -> Iterator[Finding]:
         section, has_redis = Section(name), self._has_redis()
-        way = DomainReport(
+        checks = DomainReport(
             self.settings,
             [self._authority(reached.choice) for reached in self.reached],
             self._solvers(has_redis, self._authority(self.settings.authority)),
             self._impossible(has_redis),
         )
-        yield from way.findings(name)
+        yield from checks.findings(name)
         yield from certificate_findings(
             self.settings, name, self._record(name) if has_redis else None, now_in_utc()
         )
-        yield self._limits(name) if has_redis else section.skip(LIMITS, "Redis is not there")
+        yield self._limits(name) if has_redis else section.skip(LIMITS, "Redis does not answer")
         if staging_order:
             staging = self.settings.authority.staging
             yield place_staging_order(
@@ -181,15 +187,15 @@ class _Examination:
         impossible = {}
         preferred = self.reached[0]
         if preferred.authority is None:
-            impossible["CAA"] = "the embedded CA reads none"
+            impossible["CAA"] = "the embedded CA does not check CAA records"
         elif preferred.failure:
-            impossible["CAA"] = "the CA did not say what it is called there"
+            impossible["CAA"] = "the CA does not answer, so its name in CAA records is unknown"
         files = AccountFiles(self.settings.state_dir / "accounts" / preferred.choice.label, "")
         if not self._solvers(has_redis, self._authority(preferred.choice)):
-            impossible[PORT_80] = "neither Redis nor the webroot takes an answer that could be looked for"
+            impossible[PORT_80] = "a test answer needs Redis or a webroot"
         elif not exists(files.key_path):
-            # Made here, it might belong to the wrong user.
-            impossible[PORT_80] = "there is no account key yet; the worker makes one at its start"
+            # Created here, it might belong to the wrong user.
+            impossible[PORT_80] = "there is no account key yet; the worker creates one at its start"
         return impossible
 
 

@@ -1,5 +1,5 @@
 """
-What the environment says.
+The checks of the environment.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SETTINGS = Section("Settings")
 
 def configuration(settings: Settings) -> Iterator[Finding]:
     """
-    Version, environment, CA, e-mail and domains.
+    Yield the findings about version, environment, CA, e-mail and domains.
     """
     yield SETTINGS.ok(
         "version", f"certworker {__version__}, Python {platform.python_version()}, uid {os.geteuid()}"
@@ -41,21 +41,21 @@ def _environment(settings: Settings) -> Finding:
     if public:
         return SETTINGS.failure("_APP_ENV", NotProduction(authority=public[0].title))
     if settings.authority.kind == "private":
-        return SETTINGS.ok("_APP_ENV", "not production, which a CA of your own does not mind")
+        return SETTINGS.ok("_APP_ENV", "not production, which a private CA does not require")
     return SETTINGS.warn(
         "_APP_ENV",
         f"not production: certificates come from {settings.authority.title}, which no browser trusts",
-        "For trusted ones set _APP_ENV=production in .env, then run: docker compose up -d",
+        "For trusted certificates set _APP_ENV=production in .env, then run: docker compose up -d",
     )
 
 
 def _email(settings: Settings) -> Iterator[Finding]:
-    wanted = any(choice.kind == "public" for choice in settings.authorities)
+    required = any(choice.kind == "public" for choice in settings.authorities)
     reason = contact_problem(settings.email) if settings.email else None
     if settings.email is None:
         missing = SETTINGS.failure("e-mail", EmailMissing())
-        yield missing if wanted else SETTINGS.ok("e-mail", "none; this CA does not want one")
-    elif reason and wanted:
+        yield missing if required else SETTINGS.ok("e-mail", "none; this CA does not require one")
+    elif reason and required:
         yield SETTINGS.failure("e-mail", EmailInvalid(reason=reason))
     else:
         yield SETTINGS.ok("e-mail", printable(settings.email))
@@ -70,9 +70,9 @@ def _domain(settings: Settings, given: str) -> Iterator[Finding]:
         yield SETTINGS.failure("_APP_DOMAIN", this_machine)
         return
     except CertworkerError as failure:
-        # In a job it is a tenant's mistake and a warning; here it is the operator's own.
+        # In a job it is a mistake of a tenant, and a warning. Here it is a mistake of the operator.
         yield SETTINGS.fail("_APP_DOMAIN", failure.message, failure.remedy, failure.code)
         return
     yield SETTINGS.ok("_APP_DOMAIN", name)
-    for remark in warnings_for(given, name):
-        yield SETTINGS.warn("_APP_DOMAIN", f"{name}: {remark}", "")
+    for warning in warnings_for(given, name):
+        yield SETTINGS.warn("_APP_DOMAIN", f"{name}: {warning}", "")

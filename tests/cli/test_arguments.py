@@ -30,7 +30,7 @@ class TestNormalised:
 
         assert ["a.example.com", "b.example.com"] == parse_names(["a.example.com"], file, private=False)
 
-    def test_every_wrong_line_is_told_before_anything_is_done(
+    def test_every_wrong_line_is_reported_before_anything_is_done(
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """

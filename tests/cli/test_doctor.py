@@ -52,7 +52,7 @@ def on_a_terminal(worker: WorkerProcess, **environ: str) -> str:
 
 
 class TestDoctor:
-    def test_a_healthy_machine_is_told_in_a_moment(self, worker: WorkerProcess) -> None:
+    def test_a_healthy_machine_is_reported_in_a_moment(self, worker: WorkerProcess) -> None:
         """
         Nobody asks a doctor who takes his time.
         """

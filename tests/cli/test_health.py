@@ -86,7 +86,7 @@ class TestWithoutHttp:
         assert 1 == ended.returncode
         assert report == json.loads(ended.stdout)
 
-    def test_a_redis_that_is_away_is_told_with_its_remedy(self, worker: WorkerProcess) -> None:
+    def test_a_redis_that_is_away_is_reported_with_its_remedy(self, worker: WorkerProcess) -> None:
         """
         Without it the worker is not well either.
         """

@@ -42,7 +42,7 @@ class TestWork:
             assert ["POST /containers/web/kill?signal=HUP"] == engine.asked
         assert "shop.localhost" not in worker.log
 
-    def test_a_container_that_starts_gets_its_certificate_and_is_told_of_it(
+    def test_a_container_that_starts_gets_its_certificate_and_is_reported_of_it(
         self, worker: WorkerProcess
     ) -> None:
         """

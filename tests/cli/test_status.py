@@ -55,7 +55,9 @@ class TestStatus:
         assert "No names" in worker.command("status", "--state", "failed").stdout
         assert 2 == worker.command("status", "--due", "soon").returncode
 
-    def test_the_backfill_is_told_with_its_end(self, worker: WorkerProcess, app: App, tmp_path: Path) -> None:
+    def test_the_backfill_is_reported_with_its_end(
+        self, worker: WorkerProcess, app: App, tmp_path: Path
+    ) -> None:
         """
         How long it takes is known on the first day, because the CA's rate decides.
         """

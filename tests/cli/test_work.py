@@ -50,7 +50,7 @@ class TestStart:
         assert 2 == ended.returncode
         assert "CERTWORKER_LIMITS_FILE must be" in ended.stdout + ended.stderr
 
-    def test_a_port_that_is_taken_is_told_with_its_remedy(
+    def test_a_port_that_is_taken_is_reported_with_its_remedy(
         self, worker: WorkerProcess, tmp_path: Path
     ) -> None:
         """

@@ -1,5 +1,5 @@
 """
-A machine on which all is well: a house with an open door, a CA, a Redis.
+A healthy machine: an app with a reachable HTTP server, a CA, a Redis.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def environ(
     tmp_path: Path, redis_server: RedisServer, door_authority: FaultyAuthority, http_port: int
 ) -> dict[str, str]:
     """
-    The variables of that machine.
+    Return the variables of that machine.
     """
     return environment(
         tmp_path,
@@ -37,7 +37,7 @@ def environ(
 @pytest.fixture
 def settings(environ: dict[str, str]) -> Settings:
     """
-    Its settings.
+    Return its settings.
     """
     return load(environ)
 
@@ -45,7 +45,7 @@ def settings(environ: dict[str, str]) -> Settings:
 @pytest.fixture
 def issued(app: App) -> App:
     """
-    The house, with a certificate for `shop.localhost`.
+    Return the app, with a certificate for `shop.localhost`.
     """
     app.issuance.issue((NAME,))
     return app

@@ -79,7 +79,7 @@ class TestReport:
         self, environ: dict[str, str], issued: App
     ) -> None:
         """
-        What whoever reads the report asks for first.
+        The report has what a maintainer needs first.
         """
         content = json.loads(json.dumps(report(environ, examine(environ, [NAME]), NOW)))
         (name,) = content["redis"]["names"]
@@ -110,7 +110,7 @@ class TestReport:
 
     def test_a_variable_that_may_have_a_secret_is_never_shown(self) -> None:
         """
-        A new variable is masked until somebody has thought about it.
+        A new variable is masked until the list names it.
         """
         assert SHOWN <= variables().keys()
         assert set() == SHOWN & set(SECRETS)

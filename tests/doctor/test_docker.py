@@ -74,7 +74,7 @@ class TestEngine:
 
     def test_a_healthy_machine_is_well(self, docker: Engine) -> None:
         """
-        One request tells it all.
+        One request is enough.
         """
         findings = found(docker)
 
@@ -82,7 +82,7 @@ class TestEngine:
         assert {Verdict.WELL} == {finding.verdict for finding in findings.values()}
         assert 1 == len(docker.asked)
 
-    def test_one_that_does_not_answer_is_told(self) -> None:
+    def test_one_that_does_not_answer_is_reported(self) -> None:
         """
         With where it was sought.
         """
@@ -114,7 +114,7 @@ class TestEngine:
 
 
 class TestTraefik:
-    def test_one_that_has_ended_is_told(self, docker: Engine) -> None:
+    def test_one_that_has_ended_is_reported(self, docker: Engine) -> None:
         """
         With what to type.
         """
@@ -126,7 +126,7 @@ class TestTraefik:
 
     def test_one_that_is_not_there_is_a_warning(self, docker: Engine) -> None:
         """
-        It may run elsewhere; where it is said so, nothing is looked for.
+        It may run elsewhere. With such a setting it is not searched for.
         """
         docker.listed = [WORKER]
 
@@ -135,7 +135,7 @@ class TestTraefik:
 
     def test_it_may_be_known_by_its_image(self, docker: Engine) -> None:
         """
-        Not everybody uses compose.
+        Not every installation uses compose.
         """
         docker.listed = [WORKER, Listed("edge", more={**TRAEFIK_1.more, "Image": "docker.io/traefik:v3"})]
 
@@ -153,7 +153,7 @@ class TestTraefik:
 
 class TestPorts:
     @pytest.mark.parametrize(
-        ("ports", "told"),
+        ("ports", "expected"),
         [
             (
                 published(8080, 443),
@@ -164,7 +164,7 @@ class TestPorts:
         ],
     )
     def test_one_that_is_not_published_is_a_warning(
-        self, docker: Engine, ports: list[dict[str, Any]], told: str
+        self, docker: Engine, ports: list[dict[str, Any]], expected: str
     ) -> None:
         """
         The CA asks at port 80 of this machine; the loopback interface is none of its.
@@ -173,7 +173,7 @@ class TestPorts:
         finding = found(docker)[PORTS]
 
         assert Verdict.WARN is finding.verdict
-        assert told in finding.text
+        assert expected in finding.text
 
     def test_on_the_network_of_the_machine_all_are(self, docker: Engine) -> None:
         """
@@ -187,7 +187,7 @@ class TestPorts:
 
 class TestVolumes:
     @pytest.mark.parametrize(
-        ("theirs", "told"),
+        ("mounts", "expected"),
         [
             (
                 mounted(certificates="shop_certificates", config="other"),
@@ -203,15 +203,17 @@ class TestVolumes:
             ),
         ],
     )
-    def test_others_than_here_are_told(self, docker: Engine, theirs: list[dict[str, str]], told: str) -> None:
+    def test_other_mounts_are_a_failure(
+        self, docker: Engine, mounts: list[dict[str, str]], expected: str
+    ) -> None:
         """
-        Traefik would show its default certificate and say nothing; its files name the path that is used here.
+        Traefik would serve its default certificate without a log line.
         """
-        docker.listed = [WORKER, replace(TRAEFIK_1, more={**TRAEFIK_1.more, "Mounts": theirs})]
+        docker.listed = [WORKER, replace(TRAEFIK_1, more={**TRAEFIK_1.more, "Mounts": mounts})]
         finding = found(docker)[VOLUMES]
 
         assert Verdict.FAIL is finding.verdict
-        assert told in finding.text
+        assert expected in finding.text
         assert finding.remedy
 
     def test_none_at_all_is_not_the_same(self, docker: Engine) -> None:
@@ -224,7 +226,7 @@ class TestVolumes:
 
     def test_outside_of_a_container_they_cannot_be_compared(self, docker: Engine) -> None:
         """
-        Somebody types the command on the machine itself.
+        The command may run outside of containers.
         """
         docker.listed = [TRAEFIK_1]
 

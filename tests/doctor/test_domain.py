@@ -1,5 +1,5 @@
 """
-One name: the way to it, its certificate, and what the CA allows.
+The checks of a name: DNS, port 80, its certificate and its limits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,13 @@ import pytest
 
 from certworker.app import App
 from certworker.devca.proxy import DevelopmentProxy
-from certworker.doctor.domain import DomainReport, certificate_findings, limit_findings, served_findings
+from certworker.doctor.domain import (
+    DomainReport,
+    certificate_findings,
+    limit_findings,
+    place_staging_order,
+    served_findings,
+)
 from certworker.doctor.findings import Finding, Verdict
 from certworker.ratelimits.budget import Budget
 from certworker.redis.client import connect
@@ -30,49 +36,51 @@ from tests.servers.redis import RedisServer
 from tests.storage.authority import Signer
 
 
-def way(app: App, settings: Settings, impossible: Mapping[str, str] | None = None) -> dict[str, Finding]:
+def results(app: App, settings: Settings, impossible: Mapping[str, str] | None = None) -> dict[str, Finding]:
     """
-    The lines about the way to the name, by subject.
+    Return the findings of the checks for the name, by subject.
     """
     issuer = app.issuers[0]
     findings = DomainReport(settings, [issuer.client], issuer.solvers, impossible or {}).findings(NAME)
     return {finding.subject: finding for finding in findings}
 
 
-class TestWay:
-    def test_an_open_one_is_well(self, app: App, settings: Settings) -> None:
+class TestDomainReport:
+    def test_a_reachable_name_passes(self, app: App, settings: Settings) -> None:
         """
-        The answer came back.
+        The worker answers the check of port 80.
         """
-        found = way(app, settings)
+        found = results(app, settings)
 
         assert {Verdict.WELL} == {finding.verdict for finding in found.values()}
         assert re.fullmatch(r"port \d+ answers in \d+ ms", found["port 80"].text)
 
-    def test_a_closed_port_80_is_told(self, app: App, environ: dict[str, str]) -> None:
+    def test_a_closed_port_80_is_a_failure(self, app: App, environ: dict[str, str]) -> None:
         """
-        With the code of the catalogue.
+        The finding has the code of the failure.
         """
-        found = way(app, load(environ | {"CERTWORKER_HTTP01_PORT": str(free_port())}))
+        found = results(app, load(environ | {"CERTWORKER_HTTP01_PORT": str(free_port())}))
 
         assert (Verdict.FAIL, "http.refused") == (found["port 80"].verdict, found["port 80"].code)
 
-    def test_what_cannot_be_asked_is_skipped_with_the_reason(self, app: App, settings: Settings) -> None:
+    def test_an_impossible_check_is_skipped_with_the_reason(self, app: App, settings: Settings) -> None:
         """
         And no key is made for it.
         """
-        found = way(app, settings, {"port 80": "no account key yet"})
+        found = results(app, settings, {"port 80": "no account key yet"})
 
         assert (Verdict.SKIPPED, "no account key yet") == (found["port 80"].verdict, found["port 80"].text)
         assert not (settings.state_dir / "accounts").exists()
 
-    def test_a_volume_that_cannot_be_written_is_not_told_twice(self, app: App, settings: Settings) -> None:
+    def test_a_volume_that_cannot_be_written_is_not_reported_twice(
+        self, app: App, settings: Settings
+    ) -> None:
         """
-        It has a line of its own; that it is the same for each name helps nobody.
+        It has its own line, so that it is not repeated for each name.
         """
         app.issuers[0].client.thumbprint  # noqa: B018 (makes the key)
         (settings.certificates_dir / ".well-known").write_text("in the way")
-        found = way(app, settings)
+        found = results(app, settings)
 
         assert Verdict.SKIPPED is found["port 80"].verdict
 
@@ -92,7 +100,7 @@ class TestWay:
             open_app(tmp_path, connection, door_authority.directory_url, http_port) as app,
         ):
             own_redis.client().replicaof("127.0.0.1", "1")
-            found = way(app, settings)
+            found = results(app, settings)
 
         assert (Verdict.SKIPPED, "not possible: redis.readonly") == (
             found["port 80"].verdict,
@@ -111,7 +119,7 @@ class TestCertificate:
 
     def test_none_yet_is_no_mistake(self, app: App, settings: Settings) -> None:
         """
-        What is in the way stands above it.
+        The checks above it have the cause.
         """
         assert Verdict.SKIPPED is self.found(app, settings)["certificate"].verdict
 
@@ -122,9 +130,9 @@ class TestCertificate:
         """
         assert verdict is self.found(issued, settings, days)["certificate"].verdict
 
-    def test_a_failure_since_is_told_with_its_remedy(self, issued: App, settings: Settings) -> None:
+    def test_a_failure_since_is_reported_with_its_remedy(self, issued: App, settings: Settings) -> None:
         """
-        Until it expires nobody would notice.
+        Otherwise it would stay unnoticed until it expires.
         """
         issued.connection.hset(
             f"certworker:name:{NAME}",
@@ -134,7 +142,7 @@ class TestCertificate:
 
         assert (Verdict.WARN, "http.404", "Yes.") == (finding.verdict, finding.code, finding.remedy)
 
-    def test_a_pair_that_is_broken_is_told(self, issued: App, settings: Settings) -> None:
+    def test_a_pair_that_is_broken_is_reported(self, issued: App, settings: Settings) -> None:
         """
         Traefik shows nothing for it.
         """
@@ -155,7 +163,7 @@ class TestServed:
 
     def test_the_certificate_is_shown_or_it_is_not(self, issued: App, environ: dict[str, str]) -> None:
         """
-        That it lies on the volume is not enough.
+        A certificate on the volume is not enough.
         """
         files: dict[str, tuple[Path, Path]] = {}
         server = DevelopmentProxy(files.get)
@@ -177,7 +185,7 @@ class TestServed:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """
-        Where nobody answers, nothing is said: the port may be closed to us only.
+        An address without an answer has no finding: the port may be closed from here only.
         """
         pair = issued.traefik.files(NAME)
         assert pair
@@ -190,7 +198,7 @@ class TestServed:
         assert Verdict.WELL is seen.verdict
         (other,) = served_findings(settings, NAME, b"another one", home, server.port)
         assert "proxy.old_cert" == other.code
-        # What a browser trusts is well, whoever shows it.
+        # A certificate that a browser trusts passes, from any server.
         monkeypatch.setenv("SSL_CERT_FILE", str(door_authority.root_path))
         (trusted,) = served_findings(settings, NAME, b"another one", home, server.port)
         assert (Verdict.WARN, "proxy.other_terminator") == (trusted.verdict, trusted.code)
@@ -215,7 +223,7 @@ class TestLimits:
         budget = Budget.for_issuer(settings, choice, app.connection, app.certificates)
         return limit_findings(NAME, budget, app.records.read(NAME))
 
-    def test_what_was_used_is_told(self, app: App, settings: Settings) -> None:
+    def test_what_was_used_is_reported(self, app: App, settings: Settings) -> None:
         """
         Restarting gives nothing back.
         """
@@ -224,9 +232,9 @@ class TestLimits:
         assert Verdict.WELL is finding.verdict
         assert "0 of 5 certificates this week" in finding.text
 
-    def test_a_name_that_has_to_wait_is_told(self, app: App, settings: Settings) -> None:
+    def test_a_name_that_has_to_wait_is_reported(self, app: App, settings: Settings) -> None:
         """
-        With the moment.
+        It shows the end of the pause.
         """
         app.issuance.issue((NAME,))
         app.connection.hset(
@@ -245,4 +253,31 @@ class TestLimits:
         budget = app.issuers[0].budget
 
         assert Verdict.WELL is limit_findings(NAME, budget, None).verdict
-        assert replace(limit_findings(NAME, budget, None)).text == "this CA has none that are known"
+        assert replace(limit_findings(NAME, budget, None)).text == "this CA has no known limits"
+
+
+class TestPlaceStagingOrder:
+    def test_a_certificate_is_issued_and_not_installed(self, app: App) -> None:
+        """
+        It would replace one that browsers trust.
+        """
+        issuer = app.issuers[0]
+        finding = place_staging_order(NAME, issuer.client, lambda _authority: issuer.solvers)
+
+        assert Verdict.WELL is finding.verdict
+        assert "not installed" in finding.text
+        assert app.certificates.current(NAME) is None
+
+    def test_a_refusal_is_a_failure(self, app: App) -> None:
+        """
+        It has the code of the log. Here no solver publishes an answer.
+        """
+        finding = place_staging_order(NAME, app.issuers[0].client, lambda _authority: [])
+
+        assert (Verdict.FAIL, "http.404") == (finding.verdict, finding.code)
+
+    def test_without_a_staging_ca_it_is_skipped(self) -> None:
+        """
+        Few CAs have one.
+        """
+        assert Verdict.SKIPPED is place_staging_order(NAME, None, lambda _authority: []).verdict

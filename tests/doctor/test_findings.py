@@ -1,56 +1,47 @@
 """
-One line of the report.
+The lines of the report.
 """
 
 from __future__ import annotations
 
-from certworker.doctor.findings import Finding, Section, Verdict
+import re
+
+import pytest
+
+from certworker.doctor.findings import MACHINE, Finding, Section, Verdict
+from certworker.errors import CertworkerError, catalogue
 from certworker.errors.http import BehindCloudflare
 from certworker.errors.redis import RedisUnreachable
-from certworker.preflight.result import CheckResult as Answered
+from certworker.preflight.result import CheckResult
 
 SECTION = Section("Machine")
 DOWN = RedisUnreachable(address="redis:6379", reason="refused")
 CLOUDFLARE = BehindCloudflare(name="shop.example.org")
 
 
-def fail() -> None:
-    """
-    A question whose answer is no.
-    """
-    raise DOWN
-
-
 class TestSection:
-    def test_a_failure_has_its_words_and_its_code(self) -> None:
+    def test_a_failure_has_its_message_and_its_code(self) -> None:
         """
-        The same as in the log and in docs/reference/errors.
+        They are the same as in the log and in docs/reference/errors.
         """
         expected = Finding("Machine", "redis", Verdict.FAIL, DOWN.message, DOWN.remedy, "redis.unreachable")
 
         assert expected == SECTION.failure("redis", DOWN)
-        assert expected == SECTION.run_check("redis", fail, "well")
 
-    def test_what_is_but_a_warning_stays_one(self) -> None:
+    def test_a_failure_that_is_a_warning_stays_one(self) -> None:
         """
         The exit code depends on it.
         """
         assert Verdict.WARN is SECTION.failure("port 80", CLOUDFLARE).verdict
 
-    def test_a_question_without_a_failure_is_well(self) -> None:
+    def test_a_check_is_shown_with_its_warnings(self) -> None:
         """
-        With what there is to say of it.
-        """
-        assert Finding("Machine", "redis", Verdict.WELL, "answers") == SECTION.run_check(
-            "redis", lambda: None, "answers"
-        )
-
-    def test_a_check_is_told_with_its_remarks(self) -> None:
-        """
-        A subject with a warning has no line that it is well.
+        A subject with a warning has no line that it passed.
         """
         findings = list(
-            SECTION.from_check("port 80", Answered.passed("port 80 answers in 3 ms", CLOUDFLARE, CLOUDFLARE))
+            SECTION.from_check(
+                "port 80", CheckResult.passed("port 80 answers in 3 ms", CLOUDFLARE, CLOUDFLARE)
+            )
         )
 
         assert [
@@ -60,9 +51,9 @@ class TestSection:
 
     def test_a_check_that_could_not_be_made_is_skipped(self) -> None:
         """
-        Nothing was asked, so nothing is well.
+        A skipped check has not passed.
         """
-        (finding,) = SECTION.from_check("port 80", Answered.skipped("port 80 not asked: no address"))
+        (finding,) = SECTION.from_check("port 80", CheckResult.skipped("port 80 not asked: no address"))
 
         assert (Verdict.SKIPPED, "not asked: no address") == (finding.verdict, finding.text)
 
@@ -70,7 +61,46 @@ class TestSection:
         """
         It did not apply.
         """
-        assert [] == list(SECTION.from_check("target", Answered.passed("")))
+        assert [] == list(SECTION.from_check("target", CheckResult.passed("")))
         assert [Verdict.FAIL] == [
-            finding.verdict for finding in SECTION.from_check("port 80", Answered.warn(DOWN))
+            finding.verdict for finding in SECTION.from_check("port 80", CheckResult.warn(DOWN))
         ]
+
+
+class TestWithoutDocker:
+    @pytest.mark.parametrize("kind", catalogue(), ids=lambda kind: kind.code)
+    def test_no_remedy_needs_docker(self, kind: type[CertworkerError]) -> None:
+        """
+        On a machine without Docker, `docker compose` does not exist, and no compose file is read.
+        """
+        finding = MACHINE.fail("", "", kind.remedy_template.replace("docker-socket-proxy", "the proxy"))
+
+        assert not re.search(r"docker(?! ps| is| for the worker)", finding.without_docker().remedy)
+
+    @pytest.mark.parametrize(
+        ("remedy", "expected"),
+        [
+            ("Free disk space.", "Free disk space."),
+            (
+                "Set A=b in .env, then run: docker compose up -d",
+                "Set A=b in /etc/certworker/env, then run: sudo systemctl restart certworker",
+            ),
+            (
+                "Start it: docker compose up -d appwrite-worker-certificates",
+                "Start it: sudo systemctl restart certworker",
+            ),
+            ("docker compose logs redis. If not", "journalctl -u redis -n 200. If not"),
+            ("docker compose ps traefik", "systemctl status traefik"),
+            ("docker compose kill -s HUP traefik", "sudo systemctl restart traefik"),
+            ("docker compose exec redis redis-cli DEL rq:suspended", "redis-cli DEL rq:suspended"),
+            (
+                "docker compose run --rm -u 0 --entrypoint chown appwrite-worker-certificates -R 1 /storage",
+                "sudo chown -R 1 /storage",
+            ),
+        ],
+    )
+    def test_commands_are_those_of_systemd(self, remedy: str, expected: str) -> None:
+        """
+        The unit of the worker is the one of the guide for machines without Docker.
+        """
+        assert expected == MACHINE.fail("", "", remedy).without_docker().remedy

@@ -76,7 +76,7 @@ class TestAuthority:
         """
         assert Verdict.WARN is certificate_authority(replace(reached, seconds=SLOW_SECONDS + 1)).verdict
 
-    def test_one_that_does_not_answer_is_told(self, environ: dict[str, str], app: App) -> None:
+    def test_one_that_does_not_answer_is_reported(self, environ: dict[str, str], app: App) -> None:
         """
         In the words of the log.
         """
@@ -88,7 +88,7 @@ class TestAuthority:
 
     def test_the_embedded_one_is_well_as_long_as_the_worker_is(self, app: App) -> None:
         """
-        Nobody else can ask it.
+        Other processes cannot reach it.
         """
         (embedded,) = probe_directories([(app.issuers[0].ca, None)])
 
@@ -110,7 +110,7 @@ class TestClock:
         self, reached: DirectoryProbe, offset: timedelta | None, verdict: Verdict
     ) -> None:
         """
-        Certificates are valid from a moment to another one.
+        With a wrong clock certificates seem invalid.
         """
         findings = list(clock(replace(reached, offset=offset)))
 
@@ -126,7 +126,7 @@ class TestClock:
 
 
 class TestRedis:
-    def test_one_that_is_not_there_is_told(self, environ: dict[str, str]) -> None:
+    def test_one_that_is_not_there_is_reported(self, environ: dict[str, str]) -> None:
         """
         And nothing more is asked of it.
         """
@@ -136,14 +136,14 @@ class TestRedis:
 
     def test_without_a_worker_nobody_takes_jobs(self, settings: Settings, app: App) -> None:
         """
-        The log would say nothing of it, for there is none.
+        Without a worker there is no log.
         """
-        well, worker = redis(settings)
+        answer, worker = redis(settings)
 
-        assert 'queue "certificates": 0 waiting' in well.text
+        assert 'queue "certificates": 0 waiting' in answer.text
         assert (Verdict.WARN, "worker") == (worker.verdict, worker.subject)
 
-    def test_a_worker_whose_scheduler_died_is_told(self, settings: Settings, app: App) -> None:
+    def test_a_worker_whose_scheduler_died_is_reported(self, settings: Settings, app: App) -> None:
         """
         Requests are served, but nothing is renewed.
         """
@@ -174,7 +174,7 @@ class TestProxy:
 
     def test_one_that_does_not_exist_or_is_off_is_skipped(self, environ: dict[str, str]) -> None:
         """
-        Not everybody has a Traefik of that name.
+        Not every installation has a Traefik of that name.
         """
         away = list(proxy(load(environ | {"CERTWORKER_PROXY_ADDRESS": "nowhere.invalid:443"})))
         off = list(proxy(load(environ | {"CERTWORKER_PROXY_ADDRESS": "off"})))

@@ -59,7 +59,7 @@ class TestExamine:
         self, environ: dict[str, str], app: App, tmp_path: Path
     ) -> None:
         """
-        No Redis, no volume and no CA at once: all of it is told, and what depends on it is skipped.
+        Without Redis, volume and CA each has a failure, and dependent checks are skipped.
         """
         environ |= {
             "_APP_REDIS_PORT": str(free_port()),
@@ -77,18 +77,18 @@ class TestExamine:
 
     def test_wrong_settings_end_the_examination_with_all_of_them(self) -> None:
         """
-        Without settings nobody knows where to look.
+        Without settings there is nothing to check.
         """
         findings = failed({"CERTWORKER_KEY_TYPE": "dsa", "CERTWORKER_LOG": "loud"})
 
         assert ["config.invalid"] == [finding.code for finding in findings]
         assert "CERTWORKER_LOG must be" in findings[0].text
 
-    def test_a_directory_that_may_not_be_looked_into_is_told(
+    def test_a_directory_that_may_not_be_looked_into_is_reported(
         self, visited: dict[str, str], forbidden: Path
     ) -> None:
         """
-        The worker is mostly somebody else than the owner of a volume.
+        The worker is often not the owner of a volume.
         """
         findings = failed(visited)
 
@@ -98,7 +98,7 @@ class TestExamine:
 class TestNames:
     def test_those_with_failures_are_looked_at_unasked(self, environ: dict[str, str], app: App) -> None:
         """
-        Whoever calls the doctor wants to know about them.
+        The report is incomplete without them.
         """
         with pytest.raises(CertworkerError):
             app.issuance.issue(("nowhere.invalid",))
@@ -113,7 +113,7 @@ class TestNames:
 
         assert {"Settings", "Machine", "other.localhost"} == sections
 
-    def test_what_is_no_name_is_told(self, environ: dict[str, str], app: App) -> None:
+    def test_what_is_no_name_is_reported(self, environ: dict[str, str], app: App) -> None:
         """
         Whatever it is, it is one line.
         """

@@ -1,5 +1,5 @@
 """
-What the environment says.
+The checks of the environment.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PRODUCTION = {
 
 def complaints(**environ: str) -> list[tuple[str, Verdict, str]]:
     """
-    What is not well: subject, verdict and code.
+    Return the findings that did not pass: subject, verdict and code.
     """
     return [
         (finding.subject, finding.verdict, finding.code)
@@ -31,14 +31,14 @@ def complaints(**environ: str) -> list[tuple[str, Verdict, str]]:
 class TestConfiguration:
     def test_a_complete_one_has_no_complaint(self) -> None:
         """
-        And says which CA is used, and who is told.
+        The findings name the CA and the contact.
         """
-        told = {finding.subject: finding.text for finding in configuration(load(PRODUCTION))}
+        texts = {finding.subject: finding.text for finding in configuration(load(PRODUCTION))}
 
         assert [] == complaints()
-        assert "Let's Encrypt" == told["CA"]
-        assert "ops@shop.org" == told["e-mail"]
-        assert "api.shop.org" == told["_APP_DOMAIN"]
+        assert "Let's Encrypt" == texts["CA"]
+        assert "ops@shop.org" == texts["e-mail"]
+        assert "api.shop.org" == texts["_APP_DOMAIN"]
 
     @pytest.mark.parametrize(
         ("changed", "expected"),

@@ -81,7 +81,7 @@ def office(connection: Redis, receiver: Receiver) -> Notifier:
 
 
 class TestFailed:
-    def test_the_first_failure_is_told_and_the_tenth_is_not(
+    def test_the_first_failure_is_reported_and_the_tenth_is_not(
         self, office: Notifier, receiver: Receiver
     ) -> None:
         """
@@ -103,7 +103,7 @@ class TestFailed:
 
         assert [30] == [len(letter) for letter in receiver.letters]
 
-    def test_becoming_overdue_is_told_although_the_failure_was(
+    def test_becoming_overdue_is_reported_although_the_failure_was(
         self, office: Notifier, receiver: Receiver
     ) -> None:
         """
@@ -212,7 +212,7 @@ class TestInService:
 
 
 class TestSucceeded:
-    def test_a_recovery_is_told_once_and_only_after_a_failure(
+    def test_a_recovery_is_reported_once_and_only_after_a_failure(
         self, office: Notifier, receiver: Receiver
     ) -> None:
         """
@@ -230,7 +230,7 @@ class TestSucceeded:
 
 
 class TestDeliver:
-    def test_a_receiver_that_is_away_is_told_of_once_and_gets_its_letters_later(
+    def test_a_receiver_that_is_away_is_reported_of_once_and_gets_its_letters_later(
         self, office: Notifier, receiver: Receiver, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
@@ -337,7 +337,7 @@ class TestChannels:
 
 
 class TestOf:
-    def test_without_server_and_url_nobody_is_told(self, connection: Redis) -> None:
+    def test_without_server_and_url_nobody_is_reported(self, connection: Redis) -> None:
         """
         An empty host means that mail is switched off, as in Appwrite.
         """

@@ -149,7 +149,7 @@ class TestSend:
             Webhook(f"http://127.0.0.1:{server.port}/", None, private=True, seconds=0.3).send([FAILED])
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "localhost"])
-    def test_the_receiver_is_told_its_own_name_and_port(self, host: str) -> None:
+    def test_the_receiver_is_reported_its_own_name_and_port(self, host: str) -> None:
         """
         A server of many hosts finds the right one by it (RFC 9110, section 7.2).
         """
