@@ -11,8 +11,10 @@ import stat
 import unicodedata
 from collections.abc import Mapping
 
-#: Taken as they are: quotes and spaces may belong to them.
-VERBATIM = frozenset({"_APP_REDIS_PASS", "_APP_SMTP_PASSWORD"})
+#: Their values are unchanged: quotes and spaces may be a part of a password.
+VERBATIM = frozenset({"_APP_REDIS_PASS", "_APP_SMTP_PASSWORD", "HTTPREQ_PASSWORD"})
+#: So are those that begin with this. dns-lexicon reads them.
+VERBATIM_BEGINNING = "LEXICON_"
 
 #: A variable with this behind its name has the path of a file with the value.
 IN_A_FILE = "_FILE"
@@ -26,9 +28,11 @@ NOT_IN_A_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 def bare(name: str, value: str) -> str:
     """
-    Return what counts of *value*: spaces and quotes around it do not, but in passwords.
+    Return *value* without the spaces and quotes around it; that of a password is unchanged.
     """
-    return value if name in VERBATIM else value.strip().strip("\"'").strip()
+    if name in VERBATIM or name.startswith(VERBATIM_BEGINNING):
+        return value
+    return value.strip().strip("\"'").strip()
 
 
 def content_of(path: str) -> str:

@@ -27,7 +27,7 @@ from certworker.observability.history import History
 from certworker.redis.client import connected
 from certworker.renewal.agenda import Agenda
 from certworker.settings import Settings, load, variables
-from certworker.settings.loading import SECRETS
+from certworker.settings.loading import secret_variables
 from certworker.state.domain_records import DomainRecord, DomainRecords
 from certworker.variables import IN_A_FILE, bare, content_of
 from certworker.version import __version__
@@ -57,7 +57,8 @@ SHOWN = frozenset(
         *("CERTWORKER_CONCURRENCY", "CERTWORKER_KEY_TYPE", "CERTWORKER_PROFILE", "CERTWORKER_LIMITS_FILE"),
         *("CERTWORKER_PREFERRED_CHAIN", "CERTWORKER_PRIVATE_NETWORK", "CERTWORKER_HTTP01_PORT"),
         *("CERTWORKER_LOG", "CERTWORKER_LOG_LEVEL", "CERTWORKER_APPWRITE", "CERTWORKER_DOCKER_LABELS"),
-        "CERTWORKER_DOCKER_HOST",
+        *("CERTWORKER_DOCKER_HOST", "CERTWORKER_DNS01_PROVIDER", "CERTWORKER_DNS01_NAMES"),
+        *("CERTWORKER_DNS01_TIMEOUT", "_APP_DOMAIN_FUNCTIONS", "_APP_DOMAIN_SITES"),
     }
 )
 
@@ -175,8 +176,9 @@ def _secrets(environ: Mapping[str, str], settings: Settings | None) -> set[str]:
     """
     Return every secret in *environ*, in each form that a text may contain.
     """
-    found = {bare(name, environ.get(name, "")) for name in SECRETS}
-    for name in SECRETS:
+    names = secret_variables(environ)
+    found = {bare(name, environ.get(name, "")) for name in names}
+    for name in names:
         with suppress(ValueError):
             found.add(bare(name, content_of(environ.get(f"{name}{IN_A_FILE}", ""))))
     for name, value in environ.items():

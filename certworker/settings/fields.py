@@ -17,6 +17,9 @@ from pydantic_settings import SettingsConfigDict
 
 from certworker.variables import IN_A_FILE, bare, content_of, is_utf8
 
+#: Behind the beginning of a name; it represents all variables that begin so.
+ALL = "*"
+
 
 class Unusable(ValueError):
     """
@@ -86,7 +89,8 @@ def setting(
     Declare a setting.
 
     Args:
-        variable: Its name in the environment.
+        variable: Its name in the environment. With :data:`ALL` behind it, the setting is a mapping of all
+            variables that begin so.
         allowed: The allowed values, as an operator reads them after "must be".
         default: Its value if the variable is empty.
         factory: Returns the default from the settings that are declared before this one.
@@ -125,13 +129,13 @@ def groups_in(group: type[SettingGroup]) -> Iterator[tuple[str, type[SettingGrou
             yield name, field.annotation
 
 
-def declared(group: type[SettingGroup]) -> Iterator[tuple[str, FieldInfo]]:
+def declared(group: type[SettingGroup]) -> Iterator[tuple[str, str, FieldInfo]]:
     """
-    Yield each setting of *group* and of the groups in it, with its variable.
+    Yield the name, the variable and the field of each setting of *group* and of the groups in it.
     """
-    for field in group.model_fields.values():
+    for name, field in group.model_fields.items():
         if isinstance(field.validation_alias, str):
-            yield field.validation_alias, field
+            yield name, field.validation_alias, field
     for _, below in groups_in(group):
         yield from declared(below)
 

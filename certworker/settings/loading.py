@@ -20,6 +20,7 @@ from certworker.errors import printable
 from certworker.errors.config import InvalidSettings
 from certworker.hosts import WEB_PORTS, web_url_in
 from certworker.settings.fields import (
+    ALL,
     SecretFile,
     SettingGroup,
     Unusable,
@@ -30,7 +31,7 @@ from certworker.settings.fields import (
     may_be_in_file,
 )
 from certworker.settings.settings import Settings
-from certworker.variables import bare
+from certworker.variables import IN_A_FILE, bare
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -60,6 +61,18 @@ PROXY_ALLOWED = (
 SOCKS = "; SOCKS is not supported"
 
 
+#: By the name of the field; pydantic names a default by it.
+VARIABLES = {name: variable for name, variable, _ in declared(Settings)}
+ALLOWED = {variable: str(field.description) for _, variable, field in declared(Settings)}
+IN_FILES = frozenset(variable for _, variable, field in declared(Settings) if may_be_in_file(field))
+SECRETS = tuple(variable for _, variable, field in declared(Settings) if "SecretStr" in str(field.annotation))
+
+#: Names of dns-lexicon for the paths of files that it reads itself.
+PATHS_OF_LEXICON = frozenset(
+    f"LEXICON_OCI_{option}_FILE" for option in ("AUTH_CONFIG", "AUTH_KEY", "CONFIG", "KEY")
+)
+
+
 class Environment(EnvSettingsSource):
     """
     The settings source: an environment, and the secret files that it names.
@@ -79,9 +92,27 @@ class Environment(EnvSettingsSource):
         Return the text of *field* or the file with it, its key for the model, and whether it is complex.
         """
         value, key, is_complex = super().get_field_value(field, field_name)
+        if key.endswith(ALL):
+            return self._all(key.removesuffix(ALL)) or None, key, is_complex
         if may_be_in_file(field) and (path := self.env_vars.get(file_variable(key))):
             value = SecretFile(key, path, is_second=value is not None)
         return value, key, is_complex
+
+    def _all(self, beginning: str) -> dict[str, str | SecretFile]:
+        """
+        Return the variables that begin with *beginning*, and the files with their values.
+        """
+        own = re.compile(rf"{beginning}[A-Z0-9_]+")
+        found: dict[str, str | SecretFile] = {}
+        for name, text in sorted(self.env_vars.items()):
+            variable = name.removesuffix(IN_A_FILE)
+            if not text or not own.fullmatch(variable):
+                continue
+            if variable == name or name in PATHS_OF_LEXICON:
+                found[name] = text
+            else:
+                found[variable] = SecretFile(variable, text, is_second=variable in found)
+        return found
 
     def __call__(self) -> dict[str, Any]:
         """
@@ -106,8 +137,7 @@ def load(environ: Mapping[str, str]) -> Settings:
         for each in error.errors(include_input=False, include_url=False):
             # The default depends on another setting, which is the invalid one.
             if each["type"] != "default_factory_not_called":
-                variable, finding = _finding(each)
-                findings.setdefault(variable, finding)
+                findings.setdefault(*_finding(each))
     wrong = [*findings.values(), *wrong_proxies(environ)]
     if wrong or settings is None:
         raise InvalidSettings(wrong)
@@ -116,20 +146,24 @@ def load(environ: Mapping[str, str]) -> Settings:
 
 def variables() -> dict[str, str]:
     """
-    Return every variable that is read, with the allowed values.
+    Return every variable that is read and has a fixed name, with the allowed values.
     """
     found = {}
-    for variable, field in declared(Settings):
-        found[variable] = str(field.description)
-        if may_be_in_file(field):
-            found[file_variable(variable)] = (
-                f"the path of a file that this user can read, and {variable} empty"
-            )
+    for variable, allowed in ALLOWED.items():
+        if not variable.endswith(ALL):
+            found[variable] = allowed
+            if variable in IN_FILES:
+                found[file_variable(variable)] = _allowed_file(variable)
     return found
 
 
-#: The settings with a secret.
-SECRETS = tuple(variable for variable, field in declared(Settings) if "SecretStr" in str(field.annotation))
+def secret_variables(environ: Mapping[str, str]) -> set[str]:
+    """
+    Return the variables with secrets: those with fixed names, and those of :data:`ALL` in *environ*.
+    """
+    beginnings = tuple(variable.removesuffix(ALL) for variable in SECRETS if variable.endswith(ALL))
+    more = {name.removesuffix(IN_A_FILE) for name in environ if name.startswith(beginnings)}
+    return set(SECRETS) | more
 
 
 def _finding(error: ErrorDetails) -> tuple[str, str]:
@@ -137,17 +171,17 @@ def _finding(error: ErrorDetails) -> tuple[str, str]:
     Return the variable of *error*, and the sentence about it.
     """
     cause = error.get("ctx", {}).get("error")
-    variable = _variable(str(error["loc"][-1]))
+    # The groups are before the setting, and the members of a mapping are behind it.
+    *_, setting, variable = [None, *(VARIABLES.get(str(part), str(part)) for part in error["loc"])]
     if isinstance(cause, UnusableFile):
-        variable = file_variable(variable)
+        return file_variable(variable), f"{file_variable(variable)} must be {_allowed_file(variable)}"
+    allowed = ALLOWED.get(variable) or ALLOWED[str(setting)]
     reason = f"; {cause}" if isinstance(cause, Unusable) else ""
-    return variable, f"{variable} must be {variables()[variable]}{reason}"
+    return variable, f"{variable} must be {allowed}{reason}"
 
 
-def _variable(place: str) -> str:
-    # pydantic names the field, not the variable, if the default is invalid.
-    field = Settings.model_fields.get(place)
-    return str(field.validation_alias) if field else place
+def _allowed_file(variable: str) -> str:
+    return f"the path of a file that this user can read, and {variable} empty"
 
 
 def wrong_proxies(environ: Mapping[str, str]) -> list[str]:

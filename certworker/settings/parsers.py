@@ -110,11 +110,16 @@ def _name_servers(text: str) -> tuple[tuple[str, int], ...]:
 
 
 def _name_server(text: str) -> tuple[str, int]:
+    host, port = _server(text)
+    return str(ip_address(host)), port
+
+
+def _server(text: str) -> tuple[str, int]:
     bare = text.count(":") > 1 and not text.startswith("[")
     host, port = (host_in(text), DNS_PORT) if bare else host_and_port_in(text, DNS_PORT)
     if not port:
         raise ValueError("not a port")
-    return str(ip_address(host)), port
+    return host, port
 
 
 def _mail_address(text: str) -> str:
@@ -247,6 +252,8 @@ EncodedLine = Annotated[str, AfterValidator(_encoded_line)]
 CommaList = Annotated[tuple[str, ...], BeforeValidator(_comma_list)]
 AuthorityNames = Annotated[tuple[str, ...], BeforeValidator(_authorities)]
 AddressOrOff = Annotated[HttpAddress | None, BeforeValidator(_address_or_off)]
+#: A name or an address, with the port of DNS if it has none.
+NameServer = Annotated[tuple[str, int], BeforeValidator(_server)]
 NameServers = Annotated[tuple[tuple[str, int], ...], BeforeValidator(_name_servers)]
 Base64Url = Annotated[SecretStr, BeforeValidator(_base64url)]
 Directory = Annotated[Path, AfterValidator(_directory)]

@@ -14,6 +14,7 @@ from pydantic.types import StringConstraints
 from certworker.hosts import HttpAddress
 from certworker.redis.url import RedisURL
 from certworker.settings.ca import CaChoice
+from certworker.settings.dns01 import Dns01Settings
 from certworker.settings.fields import SettingGroup, Unusable, setting
 from certworker.settings.parsers import (
     AUTO,
@@ -187,6 +188,10 @@ class Settings(SettingGroup):
     target_caa: Line | None = setting(
         "_APP_DOMAIN_TARGET_CAA", "the CA that CAA records are to allow, for example letsencrypt.org"
     )
+
+    # DNS-01
+
+    dns01: Dns01Settings = Dns01Settings()
 
     # Jobs and log
 

@@ -38,8 +38,9 @@ def hostile(environ: dict[str, str], tmp_path: Path, app: App) -> dict[str, str]
     port = environ["_APP_REDIS_PORT"]
     for name in ("_APP_SMTP_PASSWORD", "CERTWORKER_NOTIFY_SECRET"):
         (tmp_path / name).write_text(secret(len(name)))
+    (tmp_path / "LEXICON_GANDI_AUTH_TOKEN").write_text(secret(15))
     app.records.record_failed(
-        [NAME], Unexpected(fault=f"{secret(1)} and {secret(10)}"), next_check=NOW, now=NOW
+        [NAME], Unexpected(fault=" and ".join(map(secret, (1, 10, 13, 14, 15)))), next_check=NOW, now=NOW
     )
     app.agenda.put(NAME, NOW)
     app.history.append(NAME, HistoryEntry(NOW, "WARN", f"a story of {secret(3)}"))
@@ -57,6 +58,9 @@ def hostile(environ: dict[str, str], tmp_path: Path, app: App) -> dict[str, str]
         "https_proxy": f"http://me:{secret(10)}@proxy.example.org:3128",
         "HTTPS_PROXY": "http://[::1",
         "NO_PROXY": "127.0.0.1",
+        "RFC2136_TSIG_SECRET": secret(13),
+        "LEXICON_CLOUDFLARE_AUTH_TOKEN": secret(14),
+        "LEXICON_GANDI_AUTH_TOKEN_FILE": str(tmp_path / "LEXICON_GANDI_AUTH_TOKEN"),
         "CERTWORKER_RELOAD": f"nginx:exec:reload --token {secret(11)}",
         "_APP_OPENSSL_KEY_V1": secret(12),
     }

@@ -47,9 +47,9 @@ class TestGroups:
         The list of variables includes those of the groups in a group.
         """
         assert [("inner", Inner)] == list(groups_in(Outer))
-        assert {"OUTER_NAME": False, "INNER_KEY": True} == {
-            variable: may_be_in_file(field) for variable, field in declared(Outer)
-        }
+        assert [("name", "OUTER_NAME", False), ("key", "INNER_KEY", True)] == [
+            (name, variable, may_be_in_file(field)) for name, variable, field in declared(Outer)
+        ]
 
     def test_a_group_in_a_group_is_read(self, tmp_path: Path) -> None:
         """
