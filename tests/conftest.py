@@ -120,7 +120,7 @@ def http_port() -> int:
 
 
 @pytest.fixture
-def door_authority(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
+def app_authority(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
     """
     The development CA, started; it looks for answers at the door on `http_port`.
     """
@@ -130,12 +130,12 @@ def door_authority(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
 
 @pytest.fixture
 def app(
-    tmp_path: Path, connection: redis.Redis, door_authority: FaultyAuthority, http_port: int
+    tmp_path: Path, connection: redis.Redis, app_authority: FaultyAuthority, http_port: int
 ) -> Iterator[App]:
     """
-    A whole house that orders from `door_authority`.
+    A whole house that orders from `app_authority`.
     """
-    with open_app(tmp_path, connection, door_authority.directory_url, http_port) as opened:
+    with open_app(tmp_path, connection, app_authority.directory_url, http_port) as opened:
         yield opened
 
 

@@ -17,7 +17,7 @@ from certworker.renewal.policy import PATIENCE
 from tests import man_pages, pictures
 from tests.recording import session
 from tests.reference import commands, packages, redis_keys, settings
-from tests.scenarios.scenario import all_scenes
+from tests.scenarios.scenario import all_scenarios
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
@@ -43,23 +43,23 @@ REPEATED = {"day": "daily", "hour": "hourly"}
 
 def failures() -> str:
     """
-    Return one row for each code of the catalogue, with a link to its page; ✓ where a scene proves it.
+    Return one row for each code of the catalogue, with a link to its page; ✓ where a scenario proves it.
     """
     rows = ["| code | message | remedy | proved |", "|---|---|---|---|"]
     for kind in catalogue():
         message, remedy = (
             text.replace("|", "\\|") for text in (template(kind.message_template), remedy_of(kind))
         )
-        mark = "✓" if scenes_of(kind.code) else ""
+        mark = "✓" if scenarios_of(kind.code) else ""
         rows.append(f"| [`{kind.code}`]({kind.code}.md) | {message} | {remedy} | {mark} |")
     return "\n".join(rows)
 
 
-def scenes_of(code: str) -> list[str]:
+def scenarios_of(code: str) -> list[str]:
     """
-    Return the titles of the scenes that end with *code*.
+    Return the titles of the scenarios that end with *code*.
     """
-    return sorted({scene.title for scene in all_scenes() if scene.code == code})
+    return sorted({scenario.title for scenario in all_scenarios() if scenario.code == code})
 
 
 def error_pages() -> dict[Path, str]:
@@ -71,11 +71,11 @@ def error_pages() -> dict[Path, str]:
 
 def error_page(code: str) -> str:
     """
-    Return the page of the failure with *code*: what the program shows, and the scenes that prove it.
+    Return the page of the failure with *code*: what the program shows, and the scenarios that prove it.
     """
     page = page_of(code)
-    if titles := scenes_of(code):
-        page += "\n## Tests\n\nThese scenes of `tests/scenarios` cause the failure:\n\n"
+    if titles := scenarios_of(code):
+        page += "\n## Tests\n\nThese scenarios of `tests/scenarios` cause the failure:\n\n"
         page += "".join(f"* {title}\n" for title in titles)
     return page
 

@@ -28,7 +28,7 @@ SLOW = (
     "tests.scenarios",
     "tests.app_fixture",
 )
-SLOW_FIXTURES = {"pebble", "worker", "own_redis", "authority", "door_authority", "app", "dns_world"}
+SLOW_FIXTURES = {"pebble", "worker", "own_redis", "authority", "app_authority", "app", "dns_world"}
 
 
 def is_slow(item: pytest.Item) -> bool:

@@ -61,7 +61,7 @@ def orders(authority: FaultyAuthority) -> int:
 
 class TestAdoption:
     def test_what_is_valid_is_served_on_and_on_the_agenda(
-        self, app: App, door_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
+        self, app: App, app_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         A CA signs the same names five times a week: a valid certificate is not ordered again.
@@ -83,7 +83,7 @@ class TestAdoption:
         assert "adopted: issued by R11, valid until 20" in caplog.text
         assert "names adopted from other programs: 1" in caplog.text
         assert "kept" == app.issuance.issue((NAME,)).state
-        assert 0 == orders(door_authority)
+        assert 0 == orders(app_authority)
 
     def test_status_says_where_it_comes_from(self, app: App) -> None:
         """
@@ -96,7 +96,7 @@ class TestAdoption:
 
         assert ("valid", "R11", "adopted") == (found.state, found.issuer, found.authority)
 
-    def test_it_is_renewed_when_it_is_due(self, app: App, door_authority: FaultyAuthority) -> None:
+    def test_it_is_renewed_when_it_is_due(self, app: App, app_authority: FaultyAuthority) -> None:
         """
         The new certificate is in the same directory, so its readers need no change.
         """
@@ -114,10 +114,10 @@ class TestAdoption:
         current = app.certificates.current(NAME)
         assert current is not None
         assert (place / "fullchain.pem").read_bytes() == current.certificate.fullchain_pem
-        assert 1 == orders(door_authority)
+        assert 1 == orders(app_authority)
 
     def test_a_broken_pair_is_told_and_issued_anew(
-        self, app: App, door_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
+        self, app: App, app_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         Appwrite's worker moves four files one after the other, and crashed between two of them.
@@ -130,10 +130,10 @@ class TestAdoption:
         assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
 
         assert "issued" == app.issuance.issue((NAME,)).state
-        assert 1 == orders(door_authority)
+        assert 1 == orders(app_authority)
 
     def test_a_name_that_certworker_cannot_renew_is_reported_and_served_until_then(
-        self, app: App, door_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
+        self, app: App, app_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         A valid certificate with a wildcard stays in service; the warning has the names that its renewal
@@ -145,7 +145,7 @@ class TestAdoption:
 
         assert f"also for *.{NAME}, which certworker cannot renew" in caplog.text
         assert "kept" == app.issuance.issue((NAME,)).state
-        assert 0 == orders(door_authority)
+        assert 0 == orders(app_authority)
 
     def test_the_certificate_of_another_name_is_replaced(
         self, app: App, caplog: pytest.LogCaptureFixture
@@ -160,7 +160,7 @@ class TestAdoption:
         assert "[fs.partial]" in caplog.text
         assert "issued" == app.issuance.issue((NAME,)).state
 
-    def test_all_names_of_a_certificate_lead_to_it(self, app: App, door_authority: FaultyAuthority) -> None:
+    def test_all_names_of_a_certificate_lead_to_it(self, app: App, app_authority: FaultyAuthority) -> None:
         """
         Otherwise the certificate would be incomplete, and ordered again.
         """
@@ -169,7 +169,7 @@ class TestAdoption:
         app.reconciler.reconcile()
 
         assert "kept" == app.issuance.issue((NAME, f"www.{NAME}")).state
-        assert 0 == orders(door_authority)
+        assert 0 == orders(app_authority)
 
     def test_each_of_them_is_published_and_on_the_agenda_at_once(self, app: App) -> None:
         """
@@ -186,7 +186,7 @@ class TestAdoption:
 
     @pytest.mark.parametrize("adopted", [False, True], ids=["request first", "adopted first"])
     def test_a_request_for_one_of_its_names_is_kept_and_takes_nothing_away(
-        self, app: App, door_authority: FaultyAuthority, adopted: bool
+        self, app: App, app_authority: FaultyAuthority, adopted: bool
     ) -> None:
         """
         The certificate is valid for the name; the other name is served as before.
@@ -199,7 +199,7 @@ class TestAdoption:
         app.reconciler.reconcile()
 
         assert all(followed(app.traefik.directory, name) for name in (NAME, f"www.{NAME}"))
-        assert 0 == orders(door_authority)
+        assert 0 == orders(app_authority)
 
     def test_a_name_that_no_ca_of_ours_certifies_is_left_out_of_the_renewal(
         self, app: App, caplog: pytest.LogCaptureFixture
@@ -300,7 +300,7 @@ class TestOddPairs:
         "capitals", [(NAME.title(),), (NAME, f"WWW.{NAME}"), (NAME.upper(), f"www.{NAME}")]
     )
     def test_names_compare_without_case(
-        self, app: App, door_authority: FaultyAuthority, capitals: tuple[str, ...]
+        self, app: App, app_authority: FaultyAuthority, capitals: tuple[str, ...]
     ) -> None:
         """
         A valid certificate is adopted for its names in any case (RFC 4343), and nothing is ordered.
@@ -310,7 +310,7 @@ class TestOddPairs:
         app.reconciler.reconcile()
 
         assert "kept" == app.issuance.issue(tuple(name.lower() for name in capitals)).state
-        assert 0 == orders(door_authority)
+        assert 0 == orders(app_authority)
 
 
 class TestDeserted:

@@ -34,15 +34,13 @@ class TestBuild:
         assert f"token.{app.issuers[0].client.thumbprint}" == app.responder.answer("token")
 
     def test_tokens_use_the_clock_of_the_app(
-        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         Tokens expire in a simulated year, too.
         """
         now = datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC)
-        with open_app(
-            tmp_path, connection, door_authority.directory_url, http_port, clock=lambda: now
-        ) as app:
+        with open_app(tmp_path, connection, app_authority.directory_url, http_port, clock=lambda: now) as app:
             app.tokens.remember("token", authority="a", name="shop.localhost")
 
             assert now + LIFETIME == app.tokens.all()["token"].expires

@@ -26,7 +26,7 @@ NAME = "shop.localhost"
 
 @pytest.fixture
 def worker(
-    tmp_path: Path, redis_server: RedisServer, door_authority: FaultyAuthority, http_port: int
+    tmp_path: Path, redis_server: RedisServer, app_authority: FaultyAuthority, http_port: int
 ) -> WorkerProcess:
     """
     A worker that has not been started.
@@ -35,7 +35,7 @@ def worker(
         connection.flushall()
     variables = environment(
         tmp_path,
-        door_authority.directory_url,
+        app_authority.directory_url,
         http_port,
         _APP_REDIS_HOST="127.0.0.1",
         _APP_REDIS_PORT=str(redis_server.port),
@@ -49,7 +49,7 @@ class TestInPlaceOfAppwritesWorker:
         self,
         worker: WorkerProcess,
         redis_server: RedisServer,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         tmp_path: Path,
     ) -> None:
         """
@@ -68,13 +68,13 @@ class TestInPlaceOfAppwritesWorker:
 
         proxy = DevelopmentProxy(TraefikConfig(tmp_path / "config").files)
         proxy.start()
-        shown = handshake(NAME, proxy.port, door_authority.root_path)
+        shown = handshake(NAME, proxy.port, app_authority.root_path)
         proxy.stop()
         assert (("DNS", NAME),) == shown["subjectAltName"]
         assert ("verified", "verified") == (told[NAME], told["old.localhost"])
 
     def test_the_first_start_adopts_what_is_there_and_orders_nothing(
-        self, worker: WorkerProcess, door_authority: FaultyAuthority, tmp_path: Path
+        self, worker: WorkerProcess, app_authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
         The main domain of the old installation, too, which is asked for at each start.
@@ -94,7 +94,7 @@ class TestInPlaceOfAppwritesWorker:
             told = json.loads(worker.command("status", NAME, "--json").stdout)
 
         assert ("valid", "adopted") == (told["state"], told["authority"])
-        assert [] == [asked for asked in door_authority.requests if asked.kind == "newOrder"]
+        assert [] == [asked for asked in app_authority.requests if asked.kind == "newOrder"]
 
     def test_what_the_core_deletes_is_gone_after_the_next_start(
         self, worker: WorkerProcess, redis_server: RedisServer, tmp_path: Path

@@ -86,20 +86,20 @@ class Before:
 
 
 @pytest.fixture
-def before(tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int) -> Before:
+def before(tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int) -> Before:
     """
     Return an app with two certificates, of which only the backup is left.
     """
-    with open_app(tmp_path, connection, door_authority.directory_url, http_port) as app:
+    with open_app(tmp_path, connection, app_authority.directory_url, http_port) as app:
         app.issuance.issue(NAMES[:2])
         app.issuance.issue(NAMES[2:])
         there = Before(
             [app.certificates.metadata(name) for name in NAMES],
             set(app.agenda.names()),
-            account(app, door_authority),
+            account(app, app_authority),
             modes(tmp_path),
-            asked(door_authority, "newOrder"),
-            asked(door_authority, "newAccount"),
+            asked(app_authority, "newOrder"),
+            asked(app_authority, "newAccount"),
         )
     type_in("backup", tmp_path)
     for directory in DIRECTORIES:
@@ -114,21 +114,21 @@ def restored(
     before: Before,
     tmp_path: Path,
     connection: Redis,
-    door_authority: FaultyAuthority,
+    app_authority: FaultyAuthority,
     http_port: int,
 ) -> Iterator[App]:
     """
     Return the app on the new machine, after the first pass of its worker.
     """
     type_in("restore", tmp_path)
-    with open_app(tmp_path, connection, door_authority.directory_url, http_port) as app:
+    with open_app(tmp_path, connection, app_authority.directory_url, http_port) as app:
         app.reconciler.reconcile()
         yield app
 
 
 class TestRestore:
     def test_nothing_is_ordered_and_everything_is_there(
-        self, before: Before, restored: App, tmp_path: Path, door_authority: FaultyAuthority
+        self, before: Before, restored: App, tmp_path: Path, app_authority: FaultyAuthority
     ) -> None:
         """
         A CA signs the same names five times a week: a restore must not order again.
@@ -138,7 +138,7 @@ class TestRestore:
         assert before.on_the_agenda == set(restored.agenda.names()) == set(NAMES)
         assert all(moment and moment > restored.clock() for moment in map(restored.agenda.next_check, NAMES))
         assert ["kept", "kept"] == [restored.issuance.issue(names).state for names in (NAMES[:2], NAMES[2:])]
-        assert before.orders == asked(door_authority, "newOrder")
+        assert before.orders == asked(app_authority, "newOrder")
 
     def test_traefik_and_all_other_readers_find_whole_pairs(self, restored: App) -> None:
         """
@@ -154,21 +154,21 @@ class TestRestore:
                 assert key.stat().st_mode & 0o077 == 0
 
     def test_the_account_is_the_one_that_it_was(
-        self, before: Before, restored: App, door_authority: FaultyAuthority
+        self, before: Before, restored: App, app_authority: FaultyAuthority
     ) -> None:
         """
         Limits, external account bindings and pauses belong to the account.
         """
         assert "issued" == restored.issuance.issue(NAMES[:2], force=True).state
-        assert before.account == account(restored, door_authority)
-        assert before.accounts == asked(door_authority, "newAccount")
+        assert before.account == account(restored, app_authority)
+        assert before.accounts == asked(app_authority, "newAccount")
 
     def test_without_the_state_another_account_goes_on_with_the_certificates(
         self,
         before: Before,
         tmp_path: Path,
         connection: Redis,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         http_port: int,
     ) -> None:
         """
@@ -176,7 +176,7 @@ class TestRestore:
         """
         type_in("restore", tmp_path)
         shutil.rmtree(tmp_path / "state")
-        with open_app(tmp_path, connection, door_authority.directory_url, http_port) as app:
+        with open_app(tmp_path, connection, app_authority.directory_url, http_port) as app:
             assert "kept" == app.issuance.issue(NAMES[:2]).state
             assert "issued" == app.issuance.issue(NAMES[:2], force=True).state
-            assert account(app, door_authority) not in (None, before.account)
+            assert account(app, app_authority) not in (None, before.account)

@@ -182,7 +182,7 @@ def site(
     app: App,
     tmp_path: Path,
     redis_server: RedisServer,
-    door_authority: FaultyAuthority,
+    app_authority: FaultyAuthority,
     http_port: int,
 ) -> Site:
     """
@@ -190,12 +190,12 @@ def site(
     """
     app.issuance.issue(("first.localhost",))
     redis = {"_APP_REDIS_HOST": "127.0.0.1", "_APP_REDIS_PORT": str(redis_server.port)}
-    return Site(environment(tmp_path, door_authority.directory_url, http_port) | redis, app.connection)
+    return Site(environment(tmp_path, app_authority.directory_url, http_port) | redis, app.connection)
 
 
 class TestKilled:
     def test_at_every_step_the_next_worker_finishes_with_one_order_more_at_most(
-        self, site: Site, tmp_path: Path, door_authority: FaultyAuthority, record_property: Counts
+        self, site: Site, tmp_path: Path, app_authority: FaultyAuthority, record_property: Counts
     ) -> None:
         """
         The kernel sends SIGKILL when memory is short, again and again.
@@ -204,11 +204,11 @@ class TestKilled:
             killed.wait()
         record_property("killed at", f"{len(killed.names)} steps")
         time.sleep(LEASE_SECONDS)
-        before = orders(door_authority)
+        before = orders(app_authority)
         with ThreadPoolExecutor(8) as pool:
             serials = list(pool.map(site.issue, killed.names))
 
-        after, signed = orders(door_authority), orders(door_authority, "finalize")
+        after, signed = orders(app_authority), orders(app_authority, "finalize")
         assert len(killed.names) >= FEWEST_STEPS
         assert serials == [in_service(site.app(name), name) for name in killed.names]
         # Lost are only those whose address had not yet arrived in Redis.
@@ -256,7 +256,7 @@ class TestRestarted:
         self,
         tmp_path: Path,
         own_redis: RedisServer,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         http_port: int,
         kind: str,
     ) -> None:
@@ -265,23 +265,23 @@ class TestRestarted:
         """
         variables = environment(
             tmp_path,
-            door_authority.directory_url,
+            app_authority.directory_url,
             http_port,
             _APP_REDIS_HOST="127.0.0.1",
             _APP_REDIS_PORT=str(own_redis.port),
             _APP_DOMAIN=NAME,
         )
-        door_authority.faults.slow_seconds = {kind: MUCH_LONGER_THAN_THE_KILL_SECONDS}
+        app_authority.faults.slow_seconds = {kind: MUCH_LONGER_THAN_THE_KILL_SECONDS}
         worker = WorkerProcess(variables, tmp_path / "worker.log")
         worker.program = ["-m", "tests.servers.worker_program", str(round(LEASE_SECONDS))]
         with worker:
-            wait_until(lambda: orders(door_authority, kind)[NAME] or None, lambda: worker.log)
+            wait_until(lambda: orders(app_authority, kind)[NAME] or None, lambda: worker.log)
             worker.kill()
-            door_authority.faults.reset()
+            app_authority.faults.reset()
             died = time.monotonic()
             worker.start()
             worker.wait_for_line(f"{NAME}: certificate issued")
 
         assert time.monotonic() - died < LEASE_SECONDS + 30
-        assert orders(door_authority)[NAME] <= 2
+        assert orders(app_authority)[NAME] <= 2
         assert "Traceback" not in worker.log

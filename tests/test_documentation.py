@@ -73,7 +73,7 @@ class TestGeneratedParts:
 
     def test_each_failure_has_its_page(self) -> None:
         """
-        After a change of a failure or of a scene `make docs-generated` writes its page.
+        After a change of a failure or of a scenario `make docs-generated` writes its page.
         """
         written = {path: path.read_text() for path in documentation.ERRORS.glob("*.*.md")}
 

@@ -33,16 +33,16 @@ Opened = Callable[..., AbstractContextManager[App]]
 
 
 @pytest.fixture
-def opened(tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int) -> Opened:
+def opened(tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int) -> Opened:
     """
     Opens an app with these limits of its CA.
     """
 
     def with_limits(**limits: str) -> AbstractContextManager[App]:
         file = tmp_path / "limits.json"
-        file.write_text(json.dumps({door_authority.directory_url: limits}))
+        file.write_text(json.dumps({app_authority.directory_url: limits}))
         return open_app(
-            tmp_path, connection, door_authority.directory_url, http_port, CERTWORKER_LIMITS_FILE=str(file)
+            tmp_path, connection, app_authority.directory_url, http_port, CERTWORKER_LIMITS_FILE=str(file)
         )
 
     return with_limits
@@ -90,7 +90,7 @@ class TestReplacing:
     def test_only_inside_the_suggested_window_nothing_is_counted(
         self,
         opened: Opened,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         begins: timedelta,
         ends: timedelta,
         renewals: int,
@@ -100,7 +100,7 @@ class TestReplacing:
         """
         with opened(certificates_per_set="2/7d") as app:
             now = app.clock()
-            door_authority.policy.windows[NAME] = Window(now + begins, now + ends)
+            app_authority.policy.windows[NAME] = Window(now + begins, now + ends)
             states = [issue(app, NAME, force=True)["state"] for _ in range(5)]
 
             assert states == ["issued"] * (1 + renewals) + ["waiting"] * (4 - renewals)
@@ -122,48 +122,48 @@ class TestWaiting:
             assert 0.6 < (moment - app.clock()).total_seconds() / 3600 < 1.6
 
     def test_the_limit_of_the_ca_itself_is_waited_for_by_all_of_the_account(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         The refusal of one order is enough; the other names send no request.
         """
-        door_authority.faults.rate_limit(600, "too many new orders (300) from this account")
+        app_authority.faults.rate_limit(600, "too many new orders (300) from this account")
         assert "rate.new_orders" == issue(app, NAME)["code"]
         result = issue(app, OTHER)
 
         assert ("waiting", "rate.local_guard") == (result["state"], result["code"])
-        assert 1 == count(door_authority, "newOrder")
+        assert 1 == count(app_authority, "newOrder")
         for name in (NAME, OTHER):
             moment = app.agenda.next_check(name)
             assert moment
             assert 590 < (moment - app.clock()).total_seconds() < 661
 
     def test_a_busy_load_balancer_is_left_alone_by_everybody(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         503 and Retry-After, in HTML.
         """
-        door_authority.faults.fail("newOrder", Fault(503, None, retry_after_seconds=120))
+        app_authority.faults.fail("newOrder", Fault(503, None, retry_after_seconds=120))
         assert "rate.busy" == issue(app, NAME)["code"]
         assert "rate.local_guard" == issue(app, OTHER)["code"]
 
-        assert 1 == count(door_authority, "newOrder")
+        assert 1 == count(app_authority, "newOrder")
 
     def test_when_the_time_has_come_it_goes_on_by_itself(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         The wait is as long as Retry-After, and no longer.
         """
-        door_authority.faults.rate_limit(1)
+        app_authority.faults.rate_limit(1)
         assert "waiting" == issue(app, NAME)["state"]
         states = iter(lambda: issue(app, NAME)["state"], "issued")
 
         assert {"waiting"} >= set(states)
 
     def test_fifty_restarts_with_a_failing_name_cost_three_validations(
-        self, opened: Opened, door_authority: FaultyAuthority
+        self, opened: Opened, app_authority: FaultyAuthority
     ) -> None:
         """
         A restart neither helps nor harms: five failures an hour would be the limit of the CA.
@@ -173,7 +173,7 @@ class TestWaiting:
             with opened(failures_per_name="3 of 5/1h") as app:
                 states.append(issue(app, LOST)["state"])
 
-        assert count(door_authority, "challenge") <= 3
+        assert count(app_authority, "challenge") <= 3
         assert "waiting" == states[-1]
 
     def test_a_person_who_insists_is_asked_for_and_written_down(
@@ -194,17 +194,17 @@ class TestWaiting:
 
 class TestPaused:
     @pytest.fixture
-    def app(self, app: App, door_authority: FaultyAuthority) -> App:
+    def app(self, app: App, app_authority: FaultyAuthority) -> App:
         """
         Return an app whose CA has paused a name.
         """
         fault = Fault(429, "rateLimited", 60, PAUSED)
-        door_authority.faults.fail("newOrder", fault)
+        app_authority.faults.fail("newOrder", fault)
         assert "rate.paused" == issue(app, NAME)["code"]
         return app
 
     def test_the_link_is_shown_and_the_ca_is_asked_no_more(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         The name stays paused at the next check and after a restart: Redis has the pause.
@@ -215,7 +215,7 @@ class TestPaused:
 
         assert "rate.paused" == result["code"]
         assert result["remedy"].endswith(f"{LINK} and then run: certworker resume {NAME}")
-        assert 1 == count(door_authority, "newOrder")
+        assert 1 == count(app_authority, "newOrder")
 
     def test_it_is_said_again_once_a_day(self, app: App) -> None:
         """
@@ -241,13 +241,13 @@ class TestPaused:
         assert "issued" == issue(app, NAME)["state"]
 
     def test_a_pause_that_was_not_ended_at_the_ca_is_one_again(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         The operator has not opened the link.
         """
         app.issuers[0].budget.resume([NAME])
-        door_authority.faults.fail("newOrder", Fault(429, "rateLimited", 60, PAUSED))
+        app_authority.faults.fail("newOrder", Fault(429, "rateLimited", 60, PAUSED))
         with pytest.raises(Paused):
             app.issuance.issue((NAME,))
 

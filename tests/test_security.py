@@ -127,7 +127,7 @@ class TestStatements:
 
 class TestRights:
     def test_the_rights_of_the_worker_are_enough_and_no_more(
-        self, tmp_path: Path, guarded: RedisServer, door_authority: FaultyAuthority, http_port: int
+        self, tmp_path: Path, guarded: RedisServer, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         Redis itself says what it had to refuse.
@@ -135,7 +135,7 @@ class TestRights:
         access = {"_APP_REDIS_USER": "certworker", "_APP_REDIS_PASS": SECRET}
         variables = environment(
             tmp_path,
-            door_authority.directory_url,
+            app_authority.directory_url,
             http_port,
             _APP_DOMAIN="main.localhost",
             _APP_REDIS_HOST="127.0.0.1",
@@ -185,7 +185,7 @@ class TestRights:
             assert used - granted <= {"config"}, path
 
     def test_over_tls_they_are_enough_as_well(
-        self, tmp_path: Path, door_authority: FaultyAuthority, http_port: int
+        self, tmp_path: Path, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         Redis has no other port than that of TLS, and wants a certificate of ours.
@@ -200,7 +200,7 @@ class TestRights:
         url = server.secure_url(**ours).replace(server.access, f"certworker:{SECRET}")
         variables = environment(
             tmp_path,
-            door_authority.directory_url,
+            app_authority.directory_url,
             http_port,
             _APP_DOMAIN="main.localhost",
             CERTWORKER_REDIS_URL=url,

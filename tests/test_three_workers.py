@@ -37,7 +37,7 @@ LONGEST_SECONDS = 300.0
 
 @pytest.fixture
 def workers(
-    tmp_path: Path, own_redis: RedisServer, door_authority: FaultyAuthority, http_port: int
+    tmp_path: Path, own_redis: RedisServer, app_authority: FaultyAuthority, http_port: int
 ) -> Iterator[list[WorkerProcess]]:
     """
     Start three workers; the CA validates at the first one, whichever ordered.
@@ -47,7 +47,7 @@ def workers(
         for number in range(3):
             variables = environment(
                 tmp_path,
-                door_authority.directory_url,
+                app_authority.directory_url,
                 http_port,
                 _APP_REDIS_HOST="127.0.0.1",
                 _APP_REDIS_PORT=str(own_redis.port),
@@ -155,7 +155,7 @@ class TestThreeWorkers:
         self,
         workers: list[WorkerProcess],
         own_redis: RedisServer,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         tmp_path: Path,
     ) -> None:
         """
@@ -179,9 +179,9 @@ class TestThreeWorkers:
             # The second job for a name may be the last one.
             wait_until(lambda: left(connection, len(jobs)) == 0 or None, logs, LONGEST_SECONDS)
             differing = set(NAMES) - {
-                name for name, found in tallies(door_authority, tmp_path).items() if found.is_single
+                name for name, found in tallies(app_authority, tmp_path).items() if found.is_single
             }
-            assert not differing, report(differing, door_authority, tmp_path, connection, workers)
+            assert not differing, report(differing, app_authority, tmp_path, connection, workers)
         assert min(worker.log.count(": certificate issued ") for worker in workers) > 0
 
         # Traefik reads all of it again after each burst of changes.
@@ -190,7 +190,7 @@ class TestThreeWorkers:
 
 
 def test_a_second_order_is_reported_with_the_history(
-    app: App, door_authority: FaultyAuthority, tmp_path: Path, connection: Redis
+    app: App, app_authority: FaultyAuthority, tmp_path: Path, connection: Redis
 ) -> None:
     """
     The comparison finds a name that was ordered and stored twice.
@@ -201,10 +201,10 @@ def test_a_second_order_is_reported_with_the_history(
     app.history.append(twice, HistoryEntry(datetime.now(UTC), "INFO", "certificate issued duration_s=2.0"))
     app.history.flush()
 
-    found = tallies(door_authority, tmp_path)
+    found = tallies(app_authority, tmp_path)
     assert (True, False) == (found[once].is_single, found[twice].is_single)
     assert (2, 2, 2, 2, 1) == (found[twice].orders, found[twice].finalizations, *lengths(found[twice]))
-    assert "certificate issued duration_s=2.0" in report([twice], door_authority, tmp_path, connection, [])
+    assert "certificate issued duration_s=2.0" in report([twice], app_authority, tmp_path, connection, [])
 
 
 def lengths(tally: Tally) -> tuple[int, int, int]:

@@ -31,11 +31,11 @@ FILE = f"_.{NAME}"
 
 
 @pytest.fixture
-def app(tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int) -> Iterator[App]:
+def app(tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int) -> Iterator[App]:
     """
     Return an app that accepts wildcards.
     """
-    url = door_authority.directory_url
+    url = app_authority.directory_url
     with open_app(tmp_path, connection, url, http_port, wildcards=True) as opened:
         yield opened
 
@@ -140,7 +140,7 @@ class TestService:
 
 class TestAdoption:
     def test_a_certificate_of_another_program_is_renewed_with_its_wildcard(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         Both names lead to it from then on.
@@ -151,34 +151,34 @@ class TestAdoption:
 
         assert [WILDCARD, NAME] == list(app.certificates.names())
         assert "kept" == app.issuance.issue((NAME, WILDCARD)).state
-        assert 0 == orders(door_authority)
+        assert 0 == orders(app_authority)
 
 
 class TestWithoutProvider:
     def test_the_failure_names_the_setting(
-        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         Nothing is ordered, and the remedy is a setting.
         """
-        with open_app(tmp_path, connection, door_authority.directory_url, http_port) as app:
+        with open_app(tmp_path, connection, app_authority.directory_url, http_port) as app:
             with pytest.raises(Wildcard) as caught:
                 build_tasks(app)[ISSUE](domain=WILDCARD)
             assert "CERTWORKER_DNS01_PROVIDER" in caught.value.remedy
-            assert 0 == orders(door_authority)
+            assert 0 == orders(app_authority)
 
     def test_a_wildcard_of_another_program_is_left_out_of_the_renewal(
         self,
         tmp_path: Path,
         connection: Redis,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         http_port: int,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
         The name beside it is renewed in time.
         """
-        with open_app(tmp_path, connection, door_authority.directory_url, http_port) as app:
+        with open_app(tmp_path, connection, app_authority.directory_url, http_port) as app:
             left_by_appwrite(app, NAME, WILDCARD)
             app.reconciler.reconcile()
 

@@ -76,7 +76,7 @@ class TestOptional:
 
 class TestSuggestion:
     def test_it_is_asked_for_right_after_issuance_and_kept_until_retry_after(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         RFC 9773, section 4.3: neither less often nor more.
@@ -89,17 +89,17 @@ class TestSuggestion:
         assert first is second
         assert first.window is not None
         assert facts.not_before < first.window.start < first.window.end < facts.not_after
-        assert 1 == asked(door_authority, "renewalInfo")
+        assert 1 == asked(app_authority, "renewalInfo")
         assert timedelta(seconds=50) < first.retry_after - app.clock() <= timedelta(days=1)
 
     def test_a_ca_that_does_not_answer_is_asked_again_later(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         Without a suggestion the lifetime decides, and nothing fails.
         """
         facts = app.issuance.issue((NAME,)).metadata
-        door_authority.stop()
+        app_authority.stop()
         suggestion = app.issuers[0].client.renewal_suggestion("unknown.certificate", NAME)
 
         assert suggestion is not None
@@ -339,7 +339,7 @@ REFUSED = [
 
 class TestReplaced:
     def test_a_certificate_that_was_replaced_is_asked_about_no_more(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         RFC 9773, section 4.3: only what is in service is looked at.
@@ -351,7 +351,7 @@ class TestReplaced:
             if request.kind == "renewalInfo":
                 asked_for.append(request.id)
 
-        with refusing(door_authority, note):
+        with refusing(app_authority, note):
             present = app.issuance.issue((NAME,), force=True).metadata
             app.issuers[0].client._renewal_info._known.clear()
             app.reconciler.reconcile()
@@ -397,7 +397,7 @@ class TestReplaces:
     def test_a_refused_predecessor_costs_one_more_order_and_nothing_else(
         self,
         app: App,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         status: int,
         problem: str,
         detail: str,
@@ -406,24 +406,24 @@ class TestReplaces:
         Every adopted certificate of another account meets such a refusal at its first renewal.
         """
         app.issuance.issue((NAME,))
-        door_authority.faults.fail("newOrder", Fault(status, problem, detail=detail))
+        app_authority.faults.fail("newOrder", Fault(status, problem, detail=detail))
 
         renewed = app.issuance.issue((NAME,), force=True)
 
         assert "issued" == renewed.state
-        assert 3 == asked(door_authority, "newOrder")
+        assert 3 == asked(app_authority, "newOrder")
 
     def test_a_renewal_says_what_it_replaces_unless_the_ca_has_seen_it_replaced(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         Such orders are exempt from the CA's limits; a 409 must not stop a renewal until it is too late.
         """
         first = app.issuance.issue((NAME,)).metadata
         app.issuance.issue((NAME,), force=True)
-        before = asked(door_authority, "newOrder")
+        before = asked(app_authority, "newOrder")
         order = app.issuers[0].client.order((NAME,), replaces=first.renewal_id)
 
         assert order.answers
         assert 2 == before
-        assert 4 == asked(door_authority, "newOrder")
+        assert 4 == asked(app_authority, "newOrder")

@@ -20,7 +20,7 @@ def worker(
     tmp_path: Path,
     redis_server: RedisServer,
     connection: object,
-    door_authority: FaultyAuthority,
+    app_authority: FaultyAuthority,
     http_port: int,
 ) -> Iterator[WorkerProcess]:
     """
@@ -28,7 +28,7 @@ def worker(
     """
     variables = environment(
         tmp_path,
-        door_authority.directory_url,
+        app_authority.directory_url,
         http_port,
         _APP_REDIS_HOST="127.0.0.1",
         _APP_REDIS_PORT=str(redis_server.port),

@@ -24,7 +24,7 @@ def shown(worker: WorkerProcess) -> dict[str, str]:
 
 class TestAccount:
     def test_it_is_shown_changed_and_ended(
-        self, worker: WorkerProcess, door_authority: FaultyAuthority
+        self, worker: WorkerProcess, app_authority: FaultyAuthority
     ) -> None:
         """
         Beside a worker that is at work with it.

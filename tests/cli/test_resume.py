@@ -23,13 +23,13 @@ LINK = "https://ca.example/unpause?jwt=abc"
 
 class TestResume:
     def test_a_paused_name_is_asked_for_again(
-        self, worker: WorkerProcess, door_authority: FaultyAuthority
+        self, worker: WorkerProcess, app_authority: FaultyAuthority
     ) -> None:
         """
         The status shows the link, a person opens it and says so; a restart alone asks the CA no more.
         """
         paused = Fault(429, "rateLimited", 60, f"temporarily prevented from requesting. Please visit: {LINK}")
-        door_authority.faults.fail("newOrder", paused)
+        app_authority.faults.fail("newOrder", paused)
         worker.start()
         worker.wait_for_line(f"{NAME}.*certificate not issued: .rate.paused")
         worker.terminate()
@@ -40,7 +40,7 @@ class TestResume:
         shown = worker.command("status", NAME).stdout
         assert "paused" in shown
         assert f"{LINK} and then run: certworker resume {NAME}" in shown
-        assert 1 == sum(asked.kind == "newOrder" for asked in door_authority.requests)
+        assert 1 == sum(asked.kind == "newOrder" for asked in app_authority.requests)
 
         assert 0 == worker.command("resume", NAME).returncode
         worker.wait_for_line(r"certificate requested by certworker resume \(uid \d+ on ")
@@ -50,18 +50,18 @@ class TestResume:
         self,
         worker: WorkerProcess,
         app: App,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         connection: Redis,
     ) -> None:
         """
         After a pause the name begins with a new order.
         """
         (issuer,) = app.issuers
-        door_authority.faults.fail("certificate", Fault())
+        app_authority.faults.fail("certificate", Fault())
         with pytest.raises(ServerInternal):
             app.issuance.issue((NAME,))
         paused = Fault(429, "rateLimited", 60, f"temporarily prevented from requesting. Please visit: {LINK}")
-        door_authority.faults.fail("newOrder", paused)
+        app_authority.faults.fail("newOrder", paused)
         with pytest.raises(Paused), issuer.budget.reserve([NAME], exempt=False, renewal=False):
             issuer.client.order((NAME,))
 

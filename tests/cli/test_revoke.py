@@ -43,7 +43,7 @@ def another(volume: CertificateStore, than: StoredCertificate) -> StoredCertific
 
 class TestRevoke:
     def test_a_new_one_with_another_key_follows(
-        self, worker: WorkerProcess, volume: CertificateStore, door_authority: FaultyAuthority
+        self, worker: WorkerProcess, volume: CertificateStore, app_authority: FaultyAuthority
     ) -> None:
         """
         After a key was found elsewhere, that is what a person wants.
@@ -55,13 +55,13 @@ class TestRevoke:
 
         assert 0 == ended.returncode, ended.stderr
         assert f"{NAME}: revoked at" in ended.stdout
-        assert [(NAME,)] == revocations(door_authority)
+        assert [(NAME,)] == revocations(app_authority)
         after = wait_until(lambda: another(volume, before), lambda: worker.log)
         assert before.certificate.key.pem != after.certificate.key.pem
         worker.wait_for_line(r"forced issuance requested by certworker revoke \(uid \d+ on ")
 
     def test_or_the_name_is_taken_out_of_service(
-        self, worker: WorkerProcess, volume: CertificateStore, door_authority: FaultyAuthority
+        self, worker: WorkerProcess, volume: CertificateStore, app_authority: FaultyAuthority
     ) -> None:
         """
         A domain that was sold.
@@ -69,7 +69,7 @@ class TestRevoke:
         ended = worker.command("revoke", NAME, "--reason", "cessationOfOperation", "--remove")
 
         assert 0 == ended.returncode, ended.stderr
-        assert [(NAME,)] == revocations(door_authority)
+        assert [(NAME,)] == revocations(app_authority)
         worker.wait_for_line(r"removal requested by certworker revoke \(uid \d+ on ")
         worker.wait_for_line("taken out of service")
         assert volume.current(NAME) is None
@@ -84,7 +84,7 @@ class TestRevoke:
         assert "has no certificate here" in ended.stderr
 
     def test_a_certificate_of_another_ca_wants_that_ca(
-        self, worker: WorkerProcess, volume: CertificateStore, door_authority: FaultyAuthority
+        self, worker: WorkerProcess, volume: CertificateStore, app_authority: FaultyAuthority
     ) -> None:
         """
         Only the one that issued it can revoke it.
@@ -94,10 +94,10 @@ class TestRevoke:
 
         assert 1 == ended.returncode
         assert "is not one of the CAs that are set (development)" in ended.stderr
-        assert [] == revocations(door_authority)
+        assert [] == revocations(app_authority)
 
     def test_without_redis_nothing_is_revoked(
-        self, worker: WorkerProcess, volume: CertificateStore, door_authority: FaultyAuthority
+        self, worker: WorkerProcess, volume: CertificateStore, app_authority: FaultyAuthority
     ) -> None:
         """
         Nobody would issue anew.
@@ -107,4 +107,4 @@ class TestRevoke:
 
         assert 1 == ended.returncode
         assert "[redis.unreachable]" in ended.stderr
-        assert [] == revocations(door_authority)
+        assert [] == revocations(app_authority)

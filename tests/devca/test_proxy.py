@@ -15,7 +15,7 @@ from tests.servers.faulty_authority import FaultyAuthority
 
 class TestDevelopmentProxy:
     def test_it_serves_what_the_files_name_at_each_handshake(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         A renewal is served without a restart.
@@ -25,12 +25,12 @@ class TestDevelopmentProxy:
         serials = []
         for _ in range(2):
             app.issuance.issue(("shop.localhost",), force=True)
-            serials.append(handshake("shop.localhost", proxy.port, door_authority.root_path)["serialNumber"])
+            serials.append(handshake("shop.localhost", proxy.port, app_authority.root_path)["serialNumber"])
         proxy.stop()
 
         assert 2 == len(set(serials))
 
-    def test_a_handshake_for_an_unknown_name_fails(self, app: App, door_authority: FaultyAuthority) -> None:
+    def test_a_handshake_for_an_unknown_name_fails(self, app: App, app_authority: FaultyAuthority) -> None:
         """
         The proxy never serves the certificate of another name.
         """
@@ -38,5 +38,5 @@ class TestDevelopmentProxy:
         proxy.start()
 
         with pytest.raises(ssl.SSLError):
-            handshake("unknown.localhost", proxy.port, door_authority.root_path)
+            handshake("unknown.localhost", proxy.port, app_authority.root_path)
         proxy.stop()

@@ -19,14 +19,14 @@ NAME = "shop.localhost"
 
 @pytest.fixture
 def environ(
-    tmp_path: Path, redis_server: RedisServer, door_authority: FaultyAuthority, http_port: int
+    tmp_path: Path, redis_server: RedisServer, app_authority: FaultyAuthority, http_port: int
 ) -> dict[str, str]:
     """
     Return the variables of that machine.
     """
     return environment(
         tmp_path,
-        door_authority.directory_url,
+        app_authority.directory_url,
         http_port,
         _APP_DOMAIN=NAME,
         _APP_REDIS_HOST="127.0.0.1",

@@ -88,7 +88,7 @@ class TestDomainReport:
         self,
         tmp_path: Path,
         own_redis: RedisServer,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         http_port: int,
         settings: Settings,
     ) -> None:
@@ -97,7 +97,7 @@ class TestDomainReport:
         """
         with (
             connect(RedisURL.parse(own_redis.url)) as connection,
-            open_app(tmp_path, connection, door_authority.directory_url, http_port) as app,
+            open_app(tmp_path, connection, app_authority.directory_url, http_port) as app,
         ):
             own_redis.client().replicaof("127.0.0.1", "1")
             found = results(app, settings)
@@ -181,7 +181,7 @@ class TestServed:
         self,
         issued: App,
         settings: Settings,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """
@@ -199,7 +199,7 @@ class TestServed:
         (other,) = served_findings(settings, NAME, b"another one", home, server.port)
         assert "proxy.old_cert" == other.code
         # A certificate that a browser trusts passes, from any server.
-        monkeypatch.setenv("SSL_CERT_FILE", str(door_authority.root_path))
+        monkeypatch.setenv("SSL_CERT_FILE", str(app_authority.root_path))
         (trusted,) = served_findings(settings, NAME, b"another one", home, server.port)
         assert (Verdict.WARN, "proxy.other_terminator") == (trusted.verdict, trusted.code)
         assert "certworker development" in trusted.text

@@ -49,12 +49,12 @@ def only(findings: Iterable[Finding]) -> Finding:
 
 class TestAuthority:
     def test_one_that_wants_a_binding_that_is_not_set_is_a_failure(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         No account can be made there, so that every job would fail.
         """
-        door_authority.policy.external_accounts["kid-1"] = b"secret" * 6
+        app_authority.policy.external_accounts["kid-1"] = b"secret" * 6
         (found,) = probe_directories([(issuer.ca, issuer.client) for issuer in app.issuers])
         finding = certificate_authority(found)
 

@@ -34,16 +34,16 @@ PATIENCE_SECONDS = 0.5
 
 
 @pytest.fixture
-def app(tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int) -> Iterator[App]:
+def app(tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int) -> Iterator[App]:
     """
     A house that has a certificate for NAME in service, and has yet to meet its CA.
     """
-    with open_app(tmp_path, connection, door_authority.directory_url, http_port) as former:
+    with open_app(tmp_path, connection, app_authority.directory_url, http_port) as former:
         former.issuance.issue((NAME,))
     for file in (tmp_path / "state").rglob("*"):
         if file.is_file():
             file.unlink()
-    with open_app(tmp_path, connection, door_authority.directory_url, http_port) as opened:
+    with open_app(tmp_path, connection, app_authority.directory_url, http_port) as opened:
         yield opened
 
 
@@ -107,87 +107,87 @@ class TestOutages:
         ids=["500", "503", "503-retry-after", "cut"],
     )
     def test_each_at_each_request_is_classified_and_gone_on_from(
-        self, app: App, door_authority: FaultyAuthority, kind: str, fault: Fault, code: str
+        self, app: App, app_authority: FaultyAuthority, kind: str, fault: Fault, code: str
     ) -> None:
         """
         Every CA has a bad hour; whoever orders within it must not lose anything by it.
         """
-        door_authority.faults.fail(kind, fault, times=None)
+        app_authority.faults.fail(kind, fault, times=None)
 
         check_failure(app, code)
         # Before the end of a limit nobody asks.
         time.sleep(1.5 * (fault.retry_after_seconds or 0))
-        check_recovery(app, door_authority)
+        check_recovery(app, app_authority)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_web_page_in_the_place_of_an_answer_is_not_taken_for_one(
-        self, app: App, door_authority: FaultyAuthority, kind: str
+        self, app: App, app_authority: FaultyAuthority, kind: str
     ) -> None:
         """
         A captive portal says 200 to everything.
         """
         codes = {"directory": "config.wrong_ca_url", "certificate": "acme.bad_cert"}
-        door_authority.faults.fail(kind, Fault(200, problem=None), times=None)
+        app_authority.faults.fail(kind, Fault(200, problem=None), times=None)
 
         within = timedelta(days=1, hours=6) if kind == "directory" else SOON
         check_failure(app, codes.get(kind, "ca.not_json"), within)
-        check_recovery(app, door_authority)
+        check_recovery(app, app_authority)
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_a_ca_that_does_not_answer_in_time_is_unreachable(
         self,
         app: App,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         kind: str,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """
         A slot that waits for ever is a slot less.
         """
-        door_authority.faults.slow_seconds = {kind: 4 * PATIENCE_SECONDS}
+        app_authority.faults.slow_seconds = {kind: 4 * PATIENCE_SECONDS}
         with monkeypatch.context() as shorter:
             shorter.setattr(transport, "REQUEST_SECONDS", PATIENCE_SECONDS)
             check_failure(app, "ca.unreachable")
-        check_recovery(app, door_authority)
+        check_recovery(app, app_authority)
 
 
 class TestNonces:
     @pytest.mark.parametrize("kind", SIGNED)
     def test_five_bad_ones_in_a_row_are_no_failure(
-        self, app: App, door_authority: FaultyAuthority, kind: str
+        self, app: App, app_authority: FaultyAuthority, kind: str
     ) -> None:
         """
         Servers of one CA may disagree for a moment on which nonces are good.
         """
-        door_authority.faults.fail(kind, Fault(400, "badNonce"), times=5)
+        app_authority.faults.fail(kind, Fault(400, "badNonce"), times=5)
 
-        check_recovery(app, door_authority)
+        check_recovery(app, app_authority)
 
     @pytest.mark.parametrize("kind", SIGNED)
-    def test_without_end_they_are_told(self, app: App, door_authority: FaultyAuthority, kind: str) -> None:
+    def test_without_end_they_are_told(self, app: App, app_authority: FaultyAuthority, kind: str) -> None:
         """
         Nobody asks for ever.
         """
-        door_authority.faults.fail(kind, Fault(400, "badNonce"), times=None)
+        app_authority.faults.fail(kind, Fault(400, "badNonce"), times=None)
 
         check_failure(app, "acme.bad_nonce")
-        check_recovery(app, door_authority)
+        check_recovery(app, app_authority)
 
 
 class TestOrders:
-    def test_processing_for_a_while_is_waited_for(self, app: App, door_authority: FaultyAuthority) -> None:
+    def test_processing_for_a_while_is_waited_for(self, app: App, app_authority: FaultyAuthority) -> None:
         """
         A CA with a queue of its own.
         """
         before = in_service(app, NAME)
-        door_authority.faults.processing_polls = 5
-        door_authority.faults.processing_seconds = 0.5
+        app_authority.faults.processing_polls = 5
+        app_authority.faults.processing_seconds = 0.5
         app.issuance.issue((NAME,), force=True)
 
         assert before != in_service(app, NAME)
 
     def test_processing_for_minutes_is_left_and_gone_on_with(
-        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         The certificate that the CA signs meanwhile is fetched by the next attempt, not ordered again.
@@ -197,40 +197,40 @@ class TestOrders:
         def fast() -> datetime:
             return origin + 60 * timedelta(seconds=time.monotonic() - began)
 
-        url = door_authority.directory_url
+        url = app_authority.directory_url
         with open_app(tmp_path, connection, url, http_port, clock=fast) as app:
             app.issuance.issue((NAME,))
-            door_authority.faults.processing_seconds = 3.0
+            app_authority.faults.processing_seconds = 3.0
             check_failure(app, "acme.pending_timeout", timedelta(hours=1))
-            before = ordered(door_authority)
-        door_authority.faults.reset()
+            before = ordered(app_authority)
+        app_authority.faults.reset()
         with open_app(tmp_path, connection, url, http_port) as app:
             outcome = app.issuance.issue((NAME,), force=True)
 
         assert "issued" == outcome.state
-        assert ordered(door_authority) <= before + 1
+        assert ordered(app_authority) <= before + 1
 
     def test_an_invalid_order_tells_its_reason_and_is_ordered_again(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         Nothing becomes of it any more, whatever the CA's reason is.
         """
-        door_authority.faults.order_failure = Problem("badCSR", "The key is on a list.")
+        app_authority.faults.order_failure = Problem("badCSR", "The key is on a list.")
 
         check_failure_without_next(app, "acme.bad_csr")
-        check_recovery(app, door_authority)
+        check_recovery(app, app_authority)
 
     def test_a_refused_validation_is_tried_again_by_its_policy(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         A CA counts failed validations: the second try is minutes later.
         """
-        door_authority.faults.refusal = Problem("unauthorized", "Invalid response from …: 404")
+        app_authority.faults.refusal = Problem("unauthorized", "Invalid response from …: 404")
 
         check_failure(app, "http.404")
-        check_recovery(app, door_authority)
+        check_recovery(app, app_authority)
 
     @pytest.mark.parametrize(
         ("kind", "fault"),
@@ -241,20 +241,20 @@ class TestOrders:
         ids=["expired", "foreign"],
     )
     def test_an_order_that_has_ended_meanwhile_is_placed_anew(
-        self, app: App, door_authority: FaultyAuthority, kind: str, fault: Fault
+        self, app: App, app_authority: FaultyAuthority, kind: str, fault: Fault
     ) -> None:
         """
         An order lives for a week at most; an outage may last longer.
         """
-        door_authority.faults.fail("finalize", Fault(503), times=None)
+        app_authority.faults.fail("finalize", Fault(503), times=None)
         check_failure(app, "ca.maintenance")
-        before = ordered(door_authority)
-        door_authority.faults.reset()
-        door_authority.faults.fail(kind, fault)
+        before = ordered(app_authority)
+        app_authority.faults.reset()
+        app_authority.faults.fail(kind, fault)
         outcome = app.issuance.issue((NAME,))
 
         assert "issued" == outcome.state
-        assert before + 1 == ordered(door_authority)
+        assert before + 1 == ordered(app_authority)
 
 
 class TestCertificates:
@@ -264,23 +264,23 @@ class TestCertificates:
         ids=lambda flaw: flaw.name.lower(),
     )
     def test_a_wrong_one_is_never_installed(
-        self, app: App, door_authority: FaultyAuthority, flaw: Flaw
+        self, app: App, app_authority: FaultyAuthority, flaw: Flaw
     ) -> None:
         """
         Names, key, chain, dates: what does not fit is not shown to visitors.
         """
-        door_authority.faults.flaws = frozenset({flaw})
+        app_authority.faults.flaws = frozenset({flaw})
 
         check_failure(app, "acme.bad_cert")
-        check_recovery(app, door_authority)
+        check_recovery(app, app_authority)
 
     def test_a_chain_that_is_missing_is_the_business_of_a_private_ca(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         Its root may sign certificates itself. A public CA has an intermediate, which browsers do not know.
         """
-        door_authority.faults.flaws = frozenset({Flaw.CHAIN_MISSING})
+        app_authority.faults.flaws = frozenset({Flaw.CHAIN_MISSING})
         (issuer,) = app.issuers
         public = replace(issuer, ca=replace(issuer.ca, kind="public"), check_eligible=lambda: None)
         issuance = replace(app.issuance, issuers=[public])
@@ -297,7 +297,7 @@ class TestCertificates:
         self,
         tmp_path: Path,
         connection: Redis,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         http_port: int,
         hours: int,
     ) -> None:
@@ -309,13 +309,13 @@ class TestCertificates:
         def clock() -> datetime:
             return datetime.now(UTC) + apart - timedelta(seconds=5 * (apart > timedelta()))
 
-        url = door_authority.directory_url
+        url = app_authority.directory_url
         with open_app(tmp_path, connection, url, http_port, clock=clock) as app:
             if abs(hours) == 3:
                 failure = failure_of(lambda: app.issuance.issue((NAME,)))
                 assert "clock.skew" == failure.code
                 assert app.traefik.files(NAME) is None
-                assert 0 == ordered(door_authority)
+                assert 0 == ordered(app_authority)
             else:
                 assert "issued" == app.issuance.issue((NAME,)).state
 

@@ -49,7 +49,7 @@ class TestFailover:
         self,
         tmp_path: Path,
         sentinels: Sentinels,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         http_port: int,
         promote: Callable[[Sentinels], RedisServer],
     ) -> None:
@@ -58,7 +58,7 @@ class TestFailover:
         """
         variables = environment(
             tmp_path,
-            door_authority.directory_url,
+            app_authority.directory_url,
             http_port,
             _APP_DOMAIN="first.localhost",
             CERTWORKER_REDIS_URL=sentinels.url,

@@ -149,7 +149,7 @@ class TestJobs:
     def test_ten_thousand_are_refused_with_one_warning_each_and_without_a_file(
         self,
         connection: Redis,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         tmp_path: Path,
         http_port: int,
         caplog: pytest.LogCaptureFixture,
@@ -160,7 +160,7 @@ class TestJobs:
         """
         random, refused = Random(1), 0
         caplog.set_level(logging.WARNING, "certworker")
-        url = door_authority.directory_url
+        url = app_authority.directory_url
         with open_app(tmp_path, connection, url, http_port, CERTWORKER_PRIVATE_NETWORK="false") as app:
             kind, before = job_class_for(build_tasks(app)), everything(tmp_path.parent)
             for number in range(COUNT):
@@ -181,7 +181,7 @@ class TestJobs:
         # A lock in each directory is all that an attempt needs.
         made = everything(tmp_path.parent) - before
         assert {".certworker", "lock"} >= {path.name for path in made}
-        assert [] == door_authority.requests
+        assert [] == app_authority.requests
 
 
 #: By the beginning of a path: what belongs there.

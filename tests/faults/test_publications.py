@@ -97,12 +97,12 @@ class World:
 
 @pytest.fixture
 def world(
-    tmp_path: Path, own_redis: RedisServer, door_authority: FaultyAuthority, http_port: int
+    tmp_path: Path, own_redis: RedisServer, app_authority: FaultyAuthority, http_port: int
 ) -> Iterator[World]:
     """
     A house that has issued before: its account exists, and its directories were found to be writable.
     """
-    url, limits = door_authority.directory_url, tmp_path / "limits.json"
+    url, limits = app_authority.directory_url, tmp_path / "limits.json"
     limits.write_text(json.dumps({url: LIMITS}))
     with (
         own_redis.client() as connection,
@@ -111,7 +111,7 @@ def world(
     ):
         app.certificates._linking.patience_seconds = app.traefik._lock.patience_seconds = 0.2
         app.issuance.issue(("first.localhost",))
-        yield World(app, tmp_path, own_redis, door_authority, stack)
+        yield World(app, tmp_path, own_redis, app_authority, stack)
 
 
 def fail(number: int) -> None:
@@ -318,7 +318,7 @@ class TestWorker:
         self,
         tmp_path: Path,
         own_redis: RedisServer,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         http_port: int,
     ) -> None:
         """
@@ -326,7 +326,7 @@ class TestWorker:
         """
         variables = environment(
             tmp_path,
-            door_authority.directory_url,
+            app_authority.directory_url,
             http_port,
             _APP_REDIS_HOST="127.0.0.1",
             _APP_REDIS_PORT=str(own_redis.port),
@@ -336,14 +336,14 @@ class TestWorker:
         file.mkdir()
         with WorkerProcess(variables, tmp_path / "worker.log") as worker:
             worker.wait_for_line(r"certificate not issued: \[fs\.io\]")
-            door_authority.stop()
+            app_authority.stop()
             file.rmdir()
             wait_until(lambda: file.is_file() or None, lambda: worker.log, 90)
             worker.wait_for_line(f"{NAME}: certificate issued")
 
             with own_redis.client() as connection:
                 assert ["failed", "issued"] == _states(connection)
-        assert 1 == sum(asked.kind == "newOrder" for asked in door_authority.requests)
+        assert 1 == sum(asked.kind == "newOrder" for asked in app_authority.requests)
 
 
 def _states(connection: Redis) -> list[str]:

@@ -30,14 +30,14 @@ from tests.servers.redis import RedisServer
 
 @pytest.fixture
 def app(
-    tmp_path: Path, own_redis: RedisServer, door_authority: FaultyAuthority, http_port: int
+    tmp_path: Path, own_redis: RedisServer, app_authority: FaultyAuthority, http_port: int
 ) -> Iterator[App]:
     """
     A house at `server` with a certificate for NAME in service.
     """
     with (
         Redis(host="127.0.0.1", port=own_redis.port, retry=Retry(NoBackoff(), 3)) as connection,
-        open_app(tmp_path, connection, door_authority.directory_url, http_port) as opened,
+        open_app(tmp_path, connection, app_authority.directory_url, http_port) as opened,
     ):
         opened.issuance.issue((NAME,))
         yield opened

@@ -95,7 +95,7 @@ class TestFailingDisks:
 class TestKnownBefore:
     @DISKS
     def test_a_disk_that_has_failed_is_told_and_nothing_is_ordered(
-        self, app: App, door_authority: FaultyAuthority, tmp_path: Path, number: int, code: str
+        self, app: App, app_authority: FaultyAuthority, tmp_path: Path, number: int, code: str
     ) -> None:
         """
         An order for a certificate that cannot be stored costs a limit and helps nobody.
@@ -107,26 +107,26 @@ class TestKnownBefore:
 
         assert failure is not None
         assert code == failure.code
-        assert 0 == ordered(door_authority)
+        assert 0 == ordered(app_authority)
 
     @pytest.mark.parametrize("place", ["certificates", "config"])
     def test_a_directory_of_somebody_else_is_told_with_its_owner_and_nothing_is_ordered(
         self,
         reachable: Path,
         connection: Redis,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         http_port: int,
         place: str,
     ) -> None:
         """
         After a restore from a backup, most often.
         """
-        url = door_authority.directory_url
+        url = app_authority.directory_url
         with open_app(reachable, connection, url, http_port) as former:
             former.issuance.issue((NAME,))
         # What was well is not looked at again for a minute, but by another worker.
         with open_app(reachable, connection, url, http_port) as app:
-            before, serial = ordered(door_authority), in_service(app, NAME)
+            before, serial = ordered(app_authority), in_service(app, NAME)
             with nobody(reachable, reachable / place):
                 failure = failure_of(app)
 
@@ -134,7 +134,7 @@ class TestKnownBefore:
             assert "fs.readonly" == failure.code
             assert f"{reachable / place} belongs to " in failure.message
             assert f"-R {65534 if os.geteuid() == 0 else os.geteuid()} " in failure.remedy
-            assert before == ordered(door_authority)
+            assert before == ordered(app_authority)
             assert serial == in_service(app, NAME)
 
 

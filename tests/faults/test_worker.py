@@ -46,14 +46,14 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def worker(
-    tmp_path: Path, server: RedisServer, door_authority: FaultyAuthority, http_port: int
+    tmp_path: Path, server: RedisServer, app_authority: FaultyAuthority, http_port: int
 ) -> Iterator[WorkerProcess]:
     """
     A worker with 64 slots that has not been started.
     """
     variables = environment(
         tmp_path,
-        door_authority.directory_url,
+        app_authority.directory_url,
         http_port,
         _APP_REDIS_HOST="127.0.0.1",
         _APP_REDIS_PORT=str(server.port),
@@ -91,7 +91,7 @@ class TestTerminated:
         self,
         worker: WorkerProcess,
         server: RedisServer,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         tmp_path: Path,
         seconds: float,
     ) -> None:
@@ -99,26 +99,24 @@ class TestTerminated:
         `docker compose up -d` with a new image is an everyday thing.
         """
         names = [f"shop{number}.tenant{number}.localhost" for number in range(64)]
-        door_authority.faults.slow_seconds = {"finalize": seconds}
+        app_authority.faults.slow_seconds = {"finalize": seconds}
         worker.start()
         worker.wait_for_line("ready")
         with server.client() as connection:
             requested(connection, names)
         wait_until(
-            lambda: sum(asked.kind == "challenge" for asked in door_authority.requests) >= 64 or None,
+            lambda: sum(asked.kind == "challenge" for asked in app_authority.requests) >= 64 or None,
             lambda: worker.log[-5000:],
             PATIENCE_SECONDS,
         )
         began = time.monotonic()
         assert 0 == worker.terminate(STOP_DEADLINE_SECONDS + 30)
         took = time.monotonic() - began
-        door_authority.faults.reset()
+        app_authority.faults.reset()
         worker.start()
         wait_until_served(tmp_path, names, worker)
 
-        orders = sum(
-            asked.kind == "newOrder" and asked.names[0] in names for asked in door_authority.requests
-        )
+        orders = sum(asked.kind == "newOrder" and asked.names[0] in names for asked in app_authority.requests)
         assert took < STOP_DEADLINE_SECONDS + 20
         assert "Traceback" not in worker.log
         assert 64 == orders

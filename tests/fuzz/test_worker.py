@@ -79,14 +79,14 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 def worker(
-    tmp_path: Path, server: RedisServer, door_authority: DevelopmentAuthority, http_port: int
+    tmp_path: Path, server: RedisServer, app_authority: DevelopmentAuthority, http_port: int
 ) -> Iterator[WorkerProcess]:
     """
     A worker with the loops that need no other server, and one certificate.
     """
     variables = environment(
         tmp_path,
-        door_authority.directory_url,
+        app_authority.directory_url,
         http_port,
         _APP_REDIS_HOST="127.0.0.1",
         _APP_REDIS_PORT=str(server.port),

@@ -79,11 +79,11 @@ class TestRenews:
 
 class TestDryRun:
     def test_where_no_staging_is_known_nobody_is_asked(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         Most CAs have no staging environment.
         """
         app.issuers[0].dry_run(NAMES)
 
-        assert [] == door_authority.requests
+        assert [] == app_authority.requests

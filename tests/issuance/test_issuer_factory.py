@@ -14,22 +14,22 @@ from tests.servers.faulty_authority import FaultyAuthority
 
 class TestDesks:
     def test_there_is_one_for_each_ca_in_the_order_of_the_setting(
-        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         Each CA has one issuer, however often it is named, and no request is sent to it.
         """
         wanted = "letsencrypt, https://ca.example.org/directory,LetsEncrypt"
         with open_app(
-            tmp_path, connection, door_authority.directory_url, http_port, CERTWORKER_AUTHORITY=wanted
+            tmp_path, connection, app_authority.directory_url, http_port, CERTWORKER_AUTHORITY=wanted
         ) as app:
             labels = [(issuer.ca.label, issuer.staging and issuer.staging.ca.label) for issuer in app.issuers]
 
         assert [("letsencrypt", "letsencrypt-staging"), ("ca.example.org", None)] == labels
-        assert [] == door_authority.requests
+        assert [] == app_authority.requests
 
     def test_the_door_answers_for_all_of_them_and_their_stagings(
-        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         The request has the token only, and each CA has another account key.
@@ -37,7 +37,7 @@ class TestDesks:
         with open_app(
             tmp_path,
             connection,
-            door_authority.directory_url,
+            app_authority.directory_url,
             http_port,
             CERTWORKER_AUTHORITY="letsencrypt,https://ca.example.org/directory",
         ) as app:
@@ -49,13 +49,13 @@ class TestDesks:
                 assert f"token.{issuer.client.thumbprint}" == app.responder.answer("token")
 
     def test_each_keeps_its_account_in_a_place_of_its_own(
-        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         Each CA has an account key of its own.
         """
         with open_app(
-            tmp_path, connection, door_authority.directory_url, http_port, CERTWORKER_AUTHORITY="letsencrypt"
+            tmp_path, connection, app_authority.directory_url, http_port, CERTWORKER_AUTHORITY="letsencrypt"
         ) as app:
             issuer = app.issuers[0]
             assert issuer.staging is not None

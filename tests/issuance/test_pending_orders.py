@@ -66,64 +66,64 @@ def issuer(app: App) -> Issuer:
 class TestResume:
     @pytest.mark.parametrize("kind", ["authorization", "challenge", "order", "finalize", "certificate"])
     def test_an_outage_in_the_middle_costs_no_second_order(
-        self, app: App, door_authority: FaultyAuthority, kind: str
+        self, app: App, app_authority: FaultyAuthority, kind: str
     ) -> None:
         """
         The next attempt resumes the order where the CA failed.
         """
-        door_authority.faults.validation_seconds = SECOND_ATTEMPT_BEGINS_WITHIN_SECONDS
-        door_authority.faults.fail(kind, Fault())
+        app_authority.faults.validation_seconds = SECOND_ATTEMPT_BEGINS_WITHIN_SECONDS
+        app_authority.faults.fail(kind, Fault())
         with pytest.raises(ServerInternal):
             app.issuance.issue(NAMES)
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert (1, 1) == (asked(door_authority, "newOrder"), len({app.issuance.issue(NAMES).metadata.serial}))
+        assert (1, 1) == (asked(app_authority, "newOrder"), len({app.issuance.issue(NAMES).metadata.serial}))
 
     def test_an_answer_that_got_lost_costs_no_second_order(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         The CA has issued the certificate and its answer is lost; the key is still stored.
         """
-        door_authority.faults.fail("finalize", Fault(cut=True))
+        app_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CertworkerError):
             app.issuance.issue(NAMES)
         keys = keys_in(app)
         app.issuance.issue(NAMES)
 
         assert 1 == len(keys)
-        assert (1, 1) == (asked(door_authority, "newOrder"), asked(door_authority, "finalize"))
+        assert (1, 1) == (asked(app_authority, "newOrder"), asked(app_authority, "finalize"))
 
     def test_without_its_key_a_finalized_order_is_replaced(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         A certificate without its key is useless, so a new order is placed.
         """
-        door_authority.faults.fail("finalize", Fault(cut=True))
+        app_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CertworkerError):
             app.issuance.issue(NAMES)
         for key in keys_in(app):
             key.unlink()
         app.issuance.issue(NAMES)
 
-        assert 2 == asked(door_authority, "newOrder")
+        assert 2 == asked(app_authority, "newOrder")
 
     @pytest.mark.parametrize("url", ["http://127.0.0.1:1/order/1", "{}/order/unknown", "nonsense", ""])
     def test_a_url_that_is_not_of_this_ca_s_orders_is_not_gone_on_with(
-        self, app: App, issuer: Issuer, door_authority: FaultyAuthority, url: str
+        self, app: App, issuer: Issuer, app_authority: FaultyAuthority, url: str
     ) -> None:
         """
         A writer to Redis cannot make the worker send signed requests to another server.
         """
-        planted = url.format(door_authority.directory_url.rpartition("/")[0])
+        planted = url.format(app_authority.directory_url.rpartition("/")[0])
         issuer.pending_orders.orders.save(NAMES, planted, expires=None, reserved=False)
         app.issuance.issue(NAMES)
 
-        assert 1 == asked(door_authority, "newOrder")
+        assert 1 == asked(app_authority, "newOrder")
 
     def test_an_order_for_other_names_is_not_gone_on_with(
-        self, app: App, issuer: Issuer, door_authority: FaultyAuthority
+        self, app: App, issuer: Issuer, app_authority: FaultyAuthority
     ) -> None:
         """
         The order of another name is not resumed, although it belongs to this account.
@@ -137,79 +137,79 @@ class TestResume:
 class TestFailedOrder:
     @pytest.mark.parametrize("aftermath", Aftermath)
     def test_a_failed_validation_is_followed_by_a_new_order(
-        self, app: App, door_authority: FaultyAuthority, aftermath: Aftermath
+        self, app: App, app_authority: FaultyAuthority, aftermath: Aftermath
     ) -> None:
         """
         The CA leaves the order unfinished; once the cause has gone, the name gets its certificate.
         """
-        door_authority.faults.aftermath = aftermath
-        door_authority.faults.refusal = REFUSED
+        app_authority.faults.aftermath = aftermath
+        app_authority.faults.refusal = REFUSED
         with pytest.raises(CertworkerError) as caught:
             app.issuance.issue(NAMES)
         assert "http.refused" == caught.value.code
-        door_authority.faults.reset()
+        app_authority.faults.reset()
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert 2 == asked(door_authority, "newOrder")
+        assert 2 == asked(app_authority, "newOrder")
 
     @pytest.mark.parametrize("aftermath", [Aftermath.ORDER_PENDING, Aftermath.AUTHORIZATION_PENDING])
     def test_an_order_that_failed_behind_our_back_is_replaced_at_once(
-        self, app: App, issuer: Issuer, door_authority: FaultyAuthority, aftermath: Aftermath
+        self, app: App, issuer: Issuer, app_authority: FaultyAuthority, aftermath: Aftermath
     ) -> None:
         """
         The attempt ended before the CA decided. The failed order is still `pending` at the CA.
         """
-        door_authority.faults.aftermath = aftermath
-        door_authority.faults.refusal = REFUSED
-        door_authority.faults.fail("order", Fault())
+        app_authority.faults.aftermath = aftermath
+        app_authority.faults.refusal = REFUSED
+        app_authority.faults.fail("order", Fault())
         with pytest.raises(ServerInternal):
             app.issuance.issue(NAMES)
         url = issuer.pending_orders.orders.find(NAMES).url  # type: ignore[union-attr]
         wait_until(lambda: failed(issuer, url), lambda: "the CA has not decided")
-        door_authority.faults.reset()
+        app_authority.faults.reset()
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert 2 == asked(door_authority, "newOrder")
+        assert 2 == asked(app_authority, "newOrder")
 
     @pytest.mark.parametrize("kind", ["order", "authorization", "challenge", "finalize", "certificate"])
     def test_a_failure_of_a_resumed_order_leads_to_a_new_one(
-        self, app: App, door_authority: FaultyAuthority, kind: str
+        self, app: App, app_authority: FaultyAuthority, kind: str
     ) -> None:
         """
         An order that fails at the CA does not block the name.
         """
-        door_authority.faults.fail(kind, Fault(), times=2)
+        app_authority.faults.fail(kind, Fault(), times=2)
         for _ in range(2):
             with pytest.raises(ServerInternal):
                 app.issuance.issue(NAMES)
-        assert 1 == asked(door_authority, "newOrder")
+        assert 1 == asked(app_authority, "newOrder")
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert 2 == asked(door_authority, "newOrder")
+        assert 2 == asked(app_authority, "newOrder")
 
     def test_an_unreachable_ca_says_nothing_about_the_order(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         The order is finished after the outage.
         """
-        door_authority.faults.fail("finalize", Fault(cut=True))
+        app_authority.faults.fail("finalize", Fault(cut=True))
         for _ in range(3):
             with pytest.raises(CaUnreachable):
                 app.issuance.issue(NAMES)
-            door_authority.stop()
-        door_authority.start()
+            app_authority.stop()
+        app_authority.start()
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert (1, 1) == (asked(door_authority, "newOrder"), asked(door_authority, "finalize"))
+        assert (1, 1) == (asked(app_authority, "newOrder"), asked(app_authority, "finalize"))
 
     def test_an_order_is_resumed_six_times_at_most(
-        self, app: App, issuer: Issuer, door_authority: FaultyAuthority
+        self, app: App, issuer: Issuer, app_authority: FaultyAuthority
     ) -> None:
         """
         A CA that never finishes an order, or an order that crashes each worker, costs a new order in the end.
         """
-        door_authority.faults.fail("finalize", Fault(cut=True))
+        app_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CaUnreachable):
             app.issuance.issue(NAMES)
         found = issuer.pending_orders.find(NAMES)
@@ -219,15 +219,15 @@ class TestFailedOrder:
         )
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert 2 == asked(door_authority, "newOrder")
+        assert 2 == asked(app_authority, "newOrder")
 
     def test_each_resumption_is_counted_before_the_ca_is_asked(
-        self, app: App, issuer: Issuer, door_authority: FaultyAuthority
+        self, app: App, issuer: Issuer, app_authority: FaultyAuthority
     ) -> None:
         """
         A resumption counts before the request, because the worker may crash during it.
         """
-        door_authority.faults.fail("finalize", Fault(cut=True))
+        app_authority.faults.fail("finalize", Fault(cut=True))
         with pytest.raises(CaUnreachable):
             app.issuance.issue(NAMES)
         for _ in range(2):
@@ -238,21 +238,21 @@ class TestFailedOrder:
 
 class TestForce:
     def test_it_drops_the_order_of_an_attempt_that_has_failed(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         A forced request places a new order.
         """
-        door_authority.faults.fail("certificate", Fault())
+        app_authority.faults.fail("certificate", Fault())
         with pytest.raises(ServerInternal):
             app.issuance.issue(NAMES)
 
         assert "issued" == app.issuance.issue(NAMES, force=True).state
-        assert 2 == asked(door_authority, "newOrder")
+        assert 2 == asked(app_authority, "newOrder")
         assert [] == keys_in(app)
 
     def test_it_resumes_the_order_of_a_worker_that_died(
-        self, app: App, issuer: Issuer, door_authority: FaultyAuthority
+        self, app: App, issuer: Issuer, app_authority: FaultyAuthority
     ) -> None:
         """
         The same forced request may have placed it, so nothing is ordered twice.
@@ -260,7 +260,7 @@ class TestForce:
         issuer.pending_orders.place(NAMES, None)
 
         assert "issued" == app.issuance.issue(NAMES, force=True).state
-        assert 1 == asked(door_authority, "newOrder")
+        assert 1 == asked(app_authority, "newOrder")
 
 
 class TestForget:
@@ -274,7 +274,7 @@ class TestForget:
         assert [] == keys_in(app)
 
     def test_a_failed_validation_ends_the_order(
-        self, app: App, issuer: Issuer, door_authority: FaultyAuthority
+        self, app: App, issuer: Issuer, app_authority: FaultyAuthority
     ) -> None:
         """
         The CA has invalidated the order, too.
@@ -285,30 +285,30 @@ class TestForget:
         assert issuer.pending_orders.find(("unreachable.invalid",)) is None
 
     def test_a_certificate_that_is_wrong_is_not_fetched_again_and_again(
-        self, app: App, issuer: Issuer, door_authority: FaultyAuthority
+        self, app: App, issuer: Issuer, app_authority: FaultyAuthority
     ) -> None:
         """
         The same order would yield the same certificate.
         """
-        door_authority.faults.flaws = frozenset({Flaw.OTHER_KEY})
+        app_authority.faults.flaws = frozenset({Flaw.OTHER_KEY})
         with pytest.raises(BadCertificate):
             app.issuance.issue(NAMES)
-        door_authority.faults.reset()
+        app_authority.faults.reset()
 
         assert "issued" == app.issuance.issue(NAMES).state
-        assert 2 == asked(door_authority, "newOrder")
+        assert 2 == asked(app_authority, "newOrder")
 
     def test_an_order_that_somebody_insisted_on_is_finished_although_nothing_is_due(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         The pending order shows that the request was forced.
         """
         first = app.issuance.issue(NAMES)
-        door_authority.faults.fail("certificate", Fault())
+        app_authority.faults.fail("certificate", Fault())
         with pytest.raises(CertworkerError):
             app.issuance.issue(NAMES, force=True)
         second = app.issuance.issue(NAMES)
 
         assert first.metadata.serial != second.metadata.serial
-        assert 2 == asked(door_authority, "newOrder")
+        assert 2 == asked(app_authority, "newOrder")

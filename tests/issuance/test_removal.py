@@ -78,12 +78,12 @@ class TestRemove:
 
     @pytest.mark.parametrize("names", [(NAME,), (NAME, OTHER)])
     def test_a_pending_order_is_dropped(
-        self, app: App, door_authority: FaultyAuthority, names: tuple[str, ...]
+        self, app: App, app_authority: FaultyAuthority, names: tuple[str, ...]
     ) -> None:
         """
         A later request for the name begins with a new order.
         """
-        door_authority.faults.fail("certificate", Fault())
+        app_authority.faults.fail("certificate", Fault())
         with pytest.raises(ServerInternal):
             app.issuance.issue(names)
         (issuer,) = app.issuers

@@ -27,11 +27,11 @@ NAME = "shop.localhost"
 
 
 @pytest.fixture
-def authority(door_authority: FaultyAuthority) -> FaultyAuthority:
+def authority(app_authority: FaultyAuthority) -> FaultyAuthority:
     """
     Return the CA of the app.
     """
-    return door_authority
+    return app_authority
 
 
 def orders(authority: FaultyAuthority) -> int:

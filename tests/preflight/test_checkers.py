@@ -79,14 +79,14 @@ class AppFactory:
 def apps(
     tmp_path: Path,
     connection: Redis,
-    door_authority: FaultyAuthority,
+    app_authority: FaultyAuthority,
     dns_world: World,
     http_port: int,
 ) -> AppFactory:
     """
     Return a apps without any zone.
     """
-    return AppFactory(tmp_path, connection, door_authority, dns_world, http_port)
+    return AppFactory(tmp_path, connection, app_authority, dns_world, http_port)
 
 
 class TestNo:
@@ -193,14 +193,14 @@ class TestReadOnlyRedis:
 
     @pytest.fixture
     def app(
-        self, tmp_path: Path, own_redis: RedisServer, door_authority: FaultyAuthority, http_port: int
+        self, tmp_path: Path, own_redis: RedisServer, app_authority: FaultyAuthority, http_port: int
     ) -> Iterator[App]:
         """
         Return an app whose Redis can become read-only.
         """
         with (
             connect(RedisURL.parse(own_redis.url)) as connection,
-            open_app(tmp_path, connection, door_authority.directory_url, http_port) as opened,
+            open_app(tmp_path, connection, app_authority.directory_url, http_port) as opened,
         ):
             yield opened
 

@@ -611,12 +611,12 @@ def limits_file(place: Path, directory_url: str, **limits: str) -> str:
 
 class TestForIssuer:
     def test_the_file_of_the_operator_counts(
-        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         The file has the limits that a CA has granted.
         """
-        url = door_authority.directory_url
+        url = app_authority.directory_url
         file = limits_file(tmp_path, url, certificates_per_set="1/7d")
         with open_app(tmp_path, connection, url, http_port, CERTWORKER_LIMITS_FILE=file) as app:
             app.issuance.issue((LOCAL_NAME,))
@@ -624,12 +624,12 @@ class TestForIssuer:
                 app.issuance.issue((LOCAL_NAME,), force=True)
 
     def test_an_emptied_redis_is_filled_from_the_volume(
-        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         The generations on the volume are the history of what was issued.
         """
-        url = door_authority.directory_url
+        url = app_authority.directory_url
         file = limits_file(tmp_path, url, certificates_per_set="1/7d")
         with open_app(tmp_path, connection, url, http_port, CERTWORKER_LIMITS_FILE=file) as app:
             app.issuance.issue((LOCAL_NAME,))
@@ -638,12 +638,12 @@ class TestForIssuer:
                 app.issuance.issue((LOCAL_NAME,), force=True)
 
     def test_a_file_that_is_not_understood_stops_the_start(
-        self, tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int
+        self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         The start fails, not the first job.
         """
-        url = door_authority.directory_url
+        url = app_authority.directory_url
         file = limits_file(tmp_path, url, certificates_per_set="many")
         with (
             pytest.raises(InvalidSettings),

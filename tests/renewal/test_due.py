@@ -72,12 +72,12 @@ class TestDueNames:
         assert 0 == len(app.priority_queues)
 
     def test_a_certificate_that_is_due_waits_for_a_slot(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         A due certificate is enqueued.
         """
-        door_authority.lifetime = timedelta(seconds=2)
+        app_authority.lifetime = timedelta(seconds=2)
         app.issuance.issue((NAME,))
         later = app.clock() + timedelta(days=1)
         due_names = replace(app.due_names, clock=lambda: later)
@@ -109,13 +109,13 @@ class TestDueNames:
 
         assert {"looked": 2, "requested": 2} == due_names.enqueue()
 
-    def test_what_is_urgent_goes_first(self, app: App, door_authority: FaultyAuthority) -> None:
+    def test_what_is_urgent_goes_first(self, app: App, app_authority: FaultyAuthority) -> None:
         """
         A certificate that expires the next day goes before all that are only due.
         """
         now = app.clock()
         for name, days in (("renewal.localhost", 20), ("expiring.localhost", 1)):
-            door_authority.lifetime = timedelta(days=days)
+            app_authority.lifetime = timedelta(days=days)
             app.issuance.issue((name,))
         app.agenda.put_many({"renewal.localhost": now, "expiring.localhost": now, "new.localhost": now})
         due_names = replace(app.due_names, clock=lambda: now + timedelta(hours=23), decide=always_due)
@@ -183,12 +183,12 @@ class TestDueNames:
         assert timedelta(0) < moment - app.clock() <= timedelta(minutes=15)
 
     def test_a_lost_job_of_a_short_certificate_is_missed_in_time(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         A quarter of an hour is the whole validity period of some certificates.
         """
-        door_authority.lifetime = timedelta(minutes=15)
+        app_authority.lifetime = timedelta(minutes=15)
         metadata = app.issuance.issue((NAME,)).metadata
         for left in (timedelta(minutes=4), timedelta(seconds=43)):
             now = metadata.not_after - left
@@ -201,12 +201,12 @@ class TestDueNames:
             assert moment - now <= max(left / 8, timedelta(seconds=15))
 
     def test_what_is_urgent_is_a_share_of_a_short_life(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         All certificates of 47 hours expire within 48 hours; only those near their end go first.
         """
-        door_authority.lifetime = timedelta(hours=47)
+        app_authority.lifetime = timedelta(hours=47)
         now = app.clock()
         for name in ("early.localhost", "late.localhost"):
             app.issuance.issue((name,))
@@ -347,7 +347,7 @@ class TestDueNames:
         self,
         tmp_path: Path,
         own_redis: RedisServer,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         http_port: int,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
@@ -361,7 +361,7 @@ class TestDueNames:
 
         with (
             connect(RedisURL.parse(own_redis.url)) as connection,
-            open_app(tmp_path, connection, door_authority.directory_url, http_port) as app,
+            open_app(tmp_path, connection, app_authority.directory_url, http_port) as app,
         ):
             app.issuance.issue((NAME,))
             app.agenda.put(NAME, app.clock() - timedelta(seconds=1))

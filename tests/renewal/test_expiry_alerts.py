@@ -196,14 +196,14 @@ class TestRepetition:
 
 class TestHouse:
     def test_a_renewal_that_fails_for_weeks_is_told_of(
-        self, app: App, door_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
+        self, app: App, app_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         Appwrite's worker gives up after five attempts; certworker never does.
         """
         name = "shop.localhost"
         metadata = app.issuance.issue((name,)).metadata
-        door_authority.faults.fail("newOrder", Fault(), times=None)
+        app_authority.faults.fail("newOrder", Fault(), times=None)
         with pytest.raises(CertworkerError):
             app.issuance.issue((name,), force=True)
 

@@ -93,7 +93,7 @@ class TestRepair:
     def test_what_is_in_service_is_repaired_without_the_ca(
         self,
         app: App,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         caplog: pytest.LogCaptureFixture,
         damage: str,
     ) -> None:
@@ -102,14 +102,14 @@ class TestRepair:
         """
         serials = {name: app.issuance.issue((name,)).metadata.serial for name in (NAME, "b.localhost")}
         spoil(app, damage)
-        door_authority.stop()
-        asked = len(door_authority.requests)
+        app_authority.stop()
+        asked = len(app_authority.requests)
 
         repaired = app.repair.repair()
 
         assert (2 if damage == "all of them" else 1) == repaired
         assert serials == {name: served(app, name) for name in serials}
-        assert asked == len(door_authority.requests)
+        assert asked == len(app_authority.requests)
         (line,) = [record for record in caplog.records if getattr(record, "event", "") == "repaired"]
         assert NAME in line.getMessage()
         assert 0 == app.repair.repair()

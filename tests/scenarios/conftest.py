@@ -1,5 +1,5 @@
 """
-The stage.
+The installation in which a scenario is built.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from tests.scenarios.worlds import Stage
+from tests.scenarios.installation import Installation
 from tests.servers.redis import RedisServer
 
 
 @pytest.fixture
-def stage(tmp_path: Path, redis_server: RedisServer, connection: Redis) -> Iterator[Stage]:
+def installation(tmp_path: Path, redis_server: RedisServer, connection: Redis) -> Iterator[Installation]:
     """
-    A world in order.
+    Return an installation in which everything works.
     """
     with ExitStack() as stack:
-        yield Stage(tmp_path, redis_server, connection, stack)
+        yield Installation(tmp_path, redis_server, connection, stack)

@@ -1,11 +1,11 @@
 """
-Takes one check away: then exactly its scenes have to fail.
+Removes one check from preflight and the doctor: then exactly its scenarios must fail.
 
 ::
 
-    pytest -p tests.scenarios.mutation --without "port 80" tests/scenarios -k test_scene
+    pytest -p tests.scenarios.mutation --without "port 80" tests/scenarios -k test_scenario
 
-Green means: each scene of that check fails without it, and no other one does.
+The run passes if each scenario of that check fails without it, and no other one fails.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from certworker.preflight.runner import PreflightRunner
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """
-    The check that is taken away.
+    Add the option with the name of the removed check.
     """
     parser.addoption(
         "--without", required=True, help="the name of a check in certworker/preflight/checkers.py"
@@ -32,39 +32,39 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """
-    Take it from the list of jobs, and from that of the doctor.
+    Remove the check from the list of jobs and from that of the doctor.
     """
     without = str(config.getoption("--without"))
-    made, listed = PreflightRunner.__init__, checkers.domain_checks
+    init, domain_checks = PreflightRunner.__init__, checkers.domain_checks
 
-    def make(
+    def init_without(
         self: PreflightRunner,
         inspections: Sequence[MachineCheck],
         checks: Sequence[Check],
         *others: Any,
         **more: Any,
     ) -> None:
-        made(self, _others(inspections, without), _others(checks, without), *others, **more)
+        init(self, _others(inspections, without), _others(checks, without), *others, **more)
 
-    def list_them(*arguments: Any) -> list[Check]:
-        return _others(listed(*arguments), without)
+    def domain_checks_without(*arguments: Any) -> list[Check]:
+        return _others(domain_checks(*arguments), without)
 
-    _replace(PreflightRunner, "__init__", make)
-    _replace(domain, "domain_checks", list_them)
+    _replace(PreflightRunner, "__init__", init_without)
+    _replace(domain, "domain_checks", domain_checks_without)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """
-    Its scenes have to fail.
+    Expect the scenarios of the check to fail.
     """
     for item in items:
-        scene = getattr(item, "callspec", None) and item.callspec.params.get("scene")  # type: ignore[attr-defined]
-        if scene and scene.check == config.getoption("--without"):
-            item.add_marker(pytest.mark.xfail(strict=True, reason="its check was taken away"))
+        scenario = getattr(item, "callspec", None) and item.callspec.params.get("scenario")  # type: ignore[attr-defined]
+        if scenario and scenario.check == config.getoption("--without"):
+            item.add_marker(pytest.mark.xfail(strict=True, reason="its check was removed"))
 
 
-def _others(those: Sequence[Any], without: str) -> list[Any]:
-    return [each for each in those if each.name != without]
+def _others(checks: Sequence[Any], without: str) -> list[Any]:
+    return [check for check in checks if check.name != without]
 
 
 def _replace(owner: object, name: str, by: Callable[..., object]) -> None:

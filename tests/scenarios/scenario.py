@@ -1,5 +1,5 @@
 """
-What a scene is, and what it has to show: the code, the remedy, whether the CA was asked, the next moment.
+A scenario and its expectations: the code, the remedy, whether the CA was asked, and the next check.
 """
 
 from __future__ import annotations
@@ -24,59 +24,60 @@ from certworker.errors import CertworkerError
 from certworker.runtime import build_tasks
 from certworker.supervision import Heartbeats
 from certworker.worker.worker import run
-from tests.scenarios.worlds import Stage
+from tests.scenarios.installation import Installation
 from tests.servers.fault_injection import Fault
 from tests.servers.worker import PATIENCE_SECONDS, wait_until
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 SOON = timedelta(seconds=10)
 
-#: Even on a busy machine a worker says in time that it is alive; it looks for the dead three times as often.
+#: A worker on a busy machine renews its leases within this time. It looks for expired leases three times as
+#: often.
 LEASE_SECONDS = 6
 
-#: The modules with scenes, each with a list SCENES.
+#: The modules with scenarios, each with a list SCENARIOS.
 MODULES = (
     *("configuration", "names", "dns", "caa", "http", "account", "order", "limits", "ca"),
-    *("volume", "proxy", "redis", "queue", "clock", "renewal", "beside", "healthy"),
+    *("volume", "proxy", "redis", "queue", "clock", "renewal", "loops", "healthy"),
 )
 
-#: What a command takes from a scene alone.
-OURS = ("_APP_", "CERTWORKER_")
+#: Prefixes of variables that a command gets from the scenario only.
+OWN_PREFIXES = ("_APP_", "CERTWORKER_")
 
 
 @dataclass(frozen=True)
-class Scene:
+class Scenario:
     """
-    A broken world, and what is said of it.
+    A broken installation, and what certworker reports about it.
     """
 
     title: str
-    #: Empty: all is well, and nothing complains.
+    #: The code of the failure; empty: everything works, and nothing is reported.
     code: str
-    build: Callable[[Stage], object]
-    #: Stands in the remedy: the record, the variable or the value to change.
+    build: Callable[[Installation], object]
+    #: A part of the remedy: the record, the variable or the value to change.
     remedy: str = ""
     #: Whether the CA was asked for an order.
     asked: bool = False
-    #: When the next look is; None: there is none, as the same job would get the same answer.
-    again: timedelta | None = MINUTE
-    #: The check without which nobody would notice; empty: it is none of the list's.
+    #: The time until the next check; None: there is none, because the same job would fail again.
+    retry_after: timedelta | None = MINUTE
+    #: The preflight check that finds the problem; empty: no check does.
     check: str = ""
-    #: How it shows: a job that fails, one that is on the queue, a warning of a job that works, a line of the
-    #: doctor, one of what is done beside the jobs, the end of a command.
-    shows: Literal["job", "queue", "warning", "doctor", "beside", "command"] = "job"
-    #: What is done beside the jobs.
+    #: Where the problem is reported: by a job that fails, by a job on the queue, in a warning of a job that
+    #: succeeds, in a line of the doctor, by a loop of the worker, or by a command.
+    shows: Literal["job", "queue", "warning", "doctor", "loop", "command"] = "job"
+    #: The step of the loop.
     act: Callable[[App], object] = lambda app: app.expiry_alerts.log()
 
     def __str__(self) -> str:
         return f"{self.code or 'healthy'} · {self.title}"
 
 
-def played(scenes: Iterable[Scene]) -> pytest.MarkDecorator:
+def each_scenario(scenarios: Iterable[Scenario]) -> pytest.MarkDecorator:
     """
-    Plays each of *scenes* as a test of its own.
+    Return the mark that runs each of *scenarios* as a separate test.
     """
-    return pytest.mark.parametrize("scene", list(scenes), ids=str)
+    return pytest.mark.parametrize("scenario", list(scenarios), ids=str)
 
 
 def refused_by_the_ca(
@@ -87,64 +88,69 @@ def refused_by_the_ca(
     remedy: str,
     *,
     asked: bool = True,
-    again: timedelta | None = SOON,
-) -> Scene:
+    retry_after: timedelta | None = SOON,
+) -> Scenario:
     """
-    A scene in which the CA answers each request of *kind* with *fault*.
+    Return a scenario in which the CA answers each request of *kind* with *fault*.
     """
-    return Scene(
-        title, code, lambda stage: stage.ca.fail(kind, fault, times=None), remedy, asked=asked, again=again
+    return Scenario(
+        title,
+        code,
+        lambda installation: installation.ca.fail(kind, fault, times=None),
+        remedy,
+        asked=asked,
+        retry_after=retry_after,
     )
 
 
-def all_scenes() -> list[Scene]:
+def all_scenarios() -> list[Scenario]:
     """
     Return all scenarios.
     """
     return [
-        scene
+        scenario
         for module in MODULES
-        for scene in importlib.import_module(f"tests.scenarios.test_{module}").SCENES
+        for scenario in importlib.import_module(f"tests.scenarios.test_{module}").SCENARIOS
     ]
 
 
-def play(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+def check_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    Build the world of *scene*, let a job or the doctor meet it, and compare.
+    Build *scenario*, run a job, the doctor, a loop or a command, and check what it reports.
     """
-    scene.build(stage)
-    if scene.shows == "command":
-        _commanded(scene, stage)
+    scenario.build(installation)
+    if scenario.shows == "command":
+        _check_command(scenario, installation)
         return
-    app = stage.open() if scene.shows != "doctor" or stage.before else None
-    if app is None or scene.shows == "doctor":
-        _examined(scene, stage)
+    app = installation.open() if scenario.shows != "doctor" or installation.before else None
+    if app is None or scenario.shows == "doctor":
+        _check_doctor(scenario, installation)
         return
-    before, caplog_begins = stage.orders(), len(caplog.records)
-    told: dict[str, Any] = {}
+    before, caplog_begins = installation.orders(), len(caplog.records)
+    result: dict[str, Any] = {}
     with caplog.at_level(logging.INFO, "certworker"):
-        if scene.shows == "beside":
-            scene.act(app)
-        elif scene.shows == "queue":
-            _worked(stage, app)
+        if scenario.shows == "loop":
+            scenario.act(app)
+        elif scenario.shows == "queue":
+            _run_worker(installation, app)
         else:
-            told = job(app, stage.name, **stage.arguments)
+            result = job(app, installation.name, **installation.arguments)
     lines = [each for each in caplog.records[caplog_begins:] if each.name.startswith("certworker.")]
 
-    assert scene.asked is (stage.orders() > before), told
-    if scene.shows in ("beside", "queue"):
-        _said(scene, lines[-1])
-    elif scene.shows == "warning" or not scene.code:
-        _warned(scene, told, lines)
+    assert scenario.asked is (installation.orders() > before), result
+    if scenario.shows in ("loop", "queue"):
+        _check_line(scenario, lines[-1])
+    elif scenario.shows == "warning" or not scenario.code:
+        _check_warnings(scenario, result, lines)
     else:
-        _refused(scene, told, lines[-1])
-    if scene.shows in ("job", "queue") and scene.code:
-        _again(scene, app, stage.name)
+        _check_failure(scenario, result, lines[-1])
+    if scenario.shows in ("job", "queue") and scenario.code:
+        _check_retry(scenario, app, installation.name)
 
 
 def job(app: App, name: str, **arguments: object) -> dict[str, Any]:
     """
-    What a job for *name* ends with, be it a failure.
+    Run a job for *name*, and return its result or its failure.
     """
     try:
         return dict(build_tasks(app)["certworker.issue"](domain=name, **arguments))
@@ -152,9 +158,9 @@ def job(app: App, name: str, **arguments: object) -> dict[str, Any]:
         return {"state": "failed", **failure.as_json()}
 
 
-def tried(name: str) -> Callable[[App], object]:
+def attempt(name: str) -> Callable[[App], object]:
     """
-    A job before the one that counts, whatever becomes of it.
+    Return a step that runs a job for *name*, with or without success.
     """
 
     def act(app: App) -> None:
@@ -164,42 +170,42 @@ def tried(name: str) -> Callable[[App], object]:
     return act
 
 
-def _refused(scene: Scene, told: dict[str, Any], last: logging.LogRecord) -> None:
-    assert scene.code == told.get("code"), told
-    assert scene.code == getattr(last, "code", None), last.getMessage()
-    assert scene.remedy in told["remedy"]
+def _check_failure(scenario: Scenario, result: dict[str, Any], last: logging.LogRecord) -> None:
+    assert scenario.code == result.get("code"), result
+    assert scenario.code == getattr(last, "code", None), last.getMessage()
+    assert scenario.remedy in result["remedy"]
 
 
-def _again(scene: Scene, app: App, name: str) -> None:
+def _check_retry(scenario: Scenario, app: App, name: str) -> None:
     record = app.records.read(name)
     moment = app.agenda.next_check(name)
-    if scene.again is None:
+    if scenario.retry_after is None:
         assert moment is None
         return
     assert record is not None
     assert moment is not None
-    if scene.shows == "queue":
-        assert scene.code == record.code
-    # Some chance, up to a minute after a limit; and this machine may be slow.
-    waits = moment - record.updated
-    assert scene.again * 0.9 - SOON <= waits <= scene.again * 1.5 + MINUTE, waits
+    if scenario.shows == "queue":
+        assert scenario.code == record.code
+    # The pause has a random part, up to a minute after a limit, and this machine may be slow.
+    pause = moment - record.updated
+    assert scenario.retry_after * 0.9 - SOON <= pause <= scenario.retry_after * 1.5 + MINUTE, pause
 
 
-def _warned(scene: Scene, told: dict[str, Any], lines: list[logging.LogRecord]) -> None:
-    assert "issued" == told["state"], told
+def _check_warnings(scenario: Scenario, result: dict[str, Any], lines: list[logging.LogRecord]) -> None:
+    assert "issued" == result["state"], result
     warnings = [each for each in lines if each.levelno >= logging.WARNING]
-    assert [scene.code] * bool(scene.code) == [getattr(each, "code", "") for each in warnings], warnings
-    assert all(scene.remedy in each.getMessage() for each in warnings)
+    assert [scenario.code] * bool(scenario.code) == [getattr(each, "code", "") for each in warnings], warnings
+    assert all(scenario.remedy in each.getMessage() for each in warnings)
 
 
-def _said(scene: Scene, last: logging.LogRecord) -> None:
-    assert scene.code == getattr(last, "code", None), last.getMessage()
-    assert scene.remedy in last.getMessage()
+def _check_line(scenario: Scenario, last: logging.LogRecord) -> None:
+    assert scenario.code == getattr(last, "code", None), last.getMessage()
+    assert scenario.remedy in last.getMessage()
 
 
-def _worked(stage: Stage, app: App) -> None:
+def _run_worker(installation: Installation, app: App) -> None:
     """
-    Let a worker meet the job on the queue, until it is done with it.
+    Run a worker until the job on the queue has ended.
     """
     stop = Event()
     options: dict[str, Any] = {
@@ -214,20 +220,20 @@ def _worked(stage: Stage, app: App) -> None:
     ended = (b"finished", b"failed")
     try:
         wait_until(
-            lambda: app.connection.hget(stage.job_key, "status") in ended or None,
-            lambda: f"the job has not ended: {app.connection.hgetall(stage.job_key)!r}",
+            lambda: app.connection.hget(installation.job_key, "status") in ended or None,
+            lambda: f"the job has not ended: {app.connection.hgetall(installation.job_key)!r}",
         )
     finally:
         stop.set()
         thread.join(PATIENCE_SECONDS)
 
 
-def _commanded(scene: Scene, stage: Stage) -> None:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    command = [sys.executable, "-m", "certworker", *stage.command]
+def _check_command(scenario: Scenario, installation: Installation) -> None:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN_PREFIXES)}
+    command = [sys.executable, "-m", "certworker", *installation.command]
     ended = subprocess.run(
         command,
-        env=inherited | stage.environ() | stage.shell,
+        env=inherited | installation.environ() | installation.shell,
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,
@@ -236,13 +242,13 @@ def _commanded(scene: Scene, stage: Stage) -> None:
     *_, last = (ended.stdout + ended.stderr).splitlines()
 
     assert 0 != ended.returncode
-    assert f"[{scene.code}]" in last
-    assert scene.remedy in last
+    assert f"[{scenario.code}]" in last
+    assert scenario.remedy in last
 
 
-def _examined(scene: Scene, stage: Stage) -> None:
-    findings = [each for each in examine(stage.environ(), [stage.name]) if each.code]
+def _check_doctor(scenario: Scenario, installation: Installation) -> None:
+    findings = [each for each in examine(installation.environ(), [installation.name]) if each.code]
 
-    assert 0 == stage.orders() or stage.before
-    assert scene.code in [each.code for each in findings], findings
-    assert scene.remedy in next(each.remedy for each in findings if each.code == scene.code)
+    assert 0 == installation.orders() or installation.before
+    assert scenario.code in [each.code for each in findings], findings
+    assert scenario.remedy in next(each.remedy for each in findings if each.code == scenario.code)

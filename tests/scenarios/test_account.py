@@ -1,5 +1,5 @@
 """
-A6: the account at the CA.
+The account at the CA.
 """
 
 from __future__ import annotations
@@ -7,53 +7,61 @@ from __future__ import annotations
 import pytest
 
 from certworker.settings import CaChoice
-from tests.scenarios.scenario import DAY, HOUR, Scene, job, play, played, refused_by_the_ca
-from tests.scenarios.worlds import Stage
+from tests.scenarios.installation import Installation
+from tests.scenarios.scenario import (
+    DAY,
+    HOUR,
+    Scenario,
+    check_scenario,
+    each_scenario,
+    job,
+    refused_by_the_ca,
+)
 from tests.servers.fault_injection import Fault
 
 
-def damaged_key(stage: Stage) -> None:
+def damaged_key(installation: Installation) -> None:
     """
-    Somebody has edited the file.
+    Write an invalid key to the file of the account.
     """
-    label = CaChoice.named(stage.authority.directory_url).label
-    place = stage.place / "state" / "accounts" / label
-    place.mkdir(parents=True)
-    (place / "key.pem").write_text("no key")
+    label = CaChoice.named(installation.authority.directory_url).label
+    directory = installation.directory / "state" / "accounts" / label
+    directory.mkdir(parents=True)
+    (directory / "key.pem").write_text("no key")
 
 
-def keeps_its_key(stage: Stage) -> None:
+def refused_key_change(installation: Installation) -> None:
     """
-    Let the CA answer a change of the key as step-ca does.
+    Let the CA refuse a change of the key, as step-ca does.
     """
-    job(stage.open(), stage.name)
-    stage.ca.fail("keyChange", Fault(501, "rejectedIdentifier", detail="not implemented"))
-    stage.command = ("account", "rotate-key")
+    job(installation.open(), installation.name)
+    installation.ca.fail("keyChange", Fault(501, "rejectedIdentifier", detail="not implemented"))
+    installation.command = ("account", "rotate-key")
 
 
-SCENES = [
+SCENARIOS = [
     refused_by_the_ca(
-        "a CA that forgot it, again and again",
+        "an account that the CA does not know",
         "acct.gone",
         "newOrder",
         Fault(400, "accountDoesNotExist"),
         "certworker registers the account again",
     ),
     refused_by_the_ca(
-        "it was deactivated, and so is the new one",
+        "an account that is deactivated",
         "acct.deactivated",
         "newOrder",
         Fault(403, "unauthorized", detail="Account is not valid, has status deactivated"),
         "accounturi",
     ),
     refused_by_the_ca(
-        "too many new ones",
+        "too many new accounts",
         "acct.too_many",
         "newAccount",
         Fault(429, "rateLimited", 3600, "too many new registrations (10) from this IP address"),
         "CERTWORKER_STATE_DIR",
         asked=False,
-        again=HOUR,
+        retry_after=HOUR,
     ),
     refused_by_the_ca(
         "new terms of service",
@@ -62,57 +70,57 @@ SCENES = [
         Fault(403, "userActionRequired", detail="Terms have changed, see https://ca.example/terms"),
         "https://ca.example/terms",
         asked=False,
-        again=DAY,
+        retry_after=DAY,
     ),
     refused_by_the_ca(
-        "a person has to act at the CA",
+        "an action of a person at the CA",
         "acct.user_action",
         "newAccount",
         Fault(403, "userActionRequired", detail="Please confirm your organisation: https://ca.example/42"),
         "https://ca.example/42",
         asked=False,
-        again=DAY,
+        retry_after=DAY,
     ),
     refused_by_the_ca(
-        "it needs a contact",
+        "an account that needs a contact",
         "acct.contact",
         "newAccount",
         Fault(400, "malformed", detail="Contact information is missing"),
         "_APP_EMAIL_CERTIFICATES",
         asked=False,
-        again=DAY,
+        retry_after=DAY,
     ),
     refused_by_the_ca(
-        "it must be bound to one on the web site",
+        "a CA that requires external account binding",
         "acct.eab",
         "newAccount",
         Fault(403, "externalAccountRequired"),
         "CERTWORKER_EAB_KID",
         asked=False,
-        again=DAY,
+        retry_after=DAY,
     ),
     refused_by_the_ca(
-        "it was blocked",
+        "an account that is blocked",
         "acct.blocked",
         "newOrder",
         Fault(403, "unauthorized", detail="account blocked"),
         "CERTWORKER_AUTHORITY",
-        again=DAY,
+        retry_after=DAY,
     ),
-    Scene(
-        "the CA changes no keys",
+    Scenario(
+        "a CA that does not change keys",
         "acct.no_key_change",
-        keeps_its_key,
+        refused_key_change,
         "certworker account deactivate",
         shows="command",
     ),
-    Scene("its key is damaged", "acct.key_unreadable", damaged_key, "mv ", again=DAY),
+    Scenario("a damaged account key", "acct.key_unreadable", damaged_key, "mv ", retry_after=DAY),
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The line tells what to do, or that nobody has to.
+    The log line has the necessary action, if there is one.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)

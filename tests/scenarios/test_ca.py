@@ -1,5 +1,5 @@
 """
-A9: a CA that is ill.
+Faults of the CA.
 """
 
 from __future__ import annotations
@@ -7,35 +7,39 @@ from __future__ import annotations
 import pytest
 
 from certworker.devca.messages import Problem
-from tests.scenarios.scenario import SOON, Scene, play, played, refused_by_the_ca
-from tests.scenarios.worlds import Stage
+from tests.scenarios.installation import Installation
+from tests.scenarios.scenario import SOON, Scenario, check_scenario, each_scenario, refused_by_the_ca
 from tests.servers.fault_injection import Fault
 from tests.servers.web import WebServer, always
 from tests.storage.authority import Signer
 
 
-def intercepted(stage: Stage) -> None:
+def intercepted(installation: Installation) -> None:
     """
-    Somebody else's certificate stands where the CA is.
+    Put a server with another certificate at the address of the CA.
     """
     certificate = Signer().certificate("proxy.example.org")
-    pair = stage.place / "proxy.pem", stage.place / "proxy.key"
+    pair = installation.directory / "proxy.pem", installation.directory / "proxy.key"
     pair[0].write_bytes(certificate.fullchain_pem)
     pair[1].write_bytes(certificate.key.pem)
-    server = stage.stack.enter_context(WebServer(always(200), pair=pair))
-    stage.settings["CERTWORKER_AUTHORITY"] = f"https://127.0.0.1:{server.port}/directory"
+    server = installation.stack.enter_context(WebServer(always(200), pair=pair))
+    installation.settings["CERTWORKER_AUTHORITY"] = f"https://127.0.0.1:{server.port}/directory"
 
 
-SCENES = [
-    Scene(
-        "a proxy that reads all TLS",
+SCENARIOS = [
+    Scenario(
+        "a proxy that intercepts TLS",
         "net.tls_intercept",
         intercepted,
         "CERTWORKER_CA_BUNDLE=",
         shows="doctor",
     ),
     refused_by_the_ca(
-        "a fault of its own", "ca.server_internal", "newOrder", Fault(500), "https://letsencrypt.status.io"
+        "an internal error of the CA",
+        "ca.server_internal",
+        "newOrder",
+        Fault(500),
+        "https://letsencrypt.status.io",
     ),
     refused_by_the_ca(
         "maintenance",
@@ -50,38 +54,38 @@ SCENES = [
     refused_by_the_ca(
         "a captive portal", "ca.not_json", "newOrder", Fault(200, None), "curl -v https://127.0.0.1"
     ),
-    Scene(
+    Scenario(
         "no connection",
         "ca.unreachable",
-        lambda stage: stage.authority.stop(),
+        lambda installation: installation.authority.stop(),
         "HTTPS_PROXY",
-        again=SOON,
+        retry_after=SOON,
     ),
-    Scene(
+    Scenario(
         "no connection, in the doctor",
         "ca.unreachable",
-        lambda stage: stage.authority.stop(),
+        lambda installation: installation.authority.stop(),
         "HTTPS_PROXY",
         shows="doctor",
     ),
-    Scene(
-        "its own remote validators are away",
+    Scenario(
+        "remote validators of the CA that are unavailable",
         "ca.secondary_rpc",
-        lambda stage: setattr(
-            stage.ca,
+        lambda installation: setattr(
+            installation.ca,
             "refusal",
             Problem("serverInternal", "During secondary validation: Secondary validation RPC failed"),
         ),
         "No action is needed",
         asked=True,
-        again=SOON,
+        retry_after=SOON,
     ),
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The line says that nobody here is to blame.
+    The log line says that the CA causes the failure.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)

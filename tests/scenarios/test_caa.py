@@ -1,5 +1,5 @@
 """
-A4: whether CAA records allow the CA, which is called "localhost" there.
+CAA records, in which the CA is named "localhost".
 """
 
 from __future__ import annotations
@@ -8,102 +8,102 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.scenarios.scenario import Scene, play, played
-from tests.scenarios.worlds import HERE, NAME, Stage
+from tests.scenarios.installation import HERE, NAME, Installation
+from tests.scenarios.scenario import Scenario, check_scenario, each_scenario
 
 
-def caa(*records: str) -> Callable[[Stage], object]:
+def caa(*records: str) -> Callable[[Installation], object]:
     """
-    The domain has these CAA records.
+    Publish the CAA *records*.
     """
-    return lambda stage: stage.rows.update(CAA=list(records))
+    return lambda installation: installation.rows.update(CAA=list(records))
 
 
-def behind_an_alias(stage: Stage) -> None:
+def behind_an_alias(installation: Installation) -> None:
     """
-    The records of another company apply.
+    Make the name an alias of a name with CAA records.
     """
-    stage.points_to()
-    stage.rows["CNAME"] = ["edge.cdn.net"]
-    stage.another_zone("cdn.net")
-    stage.dns.servers[-1].rows["edge.cdn.net"] = {"A": [HERE], "CAA": ['0 issue "digicert.com"']}
+    installation.points_to()
+    installation.rows["CNAME"] = ["edge.cdn.net"]
+    installation.add_zone("cdn.net")
+    installation.dns.servers[-1].rows["edge.cdn.net"] = {"A": [HERE], "CAA": ['0 issue "digicert.com"']}
 
 
-def at_the_parent(stage: Stage) -> None:
+def at_the_parent(installation: Installation) -> None:
     """
-    The name has none of its own.
+    Publish CAA records at the parent domain only.
     """
-    stage.name = "www.shop.org"
-    stage.zone.rows["www.shop.org"] = {"A": [HERE]}
-    caa('0 issue "digicert.com"')(stage)
+    installation.name = "www.shop.org"
+    installation.zone.rows["www.shop.org"] = {"A": [HERE]}
+    caa('0 issue "digicert.com"')(installation)
 
 
-SCENES = [
-    Scene(
+SCENARIOS = [
+    Scenario(
         "another CA only",
         "caa.forbidden",
         caa('0 issue "digicert.com"'),
         'shop.org. CAA 0 issue "localhost"',
         check="CAA",
     ),
-    Scene(
-        "another CA only, says the parent",
+    Scenario(
+        "another CA only, at the parent domain",
         "caa.forbidden",
         at_the_parent,
         'shop.org. CAA 0 issue "localhost"',
         check="CAA",
     ),
-    Scene("all CAs", "caa.deny_all", caa('0 issue ";"'), 'shop.org. CAA 0 issue "localhost"', check="CAA"),
-    Scene(
-        "by DNS only",
+    Scenario("all CAs", "caa.deny_all", caa('0 issue ";"'), 'shop.org. CAA 0 issue "localhost"', check="CAA"),
+    Scenario(
+        "validation by DNS only",
         "caa.method",
         caa('0 issue "localhost; validationmethods=dns-01"'),
         "validationmethods=dns-01,http-01",
         check="CAA",
     ),
-    Scene(
+    Scenario(
         "another account only",
         "caa.account",
         caa('0 issue "localhost; accounturi=https://ca.example/acct/1"'),
         'shop.org. CAA 0 issue "localhost"',
         check="CAA",
     ),
-    Scene(
+    Scenario(
         "a critical property that is unknown",
         "caa.critical_unknown",
         caa('128 foo "bar"'),
         'shop.org. CAA 0 foo "bar"',
         check="CAA",
     ),
-    Scene(
-        "an alias brings the records of its owner",
+    Scenario(
+        "the CAA records of an alias target",
         "caa.via_cname",
         behind_an_alias,
         'edge.cdn.net. CAA 0 issue "localhost"',
         check="CAA",
     ),
-    Scene(
-        "the question fails",
+    Scenario(
+        "a CAA query that fails",
         "caa.lookup_failed",
-        lambda stage: (
-            stage.zone.codes.update({(NAME, "CAA"): "SERVFAIL"}),
-            stage.dns.resolver.codes.update({(NAME, "CAA"): "SERVFAIL"}),
+        lambda installation: (
+            installation.zone.codes.update({(NAME, "CAA"): "SERVFAIL"}),
+            installation.dns.resolver.codes.update({(NAME, "CAA"): "SERVFAIL"}),
         ),
         "dig CAA shop.org",
         check="CAA",
     ),
-    Scene(
-        "the question is not understood",
+    Scenario(
+        "a CAA query that the server does not understand",
         "caa.lookup_failed",
-        lambda stage: (
-            stage.zone.codes.update({(NAME, "CAA"): "NOTIMP"}),
-            stage.dns.resolver.codes.update({(NAME, "CAA"): "NOTIMP"}),
+        lambda installation: (
+            installation.zone.codes.update({(NAME, "CAA"): "NOTIMP"}),
+            installation.dns.resolver.codes.update({(NAME, "CAA"): "NOTIMP"}),
         ),
         "https://letsencrypt.org/docs/caa/",
         check="CAA",
     ),
-    Scene(
-        "a record with a mistake beside a good one",
+    Scenario(
+        "an invalid CAA record beside a valid one",
         "caa.syntax",
         caa('0 issue "local host"', '0 issue "localhost"'),
         'shop.org. CAA 0 issue "localhost"',
@@ -114,9 +114,9 @@ SCENES = [
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The line tells the record to add or to change, and where it stands.
+    The log line names the record to add or change, and its domain.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)

@@ -1,5 +1,5 @@
 """
-A13: the clock.
+The clock.
 """
 
 from __future__ import annotations
@@ -9,22 +9,22 @@ from datetime import timedelta
 
 import pytest
 
-from tests.scenarios.scenario import DAY, HOUR, MINUTE, Scene, play, played
-from tests.scenarios.worlds import Stage
+from tests.scenarios.installation import Installation
+from tests.scenarios.scenario import DAY, HOUR, MINUTE, Scenario, check_scenario, each_scenario
 
 
-def apart(span: timedelta) -> Callable[[Stage], object]:
+def apart(span: timedelta) -> Callable[[Installation], object]:
     """
-    The clock of the house is ahead of everybody's.
+    Put the clock of the app ahead by *span*.
     """
-    return lambda stage: setattr(stage, "wrong", span)
+    return lambda installation: setattr(installation, "clock_error", span)
 
 
-SCENES = [
-    Scene("three hours ahead", "clock.skew", apart(3 * HOUR), "timedatectl", check="clock"),
-    Scene("three hours behind", "clock.skew", apart(-3 * HOUR), "timedatectl set-ntp true", check="clock"),
-    Scene("a year behind", "clock.skew", apart(-365 * DAY), "timedatectl set-ntp true", check="clock"),
-    Scene(
+SCENARIOS = [
+    Scenario("three hours ahead", "clock.skew", apart(3 * HOUR), "timedatectl", check="clock"),
+    Scenario("three hours behind", "clock.skew", apart(-3 * HOUR), "timedatectl set-ntp true", check="clock"),
+    Scenario("a year behind", "clock.skew", apart(-365 * DAY), "timedatectl set-ntp true", check="clock"),
+    Scenario(
         "ten minutes behind",
         "clock.skew",
         apart(-10 * MINUTE),
@@ -36,9 +36,9 @@ SCENES = [
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The line tells by how much, and what keeps the time.
+    The log line has the difference and the command that sets the clock.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)

@@ -1,5 +1,5 @@
 """
-A1: the settings.
+The settings.
 """
 
 from __future__ import annotations
@@ -10,35 +10,35 @@ from collections.abc import Callable
 import pytest
 
 from certworker.app import App
-from tests.scenarios.scenario import DAY, Scene, play, played
-from tests.scenarios.worlds import HERE, NAME, PUBLIC, Stage
+from tests.scenarios.installation import HERE, NAME, PUBLIC, Installation
+from tests.scenarios.scenario import DAY, Scenario, check_scenario, each_scenario
 from tests.servers.web import WebServer, always
 from tests.storage.authority import Signer
 
 
-def public(**settings: str) -> Callable[[Stage], object]:
+def public(**settings: str) -> Callable[[Installation], object]:
     """
-    A public CA, and these settings; the domain does not exist, but that is not what to tell first.
+    Use a public CA and *settings*. The domain does not exist, but the settings are reported first.
     """
 
-    def build(stage: Stage) -> None:
-        stage.settings |= PUBLIC | settings
-        stage.name = "expired.org"
+    def build(installation: Installation) -> None:
+        installation.settings |= PUBLIC | settings
+        installation.name = "expired.org"
 
     return build
 
 
-def web_page(stage: Stage) -> None:
+def web_page(installation: Installation) -> None:
     """
-    The URL of the CA is that of its web site.
+    Set the URL of the CA to that of its web site.
     """
-    server = stage.stack.enter_context(WebServer(always(200, "<html>Welcome")))
-    stage.settings["CERTWORKER_AUTHORITY"] = f"http://127.0.0.1:{server.port}/directory"
+    server = installation.stack.enter_context(WebServer(always(200, "<html>Welcome")))
+    installation.settings["CERTWORKER_AUTHORITY"] = f"http://127.0.0.1:{server.port}/directory"
 
 
-def issued_by_a_public_ca(stage: Stage) -> None:
+def issued_by_a_public_ca(installation: Installation) -> None:
     """
-    Somebody tries something out, and the volume is that of production.
+    Use the development CA with the volume of production.
     """
 
     def store(app: App) -> None:
@@ -47,77 +47,79 @@ def issued_by_a_public_ca(stage: Stage) -> None:
         )
         app.certificates.mark_published(stored)
 
-    stage.settings["CERTWORKER_AUTHORITY"] = "development"
-    stage.arguments["force"] = True
-    stage.before.append(store)
+    installation.settings["CERTWORKER_AUTHORITY"] = "development"
+    installation.arguments["force"] = True
+    installation.before.append(store)
 
 
-SCENES = [
-    Scene(
+SCENARIOS = [
+    Scenario(
         "a public CA outside production",
         "config.not_production",
         public(_APP_ENV="development"),
         "_APP_ENV=production",
-        again=DAY,
+        retry_after=DAY,
         check="settings",
     ),
-    Scene(
+    Scenario(
         "no e-mail address",
         "config.email_missing",
         public(_APP_EMAIL_CERTIFICATES=""),
         "_APP_EMAIL_CERTIFICATES=you@yourdomain",
-        again=DAY,
+        retry_after=DAY,
         check="settings",
     ),
-    Scene(
+    Scenario(
         "the e-mail address of an example",
         "config.email_invalid",
         public(_APP_EMAIL_CERTIFICATES="ops@example.com"),
         "_APP_EMAIL_CERTIFICATES",
-        again=DAY,
+        retry_after=DAY,
         check="settings",
     ),
-    Scene(
+    Scenario(
         "the URL of a web site",
         "config.wrong_ca_url",
         web_page,
         "CERTWORKER_AUTHORITY",
         shows="doctor",
     ),
-    Scene(
+    Scenario(
         "the domain of this machine, for a public CA",
         "config.domain_localhost",
-        lambda stage: stage.settings.update(PUBLIC, _APP_DOMAIN="localhost"),
+        lambda installation: installation.settings.update(PUBLIC, _APP_DOMAIN="localhost"),
         "_APP_DOMAIN",
         shows="doctor",
     ),
-    Scene(
-        "a CA of one's own after a public one",
+    Scenario(
+        "the development CA after a public one",
         "config.would_replace_public",
         issued_by_a_public_ca,
         "CERTWORKER_AUTHORITY and _APP_ENV back",
-        again=DAY,
+        retry_after=DAY,
     ),
-    Scene(
+    Scenario(
         "another program at the port",
         "config.http_address",
-        lambda stage: stage.stack.enter_context(socket.create_server((HERE, stage.http_port))),
+        lambda installation: installation.stack.enter_context(
+            socket.create_server((HERE, installation.http_port))
+        ),
         "CERTWORKER_HTTP_ADDRESS",
         shows="command",
     ),
-    Scene(
+    Scenario(
         "a value that is not allowed",
         "config.invalid",
-        lambda stage: stage.settings.update(CERTWORKER_CONCURRENCY="many"),
+        lambda installation: installation.settings.update(CERTWORKER_CONCURRENCY="many"),
         "docker compose up -d",
         shows="doctor",
     ),
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The line tells the variable.
+    The log line names the variable.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)

@@ -1,5 +1,5 @@
 """
-A3: what DNS says of the name.
+The DNS records of a name.
 """
 
 from __future__ import annotations
@@ -8,175 +8,175 @@ from datetime import timedelta
 
 import pytest
 
-from tests.scenarios.scenario import Scene, play, played
-from tests.scenarios.worlds import HERE, NAME, PUBLIC, Stage
+from tests.scenarios.installation import HERE, NAME, PUBLIC, Installation
+from tests.scenarios.scenario import Scenario, check_scenario, each_scenario
 from tests.servers.ports import free_port
 from tests.servers.web import always
 
-#: Public, and never connected to: where a scene names it, the CA is not asked, or a check stops before.
+#: A public address. No test connects to it: the CA is not asked, or a check stops before.
 ELSEWHERE = "9.9.9.9"
 
 
-def public(stage: Stage, **rows: list[str]) -> None:
+def public(installation: Installation, **rows: list[str]) -> None:
     """
-    The world sees these records, and the CA is a public one.
+    Publish the records *rows*, and use a public CA.
     """
-    stage.settings |= PUBLIC
-    stage.zone.rows[NAME] = dict(rows)
+    installation.settings |= PUBLIC
+    installation.zone.rows[NAME] = dict(rows)
 
 
-def unknown_but_ours_is_known(stage: Stage) -> None:
+def missing_record_with_target(installation: Installation) -> None:
     """
-    There is no record, and the settings say which one is wanted.
+    Remove the record, and set the expected one in the settings.
     """
-    public(stage, SOA=[])
-    stage.settings["_APP_DOMAIN_TARGET_A"] = "203.0.113.7"
+    public(installation, SOA=[])
+    installation.settings["_APP_DOMAIN_TARGET_A"] = "203.0.113.7"
 
 
-def another_server(stage: Stage) -> None:
+def another_server(installation: Installation) -> None:
     """
-    It answers, and it is not the one of the settings.
+    Let another server answer than the one of the settings.
     """
-    stage.serve(always(404))
-    stage.settings["_APP_DOMAIN_TARGET_A"] = "127.0.0.5"
+    installation.serve(always(404))
+    installation.settings["_APP_DOMAIN_TARGET_A"] = "127.0.0.5"
 
 
-def wrong_target(stage: Stage) -> None:
+def wrong_target(installation: Installation) -> None:
     """
-    Appwrite wants an alias, and the domain has none.
+    Expect an alias that the domain does not have.
     """
-    stage.settings["_APP_DOMAIN_TARGET_CNAME"] = "cloud.shop.net"
-    stage.another_zone("shop.net")
-    stage.dns.servers[-1].rows["cloud.shop.net"] = {"A": ["127.0.0.7"]}
+    installation.settings["_APP_DOMAIN_TARGET_CNAME"] = "cloud.shop.net"
+    installation.add_zone("shop.net")
+    installation.dns.servers[-1].rows["cloud.shop.net"] = {"A": ["127.0.0.7"]}
 
 
-def alias_into_nothing(stage: Stage) -> None:
+def alias_into_nothing(installation: Installation) -> None:
     """
-    What the name stands for is gone.
+    Make the name an alias of a name without records.
     """
-    stage.settings |= PUBLIC
-    stage.zone.rows[NAME] = {"SOA": []}
-    stage.zone.rows["www.shop.org"] = {"CNAME": ["gone.shop.org"]}
-    stage.name = "www.shop.org"
+    installation.settings |= PUBLIC
+    installation.zone.rows[NAME] = {"SOA": []}
+    installation.zone.rows["www.shop.org"] = {"CNAME": ["gone.shop.org"]}
+    installation.name = "www.shop.org"
 
 
-def typo(stage: Stage) -> None:
+def typo(installation: Installation) -> None:
     """
-    The zone has a name that is nearly ours.
+    Misspell the name in the zone.
     """
-    stage.name = "api.shop.org"
-    stage.settings |= PUBLIC
-    stage.zone.rows["apl.shop.org"] = {"A": [HERE]}
+    installation.name = "api.shop.org"
+    installation.settings |= PUBLIC
+    installation.zone.rows["apl.shop.org"] = {"A": [HERE]}
 
 
-def not_everywhere(stage: Stage) -> None:
+def not_everywhere(installation: Installation) -> None:
     """
-    The domain's own servers know it, a resolver still tells the old address.
+    Let a resolver answer with the old address.
     """
-    public(stage, A=[ELSEWHERE])
-    stage.dns.resolver.rows[NAME]["A"] = ["8.8.8.8"]
-    stage.dns.resolver.ttl = 1234
+    public(installation, A=[ELSEWHERE])
+    installation.dns.resolver.rows[NAME]["A"] = ["8.8.8.8"]
+    installation.dns.resolver.ttl = 1234
 
 
-def of_two_minds(stage: Stage) -> None:
+def disagreeing_servers(installation: Installation) -> None:
     """
-    One of two name servers has an old copy of the zone.
+    Give one of two name servers an old copy of the zone.
     """
-    stage.settings |= PUBLIC
-    stage.name = "twins.org"
-    stage.dns.zone("twins.org", {"twins.org": {"A": [ELSEWHERE]}}, servers=2)
-    stage.dns.servers[-1].rows["twins.org"]["A"] = ["8.8.8.8"]
+    installation.settings |= PUBLIC
+    installation.name = "twins.org"
+    installation.dns.zone("twins.org", {"twins.org": {"A": [ELSEWHERE]}}, servers=2)
+    installation.dns.servers[-1].rows["twins.org"]["A"] = ["8.8.8.8"]
 
 
-SCENES = [
-    Scene(
+SCENARIOS = [
+    Scenario(
         "no name server answers: a fault of this machine",
         "dns.container_resolver",
-        lambda stage: stage.settings.update(_APP_DNS=f"127.0.0.1:{free_port()}"),
+        lambda installation: installation.settings.update(_APP_DNS=f"127.0.0.1:{free_port()}"),
         "getent hosts shop.org",
         asked=True,
         check="DNS",
         shows="warning",
     ),
-    Scene(
+    Scenario(
         "the record was never made",
         "dns.no_record",
-        lambda stage: public(stage, SOA=[]),
+        lambda installation: public(installation, SOA=[]),
         "shop.org. A ",
         check="DNS",
     ),
-    Scene(
+    Scenario(
         "the remedy has the address of this server",
         "dns.no_record",
-        unknown_but_ours_is_known,
+        missing_record_with_target,
         "Create the record: shop.org. A 203.0.113.7",
         check="DNS",
     ),
-    Scene("a typo in the zone", "dns.no_record", typo, "api.shop.org. A", check="DNS"),
-    Scene("an alias of nothing", "dns.no_record", alias_into_nothing, "www.shop.org. A", check="DNS"),
-    Scene(
-        "an address at home",
+    Scenario("a typo in the zone", "dns.no_record", typo, "api.shop.org. A", check="DNS"),
+    Scenario("an alias of nothing", "dns.no_record", alias_into_nothing, "www.shop.org. A", check="DNS"),
+    Scenario(
+        "an address of a private network",
         "dns.private_ip",
-        lambda stage: public(stage, A=["192.168.1.10"]),
+        lambda installation: public(installation, A=["192.168.1.10"]),
         "shop.org. A",
         check="DNS",
     ),
-    Scene(
-        "an address of the provider's own network",
+    Scenario(
+        "a shared address of the provider (CGNAT)",
         "dns.private_ip",
-        lambda stage: public(stage, A=["100.64.0.9"]),
+        lambda installation: public(installation, A=["100.64.0.9"]),
         "Forward port 80",
         check="DNS",
     ),
-    Scene(
+    Scenario(
         "a private address over IPv6",
         "dns.private_ip",
-        lambda stage: public(stage, AAAA=["fd00::7"]),
+        lambda installation: public(installation, AAAA=["fd00::7"]),
         "shop.org. A",
         check="DNS",
     ),
-    Scene(
+    Scenario(
         "the domain has expired",
         "name.not_registered",
-        lambda stage: setattr(stage, "name", "expired.org"),
+        lambda installation: setattr(installation, "name", "expired.org"),
         "dig +trace NS expired.org",
         check="DNS",
     ),
-    Scene(
+    Scenario(
         "the name servers fail",
         "dns.servfail",
-        lambda stage: (
-            stage.zone.codes.update({(NAME, "A"): "SERVFAIL", (NAME, "AAAA"): "SERVFAIL"}),
-            stage.dns.resolver.codes.update({(NAME, "A"): "SERVFAIL", (NAME, "AAAA"): "SERVFAIL"}),
+        lambda installation: (
+            installation.zone.codes.update({(NAME, "A"): "SERVFAIL", (NAME, "AAAA"): "SERVFAIL"}),
+            installation.dns.resolver.codes.update({(NAME, "A"): "SERVFAIL", (NAME, "AAAA"): "SERVFAIL"}),
         ),
         "https://unboundtest.com",
         check="DNS",
     ),
-    Scene(
+    Scenario(
         "the name servers know nothing of the zone",
         "dns.servfail",
-        lambda stage: (
-            stage.zone.codes.update({(NAME, "*"): "REFUSED"}),
-            stage.dns.resolver.codes.update({(NAME, "A"): "SERVFAIL", (NAME, "AAAA"): "SERVFAIL"}),
+        lambda installation: (
+            installation.zone.codes.update({(NAME, "*"): "REFUSED"}),
+            installation.dns.resolver.codes.update({(NAME, "A"): "SERVFAIL", (NAME, "AAAA"): "SERVFAIL"}),
         ),
         "Ask the DNS provider",
         check="DNS",
     ),
-    Scene(
+    Scenario(
         "the signatures have expired",
         "dns.dnssec",
-        lambda stage: stage.sign(ended=timedelta(days=2)),
+        lambda installation: installation.sign(ended=timedelta(days=2)),
         "https://dnsviz.net/d/shop.org/",
         check="DNS",
     ),
-    Scene(
+    Scenario(
         "the registrar has the DS of another key",
         "dns.dnssec",
-        lambda stage: stage.sign(stale=True),
+        lambda installation: installation.sign(stale=True),
         "Remove the old DS record of shop.org at the registrar",
         check="DNS",
     ),
-    Scene(
+    Scenario(
         "a change that is not everywhere yet",
         "dns.propagation",
         not_everywhere,
@@ -184,23 +184,23 @@ SCENES = [
         check="DNS",
         shows="doctor",
     ),
-    Scene(
+    Scenario(
         "name servers that do not agree",
         "dns.propagation",
-        of_two_minds,
+        disagreeing_servers,
         "Ask the DNS provider",
         check="DNS",
         shows="doctor",
     ),
-    Scene(
+    Scenario(
         "another server's address",
         "dns.wrong_ip",
         another_server,
         "Change the record: shop.org. A 127.0.0.5",
         check="port 80",
     ),
-    Scene(
-        "Appwrite wants another target, and the way is open",
+    Scenario(
+        "Appwrite expects another target, but port 80 works",
         "dns.cname_target",
         wrong_target,
         "shop.org. CNAME cloud.shop.net.",
@@ -208,19 +208,19 @@ SCENES = [
         check="target",
         shows="warning",
     ),
-    Scene(
+    Scenario(
         "a target that is a placeholder",
         "dns.target_invalid",
-        lambda stage: stage.settings.update(_APP_DOMAIN_TARGET_CNAME="not a name"),
+        lambda installation: installation.settings.update(_APP_DOMAIN_TARGET_CNAME="not a name"),
         "_APP_DOMAIN_TARGET_CNAME=",
         asked=True,
         check="targets",
         shows="warning",
     ),
-    Scene(
+    Scenario(
         "a target that is no address",
         "dns.target_invalid",
-        lambda stage: stage.settings.update(_APP_DOMAIN_TARGET_A="example"),
+        lambda installation: installation.settings.update(_APP_DOMAIN_TARGET_A="example"),
         "_APP_DOMAIN_TARGET_A=203.0.113.7",
         asked=True,
         check="targets",
@@ -229,9 +229,9 @@ SCENES = [
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The line tells the record to change.
+    The log line names the record to change.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)

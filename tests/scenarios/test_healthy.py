@@ -1,5 +1,5 @@
 """
-Worlds in order: false alarms are defects, too.
+Installations that work: a false alarm is a defect, too.
 """
 
 from __future__ import annotations
@@ -10,121 +10,128 @@ import pytest
 
 from certworker.doctor.findings import Verdict
 from certworker.doctor.report import examine
-from tests.scenarios.scenario import Scene, play, played
-from tests.scenarios.worlds import HERE, NAME, Stage
+from tests.scenarios.installation import HERE, NAME, Installation
+from tests.scenarios.scenario import Scenario, check_scenario, each_scenario
 from tests.servers.web import redirects
 from tests.storage.authority import Signer
 
 
-def dual_stack(stage: Stage) -> None:
+def dual_stack(installation: Installation) -> None:
     """
-    The house answers over IPv6 as well.
+    Let the app answer over IPv6 as well.
     """
-    stage.points_to("::1", HERE)
-    stage.stand(stage.passes_on(), "::1")
+    installation.points_to("::1", HERE)
+    installation.listen(installation.forward(), "::1")
 
 
-def alias(stage: Stage) -> None:
+def alias(installation: Installation) -> None:
     """
-    The name is an alias of the target.
+    Make the name an alias of the target.
     """
-    stage.settings["_APP_DOMAIN_TARGET_CNAME"] = "cloud.shop.net"
-    stage.another_zone("shop.net")
-    stage.dns.servers[-1].rows["cloud.shop.net"] = {"A": [HERE]}
-    stage.zone.rows["www.shop.org"] = {"CNAME": ["cloud.shop.net"]}
-    stage.name = "www.shop.org"
+    installation.settings["_APP_DOMAIN_TARGET_CNAME"] = "cloud.shop.net"
+    installation.add_zone("shop.net")
+    installation.dns.servers[-1].rows["cloud.shop.net"] = {"A": [HERE]}
+    installation.zone.rows["www.shop.org"] = {"CNAME": ["cloud.shop.net"]}
+    installation.name = "www.shop.org"
 
 
-def flattened(stage: Stage) -> None:
+def flattened(installation: Installation) -> None:
     """
-    The provider shows the addresses of the target in place of the alias.
+    Publish the addresses of the target instead of the alias, as some DNS providers do.
     """
-    stage.settings["_APP_DOMAIN_TARGET_CNAME"] = "cloud.shop.net"
-    stage.another_zone("shop.net")
-    stage.dns.servers[-1].rows["cloud.shop.net"] = {"A": [HERE]}
+    installation.settings["_APP_DOMAIN_TARGET_CNAME"] = "cloud.shop.net"
+    installation.add_zone("shop.net")
+    installation.dns.servers[-1].rows["cloud.shop.net"] = {"A": [HERE]}
 
 
-def to_https(stage: Stage) -> None:
+def to_https(installation: Installation) -> None:
     """
-    All of port 80 is redirected, and the certificate over there is an old one.
+    Redirect port 80 to HTTPS with an old certificate.
     """
     certificate = Signer().certificate(NAME)
-    pair = stage.place / "old.pem", stage.place / "old.key"
+    pair = installation.directory / "old.pem", installation.directory / "old.key"
     pair[0].write_bytes(certificate.fullchain_pem)
     pair[1].write_bytes(certificate.key.pem)
-    stage.serve(redirects(f"https://127.0.0.3:{stage.http_port}{{path}}"))
-    stage.stand(stage.passes_on(), "127.0.0.3", pair)
+    installation.serve(redirects(f"https://127.0.0.3:{installation.http_port}{{path}}"))
+    installation.listen(installation.forward(), "127.0.0.3", pair)
 
 
-def internal(stage: Stage) -> None:
+def internal(installation: Installation) -> None:
     """
-    A CA of one's own, and a name that only its network knows.
+    Use a name of a private network.
     """
-    stage.name = "wiki.lan"
-    stage.dns.zone("lan", {"wiki.lan": {"A": [HERE]}})
+    installation.name = "wiki.lan"
+    installation.dns.zone("lan", {"wiki.lan": {"A": [HERE]}})
 
 
-def several(stage: Stage) -> None:
+def several(installation: Installation) -> None:
     """
-    Two doors of one house.
+    Publish two addresses of one app.
     """
-    stage.points_to(HERE, "127.0.0.2")
-    stage.stand(stage.passes_on(), "127.0.0.2")
+    installation.points_to(HERE, "127.0.0.2")
+    installation.listen(installation.forward(), "127.0.0.2")
 
 
-def allowed(stage: Stage) -> None:
+def allowed(installation: Installation) -> None:
     """
-    CAA names the CA, beside others.
+    Publish CAA records for this CA and others.
     """
-    stage.rows["CAA"] = ['0 issue "digicert.com"', '0 issue "localhost"', '0 iodef "mailto:ops@shop.org"']
+    installation.rows["CAA"] = [
+        '0 issue "digicert.com"',
+        '0 issue "localhost"',
+        '0 iodef "mailto:ops@shop.org"',
+    ]
 
 
-def well(title: str, build: Callable[[Stage], object]) -> Scene:
+def healthy(title: str, build: Callable[[Installation], object]) -> Scenario:
     """
-    A scene in which nobody complains.
+    Return a scenario without any problem.
     """
-    return Scene(title, "", build, asked=True)
+    return Scenario(title, "", build, asked=True)
 
 
-SCENES = [
-    well("plain", lambda _stage: None),
-    well("this machine", lambda stage: setattr(stage, "name", "shop.localhost")),
-    well("a proxy that passes it on", lambda stage: stage.serve(stage.passes_on(Via="1.1 squid"))),
-    well("dual stack", dual_stack),
-    well("an alias of the target", alias),
-    well("an alias that the provider flattens", flattened),
-    well("a redirect to HTTPS", to_https),
-    well("a CA of one's own", internal),
-    well("two addresses", several),
-    well("CAA allows the CA", allowed),
-    well("a zone that is signed", lambda stage: stage.sign()),
-    well(
-        "a resolver that is slow, but answers",
-        lambda stage: setattr(stage.dns.resolver, "delay_seconds", 0.3),
+SCENARIOS = [
+    healthy("plain", lambda _installation: None),
+    healthy("this machine", lambda installation: setattr(installation, "name", "shop.localhost")),
+    healthy(
+        "a proxy that forwards requests",
+        lambda installation: installation.serve(installation.forward(Via="1.1 squid")),
+    ),
+    healthy("dual stack", dual_stack),
+    healthy("an alias of the target", alias),
+    healthy("an alias that the provider flattens", flattened),
+    healthy("a redirect to HTTPS", to_https),
+    healthy("a private CA", internal),
+    healthy("two addresses", several),
+    healthy("CAA allows the CA", allowed),
+    healthy("a signed zone", lambda installation: installation.sign()),
+    healthy(
+        "a slow resolver",
+        lambda installation: setattr(installation.dns.resolver, "delay_seconds", 0.3),
     ),
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    A certificate, and no warning.
+    The job issues a certificate without a warning.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)
 
 
-@played(SCENES)
-def test_the_doctor_finds_nothing_either(scene: Scene, stage: Stage) -> None:
+@each_scenario(SCENARIOS)
+def test_the_doctor_finds_nothing_either(scenario: Scenario, installation: Installation) -> None:
     """
-    Whoever reads false alarms does not read the others.
+    The doctor reports neither a warning nor a failure.
     """
-    scene.build(stage)
-    stage.settings["CERTWORKER_PROXY_ADDRESS"] = "off"
-    stage.open().issuance.issue((stage.name,))
+    scenario.build(installation)
+    installation.settings["CERTWORKER_PROXY_ADDRESS"] = "off"
+    installation.open().issuance.issue((installation.name,))
 
     wrong = [
         finding
-        for finding in examine(stage.environ(), [stage.name])
-        if finding.verdict in (Verdict.WARN, Verdict.FAIL) and finding.section == stage.name
+        for finding in examine(installation.environ(), [installation.name])
+        if finding.verdict in (Verdict.WARN, Verdict.FAIL) and finding.section == installation.name
     ]
     assert [] == wrong

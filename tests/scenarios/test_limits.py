@@ -1,5 +1,5 @@
 """
-A8: limits, the CA's and our own.
+The limits of the CA, and those of certworker.
 """
 
 from __future__ import annotations
@@ -9,44 +9,52 @@ from datetime import timedelta
 
 import pytest
 
-from tests.scenarios.scenario import DAY, HOUR, Scene, play, played, refused_by_the_ca, tried
-from tests.scenarios.worlds import HERE, Stage
+from tests.scenarios.installation import HERE, Installation
+from tests.scenarios.scenario import (
+    DAY,
+    HOUR,
+    Scenario,
+    attempt,
+    check_scenario,
+    each_scenario,
+    refused_by_the_ca,
+)
 from tests.servers.fault_injection import Fault
 
 LINK = "https://ca.example/unpause?jwt=abc.def"
 
 
-def limited(title: str, code: str, detail: str, remedy: str, seconds: int = 3600) -> Scene:
+def limited(title: str, code: str, detail: str, remedy: str, seconds: int = 3600) -> Scenario:
     """
-    A scene with a CA that takes no order for so many seconds; the next check is within a day.
+    Return a scenario with a CA that refuses orders for *seconds*; the next check is within a day.
     """
     fault = Fault(429, "rateLimited", seconds, detail)
     return refused_by_the_ca(
-        title, code, "newOrder", fault, remedy, again=min(timedelta(seconds=seconds), DAY)
+        title, code, "newOrder", fault, remedy, retry_after=min(timedelta(seconds=seconds), DAY)
     )
 
 
-def our_own_caution(stage: Stage) -> None:
+def used_budget(installation: Installation) -> None:
     """
-    Two orders in three hours, one of which is kept for newcomers, and the other one is placed.
+    Allow two orders in three hours. One is reserved for new names, and the other one is used.
     """
-    file = stage.place / "limits.json"
-    file.write_text(json.dumps({stage.authority.directory_url: {"orders_per_account": "2/3h"}}))
-    stage.settings["CERTWORKER_LIMITS_FILE"] = str(file)
-    stage.zone.rows["www.shop.org"] = {"A": [HERE]}
-    stage.before.append(tried("www.shop.org"))
+    file = installation.directory / "limits.json"
+    file.write_text(json.dumps({installation.authority.directory_url: {"orders_per_account": "2/3h"}}))
+    installation.settings["CERTWORKER_LIMITS_FILE"] = str(file)
+    installation.zone.rows["www.shop.org"] = {"A": [HERE]}
+    installation.before.append(attempt("www.shop.org"))
 
 
-def told_before(stage: Stage) -> None:
+def limited_before(installation: Installation) -> None:
     """
-    The CA has named the moment for another name of the account.
+    Let the CA report a limit for another name of the account.
     """
-    stage.ca.rate_limit(600, "too many new orders (300) from this account")
-    stage.zone.rows["www.shop.org"] = {"A": [HERE]}
-    stage.before.append(tried("www.shop.org"))
+    installation.ca.rate_limit(600, "too many new orders (300) from this account")
+    installation.zone.rows["www.shop.org"] = {"A": [HERE]}
+    installation.before.append(attempt("www.shop.org"))
 
 
-SCENES = [
+SCENARIOS = [
     limited(
         "too many failures of this name",
         "rate.failed_validations",
@@ -61,7 +69,7 @@ SCENES = [
         34 * 3600,
     ),
     limited(
-        "a domain that many share",
+        "a domain with many users",
         "rate.registered_domain",
         'too many certificates (50) already issued for "shop.org" in the last 168h0m0s',
         "_APP_DOMAIN",
@@ -75,12 +83,12 @@ SCENES = [
     ),
     limited("a limit of an unknown type", "rate.busy", "not so fast", "No action is needed", 60),
     refused_by_the_ca(
-        "a load balancer that has enough",
+        "an overloaded load balancer",
         "rate.busy",
         "newOrder",
         Fault(503, None, 120),
         "No action is needed",
-        again=timedelta(seconds=120),
+        retry_after=timedelta(seconds=120),
     ),
     refused_by_the_ca(
         "paused after months of failures",
@@ -93,28 +101,28 @@ SCENES = [
             f"Your account is temporarily prevented from requesting certificates for x. Please visit: {LINK}",
         ),
         f"{LINK} and then run: certworker resume shop.org",
-        again=DAY,
+        retry_after=DAY,
     ),
-    Scene(
+    Scenario(
         "the budget of certworker",
         "rate.local_guard",
-        our_own_caution,
+        used_budget,
         "--force --use-full-quota shop.org",
-        again=HOUR,
+        retry_after=HOUR,
     ),
-    Scene(
-        "a limit that another name has met",
+    Scenario(
+        "a limit that the CA reported for another name",
         "rate.local_guard",
-        told_before,
+        limited_before,
         "certworker retries then",
-        again=timedelta(seconds=600),
+        retry_after=timedelta(seconds=600),
     ),
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The line tells the moment, and what may be done meanwhile.
+    The log line has the end of the limit, and what is possible until then.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)

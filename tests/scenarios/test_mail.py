@@ -1,5 +1,5 @@
 """
-The mail that arrives when nobody but a human can go on.
+The e-mail about a failure that only a person can end.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from email.message import EmailMessage
 import pytest
 
 from certworker.notify.message import HEADLINES
-from tests.scenarios.scenario import all_scenes, job
-from tests.scenarios.worlds import Stage
+from tests.scenarios.installation import Installation
+from tests.scenarios.scenario import all_scenarios, job
 from tests.servers.mail import MailReceiver
 
-#: Nothing but a human ends these; without an address (config.email_missing) only the hook could tell.
-FOR_A_HUMAN = (
+#: Only a person ends these. Without an address (config.email_missing), only the webhook reports it.
+FOR_A_PERSON = (
     "rate.paused",
     *("acct.blocked", "acct.eab", "acct.key_unreadable", "acct.tos"),
     *("acme.invalid_profile", "config.not_production", "fs.readonly", "name.policy"),
@@ -23,28 +23,28 @@ FOR_A_HUMAN = (
 
 def text_of(mail: EmailMessage) -> str:
     """
-    What a person reads.
+    Return the plain text of *mail*.
     """
     part = mail.get_body(("plain",))
     assert part
     return str(part.get_content())
 
 
-@pytest.mark.parametrize("code", FOR_A_HUMAN)
-def test_what_only_a_human_ends_is_told_once(code: str, stage: Stage) -> None:
+@pytest.mark.parametrize("code", FOR_A_PERSON)
+def test_a_failure_that_only_a_person_ends_is_notified_once(code: str, installation: Installation) -> None:
     """
-    With the remedy, however often it is tried.
+    The notification has the remedy, and further attempts send no other one.
     """
-    scene = next(each for each in all_scenes() if each.code == code and each.shows == "job")
+    scenario = next(each for each in all_scenarios() if each.code == code and each.shows == "job")
     with MailReceiver() as receiver:
-        scene.build(stage)
-        stage.settings |= {"_APP_SMTP_HOST": "127.0.0.1", "_APP_SMTP_PORT": str(receiver.port)}
-        stage.settings.setdefault("_APP_EMAIL_CERTIFICATES", "ops@shop.org")
-        app = stage.open()
+        scenario.build(installation)
+        installation.settings |= {"_APP_SMTP_HOST": "127.0.0.1", "_APP_SMTP_PORT": str(receiver.port)}
+        installation.settings.setdefault("_APP_EMAIL_CERTIFICATES", "ops@shop.org")
+        app = installation.open()
         for _ in range(3):
-            job(app, stage.name, **stage.arguments)
+            job(app, installation.name, **installation.arguments)
             app.notifier.deliver("mail")
 
     (mail,) = receiver.mails
     assert HEADLINES["action"] in mail["Subject"]
-    assert scene.remedy in text_of(mail)
+    assert scenario.remedy in text_of(mail)

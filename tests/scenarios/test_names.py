@@ -1,28 +1,28 @@
 """
-A2: names that no CA certifies.
+Names that no CA certifies.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from tests.scenarios.scenario import Scene, play, played
-from tests.scenarios.worlds import PUBLIC, Stage
+from tests.scenarios.installation import PUBLIC, Installation
+from tests.scenarios.scenario import Scenario, check_scenario, each_scenario
 
 
-def name(title: str, code: str, given: str, remedy: str) -> Scene:
+def name(title: str, code: str, given: str, remedy: str) -> Scenario:
     """
-    A scene with a job for *given*, in the world of a public CA.
+    Return a scenario with a job for *given* at a public CA.
     """
 
-    def build(stage: Stage) -> None:
-        stage.settings |= PUBLIC
-        stage.name = given
+    def build(installation: Installation) -> None:
+        installation.settings |= PUBLIC
+        installation.name = given
 
-    return Scene(title, code, build, remedy, again=None)
+    return Scenario(title, code, build, remedy, retry_after=None)
 
 
-SCENES = [
+SCENARIOS = [
     name("an empty job", "name.empty", " ", "domain=api.example.org"),
     name("an underscore", "name.invalid_char", "my_shop.shop.org", "letters, digits, hyphens and dots"),
     name("two dots in a row", "name.empty_label", "www..shop.org", "www.shop.org"),
@@ -37,21 +37,21 @@ SCENES = [
     name("a wildcard without a provider", "name.wildcard", "*.shop.org", "CERTWORKER_DNS01_PROVIDER"),
     name("the wildcard of a registry", "name.wildcard_of_suffix", "*.co.uk", "*.example.co.uk"),
     name("bad punycode", "name.bad_idn", "xn--zz.shop.org", "Send it as"),
-    Scene(
+    Scenario(
         "a word where true or false belongs",
         "payload.type",
-        lambda stage: stage.arguments.update(force="yes"),
+        lambda installation: installation.arguments.update(force="yes"),
         '"force": false',
-        again=None,
+        retry_after=None,
     ),
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The line tells what to send instead; nothing is tried again, and nobody is asked.
+    The log line has the correct form; the job is not repeated, and no server is queried.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)
 
-    assert [] == stage.dns.resolver.asked
+    assert [] == installation.dns.resolver.asked

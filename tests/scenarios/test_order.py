@@ -1,5 +1,5 @@
 """
-A7: the order, the challenge, the certificate.
+The order, the challenge, and the certificate.
 """
 
 from __future__ import annotations
@@ -7,45 +7,54 @@ from __future__ import annotations
 import pytest
 
 from certworker.devca.messages import Problem
-from tests.scenarios.scenario import DAY, MINUTE, SOON, Scene, job, play, played, refused_by_the_ca
-from tests.scenarios.worlds import Stage
+from tests.scenarios.installation import Installation
+from tests.scenarios.scenario import (
+    DAY,
+    MINUTE,
+    SOON,
+    Scenario,
+    check_scenario,
+    each_scenario,
+    job,
+    refused_by_the_ca,
+)
 from tests.servers.fault_injection import Fault, Flaw
 
 
-def without_a_word(stage: Stage) -> None:
+def without_a_reason(installation: Installation) -> None:
     """
-    The CA need not say why.
+    Let the order fail without a reason.
     """
-    stage.ca.order_failure = Problem("serverInternal", "Something is wrong.")
-    stage.ca.tells_why = False
+    installation.ca.order_failure = Problem("serverInternal", "Something is wrong.")
+    installation.ca.tells_why = False
 
 
-def an_hour(stage: Stage) -> None:
+def slow_order(installation: Installation) -> None:
     """
-    It says how long it will take.
+    Let the CA process the order for an hour, and name that time.
     """
-    stage.ca.processing_seconds = stage.ca.poll_after_seconds = 3600
+    installation.ca.processing_seconds = installation.ca.poll_after_seconds = 3600
 
 
-def cannot_be_revoked(stage: Stage) -> None:
+def cannot_be_revoked(installation: Installation) -> None:
     """
-    Let the CA take neither proof.
+    Let the CA refuse both proofs for a revocation.
     """
-    job(stage.open(), stage.name)
-    stage.ca.fail("revokeCert", Fault(403, "unauthorized", detail="not yours"), times=None)
-    stage.command = ("revoke", stage.name)
+    job(installation.open(), installation.name)
+    installation.ca.fail("revokeCert", Fault(403, "unauthorized", detail="not yours"), times=None)
+    installation.command = ("revoke", installation.name)
 
 
-SCENES = [
+SCENARIOS = [
     refused_by_the_ca(
-        "what the CA does not offer",
+        "an operation that the CA does not offer",
         "acme.not_offered",
         "newOrder",
         Fault(501, "rejectedIdentifier", detail="not implemented"),
         "CERTWORKER_AUTHORITY",
-        again=DAY,
+        retry_after=DAY,
     ),
-    Scene(
+    Scenario(
         "a certificate that the CA does not revoke",
         "acme.not_revoked",
         cannot_be_revoked,
@@ -53,26 +62,26 @@ SCENES = [
         shows="command",
     ),
     refused_by_the_ca(
-        "nonces that are never good",
+        "nonces that are never accepted",
         "acme.bad_nonce",
         "newOrder",
         Fault(400, "badNonce"),
         "report it to the operator",
     ),
     refused_by_the_ca(
-        "not ready after all",
+        "an order that is not ready",
         "acme.order_not_ready",
         "finalize",
         Fault(403, "orderNotReady"),
         "No action is needed",
     ),
     refused_by_the_ca(
-        "a key that the CA does not take",
+        "a key that the CA does not accept",
         "acme.bad_csr",
         "finalize",
         Fault(400, "badCSR", detail="The key is on a list"),
         "CERTWORKER_KEY_TYPE=ec256",
-        again=DAY,
+        retry_after=DAY,
     ),
     refused_by_the_ca(
         "an authorization that the CA no longer accepts",
@@ -82,7 +91,7 @@ SCENES = [
         "No action is needed",
     ),
     refused_by_the_ca(
-        "a certificate that was replaced already",
+        "a certificate that is already replaced",
         "acme.already_replaced",
         "newOrder",
         Fault(409, "alreadyReplaced"),
@@ -94,7 +103,7 @@ SCENES = [
         "newOrder",
         Fault(400, "invalidProfile"),
         "CERTWORKER_PROFILE",
-        again=DAY,
+        retry_after=DAY,
     ),
     refused_by_the_ca(
         "a request that the CA cannot read",
@@ -102,7 +111,7 @@ SCENES = [
         "newOrder",
         Fault(400, "malformed"),
         "report it",
-        again=SOON,
+        retry_after=SOON,
     ),
     refused_by_the_ca(
         "a problem of an unknown type",
@@ -110,7 +119,7 @@ SCENES = [
         "newOrder",
         Fault(400, "somethingNew"),
         "ask the CA",
-        again=MINUTE,
+        retry_after=MINUTE,
     ),
     refused_by_the_ca(
         "a name on the CA's list",
@@ -118,61 +127,63 @@ SCENES = [
         "newOrder",
         Fault(400, "rejectedIdentifier", detail="forbidden by policy"),
         "CERTWORKER_AUTHORITY",
-        again=DAY,
+        retry_after=DAY,
     ),
     refused_by_the_ca(
-        "what the CA has just made is unknown to it",
+        "a new resource that the CA does not know",
         "acme.not_found",
         "newOrder",
         Fault(404, "malformed", detail="No such resource"),
         "No action is needed",
     ),
     refused_by_the_ca(
-        "an order that is under way already",
+        "an order that is already in progress",
         "acme.conflict",
         "newOrder",
         Fault(409, "conflict", detail="The request is being processed"),
         "retries soon",
     ),
-    Scene(
-        "the CA gives it up at the end",
+    Scenario(
+        "an order that fails at the end",
         "acme.bad_csr",
-        lambda stage: setattr(stage.ca, "order_failure", Problem("badCSR", "The key is on a list.")),
+        lambda installation: setattr(
+            installation.ca, "order_failure", Problem("badCSR", "The key is on a list.")
+        ),
         "CERTWORKER_KEY_TYPE=ec256",
         asked=True,
-        again=DAY,
+        retry_after=DAY,
     ),
-    Scene(
+    Scenario(
         "a CA without HTTP-01",
         "acme.no_http01",
-        lambda stage: setattr(stage.ca, "challenge", "dns-01"),
+        lambda installation: setattr(installation.ca, "challenge", "dns-01"),
         "CERTWORKER_AUTHORITY to a CA that offers HTTP-01",
         asked=True,
-        again=DAY,
+        retry_after=DAY,
     ),
-    Scene(
-        "an order that ends without a word",
+    Scenario(
+        "an order that fails without a reason",
         "acme.order_invalid",
-        without_a_word,
+        without_a_reason,
         "places a new order automatically",
         asked=True,
     ),
-    Scene(
-        "a CA that thinks for an hour",
+    Scenario(
+        "an order that takes an hour",
         "acme.pending_timeout",
-        an_hour,
+        slow_order,
         "retries soon",
         asked=True,
-        again=SOON,
+        retry_after=SOON,
     ),
     *(
-        Scene(
+        Scenario(
             f"a certificate with {flaw.value}",
             "acme.bad_cert",
-            lambda stage, flaw=flaw: setattr(stage.ca, "flaws", frozenset({flaw})),  # type: ignore[misc]
+            lambda installation, flaw=flaw: setattr(installation.ca, "flaws", frozenset({flaw})),  # type: ignore[misc]
             "does not store this certificate",
             asked=True,
-            again=SOON,
+            retry_after=SOON,
         )
         # The root of a private CA may sign without a chain.
         for flaw in Flaw
@@ -181,9 +192,9 @@ SCENES = [
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The line tells whose turn it is.
+    The log line says who has to act.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)

@@ -1,5 +1,5 @@
 """
-A11: Traefik, after the certificate is stored.
+Traefik, after a certificate is stored.
 """
 
 from __future__ import annotations
@@ -11,83 +11,83 @@ import pytest
 
 from certworker.app import App
 from certworker.devca.proxy import DevelopmentProxy
-from tests.scenarios.scenario import Scene, play, played, tried
-from tests.scenarios.worlds import NAME, Stage
+from tests.scenarios.installation import NAME, Installation
+from tests.scenarios.scenario import Scenario, attempt, check_scenario, each_scenario
 from tests.storage.authority import Signer
 
 
-def traefik(files_of: Callable[[str], tuple[Path, Path] | None], stage: Stage) -> None:
+def traefik(files_of: Callable[[str], tuple[Path, Path] | None], installation: Installation) -> None:
     """
-    A Traefik that shows these files, and a certificate that was issued.
+    Issue a certificate, and start a Traefik that serves *files_of* each name.
     """
     proxy = DevelopmentProxy(files_of)
     proxy.start()
-    stage.stack.callback(proxy.stop)
-    stage.settings["CERTWORKER_PROXY_ADDRESS"] = f"127.0.0.1:{proxy.port}"
-    stage.before.append(tried(NAME))
+    installation.stack.callback(proxy.stop)
+    installation.settings["CERTWORKER_PROXY_ADDRESS"] = f"127.0.0.1:{proxy.port}"
+    installation.before.append(attempt(NAME))
 
 
-def shows(name: str) -> Callable[[Stage], object]:
+def serves(name: str) -> Callable[[Installation], object]:
     """
-    Traefik shows a certificate for *name* that is not the one that was issued.
+    Let Traefik serve another certificate for *name* than the issued one.
     """
 
-    def build(stage: Stage) -> None:
+    def build(installation: Installation) -> None:
         certificate = Signer().certificate(name)
-        chain, key = stage.place / "old.pem", stage.place / "old.key"
+        chain, key = installation.directory / "old.pem", installation.directory / "old.key"
         chain.write_bytes(certificate.fullchain_pem)
         key.write_bytes(certificate.key.pem)
-        traefik(lambda _name: (chain, key), stage)
+        traefik(lambda _name: (chain, key), installation)
 
     return build
 
 
-def half_a_file(stage: Stage) -> None:
+def invalid_file(installation: Installation) -> None:
     """
-    Somebody was interrupted while they edited a file beside ours.
+    Write an invalid file beside those of certworker.
     """
 
     def write(app: App) -> None:
         (app.settings.config_dir / "routes.yml").write_text("[")
 
-    stage.before.append(write)
+    installation.before.append(write)
 
 
-SCENES = [
-    Scene(
-        "it has nothing for the name",
+SCENARIOS = [
+    Scenario(
+        "Traefik has no certificate for the name",
         "proxy.default_cert",
-        lambda stage: traefik(lambda _name: None, stage),
+        lambda installation: traefik(lambda _name: None, installation),
         "--providers.file.watch=true",
         shows="doctor",
     ),
-    Scene(
-        "it shows its own default",
+    Scenario(
+        "Traefik serves its default certificate",
         "proxy.default_cert",
-        shows("TRAEFIK DEFAULT CERT"),
+        serves("TRAEFIK DEFAULT CERT"),
         "docker compose up -d traefik",
         shows="doctor",
     ),
-    Scene(
-        "it has not read its files again",
+    Scenario(
+        "Traefik serves an old certificate",
         "proxy.old_cert",
-        shows(NAME),
+        serves(NAME),
         "docker compose kill -s HUP traefik",
         shows="doctor",
     ),
-    Scene(
-        "a file that stops all others",
+    Scenario(
+        "an invalid file of another program",
         "proxy.yaml_broken",
-        half_a_file,
+        invalid_file,
         "routes.yml.broken",
         shows="doctor",
     ),
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The line tells what to do to Traefik.
+    The log line has the command for Traefik.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)

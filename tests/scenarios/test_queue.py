@@ -1,5 +1,5 @@
 """
-A12 and E: jobs on the queue, as whoever can write to Redis sends them.
+Jobs on the queue, as any program with access to Redis can send them.
 """
 
 from __future__ import annotations
@@ -11,62 +11,62 @@ from collections.abc import Callable
 import pytest
 
 from certworker.app import App
-from tests.scenarios.scenario import SOON, Scene, play, played
-from tests.scenarios.worlds import NAME, Stage
+from tests.scenarios.installation import NAME, Installation
+from tests.scenarios.scenario import SOON, Scenario, check_scenario, each_scenario
 
 
 def call(function: str = "certworker.issue", **keywords: object) -> bytes:
     """
-    The data of a job.
+    Return the data of a job.
     """
     return json.dumps([function, None, [], keywords]).encode()
 
 
-def sent(data: bytes, **fields: str | int) -> Callable[[Stage], object]:
+def sent(data: bytes, **fields: str | int) -> Callable[[Installation], object]:
     """
-    A job with *data*, and these further fields in its hash.
+    Send a job with *data* and additional *fields* in its hash.
     """
-    return lambda stage: stage.send(data, **fields)
+    return lambda installation: installation.send(data, **fields)
 
 
-def refused(title: str, code: str, data: bytes, remedy: str, **fields: str | int) -> Scene:
+def refused(title: str, code: str, data: bytes, remedy: str, **fields: str | int) -> Scenario:
     """
-    A scene with a job that is never begun.
+    Return a scenario with a job that does not start.
     """
-    return Scene(title, code, sent(data, **fields), remedy, again=None, shows="queue")
+    return Scenario(title, code, sent(data, **fields), remedy, retry_after=None, shows="queue")
 
 
-def too_long(stage: Stage) -> None:
+def too_long(installation: Installation) -> None:
     """
-    The CA takes longer than the job may.
+    Let the CA answer after the time limit of the job.
     """
-    stage.ca.slow_seconds["newOrder"] = 4
-    stage.send(call(domain=NAME), timeout=1)
+    installation.ca.slow_seconds["newOrder"] = 4
+    installation.send(call(domain=NAME), timeout=1)
 
 
-def left_behind(stage: Stage) -> None:
+def left_behind(installation: Installation) -> None:
     """
-    A second worker has died of the job.
+    Abandon the job, as a second worker that crashed.
     """
-    stage.send(call(domain=NAME), status="started", abandoned=1)
-    stage.connection.lpop("rq:queue:certificates")
-    stage.connection.zadd("rq:wip:certificates", {"scene:execution": 1})
+    installation.send(call(domain=NAME), status="started", abandoned=1)
+    installation.connection.lpop("rq:queue:certificates")
+    installation.connection.zadd("rq:wip:certificates", {"scenario:execution": 1})
 
 
-def a_key_of_another_type(stage: Stage) -> None:
+def key_of_another_type(installation: Installation) -> None:
     """
-    Another program keeps a list in the place of the record.
+    Write a list to the key of the record.
     """
 
     def plant(app: App) -> None:
         app.connection.lpush(f"certworker:name:{NAME}", "x")
 
-    stage.before.append(plant)
+    installation.before.append(plant)
 
 
-SCENES = [
+SCENARIOS = [
     refused(
-        "a callback, which could be any program",
+        "a callback, which may be any program",
         "queue.bad_payload",
         call(domain=NAME),
         "certworker request NAME",
@@ -87,7 +87,7 @@ SCENES = [
         "serializer=JSONSerializer",
     ),
     refused(
-        "an argument with a slip of the pen",
+        "a misspelled argument",
         "payload.unknown",
         call(domain=NAME, forse=True),
         "domain, domains, force, use_full_quota, tenant, by",
@@ -100,38 +100,38 @@ SCENES = [
     ),
     refused("no domain", "payload.missing", call(), '"domain": "api.example.org"'),
     refused(
-        "a whole book",
+        "a request that is too large",
         "payload.too_large",
         call(domain=NAME, note="x" * 70_000),
         "Send only names",
     ),
     refused(
-        "more names than a certificate has",
+        "too many names",
         "payload.too_many_names",
         call(domains=[f"n{number}.{NAME}" for number in range(101)]),
         "Send several jobs",
     ),
-    Scene(
-        "a CA that is slower than the job may be",
+    Scenario(
+        "a CA that answers after the time limit of the job",
         "queue.timeout",
         too_long,
         "certworker doctor",
         asked=True,
-        again=SOON,
+        retry_after=SOON,
         shows="queue",
     ),
-    Scene(
-        "two workers died with it",
+    Scenario(
+        "two workers crashed during the job",
         "queue.abandoned",
         left_behind,
         "docker compose logs --tail 200",
-        again=None,
+        retry_after=None,
         shows="queue",
     ),
-    Scene(
+    Scenario(
         "a key of another type",
         "redis.wrong_type",
-        a_key_of_another_type,
+        key_of_another_type,
         f"certworker:name:{NAME} was a list, not a hash",
         asked=True,
         shows="warning",
@@ -139,9 +139,9 @@ SCENES = [
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The line tells what to send instead; the worker goes on.
+    The log line has the correct form, and the worker continues.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)

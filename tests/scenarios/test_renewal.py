@@ -1,5 +1,5 @@
 """
-A14: renewals of what works, and certificates whose end comes near.
+Renewals that fail, and certificates that expire soon.
 """
 
 from __future__ import annotations
@@ -9,50 +9,52 @@ from datetime import timedelta
 
 import pytest
 
-from tests.scenarios.scenario import DAY, SOON, Scene, job, play, played, tried
-from tests.scenarios.worlds import NAME, Stage
+from tests.scenarios.installation import NAME, Installation
+from tests.scenarios.scenario import DAY, SOON, Scenario, attempt, check_scenario, each_scenario, job
 from tests.servers.fault_injection import Fault
 from tests.servers.web import always
 
 
-def later(build: Callable[[Stage], object], again: int = 0) -> Callable[[Stage], object]:
+def later(build: Callable[[Installation], object], failures: int = 0) -> Callable[[Installation], object]:
     """
-    A certificate works, and then the world changes; *again*: so many renewals have been tried since.
+    Issue a certificate, then run *build*, and let as many renewals as *failures* fail.
     """
 
-    def built(stage: Stage) -> None:
-        stage.arguments["force"] = True
-        stage.before += [tried(NAME), lambda _app: build(stage)]
-        stage.before += [lambda app: job(app, NAME, force=True)] * again
+    def built(installation: Installation) -> None:
+        installation.arguments["force"] = True
+        installation.before += [attempt(NAME), lambda _app: build(installation)]
+        installation.before += [lambda app: job(app, NAME, force=True)] * failures
 
     return built
 
 
-def weeks_of_failures(stage: Stage) -> None:
+def weeks_of_failures(installation: Installation) -> None:
     """
-    Renewals fail, and five days are left.
+    Let renewals fail until five days are left.
     """
-    later(lambda _stage: stage.ca.fail("newOrder", Fault(500), times=None), again=2)(stage)
-    stage.before.append(lambda _app: setattr(stage, "ahead", 85 * DAY))
+    later(lambda _installation: installation.ca.fail("newOrder", Fault(500), times=None), failures=2)(
+        installation
+    )
+    installation.before.append(lambda _app: setattr(installation, "elapsed", 85 * DAY))
 
 
-def moved(stage: Stage) -> None:
+def moved(installation: Installation) -> None:
     """
-    The name leads to another server.
+    Point the name to another server.
     """
-    stage.serve(always(404))
+    installation.serve(always(404))
 
 
-def forbidden(stage: Stage) -> None:
+def forbidden(installation: Installation) -> None:
     """
-    Somebody has written CAA records.
+    Publish CAA records that forbid the CA.
     """
-    stage.rows["CAA"] = ['0 issue "digicert.com"']
+    installation.rows["CAA"] = ['0 issue "digicert.com"']
 
 
-SCENES = [
-    Scene(
-        "the CA has the last word on what works",
+SCENARIOS = [
+    Scenario(
+        "CAA records that forbid the CA: for a renewal the CA decides",
         "caa.forbidden",
         later(forbidden),
         'shop.org. CAA 0 issue "localhost"',
@@ -60,37 +62,37 @@ SCENES = [
         check="CAA",
         shows="warning",
     ),
-    Scene(
-        "a site that has moved: after the first no the CA is not asked again today",
+    Scenario(
+        "a site that has moved: after a failure the CA is not asked again that day",
         "http.404",
-        later(moved, again=1),
+        later(moved, failures=1),
         "Point the A record of shop.org to this server",
-        again=timedelta(minutes=5),
+        retry_after=timedelta(minutes=5),
         check="port 80",
     ),
-    Scene(
-        "a CA that is away when the renewal is due",
+    Scenario(
+        "an internal error of the CA at the time of the renewal",
         "ca.server_internal",
-        later(lambda stage: stage.ca.fail("newOrder", Fault(500), times=None)),
+        later(lambda installation: installation.ca.fail("newOrder", Fault(500), times=None)),
         "certworker retries soon",
         asked=True,
-        again=SOON,
+        retry_after=SOON,
     ),
-    Scene(
+    Scenario(
         "weeks of failures",
         "renew.overdue",
         weeks_of_failures,
         "Next step: No action is needed",
-        shows="beside",
+        shows="loop",
     ),
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The old certificate serves on, and the line tells what threatens it.
+    The current certificate stays in service, and the log line has the cause of the failure.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)
 
-    assert 1 == len(list(stage.place.glob(f"config/{NAME}.yml")))
+    assert 1 == len(list(installation.directory.glob(f"config/{NAME}.yml")))

@@ -1,5 +1,5 @@
 """
-A10: the volumes.
+The volumes.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ import pytest
 
 from certworker.app import App
 from certworker.storage.certificate_store import CertificateStore
-from tests.scenarios.scenario import DAY, SOON, Scene, play, played, tried
-from tests.scenarios.worlds import NAME, Stage
+from tests.scenarios.installation import NAME, Installation
+from tests.scenarios.scenario import DAY, SOON, Scenario, attempt, check_scenario, each_scenario
 from tests.storage.authority import Signer
 
 DIRECTORIES = ("CERTWORKER_CERTIFICATES_DIR", "CERTWORKER_CONFIG_DIR", "CERTWORKER_STATE_DIR")
 
 
-def forbidden(variable: str) -> Callable[[Stage], object]:
+def forbidden(variable: str) -> Callable[[Installation], object]:
     """
-    One of the directories may be read, but not written; root becomes nobody for a while.
+    Make the directory of *variable* read-only. Root becomes the user `nobody` for the test.
     """
 
-    def build(stage: Stage) -> None:
-        # With it the check of port 80 would fail by the same volume.
-        stage.settings["CERTWORKER_WEBROOT"] = "off"
+    def build(installation: Installation) -> None:
+        # With the webroot, the check of port 80 would fail because of the same volume.
+        installation.settings["CERTWORKER_WEBROOT"] = "off"
         for each in DIRECTORIES:
-            place = Path(stage.stack.enter_context(tempfile.TemporaryDirectory()))
-            place.chmod(0o555 if each == variable else 0o777)
-            stage.settings[each] = str(place)
-        # Nobody may not be allowed to read what Python loads at the first foreign name.
+            path = Path(installation.stack.enter_context(tempfile.TemporaryDirectory()))
+            path.chmod(0o555 if each == variable else 0o777)
+            installation.settings[each] = str(path)
+        # The user `nobody` may not be able to read the module that Python loads for the first such name.
         "ü".encode("punycode")
-        us = os.geteuid()
-        if us == 0:
-            stage.stack.callback(os.seteuid, us)
-            stage.before.append(lambda _app: os.seteuid(65534))
+        user = os.geteuid()
+        if user == 0:
+            installation.stack.callback(os.seteuid, user)
+            installation.before.append(lambda _app: os.seteuid(65534))
 
     return build
 
 
-def damaged(file: str, content: bytes) -> Callable[[Stage], object]:
+def damaged(file: str, content: bytes) -> Callable[[Installation], object]:
     """
-    A certificate was issued, and then one of its files was overwritten.
+    Issue a certificate, and overwrite one of its files.
     """
 
     def overwrite(app: App) -> None:
@@ -54,76 +54,78 @@ def damaged(file: str, content: bytes) -> Callable[[Stage], object]:
         path.chmod(0o600)
         path.write_bytes(content)
 
-    return lambda stage: stage.before.extend((tried(NAME), overwrite))
+    return lambda installation: installation.before.extend((attempt(NAME), overwrite))
 
 
-def a_file_in_the_way(stage: Stage) -> None:
+def file_instead_of_directory(installation: Installation) -> None:
     """
-    Where Traefik's directory should be, something else is.
+    Put a file at the path of Traefik's directory.
     """
-    stage.environ()
-    place = stage.place / "config" / "file"
-    stage.settings["CERTWORKER_CONFIG_DIR"] = str(place)
-    # Of one that is there at the start the settings would complain.
-    stage.before.append(lambda _: place.write_text(""))
+    installation.environ()
+    path = installation.directory / "config" / "file"
+    installation.settings["CERTWORKER_CONFIG_DIR"] = str(path)
+    # A file that exists at the start is an invalid setting.
+    installation.before.append(lambda _: path.write_text(""))
 
 
 def of_a_newer_version(app: App) -> None:
     """
-    A newer certworker has been at the volume.
+    Write metadata with the schema of a newer certworker.
     """
     (path,) = Path(app.settings.certificates_dir).glob(".certworker/generations/*/meta.json")
     path.chmod(0o600)
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": 99}))
 
 
-def a_worker_that_hangs(stage: Stage) -> None:
+def hanging_worker(installation: Installation) -> None:
     """
-    It has the volume to itself and does not end; the house waits for it less long than in production.
+    Hold the lock of the volume. The app waits a shorter time for it than in production.
     """
 
     def lock(app: App) -> None:
         app.certificates._linking.patience_seconds = 0.3
         other = CertificateStore(Path(app.settings.certificates_dir))
-        stage.stack.enter_context(other._linking.held())
+        installation.stack.enter_context(other._linking.held())
 
-    stage.before.append(lock)
+    installation.before.append(lock)
 
 
-def a_faster_worker(stage: Stage) -> None:
+def faster_worker(installation: Installation) -> None:
     """
-    While a job is under way, a worker that took ours for dead publishes what it has issued.
+    Publish a certificate of another worker during the job.
     """
-    passes_on, apps = stage.passes_on(), list[App]()
+    forward, apps = installation.forward(), list[App]()
 
-    def publish(path: str, visitor: socket.socket) -> bytes:
+    def publish(path: str, client: socket.socket) -> bytes:
         certificate = Signer().certificate(NAME)
         apps[0].certificates.store(certificate, authority="a", kind="private", token=1_000)
-        return passes_on(path, visitor)
+        return forward(path, client)
 
-    stage.before.append(apps.append)
-    stage.serve(publish)
+    installation.before.append(apps.append)
+    installation.serve(publish)
 
 
-SCENES = [
-    Scene(
+SCENARIOS = [
+    Scenario(
         "the certificates' volume has another owner",
         "fs.readonly",
         forbidden("CERTWORKER_CERTIFICATES_DIR"),
         "--entrypoint chown appwrite-worker-certificates -R",
-        again=DAY,
+        retry_after=DAY,
         check="volumes",
     ),
-    Scene(
+    Scenario(
         "Traefik's volume is mounted read-only",
         "fs.readonly",
         forbidden("CERTWORKER_CONFIG_DIR"),
         "Mount the volume without :ro",
-        again=DAY,
+        retry_after=DAY,
         check="volumes",
     ),
-    Scene("no directory at all", "fs.io", a_file_in_the_way, "ls -ld", again=SOON, check="volumes"),
-    Scene(
+    Scenario(
+        "a missing directory", "fs.io", file_instead_of_directory, "ls -ld", retry_after=SOON, check="volumes"
+    ),
+    Scenario(
         "a key of another certificate",
         "fs.partial",
         damaged("privkey.pem", Signer().certificate(NAME).key.pem),
@@ -131,38 +133,38 @@ SCENES = [
         asked=True,
         shows="warning",
     ),
-    Scene(
+    Scenario(
         "a volume of a newer version",
         "state.schema_too_new",
-        lambda stage: stage.before.extend((tried(NAME), of_a_newer_version)),
+        lambda installation: installation.before.extend((attempt(NAME), of_a_newer_version)),
         "docker compose pull appwrite-worker-certificates",
-        again=DAY,
+        retry_after=DAY,
     ),
-    Scene(
+    Scenario(
         "a worker that hangs",
         "fs.locked",
-        a_worker_that_hangs,
+        hanging_worker,
         "docker compose restart appwrite-worker-certificates",
         asked=True,
-        again=SOON,
+        retry_after=SOON,
     ),
-    Scene(
+    Scenario(
         "another worker was faster",
         "fs.fenced",
-        a_faster_worker,
+        faster_worker,
         "certworker status shop.org",
         asked=True,
-        again=SOON,
+        retry_after=SOON,
     ),
-    Scene(
+    Scenario(
         "a truncated certificate, reported by the doctor",
         "fs.partial",
         damaged("fullchain.pem", b"-----BEGIN CERTIFICATE-----\n"),
         "certworker status shop.org",
         shows="doctor",
     ),
-    Scene(
-        "a key that is none, says the doctor",
+    Scenario(
+        "an unreadable key, reported by the doctor",
         "fs.corrupt",
         damaged("privkey.pem", b"no key"),
         "certworker status shop.org",
@@ -171,9 +173,9 @@ SCENES = [
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The line tells the directory, and what to type.
+    The log line names the directory and the command.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)

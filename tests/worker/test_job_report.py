@@ -81,12 +81,12 @@ class TestFailedReports:
     """
 
     def test_a_redis_that_fails_after_the_issuance_fails_no_job(
-        self, tmp_path: Path, own_redis: RedisServer, door_authority: FaultyAuthority, http_port: int
+        self, tmp_path: Path, own_redis: RedisServer, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
         The certificate is in service, and the result is `issued`.
         """
-        url = door_authority.directory_url
+        url = app_authority.directory_url
         with own_redis.client() as connection, open_app(tmp_path, connection, url, http_port) as app:
             result = issue(with_accident(app, own_redis.kill))
 

@@ -123,7 +123,7 @@ class TestRound:
             assert requested == app.due_names.enqueue()["requested"]
 
     def test_its_interval_follows_the_shortest_life_and_its_own_duration(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         A certificate of 15 minutes gets several rounds. Long rounds take a tenth of the time.
@@ -132,7 +132,7 @@ class TestRound:
         maintenance._report_overdue()
         assert 0.8 * 3600 <= maintenance._pause(1) <= 3600
 
-        door_authority.lifetime = timedelta(minutes=15)
+        app_authority.lifetime = timedelta(minutes=15)
         app.issuance.issue(("shop.localhost",))
         maintenance._report_overdue()
         assert 0.8 * 60 <= maintenance._pause(1) <= 60

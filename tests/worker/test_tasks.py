@@ -67,7 +67,7 @@ class TestIssue:
     def test_a_bad_request_is_one_warning_and_reaches_neither_ca_nor_disk(
         self,
         app: App,
-        door_authority: FaultyAuthority,
+        app_authority: FaultyAuthority,
         caplog: pytest.LogCaptureFixture,
         arguments: dict[str, object],
         failure: type[CertworkerError],
@@ -80,7 +80,7 @@ class TestIssue:
 
         assert [logging.WARNING] == [record.levelno for record in caplog.records]
         assert failure.code in caplog.text
-        assert [] == [asked for asked in door_authority.requests if asked.kind == "newOrder"]
+        assert [] == [asked for asked in app_authority.requests if asked.kind == "newOrder"]
         assert [] == app.agenda.names()
 
     def test_fair_scheduling_has_the_same_arguments(self, app: App) -> None:

@@ -1,5 +1,5 @@
 """
-What a worker does beside its jobs: it asks Traefik, tells containers, writes letters, reads Appwrite's queue.
+The loops of a worker: deployment check, reloads, hooks, notifications, and Appwrite's queue.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from certworker.integrations.deploy_hook import DeployHook
 from certworker.integrations.docker.client import DockerClient
 from certworker.integrations.docker.reloader import Reloader
 from certworker.traefik.deployment_check import DeploymentCheck
-from tests.scenarios.scenario import Scene, job, play, played, tried
-from tests.scenarios.worlds import HERE, NAME, Stage
+from tests.scenarios.installation import HERE, NAME, Installation
+from tests.scenarios.scenario import Scenario, attempt, check_scenario, each_scenario, job
 from tests.servers.engine import Engine
 from tests.servers.ports import free_port
 from tests.servers.worker import wait_until
@@ -25,31 +25,31 @@ from tests.servers.worker import wait_until
 APPWRITE = "utopia-queue.queue.v1-certificates"
 
 
-def traefik_at(port: Callable[[Stage], int]) -> Callable[[Stage], object]:
+def traefik_at(port: Callable[[Installation], int]) -> Callable[[Installation], object]:
     """
-    A certificate was published, and Traefik is said to be at that port.
+    Publish a certificate, and set the address of Traefik to *port*.
     """
 
-    def build(stage: Stage) -> None:
-        stage.settings["CERTWORKER_PROXY_ADDRESS"] = f"{HERE}:{port(stage)}"
-        stage.before.append(tried(NAME))
+    def build(installation: Installation) -> None:
+        installation.settings["CERTWORKER_PROXY_ADDRESS"] = f"{HERE}:{port(installation)}"
+        installation.before.append(attempt(NAME))
 
     return build
 
 
-def a_proxy_without_files(stage: Stage) -> int:
+def proxy_without_files(installation: Installation) -> int:
     """
-    It shows its default.
+    Start a proxy that serves its default certificate.
     """
     proxy = DevelopmentProxy(lambda _name: None)
     proxy.start()
-    stage.stack.callback(proxy.stop)
+    installation.stack.callback(proxy.stop)
     return proxy.port
 
 
-def ask_traefik(app: App) -> None:
+def check_deployment(app: App) -> None:
     """
-    What follows a publication, with less patience.
+    Run the deployment check with a short timeout.
     """
     assert app.settings.proxy_address
     deployment_check = DeploymentCheck(
@@ -70,21 +70,24 @@ def ask_traefik(app: App) -> None:
     deployment_check.stop()
 
 
-def engine(refusing: str = "$^") -> Callable[[Stage], object]:
+def engine(refusing: str = "$^") -> Callable[[Installation], object]:
     """
-    An engine with one container that runs, and a setting that speaks of another one.
+    Start an engine with one container, and set another one in the settings.
     """
 
-    def build(stage: Stage) -> None:
-        running = stage.stack.enter_context(Engine({"web"}, refusing=refusing))
-        stage.settings |= {"CERTWORKER_DOCKER_HOST": running.address, "CERTWORKER_RELOAD": "mail:restart"}
+    def build(installation: Installation) -> None:
+        running = installation.stack.enter_context(Engine({"web"}, refusing=refusing))
+        installation.settings |= {
+            "CERTWORKER_DOCKER_HOST": running.address,
+            "CERTWORKER_RELOAD": "mail:restart",
+        }
 
     return build
 
 
 def reload(app: App) -> None:
     """
-    What follows a new certificate.
+    Run the reloads after a new certificate.
     """
     reloads = Reloader(app.settings.reloads, DockerClient(app.settings.docker_host).reload)
     reloads.start()
@@ -92,17 +95,17 @@ def reload(app: App) -> None:
     reloads.stop()
 
 
-def failing_hook(stage: Stage) -> None:
+def failing_hook(installation: Installation) -> None:
     """
-    A certificate was published, and the deploy hook ends with exit code 1.
+    Publish a certificate, and use a deploy hook that ends with exit code 1.
     """
-    stage.settings["CERTWORKER_DEPLOY_HOOK"] = "/bin/false"
-    stage.before.append(tried(NAME))
+    installation.settings["CERTWORKER_DEPLOY_HOOK"] = "/bin/false"
+    installation.before.append(attempt(NAME))
 
 
 def run_hook(app: App) -> None:
     """
-    Do what follows a new certificate.
+    Run the deploy hook after a new certificate.
     """
     assert app.settings.deploy_hook
     hook = DeployHook(app.settings.deploy_hook, app.certificates)
@@ -111,31 +114,31 @@ def run_hook(app: App) -> None:
     hook.stop()
 
 
-def no_mail_server(stage: Stage) -> None:
+def no_mail_server(installation: Installation) -> None:
     """
-    There is a letter to send, and nobody to hand it to.
+    Queue a notification for a mail server that is unreachable.
     """
-    stage.settings |= {
+    installation.settings |= {
         "_APP_EMAIL_CERTIFICATES": "ops@shop.org",
         "_APP_SMTP_HOST": HERE,
         "_APP_SMTP_PORT": str(free_port()),
     }
-    stage.points_to("127.0.0.9")
-    stage.before.append(lambda app: job(app, NAME))
+    installation.points_to("127.0.0.9")
+    installation.before.append(lambda app: job(app, NAME))
 
 
-def an_unknown_action(stage: Stage) -> None:
+def unknown_action(installation: Installation) -> None:
     """
-    The core of a later version wants something new.
+    Send a message with an action of a later version of Appwrite.
     """
     payload = {"action": "teleport", "domain": {"domain": NAME}}
     message = {"pid": "1", "queue": "v1-certificates", "timestamp": 1, "payload": payload}
-    stage.connection.lpush(APPWRITE, json.dumps(message))
+    installation.connection.lpush(APPWRITE, json.dumps(message))
 
 
 def read_appwrite(app: App) -> None:
     """
-    Empty Appwrite's queue once.
+    Process the messages of Appwrite's queue.
     """
     translator = Translator(
         request=lambda _name, _force: None,
@@ -147,79 +150,79 @@ def read_appwrite(app: App) -> None:
     Consumer(app.connection, app.settings.appwrite_queue, "on", translator)._pass()
 
 
-SCENES = [
-    Scene(
-        "Traefik does not show what was published",
+SCENARIOS = [
+    Scenario(
+        "Traefik does not serve the published certificate",
         "proxy.default_cert",
-        traefik_at(a_proxy_without_files),
+        traefik_at(proxy_without_files),
         "--providers.file.watch=true",
-        shows="beside",
-        act=ask_traefik,
+        shows="loop",
+        act=check_deployment,
     ),
-    Scene(
-        "Traefik is not where it is said to be",
+    Scenario(
+        "Traefik is not at the configured address",
         "proxy.unreachable",
-        traefik_at(lambda _stage: free_port()),
+        traefik_at(lambda _installation: free_port()),
         "CERTWORKER_PROXY_ADDRESS",
-        shows="beside",
-        act=ask_traefik,
+        shows="loop",
+        act=check_deployment,
     ),
-    Scene(
-        "a container that is not there",
+    Scenario(
+        "a missing container",
         "reload.failed",
         engine(),
         "docker ps --all --filter name=mail",
-        shows="beside",
+        shows="loop",
         act=reload,
     ),
-    Scene(
+    Scenario(
         "a socket proxy that allows too little",
         "reload.refused",
         engine(refusing="restart"),
         "ALLOW_RESTARTS=1",
-        shows="beside",
+        shows="loop",
         act=reload,
     ),
-    Scene(
-        "no engine",
+    Scenario(
+        "no Docker engine",
         "reload.engine",
-        lambda stage: stage.settings.update(
+        lambda installation: installation.settings.update(
             CERTWORKER_DOCKER_HOST=f"tcp://{HERE}:{free_port()}", CERTWORKER_RELOAD="mail:restart"
         ),
         "CERTWORKER_DOCKER_HOST",
-        shows="beside",
+        shows="loop",
         act=reload,
     ),
-    Scene(
+    Scenario(
         "a deploy hook that fails",
         "hook.failed",
         failing_hook,
         "CERTWORKER_DEPLOY_HOOK",
-        shows="beside",
+        shows="loop",
         act=run_hook,
     ),
-    Scene(
-        "a mail server that is away",
+    Scenario(
+        "an unreachable mail server",
         "notice.undelivered",
         no_mail_server,
         "_APP_SMTP_HOST",
-        shows="beside",
+        shows="loop",
         act=lambda app: app.notifier.deliver("mail"),
     ),
-    Scene(
+    Scenario(
         "an action of a later Appwrite",
         "payload.action",
-        an_unknown_action,
+        unknown_action,
         "Send one of the known actions",
-        shows="beside",
+        shows="loop",
         act=read_appwrite,
     ),
 ]
 
 
-@played(SCENES)
-def test_scene(scene: Scene, stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
+@each_scenario(SCENARIOS)
+def test_scenario(scenario: Scenario, installation: Installation, caplog: pytest.LogCaptureFixture) -> None:
     """
-    The line tells whom to mend; no job has failed by it.
+    The log line names what to repair; no job fails by it.
     """
-    play(scene, stage, caplog)
+    check_scenario(scenario, installation, caplog)

@@ -1,7 +1,7 @@
 """
-A world for a scene: a Redis, a DNS, a CA, web servers, and a house amid them; all of them real.
+The installation of a scenario: Redis, DNS, a CA, web servers and an app, all of them real.
 
-As it is made it is in order: `shop.org` points to the house's own door.
+At first everything works: `shop.org` points to the HTTP server of the app.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from tests.servers.zones import World, ZoneServer
 NAME = "shop.org"
 HERE = "127.0.0.1"
 
-#: Where a resolver listens that checks signatures.
+#: The address of a resolver that checks signatures.
 VALIDATING = "127.0.0.53"
 
-#: A CA that is taken for a public one, with all that it wants from an operator.
+#: The CA counts as a public one, and has the settings that a public CA requires.
 PUBLIC = {
     "_APP_ENV": "production",
     "_APP_EMAIL_CERTIFICATES": "ops@shop.org",
@@ -43,7 +43,9 @@ PUBLIC = {
 
 def quiet_port() -> int:
     """
-    A free port that no other server or connection is given by chance: a scene opens its doors late.
+    Return a free port that the system gives to no other server or connection by chance.
+
+    The servers of a scenario start late.
     """
     while True:
         port = SystemRandom().randrange(15_000, 30_000)
@@ -51,88 +53,88 @@ def quiet_port() -> int:
             return port
 
 
-class Stage:
+class Installation:
     """
-    Where a scene is built, before the house is opened.
+    The servers and the settings of a scenario, before its app is opened.
     """
 
-    #: The hash of the job that is sent.
-    job_key = "rq:job:scene"
+    #: The hash of the job that :meth:`send` enqueues.
+    job_key = "rq:job:scenario"
 
-    def __init__(self, place: Path, redis: RedisServer, connection: Redis, stack: ExitStack) -> None:
-        self.place = place
+    def __init__(self, directory: Path, redis: RedisServer, connection: Redis, stack: ExitStack) -> None:
+        self.directory = directory
         self.redis = redis
         self.connection = connection
         self.stack = stack
         self.http_port = quiet_port()
         self.dns = stack.enter_context(World())
-        #: How far this world's time is ahead of ours, and the clock of the house of that.
-        self.ahead = timedelta()
-        self.wrong = timedelta()
+        #: The time that has passed since the start, besides the real time, and the error of the app's clock.
+        self.elapsed = timedelta()
+        self.clock_error = timedelta()
         self.name = NAME
-        #: The keyword arguments of the job beside its name.
+        #: The keyword arguments of the job besides its name.
         self.arguments: dict[str, object] = {}
-        #: What is typed after `certworker`.
+        #: The arguments of the command `certworker`.
         self.command: tuple[str, ...] = ("work",)
-        #: The environment of the shell in which it is typed, beside the settings.
+        #: The environment of the command besides the settings.
         self.shell: dict[str, str] = {}
         self.settings = {"_APP_DNS": "{}:{}".format(*self.dns.resolver.address)}
-        #: What happens in the house before the job.
+        #: Steps that run in the app before the job.
         self.before: list[Callable[[App], object]] = []
         self.authority: FaultyAuthority = stack.enter_context(
             development_authority(
-                place,
+                directory,
                 http01_port=self.http_port,
                 resolve=self._address,
-                clock=lambda: datetime.now(UTC) + self.ahead,
+                clock=lambda: datetime.now(UTC) + self.elapsed,
             )
         )
-        #: How the CA misbehaves.
+        #: The faults of the CA.
         self.ca: FaultInjection = self.authority.faults
         self.zone = self.dns.zone(NAME, {NAME: {"A": [HERE]}})
 
     @property
     def rows(self) -> dict[str, list[str]]:
         """
-        The records of `shop.org`, by type.
+        Return the records of `shop.org`, by type.
         """
         return self.zone.rows[NAME]
 
     def environ(self) -> dict[str, str]:
         """
-        The variables of the house.
+        Return the variables of the app.
         """
         redis = {"_APP_REDIS_HOST": HERE, "_APP_REDIS_PORT": str(self.redis.port)}
         url = self.authority.directory_url
-        return environment(self.place, url, self.http_port, **{**redis, **self.settings})
+        return environment(self.directory, url, self.http_port, **{**redis, **self.settings})
 
     def open(self) -> App:
         """
-        The house, with all done that happens before.
+        Open the app, run the steps of :attr:`before`, and return it.
         """
         app = self.stack.enter_context(
             open_app(
-                self.place,
+                self.directory,
                 self.connection,
                 self.authority.directory_url,
                 self.http_port,
-                clock=lambda: datetime.now(UTC) + self.ahead + self.wrong,
+                clock=lambda: datetime.now(UTC) + self.elapsed + self.clock_error,
                 variables=self.settings,
             )
         )
-        for each in self.before:
-            each(app)
+        for step in self.before:
+            step(app)
         return app
 
     def orders(self) -> int:
         """
-        How many orders the CA was asked for.
+        Return how many orders the CA was asked for.
         """
-        return sum(asked.kind == "newOrder" for asked in self.authority.requests)
+        return sum(request.kind == "newOrder" for request in self.authority.requests)
 
     def points_to(self, *addresses: str) -> None:
         """
-        Let the name have these addresses, and no others.
+        Give the name these addresses, and no others.
         """
         self.rows.clear()
         for address in addresses:
@@ -140,65 +142,65 @@ class Stage:
 
     def serve(self, respond: Respond, address: str = "127.0.0.2", **options: object) -> None:
         """
-        Let the name point to *address*, where something answers so at port 80.
+        Point the name to *address*, and let a server answer with *respond* at its port 80.
         """
         self.points_to(address)
-        self.stand(respond, address)
+        self.listen(respond, address)
 
-    def stand(self, respond: Respond, address: str, pair: tuple[Path, Path] | None = None) -> None:
+    def listen(self, respond: Respond, address: str, pair: tuple[Path, Path] | None = None) -> None:
         """
-        Let something answer so at port 80 of *address*.
+        Start a server that answers with *respond* at port 80 of *address*.
         """
         self.stack.enter_context(WebServer(respond, host=address, port=self.http_port, pair=pair))
 
-    def passes_on(self, **headers: str) -> Respond:
+    def forward(self, **headers: str) -> Respond:
         """
-        A proxy in front of the house, which adds *headers*.
+        Return the response of a proxy in front of the app, which adds *headers*.
         """
 
-        def passed(path: str, _visitor: socket.socket) -> bytes:
+        def respond(path: str, _client: socket.socket) -> bytes:
             inner = http.client.HTTPConnection(HERE, self.http_port, timeout=5)
             inner.request("GET", path)
             answer = inner.getresponse()
             return response(answer.status, answer.read(), **headers)
 
-        return passed
+        return respond
 
     def send(self, call: bytes, **fields: str | int) -> None:
         """
-        Put a job with the data *call* on the queue, as any program in any language can.
+        Put a job with the data *call* on the queue, as any program can.
         """
         for field, value in {"data": call, **fields}.items():
             self.connection.hset(self.job_key, field, value)
         self.connection.rpush(QUEUE_KEY, self.job_key.rpartition(":")[2])
 
-    def own_redis(self, *options: str) -> RedisServer:
+    def start_redis(self, *options: str) -> RedisServer:
         """
-        Another Redis in place of the common one, started with *options*.
+        Start another Redis with *options*, and use it instead of the common one.
         """
-        place = self.place / "redis"
-        place.mkdir()
-        self.redis = RedisServer(place)
+        directory = self.directory / "redis"
+        directory.mkdir()
+        self.redis = RedisServer(directory)
         self.redis.start(*options)
         self.stack.callback(self.redis.kill)
         return self.redis
 
-    def another_zone(self, name: str, **rows: list[str]) -> ZoneServer:
+    def add_zone(self, name: str, **rows: list[str]) -> ZoneServer:
         """
-        Serve the zone *name*, whose head has these records.
+        Serve the zone *name* with the records *rows* at its apex.
         """
         return self.dns.zone(name, {name: dict(rows)})
 
     def sign(self, *, ended: timedelta = -LIFETIME / 2, stale: bool = False) -> None:
         """
-        Sign the zone, and let a resolver check it.
+        Sign the zone, and use a resolver that checks signatures.
 
         Args:
-            ended: The signatures ended so long ago; before zero they will end.
-            stale: The registry still has the DS of a key from before a move.
+            ended: How long ago the signatures ended; negative: they end in the future.
+            stale: The registry still has the DS record of an old key.
         """
-        head, registry = f"ns1.{NAME}", self.another_zone("org")
-        rows = {NAME: {**self.rows, "NS": [head]}, head: {"A": [self.zone.host]}}
+        server, registry = f"ns1.{NAME}", self.add_zone("org")
+        rows = {NAME: {**self.rows, "NS": [server]}, server: {"A": [self.zone.host]}}
         zone = SignedZone(NAME, rows, ended=ended)
         ds = (SignedZone(NAME, rows) if stale else zone).ds
         above = SignedZone(
@@ -206,13 +208,13 @@ class Stage:
             {
                 "org": {"NS": ["ns1.org"]},
                 "ns1.org": {"A": [registry.host]},
-                NAME: {"NS": [head], "DS": [ds]},
+                NAME: {"NS": [server], "DS": [ds]},
             },
         )
         self.zone.signed, registry.signed = zone, above
         served = {"org": registry.address, NAME: self.zone.address}
         address = VALIDATING, self.zone.address[1]
-        self.stack.enter_context(validating(self.place, address, above, served))
+        self.stack.enter_context(validating(self.directory, address, above, served))
         self.settings["_APP_DNS"] = "{}:{}".format(*address)
 
     def _address(self, name: str) -> str:
