@@ -66,6 +66,7 @@ LIBRARIES = {
     "pydantic": {"settings"},
     "pydantic_settings": {"settings"},
     "redis": {
+        "dns01",
         "redis",
         "state",
         "challenges",

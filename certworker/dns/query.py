@@ -19,6 +19,8 @@ import dns.rdataclass
 import dns.rdatatype
 from dns.message import Message
 from dns.rdtypes.ANY.CAA import CAA
+from dns.rdtypes.ANY.TXT import TXT
+from dns.rrset import RRset
 
 from certworker.deadline import Deadline, Place
 from certworker.dns.records import Caa
@@ -32,6 +34,7 @@ MAX_TCP_QUERIES = 16
 
 SILENT = "no answer"
 NXDOMAIN = "NXDOMAIN"
+NOT_AUTHORITATIVE = "not responsible"
 
 #: A longer chain of aliases is a loop.
 MAX_ALIASES = 8
@@ -45,10 +48,12 @@ class DnsQuestion:
 
     server: Server
     name: str
-    #: The record type: A, AAAA, NS, CAA.
+    #: The record type: A, AAAA, CAA, CNAME, NS, SOA, TXT.
     kind: str
     #: Ask a resolver not to validate signatures (RFC 4035, section 3.2.2).
     unchecked: bool = False
+    #: Ask for the server's own records only, not for those that it finds at other servers.
+    own: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,10 +70,16 @@ class DnsAnswer:
     authoritative: bool = False
     #: Seconds for which the answer may be cached.
     ttl: int = 0
-    #: Records as text, by owner and type.
+    #: Records as text in lower case, by owner and type.
     values: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
     #: CAA records, by owner.
     caa: Mapping[str, tuple[Caa, ...]] = field(default_factory=dict)
+    #: TXT records, by owner, in their own case.
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    #: NS and SOA records beside the answer: those of a child zone, or of the zone of a missing record.
+    authority: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    #: Addresses beside the answer.
+    glue: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
     def aliases(self, name: str) -> tuple[str, ...]:
         """
@@ -87,22 +98,50 @@ class DnsAnswer:
         """
         return self.values.get(((name, *self.aliases(name))[-1], kind), ())
 
+    def owners(self, kind: str) -> tuple[str, ...]:
+        """
+        Return the owners of the records of *kind* beside the answer.
+        """
+        return tuple(owner for owner, found in self.authority if found == kind)
+
 
 def query_servers(questions: Sequence[DnsQuestion]) -> dict[DnsQuestion, DnsAnswer]:
     """
     Send all *questions* at once, and return the answers. A missing answer has the error :data:`SILENT`.
+
+    After one server has answered each question, the others get a short time only.
     """
+    return _query_all(questions, each_server=False)
+
+
+def query_each_server(questions: Sequence[DnsQuestion]) -> dict[DnsQuestion, DnsAnswer]:
+    """
+    Send all *questions* at once, and return the answers as :func:`query_servers` does, but wait for each
+    server. A server that gives no answer over UDP is asked over TCP.
+    """
+    return _query_all(questions, each_server=True)
+
+
+def _query_all(questions: Sequence[DnsQuestion], *, each_server: bool) -> dict[DnsQuestion, DnsAnswer]:
     unique = list(dict.fromkeys(questions))
     queries = [_query(each) for each in unique]
     replies = exchange(
         [
             UdpQuery(
-                each.server, (each.name, each.kind, each.unchecked), query.to_wire(), partial(_reply, query)
+                each.server,
+                each if each_server else (each.name, each.kind, each.unchecked),
+                query.to_wire(),
+                partial(_reply, query),
             )
             for each, query in zip(unique, queries, strict=True)
         ]
     )
-    complete = _complete_replies(unique, queries, replies)
+    over_tcp = [
+        number
+        for number, reply in enumerate(replies)
+        if (each_server if reply is None else reply.flags & dns.flags.TC)
+    ]
+    complete = _complete_replies(unique, queries, replies, over_tcp)
     return {each: _answer(reply) for each, reply in zip(unique, complete, strict=True)}
 
 
@@ -110,6 +149,8 @@ def _query(question: DnsQuestion) -> Message:
     query = dns.message.make_query(question.name, question.kind, use_edns=True, payload=MAX_DATAGRAM_BYTES)
     if question.unchecked:
         query.flags |= dns.flags.CD
+    if question.own:
+        query.flags &= ~dns.flags.RD
     return query
 
 
@@ -125,20 +166,22 @@ def _reply(query: Message, content: bytes) -> Message | None:
 
 
 def _complete_replies(
-    questions: Sequence[DnsQuestion], queries: Sequence[Message], replies: Sequence[Message | None]
+    questions: Sequence[DnsQuestion],
+    queries: Sequence[Message],
+    replies: Sequence[Message | None],
+    over_tcp: Sequence[int],
 ) -> list[Message | None]:
     """
-    Return *replies*, each truncated one replaced by its answer over TCP; all are sent at the same time.
+    Return *replies*, those with the numbers *over_tcp* replaced by answers over TCP; all are sent at once.
     """
     complete = list(replies)
-    truncated = [number for number, reply in enumerate(replies) if reply and reply.flags & dns.flags.TC]
-    if truncated:
-        with ThreadPoolExecutor(min(len(truncated), MAX_TCP_QUERIES)) as connections:
+    if over_tcp:
+        with ThreadPoolExecutor(min(len(over_tcp), MAX_TCP_QUERIES)) as connections:
             deadline = Deadline(TIMEOUT_SECONDS)
             asked = [
-                connections.submit(_over_tcp, questions[each], queries[each], deadline) for each in truncated
+                connections.submit(_over_tcp, questions[each], queries[each], deadline) for each in over_tcp
             ]
-            for number, reply in zip(truncated, asked, strict=True):
+            for number, reply in zip(over_tcp, asked, strict=True):
                 complete[number] = reply.result()
     return complete
 
@@ -162,22 +205,39 @@ def _answer(reply: Message | None) -> DnsAnswer:
     code = dns.rcode.to_text(reply.rcode())
     if code not in ("NOERROR", NXDOMAIN):
         return DnsAnswer(code + _extended_error(reply))
-    values: dict[tuple[str, str], tuple[str, ...]] = {}
-    caa: dict[str, tuple[Caa, ...]] = {}
-    # A record of another class can have a known type with another format.
-    answer = [records for records in reply.answer if records.rdclass == dns.rdataclass.IN]
-    for records in answer:
-        owner, kind = _name(records.name.to_text()), dns.rdatatype.to_text(records.rdtype)
-        if kind == "CAA":
-            caa[owner] = tuple(_caa(each) for each in records if isinstance(each, CAA))
-        values[owner, kind] = tuple(_name(each.to_text()) for each in records)
+    answer = _of_the_internet(reply.answer)
     return DnsAnswer(
         missing=code == NXDOMAIN,
         authoritative=bool(reply.flags & dns.flags.AA),
         ttl=min((records.ttl for records in answer), default=0),
-        values=values,
-        caa=caa,
+        values=_values(answer),
+        caa={
+            _name(records.name.to_text()): tuple(_caa(each) for each in records if isinstance(each, CAA))
+            for records in answer
+            if records.rdtype == dns.rdatatype.CAA
+        },
+        texts={
+            _name(records.name.to_text()): tuple(_text(each) for each in records if isinstance(each, TXT))
+            for records in answer
+            if records.rdtype == dns.rdatatype.TXT
+        },
+        authority=_values(_of_the_internet(reply.authority)),
+        glue=_values(_of_the_internet(reply.additional)),
     )
+
+
+def _of_the_internet(section: Sequence[RRset]) -> list[RRset]:
+    # A record of another class can have a known type with another format.
+    return [records for records in section if records.rdclass == dns.rdataclass.IN]
+
+
+def _values(section: Sequence[RRset]) -> dict[tuple[str, str], tuple[str, ...]]:
+    return {
+        (_name(records.name.to_text()), dns.rdatatype.to_text(records.rdtype)): tuple(
+            _name(each.to_text()) for each in records
+        )
+        for records in section
+    }
 
 
 def _extended_error(reply: Message) -> str:
@@ -188,6 +248,11 @@ def _extended_error(reply: Message) -> str:
 
 def _name(text: str) -> str:
     return text.lower().removesuffix(".")
+
+
+def _text(record: TXT) -> str:
+    # A record is a sequence of strings of at most 255 bytes, which count as one (RFC 8555, section 8.4).
+    return b"".join(record.strings).decode("ascii", "replace")
 
 
 def _caa(record: CAA) -> Caa:

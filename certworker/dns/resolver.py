@@ -19,7 +19,14 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
-from certworker.dns.query import MAX_ALIASES, SILENT, DnsAnswer, DnsQuestion, query_servers
+from certworker.dns.query import (
+    MAX_ALIASES,
+    NOT_AUTHORITATIVE,
+    SILENT,
+    DnsAnswer,
+    DnsQuestion,
+    query_servers,
+)
 from certworker.dns.records import CaaSet, DnsRecords, ServerView, in_ca_order
 from certworker.dns.udp import Server
 from certworker.domains import is_address, registered_domain
@@ -38,7 +45,6 @@ TIMEOUT_SECONDS = 6.0
 
 #: The answer of a resolver to wrong signatures (RFC 4035, section 5.5), and to many other problems.
 CHECKING_DISABLED_ONLY = "SERVFAIL"
-NOT_AUTHORITATIVE = "not responsible"
 #: resolv.conf has a few lines.
 LARGEST_FILE_BYTES = 64 * 1024
 THIS_MACHINE = "the resolver of this machine"

@@ -48,6 +48,19 @@ def exchange(queries: Sequence[UdpQuery[Reply]]) -> list[Reply | None]:
         return _Exchange(queries, stack).run()
 
 
+def has_route(server: Server) -> bool:
+    """
+    Return whether this machine has a route to *server*; without IPv6 it has none to an IPv6 address.
+    """
+    family = socket.AF_INET6 if ":" in server[0] else socket.AF_INET
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as unsent:
+            unsent.connect(server)
+    except OSError:
+        return False
+    return True
+
+
 class _Exchange(Generic[Reply]):
     def __init__(self, queries: Sequence[UdpQuery[Reply]], stack: ExitStack) -> None:
         self._queries = queries

@@ -3,8 +3,14 @@ The answer to DNS-01 challenges (RFC 8555, section 8.4): TXT records through the
 
 In import order (★ to read first)::
 
-    provider       ★ What a DNS provider does, and which provider serves which zone
-    rfc2136          Dynamic updates of a name server, signed with a TSIG key, over TCP
-    child_process    Child processes of providers, with a deadline for the whole process group
-    exec             The operator's program, in the protocol of lego
+    provider        What a DNS provider does, and which provider serves which zone
+    rfc2136         Dynamic updates of a name server, signed with a TSIG key, over TCP
+    child_process   Child processes of providers, with a deadline for the whole process group
+    exec            The operator's program, in the protocol of lego
+    delegation      Where a record has to be created: CNAMEs, the zone, and its name servers
+    propagation     The wait until all name servers show the records
+    txt_records     The durable list of the created records
+    zone_lock       One writer per zone among all workers
+    provider_state  The pauses and the settle time of each provider
+    solver        ★ The records of the challenges of one order, from DNS to their deletion
 """

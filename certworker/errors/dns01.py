@@ -4,7 +4,7 @@ Failures of DNS-01: the TXT record of a challenge, and the DNS provider that cre
 
 from __future__ import annotations
 
-from certworker.errors.failure import CertworkerError, Retry
+from certworker.errors.failure import CertworkerError, PreflightFailure, Retry, Severity
 
 
 class NotConfigured(CertworkerError):
@@ -91,3 +91,44 @@ class ProgramFailed(ProviderFailed):
         "Run it to see its output: docker compose exec appwrite-worker-certificates {program} {action} "
         "{fqdn}. test"
     )
+
+
+class CnameElsewhere(PreflightFailure):
+    code = "dns01.cname_elsewhere"
+    message_template = "certworker cannot create a record at the end of the CNAME of {name}: {detail}."
+    remedy_template = (
+        "Change the CNAME so that it leads to a zone of a configured DNS provider, or delete it. Test: "
+        "dig +short CNAME {name}"
+    )
+
+
+class LeftBehind(CertworkerError):
+    code = "dns01.left_behind"
+    message_template = "The TXT record {value} of {fqdn} in the zone {zone} was not deleted: {reason}."
+    remedy_template = (
+        "No action is needed if certworker deletes it later; otherwise delete it at the DNS provider. Test: "
+        "dig TXT {fqdn}"
+    )
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class ZoneBusy(CertworkerError):
+    code = "dns01.zone_busy"
+    message_template = "Other orders have been changing the zone {zone} for more than {seconds} s."
+    remedy_template = (
+        "No action is needed. If this repeats, measure how long the DNS provider takes: certworker doctor "
+        "{zone}"
+    )
+    retry = Retry.SOON
+    severity = Severity.WARNING
+
+
+class ProviderRateLimited(CertworkerError):
+    code = "dns01.rate_limited"
+    message_template = "The DNS provider {provider} accepts no more requests before {moment}."
+    remedy_template = (
+        "No action is needed; certworker waits until then. If this repeats, ask the provider for a higher "
+        "limit."
+    )
+    retry = Retry.UNTIL

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from certworker.dns.query import SILENT, DnsAnswer, DnsQuestion
+from certworker.dns.query import NOT_AUTHORITATIVE, SILENT, DnsAnswer, DnsQuestion
 from certworker.dns.records import Caa, CaaSet, ServerView
 from certworker.dns.resolver import (
-    NOT_AUTHORITATIVE,
     Resolver,
     caa_set_of,
     domain_and_parents,

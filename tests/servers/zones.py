@@ -51,6 +51,8 @@ class ZoneServer:
         self.bogus: set[str] = set()
         #: Names about which nothing is said at all.
         self.silent: set[str] = set()
+        #: Queries over UDP get lost.
+        self.tcp_only = False
         #: What is said beside SERVFAIL (RFC 8914): a code and a text.
         self.reason: tuple[int, str] | None = None
         self.delay_seconds = 0.0
@@ -93,7 +95,7 @@ class ZoneServer:
         kind = dns.rdatatype.to_text(question.rdtype)
         self.asked.append(f"{name} {kind}")
         time.sleep(self.delay_seconds)
-        if name in self.silent:
+        if name in self.silent or (self.tcp_only and not over_tcp):
             return None
         answer = dns.message.make_response(query, recursion_available=not self.authoritative)
         if self.authoritative:
@@ -194,7 +196,7 @@ class _TcpHandler(socketserver.StreamRequestHandler):
         while length := self.rfile.read(2):
             query = dns.message.from_wire(self.rfile.read(struct.unpack("!H", length)[0]))
             if answer := self.server.answer(query, True):
-                wire = answer.to_wire()
+                wire = answer.to_wire(max_size=65_535)
                 self._write(struct.pack("!H", len(wire)) + wire)
 
     def _write(self, content: bytes) -> None:

@@ -1,0 +1,349 @@
+"""
+Where the record of a challenge has to be created: after CNAMEs, in which zone, at which name servers.
+
+::
+
+    1  the resolvers         the zone of the name, and its name servers (SOA, NS, A, AAAA)
+    2  the zone's servers    the alias of the name, and the zones that are delegated above it
+
+A resolver is never asked for the name of a challenge. It would cache that the name does not exist, and a CA
+behind the same resolver would not see the record for up to a day. The public suffix list and the DNS of the
+Internet are not needed, so zones of private networks work as well.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from certworker.dns.query import (
+    MAX_ALIASES,
+    NOT_AUTHORITATIVE,
+    SILENT,
+    DnsAnswer,
+    DnsQuestion,
+    query_servers,
+)
+from certworker.dns.resolver import ADDRESSES, PORT, domain_and_parents, server_address
+from certworker.dns.udp import Server, has_route
+from certworker.domains.address import is_public, read_address
+from certworker.errors.dns import ContainerResolver, NameServersFail, NameServersTimeout
+from certworker.errors.dns01 import CnameElsewhere
+from certworker.ttl_cache import TtlCache
+
+#: Zones between the first known one and the record. More are a loop.
+MAX_CUTS = 8
+#: Name servers of a zone, and addresses of one: the root has 13 with 2 each.
+MAX_SERVERS = 16
+MAX_ADDRESSES = 4
+#: Name servers that get the first question about an alias; the others are asked if these do not answer.
+FIRST_SERVERS = 3
+#: A search begins no further step after this time.
+TIMEOUT_SECONDS = 20.0
+#: How long a zone and its name servers are cached. An operator changes them and tries again.
+CACHE_SECONDS = 60.0
+
+#: The names that a provider can create. Other bytes could have a meaning to a script or an API.
+_LABEL = "[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+HOST_NAME = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(\.{_LABEL})*")
+
+
+@dataclass(frozen=True)
+class ZoneServer:
+    """
+    A name server of a zone, with all addresses to which this machine has a route.
+    """
+
+    name: str
+    addresses: tuple[Server, ...]
+
+
+@dataclass(frozen=True)
+class Location:
+    """
+    Where the record of a challenge has to be created.
+    """
+
+    #: The name that the CA queries: _acme-challenge.NAME.
+    name: str
+    #: The targets of the name, from alias to alias.
+    aliases: tuple[str, ...]
+    #: The zone of the last one.
+    zone: str
+    #: All name servers of that zone.
+    servers: tuple[ZoneServer, ...]
+
+    @property
+    def fqdn(self) -> str:
+        """
+        Return the owner of the record.
+        """
+        return self.aliases[-1] if self.aliases else self.name
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """
+    What the servers of a zone answer for a name.
+    """
+
+    #: The same zone, or one below it.
+    zone: str
+    #: The names of its servers; empty if they are unknown.
+    servers: tuple[str, ...] = ()
+    #: Addresses that came with the names.
+    glue: tuple[tuple[str, str], ...] = ()
+    #: The alias of the name in the same zone; empty if it is none.
+    alias: str = ""
+
+
+@dataclass(frozen=True)
+class _Search:
+    """
+    The search for one name.
+    """
+
+    name: str
+    aliases: list[str]
+    #: Monotonic seconds.
+    until: float
+
+    @property
+    def current(self) -> str:
+        """
+        Return the last alias, or the name.
+        """
+        return self.aliases[-1] if self.aliases else self.name
+
+    def follow(self, alias: str) -> None:
+        """
+        Continue with *alias*.
+        """
+        known = (self.name, *self.aliases)
+        self.aliases.append(alias)
+        if alias in known:
+            raise self.elsewhere("a loop")
+        if len(self.aliases) > MAX_ALIASES:
+            raise self.elsewhere(f"more than {MAX_ALIASES} aliases")
+        if not HOST_NAME.fullmatch(alias) or "." not in alias:
+            raise self.elsewhere("not a host name")
+
+    def elsewhere(self, reason: str) -> CnameElsewhere:
+        """
+        Return the failure of the aliases so far.
+        """
+        return CnameElsewhere(name=self.name, detail=f"{' → '.join([self.name, *self.aliases])} ({reason})")
+
+    def check_time(self) -> None:
+        """
+        Raise a failure after the deadline: each name server may take its time.
+        """
+        if time.monotonic() > self.until:
+            detail = f"{self.current} was not found within {TIMEOUT_SECONDS:g} s"
+            raise NameServersTimeout(name=self.name, detail=detail).from_preflight()
+
+
+class Delegations:
+    """
+    Finds the zones in which the records of challenges are created.
+
+    Args:
+        resolvers: The resolvers, each an address and a port.
+        private: Allow queries to name servers at private addresses.
+    """
+
+    def __init__(self, resolvers: Sequence[Server], *, private: bool) -> None:
+        self._resolvers = tuple(resolvers)
+        self._private = private or any(not is_public(ip_address(address)) for address, _ in resolvers)
+        self._zones: TtlCache[str, str] = TtlCache()
+        self._servers: TtlCache[str, tuple[ZoneServer, ...]] = TtlCache()
+
+    def find(self, name: str) -> Location:
+        """
+        Return where the record of *name*, an `_acme-challenge` name, has to be created.
+
+        Raises:
+            CnameElsewhere: The aliases are a loop, too many, or lead to no zone.
+            ContainerResolver: The resolvers do not answer.
+            NameServersTimeout, NameServersFail: The name servers of the zone do not answer, or with errors.
+        """
+        search = _Search(name, [], time.monotonic() + TIMEOUT_SECONDS)
+        while True:
+            zone, servers, alias = self._descend(search)
+            if not alias:
+                return Location(name, tuple(search.aliases), zone, servers)
+            search.follow(alias)
+
+    def servers_of(self, zone: str) -> tuple[ZoneServer, ...]:
+        """
+        Return the name servers of *zone*.
+
+        Raises:
+            NameServersFail: The resolvers know no name server of the zone.
+        """
+        return self._servers.get(zone) or self._find_servers(zone, self._names_at_resolvers(zone), ())
+
+    def _descend(self, search: _Search) -> tuple[str, tuple[ZoneServer, ...], str]:
+        """
+        Return the deepest zone of the name with its servers, and its alias; empty if it is none.
+        """
+        current = search.current
+        zone = self._zone_at_resolvers(search)
+        servers = self.servers_of(zone)
+        for _ in range(MAX_CUTS):
+            search.check_time()
+            cut = self._query_zone(search, zone, servers)
+            if cut.zone == zone:
+                if cut.servers and set(cut.servers) != {each.name for each in servers}:
+                    # The zone itself has the final list of its servers.
+                    servers = self._find_servers(zone, cut.servers, cut.glue)
+                wildcard = cut.alias and self._is_of_wildcard(current, cut.alias, zone, servers)
+                # The record of a name has priority over a wildcard (RFC 4592, section 2.2.1).
+                return zone, servers, "" if wildcard else cut.alias
+            zone = cut.zone
+            if cut.servers:
+                servers = self._servers.get(zone) or self._find_servers(zone, cut.servers, cut.glue)
+        detail = f"{current} is below too many zones"
+        raise NameServersFail(name=search.name, detail=detail).from_preflight()
+
+    def _zone_at_resolvers(self, search: _Search) -> str:
+        parent = search.current.partition(".")[2]
+        if zone := self._zones.get(parent):
+            return zone
+        for candidate in domain_and_parents(parent):
+            search.check_time()
+            answers = query_servers([DnsQuestion(server, candidate, "SOA") for server in self._resolvers])
+            if all(answer.error == SILENT for answer in answers.values()):
+                asked = ", ".join(map(server_address, self._resolvers))
+                raise ContainerResolver(host=parent, reason=f"{asked or 'no resolver'} gave no answer")
+            for answer in answers.values():
+                zone = _zone_in(answer, candidate)
+                # The zone of a top-level domain: the domain that an alias leads to does not exist.
+                if zone and ("." in zone or not search.aliases):
+                    self._zones.put(parent, zone, CACHE_SECONDS)
+                    return zone
+        if search.aliases:
+            raise search.elsewhere("its domain does not exist")
+        raise NameServersFail(name=search.name, detail=f"no zone contains {parent}").from_preflight()
+
+    def _names_at_resolvers(self, zone: str) -> tuple[str, ...]:
+        answers = query_servers([DnsQuestion(server, zone, "NS") for server in self._resolvers])
+        return next((found for answer in answers.values() if (found := answer.of(zone, "NS"))), ())
+
+    def _find_servers(
+        self, zone: str, names: Iterable[str], glue: Sequence[tuple[str, str]]
+    ) -> tuple[ZoneServer, ...]:
+        names = sorted(set(names))[:MAX_SERVERS]
+        answers = query_servers(
+            [
+                DnsQuestion(each, name, kind)
+                for each in self._resolvers
+                for name in names
+                for kind in ADDRESSES
+            ]
+        )
+        found = {name: [address for owner, address in glue if owner == name] for name in names}
+        for asked, answer in answers.items():
+            found[asked.name] += answer.of(asked.name, asked.kind)
+        servers = tuple(
+            ZoneServer(name, tuple(self._reachable(addresses)[:MAX_ADDRESSES]))
+            for name, addresses in found.items()
+            if addresses
+        )
+        if not servers:
+            raise NameServersFail(
+                name=zone, detail=f"no name server has an address ({', '.join(names) or 'no NS records'})"
+            ).from_preflight()
+        self._servers.put(zone, servers, CACHE_SECONDS)
+        return servers
+
+    def _reachable(self, addresses: Sequence[str]) -> list[Server]:
+        servers = (
+            self._server(each) for each in sorted(set(addresses), key=lambda each: (":" in each, each))
+        )
+        return [server for server in servers if server and has_route(server)]
+
+    def _server(self, address: str) -> Server | None:
+        parsed, resolver = read_address(address), self._resolvers[0]
+        if parsed is None:
+            return None
+        if parsed.is_loopback:
+            # A whole DNS on this machine, as in tests: its servers use the port of the resolver.
+            return (address, resolver[1]) if ip_address(resolver[0]).is_loopback else None
+        return (address, PORT) if self._private or is_public(parsed) else None
+
+    def _query_zone(self, search: _Search, zone: str, servers: Sequence[ZoneServer]) -> _Cut:
+        addresses = [each.addresses for each in servers if each.addresses]
+        first = [each[0] for each in addresses[:FIRST_SERVERS]]
+        others = [each for several in addresses for each in several if each not in first]
+        errors: dict[Server, str] = {}
+        for group in (first, others):
+            wanted = ((search.current, "CNAME"), (zone, "NS"))
+            answers = query_servers(
+                [DnsQuestion(server, *each, own=True) for server in group for each in wanted]
+            )
+            for server in group:
+                about_name, about_zone = (answers[DnsQuestion(server, *each, own=True)] for each in wanted)
+                if cut := _cut_in(about_name, about_zone, zone, search.current):
+                    return cut
+                errors[server] = about_name.error or NOT_AUTHORITATIVE
+        shown = [f"{server_address(server)}: {error}" for server, error in errors.items()][:MAX_SERVERS]
+        detail = f"zone {zone}: {', '.join(shown) or 'no name server is reachable'}"
+        silent = all(error == SILENT for error in errors.values())
+        failure = NameServersTimeout if silent else NameServersFail
+        raise failure(name=search.name, detail=detail).from_preflight()
+
+    def _is_of_wildcard(self, current: str, target: str, zone: str, servers: Sequence[ZoneServer]) -> bool:
+        parents = domain_and_parents(current.partition(".")[2])
+        wildcards = [f"*.{each}" for each in parents if each == zone or each.endswith(f".{zone}")]
+        addresses = [each.addresses[0] for each in servers if each.addresses][:FIRST_SERVERS]
+        answers = query_servers(
+            [DnsQuestion(server, each, "CNAME", own=True) for server in addresses for each in wildcards]
+        )
+        return any(answer.values.get((asked.name, "CNAME")) == (target,) for asked, answer in answers.items())
+
+
+def _zone_in(answer: DnsAnswer, candidate: str) -> str:
+    """
+    Return the zone of *candidate* in the answer about its SOA record; empty if the answer has none.
+    """
+    if answer.error or (candidate, "CNAME") in answer.values:
+        return ""
+    if (candidate, "SOA") in answer.values:
+        return candidate
+    return next((zone for zone in answer.owners("SOA") if zone and candidate.endswith(f".{zone}")), "")
+
+
+def _cut_in(about_name: DnsAnswer, about_zone: DnsAnswer, zone: str, current: str) -> _Cut | None:
+    """
+    Return what a server of *zone* answers for *current* and for its zone; None if the server does not know.
+    """
+    if about_name.error:
+        return None
+    if not about_name.authoritative:
+        for owner in about_name.owners("NS"):
+            if _is_between(owner, zone, current):
+                return _Cut(owner, about_name.authority[owner, "NS"], _glue(about_name))
+        return None
+    alias, *_ = about_name.values.get((current, "CNAME"), ("",))
+    # A server that has the child zone as well answers from it, and not with a referral.
+    deeper = (owner for owner in about_name.owners("SOA") if _is_between(owner, zone, current))
+    if not alias and (child := next(deeper, "")):
+        return _Cut(child)
+    return _Cut(zone, about_zone.values.get((zone, "NS"), ()), _glue(about_zone), alias)
+
+
+def _glue(answer: DnsAnswer) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        (name, address)
+        for (name, kind), addresses in answer.glue.items()
+        if kind in ADDRESSES
+        for address in addresses
+    )
+
+
+def _is_between(owner: str, zone: str, current: str) -> bool:
+    return owner.endswith(f".{zone}") and (owner == current or current.endswith(f".{owner}"))

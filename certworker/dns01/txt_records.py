@@ -1,0 +1,277 @@
+"""
+The list of the TXT records that certworker has created: in Redis for all workers, and in the state directory.
+
+A record is in the list before it is created, and until it is deleted. So a worker that is killed in between
+leaves no unknown record behind. Either of the two places is enough to find it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from redis import Redis
+
+from certworker.challenges.challenge import TOKEN
+from certworker.dns01.delegation import HOST_NAME
+from certworker.dns01.provider import TxtRecord
+from certworker.redis.codec import count_in, decode_text, decode_time, encode_time, fields_in
+from certworker.storage import durable
+from certworker.storage.shared_directory import SharedDirectory
+
+logger = logging.getLogger(__name__)
+
+RECORDS = "certworker:dns01:records"
+
+#: The SHA-256 digest of a key authorization, base64url (RFC 8555, section 8.4).
+VALUE = re.compile(r"[A-Za-z0-9_-]{43}")
+KEY_AUTHORIZATION = re.compile(r"([A-Za-z0-9_-]{1,100}\.[A-Za-z0-9_-]{43})?")
+OWNER = re.compile(r"[0-9a-f]{32}")
+
+#: The name of a file, and the field in Redis: a digest of owner name and value.
+_IDENTIFIER = re.compile(r"[0-9a-f]{32}")
+_EXTENSION = ".json"
+
+#: Bytes. The longest entry has four names of full length.
+LARGEST_ENTRY = 4_096
+#: Records that are read at once. More are read after these are deleted.
+MAX_RECORDS = 10_000
+
+# KEYS: the records. ARGV: how many are read, the largest size. Returns the fields and values, and how many
+# larger ones were removed.
+_READ = """
+local entries, removed = {}, 0
+for _, id in ipairs(redis.call('HKEYS', KEYS[1])) do
+    if #entries >= 2 * ARGV[1] then break end
+    if #id ~= 32 or redis.call('HSTRLEN', KEYS[1], id) > tonumber(ARGV[2]) then
+        removed = removed + redis.call('HDEL', KEYS[1], id)
+    else
+        entries[#entries + 1] = id
+        entries[#entries + 1] = redis.call('HGET', KEYS[1], id)
+    end
+end
+return {entries, removed}
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """
+    A record in the list.
+    """
+
+    record: TxtRecord
+    #: The order that needs the record: the name of its lease.
+    order: str
+    #: The label of the provider.
+    provider: str
+    created: datetime
+    #: How many deletions failed, and when the next one is tried.
+    failures: int = 0
+    again: datetime | None = None
+
+
+def identifier_of(record: TxtRecord) -> str:
+    """
+    Return the key of *record* in the list: the same for the same owner name and value.
+    """
+    return hashlib.sha256(f"{record.fqdn} {record.value}".encode()).hexdigest()[:32]
+
+
+class TxtRecords:
+    """
+    The list of the records of all workers.
+
+    Args:
+        connection: To Redis.
+        directory: The directory of the files; it is made when the first record is created.
+        clock: Returns the time in UTC.
+    """
+
+    def __init__(self, connection: Redis, directory: Path, *, clock: Callable[[], datetime]) -> None:
+        self._connection = connection
+        self._directory = SharedDirectory(directory, directory / "lock")
+        self._clock = clock
+        self._read = connection.register_script(_READ)
+
+    def add(self, records: Sequence[TxtRecord], *, order: str, provider: str) -> None:
+        """
+        Store *records* durably before they are created.
+
+        Raises:
+            VolumeReadOnly, VolumeFull, VolumeFault, VolumeLocked: The files cannot be written.
+            redis.RedisError: Redis failed.
+        """
+        now = self._clock()
+        self._store([Entry(record, order, provider, now) for record in records])
+
+    def postpone(self, entry: Entry, until: datetime) -> None:
+        """
+        Store that the deletion of the record failed, and is tried again at *until*.
+        """
+        self._store([replace(entry, failures=entry.failures + 1, again=until)])
+
+    def remove(self, record: TxtRecord) -> None:
+        """
+        Remove *record* from the list after it was deleted.
+        """
+        identifier = identifier_of(record)
+        with self._directory.writing():
+            durable.remove(self._path(identifier))
+        self._connection.hdel(RECORDS, identifier)
+
+    def all(self) -> dict[str, Entry]:
+        """
+        Return all records of the list by their keys, and repair the list.
+
+        A record that is in only one of the two places is stored in the other one. An invalid entry is removed
+        and logged.
+
+        Raises:
+            VolumeReadOnly, VolumeFull, VolumeFault, VolumeLocked: The files cannot be read or written.
+            redis.RedisError: Redis failed.
+        """
+        shared = self._shared()
+        files = self._files()
+        # After a loss of Redis, the leases of running orders are missing for a moment as well.
+        now = self._clock()
+        lost = {
+            key: replace(entry, created=now)
+            for key, entry in files.items()
+            # Another worker may have removed it meanwhile.
+            if key not in shared and self._path(key).exists()
+        }
+        self._store(list(lost.values()))
+        missing = [key for key in shared if key not in files and self._connection.hexists(RECORDS, key)]
+        self._write([shared[key] for key in missing])
+        return {**shared, **lost}
+
+    def get(self, record: TxtRecord) -> Entry | None:
+        """
+        Return the current entry of *record*; None if it is no longer in the list.
+
+        Raises:
+            redis.RedisError: Redis failed.
+        """
+        return _entry_in(self._connection.hget(RECORDS, identifier_of(record)))
+
+    def remove_leftovers(self) -> int:
+        """
+        Remove the unfinished files of killed workers; return their number.
+        """
+        return self._directory.remove_leftovers()
+
+    def _store(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        self._write(entries)
+        self._connection.hset(
+            RECORDS, mapping={identifier_of(each.record): _encode(each) for each in entries}
+        )
+
+    def _write(self, entries: Sequence[Entry]) -> None:
+        if not entries:
+            return
+        path = self._directory.path
+        durable.make_directory(path, 0o700)
+        contents = {identifier_of(each.record) + _EXTENSION: _encode(each).encode() for each in entries}
+        with self._directory.writing():
+            durable.write_all(path, contents, 0o600, path)
+
+    def _shared(self) -> dict[str, Entry]:
+        fields, removed = self._read([RECORDS], [MAX_RECORDS, LARGEST_ENTRY])
+        entries: dict[str, Entry] = {}
+        for field, value in zip(fields[::2], fields[1::2], strict=True):
+            entry, key = _entry_in(value), decode_text(field)
+            if entry and identifier_of(entry.record) == key:
+                entries[key] = entry
+            else:
+                removed += self._connection.hdel(RECORDS, field)
+        if removed:
+            logger.warning("removed %d invalid entries from Redis: %s", removed, RECORDS)
+        return entries
+
+    def _files(self) -> dict[str, Entry]:
+        entries: dict[str, Entry] = {}
+        for path in self._paths():
+            try:
+                entry = _entry_in(durable.read(path, LARGEST_ENTRY))
+            except FileNotFoundError:
+                continue
+            except OSError:
+                entry = None
+            if entry and identifier_of(entry.record) == path.stem:
+                entries[path.stem] = entry
+            else:
+                logger.warning("removed an invalid file: %s", path)
+                durable.remove(path)
+        return entries
+
+    def _paths(self) -> Iterator[Path]:
+        directory = self._directory.path
+        with durable.translate_os_errors(directory):
+            found = sorted(directory.iterdir()) if directory.is_dir() else []
+        named = (each for each in found if each.suffix == _EXTENSION and _IDENTIFIER.fullmatch(each.stem))
+        for number, path in enumerate(named):
+            if number >= MAX_RECORDS:
+                break
+            yield path
+
+    def _path(self, identifier: str) -> Path:
+        return self._directory.path / f"{identifier}{_EXTENSION}"
+
+
+def _encode(entry: Entry) -> str:
+    record = entry.record
+    return json.dumps(
+        {
+            "fqdn": record.fqdn,
+            "value": record.value,
+            "zone": record.zone,
+            "name": record.name,
+            "token": record.token,
+            "key_authorization": record.key_authorization,
+            "order": entry.order,
+            "provider": entry.provider,
+            "created": encode_time(entry.created),
+            "failures": entry.failures,
+            "again": encode_time(entry.again),
+        }
+    )
+
+
+def _entry_in(stored: bytes | str | None) -> Entry | None:
+    """
+    Return the entry in *stored*, which any program may have written; None if it is invalid.
+    """
+    fields = fields_in(stored if stored and len(stored) <= LARGEST_ENTRY else None)
+    texts = {name: value for name, value in fields.items() if isinstance(value, str)}
+    created = decode_time(fields.get("created"))
+    record = _record_in(texts)
+    if not (record and created and OWNER.fullmatch(texts.get("order", ""))):
+        return None
+    provider = texts.get("provider", "")
+    if not provider.isprintable() or len(provider) > 100:
+        return None
+    again = decode_time(fields.get("again"))
+    return Entry(record, texts["order"], provider, created, count_in(fields.get("failures")), again)
+
+
+def _record_in(texts: Mapping[str, str]) -> TxtRecord | None:
+    fqdn, zone, name = (texts.get(field, "") for field in ("fqdn", "zone", "name"))
+    value, token, authorization = (texts.get(field, "") for field in ("value", "token", "key_authorization"))
+    valid = (
+        all(HOST_NAME.fullmatch(each) for each in (fqdn, zone))
+        and (fqdn == zone or fqdn.endswith(f".{zone}"))
+        and (not name or HOST_NAME.fullmatch(name))
+        and VALUE.fullmatch(value)
+        and (not token or TOKEN.fullmatch(token))
+        and KEY_AUTHORIZATION.fullmatch(authorization)
+    )
+    return TxtRecord(fqdn, value, zone, name, token, authorization) if valid else None

@@ -1,0 +1,325 @@
+"""
+Tests of the search for the place of a record, with real BIND servers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from certworker.dns.query import MAX_ALIASES
+from certworker.dns01 import delegation
+from certworker.dns01.delegation import HOST_NAME, Delegations, Location
+from certworker.errors.dns import ContainerResolver, NameServersFail, NameServersTimeout
+from certworker.errors.dns01 import CnameElsewhere
+from tests.dns01.network import Network
+from tests.servers.ports import free_port
+
+#: A target that is no host name.
+STRANGE = "a\\032b.far.net."
+
+LINES = [
+    "www A 192.0.2.1",
+    "_acme-challenge.alias CNAME k1.far.net.",
+    "_acme-challenge.twice CNAME _acme-challenge.alias",
+    "_acme-challenge.loop CNAME _acme-challenge.back",
+    "_acme-challenge.back CNAME _acme-challenge.loop",
+    "_acme-challenge.gone CNAME x.gone.net.",
+    f"_acme-challenge.strange CNAME {STRANGE}",
+    "_acme-challenge.tocut CNAME k2.child",
+    "*.apps CNAME edge",
+    "_acme-challenge.own.apps CNAME k3.far.net.",
+    "edge A 192.0.2.1",
+    *(f"_acme-challenge.n{number} CNAME _acme-challenge.n{number + 1}" for number in range(MAX_ALIASES + 2)),
+]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Network]:
+    """
+    Return the servers of example.com, child.example.com and far.net.
+    """
+    with Network(tmp_path_factory.mktemp("dns")) as made:
+        child = made.address()[0]
+        cut = ["child NS ns1.child", f"ns1.child A {child}"]
+        made.bind("example.com", [*LINES, *cut], same_example_com=["www A 192.0.2.1"])
+        made._hosts -= 2
+        made.bind("child.example.com", ["www A 192.0.2.1"])
+        made._hosts += 1
+        for name in ("child.example.com", "ns1.child.example.com"):
+            # Only the servers of the parent know the delegation.
+            del made.resolver.rows[name]
+        made.bind("far.net")
+        yield made
+
+
+def find(network: Network, name: str) -> Location:
+    """
+    Return the place of the record for *name*.
+    """
+    return network.delegations().find(f"_acme-challenge.{name}")
+
+
+class TestZones:
+    def test_the_zone_is_found_in_dns(self, network: Network) -> None:
+        """
+        The record of a name is created in the zone of the name.
+        """
+        place = find(network, "www.example.com")
+
+        assert ("_acme-challenge.www.example.com", "example.com") == (place.fqdn, place.zone)
+        assert ["ns1.example.com"] == [server.name for server in place.servers]
+
+    def test_a_resolver_is_never_asked_for_the_name_of_a_challenge(self, network: Network) -> None:
+        """
+        The resolver would cache that the record does not exist.
+        """
+        network.resolver.asked.clear()
+
+        for name in ("www.example.com", "alias.example.com", "www.child.example.com", "example.com"):
+            find(network, name)
+
+        assert network.resolver.asked
+        asked = {question.partition(" ")[0] for question in network.resolver.asked}
+        assert not {name for name in asked if name.startswith(("_acme-challenge", "k1"))}
+
+    def test_a_delegated_child_zone_has_the_record(self, network: Network) -> None:
+        """
+        The parent's servers refer to the servers of the child zone.
+        """
+        place = find(network, "www.child.example.com")
+
+        assert "child.example.com" == place.zone
+        assert ["ns1.child.example.com"] == [server.name for server in place.servers]
+
+    def test_a_child_zone_on_the_same_server_has_the_record(self, network: Network) -> None:
+        """
+        A server that has both zones does not refer to itself; its SOA record names the zone.
+        """
+        assert "same.example.com" == find(network, "www.same.example.com").zone
+
+    def test_a_zone_of_one_label_is_a_zone_of_a_private_network(self, network: Network) -> None:
+        """
+        Only DNS decides what a zone is.
+        """
+        network.fake("lan").rows = {"lan": {"NS": ["ns1.lan"]}}
+
+        assert "lan" == find(network, "printer.lan").zone
+
+    def test_all_addresses_of_all_servers_are_found(self, network: Network) -> None:
+        """
+        The CA selects any of them.
+        """
+        server = network.fake("many.org")
+        network.register("many.org", {"a.many.org": [server.host, "::1"], "b.many.org": [server.host]})
+        server.rows["many.org"] = {"NS": ["a.many.org", "b.many.org"]}
+
+        a, b = find(network, "many.org").servers
+
+        assert ((server.host, network.port), ("::1", network.port)) == a.addresses
+        assert ((server.host, network.port),) == b.addresses
+
+    def test_the_zone_itself_lists_its_servers(self, network: Network) -> None:
+        """
+        A resolver may have an old list.
+        """
+        server = network.fake("moved.org")
+        network.resolver.rows["ns9.moved.org"] = {"A": [server.host]}
+        server.rows["moved.org"] = {"NS": ["ns1.moved.org", "ns9.moved.org"]}
+
+        assert ["ns1.moved.org", "ns9.moved.org"] == [
+            each.name for each in find(network, "moved.org").servers
+        ]
+
+    def test_zone_and_servers_are_cached(self, network: Network) -> None:
+        """
+        The second search needs no resolver.
+        """
+        delegations = network.delegations()
+        delegations.find("_acme-challenge.www.example.com")
+        network.resolver.asked.clear()
+
+        delegations.find("_acme-challenge.www.example.com")
+
+        assert [] == network.resolver.asked
+
+
+class TestAliases:
+    def test_an_alias_is_followed_into_another_zone(self, network: Network) -> None:
+        """
+        A customer delegates the challenge with one CNAME record.
+        """
+        place = find(network, "alias.example.com")
+
+        assert ("k1.far.net", "far.net", ("k1.far.net",)) == (place.fqdn, place.zone, place.aliases)
+
+    def test_a_chain_is_followed_to_its_end(self, network: Network) -> None:
+        """
+        Each alias is looked up in its own zone.
+        """
+        place = find(network, "twice.example.com")
+
+        assert ("_acme-challenge.alias.example.com", "k1.far.net") == place.aliases
+
+    def test_the_target_may_be_in_a_delegated_zone(self, network: Network) -> None:
+        """
+        The zone of the target is searched like that of the name.
+        """
+        assert "child.example.com" == find(network, "tocut.example.com").zone
+
+    @pytest.mark.parametrize(
+        ("name", "reason"),
+        [
+            ("loop", "a loop"),
+            ("n0", "more than 8 aliases"),
+            ("gone", "its domain does not exist"),
+            ("strange", "not a host name"),
+        ],
+    )
+    def test_an_alias_without_an_end_is_a_failure(self, network: Network, name: str, reason: str) -> None:
+        """
+        The failure has the whole chain.
+        """
+        with pytest.raises(CnameElsewhere, match=reason) as caught:
+            find(network, f"{name}.example.com")
+
+        assert f"_acme-challenge.{name}.example.com → " in caught.value.message
+
+    def test_an_alias_of_a_wildcard_is_not_followed(self, network: Network) -> None:
+        """
+        A wildcard matches `_acme-challenge` as well, and a record of its own takes priority over it.
+        """
+        place = find(network, "shop.apps.example.com")
+
+        assert ("_acme-challenge.shop.apps.example.com", "example.com") == (place.fqdn, place.zone)
+        assert "_acme-challenge.apps.example.com" == find(network, "apps.example.com").fqdn
+
+    def test_an_alias_beside_a_wildcard_is_followed(self, network: Network) -> None:
+        """
+        Only the alias that the wildcard synthesizes is ignored.
+        """
+        assert "k3.far.net" == find(network, "own.apps.example.com").fqdn
+
+
+class TestFailures:
+    def test_a_resolver_without_an_answer_is_named(self) -> None:
+        """
+        The fault is on this side.
+        """
+        port = free_port()
+        with pytest.raises(ContainerResolver, match=f"127.0.0.1:{port} gave no answer"):
+            Delegations([("127.0.0.1", port)], private=True).find("_acme-challenge.example.com")
+
+    def test_without_resolvers_there_is_a_failure(self) -> None:
+        """
+        Nothing can be found without a resolver.
+        """
+        with pytest.raises(ContainerResolver, match="no resolver"):
+            Delegations([], private=True).find("_acme-challenge.example.com")
+
+    def test_servers_that_refuse_are_named(self, network: Network) -> None:
+        """
+        The failure has the answer of each server.
+        """
+        server = network.fake("refused.org")
+        server.codes["_acme-challenge.refused.org", "*"] = "REFUSED"
+
+        with pytest.raises(NameServersFail, match=rf"{server.host}:\d+: REFUSED"):
+            find(network, "refused.org")
+
+    def test_a_server_that_knows_nothing_of_the_zone_is_named(self, network: Network) -> None:
+        """
+        A resolver in place of a name server is not responsible for the zone.
+        """
+        network.fake("lame.org").authoritative = False
+
+        with pytest.raises(NameServersFail, match="not responsible"):
+            find(network, "lame.org")
+
+    def test_servers_without_an_answer_are_named(self, network: Network) -> None:
+        """
+        A zone whose servers are all down.
+        """
+        down = network.address()[0]
+        network.register("down.org", {"ns1.down.org": [down]})
+
+        with pytest.raises(NameServersTimeout, match=rf"{down}:\d+: no answer"):
+            find(network, "down.org")
+
+    def test_another_server_answers_for_one_that_is_down(self, network: Network) -> None:
+        """
+        The search needs one server; the propagation needs all.
+        """
+        server = network.fake("half.org")
+        network.register("half.org", {"a.half.org": [network.address()[0]], "ns1.half.org": [server.host]})
+
+        assert "half.org" == find(network, "half.org").zone
+
+    def test_a_name_outside_of_all_zones_is_a_failure(self, network: Network) -> None:
+        """
+        The resolver knows neither the name nor a zone above it.
+        """
+        with pytest.raises(NameServersFail, match=r"no zone contains www\.nowhere"):
+            find(network, "www.nowhere")
+
+    def test_a_zone_without_addresses_is_a_failure(self, network: Network) -> None:
+        """
+        Its NS records are named.
+        """
+        network.register("empty.org", {"ns1.empty.org": []})
+
+        with pytest.raises(NameServersFail, match=r"no name server has an address \(ns1\.empty\.org\)"):
+            find(network, "empty.org")
+
+    def test_slow_servers_cannot_exceed_the_deadline(
+        self, network: Network, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        A chain of aliases ends after a fixed time.
+        """
+        monkeypatch.setattr(delegation, "TIMEOUT_SECONDS", -1.0)
+
+        with pytest.raises(NameServersTimeout, match="was not found within"):
+            find(network, "www.example.com")
+
+
+class TestAddresses:
+    @pytest.mark.parametrize(
+        ("resolver", "private", "expected"),
+        [
+            ("8.8.8.8", False, {"9.9.9.9"}),
+            ("8.8.8.8", True, {"9.9.9.9", "10.0.0.1"}),
+            ("10.0.0.53", False, {"9.9.9.9", "10.0.0.1"}),
+            ("127.0.0.1", False, {"9.9.9.9", "10.0.0.1", "127.0.0.2"}),
+        ],
+    )
+    def test_private_addresses_need_a_private_network(
+        self, resolver: str, private: bool, expected: set[str]
+    ) -> None:
+        """
+        The owner of a zone can set any address, also one inside this network.
+        """
+        delegations = Delegations([(resolver, 53)], private=private)
+        addresses = ("9.9.9.9", "10.0.0.1", "127.0.0.2", "no address")
+
+        assert expected == {each for each in addresses if delegations._server(each)}
+
+
+class TestHostName:
+    @pytest.mark.parametrize("name", ["a.org", "_acme-challenge.a-b.org", "_x", "a" * 63 + ".org"])
+    def test_names_that_a_provider_can_create(self, name: str) -> None:
+        """
+        Underscores are usual in names of challenges.
+        """
+        assert HOST_NAME.fullmatch(name)
+
+    @pytest.mark.parametrize(
+        "name",
+        ["", "a..org", "-a.org", "a b.org", "a\n.org", "*.a.org", "$(id).org", "a" * 64, "a." * 127 + "a"],
+    )
+    def test_names_that_could_have_another_meaning(self, name: str) -> None:
+        """
+        The name is passed to scripts and APIs.
+        """
+        assert not HOST_NAME.fullmatch(name)

@@ -1,0 +1,287 @@
+"""
+Tests of the wait for name servers, with real BIND servers and servers that misbehave.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from certworker.dns01.delegation import ZoneServer
+from certworker.dns01.propagation import LONGEST_PAUSE_SECONDS, MAX_QUERIES, Awaited, Propagation, _batches
+from certworker.errors import Retry
+from certworker.errors.dns01 import NotVisible
+from tests.dns01.network import Network, change
+from tests.servers.zones import ZoneServer as FakeServer
+
+VALUE = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"
+OTHER = "9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
+OWNER = "_acme-challenge.example.com"
+
+
+class Clock:
+    """
+    A clock that only pauses move.
+    """
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.pauses: list[float] = []
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pause(self, seconds: float) -> None:
+        """
+        Move the clock.
+        """
+        self.pauses.append(seconds)
+        self.now += seconds
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[Network]:
+    """
+    Return a network without zones.
+    """
+    with Network(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """
+    Return a clock at zero.
+    """
+    return Clock()
+
+
+def propagation(clock: Clock, timeout_seconds: float = 20.0) -> Propagation:
+    """
+    Return a wait that takes no time.
+    """
+    return Propagation(timeout_seconds, pause=clock.pause, clock=clock)
+
+
+def awaited(*servers: ZoneServer, values: tuple[str, ...] = (VALUE,)) -> Awaited:
+    """
+    Return *values* that *servers* have to show.
+    """
+    return Awaited("example.com", OWNER, frozenset(values), servers)
+
+
+def at(*servers: FakeServer, name: str = "ns1.example.com") -> ZoneServer:
+    """
+    Return one name server with the addresses of *servers*.
+    """
+    return ZoneServer(name, tuple(server.address for server in servers))
+
+
+def showing(network: Network, *values: str) -> FakeServer:
+    """
+    Return a server that shows *values*.
+    """
+    server = network.fake("example.com")
+    server.rows = {OWNER: {"TXT": [f'"{value}"' for value in values]}}
+    return server
+
+
+class TestWait:
+    def test_a_visible_record_needs_no_pause(self, network: Network, clock: Clock) -> None:
+        """
+        Local name servers show a record at once.
+        """
+        bind = network.bind("example.com")
+        change(bind, "example.com", OWNER, VALUE)
+
+        place = network.delegations().find(OWNER)
+        propagation(clock).wait([awaited(*place.servers)])
+
+        assert [] == clock.pauses
+
+    def test_a_slow_secondary_is_waited_for(self, network: Network) -> None:
+        """
+        The CA may ask the server that has the record last.
+        """
+        primary, secondary = network.pair("example.com")
+        change(primary, "example.com", OWNER, VALUE)
+        seen: list[set[str]] = []
+
+        def pause(seconds: float) -> None:
+            seen.append(secondary.txt(OWNER))
+            secondary.catch_up("example.com")
+
+        place = network.delegations().find(OWNER)
+        Propagation(60, pause=pause).wait([awaited(*place.servers)])
+
+        assert set() == seen[0]
+        assert {VALUE} == secondary.txt(OWNER)
+
+    def test_the_server_without_the_record_is_named(self, network: Network, clock: Clock) -> None:
+        """
+        Only the late server is in the message.
+        """
+        primary, _ = network.pair("example.com")
+        change(primary, "example.com", OWNER, VALUE)
+
+        place = network.delegations().find(OWNER)
+        with pytest.raises(NotVisible, match=r"ns2\.example\.com: record missing") as caught:
+            propagation(clock).wait([awaited(*place.servers)])
+
+        assert "ns1" not in caught.value.message
+        assert Retry.PREFLIGHT is caught.value.retry
+        assert 20.0 == pytest.approx(clock.now)
+        assert sorted(clock.pauses[:-1]) == clock.pauses[:-1]
+        assert max(clock.pauses) <= LONGEST_PAUSE_SECONDS
+
+    def test_every_value_is_waited_for(self, network: Network, clock: Clock) -> None:
+        """
+        A name and its wildcard need two values at the same owner.
+        """
+        server = at(showing(network, VALUE))
+
+        with pytest.raises(NotVisible):
+            propagation(clock, 1).wait([awaited(server, values=(VALUE, OTHER))])
+        propagation(clock).wait([awaited(at(showing(network, "other text", OTHER, VALUE)))])
+
+    @pytest.mark.parametrize("value", [VALUE.lower(), OTHER, f"{VALUE} ", ""])
+    def test_another_value_is_not_the_record(self, network: Network, clock: Clock, value: str) -> None:
+        """
+        A value has upper and lower case.
+        """
+        with pytest.raises(NotVisible, match="record missing"):
+            propagation(clock, 1).wait([awaited(at(showing(network, value)))])
+
+    def test_a_server_that_is_down_is_named(self, network: Network, clock: Clock) -> None:
+        """
+        It is unknown what it will answer to the CA.
+        """
+        down = ZoneServer("ns9.example.com", (network.address(),))
+
+        with pytest.raises(NotVisible, match=r"at ns9\.example\.com: ns9\.example\.com: no answer"):
+            propagation(clock, 1).wait([awaited(at(showing(network, VALUE)), down)])
+
+    @pytest.mark.parametrize(("code", "shown"), [("SERVFAIL", "SERVFAIL at"), ("REFUSED", "REFUSED at")])
+    def test_a_server_that_fails_is_named(
+        self, network: Network, clock: Clock, code: str, shown: str
+    ) -> None:
+        """
+        The message has its answer.
+        """
+        server = showing(network, VALUE)
+        server.codes[OWNER, "TXT"] = code
+
+        with pytest.raises(NotVisible, match=shown):
+            propagation(clock, 1).wait([awaited(at(server))])
+
+    def test_a_cache_is_no_name_server(self, network: Network, clock: Clock) -> None:
+        """
+        An answer that is not authoritative proves nothing.
+        """
+        server = showing(network, VALUE)
+        server.authoritative = False
+
+        with pytest.raises(NotVisible, match="not responsible at"):
+            propagation(clock, 1).wait([awaited(at(server))])
+
+    def test_all_addresses_of_a_server_count(self, network: Network, clock: Clock) -> None:
+        """
+        Two machines may share the name of a server.
+        """
+        current, old = showing(network, VALUE), showing(network)
+
+        with pytest.raises(NotVisible, match=rf"record missing at {old.host}"):
+            propagation(clock, 1).wait([awaited(at(current, old))])
+
+    def test_an_address_without_an_answer_does_not_matter_beside_another_one(
+        self, network: Network, clock: Clock
+    ) -> None:
+        """
+        Packets to the IPv6 address of a server often get lost. Such an address is not asked again.
+        """
+        current, lost = showing(network, VALUE), showing(network, VALUE)
+        lost.silent.add(OWNER)
+        wait = propagation(clock)
+
+        wait.wait([awaited(at(current, lost))])
+        lost.asked.clear()
+        wait.wait([awaited(at(current, lost))])
+
+        assert [] == lost.asked
+
+    def test_a_server_that_answers_over_tcp_only_is_asked_over_tcp(
+        self, network: Network, clock: Clock
+    ) -> None:
+        """
+        A firewall may drop datagrams.
+        """
+        server = showing(network, VALUE)
+        server.tcp_only = True
+
+        propagation(clock).wait([awaited(at(server))])
+
+    def test_a_long_answer_is_read_over_tcp(self, network: Network, clock: Clock) -> None:
+        """
+        A name may have hundreds of TXT records.
+        """
+        server = showing(network, *(f"{number} {'x' * 200}" for number in range(200)), VALUE)
+        server.truncates = True
+
+        propagation(clock).wait([awaited(at(server))])
+
+    def test_a_late_answer_counts(self, network: Network, clock: Clock) -> None:
+        """
+        The other servers have answered long before.
+        """
+        late = showing(network, VALUE)
+        late.delay_seconds = 0.8
+
+        propagation(clock).wait([awaited(at(showing(network, VALUE)), at(late, name="ns2.example.com"))])
+
+        assert [] == clock.pauses
+
+    def test_many_servers_are_counted_in_the_message(self, network: Network, clock: Clock) -> None:
+        """
+        The message stays short.
+        """
+        server = showing(network)
+        servers = [at(server, name=f"ns{number}.example.com") for number in range(12)]
+
+        with pytest.raises(NotVisible, match="and 4 more"):
+            propagation(clock, 0).wait([awaited(*servers)])
+
+
+class TestIsGone:
+    def test_only_the_own_value_counts(self, network: Network, clock: Clock) -> None:
+        """
+        Other values at the same name belong to others.
+        """
+        wait = propagation(clock)
+
+        assert wait.is_gone(OWNER, VALUE, [at(showing(network, OTHER))])
+        assert not wait.is_gone(OWNER, VALUE, [at(showing(network, OTHER)), at(showing(network, VALUE))])
+
+    def test_a_server_without_an_answer_may_have_it(self, network: Network, clock: Clock) -> None:
+        """
+        Only answers prove that the record is gone.
+        """
+        down = ZoneServer("ns9.example.com", (network.address(),))
+
+        assert not propagation(clock).is_gone(OWNER, VALUE, [down])
+        assert not propagation(clock).is_gone(OWNER, VALUE, [])
+
+
+class TestBatches:
+    def test_the_number_of_queries_at_once_is_limited(self) -> None:
+        """
+        Each query needs a socket.
+        """
+        server = ZoneServer("ns1.example.com", (("127.0.0.1", 53),) * 4)
+        pending = [(awaited(server), server)] * MAX_QUERIES
+
+        batches = list(_batches(pending))
+
+        assert pending == [each for batch in batches for each in batch]
+        assert all(sum(len(server.addresses) for _, server in batch) <= MAX_QUERIES for batch in batches)

@@ -1,0 +1,120 @@
+"""
+Tests of what workers remember about DNS providers.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from redis import Redis
+
+from certworker.dns01.provider_state import (
+    LONGEST_PAUSE,
+    LONGEST_SETTLING_MS,
+    PAUSES,
+    SETTLING,
+    ProviderState,
+)
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+LABEL = "lexicon:cloudflare"
+
+
+@pytest.fixture
+def state(connection: Redis) -> ProviderState:
+    """
+    Return the state, at NOW.
+    """
+    return ProviderState(connection, clock=lambda: NOW)
+
+
+class TestPauses:
+    def test_a_pause_holds_for_all_workers_until_its_end(
+        self, state: ProviderState, connection: Redis
+    ) -> None:
+        """
+        The provider counts the requests of all workers.
+        """
+        until = NOW + timedelta(minutes=5)
+        state.pause(LABEL, until)
+
+        assert until == ProviderState(connection, clock=lambda: NOW).paused_until(LABEL)
+        assert None is ProviderState(connection, clock=lambda: until).paused_until(LABEL)
+        assert None is state.paused_until("rfc2136")
+
+    def test_a_pause_without_an_end_is_short(self, state: ProviderState) -> None:
+        """
+        Some APIs do not name the end.
+        """
+        assert NOW + timedelta(minutes=1) == state.pause(LABEL, None)
+
+    def test_no_pause_is_longer_than_a_day(self, state: ProviderState, connection: Redis) -> None:
+        """
+        Neither an API nor another program can pause a provider for a year.
+        """
+        assert NOW + LONGEST_PAUSE == state.pause(LABEL, NOW + timedelta(days=400))
+        connection.set(PAUSES + LABEL, "2199-01-01T00:00:00Z")
+
+        assert None is state.paused_until(LABEL)
+
+    @pytest.mark.parametrize("value", ["", "tomorrow", "2026", "\udcff".encode("utf-8", "surrogateescape")])
+    def test_an_invalid_pause_is_none(self, state: ProviderState, connection: Redis, value: str) -> None:
+        """
+        Any program can write to Redis.
+        """
+        connection.set(PAUSES + LABEL, value)
+
+        assert None is state.paused_until(LABEL)
+
+
+class TestSettling:
+    def test_failed_validations_lengthen_it_within_a_limit(self, state: ProviderState) -> None:
+        """
+        The CA sees an anycast provider later than certworker does.
+        """
+        assert 0 == state.settling_seconds(LABEL)
+        times = []
+        for _ in range(8):
+            state.validation_failed(LABEL)
+            times.append(state.settling_seconds(LABEL))
+
+        assert [4, 8, 16, 32, 60, 60, 60, 60] == times
+
+    def test_successes_shorten_it_to_nothing(self, state: ProviderState, connection: Redis) -> None:
+        """
+        One slow day has no lasting effect.
+        """
+        state.validation_failed(LABEL)
+        state.validated(LABEL)
+        assert 3.6 == state.settling_seconds(LABEL)
+
+        for _ in range(25):
+            state.validated(LABEL)
+
+        assert 0 == state.settling_seconds(LABEL)
+        assert not connection.exists(SETTLING + LABEL)
+
+    @pytest.mark.parametrize("value", ["-5", "inf", "999999", "a lot", "1e9"])
+    def test_an_invalid_time_is_bounded(self, state: ProviderState, connection: Redis, value: str) -> None:
+        """
+        A planted value cannot delay orders by more than a minute.
+        """
+        connection.set(SETTLING + LABEL, value)
+
+        assert state.settling_seconds(LABEL) <= LONGEST_SETTLING_MS / 1000
+        state.validated(LABEL)
+        state.validation_failed(LABEL)
+        assert state.settling_seconds(LABEL) <= LONGEST_SETTLING_MS / 1000
+
+    def test_a_lost_redis_changes_no_result(self, state: ProviderState, connection: Redis) -> None:
+        """
+        The order has its result already.
+        """
+        connection.connection_pool.connection_kwargs["port"] = 1
+        connection.connection_pool.disconnect()
+        try:
+            state.validation_failed(LABEL)
+            state.validated(LABEL)
+        finally:
+            connection.connection_pool.disconnect()

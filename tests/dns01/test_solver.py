@@ -1,0 +1,527 @@
+"""
+Tests of the records of an order, with real BIND servers, a real Redis, and processes that are killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.dns01.provider import Provider, TxtRecord
+from certworker.dns01.provider_state import ProviderState
+from certworker.dns01.solver import Dns01Solver
+from certworker.dns01.txt_records import RECORDS, TxtRecords
+from certworker.dns01.zone_lock import LOCK_PREFIX
+from certworker.errors.dns01 import (
+    CnameElsewhere,
+    NotConfigured,
+    NotVisible,
+    ProviderFailed,
+    ProviderRateLimited,
+    ZoneBusy,
+)
+from certworker.state.locks import LOCKS
+from tests.dns01.network import Network, change
+from tests.dns01.worker import STEPS, challenge, place_of, provider_of, solver_of
+from tests.servers.bind import Bind
+from tests.servers.redis import RedisServer
+from tests.servers.worker import wait_until
+
+OWNER = "_acme-challenge.example.com"
+OTHERS = "somebody else's text"
+HUB = "hub.far.net"
+TWO = ("a.example.com", "b.example.com")
+
+
+@dataclass
+class Recorder:
+    """
+    A real provider that counts its changes, and fails when a test says so.
+    """
+
+    real: Provider
+    label: str = "recorder"
+    created: list[TxtRecord] = field(default_factory=list)
+    deleted: list[TxtRecord] = field(default_factory=list)
+    #: Called before each change.
+    before: Callable[[str, TxtRecord], None] = lambda *_: None
+
+    def present(self, record: TxtRecord) -> None:
+        """
+        Create *record*.
+        """
+        self.before("present", record)
+        self.real.present(record)
+        self.created.append(record)
+
+    def withdraw(self, record: TxtRecord) -> None:
+        """
+        Delete *record*.
+        """
+        self.before("withdraw", record)
+        self.real.withdraw(record)
+        self.deleted.append(record)
+
+
+@dataclass(frozen=True)
+class Net:
+    """
+    The servers of the tests of this module.
+    """
+
+    network: Network
+    example: Bind
+    far: Bind
+
+
+@pytest.fixture(scope="module")
+def net(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Net]:
+    """
+    Return real name servers for example.com, far.net, and names that lead to far.net.
+    """
+    with Network(tmp_path_factory.mktemp("dns")) as network:
+        aliases = [f"_acme-challenge.t{number} CNAME {HUB}." for number in range(50)]
+        example = network.bind(
+            "example.com", ["_acme-challenge.alias CNAME k1.far.net.", "@ TXT unrelated", *aliases]
+        )
+        far = network.bind("far.net")
+        yield Net(network, example, far)
+
+
+@pytest.fixture
+def provider(net: Net) -> Recorder:
+    """
+    Return the provider of example.com.
+    """
+    return Recorder(provider_of(net.example.address))
+
+
+@pytest.fixture
+def solver(net: Net, provider: Recorder, connection: Redis, tmp_path: Path) -> Dns01Solver:
+    """
+    Return the solver of a worker with that provider only.
+    """
+    return made(net, connection, tmp_path, provider)
+
+
+def made(net: Net, connection: Redis, tmp_path: Path, provider: Provider) -> Dns01Solver:
+    """
+    Return a solver with *provider* for example.com.
+    """
+    return solver_of(connection, tmp_path / "dns01", net.network.resolver.address, {"example.com": provider})
+
+
+def listed(connection: Redis, tmp_path: Path) -> int:
+    """
+    Return the number of records in the list; both places have the same.
+    """
+    files = list((tmp_path / "dns01").glob("*.json"))
+    assert len(files) == connection.hlen(RECORDS)
+    return len(files)
+
+
+def fail(step: str, failure: Exception) -> Callable[[str, TxtRecord], None]:
+    """
+    Return a hook that raises *failure* before each *step*.
+    """
+
+    def before(called: str, _record: TxtRecord) -> None:
+        if called == step:
+            raise failure
+
+    return before
+
+
+FAILED = ProviderFailed(provider="recorder", fqdn=OWNER, reason="out of order")
+
+
+class TestPresenting:
+    def test_records_exist_within_the_block_only(
+        self, net: Net, solver: Dns01Solver, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        A name and its wildcard need two values, and both are visible at once.
+        """
+        both = [challenge("example.com", 1), challenge("example.com", 2)]
+
+        with solver.presenting(both):
+            assert {each.value for each in both} == net.example.txt(OWNER)
+            assert 2 == listed(connection, tmp_path)
+
+        assert set() == net.example.txt(OWNER)
+        assert 0 == listed(connection, tmp_path)
+        assert [] == connection.keys(f"{LOCKS}*")
+
+    def test_other_values_at_the_same_name_are_unchanged(self, net: Net, solver: Dns01Solver) -> None:
+        """
+        Another client may prove the same name at the same time.
+        """
+        change(net.example, "example.com", OWNER, OTHERS)
+        try:
+            with solver.presenting([challenge("example.com")]):
+                assert {OTHERS, challenge("example.com").value} == net.example.txt(OWNER)
+            assert {OTHERS} == net.example.txt(OWNER)
+        finally:
+            change(net.example, "example.com", OWNER, OTHERS, delete=True)
+
+    def test_a_record_is_stored_before_it_is_created(
+        self, solver: Dns01Solver, provider: Recorder, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        The worker may be killed at any moment.
+        """
+        stored: list[int] = []
+        provider.before = lambda *_: stored.append(listed(connection, tmp_path))
+
+        with solver.presenting([challenge("a.example.com"), challenge("b.example.com")]):
+            pass
+
+        assert [2, 2, 2, 1] == stored
+
+    @pytest.mark.parametrize("end", [ValueError, KeyboardInterrupt, SystemExit])
+    def test_they_are_deleted_however_the_block_ends(
+        self, net: Net, solver: Dns01Solver, connection: Redis, tmp_path: Path, end: type[BaseException]
+    ) -> None:
+        """
+        The exception of the block is raised.
+        """
+        with pytest.raises(end), solver.presenting([challenge("example.com")]):
+            raise end
+
+        assert set() == net.example.txt(OWNER)
+        assert 0 == listed(connection, tmp_path)
+
+    def test_a_provider_that_fails_leaves_nothing(
+        self, net: Net, solver: Dns01Solver, provider: Recorder, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        The records before the failure are deleted, and so is the one that failed: it may exist.
+        """
+
+        def before(step: str, record: TxtRecord) -> None:
+            if step == "present" and record.name == "b.example.com":
+                raise FAILED
+
+        provider.before = before
+        with (
+            pytest.raises(ProviderFailed),
+            solver.presenting([challenge("a.example.com"), challenge("b.example.com")]),
+        ):
+            pytest.fail("the block ran")
+
+        assert set(TWO) == {record.name for record in provider.deleted}
+        assert set() == net.example.txt("_acme-challenge.a.example.com")
+        assert 0 == listed(connection, tmp_path)
+
+    def test_names_of_two_zones_have_two_providers(self, net: Net, connection: Redis, tmp_path: Path) -> None:
+        """
+        An alias leads to the zone of another provider.
+        """
+        providers = {
+            "example.com": Recorder(provider_of(net.example.address)),
+            "far.net": Recorder(provider_of(net.far.address)),
+        }
+        solver = solver_of(connection, tmp_path / "dns01", net.network.resolver.address, providers)
+
+        with solver.presenting([challenge("alias.example.com"), challenge("www.example.com")]):
+            assert {challenge("x").value} == net.far.txt("k1.far.net")
+            assert {challenge("x").value} == net.example.txt("_acme-challenge.www.example.com")
+
+        assert ["k1.far.net"] == [record.fqdn for record in providers["far.net"].deleted]
+        assert "alias.example.com" == providers["far.net"].created[0].name
+
+    def test_no_challenges_need_nothing(self, solver: Dns01Solver) -> None:
+        """
+        The block runs.
+        """
+        with solver.presenting([]):
+            pass
+
+    def test_a_lost_zone_stops_the_changes(
+        self, solver: Dns01Solver, provider: Recorder, connection: Redis
+    ) -> None:
+        """
+        A worker that was frozen does not write beside another one.
+        """
+
+        def steal(step: str, _record: TxtRecord) -> None:
+            if step == "present":
+                connection.set(f"{LOCKS}{LOCK_PREFIX}example.com", "another worker", px=500)
+
+        provider.before = steal
+        with (
+            pytest.raises(ZoneBusy),
+            solver.presenting([challenge("a.example.com"), challenge("b.example.com")]),
+        ):
+            pytest.fail("the block ran")
+
+        assert ["a.example.com"] == [record.name for record in provider.created]
+
+
+class TestPlan:
+    def test_a_plan_changes_nothing(self, solver: Dns01Solver, provider: Recorder, connection: Redis) -> None:
+        """
+        A check shows where the record would be created.
+        """
+        plan = solver.plan("www.example.com")
+
+        assert ("example.com", provider) == (plan.location.zone, plan.served)
+        assert [] == connection.keys("*")
+
+    def test_a_zone_without_a_provider_is_a_failure(self, solver: Dns01Solver) -> None:
+        """
+        The failure names the zone that the setting needs.
+        """
+        with pytest.raises(NotConfigured, match=r"zone far\.net"), solver.presenting([challenge("far.net")]):
+            pytest.fail("the block ran")
+
+    def test_an_alias_into_a_zone_without_a_provider_is_a_failure(self, solver: Dns01Solver) -> None:
+        """
+        The failure has the target.
+        """
+        with pytest.raises(CnameElsewhere, match=r"k1\.far\.net \(no provider serves the zone far\.net\)"):
+            solver.plan("alias.example.com").served  # noqa: B018
+
+
+class TestSettling:
+    def test_orders_wait_longer_after_the_ca_did_not_see_a_record(
+        self, net: Net, connection: Redis, tmp_path: Path, provider: Recorder
+    ) -> None:
+        """
+        The servers behind an anycast address differ.
+        """
+        pauses: list[float] = []
+        solver = made(net, connection, tmp_path, provider)
+        solver._pause = pauses.append
+        unseen = NotVisible(record=OWNER, name="example.com", servers="Pebble", detail="no TXT record")
+
+        with pytest.raises(NotVisible), solver.presenting([challenge("example.com")]):
+            raise unseen
+        assert [] == pauses
+        for _ in range(2):
+            with solver.presenting([challenge("example.com")]):
+                pass
+
+        assert [4.0, 3.6] == pauses
+
+    def test_any_other_failure_teaches_nothing(self, solver: Dns01Solver, connection: Redis) -> None:
+        """
+        The CA may be down.
+        """
+        with pytest.raises(ProviderFailed), solver.presenting([challenge("example.com")]):
+            raise FAILED
+
+        assert 0 == ProviderState(connection, clock=lambda: datetime.now(UTC)).settling_seconds("recorder")
+
+
+class TestRateLimits:
+    def test_a_limit_of_the_provider_stops_all_workers(
+        self, net: Net, connection: Redis, tmp_path: Path, provider: Recorder, solver: Dns01Solver
+    ) -> None:
+        """
+        Every further request could lengthen the pause.
+        """
+        until = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=10)
+        limited = ProviderRateLimited(provider="recorder", moment="later", until=until)
+        provider.before = fail("present", limited)
+        with pytest.raises(ProviderRateLimited), solver.presenting([challenge("example.com")]):
+            pytest.fail("the block ran")
+        provider.before = lambda *_: None
+
+        another = made(net, connection, tmp_path, provider)
+        with pytest.raises(ProviderRateLimited) as caught, another.presenting([challenge("b.example.com")]):
+            pytest.fail("the block ran")
+
+        assert until == caught.value.until
+        assert ([], []) == (provider.created, provider.deleted)
+
+
+class TestLeftovers:
+    def test_a_record_that_cannot_be_deleted_is_logged_and_deleted_later(
+        self,
+        net: Net,
+        solver: Dns01Solver,
+        provider: Recorder,
+        connection: Redis,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """
+        The order succeeds, and the log says where the record is.
+        """
+        provider.before = fail("withdraw", FAILED)
+        with solver.presenting([challenge("example.com")]):
+            pass
+
+        (line,) = [line for line in caplog.records if line.levelno == logging.WARNING]
+        assert "dns01.left_behind" == line.__dict__["code"]
+        assert f"of {OWNER} in the zone example.com was not deleted" in line.message
+        assert 1 == listed(connection, tmp_path)
+
+        provider.before = lambda *_: None
+        sweep(solver, connection, tmp_path)
+
+        assert 0 == listed(connection, tmp_path)
+        assert set() == net.example.txt(OWNER)
+
+    def test_failed_deletions_are_retried_after_growing_pauses(
+        self,
+        solver: Dns01Solver,
+        provider: Recorder,
+        connection: Redis,
+        tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """
+        A provider that is out of order gets no request every half minute, and the log one line a day.
+        """
+        provider.before = fail("withdraw", FAILED)
+        with solver.presenting([challenge("example.com")]):
+            pass
+        caplog.clear()
+        record = provider.created[0]
+        records = TxtRecords(connection, tmp_path / "dns01", clock=lambda: datetime.now(UTC))
+        delays = []
+        for _ in range(3):
+            sweep(solver, connection, tmp_path)
+            entry = records.get(record)
+            assert entry
+            assert entry.again
+            delays.append(round((entry.again - datetime.now(UTC)) / timedelta(minutes=1)))
+            solver.remove_leftovers()
+            assert entry == records.get(record)
+
+        assert [1, 2, 4] == delays
+        assert 1 == len([line for line in caplog.records if line.levelno == logging.WARNING])
+        provider.real.withdraw(record)
+
+    def test_records_of_a_running_order_are_left_alone(
+        self, net: Net, solver: Dns01Solver, connection: Redis, tmp_path: Path, provider: Recorder
+    ) -> None:
+        """
+        Its lease is renewed for as long as it runs.
+        """
+        another = made(net, connection, tmp_path, provider)
+
+        with solver.presenting([challenge("example.com")]):
+            age(connection, tmp_path)
+            another.remove_leftovers()
+            assert {challenge("example.com").value} == net.example.txt(OWNER)
+
+        assert [1, 1] == [len(provider.created), len(provider.deleted)]
+
+    def test_a_record_that_a_new_order_needs_is_left_alone(
+        self, net: Net, solver: Dns01Solver, connection: Redis, tmp_path: Path, provider: Recorder
+    ) -> None:
+        """
+        The CA may send the same challenge again after a crash.
+        """
+        provider.before = fail("withdraw", FAILED)
+        with solver.presenting([challenge("example.com")]):
+            pass
+        provider.before = lambda *_: None
+        (old,) = TxtRecords(connection, tmp_path / "dns01", clock=lambda: datetime.now(UTC)).all().values()
+
+        with solver.presenting([challenge("example.com")]):
+            solver._delete_leftover(old)
+            assert {challenge("example.com").value} == net.example.txt(OWNER)
+
+    def test_a_record_that_is_gone_is_forgotten(
+        self, net: Net, solver: Dns01Solver, provider: Recorder, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        A person has deleted it, and the provider is no longer configured.
+        """
+        provider.before = fail("withdraw", FAILED)
+        with solver.presenting([challenge("example.com")]):
+            pass
+        (record,) = provider.created
+        without = solver_of(connection, tmp_path / "dns01", net.network.resolver.address, {})
+
+        age(connection, tmp_path, timedelta(hours=1))
+        without.remove_leftovers()
+        assert 1 == listed(connection, tmp_path)
+
+        provider.real.withdraw(record)
+        age(connection, tmp_path, timedelta(hours=1))
+        without.remove_leftovers()
+        assert 0 == listed(connection, tmp_path)
+
+
+class TestCrashes:
+    @pytest.mark.parametrize("step", STEPS)
+    def test_a_killed_worker_leaves_no_record(
+        self, net: Net, redis_server: RedisServer, connection: Redis, tmp_path: Path, step: str
+    ) -> None:
+        """
+        Any other worker deletes the record as soon as the lease of the order has ended.
+        """
+        owner = f"_acme-challenge.{step}.example.com"
+        change(net.example, "example.com", owner, OTHERS)
+        killed = run(net, redis_server, tmp_path, step, f"{step}.example.com")
+        assert -9 == killed.wait(60)
+        assert 1 == listed(connection, tmp_path)
+
+        solver = made(net, connection, tmp_path, provider_of(net.example.address))
+        wait_until(
+            lambda: connection.keys(f"{LOCKS}*") == [] or None, lambda: "the lease of the killed worker lasts"
+        )
+        sweep(solver, connection, tmp_path)
+
+        assert {OTHERS} == net.example.txt(owner)
+        assert 0 == listed(connection, tmp_path)
+
+    def test_fifty_wildcards_of_two_workers_lose_no_value(
+        self, net: Net, redis_server: RedisServer, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        The provider replaces all values of a name at once, and all names lead to the same one.
+        """
+        change(net.far, "far.net", HUB, OTHERS)
+        names = [f"t{number}.example.com" for number in range(50)]
+        workers = [run(net, redis_server, tmp_path, "", *names[start::2], server=net.far) for start in (0, 1)]
+
+        assert ["25\n", "25\n"] == [worker.communicate(timeout=300)[0] for worker in workers]
+        assert {OTHERS} == net.far.txt(HUB)
+        assert 0 == listed(connection, tmp_path)
+
+
+def run(
+    net: Net, redis: RedisServer, tmp_path: Path, death: str, *names: str, server: Bind | None = None
+) -> subprocess.Popen[str]:
+    """
+    Start a worker that presents the challenges of *names*.
+    """
+    place = place_of(redis.url, tmp_path / "dns01", net.network.resolver.address, server or net.example)
+    command = [sys.executable, "-m", "tests.dns01.worker", place, death, *names]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def age(connection: Redis, tmp_path: Path, by: timedelta = timedelta(minutes=5)) -> None:
+    """
+    Make all records in the list older, and their deletion due.
+    """
+    at = datetime.now(UTC) - by
+    records = TxtRecords(connection, tmp_path / "dns01", clock=lambda: at)
+    for entry in records.all().values():
+        records.add([entry.record], order=entry.order, provider=entry.provider)
+        for _ in range(entry.failures):
+            current = records.get(entry.record)
+            assert current
+            records.postpone(current, at)
+
+
+def sweep(solver: Dns01Solver, connection: Redis, tmp_path: Path) -> None:
+    """
+    Remove the leftovers, as if they were old enough.
+    """
+    age(connection, tmp_path)
+    solver.remove_leftovers()

@@ -1,0 +1,215 @@
+"""
+Tests of the list of created records, in Redis and in files.
+"""
+
+from __future__ import annotations
+
+import json
+import stat
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from certworker.dns01.provider import TxtRecord
+from certworker.dns01.txt_records import LARGEST_ENTRY, RECORDS, TxtRecords, identifier_of
+
+NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=5)
+ORDER = "0123456789abcdef0123456789abcdef"
+VALUE = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"
+AUTHORIZATION = f"{'t' * 43}.{VALUE}"
+RECORD = TxtRecord("k1.far.net", VALUE, "far.net", "example.com", "t" * 43, AUTHORIZATION)
+OTHER = replace(RECORD, fqdn="_acme-challenge.a.org", zone="a.org")
+
+
+@pytest.fixture
+def records(connection: Redis, tmp_path: Path) -> TxtRecords:
+    """
+    Return an empty list.
+    """
+    return TxtRecords(connection, tmp_path / "dns01", clock=lambda: NOW)
+
+
+def files(directory: Path) -> list[Path]:
+    """
+    Return the files of the records.
+    """
+    return sorted((directory / "dns01").glob("*.json"))
+
+
+class TestList:
+    def test_a_record_is_in_both_places_with_all_its_values(
+        self, records: TxtRecords, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        The deletion by another worker needs the name, the token and the key authorization as well.
+        """
+        records.add([RECORD, OTHER], order=ORDER, provider="rfc2136")
+
+        for found in (records.all(), _without(connection, records).all()):
+            entry = found[identifier_of(RECORD)]
+            assert {identifier_of(RECORD), identifier_of(OTHER)} == found.keys()
+            assert RECORD == entry.record
+            assert (RECORD.name, RECORD.token, AUTHORIZATION) == (
+                entry.record.name,
+                entry.record.token,
+                entry.record.key_authorization,
+            )
+            assert (ORDER, "rfc2136", NOW, 0, None) == (
+                entry.order,
+                entry.provider,
+                entry.created,
+                entry.failures,
+                entry.again,
+            )
+        assert {0o600} == {stat.S_IMODE(file.stat().st_mode) for file in files(tmp_path)}
+
+    def test_a_removed_record_is_in_no_place(
+        self, records: TxtRecords, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        The other record stays.
+        """
+        records.add([RECORD, OTHER], order=ORDER, provider="rfc2136")
+
+        records.remove(RECORD)
+        records.remove(RECORD)
+
+        assert [f"{identifier_of(OTHER)}.json"] == [file.name for file in files(tmp_path)]
+        assert [identifier_of(OTHER).encode()] == connection.hkeys(RECORDS)
+        assert None is records.get(RECORD)
+
+    def test_a_lost_redis_gets_its_entries_back_as_new_ones(
+        self, records: TxtRecords, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        The leases of running orders are lost at the same moment.
+        """
+        records.add([RECORD], order=ORDER, provider="rfc2136")
+        connection.flushall()
+        later = TxtRecords(connection, tmp_path / "dns01", clock=lambda: LATER)
+
+        (entry,) = later.all().values()
+
+        assert LATER == entry.created
+        assert entry == later.get(RECORD)
+
+    def test_lost_files_are_written_again(
+        self, records: TxtRecords, connection: Redis, tmp_path: Path
+    ) -> None:
+        """
+        A worker on another host has another state directory.
+        """
+        records.add([RECORD], order=ORDER, provider="rfc2136")
+        another = TxtRecords(connection, tmp_path / "host" / "dns01", clock=lambda: NOW)
+
+        another.all()
+
+        assert 1 == len(files(tmp_path / "host"))
+
+    def test_a_failed_deletion_is_stored(self, records: TxtRecords) -> None:
+        """
+        The next attempt may be in another worker.
+        """
+        records.add([RECORD], order=ORDER, provider="rfc2136")
+        for _ in range(2):
+            (entry,) = records.all().values()
+            records.postpone(entry, LATER)
+
+        (entry,) = records.all().values()
+        assert (2, LATER) == (entry.failures, entry.again)
+
+    def test_an_empty_list_needs_no_directory(self, records: TxtRecords, tmp_path: Path) -> None:
+        """
+        Most workers never use DNS-01.
+        """
+        assert {} == records.all()
+        assert 0 == records.remove_leftovers()
+        assert not (tmp_path / "dns01" / "x.json").exists()
+
+
+class TestInvalidEntries:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"fqdn": "a b.far.net"},
+            {"fqdn": "k1.other.net"},
+            {"fqdn": "-rf.far.net"},
+            {"fqdn": 7},
+            {"zone": "net; rm -rf /"},
+            {"zone": ""},
+            {"value": "v=spf1 -all"},
+            {"value": VALUE + "\n"},
+            {"value": "x" * 44},
+            {"name": "*.example.com\n"},
+            {"token": "../../key"},
+            {"key_authorization": "x"},
+            {"order": "*"},
+            {"order": None},
+            {"provider": "\x1b[31m"},
+            {"created": "yesterday"},
+        ],
+        ids=str,
+    )
+    def test_an_invalid_value_costs_its_own_entry(
+        self, records: TxtRecords, connection: Redis, tmp_path: Path, change: dict[str, Any]
+    ) -> None:
+        """
+        No other text of a zone can be deleted by way of Redis or a file.
+        """
+        records.add([RECORD, OTHER], order=ORDER, provider="rfc2136")
+        key = identifier_of(RECORD)
+        changed = json.dumps({**json.loads(connection.hget(RECORDS, key) or ""), **change})
+        connection.hset(RECORDS, key, changed)
+        (tmp_path / "dns01" / f"{key}.json").write_text(changed)
+
+        assert {identifier_of(OTHER)} == records.all().keys()
+        assert [identifier_of(OTHER).encode()] == connection.hkeys(RECORDS)
+        assert 1 == len(files(tmp_path))
+
+    def test_an_entry_of_another_key_is_invalid(self, records: TxtRecords, connection: Redis) -> None:
+        """
+        The key is computed from the record.
+        """
+        records.add([RECORD], order=ORDER, provider="rfc2136")
+        stored = connection.hget(RECORDS, identifier_of(RECORD)) or b""
+        connection.hset(RECORDS, "f" * 32, stored)
+
+        assert {identifier_of(RECORD)} == records.all().keys()
+
+    def test_foreign_and_large_values_are_removed(
+        self, records: TxtRecords, connection: Redis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        They are not read into memory, and the log has their number.
+        """
+        records.add([OTHER], order=ORDER, provider="rfc2136")
+        connection.hset(RECORDS, mapping={"x": "{}", "e" * 32: "x" * (LARGEST_ENTRY + 1), "d" * 32: "[]"})
+        directory = tmp_path / "dns01"
+        (directory / f"{'c' * 32}.json").write_bytes(b"\0" * (LARGEST_ENTRY + 1))
+        (directory / f"{'b' * 32}.json").write_text("{")
+        (directory / "notes.json").write_text("of the operator")
+
+        assert {identifier_of(OTHER)} == records.all().keys()
+        assert "removed 3 invalid entries from Redis" in caplog.text
+        assert 2 == caplog.text.count("removed an invalid file")
+        assert (directory / "notes.json").exists()
+
+    def test_a_key_of_another_type_is_replaced(self, records: TxtRecords, connection: Redis) -> None:
+        """
+        The files have the list.
+        """
+        records.add([RECORD], order=ORDER, provider="rfc2136")
+        connection.delete(RECORDS)
+        connection.set(RECORDS, "somebody else")
+
+        assert {identifier_of(RECORD)} == records.all().keys()
+
+
+def _without(connection: Redis, records: TxtRecords) -> TxtRecords:
+    connection.delete(RECORDS)
+    return records
