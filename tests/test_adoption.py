@@ -85,7 +85,7 @@ class TestAdoption:
         assert "kept" == app.issuance.issue((NAME,)).state
         assert 0 == orders(app_authority)
 
-    def test_status_says_where_it_comes_from(self, app: App) -> None:
+    def test_status_shows_its_issuer(self, app: App) -> None:
         """
         The status shows its source until it is renewed.
         """
@@ -116,7 +116,7 @@ class TestAdoption:
         assert (place / "fullchain.pem").read_bytes() == current.certificate.fullchain_pem
         assert 1 == orders(app_authority)
 
-    def test_a_broken_pair_is_told_and_issued_anew(
+    def test_a_broken_pair_is_reported_and_issued_again(
         self, app: App, app_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
@@ -201,7 +201,7 @@ class TestAdoption:
         assert all(followed(app.traefik.directory, name) for name in (NAME, f"www.{NAME}"))
         assert 0 == orders(app_authority)
 
-    def test_a_name_that_no_ca_of_ours_certifies_is_left_out_of_the_renewal(
+    def test_a_name_that_the_ca_does_not_certify_is_left_out_of_the_renewal(
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
@@ -338,7 +338,7 @@ class TestDeserted:
         assert [] == list((app.certificates.directory / ".certworker" / "generations").iterdir())
         assert [] == list((app.certificates.directory / ".certworker" / "live").iterdir())
 
-    def test_a_look_before_the_next_round_does_not_bring_it_back(self, app: App) -> None:
+    def test_a_check_before_the_next_round_does_not_restore_it(self, app: App) -> None:
         """
         No order is placed for a tenant that left.
         """

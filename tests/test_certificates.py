@@ -110,7 +110,7 @@ class TestPrivateKey:
 
         assert repr(key) == "PrivateKey()"
 
-    def test_what_is_no_key_of_ours_is_one_kind_of_error(self) -> None:
+    def test_an_unsupported_key_is_one_type_of_error(self) -> None:
         """
         A damaged file on the volume is reported without a traceback.
         """
@@ -273,7 +273,7 @@ class TestFromPem:
 
         assert "incomplete" in reason(issued.leaf + others + issued.intermediate, issued.key)
 
-    def test_a_chain_of_somebody_else_is_refused(self, issued: Issued) -> None:
+    def test_a_chain_of_another_certificate_is_refused(self, issued: Issued) -> None:
         """
         The names of the issuers are the same; only the signature differs.
         """

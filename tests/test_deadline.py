@@ -129,7 +129,7 @@ class TestConnect:
             with Deadline(2).connect(places) as connection:
                 assert port == connection.getpeername()[1]
 
-    def test_a_deadline_that_is_over_connects_to_nobody(self) -> None:
+    def test_after_the_deadline_no_connection_is_made(self) -> None:
         """
         The steps of an exchange share it.
         """

@@ -217,7 +217,7 @@ class TestPaused:
         assert result["remedy"].endswith(f"{LINK} and then run: certworker resume {NAME}")
         assert 1 == count(app_authority, "newOrder")
 
-    def test_it_is_said_again_once_a_day(self, app: App) -> None:
+    def test_it_is_logged_again_once_a_day(self, app: App) -> None:
         """
         A paused name has a next check, too.
         """

@@ -73,7 +73,7 @@ def orders(authority: FaultyAuthority, name: str) -> int:
 
 
 class TestPadlock:
-    def test_a_request_becomes_a_padlock(
+    def test_a_request_becomes_a_served_certificate(
         self, worker: WorkerProcess, own_redis: RedisServer, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
@@ -91,7 +91,7 @@ class TestPadlock:
 
         assert (("DNS", NAME),) == shown["subjectAltName"]
 
-    def test_a_success_is_told_in_few_lines_and_the_last_one_says_what_happens_next(
+    def test_a_success_has_few_log_lines_and_the_last_one_has_the_next_check(
         self, worker: WorkerProcess, own_redis: RedisServer
     ) -> None:
         """
@@ -217,7 +217,7 @@ class TestBadDays:
 
         worker.wait_for_line("main.localhost: certificate issued")
 
-    def test_wrong_settings_are_told_all_at_once(self, worker: WorkerProcess) -> None:
+    def test_all_wrong_settings_are_reported_at_once(self, worker: WorkerProcess) -> None:
         """
         Whoever corrects one variable wants to see the next.
         """

@@ -159,7 +159,7 @@ class TestTheNextOne:
 
         assert 0 == orders(second)
 
-    def test_when_nobody_can_the_reason_that_passes_first_counts(
+    def test_when_no_ca_can_issue_the_failure_with_the_earliest_retry_counts(
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
@@ -174,7 +174,7 @@ class TestTheNextOne:
         assert again is not None
         assert (again - app.clock()).total_seconds() < 60
 
-    def test_each_is_told_of_the_replacement_of_its_own_certificates_only(
+    def test_each_ca_gets_only_its_own_replaced_certificate(
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """
@@ -319,7 +319,7 @@ class TestStagingFirst:
 
         assert (2, 0) == (orders(first), orders(second))
 
-    def test_an_outage_of_staging_keeps_nobody_from_production(
+    def test_an_outage_of_staging_does_not_block_production(
         self, app: App, first: FaultyAuthority, second: FaultyAuthority
     ) -> None:
         """

@@ -253,14 +253,14 @@ class TestLibraries:
 
 class TestSizes:
     @pytest.mark.parametrize("path", MODULES, ids=module_name)
-    def test_a_module_fits_the_mind(self, path: Path) -> None:
+    def test_a_module_has_at_most_400_lines(self, path: Path) -> None:
         """
         One that has grown beyond it has two subjects.
         """
         assert len(path.read_text().splitlines()) <= LONGEST_MODULE
 
     @pytest.mark.parametrize("path", MODULES, ids=module_name)
-    def test_a_function_fits_the_eye(self, path: Path) -> None:
+    def test_a_function_has_at_most_60_lines(self, path: Path) -> None:
         """
         A longer function contains a step that deserves a name. The docstring does not count.
         """
@@ -270,7 +270,7 @@ class TestSizes:
                 assert int(node.end_lineno or 0) - node.lineno + 1 - said <= LONGEST_FUNCTION, node.name
 
     @pytest.mark.parametrize("path", MODULES, ids=module_name)
-    def test_its_name_says_what_is_in_it(self, path: Path) -> None:
+    def test_its_name_describes_its_content(self, path: Path) -> None:
         """
         A module for everything cannot be found.
         """
@@ -279,7 +279,7 @@ class TestSizes:
 
 class TestWords:
     @pytest.mark.parametrize("path", MODULES, ids=module_name)
-    def test_every_public_thing_says_what_it_is_for(self, path: Path) -> None:
+    def test_every_public_thing_has_a_docstring(self, path: Path) -> None:
         """
         In the catalogue the message of a failure says it.
         """

@@ -55,7 +55,7 @@ class TestValueIn:
         assert "word" == value_in({"A_FILE": str(tmp_path / "secret")}, "A", secret=True)
         assert "" == value_in({"A_FILE": str(tmp_path / "secret")}, "A")
 
-    def test_a_wrong_one_is_told_without_its_value(self, tmp_path: Path) -> None:
+    def test_an_invalid_value_is_reported_without_the_value(self, tmp_path: Path) -> None:
         """
         The message may end in a log.
         """

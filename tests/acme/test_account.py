@@ -31,7 +31,7 @@ def files(tmp_path: Path) -> AccountFiles:
 
 
 class TestKey:
-    def test_a_pipe_in_its_place_stops_nobody(self, files: AccountFiles) -> None:
+    def test_a_pipe_instead_of_the_file_blocks_no_worker(self, files: AccountFiles) -> None:
         """
         To open one waits until another program opens it, too.
         """
@@ -112,7 +112,7 @@ class TestKey:
         with pytest.raises(AccountKeyUnreadable, match="not a P-256 key"):
             files.read()
 
-    def test_a_directory_in_its_place_is_told(self, files: AccountFiles, tmp_path: Path) -> None:
+    def test_a_directory_instead_of_the_file_is_reported(self, files: AccountFiles, tmp_path: Path) -> None:
         """
         Docker makes a directory where a file that should be mounted is missing.
         """

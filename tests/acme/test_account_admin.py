@@ -169,7 +169,7 @@ class TestChangeKey:
         assert not files.changing
         assert 1 == registrations(authority)
 
-    def test_cut_off_after_the_ca_was_told_the_new_key_is_used(
+    def test_after_a_connection_lost_behind_the_key_change_the_new_key_is_used(
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
     ) -> None:
         """
@@ -245,7 +245,7 @@ class TestChangeKey:
         assert not files.changing
 
     @pytest.mark.parametrize("carried_out", [True, False])
-    def test_a_conflict_is_settled_by_asking_which_key_is_known(
+    def test_after_a_conflict_the_ca_is_asked_which_key_it_knows(
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles, carried_out: bool
     ) -> None:
         """
@@ -471,7 +471,7 @@ class TestRevoke:
         with refusing(authority, decide):
             assert client.account_admin.revoke(certificate, reason)
 
-    def test_a_refusal_of_both_proofs_says_what_the_ca_said(
+    def test_a_refusal_of_both_proofs_has_the_texts_of_the_ca(
         self, client: AcmeClient, certificate: Certificate, authority: FaultyAuthority
     ) -> None:
         """

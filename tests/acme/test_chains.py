@@ -120,7 +120,7 @@ class TestPreferredChain:
         assert (NAME,) == certificate.names
         assert "The other root" != root_of(certificate)
 
-    def test_one_that_is_not_offered_is_told_once_and_done_without(
+    def test_a_chain_that_is_not_offered_is_logged_once_and_the_default_is_used(
         self,
         authority: FaultyAuthority,
         challenge_server: ChallengeServer,

@@ -134,7 +134,7 @@ class TestWithPebble:
             ("nxdomain.example.test", None, "dns.no_record"),
         ],
     )
-    def test_the_real_cause_of_a_failed_validation_is_told(
+    def test_the_failure_has_the_cause_of_a_failed_validation(
         self, each_pebble: Pebble, tmp_path: Path, name: str, answer: str | None, code: str
     ) -> None:
         """
@@ -152,7 +152,7 @@ class TestWithPebble:
         assert code == caught.value.code
         assert name in caught.value.message
 
-    def test_nobody_on_port_80_is_told(self, pebble: Pebble, tmp_path: Path) -> None:
+    def test_a_closed_port_80_is_reported(self, pebble: Pebble, tmp_path: Path) -> None:
         """
         Traefik that does not run is the commonest beginning of all.
         """
@@ -207,7 +207,7 @@ class TestWithTheDevelopmentAuthority:
         ):
             client_of(authority.directory_url, tmp_path).order(("demo.localhost",))
 
-    def test_a_name_that_counts_as_ours_is_not_validated_again(
+    def test_a_name_with_a_valid_authorization_is_not_validated_again(
         self, authority: FaultyAuthority, challenge_server: ChallengeServer, tmp_path: Path
     ) -> None:
         """
@@ -221,7 +221,7 @@ class TestWithTheDevelopmentAuthority:
         assert () == client.order(("demo.localhost",)).answers
         assert ("demo.localhost",) == issued(client, challenge_server, "demo.localhost").names
 
-    def test_a_lost_account_is_registered_anew_once(
+    def test_a_lost_account_is_registered_again_once(
         self,
         authority: FaultyAuthority,
         challenge_server: ChallengeServer,
@@ -269,7 +269,7 @@ class TestWithTheDevelopmentAuthority:
         assert "clasic is not among its profiles (classic, shortlived)" in caught.value.message
         assert "newOrder" not in [asked.kind for asked in authority.requests]
 
-    def test_a_ca_that_wants_a_bound_account_is_told_from_a_fault(
+    def test_a_ca_that_requires_account_binding_is_distinguished_from_a_fault(
         self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
@@ -283,9 +283,7 @@ class TestWithTheDevelopmentAuthority:
 
 
 class TestCheck:
-    def test_what_an_order_would_stumble_over_is_told(
-        self, authority: FaultyAuthority, tmp_path: Path
-    ) -> None:
+    def test_problems_of_a_later_order_are_reported(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         The doctor knows it without an order, and makes no account to find out.
         """
@@ -304,7 +302,7 @@ class TestCheck:
 
         assert ["directory"] == [asked.kind for asked in authority.requests]
 
-    def test_a_url_that_is_no_directory_is_told(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+    def test_a_url_without_a_directory_is_reported(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         The commonest mistake is the CA's web site instead of its directory.
         """
@@ -315,7 +313,7 @@ class TestCheck:
 
         assert "HTTP 404" in caught.value.message
 
-    def test_a_ca_that_is_not_there_is_told(self, tmp_path: Path) -> None:
+    def test_an_unreachable_ca_is_reported(self, tmp_path: Path) -> None:
         """
         An outage is not a wrong setting, and is tried again soon.
         """
@@ -363,7 +361,7 @@ class TestProfile:
         """
         assert "tlsserver" == profile_for(NAME, "tlsserver", LETS_ENCRYPTS, **LETS_ENCRYPT)
 
-    def test_an_unknown_one_is_told_with_the_known_ones(self) -> None:
+    def test_an_unknown_profile_is_reported_with_the_known_ones(self) -> None:
         """
         Before the account is used.
         """
@@ -392,7 +390,9 @@ class TestProfile:
 
 class TestNumberOfNames:
     @pytest.mark.parametrize(("profile", "most"), [(None, 100), ("classic", 100), ("tlsserver", 25)])
-    def test_more_than_lets_encrypt_takes_are_told_before(self, profile: str | None, most: int) -> None:
+    def test_more_names_than_lets_encrypt_allows_are_reported_before_the_order(
+        self, profile: str | None, most: int
+    ) -> None:
         """
         An order that it refuses is counted all the same.
         """

@@ -95,7 +95,7 @@ def of(life: list[Sent], kind: str) -> list[Sent]:
 
 
 class TestRequests:
-    def test_only_what_anybody_may_see_is_requested_unsigned(self, life: list[Sent]) -> None:
+    def test_only_public_resources_are_requested_unsigned(self, life: list[Sent]) -> None:
         """
         Directory, nonce and renewal information (RFC 8555, section 6.3; RFC 9773, section 4.1).
         """

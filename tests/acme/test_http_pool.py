@@ -54,7 +54,7 @@ class TestSession:
 
         assert 1 == server.connections
 
-    def test_we_say_who_we_are(self, server: OddServer) -> None:
+    def test_the_user_agent_names_certworker(self, server: OddServer) -> None:
         """
         RFC 8555, section 6.1: the operator of a CA can distinguish its clients.
         """
@@ -97,7 +97,7 @@ class TestTls:
 
         assert 200 == transport.send("GET", pebble.directory_url).status
 
-    def test_what_nobody_vouches_for_is_refused(self, pebble: Pebble) -> None:
+    def test_an_untrusted_certificate_is_refused(self, pebble: Pebble) -> None:
         """
         A proxy that intercepts TLS could read nothing but deny everything; it is named as what it is.
         """

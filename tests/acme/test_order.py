@@ -71,7 +71,7 @@ def client(authority: FaultyAuthority, tmp_path: Path, time: Time) -> AcmeClient
 
 
 class TestAnswers:
-    def test_each_name_that_is_not_ours_yet_has_one(self, client: AcmeClient) -> None:
+    def test_each_name_without_a_valid_authorization_has_a_challenge(self, client: AcmeClient) -> None:
         """
         Whoever presents them needs the name, the token and the whole answer, and nothing of ACME.
         """
@@ -210,7 +210,7 @@ class TestValidate:
         assert time.now - began <= timedelta(seconds=90)
         assert max(time.slept) <= 2.5
 
-    def test_a_wait_beyond_our_patience_ends_at_once(
+    def test_a_wait_beyond_the_timeout_ends_at_once(
         self,
         client: AcmeClient,
         authority: FaultyAuthority,
@@ -229,7 +229,7 @@ class TestValidate:
 
         assert sum(time.slept) < 1
 
-    def test_a_failed_validation_tells_the_ca_s_own_words(
+    def test_a_failed_validation_has_the_text_of_the_ca(
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
@@ -245,7 +245,7 @@ class TestValidate:
         assert caught.value.problem is not None
         assert "DNS problem: SERVFAIL looking up A for demo.localhost" == caught.value.problem["detail"]
 
-    def test_the_failed_one_of_several_names_is_told(
+    def test_the_failure_names_the_failed_one_of_several_names(
         self, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """
@@ -430,7 +430,7 @@ class TestRespond:
         assert NAMES == issued(client, challenge_server, *NAMES).names
         assert 1 == [asked.kind for asked in authority.requests].count("challenge")
 
-    def test_strange_challenges_beside_ours_do_no_harm(
+    def test_unknown_challenges_do_not_affect_the_supported_one(
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
@@ -493,7 +493,7 @@ class TestFinalize:
 
         assert "still processing" in caught.value.message
 
-    def test_an_order_that_ends_invalid_tells_its_own_reason(
+    def test_an_order_that_becomes_invalid_has_its_own_reason(
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """

@@ -89,7 +89,7 @@ class TestKeys:
         assert keys.find(URL) is None
         assert ["lock"] == [path.name for path in directory.iterdir()]
 
-    def test_a_volume_that_cannot_be_written_is_told(self, forbidden: Path) -> None:
+    def test_a_volume_that_cannot_be_written_is_reported(self, forbidden: Path) -> None:
         """
         Before the CA gets a signing request whose key would be lost.
         """
@@ -98,7 +98,7 @@ class TestKeys:
 
 
 class TestRemoveStale:
-    def test_what_no_ca_knows_any_longer_goes(self, keys: OrderKeys, directory: Path) -> None:
+    def test_the_key_of_an_expired_order_is_removed(self, keys: OrderKeys, directory: Path) -> None:
         """
         Redis may lose the URL, so the age decides.
         """
@@ -112,7 +112,7 @@ class TestRemoveStale:
         assert keys.find(URL) is None
         assert keys.find(URL + "2") is not None
 
-    def test_what_a_crash_left_half_written_goes(self, keys: OrderKeys, directory: Path) -> None:
+    def test_a_half_written_key_of_a_crash_is_removed(self, keys: OrderKeys, directory: Path) -> None:
         """
         It may hold a key.
         """

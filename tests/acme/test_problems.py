@@ -203,7 +203,7 @@ class TestRefusal:
         assert "rate.paused" == failure.code
         assert "https://portal.letsencrypt.org/sfe/v1/unpause?jwt=abc.def-g_h and" in failure.remedy
 
-    def test_the_link_is_told_as_a_whole(self) -> None:
+    def test_the_link_in_the_message_is_complete(self) -> None:
         """
         It carries a signed list of names, and is of no use without its end.
         """
@@ -262,7 +262,7 @@ class TestRefusal:
 
         assert "acme.not_offered" == failure.code
 
-    def test_of_several_problems_the_first_speaks(self) -> None:
+    def test_the_first_of_several_problems_counts(self) -> None:
         """
         The subproblem has the name; the outer text is only a summary.
         """

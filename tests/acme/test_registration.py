@@ -151,7 +151,7 @@ class TestThumbprint:
 
 
 class TestContact:
-    def test_a_new_address_is_told_to_the_ca(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+    def test_a_new_address_is_sent_to_the_ca(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         The setting changes; the account at the CA follows with the next order.
         """
@@ -181,7 +181,7 @@ class TestContact:
 
         assert "_APP_EMAIL_CERTIFICATES" in caught.value.remedy
 
-    def test_a_lost_account_with_a_new_address_is_registered_anew(
+    def test_a_lost_account_with_a_new_address_is_registered_again(
         self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
@@ -248,7 +248,7 @@ class TestRevoked:
 
 class TestDamagedKey:
     @pytest.mark.parametrize("content", [b"", b"-----BEGIN PRIVATE KEY-----\nMIGH", b"\x00\xff"])
-    def test_it_is_told_and_never_overwritten(
+    def test_it_is_reported_and_never_overwritten(
         self, authority: FaultyAuthority, tmp_path: Path, content: bytes
     ) -> None:
         """
@@ -406,7 +406,7 @@ class TestBinding:
         [ExternalAccountBinding("kid-2", HMAC_KEY), ExternalAccountBinding(KEY_ID, OTHER_KEY)],
         ids=["id", "key"],
     )
-    def test_a_wrong_one_is_told_in_the_ca_s_words(
+    def test_a_wrong_binding_is_reported_with_the_text_of_the_ca(
         self, strict_pebble: Pebble, tmp_path: Path, wrong: ExternalAccountBinding
     ) -> None:
         """

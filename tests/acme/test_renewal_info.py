@@ -109,7 +109,7 @@ class TestSuggestion:
 
 
 class TestMovedWindow:
-    def test_it_is_told_with_the_ca_s_reason(
+    def test_it_is_logged_with_the_reason_of_the_ca(
         self,
         clock: SteppedClock,
         authority: FaultyAuthority,
@@ -141,7 +141,7 @@ class TestMovedWindow:
         (message,) = [record.getMessage() for record in caplog.records]
         assert "https://ca.example.org/incident" in message
 
-    def test_a_reason_is_told_at_the_first_look_too(
+    def test_the_reason_is_logged_at_the_first_check_as_well(
         self,
         authority: FaultyAuthority,
         challenge_server: ChallengeServer,

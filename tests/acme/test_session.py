@@ -98,7 +98,7 @@ def network_of(url: str, clock: list[datetime]) -> Session:
 
 
 class TestNonces:
-    def test_five_in_a_row_are_never_heard_of(self, authority: FaultyAuthority, tmp_path: Path) -> None:
+    def test_five_bad_nonces_in_a_row_are_retried(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
         Servers of one CA share their nonces with a delay (RFC 8555, section 6.5).
         """

@@ -202,9 +202,7 @@ class TestValidations:
         shown = [client.post(url).json()["challenges"][0]["status"] for _ in range(2)]
         assert ["pending", "processing"] == shown
 
-    def test_other_challenges_may_stand_before_ours(
-        self, authority: FaultyAuthority, client: AcmeClient
-    ) -> None:
+    def test_other_challenges_may_come_first(self, authority: FaultyAuthority, client: AcmeClient) -> None:
         """
         Whatever they are.
         """
@@ -244,7 +242,7 @@ class TestOrders:
         polls = [asked for asked in authority.requests if asked.kind == "order"]
         assert len(polls) >= 4
 
-    def test_an_order_ends_as_told(
+    def test_an_order_ends_with_the_given_status(
         self, authority: FaultyAuthority, client: AcmeClient, challenge_server: ChallengeServer
     ) -> None:
         """

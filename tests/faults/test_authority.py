@@ -164,7 +164,9 @@ class TestNonces:
         check_recovery(app, app_authority)
 
     @pytest.mark.parametrize("kind", SIGNED)
-    def test_without_end_they_are_told(self, app: App, app_authority: FaultyAuthority, kind: str) -> None:
+    def test_faults_without_end_are_reported(
+        self, app: App, app_authority: FaultyAuthority, kind: str
+    ) -> None:
         """
         Nobody asks for ever.
         """
@@ -210,7 +212,7 @@ class TestOrders:
         assert "issued" == outcome.state
         assert ordered(app_authority) <= before + 1
 
-    def test_an_invalid_order_tells_its_reason_and_is_ordered_again(
+    def test_an_invalid_order_is_reported_with_its_reason_and_ordered_again(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
@@ -240,7 +242,7 @@ class TestOrders:
         ],
         ids=["expired", "foreign"],
     )
-    def test_an_order_that_has_ended_meanwhile_is_placed_anew(
+    def test_an_order_that_has_ended_is_replaced_by_a_new_one(
         self, app: App, app_authority: FaultyAuthority, kind: str, fault: Fault
     ) -> None:
         """

@@ -286,7 +286,7 @@ class Clock:
 
 class TestAnswers:
     @pytest.mark.timeout(300)
-    def test_ten_thousand_are_understood_or_told(self) -> None:
+    def test_ten_thousand_are_accepted_or_refused(self) -> None:
         """
         Whatever stands between us and the CA may answer in its place.
         """

@@ -94,7 +94,7 @@ class TestFailingDisks:
 
 class TestKnownBefore:
     @DISKS
-    def test_a_disk_that_has_failed_is_told_and_nothing_is_ordered(
+    def test_a_failed_disk_is_reported_and_nothing_is_ordered(
         self, app: App, app_authority: FaultyAuthority, tmp_path: Path, number: int, code: str
     ) -> None:
         """
@@ -110,7 +110,7 @@ class TestKnownBefore:
         assert 0 == ordered(app_authority)
 
     @pytest.mark.parametrize("place", ["certificates", "config"])
-    def test_a_directory_of_somebody_else_is_told_with_its_owner_and_nothing_is_ordered(
+    def test_a_directory_of_another_user_is_reported_with_its_owner_and_nothing_is_ordered(
         self,
         reachable: Path,
         connection: Redis,

@@ -183,7 +183,7 @@ class TestChallenge:
         assert ask(server, f"http://shop.example.org{CHALLENGE}")[1] == ANSWER.encode()
 
     @pytest.mark.parametrize("text", ["..%2f..%2fetc%2fpasswd", "a" * 101, "a%20b", "%ff", "a.b", "{token}"])
-    def test_what_is_no_token_is_not_looked_up(self, text: str) -> None:
+    def test_an_invalid_token_is_not_looked_up(self, text: str) -> None:
         """
         An invalid token reaches neither Redis nor the disk.
         """

@@ -37,7 +37,7 @@ class TestCheck:
 
 
 class TestPredecessor:
-    def test_a_ca_is_told_of_its_own_certificates_only(self, app: App) -> None:
+    def test_only_the_issuing_ca_gets_the_replaced_certificate(self, app: App) -> None:
         """
         Any other CA would refuse the order.
         """
@@ -78,7 +78,7 @@ class TestRenews:
 
 
 class TestDryRun:
-    def test_where_no_staging_is_known_nobody_is_asked(
+    def test_without_a_staging_environment_there_is_no_dry_run(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """

@@ -28,7 +28,7 @@ class TestDesks:
         assert [("letsencrypt", "letsencrypt-staging"), ("ca.example.org", None)] == labels
         assert [] == app_authority.requests
 
-    def test_the_door_answers_for_all_of_them_and_their_stagings(
+    def test_the_http_server_answers_for_all_of_them_and_their_stagings(
         self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """

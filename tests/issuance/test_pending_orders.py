@@ -153,7 +153,7 @@ class TestFailedOrder:
         assert 2 == asked(app_authority, "newOrder")
 
     @pytest.mark.parametrize("aftermath", [Aftermath.ORDER_PENDING, Aftermath.AUTHORIZATION_PENDING])
-    def test_an_order_that_failed_behind_our_back_is_replaced_at_once(
+    def test_an_order_that_failed_at_the_ca_is_replaced_at_once(
         self, app: App, issuer: Issuer, app_authority: FaultyAuthority, aftermath: Aftermath
     ) -> None:
         """
@@ -298,7 +298,7 @@ class TestForget:
         assert "issued" == app.issuance.issue(NAMES).state
         assert 2 == asked(app_authority, "newOrder")
 
-    def test_an_order_that_somebody_insisted_on_is_finished_although_nothing_is_due(
+    def test_a_forced_order_is_finished_although_nothing_is_due(
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """

@@ -41,7 +41,7 @@ def postbox(
 
 
 class TestSend:
-    def test_a_mail_has_text_and_html_and_comes_from_whom_the_settings_name(self) -> None:
+    def test_a_mail_has_text_and_html_and_the_sender_of_the_settings(self) -> None:
         """
         The sender's name may be URL-encoded, as in Appwrite's files.
         """
@@ -146,7 +146,7 @@ class TestSend:
         assert "Bücher <bücher@example.org>" == able.mails[0]["From"]
         assert [] == unable.senders
 
-    def test_a_server_that_says_goodbye_badly_has_the_mail_all_the_same(self) -> None:
+    def test_a_server_that_ends_the_connection_badly_has_the_mail(self) -> None:
         """
         Otherwise it would get the same mail twice a minute.
         """

@@ -125,7 +125,7 @@ class TestFailed:
         ],
         ids=lambda failure: failure.code,
     )
-    def test_what_nobody_else_ends_needs_a_human_once(
+    def test_a_failure_that_only_a_person_ends_is_notified_once(
         self, office: Notifier, receiver: Receiver, failure: CertworkerError
     ) -> None:
         """

@@ -169,7 +169,7 @@ class TestResults:
         app.events.publish((NAME,), "failed", caught.value)
         assert (serial, "failing") == tuple(last_event(connection)[field] for field in ("serial", "detail"))
 
-    def test_a_removal_is_told_too(self, app: App, connection: Redis) -> None:
+    def test_a_removal_is_published_as_well(self, app: App, connection: Redis) -> None:
         """
         Or the Console would show a certificate that is gone.
         """

@@ -28,7 +28,7 @@ NOW = datetime(2026, 11, 23, 10, 15, 9, tzinfo=UTC)
 
 
 class TestHistory:
-    def test_events_are_told_in_the_order_in_which_they_happened(self, connection: Redis) -> None:
+    def test_events_are_in_the_order_in_which_they_happened(self, connection: Redis) -> None:
         """
         The oldest event comes first.
         """
@@ -79,7 +79,7 @@ class TestHistory:
 
         assert [] == History(connection).read(NAME)
 
-    def test_without_redis_nothing_is_kept_and_nobody_is_harmed(self) -> None:
+    def test_without_redis_lines_are_dropped_without_an_error(self) -> None:
         """
         The log has the event as well.
         """

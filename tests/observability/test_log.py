@@ -153,7 +153,7 @@ class TestHuman:
 
         assert "docs=" not in stream.getvalue()
 
-    def test_a_code_that_was_said_is_not_said_again(self) -> None:
+    def test_a_code_in_the_message_is_not_repeated(self) -> None:
         """
         Some sentences place the code themselves.
         """
@@ -268,7 +268,7 @@ class TestUnexpected:
             logger.exception("the job ended", extra={"domain": "a.org"})
 
     @pytest.mark.parametrize("level", ["debug", "info", "error"])
-    def test_type_and_place_stand_in_the_line_and_the_traceback_follows(self, level: str) -> None:
+    def test_the_line_has_type_and_place_and_the_traceback_follows(self, level: str) -> None:
         """
         A report without a traceback cannot be worked on, and nobody can turn a level up afterwards.
         """
@@ -438,7 +438,7 @@ class TestOthers:
     What libraries log.
     """
 
-    def test_only_their_warnings_and_in_our_form(self) -> None:
+    def test_only_warnings_of_libraries_are_logged_in_the_same_format(self) -> None:
         """
         At DEBUG the libraries would log keys, nonces and whole requests.
         """
@@ -457,7 +457,7 @@ class TestOthers:
 
         assert objects(stream)[0]["logger"] == "urllib3.connectionpool"
 
-    def test_the_http_server_does_not_tell_the_length_of_its_queue(self) -> None:
+    def test_the_http_server_does_not_log_the_length_of_its_queue(self) -> None:
         """
         Thousands of lines a second, as long as somebody floods the port.
         """
@@ -466,7 +466,7 @@ class TestOthers:
 
         assert stream.getvalue() == ""
 
-    def test_our_level_counts_for_us(self) -> None:
+    def test_the_level_of_the_settings_applies_to_certworker(self) -> None:
         """
         `CERTWORKER_LOG_LEVEL=error` wants silence from all.
         """

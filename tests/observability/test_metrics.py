@@ -161,7 +161,7 @@ class TestStanding:
         assert len(counts) == 1
         assert first == second
 
-    def test_without_redis_the_rest_is_told(self) -> None:
+    def test_without_redis_the_other_metrics_are_shown(self) -> None:
         """
         Metrics that vanish altogether are no help in an outage.
         """
@@ -177,7 +177,7 @@ class TestStanding:
         assert ("certworker_queue_jobs", ()) not in found
         assert found["certworker_jobs_total", (("code", "redis.unreachable"), ("outcome", "failed"))] == 1
 
-    def test_the_version_is_told(self) -> None:
+    def test_the_version_is_a_metric(self) -> None:
         """
         A dashboard shows which hosts still run the old one.
         """

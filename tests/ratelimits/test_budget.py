@@ -204,7 +204,7 @@ class TestSpend:
         for _ in range(3):
             world.fail(NAME)
 
-    def test_a_ca_that_fails_us_costs_nothing(self, world: World) -> None:
+    def test_a_ca_that_fails_costs_nothing(self, world: World) -> None:
         """
         An outage of a day does not use up the limit of a week.
         """
@@ -224,7 +224,7 @@ class TestSpend:
                 reservation.placed(replaces=True)
                 reservation.validated()
 
-    def test_a_ca_without_figures_is_asked_whenever_somebody_wants(self, connection: Redis) -> None:
+    def test_a_ca_without_known_limits_is_asked_at_any_time(self, connection: Redis) -> None:
         """
         The refusals of the CA count.
         """
@@ -353,7 +353,7 @@ class TestForeign:
         "member",
         ["stop", "orders", f"failures {NAME}", f"streak {NAME}", f"pause {NAME}", "domain example.org"],
     )
-    def test_no_moment_blocks_the_ca_for_ever(
+    def test_no_retry_time_blocks_the_ca_without_end(
         self, world: World, connection: Redis, member: str, score: str
     ) -> None:
         """

@@ -136,7 +136,7 @@ class TestFile:
             "\xff",
         ],
     )
-    def test_what_is_not_understood_is_told_at_the_start(self, file: Path, content: str) -> None:
+    def test_invalid_content_is_reported_at_the_start(self, file: Path, content: str) -> None:
         """
         An unknown field would be ignored until the limit of the CA is met.
         """
@@ -145,7 +145,7 @@ class TestFile:
         with pytest.raises(InvalidSettings, match="CERTWORKER_LIMITS_FILE"):
             limits_of("letsencrypt", file)
 
-    def test_a_file_that_went_away_is_told(self, file: Path) -> None:
+    def test_a_missing_file_is_reported(self, file: Path) -> None:
         """
         A missing mount does not lower the granted limits silently.
         """

@@ -109,7 +109,7 @@ class TestTake:
         assert other == full.bucket
         assert 2 == take_all(buckets)
 
-    def test_the_one_that_has_room_last_is_told(self, buckets: TokenBuckets) -> None:
+    def test_the_bucket_that_is_free_last_is_reported(self, buckets: TokenBuckets) -> None:
         """
         At any earlier time the bucket would still be empty.
         """

@@ -109,7 +109,7 @@ class TestTls:
             assert "worker" == connection.acl_whoami()
             assert isinstance(connection.connection_pool.connection_kwargs["ssl_ca_certs"], str)
 
-    def test_a_certificate_of_ours_is_shown_where_redis_asks(self, secure: SecureRedis) -> None:
+    def test_a_client_certificate_is_sent_when_redis_requires_it(self, secure: SecureRedis) -> None:
         """
         As by default.
         """
@@ -121,7 +121,7 @@ class TestTls:
         refused = told(secure.secure_url())
         assert refused.code in ("redis.tls", "redis.unreachable")  # the alert or the end of the connection
 
-    def test_whom_we_do_not_know_is_sent_nothing(self, secure: SecureRedis, tmp_path: Path) -> None:
+    def test_an_untrusted_server_is_sent_nothing(self, secure: SecureRedis, tmp_path: Path) -> None:
         """
         The password is not sent to an untrusted server; the remedy names the option.
         """
@@ -133,7 +133,7 @@ class TestTls:
         assert "ssl_ca_certs" in failure.remedy
         assert "p@ss" not in str(failure)
 
-    def test_another_host_is_a_stranger_unless_one_says_so(self, tmp_path: Path) -> None:
+    def test_another_host_is_untrusted_unless_the_settings_allow_it(self, tmp_path: Path) -> None:
         """
         Sentinels name addresses, which few certificates have.
         """
@@ -193,7 +193,7 @@ class TestSentinel:
         """
         follow_a_failover(sentinels.url.replace(f"{SERVICE}/0", f"{SERVICE}/2"), sentinels)
 
-    def test_what_is_wrong_is_told_in_words(self, sentinels: Sentinels) -> None:
+    def test_the_error_has_the_cause_in_words(self, sentinels: Sentinels) -> None:
         """
         The message has neither objects of redis-py nor a password.
         """
@@ -227,7 +227,7 @@ class TestSentinelOverTls:
         follow_a_failover(secure_sentinels.url, secure_sentinels)
 
     @pytest.mark.timeout(240)
-    def test_neither_sentinels_nor_a_primary_that_we_do_not_know_are_sent_anything(
+    def test_neither_untrusted_sentinels_nor_an_untrusted_primary_are_sent_anything(
         self, secure_sentinels: SecureSentinels, tmp_path: Path
     ) -> None:
         """
@@ -247,7 +247,7 @@ class TestSentinelOverTls:
             assert "p@ss" not in str(failure)
 
     @pytest.mark.timeout(240)
-    def test_another_host_is_a_stranger_unless_one_says_so(self, tmp_path: Path) -> None:
+    def test_another_host_is_untrusted_unless_the_settings_allow_it(self, tmp_path: Path) -> None:
         """
         As usual, the certificates do not have the address of the server, and Sentinels name only that.
         """

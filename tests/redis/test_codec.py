@@ -78,7 +78,7 @@ class TestText:
         ("value", "text"),
         [(b"a.org", "a.org"), ("a.org", "a.org"), (None, ""), (b"\xff", "\N{REPLACEMENT CHARACTER}")],
     )
-    def test_whatever_stands_there_is_text(self, value: bytes | str | None, text: str) -> None:
+    def test_any_value_is_printable_text(self, value: bytes | str | None, text: str) -> None:
         """
         Reading must not depend on who wrote, or on how the connection decodes.
         """

@@ -143,7 +143,7 @@ class TestRequireVersion:
 
 
 class TestWaitForRedis:
-    def test_it_waits_and_says_so_once(
+    def test_it_waits_and_logs_that_once(
         self, own_redis: RedisServer, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
@@ -159,7 +159,7 @@ class TestWaitForRedis:
         later.join()
         assert (1, 1) == (caplog.text.count("redis.unreachable"), caplog.text.count("answers again"))
 
-    def test_it_can_be_told_to_stop(self, own_redis: RedisServer) -> None:
+    def test_the_stop_event_ends_it(self, own_redis: RedisServer) -> None:
         """
         SIGTERM ends a worker that waits for Redis.
         """
@@ -180,7 +180,7 @@ class TestOutage:
 
         assert [0.25, 0.5, 1, 2, 4, 8, 16, 32, 60, 60, 60, 60] == pauses
 
-    def test_after_it_is_over_everything_begins_anew(self, caplog: pytest.LogCaptureFixture) -> None:
+    def test_after_an_outage_the_next_one_is_logged_again(self, caplog: pytest.LogCaptureFixture) -> None:
         """
         The next outage is logged again.
         """

@@ -186,7 +186,7 @@ class TestRemoveWrong:
 
         assert connection.exists(agenda.AGENDA)
 
-    def test_a_key_of_nobody_removes_nothing(self, connection: Redis) -> None:
+    def test_an_unknown_key_removes_nothing(self, connection: Redis) -> None:
         """
         The command fails with Redis's own words.
         """

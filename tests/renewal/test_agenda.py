@@ -223,7 +223,7 @@ class TestMoments:
         assert agenda.next_checks(agenda.names()) == moments
         assert agenda.missing([*moments, "unknown.org"]) == ["unknown.org"]
 
-    def test_a_look_at_some_hides_none_of_the_others(self, agenda: Agenda) -> None:
+    def test_reading_some_names_hides_none_of_the_others(self, agenda: Agenda) -> None:
         """
         Checks postpone thousands of names while all names are read, and no name is missed.
         """

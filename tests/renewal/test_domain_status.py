@@ -39,7 +39,7 @@ class TestStanding:
 
         assert state == status_after(app, NAME, after).state
 
-    def test_a_failure_is_told_with_its_remedy_while_the_old_certificate_serves_on(self, app: App) -> None:
+    def test_a_failure_has_its_remedy_while_the_old_certificate_is_in_service(self, app: App) -> None:
         """
         The status has the days left and the remedy.
         """

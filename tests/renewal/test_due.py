@@ -58,7 +58,7 @@ def requested_together(app: App) -> tuple[str, ...]:
 
 
 class TestDueNames:
-    def test_a_certificate_that_is_not_due_gets_its_next_look(self, app: App) -> None:
+    def test_a_certificate_that_is_not_due_gets_its_next_check(self, app: App) -> None:
         """
         Most checks find a certificate that is not due, and cost no job.
         """
@@ -97,7 +97,7 @@ class TestDueNames:
         assert {"looked": 2, "requested": 1} == due_names.enqueue()
         assert 1 == len(app.priority_queues)
 
-    def test_a_name_that_left_a_certificate_is_looked_at_by_its_own(self, app: App) -> None:
+    def test_a_name_that_left_a_certificate_is_checked_by_its_own(self, app: App) -> None:
         """
         The metadata of one name does not stand for a name that leads elsewhere by now.
         """
@@ -155,7 +155,7 @@ class TestDueNames:
 
         assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
 
-    def test_what_a_newer_certworker_stored_gets_a_job_that_says_so(self, app: App) -> None:
+    def test_a_certificate_of_a_newer_certworker_gets_a_job_that_reports_it(self, app: App) -> None:
         """
         An unreadable name does not stop the check of the others.
         """
@@ -312,7 +312,7 @@ class TestDueNames:
         assert "name.no_public_suffix" in caplog.text
 
     @pytest.mark.parametrize("planted", ["Shop.Example", "../etc", "a b", "x" * 300])
-    def test_what_is_no_name_is_dropped_and_stops_no_look(
+    def test_an_invalid_name_is_dropped_and_stops_no_check(
         self, app: App, caplog: pytest.LogCaptureFixture, planted: str
     ) -> None:
         """
@@ -391,7 +391,7 @@ class TestDueNames:
         assert {"looked": 6, "requested": 6} == app.due_names.enqueue()
         assert 6 == len(app.priority_queues)
 
-    def test_files_that_cannot_be_read_stop_no_look_at_others(self, app: App) -> None:
+    def test_files_that_cannot_be_read_stop_no_check_of_others(self, app: App) -> None:
         """
         The job of each name reports its failure.
         """

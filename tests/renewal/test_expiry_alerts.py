@@ -83,7 +83,7 @@ class TestLoudness:
 
         assert [level] * bool(level) == [line[0] for line in lines]
 
-    def test_it_says_how_late_how_often_why_and_what_to_do(
+    def test_it_has_the_delay_the_attempts_the_cause_and_the_remedy(
         self, caplog: pytest.LogCaptureFixture, connection: Redis
     ) -> None:
         """
@@ -119,7 +119,7 @@ class TestLoudness:
         assert words in line
 
     @pytest.mark.parametrize(("seconds", "words"), [(43, "ends in 43 seconds;"), (179, "ends in 2 minutes;")])
-    def test_a_short_life_is_told_in_seconds(
+    def test_a_short_validity_is_shown_in_seconds(
         self, caplog: pytest.LogCaptureFixture, connection: Redis, seconds: int, words: str
     ) -> None:
         """
@@ -134,7 +134,7 @@ class TestLoudness:
         ("left", "words"),
         [(0.01, "ends in 21 hours"), (-0.01, "expired 21 hours ago"), (-0.1, "expired 9 days ago")],
     )
-    def test_the_time_is_told_in_words(
+    def test_the_time_is_in_words(
         self, caplog: pytest.LogCaptureFixture, connection: Redis, left: float, words: str
     ) -> None:
         """
@@ -195,7 +195,7 @@ class TestRepetition:
 
 
 class TestHouse:
-    def test_a_renewal_that_fails_for_weeks_is_told_of(
+    def test_a_renewal_that_fails_for_weeks_is_reported(
         self, app: App, app_authority: FaultyAuthority, caplog: pytest.LogCaptureFixture
     ) -> None:
         """

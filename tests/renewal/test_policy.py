@@ -111,7 +111,7 @@ class TestRenewalTime:
 
         assert begins + validity * 0.4 <= due <= begins + validity * 0.7
 
-    def test_it_is_the_same_at_every_look(self) -> None:
+    def test_it_is_the_same_at_every_check(self) -> None:
         """
         All workers, also after a restart, compute the same time without storing it.
         """
@@ -184,7 +184,7 @@ class TestNextCheck:
         assert now <= look <= now + MAX_CHECK_INTERVAL
         assert look <= max(due, now)
 
-    def test_looks_lead_to_the_moment_and_not_past_it(self) -> None:
+    def test_checks_lead_to_the_moment_and_not_past_it(self) -> None:
         """
         The checks of one certificate, from its start to its renewal, never stop and never loop.
         """
@@ -256,7 +256,7 @@ class TestNextAttempt:
         """
         assert self.pauses(Retry.CA, 6) == [MINUTE, 10 * MINUTE, 100 * MINUTE, DAY, DAY, DAY]
 
-    def test_a_check_of_our_own_is_repeated_often_at_first(self) -> None:
+    def test_a_failed_preflight_check_is_repeated_often_at_first(self) -> None:
         """
         A failed preflight costs no limit, and the cause is often fixed soon.
         """

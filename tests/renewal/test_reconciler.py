@@ -42,7 +42,7 @@ class TestRetryAfterAChange:
 
 
 class TestReconcile:
-    def test_files_that_cannot_be_read_are_told_and_stop_nothing(
+    def test_files_that_cannot_be_read_are_reported_and_stop_nothing(
         self, app: App, caplog: pytest.LogCaptureFixture
     ) -> None:
         """

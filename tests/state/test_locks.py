@@ -249,7 +249,7 @@ class TestToken:
         with locks_of(connection, highest=41).hold(["a.org"]) as lease:
             assert lease.token == 42
 
-    def test_a_counter_that_is_no_number_is_begun_anew(self, connection: redis.Redis) -> None:
+    def test_an_invalid_counter_begins_again(self, connection: redis.Redis) -> None:
         """
         One planted value must not stop all issuance.
         """
@@ -286,7 +286,7 @@ class TestLease:
         with locks.hold(["a.org"]), locks.hold(["b.org"]), locks.hold(["c.org"]):
             assert renewing_threads() - before == 1
 
-    def test_a_lock_taken_by_somebody_else_is_lost(self, connection: redis.Redis) -> None:
+    def test_a_lock_taken_by_another_worker_is_lost(self, connection: redis.Redis) -> None:
         """
         A worker without its lock must not publish.
         """
@@ -320,7 +320,7 @@ class TestLease:
         assert not lease.still_held()
         assert not locks.is_held("a.org")
 
-    def test_its_length_is_told(self, connection: redis.Redis) -> None:
+    def test_its_length_is_known(self, connection: redis.Redis) -> None:
         """
         A name is checked again after the lease of a killed worker.
         """

@@ -163,7 +163,9 @@ class TestOutbox:
 
 
 class TestTold:
-    def test_a_thing_is_told_once_until_it_is_taken_back(self, connection: Redis, outbox: Outbox) -> None:
+    def test_a_subject_is_notified_once_until_it_is_withdrawn(
+        self, connection: Redis, outbox: Outbox
+    ) -> None:
         """
         Another attempt sends no mail.
         """
@@ -178,7 +180,7 @@ class TestTold:
         assert [1, 3, 4, 6] == delivered(outbox) == delivered(other)
 
     @pytest.mark.parametrize("days", [None, 10_000])
-    def test_what_has_been_told_without_end_is_told_again_some_day(
+    def test_a_subject_without_an_end_is_notified_again_later(
         self, connection: Redis, outbox: Outbox, days: int | None
     ) -> None:
         """
@@ -192,7 +194,7 @@ class TestTold:
 
         assert 0 < connection.ttl(f"{NOTIFIED}{NAME}") <= NOTIFIED_TTL.total_seconds()
 
-    def test_a_letter_that_could_not_be_put_counts_as_not_told(
+    def test_a_notification_that_was_not_stored_does_not_count(
         self, redis_server: RedisServer, connection: Redis, outbox: Outbox
     ) -> None:
         """

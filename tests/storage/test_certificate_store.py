@@ -181,7 +181,9 @@ class TestFilesOfOthers:
             ("R13", "public"),
         ],
     )
-    def test_their_kind_is_told_by_the_issuer(self, volume: CertificateStore, issuer: str, kind: str) -> None:
+    def test_their_kind_is_known_by_the_issuer(
+        self, volume: CertificateStore, issuer: str, kind: str
+    ) -> None:
         """
         A forgotten staging certificate does not stop a public one from replacing it.
         """
@@ -325,7 +327,7 @@ class TestPrune:
         assert ([], []) == (generations(volume), list(volume.names()))
         assert not os.path.lexists(volume.directory / NAME)
 
-    def test_leftovers_of_a_crash_go(self, volume: CertificateStore, signer: Signer) -> None:
+    def test_leftovers_of_a_crash_are_removed(self, volume: CertificateStore, signer: Signer) -> None:
         """
         Half-built generations hold keys; each crash would add one.
         """
@@ -371,7 +373,7 @@ class TestCheckWritable:
         assert [".certworker"] == sorted(path.name for path in volume.directory.iterdir())
         assert [] == generations(volume)
 
-    def test_a_volume_of_somebody_else_is_told_with_its_remedy(self, forbidden: Path) -> None:
+    def test_a_volume_of_another_user_is_reported_with_its_remedy(self, forbidden: Path) -> None:
         """
         Appwrite's worker ran as root; the remedy has the command that changes the owner.
         """

@@ -29,7 +29,7 @@ def age(place: Path, seconds: float = 120) -> None:
 
 
 class TestTakeInventory:
-    def test_each_name_of_ours_is_listed_with_its_generation(
+    def test_each_own_name_is_listed_with_its_generation(
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """

@@ -26,7 +26,7 @@ class TestDamagedFiles:
             ("fullchain.pem", b"not a certificate", "fs.partial"),
         ],
     )
-    def test_a_damaged_file_is_said_and_is_no_certificate(
+    def test_a_damaged_file_is_reported_and_is_no_certificate(
         self,
         volume: CertificateStore,
         signer: Signer,
@@ -50,7 +50,7 @@ class TestDamagedFiles:
 
     @pytest.mark.parametrize("kind", ["pipe", "endless", "large"])
     @pytest.mark.parametrize("file", ["fullchain.pem", "privkey.pem"])
-    def test_what_is_no_file_stops_nobody(
+    def test_other_types_of_files_block_no_worker(
         self, volume: CertificateStore, signer: Signer, caplog: pytest.LogCaptureFixture, file: str, kind: str
     ) -> None:
         """
@@ -70,7 +70,7 @@ class TestDamagedFiles:
 
         assert ["fs.corrupt"] == [record.__dict__["code"] for record in caplog.records]
 
-    def test_a_key_of_another_certificate_is_said(
+    def test_a_key_of_another_certificate_is_reported(
         self, volume: CertificateStore, signer: Signer, caplog: pytest.LogCaptureFixture
     ) -> None:
         """

@@ -129,7 +129,7 @@ class TestFaults:
         assert f"{failure} · certworker tries again" == line.message
         assert ("fs.full", None) == (line.__dict__["code"], line.exc_info)
 
-    def test_a_redis_that_nobody_can_use_is_reported_by_the_job_loop_alone(
+    def test_an_unusable_redis_is_reported_by_the_job_loop_alone(
         self, faults: Faults, caplog: pytest.LogCaptureFixture
     ) -> None:
         """

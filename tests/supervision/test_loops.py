@@ -222,7 +222,7 @@ class TestLoop:
                 wait_until(lambda count=count: len(steps) == count or None, lambda: str(steps))  # type: ignore[misc]
                 loop.wake()
 
-    def test_it_begins_once_whoever_starts_it(self) -> None:
+    def test_two_starts_begin_it_once(self) -> None:
         """
         A hundred jobs that begin at once all start the loop that renews their leases.
         """

@@ -138,7 +138,7 @@ class TestPublish:
 
         assert 1 <= len(given_back) <= 2
 
-    def test_it_ends_when_nobody_else_is_at_work(self, tmp_path: Path) -> None:
+    def test_it_ends_when_no_other_job_runs(self, tmp_path: Path) -> None:
         """
         The last change of a burst does not wait for others.
         """
@@ -202,7 +202,7 @@ class TestPublish:
         assert b"b" == (tmp_path / "b.yml").read_bytes()
         assert {"lock", "writing.lock"} == {path.name for path in (tmp_path / ".certworker").iterdir()}
 
-    def test_a_lock_that_never_comes_is_told_in_time(self, tmp_path: Path) -> None:
+    def test_a_lock_that_is_never_free_is_reported_in_time(self, tmp_path: Path) -> None:
         """
         All waiting jobs fail at the same time, not one after the other.
         """

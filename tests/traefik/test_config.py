@@ -238,7 +238,7 @@ class TestFilesOfOthers:
         ],
         ids=range(6),
     )
-    def test_whatever_stands_in_a_file_is_survived(
+    def test_no_content_of_a_file_raises_an_unexpected_error(
         self, volume: CertificateStore, traefik: TraefikConfig, signer: Signer, content: bytes
     ) -> None:
         """
@@ -253,7 +253,7 @@ class TestFilesOfOthers:
         traefik.dangling()
         assert traefik.publish(publish(volume, signer))
 
-    def test_a_named_pipe_blocks_nobody(self, traefik: TraefikConfig) -> None:
+    def test_a_named_pipe_blocks_no_worker(self, traefik: TraefikConfig) -> None:
         """
         A named pipe is no configuration.
         """
@@ -264,7 +264,7 @@ class TestFilesOfOthers:
 
 
 class TestRemoveLeftovers:
-    def test_leftovers_of_a_crash_go(self, traefik: TraefikConfig) -> None:
+    def test_leftovers_of_a_crash_are_removed(self, traefik: TraefikConfig) -> None:
         """
         Traefik never reads leftovers, and the next cleaning removes them.
         """
@@ -280,7 +280,7 @@ class TestRemoveLeftovers:
 
 
 class TestCheckWritable:
-    def test_a_directory_of_somebody_else_is_told(self, forbidden: Path) -> None:
+    def test_a_directory_of_another_user_is_reported(self, forbidden: Path) -> None:
         """
         Nothing is ordered that could not be put into service.
         """
@@ -289,7 +289,7 @@ class TestCheckWritable:
 
         assert f"uid {os.geteuid()}" in caught.value.message
 
-    def test_it_wakes_nobody(self, traefik: TraefikConfig) -> None:
+    def test_it_does_not_wake_traefik(self, traefik: TraefikConfig) -> None:
         """
         The check writes outside the watched directory.
         """

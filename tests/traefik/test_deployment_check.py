@@ -151,7 +151,7 @@ class TestExpect:
     @pytest.mark.parametrize(
         ("issuer", "code"), [("TRAEFIK DEFAULT CERT", "default_cert"), ("a CA", "old_cert")]
     )
-    def test_what_is_shown_instead_is_told_in_the_end(
+    def test_the_certificate_that_is_served_instead_is_reported_in_the_end(
         self, world: World, caplog: pytest.LogCaptureFixture, issuer: str, code: str, tmp_path: Path
     ) -> None:
         """
@@ -169,7 +169,7 @@ class TestExpect:
         assert f"[proxy.{code}]" in last_line(caplog)
         deployment_check.stop()
 
-    def test_a_renewal_takes_the_place_of_what_is_still_looked_for(
+    def test_a_renewal_replaces_the_pending_check(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
@@ -189,7 +189,7 @@ class TestExpect:
 
 
 class TestMissed:
-    def test_what_is_not_shown_is_told_every_day_until_it_is(
+    def test_a_certificate_that_is_not_served_is_reported_each_day(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """

@@ -168,7 +168,7 @@ class TestBacklog:
 
         assert b'["www.big.localhost", true]' in connection.lrange("toy:issued", 0, -1)
 
-    def test_a_tenant_is_whoever_the_job_says(self, connection: Redis) -> None:
+    def test_the_tenant_is_that_of_the_job(self, connection: Redis) -> None:
         """
         The domains of a tenant count as one tenant.
         """

@@ -102,7 +102,7 @@ class TestRegisteredJob:
         assert "os\\n\\x1b[31msystem" in line.getMessage()
         assert line.getMessage().endswith("certworker request NAME")
 
-    def test_an_argument_that_nobody_knows_is_refused_with_the_nearest_one(self, connection: Redis) -> None:
+    def test_an_unknown_argument_is_refused_with_the_nearest_one(self, connection: Redis) -> None:
         """
         Otherwise a misspelled `force` would have no effect.
         """
@@ -209,7 +209,7 @@ class TestRegisteredJob:
 
         assert (None, clamped) == (job.failure, getattr(job, field))
 
-    def test_what_a_job_says_nothing_about_has_our_values(self, connection: Redis) -> None:
+    def test_missing_values_of_a_job_have_defaults(self, connection: Redis) -> None:
         """
         A job with two fields has the defaults; RQ would store its failure for a year.
         """
@@ -258,7 +258,7 @@ class TestRegisteredJob:
     @pytest.mark.parametrize(
         "raw_id", [b"example.com", b"a:b", b"*", b"\xff\xfe", b"", b"nowhere", b"x" * 100_000, b"list"]
     )
-    def test_an_id_without_a_job_is_removed_and_said(
+    def test_an_id_without_a_job_is_removed_and_logged(
         self, connection: Redis, raw_id: bytes, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
@@ -300,7 +300,7 @@ class TestRegisteredJob:
             max_size=5,
         ),
     )
-    def test_whatever_stands_in_redis_is_a_job_or_refused(
+    def test_any_value_in_redis_is_a_job_or_refused(
         self, connection: Redis, data: bytes, fields: dict[str, bytes]
     ) -> None:
         """

@@ -264,7 +264,7 @@ class TestRequestCertificate:
 
 
 class TestWakeAt:
-    def test_a_wake_up_stands_in_the_scheduled_registry(self, connection: Redis) -> None:
+    def test_a_wake_up_is_in_the_scheduled_registry(self, connection: Redis) -> None:
         """
         RQ's tools show the next wake-up.
         """

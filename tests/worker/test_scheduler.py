@@ -60,7 +60,9 @@ class TestScheduler:
         with worker_thread(connection), scheduling(connection):
             assert eventually(lambda: connection.lrange("toy:issued", 0, -1) == [b'["a.org", false]'])
 
-    def test_poison_is_dropped_and_said(self, connection: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    def test_an_invalid_job_is_dropped_and_logged(
+        self, connection: Redis, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """
         Each of these ends RQ's own scheduler, and with it all later renewals.
         """

@@ -55,7 +55,7 @@ class TestPooledWorker:
         assert "[worker.unexpected] unexpected error in job bug" in line.getMessage()
         assert line.exc_info
 
-    def test_a_job_that_redis_fails_says_so(self, connection: Redis) -> None:
+    def test_a_job_during_an_outage_of_redis_reports_it(self, connection: Redis) -> None:
         """
         An error of Redis during a job has a code and a remedy.
         """

@@ -42,7 +42,7 @@ class TestFollow:
         assert ("failed", "fs.full") == (ended.state, ended.code)
         assert ended.text.startswith("[fs.full] The disk of")
 
-    def test_a_request_that_nobody_takes(self, connection: Redis) -> None:
+    def test_a_request_that_no_worker_takes(self, connection: Redis) -> None:
         """
         Without a worker the wait ends and names the command for the state.
         """

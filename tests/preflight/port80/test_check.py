@@ -257,7 +257,9 @@ class TestLikelyNo:
     @pytest.mark.parametrize(
         ("respond", "code"), [(cut, "http.reset"), (always(200, "", Server="micro_httpd"), "http.router_ui")]
     )
-    def test_what_may_meet_us_only(self, world: World, respond: Respond, code: str) -> None:
+    def test_a_failure_that_may_concern_this_machine_only(
+        self, world: World, respond: Respond, code: str
+    ) -> None:
         """
         A result that may only affect this machine is a warning.
         """
@@ -352,7 +354,7 @@ class TestStations:
         assert result.failure
         assert "HTTP 502; the worker has the answer" in result.failure.message
 
-    def test_a_port_that_is_closed_to_us_while_traefik_answers_is_a_router(self, world: World) -> None:
+    def test_a_closed_port_while_traefik_answers_is_a_router(self, world: World) -> None:
         """
         A port that is closed only from inside is a router without NAT loopback.
         """

@@ -160,7 +160,7 @@ class TestIsCertain:
             fetched(PUBLIC, reply=Reply(200, {"server": "micro_httpd"}, b"")),
         ],
     )
-    def test_what_may_be_towards_us_only(self, met: Fetch) -> None:
+    def test_a_failure_that_may_concern_this_machine_only(self, met: Fetch) -> None:
         """
         A failure that a router or a filter may cause is not certain.
         """

@@ -94,7 +94,7 @@ class TestAsk:
         ) as server:
             assert b"abc" == get("http://shop.example.org/", server.port).body
 
-    def test_no_more_is_read_than_tells_who_answered(self) -> None:
+    def test_only_the_beginning_of_the_body_is_read(self) -> None:
         """
         The body is limited, so that an endless one takes no memory.
         """
