@@ -4,7 +4,6 @@ The CA as a whole: start, stop and restart.
 
 from __future__ import annotations
 
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -66,12 +65,10 @@ class TestOutage:
         """
         A test with a slow CA still ends.
         """
-        authority.faults.slow_seconds["directory"] = 60
+        authority.faults.slow_seconds["directory"] = 3_600
         with pytest.raises(requests.ReadTimeout):
             requests.get(authority.directory_url, timeout=0.1)
-        begun = time.monotonic()
         authority.stop()
-        assert time.monotonic() - begun < 5
 
     def test_a_second_stop_does_nothing(self, authority: FaultyAuthority) -> None:
         """

@@ -4,12 +4,12 @@ Tests of the resolver.
 
 from __future__ import annotations
 
-import time
 from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
 
+from certworker.dns import udp
 from certworker.dns.query import NOT_AUTHORITATIVE, SILENT, DnsAnswer, DnsQuestion
 from certworker.dns.records import Caa, CaaSet, ServerView
 from certworker.dns.resolver import (
@@ -266,16 +266,17 @@ class TestWhomToAsk:
 
         assert 1 == dns_world.resolver.asked.count("ns1.shop.org A")
 
-    def test_a_dead_name_server_costs_little(self, dns_world: World, resolver: Resolver) -> None:
+    def test_a_dead_name_server_costs_little(
+        self, dns_world: World, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """
-        A name server without an answer delays the lookup only a little.
+        The lookup does not wait for a name server without an answer until the timeout.
         """
+        monkeypatch.setattr(udp, "TIMEOUT_SECONDS", 3_600.0)
         dns_world.zone("shop.org", {"shop.org": {"A": [OURS]}}, servers=2)
         dns_world.servers[1].silent.add("shop.org")
-        began = time.monotonic()
 
         assert (OURS,) == resolver.look_up("shop.org").addresses
-        assert time.monotonic() - began < 1.5
 
     def test_another_dns_of_this_network_is_seen_beside_it(self, dns_world: World) -> None:
         """

@@ -4,7 +4,6 @@ The whole report; it crashes on nothing.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -36,15 +35,13 @@ def failed(environ: dict[str, str], *names: str) -> list[Finding]:
 class TestExamine:
     def test_a_healthy_machine_has_no_complaints(self, environ: dict[str, str], issued: App) -> None:
         """
-        False alarms are defects, too. And it takes no longer than a person likes to wait.
+        False alarms are defects, too.
         """
-        began = time.monotonic()
         findings = list(examine(environ))
 
         assert ["worker"] == [finding.subject for finding in findings if finding.verdict is Verdict.WARN]
         assert [] == [finding for finding in findings if finding.verdict is Verdict.FAIL]
         assert ["Settings", "Machine", NAME] == list(dict.fromkeys(finding.section for finding in findings))
-        assert time.monotonic() - began < 3
 
     def test_a_suspicious_variable_has_one_line(self, environ: dict[str, str]) -> None:
         """

@@ -26,6 +26,9 @@ pytestmark = pytest.mark.timeout(400)
 #: On a quiet machine a tenth of it is enough.
 PATIENCE_SECONDS = 200.0
 
+#: The accidents that last until they are repaired; the worker logs them.
+LASTING = ("fill", "read_only", "kill")
+
 #: It keeps its jobs when it is killed.
 PERSISTENT = ("--appendonly", "yes")
 
@@ -137,8 +140,14 @@ class TestRedis:
             for accident in ("cut", "hang", "fill", "read_only", "kill"):
                 names = [f"{accident.replace('_', '-')}{number}.localhost" for number in range(6)]
                 requested(connection, names)
+                faults = worker.log.count("[redis.")
                 getattr(accidents, accident)()
-                time.sleep(0.5)
+                if accident in LASTING:
+                    wait_until(
+                        lambda: worker.log.count("[redis.") > faults or None,  # noqa: B023
+                        lambda: worker.log[-5000:],
+                        PATIENCE_SECONDS,
+                    )
                 accidents.repair()
                 wait_until_served(tmp_path, names, worker)
             stack.callback(worker.kill)

@@ -41,6 +41,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+@pytest.fixture
+def long_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Make the pause longer than the patience of a client.
+    """
+    monkeypatch.setattr(throttle, "PAUSE_SECONDS", 3_600.0)
+
+
 def status_of(connection: HTTPConnection, path: str) -> int:
     """
     Return the status of one more request on the same *connection*.
@@ -65,6 +73,7 @@ class TestVisitor:
             assert time.monotonic() - began > PAUSE_SECONDS * 0.9
             connection.close()
 
+    @pytest.mark.usefixtures("long_pause")
     def test_a_server_error_causes_no_pause(self) -> None:
         """
         After a 503 the next request is answered at once.
@@ -75,22 +84,19 @@ class TestVisitor:
 
         with opened(answer=away) as server:
             connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
-            began = time.monotonic()
 
             assert [503] * 20 == [status_of(connection, CHALLENGE) for _ in range(20)]
-            assert time.monotonic() - began < 20 * PAUSE_SECONDS / 2
             connection.close()
 
+    @pytest.mark.usefixtures("long_pause")
     def test_what_is_there_comes_at_once(self) -> None:
         """
         A proxy sends many requests on one connection without a delay.
         """
         with opened() as server:
             connection = HTTPConnection("127.0.0.1", server.port, timeout=30)
-            began = time.monotonic()
 
             assert [200] * 100 == [status_of(connection, CHALLENGE) for _ in range(100)]
-            assert time.monotonic() - began < 100 * PAUSE_SECONDS / 2
             connection.close()
 
     def test_requests_in_a_row_end_with_the_first_that_is_garbage(self) -> None:

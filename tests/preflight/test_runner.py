@@ -7,7 +7,6 @@ from __future__ import annotations
 import gc
 import logging
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from itertools import count, islice
@@ -240,7 +239,7 @@ class TestDeadlines:
         """
         The checks of all names run at the same time.
         """
-        together = threading.Barrier(6, timeout=0.4)
+        together = threading.Barrier(6)
 
         def result_of() -> CheckResult:
             together.wait()
@@ -253,15 +252,13 @@ class TestDeadlines:
         A check that takes too long counts as passed.
         """
         release = threading.Event()
-        began = time.monotonic()
 
         def result_of() -> CheckResult:
-            release.wait(10)
+            release.wait()
             return FAILED
 
         recorded.preflight(result_of)([NAME])
         release.set()
-        assert time.monotonic() - began < 5
 
     def test_the_renewal_of_what_works_waits_two_seconds_at_most(
         self, caplog: pytest.LogCaptureFixture

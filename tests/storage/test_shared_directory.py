@@ -75,18 +75,15 @@ class TestWriteLock:
         def hang() -> None:
             with volume._linking.held():
                 entered.set()
-                leave.wait(10)
+                leave.wait()
 
         thread = threading.Thread(target=hang)
         thread.start()
-        entered.wait(10)
-        began = time.monotonic()
+        entered.wait()
         with pytest.raises(VolumeLocked):
             store(volume, certificate)
         leave.set()
         thread.join()
-
-        assert time.monotonic() - began < 5
 
 
 def shared(place: Path) -> SharedDirectory:

@@ -65,7 +65,12 @@ class World:
             self.read[name] = files
 
     def deployment_check(
-        self, address: HttpAddress | None = None, *, demanded: bool = True, day: timedelta = timedelta(days=1)
+        self,
+        address: HttpAddress | None = None,
+        *,
+        demanded: bool = True,
+        day: timedelta = timedelta(days=1),
+        patience_seconds: float = 0.6,
     ) -> DeploymentCheck:
         """
         Return a check with short pauses and short days.
@@ -76,7 +81,7 @@ class World:
             address or self.address,
             demanded=demanded,
             write=lambda name, failure: self.written.append((name, failure.code if failure else "")),
-            patience_seconds=0.6,
+            patience_seconds=patience_seconds,
             pause_seconds=0.05,
             pause_after_that_seconds=0.05,
             day=day,
@@ -117,7 +122,7 @@ class TestExpect:
         """
         Traefik reads its files every two seconds at most.
         """
-        deployment_check = world.deployment_check()
+        deployment_check = world.deployment_check(patience_seconds=60)
         deployment_check.start()
         world.publish(NAME, OTHER)
         deployment_check.enqueue((NAME, OTHER))
@@ -175,7 +180,7 @@ class TestExpect:
         """
         A renewed certificate replaces the one that is checked.
         """
-        deployment_check = world.deployment_check()
+        deployment_check = world.deployment_check(patience_seconds=60)
         deployment_check.start()
         for _ in range(2):
             world.publish(NAME)
@@ -302,7 +307,7 @@ class TestAfter:
         """
         world.publish(NAME)
         world.reload(NAME)
-        deployment_check = world.deployment_check()
+        deployment_check = world.deployment_check(patience_seconds=60)
         deployment_check.start()
         issue = deployment_check.after(lambda state: {"state": state, "names": (NAME,)})
 

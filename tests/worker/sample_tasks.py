@@ -53,6 +53,11 @@ def toy_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
         connection.rpush("toy:ended", "sleep")
         return "slept"
 
+    def hold() -> str:
+        connection.rpush("toy:began", "hold")
+        eventually(lambda: connection.exists("toy:release"))
+        return "held"
+
     def naps() -> None:
         # A thread can be stopped between two of its own steps only.
         for _ in range(200):
@@ -72,6 +77,7 @@ def toy_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
         "certworker.issue": issue,
         "certworker.look": look,
         "toy.sleep": sleep,
+        "toy.hold": hold,
         "toy.naps": naps,
         "toy.fail": fail,
         "toy.misuse_redis": misuse_redis,

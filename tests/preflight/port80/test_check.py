@@ -4,7 +4,8 @@ Tests of the check of port 80.
 
 from __future__ import annotations
 
-import time
+import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -369,12 +370,18 @@ class TestStations:
         """
         The internal hops are requested while the public address is still silent.
         """
-        world.serve("127.0.0.2", silent)
-        world.serve_internally("Traefik", silent)
-        began = time.monotonic()
+        both = threading.Event()
+        meeting = threading.Barrier(2, action=both.set)
+
+        def silent_once_both_are_asked(path: str, visitor: socket.socket) -> bytes:
+            meeting.wait()
+            return silent(path, visitor)
+
+        world.serve("127.0.0.2", silent_once_both_are_asked)
+        world.serve_internally("Traefik", silent_once_both_are_asked)
 
         assert (Outcome.WARN, "http.slow") == outcome_of(world.result())
-        assert time.monotonic() - began < 11
+        assert both.is_set()
 
     def test_a_station_that_does_not_exist_is_not_asked(self, world: World) -> None:
         """
