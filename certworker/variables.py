@@ -1,5 +1,5 @@
 """
-Variables of the environment: what of a value counts, and secrets in files.
+Variables of the environment: their values without quotes, and secrets in files.
 
 Only the standard library is needed: other programs import this together with the queue.
 """
@@ -30,7 +30,8 @@ def bare(name: str, value: str) -> str:
     """
     Return *value* without the spaces and quotes around it; that of a password is unchanged.
     """
-    if name in VERBATIM or name.startswith(VERBATIM_BEGINNING):
+    is_of_lexicon = name.startswith(VERBATIM_BEGINNING) and not name.endswith(IN_A_FILE)
+    if name in VERBATIM or is_of_lexicon:
         return value
     return value.strip().strip("\"'").strip()
 

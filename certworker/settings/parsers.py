@@ -134,7 +134,7 @@ def _mail_address(text: str) -> str:
         # Every mail server knows the form that DNS has.
         name = normalize(domain, private=True)
     except CertworkerError as failure:
-        raise Unusable(f"its domain is none: {failure.message}") from None
+        raise Unusable(f"its domain is invalid: {failure.message}") from None
     if is_address(name):
         raise ValueError("a domain, not an IP address")
     return f"{mailbox}@{name}"
@@ -173,14 +173,14 @@ def _directory(path: Path) -> Path:
     # A missing directory is created later; fs.readonly reports one that belongs to another user.
     with suppress(FileNotFoundError, PermissionError):
         if not stat.S_ISDIR(place.stat().st_mode):
-            raise Unusable("there is something else at that path")
+            raise Unusable("it is not a directory")
     return place
 
 
 @reads_files
 def _file(path: Path) -> Path:
     if not stat.S_ISREG(path.stat().st_mode):
-        raise Unusable("it is no regular file")
+        raise Unusable("it is not a regular file")
     with path.open("rb"):
         return path
 
@@ -190,7 +190,7 @@ def _program(path: Path) -> Path:
     if not Path(_line(str(path))).is_absolute():
         raise Unusable("the path is not absolute")
     if not stat.S_ISREG(path.stat().st_mode):
-        raise Unusable("it is no regular file")
+        raise Unusable("it is not a regular file")
     if not os.access(path, os.X_OK):
         raise Unusable("it is not executable for this user; see: chmod +x FILE")
     return path

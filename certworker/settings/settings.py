@@ -77,7 +77,7 @@ class Settings(SettingGroup):
         "CERTWORKER_REDIS_URL",
         "redis://USER:PASSWORD@HOST:PORT/DB, rediss://… for TLS, or "
         "redis+sentinel://HOST:PORT,HOST:PORT/SERVICE/DB, with the special characters of a password "
-        "percent-encoded (@ is %40), and name no file that is not here",
+        "percent-encoded (@ is %40), and name only files that this user can read",
         in_file=True,
     )
 
@@ -236,7 +236,7 @@ class Settings(SettingGroup):
         "hyphens, or an IPv6 address in brackets",
     )
     notify_secret: SecretStr | None = setting(
-        "CERTWORKER_NOTIFY_SECRET", "a secret that signs what goes there", in_file=True
+        "CERTWORKER_NOTIFY_SECRET", "the secret that signs the notifications", in_file=True
     )
 
     # Appwrite

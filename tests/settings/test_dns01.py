@@ -364,7 +364,7 @@ class TestLexicon:
             {
                 "CERTWORKER_DNS01_PROVIDER": "lexicon:cloudflare, lexicon:gandi@a.org",
                 "LEXICON_CLOUDFLARE_AUTH_TOKEN": ' "a" ',
-                "LEXICON_GANDI_AUTH_TOKEN_FILE": str(tmp_path / "token"),
+                "LEXICON_GANDI_AUTH_TOKEN_FILE": f'"{tmp_path / "token"}"',
                 "LEXICON_OVH_AUTH_ENTRYPOINT": "c",
                 "LEXICON_TTL": "60",
                 "LEXICON_GANDI_x": "d",
