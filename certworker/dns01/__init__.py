@@ -7,6 +7,9 @@ In import order (★ to read first)::
     rfc2136         Dynamic updates of a name server, signed with a TSIG key, over TCP
     child_process   Child processes of providers, with a deadline for the whole process group
     exec            The operator's program, in the protocol of lego
+    http_api        Requests to the HTTP API of a DNS provider, and the failures of its answers
+    httpreq         The operator's HTTP service, in the protocol of lego
+    acme_dns        acme-dns, a small name server, to which a CNAME of `_acme-challenge` leads
     delegation      Where a record has to be created: CNAMEs, the zone, and its name servers
     propagation     The wait until all name servers show the records
     txt_records     The durable list of the created records

@@ -132,3 +132,27 @@ class ProviderRateLimited(CertworkerError):
         "limit."
     )
     retry = Retry.UNTIL
+
+
+class AccountMissing(ZoneMissing):
+    """
+    With acme-dns, each name has an account of its own.
+    """
+
+    message_template = "The account file {path} of acme-dns does not have an account for {fqdn}."
+    remedy_template = (
+        "Register the name, and create the CNAME record that the command prints: certworker dns register NAME"
+    )
+
+
+class AccountsUnreadable(CredentialsRejected):
+    """
+    The account file of acme-dns has the passwords.
+    """
+
+    message_template = "The account file {path} of acme-dns cannot be read: {reason}"
+    remedy_template = (
+        "Set ACME_DNS_STORAGE_PATH to the account file, or register a name, which creates it: certworker dns "
+        "register NAME"
+    )
+    retry = Retry.PREFLIGHT

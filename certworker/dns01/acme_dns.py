@@ -1,0 +1,155 @@
+"""
+acme-dns: a small name server with an HTTP API, to which a CNAME of `_acme-challenge` leads.
+
+The account file has the format of lego: one account for each name. acme-dns keeps the last two values of an
+account, and has no request to delete one.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from certworker.dns01.http_api import Answer, HttpApi, Refusals
+from certworker.dns01.provider import DEADLINE_SECONDS, TxtRecord
+from certworker.errors.dns01 import AccountMissing, AccountsUnreadable
+from certworker.storage import durable
+from certworker.validity import now_in_utc
+
+VARIABLES = "the account in the file of ACME_DNS_STORAGE_PATH"
+
+#: Bytes of an account file: some thousand accounts.
+MAX_FILE = 1 << 20
+
+#: Only this user reads the passwords.
+MODE = 0o600
+
+#: What a server may call an account: a name in DNS, or a part of one.
+NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63}){0,30}")
+#: The user and the password are values of headers.
+CREDENTIAL = re.compile(r"[!-~]{1,200}")
+
+
+@dataclass(frozen=True)
+class Account:
+    """
+    One account of acme-dns, which can write the TXT records of one name.
+    """
+
+    #: The target of the CNAME.
+    fulldomain: str
+    subdomain: str
+    username: str
+    password: str = field(repr=False)
+
+    @classmethod
+    def read(cls, content: Any) -> Account | None:
+        """
+        Return the account in the JSON object *content*; None if it has none.
+        """
+        if not isinstance(content, dict):
+            return None
+        texts = {each.name: str(content.get(each.name, "")) for each in fields(cls)}
+        account = cls(**texts | {"fulldomain": texts["fulldomain"].lower().removesuffix(".")})
+        names, credentials = (account.fulldomain, account.subdomain), (account.username, account.password)
+        valid = all(NAME.fullmatch(each) for each in names) and all(map(CREDENTIAL.fullmatch, credentials))
+        return account if valid else None
+
+
+@dataclass(frozen=True)
+class AcmeDns:
+    """
+    A server of acme-dns, and the accounts there.
+    """
+
+    #: The URL of the API.
+    api_base: str
+    #: The account file.
+    accounts: Path
+    #: A PEM file with roots to trust, besides those of the system.
+    ca_bundle: Path | None = None
+    #: For one request and its answer.
+    deadline_seconds: float = DEADLINE_SECONDS
+    clock: Callable[[], datetime] = now_in_utc
+    label: str = field(default="acme-dns", init=False)
+
+    def present(self, record: TxtRecord) -> None:
+        """
+        Set the value. The server keeps the one before it: a name and its wildcard share an account.
+        """
+        account = self._account(record)
+        headers = {"X-Api-User": account.username, "X-Api-Key": account.password}
+        answer = self._post("update", {"subdomain": account.subdomain, "txt": record.value}, headers, record)
+        content = answer.json()
+        if not isinstance(content, dict) or content.get("txt") != record.value:
+            raise self._refusals.failed(record, "its answer does not confirm the value")
+
+    def withdraw(self, record: TxtRecord) -> None:
+        """
+        Do nothing: acme-dns cannot delete a value, and the next ones replace it.
+        """
+
+    def register(self, name: str) -> str:
+        """
+        Return the target of the CNAME to create at `_acme-challenge` of *name*.
+
+        An existing account is used again; otherwise a new one is registered, and written to the account file.
+
+        Raises:
+            CertworkerError: The server does not register it, or the file cannot be read or written.
+        """
+        stored = self._stored() if self.accounts.exists() else {}
+        if account := Account.read(stored.get(name)):
+            return account.fulldomain
+        record = TxtRecord(f"_acme-challenge.{name}", "", name)
+        answer = self._post("register", {}, {}, record)
+        account = Account.read(answer.json())
+        if account is None:
+            raise self._refusals.failed(record, "its answer does not have an account")
+        content = json.dumps({**stored, name: asdict(account)}, indent=2)
+        durable.write(self.accounts, f"{content}\n".encode(), MODE)
+        return account.fulldomain
+
+    @property
+    def _api(self) -> HttpApi:
+        return HttpApi(self.api_base, self.ca_bundle, self.deadline_seconds)
+
+    @property
+    def _refusals(self) -> Refusals:
+        return Refusals(f"{self.label} ({self._api.place})", VARIABLES)
+
+    def _post(
+        self, path: str, content: Mapping[str, str], headers: Mapping[str, str], record: TxtRecord
+    ) -> Answer:
+        try:
+            answer = self._api.post(path, content, headers)
+        except OSError as error:
+            raise self._refusals.failed(record, error.strerror or error) from None
+        if not answer.is_success:
+            raise self._refusals.of_status(answer, record, self.clock())
+        return answer
+
+    def _account(self, record: TxtRecord) -> Account:
+        for account in map(Account.read, self._stored().values()):
+            if account and account.fulldomain == record.fqdn:
+                return account
+        raise AccountMissing(path=self.accounts, fqdn=record.fqdn)
+
+    def _stored(self) -> dict[str, Any]:
+        """
+        Return the content of the account file, whose members may be anything.
+        """
+        try:
+            content = json.loads(durable.read(self.accounts, MAX_FILE))
+        except OSError as error:
+            raise AccountsUnreadable(path=self.accounts, reason=error.strerror or error) from None
+        except (ValueError, RecursionError):
+            raise AccountsUnreadable(path=self.accounts, reason="it is not JSON") from None
+        if not isinstance(content, dict):
+            raise AccountsUnreadable(path=self.accounts, reason="it is not a JSON object")
+        return content
