@@ -104,7 +104,7 @@ NO_NAMES: list[Any] = [
         b"\xff\xfe",
         "-a.com",
         "a..com",
-        "*.a.com",
+        "a.*.com",
         "a.com.",
         "\N{RIGHT-TO-LEFT OVERRIDE}moc.a",
         "a.com\x1b[2J",
