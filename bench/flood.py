@@ -39,7 +39,7 @@ def measure(place: Path) -> list[Figure]:
         pebble(place / "ca") as ca,
         other_host() as (address, prefix),
         # The CA comes to the loopback interface, the flood does not.
-        worker_at(ca, place / "worker", "0.0.0.0" if prefix else address) as worker,  # noqa: S104
+        worker_at(ca, place / "worker", "0.0.0.0" if prefix else address) as worker,
     ):
         quiet = _seconds(worker, "quiet")
         command = [*prefix, sys.executable, "-m", "bench.flooder", address, str(ca.http_port)]

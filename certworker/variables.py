@@ -46,7 +46,7 @@ def content_of(path: str) -> str:
     try:
         # Without O_NONBLOCK the call waits until another program opens a named pipe.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as file:  # noqa: PTH123 (a descriptor)
+        with os.fdopen(descriptor, "rb") as file:
             regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
             content = file.read(LARGEST_SECRET + 1) if regular else b""
     except OSError:

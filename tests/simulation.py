@@ -135,7 +135,7 @@ class Life:
         """
         connection = self.app.connection
         while self.app.priority_queues.take(TAKEN, []):
-            wanted = json.loads(str(connection.hget(TAKEN.hash, "data"), "utf-8"))  # type: ignore[arg-type]
+            wanted = json.loads(str(connection.hget(TAKEN.hash, "data"), "utf-8"))  # type: ignore[arg-type] # it is bytes
             connection.delete(TAKEN.list, TAKEN.hash)
             yield tuple(wanted["domains"]) if "domains" in wanted else (wanted["domain"],)
 

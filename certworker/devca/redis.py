@@ -96,7 +96,9 @@ class EmbeddedRedis:
         options = ["--port", str(self.port), "--bind", HOST, "--save", "", "--dir", str(self._directory)]
         command = ["/bin/sh", "-c", GUARD, "sh", program, *options, "--logfile", "redis.log"]
         # In a new session a Ctrl-C does not end Redis, which the worker needs until its own end.
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)  # noqa: S603
+        self._process = subprocess.Popen(  # noqa: S603 (no part of the command comes from outside)
+            command, stdin=subprocess.PIPE, start_new_session=True
+        )
         atexit.register(self.stop)
         deadline = time.monotonic() + START_SECONDS
         while not self._answers():

@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from functools import wraps
+from functools import partial, wraps
 from typing import Any
 
 from certworker.supervision import beat
@@ -74,9 +74,9 @@ class Publications:
             while not self.stopped and seen < len(self._names) and time.monotonic() < until:
                 seen = len(self._names)
                 beat()
-                self._changed.wait_for(
-                    lambda seen=seen: self.stopped or len(self._names) > seen,  # type: ignore[misc]
-                    self._quiet,
-                )
+                self._changed.wait_for(partial(self._has_more_than, seen), self._quiet)
             taken, self._names = self._names, []
             return taken
+
+    def _has_more_than(self, seen: int) -> bool:
+        return self.stopped or len(self._names) > seen

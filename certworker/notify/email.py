@@ -176,7 +176,7 @@ class _Session(smtplib.SMTP):
             code, asked = self.docmd(base64.b64encode(answer(challenge).encode()).decode())
         return code, asked
 
-    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002
+    def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002 (smtplib's signature)
         connection = self._deadline.connect_to(host, port)
         if self._server.secure != "ssl":
             return connection

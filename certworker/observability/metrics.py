@@ -67,7 +67,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # The library adds a metric with the start time of each counter. Prometheus does not need it.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()
         self._registry = CollectorRegistry()
         self._jobs = Counter(
             "certworker_jobs", "Jobs that ended.", ["outcome", "code"], registry=self._registry

@@ -8,13 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from redis import Redis
+from redis import Redis, exceptions
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
-from redis.exceptions import (
-    ConnectionError,  # noqa: A004 (redis-py's own, which is not the built-in one)
-    RedisError,
-    TimeoutError,  # noqa: A004
-)
+from redis.exceptions import RedisError
 from redis.retry import Retry
 from redis.sentinel import MasterNotFoundError, Sentinel
 
@@ -93,7 +89,7 @@ class _SentinelPool(Sentinel):
         for index, sentinel in enumerate(self.sentinels):
             try:
                 known: Any = sentinel.sentinel_masters()
-            except (ConnectionError, TimeoutError) as error:
+            except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
                 where = "{host}:{port}".format_map(sentinel.get_connection_kwargs())
                 failed.append(f"{where}: {type(error).__name__}: {error}")
                 continue

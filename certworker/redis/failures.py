@@ -7,18 +7,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 
-from redis import Redis
+from redis import Redis, exceptions
 from redis.exceptions import (
     AskError,
     AuthenticationError,
     ClusterError,
-    ConnectionError,  # noqa: A004 (redis-py's own, which is not the built-in one)
     MasterDownError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
-    TimeoutError,  # noqa: A004
 )
 from redis.sentinel import MasterNotFoundError, SentinelConnectionPool
 
@@ -43,7 +41,7 @@ BY_CLASS: tuple[tuple[type[CertworkerError], tuple[type[RedisError], ...]], ...]
     (RedisAuthFailed, (AuthenticationError,)),
     (RedisReadOnly, (ReadOnlyError, MasterDownError)),
     (RedisIsCluster, (AskError, ClusterError)),
-    (RedisUnreachable, (ConnectionError, TimeoutError)),
+    (RedisUnreachable, (exceptions.ConnectionError, exceptions.TimeoutError)),
     (RedisOutOfMemory, (OutOfMemoryError,)),
     (RedisPermissionDenied, (NoPermissionError,)),
 )

@@ -150,7 +150,7 @@ class Outbox:
     def _remove(self, lines: Iterable[bytes]) -> None:
         with self._connection.pipeline(transaction=True) as pipe:
             for line in lines:
-                pipe.lrem(self.key, 0, line)  # type: ignore[arg-type]
+                pipe.lrem(self.key, 0, line)  # type: ignore[arg-type] # redis-py accepts bytes as well
             pipe.execute()
 
 

@@ -179,7 +179,7 @@ def _enqueue(
     with connection.pipeline(transaction=True) as pipe:
         while True:
             try:
-                pipe.watch(job)  # type: ignore[no-untyped-call]
+                pipe.watch(job)
                 if _is_in_progress(pipe, job_id):
                     return
                 pipe.multi()

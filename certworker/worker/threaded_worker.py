@@ -208,6 +208,7 @@ class ThreadedWorker(SimpleWorker):
         # The same command puts the id into the intermediate list, so that a crash does not lose it.
         queue, intermediate = self.queue.key, self.queue.intermediate_queue_key
         if patience_seconds:
+            # redis-py accepts a part of a second as well.
             raw_id = self.connection.blmove(queue, intermediate, patience_seconds)  # type: ignore[arg-type]
         else:
             raw_id = self.connection.lmove(queue, intermediate)

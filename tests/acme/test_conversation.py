@@ -180,7 +180,7 @@ class TestOrders:
         requests = [
             x509.load_der_x509_csr(decode_b64jose(each.payload["csr"])) for each in of(life, "finalize")
         ]
-        numbers = {request.public_key().public_numbers().x for request in requests}  # type: ignore[union-attr]
+        numbers = {request.public_key().public_numbers().x for request in requests}  # type: ignore[union-attr] # EC
         accounts = {each.header["jwk"]["x"] for each in of(life, "newAccount")}
 
         assert 2 == len(numbers)

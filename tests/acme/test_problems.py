@@ -308,7 +308,8 @@ class TestRefusal:
         """
         failure = refused("malformed", "\x1b[31mfine\r\nERROR fake line" + "x" * 1_000_000)
 
-        assert all(text.isprintable() for text in (failure.message, failure.problem["detail"]))  # type: ignore[index]
+        assert failure.problem is not None
+        assert all(text.isprintable() for text in (failure.message, failure.problem["detail"]))
         assert len(failure.message) < 700
 
     @given(

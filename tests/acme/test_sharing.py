@@ -77,7 +77,7 @@ def waiting(shared: Shared[str]) -> int:
     Return how many threads wait for the call that is under way.
     """
     under_way = shared._running
-    return len(under_way._condition._waiters) if under_way else 0  # type: ignore[attr-defined]
+    return len(under_way._condition._waiters) if under_way else 0  # type: ignore[attr-defined] # private
 
 
 class TestShared:

@@ -34,7 +34,7 @@ class TestHttp01Challenge:
 
         assert challenge == Http01Challenge("shop.org", "token", "token.thumbprint")
         with pytest.raises(FrozenInstanceError):
-            challenge.token = "../../etc/passwd"  # type: ignore[misc]
+            challenge.token = "../../etc/passwd"  # type: ignore[misc] # it is frozen
 
 
 class TestDns01Challenge:

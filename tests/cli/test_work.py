@@ -201,8 +201,9 @@ class TestEnd:
         The imports alone take half a second.
         """
         worker.start()
-        assert worker.process is not None
-        wait_until(lambda: _handles_sigterm(worker.process.pid) or None, lambda: "no handler")  # type: ignore[union-attr]
+        process = worker.process
+        assert process is not None
+        wait_until(lambda: _handles_sigterm(process.pid) or None, lambda: "no handler")
 
         assert 0 == worker.terminate()
 

@@ -14,7 +14,7 @@ from tests.containers.docker import Docker
 from tests.containers.images import PYTHON
 from tests.containers.project import WORKER, Project
 
-WRITABLE = ("/storage/certificates", "/storage/config", "/storage/state", "/tmp")  # noqa: S108 (a tmpfs)
+WRITABLE = ("/storage/certificates", "/storage/config", "/storage/state", "/tmp")
 
 LARGEST_MEGABYTES = 75
 #: Of a processor, until it is ready. By the clock it is not much more, unless the machine is busy.

@@ -20,7 +20,7 @@ from tests.servers.ports import free_port
 #: As the engine gives it to a container.
 HOST_NAME = "8dfafdbc3a40"
 
-EVERYWHERE = "0.0.0.0"  # noqa: S104 (as Docker writes it)
+EVERYWHERE = "0.0.0.0"
 
 
 def mounted(**volumes: str) -> list[dict[str, str]]:

@@ -84,7 +84,7 @@ class TestLogFindings:
         def broken() -> object:
             raise ZeroDivisionError
 
-        log_findings(broken() for _ in range(1))  # type: ignore[misc]
+        log_findings(broken() for _ in range(1))  # type: ignore[misc] # it never returns
 
         assert "[worker.unexpected]" in caplog.text
         assert "Traceback" in caplog.text

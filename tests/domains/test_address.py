@@ -67,7 +67,7 @@ class TestIsPublic:
     @pytest.mark.parametrize(
         "address",
         [
-            "0.0.0.0",  # noqa: S104 (nothing is bound)
+            "0.0.0.0",
             "10.1.2.3",
             "100.64.0.1",
             "127.0.0.1",

@@ -165,7 +165,10 @@ class TestCertworkerError:
             "problem": problem,
         }
 
-    @pytest.mark.parametrize("duplicate", [copy.copy, lambda failure: pickle.loads(pickle.dumps(failure))])  # noqa: S301
+    @pytest.mark.parametrize(
+        "duplicate",
+        [copy.copy, lambda failure: pickle.loads(pickle.dumps(failure))],  # noqa: S301 (its own pickle)
+    )
     def test_it_can_be_copied_and_pickled(self, duplicate: object) -> None:
         """
         Queues and process pools transport exceptions. One that cannot be unpickled hides the failure.

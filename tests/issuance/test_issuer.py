@@ -28,7 +28,7 @@ class TestCheck:
         stored = app.certificates.current(NAMES[0])
         assert stored is not None
         in_service = [replace(stored, metadata=replace(stored.metadata, kind=public.kind))]
-        practice = replace(issuer, ca=replace(issuer.ca, kind=kind))  # type: ignore[arg-type]
+        practice = replace(issuer, ca=replace(issuer.ca, kind=kind))  # type: ignore[arg-type] # a parameter of the test is a str
 
         issuer.check(in_service)
         practice.check([stored, None])

@@ -52,7 +52,9 @@ class TestKeep:
         """
         orders.save(NAMES, URL, expires=None, reserved=False, resumed=3)
 
-        assert 3 == orders.find(NAMES).resumed  # type: ignore[union-attr]
+        pending = orders.find(NAMES)
+        assert pending is not None
+        assert 3 == pending.resumed
 
     def test_each_ca_has_its_own(
         self, orders: PendingOrderStore, connection: redis.Redis, now: datetime
@@ -132,7 +134,9 @@ class TestFind:
         fields = json.loads(decode_text(connection.get(key)))
         connection.set(key, json.dumps({**fields, "expires": planted}))
 
-        assert now + LONGEST == orders.find(NAMES).expires  # type: ignore[union-attr]
+        pending = orders.find(NAMES)
+        assert pending is not None
+        assert now + LONGEST == pending.expires
 
 
 def only_key(connection: redis.Redis) -> str:

@@ -164,8 +164,9 @@ class TestFailedOrder:
         app_authority.faults.fail("order", Fault())
         with pytest.raises(ServerInternal):
             app.issuance.issue(NAMES)
-        url = issuer.pending_orders.orders.find(NAMES).url  # type: ignore[union-attr]
-        wait_until(lambda: failed(issuer, url), lambda: "the CA has not decided")
+        pending = issuer.pending_orders.orders.find(NAMES)
+        assert pending is not None
+        wait_until(lambda: failed(issuer, pending.url), lambda: "the CA has not decided")
         app_authority.faults.reset()
 
         assert "issued" == app.issuance.issue(NAMES).state
@@ -233,7 +234,9 @@ class TestFailedOrder:
         for _ in range(2):
             issuer.pending_orders.resume(NAMES, force=False)
 
-        assert 2 == issuer.pending_orders.find(NAMES).resumed  # type: ignore[union-attr]
+        pending = issuer.pending_orders.find(NAMES)
+        assert pending is not None
+        assert 2 == pending.resumed
 
 
 class TestForce:

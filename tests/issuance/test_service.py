@@ -215,7 +215,9 @@ class TestIssue:
         """
         outcome = app.issuance.issue((NAME,))
 
-        assert outcome.next_check.timestamp() == pytest.approx(app.agenda.next_check(NAME).timestamp())  # type: ignore[union-attr]
+        planned = app.agenda.next_check(NAME)
+        assert planned is not None
+        assert outcome.next_check.timestamp() == pytest.approx(planned.timestamp())
 
     def test_two_at_a_time_are_one(self, app: App) -> None:
         """

@@ -190,7 +190,7 @@ class TestReasonToLose:
             ("/storage/certificates-of-old", "it is not on a volume"),
             ("/storage/state", "its volume has no name"),
             ("/storage/state/account", "its volume has no name"),
-            ("/tmp/certificates", "it is in memory"),  # noqa: S108
+            ("/tmp/certificates", "it is in memory"),
             ("/storage/certificates/covered", "it is in memory"),
         ],
     )

@@ -4,6 +4,8 @@ Tests of the check of DNS records.
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from certworker.dns.query import SILENT
@@ -17,12 +19,12 @@ OURS, OTHER, IPV6 = "9.9.9.9", "1.1.1.1", "2620:fe::fe"
 GOOD = ServerView("ns1.shop.org", (OURS,))
 
 
-def result_for(*authoritative: ServerView, private: bool = False, **more: object) -> CheckResult:
+def result_for(*authoritative: ServerView, private: bool = False, **more: Any) -> CheckResult:
     """
     Return the result for a name with these records.
     """
-    known = {"resolvers": (ServerView("8.8.8.8", (OURS,)),), "registered": "shop.org", **more}
-    records = DnsRecords(NAME, authoritative=authoritative, **known)  # type: ignore[arg-type]
+    known: dict[str, Any] = {"resolvers": (ServerView("8.8.8.8", (OURS,)),), "registered": "shop.org", **more}
+    records = DnsRecords(NAME, authoritative=authoritative, **known)
     return check_resolution(CheckContext(NAME, records), own_addresses=[OURS], private=private)
 
 
@@ -87,11 +89,11 @@ class TestNo:
             ),
         ],
     )
-    def test_each_has_its_code(self, view: ServerView, more: dict[str, object], code: str) -> None:
+    def test_each_has_its_code(self, view: ServerView, more: dict[str, Any], code: str) -> None:
         """
         A CA would refuse each of them.
         """
-        result = result_for(view, **more)  # type: ignore[arg-type]
+        result = result_for(view, **more)
 
         assert Outcome.FAIL is result.outcome
         assert result.failure is not None

@@ -90,7 +90,7 @@ class TestAddressOf:
         """
         Only they know which Redis is the primary.
         """
-        sentinels = Sentinel([("one", 26379), ("two", 26380)])  # type: ignore[no-untyped-call]
+        sentinels = Sentinel([("one", 26379), ("two", 26380)])
 
-        address = address_of(sentinels.master_for("main", password="secret"))  # type: ignore[no-untyped-call]
+        address = address_of(sentinels.master_for("main", password="secret"))
         assert "main (Sentinel one:26379,two:26380)" == address

@@ -59,9 +59,9 @@ def run(connection: Redis, command: tuple[Any, ...], how: str) -> Any:
     The answer to *command*, alone or in a pipeline.
     """
     if how == "alone":
-        return connection.execute_command(*command)  # type: ignore[no-untyped-call]
+        return connection.execute_command(*command)
     with connection.pipeline() as pipe:
-        pipe.execute_command(*command)  # type: ignore[no-untyped-call]
+        pipe.execute_command(*command)
         return pipe.execute()[0]
 
 
@@ -148,7 +148,7 @@ class TestGuardedPipeline:
         """
         connection.set(KEY, "x")
         with connection.pipeline() as pipe:
-            pipe.watch(KEY)  # type: ignore[no-untyped-call]
+            pipe.watch(KEY)
             assert 0 == pipe.llen(KEY)
             pipe.multi()
             pipe.rpush(KEY, "line")

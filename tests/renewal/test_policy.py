@@ -78,7 +78,8 @@ def failure(retry: Retry, until: datetime | None = None) -> CertworkerError:
     """
     Return a failure that is tried again by *retry*.
     """
-    return type("FailedSo", (Failed,), {"retry": retry})(until=until)  # type: ignore[no-any-return]
+    kind: type[CertworkerError] = type("FailedSo", (Failed,), {"retry": retry})
+    return kind(until=until)
 
 
 def ending(length: timedelta, left: timedelta) -> Validity:

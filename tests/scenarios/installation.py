@@ -49,7 +49,7 @@ def quiet_port() -> int:
     """
     while True:
         port = SystemRandom().randrange(15_000, 30_000)
-        with suppress(OSError), socket.create_server(("0.0.0.0", port)):  # noqa: S104 (any of the loopback)
+        with suppress(OSError), socket.create_server(("0.0.0.0", port)):
             return port
 
 

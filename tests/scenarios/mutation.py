@@ -58,7 +58,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     Expect the scenarios of the check to fail.
     """
     for item in items:
-        scenario = getattr(item, "callspec", None) and item.callspec.params.get("scenario")  # type: ignore[attr-defined]
+        call = getattr(item, "callspec", None)
+        scenario = call and call.params.get("scenario")
         if scenario and scenario.check == config.getoption("--without"):
             item.add_marker(pytest.mark.xfail(strict=True, reason="its check was removed"))
 

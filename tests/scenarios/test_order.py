@@ -4,6 +4,8 @@ The order, the challenge, and the certificate.
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from certworker.devca.messages import Problem
@@ -27,6 +29,13 @@ def without_a_reason(installation: Installation) -> None:
     """
     installation.ca.order_failure = Problem("serverInternal", "Something is wrong.")
     installation.ca.tells_why = False
+
+
+def with_flaw(flaw: Flaw, installation: Installation) -> None:
+    """
+    Let each certificate have *flaw*.
+    """
+    installation.ca.flaws = frozenset({flaw})
 
 
 def slow_order(installation: Installation) -> None:
@@ -180,7 +189,7 @@ SCENARIOS = [
         Scenario(
             f"a certificate with {flaw.value}",
             "acme.bad_cert",
-            lambda installation, flaw=flaw: setattr(installation.ca, "flaws", frozenset({flaw})),  # type: ignore[misc]
+            partial(with_flaw, flaw),
             "does not store this certificate",
             asked=True,
             retry_after=SOON,

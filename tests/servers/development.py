@@ -68,7 +68,7 @@ def _handler(server: ChallengeServer) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write((answer or "").encode())
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        def log_message(self, *_: object) -> None:
             pass
 
     return Handler

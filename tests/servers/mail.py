@@ -70,7 +70,7 @@ class MailReceiver:
     ) -> None:
         self._controller.stop()
 
-    async def handle_DATA(self, server: object, session: Any, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: object, session: Any, envelope: Envelope) -> str:  # noqa: N802 (aiosmtpd's name)
         """
         Take a mail; aiosmtpd calls it.
         """

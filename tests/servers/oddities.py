@@ -68,7 +68,7 @@ def odd_server() -> Iterator[OddServer]:
             if self.command != "HEAD":
                 self.wfile.write(answer.body)
 
-        do_POST = do_HEAD = do_GET  # noqa: N815
+        do_POST = do_HEAD = do_GET  # noqa: N815 (the names of http.server)
 
         def log_message(self, *arguments: object) -> None:
             pass

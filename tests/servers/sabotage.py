@@ -90,7 +90,7 @@ def main(place: str, lease_seconds: str) -> int:
     def quick(self: Heartbeat, name: str, seconds: float = 0, **options: Any) -> None:
         begin(self, name, min(seconds, BEAT_SECONDS) or BEAT_SECONDS, **options)
 
-    Heartbeat.__init__ = quick  # type: ignore[method-assign]
+    Heartbeat.__init__ = quick  # type: ignore[method-assign] # the sabotage
     settings = load(os.environ)
     log.configure(settings.log, settings.log_level, sys.stdout, settings.docs_url)
     return work(settings, lease_seconds=int(lease_seconds))

@@ -49,7 +49,7 @@ class TestCaChoice:
         """
         A public CA gets no order for them.
         """
-        assert CaChoice("x", "X", None, kind).private_names is allowed  # type: ignore[arg-type]
+        assert CaChoice("x", "X", None, kind).private_names is allowed  # type: ignore[arg-type] # a parameter of the test is a str
 
 
 class TestContactProblem:

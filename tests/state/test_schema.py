@@ -56,9 +56,7 @@ class TestCheckSchema:
         """
         It does not prevent the start of a worker.
         """
-        connection.execute_command(  # type: ignore[no-untyped-call]
-            command, KEY, "1", *(["2"] if command in ("HSET", "ZADD") else [])
-        )
+        connection.execute_command(command, KEY, "1", *(["2"] if command in ("HSET", "ZADD") else []))
         check_schema(connection)
 
         assert str(SCHEMA).encode() == connection.get(KEY)

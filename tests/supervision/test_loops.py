@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 
@@ -217,9 +218,12 @@ class TestLoop:
             steps.append(1)
             return 3600
 
+        def has_made(count: int) -> bool | None:
+            return len(steps) == count or None
+
         with running(Loop("reloads", step)) as loop:
             for count in range(1, 5):
-                wait_until(lambda count=count: len(steps) == count or None, lambda: str(steps))  # type: ignore[misc]
+                wait_until(partial(has_made, count), lambda: str(steps))
                 loop.wake()
 
     def test_two_starts_begin_it_once(self) -> None:

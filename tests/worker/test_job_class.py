@@ -307,7 +307,7 @@ class TestRegisteredJob:
         No exception of RQ, zlib or json reaches the worker.
         """
         connection.delete("rq:job:any")
-        connection.hset("rq:job:any", mapping={**fields, "data": data})  # type: ignore[dict-item]
+        connection.hset("rq:job:any", mapping={**fields, "data": data})  # type: ignore[dict-item] # redis-py accepts both
 
         job = job_class_for({"certworker.issue": lambda **_: None}).find(b"any", connection)
 

@@ -183,7 +183,7 @@ class TestUnexpected:
         """
         Within an attempt or before it, the log has the traceback, and the pauses grow.
         """
-        broken = replace(app, issuance=replace(app.issuance, **{component: Broken()}))  # type: ignore[arg-type]
+        broken = replace(app, issuance=replace(app.issuance, **{component: Broken()}))  # type: ignore[arg-type] # a double
         pauses = []
         for _ in range(3):
             with pytest.raises(Unexpected):
@@ -209,7 +209,7 @@ class TestUnexpected:
         """
         The worker that holds the lock records the next attempt.
         """
-        broken = replace(app, issuance=replace(app.issuance, locks=Broken()))  # type: ignore[arg-type]
+        broken = replace(app, issuance=replace(app.issuance, locks=Broken()))  # type: ignore[arg-type] # a double
         with app.locks.hold([NAME]), pytest.raises(Unexpected):
             issue(broken, domain=NAME)
 
@@ -221,7 +221,7 @@ class TestUnexpected:
         """
         They raise the same code and log a traceback.
         """
-        functions = build_tasks(replace(app, removal=Broken(), due_names=Broken()))  # type: ignore[arg-type]
+        functions = build_tasks(replace(app, removal=Broken(), due_names=Broken()))  # type: ignore[arg-type] # doubles
         for name, arguments in (("certworker.remove", {"domain": NAME}), ("certworker.look", {})):
             with pytest.raises(Unexpected):
                 functions[name](**arguments)

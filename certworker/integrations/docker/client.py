@@ -140,7 +140,7 @@ class DockerClient:
         # Most workers do not need the library, and its import is slow.
         from docker import APIClient
 
-        class Direct(APIClient):  # type: ignore[misc]
+        class Direct(APIClient):  # type: ignore[misc] # the library has no types
             # The proxy variables are for the CA. requests would use them for an engine over TCP as well.
             trust_env = property(lambda _self: False, lambda _self, _value: None)
 

@@ -19,14 +19,14 @@ ENTRY = {
     "State": "running",
     "Ports": [
         {"PrivatePort": 8080, "Type": "tcp"},
-        {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 80, "Type": "tcp"},  # noqa: S104
+        {"IP": "0.0.0.0", "PrivatePort": 80, "PublicPort": 80, "Type": "tcp"},
         {"IP": "::", "PrivatePort": 443, "PublicPort": 443, "Type": "udp"},
     ],
     "HostConfig": {"NetworkMode": "shop_default"},
     "Mounts": [
         {"Type": "volume", "Name": "certificates", "Source": "", "Destination": "/storage/certificates"},
         {"Type": "bind", "Source": "/srv/storage", "Destination": "/storage"},
-        {"Type": "tmpfs", "Source": "", "Destination": "/tmp"},  # noqa: S108
+        {"Type": "tmpfs", "Source": "", "Destination": "/tmp"},
     ],
 }
 
@@ -41,7 +41,7 @@ class TestListed:
         assert container
         assert ("traefik-1", "traefik:v3.7", "running") == (container.name, container.image, container.state)
         assert {"com.docker.compose.service": "traefik"} == container.labels
-        assert (PublishedPort("0.0.0.0", 80),) == container.published  # noqa: S104
+        assert (PublishedPort("0.0.0.0", 80),) == container.published
         assert not container.on_host_network
 
     @pytest.mark.parametrize("empty", [{}, dict.fromkeys(set(ENTRY) - {"Id"})])
@@ -88,7 +88,7 @@ class TestListed:
             ("/storage/certificates/.certworker", "certificates/.certworker"),
             ("/storage/config", "/srv/storage/config"),
             ("/storage", "/srv/storage"),
-            ("/tmp", "memory of 8dfafdbc3a40"),  # noqa: S108
+            ("/tmp", "memory of 8dfafdbc3a40"),
             ("/etc", None),
         ],
     )

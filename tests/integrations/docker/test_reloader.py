@@ -179,10 +179,14 @@ class TestLabels:
         """
         engine.listed.append(Listed("evil", {RELOAD_LABEL: text}))
         reloader = reloads(engine, labels=True)
+
+        def has_restarted(times: int) -> bool | None:
+            return engine.asked.count(RESTART) >= times or None
+
         reloader.start()
         for changes in (1, 2):
             reloader.enqueue()
-            wait_until(lambda n=changes: engine.asked.count(RESTART) >= n or None, lambda: caplog.text)  # type: ignore[misc]
+            wait_until(partial(has_restarted, changes), lambda: caplog.text)
         reloader.stop()
         (warning,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
