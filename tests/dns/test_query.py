@@ -6,10 +6,18 @@ from __future__ import annotations
 
 import pytest
 from dns import rrset
+from dns.flags import RD
 from dns.message import make_query, make_response
 
 from certworker.dns import query
-from certworker.dns.query import MAX_ALIASES, SILENT, DnsAnswer, DnsQuestion, query_servers
+from certworker.dns.query import (
+    MAX_ALIASES,
+    SILENT,
+    DnsAnswer,
+    DnsQuestion,
+    query_each_server,
+    query_servers,
+)
 from certworker.dns.records import Caa
 from tests.servers.zones import World
 
@@ -161,3 +169,68 @@ class TestClasses:
             reply.answer.append(rrset.from_text(owner, int(ttl), of_class, kind, " ".join(data)))
 
         assert ("203.0.113.7",) == query._answer(reply).of("shop.org", "A")
+
+
+class TestSections:
+    def test_texts_have_their_own_case(self, shop: World) -> None:
+        """
+        The value of a challenge has upper and lower case, and the strings of a record count as one.
+        """
+        shop.servers[0].rows["t.shop.org"] = {"TXT": ['"Abc" "Def"', '"x y"']}
+
+        assert {"AbcDef", "x y"} == set(answer_to(shop, "T.shop.org", "TXT").texts["t.shop.org"])
+
+    def test_the_zone_of_a_missing_record_is_beside_the_answer(self) -> None:
+        """
+        A negative answer has the SOA record of the zone (RFC 2308, section 3).
+        """
+        reply = make_response(make_query("a.shop.org", "TXT"))
+        reply.authority.append(rrset.from_text("Shop.org.", 60, "IN", "SOA", "ns. root. 1 2 3 4 5"))
+        reply.authority.append(rrset.from_text("other.org.", 60, "CH", "SOA", "ns. root. 1 2 3 4 5"))
+
+        assert ("shop.org",) == query._answer(reply).owners("SOA")
+
+    def test_a_referral_has_the_servers_of_the_child_zone(self) -> None:
+        """
+        The addresses of servers inside the child zone come with it.
+        """
+        reply = make_response(make_query("a.eu.shop.org", "TXT"))
+        reply.authority.append(rrset.from_text("eu.shop.org.", 60, "IN", "NS", "NS1.eu.shop.org."))
+        reply.additional.append(rrset.from_text("ns1.eu.shop.org.", 60, "IN", "A", "203.0.113.7"))
+        found = query._answer(reply)
+
+        assert (("ns1.eu.shop.org",), False) == (found.authority["eu.shop.org", "NS"], found.authoritative)
+        assert ("203.0.113.7",) == found.glue["ns1.eu.shop.org", "A"]
+
+    def test_a_server_is_asked_for_its_own_records(self, shop: World) -> None:
+        """
+        Otherwise a name server that is also a resolver would cache what others answer.
+        """
+        flags = [
+            query._query(DnsQuestion(shop.servers[0].address, "shop.org", "A", own=own)).flags & RD
+            for own in (False, True)
+        ]
+
+        assert [RD, 0] == flags
+
+
+class TestEachServer:
+    def test_a_late_server_is_waited_for(self, shop: World) -> None:
+        """
+        The answer of another server does not end the wait.
+        """
+        shop.servers[0].delay_seconds = 0.8
+        asked = [DnsQuestion(server.address, "shop.org", "A") for server in (shop.resolver, *shop.servers)]
+
+        assert SILENT == query_servers(asked)[asked[1]].error
+        assert ["", ""] == [answer.error for answer in query_each_server(asked).values()]
+
+    def test_a_server_without_udp_is_asked_over_tcp(self, shop: World) -> None:
+        """
+        A firewall may drop datagrams.
+        """
+        shop.servers[0].tcp_only = True
+        asked = DnsQuestion(shop.servers[0].address, "shop.org", "A")
+
+        assert SILENT == query_servers([asked])[asked].error
+        assert "" == query_each_server([asked])[asked].error

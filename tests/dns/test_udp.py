@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from certworker.dns import udp
-from certworker.dns.udp import RESEND_SECONDS, Server, UdpQuery, exchange
+from certworker.dns.udp import RESEND_SECONDS, Server, UdpQuery, exchange, has_route
 
 
 class Echo:
@@ -167,3 +167,25 @@ class TestExchange:
             assert [None, None] == exchange([query(mirror.server, b"a"), query(mirror.server, b"b")])
 
         assert [b"c!"] == exchange([query(mirror.server, b"c")])
+
+
+class TestRoute:
+    def test_an_address_of_this_machine_has_a_route(self) -> None:
+        """
+        No packet is sent.
+        """
+        assert has_route(("127.0.0.1", 53))
+
+    @pytest.mark.parametrize("address", ["255.255.255.255", "no address"])
+    def test_an_address_that_cannot_be_reached_has_none(self, address: str) -> None:
+        """
+        Without IPv6, no IPv6 address has a route.
+        """
+        assert not has_route((address, 53))
+
+    def test_without_a_socket_there_is_none(self) -> None:
+        """
+        Too many open files.
+        """
+        with no_more_files():
+            assert not has_route(("127.0.0.1", 53))

@@ -10,7 +10,7 @@ import pytest
 
 from certworker.dns.query import MAX_ALIASES
 from certworker.dns01 import delegation
-from certworker.dns01.delegation import HOST_NAME, Delegations, Location
+from certworker.dns01.delegation import HOST_NAME, MAX_SERVERS, Delegations, Location
 from certworker.errors.dns import ContainerResolver, NameServersFail, NameServersTimeout
 from certworker.errors.dns01 import CnameElsewhere
 from tests.dns01.network import Network
@@ -282,6 +282,67 @@ class TestFailures:
 
         with pytest.raises(NameServersTimeout, match="was not found within"):
             find(network, "www.example.com")
+
+
+class TestHostileAnswers:
+    def test_a_hundred_aliases_in_one_answer_are_one_step(self, network: Network) -> None:
+        """
+        Only the alias of the name itself is read from each answer, and eight are followed.
+        """
+        server = network.fake("chain.org")
+        server.rows["chain.org"] = {"NS": ["ns1.chain.org"]}
+        for number in range(100):
+            server.rows[f"_acme-challenge.a{number}.chain.org"] = {
+                "CNAME": [f"_acme-challenge.a{number + 1}.chain.org"]
+            }
+        server.asked.clear()
+
+        with pytest.raises(CnameElsewhere, match="more than 8 aliases"):
+            find(network, "a0.chain.org")
+
+        assert len([each for each in server.asked if each.endswith("CNAME")]) < 60
+
+    def test_a_server_cannot_refer_to_a_zone_above_or_beside_its_own(self, network: Network) -> None:
+        """
+        The owner of a zone decides about this zone only.
+        """
+        server = network.fake("evil.org")
+        server.authoritative = False
+        server.refer = lambda _name: ("far.net", ["ns1.far.net"])
+
+        with pytest.raises(NameServersFail, match="not responsible"):
+            find(network, "evil.org")
+
+    def test_a_server_that_refers_for_ever_is_a_failure(
+        self, network: Network, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        Each referral needs a zone below the one before.
+        """
+        monkeypatch.setattr(delegation, "MAX_CUTS", 3)
+        server = network.fake("deep.org")
+        server.authoritative = False
+        zones = iter(["f.deep.org", "e.f.deep.org", "d.e.f.deep.org", "c.d.e.f.deep.org"])
+
+        def refer(name: str) -> tuple[str, list[str]]:
+            return (next(zones) if name.startswith("_acme") else name), ["ns1.deep.org"]
+
+        server.refer = refer
+        with pytest.raises(NameServersFail, match="too many zones"):
+            find(network, "a.b.c.d.e.f.deep.org")
+
+    def test_hundreds_of_name_servers_are_bounded(self, network: Network) -> None:
+        """
+        A zone cannot make a worker send thousands of queries.
+        """
+        server = network.fake("wide.org")
+        names = [f"ns{number}.wide.org" for number in range(300)]
+        network.register("wide.org", {name: [server.host] for name in names})
+        server.rows["wide.org"] = {"NS": names}
+        network.resolver.asked.clear()
+
+        assert MAX_SERVERS == len(find(network, "wide.org").servers)
+        assert len(network.resolver.asked) < 100
 
 
 class TestAddresses:

@@ -19,6 +19,10 @@ from hypothesis import strategies as st
 
 from certworker.dns.query import DnsQuestion, query_servers
 from certworker.dns.resolver import Resolver
+from certworker.dns01.delegation import HOST_NAME, Delegations, ZoneServer
+from certworker.dns01.propagation import Awaited, Propagation
+from certworker.errors import CertworkerError
+from certworker.errors.dns01 import NotVisible
 from certworker.preflight.caa import CaaIssuer, check_caa
 from certworker.preflight.result import CheckContext
 from tests.servers.listening import TcpServer
@@ -27,7 +31,7 @@ from tests.servers.ports import free_port
 NAME, NEIGHBOR = "www.shop.org", "neighbor.example.net"
 ADDRESS = "127.0.0.9"
 
-A, NS, CNAME, SOA, AAAA, OPT, CAA = 1, 2, 5, 6, 28, 41, 257
+A, NS, CNAME, SOA, TXT, AAAA, OPT, CAA = 1, 2, 5, 6, 16, 28, 41, 257
 TRUNCATED = 0x0200
 
 
@@ -72,7 +76,8 @@ kinds: dict[int, st.SearchStrategy[bytes]] = {
     CNAME: owners,
     NS: owners,
     CAA: properties | st.sampled_from([b"\0\x05issueletsencrypt.org; accounturi=x", b"\0\x05issue;;=;"]),
-    SOA: serials,
+    SOA: serials | st.tuples(owners, owners).map(lambda names: b"".join(names) + b"\0" * 20),
+    TXT: st.binary(max_size=40) | st.sampled_from([b"\x03abc\x02\xff\0", b"\x05ab", b"\0", b""]),
     OPT: st.binary(max_size=20).map(lambda text: b"\0\x0f" + struct.pack("!H", len(text)) + text),
 }
 
@@ -187,7 +192,7 @@ def hostile() -> Iterator[HostileServer]:
     server.stop()
 
 
-@given(answer=answers, kind=st.sampled_from(["A", "AAAA", "CAA", "NS"]))
+@given(answer=answers, kind=st.sampled_from(["A", "AAAA", "CAA", "NS", "SOA", "TXT"]))
 def test_question(hostile: HostileServer, answer: Answer, kind: str) -> None:
     """
     The answer about one name is what it is, and the neighbor has its address.
@@ -214,3 +219,34 @@ def test_walk(hostile: HostileServer, answer: Answer) -> None:
     assert found.name == NAME
     verdict = check_caa(CheckContext(NAME, found), lambda: issuers)
     assert all(str(each).isprintable() for each in (verdict.failure, *verdict.warnings) if each)
+
+
+@given(answer=answers)
+def test_delegation(hostile: HostileServer, answer: Answer) -> None:
+    """
+    The search for the place of a record ends with a place inside its zone, or with a documented failure.
+    """
+    hostile.answer = answer
+    place = None
+    with suppress(CertworkerError):
+        place = Delegations([hostile.address], private=True).find(f"_acme-challenge.{NAME}")
+
+    if place:
+        assert HOST_NAME.fullmatch(place.fqdn)
+        assert f".{place.fqdn}".endswith(f".{place.zone}")
+        assert all(address[0].startswith("127.") for server in place.servers for address in server.addresses)
+
+
+@given(answer=answers)
+def test_propagation(hostile: HostileServer, answer: Answer) -> None:
+    """
+    No answer is taken for the value that was created, unless it has this value.
+    """
+    hostile.answer = answer
+    server = ZoneServer("ns1.shop.org", (hostile.address,))
+    value = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"
+
+    with pytest.raises(NotVisible) as caught:
+        Propagation(0).wait([Awaited(NAME, NAME, frozenset({value}), (server,))])
+
+    assert str(caught.value).isprintable()

@@ -19,6 +19,12 @@ from hypothesis import strategies as st
 from redis import Redis
 
 from certworker.challenges.tokens import TOKENS, ChallengeTokens
+from certworker.dns01.provider import TxtRecord
+from certworker.dns01.provider_state import LONGEST_PAUSE, SETTLING, ProviderState
+from certworker.dns01.provider_state import PAUSES as PROVIDER_PAUSES
+from certworker.dns01.txt_records import RECORDS as TXT_RECORDS
+from certworker.dns01.txt_records import TxtRecords, identifier_of
+from certworker.dns01.zone_lock import LINES, SEEN, ZoneLocks
 from certworker.errors import CertworkerError
 from certworker.errors.payload import PayloadFailure
 from certworker.errors.rate import LocalGuard, Paused
@@ -498,3 +504,73 @@ def test_reports(
         other.write(connection, f"rq:queue:{queue.decode(errors='replace')}"[:200])
     for unserved in queue_stats(connection).unserved:
         assert str(unserved).isprintable()
+
+
+TXT = TxtRecord(f"_acme-challenge.{NAME}", "v" * 43, NAME, NAME, "t" * 43, f"{'t' * 43}.{'k' * 43}")
+OTHER_TXT = replace(TXT, fqdn=f"_acme-challenge.{NEIGHBOR}", zone=NEIGHBOR, name=NEIGHBOR)
+TXT_ENTRY = {
+    "fqdn": TXT.fqdn,
+    "value": TXT.value,
+    "zone": NAME,
+    "name": NAME,
+    "token": TXT.token,
+    "key_authorization": TXT.key_authorization,
+    "order": "0" * 32,
+    "provider": "rfc2136",
+    "created": "2026-11-28T12:00:00Z",
+    "failures": 1,
+    "again": "2026-11-28T12:00:00Z",
+}
+
+
+@given(write=of_hash({identifier_of(TXT): json.dumps(TXT_ENTRY)}), stored=documents(TXT_ENTRY))
+def test_txt_records(
+    emptied: Emptied, tmp_path_factory: pytest.TempPathFactory, write: Value, stored: bytes
+) -> None:
+    """
+    An entry names a valid record, or is removed, in Redis and in the directory.
+    """
+    connection, directory = emptied(), tmp_path_factory.mktemp("dns01")
+    write.write(connection, TXT_RECORDS)
+    records = TxtRecords(connection, directory, clock=lambda: NOW)
+    records.add([OTHER_TXT], order="1" * 32, provider="rfc2136")
+    connection.hset(TXT_RECORDS, identifier_of(TXT), stored)
+    (directory / f"{identifier_of(TXT)}.json").write_bytes(stored)
+
+    found = records.all()
+
+    assert OTHER_TXT == found.pop(identifier_of(OTHER_TXT)).record
+    assert {identifier_of(each.record) for each in found.values()} <= {identifier_of(TXT)}
+    assert len(list(directory.glob("*.json"))) == connection.hlen(TXT_RECORDS) == len(found) + 1
+
+
+@given(pause=of_type("string", values) | keys, settling=of_type("string", values) | keys)
+def test_providers(emptied: Emptied, pause: Value, settling: Value) -> None:
+    """
+    No value pauses a provider for more than a day, or delays an order by more than a minute.
+    """
+    connection = emptied()
+    pause.write(connection, PROVIDER_PAUSES + NAME)
+    settling.write(connection, SETTLING + NAME)
+    state = ProviderState(connection, clock=lambda: NOW)
+
+    assert (state.paused_until(NAME) or NOW) <= NOW + LONGEST_PAUSE
+    assert 0 <= state.settling_seconds(NAME) <= 60
+    state.validation_failed(NAME)
+    state.validated(NAME)
+    assert 0 <= state.settling_seconds(NAME) <= 60
+
+
+@given(line=keys, seen=keys)
+def test_zone_locks(emptied: Emptied, line: Value, seen: Value) -> None:
+    """
+    Foreign places in a line are gone after five seconds at the latest.
+    """
+    connection = emptied()
+    line.write(connection, LINES + NAME)
+    seen.write(connection, SEEN + NAME)
+    locks = DomainLocks(connection, highest_token=lambda: 0)
+
+    with ZoneLocks(connection, locks).hold(NAME, 10) as lease:
+        assert lease.still_held()
+    locks.loop.stop(0)

@@ -51,6 +51,8 @@ class ZoneServer:
         self.bogus: set[str] = set()
         #: Names about which nothing is said at all.
         self.silent: set[str] = set()
+        #: The zone and the servers to which a query for a name is referred.
+        self.refer: Callable[[str], tuple[str, list[str]]] | None = None
         #: Queries over UDP get lost.
         self.tcp_only = False
         #: What is said beside SERVFAIL (RFC 8914): a code and a text.
@@ -109,6 +111,10 @@ class ZoneServer:
                 answer.use_edns(options=[dns.edns.EDEOption(dns.edns.EDECode(number), text)])
         elif self.truncates and not over_tcp:
             answer.flags |= dns.flags.TC
+        elif self.refer:
+            zone, servers = self.refer(name)
+            dotted = [f"{server}." for server in servers]
+            answer.authority.append(dns.rrset.from_text(f"{zone}.", self.ttl, "IN", "NS", *dotted))
         elif self.signed:
             self.signed.fill(answer, name, kind, signatures=bool(query.ednsflags & dns.flags.DO))
         else:
@@ -185,7 +191,7 @@ class _UdpHandler(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         query, connection = self.request
         if answer := self.server.answer(dns.message.from_wire(query), False):
-            connection.sendto(answer.to_wire(), self.client_address)
+            connection.sendto(answer.to_wire(max_size=65_535), self.client_address)
 
 
 class _TcpHandler(socketserver.StreamRequestHandler):
