@@ -15,9 +15,10 @@ from random import Random, SystemRandom
 from redis import Redis
 
 from certworker.acme.renewal_info import RenewalSuggestion
-from certworker.challenges.challenge import without_dns
 from certworker.challenges.responder import Responder
 from certworker.challenges.tokens import ChallengeTokens
+from certworker.dns01.solver import Dns01Solver
+from certworker.dns01.solver_factory import build_solver
 from certworker.domains import normalize, requested_names
 from certworker.errors import CertworkerError
 from certworker.issuance.attempts import Attempts
@@ -59,8 +60,6 @@ class App:
     """
 
     settings: Settings
-    #: Whether wildcards are accepted.
-    wildcards: bool
     connection: Redis
     issuers: tuple[Issuer, ...]
     certificates: CertificateStore
@@ -68,6 +67,7 @@ class App:
     responder: Responder
     locks: DomainLocks
     tokens: ChallengeTokens
+    dns01: Dns01Solver
     records: DomainRecords
     agenda: Agenda
     priority_queues: PriorityQueues
@@ -92,7 +92,6 @@ def build_app(
     *,
     directory_of: Callable[[CaChoice], str],
     wake: Callable[[datetime], None],
-    wildcards: bool = False,
     lease_seconds: float = LEASE_SECONDS,
     settling: Settling | None = None,
     clock: Callable[[], datetime] = now_in_utc,
@@ -105,21 +104,21 @@ def build_app(
         connection: To Redis.
         directory_of: Returns the URL of a CA's directory. The embedded CA has its port only when it runs.
         wake: Schedules a check of what is due.
-        wildcards: Whether wildcards are accepted.
         lease_seconds: How long the names of a killed worker stay locked.
         settling: The time after the start in which port 80 may be unreachable; None if it is over.
         clock: Returns the time in UTC; a test may let a year pass in a minute.
     """
     random, traefik = SystemRandom(), TraefikConfig(settings.config_dir)
-    store = _build_store(settings, wildcards=wildcards)
+    store = _build_store(settings)
     records, tokens = DomainRecords(connection), ChallengeTokens(connection, clock)
     agenda, queues, history = Agenda(connection, wake), PriorityQueues(connection), History(connection)
     locks = DomainLocks(connection, lease_seconds, highest_token=store.links.highest_token)
+    dns01 = build_solver(settings, connection, locks, clock)
     issuers = IssuerFactory(
-        settings, connection, store, tokens, without_dns, directory_of, clock
+        settings, connection, store, tokens, dns01.presenting, directory_of, clock
     ).build_issuers()
     policy = RenewalPolicy(partial(_renewal_suggestion, issuers), random)
-    preflight = _build_preflight(settings, issuers, connection, clock, settling)
+    preflight = _build_preflight(settings, issuers, dns01, connection, clock, settling)
     attempts = Attempts(records, agenda, clock, random, address_of(connection), partial(_validities, store))
     issuance = CertificateIssuance(
         *(issuers, preflight, policy.decide, store, traefik, locks, attempts),
@@ -128,12 +127,12 @@ def build_app(
     )
     request, forget_orders = partial(_request, connection), partial(_forget_orders, issuers)
     removal = Removal(store, traefik, locks, records, agenda, request, forget_orders)
-    check = partial(requested_names, None, private=settings.authority.private_names, wildcards=wildcards)
+    private, wildcards = settings.authority.private_names, settings.wildcards
+    check = partial(requested_names, None, private=private, wildcards=wildcards)
     due_names = DueNames(store, traefik, records, agenda, queues, policy.decide, check, clock, random)
     statuses = partial(_statuses, agenda, records, store, clock)
     return App(
         settings=settings,
-        wildcards=wildcards,
         connection=connection,
         issuers=issuers,
         certificates=store,
@@ -141,6 +140,7 @@ def build_app(
         responder=_build_responder(tokens, issuers),
         locks=locks,
         tokens=tokens,
+        dns01=dns01,
         records=records,
         agenda=agenda,
         priority_queues=queues,
@@ -180,10 +180,10 @@ def validity_in_service(certificates: CertificateStore, domain: str) -> Validity
     return metadata.validity if metadata else None
 
 
-def _build_store(settings: Settings, *, wildcards: bool) -> CertificateStore:
+def _build_store(settings: Settings) -> CertificateStore:
     def is_renewable(name: str) -> bool:
         try:
-            normalize(name, private=settings.authority.private_names, wildcards=wildcards)
+            normalize(name, private=settings.authority.private_names, wildcards=settings.wildcards)
         except CertworkerError:
             return False
         return True
@@ -194,6 +194,7 @@ def _build_store(settings: Settings, *, wildcards: bool) -> CertificateStore:
 def _build_preflight(
     settings: Settings,
     issuers: Sequence[Issuer],
+    dns01: Dns01Solver,
     connection: Redis,
     clock: Callable[[], datetime],
     settling: Settling | None,
@@ -202,6 +203,7 @@ def _build_preflight(
         settings,
         [issuer.client for issuer in issuers],
         issuers[0].solvers,
+        dns01.plan,
         may_ask=OncePer(connection, DOUBTS, DOUBT_TTL).first,
         clock=clock,
         settling=settling or Settling.over(),

@@ -132,7 +132,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
         slots=settings.concurrency,
         heartbeats=heartbeats,
         private_names=settings.authority.private_names,
-        wildcards=app.wildcards,
+        wildcards=app.settings.wildcards,
         clock=app.clock,
         stop=stop,
         lease_seconds=lease_seconds,
@@ -145,7 +145,7 @@ def build_tasks(app: App) -> Mapping[str, Callable[..., dict[str, Any]]]:
     Build the functions that a job may name.
     """
     explain = explainer(app.connection)
-    private_names, wildcards = app.settings.authority.private_names, app.wildcards
+    private_names, wildcards = app.settings.authority.private_names, app.settings.wildcards
     reporter = JobReporter(
         *(app.notifier, app.events, app.metrics, app.agenda, app.records, app.clock, explain)
     )
@@ -171,7 +171,7 @@ def build_own_domains(app: App) -> OwnDomains:
         settings.domains,
         app.issuers[0],
         private_names=settings.authority.private_names,
-        wildcards=app.wildcards,
+        wildcards=app.settings.wildcards,
         request=partial(request_certificate, connection=app.connection),
         is_reachable=is_reachable,
         reject=reject,
@@ -184,7 +184,9 @@ def build_maintenance(app: App, own_domains: Loop) -> MaintenanceLoop:
     Build the maintenance loop; it starts the loop *own_domains*.
     """
     return MaintenanceLoop(
-        leftovers=Leftovers(app.issuers, app.tokens, app.locks, app.certificates, app.traefik, app.clock),
+        leftovers=Leftovers(
+            app.issuers, app.tokens, app.locks, app.certificates, app.traefik, app.dns01, app.clock
+        ),
         repair=app.repair,
         due_names=app.due_names,
         reconciler=app.reconciler,
@@ -209,7 +211,7 @@ def _build_consumer(app: App) -> Consumer:
         verify=partial(verify, app.preflight),
         unverified=lambda name, failure: app.events.publish((name,), "failed", failure),
         private_names=settings.authority.private_names,
-        wildcards=app.wildcards,
+        wildcards=app.settings.wildcards,
     )
     return Consumer(connection, settings.appwrite_queue, settings.appwrite, translator)
 
@@ -220,7 +222,7 @@ def _build_label_watcher(app: App) -> LabelWatcher:
         DockerClient(settings.docker_host),
         lambda name, by: request_certificate(name, by=by, connection=connection),
         private_names=settings.authority.private_names,
-        wildcards=app.wildcards,
+        wildcards=app.settings.wildcards,
         explain=explainer(connection),
     )
 

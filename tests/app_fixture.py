@@ -58,20 +58,21 @@ def open_app(
         urls: The directories of CAs by label; without a label the URL of the settings counts.
         clock: Returns the time in UTC.
         variables: More variables of the environment.
-        wildcards: Whether wildcards are accepted.
+        wildcards: Whether a DNS provider is set. It exists in the settings only.
         more: The same as keyword arguments.
     """
 
     def directory_of(choice: CaChoice) -> str:
         return directory_url if urls is None else urls.get(choice.label) or str(choice.directory_url)
 
+    provider = {"CERTWORKER_DNS01_PROVIDER": "rfc2136", "RFC2136_NAMESERVER": "127.0.0.1:9"}
+    provider = provider if wildcards else {}
     wake_ups: list[datetime] = []
     app = build_app(
-        load(environment(directory, directory_url, http_port, **(variables or {}), **more)),
+        load(environment(directory, directory_url, http_port, **provider, **(variables or {}), **more)),
         connection,
         directory_of=directory_of,
         wake=wake_ups.append,
-        wildcards=wildcards,
         clock=clock,
     )
     server = HttpServer(

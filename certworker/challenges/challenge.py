@@ -14,7 +14,6 @@ from hashlib import sha256
 from typing import Protocol
 
 from certworker.errors import CertworkerError
-from certworker.errors.dns01 import NotConfigured
 
 logger = logging.getLogger(__name__)
 
@@ -132,16 +131,6 @@ def present_all(
         over_http = [each for each in challenges if isinstance(each, Http01Challenge)]
         stack.enter_context(present(over_http, solvers))
         yield
-
-
-def without_dns(challenges: Sequence[Dns01Challenge]) -> AbstractContextManager[None]:
-    """
-    Refuse *challenges*, because no DNS provider is set.
-
-    Raises:
-        NotConfigured: Always.
-    """
-    raise NotConfigured(name=challenges[0].name, zone=challenges[0].name)
 
 
 def _clean_up(solver: Solver, challenge: Http01Challenge) -> None:

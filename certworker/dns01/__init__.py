@@ -16,4 +16,5 @@ In import order (★ to read first)::
     zone_lock       One writer per zone among all workers
     provider_state  The pauses and the settle time of each provider
     solver        ★ The records of the challenges of one order, from DNS to their deletion
+    solver_factory  Builds the solver and its DNS providers from the settings
 """

@@ -13,13 +13,15 @@ from redis.exceptions import RedisError
 
 from certworker.acme.client import AcmeClient
 from certworker.certificates import Certificate, PrivateKey
-from certworker.challenges.challenge import Solver, present_all, without_dns
+from certworker.challenges.challenge import PresentInDns, Solver, present_all
 from certworker.dns.resolver import resolve_system
 from certworker.doctor.findings import Finding, Section
 from certworker.domains import is_wildcard
 from certworker.domains.address import Address, is_loopback_name, is_public
+from certworker.domains.wildcard import base_name
 from certworker.errors import CertworkerError
 from certworker.preflight.checkers import build_resolver, domain_checks
+from certworker.preflight.dns01 import PlanRecord
 from certworker.preflight.result import Check, CheckContext, CheckResult
 from certworker.ratelimits.budget import Budget
 from certworker.redis.failures import to_failure
@@ -57,6 +59,7 @@ class DomainReport:
     authorities: Sequence[AcmeClient]
     #: The solvers that can publish a test answer.
     solvers: Sequence[Solver]
+    plan_record: PlanRecord
     #: Impossible checks with the reason.
     impossible: Mapping[str, str]
 
@@ -66,12 +69,15 @@ class DomainReport:
         """
         section = Section(name)
         resolver = build_resolver(self.settings)
-        records = resolver.look_up(name)
-        for check in domain_checks(self.settings, self.authorities, self.solvers, resolver):
+        records = resolver.look_up(base_name(name))
+        challenge_type = self.authorities[0].challenge_type(name)
+        for check in domain_checks(self.settings, self.authorities, self.solvers, self.plan_record, resolver):
+            if challenge_type not in check.challenge_types:
+                continue
             if reason := self.impossible.get(check.name):
                 yield section.skip(check.name, reason)
                 continue
-            result = self._run(check, CheckContext(name, records))
+            result = self._run(check, CheckContext(name, records, challenge_type=challenge_type))
             if check.name == PORT_80 and result.failure:
                 # Traefik may be reading its files at this time.
                 time.sleep(RETRY_PAUSE_SECONDS)
@@ -191,7 +197,10 @@ def _served_by_proxy(settings: Settings, section: Section, leaf: bytes) -> Findi
 
 
 def place_staging_order(
-    name: str, staging: AcmeClient | None, solvers: Callable[[AcmeClient], Sequence[Solver]]
+    name: str,
+    staging: AcmeClient | None,
+    solvers: Callable[[AcmeClient], Sequence[Solver]],
+    present_in_dns: PresentInDns,
 ) -> Finding:
     """
     Order a certificate for *name* at the staging CA, and discard it: the most complete check of a name.
@@ -200,12 +209,13 @@ def place_staging_order(
         name: The name.
         staging: The staging CA; None: the CA has none.
         solvers: Returns the solvers that publish the answers for a CA.
+        present_in_dns: Publishes TXT records within its block.
     """
     section = Section(name)
     if staging is None:
         return section.skip(STAGING_ORDER, "this CA has no staging")
     try:
-        certificate = _order(name, staging, solvers(staging))
+        certificate = _order(name, staging, solvers(staging), present_in_dns)
     except CertworkerError as failure:
         return section.failure(STAGING_ORDER, failure)
     return section.ok(
@@ -213,9 +223,11 @@ def place_staging_order(
     )
 
 
-def _order(name: str, authority: AcmeClient, solvers: Sequence[Solver]) -> Certificate:
+def _order(
+    name: str, authority: AcmeClient, solvers: Sequence[Solver], present_in_dns: PresentInDns
+) -> Certificate:
     order = authority.order((name,))
-    with present_all(order.answers, solvers, without_dns):
+    with present_all(order.answers, solvers, present_in_dns):
         order.validate()
     key = PrivateKey.generate("ec256")
     return Certificate.from_pem(order.finalize(key.sign_request((name,))), key)

@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from itertools import islice
 
 from certworker.acme.account import AccountFiles
@@ -16,6 +16,8 @@ from certworker.challenges.challenge import Solver
 from certworker.challenges.responder import Responder
 from certworker.challenges.tokens import ChallengeTokens
 from certworker.challenges.webroot import Webroot
+from certworker.dns01.solver import Dns01Solver
+from certworker.dns01.solver_factory import build_solver
 from certworker.doctor.docker import docker_findings
 from certworker.doctor.domain import (
     LIMITS,
@@ -38,6 +40,7 @@ from certworker.redis.health import check_redis
 from certworker.renewal.agenda import Agenda
 from certworker.settings import CaChoice, Settings, environment_warnings, load
 from certworker.state.domain_records import DomainRecord, DomainRecords
+from certworker.state.locks import DomainLocks
 from certworker.storage.certificate_store import CertificateStore
 from certworker.validity import now_in_utc
 
@@ -119,6 +122,7 @@ class _Examination:
             self.settings,
             [self._authority(reached.choice) for reached in self.reached],
             self._solvers(has_redis, self._authority(self.settings.authority)),
+            self._dns01.plan,
             self._impossible(has_redis),
         )
         yield from checks.findings(name)
@@ -129,11 +133,18 @@ class _Examination:
         if staging_order:
             staging = self.settings.authority.staging
             yield place_staging_order(
-                name, self._authority(staging) if staging else None, partial(self._solvers, has_redis)
+                name,
+                self._authority(staging) if staging else None,
+                partial(self._solvers, has_redis),
+                self._dns01.presenting,
             )
 
     def _name(self, given: str) -> str:
-        return normalize(given, private=self.settings.authority.private_names)
+        return normalize(
+            given,
+            private=self.settings.authority.private_names,
+            wildcards=self.settings.wildcards,
+        )
 
     def _failed(self) -> Iterator[str]:
         if not self._has_redis():
@@ -154,6 +165,13 @@ class _Examination:
             volume = CertificateStore(self.settings.certificates_dir)
             budget = Budget.for_issuer(self.settings, self.settings.authority, connection, volume)
             return limit_findings(name, budget, DomainRecords(connection).read(name))
+
+    @cached_property
+    def _dns01(self) -> Dns01Solver:
+        connection = connect(self.settings.redis)
+        store = CertificateStore(self.settings.certificates_dir)
+        locks = DomainLocks(connection, highest_token=store.links.highest_token)
+        return build_solver(self.settings, connection, locks, now_in_utc)
 
     def _has_redis(self) -> bool:
         try:

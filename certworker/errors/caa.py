@@ -28,22 +28,22 @@ class CaaNotListed(CaaForbidden):
     """
 
     message_template = "The CAA records of {owner} allow only {allowed}, not {authority} ({name})."
-    remedy_template = 'Add the record: {owner}. CAA 0 issue "{identity}"'
+    remedy_template = 'Add the record: {owner}. CAA 0 {tag} "{identity}"'
 
 
 class CaaDenyAll(PreflightFailure):
     code = "caa.deny_all"
-    message_template = 'The CAA record 0 issue ";" of {owner} forbids every CA to certify {name}.'
-    remedy_template = 'Replace it with the record: {owner}. CAA 0 issue "{identity}"'
+    message_template = 'The CAA record 0 {tag} ";" of {owner} forbids every CA to certify {name}.'
+    remedy_template = 'Replace it with the record: {owner}. CAA 0 {tag} "{identity}"'
 
 
 class CaaMethod(PreflightFailure):
     code = "caa.method"
     message_template = (
-        "The CAA record of {owner} allows {authority} to validate {name} only by {methods}, not by http-01."
+        "The CAA record of {owner} allows {authority} to validate {name} only by {methods}, not by {method}."
     )
     remedy_template = (
-        'Change the record: {owner}. CAA 0 issue "{identity}; validationmethods={methods},http-01"'
+        'Change the record: {owner}. CAA 0 {tag} "{identity}; validationmethods={methods},{method}"'
     )
 
 
@@ -52,7 +52,7 @@ class CaaAccount(PreflightFailure):
     message_template = (
         "The CAA record of {owner} allows only the account {found} to certify {name}, not {ours}."
     )
-    remedy_template = 'Change the record: {owner}. CAA 0 issue "{identity}; accounturi={ours}"'
+    remedy_template = 'Change the record: {owner}. CAA 0 {tag} "{identity}; accounturi={ours}"'
 
 
 class CaaBeforeAccount(CaaAccount):
@@ -65,7 +65,7 @@ class CaaBeforeAccount(CaaAccount):
     )
     remedy_template = (
         "Remove accounturi from the record until the first order has created the account: {owner}. CAA 0 "
-        'issue "{identity}"'
+        '{tag} "{identity}"'
     )
 
 
@@ -84,12 +84,12 @@ class CaaViaAlias(PreflightFailure):
     )
     remedy_template = (
         "Replace the alias with an A record, or ask the operator of {owner} to add the record: {owner}. CAA "
-        '0 issue "{identity}"'
+        '0 {tag} "{identity}"'
     )
 
 
 class CaaSyntax(PreflightFailure):
     code = "caa.syntax"
     message_template = "A CAA record of {owner} has a syntax error, and CAs treat it as a refusal: {record}"
-    remedy_template = 'Correct the record, for example: {owner}. CAA 0 issue "{identity}"'
+    remedy_template = 'Correct the record, for example: {owner}. CAA 0 {tag} "{identity}"'
     severity = Severity.WARNING

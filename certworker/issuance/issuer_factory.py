@@ -14,7 +14,7 @@ from redis import Redis
 from certworker.acme.client import AcmeClient
 from certworker.acme.order_keys import OrderKeys
 from certworker.acme.registration import ExternalAccountBinding
-from certworker.challenges.challenge import PresentInDns
+from certworker.challenges.challenge import DNS01, HTTP01, PresentInDns
 from certworker.challenges.responder import Responder
 from certworker.challenges.tokens import ChallengeTokens
 from certworker.challenges.webroot import Webroot
@@ -108,6 +108,7 @@ def acme_client_for(
         profile=settings.profile,
         preferred_chain=settings.preferred_chain,
         external_account=_external_account(settings),
+        challenge_type=lambda name: DNS01 if settings.uses_dns01(name) else HTTP01,
         connections=settings.concurrency + MAX_RELEASED,
         clock=clock,
     )

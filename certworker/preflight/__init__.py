@@ -5,6 +5,7 @@ In import order::
 
     result      The input and the result of a check
     caa         The CAA records of a name
+    dns01       The zone and the DNS provider of a name that is proved by DNS-01
     machine     The checks of this machine: settings, clock, volumes
     resolution  The addresses of a name
     runner      All checks of a job, and the decision whether the CA is asked

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from certworker.dns.query import SILENT
 from certworker.dns.records import CaaSet, DnsRecords
+from certworker.domains.wildcard import is_wildcard
 from certworker.errors import CertworkerError
 from certworker.errors.caa import (
     CaaAccount,
@@ -29,8 +30,6 @@ from certworker.preflight.result import CheckContext, CheckResult, Outcome
 #: The known tags, which may be critical (RFC 8659, section 4.1; RFC 9495).
 TAGS = frozenset({"issue", "issuewild", "iodef", "issuemail"})
 CRITICAL = 128
-
-METHOD = "http-01"
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class CaaIssuer:
 @dataclass(frozen=True)
 class Permission:
     """
-    The value of an `issue` record: a CA, and its conditions.
+    The value of an `issue` or `issuewild` record: a CA, and its conditions.
     """
 
     domain: str
@@ -87,7 +86,7 @@ def check_caa(context: CheckContext, issuers: Callable[[], Sequence[CaaIssuer]])
                 CaaLookupFailed(name=context.name, detail=f"CAA {found.name}: {found.error}")
             )
         if found.records:
-            results = [_check_issuer(context.name, found, issuer) for issuer in issuers()]
+            results = [_check_issuer(context, found, issuer) for issuer in issuers()]
             allowed = (result for result in results if result.outcome is Outcome.PASS)
             return next(allowed, results[0])
     return CheckResult.passed("CAA open" if context.records.caa else "")
@@ -102,35 +101,52 @@ def _is_unreachable(records: DnsRecords) -> bool:
     )
 
 
-def _check_issuer(name: str, found: CaaSet, issuer: CaaIssuer) -> CheckResult:
+def _check_issuer(context: CheckContext, found: CaaSet, issuer: CaaIssuer) -> CheckResult:
+    name = context.name
     for record in found.records:
         if record.flags & CRITICAL and record.tag.lower() not in TAGS:
             unknown = f'{record.tag} "{record.value}"'
             return CheckResult.fail(CaaUnknownCritical(name=name, owner=found.owner, record=unknown))
-    issue = [record.value for record in found.records if record.tag.lower() == "issue"]
-    if not issue:
+    tag, values = _applicable(found, name)
+    if not values:
         return CheckResult.passed("CAA open")
     if not issuer.identities:
         return CheckResult.skipped("CAA not checked: the CA does not publish its name there")
     identity = issuer.identities[0]
-    permissions, invalid = _parsed(issue)
+    permissions, invalid = _parsed(values)
     warnings = [
-        CaaSyntax(owner=found.owner, record=f'issue "{value}"', identity=identity) for value in invalid
+        CaaSyntax(owner=found.owner, record=f'{tag} "{value}"', tag=tag, identity=identity)
+        for value in invalid
     ]
     matching = [permission for permission in permissions if permission.domain in issuer.identities]
-    failures = [_failed_condition(name, found.owner, permission, issuer) for permission in matching]
+    failures = [_failed_condition(context, found.owner, tag, permission, issuer) for permission in matching]
     if None in failures:
         return CheckResult.passed(f"CAA allows {identity}", *warnings)
-    failure = next(filter(None, failures), None) or _not_allowed(name, found.owner, permissions, issuer)
+    failure = next(filter(None, failures), None) or _not_allowed(name, found.owner, tag, permissions, issuer)
     if found.owner != found.name:
         failure = CaaViaAlias(
             name=found.name,
             owner=found.owner,
             authority=issuer.title,
             detail=failure.message,
+            tag=tag,
             identity=identity,
         )
     return CheckResult.fail(failure, *warnings)
+
+
+def _applicable(found: CaaSet, name: str) -> tuple[str, list[str]]:
+    """
+    Return the tag and the values of the records that count for *name*.
+
+    For a wildcard, records with `issuewild` count before those with `issue` (RFC 8659, section 4.3).
+    """
+    by_tag = {
+        tag: [record.value for record in found.records if record.tag.lower() == tag]
+        for tag in ("issue", "issuewild")
+    }
+    tag = "issuewild" if is_wildcard(name) and by_tag["issuewild"] else "issue"
+    return tag, by_tag[tag]
 
 
 def _parsed(values: Sequence[str]) -> tuple[list[Permission], list[str]]:
@@ -144,35 +160,45 @@ def _parsed(values: Sequence[str]) -> tuple[list[Permission], list[str]]:
 
 
 def _failed_condition(
-    name: str, owner: str, permission: Permission, issuer: CaaIssuer
+    context: CheckContext, owner: str, tag: str, permission: Permission, issuer: CaaIssuer
 ) -> CertworkerError | None:
     """
     Return the failure of a condition of *permission*, which names the CA; None if all are met.
     """
+    name, method = context.name, context.challenge_type
     methods = permission.conditions.get("validationmethods")
-    if methods is not None and METHOD not in [method.strip() for method in methods.split(",")]:
+    if methods is not None and method not in [method.strip() for method in methods.split(",")]:
         return CaaMethod(
-            name=name, owner=owner, authority=issuer.title, methods=methods, identity=permission.domain
+            name=name,
+            owner=owner,
+            authority=issuer.title,
+            methods=methods,
+            method=method,
+            tag=tag,
+            identity=permission.domain,
         )
     account = permission.conditions.get("accounturi")
     if account is not None and account != issuer.account:
         identity = permission.domain
         if issuer.account is None:
-            return CaaBeforeAccount(name=name, owner=owner, found=account, identity=identity)
-        return CaaAccount(name=name, owner=owner, found=account, ours=issuer.account, identity=identity)
+            return CaaBeforeAccount(name=name, owner=owner, found=account, tag=tag, identity=identity)
+        return CaaAccount(
+            name=name, owner=owner, found=account, ours=issuer.account, tag=tag, identity=identity
+        )
     return None
 
 
 def _not_allowed(
-    name: str, owner: str, permissions: Sequence[Permission], issuer: CaaIssuer
+    name: str, owner: str, tag: str, permissions: Sequence[Permission], issuer: CaaIssuer
 ) -> CertworkerError:
     allowed = list(dict.fromkeys(permission.domain for permission in permissions if permission.domain))
     if not allowed:
-        return CaaDenyAll(name=name, owner=owner, identity=issuer.identities[0])
+        return CaaDenyAll(name=name, owner=owner, tag=tag, identity=issuer.identities[0])
     return CaaNotListed(
         name=name,
         owner=owner,
         allowed=", ".join(allowed),
         authority=issuer.title,
+        tag=tag,
         identity=issuer.identities[0],
     )

@@ -14,12 +14,20 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from certworker.acme.client import AcmeClient
-from certworker.challenges.challenge import CHALLENGE_PATH, Http01Challenge, Solver, present
+from certworker.challenges.challenge import (
+    CHALLENGE_PATH,
+    DNS01,
+    HTTP01,
+    Http01Challenge,
+    Solver,
+    present,
+)
 from certworker.dns.resolver import Resolver, system_name_servers
 from certworker.domains.address import is_public
 from certworker.errors import CertworkerError
 from certworker.errors.dns import InvalidTarget
 from certworker.preflight.caa import CaaIssuer, check_caa
+from certworker.preflight.dns01 import PlanRecord, check_dns01
 from certworker.preflight.machine import check_clock, check_eligibility, check_volumes
 from certworker.preflight.port80.check import Port80Check, internal_hops
 from certworker.preflight.resolution import check_resolution
@@ -40,6 +48,7 @@ def build_preflight(
     settings: Settings,
     authorities: Sequence[AcmeClient],
     solvers: Sequence[Solver],
+    plan_record: PlanRecord,
     *,
     may_ask: Callable[[str], bool],
     clock: Callable[[], datetime],
@@ -51,6 +60,7 @@ def build_preflight(
     Args:
         authorities: The CAs, the preferred one first.
         solvers: The places from which the preferred CA fetches responses to challenges.
+        plan_record: Returns where the TXT record of a DNS-01 challenge would lie.
         may_ask: Returns whether the CA may be asked about a name although it would probably refuse.
         clock: The clock of this machine, which is compared with the CA's.
         settling: The first seconds of the worker.
@@ -66,10 +76,11 @@ def build_preflight(
             MachineCheck("volumes", partial(check_volumes, volumes, directories), 10),
             MachineCheck("clock", partial(check_clock, preferred.check, clock), 3),
         ],
-        domain_checks(settings, authorities, solvers, resolver),
+        domain_checks(settings, authorities, solvers, plan_record, resolver),
         resolver.look_up,
         may_ask,
         settling,
+        preferred.challenge_type,
     )
 
 
@@ -91,7 +102,11 @@ def volume_checks(settings: Settings) -> list[Callable[[], None]]:
 
 
 def domain_checks(
-    settings: Settings, authorities: Sequence[AcmeClient], solvers: Sequence[Solver], resolver: Resolver
+    settings: Settings,
+    authorities: Sequence[AcmeClient],
+    solvers: Sequence[Solver],
+    plan_record: PlanRecord,
+    resolver: Resolver,
 ) -> list[Check]:
     """
     Return the checks of a name, cheapest first.
@@ -99,6 +114,7 @@ def domain_checks(
     Args:
         authorities: The CAs, the preferred one first.
         solvers: The places from which the preferred CA fetches responses to challenges.
+        plan_record: Returns where the TXT record of a DNS-01 challenge would lie.
     """
     private = settings.authority.private_names
     target, _ = target_of(settings.targets, private=private)
@@ -108,6 +124,7 @@ def domain_checks(
             "DNS",
             partial(check_resolution, own_addresses=target.addresses, private=private),
             1,
+            challenge_types=(HTTP01,),
         ),
         Check(
             "CAA",
@@ -118,7 +135,9 @@ def domain_checks(
             "target",
             partial(check_target, target=target, main_domains=main_domains, look_up=resolver.look_up),
             10,
+            challenge_types=(HTTP01,),
         ),
+        Check("DNS-01", partial(check_dns01, plan_record=plan_record), 10, challenge_types=(DNS01,)),
         Check(
             "port 80",
             Port80Check(
@@ -129,6 +148,7 @@ def domain_checks(
             ),
             12,
             settles=True,
+            challenge_types=(HTTP01,),
         ),
     ]
 

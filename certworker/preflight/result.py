@@ -13,6 +13,7 @@ from copy import copy
 from dataclasses import dataclass
 from enum import Enum
 
+from certworker.challenges.challenge import DNS01, HTTP01
 from certworker.dns.records import DnsRecords
 from certworker.errors import CertworkerError
 
@@ -93,6 +94,8 @@ class CheckContext:
     records: DnsRecords
     #: The certificate is renewed. A CA that accepted the name before will probably accept it again.
     renewing: bool = False
+    #: The type of the challenge that proves the name: `http-01` or `dns-01`.
+    challenge_type: str = HTTP01
 
 
 @dataclass(frozen=True)
@@ -108,6 +111,8 @@ class Check:
     #: Whether the checked service may start after the worker. In the first seconds a failure is checked
     #: again.
     settles: bool = False
+    #: The types of challenges that depend on what is checked.
+    challenge_types: tuple[str, ...] = (HTTP01, DNS01)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ All checks of a job, and the decision whether the CA is asked. The names are che
     machine ─► for each name:           ┌─► DNS ─────┐
                look up A, AAAA, CAA … ──┼─► CAA ─────┼─► PASS: ask;  FAIL: stop;
                                         └─► port 80 ─┘   WARN: ask once a day
+
+A name that is proved by DNS-01 needs no address and no port 80. Its zone and its DNS provider are checked
+instead.
 """
 
 from __future__ import annotations
@@ -22,7 +25,9 @@ from typing import Self
 
 from redis.exceptions import RedisError
 
+from certworker.challenges.challenge import HTTP01
 from certworker.dns.records import DnsRecords
+from certworker.domains.wildcard import base_name
 from certworker.errors import CertworkerError
 from certworker.job_slot import NO_SLOT, JobSlot
 from certworker.preflight.result import Check, CheckContext, CheckResult, MachineCheck, Outcome
@@ -77,6 +82,7 @@ class PreflightRunner:
         look_up: Returns the DNS records of a name, within a limited time.
         may_ask: Returns whether the CA may be asked about a name that it would probably refuse: once a day.
         settling: Until its end, failures of some checks are checked again before they count.
+        challenge_type: Returns the type of the challenge that proves a name: `http-01` or `dns-01`.
     """
 
     def __init__(
@@ -86,12 +92,14 @@ class PreflightRunner:
         look_up: Callable[[str], DnsRecords],
         may_ask: Callable[[str], bool],
         settling: Settling,
+        challenge_type: Callable[[str], str] = lambda _name: HTTP01,
     ) -> None:
         self._machine_checks = machine_checks
         self._checks = checks
         self._look_up = look_up
         self._may_ask = may_ask
         self._settling = settling
+        self._challenge_type = challenge_type
         self._settles = {check.name for check in checks if check.settles}
         threads = CONCURRENT_NAMES * len(checks) + len(machine_checks)
         self._name_threads = ThreadPoolExecutor(CONCURRENT_NAMES, thread_name_prefix="names")
@@ -182,17 +190,18 @@ class PreflightRunner:
     def _check_name(self, name: str, renewing: bool, deadline: float) -> tuple[NamedResult, ...]:
         if found := self._cached.get((name, renewing)):
             return found
-        context = CheckContext(name, self._records(name), renewing)
+        context = CheckContext(name, self._records(name), renewing, self._challenge_type(name))
+        checks = [each for each in self._checks if context.challenge_type in each.challenge_types]
         return self._cache(
             (name, renewing),
             self._gather(
-                ((each, self._check_threads.submit(each.run, context)) for each in self._checks), deadline
+                ((each, self._check_threads.submit(each.run, context)) for each in checks), deadline
             ),
         )
 
     def _records(self, name: str) -> DnsRecords:
         try:
-            return self._look_up(name)
+            return self._look_up(base_name(name))
         except Exception as error:
             # The CA has its own resolver, so the certificate is still possible.
             log_unexpected(f"the DNS lookup of {name}", error)

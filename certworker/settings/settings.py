@@ -298,6 +298,19 @@ class Settings(SettingGroup):
         return value
 
     @property
+    def wildcards(self) -> bool:
+        """
+        Return whether wildcards are accepted: a DNS provider can prove them.
+        """
+        return bool(self.dns01.providers)
+
+    def uses_dns01(self, name: str) -> bool:
+        """
+        Return whether the normalized *name* is proved by DNS-01, not by HTTP-01.
+        """
+        return self.wildcards and self.dns01.names.include(name)
+
+    @property
     def fingerprint(self) -> str:
         """
         A digest of all settings without the secrets, which identifies a configuration.

@@ -20,6 +20,7 @@ from functools import partial
 from random import Random
 
 from certworker.challenges.tokens import LIFETIME, ChallengeTokens
+from certworker.dns01.solver import Dns01Solver
 from certworker.domains import load_suffixes
 from certworker.errors import CertworkerError
 from certworker.issuance.issuer import Issuer
@@ -65,7 +66,7 @@ RETRY_SECONDS = 60.0
 @dataclass(frozen=True)
 class Leftovers:
     """
-    The components in which a killed worker may leave tokens, orders, and unfinished files.
+    The components in which a killed worker may leave tokens, orders, TXT records, and unfinished files.
     """
 
     issuers: Sequence[Issuer]
@@ -73,6 +74,7 @@ class Leftovers:
     locks: DomainLocks
     certificates: CertificateStore
     traefik: TraefikConfig
+    dns01: Dns01Solver
     clock: Callable[[], datetime]
 
     def removals(self) -> Iterator[tuple[str, Callable[[], object]]]:
@@ -89,6 +91,8 @@ class Leftovers:
                 yield f"the removal of old answers to {label}", remove
         yield "the removal of unfinished certificates", self.certificates.remove_leftovers
         yield "the removal of unfinished files of Traefik", self.traefik.remove_leftovers
+        # Last: the servers of a zone may be slow.
+        yield "the removal of TXT records of earlier orders", self.dns01.remove_leftovers
 
     def _remove_tokens(self) -> None:
         # A check of port 80 has a token for some seconds without the lock of its name.

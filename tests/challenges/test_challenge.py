@@ -18,10 +18,8 @@ from certworker.challenges.challenge import (
     Http01Challenge,
     present,
     present_all,
-    without_dns,
 )
 from certworker.errors.ca import NotAcme
-from certworker.errors.dns01 import NotConfigured
 from certworker.errors.fs import VolumeFault
 
 
@@ -191,14 +189,3 @@ class TestPresentAll:
 
         assert ["present", "withdraw"] == order
         assert [] == solver.tokens
-
-    def test_without_a_provider_a_dns_challenge_is_refused(self) -> None:
-        """
-        The failure names the setting.
-        """
-        challenge = Dns01Challenge("shop.org", "token", "token.thumbprint")
-        with (
-            pytest.raises(NotConfigured, match="CERTWORKER_DNS01_PROVIDER"),
-            present_all([challenge], [], without_dns),
-        ):
-            pass

@@ -41,7 +41,8 @@ def results(app: App, settings: Settings, impossible: Mapping[str, str] | None =
     Return the findings of the checks for the name, by subject.
     """
     issuer = app.issuers[0]
-    findings = DomainReport(settings, [issuer.client], issuer.solvers, impossible or {}).findings(NAME)
+    report = DomainReport(settings, [issuer.client], issuer.solvers, app.dns01.plan, impossible or {})
+    findings = report.findings(NAME)
     return {finding.subject: finding for finding in findings}
 
 
@@ -262,7 +263,9 @@ class TestPlaceStagingOrder:
         It would replace one that browsers trust.
         """
         issuer = app.issuers[0]
-        finding = place_staging_order(NAME, issuer.client, lambda _authority: issuer.solvers)
+        finding = place_staging_order(
+            NAME, issuer.client, lambda _authority: issuer.solvers, app.dns01.presenting
+        )
 
         assert Verdict.WELL is finding.verdict
         assert "not installed" in finding.text
@@ -272,12 +275,16 @@ class TestPlaceStagingOrder:
         """
         It has the code of the log. Here no solver publishes an answer.
         """
-        finding = place_staging_order(NAME, app.issuers[0].client, lambda _authority: [])
+        finding = place_staging_order(
+            NAME, app.issuers[0].client, lambda _authority: [], app.dns01.presenting
+        )
 
         assert (Verdict.FAIL, "http.404") == (finding.verdict, finding.code)
 
-    def test_without_a_staging_ca_it_is_skipped(self) -> None:
+    def test_without_a_staging_ca_it_is_skipped(self, app: App) -> None:
         """
         Few CAs have one.
         """
-        assert Verdict.SKIPPED is place_staging_order(NAME, None, lambda _authority: []).verdict
+        finding = place_staging_order(NAME, None, lambda _authority: [], app.dns01.presenting)
+
+        assert Verdict.SKIPPED is finding.verdict

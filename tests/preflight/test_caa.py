@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from certworker.challenges.challenge import DNS01
 from certworker.dns.query import SILENT
 from certworker.dns.records import Caa, CaaSet, DnsRecords, ServerView
 from certworker.errors import Retry
@@ -156,6 +157,67 @@ class TestRefused:
 
         assert (Outcome.PASS, ["caa.syntax"]) == (result.outcome, [each.code for each in result.warnings])
         assert "caa.deny_all" == code(alone)
+
+
+class TestWildcard:
+    def result_for(self, *records: Caa, challenge_type: str = DNS01) -> CheckResult:
+        """
+        Return the result for a wildcard below a name with these records.
+        """
+        context = CheckContext(
+            f"*.{NAME}",
+            DnsRecords(NAME, caa=(CaaSet(NAME, NAME, records),)),
+            challenge_type=challenge_type,
+        )
+        return check_caa(context, lambda: (OURS,))
+
+    @pytest.mark.parametrize(
+        "records",
+        [
+            (),
+            issue("letsencrypt.org"),
+            (*issue(";"), Caa(0, "issuewild", "letsencrypt.org")),
+            (*issue("digicert.com"), Caa(0, "IssueWild", "letsencrypt.org; validationmethods=dns-01")),
+            issue("letsencrypt.org; validationmethods=dns-01"),
+            (Caa(0, "iodef", "mailto:x@shop.org"),),
+        ],
+        ids=str,
+    )
+    def test_issuewild_counts_before_issue(self, records: tuple[Caa, ...]) -> None:
+        """
+        With any issuewild record, the issue records do not count for a wildcard (RFC 8659, section 4.3).
+        """
+        assert Outcome.PASS is self.result_for(*records).outcome
+
+    @pytest.mark.parametrize(
+        ("records", "expected"),
+        [
+            ((Caa(0, "issuewild", ";"), *issue("letsencrypt.org")), "caa.deny_all"),
+            ((Caa(0, "issuewild", "digicert.com"), *issue("letsencrypt.org")), "caa.forbidden"),
+            (issue("letsencrypt.org; validationmethods=http-01"), "caa.method"),
+            ((Caa(0, "issuewild", "letsencrypt.org; accounturi=https://ca/2"),), "caa.account"),
+        ],
+        ids=str,
+    )
+    def test_a_refusal_names_the_record_that_counts(self, records: tuple[Caa, ...], expected: str) -> None:
+        """
+        The remedy shows a record with the property that counts for the wildcard.
+        """
+        result = self.result_for(*records)
+
+        assert (Outcome.FAIL, expected) == (result.outcome, code(result))
+        assert result.failure is not None
+        wild = any(record.tag == "issuewild" for record in records)
+        assert f'{NAME}. CAA 0 {"issuewild" if wild else "issue"} "letsencrypt.org' in result.failure.remedy
+
+    def test_the_method_of_the_name_has_to_be_allowed(self) -> None:
+        """
+        The remedy adds dns-01 for a name that is proved by DNS-01.
+        """
+        failure = self.result_for(*issue("letsencrypt.org; validationmethods=http-01")).failure
+
+        assert failure is not None
+        assert failure.remedy.endswith('"letsencrypt.org; validationmethods=http-01,dns-01"')
 
 
 class TestTree:

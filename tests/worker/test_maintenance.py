@@ -32,7 +32,7 @@ def leftovers_of(app: App) -> Leftovers:
     """
     Return the leftovers in the components of *app*.
     """
-    return Leftovers(app.issuers, app.tokens, app.locks, app.certificates, app.traefik, app.clock)
+    return Leftovers(app.issuers, app.tokens, app.locks, app.certificates, app.traefik, app.dns01, app.clock)
 
 
 class TestRemovals:
@@ -47,9 +47,7 @@ class TestRemovals:
             leftovers_of(app)._remove_tokens()
             assert {"dead", "alive"} == set(app.tokens.all())
 
-            Leftovers(
-                app.issuers, app.tokens, app.locks, app.certificates, app.traefik, lambda: later
-            )._remove_tokens()
+            replace(leftovers_of(app), clock=lambda: later)._remove_tokens()
             assert {"alive"} == set(app.tokens.all())
 
     def test_a_directory_that_cannot_be_cleaned_does_not_affect_the_others(

@@ -1,0 +1,84 @@
+"""
+Builds the solver and its DNS providers from the settings. Nothing is queried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar, assert_never
+
+from redis import Redis
+
+from certworker.dns.resolver import system_name_servers
+from certworker.dns01.delegation import Delegations
+from certworker.dns01.exec import Exec
+from certworker.dns01.propagation import Propagation
+from certworker.dns01.provider import ANY_ZONE, Provider, Providers
+from certworker.dns01.provider_state import ProviderState
+from certworker.dns01.rfc2136 import Rfc2136, TsigKey
+from certworker.dns01.solver import Dns01Solver
+from certworker.dns01.txt_records import TxtRecords
+from certworker.dns01.zone_lock import ZoneLocks
+from certworker.settings import Settings
+from certworker.settings.dns01 import Dns01Settings
+from certworker.settings.dns_providers import ProviderChoice
+from certworker.state.locks import DomainLocks
+from certworker.state.once_per import LOGGED, LOGGED_TTL, OncePer
+
+Value = TypeVar("Value")
+
+
+def build_solver(
+    settings: Settings, connection: Redis, locks: DomainLocks, clock: Callable[[], datetime]
+) -> Dns01Solver:
+    """
+    Return the solver of a worker with *settings*. Without a provider it refuses all challenges.
+    """
+    resolvers = settings.name_servers or system_name_servers()
+    return Dns01Solver(
+        providers=build_providers(settings.dns01),
+        delegations=Delegations(resolvers, private=settings.authority.private_names),
+        propagation=Propagation(settings.dns01.timeout),
+        records=TxtRecords(connection, settings.state_dir / "dns01", clock=clock),
+        zones=ZoneLocks(connection, locks),
+        locks=locks,
+        states=ProviderState(connection, clock=clock),
+        once_a_day=OncePer(connection, LOGGED, LOGGED_TTL),
+        clock=clock,
+    )
+
+
+def build_providers(settings: Dns01Settings) -> Providers:
+    """
+    Return the providers of *settings*, by zone.
+    """
+    return Providers({choice.zone or ANY_ZONE: _provider(choice, settings) for choice in settings.providers})
+
+
+def _provider(choice: ProviderChoice, settings: Dns01Settings) -> Provider:
+    match choice.kind:
+        case "rfc2136":
+            return _rfc2136(settings)
+        case "exec":
+            return Exec(_required(settings.exec_path))
+        case "httpreq" | "acme-dns" | "lexicon":
+            raise NotImplementedError(choice.kind)
+        case _:
+            assert_never(choice.kind)
+
+
+def _rfc2136(settings: Dns01Settings) -> Rfc2136:
+    host, port = _required(settings.rfc2136_nameserver)
+    secret = settings.rfc2136_tsig_secret
+    if settings.rfc2136_tsig_key is None or secret is None:
+        return Rfc2136(host, port)
+    key = TsigKey(settings.rfc2136_tsig_key, secret.get_secret_value(), settings.rfc2136_tsig_algorithm)
+    return Rfc2136(host, port, key)
+
+
+def _required(value: Value | None) -> Value:
+    # The settings are refused without it.
+    if value is None:
+        raise ValueError("a setting of the provider is missing")
+    return value

@@ -1,0 +1,71 @@
+"""
+Tests of the solver and the providers that the settings describe.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from certworker.dns01.exec import Exec
+from certworker.dns01.rfc2136 import Rfc2136, TsigKey
+from certworker.dns01.solver_factory import build_providers
+from certworker.settings import load
+from certworker.settings.dns01 import Dns01Settings
+
+RFC2136 = {
+    "CERTWORKER_DNS01_PROVIDER": "rfc2136@example.com",
+    "RFC2136_NAMESERVER": "ns1.example.com:5353",
+}
+
+
+def settings(**variables: str) -> Dns01Settings:
+    """
+    Return the settings of DNS-01 in *variables*.
+    """
+    return load(variables).dns01
+
+
+class TestBuildProviders:
+    def test_without_a_choice_there_is_none(self) -> None:
+        """
+        HTTP-01 needs no provider.
+        """
+        providers = build_providers(settings())
+
+        assert not providers
+        assert providers.serving("example.com") is None
+
+    def test_a_name_server_has_its_key(self) -> None:
+        """
+        Without a key, the updates are not signed.
+        """
+        secret = "c2VjcmV0"
+        signed = {"RFC2136_TSIG_KEY": "acme.", "RFC2136_TSIG_SECRET": secret}
+
+        unsigned = build_providers(settings(**RFC2136)).serving("example.com")
+        assert Rfc2136("ns1.example.com", 5353) == unsigned
+        provider = build_providers(settings(**RFC2136, **signed)).serving("example.com")
+        assert Rfc2136("ns1.example.com", 5353, TsigKey("acme", secret)) == provider
+
+    def test_each_zone_has_its_provider(self, tmp_path: Path) -> None:
+        """
+        A provider without a zone serves all others.
+        """
+        program = tmp_path / "hook"
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        both = {**RFC2136, "CERTWORKER_DNS01_PROVIDER": "rfc2136@example.com,exec", "EXEC_PATH": str(program)}
+
+        providers = build_providers(settings(**both))
+
+        assert isinstance(providers.serving("www.example.com"), Rfc2136)
+        assert Exec(program) == providers.serving("example.net")
+
+    @pytest.mark.parametrize("name", ["example.net", "com"])
+    def test_a_zone_is_not_served_by_the_provider_of_another(self, name: str) -> None:
+        """
+        Without a provider the zone is reported.
+        """
+        assert build_providers(settings(**RFC2136)).serving(name) is None

@@ -1,0 +1,59 @@
+"""
+Tests of the check of DNS-01.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from certworker.challenges.challenge import DNS01
+from certworker.dns.records import DnsRecords
+from certworker.dns01.delegation import Location
+from certworker.dns01.exec import Exec
+from certworker.dns01.provider import Provider
+from certworker.dns01.solver import Plan
+from certworker.errors.dns01 import CnameElsewhere, NotConfigured
+from certworker.preflight.dns01 import check_dns01
+from certworker.preflight.result import CheckContext, CheckResult, Outcome
+
+NAME = "*.shop.org"
+
+
+def result_for(provider: Provider | None, *aliases: str) -> CheckResult:
+    """
+    Return the result if *provider* serves the zone.
+    """
+    context = CheckContext(NAME, DnsRecords("shop.org"), challenge_type=DNS01)
+
+    def plan(name: str) -> Plan:
+        assert "shop.org" == name
+        return Plan(name, Location(f"_acme-challenge.{name}", aliases, "shop.org", ()), provider)
+
+    return check_dns01(context, plan)
+
+
+class TestCheckDns01:
+    def test_a_served_zone_passes(self) -> None:
+        """
+        The evidence names the provider and the zone.
+        """
+        result = result_for(Exec(Path("/bin/true")))
+
+        assert Outcome.PASS is result.outcome
+        assert "DNS-01 by exec in the zone shop.org" == result.evidence
+
+    def test_a_zone_without_a_provider_is_a_failure(self) -> None:
+        """
+        The runner makes it the result of the check.
+        """
+        with pytest.raises(NotConfigured):
+            result_for(None)
+
+    def test_an_alias_to_a_zone_without_a_provider_is_a_failure(self) -> None:
+        """
+        The failure shows where the alias leads.
+        """
+        with pytest.raises(CnameElsewhere, match=r"far\.net"):
+            result_for(None, "shop.far.net")
