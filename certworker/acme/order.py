@@ -291,7 +291,7 @@ class Order:
             name=", ".join(self.names),
             status=self._state.status,
             authority=self._context.ca_title,
-            seconds=round(PATIENCE.total_seconds()),
+            seconds=round((now - (deadline - PATIENCE)).total_seconds()),
         )
 
     def _failure_reason(self) -> CertworkerError:

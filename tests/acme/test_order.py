@@ -4,6 +4,7 @@ One order: what the CA may do between the challenges and the certificate.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -206,7 +207,9 @@ class TestValidate:
         with pytest.raises(PendingTimeout) as caught:
             order.validate()
 
-        assert "demo.localhost is still pending at The CA after 90 s" in caught.value.message
+        assert re.search(
+            "demo.localhost is still pending at The CA after (8[7-9]|90) seconds", caught.value.message
+        )
         assert time.now - began <= timedelta(seconds=90)
         assert max(time.slept) <= 2.5
 
@@ -218,15 +221,16 @@ class TestValidate:
         time: Time,
     ) -> None:
         """
-        A job slot does not wait longer than the limit.
+        A job slot does not wait longer than the limit. The message has the time that was waited.
         """
         authority.faults.poll_after_seconds = 600
         authority.faults.validation_seconds = 3600
         order = presented(client.order(NAMES), challenge_server)
 
-        with pytest.raises(PendingTimeout):
+        with pytest.raises(PendingTimeout) as caught:
             order.validate()
 
+        assert "demo.localhost is still pending at The CA after 0 seconds" in caught.value.message
         assert sum(time.slept) < 1
 
     def test_a_failed_validation_has_the_text_of_the_ca(
