@@ -29,10 +29,10 @@ from tests.servers.zones import World
 #: `make test-interop`, `make fuzz`.
 collect_ignore = ["containers", "fuzz", "interop"]
 
-# As in the worker: how many visitors wait at the door is nobody's news.
+# As in the worker: the number of waiting connections is not logged.
 logging.getLogger("waitress.queue").setLevel(logging.ERROR)
 
-# On a busy machine an example may take long, and that is no failure.
+# On a busy machine an example may take long.
 settings.register_profile(
     "suite", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -42,7 +42,7 @@ settings.load_profile("suite")
 @pytest.fixture(scope="session")
 def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """
-    One Redis for the tests of this process; those that kill a Redis start their own.
+    Start one Redis for the tests of this process; those that kill a Redis start their own.
     """
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
@@ -53,7 +53,7 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 @pytest.fixture
 def connection(redis_server: RedisServer) -> Iterator[redis.Redis]:
     """
-    An empty Redis, by the client that the worker uses.
+    Connect to an empty Redis with the client of the worker.
     """
     with connect(RedisURL.parse(redis_server.url), connections=200) as client:
         client.flushall()
@@ -63,7 +63,7 @@ def connection(redis_server: RedisServer) -> Iterator[redis.Redis]:
 @pytest.fixture
 def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """
-    A Redis of one's own: to be harmed, or because a worker's scheduler should not meet that of another test.
+    Start a separate Redis, which a test may kill, or in which no other test runs a scheduler.
     """
     server = RedisServer(tmp_path / "redis")
     server.start()
@@ -74,7 +74,7 @@ def own_redis(tmp_path: Path) -> Iterator[RedisServer]:
 @pytest.fixture
 def challenge_server() -> Iterator[ChallengeServer]:
     """
-    The web server at which `authority` looks for the answers to its challenges.
+    Start the web server from which `authority` fetches challenge responses.
     """
     with ChallengeServer() as server:
         yield server
@@ -83,7 +83,7 @@ def challenge_server() -> Iterator[ChallengeServer]:
 @pytest.fixture
 def authority(tmp_path: Path, challenge_server: ChallengeServer) -> Iterator[FaultyAuthority]:
     """
-    The development CA, started; names under `.localhost` are validated at `challenge_server`.
+    Start the development CA; names under `.localhost` are validated at `challenge_server`.
     """
     with development_authority(tmp_path, http01_port=challenge_server.port) as started:
         yield started
@@ -92,9 +92,9 @@ def authority(tmp_path: Path, challenge_server: ChallengeServer) -> Iterator[Fau
 @pytest.fixture(scope="session")
 def pebble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
     """
-    One Pebble for the tests of this process; at most 4 orders under way at a time.
+    Start one Pebble for the tests of this process; at most 4 orders are pending at a time.
 
-    It looks for answers at `pebble.http_port`: `ChallengeServer(port=pebble.http_port)`.
+    It fetches responses from `pebble.http_port`: `ChallengeServer(port=pebble.http_port)`.
     """
     server = Pebble(tmp_path_factory.mktemp("pebble"))
     server.start()
@@ -105,7 +105,7 @@ def pebble(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pebble]:
 @pytest.fixture
 def dns_world() -> Iterator[World]:
     """
-    A resolver without zones; each test brings its own.
+    Start a resolver without zones; each test adds its own.
     """
     with World() as world:
         yield world
@@ -114,7 +114,7 @@ def dns_world() -> Iterator[World]:
 @pytest.fixture
 def http_port() -> int:
     """
-    A free port: where a house or a worker has its door.
+    Return a free port, for the HTTP server of an app or a worker.
     """
     return free_port()
 
@@ -122,7 +122,7 @@ def http_port() -> int:
 @pytest.fixture
 def app_authority(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
     """
-    The development CA, started; it looks for answers at the door on `http_port`.
+    Start the development CA of `app`; it fetches challenge responses from `http_port`.
     """
     with development_authority(tmp_path, http01_port=http_port) as started:
         yield started
@@ -133,7 +133,7 @@ def app(
     tmp_path: Path, connection: redis.Redis, app_authority: FaultyAuthority, http_port: int
 ) -> Iterator[App]:
     """
-    A whole house that orders from `app_authority`.
+    Open an app that orders from `app_authority`.
     """
     with open_app(tmp_path, connection, app_authority.directory_url, http_port) as opened:
         yield opened
@@ -142,21 +142,21 @@ def app(
 @pytest.fixture
 def forbidden() -> Iterator[Path]:
     """
-    A directory that this process may read, but not write; root becomes nobody for a while.
+    Return a directory that this process may read, but not write. Root becomes the user `nobody`.
     """
     with tempfile.TemporaryDirectory() as made:
         directory = Path(made)
         directory.chmod(0o555)
-        us = os.geteuid()
-        if us == 0:
+        user = os.geteuid()
+        if user == 0:
             os.seteuid(65534)
         yield directory
-        os.seteuid(us)
+        os.seteuid(user)
         directory.chmod(0o755)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """
-    The longest tests, which have a time limit of their own, come first: nobody waits for them at the end.
+    Run the longest tests first, which have their own time limit, so that no run ends with them.
     """
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)

@@ -1,5 +1,5 @@
 """
-A place in memory, for tests that write thousands of files and are not about the disk below them.
+A directory in memory, for tests that write thousands of files and do not depend on the disk.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MEMORY = Path("/dev/shm")
 @contextmanager
 def in_memory(otherwise: Path) -> Iterator[Path]:
     """
-    A new directory in memory, or in the directory *otherwise* where the machine has no such place.
+    A new directory in memory, or in *otherwise* on a machine without one.
     """
     with tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else otherwise) as place:
         yield Path(place)

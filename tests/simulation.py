@@ -1,5 +1,5 @@
 """
-A simulated life: a house with a real Redis, a real volume and a real CA, and a clock that jumps.
+A simulation over months: an app with a real Redis, a real volume and a real CA, and a clock that jumps.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ FAULTS = {"newOrder": 2, "finalize": 1, "certificate": 1}
 #: This share of the requests gets lost in Redis, with a part of a priority queue.
 SHARE_OF_LOST_REQUESTS = 0.05
 
-#: For this share of a lifetime the worker is busy with other things between two looks.
+#: For this share of a lifetime the worker is busy between two checks.
 BUSY = 1 / 50
 
 #: How soon the scheduler sees that a moment has come.
 AT_ONCE = timedelta(seconds=1)
 
-#: The checks look at the real world, in which no time passes.
+#: The preflight checks use real servers, for which no time passes.
 NOTHING = MachineCheck("nothing", lambda: CheckResult.passed(""), 1)
 
 #: The next request of a priority queue goes there, and is read at once.
@@ -55,7 +55,7 @@ TAKEN = NewJob("taken", "simulation:list", "simulation:job", "", "", {})
 
 class Clock:
     """
-    A clock that goes when it is told to.
+    A clock that moves when a test sets it.
     """
 
     def __init__(self) -> None:
@@ -71,7 +71,7 @@ class Clock:
 @dataclass
 class Life:
     """
-    What happened in a simulated life.
+    What happened in a simulation.
     """
 
     app: App

@@ -1,5 +1,5 @@
 """
-In the place of Appwrite's worker: PHP's messages in, padlocks and documents out.
+Instead of Appwrite's worker: from PHP's messages to served certificates and documents.
 """
 
 from __future__ import annotations

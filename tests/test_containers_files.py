@@ -82,7 +82,7 @@ class TestTheWorker:
 
     def test_each_directory_it_writes_is_a_volume(self, compose: Any) -> None:
         """
-        What lies in the container itself is lost with it, the account and the certificates first.
+        Data in the container is lost with it: the account and the certificates.
         """
         service = compose["services"][WORKER]
         directories = {
@@ -212,7 +212,7 @@ class TestTheCompany:
 
     def test_traefik_reads_and_cannot_write(self, compose: Any) -> None:
         """
-        Both volumes stand where the worker's YAML says, and a broken Traefik damages no certificate.
+        Both volumes are at the paths of the worker's YAML, and a broken Traefik damages no certificate.
         """
         volumes = compose["services"]["traefik"]["volumes"]
 
@@ -305,7 +305,7 @@ class TestTheImage:
 
     def test_it_tells_its_version(self, instructions: list[tuple[str, str]]) -> None:
         """
-        An image in a registry says what it holds.
+        An image in a registry describes its content.
         """
         assert f'org.opencontainers.image.version="{__version__}"' in dict(instructions)["LABEL"]
 
@@ -350,7 +350,7 @@ class TestTheLock:
 
     def test_it_names_no_index(self, lock: str) -> None:
         """
-        Where packages come from is the business of whoever builds.
+        The builder decides from where packages come.
         """
         assert not re.search(r"://|--index|--extra-index|--find-links|--trusted-host", lock)
 
@@ -475,7 +475,7 @@ class TestTheBounds:
 
     def test_every_package_that_is_imported_is_asked_for(self) -> None:
         """
-        What comes with another package has no bounds of ours.
+        A dependency of another package has no bounds here.
         """
         project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
         asked = {re.split(r"[\[<>=]", each)[0].lower() for each in project["dependencies"]}

@@ -44,7 +44,7 @@ class TestClaims:
 
     def test_the_figures_are_those_of_the_code(self) -> None:
         """
-        They tell an operator how long a key is left behind.
+        An operator reads there how long a key remains.
         """
         text = " ".join(TEXT.split())
 

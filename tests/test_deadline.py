@@ -113,7 +113,7 @@ class TestWriting:
 class TestConnect:
     def test_the_next_address_is_tried(self) -> None:
         """
-        A host may have an address of IPv6 where nobody listens.
+        A host may have an IPv6 address without a server.
         """
         with trickling() as port:
             places = [Place.of(HOME, free_port()), Place.of(HOME, port)]

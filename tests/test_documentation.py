@@ -148,7 +148,7 @@ class TestPython:
         imports = [line for line in block.splitlines() if line.startswith(("from ", "import "))]
 
         ast.parse(block)
-        exec("\n".join(imports), {})  # noqa: S102 (our own documentation)
+        exec("\n".join(imports), {})  # noqa: S102 (the documentation of this repository)
 
 
 class TestCommands:

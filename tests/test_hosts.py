@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from certworker.hosts import HttpAddress, host_and_port_in, host_in, web_url_in, with_port
 
-#: What looks like a host, and what does not.
+#: Hosts, and texts that only resemble one.
 PIECES = st.text(st.sampled_from("ab9-_.:[]%@/ \nüß\ud800"), max_size=300)
 
 

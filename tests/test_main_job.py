@@ -31,7 +31,7 @@ NAME = "shop.localhost"
 @pytest.fixture
 def http_port() -> int:
     """
-    Where the worker's door is, and where the CA looks.
+    Return the port of the worker's HTTP server, at which the CA validates.
     """
     return free_port()
 
@@ -39,7 +39,7 @@ def http_port() -> int:
 @pytest.fixture
 def authority(tmp_path: Path, http_port: int) -> Iterator[FaultyAuthority]:
     """
-    A CA that looks at the worker's door.
+    Start a CA that validates at the port of the worker.
     """
     with development_authority(tmp_path, http01_port=http_port) as started:
         yield started
@@ -95,7 +95,7 @@ class TestPadlock:
         self, worker: WorkerProcess, own_redis: RedisServer
     ) -> None:
         """
-        `docker compose logs` is where people look first.
+        People read `docker compose logs` first.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
@@ -125,7 +125,7 @@ class TestPadlock:
         self, worker: WorkerProcess, own_redis: RedisServer, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        Nobody asks a second time.
+        The request is not repeated.
         """
         authority.lifetime = timedelta(seconds=8)
         worker.start()
@@ -190,7 +190,7 @@ class TestBadDays:
         self, worker: WorkerProcess, own_redis: RedisServer, authority: FaultyAuthority
     ) -> None:
         """
-        Appwrite's Redis may evict any key of ours at any moment.
+        Appwrite's Redis may evict any key of certworker at any time.
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
@@ -219,7 +219,7 @@ class TestBadDays:
 
     def test_all_wrong_settings_are_reported_at_once(self, worker: WorkerProcess) -> None:
         """
-        Whoever corrects one variable wants to see the next.
+        An operator who corrects one variable needs to see the others.
         """
         worker.environment |= {"CERTWORKER_KEY_TYPE": "dsa", "CERTWORKER_CONCURRENCY": "many"}
         ended = worker.command("work")

@@ -35,14 +35,14 @@ SIZES = [1] * 500 + [10] * 350 + [50] * 20
 SLOTS = 16
 AN_ORDER = timedelta(seconds=5) / SLOTS
 
-#: So many certificates are renewed too late already: less than a fifth of their life is left.
+#: The number of overdue certificates: less than a fifth of their validity is left.
 LATE = 20
 #: The names of so many were ordered three times today: certworker waits before it orders them once more.
 OFTEN = 10
-#: So many people ask for a new name while all this goes on.
+#: The number of new names that are requested during the renewals.
 NEWCOMERS = 200
 
-#: What certworker's own table says of Let's Encrypt, as in the file of CERTWORKER_LIMITS_FILE.
+#: The limits of Let's Encrypt in certworker's table, as in CERTWORKER_LIMITS_FILE.
 LIMITS = {
     "orders_per_account": "300/3h",
     "certificates_per_domain": "50/7d",

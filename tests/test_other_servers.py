@@ -88,7 +88,7 @@ class Server:
 
     def serial(self, name: str) -> str | None:
         """
-        Return the serial number of the certificate that a visitor of *name* sees; None: there is no answer.
+        Return the serial number of the certificate that a client of *name* gets; None: there is no answer.
         """
         try:
             leaf = x509.load_der_x509_certificate(
@@ -165,7 +165,7 @@ class TestReload:
         self, server: Server, signer: Signer, kind: str, told: signal.Signals
     ) -> None:
         """
-        It finds chain and key where the guide says, for the first certificate and for its renewals.
+        It finds chain and key at the paths of the guide, for the first certificate and for its renewals.
         """
         first = store(server.volume, signer.certificate(NAME), token=1)
         command = nginx(server) if kind == "nginx" else haproxy(server, blocks("haproxy")[0])

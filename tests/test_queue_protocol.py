@@ -93,7 +93,7 @@ class TestTables:
 
     def test_the_refusal_is_word_for_word(self, app: App, connection: Redis) -> None:
         """
-        People search for what their log says.
+        People search for the text of their log.
         """
         data = b'["certworker.issue", null, [], {"domain": "a.org", "forse": true}]'
         with worker_thread(connection, functions=build_tasks(app)):
@@ -152,7 +152,7 @@ class TestDashboard:
     @pytest.fixture
     def port(self, tools: Mapping[str, str]) -> Iterator[int]:
         """
-        The port of an rq-dashboard, started as the page says.
+        Return the port of an rq-dashboard, started as on the page.
         """
         (command,) = re.findall(r"`(rq-dashboard .+)`", TEXT)
         port = free_port()
@@ -172,7 +172,7 @@ class TestDashboard:
         queue = Queue(QUEUE, connection=connection, serializer=JSONSerializer)
         with worker_thread(connection):
             end_of(connection, queue.enqueue("certworker.issue", domain="a.org").id)
-            end_of(connection, queue.enqueue("toy.fail").id)
+            end_of(connection, queue.enqueue("sample.fail").id)
             push(connection, "pickle", data=b"\x80\x05.")
             end_of(connection, "pickle")
         waiting = queue.enqueue("certworker.issue", domain="b.org")

@@ -50,7 +50,7 @@ RENAMED = {
 #: A second producer.
 SHOP = "shop"
 
-#: What stands in the place of PASSWORD.
+#: The value for PASSWORD.
 SECRET = "correct-horse"
 
 
@@ -130,7 +130,7 @@ class TestRights:
         self, tmp_path: Path, guarded: RedisServer, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        Redis itself says what it had to refuse.
+        Redis logs what it has refused.
         """
         access = {"_APP_REDIS_USER": "certworker", "_APP_REDIS_PASS": SECRET}
         variables = environment(
@@ -188,7 +188,7 @@ class TestRights:
         self, tmp_path: Path, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        Redis has no other port than that of TLS, and wants a certificate of ours.
+        Redis has only a port with TLS, and requires a client certificate.
         """
         server = SecureRedis(tmp_path / "redis")
         server.start("--tls-auth-clients", "yes")
@@ -218,7 +218,7 @@ class TestRights:
 
     def test_the_right_to_ask_a_sentinel_is_enough_and_no_more(self, tmp_path: Path) -> None:
         """
-        Whoever may do more there could make another Redis the primary.
+        A user with more rights could make another Redis the primary.
         """
         sentinels = Sentinels(tmp_path, sentinel_password="of-the-administrator")
         sentinels.start()

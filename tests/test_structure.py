@@ -281,7 +281,7 @@ class TestWords:
     @pytest.mark.parametrize("path", MODULES, ids=module_name)
     def test_every_public_thing_has_a_docstring(self, path: Path) -> None:
         """
-        In the catalogue the message of a failure says it.
+        Failures of the catalogue have their message instead.
         """
         assert ast.get_docstring(tree(path))
         for thing in public_things(tree(path)):
@@ -292,7 +292,7 @@ class TestWords:
     )
     def test_every_module_has_its_tests(self, path: Path) -> None:
         """
-        In the same place of the other tree, so that they are found without a search.
+        The tests have the same path in the other tree.
         """
         folder = ROOT / "tests" / path.relative_to(PACKAGE).parent
 
@@ -310,7 +310,7 @@ class TestFailures:
     @pytest.mark.parametrize("kind", FAILURES.values(), ids=lambda kind: kind.code)
     def test_each_is_raised_with_the_values_of_its_sentences(self, kind: type[CertworkerError]) -> None:
         """
-        A value that is missing would end in a KeyError in place of the failure, in front of an operator.
+        A missing value would raise a KeyError instead of the failure.
         """
         needed = {
             field

@@ -59,7 +59,7 @@ class TestKey:
 
     def test_its_thumbprint_is_that_of_rfc_7638(self, files: AccountFiles) -> None:
         """
-        The CA computes it by itself: the members in their order, without spaces, hashed.
+        The CA computes the same value: the hash of the members in their order, without spaces.
         """
         with files.locked():
             account = files.make_key()
@@ -71,7 +71,7 @@ class TestKey:
 
     def test_the_next_one_is_made_once_and_takes_its_place(self, files: AccountFiles, tmp_path: Path) -> None:
         """
-        A change that was cut off goes on with the same key: the CA may know it already.
+        An interrupted change continues with the same key, which the CA may already know.
         """
         with files.locked():
             first = files.make_key()
@@ -102,7 +102,7 @@ class TestKey:
     @pytest.mark.parametrize("kind", ["ec384", "rsa2048"])
     def test_one_of_another_kind_is_refused(self, files: AccountFiles, tmp_path: Path, kind: str) -> None:
         """
-        Somebody has put a certificate's key there; the CA would refuse each signature.
+        The file has the key of a certificate: the CA would refuse each signature.
         """
         with files.locked():
             files.make_key()

@@ -173,7 +173,7 @@ class TestChangeKey:
         self, authority: FaultyAuthority, client: AcmeClient, files: AccountFiles
     ) -> None:
         """
-        The old one is of no use any more, and the account must not be lost with it.
+        The old key is invalid, and the account must not be lost with it.
         """
         old = files.key_path.read_bytes()
         client.account_admin.rotate_key()
@@ -343,7 +343,7 @@ class TestDeactivate:
         self, authority: FaultyAuthority, client: AcmeClient
     ) -> None:
         """
-        The key is put aside only when it is of no use any more.
+        The key is moved only after it has become invalid.
         """
         authority.stop()
         before = client.thumbprint

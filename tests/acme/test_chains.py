@@ -128,7 +128,7 @@ class TestPreferredChain:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        A CA retires its roots; renewals go on.
+        A CA retires its roots, and renewals continue.
         """
         authority.add_root("The other root")
         client = client_of(authority.directory_url, tmp_path, preferred_chain="DST Root CA X3")

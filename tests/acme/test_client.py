@@ -259,7 +259,7 @@ class TestWithTheDevelopmentAuthority:
         self, authority: FaultyAuthority, tmp_path: Path
     ) -> None:
         """
-        A typing error in a setting is answered by what may stand there.
+        The message about a misspelled setting has the allowed values.
         """
         client = client_of(authority.directory_url, tmp_path, profile="clasic")
 

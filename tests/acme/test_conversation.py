@@ -1,5 +1,5 @@
 """
-Every request of an account's whole life, as RFC 8555 wants it on the wire.
+All requests of an account on the wire, as RFC 8555 requires them.
 """
 
 from __future__ import annotations

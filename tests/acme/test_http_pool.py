@@ -1,5 +1,5 @@
 """
-Connections to a CA: kept, verified, and through a proxy where there is one.
+Connections to a CA: reused, verified, and through a proxy if there is one.
 """
 
 from __future__ import annotations

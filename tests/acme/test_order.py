@@ -48,7 +48,7 @@ class Time:
 
     def sleep(self, seconds: float) -> None:
         """
-        Let *seconds* pass, of which a few milliseconds are real: the CA works meanwhile.
+        Let *seconds* pass. Some milliseconds are real, in which the CA works.
         """
         sleep(min(seconds, 0.01))
         self.slept.append(seconds)
@@ -74,7 +74,7 @@ def client(authority: FaultyAuthority, tmp_path: Path, time: Time) -> AcmeClient
 class TestAnswers:
     def test_each_name_without_a_valid_authorization_has_a_challenge(self, client: AcmeClient) -> None:
         """
-        Whoever presents them needs the name, the token and the whole answer, and nothing of ACME.
+        A solver needs the name, the token and the complete response, and knows nothing of ACME.
         """
         order = client.order(("one.localhost", "two.localhost"))
 
@@ -237,7 +237,7 @@ class TestValidate:
         self, client: AcmeClient, authority: FaultyAuthority, challenge_server: ChallengeServer
     ) -> None:
         """
-        Our words may be wrong; the CA's are the last resort.
+        The message of certworker may be wrong, so it contains the text of the CA.
         """
         authority.faults.refusal = Problem("dns", "DNS problem: SERVFAIL looking up A for demo.localhost")
         order = presented(client.order(NAMES), challenge_server)

@@ -45,7 +45,7 @@ class TestKeys:
 
     def test_a_key_is_found_again_after_a_crash(self, keys: OrderKeys, directory: Path) -> None:
         """
-        Without it the CA's certificate would be of no use.
+        Without the key, the certificate of the CA would be useless.
         """
         made = keys.make(URL)
         found = OrderKeys(directory, "rsa2048").find(URL)

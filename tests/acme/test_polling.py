@@ -72,7 +72,7 @@ class TestEndOfLimit:
 class TestPauses:
     def test_they_begin_with_milliseconds_and_end_at_two_seconds(self) -> None:
         """
-        A CA next door is not kept waiting, and one that takes a minute is not hammered.
+        A fast CA is polled soon, and a slow one rarely.
         """
         found = list(islice(intervals(0.008, Random(1)), 12))
 
@@ -110,7 +110,7 @@ class Time:
 
 def world(time: Time, ask: Callable[[str, dict[str, Any] | None], Reply]) -> OrderContext:
     """
-    A world in which *ask* is the CA.
+    Return the context of an order at a CA that answers with *ask*.
     """
     return OrderContext(
         "The CA", ask, "thumbprint", None, lambda _name: HTTP01, time.clock, time.sleep, Random(0)

@@ -160,7 +160,7 @@ class TestRefusal:
     @pytest.mark.parametrize(("code", "kind", "detail"), REFUSALS)
     def test_a_limit_has_the_moment_that_the_ca_names(self, code: str, kind: str, detail: str) -> None:
         """
-        Without one the life of the certificate decides how long to wait.
+        Without one, the validity of the certificate decides the pause.
         """
         failure = refused(kind, detail)
 
@@ -205,7 +205,7 @@ class TestRefusal:
 
     def test_the_link_in_the_message_is_complete(self) -> None:
         """
-        It carries a signed list of names, and is of no use without its end.
+        The link has a signed list of names, and does not work without its end.
         """
         url = f"https://portal.letsencrypt.org/sfe/v1/unpause?jwt={'x' * 1500}.signature"
         failure = refused("rateLimited", f"You are temporarily prevented from requesting. Visit: {url}", 429)

@@ -1,5 +1,5 @@
 """
-The life of an account, at a CA that runs.
+Registration and changes of an account, at a running CA.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def known(directory: Path) -> dict[str, object]:
 class TestFirstOrder:
     def test_it_makes_a_key_and_registers_it(self, authority: FaultyAuthority, tmp_path: Path) -> None:
         """
-        Nobody sets an account up; it is there when it is needed, and only its owner can read the key.
+        The first use registers the account, and only the owner can read its key.
         """
         client_of(authority.directory_url, tmp_path).order(NAMES)
 
@@ -200,7 +200,7 @@ class TestDeactivated:
         self, each_pebble: Pebble, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        Certificates must go on; the old key may still be named in a CAA record.
+        Certificates are still issued, and a CAA record may still name the old account.
         """
         client = client_of(each_pebble.directory_url, tmp_path, ca_bundle=each_pebble.ca_bundle)
         client.order(("first.example.test",))

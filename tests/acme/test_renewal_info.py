@@ -342,7 +342,7 @@ class TestReplaced:
         self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
-        RFC 9773, section 4.3: only what is in service is looked at.
+        RFC 9773, section 4.3: only certificates in service are checked.
         """
         former = app.issuance.issue((NAME,)).metadata
         asked_for: list[str] = []

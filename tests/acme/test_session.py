@@ -219,7 +219,7 @@ class TestPost:
 class TestDirectory:
     def test_it_is_asked_for_once_a_day(self, authority: FaultyAuthority) -> None:
         """
-        A worker lives for years; terms and profiles change.
+        A worker runs for years, and terms and profiles change.
         """
         clock = [datetime.now(UTC)]
         network = network_of(authority.directory_url, clock)
@@ -290,7 +290,7 @@ class TestDirectory:
         self, authority: FaultyAuthority, member: str, url: object
     ) -> None:
         """
-        A CA that is well again is asked again; the operator's setting is not to blame.
+        After an outage the CA is asked again, and the failure does not name a setting.
         """
         network = network_of(authority.directory_url, [datetime.now(UTC)])
         odd = only("directory", lambda reply: with_members(reply, **{member: url}))

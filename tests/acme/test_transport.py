@@ -98,7 +98,7 @@ class TestFaults:
 
     def test_a_ca_of_https_leads_to_no_url_of_http(self) -> None:
         """
-        Whoever can change one answer must not read the next request.
+        An attacker who can change one answer must not read the next request.
         """
         with pytest.raises(NotAcme, match=r"the URL .http://ca\.example/order., which is not allowed"):
             transport_to("https://ca.example/directory").send("POST", "http://ca.example/order", b"{}")
@@ -180,7 +180,7 @@ class TestDeadline:
         self, server: OddServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """
-        A connection lives for hours.
+        A connection stays open for hours.
         """
         monkeypatch.setattr(module, "REQUEST_SECONDS", 60)
         later = time.monotonic

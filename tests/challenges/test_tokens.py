@@ -96,7 +96,7 @@ class TestAuthorityOf:
 
     def test_what_is_no_token_is_not_remembered(self, tokens: ChallengeTokens) -> None:
         """
-        A path in place of a token is refused before it reaches the disk.
+        A path instead of a token is refused before any access to the disk.
         """
         with pytest.raises(ValueError, match="not a challenge token"):
             tokens.remember("../x", authority="letsencrypt", name="a.org")

@@ -159,7 +159,7 @@ class TestFaults:
 
     def test_certbot_fails_at_html_instead_of_an_order(self, place: Place) -> None:
         """
-        A captive portal says 200 to everything.
+        A captive portal answers every request with 200.
         """
         place.authority.faults.fail("newOrder", Fault(200, None))
         assert 1 == place.certbot().code

@@ -8,7 +8,7 @@ from random import Random
 
 from tests.servers.redis import RedisServer
 
-#: What others write, and how many of them fit in before room is made; ours are among the first to go.
+#: Keys of other programs, and how many of them fit before Redis evicts keys, also those of certworker.
 OF_OTHERS = b"x" * 16_384
 ROOM = 20 * len(OF_OTHERS)
 MOST_OF_OTHERS = 2_000
@@ -16,7 +16,7 @@ MOST_OF_OTHERS = 2_000
 
 class Accidents:
     """
-    What may happen to a Redis, and how somebody repairs it.
+    What may happen to a Redis, and how a person repairs it.
     """
 
     def __init__(self, server: RedisServer, *options: str) -> None:
@@ -40,7 +40,7 @@ class Accidents:
 
     def evict(self) -> None:
         """
-        Forget half of what is ours, as a Redis does whose memory is full.
+        Remove half of certworker's keys, as a full Redis does.
         """
         keys = sorted(self.client.keys("certworker:*"))
         if keys:
@@ -48,7 +48,7 @@ class Accidents:
 
     def crowd(self) -> None:
         """
-        Be full of others' keys, and make room for them at the cost of ours, as one with `allkeys-lru` does.
+        Fill Redis with keys of other programs, and let it evict those of certworker, as `allkeys-lru` does.
         """
         ours = set(self.client.keys("certworker:*"))
         self.client.config_set("maxmemory-policy", "allkeys-lru")
@@ -68,7 +68,7 @@ class Accidents:
 
     def hang(self) -> None:
         """
-        Answer nobody for a while.
+        Answer no client for a while.
         """
         self.client.client_pause(200)
 
@@ -92,7 +92,7 @@ class Accidents:
 
     def repair(self) -> None:
         """
-        Make it well again.
+        Repair it.
         """
         if self.server.process is None:
             self.server.start(*self.options)

@@ -1,5 +1,5 @@
 """
-What is in service, as whoever follows Traefik's file finds it.
+The certificates in service, as a reader of Traefik's files finds them.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ PATIENCE_SECONDS = 0.5
 @pytest.fixture
 def app(tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int) -> Iterator[App]:
     """
-    A house that has a certificate for NAME in service, and has yet to meet its CA.
+    Open an app with a certificate for NAME in service, which has not connected to its CA yet.
     """
     with open_app(tmp_path, connection, app_authority.directory_url, http_port) as former:
         former.issuance.issue((NAME,))
@@ -110,12 +110,12 @@ class TestOutages:
         self, app: App, app_authority: FaultyAuthority, kind: str, fault: Fault, code: str
     ) -> None:
         """
-        Every CA has a bad hour; whoever orders within it must not lose anything by it.
+        An order during an outage of the CA must not lose anything.
         """
         app_authority.faults.fail(kind, fault, times=None)
 
         check_failure(app, code)
-        # Before the end of a limit nobody asks.
+        # Before the end of a limit no order is sent.
         time.sleep(1.5 * (fault.retry_after_seconds or 0))
         check_recovery(app, app_authority)
 
@@ -124,7 +124,7 @@ class TestOutages:
         self, app: App, app_authority: FaultyAuthority, kind: str
     ) -> None:
         """
-        A captive portal says 200 to everything.
+        A captive portal answers every request with 200.
         """
         codes = {"directory": "config.wrong_ca_url", "certificate": "acme.bad_cert"}
         app_authority.faults.fail(kind, Fault(200, problem=None), times=None)
@@ -142,7 +142,7 @@ class TestOutages:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         """
-        A slot that waits for ever is a slot less.
+        A job that waits without end would block a slot.
         """
         app_authority.faults.slow_seconds = {kind: 4 * PATIENCE_SECONDS}
         with monkeypatch.context() as shorter:
@@ -168,7 +168,7 @@ class TestNonces:
         self, app: App, app_authority: FaultyAuthority, kind: str
     ) -> None:
         """
-        Nobody asks for ever.
+        The requests end.
         """
         app_authority.faults.fail(kind, Fault(400, "badNonce"), times=None)
 
@@ -192,7 +192,7 @@ class TestOrders:
         self, tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int
     ) -> None:
         """
-        The certificate that the CA signs meanwhile is fetched by the next attempt, not ordered again.
+        The next attempt downloads the certificate that the CA has signed since, and places no new order.
         """
         began, origin = time.monotonic(), datetime.now(UTC)
 
@@ -246,7 +246,7 @@ class TestOrders:
         self, app: App, app_authority: FaultyAuthority, kind: str, fault: Fault
     ) -> None:
         """
-        An order lives for a week at most; an outage may last longer.
+        An order is valid for a week at most, and an outage may last longer.
         """
         app_authority.faults.fail("finalize", Fault(503), times=None)
         check_failure(app, "ca.maintenance")
@@ -269,7 +269,7 @@ class TestCertificates:
         self, app: App, app_authority: FaultyAuthority, flaw: Flaw
     ) -> None:
         """
-        Names, key, chain, dates: what does not fit is not shown to visitors.
+        A certificate with a wrong name, key, chain or date is not served.
         """
         app_authority.faults.flaws = frozenset({flaw})
 

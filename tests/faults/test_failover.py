@@ -1,5 +1,5 @@
 """
-The primary of a Redis dies or retires, and Sentinels promote its replica: the worker goes on by itself.
+The primary of a Redis crashes or retires, and Sentinels promote its replica: the worker continues.
 """
 
 from __future__ import annotations

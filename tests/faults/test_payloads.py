@@ -37,7 +37,7 @@ from tests.servers.faulty_authority import FaultyAuthority
 
 COUNT = 10_000
 
-#: What somebody would try who wants a file elsewhere, or a name that is none.
+#: Names by which an attacker may try to write a file elsewhere.
 NAMES = (
     "../../etc/passwd",
     "/etc/cron.d/job",
@@ -110,7 +110,7 @@ def damaged(random: Random, content: bytes) -> bytes:
 
 def job(random: Random) -> bytes:
     """
-    The data of a job: a call with anything in its place.
+    Return the data of a job: a call with arbitrary values.
     """
     keywords = {
         word: random.choice((random.choice(NAMES), value(random)))
@@ -173,7 +173,7 @@ class TestJobs:
                     refused += 1
                     assert [True] == [message.isprintable() for message in caplog.messages], data
                 else:
-                    # What is nobody's may go: there is nothing to remove.
+                    # A name without a certificate may be removed: nothing changes.
                     assert isinstance(told, dict)
                     assert "unknown" == told["state"], data
 
@@ -230,7 +230,7 @@ STATES = ("pending", "ready", "processing", "valid", "invalid", "expired")
 
 def answer(random: Random, url: str) -> Reply:
     """
-    What a CA might say at *url*, with anything in the place of some of it.
+    Return an answer of a CA at *url*, in which some values are arbitrary.
     """
     path = url.removeprefix("http://127.0.0.1/").partition("/")[0]
     status = random.choice((200, 200, 200, 200, 200, 201, 400, 403, 429, 500))
@@ -253,7 +253,7 @@ def answer(random: Random, url: str) -> Reply:
 
 class Parrot(Transport):
     """
-    The way to a CA that says anything.
+    A transport to a CA with arbitrary answers.
     """
 
     def __init__(self, random: Random) -> None:
@@ -261,7 +261,7 @@ class Parrot(Transport):
 
     def send(self, method: str, url: str, body: bytes | None = None) -> Reply:
         """
-        The next answer, whoever asks.
+        Return the next answer to any request.
         """
         return answer(self.random, url)
 
@@ -269,7 +269,7 @@ class Parrot(Transport):
 @dataclass
 class Clock:
     """
-    Time that passes when somebody waits for it.
+    A clock that only waiting moves.
     """
 
     now: datetime = datetime(2026, 11, 1, tzinfo=UTC)
@@ -288,7 +288,7 @@ class TestAnswers:
     @pytest.mark.timeout(300)
     def test_ten_thousand_are_accepted_or_refused(self) -> None:
         """
-        Whatever stands between us and the CA may answer in its place.
+        Any proxy between certworker and the CA may answer instead of the CA.
         """
         random, clock, told = Random(2), Clock(), Counter[str]()
         key, base = PrivateKey.generate(), "http://127.0.0.1"

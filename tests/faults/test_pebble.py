@@ -50,7 +50,7 @@ def unpleasant(tmp_path: Path) -> Iterator[Pebble]:
 class TestUnpleasant:
     def test_all_are_issued(self, unpleasant: Pebble, tmp_path: Path, connection: Redis) -> None:
         """
-        Every name is asked for twice in a row: the second order meets what the CA has kept of the first.
+        Every name is ordered twice: the second order finds the authorization of the first.
         """
         names = [f"shop{number}.localhost" for number in range(COUNT // 2)]
         with (

@@ -45,7 +45,7 @@ Obstacle = Callable[["World"], object]
 @dataclass
 class World:
     """
-    A house whose Redis may be harmed, and what is in the way of a publication.
+    An app whose Redis may fail, and the obstacles of a publication.
     """
 
     app: App
@@ -100,7 +100,7 @@ def world(
     tmp_path: Path, own_redis: RedisServer, app_authority: FaultyAuthority, http_port: int
 ) -> Iterator[World]:
     """
-    A house that has issued before: its account exists, and its directories were found to be writable.
+    Return an app that has issued before: its account exists, and its directories are writable.
     """
     url, limits = app_authority.directory_url, tmp_path / "limits.json"
     limits.write_text(json.dumps({url: LIMITS}))
@@ -258,7 +258,7 @@ class TestFailures:
 
     def test_workers_that_died_at_it_are_no_reason_to_wait(self, world: World) -> None:
         """
-        A publication takes milliseconds, and asks nobody.
+        A publication takes milliseconds, and sends no request.
         """
         file_in_the_way(world)
         with pytest.raises(CertworkerError):
@@ -322,7 +322,7 @@ class TestWorker:
         http_port: int,
     ) -> None:
         """
-        A directory stands where Traefik's file belongs; the stream tells one certificate, issued once.
+        A directory is at the path of Traefik's file; the stream has one event of one issued certificate.
         """
         variables = environment(
             tmp_path,

@@ -1,5 +1,5 @@
 """
-A Redis that fails: for a moment at each step of a renewal, and for good until somebody repairs it.
+A Redis that fails: for a moment at each step of a renewal, and until a person repairs it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def app(
     tmp_path: Path, own_redis: RedisServer, app_authority: FaultyAuthority, http_port: int
 ) -> Iterator[App]:
     """
-    A house at `server` with a certificate for NAME in service.
+    Open an app at `server` with a certificate for NAME in service.
     """
     with (
         Redis(host="127.0.0.1", port=own_redis.port, retry=Retry(NoBackoff(), 3)) as connection,
@@ -94,7 +94,7 @@ class TestRenewals:
             outcomes[outcome] += 1
             assert in_service(app, NAME)
             accidents.repair()
-            # Nobody could give it back; in production its lease ends.
+            # The lock could not be released; in production its lease ends.
             app.connection.delete(LOCKS + NAME)
             app.reconciler.reconcile()
             assert NAME in app.agenda

@@ -36,7 +36,7 @@ DISKS = pytest.mark.parametrize(
 @pytest.fixture
 def renewable(app: App) -> App:
     """
-    A house with a certificate for NAME in service.
+    Open an app with a certificate for NAME in service.
     """
     app.issuance.issue((NAME,))
     return app
@@ -66,7 +66,7 @@ class TestFailingDisks:
         self, renewable: App, tmp_path: Path, number: int, code: str
     ) -> None:
         """
-        The disk fails from the n-th change on, and is well again for the next n.
+        The disk fails from the n-th change on, and works again for the next n.
         """
         failures = changes = 0
         while True:
@@ -98,7 +98,7 @@ class TestKnownBefore:
         self, app: App, app_authority: FaultyAuthority, tmp_path: Path, number: int, code: str
     ) -> None:
         """
-        An order for a certificate that cannot be stored costs a limit and helps nobody.
+        An order for a certificate that cannot be stored would only use up a limit.
         """
         trace = Trace(tmp_path)
         trace.before = fault(0, number)
@@ -124,7 +124,7 @@ class TestKnownBefore:
         url = app_authority.directory_url
         with open_app(reachable, connection, url, http_port) as former:
             former.issuance.issue((NAME,))
-        # What was well is not looked at again for a minute, but by another worker.
+        # A check that passed is cached for a minute, but not in another worker.
         with open_app(reachable, connection, url, http_port) as app:
             before, serial = ordered(app_authority), in_service(app, NAME)
             with nobody(reachable, reachable / place):

@@ -1,5 +1,5 @@
 """
-The whole worker: told to end with its hands full, and with a Redis that has one accident after the other.
+The whole worker: stopped during its jobs, and with a Redis that fails again and again.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class TestRedis:
         self, worker: WorkerProcess, server: RedisServer, tmp_path: Path
     ) -> None:
         """
-        Nobody asks a second time, and nobody restarts the worker.
+        No request is repeated, and the worker is not restarted.
         """
         worker.environment["CERTWORKER_CONCURRENCY"] = "4"
         worker.start()

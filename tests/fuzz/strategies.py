@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-#: What json.dumps does not write: each text stands for what is behind it.
+#: Values that json.dumps does not write: each text is replaced by its JSON.
 UNWRITABLE = {
     "@digits@": "9" * 5_000,
     "@beyond@": "1e999",

@@ -26,7 +26,7 @@ from certworker.preflight.port80.probe import Probe
 from certworker.settings import HttpAddress
 from certworker.settings.reload import Reload
 from tests.fuzz.strategies import as_bytes, documents, raw, spoiled, texts, written
-from tests.servers.web import Respond, WebServer, response, says
+from tests.servers.web import Respond, WebServer, response, sends
 
 NAME, TOKEN = "shop.example.org", "a" * 43
 HOME = IPv4Address("127.0.0.1")
@@ -74,7 +74,7 @@ def server() -> Iterator[WebServer]:
     """
     A web server whose answer each example sets.
     """
-    with WebServer(says(b"")) as started:
+    with WebServer(sends(b"")) as started:
         yield started
 
 
@@ -87,7 +87,7 @@ def test_probe(server: WebServer, answer: bytes) -> None:
     def resolve(_name: str) -> Sequence[Address]:
         return [ip_address("127.0.0.1")]
 
-    server.respond = says(answer)
+    server.respond = sends(answer)
     journey = Probe(server.port, False, resolve, 2).fetch(NAME, CHALLENGE_PATH + TOKEN, HOME)
 
     assert not journey.matches(f"{TOKEN}.other")
@@ -112,7 +112,7 @@ def in_good_order(content_of: Callable[[str], bytes]) -> Respond:
 
 def engine_with(content: bytes, version: bytes) -> Respond:
     """
-    Return an engine that answers with *content*, and says *version* of itself.
+    Return an engine that answers with *content*, and reports *version*.
     """
     return in_good_order(
         lambda path: response(200, version if path.startswith("/version") else content, Connection="close")
@@ -152,7 +152,7 @@ VERSION = b'{"ApiVersion": "1.45", "MinAPIVersion": "1.24", "Version": "27.0"}'
 )
 def test_containers(server: WebServer, listed: object, answer: bytes, version: bytes) -> None:
     """
-    A container of which the engine says odd things hides no other.
+    A container with odd data hides no other.
     """
     engine = DockerClient(f"tcp://127.0.0.1:{server.port}")
     both = written([listed, NEIGHBOR])

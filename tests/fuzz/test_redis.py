@@ -80,7 +80,7 @@ class Value:
 
     def write(self, connection: Redis, key: str) -> None:
         """
-        Put it in the place of whatever *key* has.
+        Replace the value of *key*.
         """
         connection.delete(key)
         if self.type == "string":

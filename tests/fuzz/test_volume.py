@@ -83,7 +83,7 @@ contents = st.one_of(damaged(), documents(META), documents(TRAEFIK), yaml, raw)
 @dataclass(frozen=True)
 class Entry:
     """
-    What is in the place of a file.
+    The content or the type of a file.
     """
 
     kind: str
@@ -120,7 +120,7 @@ links = [
 kinds = st.sampled_from(["file"] * 8 + ["directory", "pipe", "nothing", *links])
 entries = st.builds(Entry, kinds, contents)
 
-#: GENERATION stands for that of the name. The neighbor has its own.
+#: GENERATION is replaced by the generation of the name. The neighbor has its own.
 PLACES = [
     *(
         f"certificates/.certworker/generations/GENERATION/{file}.pem"

@@ -49,7 +49,7 @@ class ForeignAuthority:
 
     #: How tests call it.
     title: ClassVar[str]
-    #: Whether it says why a validation has failed.
+    #: Whether it reports why a validation has failed.
     tells_why: ClassVar[bool] = True
     #: Whether it can change the key of an account (RFC 8555, section 7.3.5).
     changes_keys: ClassVar[bool] = False
@@ -98,7 +98,7 @@ class ForeignAuthority:
     @contextmanager
     def misled(self, name: str, respond: Respond | None) -> Iterator[None]:
         """
-        Send the CA, and nobody else, to another server for *name*; None: nothing listens there.
+        Send only the CA to another server for *name*; None: no server listens there.
         """
         self.names.addresses[name] = ELSEWHERE
         try:

@@ -1,5 +1,5 @@
 """
-The CAs of this stage, each started once, and a house that orders from one.
+The CAs of these tests, each started once, and an app that orders from one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def authority(
 @pytest.fixture
 def app(tmp_path: Path, connection: Redis, authority: ForeignAuthority) -> Iterator[App]:
     """
-    A house with a new account at the CA.
+    An app with a new account at the CA.
     """
     bundle = str(authority.ca_bundle) if authority.ca_bundle else ""
     with open_app(

@@ -19,7 +19,7 @@ from certworker.notify.webhook import SIGNATURE, Webhook, WebhookRefused
 from tests.notify.test_message import FAILED
 from tests.servers.listening import HttpServer
 from tests.servers.ports import free_port
-from tests.servers.web import WebServer, always, says, trickling
+from tests.servers.web import WebServer, always, sends, trickling
 
 
 class Receiver(HttpServer):
@@ -192,5 +192,5 @@ class TestSend:
         """
         The URL may lead to anything.
         """
-        with WebServer(says(answer)) as server, pytest.raises(OSError):  # noqa: PT011 (any of them)
+        with WebServer(sends(answer)) as server, pytest.raises(OSError):  # noqa: PT011 (any of them)
             Webhook(f"http://127.0.0.1:{server.port}/", None, private=True).send([FAILED])

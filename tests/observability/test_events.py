@@ -1,5 +1,5 @@
 """
-What other programs are told of a name.
+The results of jobs for other programs.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def last_event(connection: Redis) -> dict[str, Any]:
 class TestResults:
     def test_a_success_has_the_fields_of_appwrites_certificate(self, app: App, connection: Redis) -> None:
         """
-        Whoever keeps the Console's documents needs no more than this.
+        The result has all that the documents of the console need.
         """
         app.history.append(NAME, HistoryEntry(app.clock(), "INFO", "in service"))
 

@@ -118,7 +118,7 @@ class TestHuman:
 
     def test_a_failure_ends_with_code_message_and_remedy(self) -> None:
         """
-        What happened and what to change stand on one line, under the code of docs/reference/errors.
+        One line has the failure, the remedy and the code of docs/reference/errors.
         """
         stream = logging_to("human")
         logger.warning(
@@ -167,7 +167,7 @@ class TestHuman:
     )
     def test_a_line_stays_one_line(self, text: str) -> None:
         """
-        Whoever can name a domain must not be able to write lines of our log, or to a terminal.
+        A name must not be able to start a line of the log, or to control a terminal.
         """
         stream = logging_to("human")
         logger.warning("%s", text, extra={"domain": text})
@@ -255,7 +255,7 @@ class TestRemedies:
 
 class TestUnexpected:
     """
-    Errors nobody foresaw.
+    Unexpected errors.
     """
 
     def fail(self) -> None:
@@ -270,7 +270,7 @@ class TestUnexpected:
     @pytest.mark.parametrize("level", ["debug", "info", "error"])
     def test_the_line_has_type_and_place_and_the_traceback_follows(self, level: str) -> None:
         """
-        A report without a traceback cannot be worked on, and nobody can turn a level up afterwards.
+        Without a traceback a report is useless, and a higher log level comes too late.
         """
         stream = logging_to("human", level)
         self.fail()
@@ -391,7 +391,7 @@ class TestJson:
 
     def test_what_is_unknown_is_left_out(self) -> None:
         """
-        An empty field looks like a fault.
+        An empty field would be confusing.
         """
         stream = logging_to("json")
         logger.info("ready", extra={"domain": None, "fields": {"next_attempt": None}})
@@ -421,7 +421,7 @@ class TestJson:
 
     def test_a_value_of_any_kind_is_written(self) -> None:
         """
-        A log that fails hides what it should tell.
+        A log that fails hides its messages.
         """
         stream = logging_to("json")
         fields = {"names": ("a.org", "b.org"), "served": True, "odd": object, "lone": "\ud800", "none": None}
@@ -450,7 +450,7 @@ class TestOthers:
 
     def test_machines_learn_whose_line_it_is(self) -> None:
         """
-        An operator looks there for its meaning.
+        An operator reads there what it means.
         """
         stream = logging_to("json")
         stranger.warning("Retrying")
@@ -459,7 +459,7 @@ class TestOthers:
 
     def test_the_http_server_does_not_log_the_length_of_its_queue(self) -> None:
         """
-        Thousands of lines a second, as long as somebody floods the port.
+        A flood of requests would cause thousands of lines a second.
         """
         stream = logging_to("human")
         logging.getLogger("waitress.queue").warning("Task queue depth is 12")

@@ -145,7 +145,7 @@ class TestStanding:
 
     def test_a_slow_count_is_not_made_at_every_scrape(self) -> None:
         """
-        Somebody who reloads a dashboard must not slow the issuing of certificates.
+        Reloads of a dashboard must not delay certificates.
         """
         counts = []
 
@@ -226,7 +226,7 @@ class TestNaming:
 
     def test_the_names_say_what_is_counted(self) -> None:
         """
-        Our prefix, base units, `_total` for counters only, a help text for each.
+        Names have the prefix of certworker, base units, and `_total` for counters only; each has a help text.
         """
         metrics = Metrics()
         metrics.job("issued", "", 1)

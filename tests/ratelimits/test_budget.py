@@ -284,7 +284,7 @@ class TestPause:
     @pytest.fixture
     def world(self, world: World) -> World:
         """
-        Return a world in which the CA has paused a name.
+        Return limits in which the CA has paused a name.
         """
         world.refused(Paused(authority="the CA", name=NAME, url="https://ca.example/unpause?jwt=x"), NAME)
         return world
@@ -534,7 +534,7 @@ class TestLine:
     @pytest.fixture
     def world(self, world: World) -> World:
         """
-        Return a world in which all orders are used up.
+        Return limits in which all orders are used up.
         """
         for number in range(300):
             world.order(f"a.shop{number}.com")

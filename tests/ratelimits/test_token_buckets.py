@@ -170,7 +170,7 @@ class TestSettle:
 
     def test_giving_back_late_does_not_overfill(self, buckets: TokenBuckets, clock: Clock) -> None:
         """
-        The bucket was refilled meanwhile.
+        The bucket was refilled in the meantime.
         """
         take_all(buckets)
         clock.now += 60 * MINUTE

@@ -50,7 +50,7 @@ def sentinels(tmp_path: Path) -> Iterator[Sentinels]:
 @pytest.fixture
 def secure_sentinels(tmp_path: Path) -> Iterator[SecureSentinels]:
     """
-    The same, where nothing is said but over TLS.
+    The same server, with TLS only.
     """
     started = SecureSentinels(tmp_path, password="pw", sentinel_password="other")
     started.start()

@@ -1,5 +1,5 @@
 """
-How values stand in Redis.
+The formats of values in Redis.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ class TestRemoveWrong:
     )
     def test_a_key_of_the_right_type_stays(self, connection: Redis, kind: Kind) -> None:
         """
-        Another worker may have replaced the key meanwhile.
+        Another worker may have replaced the key since.
         """
         key = EXAMPLES[kind.pattern]
         PLANT[kind.type](connection, key)

@@ -99,7 +99,7 @@ class TestDueNames:
 
     def test_a_name_that_left_a_certificate_is_checked_by_its_own(self, app: App) -> None:
         """
-        The metadata of one name does not stand for a name that leads elsewhere by now.
+        The metadata of one name does not apply to a name that now leads elsewhere.
         """
         www = f"www.{NAME}"
         app.issuance.issue((NAME, www))

@@ -12,7 +12,7 @@ import pytest
 from certworker.devca.messages import Problem
 from tests.scenarios.installation import HERE, NAME, Installation
 from tests.scenarios.scenario import Scenario, attempt, check_scenario, each_scenario
-from tests.servers.web import Respond, always, cut, key_authorizations, redirects, says
+from tests.servers.web import Respond, always, cut, key_authorizations, redirects, sends
 
 
 def answers(respond: Respond) -> Callable[[Installation], object]:
@@ -136,7 +136,7 @@ SCENARIOS = [
         "80:80 and 443:443",
     ),
     wrong_response(
-        "TLS on port 80", "http.https_on_80", says(b"\x15\x03\x01\x00\x02\x02F"), "80:80 and 443:443"
+        "TLS on port 80", "http.https_on_80", sends(b"\x15\x03\x01\x00\x02\x02F"), "80:80 and 443:443"
     ),
     wrong_response(
         "a redirect to port 8443",

@@ -1,5 +1,5 @@
 """
-A bare ACME client: it says exactly what a test wants said, also what no decent client would say.
+A minimal ACME client, which sends exactly what a test wants, also invalid requests.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def account_key() -> JWK:
 @dataclass(frozen=True)
 class Ordered:
     """
-    An order and where it lies.
+    An order and its URL.
     """
 
     url: str
@@ -105,7 +105,7 @@ class AcmeClient:
 
     def new_order(self, *names: str, **fields: Any) -> requests.Response:
         """
-        Order *names*, whatever the CA says to it.
+        Order *names*, and return the answer of the CA, also a refusal.
         """
         identifiers = [{"type": "dns", "value": name} for name in names]
         return self.post(self.directory["newOrder"], {"identifiers": identifiers, **fields})
@@ -120,7 +120,7 @@ class AcmeClient:
 
     def answer(self, order: Ordered, server: ChallengeServer) -> Ordered:
         """
-        Answer the challenges of *order* at *server* and wait until the CA has looked.
+        Answer the challenges of *order* at *server*, and wait until the CA has validated them.
         """
         for url in order.content["authorizations"]:
             challenge = self.post(url).json()["challenges"][0]

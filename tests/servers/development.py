@@ -1,5 +1,5 @@
 """
-The development CA on a free port, and a web server where it looks for the answers to its challenges.
+The development CA on a free port, and a web server from which it fetches challenge responses.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class ChallengeServer:
 
     def answer(self, token: str) -> str | None:
         """
-        What stands under *token*.
+        Return the response for *token*.
         """
         file = self.webroot / CHALLENGE_PATH.strip("/") / token if self.webroot else None
         return file.read_text() if file and file.is_file() else self.answers.get(token)
@@ -51,7 +51,7 @@ class ChallengeServer:
 
 def development_authority(directory: Path, **options: Any) -> FaultyAuthority:
     """
-    A development CA that looks for HTTP-01 at a port that is free; the caller starts it.
+    Return a development CA that validates HTTP-01 at a free port; the caller starts it.
     """
     return FaultyAuthority(directory / "authority", **{"http01_port": free_port(), **options})
 

@@ -28,7 +28,7 @@ class _Unix(Listening, socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
 
     def get_request(self) -> tuple[Any, Any]:
-        # The handler wants the address of a visitor, which has none here.
+        # The handler wants the address of a client, which has none here.
         visitor, _ = super().get_request()
         return visitor, ("", 0)
 
@@ -151,7 +151,7 @@ class Engine:
 
     def _tell_events(self, request: BaseHTTPRequestHandler, filters: Mapping[str, list[str]]) -> None:
         request.protocol_version = "HTTP/1.1"
-        # Once it is answered it hears of everything. Whoever followed may have gone.
+        # After this answer the client gets all events. It may have disconnected.
         with self._following() as follower, suppress(OSError):
             request.send_response(200)
             request.send_header("Content-Type", "application/json")

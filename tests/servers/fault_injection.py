@@ -74,14 +74,14 @@ class FaultInjection:
     bad_nonce_share: float = 0.0
     #: How long the answer to a kind of request (``newOrder``, ``challenge``, …) takes, after it was done.
     slow_seconds: dict[str, float] = field(default_factory=dict)
-    #: How long a validation takes before the CA looks.
+    #: How long the CA waits before it validates.
     validation_seconds: float = 0.0
     #: A finalized order is ``processing`` for so many polls and at least so long.
     processing_polls: int = 0
     processing_seconds: float = 0.0
     #: Retry-After on orders and authorizations that are not done.
     poll_after_seconds: int | None = None
-    #: What every validation ends with, whatever stands at the domain.
+    #: The result of every validation, whatever the domain answers.
     refusal: Problem | None = None
     #: What a failed validation leaves of the challenge, its authorization and the order.
     aftermath: Aftermath = Aftermath.ORDER_INVALID
@@ -91,13 +91,13 @@ class FaultInjection:
     repeated_response: str = "malformed"
     #: So many of the next polls of authorizations show their challenges as pending, as a slow replica does.
     stale_authorizations: int = 0
-    #: Before each list of challenges stands what is in here.
+    #: Added in front of each list of challenges.
     more_challenges: tuple[Any, ...] = ()
     #: A valid order does not name its certificate for so many polls.
     certificate_polls: int = 0
     #: What every finalized order ends with, instead of a certificate.
     order_failure: Problem | None = None
-    #: Whether it says why a validation or an order ended badly.
+    #: Whether it reports why a validation or an order failed.
     tells_why: bool = True
     #: The only kind of challenge that it offers.
     challenge: str = "http-01"

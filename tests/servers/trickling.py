@@ -32,7 +32,7 @@ def trickling(context: ssl.SSLContext | None = None, greeting: bytes = b"") -> I
                     secured.sendall(b"x")
                     time.sleep(PAUSE_SECONDS)
         except OSError:
-            return  # the visitor went away
+            return  # the client disconnected
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = threading.Thread(target=serve, daemon=True)

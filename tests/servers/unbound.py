@@ -57,7 +57,7 @@ class Unbound:
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
         host, port = self.address
-        # It answers this by itself.
+        # It answers this without a query.
         question = dns.message.make_query("localhost.", "A")
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:

@@ -1,5 +1,5 @@
 """
-Web servers that behave as badly as a test wants, on any address of the loopback network.
+Web servers with any behavior that a test needs, on any address of the loopback network.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Self
 
 from certworker.challenges.challenge import CHALLENGE_PATH
 
-#: What a server does with a request: the bytes that it sends, or something it does with the connection.
+#: Returns the bytes to send for a path, or uses the connection itself.
 Respond = Callable[[str, socket.socket], bytes]
 
 
 class WebServer:
     """
-    Answers each request with what *respond* makes of its path.
+    A server that answers each request with *respond*.
 
     Args:
-        pair: Files of a certificate chain and its key: it speaks TLS.
+        pair: The files of a certificate chain and its key, for TLS.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class WebServer:
         pair: tuple[Path, Path] | None = None,
     ) -> None:
         self.respond = respond
-        #: What was asked for, as HOST/PATH.
+        #: The requests, as HOST/PATH.
         self.requests: list[str] = []
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listener = socket.create_server((host, port), family=family)
@@ -59,95 +59,95 @@ class WebServer:
     def _accept(self) -> None:
         while True:
             try:
-                visitor, _ = self._listener.accept()
+                client, _ = self._listener.accept()
             except OSError:
                 return
-            Thread(target=self._serve, args=(visitor,), daemon=True).start()
+            Thread(target=self._serve, args=(client,), daemon=True).start()
 
-    def _serve(self, visitor: socket.socket) -> None:
+    def _serve(self, client: socket.socket) -> None:
         try:
-            with visitor:
-                visitor.settimeout(30)
+            with client:
+                client.settimeout(30)
                 if self._context:
-                    visitor = self._context.wrap_socket(visitor, server_side=True)
-                asked = visitor.recv(8192).decode("latin-1")
-                _, path, *_ = asked.split(" ")
-                headers = dict(line.split(": ", 1) for line in asked.splitlines()[1:] if ": " in line)
+                    client = self._context.wrap_socket(client, server_side=True)
+                request = client.recv(8192).decode("latin-1")
+                _, path, *_ = request.split(" ")
+                headers = dict(line.split(": ", 1) for line in request.splitlines()[1:] if ": " in line)
                 self.requests.append(f"{headers.get('Host')}{path}")
-                visitor.sendall(self.respond(path, visitor))
+                client.sendall(self.respond(path, client))
                 # Unread data would reset the connection, and the client would lose the response.
-                visitor.shutdown(socket.SHUT_WR)
-                while visitor.recv(8192):
+                client.shutdown(socket.SHUT_WR)
+                while client.recv(8192):
                     pass
         except (OSError, ValueError):
-            return  # a visitor who went away, or who does not speak HTTP
+            return  # the client disconnected, or does not speak HTTP
 
 
 def response(status: int, body: bytes | str = b"", **headers: str) -> bytes:
     """
-    A whole HTTP response; `Content_Type="…"` is a header.
+    Return a complete HTTP response; `Content_Type="…"` is a header.
     """
     content = body.encode() if isinstance(body, str) else body
-    lines = [f"HTTP/1.1 {status} Whatever", *(f"{key.replace('_', '-')}: {headers[key]}" for key in headers)]
+    lines = [f"HTTP/1.1 {status} Reason", *(f"{key.replace('_', '-')}: {headers[key]}" for key in headers)]
     lines += ["Connection: close", f"Content-Length: {len(content)}"]
     return "\r\n".join([*lines, "", ""]).encode() + content
 
 
 def always(status: int, body: bytes | str = b"", **headers: str) -> Respond:
     """
-    The same response to everything.
+    Send the same response to every request.
     """
-    return lambda _path, _visitor: response(status, body, **headers)
+    return lambda _path, _client: response(status, body, **headers)
 
 
-def says(content: bytes) -> Respond:
+def sends(content: bytes) -> Respond:
     """
-    The same bytes to everybody, be they HTTP or not.
+    Send the same bytes to every request, whether they are HTTP or not.
     """
-    return lambda _path, _visitor: content
+    return lambda _path, _client: content
 
 
 def redirects(location: str, status: int = 302) -> Respond:
     """
-    Sends everybody on to *location*, in which {path} is what they asked for.
+    Redirect every request to *location*, in which {path} is the requested path.
     """
-    return lambda path, _visitor: response(status, Location=location.replace("{path}", path))
+    return lambda path, _client: response(status, Location=location.replace("{path}", path))
 
 
 def key_authorizations(thumbprint: str = "thumbprint") -> Respond:
     """
-    The right answer to every challenge of the account with *thumbprint*.
+    Send the correct response to each challenge of the account with *thumbprint*.
     """
 
-    def answered(path: str, _visitor: socket.socket) -> bytes:
+    def answered(path: str, _client: socket.socket) -> bytes:
         token = path.removeprefix(CHALLENGE_PATH)
         return response(200, f"{token}.{thumbprint}") if token != path else response(404)
 
     return answered
 
 
-def silent(_path: str, _visitor: socket.socket) -> bytes:
+def silent(_path: str, _client: socket.socket) -> bytes:
     """
-    Takes the request, and says nothing.
+    Read the request, and send nothing.
     """
     time.sleep(30)
     return b""
 
 
-def trickling(_path: str, visitor: socket.socket) -> bytes:
+def trickling(_path: str, client: socket.socket) -> bytes:
     """
-    Says a little each moment, for ever.
+    Send a few bytes again and again, without end.
     """
-    visitor.sendall(b"HTTP/1.1 200 OK\r\n")
+    client.sendall(b"HTTP/1.1 200 OK\r\n")
     while True:
-        visitor.sendall(b"X-More: 1\r\n")
+        client.sendall(b"X-More: 1\r\n")
         time.sleep(0.05)
 
 
-def cut(_path: str, visitor: socket.socket) -> bytes:
+def cut(_path: str, client: socket.socket) -> bytes:
     """
-    Ends the connection with a reset.
+    End the connection with a reset.
     """
-    visitor.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    visitor.close()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
     raise OSError

@@ -122,7 +122,7 @@ def two_workers(
     place: Path, directory_url: str, *, redis_port: int, webroot: Path, http01_port: int
 ) -> Iterator[list[WorkerProcess]]:
     """
-    Two workers with one volume under *place*; the CA finds the answers of both in *webroot*.
+    Two workers with one volume under *place*; the CA finds the responses of both in *webroot*.
     """
     with ExitStack() as stack:
         workers = []

@@ -1,5 +1,5 @@
 """
-`certworker work` with leases of as many seconds as its argument says, for tests that wait for their end.
+`certworker work` with leases of as many seconds as its argument, for tests that wait for their end.
 """
 
 from __future__ import annotations

@@ -45,17 +45,17 @@ class ZoneServer:
         self.rows: Rows = {}
         #: Time to live of each answer, in seconds.
         self.ttl = 60
-        #: What a name of a type is answered with in place of its rows: SERVFAIL, REFUSED, NOTIMP …
+        #: The answer for a name and a type instead of its rows: SERVFAIL, REFUSED, NOTIMP …
         self.codes: dict[tuple[str, str], str] = {}
-        #: Names whose signatures are wrong: SERVFAIL, unless the question says not to check.
+        #: Names whose signatures are wrong: SERVFAIL, unless the query disables the check.
         self.bogus: set[str] = set()
-        #: Names about which nothing is said at all.
+        #: Names for which the server sends no answer.
         self.silent: set[str] = set()
         #: The zone and the servers to which a query for a name is referred.
         self.refer: Callable[[str], tuple[str, list[str]]] | None = None
         #: Queries over UDP get lost.
         self.tcp_only = False
-        #: What is said beside SERVFAIL (RFC 8914): a code and a text.
+        #: The extended error beside SERVFAIL (RFC 8914): a code and a text.
         self.reason: tuple[int, str] | None = None
         self.delay_seconds = 0.0
         self.authoritative = False
@@ -65,9 +65,9 @@ class ZoneServer:
         self.trickle_seconds = 0.0
         #: Which names were asked for, as "NAME TYPE".
         self.asked: list[str] = []
-        #: Its rows with signatures, in place of those without.
+        #: Its rows with signatures, instead of those without.
         self.signed: SignedZone | None = None
-        #: Where to look for what is not known here.
+        #: The server for names of other zones.
         self.knows: Callable[[], Iterable[ZoneServer]] = tuple
         self._tcp = _Tcp((host, port or free_port()), _TcpHandler)
         self._tcp.pause = lambda: self.trickle_seconds
@@ -210,7 +210,7 @@ class _TcpHandler(socketserver.StreamRequestHandler):
         if not pause:
             self.wfile.write(content)
             return
-        with suppress(OSError):  # whoever asked has gone
+        with suppress(OSError):  # the client has disconnected
             for byte in content:
                 time.sleep(pause)
                 self.wfile.write(bytes([byte]))

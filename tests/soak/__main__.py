@@ -40,7 +40,7 @@ FROZEN_SECONDS = 25.0
 AWAY_SECONDS = 12.0
 FIRST_ISSUANCE_SECONDS = 120.0
 
-#: Less than this share of a life left means that a renewal came late.
+#: With less than this share of the validity left, a renewal was late.
 LATE_SHARE = 0.1
 
 
@@ -122,7 +122,7 @@ class Site:
 
 def main() -> int:
     """
-    Soak for as long as the command line says; return the exit code.
+    Run for the time of the command line, and return the exit code.
     """
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=5, help="how long (default: 5)")

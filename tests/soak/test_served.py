@@ -42,7 +42,7 @@ def watched(place: Path) -> Served:
 class TestServed:
     def test_a_good_pair_is_no_fault(self, tmp_path: Path) -> None:
         """
-        The share of its life that is left is recorded.
+        The smallest remaining share of the validity is recorded.
         """
         certificate = Signer().certificate(NAME)
         publish(tmp_path, certificate.fullchain_pem, certificate.key.pem)

@@ -1,5 +1,5 @@
 """
-One worker at a time for a name, and a token that tells the older from the newer.
+One worker at a time for a name, and a token that distinguishes an older lease from a newer one.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def renewing_threads() -> int:
 
 def impatient(server: RedisServer) -> redis.Redis:
     """
-    A connection that does not try again by itself, so that an outage is met at once.
+    A connection without retries, so that an outage is visible at once.
     """
     return redis.Redis(port=server.port, retry=Retry(NoBackoff(), 0))
 

@@ -1,5 +1,5 @@
 """
-What people are to be told survives, and is told once.
+Notifications survive a crash, and are delivered once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NAME = "shop.example.org"
 
 def number(text: str) -> int | None:
     """
-    The number in a letter; None for what is no letter.
+    Return the number in a notification; None for any other value.
     """
     try:
         return int(json.loads(text)["number"])
@@ -48,7 +48,7 @@ def outbox(connection: Redis) -> Outbox:
 
 def delivered(outbox: Outbox) -> list[int]:
     """
-    The numbers of all letters that wait.
+    Return the numbers of all notifications that wait.
     """
     received: list[int] = []
     outbox.deliver(number, received.extend)

@@ -1,5 +1,5 @@
 """
-Many workers at once, and one that was frozen.
+Locks with many workers at once, and with a frozen one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ WORKERS = 8
 HOLDS_EACH = 200
 NAMES = tuple(f"{letter}.example.org" for letter in "abcde")
 
-#: A worker of its own process, so that it can be frozen whole, its renewing thread included.
+#: A worker in another process, which can be frozen with all its threads.
 HOLDER = """
 import sys
 import redis
@@ -41,9 +41,9 @@ with locks.hold(["a.example.org"]) as lease:
 """
 
 
-class Stage:
+class Holders:
     """
-    Where the workers of the test meet; it notices when two of them have one name.
+    Records which workers hold a name, and counts two at once as a clash.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Stage:
 
     def enter(self, names: tuple[str, ...], token: int) -> None:
         """
-        A worker has *names* now.
+        Record that a worker holds *names*.
         """
         with self._mutex:
             for name in names:
@@ -64,16 +64,16 @@ class Stage:
 
     def leave(self, names: tuple[str, ...]) -> None:
         """
-        It gives them back next.
+        Record that it is about to release *names*.
         """
         with self._mutex:
             for name in names:
                 self.present[name] -= 1
 
 
-def work(server: RedisServer, stage: Stage, seed: int) -> None:
+def work(server: RedisServer, holders: Holders, seed: int) -> None:
     """
-    Hold random sets of names, as one worker does.
+    Hold random sets of names, as one worker.
     """
     random = Random(seed)
     with server.client() as connection:
@@ -83,8 +83,8 @@ def work(server: RedisServer, stage: Stage, seed: int) -> None:
             names = random.sample(NAMES, random.randint(1, 2))
             try:
                 with locks.hold(names) as lease:
-                    stage.enter(lease.names, lease.token)
-                    stage.leave(lease.names)
+                    holders.enter(lease.names, lease.token)
+                    holders.leave(lease.names)
                     held += 1
             except AlreadyInProgress:
                 continue
@@ -93,7 +93,7 @@ def work(server: RedisServer, stage: Stage, seed: int) -> None:
 @contextmanager
 def hold_when_free(locks: DomainLocks) -> Iterator[int]:
     """
-    The name of the frozen worker, once its lease has ended.
+    Hold the name of the frozen worker after its lease has ended, and yield the token.
     """
     deadline = time.monotonic() + 20
     while locks.is_held("a.example.org"):
@@ -105,27 +105,27 @@ def hold_when_free(locks: DomainLocks) -> Iterator[int]:
 
 class TestRaces:
     """
-    What a lock is for.
+    A name has one holder at a time.
     """
 
-    def test_never_two_holders_at_once_and_tokens_rise(
+    def test_there_are_never_two_holders_at_once_and_tokens_rise(
         self, connection: redis.Redis, redis_server: RedisServer
     ) -> None:
         """
         1,600 holds by 8 workers on 5 names: one clash would be two orders for one name.
         """
-        stage = Stage()
+        holders = Holders()
         with ThreadPoolExecutor(WORKERS) as pool:
-            for worker in [pool.submit(work, redis_server, stage, seed) for seed in range(WORKERS)]:
+            for worker in [pool.submit(work, redis_server, holders, seed) for seed in range(WORKERS)]:
                 worker.result()
 
-        assert stage.clashes == 0
+        assert holders.clashes == 0
         for name in NAMES:
-            assert stage.tokens[name] == sorted(set(stage.tokens[name]))
+            assert holders.tokens[name] == sorted(set(holders.tokens[name]))
 
-    @pytest.mark.parametrize("still_there", [True, False], ids=["another is at work", "another is done"])
+    @pytest.mark.parametrize("still_held", [True, False], ids=["another holds it", "another has released it"])
     def test_a_holder_frozen_past_its_lease_notices(
-        self, connection: redis.Redis, redis_server: RedisServer, still_there: bool
+        self, connection: redis.Redis, redis_server: RedisServer, still_held: bool
     ) -> None:
         """
         A worker that continues after its lease has expired must not publish.
@@ -137,14 +137,16 @@ class TestRaces:
             text=True,
         )
         assert frozen.stdout is not None
-        its_token = int(frozen.stdout.readline())
+        frozen_token = int(frozen.stdout.readline())
         os.kill(frozen.pid, signal.SIGSTOP)
         with ExitStack() as stack:
-            our_token = stack.enter_context(hold_when_free(DomainLocks(connection, highest_token=lambda: 0)))
-            if not still_there:
+            later_token = stack.enter_context(
+                hold_when_free(DomainLocks(connection, highest_token=lambda: 0))
+            )
+            if not still_held:
                 stack.close()
             os.kill(frozen.pid, signal.SIGCONT)
-            its_belief, _ = frozen.communicate("\n", timeout=20)
+            still_held_by_frozen, _ = frozen.communicate("\n", timeout=20)
 
-        assert its_belief.strip() == "False"
-        assert our_token > its_token
+        assert still_held_by_frozen.strip() == "False"
+        assert later_token > frozen_token

@@ -33,7 +33,7 @@ from tests.storage.trace import Effect, Trace
 #: From where `certworker` can be imported.
 CHECKOUT = Path(__file__).parents[1]
 
-#: Writes a file with the name of a temporary one, says so, and is never ready with it.
+#: Writes a file with the name of a temporary one, reports that, and never finishes it.
 WRITER = """
 import sys, time
 from pathlib import Path

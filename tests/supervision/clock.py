@@ -7,7 +7,7 @@ from __future__ import annotations
 
 class Clock:
     """
-    Seconds that pass when the test says so.
+    Seconds that pass when the test adds them.
     """
 
     def __init__(self) -> None:

@@ -286,7 +286,7 @@ class TestLoop:
 
     def test_in_the_main_thread_the_end_of_the_program_is_one(self) -> None:
         """
-        There these two have a meaning: whoever sent them wants the process to end.
+        In the main thread both signals end the process.
         """
 
         def step() -> float:

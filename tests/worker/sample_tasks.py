@@ -1,5 +1,5 @@
 """
-A worker with toy functions, as a program and as a thread, and jobs in the plain wire format.
+A worker with sample functions, as a process and as a thread, and jobs in the wire format of RQ.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from tests.servers.redis import RedisServer
 PATIENCE_SECONDS = 30.0
 
 
-def toy_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
+def sample_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
     """
-    What the toy worker has registered. Each call leaves a note in Redis.
+    Return the functions of the sample worker. Each call is recorded in Redis.
     """
 
     def issue(
@@ -39,26 +39,26 @@ def toy_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
         force: bool = False,
         tenant: str = "",
     ) -> dict[str, object]:
-        connection.rpush("toy:issued", json.dumps([domain or domains, force]))
-        time.sleep(float(connection.get("toy:nap") or 0))
+        connection.rpush("sample:issued", json.dumps([domain or domains, force]))
+        time.sleep(float(connection.get("sample:nap") or 0))
         return {"state": "issued", "names": [domain]}
 
     def look() -> dict[str, object]:
-        connection.rpush("toy:looked", str(time.time()))
+        connection.rpush("sample:looked", str(time.time()))
         return {}
 
     def sleep(seconds: float) -> str:
-        connection.rpush("toy:began", "sleep")
+        connection.rpush("sample:began", "sleep")
         time.sleep(seconds)
-        connection.rpush("toy:ended", "sleep")
+        connection.rpush("sample:ended", "sleep")
         return "slept"
 
     def hold() -> str:
-        connection.rpush("toy:began", "hold")
-        eventually(lambda: connection.exists("toy:release"))
+        connection.rpush("sample:began", "hold")
+        eventually(lambda: connection.exists("sample:release"))
         return "held"
 
-    def naps() -> None:
+    def sleep_in_steps() -> None:
         # A thread can be stopped between two of its own steps only.
         for _ in range(200):
             time.sleep(0.05)
@@ -67,21 +67,21 @@ def toy_functions(connection: Redis) -> Mapping[str, Callable[..., object]]:
         raise VolumeFull(path="/storage/certificates/a.pem", reason="No space left on device")
 
     def misuse_redis() -> None:
-        connection.set("toy:string", "not a list")
-        connection.lpop("toy:string")
+        connection.set("sample:string", "not a list")
+        connection.lpop("sample:string")
 
-    def stumble() -> None:
+    def raise_unexpected() -> None:
         raise ZeroDivisionError("a fault of the program")
 
     return {
         "certworker.issue": issue,
         "certworker.look": look,
-        "toy.sleep": sleep,
-        "toy.hold": hold,
-        "toy.naps": naps,
-        "toy.fail": fail,
-        "toy.misuse_redis": misuse_redis,
-        "toy.stumble": stumble,
+        "sample.sleep": sleep,
+        "sample.hold": hold,
+        "sample.sleep_in_steps": sleep_in_steps,
+        "sample.fail": fail,
+        "sample.misuse_redis": misuse_redis,
+        "sample.raise_unexpected": raise_unexpected,
     }
 
 
@@ -95,7 +95,7 @@ def worker_thread(
     functions: Mapping[str, Callable[..., object]] | None = None,
 ) -> Iterator[None]:
     """
-    The toy worker in a thread of the test, or one with other *functions*.
+    Run the sample worker in a thread, or one with other *functions*.
     """
     stop, ready = Event(), Event()
     options: dict[str, Any] = {
@@ -107,7 +107,7 @@ def worker_thread(
         "private_names": True,
         "on_ready": ready.set,
     }
-    registered = functions or toy_functions(connection)
+    registered = functions or sample_functions(connection)
     thread = Thread(target=run, args=(connection, registered), kwargs=options)
     thread.start()
     try:
@@ -124,7 +124,7 @@ def worker_process(
     server: RedisServer, *, slots: int = 4, lease_seconds: int = 2, stop_deadline_seconds: float = 10
 ) -> Iterator[subprocess.Popen[str]]:
     """
-    The toy worker as a process of its own, with a scheduler; its log is its output.
+    Run the sample worker as a process with a scheduler; its log is its output.
     """
     arguments = [str(value) for value in (server.port, slots, lease_seconds, stop_deadline_seconds)]
     process = subprocess.Popen(
@@ -149,7 +149,7 @@ def push(
     **fields: Any,
 ) -> str:
     """
-    Put a job on the queue as any program in any language can: a hash, and its id in a list.
+    Put a job on the queue as any program can: a hash, and its id in a list.
     """
     call = json.dumps([function, None, list(arguments), {}])
     data: dict[str, Any] = {"data": zlib.compress(call.encode()), **fields}
@@ -161,22 +161,24 @@ def push(
 
 def end_of(connection: Redis, job_id: str) -> tuple[str, Any]:
     """
-    How a job ended: its status, with what it returned or the sentence that says why it failed.
+    Return how a job ended: its status, with its result or the message of its failure.
     """
     assert eventually(lambda: connection.hget(f"rq:job:{job_id}", "status") in (b"finished", b"failed"))
     status = cast("bytes", connection.hget(f"rq:job:{job_id}", "status")).decode()
-    told = cast("list[tuple[bytes, dict[bytes, bytes]]]", connection.xrevrange(f"rq:results:{job_id}"))[0][1]
+    result = cast("list[tuple[bytes, dict[bytes, bytes]]]", connection.xrevrange(f"rq:results:{job_id}"))[0][
+        1
+    ]
     if status == "failed":
-        return status, zlib.decompress(b64decode(told[b"exc_string"])).decode()
-    return status, json.loads(b64decode(told[b"return_value"]))
+        return status, zlib.decompress(b64decode(result[b"exc_string"])).decode()
+    return status, json.loads(b64decode(result[b"return_value"]))
 
 
-def eventually(happens: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> bool:
+def eventually(condition: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> bool:
     """
-    Whether *happens* becomes true in time.
+    Return whether *condition* becomes true within *seconds*.
     """
     deadline = time.monotonic() + seconds
-    while not happens():
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.02)
@@ -185,7 +187,7 @@ def eventually(happens: Callable[[], object], seconds: float = PATIENCE_SECONDS)
 
 def main(port: str, slots: str, lease_seconds: str, stop_deadline_seconds: str) -> int:
     """
-    The toy worker's program.
+    Run the sample worker until it is stopped.
     """
     logging.basicConfig(level=logging.INFO, stream=sys.stdout, format="%(levelname)s %(message)s")
     connection = Redis(port=int(port), max_connections=200)
@@ -193,12 +195,12 @@ def main(port: str, slots: str, lease_seconds: str, stop_deadline_seconds: str) 
 
     def ready() -> None:
         scheduler.start()
-        logging.getLogger("certworker.toy").info("ready")
+        logging.getLogger("certworker.sample").info("ready")
         sys.stdout.flush()
 
     code = run(
         connection,
-        toy_functions(connection),
+        sample_functions(connection),
         slots=int(slots),
         heartbeats=Heartbeats(),
         lease_seconds=int(lease_seconds),

@@ -30,7 +30,7 @@ def issued(connection: Redis) -> list[str]:
     """
     Return the names that the worker of the test issued, in order.
     """
-    return [json.loads(note)[0] for note in connection.lrange("toy:issued", 0, -1)]
+    return [json.loads(note)[0] for note in connection.lrange("sample:issued", 0, -1)]
 
 
 class TestRelease:
@@ -65,7 +65,7 @@ class TestRelease:
         """
         RQ has the same rule.
         """
-        failing = queue.enqueue("toy.fail")
+        failing = queue.enqueue("sample.fail")
         waits = queue.enqueue("certworker.issue", domain="waits.org", depends_on=failing)
         runs = queue.enqueue(
             "certworker.issue", domain="runs.org", depends_on=Dependency(jobs=[failing], allow_failure=True)

@@ -48,7 +48,7 @@ def issued(connection: Redis) -> list[str]:
     """
     Return the names that the worker of the test has issued, in order.
     """
-    return [json.loads(note)[0] for note in connection.lrange("toy:issued", 0, -1)]
+    return [json.loads(note)[0] for note in connection.lrange("sample:issued", 0, -1)]
 
 
 def backlog(count: int) -> list[str]:
@@ -92,7 +92,7 @@ class TestBacklog:
         """
         Five thousand names of one tenant are on the queue before a request of another tenant.
         """
-        connection.set("toy:nap", "1")
+        connection.set("sample:nap", "1")
         with worker_thread(connection, slots=16):
             push_many(connection, backlog(BACKLOG))
             push_many(connection, ["www.newcomer.localhost"])
@@ -100,13 +100,13 @@ class TestBacklog:
 
             assert issued(connection).index("www.newcomer.localhost") < BACKLOG / 20
             assert eventually(lambda: len(waiting(connection) | set(issued(connection))) > BACKLOG)
-            connection.delete("toy:nap")
+            connection.delete("sample:nap")
 
     def test_a_newcomer_starts_at_once_beside_many_tenants(self, connection: Redis) -> None:
         """
         Each of five hundred tenants has one domain.
         """
-        connection.set("toy:nap", "0.4")
+        connection.set("sample:nap", "0.4")
         push_many(connection, [f"www.customer{number}.localhost" for number in range(500)])
         with worker_thread(connection, slots=4):
             assert eventually(lambda: len(waiting(connection)) > 400)
@@ -114,7 +114,7 @@ class TestBacklog:
             before = len(issued(connection))
             push_many(connection, ["www.newcomer.localhost"])
             assert eventually(lambda: "www.newcomer.localhost" in issued(connection))
-            connection.delete("toy:nap")
+            connection.delete("sample:nap")
 
             # Four slots: the newcomer gets one of the next few that become free.
             assert issued(connection).index("www.newcomer.localhost") - before < 40
@@ -123,12 +123,12 @@ class TestBacklog:
         """
         Its name is on the agenda and has a record, so the loss of the priority queue loses no name.
         """
-        connection.set("toy:nap", "2")
+        connection.set("sample:nap", "2")
         push_many(connection, backlog(10))
         with worker_thread(connection, slots=2):
             end = end_of(connection, "shop9-big-localhost")
             record = DomainRecords(connection).read("shop9.big.localhost")
-            connection.delete("toy:nap")
+            connection.delete("sample:nap")
 
         job = Job.fetch("shop9-big-localhost", connection, JSONSerializer)
         assert ("finished", {"state": "waiting", "names": ["shop9.big.localhost"]}) == end
@@ -146,12 +146,12 @@ class TestBacklog:
         names, agenda = backlog(100), Agenda(connection)
         soon = datetime.now(UTC) + timedelta(minutes=2)
         agenda.put(names[-1], soon)
-        connection.set("toy:nap", "1")
+        connection.set("sample:nap", "1")
         push_many(connection, names)
         with worker_thread(connection, slots=2):
             assert eventually(lambda: agenda.next_checks(names[-2:])[names[-2]])
             moments = agenda.next_checks(names[-2:])
-            connection.delete("toy:nap")
+            connection.delete("sample:nap")
 
         assert moments[names[-1]] == soon
         assert (moments[names[-2]] or soon) > soon
@@ -160,19 +160,19 @@ class TestBacklog:
         """
         The job of a deferred request has the same flags.
         """
-        connection.set("toy:nap", "0.3")
+        connection.set("sample:nap", "0.3")
         push_many(connection, backlog(3))
         request_certificate("www.big.localhost", force=True, connection=connection)
         with worker_thread(connection, slots=2):
             assert eventually(lambda: len(issued(connection)) == 4)
 
-        assert b'["www.big.localhost", true]' in connection.lrange("toy:issued", 0, -1)
+        assert b'["www.big.localhost", true]' in connection.lrange("sample:issued", 0, -1)
 
     def test_the_tenant_is_that_of_the_job(self, connection: Redis) -> None:
         """
         The domains of a tenant count as one tenant.
         """
-        connection.set("toy:nap", "0.5")
+        connection.set("sample:nap", "0.5")
         with connection.pipeline() as pipeline:
             for number in range(20):
                 asked = {"domain": f"www.shop{number}.localhost", "tenant": "project"}
@@ -183,7 +183,7 @@ class TestBacklog:
         with worker_thread(connection, slots=4):
             assert eventually(lambda: len(waiting(connection)) > 10)
             assert len(issued(connection)) <= 3
-            connection.delete("toy:nap")
+            connection.delete("sample:nap")
 
     def test_what_waits_is_planned_by_the_clock_of_the_worker(self, connection: Redis) -> None:
         """
@@ -205,7 +205,7 @@ class TestBacklog:
         `certworker request --wait` waits for the certificate.
         """
         records, name = DomainRecords(connection), "shop9.big.localhost"
-        connection.set("toy:nap", "0.2")
+        connection.set("sample:nap", "0.2")
         push_many(connection, backlog(9))
         job = request_certificate(name, connection=connection)
         with worker_thread(connection, slots=2):
@@ -221,14 +221,14 @@ class TestBacklog:
         """
         A check of the agenda starts as soon as a slot is free, and a rejected job ends.
         """
-        connection.set("toy:nap", "1")
+        connection.set("sample:nap", "1")
         push_many(connection, backlog(100))
         push(connection, "look", "certworker.look")
         push(connection, "odd", "os.system", "true")
         with worker_thread(connection, slots=4):
             assert "finished" == end_of(connection, "look")[0]
             assert "failed" == end_of(connection, "odd")[0]
-            connection.delete("toy:nap")
+            connection.delete("sample:nap")
 
 
 class TestDeath:
@@ -239,7 +239,7 @@ class TestDeath:
         Killed at four points of its work, it loses no name.
         """
         names = backlog(1_200)
-        connection.set("toy:nap", "5")
+        connection.set("sample:nap", "5")
         push_many(connection, names)
         lost = set[str]()
         for share in (0.95, 0.6, 0.3, 0.0):
@@ -248,7 +248,7 @@ class TestDeath:
                 worker.kill()
             lost |= set(names) - waiting(connection) - on_the_way(connection) - set(issued(connection))
 
-        connection.set("toy:nap", "0")
+        connection.set("sample:nap", "0")
         with worker_process(redis_server, slots=16, lease_seconds=1):
             assert eventually(lambda: not set(names) - set(issued(connection)), 60)
         assert set() == lost

@@ -58,7 +58,7 @@ class TestRegisteredJob:
             status,
             told.startswith(f"[queue.bad_payload] The job was rejected: it has {field}"),
         )
-        assert not connection.exists("toy:issued")
+        assert not connection.exists("sample:issued")
 
     def test_pickled_data_is_not_unpickled(self, connection: Redis, tmp_path: Path) -> None:
         """
@@ -83,10 +83,10 @@ class TestRegisteredJob:
         The message names the argument, without a traceback.
         """
         with worker_thread(connection):
-            _, told = end_of(connection, push(connection, "odd", "toy.sleep", 1, 2, 3))
+            _, told = end_of(connection, push(connection, "odd", "sample.sleep", 1, 2, 3))
 
         assert told.startswith(
-            "[queue.bad_payload] The job was rejected: toy.sleep does not take its arguments"
+            "[queue.bad_payload] The job was rejected: sample.sleep does not take its arguments"
         )
 
     def test_a_refusal_is_one_warning(self, connection: Redis, caplog: pytest.LogCaptureFixture) -> None:
@@ -113,7 +113,7 @@ class TestRegisteredJob:
         assert ("failed", True) == (status, told.startswith("[payload.unknown]"))
         assert "certworker.issue does not take the argument forse; did you mean force?" in told
         assert told.endswith("Send no other arguments than: domain, domains, force, tenant.")
-        assert not connection.exists("toy:issued")
+        assert not connection.exists("sample:issued")
 
     @pytest.mark.parametrize("serializer", [JSONSerializer, PickleSerializer])
     @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ class TestRegisteredJob:
             ("queue.not_registered", b'["certworker.isue", null, [], {"domain": "a.org"}]', {}),
             ("payload.unknown", b'["certworker.issue", null, [], {"domain": "a.org", "x": 1}]', {}),
             ("payload.json", b'["certworker.issue", null', {}),
-            ("queue.bad_payload", b'["toy.sleep", null, [1, 2, 3], {}]', {}),
+            ("queue.bad_payload", b'["sample.sleep", null, [1, 2, 3], {}]', {}),
             (
                 "queue.bad_payload",
                 b'["certworker.issue", null, ["a.org"], {}]',
@@ -227,7 +227,7 @@ class TestRegisteredJob:
         RQ's retries would repeat a wrong request at the CA.
         """
         with worker_thread(connection):
-            status, _ = end_of(connection, push(connection, "job", "toy.fail", retries_left="5"))
+            status, _ = end_of(connection, push(connection, "job", "sample.fail", retries_left="5"))
 
         assert "failed" == status
 
@@ -336,7 +336,7 @@ class TestRegisteredJob:
             status, _ = end_of(connection, request_certificate("a.org", connection=connection))
             assert eventually(lambda: not connection.exists(QUEUE_KEY, f"{QUEUE_KEY}:intermediate"))
 
-        assert ("finished", 1) == (status, connection.llen("toy:issued"))
+        assert ("finished", 1) == (status, connection.llen("sample:issued"))
 
 
 class TestFind:

@@ -46,7 +46,7 @@ class TestProducer:
 
         assert ["finished", "finished"] == [status for status, _ in ends]
         assert [b'["a.example.org", false]', b'["b.example.org", false]'] == connection.lrange(
-            "toy:issued", 0, -1
+            "sample:issued", 0, -1
         )
 
     def test_what_waits_is_not_asked_for_again(self, redis_server: RedisServer, connection: Redis) -> None:
@@ -69,7 +69,7 @@ class TestProducer:
                 (told,) = produce(redis_server, "a.example.org")
                 end_of(connection, told.rpartition(" ")[2])
 
-        assert 2 == connection.llen("toy:issued")
+        assert 2 == connection.llen("sample:issued")
 
     def test_two_plain_commands_are_enough(self, redis_server: RedisServer, connection: Redis) -> None:
         """

@@ -48,7 +48,7 @@ class TestSweep:
             status, told = end_of(connection, "job")
 
         assert ("failed", True) == (status, told.startswith("[queue.abandoned] Workers died"))
-        assert not connection.exists("toy:issued")
+        assert not connection.exists("sample:issued")
         assert 0 < connection.ttl("rq:job:job") <= 86_400
 
     @pytest.mark.parametrize("count", ["often", "nan", "inf", "1e300", "-5", "9" * 400])
@@ -77,7 +77,7 @@ class TestSweep:
             end_of(connection, "job")
             time.sleep(1)
 
-        assert 1 == connection.llen("toy:issued")
+        assert 1 == connection.llen("sample:issued")
 
     def test_an_id_that_got_stuck_between_the_lists_goes_back(self, connection: Redis) -> None:
         """
@@ -122,7 +122,7 @@ class TestSweep:
         with worker_thread(connection, lease_seconds=1):
             assert eventually(lambda: not connection.exists(LEASES))
 
-        assert not connection.exists("toy:issued")
+        assert not connection.exists("sample:issued")
 
     @pytest.mark.parametrize("key", [LEASES, IN_BETWEEN, "rq:workers", "rq:workers:certificates"])
     def test_members_beyond_all_bounds_do_not_end_the_sweep(

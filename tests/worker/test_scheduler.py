@@ -45,9 +45,9 @@ class TestScheduler:
         moment = datetime.now(UTC) + timedelta(seconds=1)
         with worker_thread(connection), scheduling(connection):
             wake_at(connection, moment)
-            assert eventually(lambda: connection.llen("toy:looked") == 1)
+            assert eventually(lambda: connection.llen("sample:looked") == 1)
 
-        late = float(connection.lrange("toy:looked", 0, 0)[0]) - moment.timestamp()
+        late = float(connection.lrange("sample:looked", 0, 0)[0]) - moment.timestamp()
         assert 0 <= late < 2.5
 
     def test_a_job_delayed_by_rq_itself_comes_too(self, connection: Redis) -> None:
@@ -58,7 +58,7 @@ class TestScheduler:
         queue.enqueue_at(datetime.now(UTC) + timedelta(seconds=1), "certworker.issue", domain="a.org")
 
         with worker_thread(connection), scheduling(connection):
-            assert eventually(lambda: connection.lrange("toy:issued", 0, -1) == [b'["a.org", false]'])
+            assert eventually(lambda: connection.lrange("sample:issued", 0, -1) == [b'["a.org", false]'])
 
     def test_an_invalid_job_is_dropped_and_logged(
         self, connection: Redis, caplog: pytest.LogCaptureFixture

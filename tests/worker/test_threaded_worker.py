@@ -14,7 +14,7 @@ from rq.executions import Execution
 from certworker.worker.job_class import job_class_for
 from certworker.worker.producer import QUEUE_KEY, queue_length, request_certificate
 from certworker.worker.threaded_worker import ThreadedWorker
-from tests.worker.sample_tasks import end_of, eventually, push, toy_functions, worker_thread
+from tests.worker.sample_tasks import end_of, eventually, push, sample_functions, worker_thread
 
 LEASES = "rq:wip:certificates"
 
@@ -28,14 +28,14 @@ class TestPooledWorker:
             end = end_of(connection, request_certificate("a.org", connection=connection))
 
         assert ("finished", {"state": "issued", "names": ["a.org"]}) == end
-        assert [b'["a.org", false]'] == connection.lrange("toy:issued", 0, -1)
+        assert [b'["a.org", false]'] == connection.lrange("sample:issued", 0, -1)
 
     def test_a_failure_is_a_sentence(self, connection: Redis) -> None:
         """
         The result of the job is the message with its remedy, and no traceback.
         """
         with worker_thread(connection):
-            status, told = end_of(connection, push(connection, "full", "toy.fail"))
+            status, told = end_of(connection, push(connection, "full", "sample.fail"))
 
         assert "failed" == status
         assert told.startswith("[fs.full] The disk of /storage/certificates/a.pem is full")
@@ -48,7 +48,7 @@ class TestPooledWorker:
         The log has the error once, with its traceback.
         """
         with worker_thread(connection):
-            status, told = end_of(connection, push(connection, "bug", "toy.stumble"))
+            status, told = end_of(connection, push(connection, "bug", "sample.raise_unexpected"))
 
         assert ("failed", True) == (status, "Traceback" in told and "ZeroDivisionError" in told)
         (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
@@ -60,7 +60,7 @@ class TestPooledWorker:
         An error of Redis during a job has a code and a remedy.
         """
         with worker_thread(connection):
-            status, told = end_of(connection, push(connection, "job", "toy.misuse_redis"))
+            status, told = end_of(connection, push(connection, "job", "sample.misuse_redis"))
 
         assert ("failed", True) == (status, told.startswith("[redis.fault] Redis at 127.0.0.1:"))
 
@@ -71,7 +71,7 @@ class TestPooledWorker:
         Whatever a job does, its slot is released.
         """
         with worker_thread(connection):
-            push(connection, "long", "toy.naps", timeout="1")
+            push(connection, "long", "sample.sleep_in_steps", timeout="1")
             status, told = end_of(connection, "long")
 
         assert ("failed", True) == (
@@ -86,11 +86,11 @@ class TestPooledWorker:
         """
         All of sixteen jobs have begun before one of them ends.
         """
-        jobs = [push(connection, f"job-{number}", "toy.hold") for number in range(16)]
+        jobs = [push(connection, f"job-{number}", "sample.hold") for number in range(16)]
 
         with worker_thread(connection, slots=16):
-            assert eventually(lambda: connection.llen("toy:began") == 16)
-            connection.set("toy:release", 1)
+            assert eventually(lambda: connection.llen("sample:began") == 16)
+            connection.set("sample:release", 1)
             assert {("finished", "held")} == {end_of(connection, job) for job in jobs}
 
     def test_a_job_that_cannot_start_stays_for_others(self, connection: Redis) -> None:
@@ -98,34 +98,34 @@ class TestPooledWorker:
         With two workers a job does not wait behind a long one while the other worker is idle.
         """
         for number in range(5):
-            push(connection, f"job-{number}", "toy.hold")
+            push(connection, f"job-{number}", "sample.hold")
 
         with worker_thread(connection, slots=2):
-            assert eventually(lambda: connection.llen("toy:began") == 2)
+            assert eventually(lambda: connection.llen("sample:began") == 2)
             # In this time a worker would take a third job.
             time.sleep(0.4)
 
             assert (3, 2) == (queue_length(connection), connection.zcard(LEASES))
             assert 0 == connection.llen(f"{QUEUE_KEY}:intermediate")
-            connection.set("toy:release", 1)
+            connection.set("sample:release", 1)
 
     def test_a_job_may_take_longer_than_its_lease(self, connection: Redis) -> None:
         """
         While its worker runs, no other worker recovers the job.
         """
         with worker_thread(connection, lease_seconds=3), worker_thread(connection, lease_seconds=3):
-            end_of(connection, push(connection, "long", "toy.sleep", 7))
+            end_of(connection, push(connection, "long", "sample.sleep", 7))
 
-        assert 1 == connection.llen("toy:began")
+        assert 1 == connection.llen("sample:began")
 
     def test_a_heartbeat_at_the_start_of_a_job_leaves_its_hash_alone(self, connection: Redis) -> None:
         """
         The lease is renewed, and the hash still has the fields of its producer.
         """
-        push(connection, "job", "toy.sleep", 1)
+        push(connection, "job", "sample.sleep", 1)
         pool = ThreadedWorker(
             connection,
-            job_class_for(toy_functions(connection)),
+            job_class_for(sample_functions(connection)),
             slots=1,
             lease_seconds=30,
             private_names=True,

@@ -33,7 +33,7 @@ class TestFollow:
         """
         The outcome has the whole message with its remedy.
         """
-        push(connection, "job", "toy.fail", status="queued")
+        push(connection, "job", "sample.fail", status="queued")
 
         with worker_thread(connection):
             (ended,) = wait_for(connection, [("job", NAMES)], timeout_seconds=10)

@@ -30,7 +30,7 @@ from tests.worker.sample_tasks import (
     end_of,
     eventually,
     push,
-    toy_functions,
+    sample_functions,
     worker_process,
     worker_thread,
 )
@@ -74,8 +74,9 @@ class TestRun:
         self, redis_server: RedisServer, connection: Redis
     ) -> None:
         """
-        Of a thousand identical requests, those made with our function are one job; the others are jobs
-        like any other, which the look inside the lock makes short.
+        Of a thousand identical requests, those made with the function of certworker are one job.
+
+        The others are jobs that end early, because they check again under the lock.
         """
 
         def produce(producer: int) -> None:
@@ -91,7 +92,7 @@ class TestRun:
         assert 501 == queue_length(connection)
 
         with worker_thread(connection, slots=16):
-            assert eventually(lambda: connection.llen("toy:issued") == 501)
+            assert eventually(lambda: connection.llen("sample:issued") == 501)
 
     def test_an_emptied_redis_is_no_reason_to_end(self, connection: Redis) -> None:
         """
@@ -129,7 +130,7 @@ class TestRun:
             connection.delete(key)
             connection.xadd(key, {"planted": "1"})
             request_certificate("a.org", connection=connection)
-            push(connection, "job", "toy.fail")
+            push(connection, "job", "sample.fail")
 
             assert "failed" == end_of(connection, "job")[0]
             assert eventually(lambda: connection.type(key) != b"stream")
@@ -140,9 +141,9 @@ class TestRun:
         """
         `rq info` shows it.
         """
-        push(connection, "job", "toy.sleep", 3)
+        push(connection, "job", "sample.sleep", 3)
         with worker_thread(connection, slots=1):
-            assert eventually(lambda: connection.llen("toy:began"))
+            assert eventually(lambda: connection.llen("sample:began"))
             request_certificate("a.org", connection=connection)
             told = subprocess.run(
                 [sys.executable, "-m", "rq.cli", "info", "-u", redis_server.url],
@@ -164,14 +165,14 @@ class TestAccidents:
         The job of a killed worker runs on another worker within a lease.
         """
         with worker_process(redis_server) as first:
-            push(connection, "job", "toy.sleep", 2)
-            assert eventually(lambda: connection.llen("toy:began") == 1)
+            push(connection, "job", "sample.sleep", 2)
+            assert eventually(lambda: connection.llen("sample:began") == 1)
             first.kill()
             with worker_process(redis_server):
                 end = end_of(connection, "job")
 
         assert ("finished", "slept") == end
-        assert 2 == connection.llen("toy:began")
+        assert 2 == connection.llen("sample:began")
 
     def test_sigterm_finishes_what_runs_and_takes_nothing_new(
         self, redis_server: RedisServer, connection: Redis
@@ -181,13 +182,13 @@ class TestAccidents:
         """
         with worker_process(redis_server, slots=2) as process:
             for number in range(4):
-                push(connection, f"job-{number}", "toy.sleep", 1)
-            assert eventually(lambda: connection.llen("toy:began") == 2)
+                push(connection, f"job-{number}", "sample.sleep", 1)
+            assert eventually(lambda: connection.llen("sample:began") == 2)
             process.send_signal(signal.SIGTERM)
 
             assert 0 == process.wait(PATIENCE_SECONDS)
 
-        assert (2, 2) == (connection.llen("toy:ended"), queue_length(connection))
+        assert (2, 2) == (connection.llen("sample:ended"), queue_length(connection))
         assert 0 == connection.scard("rq:workers")
         assert not connection.exists("rq:scheduler-lock:certificates")
 
@@ -198,13 +199,13 @@ class TestAccidents:
         A slow CA does not delay the shutdown of a host.
         """
         with worker_process(redis_server, stop_deadline_seconds=0.5) as process:
-            push(connection, "job", "toy.sleep", 60)
-            assert eventually(lambda: connection.llen("toy:began") == 1)
+            push(connection, "job", "sample.sleep", 60)
+            assert eventually(lambda: connection.llen("sample:began") == 1)
             process.send_signal(signal.SIGTERM)
 
             assert 0 == process.wait(PATIENCE_SECONDS)
 
-        assert 0 == connection.llen("toy:ended")
+        assert 0 == connection.llen("sample:ended")
         assert [b"job"] == connection.lrange(QUEUE_KEY, 0, -1)
         assert b"queued" == connection.hget("rq:job:job", "status")
         assert 0 == connection.zcard(LEASES)
@@ -214,8 +215,8 @@ class TestAccidents:
         A second Ctrl-C ends the worker at once.
         """
         with worker_process(redis_server) as process:
-            push(connection, "job", "toy.sleep", 60)
-            assert eventually(lambda: connection.llen("toy:began") == 1)
+            push(connection, "job", "sample.sleep", 60)
+            assert eventually(lambda: connection.llen("sample:began") == 1)
             process.send_signal(signal.SIGINT)
             time.sleep(0.3)
             process.send_signal(signal.SIGINT)
@@ -275,8 +276,8 @@ class TestAccidents:
         own_redis.kill()
         own_redis.start("--appendonly", "yes", "--appendfsync", "always")
         with own_redis.client() as connection, worker_thread(connection, lease_seconds=2):
-            push(connection, "job", "toy.sleep", 1)
-            assert eventually(lambda: connection.llen("toy:began") == 1)
+            push(connection, "job", "sample.sleep", 1)
+            assert eventually(lambda: connection.llen("sample:began") == 1)
             own_redis.kill()
             time.sleep(1.5)
             own_redis.start("--appendonly", "yes", "--appendfsync", "always")
@@ -295,7 +296,7 @@ class TestSchema:
             try:
                 run(
                     connection,
-                    toy_functions(connection),
+                    sample_functions(connection),
                     slots=2,
                     heartbeats=Heartbeats(),
                     stop=threading.Event(),
@@ -308,8 +309,8 @@ class TestSchema:
         worker = threading.Thread(target=work)
         worker.start()
         assert ready.wait(30)
-        job = push(connection, "job", "toy.sleep", 1)
-        assert eventually(lambda: connection.llen("toy:began"))
+        job = push(connection, "job", "sample.sleep", 1)
+        assert eventually(lambda: connection.llen("sample:began"))
         connection.set(KEY, SCHEMA + 1)
         worker.join(30)
 
@@ -318,7 +319,7 @@ class TestSchema:
         with pytest.raises(SchemaTooNew):
             run(
                 connection,
-                toy_functions(connection),
+                sample_functions(connection),
                 slots=1,
                 heartbeats=Heartbeats(),
                 stop=threading.Event(),

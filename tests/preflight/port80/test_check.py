@@ -21,7 +21,7 @@ from certworker.preflight.result import CheckContext, CheckResult, Outcome
 from certworker.settings import load
 from tests.app_fixture import environment
 from tests.servers.ports import free_port
-from tests.servers.web import Respond, WebServer, always, cut, key_authorizations, redirects, says, silent
+from tests.servers.web import Respond, WebServer, always, cut, key_authorizations, redirects, sends, silent
 from tests.servers.zones import World as Zones
 
 NAME = "shop.example.org"
@@ -213,7 +213,7 @@ class TestNo:
             (always(522, "", CF_RAY="1"), "http.cloudflare", "522"),
             (always(200, "/aes.js"), "http.bot_wall", "filter"),
             (always(400, "Client sent an HTTP request to an HTTPS server."), "http.https_on_80", "80:80"),
-            (says(b"\x15\x03\x01\x00\x02\x02F"), "http.https_on_80", "80:80"),
+            (sends(b"\x15\x03\x01\x00\x02\x02F"), "http.https_on_80", "80:80"),
             (redirects("https://shop.example.org:8443/"), "http.redirect_bad", "8443"),
             (redirects("http://www.example.org/", 303), "http.redirect_bad", "303"),
             (redirects("http://shop.example.org{path}"), "http.redirect_loop", "loop"),

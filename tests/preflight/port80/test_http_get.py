@@ -21,7 +21,7 @@ from tests.servers.web import (
     cut,
     key_authorizations,
     response,
-    says,
+    sends,
     silent,
     trickling,
 )
@@ -90,7 +90,7 @@ class TestAsk:
         A chunked body is decoded.
         """
         with WebServer(
-            says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")
+            sends(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n")
         ) as server:
             assert b"abc" == get("http://shop.example.org/", server.port).body
 
@@ -149,10 +149,10 @@ class TestTrouble:
             (silent, FetchError.SILENT),
             (trickling, FetchError.SILENT),
             (cut, FetchError.RESET),
-            (says(b""), FetchError.RESET),
-            (says(b"\x15\x03\x01\x00\x02\x02\x46"), FetchError.NOT_HTTP),
-            (says(b"SSH-2.0-OpenSSH_9.2\r\n"), FetchError.NOT_HTTP),
-            (says(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n"), FetchError.NOT_HTTP),
+            (sends(b""), FetchError.RESET),
+            (sends(b"\x15\x03\x01\x00\x02\x02\x46"), FetchError.NOT_HTTP),
+            (sends(b"SSH-2.0-OpenSSH_9.2\r\n"), FetchError.NOT_HTTP),
+            (sends(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 1000 + b"\r\n"), FetchError.NOT_HTTP),
         ],
     )
     def test_each_misbehaviour_has_its_name(self, respond: Respond, expected: FetchError) -> None:
@@ -166,7 +166,7 @@ class TestTrouble:
         """
         Plain HTTP on the port of HTTPS is reported as not TLS.
         """
-        with WebServer(says(response(400))) as server:
+        with WebServer(sends(response(400))) as server:
             assert FetchError.NOT_TLS is error_of("https://shop.example.org/", server.port)
 
     def test_the_deadline_includes_the_handshake(self) -> None:
