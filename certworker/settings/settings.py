@@ -289,8 +289,11 @@ class Settings(SettingGroup):
     @field_validator("newer_email", "older_email")
     @classmethod
     def _gets_mail(cls, value: str, known: ValidationInfo) -> str:
-        # Without a mail server the address is for the CA only; an order at a public CA checks it.
-        if known.data.get("smtp_host") and not known.data.get("newer_email"):
+        # Without a mail server the address is for the CA only; an order at a public CA checks it. An invalid
+        # setting is missing in the data, and counts as set.
+        has_mail = known.data.get("smtp_host", True)
+        is_used = known.field_name == "newer_email" or known.data.get("newer_email", True) is None
+        if has_mail and is_used:
             try:
                 mail_addresses(value)
             except ValueError:

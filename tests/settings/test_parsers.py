@@ -199,6 +199,31 @@ class TestMailAddress:
                 }
             )
 
+    def test_the_contact_is_reported_together_with_the_mail_server(self) -> None:
+        """
+        One start shows both.
+        """
+        with pytest.raises(InvalidSettings) as refused:
+            load({"_APP_EMAIL_CERTIFICATES": "nonsense", "_APP_SMTP_HOST": "smtp..example.org"})
+
+        assert ["_APP_SMTP_HOST", "_APP_EMAIL_CERTIFICATES"] == [
+            finding.partition(" ")[0] for finding in refused.value.findings
+        ]
+
+    def test_an_address_that_is_overridden_is_not_checked(self) -> None:
+        """
+        Even if the other one is invalid.
+        """
+        given = {
+            "_APP_EMAIL_CERTIFICATES": "a\nb",
+            "_APP_SYSTEM_SECURITY_EMAIL_ADDRESS": "nonsense",
+            "_APP_SMTP_HOST": "smtp.example.org",
+        }
+        with pytest.raises(InvalidSettings) as refused:
+            load(given)
+
+        assert ["_APP_EMAIL_CERTIFICATES"] == [each.partition(" ")[0] for each in refused.value.findings]
+
     def test_it_may_be_several(self) -> None:
         """
         All of them get each mail.
