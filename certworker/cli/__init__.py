@@ -1,27 +1,22 @@
 """
-The commands. Each has its module, which is imported when the command runs.
+The commands. Each is imported when it runs, so that `certworker --help` stays fast.
 
 In the order in which they may import each other::
 
-    ca           The CA that a command speaks to by itself, without the worker
-    demo         `certworker demo`: Redis, a CA, the worker and a TLS server on one machine, in one …
-    output       What commands print: text on one line each, printable, and JSON
-    progress     One line on the terminal for work that takes long: how much is done, what failed, the …
-    work         ★ `certworker work`: the worker, from the first line of its log to the last
-    account      `certworker account`: the account at the CA, in the hands of a person
-    arguments    The names that a command is given: typed, or in a file
-    doctor       `certworker doctor`: what is wrong, and what to change
-    explain      `certworker explain`: the history of a name with the remedy on top, or the page of an error …
-    health       `certworker health`: the container's health check, without a shell and without curl
-    notify       `certworker notify`: the ways by which people are notified
-    outcome      What a person or a program reads of the requests that a command made: that they wait, …
-    watching     `certworker status --watch`: the progress of many names until nothing is left to wait …
-    names_table  Names and their states as text: one by one, or as a table that fits the terminal
-    remove       `certworker remove`: takes names out of service
-    request      `certworker request`: puts names on the queue, and waits for their certificates with …
-    resume       `certworker resume`: orders again for a name that the CA has paused
+    demo         `certworker demo`: Redis, a CA, the worker and a TLS server on one machine
+    output       The output of commands: printable lines, JSON, and the progress line of long work
+    work         ★ `certworker work`: the worker, with its options and exit codes
+    account      `certworker account`: the account at the CA
+    arguments    The names in the arguments of a command, and in its file
+    doctor       `certworker doctor`: the checks of the installation, with remedies
+    explain      `certworker explain`: the history of a name, or the page of an error code
+    health       `certworker health`: the health check of the container
+    notify       `certworker notify`: test notifications
+    outcome      The output of commands that make requests: positions in the queue, and outcomes
+    names_table  The states of names as text: one by one, or as a table that fits the terminal
+    request      `certworker request`, `remove` and `resume`: requests for the worker
     revoke       `certworker revoke`: revokes a certificate, and requests a new one
-    status       `certworker status`: the state of each name, for people and for programs
+    status       `certworker status`: the state of each name, and the progress of all
 """
 
 from __future__ import annotations
@@ -36,42 +31,46 @@ import click
 from certworker.version import __version__
 
 COMMANDS = {
-    "work": "Take requests from the queue and keep their certificates.",
+    "work": "Take requests from the queue, and issue and renew the certificates.",
     "request": "Request certificates.",
-    "remove": "Take names out of service.",
+    "remove": "Remove names from the proxy and from the volume.",
     "resume": "Order again for a name that the CA has paused.",
     "revoke": "Revoke a certificate, and request a new one with another key.",
-    "account": "Show the account at the CA, change its key, or end it.",
+    "account": "Show the account at the CA, change its key, or deactivate it.",
     "status": "Show which certificates are in service, until when, and what failed.",
     "explain": "Show what happened to a name, or what an error code means.",
-    "doctor": "Check settings, volumes, Redis and the CA, and say what to change.",
-    "notify": "Try the notifications by mail and by webhook.",
-    "health": "Ask the running worker whether it is well (for the container).",
-    "demo": "Show the whole of it on this machine: no domain, no Docker, no Internet.",
+    "doctor": "Check settings, volumes, Redis and the CA, and show remedies.",
+    "notify": "Test the notifications by mail and by webhook.",
+    "health": "Check whether the running worker is healthy (for the container).",
+    "demo": "Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.",
 }
 
-#: They report suspicious variables in their own form, or have settings of their own.
+#: The commands in the module of another command, with that module.
+MODULES = {"remove": "request", "resume": "request"}
+
+#: These commands report suspicious variables themselves, or have their own settings.
 WITHOUT_WARNINGS = {"work", "doctor", "demo"}
 
 
 class LazyGroup(click.Group):
     """
-    A group whose commands are imported one by one: `--help` needs none of them.
+    A group that imports a command when it runs; `--help` imports none.
     """
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """
-        The commands in the order in which a newcomer meets them.
+        Return the commands in the order in which a new user needs them.
         """
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """
-        The command *cmd_name*, or None.
+        Return the command *cmd_name*; None if there is none.
         """
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"certworker.cli.{cmd_name}").command
+        module = importlib.import_module(f"certworker.cli.{MODULES.get(cmd_name, cmd_name)}")
+        command: click.Command = getattr(module, cmd_name if cmd_name in MODULES else "command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -89,16 +88,16 @@ class LazyGroup(click.Group):
 @click.pass_context
 def cli(ctx: click.Context) -> None:
     """
-    Gets TLS certificates for the domains on a Redis queue and hands them to Traefik.
+    Issue TLS certificates for the domains on a Redis queue, and serve them through Traefik.
 
-    All settings come from the environment; .env.example lists them with a sentence each.
+    All settings come from the environment; .env.example describes them.
 
     \b
     Example:
       certworker demo
     \b
     Exit codes:
-      0  done: issued, kept, or all is well
+      0  success
       1  failed, or warnings only (doctor)
       2  wrong usage or settings, or failures found (doctor)
     """
@@ -107,7 +106,7 @@ def cli(ctx: click.Context) -> None:
 
 
 def _warn_about_the_environment() -> None:
-    # Settings take a while to import, and `--help` needs none.
+    # The import of the settings is slow, and `--help` does not need them.
     if not {"-h", "--help"}.isdisjoint(sys.argv):
         return
     from certworker.cli.output import say
@@ -119,15 +118,15 @@ def _warn_about_the_environment() -> None:
 
 def main() -> None:
     """
-    The entry point: errors become sentences and exit codes, never stack traces.
+    Run a command; expected errors become messages and exit codes instead of tracebacks.
     """
     from certworker.cli.output import reference, say
     from certworker.errors import CertworkerError
 
-    # In a container this is process 1, for which the kernel ignores SIGTERM until a handler is there.
+    # In a container this is process 1, for which the kernel ignores SIGTERM without a handler.
     if sys.argv[1:2] == ["work"]:
-        # The worker has its own handlers as soon as it has something to finish. Until then an exception might
-        # be raised where none is expected, and be printed.
+        # The worker sets its own handlers at its start. Until then an exception from a handler would
+        # end in a traceback.
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
     else:

@@ -1,20 +1,57 @@
 """
-`certworker account`: the account at the CA, in the hands of a person.
+`certworker account`: the account at the CA.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
 from certworker.acme.account_admin import AccountInfo
-from certworker.cli.ca import ca_choice, connect_to_ca
+from certworker.acme.client import AcmeClient
 from certworker.cli.output import say, say_json
+from certworker.issuance.issuer_factory import acme_client_for
 from certworker.settings import CaChoice, Settings, load
+from certworker.validity import now_in_utc
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+
+
+def ca_choice(settings: Settings, label: str | None) -> CaChoice:
+    """
+    Return the CA *label* of *settings*; None: the first one.
+
+    Raises:
+        click.ClickException: No CA has this label.
+    """
+    if label is None:
+        return settings.authority
+    known = {choice.label: choice for choice in settings.authorities}
+    if label not in known:
+        raise click.ClickException(
+            f"{label} is not one of the CAs that are set ({', '.join(known)}). Add it for this command: "
+            "CERTWORKER_AUTHORITY=… certworker …"
+        )
+    return known[label]
+
+
+@contextmanager
+def connect_to_ca(settings: Settings, choice: CaChoice) -> Iterator[AcmeClient]:
+    """
+    Yield a client of the CA *choice*, which has not sent a request yet.
+    """
+    if choice.directory_url:
+        yield acme_client_for(settings, choice, choice.directory_url, now_in_utc)
+        return
+    # The embedded CA runs inside the worker. Another one with the same keys and accounts is equivalent.
+    from certworker.devca.authority import DevelopmentAuthority
+
+    with DevelopmentAuthority(settings.state_dir / "development", clock=now_in_utc) as embedded:
+        yield acme_client_for(settings, choice, embedded.directory_url, now_in_utc)
 
 
 @click.group()
@@ -27,9 +64,9 @@ json_option = click.option("--json", "as_json", is_flag=True, help="One JSON obj
 @click.pass_context
 def command(context: click.Context, label: str | None) -> None:
     """
-    Show the account at the CA, change its key, or end it.
+    Show the account at the CA, change its key, or deactivate it.
 
-    It is made by the first order. Its contact follows _APP_EMAIL_CERTIFICATES.
+    The first order creates it. Its contact follows _APP_EMAIL_CERTIFICATES.
 
     \b
     Example:
@@ -44,25 +81,25 @@ def command(context: click.Context, label: str | None) -> None:
 @click.pass_obj
 def show(chosen: tuple[Settings, CaChoice], as_json: bool) -> None:
     """
-    Show the account as the CA knows it.
+    Show the account as the CA has it.
 
     \b
     Example:
       certworker account show
     """
-    sheet, choice = _info(*chosen), chosen[1]
+    info, choice = _info(*chosen), chosen[1]
     if as_json:
-        say_json(_json(sheet, choice))
+        say_json(_json(info, choice))
         return
-    facts = {
+    fields = {
         "CA": choice.title,
-        "account": sheet.url,
-        "status": sheet.status,
-        "contact": ", ".join(sheet.contacts) or "none",
-        "thumbprint": sheet.thumbprint,
-        "key": sheet.key_path,
+        "account": info.url,
+        "status": info.status,
+        "contact": ", ".join(info.contacts) or "none",
+        "thumbprint": info.thumbprint,
+        "key": info.key_path,
     }
-    for label, value in facts.items():
+    for label, value in fields.items():
         say(f"{label:<12} {value}")
 
 
@@ -94,7 +131,7 @@ def rotate_key(chosen: tuple[Settings, CaChoice], as_json: bool) -> None:
 @click.pass_obj
 def deactivate(chosen: tuple[Settings, CaChoice], yes: bool, as_json: bool) -> None:
     """
-    End the account; this cannot be undone.
+    Deactivate the account; this cannot be undone.
 
     Its certificates stay valid, and the next order creates another account.
 
@@ -102,32 +139,33 @@ def deactivate(chosen: tuple[Settings, CaChoice], yes: bool, as_json: bool) -> N
     Example:
       certworker account deactivate --yes
     """
-    sheet = _info(*chosen)
+    info = _info(*chosen)
     if not yes:
-        click.confirm(f"End the account {sheet.url} at {chosen[1].title} permanently?", abort=True, err=True)
+        question = f"Deactivate the account {info.url} at {chosen[1].title} permanently?"
+        click.confirm(question, abort=True, err=True)
     with connect_to_ca(*chosen) as authority:
-        kept = authority.account_admin.deactivate()
+        key_path = authority.account_admin.deactivate()
     if as_json:
-        say_json(_json(sheet, chosen[1]) | {"status": "deactivated", "key_path": str(kept)})
+        say_json(_json(info, chosen[1]) | {"status": "deactivated", "key_path": str(key_path)})
     else:
-        say(f"The account at {chosen[1].title} is deactivated; its key is in {kept}")
+        say(f"The account at {chosen[1].title} is deactivated; its key is in {key_path}")
 
 
-def _json(sheet: AccountInfo, choice: CaChoice) -> dict[str, object]:
+def _json(info: AccountInfo, choice: CaChoice) -> dict[str, object]:
     return {
         "authority": choice.label,
-        "account": sheet.url,
-        "status": sheet.status,
-        "contacts": list(sheet.contacts),
-        "thumbprint": sheet.thumbprint,
-        "key_path": str(sheet.key_path),
+        "account": info.url,
+        "status": info.status,
+        "contacts": list(info.contacts),
+        "thumbprint": info.thumbprint,
+        "key_path": str(info.key_path),
     }
 
 
 def _info(settings: Settings, choice: CaChoice) -> AccountInfo:
     with connect_to_ca(settings, choice) as authority:
-        sheet = authority.account_admin.info()
-    if sheet is None:
-        say(f"There is no account at {choice.title} yet; the first order makes one.", err=True)
+        info = authority.account_admin.info()
+    if info is None:
+        say(f"There is no account at {choice.title} yet; the first order creates one.", err=True)
         sys.exit(1)
-    return sheet
+    return info

@@ -1,5 +1,5 @@
 """
-The names that a command is given: typed, or in a file.
+The names in the arguments of a command, and in its file.
 """
 
 from __future__ import annotations
@@ -33,40 +33,42 @@ timeout_option = click.option(
 
 def caller_identity(command: str) -> str:
     """
-    Who types *command*, for the record.
+    Return the user and the host of *command*, for the log and the history.
     """
     return f"certworker {command} (uid {os.getuid()} on {socket.gethostname()})"
 
 
 def parse_names(names: Iterable[str], file: TextIO | None, *, private: bool) -> list[str]:
     """
-    The *names* and those in *file* as they stand in certificates, each once.
+    Return *names* and those in *file* in their normalized form, each once.
 
-    Ends the program if lines of the file are wrong: it prints each of them, and nothing is requested.
+    If lines of the file are invalid, print them and end the program.
 
     Args:
-        private: The CA is one's own: private suffixes are allowed.
+        names: The names in the arguments.
+        file: The file with more names, one per line.
+        private: The CA is private, so that private suffixes are allowed.
 
     Raises:
-        click.UsageError: There are none.
-        NameFailure: A name that was typed cannot be certified.
+        click.UsageError: There are no names.
+        NameFailure: No CA certifies a name in the arguments.
     """
-    wanted = dict.fromkeys(normalize(name, private=private) for name in names)
+    requested = dict.fromkeys(normalize(name, private=private) for name in names)
     wrong = []
     for number, line in _lines(file):
         try:
-            wanted[normalize(line, private=private)] = None
+            requested[normalize(line, private=private)] = None
         except CertworkerError as failure:
             wrong.append(f"line {number}: {failure}")
-    for complaint in wrong:
-        say(complaint, err=True)
+    for message in wrong:
+        say(message, err=True)
     if wrong:
         lines = "1 line is" if len(wrong) == 1 else f"{len(wrong):,} lines are"
         say(f"Nothing is requested: {lines} wrong. Correct the file, then run the command again.", err=True)
         sys.exit(1)
-    if not wanted:
+    if not requested:
         raise click.UsageError("Give a NAME, or a --file with names in it.")
-    return list(wanted)
+    return list(requested)
 
 
 def _lines(file: TextIO | None) -> Iterator[tuple[int, str]]:

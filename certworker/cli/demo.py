@@ -1,5 +1,5 @@
 """
-`certworker demo`: Redis, a CA, the worker and a TLS server on one machine, in one command.
+`certworker demo`: Redis, a CA, the worker and a TLS server on one machine.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from certworker.worker.producer import request_certificate
 
 NAME = "demo.localhost"
 
-#: So short that a renewal can be watched; it is due when half of it is left.
+#: Short enough to watch a renewal, which is due after half of it.
 LIFETIME = timedelta(seconds=16)
 #: With `--keep`, the lifetime of certificates issued after the renewal.
 LIFETIME_AFTERWARDS = timedelta(days=90)
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
-#: How the names of all settings begin.
-OWN = ("_APP_", "CERTWORKER_")
+#: The prefixes of all settings.
+PREFIXES = ("_APP_", "CERTWORKER_")
 
 
 @click.command()
-@click.option("--keep", is_flag=True, help="Keep running afterwards, until Ctrl-C, and print what to try.")
+@click.option("--keep", is_flag=True, help="Keep running until Ctrl-C, and print commands to try.")
 def command(keep: bool) -> None:
     """
     Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.
@@ -54,47 +54,47 @@ def command(keep: bool) -> None:
       certworker demo
       certworker demo --keep
     """
-    # A terminal that closes ends the demo as Ctrl-C does, so that no keys remain.
+    # A closed terminal ends the demo like Ctrl-C, so that no keys remain.
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(1))
     # A shell without job control starts its background processes with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with ExitStack() as stack:
-        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="certworker-demo-")))
-        _print_step(1, f"all files are in {place} until the demo ends")
-        redis = stack.enter_context(EmbeddedRedis(place / "redis"))
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="certworker-demo-")))
+        _print_step(1, f"all files are in {directory} until the demo ends")
+        redis = stack.enter_context(EmbeddedRedis(directory / "redis"))
         http_port = free_port()
         authority = stack.enter_context(
             DevelopmentAuthority(
-                place / "authority", lifetime=LIFETIME, http01_port=http_port, clock=now_in_utc
+                directory / "authority", lifetime=LIFETIME, http01_port=http_port, clock=now_in_utc
             )
         )
         _print_step(2, f"Redis listens on port {redis.port}, the development CA at {authority.directory_url}")
-        settings = _settings(place, redis.port, http_port, authority.directory_url)
+        settings = _settings(directory, redis.port, http_port, authority.directory_url)
         stack.enter_context(_worker(settings))
 
         connection = stack.enter_context(connect(RedisURL((("127.0.0.1", redis.port),))))
         job = request_certificate(NAME, connection=connection)
         _print_step(3, f"job {job} requests {NAME}; the log of the worker follows:")
-        traefik = TraefikConfig(place / "config")
+        traefik = TraefikConfig(directory / "config")
         proxy = DevelopmentProxy(traefik.files)
         proxy.start()
         stack.callback(proxy.stop)
 
         root = authority.root_path
-        first = _served(proxy.port, root, unlike=None)
+        first = _wait_until_served(proxy.port, root, unlike=None)
         _print_step(4, f"https://{NAME}:{proxy.port} serves serial {first}; {root} verifies it")
         _print_step(
             5, f"it is valid for {LIFETIME.seconds} seconds; the worker renews it after half that time"
         )
-        second = _served(proxy.port, root, unlike=first)
+        second = _wait_until_served(proxy.port, root, unlike=first)
         _print_step(6, f"renewed: serial {second} is in service")
         if keep:
             # A renewal every eight seconds would fill the log.
             authority.lifetime = LIFETIME_AFTERWARDS
-            _invite(place, settings, proxy.port, root)
+            _print_commands(directory, settings, proxy.port, root)
             _wait_for_interrupt()
     click.echo(
-        f"{place} is removed." if keep else "All files are removed. To explore: certworker demo --keep"
+        f"{directory} is removed." if keep else "All files are removed. To explore: certworker demo --keep"
     )
 
 
@@ -103,8 +103,8 @@ def _print_step(step: int, text: str) -> None:
     sys.stdout.flush()
 
 
-def _invite(place: Path, settings: Mapping[str, str], proxy_port: int, root: Path) -> None:
-    environment = place / "env"
+def _print_commands(directory: Path, settings: Mapping[str, str], proxy_port: int, root: Path) -> None:
+    environment = directory / "env"
     environment.write_text(_exports(settings))
     http = f"http://{settings['CERTWORKER_HTTP_ADDRESS']}"
     click.echo(
@@ -122,8 +122,8 @@ To open in a browser:
   {http}/metrics
 
 Settings: {environment}
-Certificate: {place}/certificates/{NAME}/
-Configuration of Traefik: {place}/config/{NAME}.yml
+Certificate: {directory}/certificates/{NAME}/
+Configuration of Traefik: {directory}/config/{NAME}.yml
 
 Ctrl-C ends the demo and removes all of this.
 """
@@ -132,10 +132,10 @@ Ctrl-C ends the demo and removes all of this.
 
 def _exports(settings: Mapping[str, str]) -> str:
     """
-    Return *settings* as a file for a shell, which removes all other settings and finds this `certworker`.
+    Return *settings* as a shell script, which removes all other settings and finds this `certworker`.
     """
     program = Path(sys.argv[0] if Path(sys.argv[0]).name == "certworker" else sys.executable).absolute()
-    others = sorted(name for name in os.environ if name.startswith(OWN) and name not in settings)
+    others = sorted(name for name in os.environ if name.startswith(PREFIXES) and name not in settings)
     lines = [
         *(f"unset {name}" for name in others),
         *(f"export {name}={shlex.quote(value)}" for name, value in settings.items()),
@@ -144,16 +144,16 @@ def _exports(settings: Mapping[str, str]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _settings(place: Path, redis_port: int, http_port: int, directory_url: str) -> dict[str, str]:
+def _settings(directory: Path, redis_port: int, http_port: int, directory_url: str) -> dict[str, str]:
     return {
         "_APP_REDIS_HOST": "127.0.0.1",
         "_APP_REDIS_PORT": str(redis_port),
         "_APP_DOMAIN": NAME,
         "CERTWORKER_AUTHORITY": directory_url,
         "CERTWORKER_PRIVATE_NETWORK": "true",
-        "CERTWORKER_CERTIFICATES_DIR": str(place / "certificates"),
-        "CERTWORKER_CONFIG_DIR": str(place / "config"),
-        "CERTWORKER_STATE_DIR": str(place / "state"),
+        "CERTWORKER_CERTIFICATES_DIR": str(directory / "certificates"),
+        "CERTWORKER_CONFIG_DIR": str(directory / "config"),
+        "CERTWORKER_STATE_DIR": str(directory / "state"),
         "CERTWORKER_HTTP_ADDRESS": f"127.0.0.1:{http_port}",
         "CERTWORKER_HTTP01_PORT": str(http_port),
     }
@@ -163,7 +163,7 @@ def _settings(place: Path, redis_port: int, http_port: int, directory_url: str) 
 def _worker(settings: Mapping[str, str]) -> Iterator[None]:
     for directory in ("CERTWORKER_CERTIFICATES_DIR", "CERTWORKER_CONFIG_DIR", "CERTWORKER_STATE_DIR"):
         Path(settings[directory]).mkdir()
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(OWN)}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(PREFIXES)}
     environment = {**inherited, **settings, "PYTHONUNBUFFERED": "1"}
     # The child inherits an ignored SIGINT. A Ctrl-C during its imports would print a traceback.
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -180,18 +180,21 @@ def _worker(settings: Mapping[str, str]) -> Iterator[None]:
             process.wait()
 
 
-def _served(port: int, root: Path, unlike: str | None) -> str:
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def _wait_until_served(port: int, root: Path, unlike: str | None) -> str:
+    """
+    Wait until the proxy serves a certificate; return its serial number, which differs from *unlike*.
+    """
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
             serial = str(handshake(NAME, port, root)["serialNumber"])
             if serial != unlike:
                 return serial
         except (ssl.SSLError, OSError):
-            pass  # not there yet
+            pass  # The certificate is not in service yet.
         if time.monotonic() > deadline:
             raise click.ClickException(
-                f"{NAME} was not served within a minute; the worker's log above says why."
+                f"{NAME} was not served within a minute; the log of the worker above has the reason."
             )
         time.sleep(0.1)
 

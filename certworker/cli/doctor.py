@@ -1,5 +1,5 @@
 """
-`certworker doctor`: what is wrong, and what to change.
+`certworker doctor`: the checks of the installation, with remedies.
 """
 
 from __future__ import annotations
@@ -45,24 +45,23 @@ MARKS = {
     "file",
     type=click.Path(dir_okay=False, allow_dash=True),
     metavar="FILE",
-    help="Also write FILE, to be attached to a report of a bug; it has no secret. - is the standard output.",
+    help="Also write FILE, to be attached to a bug report; it has no secret. - is the standard output.",
 )
 def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bool, file: str | None) -> None:
     """
-    Check settings, volumes, Redis, the CA and each NAME, and say what to change.
+    Check settings, volumes, Redis, the CA and each NAME, and show remedies.
 
-    Without a NAME those of _APP_DOMAIN are checked, and some that have failed. The CA is not asked for a
-    certificate.
+    Without a NAME it checks those of _APP_DOMAIN, and some that have failed. It orders no certificate.
 
-    Exit code 0 if all is well, 1 for warnings with --strict, 2 for failures.
+    Exit code 0 if all checks pass, 1 for warnings with --strict, 2 for failures.
 
     \b
     Example:
       certworker doctor api.example.org
     """
-    # The report has a line for whatever a module would log.
+    # The report has a line for everything that a module would log.
     logging.getLogger("certworker").addHandler(logging.NullHandler())
-    # With the file at the standard output nothing else goes there.
+    # The standard output has nothing else if it is the file.
     console = Console(highlight=False, soft_wrap=True, quiet=file == "-")
     findings: list[Finding] = []
     if not as_json:
@@ -78,8 +77,8 @@ def command(names: Sequence[str], as_json: bool, strict: bool, staging_order: bo
     failures = sum(finding.verdict is Verdict.FAIL for finding in findings)
     warnings = sum(finding.verdict is Verdict.WARN for finding in findings)
     if not as_json:
-        told = f"{_counted(failures, 'problem')}, {_counted(warnings, 'warning')}."
-        console.print(f"\n{told}{' Fix them. certworker checks again automatically.' if failures else ''}")
+        total = f"{_counted(failures, 'problem')}, {_counted(warnings, 'warning')}."
+        console.print(f"\n{total}{' Fix them. certworker checks again automatically.' if failures else ''}")
     sys.exit(2 if failures else 1 if warnings and strict else 0)
 
 
@@ -98,11 +97,11 @@ def _write(findings: Sequence[Finding], file: str) -> None:
 def _show(console: Console, finding: Finding, first: bool) -> None:
     if first:
         console.print(Text(f"\n{printable(finding.section)}"))
-    symbol, colour = MARKS[finding.verdict]
+    symbol, color = MARKS[finding.verdict]
     rich = _is_rich(console)
     mark = f"{symbol} " if rich else f"{finding.verdict.value:<4} "
-    text, remedy = (printable(each, LONGEST_LINE) for each in (finding.text, finding.remedy))
-    console.print(Text.assemble("  ", (mark, colour), f"{printable(finding.subject):<24} {text}"))
+    text, remedy = (printable(part, LONGEST_LINE) for part in (finding.text, finding.remedy))
+    console.print(Text.assemble("  ", (mark, color), f"{printable(finding.subject):<24} {text}"))
     if remedy:
         console.print(Text(f"{'':>{29 if rich else 32}}{'→' if rich else '->'} {remedy}"))
 
@@ -124,5 +123,5 @@ def _as_json(finding: Finding) -> dict[str, str]:
     }
 
 
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,5 +1,5 @@
 """
-`certworker explain`: the history of a name with the remedy on top, or the page of an error code.
+`certworker explain`: the history of a name, or the page of an error code.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from certworker.redis.client import connected
 from certworker.settings import Settings, load
 from certworker.state.domain_records import DomainRecord, DomainRecords
 
-#: The share of equal letters from which on a code is suggested.
+#: The least share of equal letters for a suggested code.
 LEAST_LIKENESS = 0.75
 
 
@@ -28,11 +28,11 @@ LEAST_LIKENESS = 0.75
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def command(subject: str, as_json: bool) -> None:
     """
-    Show what happened to NAME: what to do first, then its last fifty events.
+    Show the history of NAME: first the remedy, then the last fifty events.
 
     With CODE, show the page of an error code: cause, how to check, remedy, and when certworker tries again.
 
-    Exit code 1 if nothing is known of it.
+    Exit code 1 if NAME or CODE is unknown.
 
     \b
     Example:

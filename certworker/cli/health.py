@@ -1,5 +1,5 @@
 """
-`certworker health`: the container's health check, without a shell and without curl.
+`certworker health`: the health check of the container, without a shell and without curl.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from certworker.worker.health import reports
 
 TIMEOUT_SECONDS = 3
 
-#: An answer has some hundred bytes.
+#: An answer has a few hundred bytes.
 MAX_ANSWER_BYTES = 64 * 1024
 
 
 @click.command()
 def command() -> None:
     """
-    Ask the running worker whether it is well.
+    Check whether the running worker is healthy.
 
-    Exit code 0 if Redis answers, the scheduler lives and each loop makes progress, 1 if not. With
-    CERTWORKER_HTTP_ADDRESS=off the answer is the last report, in Redis, of each worker on this host.
+    Exit code 0 if Redis answers, the scheduler runs and each loop makes progress, 1 if not. With
+    CERTWORKER_HTTP_ADDRESS=off it reads the last report in Redis of each worker on this host.
 
     \b
     Example:
@@ -37,11 +37,11 @@ def command() -> None:
     """
     settings = load(os.environ)
     address = settings.http_address
-    sys.exit(0 if (_asked(address) if address else _read(settings)) else 1)
+    sys.exit(0 if (_request_health(address) if address else _read_reports(settings)) else 1)
 
 
-def _asked(address: HttpAddress) -> bool:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 (any address is ours)
+def _request_health(address: HttpAddress) -> bool:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 (compared only)
     connection = http.client.HTTPConnection(host, address.port)
     try:
         connection.sock = Deadline(TIMEOUT_SECONDS).connect_to(host, address.port)
@@ -49,18 +49,17 @@ def _asked(address: HttpAddress) -> bool:
         answer = connection.getresponse()
         say(answer.read(MAX_ANSWER_BYTES).decode("utf-8", "replace").strip())
     except (OSError, http.client.HTTPException) as fault:
-        place = f"{host}:{address.port}"
-        say(f"The responder of the worker does not answer at {place} ({fault}).", err=True)
+        say(f"The HTTP server of the worker does not answer at {host}:{address.port} ({fault}).", err=True)
         return False
     return answer.status == http.client.OK
 
 
-def _read(settings: Settings) -> bool:
+def _read_reports(settings: Settings) -> bool:
     host = socket.gethostname()
     with connected(settings.redis) as connection:
-        ours = [report for report in reports(connection) if report.host == host]
-    for report in ours:
+        found = [report for report in reports(connection) if report.host == host]
+    for report in found:
         say_json(report.as_json())
-    if not ours:
+    if not found:
         say(f"No worker on {host} has reported to Redis in the last seconds.", err=True)
-    return bool(ours) and all(report.healthy for report in ours)
+    return bool(found) and all(report.healthy for report in found)

@@ -1,5 +1,5 @@
 """
-Names and their states as text: one by one, or as a table that fits the terminal.
+The states of names as text: one by one, or as a table that fits the terminal.
 """
 
 from __future__ import annotations
@@ -16,35 +16,35 @@ from certworker.renewal.domain_status import DomainStatus
 from certworker.renewal.policy import in_words
 from certworker.worker.queue_stats import Queued
 
-#: States that need a person, and what they look like on a terminal. The first ones come first in a table.
+#: States that need a person, with their colors on a terminal. A table has them in this order.
 COLORS = {"no_certificate": "red", "expired": "red", "paused": "yellow", "failing": "yellow"}
 
-#: What a state means, where its word does not say it.
+#: The meaning of a state, where its word is not clear.
 MEANINGS = {
     "failing": "failing; the certificate in service is still valid",
     "no_certificate": "no certificate; the last attempt failed",
     "missing": "no certificate yet",
 }
 
-#: Columns. Whatever the terminal, a cell has so many.
+#: Columns. A cell has at least this width on any terminal.
 LEAST_WIDTH = 12
 
 
 @dataclass(frozen=True)
 class Files:
     """
-    Where the certificate of a name is.
+    The files of the certificate of a name.
     """
 
     #: The four files by `cert`, `chain`, `fullchain` and `privkey`.
     paths: dict[str, str]
-    #: Who signed the certificate, who signed that one, and so on.
+    #: The issuer of the certificate, the issuer of that one, and so on.
     issuers: list[str]
 
 
 def urgency(one: DomainStatus) -> tuple[int, str]:
     """
-    Return the place of *one* in a table: what needs a person is first, then names in alphabetical order.
+    Return the sort key of *one* in a table: first the names that need a person, then alphabetically.
     """
     order = list(COLORS)
     return order.index(one.detail) if one.detail in COLORS else len(order), one.name
@@ -54,16 +54,16 @@ def show_one(one: DomainStatus, files: Files | None, queued: Queued, now: dateti
     """
     Print all that is known of *one*.
     """
-    for label, value in _facts(one, files, queued, now):
+    for label, value in _fields(one, files, queued, now):
         say(f"{label:<12} {value}", color=COLORS.get(one.detail) if label == "state" else None)
 
 
-def _facts(
+def _fields(
     one: DomainStatus, files: Files | None, queued: Queued, now: datetime
 ) -> Iterator[tuple[str, str]]:
-    place = f"requested, {ordinal(queued.position)} in the queue" if queued.position else ""
+    position = f"requested, {ordinal(queued.position)} in the queue" if queued.position else ""
     yield "name", one.name
-    yield "state", place if place and one.detail == "missing" else MEANINGS.get(one.detail, one.detail)
+    yield "state", position if position and one.detail == "missing" else MEANINGS.get(one.detail, one.detail)
     if one.not_after:
         yield "names", ", ".join(one.names)
         yield "valid until", f"{moment(one.not_after)} ({_left(one, now)})"
@@ -74,8 +74,8 @@ def _facts(
         yield "authority", one.authority
         yield "renewal", f"from {moment(one.renewal)}"
     yield "next check", moment(one.next_check)
-    if place and one.detail != "missing":
-        yield "queue", place
+    if position and one.detail != "missing":
+        yield "queue", position
     if one.code:
         yield "attempts", str(one.attempts)
         yield "last error", f"[{one.code}] {one.message}"
@@ -103,7 +103,7 @@ def show_table(shown: Sequence[DomainStatus], now: datetime) -> None:
 
 def moment(when: datetime | None) -> str:
     """
-    Return *when* for people.
+    Return the time *when* as text.
     """
     return f"{when:%Y-%m-%d %H:%M} UTC" if when else "not planned"
 

@@ -1,5 +1,5 @@
 """
-`certworker notify`: the ways by which people are notified.
+`certworker notify`: test notifications.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from certworker.settings import load
 @click.group()
 def command() -> None:
     """
-    Try the notifications by mail and by webhook.
+    Test the notifications by mail and by webhook.
 
     \b
     Example:

@@ -1,5 +1,5 @@
 """
-What a person or a program reads of the requests that a command made: that they wait, or how they ended.
+The output of commands that make requests: positions in the queue, and outcomes.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from collections.abc import Iterable, Sequence
 import click
 from redis import Redis
 
-from certworker.cli.output import reference, say, say_json
-from certworker.cli.progress import progress_line
+from certworker.cli.output import progress_line, reference, say, say_json
 from certworker.worker.queue_stats import are_suspended, job_position, running_workers
 
 #: The id of a job and its names.
 Job = tuple[str, tuple[str, ...]]
 
-#: More requests than this get one line together.
+#: More requests than this share one line.
 MOST_LINES = 10
 
 NO_WORKER = "No worker is running. Start one, which takes the requests from the queue: certworker work"
@@ -27,23 +26,26 @@ SUSPENDED = "All workers are suspended and start no job. To resume them: rq resu
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object a line for each request.")
 
 
-def show_requested(connection: Redis, jobs: Sequence[Job], what: str, *, as_json: bool) -> None:
+def show_requested(connection: Redis, jobs: Sequence[Job], action: str, *, as_json: bool) -> None:
     """
-    Print that *jobs* are on the queue, and that no worker runs if so.
+    Print that *jobs* are in the queue, and a warning if no worker runs.
 
     Args:
-        what: What is requested, for people: `requested` or `removal requested`.
+        connection: To Redis.
+        jobs: The new jobs.
+        action: The request as text: `requested` or `removal requested`.
+        as_json: Print JSON.
     """
     workers = running_workers(connection)
     few = len(jobs) <= MOST_LINES
     for job_id, names in jobs if few or as_json else ():
-        # Each question about a position costs Redis a walk along the queue.
+        # For each position Redis reads the whole queue.
         position = job_position(connection, job_id) if few else None
         if as_json:
             say_json(_about(job_id, names) | {"state": "requested", "position": position, "workers": workers})
         else:
-            place = f", {ordinal(position)} in the queue" if position else ""
-            say(f"{', '.join(names)}: {what}{place}; see its state: certworker status {names[0]}")
+            in_queue = f", {ordinal(position)} in the queue" if position else ""
+            say(f"{', '.join(names)}: {action}{in_queue}; see its state: certworker status {names[0]}")
     if not (few or as_json):
         say(f"{len(jobs):,} requests are in the queue; see their progress: certworker status --watch")
     if reason := why_nothing_starts(connection):
@@ -52,9 +54,9 @@ def show_requested(connection: Redis, jobs: Sequence[Job], what: str, *, as_json
 
 def show_outcomes(connection: Redis, jobs: Sequence[Job], timeout_seconds: float, *, as_json: bool) -> bool:
     """
-    Wait for the ends of *jobs* and print them; return whether all were fulfilled.
+    Wait for the outcomes of *jobs* and print them; return whether all succeeded.
     """
-    # Only commands that wait import RQ.
+    # The import of RQ is slow, and only this function needs it.
     from certworker.worker.wait import JobOutcome, wait_for
 
     if reason := why_nothing_starts(connection):
@@ -90,7 +92,7 @@ def why_nothing_starts(connection: Redis) -> str:
 
 def ordinal(number: int) -> str:
     """
-    Return *number* as people count: 1st, 2nd, 3rd, 4th.
+    Return *number* as an ordinal: 1st, 2nd, 3rd, 4th.
     """
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
     return f"{number:,}{ending}"

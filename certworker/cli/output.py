@@ -1,14 +1,17 @@
 """
-What commands print: text on one line each, printable, and JSON.
+The output of commands: printable lines, JSON, and the progress line of long work.
 
-Much of it comes from Redis, from a CA or from files, so that other programs may have written it. Control
-characters would move the cursor, hide text or change the title of the terminal.
+Other programs may have written texts from Redis, from a CA or from files. Control characters in them would
+move the cursor, hide text or change the title of the terminal.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import click
 
@@ -19,13 +22,18 @@ from certworker.variables import value_in
 #: Characters. A line with all hundred names of a certificate and a failure has fewer.
 LONGEST_LINE = 50_000
 
+BAR_WIDTH = 20
+
+#: Called with the number of items that are done (including failures), that failed, and in total.
+Update = Callable[[int, int, int], None]
+
 
 def say(text: str = "", *, err: bool = False, color: str | None = None) -> None:
     """
     Print *text* as one line.
 
     Args:
-        text: Whatever it holds, what is not printable is shown as an escape sequence.
+        text: The text; unprintable characters are shown as escape sequences.
         err: Print it to the standard error.
         color: One of click's names. Only a terminal shows it, unless NO_COLOR (https://no-color.org) is set.
     """
@@ -42,7 +50,7 @@ def say_json(value: object) -> None:
 
 def reference(code: str) -> str:
     """
-    Return where a person reads the page of the failure with *code*; empty if no failure has this code.
+    Return the address of the page of the failure with *code*; empty if no failure has this code.
 
     The setting is read here because some commands report failures of the settings themselves.
     """
@@ -51,3 +59,44 @@ def reference(code: str) -> str:
     except ValueError:
         docs_url = ""
     return reference_of(code, docs_url or None)
+
+
+@contextmanager
+def progress_line() -> Iterator[Update]:
+    """
+    Show a progress line during the block; yield the function that updates it.
+
+    Only a terminal shows it, on the standard error: a file or a pipe gets the results alone.
+    """
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    # The import of rich takes longer than most commands.
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task
+    from rich.text import Text
+
+    class Numbers(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(numbers(int(task.completed), task.fields["failed"], int(task.total or 0), task.speed))
+
+    with Progress(
+        BarColumn(BAR_WIDTH), Numbers(), console=Console(stderr=True), transient=True, expand=False
+    ) as progress:
+        task = progress.add_task("", total=None, failed=0)
+        yield lambda done, failed, total: progress.update(task, completed=done, failed=failed, total=total)
+
+
+def numbers(done: int, failed: int, total: int, rate: float | None = None) -> str:
+    """
+    Return the progress as text; the *rate* in items per second gives the remaining time.
+    """
+    parts = [f"{done:,} of {total:,} done", f"{failed:,} failed"]
+    if rate:
+        parts += [f"{rate:.1f}/s", f"{_seconds((total - done) / rate)} left"]
+    return ", ".join(parts)
+
+
+def _seconds(seconds: float) -> str:
+    hours, rest = divmod(int(seconds + 0.5), 3_600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"

@@ -1,5 +1,5 @@
 """
-`certworker request`: puts names on the queue, and waits for their certificates with `--wait`.
+`certworker request`, `remove` and `resume`: requests for the worker.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ import click
 
 from certworker.cli.arguments import caller_identity, file_option, names_argument, parse_names, timeout_option
 from certworker.cli.outcome import json_option, show_outcomes, show_requested
-from certworker.domains import requested_names
+from certworker.cli.output import say, say_json
+from certworker.domains import normalize, requested_names
 from certworker.redis.client import connected
 from certworker.settings import load
-from certworker.worker.producer import request_certificate
+from certworker.state.domain_records import DomainRecords
+from certworker.storage.certificate_store import CertificateStore
+from certworker.worker.producer import request_certificate, request_removal
 
 
 @click.command()
@@ -51,20 +54,86 @@ def command(
     """
     settings = load(os.environ)
     private = settings.authority.private_names
-    wanted = parse_names(names, file, private=private)
-    packed = [requested_names(None, wanted, private=private)] if together else None
-    requests = packed or [(name,) for name in wanted]
+    requested = parse_names(names, file, private=private)
+    together_names = [requested_names(None, requested, private=private)] if together else None
+    requests = together_names or [(name,) for name in requested]
     by = caller_identity("request") if force else None
     with connected(settings.redis) as connection:
         jobs = [
             (
                 request_certificate(
-                    each, force=force, use_full_quota=use_full_quota, by=by, connection=connection
+                    group, force=force, use_full_quota=use_full_quota, by=by, connection=connection
                 ),
-                each,
+                group,
             )
-            for each in requests
+            for group in requests
         ]
         if wait:
             sys.exit(0 if show_outcomes(connection, jobs, timeout, as_json=as_json) else 1)
         show_requested(connection, jobs, "requested", as_json=as_json)
+
+
+@click.command()
+@names_argument
+@file_option
+@click.option("--wait", is_flag=True, help="Wait for the end: exit code 0 if all are removed, 1 if not.")
+@timeout_option
+@json_option
+def remove(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: int, as_json: bool) -> None:
+    """
+    Remove each NAME from the proxy and from the volume, and end its renewals.
+
+    Nothing is revoked. The next start requests the names in _APP_DOMAIN again.
+
+    \b
+    Example:
+      certworker remove api.example.org
+    """
+    settings = load(os.environ)
+    # The certificate may be from a private CA of earlier settings.
+    requested = parse_names(names, file, private=True)
+    with connected(settings.redis) as connection:
+        jobs = [
+            (request_removal(name, by=caller_identity("remove"), connection=connection), (name,))
+            for name in requested
+        ]
+        if wait:
+            sys.exit(0 if show_outcomes(connection, jobs, timeout, as_json=as_json) else 1)
+        show_requested(connection, jobs, "removal requested", as_json=as_json)
+
+
+@click.command()
+@click.argument("name")
+@json_option
+def resume(name: str, as_json: bool) -> None:
+    """
+    Order again for NAME, which the CA has paused.
+
+    First fix the cause of the failures and open the link of the CA, which certworker status NAME shows.
+
+    \b
+    Example:
+      certworker resume api.example.org
+    """
+    # The other commands of this module do not need the slow import of the ACME client.
+    from certworker.issuance.issuer_factory import forget_pending_order
+    from certworker.ratelimits.budget import Budget
+
+    settings = load(os.environ)
+    name = normalize(name, private=True, wildcards=True)
+    with connected(settings.redis) as connection:
+        record = DomainRecords(connection).read(name)
+        names = record.names if record else (name,)
+        volume = CertificateStore(settings.certificates_dir)
+        budgets = [Budget.for_issuer(settings, choice, connection, volume) for choice in settings.authorities]
+        resumed = [budget.resume(names) for budget in budgets]
+        if not any(resumed):
+            if as_json:
+                say_json({"name": name, "names": list(names), "state": "not_paused"})
+            else:
+                say(f"{name} is not paused. To see its state: certworker status {name}")
+            return
+        for choice in settings.authorities:
+            forget_pending_order(settings, choice, connection, names)
+        job_id = request_certificate(names, by=caller_identity("resume"), connection=connection)
+        show_requested(connection, [(job_id, names)], "requested", as_json=as_json)

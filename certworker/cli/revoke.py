@@ -11,8 +11,8 @@ import click
 from redis import Redis
 
 from certworker.acme.account_admin import REASONS
+from certworker.cli.account import ca_choice, connect_to_ca
 from certworker.cli.arguments import caller_identity
-from certworker.cli.ca import ca_choice, connect_to_ca
 from certworker.cli.output import say, say_json
 from certworker.domains import normalize
 from certworker.redis.client import connected
@@ -42,29 +42,37 @@ def command(name: str, reason: str, remove: bool, as_json: bool) -> None:
       certworker revoke api.example.org --reason keyCompromise
     """
     settings = load(os.environ)
-    # What is there may have come from another CA than today's.
+    # The certificate may be from a private CA of earlier settings.
     name = normalize(name, private=True, wildcards=True)
     stored = CertificateStore(settings.certificates_dir).current(name)
     if stored is None:
         say(f"{name} has no certificate here. To see the names that have one: certworker status", err=True)
         sys.exit(1)
-    choice, facts = ca_choice(settings, stored.metadata.authority), stored.metadata
+    choice, metadata = ca_choice(settings, stored.metadata.authority), stored.metadata
     with connected(settings.redis) as connection:
-        # Without Redis nothing would follow the revocation.
+        # Without Redis no new certificate would follow the revocation.
         connection.ping()
         with connect_to_ca(settings, choice) as authority:
             first = authority.account_admin.revoke(stored.certificate, reason)
         if not as_json:
             already = "" if first else "already "
-            say(f"{', '.join(facts.names)}: {already}revoked at {choice.title}, serial {facts.serial}")
-        jobs = _follow_up(connection, facts.names, remove)
+            names = ", ".join(metadata.names)
+            say(f"{names}: {already}revoked at {choice.title}, serial {metadata.serial}")
+        jobs = _follow_up(connection, metadata.names, remove)
     if as_json:
-        known = {"name": name, "names": list(facts.names), "serial": facts.serial, "authority": choice.label}
-        requested = "removal" if remove else "certificate"
-        say_json({**known, "already_revoked": not first, "requested": requested, "jobs": jobs})
+        fields = {
+            "name": name,
+            "names": list(metadata.names),
+            "serial": metadata.serial,
+            "authority": choice.label,
+            "already_revoked": not first,
+            "requested": "removal" if remove else "certificate",
+            "jobs": jobs,
+        }
+        say_json(fields)
     else:
-        what = "Their removal" if remove else "A new certificate"
-        say(f"{what} is requested. To see its state: certworker status {facts.names[0]}")
+        requested = "Their removal" if remove else "A new certificate"
+        say(f"{requested} is requested. To see its state: certworker status {metadata.names[0]}")
 
 
 def _follow_up(connection: Redis, names: tuple[str, ...], remove: bool) -> list[str]:

@@ -1,5 +1,5 @@
 """
-`certworker status`: the state of each name, for people and for programs.
+`certworker status`: the state of each name, and the progress of all.
 """
 
 from __future__ import annotations
@@ -7,8 +7,11 @@ from __future__ import annotations
 import os
 import re
 import sys
+import time
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 
@@ -17,8 +20,7 @@ from redis import Redis
 
 from certworker.cli.names_table import COLORS, Files, moment, show_one, show_table, urgency
 from certworker.cli.outcome import why_nothing_starts
-from certworker.cli.output import reference, say, say_json
-from certworker.cli.watching import Stores, watch_names
+from certworker.cli.output import numbers, progress_line, reference, say, say_json
 from certworker.domains import normalize
 from certworker.ratelimits.budget import Budget
 from certworker.redis.client import connected
@@ -40,15 +42,83 @@ from certworker.storage.metadata import PEM_FILES
 from certworker.worker.producer import queue_length
 from certworker.worker.queue_stats import queued_name, running_workers
 
+Stores = tuple[Agenda, DomainRecords, CertificateStore]
+
+PAUSE_SECONDS = 1.0
+
+#: Counting may take this share of the time. For 50,000 names it takes about a second.
+SHARE_OF_TIME_TO_COUNT = 1 / 10
+
+#: A name in one of these states may get its first certificate.
+OPEN = ("missing", "issuing", "waiting")
+
 PAGE_SIZE = 50
 
 #: Bytes. A chain of ten large certificates has a tenth of this.
 LARGEST_CHAIN = 1024 * 1024
 
 
+@dataclass(frozen=True)
+class Counts:
+    """
+    The number of names, of those with a certificate or a failure, and of those with a failure.
+    """
+
+    names: int
+    done: int
+    failed: int
+
+
+def watch_names(
+    connection: Redis, stores: Stores, *, as_json: bool, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """
+    Show the progress of all names until each has a certificate or has failed, or until Ctrl-C.
+
+    A terminal shows one line. A file gets a line for each change.
+
+    Raises:
+        redis.RedisError: Redis does not answer.
+    """
+    shown: Counts | None = None
+    lines = as_json or not sys.stderr.isatty()
+    with suppress(KeyboardInterrupt), progress_line() as update:
+        while True:
+            began, now = time.monotonic(), datetime.now(UTC)
+            queued = queue_length(connection)
+            counts = _counts(list_status(*stores, now), queued)
+            if counts != shown and lines:
+                _print(counts, now, as_json)
+            update(counts.done, counts.failed, counts.names)
+            # Two equal counts, because a request is briefly neither in the queue nor recorded.
+            if counts.done == counts.names and counts == shown:
+                break
+            shown = counts
+            sleep(max(PAUSE_SECONDS, (time.monotonic() - began) / SHARE_OF_TIME_TO_COUNT))
+    if shown and not lines:
+        _print(shown, datetime.now(UTC), as_json)
+
+
+def _counts(names: Iterable[DomainStatus], queued: int) -> Counts:
+    total = open_names = failed = 0
+    for one in names:
+        total += 1
+        open_names += one.not_after is None and one.detail in OPEN
+        failed += one.detail == "no_certificate"
+    # The names of requests in the queue are not counted yet.
+    return Counts(total + queued, total - open_names, failed)
+
+
+def _print(counts: Counts, now: datetime, as_json: bool) -> None:
+    if as_json:
+        say_json({"moment": _iso(now), "names": counts.names, "done": counts.done, "failed": counts.failed})
+    else:
+        say(numbers(counts.done, counts.failed, counts.names) + ".")
+
+
 class Duration(click.ParamType[timedelta]):
     """
-    A time span as people write it: 7d, 12h, 30m.
+    A time span such as 7d, 12h or 30m.
     """
 
     name = "duration"
@@ -57,7 +127,7 @@ class Duration(click.ParamType[timedelta]):
         self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta:
         """
-        The span that *value* stands for.
+        Return the time span of *value*.
         """
         if isinstance(value, timedelta):
             return value
@@ -81,7 +151,7 @@ class Duration(click.ParamType[timedelta]):
 )
 @click.option("--all", "everything", is_flag=True, help="No pages.")
 @click.option(
-    "--summary", is_flag=True, help="How many names are in which state, and when the last is ordered."
+    "--summary", is_flag=True, help="The number of names in each state, and when the last one is ordered."
 )
 @click.option(
     "--watch", is_flag=True, help="Show the progress until each name has a certificate or has failed."
@@ -112,7 +182,7 @@ def command(
     with connected(settings.redis) as connection:
         stores = Agenda(connection), DomainRecords(connection), CertificateStore(settings.certificates_dir)
         if name is not None:
-            # What is there may have come from another CA than today's.
+            # The certificate may be from a private CA of earlier settings.
             _show_name(normalize(name, private=True, wildcards=True), connection, settings, now, as_json)
             return
         _require_directory(settings)
@@ -121,8 +191,8 @@ def command(
         elif summary:
             _show_summary(connection, settings, stores, now, as_json)
         else:
-            chosen = (each for each in list_status(*stores, now) if _is_chosen(each, state, due, now))
-            # Sorting needs all of them; a program reads the first line at once.
+            chosen = (one for one in list_status(*stores, now) if _is_chosen(one, state, due, now))
+            # Sorting needs all names. With JSON a program reads the first line at once.
             ordered = iter(chosen if as_json else sorted(chosen, key=urgency))
             first = 0 if everything else (page - 1) * page_size
             shown = list(islice(ordered, first, None if everything else first + page_size))
@@ -164,15 +234,15 @@ def _show_name(name: str, connection: Redis, settings: Settings, now: datetime, 
 
 
 def _files(volume: CertificateStore, name: str) -> Files:
-    # Only here: cryptography takes longer than all else that status imports.
+    # The import of cryptography takes longer than all other imports of this command.
     from certworker.certificates import UNREADABLE, issuers_in
 
-    place = volume.links.domain_dir(name)
+    directory = volume.links.domain_dir(name)
     try:
-        issuers = issuers_in(durable.read(place / "fullchain.pem", LARGEST_CHAIN))
+        issuers = issuers_in(durable.read(directory / "fullchain.pem", LARGEST_CHAIN))
     except (OSError, *UNREADABLE):
         issuers = []
-    return Files({file.removesuffix(".pem"): str(place / file) for file in PEM_FILES}, issuers)
+    return Files({file.removesuffix(".pem"): str(directory / file) for file in PEM_FILES}, issuers)
 
 
 def _is_chosen(one: DomainStatus, state: str | None, due: timedelta | None, now: datetime) -> bool:
@@ -207,8 +277,8 @@ def _backfill(connection: Redis, settings: Settings, stores: Stores) -> Backfill
 def _show_summary(
     connection: Redis, settings: Settings, stores: Stores, now: datetime, as_json: bool
 ) -> None:
-    all_of_them = [(each.state, each.detail) for each in list_status(*stores, now)]
-    states, details = Counter(state for state, _ in all_of_them), Counter(detail for _, detail in all_of_them)
+    pairs = [(one.state, one.detail) for one in list_status(*stores, now)]
+    states, details = Counter(state for state, _ in pairs), Counter(detail for _, detail in pairs)
     progress = _backfill(connection, settings, stores)
     if as_json:
         document = {name: _iso(value) for name, value in asdict(progress).items()}
@@ -232,18 +302,18 @@ def _show_queue(connection: Redis) -> None:
 
 def _show_backfill(progress: BackfillProgress) -> None:
     if progress.missing:
-        so_far = f"{progress.missing:,} of {progress.names:,} names have no certificate yet"
+        missing = f"{progress.missing:,} of {progress.names:,} names have no certificate yet"
         ends = (
             f"; at the CA's rate the last one is ordered at {moment(progress.ends)}" if progress.ends else ""
         )
-        say(f"{so_far}{ends}.")
+        say(f"{missing}{ends}.")
 
 
 def _json(one: DomainStatus, now: datetime) -> dict[str, object]:
     days = one.days_left(now)
-    told = {name: _iso(value) for name, value in asdict(one).items()}
-    told |= {"docs": reference(one.code)}
-    return told | {"days_left": None if days is None else round(days, 2)}
+    fields = {name: _iso(value) for name, value in asdict(one).items()}
+    fields |= {"docs": reference(one.code)}
+    return fields | {"days_left": None if days is None else round(days, 2)}
 
 
 def _iso(value: object) -> object:

@@ -1,5 +1,5 @@
 """
-`certworker work`: the command of the worker, with its options and exit codes.
+`certworker work`: the worker, with its options and exit codes.
 """
 
 from __future__ import annotations
