@@ -75,7 +75,7 @@ class TestTheWorker:
         """
         texts = [path.read_text() for path in TOP.glob("docker-compose*.yml")]
         texts += [f"{each.message_template} {each.remedy_template}" for each in catalogue()]
-        named = set(re.findall(r"\b_APP_[A-Z0-9_]*[A-Z0-9]\b", "\n".join(texts)))
+        named = set(re.findall(r"\b(?:_APP|CERTWORKER)_[A-Z0-9_]*[A-Z0-9]\b", "\n".join(texts)))
 
         assert {"_APP_HTTP_PORT", "_APP_OPTIONS_FORCE_HTTPS"} < named
         assert names_in((TOP / ".env.example").read_text()) == named | set(variables())

@@ -159,6 +159,7 @@ class TestAll:
         assert tokens.all() == {}
         assert not connection.exists(TOKENS)
 
+    @pytest.mark.slow
     def test_hundreds_of_thousands_of_planted_tokens_go_in_few_commands(
         self, tokens: ChallengeTokens, connection: redis.Redis
     ) -> None:

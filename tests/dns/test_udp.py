@@ -141,6 +141,7 @@ class TestExchange:
 
         assert [None, b"two!"] == found
 
+    @pytest.mark.slow
     def test_without_any_reply_it_ends(self) -> None:
         """
         Without any reply it ends at the timeout, and has sent the query again until then.
