@@ -73,7 +73,9 @@ class TestSecretsInFiles:
 
         assert ' "a b" \n' == revealed(load({"_APP_REDIS_PASS_FILE": str(file)}).redis_password)
 
-    @pytest.mark.parametrize("name", [f"{secret}_FILE" for secret in IN_FILES if not secret.endswith("*")])
+    @pytest.mark.parametrize(
+        "name", [f"{secret}_FILE" for secret in sorted(IN_FILES) if not secret.endswith("*")]
+    )
     def test_a_file_that_cannot_be_read_is_named(self, name: str, tmp_path: Path) -> None:
         """
         Without its password Redis would refuse the worker later, with a less clear reason.
