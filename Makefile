@@ -86,12 +86,12 @@ tools: .venv/go/asked ## Install the servers and clients that the tests meet
 	export DEBIAN_FRONTEND=noninteractive; \
 	apt-get update -qq && apt-get install -qq --yes --no-install-recommends $(PACKAGES) >/dev/null
 
-lint: .venv/tested ## Form, spelling, types, and the links and examples of the documentation
+lint: .venv/tested ## Form, spelling, types, and what the documentation names
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/codespell
 	@$(BIN)/mypy
-	@$(BIN)/python -m pytest --quiet tests/test_readme.py tests/test_documentation.py
+	@$(BIN)/python -m pytest --quiet tests/test_readme.py tests/test_documentation.py tests/test_security.py::TestStatements
 
 bench: .venv/tested tools ## Measure certworker beside certbot, lego and a bare client
 	@$(ALSO_OURS) $(BIN)/python -m bench
