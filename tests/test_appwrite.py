@@ -45,7 +45,7 @@ def worker(
 
 
 class TestInPlaceOfAppwritesWorker:
-    def test_messages_of_both_formats_become_padlocks(
+    def test_messages_of_both_formats_become_served_certificates(
         self,
         worker: WorkerProcess,
         redis_server: RedisServer,
@@ -64,14 +64,14 @@ class TestInPlaceOfAppwritesWorker:
                 assert (1, 1, 0) == tuple(
                     stats(connection)[kind] for kind in ("success", "failed", "processing list")
                 )
-                told = {name: status for name, _, status in followed(redis_server, connection)}
+                states = {name: status for name, _, status in followed(redis_server, connection)}
 
         proxy = DevelopmentProxy(TraefikConfig(tmp_path / "config").files)
         proxy.start()
         shown = handshake(NAME, proxy.port, app_authority.root_path)
         proxy.stop()
         assert (("DNS", NAME),) == shown["subjectAltName"]
-        assert ("verified", "verified") == (told[NAME], told["old.localhost"])
+        assert ("verified", "verified") == (states[NAME], states["old.localhost"])
 
     def test_the_first_start_adopts_what_is_there_and_orders_nothing(
         self, worker: WorkerProcess, app_authority: FaultyAuthority, tmp_path: Path
@@ -91,9 +91,9 @@ class TestInPlaceOfAppwritesWorker:
             for name in ("main.localhost", NAME):
                 worker.wait_for_line(f"{name}: adopted: issued by R11")
             worker.wait_for_line("main.localhost: certificate valid, nothing to do")
-            told = json.loads(worker.command("status", NAME, "--json").stdout)
+            status = json.loads(worker.command("status", NAME, "--json").stdout)
 
-        assert ("valid", "adopted") == (told["state"], told["authority"])
+        assert ("valid", "adopted") == (status["state"], status["authority"])
         assert [] == [asked for asked in app_authority.requests if asked.kind == "newOrder"]
 
     def test_what_the_core_deletes_is_gone_after_the_next_start(

@@ -200,7 +200,7 @@ class TestTheCompany:
 
         assert set(compose["services"]) - restarted == {"traefik-routes"}
 
-    def test_redis_keeps_what_it_was_told(self, compose: Any) -> None:
+    def test_redis_persists_its_data(self, compose: Any) -> None:
         """
         Queued jobs and the agenda outlive a restart.
         """
@@ -303,7 +303,7 @@ class TestTheImage:
         assert stage["HEALTHCHECK"].endswith('CMD ["certworker", "health"]')
         assert stage["STOPSIGNAL"] == "SIGTERM"
 
-    def test_it_tells_its_version(self, instructions: list[tuple[str, str]]) -> None:
+    def test_it_reports_its_version(self, instructions: list[tuple[str, str]]) -> None:
         """
         An image in a registry describes its content.
         """
@@ -565,9 +565,9 @@ class TestTheDigests:
         assert 1 == digests.main(["radis:8.2", *files], away)
 
         assert before == [Path(file).read_text() for file in files]
-        told = capsys.readouterr().err
-        assert "nothing is changed: no route to host" in told
-        assert "no file has radis; they have python, quay.io/x/y, redis" in told
+        message = capsys.readouterr().err
+        assert "nothing is changed: no route to host" in message
+        assert "no file has radis; they have python, quay.io/x/y, redis" in message
 
     def test_a_registry_is_asked_as_docker_asks_it(self) -> None:
         """

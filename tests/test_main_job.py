@@ -270,7 +270,9 @@ class TestCommands:
         assert (0, "") == (ended.returncode, ended.stderr)
         assert "0 problems" in ended.stdout
 
-    def test_health_and_metrics_tell_the_truth(self, worker: WorkerProcess, own_redis: RedisServer) -> None:
+    def test_health_and_metrics_follow_the_state_of_redis(
+        self, worker: WorkerProcess, own_redis: RedisServer
+    ) -> None:
         """
         The container's health check and Prometheus read the same worker.
         """
@@ -292,8 +294,8 @@ class TestFilesForReaders:
         """
         worker.start()
         worker.wait_for_line("main.localhost: certificate issued")
-        told = yaml.safe_load((tmp_path / "config" / "main.localhost.yml").read_text())
-        pair = told["tls"]["certificates"][0]
+        message = yaml.safe_load((tmp_path / "config" / "main.localhost.yml").read_text())
+        pair = message["tls"]["certificates"][0]
 
         assert "/.certworker/generations/" in pair["certFile"]
         assert (

@@ -98,9 +98,11 @@ class Server:
             return None
         return f"{leaf.serial_number:x}"
 
-    def reload(self, process: subprocess.Popen[bytes], told: signal.Signals, name: str, serial: str) -> None:
+    def reload(
+        self, process: subprocess.Popen[bytes], reload_signal: signal.Signals, name: str, serial: str
+    ) -> None:
         """
-        Send the signal *told* until a visitor of *name* sees the certificate with *serial*.
+        Send the signal *reload_signal* until a visitor of *name* sees the certificate with *serial*.
 
         HAProxy loses a signal while it is still busy with the reload before, which no worker sends so soon.
         """
@@ -110,7 +112,7 @@ class Server:
             nonlocal next_signal
             if time.monotonic() >= next_signal:
                 next_signal = time.monotonic() + 3
-                process.send_signal(told)
+                process.send_signal(reload_signal)
             return self.serial(name) == wanted or None
 
         wait_until(seen, self.log.read_text, pause_seconds=0.1)
@@ -160,9 +162,11 @@ def haproxy(server: Server, site: str) -> list[str]:
 
 
 class TestReload:
-    @pytest.mark.parametrize(("kind", "told"), [("nginx", signal.SIGHUP), ("haproxy", signal.SIGUSR2)])
+    @pytest.mark.parametrize(
+        ("kind", "reload_signal"), [("nginx", signal.SIGHUP), ("haproxy", signal.SIGUSR2)]
+    )
     def test_a_server_shows_a_new_certificate_after_its_reload(
-        self, server: Server, signer: Signer, kind: str, told: signal.Signals
+        self, server: Server, signer: Signer, kind: str, reload_signal: signal.Signals
     ) -> None:
         """
         It finds chain and key at the paths of the guide, for the first certificate and for its renewals.
@@ -173,7 +177,7 @@ class TestReload:
             server.wait_for(NAME, first.metadata.serial)
             for token in (2, 3):
                 renewed = store(server.volume, signer.certificate(NAME), token=token)
-                server.reload(process, told, NAME, renewed.metadata.serial)
+                server.reload(process, reload_signal, NAME, renewed.metadata.serial)
 
     def test_haproxy_takes_a_list_of_all_certificates(self, server: Server, signer: Signer) -> None:
         """
@@ -197,9 +201,9 @@ class TestReload:
 
 
 class TestDeployHook:
-    @pytest.mark.parametrize(("kind", "told"), [("nginx", "HUP"), ("haproxy", "USR2")])
+    @pytest.mark.parametrize(("kind", "reload_signal"), [("nginx", "HUP"), ("haproxy", "USR2")])
     def test_a_real_server_serves_the_new_certificate_after_the_hook(
-        self, server: Server, signer: Signer, monkeypatch: pytest.MonkeyPatch, kind: str, told: str
+        self, server: Server, signer: Signer, monkeypatch: pytest.MonkeyPatch, kind: str, reload_signal: str
     ) -> None:
         """
         The program is the one of the guide; a stub of `systemctl` sends the signal that the unit would.
@@ -208,7 +212,7 @@ class TestDeployHook:
         command = nginx(server) if kind == "nginx" else haproxy(server, blocks("haproxy")[0])
         with running(command, server.log) as process:
             server.wait_for(NAME, first.metadata.serial)
-            stub(server.place, f"kill -{told} {process.pid}", monkeypatch)
+            stub(server.place, f"kill -{reload_signal} {process.pid}", monkeypatch)
             renewed = store(server.volume, signer.certificate(NAME), token=2)
             run_hook(server, hook_for(kind))
             server.wait_for(NAME, renewed.metadata.serial)

@@ -97,9 +97,9 @@ class TestTables:
         """
         data = b'["certworker.issue", null, [], {"domain": "a.org", "forse": true}]'
         with worker_thread(connection, functions=build_tasks(app)):
-            _, told = end_of(connection, push(connection, "job", data=data))
+            _, message = end_of(connection, push(connection, "job", data=data))
 
-        assert f"\n{told}\n" in TEXT
+        assert f"\n{message}\n" in TEXT
 
     def test_the_former_keyword_still_works(
         self, app: App, connection: Redis, caplog: pytest.LogCaptureFixture

@@ -76,14 +76,14 @@ class TestTheImage:
             path.rpartition("/")[2] for path in added if path.endswith((".pem", ".key", ".env"))
         }
 
-    def test_no_layer_was_told_a_secret(self, docker: Docker, image: str) -> None:
+    def test_no_layer_contains_a_secret(self, docker: Docker, image: str) -> None:
         """
         Settings come when the container starts; an image is shown to everybody who pulls it.
         """
         (inspected,) = json.loads(docker("image", "inspect", image))
-        told = {variable.partition("=")[0] for variable in inspected["Config"]["Env"]}
+        message = {variable.partition("=")[0] for variable in inspected["Config"]["Env"]}
 
-        assert not {name for name in told if name.startswith(("_APP_", "CERTWORKER_"))}
+        assert not {name for name in message if name.startswith(("_APP_", "CERTWORKER_"))}
         assert "_APP_" not in docker("history", "--no-trunc", "--format", "{{.CreatedBy}}", image)
 
     def test_it_says_what_it_consists_of(self, docker: Docker, image: str) -> None:

@@ -20,7 +20,7 @@ STATUS = ("certworker", "status", "--json", "nowhere.internal")
 
 
 class TestTheMainJob:
-    def test_a_message_becomes_a_padlock(self, project: Project, pebble: ContainedPebble) -> None:
+    def test_a_message_becomes_a_served_certificate(self, project: Project, pebble: ContainedPebble) -> None:
         """
         The CA asks at port 80, Traefik leads it to the worker and shows the outcome; the log tells the story.
         """
@@ -38,7 +38,7 @@ class TestTheMainJob:
         assert all(" INFO " in line for line in project.logs().splitlines())
         assert 2 == pebble.orders()
 
-    def test_what_php_asks_for_becomes_padlocks(
+    def test_requests_of_php_become_served_certificates(
         self, project: Project, pebble: ContainedPebble, core: ContainedCore
     ) -> None:
         """
@@ -57,7 +57,7 @@ class TestTheMainJob:
         assert "1" == project.redis("GET", "utopia-queue.stats.v1-certificates.success").strip()
         assert "0" == project.redis("LLEN", "utopia-queue.processing.v1-certificates").strip()
 
-    def test_a_name_that_leads_nowhere_is_explained_where_people_look(
+    def test_a_name_that_leads_nowhere_is_explained_in_log_and_status(
         self, project: Project, pebble: ContainedPebble
     ) -> None:
         """
@@ -66,11 +66,11 @@ class TestTheMainJob:
         pebble.start()
         project.up()
         project.request("nowhere.internal")
-        told = project.wait_for_line("nowhere.internal: certificate not issued:")
+        message = project.wait_for_line("nowhere.internal: certificate not issued:")
 
-        assert re.search(r"\[[a-z0-9]+\.[a-z0-9_.]+\] ", told)
-        assert "nowhere.internal" in told.partition("] ")[2]
-        assert json.loads(project.attempt("exec", "--no-TTY", WORKER, *STATUS).stdout)["remedy"] in told
+        assert re.search(r"\[[a-z0-9]+\.[a-z0-9_.]+\] ", message)
+        assert "nowhere.internal" in message.partition("] ")[2]
+        assert json.loads(project.attempt("exec", "--no-TTY", WORKER, *STATUS).stdout)["remedy"] in message
 
     def test_a_certificate_renews_itself(self, project: Project, pebble: ContainedPebble) -> None:
         """

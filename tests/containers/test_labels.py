@@ -90,7 +90,7 @@ def findings(project: Project) -> dict[str, dict[str, str]]:
 
 
 class TestLabels:
-    def test_a_container_gets_its_certificate_and_is_told_of_it(
+    def test_a_container_gets_its_certificate_and_a_reload(
         self,
         docker: Docker,
         network: str,
@@ -119,7 +119,7 @@ class TestLabels:
         assert project.visit("three.internal") != project.visit("one.internal")
         assert " WARN" not in project.logs()
 
-    def test_a_proxy_that_refuses_is_told_once_and_breaks_nothing_else(
+    def test_a_proxy_that_refuses_is_reported_once_and_affects_nothing_else(
         self,
         network: str,
         project: Project,
@@ -136,13 +136,13 @@ class TestLabels:
         project.settings["CERTWORKER_DOCKER_LABELS"] = "true"
         project.settings["CERTWORKER_RELOAD"] = f"{named}:HUP"
         project.up()
-        told = project.wait_for_line("label.refused")
+        message = project.wait_for_line("label.refused")
         project.wait_for_line("main.internal: certificate issued")
         project.wait_for_line(f"{named}:HUP: reloaded")
         doctor = findings(project)["Docker"]
 
-        assert "HTTP 403" in told
-        assert "CONTAINERS=1 and EVENTS=1" in told
+        assert "HTTP 403" in message
+        assert "CONTAINERS=1 and EVENTS=1" in message
         assert "one.internal" not in project.logs()
         assert ("warn", "label.refused") == (doctor["verdict"], doctor["code"])
 

@@ -154,7 +154,7 @@ def ask(operator: Operator, core: ContainedCore) -> Callable[..., None]:
 
 
 class TestMigration:
-    def test_there_and_back_every_name_keeps_its_padlock(
+    def test_after_migration_and_rollback_every_name_is_served(
         self, operator: Operator, pebble: ContainedPebble, image: str, ask: Callable[..., None]
     ) -> None:
         """

@@ -42,11 +42,11 @@ class TestOwnership:
         pebble.start()
         project.compose(*AS_ROOT, WORKER, "-c", OF_ROOT)
         project.up()
-        told = project.wait_for_line("fs.readonly")
-        remedy = re.search(r"docker compose (run .*?)(?: docs=|$)", told)
+        message = project.wait_for_line("fs.readonly")
+        remedy = re.search(r"docker compose (run .*?)(?: docs=|$)", message)
 
-        assert "as uid 10001 (" in told
-        assert "; /storage/certificates belongs to" in told
+        assert "as uid 10001 (" in message
+        assert "; /storage/certificates belongs to" in message
         assert remedy
         project.compose(*shlex.split(remedy[1]))
         project.compose("restart", WORKER)
@@ -82,10 +82,10 @@ class TestForgottenVolumes:
         project.also(forgetful)
         pebble.start()
         project.up()
-        told = project.wait_for_line("fs.not_persistent")
+        message = project.wait_for_line("fs.not_persistent")
 
-        assert " WARN" in told
-        assert "- appwrite-certificates:/storage/certificates" in told
+        assert " WARN" in message
+        assert "- appwrite-certificates:/storage/certificates" in message
         assert "/storage/state" not in project.logs()
         doctor = project.attempt("exec", "--no-TTY", WORKER, "certworker", "doctor", "--json")
         assert 2 == doctor.returncode

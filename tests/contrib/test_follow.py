@@ -89,10 +89,10 @@ class TestFollow:
         app.issuance.issue((NAME,))
         app.events.publish((NAME,), "failed", FAILURE)
 
-        told = followed(redis_server, connection)
+        message = followed(redis_server, connection)
 
-        assert ["unverified", "verified"] == [status for _, _, status in told]
-        assert told[0][1]["logs"].startswith("[fs.locked] Another worker has held")
+        assert ["unverified", "verified"] == [status for _, _, status in message]
+        assert message[0][1]["logs"].startswith("[fs.locked] Another worker has held")
 
     def test_it_goes_on_where_it_was(self, app: App, redis_server: RedisServer, connection: Redis) -> None:
         """

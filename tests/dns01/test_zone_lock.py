@@ -133,7 +133,7 @@ class TestHold:
         with locks_of(connection).hold("a.org", 30) as lease:
             assert lease.still_held()
 
-    def test_planted_places_hold_nobody_up(self, connection: Redis) -> None:
+    def test_planted_places_block_no_worker(self, connection: Redis) -> None:
         """
         Places without a time, and with a time in the future, are removed.
         """

@@ -168,14 +168,14 @@ class TestJobs:
                 data = job(random)
                 given = kind(f"job-{number}", connection=connection, serializer="json")
                 given.restore({"data": data})
-                told = ended(given.perform)
-                if isinstance(told, CertworkerError):
+                result = ended(given.perform)
+                if isinstance(result, CertworkerError):
                     refused += 1
                     assert [True] == [message.isprintable() for message in caplog.messages], data
                 else:
                     # A name without a certificate may be removed: nothing changes.
-                    assert isinstance(told, dict)
-                    assert "unknown" == told["state"], data
+                    assert isinstance(result, dict)
+                    assert "unknown" == result["state"], data
 
         assert refused > COUNT * 0.9
         # A lock in each directory is all that an attempt needs.
@@ -290,11 +290,11 @@ class TestAnswers:
         """
         Any proxy between certworker and the CA may answer instead of the CA.
         """
-        random, clock, told = Random(2), Clock(), Counter[str]()
+        random, clock, result = Random(2), Clock(), Counter[str]()
         key, base = PrivateKey.generate(), "http://127.0.0.1"
 
         def ask(url: str, _payload: dict[str, Any] | None = None) -> Reply:
-            told["answers"] += 1
+            result["answers"] += 1
             if (reply := answer(random, url)).status >= 400:
                 raise failure_from_reply(reply, "The CA", clock())
             return reply
@@ -312,15 +312,15 @@ class TestAnswers:
             return Certificate.from_pem(placed.finalize(b"request"), key)
 
         def advice() -> object:
-            told["answers"] += 2
+            result["answers"] += 2
             network = Session("The CA", f"{base}/directory", Parrot(random), clock)
             return RenewalInfo(network, clock).suggestion("an.id", "shop.localhost")
 
-        while told["answers"] < COUNT:
+        while result["answers"] < COUNT:
             failure = ended(random.choice((order, order, advice)))
             if isinstance(failure, CertworkerError):
-                told[failure.code] += 1
+                result[failure.code] += 1
                 assert str(failure).isprintable()
                 assert failure.until is None or failure.until.tzinfo
 
-        assert len(told) > 8
+        assert len(result) > 8

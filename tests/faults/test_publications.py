@@ -194,10 +194,10 @@ class TestFailures:
             raise AssertionError("a check costs time, and may refuse what is there already")
 
         app = replace(world.app, issuance=replace(world.app.issuance, preflight=no_check))
-        told = build_tasks(app)["certworker.issue"](domain=NAME)
+        result = build_tasks(app)["certworker.issue"](domain=NAME)
 
-        assert ("issued", [NAME]) == (told["state"], told["names"])
-        assert in_service(app, NAME) == told["serial"]
+        assert ("issued", [NAME]) == (result["state"], result["names"])
+        assert in_service(app, NAME) == result["serial"]
         assert [generation] == world.generations
         assert (asked, books) == (world.asked, world.books)
         assert 1 == asked.count("finalize") - 1
@@ -286,7 +286,7 @@ class TestFailures:
         assert newer.serial == in_service(world.app, NAME)
         assert [] == world.app.certificates.unpublished_sets()
 
-    def test_a_name_that_is_removed_meanwhile_stays_removed(self, world: World) -> None:
+    def test_a_name_that_is_removed_during_the_job_stays_removed(self, world: World) -> None:
         """
         Nothing brings it back.
         """

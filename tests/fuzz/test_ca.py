@@ -148,12 +148,12 @@ def issue(challenge_server: ChallengeServer) -> Callable[[AcmeClient, str], Cert
     return ordered
 
 
-@given(told=st.dictionaries(st.sampled_from(KINDS), lies, min_size=1, max_size=3), fresh=st.booleans())
+@given(message=st.dictionaries(st.sampled_from(KINDS), lies, min_size=1, max_size=3), fresh=st.booleans())
 def test_order(
     authority: FaultyAuthority,
     issue: Callable[[AcmeClient, str], Certificate],
     tmp_path_factory: pytest.TempPathFactory,
-    told: dict[str, Lie],
+    message: dict[str, Lie],
     fresh: bool,
 ) -> None:
     """
@@ -168,7 +168,7 @@ def test_order(
         issue(client, NAME)
 
     def change(request: Request, reply: Reply) -> Reply:
-        return told[request.kind].of(reply) if request.kind in told else reply
+        return message[request.kind].of(reply) if request.kind in message else reply
 
     with tampered(authority, change):
         attempts: list[Callable[[], object]] = [

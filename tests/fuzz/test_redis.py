@@ -303,15 +303,15 @@ NOTICE = Notification(
 )
 
 
-@given(write=of_list(NOTICE.as_json()), told=keys)
-def test_outbox(emptied: Emptied, write: Value, told: Value) -> None:
+@given(write=of_list(NOTICE.as_json()), log_key=keys)
+def test_outbox(emptied: Emptied, write: Value, log_key: Value) -> None:
     """
     An entry that is no notice costs the notices beside it nothing.
     """
     connection = emptied()
     outbox = Outbox(connection, "mail")
     write.write(connection, outbox.key)
-    told.write(connection, f"certworker:told:{NAME}")
+    log_key.write(connection, f"certworker:told:{NAME}")
     outbox.put(replace(NOTICE, name=NEIGHBOR).as_json())
     NotificationLog(connection).notify_once(NAME, "failed", NOTICE.as_json(), [outbox])
     NotificationLog(connection).notify_recovery(NAME, NOTICE.as_json(), [outbox])

@@ -129,8 +129,8 @@ def last_event(connection: Redis) -> dict[str, Any]:
     The youngest event of the stream.
     """
     ((_, fields),) = cast("list[tuple[bytes, dict[bytes, bytes]]]", connection.xrevrange(EVENTS, count=1))
-    told: dict[str, Any] = json.loads(fields[b"event"])
-    return told
+    event: dict[str, Any] = json.loads(fields[b"event"])
+    return event
 
 
 class TestResults:
@@ -160,12 +160,12 @@ class TestResults:
         with caplog.at_level(logging.CRITICAL), pytest.raises(CertworkerError) as caught:
             build_tasks(app)["certworker.issue"](domain="nowhere.invalid")
 
-        told = last_event(connection)
+        event = last_event(connection)
 
-        assert ("failed", "nowhere.invalid", 1) == (told["state"], told["name"], told["attempts"])
-        assert (caught.value.code, caught.value.remedy) == (told["code"], told["remedy"])
-        assert (None, "") == (told["issue_date"], told["serial"])
-        assert "no_certificate" == told["detail"]
+        assert ("failed", "nowhere.invalid", 1) == (event["state"], event["name"], event["attempts"])
+        assert (caught.value.code, caught.value.remedy) == (event["code"], event["remedy"])
+        assert (None, "") == (event["issue_date"], event["serial"])
+        assert "no_certificate" == event["detail"]
         app.events.publish((NAME,), "failed", caught.value)
         assert (serial, "failing") == tuple(last_event(connection)[field] for field in ("serial", "detail"))
 

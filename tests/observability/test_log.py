@@ -223,8 +223,8 @@ class TestRemedies:
         For people and for machines, and in the history of the name.
         """
         failure = longest(kind)
-        told: list[str] = []
-        narrator = HistoryLogHandler(lambda _name, _moment, _level, text: told.append(text))
+        result: list[str] = []
+        narrator = HistoryLogHandler(lambda _name, _moment, _level, text: result.append(text))
         logger.addHandler(narrator)
         human = logging_to("human")
         for_people = ("certificate not issued: [%s] %s %s", failure.code, failure.message, failure.remedy)
@@ -237,8 +237,8 @@ class TestRemedies:
 
         assert human.getvalue().endswith(f' {failure.remedy} docs="certworker explain {failure.code}"\n')
         assert [failure.message, failure.remedy] == [found["message"], found["remedy"]]
-        assert told[0].endswith(f" {failure.remedy}")
-        assert len(told[0]) < LONGEST_SENTENCE
+        assert result[0].endswith(f" {failure.remedy}")
+        assert len(result[0]) < LONGEST_SENTENCE
         assert max(len(failure.message), len(failure.remedy)) <= notice.LONGEST_TEXT <= LONGEST_TEXT
 
     def test_the_remedy_of_another_failure_is_whole(self) -> None:

@@ -391,7 +391,7 @@ class TestStart:
 
         assert 4 > next(numbers) > 2
 
-    def test_the_slot_is_given_back_meanwhile(self) -> None:
+    def test_the_slot_is_released_during_the_wait(self) -> None:
         """
         Names that do not lead here do not occupy the slots after a start.
         """

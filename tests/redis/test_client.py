@@ -65,7 +65,7 @@ def client(url: str) -> Redis:
     return connect(RedisURL.parse(url))
 
 
-def told(url: str) -> CertworkerError:
+def result(url: str) -> CertworkerError:
     """
     What is wrong with the Redis at *url*.
     """
@@ -118,7 +118,7 @@ class TestTls:
         with client(secure.secure_url(**ours)) as connection:
             check_redis(connection)
 
-        refused = told(secure.secure_url())
+        refused = result(secure.secure_url())
         assert refused.code in ("redis.tls", "redis.unreachable")  # the alert or the end of the connection
 
     def test_an_untrusted_server_is_sent_nothing(self, secure: SecureRedis, tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ class TestTls:
         """
         secure.start()
         other = SecureRedis(tmp_path / "other")
-        failure = told(secure.secure_url(ssl_ca_certs=other.ca_bundle))
+        failure = result(secure.secure_url(ssl_ca_certs=other.ca_bundle))
 
         assert "redis.tls" == failure.code
         assert "ssl_ca_certs" in failure.remedy
@@ -143,7 +143,7 @@ class TestTls:
             url = server.secure_url().replace("127.0.0.1", "127.0.0.2")
             server.client().config_set("bind", "127.0.0.1 127.0.0.2")
 
-            failure = told(url)
+            failure = result(url)
             assert "redis.tls" == failure.code
             assert "ssl_check_hostname=false" in failure.remedy
             with client(f"{url}&ssl_check_hostname=false") as connection:
@@ -155,7 +155,7 @@ class TestTls:
         """
         Such a server waits for a line while the client waits for a certificate; the remedy names the URL.
         """
-        failure = told(f"rediss://127.0.0.1:{redis_server.port}/0")
+        failure = result(f"rediss://127.0.0.1:{redis_server.port}/0")
 
         assert "redis.unreachable" == failure.code
         assert "CERTWORKER_REDIS_URL" in failure.remedy
@@ -197,10 +197,10 @@ class TestSentinel:
         """
         The message has neither objects of redis-py nor a password.
         """
-        unknown = told(f"redis+sentinel://:pw@{sentinels.hosts}/another?sentinel_password=other")
-        refused = told(f"redis+sentinel://:pw@{sentinels.hosts}/{SERVICE}?sentinel_password=wrong-one")
-        wrong = told(f"redis+sentinel://:wrong-one@{sentinels.hosts}/{SERVICE}?sentinel_password=other")
-        nobody = told(f"redis+sentinel://:pw@127.0.0.1:{free_port()}/{SERVICE}")
+        unknown = result(f"redis+sentinel://:pw@{sentinels.hosts}/another?sentinel_password=other")
+        refused = result(f"redis+sentinel://:pw@{sentinels.hosts}/{SERVICE}?sentinel_password=wrong-one")
+        wrong = result(f"redis+sentinel://:wrong-one@{sentinels.hosts}/{SERVICE}?sentinel_password=other")
+        nobody = result(f"redis+sentinel://:pw@127.0.0.1:{free_port()}/{SERVICE}")
 
         assert ["redis.unreachable", "redis.auth", "redis.auth", "redis.unreachable"] == [
             failure.code for failure in (unknown, refused, wrong, nobody)
@@ -219,8 +219,8 @@ class TestSentinelOverTls:
         The replica has the same user, and connections without TLS are refused.
         """
         plain = f"redis+sentinel://:pw@{secure_sentinels.hosts}/{SERVICE}?sentinel_password=other"
-        assert "redis.unreachable" == told(plain).code
-        assert "redis.unreachable" == told(f"redis://:pw@127.0.0.1:{secure_sentinels.primary.port}").code
+        assert "redis.unreachable" == result(plain).code
+        assert "redis.unreachable" == result(f"redis://:pw@127.0.0.1:{secure_sentinels.primary.port}").code
         with client(secure_sentinels.url) as connection:
             assert "worker" == connection.acl_whoami()
 
@@ -236,7 +236,7 @@ class TestSentinelOverTls:
         strangers = {"ssl_ca_certs": Tls(tmp_path / "other").root}
         half = {"ssl_ca_certs": secure_sentinels.tls.root}
         for bundle in (strangers, half, {}):
-            failure = told(secure_sentinels.url_with(**bundle))
+            failure = result(secure_sentinels.url_with(**bundle))
 
             assert "redis.tls" == failure.code
             assert f"{SERVICE} (Sentinel {secure_sentinels.hosts})" in failure.message
@@ -254,14 +254,14 @@ class TestSentinelOverTls:
         sentinels = SecureSentinels(tmp_path, address="192.0.2.1")
         sentinels.start()
         try:
-            failure = told(sentinels.url)
+            failure = result(sentinels.url)
 
             assert "redis.tls" == failure.code
             assert "ssl_check_hostname=false" in failure.remedy
             with client(f"{sentinels.url}&ssl_check_hostname=false") as connection:
                 check_redis(connection)
             half = sentinels.url_with(ssl_ca_certs=sentinels.tls.root, ssl_check_hostname="false")
-            assert "redis.tls" == told(half).code
+            assert "redis.tls" == result(half).code
         finally:
             sentinels.kill()
 

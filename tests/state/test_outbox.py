@@ -91,7 +91,7 @@ class TestOutbox:
 
         assert [0] == inside
 
-    def test_a_lock_that_another_worker_has_meanwhile_stays_locked(
+    def test_a_lock_that_another_worker_has_taken_stays_locked(
         self, connection: Redis, outbox: Outbox
     ) -> None:
         """
@@ -111,7 +111,7 @@ class TestOutbox:
 
         assert [1] == delivered(outbox)
 
-    def test_a_letter_that_is_put_meanwhile_waits_for_the_next_delivery(self, outbox: Outbox) -> None:
+    def test_a_notification_during_a_delivery_waits_for_the_next_one(self, outbox: Outbox) -> None:
         """
         It was not in the one that went out.
         """
@@ -169,14 +169,14 @@ class TestTold:
         """
         Another attempt sends no mail.
         """
-        told, other = NotificationLog(connection), Outbox(connection, "hook")
+        notification_log, other = NotificationLog(connection), Outbox(connection, "hook")
 
-        assert told.notify_once(NAME, "failed", {"number": 1}, [outbox, other])
-        assert not told.notify_once(NAME, "failed", {"number": 2}, [outbox, other])
-        assert told.notify_once(NAME, "overdue", {"number": 3}, [outbox, other])
-        assert told.notify_recovery(NAME, {"number": 4}, [outbox, other])
-        assert not told.notify_recovery(NAME, {"number": 5}, [outbox, other])
-        assert told.notify_once(NAME, "failed", {"number": 6}, [outbox, other])
+        assert notification_log.notify_once(NAME, "failed", {"number": 1}, [outbox, other])
+        assert not notification_log.notify_once(NAME, "failed", {"number": 2}, [outbox, other])
+        assert notification_log.notify_once(NAME, "overdue", {"number": 3}, [outbox, other])
+        assert notification_log.notify_recovery(NAME, {"number": 4}, [outbox, other])
+        assert not notification_log.notify_recovery(NAME, {"number": 5}, [outbox, other])
+        assert notification_log.notify_once(NAME, "failed", {"number": 6}, [outbox, other])
         assert [1, 3, 4, 6] == delivered(outbox) == delivered(other)
 
     @pytest.mark.parametrize("days", [None, 10_000])
@@ -201,9 +201,9 @@ class TestTold:
         Otherwise it would be lost for three months. A client that removes no wrong key shows it.
         """
         connection.set(OUTBOX + "mail", "of another type")
-        told = NotificationLog(redis_server.client())
+        notification_log = NotificationLog(redis_server.client())
         with pytest.raises(ResponseError):
-            told.notify_once(NAME, "failed", {"number": 1}, [outbox])
+            notification_log.notify_once(NAME, "failed", {"number": 1}, [outbox])
         connection.delete(OUTBOX + "mail")
 
-        assert told.notify_once(NAME, "failed", {"number": 1}, [outbox])
+        assert notification_log.notify_once(NAME, "failed", {"number": 1}, [outbox])

@@ -180,7 +180,7 @@ class TestCompleteLinks:
 
         assert ({}, []) == (found.served, found.incomplete)
 
-    def test_a_name_that_was_removed_meanwhile_does_not_come_back(
+    def test_a_name_that_was_removed_since_does_not_come_back(
         self, volume: CertificateStore, signer: Signer
     ) -> None:
         """

@@ -193,7 +193,7 @@ class TestLoop:
 
         assert not stalled
 
-    def test_progress_outside_of_a_loop_is_nobodys(self) -> None:
+    def test_progress_outside_of_a_loop_has_no_effect(self) -> None:
         """
         Commands run the same functions without a loop.
         """

@@ -214,7 +214,7 @@ class TestMissed:
         assert "Traefik now serves the new certificate (checked)" == found
         assert [(NAME, "proxy.default_cert"), (NAME, "")] == world.written
 
-    def test_what_another_worker_has_renewed_meanwhile_is_looked_for_in_its_place(
+    def test_a_certificate_that_another_worker_renewed_is_checked_instead(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
@@ -231,7 +231,7 @@ class TestMissed:
         wait_until(lambda: "checked" in last_line(caplog) or None, lambda: str(lines(caplog)))
         deployment_check.stop()
 
-    def test_what_was_removed_meanwhile_is_missed_no_more(
+    def test_a_removed_certificate_is_no_longer_checked(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
@@ -264,7 +264,7 @@ class TestProxy:
         deployment_check.stop()
 
     @pytest.mark.parametrize("host", ["nowhere.invalid", "127.0.0.1"])
-    def test_one_that_somebody_named_is_missed(
+    def test_an_explicit_proxy_that_is_unreachable_is_reported(
         self, world: World, caplog: pytest.LogCaptureFixture, host: str
     ) -> None:
         """
@@ -278,7 +278,7 @@ class TestProxy:
         assert "[proxy.unreachable]" in last_line(caplog)
         deployment_check.stop()
 
-    def test_one_that_is_away_is_told_of_once_and_what_it_shows_then(
+    def test_an_unreachable_proxy_is_reported_once_and_then_what_it_serves(
         self, world: World, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
@@ -301,7 +301,9 @@ class TestProxy:
 
 
 class TestAfter:
-    def test_only_what_was_issued_is_looked_for(self, world: World, caplog: pytest.LogCaptureFixture) -> None:
+    def test_only_issued_certificates_are_checked(
+        self, world: World, caplog: pytest.LogCaptureFixture
+    ) -> None:
         """
         A kept certificate was checked before, and the job does not wait.
         """

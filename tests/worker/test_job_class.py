@@ -31,10 +31,10 @@ class TestRegisteredJob:
         proof = tmp_path / "proof"
 
         with worker_thread(connection):
-            status, told = end_of(connection, push(connection, "evil", "os.system", f"touch {proof}"))
+            status, message = end_of(connection, push(connection, "evil", "os.system", f"touch {proof}"))
 
         assert "failed" == status
-        assert told.startswith("[queue.not_registered] The job names the unknown function os.system")
+        assert message.startswith("[queue.not_registered] The job names the unknown function os.system")
         assert not proof.exists()
 
     @pytest.mark.parametrize(
@@ -52,11 +52,11 @@ class TestRegisteredJob:
         A callback is imported and a webhook is called with the rights of the worker.
         """
         with worker_thread(connection):
-            status, told = end_of(connection, push(connection, "evil", **{field: "os.abort"}))
+            status, message = end_of(connection, push(connection, "evil", **{field: "os.abort"}))
 
         assert ("failed", True) == (
             status,
-            told.startswith(f"[queue.bad_payload] The job was rejected: it has {field}"),
+            message.startswith(f"[queue.bad_payload] The job was rejected: it has {field}"),
         )
         assert not connection.exists("sample:issued")
 
@@ -72,10 +72,10 @@ class TestRegisteredJob:
 
         with worker_thread(connection):
             push(connection, "evil", data=zlib.compress(pickle.dumps(Evil())))
-            status, told = end_of(connection, "evil")
+            status, message = end_of(connection, "evil")
 
-        assert ("failed", True) == (status, told.startswith("[payload.pickle]"))
-        assert "serializer=JSONSerializer" in told
+        assert ("failed", True) == (status, message.startswith("[payload.pickle]"))
+        assert "serializer=JSONSerializer" in message
         assert not proof.exists()
 
     def test_arguments_that_do_not_fit_are_refused(self, connection: Redis) -> None:
@@ -83,9 +83,9 @@ class TestRegisteredJob:
         The message names the argument, without a traceback.
         """
         with worker_thread(connection):
-            _, told = end_of(connection, push(connection, "odd", "sample.sleep", 1, 2, 3))
+            _, message = end_of(connection, push(connection, "odd", "sample.sleep", 1, 2, 3))
 
-        assert told.startswith(
+        assert message.startswith(
             "[queue.bad_payload] The job was rejected: sample.sleep does not take its arguments"
         )
 
@@ -108,11 +108,11 @@ class TestRegisteredJob:
         """
         data = json.dumps(["certworker.issue", None, [], {"domain": "a.org", "forse": True}])
         with worker_thread(connection):
-            status, told = end_of(connection, push(connection, "job", data=data))
+            status, message = end_of(connection, push(connection, "job", data=data))
 
-        assert ("failed", True) == (status, told.startswith("[payload.unknown]"))
-        assert "certworker.issue does not take the argument forse; did you mean force?" in told
-        assert told.endswith("Send no other arguments than: domain, domains, force, tenant.")
+        assert ("failed", True) == (status, message.startswith("[payload.unknown]"))
+        assert "certworker.issue does not take the argument forse; did you mean force?" in message
+        assert message.endswith("Send no other arguments than: domain, domains, force, tenant.")
         assert not connection.exists("sample:issued")
 
     @pytest.mark.parametrize("serializer", [JSONSerializer, PickleSerializer])
@@ -145,14 +145,14 @@ class TestRegisteredJob:
         """
         push(connection, "job", data=data, **fields)
         with worker_thread(connection):
-            told = end_of(connection, "job")
+            message = end_of(connection, "job")
             assert data == connection.hget("rq:job:job", "data")
             connection.delete("rq:results:job")
             FailedJobRegistry(QUEUE, connection=connection, serializer=serializer).requeue("job")
             assert eventually(lambda: connection.exists("rq:results:job"))
 
-            assert told == end_of(connection, "job")
-        assert told[1].startswith(f"[{code}]")
+            assert message == end_of(connection, "job")
+        assert message[1].startswith(f"[{code}]")
 
     def test_what_is_too_long_for_redis_is_cut_and_refused_again(self, connection: Redis) -> None:
         """
@@ -160,14 +160,14 @@ class TestRegisteredJob:
         """
         push(connection, "job", data=b"x" * 5_000_000, webhooks=b"y" * 5_000_000)
         with worker_thread(connection):
-            told = end_of(connection, "job")
+            message = end_of(connection, "job")
             assert int(connection.memory_usage("rq:job:job", samples=0) or 0) < 4 * LARGEST
             connection.delete("rq:results:job")
             FailedJobRegistry(QUEUE, connection=connection).requeue("job")
             assert eventually(lambda: connection.exists("rq:results:job"))
 
-            assert told == end_of(connection, "job")
-        assert told[1].startswith("[payload.too_large]")
+            assert message == end_of(connection, "job")
+        assert message[1].startswith("[payload.too_large]")
 
     def test_a_job_that_ran_keeps_what_its_producer_wrote(self, connection: Redis) -> None:
         """
@@ -250,10 +250,14 @@ class TestRegisteredJob:
         connection.hset("rq:job:job", field, value)
 
         with worker_thread(connection):
-            status, told = end_of(connection, "job")
+            status, message = end_of(connection, "job")
             next_status, _ = end_of(connection, request_certificate("a.org", connection=connection))
 
-        assert ("failed", True, "finished") == (status, told.startswith("[queue.bad_payload]"), next_status)
+        assert ("failed", True, "finished") == (
+            status,
+            message.startswith("[queue.bad_payload]"),
+            next_status,
+        )
 
     @pytest.mark.parametrize(
         "raw_id", [b"example.com", b"a:b", b"*", b"\xff\xfe", b"", b"nowhere", b"x" * 100_000, b"list"]

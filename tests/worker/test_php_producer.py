@@ -39,10 +39,10 @@ class TestProducer:
         """
         The README shows this file.
         """
-        told = produce(redis_server, "a.example.org", "b.example.org")
+        message = produce(redis_server, "a.example.org", "b.example.org")
 
         with worker_thread(connection, slots=1):
-            ends = [end_of(connection, line.rpartition(" ")[2]) for line in told]
+            ends = [end_of(connection, line.rpartition(" ")[2]) for line in message]
 
         assert ["finished", "finished"] == [status for status, _ in ends]
         assert [b'["a.example.org", false]', b'["b.example.org", false]'] == connection.lrange(
@@ -53,9 +53,9 @@ class TestProducer:
         """
         A web application may repeat a request.
         """
-        told = produce(redis_server, "a.example.org", "a.example.org")
+        message = produce(redis_server, "a.example.org", "a.example.org")
 
-        assert [True, False] == ["requested" in line for line in told]
+        assert [True, False] == ["requested" in line for line in message]
         assert 1 == queue_length(connection)
 
     def test_what_has_ended_can_be_asked_for_again(
@@ -66,8 +66,8 @@ class TestProducer:
         """
         with worker_thread(connection):
             for _ in range(2):
-                (told,) = produce(redis_server, "a.example.org")
-                end_of(connection, told.rpartition(" ")[2])
+                (message,) = produce(redis_server, "a.example.org")
+                end_of(connection, message.rpartition(" ")[2])
 
         assert 2 == connection.llen("sample:issued")
 
@@ -133,10 +133,10 @@ class TestProducer:
         connection.acl_log_reset()
         connection.execute_command("ACL", "SETUSER", *rights("web"))
         try:
-            told = produce(redis_server, "a.example.org", "a.example.org", user="web", password=SECRET)
+            message = produce(redis_server, "a.example.org", "a.example.org", user="web", password=SECRET)
         finally:
             connection.acl_deluser("web")
 
-        assert [True, False] == ["requested" in line for line in told]
-        assert told[0].rpartition(" ")[2].startswith("issue-web-")
+        assert [True, False] == ["requested" in line for line in message]
+        assert message[0].rpartition(" ")[2].startswith("issue-web-")
         assert set() == refused_by(connection)

@@ -45,9 +45,9 @@ class TestSweep:
         leave_behind(connection, "job", abandoned="1")
 
         with worker_thread(connection, lease_seconds=1):
-            status, told = end_of(connection, "job")
+            status, message = end_of(connection, "job")
 
-        assert ("failed", True) == (status, told.startswith("[queue.abandoned] Workers died"))
+        assert ("failed", True) == (status, message.startswith("[queue.abandoned] Workers died"))
         assert not connection.exists("sample:issued")
         assert 0 < connection.ttl("rq:job:job") <= 86_400
 

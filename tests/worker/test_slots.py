@@ -41,7 +41,7 @@ class TestSlots:
         """
         assert Slots(1).wait_for_capacity(0)
 
-    def test_what_is_nobodys_may_always_start(self) -> None:
+    def test_a_request_without_a_tenant_may_always_start(self) -> None:
         """
         A check of the agenda, for example, must not wait for the jobs that it enqueues.
         """

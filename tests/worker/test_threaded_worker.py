@@ -35,11 +35,11 @@ class TestPooledWorker:
         The result of the job is the message with its remedy, and no traceback.
         """
         with worker_thread(connection):
-            status, told = end_of(connection, push(connection, "full", "sample.fail"))
+            status, message = end_of(connection, push(connection, "full", "sample.fail"))
 
         assert "failed" == status
-        assert told.startswith("[fs.full] The disk of /storage/certificates/a.pem is full")
-        assert "Traceback" not in told
+        assert message.startswith("[fs.full] The disk of /storage/certificates/a.pem is full")
+        assert "Traceback" not in message
 
     def test_a_fault_of_the_program_leaves_its_trace_in_the_job(
         self, connection: Redis, caplog: pytest.LogCaptureFixture
@@ -48,9 +48,9 @@ class TestPooledWorker:
         The log has the error once, with its traceback.
         """
         with worker_thread(connection):
-            status, told = end_of(connection, push(connection, "bug", "sample.raise_unexpected"))
+            status, message = end_of(connection, push(connection, "bug", "sample.raise_unexpected"))
 
-        assert ("failed", True) == (status, "Traceback" in told and "ZeroDivisionError" in told)
+        assert ("failed", True) == (status, "Traceback" in message and "ZeroDivisionError" in message)
         (line,) = [record for record in caplog.records if record.levelname == "ERROR"]
         assert "[worker.unexpected] unexpected error in job bug" in line.getMessage()
         assert line.exc_info
@@ -60,9 +60,9 @@ class TestPooledWorker:
         An error of Redis during a job has a code and a remedy.
         """
         with worker_thread(connection):
-            status, told = end_of(connection, push(connection, "job", "sample.misuse_redis"))
+            status, message = end_of(connection, push(connection, "job", "sample.misuse_redis"))
 
-        assert ("failed", True) == (status, told.startswith("[redis.fault] Redis at 127.0.0.1:"))
+        assert ("failed", True) == (status, message.startswith("[redis.fault] Redis at 127.0.0.1:"))
 
     def test_a_job_that_takes_too_long_is_stopped(
         self, connection: Redis, caplog: pytest.LogCaptureFixture
@@ -72,11 +72,11 @@ class TestPooledWorker:
         """
         with worker_thread(connection):
             push(connection, "long", "sample.sleep_in_steps", timeout="1")
-            status, told = end_of(connection, "long")
+            status, message = end_of(connection, "long")
 
         assert ("failed", True) == (
             status,
-            told.startswith("[queue.timeout] The job exceeded its limit of 1 sec"),
+            message.startswith("[queue.timeout] The job exceeded its limit of 1 sec"),
         )
         assert ["queue.timeout"] == [
             line.__dict__["code"] for line in caplog.records if line.levelname == "WARNING"

@@ -145,16 +145,16 @@ class TestRun:
         with worker_thread(connection, slots=1):
             assert eventually(lambda: connection.llen("sample:began"))
             request_certificate("a.org", connection=connection)
-            told = subprocess.run(
+            message = subprocess.run(
                 [sys.executable, "-m", "rq.cli", "info", "-u", redis_server.url],
                 capture_output=True,
                 text=True,
                 check=True,
             ).stdout
 
-        assert "certificates" in told
-        assert "1 workers, 1 queues" in told
-        assert "1, 1 executing" in told
+        assert "certificates" in message
+        assert "1 workers, 1 queues" in message
+        assert "1, 1 executing" in message
 
 
 class TestAccidents:
