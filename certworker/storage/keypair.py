@@ -60,7 +60,9 @@ def load(directory: Path, name: str) -> Certificate:
         raise KeyPairBroken(path=directory, name=name, reason=failure.message) from failure
     except ValueError as error:
         raise CertificateUnreadable(
-            path=directory / "privkey.pem", name=name, reason="it is no private key"
+            path=directory / "privkey.pem",
+            name=name,
+            reason="it is no elliptic-curve or RSA key without a password",
         ) from error
     if not certificate.chain_pem and not _has_private_issuer(directory):
         raise KeyPairBroken(path=directory, name=name, reason="fullchain.pem has no chain.")

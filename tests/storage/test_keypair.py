@@ -9,6 +9,15 @@ import os
 from dataclasses import replace
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    KeySerializationEncryption,
+    NoEncryption,
+    PrivateFormat,
+)
 
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.keypair import stored_in
@@ -69,6 +78,31 @@ class TestDamagedFiles:
         assert volume.current(NAME) is None
 
         assert ["fs.corrupt"] == [record.__dict__["code"] for record in caplog.records]
+
+    @pytest.mark.parametrize(
+        ("key", "encryption"),
+        [
+            (ed25519.Ed25519PrivateKey.generate(), NoEncryption()),
+            (ec.generate_private_key(ec.SECP256R1()), BestAvailableEncryption(b"a password")),
+        ],
+        ids=["Ed25519", "with a password"],
+    )
+    def test_a_key_that_certworker_cannot_use_is_not_denied(
+        self,
+        volume: CertificateStore,
+        signer: Signer,
+        caplog: pytest.LogCaptureFixture,
+        key: PrivateKeyTypes,
+        encryption: KeySerializationEncryption,
+    ) -> None:
+        """
+        Another program may have made it. The message has the types that are usable.
+        """
+        path = lay_plain_files(volume, NAME, signer.certificate(NAME)) / "privkey.pem"
+        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption))
+
+        assert volume.current(NAME) is None
+        assert "it is no elliptic-curve or RSA key without a password" in caplog.text
 
     def test_a_key_of_another_certificate_is_reported(
         self, volume: CertificateStore, signer: Signer, caplog: pytest.LogCaptureFixture
