@@ -127,7 +127,7 @@ def build_app(
     )
     request, forget_orders = partial(_request, connection), partial(_forget_orders, issuers)
     removal = Removal(store, traefik, locks, records, agenda, request, forget_orders)
-    private, wildcards = settings.authority.private_names, settings.wildcards
+    private, wildcards = settings.authority.private_names, settings.dns01.is_set
     check = partial(requested_names, None, private=private, wildcards=wildcards)
     due_names = DueNames(store, traefik, records, agenda, queues, policy.decide, check, clock, random)
     statuses = partial(_statuses, agenda, records, store, clock)
@@ -183,7 +183,7 @@ def validity_in_service(certificates: CertificateStore, domain: str) -> Validity
 def _build_store(settings: Settings) -> CertificateStore:
     def is_renewable(name: str) -> bool:
         try:
-            normalize(name, private=settings.authority.private_names, wildcards=settings.wildcards)
+            normalize(name, private=settings.authority.private_names, wildcards=settings.dns01.is_set)
         except CertworkerError:
             return False
         return True

@@ -132,7 +132,7 @@ def _serve(app: App, stop: Event, stack: ExitStack, lease_seconds: int) -> int:
         slots=settings.concurrency,
         heartbeats=heartbeats,
         private_names=settings.authority.private_names,
-        wildcards=app.settings.wildcards,
+        wildcards=app.settings.dns01.is_set,
         clock=app.clock,
         stop=stop,
         lease_seconds=lease_seconds,
@@ -145,7 +145,7 @@ def build_tasks(app: App) -> Mapping[str, Callable[..., dict[str, Any]]]:
     Build the functions that a job may name.
     """
     explain = explainer(app.connection)
-    private_names, wildcards = app.settings.authority.private_names, app.settings.wildcards
+    private_names, wildcards = app.settings.authority.private_names, app.settings.dns01.is_set
     reporter = JobReporter(
         *(app.notifier, app.events, app.metrics, app.agenda, app.records, app.clock, explain)
     )
@@ -156,7 +156,7 @@ def build_tasks(app: App) -> Mapping[str, Callable[..., dict[str, Any]]]:
 
 def build_own_domains(app: App) -> OwnDomains:
     """
-    Build the requests for the names of `_APP_DOMAIN`.
+    Build the requests for the names of the installation.
     """
     settings = app.settings
     look_up = build_resolver(settings).look_up
@@ -168,10 +168,10 @@ def build_own_domains(app: App) -> OwnDomains:
         app.notifier.notify_failed(domain, failure, None, app.clock())
 
     return OwnDomains(
-        settings.domains,
+        settings.own_names,
         app.issuers[0],
         private_names=settings.authority.private_names,
-        wildcards=app.settings.wildcards,
+        wildcards=app.settings.dns01.is_set,
         request=partial(request_certificate, connection=app.connection),
         is_reachable=is_reachable,
         reject=reject,
@@ -211,7 +211,7 @@ def _build_consumer(app: App) -> Consumer:
         verify=partial(verify, app.preflight),
         unverified=lambda name, failure: app.events.publish((name,), "failed", failure),
         private_names=settings.authority.private_names,
-        wildcards=app.settings.wildcards,
+        wildcards=app.settings.dns01.is_set,
     )
     return Consumer(connection, settings.appwrite_queue, settings.appwrite, translator)
 
@@ -222,7 +222,7 @@ def _build_label_watcher(app: App) -> LabelWatcher:
         DockerClient(settings.docker_host),
         lambda name, by: request_certificate(name, by=by, connection=connection),
         private_names=settings.authority.private_names,
-        wildcards=app.settings.wildcards,
+        wildcards=app.settings.dns01.is_set,
         explain=explainer(connection),
     )
 

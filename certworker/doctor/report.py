@@ -143,7 +143,7 @@ class _Examination:
         return normalize(
             given,
             private=self.settings.authority.private_names,
-            wildcards=self.settings.wildcards,
+            wildcards=self.settings.dns01.is_set,
         )
 
     def _failed(self) -> Iterator[str]:

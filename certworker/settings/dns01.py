@@ -250,6 +250,34 @@ class Dns01Settings(SettingGroup):
             raise ValueError("one is invalid without the other")
         return value
 
+    @property
+    def is_set(self) -> bool:
+        """
+        Return whether there is a provider, so that wildcards can be proved.
+        """
+        return bool(self.providers)
+
+    @property
+    def own_wildcards(self) -> dict[str, str]:
+        """
+        Return the wildcards of Appwrite's functions and sites, each with its variable. Without a
+        provider there are none.
+        """
+        found: dict[str, str] = {}
+        for variable, domains in (
+            ("_APP_DOMAIN_FUNCTIONS", self.function_domains),
+            ("_APP_DOMAIN_SITES", self.site_domains),
+        ):
+            for domain in domains if self.is_set else ():
+                found.setdefault(f"*.{domain.removeprefix('*.')}", variable)
+        return found
+
+    def prove(self, name: str) -> bool:
+        """
+        Return whether the normalized *name* is proved by DNS-01, not by HTTP-01.
+        """
+        return self.is_set and self.names.include(name)
+
     def lexicon_variables(self, choice: ProviderChoice) -> dict[str, SecretStr]:
         """
         Return the variables of the chosen provider of dns-lexicon, for the process that uses it.

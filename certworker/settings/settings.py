@@ -301,17 +301,11 @@ class Settings(SettingGroup):
         return value
 
     @property
-    def wildcards(self) -> bool:
+    def own_names(self) -> dict[str, str]:
         """
-        Return whether wildcards are accepted: a DNS provider can prove them.
+        Return the names to request at each start, as the operator wrote them, each with its variable.
         """
-        return bool(self.dns01.providers)
-
-    def uses_dns01(self, name: str) -> bool:
-        """
-        Return whether the normalized *name* is proved by DNS-01, not by HTTP-01.
-        """
-        return self.wildcards and self.dns01.names.include(name)
+        return {**dict.fromkeys(self.domains, "_APP_DOMAIN"), **self.dns01.own_wildcards}
 
     @property
     def fingerprint(self) -> str:

@@ -4,7 +4,7 @@ The RQ worker: its tasks, its queue and its maintenance loop.
 In the order in which they may import each other::
 
     health           The health of a worker: its report in Redis, and the reports of all workers
-    own_domains      Requests a certificate for each name of `_APP_DOMAIN` at the start
+    own_domains      Requests a certificate for each name of the installation at the start
     maintenance      The maintenance loop: repairs, reconciliation, due renewals, leftovers
     producer         Puts requests and wake-ups on the queue, in the wire format of RQ
     payload          Reads the data of a job: `[function, null, [arguments], {keyword arguments}]`

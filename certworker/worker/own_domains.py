@@ -1,10 +1,10 @@
 """
-Requests a certificate for each name of `_APP_DOMAIN` at the start, as soon as its port 80 answers.
+Requests a certificate for each name of the installation at the start: those of `_APP_DOMAIN`, and the
+wildcards of Appwrite's functions and sites.
 
-A wildcard is requested at once: port 80 does not prove it.
-
-All names are probed at the same time. An order before Traefik routes the challenge path would fail, and would
-count against the limits of the CA.
+A name that is proved by DNS-01 is requested at once, any other name as soon as its port 80 answers. All names
+are probed at the same time. An order before Traefik routes the challenge path would fail, and would count
+against the limits of the CA.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import islice
 
-from certworker.challenges.challenge import Http01Challenge, present
-from certworker.domains import is_wildcard, normalize
+from certworker.challenges.challenge import DNS01, Http01Challenge, present
+from certworker.domains import normalize
 from certworker.errors import CertworkerError, printable
 from certworker.issuance.issuer import Issuer
 from certworker.supervision import Faults, Loop, beat, unexplained
@@ -41,10 +41,10 @@ MAX_NAMES_SHOWN = 10
 
 class OwnDomains:
     """
-    The names of `_APP_DOMAIN` that are not yet requested.
+    The names of the installation that are not yet requested.
 
     Args:
-        domains: The names as the variable has them.
+        domains: The names as the operator wrote them, each with its variable.
         issuer: Presents the answers that are probed.
         private_names: Whether the CA certifies names of a private network.
         wildcards: Whether wildcards are accepted.
@@ -60,7 +60,7 @@ class OwnDomains:
 
     def __init__(
         self,
-        domains: Sequence[str],
+        domains: Mapping[str, str],
         issuer: Issuer,
         *,
         private_names: bool,
@@ -77,8 +77,8 @@ class OwnDomains:
         self._is_reachable = is_reachable
         self._reject = reject
         self._patience = patience_seconds
-        #: As the variable has them.
-        self._unread = list(dict.fromkeys(domains))
+        self._domains = domains
+        self._unread = list(domains)
         self._waiting: list[str] = []
         #: Their port 80 answers, or the wait for it is over.
         self._ready: list[str] = []
@@ -116,9 +116,10 @@ class OwnDomains:
         except CertworkerError as failure:
             # No job reports it.
             self._reject(text, failure)
-            logger.warning("_APP_DOMAIN %s", failure, extra={"code": failure.code})
+            logger.warning("%s %s", self._domains[text], failure, extra={"code": failure.code})
         else:
-            names = self._ready if is_wildcard(name) else self._waiting
+            in_dns = self._issuer.client.challenge_type(name) == DNS01
+            names = self._ready if in_dns else self._waiting
             if name not in names:
                 names.append(name)
         self._unread.remove(text)

@@ -504,6 +504,34 @@ class TestNameServers:
             load({"_APP_DNS": text})
 
 
+OWN_NAMES = {
+    "_APP_DOMAIN": "cloud.example.org",
+    "_APP_DOMAIN_FUNCTIONS": "functions.example.org, *.run.example.org",
+    "_APP_DOMAIN_SITES": "sites.example.org,functions.example.org",
+}
+
+
+class TestOwnNames:
+    def test_without_a_provider_they_are_those_of_app_domain(self) -> None:
+        """
+        A wildcard would only fail.
+        """
+        assert {"cloud.example.org": "_APP_DOMAIN"} == load(OWN_NAMES).own_names
+
+    def test_with_a_provider_they_have_the_wildcards_of_functions_and_sites(self) -> None:
+        """
+        Each name is there once, with its variable for a failure.
+        """
+        provider = {"CERTWORKER_DNS01_PROVIDER": "rfc2136", "RFC2136_NAMESERVER": "192.0.2.53"}
+
+        assert {
+            "cloud.example.org": "_APP_DOMAIN",
+            "*.functions.example.org": "_APP_DOMAIN_FUNCTIONS",
+            "*.run.example.org": "_APP_DOMAIN_FUNCTIONS",
+            "*.sites.example.org": "_APP_DOMAIN_SITES",
+        } == load({**OWN_NAMES, **provider}).own_names
+
+
 class TestTargets:
     def test_none_is_set(self) -> None:
         """

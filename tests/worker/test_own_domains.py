@@ -15,7 +15,7 @@ import pytest
 from redis.exceptions import ConnectionError as RedisAway
 
 from certworker.app import App, validity_in_service
-from certworker.challenges.challenge import Http01Challenge
+from certworker.challenges.challenge import DNS01, HTTP01, Http01Challenge
 from certworker.errors import CertworkerError
 from certworker.notify.notifier import Notifier
 from certworker.runtime import build_own_domains
@@ -38,7 +38,7 @@ class Start:
         #: The errors of requests, by name.
         self.errors: dict[str, Exception] = {}
         self.own_domains = OwnDomains(
-            domains,
+            dict.fromkeys(domains, "_APP_DOMAIN"),
             app.issuers[0],
             private_names=app.settings.authority.private_names,
             wildcards=True,
@@ -62,7 +62,7 @@ class Start:
 
 
 class TestRequests:
-    def test_a_wildcard_is_requested_without_a_probe(self, app: App) -> None:
+    def test_a_name_that_dns_proves_is_requested_without_a_probe(self, app: App) -> None:
         """
         Port 80 proves no wildcard.
         """
@@ -72,10 +72,11 @@ class TestRequests:
             probed.append(answer.name)
             return True
 
-        start = Start(app, "*.localhost", "a.localhost", "*.LOCALHOST", probe=probe)
+        app.issuers[0].client.challenge_type = lambda name: HTTP01 if name == "a.localhost" else DNS01
+        start = Start(app, "*.localhost", "a.localhost", "*.LOCALHOST", "b.localhost", probe=probe)
         start.own_domains.step()
 
-        assert ["*.localhost", "a.localhost"] == start.requested
+        assert ["*.localhost", "b.localhost", "a.localhost"] == start.requested
         assert ["a.localhost"] == probed
 
     def test_each_name_is_requested_once_its_answer_arrives(self, app: App) -> None:
