@@ -360,6 +360,7 @@ class TestTheLock:
         """
         project = tomllib.loads((TOP / "pyproject.toml").read_text())
         asked = project["project"]["dependencies"] + project["build-system"]["requires"]
+        asked += project["project"]["optional-dependencies"]["lexicon"]
         names = {re.split(r"[\[<>=]", requirement)[0].lower() for requirement in asked}
 
         assert names <= set(re.findall(r"^([a-z0-9.-]+)==", lock, re.MULTILINE))

@@ -4,12 +4,15 @@ The answer to DNS-01 challenges (RFC 8555, section 8.4): TXT records through the
 In import order (★ to read first)::
 
     provider        What a DNS provider does, and which provider serves which zone
+    refusals        The failures of one DNS provider, as its API describes them
     rfc2136         Dynamic updates of a name server, signed with a TSIG key, over TCP
     child_process   Child processes of providers, with a deadline for the whole process group
     exec            The operator's program, in the protocol of lego
-    http_api        Requests to the HTTP API of a DNS provider, and the failures of its answers
+    http_api        Requests to the HTTP API of a DNS provider
     httpreq         The operator's HTTP service, in the protocol of lego
     acme_dns        acme-dns, a small name server, to which a CNAME of `_acme-challenge` leads
+    lexicon_child   The process that changes one record with dns-lexicon
+    lexicon         The providers of dns-lexicon, each change in a process of its own
     delegation      Where a record has to be created: CNAMEs, the zone, and its name servers
     propagation     The wait until all name servers show the records
     txt_records     The durable list of the created records

@@ -15,16 +15,17 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from certworker.dns01.http_api import Answer, HttpApi, Refusals
+from certworker.dns01.http_api import Answer, HttpApi
 from certworker.dns01.provider import DEADLINE_SECONDS, TxtRecord
+from certworker.dns01.refusals import Refusals
 from certworker.errors.dns01 import AccountMissing, AccountsUnreadable
 from certworker.storage import durable
 from certworker.validity import now_in_utc
 
 VARIABLES = "the account in the file of ACME_DNS_STORAGE_PATH"
 
-#: Bytes of an account file: some thousand accounts.
-MAX_FILE = 1 << 20
+#: Bytes of an account file, as in the settings. An account takes 300.
+MAX_FILE = 4 << 20
 
 #: Only this user reads the passwords.
 MODE = 0o600
@@ -131,7 +132,7 @@ class AcmeDns:
         except OSError as error:
             raise self._refusals.failed(record, error.strerror or error) from None
         if not answer.is_success:
-            raise self._refusals.of_status(answer, record, self.clock())
+            raise self._refusals.of_status(answer.status, answer.headers, record, self.clock())
         return answer
 
     def _account(self, record: TxtRecord) -> Account:

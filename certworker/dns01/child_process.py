@@ -30,14 +30,14 @@ class ChildFailed(Exception):
     """
 
 
-def environment(prefix: str) -> dict[str, str]:
+def environment(variables: Mapping[str, str]) -> dict[str, str]:
     """
-    Return the variables of a program: PATH, LANG, :data:`NETWORK`, and those that begin with *prefix*.
+    Return the environment of a program: PATH, LANG, those of :data:`NETWORK`, and *variables*.
 
-    The variables of certworker have the passwords of Redis, the CA and mail.
+    The other variables of certworker have the passwords of Redis, the CA and mail.
     """
-    passed = {name: value for name, value in os.environ.items() if name in NETWORK or name.startswith(prefix)}
-    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **passed}
+    network = {name: os.environ[name] for name in NETWORK if name in os.environ}
+    return {"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", **network, **variables}
 
 
 def run(command: Sequence[str], variables: Mapping[str, str], deadline_seconds: float) -> int:

@@ -4,6 +4,7 @@ The operator's program, in the protocol of lego: `PATH present|cleanup FQDN VALU
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -40,8 +41,9 @@ class Exec:
 
     def _run(self, action: str, record: TxtRecord) -> None:
         command = [str(self.program), action, f"{record.fqdn}.", record.value]
+        variables = {name: value for name, value in os.environ.items() if name.startswith(PREFIX)}
         try:
-            code = run(command, environment(PREFIX), self.deadline_seconds)
+            code = run(command, environment(variables), self.deadline_seconds)
             reason = f"exit code {code}" if code > 0 else f"signal {-code}"
         except ChildFailed as failed:
             code, reason = -1, str(failed)

@@ -12,33 +12,17 @@ import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from certworker.deadline import Deadline
-from certworker.dns01.provider import TxtRecord
-from certworker.errors import CertworkerError
-from certworker.errors.dns01 import (
-    ChangeForbidden,
-    CredentialsRejected,
-    ProviderFailed,
-    ProviderRateLimited,
-    ZoneMissing,
-)
-from certworker.http_dates import retry_after
 from certworker.version import __version__
 
 PORTS = {"http": 80, "https": 443}
 
 #: Bytes of an answer. Those of known servers have some hundred.
 MAX_ANSWER = 65_536
-
-#: The pause after a rate limit without Retry-After, and the bounds of one with it.
-DEFAULT_PAUSE = timedelta(minutes=5)
-SHORTEST_PAUSE = timedelta(seconds=1)
-LONGEST_PAUSE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -128,50 +112,3 @@ class HttpApi:
         except BaseException:
             connection.close()
             raise
-
-
-@dataclass(frozen=True)
-class Refusals:
-    """
-    The failures of one provider.
-    """
-
-    #: The provider in messages.
-    provider: str
-    #: The settings with the credentials.
-    variables: str
-
-    def of_status(self, answer: Answer, record: TxtRecord, now: datetime) -> CertworkerError:
-        """
-        Return the failure that the status of *answer* describes.
-        """
-        reason = f"HTTP {answer.status}"
-        zone, fqdn = record.zone, record.fqdn
-        if answer.status == 401:
-            return CredentialsRejected(provider=self.provider, reason=reason, variables=self.variables)
-        if answer.status == 403:
-            return ChangeForbidden(
-                provider=self.provider, fqdn=fqdn, zone=zone, reason=reason, variables=self.variables
-            )
-        if answer.status == 404:
-            return ZoneMissing(provider=self.provider, zone=zone, reason=reason)
-        if answer.status == 429 or (answer.status == 503 and "retry-after" in map(str.lower, answer.headers)):
-            headers = {name.title(): value for name, value in answer.headers.items()}
-            return self.until(retry_after(headers, now), now)
-        if 300 <= answer.status < 400:
-            reason += ", a redirect, which is not followed"
-        return self.failed(record, reason)
-
-    def until(self, end: datetime | None, now: datetime) -> CertworkerError:
-        """
-        Return the failure of a limit that ends at *end*, or at an unknown time.
-        """
-        until = min(max(end or now + DEFAULT_PAUSE, now + SHORTEST_PAUSE), now + LONGEST_PAUSE)
-        moment = f"{until:%Y-%m-%d %H:%M:%S} UTC"
-        return ProviderRateLimited(provider=self.provider, moment=moment, until=until)
-
-    def failed(self, record: TxtRecord, reason: object) -> CertworkerError:
-        """
-        Return the failure of any other kind.
-        """
-        return ProviderFailed(provider=self.provider, fqdn=record.fqdn, reason=reason)

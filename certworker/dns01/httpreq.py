@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from certworker.dns01.http_api import HttpApi, Refusals
+from certworker.dns01.http_api import HttpApi
 from certworker.dns01.provider import DEADLINE_SECONDS, TxtRecord
+from certworker.dns01.refusals import Refusals
 from certworker.validity import now_in_utc
 
 VARIABLES = "HTTPREQ_USERNAME and HTTPREQ_PASSWORD"
@@ -59,7 +60,7 @@ class HttpReq:
         except OSError as error:
             raise refusals.failed(record, error.strerror or error) from None
         if not answer.is_success:
-            raise refusals.of_status(answer, record, self.clock())
+            raise refusals.of_status(answer.status, answer.headers, record, self.clock())
 
     def _content(self, record: TxtRecord) -> dict[str, str]:
         if self.raw:

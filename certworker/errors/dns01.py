@@ -156,3 +156,13 @@ class AccountsUnreadable(CredentialsRejected):
         "register NAME"
     )
     retry = Retry.PREFLIGHT
+
+
+class ExtraMissing(ProviderFailed):
+    """
+    dns-lexicon has providers that need more packages.
+    """
+
+    message_template = "The DNS provider {provider} needs Python packages that are not installed ({reason})."
+    remedy_template = "Install them beside certworker: pip install 'certworker[lexicon]' 'dns-lexicon[{name}]'"
+    retry = Retry.CONFIG

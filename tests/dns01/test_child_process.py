@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from certworker.dns01.child_process import ChildFailed, environment, read, run
+from certworker.dns01.child_process import NETWORK, ChildFailed, environment, read, run
 
 VARIABLES = {"PATH": "/usr/bin:/bin"}
 
@@ -82,14 +82,15 @@ class TestRun:
         assert (tmp_path / "pwd").read_text() == "/\n"
 
 
-def test_the_environment_has_the_prefix_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_has_the_given_variables_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    Credentials of one provider are not those of another.
+    Besides them, a program gets what it needs to reach the network.
     """
-    monkeypatch.setenv("LEXICON_GANDI_AUTH_TOKEN", "a")
-    monkeypatch.setenv("LEXICON_GANDI2_AUTH_TOKEN", "b")
+    monkeypatch.setenv("_APP_REDIS_PASS", "secret")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy:3128")
 
-    found = environment("LEXICON_GANDI_")
+    found = environment({"LEXICON_GANDI_AUTH_TOKEN": "a"})
 
-    assert "LEXICON_GANDI_AUTH_TOKEN" in found
-    assert "LEXICON_GANDI2_AUTH_TOKEN" not in found
+    assert set(found) <= {"PATH", "LANG", *NETWORK, "LEXICON_GANDI_AUTH_TOKEN"}
+    assert found["HTTPS_PROXY"] == "http://proxy:3128"
+    assert found["LEXICON_GANDI_AUTH_TOKEN"] == "a"

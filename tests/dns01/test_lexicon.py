@@ -1,0 +1,341 @@
+"""
+The providers of dns-lexicon: the real one of a real PowerDNS, and hostile APIs in its place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from certworker.dns01.lexicon import Lexicon
+from certworker.dns01.provider import TxtRecord
+from certworker.errors import CertworkerError
+from tests.servers.ports import free_port
+from tests.servers.powerdns import API_KEY, PowerDns
+from tests.servers.web import Respond, WebServer, always, silent
+
+ZONE = "example.com"
+VALUE = "LoqXcYV8q5ONbJQxbmR7SCTNo3tiAXDfowyjxAjEuX0"
+OTHER_VALUE = "9jg46WB3rR_AHD-EBXdN7cBkH1WOu0tA3M9fm21mqTI"
+NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def powerdns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PowerDns]:
+    """
+    A PowerDNS with the zones `example.com` and `sub.example.com`.
+    """
+    with PowerDns(tmp_path_factory.mktemp("powerdns"), [ZONE, f"sub.{ZONE}"]) as server:
+        yield server
+
+
+def provider(api: str, key: str = API_KEY, deadline_seconds: float = 60) -> Lexicon:
+    """
+    Return the provider of the PowerDNS with this *api*.
+    """
+    variables = {"LEXICON_POWERDNS_PDNS_SERVER": api, "LEXICON_POWERDNS_AUTH_TOKEN": key}
+    return Lexicon("powerdns", variables, deadline_seconds, clock=lambda: NOW)
+
+
+def record(owner: str, value: str = VALUE, zone: str = ZONE) -> TxtRecord:
+    """
+    Return a record in *zone*; each test has an owner of its own.
+    """
+    return TxtRecord(f"_acme-challenge.{owner}.{zone}", value, zone)
+
+
+class TestChanges:
+    def test_records_are_created_and_deleted(self, powerdns: PowerDns) -> None:
+        """
+        A second call changes nothing, and each of two values is deleted alone.
+        """
+        ours, first, second = provider(powerdns.api), record("two"), record("two", OTHER_VALUE)
+
+        for each in (first, first, second):
+            ours.present(each)
+        assert powerdns.txt(first.fqdn) == {VALUE, OTHER_VALUE}
+
+        for _ in range(2):
+            ours.withdraw(first)
+        assert powerdns.txt(first.fqdn) == {OTHER_VALUE}
+
+        ours.withdraw(second)
+        assert powerdns.txt(first.fqdn) == set()
+
+    def test_values_of_others_are_unchanged(self, powerdns: PowerDns) -> None:
+        """
+        A value of another client remains, whether ours is there or not.
+        """
+        ours = record("foreign")
+        powerdns.set_txt(ZONE, ours.fqdn, "the value of another client")
+
+        provider(powerdns.api).present(ours)
+        assert powerdns.txt(ours.fqdn) == {"the value of another client", VALUE}
+
+        provider(powerdns.api).withdraw(ours)
+        assert powerdns.txt(ours.fqdn) == {"the value of another client"}
+
+    def test_the_zone_is_the_given_one(self, powerdns: PowerDns) -> None:
+        """
+        dns-lexicon does not guess the zone: a zone below a registered domain is one.
+        """
+        ours = record("deep", zone=f"sub.{ZONE}")
+
+        provider(powerdns.api).present(ours)
+
+        rows = powerdns.call("GET", f"/zones/sub.{ZONE}.")["rrsets"]
+        (found,) = [row for row in rows if row["name"] == f"{ours.fqdn}."]
+        assert found["ttl"] == 60
+
+    def test_another_ttl(self, powerdns: PowerDns) -> None:
+        """
+        Some providers refuse 60 seconds.
+        """
+        ours = record("ttl")
+        plain = provider(powerdns.api)
+
+        Lexicon("powerdns", {**plain.variables, "LEXICON_POWERDNS_TTL": "600"}).present(ours)
+
+        rows = powerdns.call("GET", f"/zones/{ZONE}.")["rrsets"]
+        assert [row["ttl"] for row in rows if row["name"] == f"{ours.fqdn}."] == [600]
+
+
+class TestRefusals:
+    def test_a_wrong_key(self, powerdns: PowerDns) -> None:
+        """
+        The remedy names the variables, and not the key.
+        """
+        with pytest.raises(
+            CertworkerError, match=r"dns01\.credentials.*HTTP 401.*LEXICON_POWERDNS_\*"
+        ) as caught:
+            provider(powerdns.api, "wrong-key").present(record("key"))
+
+        assert "wrong-key" not in str(caught.value)
+
+    def test_a_zone_that_it_does_not_have(self, powerdns: PowerDns) -> None:
+        """
+        The zone exists elsewhere.
+        """
+        with pytest.raises(CertworkerError, match=r"dns01\.no_zone.*example\.net"):
+            provider(powerdns.api).present(record("zone", zone="example.net"))
+
+    def test_credentials_that_are_missing(self) -> None:
+        """
+        Each provider has exceptions of its own. The failure names the class.
+        """
+        with pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*PowerDNSProviderError"):
+            Lexicon("powerdns", {}).present(record("missing"))
+
+    def test_a_provider_that_needs_more_packages(self) -> None:
+        """
+        The remedy installs them.
+        """
+        with pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*'dns-lexicon\[oci\]'"):
+            Lexicon("oci", {}).present(record("extra"))
+
+    @pytest.mark.parametrize(
+        ("first", "second", "code"),
+        [
+            (always(400), None, "dns01.credentials"),
+            (always(403), None, "dns01.credentials"),
+            (always(429, Retry_After="120"), None, "dns01.rate_limited"),
+            (always(500, f"the key {API_KEY} is wrong"), None, "dns01.provider_failed"),
+            (always(200, f"<html>{API_KEY}</html>"), None, "dns01.provider_failed"),
+            (always(200, "[]"), None, "dns01.provider_failed"),
+            (None, always(401), "dns01.credentials"),
+            (None, always(403), "dns01.forbidden"),
+            (None, always(429), "dns01.rate_limited"),
+            (None, always(422, API_KEY), "dns01.provider_failed"),
+        ],
+    )
+    def test_each_answer_has_its_code(self, first: Respond | None, second: Respond | None, code: str) -> None:
+        """
+        At the login or at the change. No failure shows the answer, which repeats the key.
+        """
+        zone = always(200, json.dumps({"name": f"{ZONE}.", "kind": "Native", "rrsets": []}))
+        responds = [first or zone, second or zone]
+
+        with (
+            WebServer(lambda path, visitor: responds.pop(0)(path, visitor)) as server,
+            pytest.raises(CertworkerError) as caught,
+        ):
+            provider(f"http://127.0.0.1:{server.port}").present(record("answers"))
+
+        assert caught.value.code == code
+        assert API_KEY not in f"{caught.value!s} {caught.value.as_json()}"
+
+    def test_a_limit_has_an_end(self) -> None:
+        """
+        Retry-After decides.
+        """
+        with (
+            WebServer(always(429, Retry_After="120")) as server,
+            pytest.raises(CertworkerError, match=r"dns01\.rate_limited") as caught,
+        ):
+            provider(f"http://127.0.0.1:{server.port}").present(record("limit"))
+
+        assert caught.value.until == NOW + timedelta(minutes=2)
+
+
+class TestOutages:
+    def test_an_api_that_is_down(self) -> None:
+        """
+        The next attempt comes soon.
+        """
+        with pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*ConnectionError"):
+            provider(f"http://127.0.0.1:{free_port()}").present(record("down"))
+
+    def test_an_api_that_hangs(self) -> None:
+        """
+        Most providers have no timeout. The process is killed.
+        """
+        with (
+            WebServer(silent) as server,
+            pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*did not end within 2 s"),
+        ):
+            provider(f"http://127.0.0.1:{server.port}", deadline_seconds=2).present(record("hangs"))
+
+    def test_an_api_that_never_ends_its_answer(self) -> None:
+        """
+        A timeout of a socket would begin again with each byte.
+        """
+
+        def endless(_path: str, visitor: socket.socket) -> bytes:
+            visitor.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+            while True:
+                visitor.sendall(b"x" * 1_000)
+
+        with (
+            WebServer(endless) as server,
+            pytest.raises(CertworkerError, match=r"dns01\.provider_failed.*did not end within 2 s"),
+        ):
+            provider(f"http://127.0.0.1:{server.port}", deadline_seconds=2).present(record("endless"))
+
+
+@pytest.fixture
+def beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """
+    A module that each Python process imports first.
+    """
+    path = os.pathsep.join(filter(None, (str(tmp_path), os.environ.get("PYTHONPATH"))))
+    monkeypatch.setenv("PYTHONPATH", path)
+    return tmp_path / "sitecustomize.py"
+
+
+class TestHostileProviders:
+    FLOOD = (
+        "import os, requests\n"
+        "real = requests.request\n"
+        "def request(*arguments, **options):\n"
+        "    for stream in (1, 2):\n"
+        f"        os.write(stream, b'{API_KEY}')\n"
+        "        for _ in range(50):\n"
+        "            os.write(stream, b'x' * 1_000_000)\n"
+        "    return real(*arguments, **options)\n"
+        "requests.request = request\n"
+    )
+
+    def test_a_provider_that_floods_its_output(
+        self,
+        powerdns: PowerDns,
+        beside: Path,
+        caplog: pytest.LogCaptureFixture,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        """
+        The change succeeds, and nothing of 100 MB reaches a log.
+        """
+        beside.write_text(self.FLOOD)
+
+        with caplog.at_level("DEBUG"):
+            provider(powerdns.api).present(record("flood"))
+
+        assert powerdns.txt(record("flood").fqdn) == {VALUE}
+        assert API_KEY not in f"{caplog.text}{capfd.readouterr()}"
+
+    RAISING = f"import requests\ndef request(*_, **__): raise KIND('{API_KEY}')\nrequests.request = request"
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "import os; os._exit(0)",
+            "import os; os.abort()",
+            f"print('{API_KEY}'); import os; [os.write(1, b'x' * 1_000_000) for _ in range(100)]",
+            f"raise SystemExit('{API_KEY}')",
+            RAISING.replace("KIND", "SystemExit"),
+            RAISING.replace("KIND", "OSError"),
+        ],
+        ids=["exit", "abort", "early flood", "early end", "end", "error"],
+    )
+    def test_a_process_without_a_result(
+        self, powerdns: PowerDns, beside: Path, caplog: pytest.LogCaptureFixture, code: str
+    ) -> None:
+        """
+        Whatever it does, it is one failure, without its text.
+        """
+        beside.write_text(code)
+
+        with (
+            caplog.at_level("DEBUG"),
+            pytest.raises(CertworkerError, match=r"dns01\.provider_failed") as caught,
+        ):
+            provider(powerdns.api).present(record("dead"))
+
+        assert API_KEY not in f"{caught.value!s}{caplog.text}"
+
+    def test_it_gets_no_secrets_of_certworker(
+        self, powerdns: PowerDns, beside: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """
+        It gets the variables of its provider, and what it needs to reach the network.
+        """
+        secrets = {"_APP_REDIS_PASS", "CERTWORKER_EAB_HMAC_KEY", "RFC2136_TSIG_SECRET", "LEXICON_GANDI_TOKEN"}
+        for name in secrets:
+            monkeypatch.setenv(name, "given")
+        file = beside.with_name("names")
+        beside.write_text(f"import os; open({str(file)!r}, 'w').write(' '.join(os.environ))")
+
+        provider(powerdns.api).present(record("secrets"))
+
+        names = set(file.read_text().split())
+        assert not secrets & names
+        assert "LEXICON_POWERDNS_AUTH_TOKEN" in names
+
+    @pytest.mark.parametrize("name", ["powerdns", "godaddy", "namecheap"])
+    def test_no_list_of_suffixes_comes_from_the_internet(
+        self, powerdns: PowerDns, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        """
+        dns-lexicon alone would download the public suffix list. Two of its providers use the list, too.
+        """
+        variables = dict(provider(powerdns.api).variables) | {
+            f"LEXICON_{name.upper()}_AUTH_{option}": "127.0.0.1"
+            for option in ("KEY", "SECRET", "TOKEN", "USERNAME", "CLIENT_IP")
+            if name != "powerdns"
+        }
+        with WebServer(always(401)) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.port}")
+            monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{proxy.port}")
+            monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+            if name == "powerdns":
+                Lexicon(name, variables).present(record("suffixes"))
+            else:
+                with pytest.raises(CertworkerError, match=r"dns01\."):
+                    Lexicon(name, variables).present(record("suffixes"))
+
+        assert not [asked for asked in proxy.requests if "suffix" in asked]
+        assert bool(proxy.requests) == (name != "powerdns")
+
+
+def test_the_credentials_are_not_shown() -> None:
+    """
+    Tracebacks and logs show the representation of objects.
+    """
+    assert API_KEY not in repr(provider("http://127.0.0.1"))
+    assert provider("http://127.0.0.1").label == "lexicon:powerdns"
