@@ -471,6 +471,7 @@ class TestTheBounds:
         """
         project = tomllib.loads((TOP / "pyproject.toml").read_text())
         asked = project["project"]["dependencies"] + project["dependency-groups"]["test"]
+        asked += project["project"]["optional-dependencies"]["lexicon"]
 
         assert [] == [each for each in asked if not re.search(r">=[\d.]+,<\d", each)]
 
@@ -479,8 +480,9 @@ class TestTheBounds:
         A dependency of another package has no bounds here.
         """
         project = tomllib.loads((TOP / "pyproject.toml").read_text())["project"]
-        asked = {re.split(r"[\[<>=]", each)[0].lower() for each in project["dependencies"]}
-        names = {"dns": "dnspython", "yaml": "pyyaml"}
+        requirements = project["dependencies"] + project["optional-dependencies"]["lexicon"]
+        asked = {re.split(r"[\[<>=]", each)[0].lower() for each in requirements}
+        names = {"dns": "dnspython", "lexicon": "dns-lexicon", "yaml": "pyyaml"}
 
         assert {names.get(each, each.replace("_", "-")) for each in LIBRARIES} == asked
 

@@ -6,13 +6,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import TypeVar, assert_never
 
 from redis import Redis
 
 from certworker.dns.resolver import system_name_servers
+from certworker.dns01.acme_dns import AcmeDns
 from certworker.dns01.delegation import Delegations
 from certworker.dns01.exec import Exec
+from certworker.dns01.httpreq import HttpReq
+from certworker.dns01.lexicon import Lexicon
 from certworker.dns01.propagation import Propagation
 from certworker.dns01.provider import ANY_ZONE, Provider, Providers
 from certworker.dns01.provider_state import ProviderState
@@ -37,7 +41,7 @@ def build_solver(
     """
     resolvers = settings.name_servers or system_name_servers()
     return Dns01Solver(
-        providers=build_providers(settings.dns01),
+        providers=build_providers(settings.dns01, settings.ca_bundle),
         delegations=Delegations(resolvers, private=settings.authority.private_names),
         propagation=Propagation(settings.dns01.timeout),
         records=TxtRecords(connection, settings.state_dir / "dns01", clock=clock),
@@ -49,21 +53,34 @@ def build_solver(
     )
 
 
-def build_providers(settings: Dns01Settings) -> Providers:
+def build_providers(settings: Dns01Settings, ca_bundle: Path | None) -> Providers:
     """
     Return the providers of *settings*, by zone.
+
+    Args:
+        ca_bundle: A PEM file with roots that HTTPS trusts besides those of the system.
     """
-    return Providers({choice.zone or ANY_ZONE: _provider(choice, settings) for choice in settings.providers})
+    return Providers(
+        {choice.zone or ANY_ZONE: _provider(choice, settings, ca_bundle) for choice in settings.providers}
+    )
 
 
-def _provider(choice: ProviderChoice, settings: Dns01Settings) -> Provider:
+def _provider(choice: ProviderChoice, settings: Dns01Settings, ca_bundle: Path | None) -> Provider:
     match choice.kind:
         case "rfc2136":
             return _rfc2136(settings)
         case "exec":
             return Exec(_required(settings.exec_path))
-        case "httpreq" | "acme-dns" | "lexicon":
-            raise NotImplementedError(choice.kind)
+        case "httpreq":
+            return _httpreq(settings, ca_bundle)
+        case "acme-dns":
+            api, accounts = _required(settings.acme_dns_api_base), _required(settings.acme_dns_storage_path)
+            return AcmeDns(api, accounts, ca_bundle)
+        case "lexicon":
+            variables = settings.lexicon_variables(choice).items()
+            return Lexicon(
+                _required(choice.lexicon_name), {name: value.get_secret_value() for name, value in variables}
+            )
         case _:
             assert_never(choice.kind)
 
@@ -75,6 +92,17 @@ def _rfc2136(settings: Dns01Settings) -> Rfc2136:
         return Rfc2136(host, port)
     key = TsigKey(settings.rfc2136_tsig_key, secret.get_secret_value(), settings.rfc2136_tsig_algorithm)
     return Rfc2136(host, port, key)
+
+
+def _httpreq(settings: Dns01Settings, ca_bundle: Path | None) -> HttpReq:
+    password = settings.httpreq_password
+    return HttpReq(
+        _required(settings.httpreq_endpoint),
+        settings.httpreq_username or "",
+        password.get_secret_value() if password else "",
+        raw=settings.httpreq_mode == "RAW",
+        ca_bundle=ca_bundle,
+    )
 
 
 def _required(value: Value | None) -> Value:

@@ -164,5 +164,5 @@ class ExtraMissing(ProviderFailed):
     """
 
     message_template = "The DNS provider {provider} needs Python packages that are not installed ({reason})."
-    remedy_template = "Install them beside certworker: pip install 'certworker[lexicon]' 'dns-lexicon[{name}]'"
+    remedy_template = "Install them: pip install 'certworker[lexicon]' 'dns-lexicon[{name}]'"
     retry = Retry.CONFIG

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from certworker.dns01.acme_dns import AcmeDns
 from certworker.dns01.exec import Exec
+from certworker.dns01.httpreq import HttpReq
+from certworker.dns01.lexicon import Lexicon
 from certworker.dns01.rfc2136 import Rfc2136, TsigKey
 from certworker.dns01.solver_factory import build_providers
 from certworker.settings import load
@@ -32,7 +35,7 @@ class TestBuildProviders:
         """
         HTTP-01 needs no provider.
         """
-        providers = build_providers(settings())
+        providers = build_providers(settings(), None)
 
         assert not providers
         assert providers.serving("example.com") is None
@@ -44,9 +47,9 @@ class TestBuildProviders:
         secret = "c2VjcmV0"
         signed = {"RFC2136_TSIG_KEY": "acme.", "RFC2136_TSIG_SECRET": secret}
 
-        unsigned = build_providers(settings(**RFC2136)).serving("example.com")
+        unsigned = build_providers(settings(**RFC2136), None).serving("example.com")
         assert Rfc2136("ns1.example.com", 5353) == unsigned
-        provider = build_providers(settings(**RFC2136, **signed)).serving("example.com")
+        provider = build_providers(settings(**RFC2136, **signed), None).serving("example.com")
         assert Rfc2136("ns1.example.com", 5353, TsigKey("acme", secret)) == provider
 
     def test_each_zone_has_its_provider(self, tmp_path: Path) -> None:
@@ -58,14 +61,67 @@ class TestBuildProviders:
         program.chmod(0o755)
         both = {**RFC2136, "CERTWORKER_DNS01_PROVIDER": "rfc2136@example.com,exec", "EXEC_PATH": str(program)}
 
-        providers = build_providers(settings(**both))
+        providers = build_providers(settings(**both), None)
 
         assert isinstance(providers.serving("www.example.com"), Rfc2136)
         assert Exec(program) == providers.serving("example.net")
+
+    def test_a_service_of_the_operator(self, tmp_path: Path) -> None:
+        """
+        With the roots that the operator trusts.
+        """
+        variables = {
+            "CERTWORKER_DNS01_PROVIDER": "httpreq",
+            "HTTPREQ_ENDPOINT": "https://dns.example.com/api",
+            "HTTPREQ_MODE": "RAW",
+            "HTTPREQ_USERNAME": "user",
+            "HTTPREQ_PASSWORD": "pass",
+        }
+        roots = tmp_path / "roots.pem"
+
+        provider = build_providers(settings(**variables), roots).serving("example.com")
+
+        expected = HttpReq("https://dns.example.com/api", "user", "pass", raw=True, ca_bundle=roots)
+        assert expected == provider
+
+    def test_acme_dns(self, tmp_path: Path) -> None:
+        """
+        The first registration creates the account file.
+        """
+        accounts = tmp_path / "accounts.json"
+        variables = {
+            "CERTWORKER_DNS01_PROVIDER": "acme-dns",
+            "ACME_DNS_API_BASE": "https://auth.example.net",
+            "ACME_DNS_STORAGE_PATH": str(accounts),
+        }
+
+        provider = build_providers(settings(**variables), None).serving("auth.example.net")
+
+        assert AcmeDns("https://auth.example.net", accounts) == provider
+
+    def test_a_provider_of_dns_lexicon_has_its_own_variables(self) -> None:
+        """
+        Those of another provider stay away from it.
+        """
+        variables = {
+            "CERTWORKER_DNS01_PROVIDER": "lexicon:powerdns,lexicon:cloudflare@example.net",
+            "LEXICON_POWERDNS_PDNS_SERVER": "http://127.0.0.1",
+            "LEXICON_POWERDNS_AUTH_TOKEN": "a",
+            "LEXICON_CLOUDFLARE_AUTH_TOKEN": "b",
+        }
+
+        providers = build_providers(settings(**variables), None)
+
+        powerdns, cloudflare = providers.serving("example.com"), providers.serving("example.net")
+        assert cloudflare == Lexicon("cloudflare", {"LEXICON_CLOUDFLARE_AUTH_TOKEN": "b"})
+        assert powerdns == Lexicon(
+            "powerdns",
+            {"LEXICON_POWERDNS_PDNS_SERVER": "http://127.0.0.1", "LEXICON_POWERDNS_AUTH_TOKEN": "a"},
+        )
 
     @pytest.mark.parametrize("name", ["example.net", "com"])
     def test_a_zone_is_not_served_by_the_provider_of_another(self, name: str) -> None:
         """
         Without a provider the zone is reported.
         """
-        assert build_providers(settings(**RFC2136)).serving(name) is None
+        assert build_providers(settings(**RFC2136), None).serving(name) is None
