@@ -101,6 +101,7 @@ def _look(connection: Redis, place: Path) -> float:
         agenda,
         PriorityQueues(connection),
         RenewalPolicy(lambda _facts: None, random).decide,
+        covered_until=lambda _names, _metadata: None,
         check_request=lambda _names: None,
         clock=lambda: datetime.now(UTC),
         random=random,

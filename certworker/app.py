@@ -22,6 +22,7 @@ from certworker.dns01.solver_factory import build_solver
 from certworker.domains import normalize, requested_names
 from certworker.errors import CertworkerError
 from certworker.issuance.attempts import Attempts
+from certworker.issuance.coverage import Coverage
 from certworker.issuance.issuer import Issuer
 from certworker.issuance.issuer_factory import IssuerFactory
 from certworker.issuance.removal import Removal
@@ -114,22 +115,20 @@ def build_app(
     agenda, queues, history = Agenda(connection, wake), PriorityQueues(connection), History(connection)
     locks = DomainLocks(connection, lease_seconds, highest_token=store.links.highest_token)
     dns01 = build_solver(settings, connection, locks, clock)
-    issuers = IssuerFactory(
-        settings, connection, store, tokens, dns01.presenting, directory_of, clock
-    ).build_issuers()
+    factory = IssuerFactory(settings, connection, store, tokens, dns01.presenting, directory_of, clock)
+    issuers = factory.build_issuers()
     policy = RenewalPolicy(partial(_renewal_suggestion, issuers), random)
     preflight = _build_preflight(settings, issuers, dns01, connection, clock, settling)
     attempts = Attempts(records, agenda, clock, random, address_of(connection), partial(_validities, store))
-    issuance = CertificateIssuance(
-        *(issuers, preflight, policy.decide, store, traefik, locks, attempts),
-        slot=current_slot,
-        clock=clock,
-    )
+    coverage = _build_coverage(store, traefik, records, issuers, policy, clock)
+    parts = (issuers, preflight, policy.decide, store, traefik, locks, attempts, coverage)
+    issuance = CertificateIssuance(*parts, slot=current_slot, clock=clock)
     request, forget_orders = partial(_request, connection), partial(_forget_orders, issuers)
-    removal = Removal(store, traefik, locks, records, agenda, request, forget_orders)
+    removal = Removal(store, traefik, locks, records, agenda, request, forget_orders, clock)
     private, wildcards = settings.authority.private_names, settings.dns01.is_set
     check = partial(requested_names, None, private=private, wildcards=wildcards)
-    due_names = DueNames(store, traefik, records, agenda, queues, policy.decide, check, clock, random)
+    until = coverage.next_check
+    due_names = DueNames(store, traefik, records, agenda, queues, policy.decide, until, check, clock, random)
     statuses = partial(_statuses, agenda, records, store, clock)
     return App(
         settings=settings,
@@ -147,7 +146,7 @@ def build_app(
         preflight=preflight,
         issuance=issuance,
         due_names=due_names,
-        reconciler=Reconciler(store, traefik, records, agenda, removal.remove, clock, random),
+        reconciler=Reconciler(store, traefik, records, agenda, removal.remove, until, clock, random),
         repair=Repair(store, traefik, agenda, queues, locks.is_held, clock),
         removal=removal,
         expiry_alerts=ExpiryAlerts(statuses, OncePer(connection, LOGGED, LOGGED_TTL).first, clock),
@@ -176,7 +175,7 @@ def validity_in_service(certificates: CertificateStore, domain: str) -> Validity
         name = normalize(domain, private=True, wildcards=True)
     except CertworkerError:
         return None
-    metadata = certificates.metadata(name)
+    metadata, _ = certificates.serving(name)
     return metadata.validity if metadata else None
 
 
@@ -207,6 +206,30 @@ def _build_preflight(
         may_ask=OncePer(connection, DOUBTS, DOUBT_TTL).first,
         clock=clock,
         settling=settling or Settling.over(),
+    )
+
+
+def _build_coverage(
+    store: CertificateStore,
+    traefik: TraefikConfig,
+    records: DomainRecords,
+    issuers: Sequence[Issuer],
+    policy: RenewalPolicy,
+    clock: Callable[[], datetime],
+) -> Coverage:
+    def was_interrupted(names: tuple[str, ...]) -> bool:
+        orders = (issuer.pending_orders.find(names) for issuer in issuers)
+        return any(order is not None and order.reserved for order in orders)
+
+    return Coverage(
+        store,
+        traefik,
+        records,
+        kinds=frozenset(issuer.ca.kind for issuer in issuers),
+        decide=policy.decide,
+        was_interrupted=was_interrupted,
+        clock=clock,
+        random=policy.random,
     )
 
 
@@ -252,7 +275,7 @@ def _statuses(
 
 
 def _validities(certificates: CertificateStore, names: Iterable[str]) -> Iterator[Validity]:
-    return (metadata.validity for metadata in map(certificates.metadata, names) if metadata)
+    return (metadata.validity for metadata, _ in map(certificates.serving, names) if metadata)
 
 
 def _renewal_suggestion(issuers: Iterable[Issuer], metadata: CertificateMetadata) -> RenewalSuggestion | None:

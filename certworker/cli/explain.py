@@ -11,7 +11,7 @@ from difflib import get_close_matches
 import click
 
 from certworker.cli.output import reference, say, say_json
-from certworker.domains import normalize
+from certworker.domains import covering_wildcard, normalize
 from certworker.errors import CertworkerError
 from certworker.errors.pages import codes, page_of
 from certworker.observability.history import History, HistoryEntry
@@ -93,6 +93,10 @@ def _show(name: str, record: DomainRecord | None, history: list[HistoryEntry]) -
             say(f"  {attempts}; the next one is at {record.next_check:%Y-%m-%d %H:%M} UTC")
         if more := reference(record.code):
             say(f"  more: {more}")
+    elif record and record.not_after and record.state == "covered":
+        say(
+            f"{name}: covered by {covering_wildcard(name)}, valid until {record.not_after:%Y-%m-%d %H:%M} UTC"
+        )
     elif record and record.not_after:
         say(f"{name}: in service, valid until {record.not_after:%Y-%m-%d %H:%M} UTC")
     say()

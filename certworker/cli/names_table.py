@@ -24,6 +24,7 @@ MEANINGS = {
     "failing": "failing; the certificate in service is still valid",
     "no_certificate": "no certificate; the last attempt failed",
     "missing": "no certificate yet",
+    "covered": "covered by a wildcard",
 }
 
 #: Columns. A cell has at least this width on any terminal.
@@ -64,6 +65,8 @@ def _fields(
     position = f"requested, {ordinal(queued.position)} in the queue" if queued.position else ""
     yield "name", one.name
     yield "state", position if position and one.detail == "missing" else MEANINGS.get(one.detail, one.detail)
+    if one.by:
+        yield "covered by", one.by
     if one.not_after:
         yield "names", ", ".join(one.names)
         yield "valid until", f"{moment(one.not_after)} ({_left(one, now)})"

@@ -222,7 +222,7 @@ def _show_name(name: str, connection: Redis, settings: Settings, now: datetime, 
         _require_directory(settings)
         say(f"{name} is unknown here. To request it: certworker request {name}", err=True)
         sys.exit(1)
-    files = _files(volume, name) if one.not_after else None
+    files = _files(volume, one.by or name) if one.not_after else None
     if as_json:
         known: dict[str, object] = {"queue_position": queued.position, "workers": queued.workers}
         known |= {"chain": files.issuers if files else [], "files": files.paths if files else {}}

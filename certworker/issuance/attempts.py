@@ -141,17 +141,21 @@ class Attempts:
         """
         if not lease.still_held():
             return False
-        self.records.record_issued(
-            metadata.names,
-            not_before=metadata.not_before,
-            not_after=metadata.not_after,
-            serial=metadata.serial,
-            authority=metadata.authority,
-            next_check=next_check,
-            now=self.clock(),
-        )
-        self.agenda.put_many(dict.fromkeys(metadata.names, next_check))
+        self._record_served(metadata.names, metadata, next_check, covered=False)
         return True
+
+    def record_covered(
+        self, names: tuple[str, ...], metadata: CertificateMetadata, next_check: datetime
+    ) -> None:
+        """
+        Record that a wildcard covers *names*, and plan their *next_check*.
+
+        Args:
+            names: The names.
+            metadata: That of the certificate of the wildcard.
+            next_check: The time of their next check.
+        """
+        self._record_served(names, metadata, next_check, covered=True)
 
     def clean_up(self, forget: Callable[[], object]) -> None:
         """
@@ -161,6 +165,21 @@ class Attempts:
             forget()
         except (CertworkerError, RedisError) as failure:
             logger.debug("cannot remove the pending order yet: %s", failure)
+
+    def _record_served(
+        self, names: tuple[str, ...], metadata: CertificateMetadata, next_check: datetime, *, covered: bool
+    ) -> None:
+        self.records.record_issued(
+            names,
+            covered=covered,
+            not_before=metadata.not_before,
+            not_after=metadata.not_after,
+            serial=metadata.serial,
+            authority=metadata.authority,
+            next_check=next_check,
+            now=self.clock(),
+        )
+        self.agenda.put_many(dict.fromkeys(names, next_check))
 
     def _failed(
         self, names: tuple[str, ...], lease: Lease, failure: CertworkerError, failures_before: int

@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 
 from certworker.renewal.agenda import Agenda
 from certworker.state.domain_records import DomainRecords
@@ -32,13 +33,15 @@ class Removal:
     request: Callable[[tuple[str, ...]], object]
     #: Removes the pending orders for exactly these names.
     forget_orders: Callable[[tuple[str, ...]], object]
+    clock: Callable[[], datetime]
 
     def remove(self, name: str) -> bool:
         """
         Remove *name*: it is no longer served or renewed.
 
         The other names of its certificate keep it until they get one without *name*, which is requested now.
-        Otherwise the next renewal would restore *name*.
+        Otherwise the next renewal would restore *name*. The names that a removed wildcard covered are
+        requested, too.
 
         Returns:
             Whether *name* was known.
@@ -50,14 +53,17 @@ class Removal:
         with self.locks.hold([name]):
             metadata, record = self.store.last_metadata(name), self.records.read(name)
             known = metadata is not None or name in self.agenda or record is not None
+            known = known or self.store.covered.wildcard_of(name) is not None
             self.traefik.remove(name)
             self.store.remove(name)
+            self.store.covered.remove(name)
             # Again: a repair that read the volume before may have written the file since.
             self.traefik.remove(name)
             self.agenda.remove(name)
             self.records.forget(name)
             for names in {(name,), *(item.names for item in (metadata, record) if item)}:
                 self.forget_orders(names)
+            self._request_covered(name)
         others = tuple(other for other in metadata.names if other != name) if metadata else ()
         if others := tuple(other for other in others if self.store.metadata(other) == metadata):
             self.request(others)
@@ -67,3 +73,14 @@ class Removal:
             extra={"domain": name, "event": "audit"},
         )
         return known
+
+    def _request_covered(self, wildcard: str) -> None:
+        # After a crash before this line the next reconciliation plans the checks.
+        now, names = self.clock(), self.store.covered.relying_on(wildcard)
+        if names:
+            self.agenda.put_many(dict.fromkeys(names, now), at_the_latest=True)
+            logger.info(
+                "%d names relied on this wildcard and are requested now",
+                len(names),
+                extra={"domain": wildcard, "event": "audit"},
+            )

@@ -3,7 +3,9 @@ The issuance of one certificate, step by step, from the request to the certifica
 
 Start reading here, at :meth:`CertificateIssuance.issue`; the methods follow in the order of the flow::
 
-    issue ──► lock the names ──► record the attempt
+    issue ──► lock the names
+      ├── a wildcard covers them ──────────────────────────────► _covered
+      ├── record the attempt
       ├── an earlier attempt stored a certificate ─────────────► _put_into_service
       └── _issue
             ├── the certificate in service is not due ─────────► _put_into_service
@@ -29,6 +31,7 @@ from typing import Literal
 from certworker.certificates import Certificate
 from certworker.errors import CertworkerError
 from certworker.issuance.attempts import Attempts
+from certworker.issuance.coverage import Coverage
 from certworker.issuance.failover import Failover
 from certworker.issuance.issuer import Issuer
 from certworker.job_slot import JobSlot
@@ -51,9 +54,12 @@ class Outcome:
     The result of a request: the certificate in service, and the time of its next check.
     """
 
-    state: Literal["issued", "kept"]
+    state: Literal["issued", "kept", "covered"]
+    names: tuple[str, ...]
     metadata: CertificateMetadata
     next_check: datetime
+    #: The wildcard that covers the names; empty if they have a certificate of their own.
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +77,7 @@ class CertificateIssuance:
     traefik: TraefikConfig
     locks: DomainLocks
     attempts: Attempts
+    coverage: Coverage
     #: Returns the slot of the running job, which is released early while the job only waits.
     slot: Callable[[], JobSlot]
     clock: Callable[[], datetime]
@@ -79,8 +86,9 @@ class CertificateIssuance:
         """
         Put a certificate for *names* into service.
 
-        Without *force*, a certificate in service is kept until it is due. If it has more names than the
-        request, it is renewed for all of them.
+        Without *force*, a certificate in service is kept until it is due, and no certificate is ordered if
+        wildcards cover all *names*. If the one in service has more names than the request, it is renewed for
+        all of them.
 
         Args:
             force: Order a new certificate now, for exactly *names*.
@@ -95,12 +103,25 @@ class CertificateIssuance:
         names += additional_names
         with self.locks.hold(names) as lease:
             unpublished = self._unpublished(names)
+            if not (force or unpublished) and (covered := self._covered(names)):
+                return covered
             with self.attempts.recording(names, lease, force=force or unpublished is not None):
                 if unpublished:
                     # An earlier attempt obtained it and failed afterwards. No new order is needed.
                     self.certificates.link(unpublished)
                     return self._put_into_service("issued", unpublished, lease)
                 return self._issue(names, additional_names, lease, force=force, use_full_quota=use_full_quota)
+
+    def _covered(self, names: tuple[str, ...]) -> Outcome | None:
+        try:
+            covered = self.coverage.cover(names)
+        except CertworkerError as failure:
+            self.attempts.record_not_started(names, failure)
+            raise
+        if covered is None:
+            return None
+        self.attempts.record_covered(covered.names, covered.metadata, covered.next_check)
+        return Outcome("covered", names, covered.metadata, covered.next_check, by=covered.wildcard)
 
     def _issue(
         self,
@@ -197,12 +218,14 @@ class CertificateIssuance:
         if self.traefik.publish(stored, slot=self.slot()):
             _log_step(metadata.names, "installed", "in service: %s", stored.directory)
         now = self.clock()
-        next_check = self.decide(metadata, now).next_check
+        covered_until = self.coverage.next_check(metadata.names, metadata)
+        next_check = covered_until or self.decide(metadata, now).next_check
         if state == "issued":
+            self.coverage.forget(metadata.names)
             next_check = after_issuance(metadata.validity, next_check, now)
         if self.attempts.record_success(metadata, lease, next_check) and state == "issued":
             self.attempts.clean_up(partial(self._forget, stored))
-        return Outcome(state, metadata, next_check)
+        return Outcome(state, metadata.names, metadata, next_check)
 
     def _additional_names(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """
@@ -246,9 +269,11 @@ class CertificateIssuance:
             return True
         # A forced order that a crash interrupted is still wanted.
         names = current.metadata.names
-        return self.decide(current.metadata, self.clock()).due or any(
-            issuer.pending_orders.find(names) for issuer in self.issuers
-        )
+        if any(issuer.pending_orders.find(names) for issuer in self.issuers):
+            return True
+        due = self.decide(current.metadata, self.clock()).due
+        # A wildcard covers the names from the end of this certificate on.
+        return due and self.coverage.next_check(names, current.metadata) is None
 
 
 @contextmanager

@@ -125,18 +125,19 @@ class EventPublisher:
         failure: CertworkerError | None,
         record: DomainRecord | None,
     ) -> dict[str, object]:
-        facts, logs = None, ""
+        facts, wildcard, logs = None, "", ""
         with suppress(RedisError):
             record = record or self.records.read(names[0])
         with suppress(RedisError):
             logs = self._logs(names[0])
         with suppress(CertworkerError):
-            facts = self.certificates.metadata(names[0])
+            facts, wildcard = self.certificates.serving(names[0])
         return {
             "state": state,
             "detail": detail_of(state, facts.not_after if facts else None, self.clock()),
             "name": names[0],
             "names": list(names),
+            "by": wildcard,
             "code": "",
             "message": "",
             "remedy": "",

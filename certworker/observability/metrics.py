@@ -84,7 +84,7 @@ class Metrics:
         Count a job that ended.
 
         Args:
-            outcome: `issued`, `kept`, `failed`, `waiting` or `removed`.
+            outcome: `issued`, `kept`, `covered`, `failed`, `waiting` or `removed`.
             code: The failure's code; empty where there is none.
             seconds: How long it took.
         """

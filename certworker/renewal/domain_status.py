@@ -14,7 +14,7 @@ from certworker.errors.worker import Unexpected
 from certworker.ratelimits.budget import Budget
 from certworker.renewal.agenda import Agenda
 from certworker.renewal.policy import detail_of, renewal_time
-from certworker.state.domain_records import DomainRecord, DomainRecords
+from certworker.state.domain_records import SERVED, DomainRecord, DomainRecords
 from certworker.storage.certificate_store import CertificateStore
 from certworker.storage.metadata import CertificateMetadata
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 #: The source of a certificate that another program put on the volume.
 ADOPTED = "adopted"
 
-STATES = ("valid", "due", "expired", "failed", "waiting", "paused", "issuing", "missing")
+STATES = ("valid", "covered", "due", "expired", "failed", "waiting", "paused", "issuing", "missing")
 
 #: `failed` in detail: a certificate in service is still valid, or there is none. Only the second is critical.
 FAILURES = ("failing", "no_certificate")
@@ -57,6 +57,8 @@ class DomainStatus:
     issuer: str
     #: The label of the CA that issued it, or :data:`ADOPTED`; empty without a certificate.
     authority: str
+    #: The wildcard that covers a name without a certificate of its own; empty for any other name.
+    by: str
 
     def days_left(self, now: datetime) -> float | None:
         """
@@ -116,10 +118,10 @@ def backfill_progress(agenda: Agenda, store: CertificateStore, budget: Budget) -
     """
     # The names are read only if needed: reading 50,000 takes a second.
     count = len(agenda)
-    missing = count - store.links.count()
+    missing = count - store.links.count() - store.covered.count()
     if missing <= 0 or not budget.has_limits:
         return BackfillProgress(count, max(missing, 0), None)
-    without = sorted(set(agenda.names()) - set(store.names()))
+    without = sorted(set(agenda.names()) - set(store.names()) - set(store.covered.names()))
     return BackfillProgress(count, len(without), budget.available_at(without))
 
 
@@ -134,7 +136,8 @@ def _guarded(
     Return the status of *name*. Files that cannot be read are the failure of that name only.
     """
     try:
-        return _status(name, next_check, record, store.metadata(name), now)
+        metadata, wildcard = store.serving(name)
+        return _status(name, next_check, record, metadata, now, wildcard)
     except CertworkerError as error:
         failure = error
     except Exception as error:
@@ -156,9 +159,10 @@ def _status(
     record: DomainRecord | None,
     metadata: CertificateMetadata | None,
     now: datetime,
+    wildcard: str = "",
 ) -> DomainStatus:
-    troubled = record is not None and record.state != "issued"
-    state = record.state if record and troubled else _state(metadata, now)
+    troubled = record is not None and record.state not in SERVED
+    state = record.state if record and troubled else _state(metadata, now, wildcard)
     return DomainStatus(
         name=name,
         state=state,
@@ -175,12 +179,15 @@ def _status(
         remedy=record.remedy if record and troubled else "",
         issuer=metadata.issuer if metadata else "",
         authority=(metadata.authority or ADOPTED) if metadata else "",
+        by=wildcard,
     )
 
 
-def _state(metadata: CertificateMetadata | None, now: datetime) -> str:
+def _state(metadata: CertificateMetadata | None, now: datetime, wildcard: str) -> str:
     if metadata is None:
         return "missing"
     if now >= metadata.not_after:
         return "expired"
+    if wildcard:
+        return "covered"
     return "due" if now >= renewal_time(metadata.validity) else "valid"

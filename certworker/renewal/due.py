@@ -66,6 +66,9 @@ class DueNames:
     priority_queues: PriorityQueues
     #: Decides whether a certificate is due at a given time, and when it is checked next.
     decide: Callable[[CertificateMetadata, datetime], RenewalDecision]
+    #: Returns when names, with a certificate of their own or without, are checked again because a wildcard
+    #: covers them; None: it does not.
+    covered_until: Callable[[tuple[str, ...], CertificateMetadata | None], datetime | None]
     #: Raises the reason if a request for these names would be refused.
     check_request: Callable[[tuple[str, ...]], object]
     clock: Callable[[], datetime]
@@ -99,6 +102,8 @@ class DueNames:
             metadata, result = known[name], results[names]
             if result is None:
                 self.agenda.remove(name)
+                with suppress(CertworkerError):  # the next pass tries it again
+                    self.certificates.covered.remove(name)
             elif isinstance(result, datetime):
                 moments[name] = result
             else:
@@ -150,12 +155,15 @@ class DueNames:
             self.check_request(names)
         except CertworkerError as refusal:
             return self._refused(names, metadata, refusal, now)
+        covered_until = None
+        with suppress(CertworkerError):  # the job reports it
+            covered_until = self.covered_until(names, metadata)
         if metadata is None:
-            return Due("new", now)
+            return covered_until or Due("new", now)
         decision = self.decide(metadata, now)
         with suppress(CertworkerError):
-            if not decision.due and self.traefik.serves(name, metadata):
-                return decision.next_check
+            if (covered_until or not decision.due) and self.traefik.serves(name, metadata):
+                return covered_until or decision.next_check
         return Due(_priority(metadata, decision, now), metadata.not_after)
 
     def _refused(

@@ -75,7 +75,8 @@ class ExpiryAlerts:
 
 def _level(status: DomainStatus, now: datetime) -> str | None:
     left = status.share_left(now)
-    if left is None or left >= OVERDUE_SHARE:
+    # The wildcard that covers a name is in the report itself.
+    if left is None or left >= OVERDUE_SHARE or status.by:
         return None
     if left <= 0:
         return "expired"

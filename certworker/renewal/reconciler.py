@@ -94,6 +94,9 @@ class Reconciler:
     agenda: Agenda
     #: Removes a name.
     remove: Callable[[str], bool]
+    #: Returns when names without a certificate are checked again because a wildcard covers them; None: it
+    #: does not.
+    covered_until: Callable[[tuple[str, ...], None], datetime | None]
     clock: Callable[[], datetime]
     random: Random
 
@@ -121,6 +124,9 @@ class Reconciler:
             restored += self._restore(list(dict.fromkeys([*batch, *adopted])))
             self.agenda.extend_comparison()
             progress.add(len(batch), adopted=len(adopted))
+        for batch in _batches(self.certificates.covered.names(), NAMES_PER_BATCH):
+            restored += self._restore_covered(batch)
+            self.agenda.extend_comparison()
         self.agenda.finish_comparison()
         if progress.adopted:
             logger.info("names adopted from other programs: %d", progress.adopted, extra={"event": "adopted"})
@@ -136,6 +142,20 @@ class Reconciler:
         known = known_metadata(self.agenda.missing(names), self.certificates, self.agenda)
         self.agenda.put_many({name: self._check_by_age(metadata, now) for name, metadata in known.items()})
         return len(known)
+
+    def _restore_covered(self, names: Sequence[str]) -> int:
+        """
+        Plan a check now for those of *names* that are missing from the agenda, and for those whose wildcard
+        is gone since their last check. Return the number of those that were missing.
+        """
+        beat()
+        missing = self.agenda.missing(names)
+        # Those that were requested since have another state.
+        records = (record for record in self.records.read_many(names) if record)
+        unaware = [record.name for record in records if record.state == "covered"]
+        gone = [name for name in unaware if self.covered_until((name,), None) is None]
+        self.agenda.put_many(dict.fromkeys([*missing, *gone], self.clock()), at_the_latest=True)
+        return len(missing)
 
     def _publish(self, adopted: Mapping[str, Path]) -> None:
         try:

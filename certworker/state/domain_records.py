@@ -3,7 +3,7 @@ The last outcome of each name: its state, its certificate, or why there is none.
 
 ::
 
-    start ──► issuing ──┬─► issued     attempts back to 0, the failure removed
+    start ──► issuing ──┬─► issued     attempts back to 0, the failure removed; also covered, by a wildcard
                 ▲       ├─► failed     attempts + 1; the certificate in service stays recorded
                 │       ├─► waiting    until a time (a limit of the CA); the attempt is not counted
                 │       └─► paused     by the CA, until a person resumes it; the attempt is not counted
@@ -40,8 +40,10 @@ RECORDS = "certworker:name:"
 #: The field that demands a dry run before the next order.
 DRY_RUN = "rehearse"
 
-State = Literal["issued", "failed", "waiting", "paused", "issuing"]
+State = Literal["issued", "covered", "failed", "waiting", "paused", "issuing"]
 STATES: tuple[State, ...] = get_args(State)
+#: The states after a success.
+SERVED: tuple[State, ...] = ("issued", "covered")
 
 #: Records in one command. Redis serves other clients between two commands.
 RECORDS_PER_COMMAND = 500
@@ -157,6 +159,7 @@ class DomainRecords:
         self,
         names: Sequence[str],
         *,
+        covered: bool = False,
         not_before: datetime,
         not_after: datetime,
         serial: str,
@@ -165,10 +168,10 @@ class DomainRecords:
         now: datetime,
     ) -> None:
         """
-        Record that *names* have a certificate in service.
+        Record that *names* have a certificate in service, or that a wildcard with it covers them.
         """
         fields = {
-            "state": "issued",
+            "state": "covered" if covered else "issued",
             "attempts": "0",
             "not_before": encode_time(not_before),
             "not_after": encode_time(not_after),

@@ -8,6 +8,7 @@ In import order::
     shared_directory   Directories in which several workers write at the same time
     keypair            Reads a certificate and its key from a directory, and checks that they match
     links              The links by which readers find a certificate, and those of unpublished certificates
+    covered_names      Names without a certificate of their own, because a wildcard covers them
     certificate_store  ★ The certificates in service
     inventory          What the volume has for each name, and the repair of dangling links
 """

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from certworker.errors.fs import Fenced, VolumeLocked
 from certworker.storage import durable
+from certworker.storage.covered_names import CoveredNames
 from certworker.storage.keypair import StoredCertificate, fits, report_left_out, stored_in
 from certworker.storage.links import Links, UnpublishedLinks
 from certworker.storage.metadata import CertificateMetadata, build, is_generation, new_directory, token_of
@@ -57,6 +58,7 @@ class CertificateStore:
         self._renewable = renewable
         self.links = Links(self.directory)
         self._generations = self.links.generations
+        self.covered = CoveredNames(self.directory)
         self._unpublished = UnpublishedLinks(self._generations)
         own = self.directory / ".certworker"
         #: The directories in which a crash may leave something: half-built generations, and probes.
@@ -97,6 +99,16 @@ class CertificateStore:
         """
         directory = self.links.target_of(name)
         return CertificateMetadata.read(directory) if directory else None
+
+    def serving(self, name: str) -> tuple[CertificateMetadata | None, str]:
+        """
+        Return the metadata of the certificate that serves *name*, and the wildcard by which a name without a
+        certificate of its own is covered; empty for any other name.
+        """
+        if own := self.metadata(name):
+            return own, ""
+        wildcard = self.covered.wildcard_of(name)
+        return (self.metadata(wildcard), wildcard) if wildcard else (None, "")
 
     def names(self) -> Iterator[str]:
         """

@@ -27,6 +27,13 @@ logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
+#: The last line of a job that succeeded, by its state.
+ENDS = {
+    "issued": "certificate issued",
+    "kept": "certificate valid, nothing to do",
+    "covered": "a wildcard covers the name, nothing to do",
+}
+
 
 @dataclass(frozen=True)
 class JobReporter:
@@ -63,15 +70,16 @@ class JobReport:
 
     def issued(self, outcome: Outcome) -> dict[str, Any]:
         """
-        Report that a certificate was issued or is still valid; return the result of the job.
+        Report that a certificate was issued, is still valid, or is not needed; return the result of the job.
         """
         metadata, seconds = outcome.metadata, time.monotonic() - self._started
         logger.info(
-            "certificate issued" if outcome.state == "issued" else "certificate valid, nothing to do",
+            ENDS[outcome.state],
             extra=log_fields(
-                metadata.names[0],
+                outcome.names[0],
                 "issued" if outcome.state == "issued" else "skipped",
                 fields={
+                    **({"by": outcome.by} if outcome.by else {}),
                     "duration_s": round(seconds, 3),
                     "serial": metadata.serial,
                     "issuer": metadata.issuer,
@@ -81,10 +89,10 @@ class JobReport:
                 },
             ),
         )
-        notify = partial(self._to.notifier.notify_recovered, metadata.names[0], self._to.clock())
+        notify = partial(self._to.notifier.notify_recovered, outcome.names[0], self._to.clock())
         self.optional("the notification", notify, None)
         self.count(outcome.state, "")
-        return self.result(metadata.names, outcome.state)
+        return self.result(outcome.names, outcome.state)
 
     def removed(self, names: tuple[str, ...], *, known: bool) -> dict[str, Any]:
         """

@@ -150,7 +150,8 @@ class AgendaCheck:
         return not self._agenda.is_complete() or self._missing() > self._shortfall
 
     def _missing(self) -> int:
-        return max(0, self._certificates.links.count() - len(self._agenda))
+        on_volume = self._certificates.links.count() + self._certificates.covered.count()
+        return max(0, on_volume - len(self._agenda))
 
 
 class MaintenanceLoop:

@@ -16,7 +16,7 @@ from redis import Redis
 from rq.job import JobStatus
 
 from certworker.redis.codec import LARGEST_JSON, decode_text, fields_in, shown_in
-from certworker.state.domain_records import LONGEST_WORD, DomainRecord, DomainRecords
+from certworker.state.domain_records import LONGEST_WORD, SERVED, DomainRecord, DomainRecords
 
 IN_PROGRESS = {
     status.value for status in (JobStatus.QUEUED, JobStatus.SCHEDULED, JobStatus.STARTED, JobStatus.DEFERRED)
@@ -29,7 +29,7 @@ POLLING_SHARE = 1 / 5
 #: Jobs in one command.
 BATCH = 500
 
-FULFILLED = ("issued", "kept", "removed")
+FULFILLED = ("issued", "kept", "covered", "removed")
 
 #: The states of a request that has not ended, and of one that has ended with a failure.
 NOT_ENDED = "not_ended"
@@ -189,6 +189,6 @@ def _decoded(value: bytes | None) -> bytes:
 def _end_of_record(record: DomainRecord | None) -> JobOutcome | None:
     if record is None or record.state == "issuing" or (record.state == "waiting" and not record.code):
         return None  # it is in progress, or waits for a slot
-    if record.state == "issued":
-        return JobOutcome("issued", "issued")
+    if record.state in SERVED:
+        return JobOutcome(record.state, record.state)
     return JobOutcome(FAILED, f"[{record.code}] {record.message} {record.remedy}")

@@ -33,6 +33,7 @@ ONE = DomainStatus(
     remedy="",
     issuer="issuer",
     authority="letsencrypt",
+    by="",
 )
 
 

@@ -47,6 +47,7 @@ def in_service(
         remedy="Open TCP port 80." if failed else "",
         issuer="issuer",
         authority="letsencrypt",
+        by="",
     )
 
 

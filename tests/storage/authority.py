@@ -27,12 +27,12 @@ class Signer:
     issuer: str = ISSUER
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
 
-    def certificate(self, *names: str) -> Certificate:
+    def certificate(self, *names: str, ends: timedelta = 89 * DAY) -> Certificate:
         """
-        Return a new certificate for *names*, with a key of its own.
+        Return a new certificate for *names*, with a key of its own, which has 90 days until it *ends*.
         """
         key = PrivateKey.generate()
-        leaf = self._signed(x509.Name([]), key.key.public_key(), names)
+        leaf = self._signed(x509.Name([]), key.key.public_key(), names, ends)
         root = self._signed(self._subject, self.key.public_key(), ())
         return Certificate.from_pem(leaf + root, key)
 
@@ -45,6 +45,7 @@ class Signer:
         subject: x509.Name,
         key: ec.EllipticCurvePublicKey | rsa.RSAPublicKey,
         names: tuple[str, ...],
+        ends: timedelta = 89 * DAY,
     ) -> bytes:
         now = datetime.now(UTC).replace(microsecond=0)
         builder = (
@@ -53,8 +54,8 @@ class Signer:
             .issuer_name(self._subject)
             .public_key(key)
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - DAY)
-            .not_valid_after(now + 89 * DAY)
+            .not_valid_before(now + ends - 90 * DAY)
+            .not_valid_after(now + ends)
         )
         if names:
             builder = builder.add_extension(

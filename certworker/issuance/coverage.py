@@ -1,0 +1,229 @@
+"""
+Coverage: names that need no certificate of their own, because a wildcard in service covers them.
+
+::
+
+    no certificate ──► covered ──► the wildcard is removed or overdue ──► requested
+    a certificate of its own ──► kept until shortly before its end ──► covered
+
+A wildcard covers exactly one label, so each name has one wildcard that can cover it. A covered name costs no
+request to a CA.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+
+from certworker.domains import covering_wildcard
+from certworker.errors import CertworkerError
+from certworker.renewal.expiry_alerts import OVERDUE_SHARE
+from certworker.renewal.policy import MAX_CHECK_INTERVAL, MIN_SHARE_LEFT, RenewalDecision, renewal_time
+from certworker.state.domain_records import DomainRecords
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.metadata import CertificateMetadata
+from certworker.traefik.config import TraefikConfig
+
+logger = logging.getLogger(__name__)
+
+#: The wildcard takes over this long before the certificate of a name ends, so that no visitor gets an expired
+#: one; of a short validity period, this share.
+HANDOVER = timedelta(hours=1)
+HANDOVER_SHARE = 1 / 20
+
+#: The pause between two checks of a covered name: at most this share of the wildcard's validity period.
+CHECK_SHARE = 1 / 20
+
+#: Certificates of wildcards whose metadata are cached. A generation never changes.
+MAX_CACHED = 1_000
+
+
+@dataclass(frozen=True)
+class Covered:
+    """
+    Names that need no order, and the certificate of the wildcard that covers them.
+    """
+
+    #: Those without a valid certificate of their own.
+    names: tuple[str, ...]
+    #: The wildcard; of several, the one whose certificate ends first.
+    wildcard: str
+    #: The metadata of its certificate.
+    metadata: CertificateMetadata
+    next_check: datetime
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """
+    Decides which names a wildcard in service covers, and records them on the volume.
+    """
+
+    certificates: CertificateStore
+    traefik: TraefikConfig
+    records: DomainRecords
+    #: The kinds of the CAs: a wildcard of another kind covers no name.
+    kinds: frozenset[str]
+    #: Decides whether a certificate is due at a given time.
+    decide: Callable[[CertificateMetadata, datetime], RenewalDecision]
+    #: Returns whether a crash interrupted an order for these names.
+    was_interrupted: Callable[[tuple[str, ...]], bool]
+    clock: Callable[[], datetime]
+    random: Random
+    _metadata: dict[Path, CertificateMetadata] = field(default_factory=dict, repr=False)
+
+    def cover(self, names: tuple[str, ...]) -> Covered | None:
+        """
+        Record that *names* are covered, and take their expired certificates out of service.
+
+        The caller holds the lock on *names*.
+
+        Returns:
+            None: A wildcard does not cover one of *names*, they share a certificate that is still valid, or
+                an interrupted order for them is still wanted.
+
+        Raises:
+            VolumeLocked, VolumeReadOnly, VolumeFull, VolumeFault: The volume or Traefik's directory cannot be
+                read or written. Each name is served as before, or by the wildcard.
+            redis.RedisError: Redis failed.
+        """
+        carriers = self._carriers(names)
+        if not carriers or self.was_interrupted(names):
+            return None
+        own = {name: metadata for name in names if (metadata := self.certificates.metadata(name))}
+        kept = {name: metadata for name, metadata in own.items() if self._is_kept(metadata)}
+        if len(kept) == len(names) and len(set(kept.values())) == 1:
+            return None
+        covered = tuple(name for name in names if name not in kept)
+        # A removal of the wildcard that saw none of the new links has requested none of their names.
+        if self.certificates.covered.add(covered) and not (carriers := self._carriers(names)):
+            return None
+        for name in covered:
+            self._hand_over(name)
+        wildcard, metadata = min(carriers.items(), key=lambda carrier: carrier[1].not_after)
+        return Covered(covered, wildcard, metadata, self._planned(carriers))
+
+    def next_check(self, names: Sequence[str], own: CertificateMetadata | None) -> datetime | None:
+        """
+        Return when *names* are checked again because a wildcard covers them; None: they need a certificate.
+
+        Args:
+            names: The names.
+            own: The metadata of their own certificate; None: they have none.
+
+        Raises:
+            VolumeReadOnly, VolumeFault: The volume cannot be read.
+        """
+        if own is None and not all(map(self.certificates.covered.wildcard_of, names)):
+            return None
+        if own is not None and not self._is_kept(own):
+            return None
+        carriers = self._carriers(names)
+        if not carriers:
+            return None
+        planned = self._planned(carriers)
+        return planned if own is None else min(planned, _handover(own))
+
+    def forget(self, names: Iterable[str]) -> None:
+        """
+        Forget that *names*, which have a certificate of their own now, are covered.
+        """
+        for name in names:
+            with suppress(CertworkerError):  # it stays recorded, which is harmless until its certificate ends
+                self.certificates.covered.remove(name)
+
+    def _carriers(self, names: Sequence[str]) -> dict[str, CertificateMetadata]:
+        """
+        Return the wildcards that cover *names*, with the metadata of their certificates; none if one name is
+        not covered.
+        """
+        carriers: dict[str, CertificateMetadata] = {}
+        for name in names:
+            wildcard = covering_wildcard(name)
+            if wildcard is None:
+                return {}
+            metadata = carriers.get(wildcard) or self._in_service(wildcard)
+            if metadata is None or not self._covers(name, wildcard, metadata):
+                return {}
+            carriers[wildcard] = metadata
+        return carriers
+
+    def _covers(self, name: str, wildcard: str, metadata: CertificateMetadata) -> bool:
+        now = self.clock()
+        if metadata.kind not in self.kinds or not metadata.not_before <= now < metadata.not_after:
+            return False
+        if now < renewal_time(metadata.validity):
+            return True
+        # A name that relies on it already does so until its renewal has failed for some time.
+        relies = self.certificates.covered.wildcard_of(name) is not None
+        return relies and not self._is_overdue(wildcard, metadata)
+
+    def _is_overdue(self, wildcard: str, metadata: CertificateMetadata) -> bool:
+        left = (metadata.not_after - self.clock()) / metadata.validity.length
+        if left >= OVERDUE_SHARE:
+            return False
+        # Without a failure, the CA may have suggested a renewal as late as this, but not later.
+        record = self.records.read(wildcard)
+        return left <= MIN_SHARE_LEFT or (record is not None and bool(record.code))
+
+    def _in_service(self, wildcard: str) -> CertificateMetadata | None:
+        """
+        Return the metadata of the certificate that the proxy serves for *wildcard*; None: there is none.
+        """
+        directory = self.certificates.links.target_of(wildcard)
+        if directory is None or not (directory / "fullchain.pem").exists():
+            return None
+        metadata = self._metadata.get(directory) or CertificateMetadata.read(directory)
+        if metadata is None or not self.traefik.serves(wildcard, metadata):
+            return None
+        if len(self._metadata) >= MAX_CACHED:
+            self._metadata.clear()
+        self._metadata[directory] = metadata
+        return metadata
+
+    def _is_kept(self, own: CertificateMetadata) -> bool:
+        """
+        Return whether the certificate with these metadata stays in service for its names.
+
+        After the removal of one of its names it does not: a renewal would bring that name back.
+        """
+        now = self.clock()
+        if now >= _handover(own):
+            return False
+        # What the CA wants renewed before its age would have it so, it is about to revoke.
+        if now < renewal_time(own.validity) and self.decide(own, now).due:
+            return False
+        return all(self.certificates.links.target_of(name) for name in own.names)
+
+    def _hand_over(self, name: str) -> None:
+        """
+        Take the certificate of *name* out of service, if it has one: the wildcard serves it from then on.
+        """
+        if self.certificates.links.generation(name) is None:
+            return
+        self.traefik.remove(name)
+        self.certificates.remove(name)
+        # Again: a repair that read the volume before may have written the file since.
+        self.traefik.remove(name)
+        logger.info(
+            "its own certificate is out of service, and %s covers it",
+            covering_wildcard(name),
+            extra={"domain": name, "event": "covered"},
+        )
+
+    def _planned(self, carriers: dict[str, CertificateMetadata]) -> datetime:
+        # Random, so that the names of one wildcard are not all checked in the same second.
+        length = min(metadata.validity.length for metadata in carriers.values())
+        return self.clock() + min(MAX_CHECK_INTERVAL, length * CHECK_SHARE) * self.random.uniform(0.5, 1)
+
+
+def _handover(own: CertificateMetadata) -> datetime:
+    """
+    Return when the wildcard takes over from the certificate with these metadata.
+    """
+    return own.not_after - min(HANDOVER, own.validity.length * HANDOVER_SHARE)

@@ -1,0 +1,522 @@
+"""
+Names that need no certificate of their own: covered by a wildcard in service, until it is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from certworker.app import App
+from certworker.errors import CertworkerError
+from certworker.errors.ca import ServerInternal
+from certworker.errors.name import Wildcard
+from certworker.issuance.coverage import HANDOVER
+from certworker.renewal.domain_status import STATES, backfill_progress, status_of
+from certworker.runtime import build_tasks
+from certworker.storage.keypair import StoredCertificate
+from certworker.worker.producer import ISSUE, REMOVE
+from tests.app_fixture import open_app
+from tests.renewal.test_repair import requested
+from tests.servers.fault_injection import Fault
+from tests.servers.faulty_authority import FaultyAuthority
+from tests.storage.authority import DAY, Signer
+
+WILDCARD, BASE = "*.shop.localhost", "shop.localhost"
+NAME, OTHER = f"a.{BASE}", f"b.{BASE}"
+
+HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Clock:
+    """
+    A clock that a test sets forward.
+    """
+
+    ahead: timedelta = field(default_factory=timedelta)
+
+    def __call__(self) -> datetime:
+        """
+        Return the time in UTC.
+        """
+        return datetime.now(UTC) + self.ahead
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """
+    Return the clock of the app.
+    """
+    return Clock()
+
+
+@pytest.fixture
+def app(
+    tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int, clock: Clock
+) -> Iterator[App]:
+    """
+    Return an app that accepts wildcards.
+    """
+    url = door_authority.directory_url
+    with open_app(tmp_path, connection, url, http_port, wildcards=True, clock=clock) as opened:
+        yield opened
+
+
+def stored(
+    app: App, *names: str, ends: timedelta = 89 * DAY, kind: str | None = None, token: int = 1
+) -> StoredCertificate:
+    """
+    Put a certificate for *names* into service.
+    """
+    authority = app.settings.authority
+    found = app.certificates.store(
+        Signer().certificate(*names, ends=ends),
+        authority=authority.label,
+        kind=kind or authority.kind,
+        token=token,
+    )
+    app.traefik.publish(found)
+    app.certificates.mark_published(found)
+    return found
+
+
+def orders(authority: FaultyAuthority) -> int:
+    """
+    Return how many orders the CA received.
+    """
+    return sum(asked.kind == "newOrder" for asked in authority.requests)
+
+
+def has_own(app: App, name: str) -> bool:
+    """
+    Return whether *name* has files of its own, on the volume or for Traefik.
+    """
+    file = app.traefik.directory / f"{name}.yml"
+    return app.certificates.links.generation(name) is not None or file.exists()
+
+
+class TestCover:
+    def test_a_covered_name_needs_no_order_and_no_file(
+        self, app: App, door_authority: FaultyAuthority
+    ) -> None:
+        """
+        The CA gets no request at all, and preflight checks nothing.
+        """
+        wildcard = stored(app, WILDCARD).metadata
+        asked = len(door_authority.requests)
+
+        result = build_tasks(app)[ISSUE](domain=NAME)
+
+        assert ("covered", WILDCARD, [NAME]) == (result["state"], result["by"], result["names"])
+        assert f"{wildcard.not_after:%Y-%m-%dT%H:%M:%SZ}" == result["not_after"]
+        assert wildcard.serial == result["serial"]
+        assert asked == len(door_authority.requests)
+        assert not has_own(app, NAME)
+        assert [NAME] == list(app.certificates.covered.names())
+        assert NAME in app.agenda
+
+    def test_the_status_has_the_wildcard(self, app: App) -> None:
+        """
+        The validity is that of its certificate.
+        """
+        wildcard = stored(app, WILDCARD).metadata
+        app.issuance.issue((NAME,))
+
+        status = status_of(NAME, app.agenda, app.records, app.certificates, app.clock())
+
+        assert ("covered", "covered", WILDCARD) == (status.state, status.detail, status.by)
+        assert (wildcard.not_after, wildcard.serial, "") == (status.not_after, status.serial, status.code)
+        assert status.state in STATES
+        assert 0 == backfill_progress(app.agenda, app.certificates, app.issuers[0].budget).missing
+        assert b'certworker_certificates{state="covered"} 1.0' in app.metrics.render()
+
+    def test_a_repeated_request_writes_nothing_to_the_volume(self, app: App) -> None:
+        """
+        The core may request each name every day.
+        """
+        stored(app, WILDCARD)
+        app.issuance.issue((NAME,))
+        directory = app.certificates.directory / ".certworker" / "covered"
+        before = directory.stat().st_mtime_ns
+
+        assert "covered" == app.issuance.issue((NAME,)).state
+        assert before == directory.stat().st_mtime_ns
+
+    def test_a_failure_is_over_once_a_wildcard_covers_the_name(
+        self, app: App, door_authority: FaultyAuthority
+    ) -> None:
+        """
+        The record has no failure and no attempts any more.
+        """
+        door_authority.faults.fail("newOrder", Fault())
+        with pytest.raises(ServerInternal):
+            app.issuance.issue((NAME,))
+        stored(app, WILDCARD)
+
+        app.issuance.issue((NAME,))
+
+        record = app.records.read(NAME)
+        assert record
+        assert ("covered", "", 0) == (record.state, record.code, record.attempts)
+        assert "covered" == status_of(NAME, app.agenda, app.records, app.certificates, app.clock()).state
+
+    @pytest.mark.parametrize(
+        "names",
+        [
+            (BASE,),
+            (f"a.{NAME}",),
+            (NAME, BASE),
+            ("a.blog.localhost",),
+        ],
+    )
+    def test_other_names_are_ordered(
+        self, app: App, door_authority: FaultyAuthority, names: tuple[str, ...]
+    ) -> None:
+        """
+        A wildcard covers exactly one label below its base, and all names of a request count.
+        """
+        stored(app, WILDCARD)
+
+        assert "issued" == app.issuance.issue(names).state
+        assert 1 == orders(door_authority)
+        assert [] == list(app.certificates.covered.names())
+
+    @pytest.mark.parametrize("obstacle", ["expired", "due", "of another kind", "not in service", "no files"])
+    def test_an_unusable_wildcard_covers_nothing(
+        self, app: App, door_authority: FaultyAuthority, obstacle: str
+    ) -> None:
+        """
+        It has to be valid, not due, of the same kind of CA, and served.
+        """
+        ends = {"expired": -DAY, "due": 25 * DAY}.get(obstacle, 89 * DAY)
+        wildcard = stored(app, WILDCARD, ends=ends, kind="staging" if obstacle == "of another kind" else None)
+        if obstacle == "not in service":
+            app.traefik.remove(WILDCARD)
+        elif obstacle == "no files":
+            shutil.rmtree(wildcard.directory)
+
+        assert "issued" == app.issuance.issue((NAME,)).state
+        assert 1 == orders(door_authority)
+
+    def test_force_orders_all_the_same(self, app: App, door_authority: FaultyAuthority) -> None:
+        """
+        The name has a certificate of its own from then on, and relies on no wildcard.
+        """
+        stored(app, WILDCARD)
+        app.issuance.issue((NAME,))
+
+        assert "issued" == app.issuance.issue((NAME,), force=True).state
+
+        assert 1 == orders(door_authority)
+        assert [] == list(app.certificates.covered.names())
+        assert "kept" == app.issuance.issue((NAME,)).state
+        status = status_of(NAME, app.agenda, app.records, app.certificates, app.clock())
+        assert ("valid", "") == (status.state, status.by)
+
+    def test_names_of_two_wildcards_are_covered_until_the_first_one_ends(self, app: App) -> None:
+        """
+        A request for several names needs no order if each of them is covered.
+        """
+        stored(app, WILDCARD)
+        first = stored(app, "*.blog.localhost", ends=60 * DAY, token=2).metadata
+
+        outcome = app.issuance.issue((NAME, "a.blog.localhost"))
+
+        assert ("covered", "*.blog.localhost", first) == (outcome.state, outcome.by, outcome.metadata)
+        assert ["a.blog.localhost", NAME] == sorted(app.certificates.covered.names())
+
+    def test_a_volume_that_fails_is_the_failure_of_the_request(
+        self, app: App, door_authority: FaultyAuthority
+    ) -> None:
+        """
+        No certificate is ordered instead, and the name has a next attempt.
+        """
+        stored(app, WILDCARD)
+        (app.certificates.directory / ".certworker" / "covered").write_text(
+            "a file where the directory belongs"
+        )
+
+        with pytest.raises(CertworkerError) as caught:
+            app.issuance.issue((NAME,))
+
+        assert caught.value.code.startswith("fs.")
+        assert 0 == orders(door_authority)
+        assert NAME in app.agenda
+        record = app.records.read(NAME)
+        assert record
+        assert caught.value.code == record.code
+
+    def test_it_takes_no_lock_of_the_wildcard(self, app: App) -> None:
+        """
+        A thousand names of one wildcard are covered at the same time, also during its renewal.
+        """
+        stored(app, WILDCARD)
+
+        with app.locks.hold([WILDCARD]):
+            assert "covered" == app.issuance.issue((NAME,)).state
+
+
+class TestOwnCertificate:
+    def test_it_is_kept_until_shortly_before_its_end(
+        self, app: App, door_authority: FaultyAuthority, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """
+        It is not renewed, and the handover is logged once. Its files are gone then.
+        """
+        caplog.set_level(logging.INFO, "certworker")
+        own = stored(app, NAME, ends=20 * DAY).metadata
+        stored(app, WILDCARD, token=2)
+
+        outcome = app.issuance.issue((NAME,))
+        assert ("kept", own.serial) == (outcome.state, outcome.metadata.serial)
+        assert clock() < outcome.next_check <= clock() + 12 * HOUR
+        clock.ahead = own.not_after - HANDOVER - HOUR - datetime.now(UTC)
+        assert own.not_after - HANDOVER >= app.issuance.issue((NAME,)).next_check
+        assert has_own(app, NAME)
+
+        clock.ahead += HOUR
+        assert "covered" == app.issuance.issue((NAME,)).state
+        assert "covered" == app.issuance.issue((NAME,)).state
+
+        assert not has_own(app, NAME)
+        assert not (app.certificates.directory / NAME).exists()
+        assert 1 == caplog.text.count("its own certificate is out of service")
+        assert 0 == orders(door_authority)
+
+    def test_its_checks_need_no_job_until_then(self, app: App, clock: Clock) -> None:
+        """
+        The check of what is due plans the handover, and requests it in time.
+        """
+        own = stored(app, NAME, ends=20 * DAY).metadata
+        stored(app, WILDCARD, token=2)
+        app.agenda.put(NAME, clock())
+
+        assert {"looked": 1, "requested": 0} == app.due_names.enqueue()
+        clock.ahead = own.not_after - HANDOVER - datetime.now(UTC) + timedelta(seconds=1)
+        assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
+
+    def test_a_certificate_with_other_names_is_renewed_for_all_of_them(
+        self, app: App, door_authority: FaultyAuthority
+    ) -> None:
+        """
+        The wildcard does not cover its base.
+        """
+        stored(app, BASE, NAME, ends=20 * DAY)
+        stored(app, WILDCARD, token=2)
+
+        outcome = app.issuance.issue((NAME,))
+
+        assert ("issued", {BASE, NAME}) == (outcome.state, set(outcome.names))
+        assert 1 == orders(door_authority)
+
+    def test_names_with_certificates_apart_keep_them(self, app: App, door_authority: FaultyAuthority) -> None:
+        """
+        A request for both is no reason for an order; only the name without one relies on the wildcard.
+        """
+        stored(app, NAME)
+        stored(app, WILDCARD, token=2)
+
+        outcome = app.issuance.issue((NAME, OTHER))
+
+        assert ("covered", (NAME, OTHER)) == (outcome.state, outcome.names)
+        assert has_own(app, NAME)
+        assert [OTHER] == list(app.certificates.covered.names())
+        assert 0 == orders(door_authority)
+
+    def test_after_the_removal_of_a_name_the_others_are_covered(
+        self, app: App, door_authority: FaultyAuthority
+    ) -> None:
+        """
+        Their certificate would bring the removed name back.
+        """
+        stored(app, NAME, OTHER)
+        stored(app, WILDCARD, token=2)
+
+        app.removal.remove(OTHER)
+
+        assert "covered" == app.issuance.issue((NAME,)).state
+        assert [NAME] == list(app.certificates.covered.names())
+        assert not has_own(app, NAME)
+        assert 0 == orders(door_authority)
+
+
+class TestLoss:
+    def test_the_names_of_a_removed_wildcard_are_requested(
+        self, app: App, door_authority: FaultyAuthority
+    ) -> None:
+        """
+        The request goes through the priority queues, as one of their tenant.
+        """
+        stored(app, WILDCARD)
+        for name in (NAME, OTHER):
+            app.issuance.issue((name,))
+
+        build_tasks(app)[REMOVE](domain=WILDCARD)
+
+        assert "missing" == status_of(NAME, app.agenda, app.records, app.certificates, app.clock()).state
+        assert {"looked": 2, "requested": 2} == app.due_names.enqueue()
+        assert [BASE, BASE] == requested(app)
+        assert "issued" == app.issuance.issue((NAME,)).state
+        assert [OTHER] == list(app.certificates.covered.names())
+        assert 1 == orders(door_authority)
+
+    def test_a_removal_that_was_interrupted_is_completed(self, app: App) -> None:
+        """
+        A worker killed after the removal of the wildcard has requested nothing.
+        """
+        stored(app, WILDCARD)
+        app.issuance.issue((NAME,))
+        app.traefik.remove(WILDCARD)
+        app.certificates.remove(WILDCARD)
+        assert 0 == app.due_names.enqueue()["looked"]
+
+        app.reconciler.reconcile()
+
+        assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
+
+    def test_a_failed_request_keeps_its_pauses(self, app: App, door_authority: FaultyAuthority) -> None:
+        """
+        The reconciliation plans no attempt before its time.
+        """
+        stored(app, WILDCARD)
+        app.issuance.issue((NAME,))
+        app.removal.remove(WILDCARD)
+        door_authority.faults.fail("newOrder", Fault())
+        with pytest.raises(ServerInternal):
+            app.issuance.issue((NAME,))
+        planned = app.agenda.next_check(NAME)
+
+        app.reconciler.reconcile()
+
+        assert planned == app.agenda.next_check(NAME)
+        assert [NAME] == list(app.certificates.covered.names())
+
+    def test_an_overdue_wildcard_covers_no_longer(self, app: App, door_authority: FaultyAuthority) -> None:
+        """
+        While its renewal is merely late, names that rely on it still do. They are requested in time once it
+        has failed for long.
+        """
+        stored(app, WILDCARD)
+        app.issuance.issue((NAME,))
+        stored(app, WILDCARD, ends=20 * DAY, token=2)
+        assert "covered" == app.issuance.issue((NAME,)).state
+        app.agenda.put(NAME, app.clock())
+        assert 0 == app.due_names.enqueue()["requested"]
+
+        stored(app, WILDCARD, ends=17 * DAY, token=3)
+        failure = Wildcard(name=WILDCARD, suggestion=NAME)
+        app.records.record_failed((WILDCARD,), failure, next_check=app.clock(), now=app.clock())
+        app.agenda.put(NAME, app.clock())
+
+        assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
+        assert "issued" == app.issuance.issue((NAME,)).state
+        assert 1 == orders(door_authority)
+
+    def test_a_late_renewal_without_a_failure_is_advice_of_the_ca(self, app: App) -> None:
+        """
+        The CA may suggest to renew later, but not in the last days.
+        """
+        stored(app, WILDCARD)
+        app.issuance.issue((NAME,))
+        stored(app, WILDCARD, ends=17 * DAY, token=2)
+        assert "covered" == app.issuance.issue((NAME,)).state
+
+        stored(app, WILDCARD, ends=4 * DAY, token=3)
+
+        assert "issued" == app.issuance.issue((NAME,)).state
+
+    def test_a_renewed_wildcard_covers_them_again(self, app: App, door_authority: FaultyAuthority) -> None:
+        """
+        Names whose own order has not begun meanwhile need it no longer.
+        """
+        stored(app, WILDCARD)
+        app.issuance.issue((NAME,))
+        stored(app, WILDCARD, ends=DAY, token=2)
+        app.agenda.put(NAME, app.clock())
+        assert 1 == app.due_names.enqueue()["requested"]
+
+        stored(app, WILDCARD, token=3)
+
+        assert "covered" == app.issuance.issue((NAME,)).state
+        assert 0 == orders(door_authority)
+
+    def test_an_emptied_redis_is_filled_from_the_volume(self, app: App) -> None:
+        """
+        Each covered name is checked again, and not one is requested.
+        """
+        stored(app, WILDCARD)
+        for name in (NAME, OTHER):
+            app.issuance.issue((name,))
+        app.connection.flushall()
+
+        assert 3 == app.reconciler.reconcile()
+        assert {WILDCARD, NAME, OTHER} == set(app.agenda.names())
+        assert {"looked": 2, "requested": 0} == app.due_names.enqueue()
+        assert "covered" == status_of(NAME, app.agenda, app.records, app.certificates, app.clock()).state
+
+    def test_a_name_that_the_ca_does_not_certify_any_more_is_forgotten(self, app: App) -> None:
+        """
+        It would be rejected at each check.
+        """
+        app.certificates.covered.add([NAME])
+        app.agenda.put(NAME, app.clock())
+
+        def reject(names: tuple[str, ...]) -> None:
+            raise Wildcard(name=names[0], suggestion="")
+
+        replace(app.due_names, check_request=reject).enqueue()
+
+        assert NAME not in app.agenda
+        assert [] == list(app.certificates.covered.names())
+
+
+class TestRemoval:
+    def test_a_removed_name_is_not_requested_again(self, app: App) -> None:
+        """
+        The removal of the wildcard later does not bring it back.
+        """
+        stored(app, WILDCARD)
+        app.issuance.issue((NAME,))
+
+        assert app.removal.remove(NAME)
+
+        assert [] == list(app.certificates.covered.names())
+        assert NAME not in app.agenda
+        app.removal.remove(WILDCARD)
+        assert 0 == app.due_names.enqueue()["looked"]
+        assert 0 == app.reconciler.reconcile()
+
+    def test_a_repair_leaves_covered_names_alone(self, app: App) -> None:
+        """
+        They have no files that could be missing.
+        """
+        stored(app, WILDCARD)
+        app.issuance.issue((NAME,))
+
+        assert 0 == app.repair.repair()
+        assert not has_own(app, NAME)
+
+
+class TestSpeed:
+    def test_a_covered_name_takes_milliseconds(self, app: App) -> None:
+        """
+        The fastest of many is compared: a busy machine delays the others.
+        """
+        stored(app, WILDCARD)
+        app.issuance.issue((NAME,))
+        took = []
+        for number in range(50):
+            began = time.perf_counter()
+            app.issuance.issue((f"n{number}.{BASE}",))
+            took.append(time.perf_counter() - began)
+
+        assert min(took) < 0.01

@@ -1,0 +1,128 @@
+"""
+The names that have no certificate of their own, because a wildcard covers them.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from certworker.errors.fs import VolumeReadOnly
+from certworker.storage.certificate_store import CertificateStore
+from certworker.storage.covered_names import CoveredNames
+from tests.storage.authority import Signer
+from tests.storage.stored import store
+
+NAMES = ["a.example.com", "b.example.com"]
+WILDCARD = "*.example.com"
+
+
+@pytest.fixture
+def covered(tmp_path: Path) -> CoveredNames:
+    """
+    Return the covered names of an empty volume.
+    """
+    return CoveredNames(tmp_path)
+
+
+class TestAdd:
+    def test_the_volume_alone_has_what_relies_on_a_wildcard(
+        self, covered: CoveredNames, tmp_path: Path
+    ) -> None:
+        """
+        Another worker reads the same, also after Redis was emptied.
+        """
+        assert covered.add([*NAMES, "c.example.net"])
+
+        again = CoveredNames(tmp_path)
+        assert [*NAMES, "c.example.net"] == list(again.names())
+        assert NAMES == again.relying_on(WILDCARD)
+        assert WILDCARD == again.wildcard_of(NAMES[0])
+        assert 3 == again.count()
+
+    def test_a_name_that_is_known_costs_no_write(self, covered: CoveredNames, tmp_path: Path) -> None:
+        """
+        A request for a covered name may come every day.
+        """
+        covered.add(NAMES)
+        directory = tmp_path / ".certworker" / "covered"
+        before = directory.stat().st_mtime_ns, os.lstat(directory / NAMES[0]).st_ino
+
+        assert not covered.add(NAMES)
+        assert before == (directory.stat().st_mtime_ns, os.lstat(directory / NAMES[0]).st_ino)
+
+    def test_the_link_leads_to_the_certificate_of_the_wildcard(
+        self, volume: CertificateStore, signer: Signer
+    ) -> None:
+        """
+        A person sees at once by what a name is covered.
+        """
+        stored = store(volume, signer.certificate(WILDCARD))
+        volume.covered.add(NAMES[:1])
+
+        link = volume.directory / ".certworker" / "covered" / NAMES[0]
+        assert stat.S_ISLNK(os.lstat(link).st_mode)
+        assert stored.directory == link.resolve()
+        assert (stored.metadata, WILDCARD) == volume.serving(NAMES[0])
+
+    @pytest.mark.parametrize("odd", ["a file", "a directory", "a link elsewhere"])
+    def test_what_another_program_put_there_is_replaced(
+        self, covered: CoveredNames, tmp_path: Path, odd: str
+    ) -> None:
+        """
+        It is not read as a covered name before.
+        """
+        covered.add(NAMES[1:])
+        path = tmp_path / ".certworker" / "covered" / NAMES[0]
+        if odd == "a file":
+            path.write_text("x")
+        elif odd == "a directory":
+            path.mkdir()
+        else:
+            path.symlink_to("/etc")
+        assert covered.wildcard_of(NAMES[0]) is None
+        assert NAMES[1:] == list(covered.names())
+
+        assert covered.add(NAMES)
+        assert NAMES == list(covered.names())
+
+    def test_a_volume_that_cannot_be_written_is_a_failure(self, forbidden: Path) -> None:
+        """
+        The job reports it, and nothing counts as covered.
+        """
+        with pytest.raises(VolumeReadOnly):
+            CoveredNames(forbidden).add(NAMES)
+
+    @pytest.mark.parametrize("name", ["../outside.example.com", "a/b.example.com", "..", "", "_.example.com"])
+    def test_no_name_leads_out_of_the_directory(self, covered: CoveredNames, name: str) -> None:
+        """
+        Names are checked before; this check is the last defense.
+        """
+        for act in (covered.wildcard_of, covered.remove, lambda each: covered.add([each])):
+            with pytest.raises(ValueError, match="not a name"):
+                act(name)
+
+
+class TestRemove:
+    def test_a_removed_name_is_forgotten(self, covered: CoveredNames) -> None:
+        """
+        An unknown name is no failure.
+        """
+        covered.add(NAMES)
+
+        covered.remove(NAMES[0])
+        covered.remove(NAMES[0])
+
+        assert NAMES[1:] == list(covered.names())
+        assert covered.wildcard_of(NAMES[0]) is None
+
+    def test_an_empty_volume_has_none(self, covered: CoveredNames) -> None:
+        """
+        Reading does not fail before the first covered name.
+        """
+        covered.remove(NAMES[0])
+
+        assert ([], [], 0) == (list(covered.names()), covered.relying_on(WILDCARD), covered.count())
