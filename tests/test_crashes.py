@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from tests.crash_worker import place_of
 from tests.servers.faulty_authority import FaultyAuthority
 from tests.servers.redis import RedisServer
 from tests.servers.worker import WorkerProcess, wait_until
+from tests.storage.authority import Signer
 
 #: On a quiet machine a tenth of it is enough.
 pytestmark = pytest.mark.timeout(400)
@@ -51,6 +53,9 @@ MOST_LOST = 4
 
 #: An issuance has more steps than this, or they are not all seen.
 FEWEST_STEPS = 40
+#: A handover to a wildcard has fewer.
+FEWEST_STEPS_OF_A_HANDOVER = 20
+MOST_STEPS_OF_A_HANDOVER = 100
 
 
 @dataclass
@@ -223,6 +228,41 @@ class TestKilled:
             assert [] == volume.unpublished_sets()
         # One was killed between the two steps of forgetting.
         assert len(list(tmp_path.glob("state/orders/*/*.pem"))) <= MOST_LOST
+
+
+class TestKilledAtHandover:
+    def test_at_every_step_the_next_worker_covers_the_name(
+        self, site: Site, app_authority: FaultyAuthority, record_property: Counts
+    ) -> None:
+        """
+        The certificate of each name has expired, and a wildcard takes over: links, Traefik's file, record.
+        """
+        signer = Signer()
+        for step in ("", *range(MOST_STEPS_OF_A_HANDOVER)):
+            app = site.app(name := f"n{step}.localhost")
+            for token, certificate in enumerate(
+                (signer.certificate(name, ends=timedelta(hours=-1)), signer.certificate("*.localhost")),
+                start=1,
+            ):
+                stored = app.certificates.store(certificate, authority="a", kind="private", token=token)
+                app.traefik.publish(stored)
+                app.certificates.mark_published(stored)
+        before = orders(app_authority)
+
+        with site.victims(signal.SIGKILL) as killed:
+            killed.wait()
+        record_property("killed at", f"{len(killed.names)} steps")
+        time.sleep(LEASE_SECONDS)
+
+        assert FEWEST_STEPS_OF_A_HANDOVER <= len(killed.names) <= MOST_STEPS_OF_A_HANDOVER
+        for name in killed.names:
+            app = site.app(name)
+            assert "covered" == app.issuance.issue((name,)).state
+            assert [name] == list(app.certificates.covered.names())
+            assert ["*.localhost"] == list(app.certificates.names()) == app.certificates.links.live()
+            assert [] == list(app.traefik.directory.glob("n*.yml"))
+            assert name in app.agenda
+        assert before == orders(app_authority)
 
 
 class TestFrozen:

@@ -38,7 +38,7 @@ def caller_identity(command: str) -> str:
     return f"certworker {command} (uid {os.getuid()} on {socket.gethostname()})"
 
 
-def parse_names(names: Iterable[str], file: TextIO | None, *, private: bool) -> list[str]:
+def parse_names(names: Iterable[str], file: TextIO | None, *, private: bool, wildcards: bool) -> list[str]:
     """
     Return *names* and those in *file* in their normalized form, each once.
 
@@ -48,16 +48,17 @@ def parse_names(names: Iterable[str], file: TextIO | None, *, private: bool) -> 
         names: The names in the arguments.
         file: The file with more names, one per line.
         private: The CA is private, so that private suffixes are allowed.
+        wildcards: Whether wildcards are accepted.
 
     Raises:
         click.UsageError: There are no names.
         NameFailure: No CA certifies a name in the arguments.
     """
-    requested = dict.fromkeys(normalize(name, private=private) for name in names)
+    requested = dict.fromkeys(normalize(name, private=private, wildcards=wildcards) for name in names)
     wrong = []
     for number, line in _lines(file):
         try:
-            requested[normalize(line, private=private)] = None
+            requested[normalize(line, private=private, wildcards=wildcards)] = None
         except CertworkerError as failure:
             wrong.append(f"line {number}: {failure}")
     for message in wrong:

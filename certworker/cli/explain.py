@@ -74,7 +74,7 @@ def _check_code(code: str, subject: str, settings: Settings) -> None:
     """
     similar = get_close_matches(code, codes(), n=1, cutoff=LEAST_LIKENESS)
     try:
-        normalize(subject, private=settings.authority.private_names)
+        normalize(subject, private=settings.authority.private_names, wildcards=settings.wildcards)
     except CertworkerError:
         if similar:
             say(

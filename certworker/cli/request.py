@@ -53,9 +53,11 @@ def command(
       certworker request --file names.txt
     """
     settings = load(os.environ)
-    private = settings.authority.private_names
-    requested = parse_names(names, file, private=private)
-    together_names = [requested_names(None, requested, private=private)] if together else None
+    private, wildcards = settings.authority.private_names, settings.wildcards
+    requested = parse_names(names, file, private=private, wildcards=wildcards)
+    together_names = (
+        [requested_names(None, requested, private=private, wildcards=wildcards)] if together else None
+    )
     requests = together_names or [(name,) for name in requested]
     by = caller_identity("request") if force else None
     with connected(settings.redis) as connection:
@@ -91,7 +93,7 @@ def remove(names: tuple[str, ...], file: TextIO | None, wait: bool, timeout: int
     """
     settings = load(os.environ)
     # The certificate may be from a private CA of earlier settings.
-    requested = parse_names(names, file, private=True)
+    requested = parse_names(names, file, private=True, wildcards=True)
     with connected(settings.redis) as connection:
         jobs = [
             (request_removal(name, by=caller_identity("remove"), connection=connection), (name,))

@@ -65,7 +65,7 @@ def _email(settings: Settings) -> Iterator[Finding]:
 
 def _domain(settings: Settings, given: str) -> Iterator[Finding]:
     try:
-        name = normalize(given, private=settings.authority.private_names)
+        name = normalize(given, private=settings.authority.private_names, wildcards=settings.wildcards)
     except DomainIsLocalhost as this_machine:
         yield SETTINGS.failure("_APP_DOMAIN", this_machine)
         return

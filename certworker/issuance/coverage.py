@@ -147,7 +147,7 @@ class Coverage:
             wildcard = covering_wildcard(name)
             if wildcard is None:
                 return {}
-            metadata = carriers.get(wildcard) or self._in_service(wildcard)
+            metadata = carriers.get(wildcard) or self._on_volume(wildcard)
             if metadata is None or not self._covers(name, wildcard, metadata):
                 return {}
             carriers[wildcard] = metadata
@@ -157,11 +157,12 @@ class Coverage:
         now = self.clock()
         if metadata.kind not in self.kinds or not metadata.not_before <= now < metadata.not_after:
             return False
-        if now < renewal_time(metadata.validity):
-            return True
-        # A name that relies on it already does so until its renewal has failed for some time.
-        relies = self.certificates.covered.wildcard_of(name) is not None
-        return relies and not self._is_overdue(wildcard, metadata)
+        is_due = now >= renewal_time(metadata.validity)
+        if self.certificates.covered.wildcard_of(name) is None:
+            return not is_due and self.traefik.serves(wildcard, metadata)
+        # A name that already relies on it does so until its renewal is overdue. The repair writes
+        # a missing file of Traefik again.
+        return not (is_due and self._is_overdue(wildcard, metadata))
 
     def _is_overdue(self, wildcard: str, metadata: CertificateMetadata) -> bool:
         left = (metadata.not_after - self.clock()) / metadata.validity.length
@@ -171,19 +172,18 @@ class Coverage:
         record = self.records.read(wildcard)
         return left <= MIN_SHARE_LEFT or (record is not None and bool(record.code))
 
-    def _in_service(self, wildcard: str) -> CertificateMetadata | None:
+    def _on_volume(self, wildcard: str) -> CertificateMetadata | None:
         """
-        Return the metadata of the certificate that the proxy serves for *wildcard*; None: there is none.
+        Return the metadata of the certificate to which the links of *wildcard* lead; None: there is none.
         """
         directory = self.certificates.links.target_of(wildcard)
         if directory is None or not (directory / "fullchain.pem").exists():
             return None
         metadata = self._metadata.get(directory) or CertificateMetadata.read(directory)
-        if metadata is None or not self.traefik.serves(wildcard, metadata):
-            return None
-        if len(self._metadata) >= MAX_CACHED:
-            self._metadata.clear()
-        self._metadata[directory] = metadata
+        if metadata is not None:
+            if len(self._metadata) >= MAX_CACHED:
+                self._metadata.clear()
+            self._metadata[directory] = metadata
         return metadata
 
     def _is_kept(self, own: CertificateMetadata) -> bool:

@@ -20,7 +20,9 @@ class TestNormalised:
         """
         file = StringIO("# our shops\n\nshop.example.com\n  Blog.Example.com  # since May\r\n")
 
-        assert ["shop.example.com", "blog.example.com"] == parse_names([], file, private=False)
+        assert ["shop.example.com", "blog.example.com"] == parse_names(
+            [], file, private=False, wildcards=False
+        )
 
     def test_typed_names_come_first_and_each_name_once(self) -> None:
         """
@@ -28,7 +30,9 @@ class TestNormalised:
         """
         file = StringIO("b.example.com\na.example.com\nB.example.com\n")
 
-        assert ["a.example.com", "b.example.com"] == parse_names(["a.example.com"], file, private=False)
+        assert ["a.example.com", "b.example.com"] == parse_names(
+            ["a.example.com"], file, private=False, wildcards=False
+        )
 
     def test_every_wrong_line_is_reported_before_anything_is_done(
         self, capsys: pytest.CaptureFixture[str]
@@ -38,7 +42,7 @@ class TestNormalised:
         """
         file = StringIO("a.example.com\n*.example.com\nshop.local\n\x00\n")
         with pytest.raises(SystemExit) as ended:
-            parse_names([], file, private=False)
+            parse_names([], file, private=False, wildcards=False)
 
         *told, last = capsys.readouterr().err.splitlines()
         assert 1 == ended.value.code
@@ -56,7 +60,7 @@ class TestNormalised:
         As ever.
         """
         with pytest.raises(Wildcard):
-            parse_names(["*.example.com"], None, private=False)
+            parse_names(["*.example.com"], None, private=False, wildcards=False)
 
     @pytest.mark.parametrize("file", [None, StringIO("# nothing yet\n")])
     def test_no_names_are_wrong_usage(self, file: StringIO | None) -> None:
@@ -64,4 +68,4 @@ class TestNormalised:
         It was forgotten, or the file was not the right one.
         """
         with pytest.raises(click.UsageError):
-            parse_names([], file, private=False)
+            parse_names([], file, private=False, wildcards=False)

@@ -61,12 +61,12 @@ def clock() -> Clock:
 
 @pytest.fixture
 def app(
-    tmp_path: Path, connection: Redis, door_authority: FaultyAuthority, http_port: int, clock: Clock
+    tmp_path: Path, connection: Redis, app_authority: FaultyAuthority, http_port: int, clock: Clock
 ) -> Iterator[App]:
     """
     Return an app that accepts wildcards.
     """
-    url = door_authority.directory_url
+    url = app_authority.directory_url
     with open_app(tmp_path, connection, url, http_port, wildcards=True, clock=clock) as opened:
         yield opened
 
@@ -106,20 +106,20 @@ def has_own(app: App, name: str) -> bool:
 
 class TestCover:
     def test_a_covered_name_needs_no_order_and_no_file(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         The CA gets no request at all, and preflight checks nothing.
         """
         wildcard = stored(app, WILDCARD).metadata
-        asked = len(door_authority.requests)
+        asked = len(app_authority.requests)
 
         result = build_tasks(app)[ISSUE](domain=NAME)
 
         assert ("covered", WILDCARD, [NAME]) == (result["state"], result["by"], result["names"])
         assert f"{wildcard.not_after:%Y-%m-%dT%H:%M:%SZ}" == result["not_after"]
         assert wildcard.serial == result["serial"]
-        assert asked == len(door_authority.requests)
+        assert asked == len(app_authority.requests)
         assert not has_own(app, NAME)
         assert [NAME] == list(app.certificates.covered.names())
         assert NAME in app.agenda
@@ -152,12 +152,12 @@ class TestCover:
         assert before == directory.stat().st_mtime_ns
 
     def test_a_failure_is_over_once_a_wildcard_covers_the_name(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         The record has no failure and no attempts any more.
         """
-        door_authority.faults.fail("newOrder", Fault())
+        app_authority.faults.fail("newOrder", Fault())
         with pytest.raises(ServerInternal):
             app.issuance.issue((NAME,))
         stored(app, WILDCARD)
@@ -179,7 +179,7 @@ class TestCover:
         ],
     )
     def test_other_names_are_ordered(
-        self, app: App, door_authority: FaultyAuthority, names: tuple[str, ...]
+        self, app: App, app_authority: FaultyAuthority, names: tuple[str, ...]
     ) -> None:
         """
         A wildcard covers exactly one label below its base, and all names of a request count.
@@ -187,12 +187,12 @@ class TestCover:
         stored(app, WILDCARD)
 
         assert "issued" == app.issuance.issue(names).state
-        assert 1 == orders(door_authority)
+        assert 1 == orders(app_authority)
         assert [] == list(app.certificates.covered.names())
 
     @pytest.mark.parametrize("obstacle", ["expired", "due", "of another kind", "not in service", "no files"])
     def test_an_unusable_wildcard_covers_nothing(
-        self, app: App, door_authority: FaultyAuthority, obstacle: str
+        self, app: App, app_authority: FaultyAuthority, obstacle: str
     ) -> None:
         """
         It has to be valid, not due, of the same kind of CA, and served.
@@ -205,9 +205,9 @@ class TestCover:
             shutil.rmtree(wildcard.directory)
 
         assert "issued" == app.issuance.issue((NAME,)).state
-        assert 1 == orders(door_authority)
+        assert 1 == orders(app_authority)
 
-    def test_force_orders_all_the_same(self, app: App, door_authority: FaultyAuthority) -> None:
+    def test_force_orders_all_the_same(self, app: App, app_authority: FaultyAuthority) -> None:
         """
         The name has a certificate of its own from then on, and relies on no wildcard.
         """
@@ -216,7 +216,7 @@ class TestCover:
 
         assert "issued" == app.issuance.issue((NAME,), force=True).state
 
-        assert 1 == orders(door_authority)
+        assert 1 == orders(app_authority)
         assert [] == list(app.certificates.covered.names())
         assert "kept" == app.issuance.issue((NAME,)).state
         status = status_of(NAME, app.agenda, app.records, app.certificates, app.clock())
@@ -235,7 +235,7 @@ class TestCover:
         assert ["a.blog.localhost", NAME] == sorted(app.certificates.covered.names())
 
     def test_a_volume_that_fails_is_the_failure_of_the_request(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         No certificate is ordered instead, and the name has a next attempt.
@@ -249,7 +249,7 @@ class TestCover:
             app.issuance.issue((NAME,))
 
         assert caught.value.code.startswith("fs.")
-        assert 0 == orders(door_authority)
+        assert 0 == orders(app_authority)
         assert NAME in app.agenda
         record = app.records.read(NAME)
         assert record
@@ -267,7 +267,7 @@ class TestCover:
 
 class TestOwnCertificate:
     def test_it_is_kept_until_shortly_before_its_end(
-        self, app: App, door_authority: FaultyAuthority, clock: Clock, caplog: pytest.LogCaptureFixture
+        self, app: App, app_authority: FaultyAuthority, clock: Clock, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
         It is not renewed, and the handover is logged once. Its files are gone then.
@@ -290,7 +290,7 @@ class TestOwnCertificate:
         assert not has_own(app, NAME)
         assert not (app.certificates.directory / NAME).exists()
         assert 1 == caplog.text.count("its own certificate is out of service")
-        assert 0 == orders(door_authority)
+        assert 0 == orders(app_authority)
 
     def test_its_checks_need_no_job_until_then(self, app: App, clock: Clock) -> None:
         """
@@ -305,7 +305,7 @@ class TestOwnCertificate:
         assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
 
     def test_a_certificate_with_other_names_is_renewed_for_all_of_them(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         The wildcard does not cover its base.
@@ -316,9 +316,9 @@ class TestOwnCertificate:
         outcome = app.issuance.issue((NAME,))
 
         assert ("issued", {BASE, NAME}) == (outcome.state, set(outcome.names))
-        assert 1 == orders(door_authority)
+        assert 1 == orders(app_authority)
 
-    def test_names_with_certificates_apart_keep_them(self, app: App, door_authority: FaultyAuthority) -> None:
+    def test_names_with_certificates_apart_keep_them(self, app: App, app_authority: FaultyAuthority) -> None:
         """
         A request for both is no reason for an order; only the name without one relies on the wildcard.
         """
@@ -330,10 +330,10 @@ class TestOwnCertificate:
         assert ("covered", (NAME, OTHER)) == (outcome.state, outcome.names)
         assert has_own(app, NAME)
         assert [OTHER] == list(app.certificates.covered.names())
-        assert 0 == orders(door_authority)
+        assert 0 == orders(app_authority)
 
     def test_after_the_removal_of_a_name_the_others_are_covered(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         Their certificate would bring the removed name back.
@@ -346,12 +346,12 @@ class TestOwnCertificate:
         assert "covered" == app.issuance.issue((NAME,)).state
         assert [NAME] == list(app.certificates.covered.names())
         assert not has_own(app, NAME)
-        assert 0 == orders(door_authority)
+        assert 0 == orders(app_authority)
 
 
 class TestLoss:
     def test_the_names_of_a_removed_wildcard_are_requested(
-        self, app: App, door_authority: FaultyAuthority
+        self, app: App, app_authority: FaultyAuthority
     ) -> None:
         """
         The request goes through the priority queues, as one of their tenant.
@@ -367,7 +367,7 @@ class TestLoss:
         assert [BASE, BASE] == requested(app)
         assert "issued" == app.issuance.issue((NAME,)).state
         assert [OTHER] == list(app.certificates.covered.names())
-        assert 1 == orders(door_authority)
+        assert 1 == orders(app_authority)
 
     def test_a_removal_that_was_interrupted_is_completed(self, app: App) -> None:
         """
@@ -383,14 +383,25 @@ class TestLoss:
 
         assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
 
-    def test_a_failed_request_keeps_its_pauses(self, app: App, door_authority: FaultyAuthority) -> None:
+    def test_a_missing_file_of_traefik_is_no_loss(self, app: App) -> None:
+        """
+        The repair writes it again. A new name does not rely on it until then.
+        """
+        stored(app, WILDCARD)
+        app.issuance.issue((NAME,))
+        (app.traefik.directory / f"_.{BASE}.yml").unlink()
+
+        assert "covered" == app.issuance.issue((NAME,)).state
+        assert "issued" == app.issuance.issue((OTHER,)).state
+
+    def test_a_failed_request_keeps_its_pauses(self, app: App, app_authority: FaultyAuthority) -> None:
         """
         The reconciliation plans no attempt before its time.
         """
         stored(app, WILDCARD)
         app.issuance.issue((NAME,))
         app.removal.remove(WILDCARD)
-        door_authority.faults.fail("newOrder", Fault())
+        app_authority.faults.fail("newOrder", Fault())
         with pytest.raises(ServerInternal):
             app.issuance.issue((NAME,))
         planned = app.agenda.next_check(NAME)
@@ -400,7 +411,7 @@ class TestLoss:
         assert planned == app.agenda.next_check(NAME)
         assert [NAME] == list(app.certificates.covered.names())
 
-    def test_an_overdue_wildcard_covers_no_longer(self, app: App, door_authority: FaultyAuthority) -> None:
+    def test_an_overdue_wildcard_covers_no_longer(self, app: App, app_authority: FaultyAuthority) -> None:
         """
         While its renewal is merely late, names that rely on it still do. They are requested in time once it
         has failed for long.
@@ -419,7 +430,7 @@ class TestLoss:
 
         assert {"looked": 1, "requested": 1} == app.due_names.enqueue()
         assert "issued" == app.issuance.issue((NAME,)).state
-        assert 1 == orders(door_authority)
+        assert 1 == orders(app_authority)
 
     def test_a_late_renewal_without_a_failure_is_advice_of_the_ca(self, app: App) -> None:
         """
@@ -434,7 +445,7 @@ class TestLoss:
 
         assert "issued" == app.issuance.issue((NAME,)).state
 
-    def test_a_renewed_wildcard_covers_them_again(self, app: App, door_authority: FaultyAuthority) -> None:
+    def test_a_renewed_wildcard_covers_them_again(self, app: App, app_authority: FaultyAuthority) -> None:
         """
         Names whose own order has not begun meanwhile need it no longer.
         """
@@ -447,7 +458,7 @@ class TestLoss:
         stored(app, WILDCARD, token=3)
 
         assert "covered" == app.issuance.issue((NAME,)).state
-        assert 0 == orders(door_authority)
+        assert 0 == orders(app_authority)
 
     def test_an_emptied_redis_is_filled_from_the_volume(self, app: App) -> None:
         """
