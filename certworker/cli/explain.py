@@ -74,7 +74,7 @@ def _check_code(code: str, subject: str, settings: Settings) -> None:
     """
     similar = get_close_matches(code, codes(), n=1, cutoff=LEAST_LIKENESS)
     try:
-        normalize(subject, private=settings.authority.private_names, wildcards=settings.wildcards)
+        normalize(subject, private=settings.authority.private_names, wildcards=settings.dns01.is_set)
     except CertworkerError:
         if similar:
             say(

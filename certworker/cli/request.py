@@ -53,7 +53,7 @@ def command(
       certworker request --file names.txt
     """
     settings = load(os.environ)
-    private, wildcards = settings.authority.private_names, settings.wildcards
+    private, wildcards = settings.authority.private_names, settings.dns01.is_set
     requested = parse_names(names, file, private=private, wildcards=wildcards)
     together_names = (
         [requested_names(None, requested, private=private, wildcards=wildcards)] if together else None

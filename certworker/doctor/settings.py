@@ -65,7 +65,7 @@ def _email(settings: Settings) -> Iterator[Finding]:
 
 def _domain(settings: Settings, given: str) -> Iterator[Finding]:
     try:
-        name = normalize(given, private=settings.authority.private_names, wildcards=settings.wildcards)
+        name = normalize(given, private=settings.authority.private_names, wildcards=settings.dns01.is_set)
     except DomainIsLocalhost as this_machine:
         yield SETTINGS.failure("_APP_DOMAIN", this_machine)
         return
