@@ -1,5 +1,5 @@
 """
-The commands. Each is imported when it runs, so that `certworker --help` stays fast.
+The commands. Each is imported when it runs, so that the help stays fast.
 
 In the order in which they may import each other::
 

@@ -50,5 +50,5 @@ def test() -> None:
             failed = True
             say(f"{name}: {undelivered(name, fault)}", err=True)
         else:
-            say(f"{name}: {receiver.place} accepted the test notification {notice.id}")
+            say(f"{name}: {receiver.address} accepted the test notification {notice.id}")
     sys.exit(1 if failed else 0)

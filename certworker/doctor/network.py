@@ -140,7 +140,7 @@ def notifications(settings: Settings) -> Iterator[Finding]:
         except OSError as fault:
             yield MACHINE.failure(subject, undelivered(name, fault))
         else:
-            yield MACHINE.ok(subject, f"{receiver.place} accepts connections; test: certworker notify test")
+            yield MACHINE.ok(subject, f"{receiver.address} accepts connections; test: certworker notify test")
 
 
 def _reach(configured: tuple[CaChoice, AcmeClient | None]) -> DirectoryProbe:

@@ -1,5 +1,5 @@
 """
-Mail to the people who run it, by the `_APP_SMTP_*` variables as Appwrite has them.
+E-mail to the operators, by the `_APP_SMTP_*` variables of Appwrite.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from urllib.parse import unquote
 from certworker.deadline import Deadline
 from certworker.notify.message import Notification, html, plain, subject
 
-#: For a whole delivery. A server may be slow on purpose before it takes a mail from a stranger.
+#: For a whole delivery. A server may delay mail from unknown senders on purpose.
 LONGEST_SECONDS = 60.0
 
-#: The server asks for the next part of a proof (RFC 4954, section 4).
+#: The server requests the next part of the authentication (RFC 4954, section 4).
 CHALLENGE = 334
-#: It knows who the sender is, since now or already.
-KNOWN = (235, 503)
+#: The sender is authenticated, now or already.
+AUTHENTICATED = (235, 503)
 
 
 @dataclass(frozen=True)
 class MailServer:
     """
-    Where mail is handed in.
+    The mail server that accepts the mails.
     """
 
     host: str
@@ -47,7 +47,7 @@ class MailServer:
 @dataclass(frozen=True)
 class Mailer:
     """
-    Writes to one address, or to several.
+    Sends mails to all recipients.
     """
 
     server: MailServer
@@ -65,16 +65,16 @@ class Mailer:
         An address with letters beyond ASCII before the @ needs a server with SMTPUTF8 (RFC 6531).
 
         Raises:
-            OSError: The server did not take it within *seconds* (smtplib's errors are such, too).
+            OSError: The server did not accept it within *seconds*. The errors of smtplib are OSErrors, too.
         """
         mail = self._message(notices)
         with self._session() as server:
             server.send_message(mail, self.sender, self.recipients)
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """
-        The host and the port of the server.
+        Return the host and the port of the server.
         """
         return f"{self.server.host}:{self.server.port}"
 
@@ -97,7 +97,7 @@ class Mailer:
                 server.authenticate(self.server.username, self.server.password or "")
             yield server
         finally:
-            # The mail is taken by now, or it is not: how the server says goodbye does not matter.
+            # The outcome of the mail is known by now. Errors of QUIT do not matter.
             with suppress(OSError):
                 server.quit()
             server.close()
@@ -110,7 +110,7 @@ class Mailer:
         mail["To"] = ", ".join(self.recipients)
         mail["Date"] = formatdate()
         mail["Message-ID"] = make_msgid(domain="certworker.invalid")
-        mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no holiday notes, please
+        mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: prevents automatic replies.
         mail.set_content(plain(notices))
         mail.add_alternative(html(notices), subtype="html")
         return mail
@@ -124,15 +124,15 @@ class _Session(smtplib.SMTP):
     def __init__(self, server: MailServer, deadline: Deadline) -> None:
         self._server = server
         self._deadline = deadline
-        # Without a name of its own the library asks DNS for one, for as long as that takes.
+        # Without a given name the library queries DNS for one, without a time limit.
         super().__init__(server.host, server.port, local_hostname=socket.gethostname())
 
     def greet(self) -> None:
         """
-        Begin, with TLS where it is wanted or offered.
+        Begin the session, with TLS where it is required or offered.
         """
         if "." not in self.local_hostname and self.sock:
-            # Servers refuse a short name; an address is always right (RFC 5321, section 4.1.3).
+            # Servers refuse a short name; an address is always valid (RFC 5321, section 4.1.3).
             own = self.sock.getsockname()[0]
             self.local_hostname = f"[IPv6:{own}]" if ":" in own else f"[{own}]"
         self.ehlo()
@@ -140,41 +140,41 @@ class _Session(smtplib.SMTP):
         if secure == "tls" or (not secure and self.has_extn("starttls")):
             context = ssl.create_default_context()
             if not secure:
-                # Nobody asked for it: a certificate that is not verified beats no encryption at all.
+                # TLS is optional here, and encryption without verification is better than none.
                 context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             self.starttls(context=self._deadline.within(context))
 
     def authenticate(self, user: str, password: str) -> None:
         """
-        Prove who the sender is, by the first mechanism that the server offers and accepts.
+        Authenticate by the first mechanism that the server offers and accepts.
 
         Raises:
-            SMTPException: There is none.
+            SMTPException: The server accepts none.
         """
         mechanisms: dict[str, list[Callable[[bytes], str]]] = {
-            "CRAM-MD5": [lambda asked: f"{user} {hmac.new(password.encode(), asked, 'md5').hexdigest()}"],
+            "CRAM-MD5": [lambda nonce: f"{user} {hmac.new(password.encode(), nonce, 'md5').hexdigest()}"],
             "PLAIN": [lambda _: f"\0{user}\0{password}"],
             "LOGIN": [lambda _: user, lambda _: password],
         }
         offered = self.esmtp_features.get("auth", "").upper().split()
-        code, answer = 504, b"the server offers no mechanism that is known here"
+        code, answer = 504, b"the server offers no mechanism that certworker supports"
         for mechanism in filter(offered.__contains__, mechanisms):
-            code, answer = self._answered(mechanism, mechanisms[mechanism])
-            if code in KNOWN:
+            code, answer = self._try(mechanism, mechanisms[mechanism])
+            if code in AUTHENTICATED:
                 return
         raise smtplib.SMTPAuthenticationError(code, answer)
 
-    def _answered(self, mechanism: str, answers: Sequence[Callable[[bytes], str]]) -> tuple[int, bytes]:
-        code, asked = self.docmd("AUTH", mechanism)
+    def _try(self, mechanism: str, answers: Sequence[Callable[[bytes], str]]) -> tuple[int, bytes]:
+        code, text = self.docmd("AUTH", mechanism)
         for answer in answers:
             if code != CHALLENGE:
                 break
             try:
-                challenge = base64.b64decode(asked)
+                challenge = base64.b64decode(text)
             except ValueError:
                 return 501, b"the challenge of the server is not base64"
-            code, asked = self.docmd(base64.b64encode(answer(challenge).encode()).decode())
-        return code, asked
+            code, text = self.docmd(base64.b64encode(answer(challenge).encode()).decode())
+        return code, text
 
     def _get_socket(self, host: str, port: int, timeout: float) -> socket.socket:  # noqa: ARG002 (smtplib's signature)
         connection = self._deadline.connect_to(host, port)

@@ -1,5 +1,5 @@
 """
-What a human is told: once when something begins, once when it is over, never once per attempt.
+The content of a notification, as text, HTML and JSON.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from certworker.errors import printable
 
-#: `failed`: for the first time. `overdue`: it is getting late. `action`: nothing goes on without a human.
-#: `recovered`: it is over. `test`: a person tries the channel.
+#: `failed`: the first failure. `overdue`: the certificate expires soon. `action`: only a person can fix it.
+#: `recovered`: the certificate is valid again. `test`: a test of the channel.
 Kind = Literal["failed", "overdue", "action", "recovered", "test"]
 
-#: What the certificate in service is worth; `unknown`: the volume cannot be read.
+#: The state of the certificate in service; `unknown`: the volume cannot be read.
 InService = Literal["valid", "expired", "none", "unknown"]
 
 HEADLINES: dict[Kind, str] = {
@@ -28,7 +28,7 @@ HEADLINES: dict[Kind, str] = {
     "test": "test notification",
 }
 
-#: In this order, worst first.
+#: The worst type first.
 URGENCY: tuple[Kind, ...] = ("action", "overdue", "failed", "recovered", "test")
 
 #: The fields of a notice that are texts; an earlier version wrote only the first of them.
@@ -37,14 +37,14 @@ LATER_TEXTS = ("in_service", "moment", "id", "instance", "host", "docs")
 
 IN_SERVICE: tuple[InService, ...] = ("valid", "expired", "none", "unknown")
 
-#: Characters. A message or a remedy may end with a link, which is of use as a whole only.
+#: Characters. A message or a remedy may end with a link, which must stay complete.
 LONGEST_TEXT = 5_000
 
 
 @dataclass(frozen=True)
 class Notification:
     """
-    One thing to know about one name.
+    A notification about a name.
     """
 
     kind: Kind
@@ -70,33 +70,33 @@ class Notification:
 
     def as_json(self) -> dict[str, Any]:
         """
-        The notice for the outbox and for a hook.
+        Return the notification for the outbox and for a webhook.
         """
         return asdict(self)
 
 
 def read(text: str) -> Notification | None:
     """
-    Return the notice in *text*, which anyone who can write to Redis may have written; None: it is none.
+    Return the notification in *text*, which any writer to Redis may have written; None: it is invalid.
     """
     try:
-        letter = json.loads(text)
+        fields = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(letter, dict):
+    if not isinstance(fields, dict):
         return None
-    texts = {field: letter.get(field) for field in TEXTS} | {
-        field: letter.get(field, "") for field in LATER_TEXTS
+    texts = {field: fields.get(field) for field in TEXTS} | {
+        field: fields.get(field, "") for field in LATER_TEXTS
     }
-    days_left = letter.get("days_left")
-    wanted_kind, wanted_state = texts.pop("kind"), texts.pop("in_service")
-    kind = next((each for each in HEADLINES if each == wanted_kind), None)
-    if kind is None or not all(isinstance(each, str) for each in (wanted_state, *texts.values())):
+    days_left = fields.get("days_left")
+    given_kind, given_state = texts.pop("kind"), texts.pop("in_service")
+    kind = next((known for known in HEADLINES if known == given_kind), None)
+    if kind is None or not all(isinstance(value, str) for value in (given_state, *texts.values())):
         return None
     if isinstance(days_left, bool) or not isinstance(days_left, int | None) or not texts["name"]:
         return None
-    in_service: InService = next((each for each in IN_SERVICE if each == wanted_state), "unknown")
-    shown = {field: printable(each, LONGEST_TEXT) for field, each in texts.items()}
+    in_service: InService = next((known for known in IN_SERVICE if known == given_state), "unknown")
+    shown = {field: printable(value, LONGEST_TEXT) for field, value in texts.items()}
     return Notification(kind=kind, in_service=in_service, days_left=days_left, **shown)
 
 
@@ -104,19 +104,19 @@ def sort(notices: Iterable[Notification]) -> list[Notification]:
     """
     Return *notices* by name, and those of one name in the order in which they happened.
 
-    The name whose last notice is the worst comes first.
+    The name with the worst last notification comes first.
     """
     by_name: dict[str, list[Notification]] = {}
     for notice in notices:
         by_name.setdefault(notice.name, []).append(notice)
-    # An outbox has them in their order. Clocks of two workers may disagree about it.
+    # The order of the outbox counts, because the clocks of two workers may differ.
     groups = sorted(by_name.values(), key=lambda group: (URGENCY.index(group[-1].kind), group[-1].name))
     return [notice for group in groups for notice in group]
 
 
 def subject(notices: Sequence[Notification]) -> str:
     """
-    Return the subject of a mail about *notices*, which are sorted: what is true last of the first name.
+    Return the subject of a mail about *notices*, which are sorted: the last one of the first name.
     """
     last = [notice for notice in notices if notice.name == notices[0].name][-1]
     others = len({notice.name for notice in notices}) - 1
@@ -126,7 +126,7 @@ def subject(notices: Sequence[Notification]) -> str:
 
 def plain(notices: Sequence[Notification]) -> str:
     """
-    The mail as plain text.
+    Return the mail as plain text.
     """
     return "\n\n".join("\n".join(_lines(notice)) for notice in notices) + f"\n\n{_origin(notices)}\n"
 
@@ -153,7 +153,7 @@ def short(notices: Sequence[Notification], longest: int) -> str:
 
 def html(notices: Sequence[Notification]) -> str:
     """
-    The mail as simple HTML, with the same words.
+    Return the mail as simple HTML, with the same text.
     """
     parts = []
     for notice in notices:

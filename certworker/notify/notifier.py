@@ -1,8 +1,8 @@
 """
-Decides what a human is told, and delivers it by each channel, none of which waits for another one.
+Decides when to notify, and delivers by each channel independently.
 
-A name is written about when it fails for the first time, when it becomes overdue, when nothing goes on
-without a human, and when it has recovered. What happens within half a minute goes into one letter.
+A name causes a notification when it fails for the first time, when it becomes overdue, when only a person can
+fix it, and when it has recovered. Notifications within half a minute share a delivery.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from certworker.validity import Validity
 
 logger = logging.getLogger(__name__)
 
-#: With less of its life left, a certificate that cannot be renewed is overdue.
+#: With less of its lifetime left, a certificate that cannot be renewed is overdue.
 OVERDUE_SHARE = 1 / 5
 
-#: Nothing but a human ends these: the same request would get the same answer, today and tomorrow.
+#: Only a person can fix these: the same request always gets the same answer.
 NEEDS_ACTION = (Retry.CONFIG, Retry.NEVER)
 
 
 @dataclass(frozen=True)
 class Channel:
     """
-    One way to people.
+    A way to notify people.
     """
 
     outbox: Outbox
@@ -48,11 +48,11 @@ class Channel:
 
 class Notifier:
     """
-    Writes and delivers.
+    Stores and delivers notifications.
 
     Args:
-        told: What has been written already.
-        channels: By name, `mail` and `hook`; without any of them nothing is written.
+        log: The notifications so far.
+        channels: By name, `mail` and `hook`; without any channel nothing is stored.
         life_of: Returns the life of the certificate in service for a name, or None; raises a CertworkerError
             where the volume cannot be read.
         instance: The installation, for people.
@@ -61,14 +61,14 @@ class Notifier:
 
     def __init__(
         self,
-        told: NotificationLog,
+        log: NotificationLog,
         channels: Mapping[str, Channel],
         life_of: Callable[[str], Validity | None],
         *,
         instance: str,
         docs_url: str | None = None,
     ) -> None:
-        self._told = told
+        self._log = log
         self._channels = channels
         self._life_of = life_of
         self._instance = instance
@@ -78,7 +78,7 @@ class Notifier:
     @classmethod
     def of(cls, settings: Settings, connection: Redis, life_of: Callable[[str], Validity | None]) -> Notifier:
         """
-        The post office that *settings* describe; *life_of* is that of :class:`Notifier`.
+        Return the notifier of *settings*; *life_of* is that of :class:`Notifier`.
         """
         channels = {
             name: Channel(Outbox(connection, name), receiver.send)
@@ -90,7 +90,7 @@ class Notifier:
     @property
     def channels(self) -> tuple[str, ...]:
         """
-        The names of the channels.
+        Return the names of the channels.
         """
         return tuple(self._channels)
 
@@ -104,7 +104,7 @@ class Notifier:
         self, name: str, failure: CertworkerError, again: datetime | None, now: datetime
     ) -> None:
         """
-        An attempt for *name* failed; *again* is the next one.
+        Notify about a failed attempt for *name*; *again* is the time of the next one.
         """
         if not self._channels:
             return
@@ -113,20 +113,20 @@ class Notifier:
         if life and life.left(now) < OVERDUE_SHARE:
             kinds.append("overdue")
         for kind in kinds:
-            what = f"{kind} {failure.code}" if kind == "action" else kind
+            subject = f"{kind} {failure.code}" if kind == "action" else kind
             notice = self._notice(kind, name, failure, in_service, life, again, now)
-            self._told.notify_once(name, what, notice.as_json(), self._outboxes)
+            self._log.notify_once(name, subject, notice.as_json(), self._outboxes)
 
     def notify_recovered(self, name: str, now: datetime) -> None:
         """
-        *name* has a certificate that is valid and not due.
+        Notify that *name* has a certificate that is valid and not due.
         """
         if self._channels:
             notice = self._notice("recovered", name, None, *self._in_service(name, now), None, now)
-            self._told.notify_recovery(name, notice.as_json(), self._outboxes)
+            self._log.notify_recovery(name, notice.as_json(), self._outboxes)
 
     def _in_service(self, name: str, now: datetime) -> tuple[InService, Validity | None]:
-        # Where it cannot be read, nothing is claimed about it.
+        # If it cannot be read, the notification makes no statement about it.
         try:
             life = self._life_of(name)
         except CertworkerError:
@@ -163,9 +163,9 @@ class Notifier:
 
     def deliver(self, channel: str) -> None:
         """
-        Deliver by *channel* what waits for it.
+        Deliver the waiting notifications of *channel*.
 
-        Whatever goes wrong there is logged once, and the notifications stay for the next delivery.
+        A failed delivery is logged once, and its notifications stay for the next one.
 
         Raises:
             redis.RedisError: Redis failed.
@@ -178,7 +178,7 @@ class Notifier:
             return
         if count and channel in self._silent:
             self._silent.discard(channel)
-            logger.info("the notices by %s are delivered again", channel)
+            logger.info("the notifications by %s are delivered again", channel)
 
     @property
     def _outboxes(self) -> list[Outbox]:
@@ -189,14 +189,14 @@ class Notifier:
             return
         self._silent.add(channel)
         failure = undelivered(channel, fault)
-        # A network or a server that fails is expected; anything else is a fault of this program.
+        # A failure of the network or a server is expected. Anything else is a bug of this program.
         trace = None if isinstance(fault, OSError) else fault
         logger.warning("%s", failure, extra={"code": failure.code}, exc_info=trace)
 
 
 def receivers(settings: Settings) -> dict[str, Mailer | Webhook]:
     """
-    Return by channel, `mail` and `hook`, who is notified by *settings*.
+    Return the receivers of *settings* by channel, `mail` and `hook`.
     """
     found: dict[str, Mailer | Webhook] = {}
     if settings.smtp_host and settings.email:
@@ -221,7 +221,7 @@ def instance_of(settings: Settings) -> str:
 
 def trial_notice(settings: Settings, now: datetime) -> Notification:
     """
-    Return a notice for a person who tries the channels.
+    Return a notification that tests the channels.
     """
     return Notification(
         kind="test",

@@ -1,5 +1,5 @@
 """
-The same notices as JSON by HTTP POST, signed, for receivers that are programs.
+The same notifications as signed JSON by HTTP POST, for programs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from certworker.deadline import Deadline
 from certworker.notify.message import Notification, short
 from certworker.version import __version__
 
-#: For a whole request and its answer.
+#: For a whole request with its answer.
 LONGEST_SECONDS = 20.0
 
 #: Characters: what Discord accepts. Mattermost accepts 16,383, Slack 40,000, and ntfy 4,096 bytes.
@@ -30,13 +30,13 @@ SIGNATURE = "X-Certworker-Signature"
 
 PORTS = {"http": 80, "https": 443}
 
-#: What stands in a URL as it is (RFC 3986).
-AS_IT_IS = "/%:@!$&'()*+,;=~?"
+#: Characters of a URL that are not escaped (RFC 3986).
+UNESCAPED = "/%:@!$&'()*+,;=~?"
 
 
 class WebhookRefused(OSError):
     """
-    The receiver did not take it, or may not be asked.
+    The receiver refused the request, or its address is not allowed.
     """
 
 
@@ -65,21 +65,21 @@ class Webhook:
     seconds: float = LONGEST_SECONDS
 
     @property
-    def place(self) -> str:
+    def address(self) -> str:
         """
-        The host and the port; the rest of the URL may be a secret.
+        Return the host and the port; the rest of the URL may be a secret.
         """
         target = urlsplit(self.url)
         return f"{target.hostname}:{target.port or PORTS[target.scheme]}"
 
     def check(self) -> None:
         """
-        Connect, with TLS where the URL says so, and send nothing.
+        Connect, with TLS for https, and send nothing.
 
         Raises:
             OSError: As :meth:`send`.
         """
-        self._connected(urlsplit(self.url), Deadline(self.seconds)).close()
+        self._connect(urlsplit(self.url), Deadline(self.seconds)).close()
 
     def send(self, notices: Sequence[Notification]) -> None:
         """
@@ -92,9 +92,9 @@ class Webhook:
         target = urlsplit(self.url)
         body = json.dumps(payload(notices)).encode()
         connection = http.client.HTTPConnection(target.hostname or "")
-        connection.sock = self._connected(target, Deadline(self.seconds))
+        connection.sock = self._connect(target, Deadline(self.seconds))
         try:
-            connection.request("POST", _wanted(target), body, self._headers(target, body))
+            connection.request("POST", _request_target(target), body, self._headers(target, body))
             status = connection.getresponse().status
         except http.client.HTTPException as error:
             raise WebhookRefused(f"no HTTP answer ({error!r})") from error
@@ -103,13 +103,13 @@ class Webhook:
         if not 200 <= status < 300:
             raise WebhookRefused(f"HTTP {status}")
 
-    def _connected(self, target: SplitResult, deadline: Deadline) -> socket.socket:
+    def _connect(self, target: SplitResult, deadline: Deadline) -> socket.socket:
         host = target.hostname or ""
-        # The address that is judged is the one that is connected to: a name could change its mind.
-        places = deadline.places(host, target.port or PORTS[target.scheme])
-        allowed = [place for place in places if self.private or place.ip.is_global]
+        # The checked address is the one to connect to: a second DNS answer might differ.
+        addresses = deadline.places(host, target.port or PORTS[target.scheme])
+        allowed = [address for address in addresses if self.private or address.ip.is_global]
         if not allowed:
-            found = f"{host} has the private address {places[0].ip}"
+            found = f"{host} has the private address {addresses[0].ip}"
             raise WebhookRefused(f"{found}; to allow it set CERTWORKER_PRIVATE_NETWORK=true")
         connection = deadline.connect(allowed)
         if target.scheme == "http":
@@ -119,7 +119,7 @@ class Webhook:
     def _headers(self, target: SplitResult, body: bytes) -> dict[str, str]:
         user, _, host = target.netloc.rpartition("@")
         headers = {
-            # As it stands in the URL: with the port, and with the brackets of an IPv6 address.
+            # As in the URL: with the port, and with the brackets of an IPv6 address.
             "Host": host,
             "Content-Type": "application/json",
             "User-Agent": f"certworker/{__version__}",
@@ -132,6 +132,6 @@ class Webhook:
         return headers
 
 
-def _wanted(target: SplitResult) -> str:
-    path = quote(target.path or "/", AS_IT_IS)
-    return f"{path}?{quote(target.query, AS_IT_IS)}" if target.query else path
+def _request_target(target: SplitResult) -> str:
+    path = quote(target.path or "/", UNESCAPED)
+    return f"{path}?{quote(target.query, UNESCAPED)}" if target.query else path

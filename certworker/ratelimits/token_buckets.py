@@ -185,7 +185,7 @@ class Adjustment:
 
     kind: Literal["take", "give back", "shut", "forget"]
     bucket: TokenBucket
-    #: The end of a closure; None: nobody has named one.
+    #: The end of a closure; None: unknown.
     until: datetime | None = None
 
 

@@ -22,7 +22,7 @@ TWO = {"CERTWORKER_AUTHORITY": "letsencrypt-staging, development"}
 
 def shown(worker: WorkerProcess) -> dict[str, str]:
     """
-    What `certworker account show` says.
+    Return the output of `certworker account show`.
     """
     ended = worker.command("account", "show")
     assert 0 == ended.returncode, ended.stderr
@@ -76,7 +76,7 @@ class TestAccount:
 
     def test_the_embedded_ca_has_accounts_too(self, worker: WorkerProcess) -> None:
         """
-        It runs inside the worker; what it knows lies in the state directory.
+        It runs inside the worker, and its state is in the state directory.
         """
         worker.environment["CERTWORKER_AUTHORITY"] = "development"
         worker.start()

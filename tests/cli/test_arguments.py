@@ -38,19 +38,19 @@ class TestNormalised:
         self, capsys: pytest.CaptureFixture[str]
     ) -> None:
         """
-        Whoever mends a list of 50,000 names wants to do it once.
+        A user corrects a list of 50,000 names in one pass.
         """
         file = StringIO("a.example.com\n*.example.com\nshop.local\n\x00\n")
         with pytest.raises(SystemExit) as ended:
             parse_names([], file, private=False, wildcards=False)
 
-        *told, last = capsys.readouterr().err.splitlines()
+        *lines, last = capsys.readouterr().err.splitlines()
         assert 1 == ended.value.code
         assert [
             "line 2: [name.wildcard]",
             "line 3: [name.no_public_suffix]",
             "line 4: [name.invalid_char]",
-        ] == [line.partition("]")[0] + "]" for line in told]
+        ] == [line.partition("]")[0] + "]" for line in lines]
         assert (
             "Nothing is requested: 3 lines are wrong. Correct the file, then run the command again." == last
         )

@@ -31,7 +31,7 @@ def all_commands(group: click.Group, above: tuple[str, ...]) -> Iterator[tuple[s
 class TestHelp:
     def test_it_lists_every_command_and_imports_none(self) -> None:
         """
-        Whoever asks for help should not wait for cryptography to load.
+        The help does not wait for the import of cryptography.
         """
         listing = (
             "import sys, certworker.cli as c; c.cli(['--help'], standalone_mode=False); print(*sys.modules)"
@@ -107,7 +107,7 @@ class TestErrors:
         self, worker: WorkerProcess, command: str, tmp_path: Path
     ) -> None:
         """
-        With what each allows; a traceback says that to nobody.
+        The output names the allowed values, without a traceback.
         """
         (tmp_path / "empty").touch()
         wrong = {
@@ -130,17 +130,17 @@ class TestErrors:
             "health": [],
         }
         ended = worker.command(command, *arguments.get(command, ["shop.localhost"]))
-        told = ended.stdout + ended.stderr
+        output = ended.stdout + ended.stderr
 
         assert 2 == ended.returncode
-        assert [] == [name for name in wrong if f"{name} must be" not in told]
-        assert "Traceback" not in told
+        assert [] == [name for name in wrong if f"{name} must be" not in output]
+        assert "Traceback" not in output
 
 
 class TestSuspiciousEnvironment:
     def test_the_worker_the_doctor_and_other_commands_warn_once(self, worker: WorkerProcess) -> None:
         """
-        Whatever an operator starts first shows the warning, and shows it once.
+        Each command shows the warning, and shows it once.
         """
         worker.environment |= {"_APP_ENV": "prod", "CERTWORKER_AUTHORTY": "letsencrypt"}
         expected = ("Did you mean production?", "Did you mean CERTWORKER_AUTHORITY?")

@@ -21,9 +21,9 @@ GUIDE = Path(__file__).parents[2] / "docs" / "guides" / "troubleshooting.md"
 
 def on_a_terminal(worker: WorkerProcess, **environ: str) -> str:
     """
-    What a person sees who types `certworker doctor`.
+    Return the output of `certworker doctor` on a terminal.
     """
-    ours, theirs = pty.openpty()
+    terminal, child = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "certworker", "doctor"],
         env={
@@ -34,18 +34,18 @@ def on_a_terminal(worker: WorkerProcess, **environ: str) -> str:
             "NO_COLOR": "",
             **environ,
         },
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        stdin=child,
+        stdout=child,
+        stderr=child,
     )
-    os.close(theirs)
+    os.close(child)
     seen = b""
     try:
-        while part := os.read(ours, 65536):
+        while part := os.read(terminal, 65536):
             seen += part
     except OSError:
-        pass  # so a terminal says that nobody writes any more
-    os.close(ours)
+        pass  # The terminal reports that no program writes to it any more.
+    os.close(terminal)
     process.wait()
     return seen.decode()
 
@@ -66,7 +66,7 @@ class TestDoctor:
 
     def test_a_terminal_has_symbols_and_colours(self, worker: WorkerProcess) -> None:
         """
-        The eye finds what is red.
+        Failures are red.
         """
         seen = on_a_terminal(worker)
 
@@ -75,25 +75,25 @@ class TestDoctor:
         assert "→ Start it" in seen
 
     @pytest.mark.parametrize("environ", [{"NO_COLOR": "1"}, {"LANG": "C"}])
-    def test_unless_somebody_cannot_see_them(self, worker: WorkerProcess, environ: dict[str, str]) -> None:
+    def test_a_plain_terminal_has_words(self, worker: WorkerProcess, environ: dict[str, str]) -> None:
         """
-        Words are the same to everybody.
+        Without colors or UTF-8 the marks are words.
         """
         seen = on_a_terminal(worker, **environ)
 
         assert "OK   " in seen
         assert "✔" not in seen
 
-    def test_warnings_count_if_they_are_to(self, worker: WorkerProcess) -> None:
+    def test_warnings_count_with_strict(self, worker: WorkerProcess) -> None:
         """
-        A script may want to be strict.
+        A script can treat warnings as failures.
         """
         assert 0 == worker.command("doctor").returncode
         assert 1 == worker.command("doctor", "--strict").returncode
 
-    def test_a_name_can_be_asked_for(self, worker: WorkerProcess) -> None:
+    def test_a_name_can_be_given(self, worker: WorkerProcess) -> None:
         """
-        Without a worker nobody answers for it.
+        Only this name is checked.
         """
         ended = worker.command("doctor", "other.localhost")
 
@@ -102,7 +102,7 @@ class TestDoctor:
 
     def test_failures_are_exit_code_2_and_plain_when_piped(self, worker: WorkerProcess) -> None:
         """
-        No symbols and no colours where no terminal is.
+        A pipe gets no symbols and no colors.
         """
         worker.environment["_APP_REDIS_PORT"] = "1"
         ended = worker.command("doctor")
@@ -113,7 +113,7 @@ class TestDoctor:
 
     def test_json_has_one_finding_a_line(self, worker: WorkerProcess) -> None:
         """
-        For whoever collects them.
+        A program can collect the findings.
         """
         findings = [json.loads(line) for line in worker.command("doctor", "--json").stdout.splitlines()]
 
@@ -139,15 +139,15 @@ class TestReport:
     @pytest.mark.parametrize("options", [[], ["--json"]])
     def test_it_may_go_to_the_standard_output_alone(self, worker: WorkerProcess, options: list[str]) -> None:
         """
-        Out of a container whose file system is read-only.
+        A container may have a read-only file system.
         """
         ended = worker.command("doctor", *options, "--report", "-")
 
         assert {"versions", "settings", "findings", "redis"} <= json.loads(ended.stdout).keys()
 
-    def test_a_place_where_it_cannot_be_written_is_said(self, worker: WorkerProcess) -> None:
+    def test_an_unwritable_path_is_an_error(self, worker: WorkerProcess) -> None:
         """
-        In one line.
+        The error is one line.
         """
         ended = worker.command("doctor", "--report", "/no/such/directory/report.json")
 
@@ -157,7 +157,7 @@ class TestReport:
 
     def test_the_commands_of_the_guide_run(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        As they are written, but for the directory.
+        They run as written, except for the directory.
         """
         blocks = re.findall(r"^```sh.*?\n(.*?)^```", GUIDE.read_text(), re.M | re.S)
         commands = re.findall(r"^certworker (.*)$", "\n".join(blocks), re.M)

@@ -15,18 +15,18 @@ from tests.servers.worker import WorkerProcess
 class TestExplain:
     def test_the_remedy_is_on_top_of_the_timeline(self, worker: WorkerProcess) -> None:
         """
-        Whoever asks wants to know what to do, then why.
+        The remedy comes first, then the history.
         """
         worker.start()
         worker.command("request", "--wait", "nowhere.invalid")
         shown = worker.command("explain", "nowhere.invalid").stdout.splitlines()
-        told = json.loads(worker.command("explain", "nowhere.invalid", "--json").stdout)
+        document = json.loads(worker.command("explain", "nowhere.invalid", "--json").stdout)
 
-        assert shown[1] == f"→ {told['remedy']}"
-        assert f"  more: {told['docs']}" in shown
-        assert f"certworker explain {told['code']}" == told["docs"]
-        assert "request received" in told["events"][0]["text"]
-        assert "certificate not issued:" in told["events"][-1]["text"]
+        assert shown[1] == f"→ {document['remedy']}"
+        assert f"  more: {document['docs']}" in shown
+        assert f"certworker explain {document['code']}" == document["docs"]
+        assert "request received" in document["events"][0]["text"]
+        assert "certificate not issued:" in document["events"][-1]["text"]
 
     def test_a_success_has_a_story_too(self, worker: WorkerProcess) -> None:
         """
@@ -41,7 +41,7 @@ class TestExplain:
 
     def test_an_unknown_name_is_exit_code_1(self, worker: WorkerProcess) -> None:
         """
-        And says how to make it known.
+        The message has the command that requests it.
         """
         ended = worker.command("explain", "unknown.localhost")
 

@@ -18,7 +18,7 @@ from tests.servers.worker import WorkerProcess, wait_until
 class TestHealth:
     def test_no_worker_is_not_well(self, worker: WorkerProcess) -> None:
         """
-        And it says where it asked.
+        The message has the address.
         """
         ended = worker.command("health")
 
@@ -78,9 +78,9 @@ class TestWithoutHttp:
         """
         worker.environment["CERTWORKER_HTTP_ADDRESS"] = "off"
         report = {"healthy": False, "redis": True, "scheduler": True, "stalled": ["maintenance"]}
-        for host, said in ((socket.gethostname(), report), ("elsewhere", {**report, "healthy": True})):
+        for host, values in ((socket.gethostname(), report), ("elsewhere", {**report, "healthy": True})):
             connection.sadd(REPORTS, host)
-            connection.set(f"{REPORTS}:{host}", json.dumps({"host": host, **said}))
+            connection.set(f"{REPORTS}:{host}", json.dumps({"host": host, **values}))
         ended = worker.command("health")
 
         assert 1 == ended.returncode

@@ -29,7 +29,7 @@ class TestShowRequested:
         self, worker: WorkerProcess, connection: Redis
     ) -> None:
         """
-        Without a worker the command says at once that the request waits for one.
+        Without a worker the command warns at once that the request waits for one.
         """
         worker.command("request", "a.localhost", "b.localhost")
         ended = worker.command("request", "c.localhost")
@@ -75,9 +75,9 @@ class TestShowRequested:
         worker.wait_for_line("main.localhost: certificate issued")
         connection.set("rq:suspended", 1)
         asked = worker.command("request", "a.localhost")
-        told = worker.command("status", "a.localhost")
+        status = worker.command("status", "a.localhost")
 
-        for ended in (asked, told):
+        for ended in (asked, status):
             assert 0 == ended.returncode
             assert ended.stderr.startswith("All workers are suspended and start no job. ")
 

@@ -1,5 +1,5 @@
 """
-What commands print on a real terminal, whoever wrote it.
+The output of commands on a real terminal, with hostile texts.
 """
 
 from __future__ import annotations
@@ -96,8 +96,8 @@ def plant_for_the_doctor(worker: WorkerProcess, connection: Any) -> None:
     """
     Write hostile values wherever the doctor reads beside Redis's records.
     """
-    said = {"host": HOSTILE[:90], "healthy": False, "scheduler": False, "stalled": [HOSTILE[:90]]}
-    connection.set("certworker:health:odd", json.dumps({**said, "reason": HOSTILE[:90]}))
+    report = {"host": HOSTILE[:90], "healthy": False, "scheduler": False, "stalled": [HOSTILE[:90]]}
+    connection.set("certworker:health:odd", json.dumps({**report, "reason": HOSTILE[:90]}))
     connection.sadd("certworker:health", "odd")
     for directory in ("CERTWORKER_CONFIG_DIR", "CERTWORKER_CERTIFICATES_DIR"):
         file = Path(worker.environment[directory]) / f"{PLAIN[:30]}.yml"
@@ -217,7 +217,7 @@ class TestTerminal:
 class TestSay:
     def test_a_line_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
         """
-        What it holds is shown, not obeyed, and it ends somewhere.
+        Hostile texts are escaped and shortened.
         """
         say(HOSTILE + "x" * 1_000_000)
         out = capsys.readouterr().out

@@ -1,5 +1,5 @@
 """
-A worker that tells containers of new certificates, and reads their labels.
+A worker that reloads containers after new certificates, and reads their labels.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class TestWork:
             assert ["POST /containers/web/kill?signal=HUP"] == engine.asked
         assert "reload.refused" not in worker.command("status", "main.localhost").stdout
 
-    def test_labels_are_not_read_unless_somebody_wants_it(self, worker: WorkerProcess) -> None:
+    def test_labels_are_not_read_by_default(self, worker: WorkerProcess) -> None:
         """
         Not even once.
         """

@@ -59,7 +59,7 @@ class TestRequest:
         self, worker: WorkerProcess, connection: Redis, tmp_path: Path
     ) -> None:
         """
-        Whoever packs them finds out before the job fails.
+        The command fails before the job would.
         """
         (tmp_path / "names").write_text("".join(f"shop{number}.localhost\n" for number in range(101)))
         ended = worker.command("request", "--together", "--file", str(tmp_path / "names"))
@@ -72,7 +72,7 @@ class TestRequest:
         self, worker: WorkerProcess, connection: Redis
     ) -> None:
         """
-        Whoever typed it is still there.
+        The user sees the error at once.
         """
         ended = worker.command("request", "not a name")
 
@@ -82,7 +82,7 @@ class TestRequest:
 
     def test_waiting_ends_when_its_time_is_over(self, worker: WorkerProcess) -> None:
         """
-        Without a worker nobody ever answers.
+        Without a worker the command ends after the timeout.
         """
         ended = worker.command("request", "--wait", "--timeout", "1", "a.localhost")
 
@@ -91,7 +91,7 @@ class TestRequest:
 
     def test_the_time_is_for_all_names_together(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        Forty names that nobody serves would take 40 seconds, and the command may take 30.
+        Forty failing names would take 40 seconds one after another, and the limit is 30.
         """
         (tmp_path / "names").write_text("".join(f"shop{number}.localhost\n" for number in range(40)))
         for command in ("request", "remove"):
@@ -135,7 +135,7 @@ class TestResume:
         self, worker: WorkerProcess, app_authority: FaultyAuthority
     ) -> None:
         """
-        The status shows the link, a person opens it and says so; a restart alone asks the CA no more.
+        The status shows the link of the CA. A restart alone does not order again.
         """
         paused = Fault(429, "rateLimited", 60, f"temporarily prevented from requesting. Please visit: {LINK}")
         app_authority.faults.fail("newOrder", paused)
@@ -176,8 +176,8 @@ class TestResume:
 
         ended = worker.command("resume", "--json", NAME)
         assert 0 == ended.returncode
-        told = json.loads(ended.stdout)
-        assert ("requested", [NAME], 1) == (told["state"], told["names"], told["position"])
+        document = json.loads(ended.stdout)
+        assert ("requested", [NAME], 1) == (document["state"], document["names"], document["position"])
         assert issuer.pending_orders.find((NAME,)) is None
         assert [] == list(app.settings.state_dir.glob("orders/*/*.pem"))
         assert 1 == queue_length(connection)

@@ -100,7 +100,7 @@ class TestRevoke:
         self, worker: WorkerProcess, volume: CertificateStore, app_authority: FaultyAuthority
     ) -> None:
         """
-        Nobody would issue anew.
+        No worker would issue a new certificate.
         """
         worker.environment["_APP_REDIS_PORT"] = "1"
         ended = worker.command("revoke", NAME)

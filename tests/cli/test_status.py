@@ -1,5 +1,5 @@
 """
-How names stand, on a page.
+The states of names, page by page.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAMES = [f"shop{number}.localhost" for number in range(5)]
 class TestStatus:
     def test_pages_follow_one_another(self, worker: WorkerProcess, app: App) -> None:
         """
-        With 50,000 names nobody wants all of them.
+        With 50,000 names one page is enough.
         """
         for name in NAMES:
             app.issuance.issue((name,))
@@ -115,20 +115,25 @@ class TestStatus:
         For people by lines, for machines as JSON.
         """
         app.issuance.issue((NAMES[0],))
-        told = json.loads(worker.command("status", NAMES[0], "--json").stdout)
+        document = json.loads(worker.command("status", NAMES[0], "--json").stdout)
         text = worker.command("status", NAMES[0].upper()).stdout
         place = app.settings.certificates_dir / NAMES[0]
 
-        assert "valid" == told["state"]
-        assert told["next_check"].endswith("Z")
-        assert [NAMES[0]] == told["names"]
-        assert (None, 0) == (told["queue_position"], told["workers"])
-        assert 2 == len(told["chain"])
+        assert "valid" == document["state"]
+        assert document["next_check"].endswith("Z")
+        assert [NAMES[0]] == document["names"]
+        assert (None, 0) == (document["queue_position"], document["workers"])
+        assert 2 == len(document["chain"])
         assert {file: str(place / f"{file}.pem") for file in ("cert", "chain", "fullchain", "privkey")} == (
-            told["files"]
+            document["files"]
         )
         assert "89 days left" in text
-        for value in (told["serial"], told["issuer"], " < ".join(told["chain"]), *told["files"].values()):
+        for value in (
+            document["serial"],
+            document["issuer"],
+            " < ".join(document["chain"]),
+            *document["files"].values(),
+        ):
             assert value in text
 
     def test_a_failure_says_whether_the_certificate_is_still_valid(
@@ -143,12 +148,12 @@ class TestStatus:
             with pytest.raises(CertworkerError):
                 app.issuance.issue(names)
         lines = worker.command("status").stdout.splitlines()
-        told = json.loads(worker.command("status", "--summary", "--json").stdout)
+        document = json.loads(worker.command("status", "--summary", "--json").stdout)
 
         assert ["no", "no", "failing", "valid"] == [line.split()[1] for line in lines[1:5]]
         assert NAMES[1] in lines[3]
-        assert {"failing": 1, "no_certificate": 2} == told["failures"]
-        assert 3 == told["states"]["failed"]
+        assert {"failing": 1, "no_certificate": 2} == document["failures"]
+        assert 3 == document["states"]["failed"]
         assert NAMES[1] in worker.command("status", "--state", "failing").stdout
         assert NAMES[1] in worker.command("status", "--state", "failed").stdout
         assert NAMES[1] not in worker.command("status", "--state", "no_certificate").stdout
@@ -164,12 +169,12 @@ class TestQueue:
         """
         worker.command("request", *NAMES[:3])
         ended = worker.command("status", NAMES[2])
-        told = json.loads(worker.command("status", NAMES[2], "--json").stdout)
+        document = json.loads(worker.command("status", NAMES[2], "--json").stdout)
 
         assert 0 == ended.returncode
         assert "state        requested, 3rd in the queue\n" in ended.stdout
         assert ended.stderr.startswith("No worker is running. ")
-        assert ("missing", 3, 0) == (told["state"], told["queue_position"], told["workers"])
+        assert ("missing", 3, 0) == (document["state"], document["queue_position"], document["workers"])
         assert "3 requests are in the queue." in worker.command("status").stdout
         assert "3 requests are in the queue." in worker.command("status", "--summary").stdout
 
@@ -223,8 +228,8 @@ class TestWatchNames:
         worker.start()
         _, text = shown(worker, "status", "--watch")
         ended = worker.command("status", "--watch")
-        told = json.loads(worker.command("status", "--watch", "--json").stdout)
+        document = json.loads(worker.command("status", "--watch", "--json").stdout)
 
         assert text.rstrip().endswith("7 of 7 done, 1 failed.")
         assert "7 of 7 done, 1 failed.\n" == ended.stdout
-        assert (7, 7, 1) == (told["names"], told["done"], told["failed"])
+        assert (7, 7, 1) == (document["names"], document["done"], document["failed"])

@@ -66,7 +66,7 @@ class TestStart:
 
     def test_metrics_may_have_an_address_of_their_own(self, worker: WorkerProcess) -> None:
         """
-        Whoever reaches the challenge answers does not reach the metrics there, and the other way round.
+        The two addresses serve either challenge answers or metrics.
         """
         metrics_port = free_port()
         worker.environment["CERTWORKER_METRICS_ADDRESS"] = f"127.0.0.1:{metrics_port}"
@@ -209,7 +209,7 @@ class TestEnd:
 
     def test_it_goes_on_when_redis_comes_back(self, worker: WorkerProcess, tmp_path: Path) -> None:
         """
-        Said once, and no restart needed.
+        It is logged once, and no restart is necessary.
         """
         server = RedisServer(tmp_path / "own-redis")
         server.start()
@@ -431,7 +431,7 @@ class TestRefusedStart:
 
     def test_it_starts_when_the_obstacle_is_gone(self, own_redis: RedisServer, worker: WorkerProcess) -> None:
         """
-        Whoever grants the rights need not restart the worker.
+        New permissions need no restart of the worker.
         """
         with own_redis.client() as everything:
             acl = ("ACL", "SETUSER", "worker", "on", ">pw", "~*", "&*", "+@all")

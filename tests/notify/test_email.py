@@ -1,5 +1,5 @@
 """
-Mail, handed in to a real server.
+Mails to a real server.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def postbox(
     password: str | None = None,
 ) -> Mailer:
     """
-    A postbox for a server on this machine.
+    Return a mailer for a server on this machine.
     """
     server = MailServer("127.0.0.1", port, secure, username, password)
     return Mailer(server, "core@example.org", "My%20Appwrite", ("ops@example.org",))
@@ -58,7 +58,7 @@ class TestSend:
 
     def test_a_server_that_asks_for_a_password_gets_it(self) -> None:
         """
-        And refuses a wrong one as an OSError, like everything else.
+        A wrong password is an OSError, like all other failures.
         """
         with MailReceiver(password="secret") as receiver:
             postbox(receiver.port, "", "me", "secret").send([FAILED])
@@ -69,7 +69,7 @@ class TestSend:
 
     def test_tls_is_used_where_the_server_offers_it(self, tmp_path: Path) -> None:
         """
-        Nobody has to ask for it.
+        No setting is necessary.
         """
         with MailReceiver(starttls=tmp_path) as receiver:
             postbox(receiver.port).send([FAILED])
@@ -78,7 +78,7 @@ class TestSend:
 
     def test_tls_that_was_asked_for_is_verified(self, tmp_path: Path) -> None:
         """
-        A stranger's certificate gets neither password nor mail.
+        With an unverified certificate neither password nor mail is sent.
         """
         with MailReceiver(starttls=tmp_path) as receiver, pytest.raises(ssl.SSLError):
             postbox(receiver.port, "tls").send([FAILED])
@@ -88,7 +88,7 @@ class TestSend:
     @pytest.mark.parametrize("secure", ["", "tls", "ssl"])
     def test_a_server_that_is_away_is_an_oserror(self, secure: Literal["", "tls", "ssl"]) -> None:
         """
-        The post office keeps the letter.
+        The notification stays in the outbox.
         """
         with pytest.raises(OSError, match="refused"):
             postbox(free_port(), secure).send([FAILED])
@@ -123,7 +123,7 @@ class TestSend:
 
     def test_a_server_without_a_known_mechanism_refuses(self) -> None:
         """
-        Its administrator reads why.
+        The log has the reason of the server.
         """
         answers = {b"EHLO": b"250-here\r\n250 AUTH GSSAPI\r\n"}
         with scripted(answers) as port, pytest.raises(smtplib.SMTPException, match="no mechanism"):
@@ -148,7 +148,7 @@ class TestSend:
 
     def test_a_server_that_ends_the_connection_badly_has_the_mail(self) -> None:
         """
-        Otherwise it would get the same mail twice a minute.
+        Otherwise the recipient would get the same mail twice a minute.
         """
         answers = {
             b"EHLO": b"250 here\r\n",
@@ -173,7 +173,7 @@ class TestSend:
     @pytest.mark.parametrize("trickled", [b"220-", b"250-"])
     def test_a_server_that_never_ends_its_answer_is_given_up(self, trickled: bytes) -> None:
         """
-        Each of its lines comes in time, all of them together do not.
+        Each line arrives in time, but the whole answer does not.
         """
         greeting = b"220 here\r\n" if trickled == b"250-" else b""
         server = trickling(greeting, trickled + b"more\r\n")
@@ -182,7 +182,7 @@ class TestSend:
 
     def test_the_name_of_this_machine_is_not_sought_in_dns(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        A resolver that is away would hold the mail up; its address is good enough (RFC 5321, section 4.1.3).
+        An unreachable resolver would delay the mail (RFC 5321, section 4.1.3).
         """
         monkeypatch.setattr(socket, "gethostname", lambda: "0123456789ab")
         monkeypatch.setattr(socket, "getfqdn", lambda *_: pytest.fail("DNS was asked"))

@@ -1,5 +1,5 @@
 """
-Letters that say what is wrong, what to do, and how long there is for it.
+The texts of notifications: cause, remedy, and the remaining time.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ RECOVERED = replace(FAILED, kind="recovered", code="", message="", remedy="", ne
 class TestLetters:
     def test_cause_remedy_and_days_left_are_in_the_text(self) -> None:
         """
-        Whoever reads it on a telephone needs nothing else.
+        The text is complete without a second source.
         """
         text = plain([FAILED])
 
@@ -55,7 +55,7 @@ class TestLetters:
 
     def test_the_worst_comes_first_and_into_the_subject(self) -> None:
         """
-        A digest is read from the top, if at all.
+        The most urgent names come first.
         """
         action = replace(FAILED, kind="action", name="z.example.org")
         notices = sort([FAILED, action])
@@ -65,7 +65,7 @@ class TestLetters:
 
     def test_what_happened_to_one_name_is_in_its_order(self) -> None:
         """
-        A failure and the recovery from it may wait for the same delivery: the last word is the recovery.
+        A failure and its recovery may share a delivery. The subject has the recovery.
         """
         other = replace(FAILED, name="a.example.org")
         notices = sort([FAILED, RECOVERED, other])
@@ -85,19 +85,19 @@ class TestLetters:
         self, in_service: InService, days_left: int | None, sentence: str
     ) -> None:
         """
-        Each state has its sentence.
+        Each state of the certificate in service has a sentence.
         """
         assert sentence in plain([replace(FAILED, in_service=in_service, days_left=days_left)])
 
     def test_it_claims_nothing_of_what_is_not_known(self) -> None:
         """
-        A volume that cannot be read says neither that there is a certificate nor that there is none.
+        Without access to the volume the text has no statement about the certificate.
         """
         assert "in service" not in plain([replace(FAILED, in_service="unknown", days_left=None)])
 
     def test_a_recovery_needs_no_remedy(self) -> None:
         """
-        It is over, and how long the certificate lives is all there is to say.
+        A recovery has the validity of the certificate only.
         """
         text = plain([RECOVERED])
 
@@ -128,13 +128,13 @@ class TestShort:
 class TestRead:
     def test_a_notice_is_read_as_it_was_written(self) -> None:
         """
-        Redis stands between the two.
+        A notification survives its storage in Redis.
         """
         assert FAILED == read(json.dumps(FAILED.as_json()))
 
     def test_a_notice_of_an_earlier_version_is_read(self) -> None:
         """
-        Notices that wait for their delivery outlive an update.
+        Waiting notifications of an earlier version are delivered after an update.
         """
         earlier = {field: FAILED.as_json()[field] for field in (*TEXTS, "days_left")}
         notice = read(json.dumps(earlier))
@@ -168,14 +168,14 @@ class TestRead:
     )
     def test_what_is_no_notice_is_none(self, changes: dict[str, object]) -> None:
         """
-        Anyone who can write to Redis can write anything.
+        Any writer to Redis can write anything.
         """
         assert read(json.dumps(FAILED.as_json() | changes)) is None
 
     @pytest.mark.parametrize("text", ["", "[1]", "null", "[" * 100_000, '{"kind": "failed"}'])
     def test_nor_is_anything_else(self, text: str) -> None:
         """
-        Not even JSON is to be expected.
+        An entry may not even be JSON.
         """
         assert read(text) is None
 

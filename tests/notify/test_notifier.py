@@ -1,5 +1,5 @@
 """
-Who is told what, and how often.
+The decisions of the notifier, and its deliveries.
 """
 
 from __future__ import annotations
@@ -37,34 +37,34 @@ UNREADABLE = "broken.example.org"
 
 class Receiver:
     """
-    One who reads letters, or is away.
+    A channel that records its deliveries, or raises an error.
     """
 
     def __init__(self) -> None:
-        self.letters: list[list[Notification]] = []
-        #: What it raises; None: it is there.
+        self.deliveries: list[list[Notification]] = []
+        #: The error to raise; None: no error.
         self.fault: Exception | None = None
 
     def __call__(self, notices: Sequence[Notification]) -> None:
         """
-        Take a letter.
+        Record a delivery.
         """
         if self.fault:
             raise self.fault
-        self.letters.append(list(notices))
+        self.deliveries.append(list(notices))
 
 
 @pytest.fixture
 def receiver() -> Receiver:
     """
-    One who reads letters.
+    Return a channel that records its deliveries.
     """
     return Receiver()
 
 
 def life_of(name: str) -> Validity | None:
     """
-    What the volume has for *name*.
+    Return the validity of the certificate of *name* on the volume.
     """
     if name == UNREADABLE:
         raise VolumeFault(path="/storage", reason="input/output error")
@@ -72,9 +72,9 @@ def life_of(name: str) -> Validity | None:
 
 
 @pytest.fixture
-def office(connection: Redis, receiver: Receiver) -> Notifier:
+def notifier(connection: Redis, receiver: Receiver) -> Notifier:
     """
-    A post office with one channel.
+    Return a notifier with one channel.
     """
     channels = {"mail": Channel(Outbox(connection, "mail"), receiver)}
     return Notifier(NotificationLog(connection), channels, life_of, instance="example.org")
@@ -82,39 +82,39 @@ def office(connection: Redis, receiver: Receiver) -> Notifier:
 
 class TestFailed:
     def test_the_first_failure_is_reported_and_the_tenth_is_not(
-        self, office: Notifier, receiver: Receiver
+        self, notifier: Notifier, receiver: Receiver
     ) -> None:
         """
-        Never one letter per attempt.
+        Further attempts cause no notification.
         """
         for _ in range(10):
-            office.notify_failed(NAME, FAILURE, NOW, NOW)
-            office.deliver("mail")
+            notifier.notify_failed(NAME, FAILURE, NOW, NOW)
+            notifier.deliver("mail")
 
-        assert [["failed"]] == [[notice.kind for notice in letter] for letter in receiver.letters]
+        assert [["failed"]] == [[notice.kind for notice in delivery] for delivery in receiver.deliveries]
 
-    def test_many_failures_at_once_are_one_letter(self, office: Notifier, receiver: Receiver) -> None:
+    def test_many_failures_at_once_are_one_letter(self, notifier: Notifier, receiver: Receiver) -> None:
         """
-        When the firewall closes, every name fails.
+        A closed firewall makes every name fail at the same time.
         """
         for number in range(30):
-            office.notify_failed(f"shop{number}.example.org", FAILURE, NOW, NOW)
-        office.deliver("mail")
+            notifier.notify_failed(f"shop{number}.example.org", FAILURE, NOW, NOW)
+        notifier.deliver("mail")
 
-        assert [30] == [len(letter) for letter in receiver.letters]
+        assert [30] == [len(delivery) for delivery in receiver.deliveries]
 
     def test_becoming_overdue_is_reported_although_the_failure_was(
-        self, office: Notifier, receiver: Receiver
+        self, notifier: Notifier, receiver: Receiver
     ) -> None:
         """
-        It is getting late, and that is news.
+        An overdue certificate is a new reason to notify.
         """
-        office.notify_failed(NAME, FAILURE, NOW, NOW + timedelta(days=61))
-        office.notify_failed(NAME, FAILURE, NOW, NOW + timedelta(days=80))
-        office.deliver("mail")
+        notifier.notify_failed(NAME, FAILURE, NOW, NOW + timedelta(days=61))
+        notifier.notify_failed(NAME, FAILURE, NOW, NOW + timedelta(days=80))
+        notifier.deliver("mail")
 
-        assert ["failed", "overdue"] == [notice.kind for notice in receiver.letters[0]]
-        assert 10 == receiver.letters[0][1].days_left
+        assert ["failed", "overdue"] == [notice.kind for notice in receiver.deliveries[0]]
+        assert 10 == receiver.deliveries[0][1].days_left
 
     @pytest.mark.parametrize(
         "failure",
@@ -126,18 +126,18 @@ class TestFailed:
         ids=lambda failure: failure.code,
     )
     def test_a_failure_that_only_a_person_ends_is_notified_once(
-        self, office: Notifier, receiver: Receiver, failure: CertworkerError
+        self, notifier: Notifier, receiver: Receiver, failure: CertworkerError
     ) -> None:
         """
-        Nothing goes on by itself, be it tried again every day or never; that it had failed before is no news.
+        The failure before it was notified as well, and repetitions are not.
         """
-        office.notify_failed(NAME, FAILURE, NOW, NOW)
+        notifier.notify_failed(NAME, FAILURE, NOW, NOW)
         for _ in range(3):
-            office.notify_failed(NAME, failure, None, NOW)
-        office.deliver("mail")
+            notifier.notify_failed(NAME, failure, None, NOW)
+        notifier.deliver("mail")
 
         assert [[("failed", FAILURE.code), ("action", failure.code)]] == [
-            [(notice.kind, notice.code) for notice in letter] for letter in receiver.letters
+            [(notice.kind, notice.code) for notice in delivery] for delivery in receiver.deliveries
         ]
 
 
@@ -153,7 +153,7 @@ class TestInService:
     )
     def test_a_notice_says_what_the_volume_has(
         self,
-        office: Notifier,
+        notifier: Notifier,
         receiver: Receiver,
         name: str,
         after: timedelta,
@@ -162,9 +162,9 @@ class TestInService:
         """
         A notice never contradicts what is in service, and claims nothing where that is not known.
         """
-        office.notify_failed(name, FAILURE, None, NOW + after)
-        office.deliver("mail")
-        notice = receiver.letters[0][0]
+        notifier.notify_failed(name, FAILURE, None, NOW + after)
+        notifier.deliver("mail")
+        notice = receiver.deliveries[0][0]
 
         assert expected == (notice.in_service, notice.days_left)
 
@@ -192,62 +192,62 @@ class TestInService:
         notifier.notify_recovered(NAME, NOW)
         notifier.deliver("mail")
 
-        assert [docs, ""] == [notice.docs for notice in receiver.letters[0]]
+        assert [docs, ""] == [notice.docs for notice in receiver.deliveries[0]]
 
     def test_it_has_moment_host_instance_and_an_id_of_its_own(
-        self, office: Notifier, receiver: Receiver
+        self, notifier: Notifier, receiver: Receiver
     ) -> None:
         """
         A reader with several installations knows which one writes; a program recognizes a second delivery.
         """
-        office.notify_failed(NAME, FAILURE, NOW + timedelta(hours=1), NOW)
-        office.notify_failed("other.example.org", FAILURE, None, NOW)
-        office.deliver("mail")
-        (letter,) = receiver.letters
-        notice = next(each for each in letter if each.name == NAME)
+        notifier.notify_failed(NAME, FAILURE, NOW + timedelta(hours=1), NOW)
+        notifier.notify_failed("other.example.org", FAILURE, None, NOW)
+        notifier.deliver("mail")
+        (delivery,) = receiver.deliveries
+        notice = next(each for each in delivery if each.name == NAME)
 
         assert ("2026-11-23T12:00:00Z", "2026-11-23T13:00:00Z") == (notice.moment, notice.next_attempt)
         assert (socket.gethostname(), "example.org") == (notice.host, notice.instance)
-        assert 2 == len({each.id for each in letter})
+        assert 2 == len({each.id for each in delivery})
 
 
 class TestSucceeded:
     def test_a_recovery_is_reported_once_and_only_after_a_failure(
-        self, office: Notifier, receiver: Receiver
+        self, notifier: Notifier, receiver: Receiver
     ) -> None:
         """
-        Ordinary renewals are no news.
+        Ordinary renewals cause no notification.
         """
-        office.notify_recovered(NAME, NOW)
-        office.notify_failed(NAME, FAILURE, NOW, NOW)
-        office.notify_recovered(NAME, NOW)
-        office.notify_recovered(NAME, NOW)
-        office.deliver("mail")
+        notifier.notify_recovered(NAME, NOW)
+        notifier.notify_failed(NAME, FAILURE, NOW, NOW)
+        notifier.notify_recovered(NAME, NOW)
+        notifier.notify_recovered(NAME, NOW)
+        notifier.deliver("mail")
 
         assert [["failed", "recovered"]] == [
-            [notice.kind for notice in letter] for letter in receiver.letters
+            [notice.kind for notice in delivery] for delivery in receiver.deliveries
         ]
 
 
 class TestDeliver:
     def test_a_receiver_that_is_away_is_reported_of_once_and_gets_its_letters_later(
-        self, office: Notifier, receiver: Receiver, caplog: pytest.LogCaptureFixture
+        self, notifier: Notifier, receiver: Receiver, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        A broken mail server harms no job, and is itself in the log.
+        A broken mail server does not affect jobs, and the log names it.
         """
         receiver.fault = OSError("away")
-        office.notify_failed(NAME, FAILURE, NOW, NOW)
+        notifier.notify_failed(NAME, FAILURE, NOW, NOW)
         with caplog.at_level(logging.WARNING, "certworker"):
-            office.deliver("mail")
-            office.deliver("mail")
-        assert {"mail": 1} == office.waiting()
+            notifier.deliver("mail")
+            notifier.deliver("mail")
+        assert {"mail": 1} == notifier.waiting()
         receiver.fault = None
-        office.deliver("mail")
+        notifier.deliver("mail")
 
-        assert {"mail": 0} == office.waiting()
+        assert {"mail": 0} == notifier.waiting()
         assert 1 == caplog.text.count("notice.undelivered")
-        assert 1 == len(receiver.letters)
+        assert 1 == len(receiver.deliveries)
 
 
 class TestTrouble:
@@ -257,60 +257,60 @@ class TestTrouble:
     )
     def test_whatever_a_channel_raises_is_its_own_trouble(
         self,
-        office: Notifier,
+        notifier: Notifier,
         receiver: Receiver,
         fault: Exception,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """
-        It is logged once, with its traceback where it is a fault of this program, and the letter stays.
+        It is logged once, with a traceback for a bug, and the notification stays.
         """
         receiver.fault = fault
-        office.notify_failed(NAME, FAILURE, NOW, NOW)
+        notifier.notify_failed(NAME, FAILURE, NOW, NOW)
         with caplog.at_level(logging.WARNING, "certworker"):
-            office.deliver("mail")
-            office.deliver("mail")
+            notifier.deliver("mail")
+            notifier.deliver("mail")
         receiver.fault = None
-        office.deliver("mail")
+        notifier.deliver("mail")
 
         (record,) = caplog.records
         assert record.exc_info
         assert fault is record.exc_info[1]
-        assert 1 == len(receiver.letters)
+        assert 1 == len(receiver.deliveries)
 
     def test_the_return_of_a_receiver_is_logged(
-        self, office: Notifier, receiver: Receiver, caplog: pytest.LogCaptureFixture
+        self, notifier: Notifier, receiver: Receiver, caplog: pytest.LogCaptureFixture
     ) -> None:
         """
-        So the line about its absence does not stay the last one.
+        The log shows that the channel works again.
         """
         receiver.fault = OSError("away")
-        office.notify_failed(NAME, FAILURE, NOW, NOW)
+        notifier.notify_failed(NAME, FAILURE, NOW, NOW)
         with caplog.at_level(logging.INFO, "certworker"):
-            office.deliver("mail")
+            notifier.deliver("mail")
             receiver.fault = None
-            office.deliver("mail")
-            office.deliver("mail")
+            notifier.deliver("mail")
+            notifier.deliver("mail")
 
-        assert 1 == caplog.text.count("the notices by mail are delivered again")
+        assert 1 == caplog.text.count("the notifications by mail are delivered again")
 
     def test_what_is_no_notice_does_not_stop_the_others(
-        self, office: Notifier, receiver: Receiver, connection: Redis
+        self, notifier: Notifier, receiver: Receiver, connection: Redis
     ) -> None:
         """
-        Anyone who can write to Redis can put anything in front of them.
+        Any writer to Redis can insert invalid entries.
         """
         connection.rpush(f"{OUTBOX}mail", '{"kind": ["a"], "name": "x", "code": "", "message": ""}')
-        office.notify_failed(NAME, FAILURE, NOW, NOW)
-        office.deliver("mail")
+        notifier.notify_failed(NAME, FAILURE, NOW, NOW)
+        notifier.deliver("mail")
 
-        assert [[NAME]] == [[notice.name for notice in letter] for letter in receiver.letters]
+        assert [[NAME]] == [[notice.name for notice in delivery] for delivery in receiver.deliveries]
 
 
 class TestChannels:
     def test_a_letter_goes_by_all_of_them_and_none_waits_for_another(self, connection: Redis) -> None:
         """
-        A receiver that takes its time holds up its own letters only.
+        A slow receiver delays its own deliveries only.
         """
         inside, release = threading.Event(), threading.Event()
         quick = Receiver()
@@ -323,32 +323,32 @@ class TestChannels:
             "mail": Channel(Outbox(connection, "mail"), slow),
             "hook": Channel(Outbox(connection, "hook"), quick),
         }
-        office = Notifier(NotificationLog(connection), channels, life_of, instance="example.org")
-        office.notify_failed(NAME, FAILURE, NOW, NOW)
-        waiting = threading.Thread(target=office.deliver, args=("mail",))
+        notifier = Notifier(NotificationLog(connection), channels, life_of, instance="example.org")
+        notifier.notify_failed(NAME, FAILURE, NOW, NOW)
+        waiting = threading.Thread(target=notifier.deliver, args=("mail",))
         waiting.start()
         inside.wait(30)
-        office.deliver("hook")
+        notifier.deliver("hook")
         release.set()
         waiting.join()
 
-        assert ("mail", "hook") == office.channels
-        assert 1 == len(quick.letters)
+        assert ("mail", "hook") == notifier.channels
+        assert 1 == len(quick.deliveries)
 
 
 class TestOf:
     def test_without_server_and_url_nobody_is_reported(self, connection: Redis) -> None:
         """
-        An empty host means that mail is switched off, as in Appwrite.
+        An empty host disables mail, as in Appwrite.
         """
-        office = Notifier.of(load({"_APP_EMAIL_CERTIFICATES": "ops@shop.dev"}), connection, life_of)
-        office.notify_failed(NAME, FAILURE, None, NOW)
+        notifier = Notifier.of(load({"_APP_EMAIL_CERTIFICATES": "ops@shop.dev"}), connection, life_of)
+        notifier.notify_failed(NAME, FAILURE, None, NOW)
 
         assert [] == connection.keys("certworker:*")
 
     def test_the_settings_lead_to_a_mailbox(self, connection: Redis) -> None:
         """
-        From the variables to a mail.
+        The variables lead to a mail at a real server.
         """
         with MailReceiver() as receiver:
             environ = {
@@ -356,9 +356,9 @@ class TestOf:
                 "_APP_SMTP_HOST": "127.0.0.1",
                 "_APP_SMTP_PORT": str(receiver.port),
             }
-            office = Notifier.of(load(environ), connection, life_of)
-            office.notify_failed(NAME, FAILURE, NOW, NOW)
-            office.deliver("mail")
+            notifier = Notifier.of(load(environ), connection, life_of)
+            notifier.notify_failed(NAME, FAILURE, NOW, NOW)
+            notifier.deliver("mail")
 
         assert ["ops@shop.dev"] == [mail["To"] for mail in receiver.mails]
 
@@ -367,6 +367,6 @@ class TestDeadlines:
     @pytest.mark.parametrize("seconds", [email.LONGEST_SECONDS, webhook.LONGEST_SECONDS])
     def test_no_delivery_outlives_its_lock(self, seconds: float) -> None:
         """
-        A second worker would deliver the same letters.
+        Otherwise a second worker would deliver the same notifications.
         """
         assert seconds < DELIVERY_TIMEOUT.total_seconds()

@@ -1,5 +1,5 @@
 """
-Notices by HTTP, to a real receiver.
+Notifications by HTTP to a real receiver.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.servers.web import WebServer, always, sends, trickling
 
 class Receiver(HttpServer):
     """
-    Keeps what is posted, and answers with `status`.
+    Records the requests, and answers with `status`.
     """
 
     def __init__(self) -> None:
@@ -42,7 +42,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         """
-        Keep it.
+        Record it.
         """
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.received.append((self.path, dict(self.headers), body))
@@ -51,7 +51,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """
-        Say nothing.
+        Log nothing.
         """
 
 
@@ -105,7 +105,7 @@ class TestSend:
         hook.check()
 
         assert [] == receiver.received
-        assert f"127.0.0.1:{receiver.server_port}" == hook.place
+        assert f"127.0.0.1:{receiver.server_port}" == hook.address
 
     def test_a_check_has_the_failures_of_a_delivery(self) -> None:
         """
@@ -118,7 +118,7 @@ class TestSend:
 
     def test_a_private_address_is_not_asked_unless_allowed(self, receiver: Receiver) -> None:
         """
-        Whoever can write a setting should not reach what is inside.
+        A setting must not open the internal network.
         """
         with pytest.raises(WebhookRefused, match="private address"):
             Webhook(f"http://localhost:{receiver.server_port}/", None, private=False).send([FAILED])
@@ -128,7 +128,7 @@ class TestSend:
     @pytest.mark.parametrize("status", [302, 404, 500])
     def test_anything_but_success_keeps_the_letter(self, receiver: Receiver, status: int) -> None:
         """
-        A redirect is none: it might lead anywhere.
+        A redirect is a failure, because it might lead anywhere.
         """
         receiver.status = status
         with pytest.raises(WebhookRefused, match=str(status)):
@@ -136,14 +136,14 @@ class TestSend:
 
     def test_nobody_there_is_an_oserror(self) -> None:
         """
-        The post office tries again.
+        The notifier retries the delivery.
         """
         with pytest.raises(OSError, match="refused"):
             Webhook(f"http://127.0.0.1:{free_port()}/", None, private=True).send([FAILED])
 
     def test_an_answer_that_never_ends_is_given_up(self) -> None:
         """
-        Each of its lines comes in time, all of them together do not.
+        Each line arrives in time, but the whole answer does not.
         """
         with WebServer(trickling) as server, pytest.raises(TimeoutError, match=r"within 0\.3 s"):
             Webhook(f"http://127.0.0.1:{server.port}/", None, private=True, seconds=0.3).send([FAILED])
@@ -170,7 +170,7 @@ class TestSend:
 
     def test_a_user_in_the_url_is_authenticated(self, receiver: Receiver) -> None:
         """
-        The receiver may want one.
+        The receiver may require one.
         """
         Webhook(f"http://me:p%C3%A4ss@127.0.0.1:{receiver.server_port}/", None, private=True).send([FAILED])
         ((_, headers, _),) = receiver.received
@@ -180,7 +180,7 @@ class TestSend:
 
     def test_a_path_of_any_letters_arrives(self, receiver: Receiver) -> None:
         """
-        It is encoded, not refused.
+        It is encoded instead of refused.
         """
         Webhook(f"http://127.0.0.1:{receiver.server_port}/hök?a=ü#part", None, private=True).send([FAILED])
         ((path, _, _),) = receiver.received
@@ -190,7 +190,7 @@ class TestSend:
     @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 2000 OK\r\n\r\n"])
     def test_what_is_no_http_is_an_oserror(self, answer: bytes) -> None:
         """
-        The URL may lead to anything.
+        The URL may lead to any program.
         """
         with WebServer(sends(answer)) as server, pytest.raises(OSError):  # noqa: PT011 (any of them)
             Webhook(f"http://127.0.0.1:{server.port}/", None, private=True).send([FAILED])

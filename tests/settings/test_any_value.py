@@ -138,7 +138,7 @@ def used(loaded: Settings) -> Iterator[object]:
         yield mail.as_bytes(policy=SMTP if "".join([sender, *recipients]).isascii() else SMTPUTF8)
     if loaded.notify_url:
         target = urlsplit(loaded.notify_url)
-        yield webhook._wanted(target).encode("ascii")
+        yield webhook._request_target(target).encode("ascii")
         headers = webhook.Webhook(loaded.notify_url, None, private=True)._headers(target, b"")
         yield [value.encode("latin-1") for value in headers.values()]
 
