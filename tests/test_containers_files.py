@@ -510,6 +510,22 @@ class TestTheDigests:
         assert used
         assert [] == [each for each in used if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", each)]
 
+    def test_the_packages_are_built_where_the_demo_brings_its_redis(self) -> None:
+        """
+        The extra `demo` has a Redis for the Python of Debian 12, and none for that of Debian 13.
+        """
+        workflows = [
+            yaml.safe_load(path.read_text()) for path in (TOP / ".github" / "workflows").glob("*.yml")
+        ]
+        building = [
+            job["container"]
+            for workflow in workflows
+            for job in workflow["jobs"].values()
+            if any(step.get("run") == ".ci/run dist" for step in job["steps"])
+        ]
+
+        assert building == ["debian:12"] * 2
+
     def test_all_of_them_are_raised_by_a_machine(self) -> None:
         """
         What is pinned and never raised keeps its weaknesses.
