@@ -59,8 +59,18 @@ def _email(settings: Settings) -> Iterator[Finding]:
         yield SETTINGS.failure("e-mail", EmailInvalid(reason=reason))
     else:
         yield SETTINGS.ok("e-mail", printable(settings.email))
-    if settings.email_remark:
-        yield SETTINGS.warn("e-mail", *settings.email_remark)
+    if settings.older_email and settings.older_email != settings.email:
+        yield SETTINGS.warn(
+            "e-mail",
+            "_APP_EMAIL_CERTIFICATES and _APP_SYSTEM_SECURITY_EMAIL_ADDRESS differ; the first is used.",
+            "Remove the second one from .env.",
+        )
+    elif settings.email == "certs@appwrite.io":
+        yield SETTINGS.warn(
+            "e-mail",
+            "The e-mail address for certificates is Appwrite's default, not a mailbox of yours.",
+            "Set _APP_EMAIL_CERTIFICATES=you@yourdomain",
+        )
 
 
 def _domain(settings: Settings, given: str) -> Iterator[Finding]:

@@ -303,7 +303,7 @@ class Settings(SettingGroup):
     @property
     def own_names(self) -> dict[str, str]:
         """
-        Return the names to request at each start, as the operator wrote them, each with its variable.
+        The names to request at each start, as the operator wrote them, each with its variable.
         """
         return {**dict.fromkeys(self.domains, "_APP_DOMAIN"), **self.dns01.own_wildcards}
 
@@ -374,20 +374,3 @@ class Settings(SettingGroup):
         The recipients of notifications by mail: the contact. It is valid if there is a mail server.
         """
         return mail_addresses(self.email or "")
-
-    @property
-    def email_remark(self) -> tuple[str, str] | None:
-        """
-        A remark about the two variables for the e-mail address, and its remedy; None if there is none.
-        """
-        if self.older_email and self.older_email != self.email:
-            return (
-                "_APP_EMAIL_CERTIFICATES and _APP_SYSTEM_SECURITY_EMAIL_ADDRESS differ; the first is used.",
-                "Remove the second one from .env.",
-            )
-        if self.email == "certs@appwrite.io":
-            return (
-                "The e-mail address for certificates is Appwrite's default, not a mailbox of yours.",
-                "Set _APP_EMAIL_CERTIFICATES=you@yourdomain",
-            )
-        return None

@@ -41,6 +41,29 @@ class TestConfiguration:
         assert "api.shop.org" == texts["_APP_DOMAIN"]
 
     @pytest.mark.parametrize(
+        ("newer", "older", "words"),
+        [
+            ("new@shop.org", "old@shop.org", "differ; the first is used"),
+            ("", "certs@appwrite.io", "Appwrite's default"),
+            ("", "ops@shop.org", None),
+            ("ops@shop.org", "ops@shop.org", None),
+        ],
+    )
+    def test_a_doubtful_contact_has_a_warning(self, newer: str, older: str, words: str | None) -> None:
+        """
+        One of two variables was forgotten, or Appwrite's compose file had its own address.
+        """
+        environ = {"_APP_EMAIL_CERTIFICATES": newer, "_APP_SYSTEM_SECURITY_EMAIL_ADDRESS": older}
+        warnings = [
+            finding.text
+            for finding in configuration(load(PRODUCTION | environ))
+            if finding.verdict is Verdict.WARN
+        ]
+
+        assert len(warnings) == bool(words)
+        assert words is None or words in warnings[0]
+
+    @pytest.mark.parametrize(
         ("changed", "expected"),
         [
             (

@@ -118,7 +118,7 @@ def used(loaded: Settings) -> Iterator[object]:
     """
     Everything that is made of settings before anything answers.
     """
-    yield from (repr(loaded), loaded.authorities, loaded.redis, loaded.targets, loaded.email_remark)
+    yield from (repr(loaded), loaded.authorities, loaded.redis, loaded.targets, loaded.email)
     yield str(loaded.redis).encode()
     yield str(loaded.proxy_address).encode(), str(loaded.http_address).encode()
     yield [str(reload).encode() for reload in loaded.reloads]

@@ -320,30 +320,14 @@ class TestEmail:
             ({OLD: "a@shop.org"}, "a@shop.org"),
             ({NEW: "", OLD: "a@shop.org"}, "a@shop.org"),
             ({NEW: "a@shop.org", OLD: "a@shop.org"}, "a@shop.org"),
+            ({NEW: "new@shop.org", OLD: "old@shop.org"}, "new@shop.org"),
         ],
     )
     def test_either_name_of_the_variable_will_do(self, environ: dict[str, str], email: str) -> None:
         """
-        Most installations still have the older one, and need no word about it.
+        Most installations still have the older one. The newer one overrides it.
         """
-        settings = load(environ)
-
-        assert (settings.email, settings.email_remark) == (email, None)
-
-    def test_the_newer_name_wins_with_a_remark(self) -> None:
-        """
-        An operator changed one and forgot the other.
-        """
-        settings = load({self.NEW: "new@shop.org", self.OLD: "old@shop.org"})
-
-        assert settings.email == "new@shop.org"
-        assert "differ" in str(settings.email_remark)
-
-    def test_the_default_of_appwrite_has_a_remark(self) -> None:
-        """
-        Appwrite's old compose file had its own address in it.
-        """
-        assert "default" in str(load({self.OLD: "certs@appwrite.io"}).email_remark)
+        assert load(environ).email == email
 
     def test_a_wrong_address_does_not_stop_the_worker(self) -> None:
         """
