@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 
-from certworker.cli.demo import NAME
+from certworker.cli.demo import ZONE
 from tests.pictures import IMAGES
 
 RECORDING = IMAGES / "demo.ansi"
@@ -66,7 +66,7 @@ def session() -> str:
     shown = [
         line
         for line in lines[begin:end]
-        if len(line) <= LONGEST and (f" {NAME}: " in line or line.startswith("3. "))
+        if len(line) <= LONGEST and (f" {ZONE}: " in line or line.startswith("3. "))
     ]
     return "\n".join(["```console", "$ make demo", *shown, "```"])
 

@@ -14,21 +14,44 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 import click
 
 from certworker.devca.authority import DevelopmentAuthority
+from certworker.devca.name_server import KEY_NAME, DevelopmentNameServer
 from certworker.devca.proxy import DevelopmentProxy, handshake
 from certworker.devca.redis import EmbeddedRedis, free_port
+from certworker.domains.wildcard import covering_wildcard, file_name
 from certworker.redis.client import connect
 from certworker.redis.url import RedisURL
 from certworker.traefik.config import TraefikConfig
 from certworker.validity import now_in_utc
 from certworker.worker.producer import request_certificate
 
-NAME = "demo.localhost"
+
+@dataclass(frozen=True)
+class Subject:
+    """
+    What the demo requests, and the site that shows it.
+    """
+
+    name: str
+    site: str
+
+    @property
+    def files(self) -> str:
+        """
+        Return the name of its files.
+        """
+        return file_name(self.name)
+
+
+ZONE = "demo.localhost"
+ONE_NAME = Subject(ZONE, ZONE)
+WILDCARD = Subject(f"*.{ZONE}", f"anything.{ZONE}")
 
 #: Short enough to watch a renewal, which is due after half of it.
 LIFETIME = timedelta(seconds=16)
@@ -42,17 +65,20 @@ PREFIXES = ("_APP_", "CERTWORKER_")
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Keep running until Ctrl-C, and print commands to try.")
-def command(keep: bool) -> None:
+@click.option("--wildcard", is_flag=True, help="Prove a wildcard by DNS-01, with a name server of the demo.")
+def command(keep: bool, wildcard: bool) -> None:
     """
     Show an issuance and a renewal on this machine: no domain, no Docker, no Internet.
 
     It starts a Redis, a CA, a worker and a TLS server, and removes all their files when it ends. With --keep
-    it also writes a settings file that makes every other command work while the demo runs.
+    it also writes a settings file that makes every other command work while the demo runs. With --wildcard
+    the worker creates the TXT record of the challenge by a signed update (RFC 2136).
 
     \b
     Example:
       certworker demo
       certworker demo --keep
+      certworker demo --wildcard
     """
     # A closed terminal ends the demo like Ctrl-C, so that no keys remain.
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(1))
@@ -63,35 +89,47 @@ def command(keep: bool) -> None:
         _print_step(1, f"all files are in {directory} until the demo ends")
         redis = stack.enter_context(EmbeddedRedis(directory / "redis"))
         http_port = free_port()
+        subject = WILDCARD if wildcard else ONE_NAME
+        name_server = stack.enter_context(DevelopmentNameServer(ZONE)) if wildcard else None
         authority = stack.enter_context(
             DevelopmentAuthority(
-                directory / "authority", lifetime=LIFETIME, http01_port=http_port, clock=now_in_utc
+                directory / "authority",
+                lifetime=LIFETIME,
+                http01_port=http_port,
+                clock=now_in_utc,
+                dns_server=name_server.address if name_server else None,
             )
         )
-        _print_step(2, f"Redis listens on port {redis.port}, the development CA at {authority.directory_url}")
         settings = _settings(directory, redis.port, http_port, authority.directory_url)
+        servers = f"Redis listens on port {redis.port}, the development CA at {authority.directory_url}"
+        if name_server:
+            settings |= _dns01_settings(name_server)
+            servers += f", the name server of {ZONE} on port {name_server.address[1]}"
+        _print_step(2, servers)
         stack.enter_context(_worker(settings))
 
         connection = stack.enter_context(connect(RedisURL((("127.0.0.1", redis.port),))))
-        job = request_certificate(NAME, connection=connection)
-        _print_step(3, f"job {job} requests {NAME}; the log of the worker follows:")
+        job = request_certificate(subject.name, connection=connection)
+        _print_step(3, f"job {job} requests {subject.name}; the log of the worker follows:")
         traefik = TraefikConfig(directory / "config")
-        proxy = DevelopmentProxy(traefik.files)
+        proxy = DevelopmentProxy(
+            lambda site: traefik.files(site) or traefik.files(covering_wildcard(site) or site)
+        )
         proxy.start()
         stack.callback(proxy.stop)
 
         root = authority.root_path
-        first = _wait_until_served(proxy.port, root, unlike=None)
-        _print_step(4, f"https://{NAME}:{proxy.port} serves serial {first}; {root} verifies it")
+        first = _wait_until_served(subject.site, proxy.port, root, unlike=None)
+        _print_step(4, f"https://{subject.site}:{proxy.port} serves serial {first}; {root} verifies it")
         _print_step(
             5, f"it is valid for {LIFETIME.seconds} seconds; the worker renews it after half that time"
         )
-        second = _wait_until_served(proxy.port, root, unlike=first)
+        second = _wait_until_served(subject.site, proxy.port, root, unlike=first)
         _print_step(6, f"renewed: serial {second} is in service")
         if keep:
             # A renewal every eight seconds would fill the log.
             authority.lifetime = LIFETIME_AFTERWARDS
-            _print_commands(directory, settings, proxy.port, root)
+            _print_commands(subject, directory, settings, proxy.port, root)
             _wait_for_interrupt()
     click.echo(
         f"{directory} is removed." if keep else "All files are removed. To explore: certworker demo --keep"
@@ -103,7 +141,9 @@ def _print_step(step: int, text: str) -> None:
     sys.stdout.flush()
 
 
-def _print_commands(directory: Path, settings: Mapping[str, str], proxy_port: int, root: Path) -> None:
+def _print_commands(
+    subject: Subject, directory: Path, settings: Mapping[str, str], proxy_port: int, root: Path
+) -> None:
     environment = directory / "env"
     environment.write_text(_exports(settings))
     http = f"http://{settings['CERTWORKER_HTTP_ADDRESS']}"
@@ -112,18 +152,18 @@ def _print_commands(directory: Path, settings: Mapping[str, str], proxy_port: in
 In another terminal:
   . {environment}
   certworker status
-  certworker explain {NAME}
+  certworker explain {shlex.quote(subject.name)}
   certworker doctor
   certworker request --wait shop.localhost
-  curl --cacert {root} https://{NAME}:{proxy_port}
+  curl --cacert {root} https://{subject.site}:{proxy_port}
 
 To open in a browser:
   {http}/healthz
   {http}/metrics
 
 Settings: {environment}
-Certificate: {directory}/certificates/{NAME}/
-Configuration of Traefik: {directory}/config/{NAME}.yml
+Certificate: {directory}/certificates/{subject.files}/
+Configuration of Traefik: {directory}/config/{subject.files}.yml
 
 Ctrl-C ends the demo and removes all of this.
 """
@@ -148,7 +188,7 @@ def _settings(directory: Path, redis_port: int, http_port: int, directory_url: s
     return {
         "_APP_REDIS_HOST": "127.0.0.1",
         "_APP_REDIS_PORT": str(redis_port),
-        "_APP_DOMAIN": NAME,
+        "_APP_DOMAIN": ZONE,
         "CERTWORKER_AUTHORITY": directory_url,
         "CERTWORKER_PRIVATE_NETWORK": "true",
         "CERTWORKER_CERTIFICATES_DIR": str(directory / "certificates"),
@@ -156,6 +196,20 @@ def _settings(directory: Path, redis_port: int, http_port: int, directory_url: s
         "CERTWORKER_STATE_DIR": str(directory / "state"),
         "CERTWORKER_HTTP_ADDRESS": f"127.0.0.1:{http_port}",
         "CERTWORKER_HTTP01_PORT": str(http_port),
+    }
+
+
+def _dns01_settings(name_server: DevelopmentNameServer) -> dict[str, str]:
+    host, port = name_server.address
+    return {
+        # The wildcard is requested at the start, as in an installation.
+        "_APP_DOMAIN": "",
+        "_APP_DOMAIN_FUNCTIONS": ZONE,
+        "_APP_DNS": f"{host}:{port}",
+        "CERTWORKER_DNS01_PROVIDER": f"rfc2136@{ZONE}",
+        "RFC2136_NAMESERVER": f"{host}:{port}",
+        "RFC2136_TSIG_KEY": KEY_NAME,
+        "RFC2136_TSIG_SECRET": name_server.secret,
     }
 
 
@@ -180,21 +234,21 @@ def _worker(settings: Mapping[str, str]) -> Iterator[None]:
             process.wait()
 
 
-def _wait_until_served(port: int, root: Path, unlike: str | None) -> str:
+def _wait_until_served(site: str, port: int, root: Path, unlike: str | None) -> str:
     """
-    Wait until the proxy serves a certificate; return its serial number, which differs from *unlike*.
+    Wait until the proxy serves a certificate for *site* with another serial number than *unlike*; return it.
     """
     deadline = time.monotonic() + TIMEOUT_SECONDS
     while True:
         try:
-            serial = str(handshake(NAME, port, root)["serialNumber"])
+            serial = str(handshake(site, port, root)["serialNumber"])
             if serial != unlike:
                 return serial
         except (ssl.SSLError, OSError):
             pass  # The certificate is not in service yet.
         if time.monotonic() > deadline:
             raise click.ClickException(
-                f"{NAME} was not served within a minute; the log of the worker above has the reason."
+                f"{site} was not served within a minute; the log of the worker above has the reason."
             )
         time.sleep(0.1)
 

@@ -102,6 +102,21 @@ class TestDemo:
         # The recording in the documentation has the lines of this run.
         assert steady(RECORDING.read_text()) <= steady(output), "run: make docs-recording"
 
+    def test_a_wildcard_is_proved_by_dns_01(self, tmp_path: Path) -> None:
+        """
+        The site below it is served with the certificate of the wildcard, before and after its renewal.
+        """
+        with demo(tmp_path, "--wildcard") as running:
+            assert 0 == running.process.wait(PATIENCE_SECONDS), running.output.read_text()
+        output = running.output.read_text()
+
+        assert "(DNS-01 by rfc2136 in the zone demo.localhost)" in output
+        assert "*.demo.localhost: certificate issued" in output
+        assert "4. https://anything.demo.localhost:" in output
+        assert "6. renewed: serial" in output
+        assert "Traceback" not in output
+        assert [] == list(running.place.iterdir())
+
     def test_keep_prints_what_the_other_commands_need(self, tmp_path: Path) -> None:
         """
         After reading the settings file, each printed command and URL works, whatever was set before.
