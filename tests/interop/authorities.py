@@ -160,6 +160,7 @@ class ForeignAuthority:
                     json.load(answer)
                     return
             time.sleep(0.05)
+        self._end()
         raise RuntimeError(f"{self.title} does not answer:\n{self.log.read_text()[-4000:]}")
 
 
